@@ -1,0 +1,49 @@
+"""Compiled graphs kept on disk, so that a second start is quick.
+
+A blob is a cache entry and nothing more: missing, damaged, unreadable or unwritable, the graph is compiled
+again. It is written whole or not at all, and carries its own digest because OpenVINO trusts what it is
+given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["load_blob", "store_blob"]
+
+_DIGEST_BYTES = 32
+_KEPT = 16  # blobs in a folder; one model with one choice of taps is one blob of about twice the .onnx's size
+
+
+def load_blob(path: Path) -> NDArray[np.uint8] | None:
+    """Return the blob stored at `path`, or None if there is none or it is damaged."""
+    try:
+        content = np.fromfile(path, dtype=np.uint8)
+        os.utime(path)  # it was used: the oldest are dropped first
+    except OSError:
+        return None
+    blob = content[_DIGEST_BYTES:]
+    return blob if content[:_DIGEST_BYTES].tobytes() == hashlib.sha256(blob.data).digest() else None
+
+
+def store_blob(path: Path, blob: bytes) -> None:
+    """Keep the blob at `path` and drop the least recently used beside it; do nothing where that fails."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as stream:
+            stream.write(hashlib.sha256(blob).digest())
+            stream.write(blob)
+        draft.replace(path)
+        blobs = sorted(path.parent.glob("*.blob"), key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for old in blobs[_KEPT:]:
+            old.unlink()
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()

@@ -1,0 +1,294 @@
+"""The card of a model: everything about an `.onnx` file that the file itself does not say.
+
+A card is a `.toml` file beside the graph. Preprocessing, feature maps ("taps"), licence and the digest of the
+graph are read from it and typed nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+from kindred.errors import ModelError
+
+__all__ = ["Card", "Tap", "check_digest", "check_name", "digest_of", "nearest"]
+
+ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
+Layout: TypeAlias = Literal["NCHW", "NHWC"]
+Triple: TypeAlias = tuple[float, float, float]
+Scalar: TypeAlias = str | int | float
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tap:
+    """A feature map that can be asked of a model.
+
+    `tensor` is its name inside the graph; the map of an H × W image is (channels, about H / stride, about W
+    / stride).
+    """
+
+    name: str
+    tensor: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of a model; valid once it exists.
+
+    `file` is the graph's file name, beside the card, and `digest` its sha256 in hex. `mean` and `std` are
+    in pixel units (0 to 255), one per channel, red first whatever `channel_order` is: the network is given
+    (pixel − mean) / std in that order. `layout` is that of the graph's input; `input_size` is (height,
+    width) where the network takes only one size, None where it is free. `training` holds what its makers
+    want on record. Raise ModelError, naming the key, where a value cannot be meant.
+    """
+
+    name: str
+    file: str
+    digest: str
+    description: str = ""
+    licence: str = ""
+    source: str = ""
+    channel_order: ChannelOrder = "RGB"
+    mean: Triple
+    std: Triple
+    layout: Layout = "NCHW"
+    input_name: str
+    input_size: tuple[int, int] | None = None
+    default_tap: str
+    taps: tuple[Tap, ...]
+    training: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if Path(self.file).name != self.file or "\\" in self.file or not self.file.endswith(".onnx"):
+            raise self._wrong("file", self.file, "the name of an .onnx file in the card's own folder")
+        if not _DIGEST.fullmatch(self.digest):
+            raise self._wrong("digest", self.digest, "the sha256 of the file, 64 hexadecimal digits")
+        if self.channel_order not in ("RGB", "BGR"):
+            raise self._wrong("channel_order", self.channel_order, "RGB or BGR")
+        if self.layout not in ("NCHW", "NHWC"):
+            raise self._wrong("layout", self.layout, "NCHW or NHWC")
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(math.isfinite, values)) or (key == "std" and min(values) <= 0):
+                raise self._wrong(key, values, "three numbers, red first, in pixel units (0 to 255)")
+        if self.input_size is not None and (len(self.input_size) != 2 or min(self.input_size) < 1):
+            raise self._wrong("input_size", self.input_size, "[height, width] in pixels")
+        self._check_taps()
+
+    def _check_taps(self) -> None:
+        names = [tap.name for tap in self.taps]
+        if not names:
+            raise self._wrong("taps", "[]", "at least one feature map")
+        if len(set(names)) < len(names):
+            raise self._wrong("taps", names, "different names")
+        for tap in self.taps:
+            if not tap.name or not tap.tensor or tap.channels < 1 or tap.stride < 1:
+                raise self._wrong("taps", tap, "a name, a tensor, and channels and stride of at least 1")
+        self.tap(self.default_tap)
+
+    def _wrong(self, key: str, value: object, expected: str) -> ModelError:
+        return ModelError(f"card of {self.name}: {key} is {value}; expected {expected}")
+
+    def tap(self, name: str) -> Tap:
+        """Return the tap of that name; raise ModelError, with the names there are, if there is none."""
+        for tap in self.taps:
+            if tap.name == name:
+                return tap
+        names = [tap.name for tap in self.taps]
+        raise ModelError(
+            f"model {self.name} has no tap {name!r}{nearest(name, names)}; it has {', '.join(names)}"
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Card:
+        """Read a card; raise ModelError where the file is missing or not TOML, or a key unknown or wrong."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ModelError(
+                f"{path}: no such card; a model is an .onnx file with a card beside it: "
+                "`kindred models add` writes one"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{path}: the card cannot be read: {error}") from None
+        return cls.from_toml(text, str(path))
+
+    @classmethod
+    def from_toml(cls, text: str, where: str = "card") -> Card:
+        """Read a card from TOML text; `where` names it in errors. Raise ModelError as `load` does."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ModelError(f"{where}: not a TOML file: {error}") from None
+        return _build(cls, table, where)
+
+    def to_toml(self) -> str:
+        """Return the card as TOML, keys in the order of the fields; reading it back gives an equal card."""
+        plain, tables = [], []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "taps":
+                tables += [
+                    ["[[taps]]", *(_line(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value
+                ]
+            elif item.name == "training":
+                tables += (
+                    [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
+                )
+            elif value is not None and value != "":
+                plain.append(_line(item.name, value))
+        return "\n\n".join("\n".join(block) for block in [plain, *tables]) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the card; a reader sees the old file or the new one, never half of it."""
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            draft.write_text(self.to_toml(), encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink()
+            raise ModelError(f"{path}: the card cannot be written: {error.strerror or error}") from None
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file, in hex; raise ModelError if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read: {error.strerror or error}") from None
+
+
+def check_digest(card: Card, path: Path) -> None:
+    """Raise ModelError unless `path` is the very graph that the card describes.
+
+    The whole file is hashed on every load: 25 MB take about 20 ms, and a check by size and time would miss a
+    graph that was exchanged by a tool that keeps times.
+    """
+    found = digest_of(path)
+    if found != card.digest:
+        raise ModelError(
+            f"{path} is not the graph that its card describes (sha256 {found[:12]}…, the card says "
+            f"{card.digest[:12]}…): put the right file back, or remove the model and add it anew"
+        )
+
+
+def check_name(name: str) -> None:
+    """Raise ModelError unless `name` can name a model: it becomes a file name."""
+    if not _NAME.fullmatch(name):
+        raise ModelError(
+            f"{name!r} cannot name a model: expected 1 to 64 letters, digits, dots, dashes or underscores, "
+            "a letter or digit first"
+        )
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """Return "; did you mean …?" for the nearest of the words, or nothing if none is near."""
+    import difflib  # only errors need it
+
+    near = difflib.get_close_matches(word, words, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
+    """Make a dataclass from a TOML table whose keys are its fields, no more and no less."""
+    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or Tap
+    for key in table:
+        if key not in known:
+            raise ModelError(f"{where}: unknown key {key!r}{nearest(key, list(known))}")
+    for key, item in known.items():
+        if key not in table and item.default is MISSING and item.default_factory is MISSING:
+            raise ModelError(f"{where}: the key {key!r} is missing")
+    return cls(**{key: _READERS[key](value, f"{where}: {key}") for key, value in table.items()})
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise ModelError(f"{where} is {value!r}; expected a text in quotes")
+    return value
+
+
+def _whole(value: object, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ModelError(f"{where} is {value!r}; expected a whole number")
+    return value
+
+
+def _numbers(value: object, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list) or any(
+        isinstance(x, bool) or not isinstance(x, int | float) for x in value
+    ):
+        raise ModelError(f"{where} is {value!r}; expected a list of numbers")
+    return tuple(float(x) for x in value)
+
+
+def _size(value: object, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise ModelError(f"{where} is {value!r}; expected [height, width] in pixels")
+    return tuple(_whole(x, where) for x in value)
+
+
+def _taps(value: object, where: str) -> tuple[Tap, ...]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ModelError(f"{where} is {value!r}; expected tables, each headed [[taps]]")
+    return tuple(_build(Tap, entry, where) for entry in value)
+
+
+def _scalars(value: object, where: str) -> dict[str, Scalar]:
+    if not isinstance(value, dict):
+        raise ModelError(f"{where} is {value!r}; expected a table of texts and numbers")
+    for key, entry in value.items():
+        if isinstance(entry, bool) or not isinstance(entry, str | int | float):
+            raise ModelError(f"{where}.{key} is {entry!r}; expected a text or a number")
+    return value
+
+
+_READERS: dict[str, Callable[[object, str], object]] = {
+    **dict.fromkeys(
+        ("name", "file", "digest", "description", "licence", "source", "channel_order", "layout"), _text
+    ),
+    **dict.fromkeys(("input_name", "default_tap", "tensor"), _text),
+    **dict.fromkeys(("channels", "stride"), _whole),
+    **dict.fromkeys(("mean", "std"), _numbers),
+    "input_size": _size,
+    "taps": _taps,
+    "training": _scalars,
+}
+
+
+def _line(key: str, value: object) -> str:
+    return f"{key if _BARE_KEY.fullmatch(key) else _quoted(key)} = {_value(value)}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_value(entry) for entry in value)}]"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a card holds texts and numbers, not {value!r}")
+    return repr(
+        int(value) if isinstance(value, int) else float(value)
+    )  # NumPy's floats print as np.float64(…)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's, but for DEL, which TOML wants escaped too.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,86 @@
+"""What every engine does: take uint8 RGB batches, give the feature maps that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.backbones.card import Card, Tap
+from kindred.errors import UsageError
+
+__all__ = ["Batch", "Engine", "Maps", "Precision", "as_batch", "requested_taps"]
+
+Batch: TypeAlias = NDArray[np.uint8]
+Maps: TypeAlias = tuple[NDArray[np.float32], ...]
+Precision: TypeAlias = Literal["auto", "f32", "bf16"]
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A model that is ready to run.
+
+    A batch is (B, H, W, 3) uint8, RGB, B ≥ 1, of any size that the card allows; preprocessing is the
+    engine's affair. Its maps are one (B, C, h, w) float32 array per requested tap, in that order, the
+    caller's to keep. Raise UsageError for a batch that is none, or that is too small for the network.
+    """
+
+    @property
+    def card(self) -> Card:
+        """The card of the model."""
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """The taps that `run` and `stream` return, in order."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda", "cuda:1", …."""
+
+    @property
+    def precision(self) -> str:
+        """The number format of the arithmetic inside: "f32" or "bf16"."""
+
+    def run(self, batch: Batch) -> Maps:
+        """Return the maps of one batch, as soon as possible; may be called from several threads."""
+
+    def stream(self, batches: Iterable[tuple[T, Batch]]) -> Iterator[tuple[T, Maps]]:
+        """Yield (token, maps) for every (token, batch), in order, for the best throughput.
+
+        Batches are taken from the iterable as the engine has room for them: few are held at a time.
+        A batch must not be changed before its maps have come.
+        """
+
+
+def requested_taps(card: Card, taps: str | Sequence[str] | None) -> tuple[Tap, ...]:
+    """Return the card's taps of those names, the default one for None; raise ModelError if unknown."""
+    names = [card.default_tap] if taps is None else [taps] if isinstance(taps, str) else list(taps)
+    if not names:
+        raise UsageError(f"no tap of {card.name} asked for: expected at least one of {_names(card)}")
+    if len(set(names)) < len(names):
+        raise UsageError(f"taps {', '.join(names)}: each can be asked for once")
+    return tuple(card.tap(name) for name in names)
+
+
+def as_batch(batch: Batch, card: Card) -> Batch:
+    """Return the batch, C-contiguous; raise UsageError unless it is (B, H, W, 3) uint8 of an allowed size."""
+    shape = getattr(batch, "shape", None)
+    if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
+        kind = f"{getattr(batch, 'dtype', type(batch).__name__)} {shape or ''}".strip()
+        raise UsageError(f"a batch of {kind}; expected uint8 (B, H, W, 3), RGB")
+    if min(batch.shape) < 1:
+        raise UsageError(f"a batch of shape {batch.shape} holds no pixel")
+    if card.input_size is not None and batch.shape[1:3] != card.input_size:
+        height, width = card.input_size
+        raise UsageError(
+            f"{card.name} takes images of {width} × {height} pixels only, "
+            f"not {batch.shape[2]} × {batch.shape[1]}"
+        )
+    return np.ascontiguousarray(batch)
+
+
+def _names(card: Card) -> str:
+    return ", ".join(tap.name for tap in card.taps)

@@ -1,0 +1,80 @@
+"""OpenVINO, imported quickly and kept quiet."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from kindred.errors import ModelError
+
+__all__ = ["core", "import_openvino", "read_graph", "reason"]
+
+_CONVERTER = "openvino.tools.ovc"
+
+
+@functools.cache
+def import_openvino() -> ModuleType:
+    """Return the module `openvino`, imported without its model converter.
+
+    The converter is a third of the import time and brings OpenVINO's telemetry client, which Kindred never
+    wants. `openvino` tolerates its absence. A program that uses `openvino.convert_model` itself still gets
+    it.
+    """
+    with _without_converter():
+        import openvino
+    if not hasattr(openvino, "convert_model"):
+        openvino.__getattr__ = _late_converter
+    return openvino  # type: ignore[no-any-return]  # openvino is untyped
+
+
+@contextmanager
+def _without_converter() -> Iterator[None]:
+    if "openvino" in sys.modules or _CONVERTER in sys.modules:
+        yield
+        return
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # None makes its import raise ImportError
+    try:
+        yield
+    finally:
+        del sys.modules[_CONVERTER]
+
+
+def _late_converter(name: str) -> object:
+    if name == "convert_model":
+        from openvino.tools.ovc import convert_model
+
+        return convert_model
+    raise AttributeError(f"module 'openvino' has no attribute {name!r}")
+
+
+@functools.cache
+def core():  # type: ignore[no-untyped-def]  # openvino is untyped
+    """Return the process's OpenVINO core: making one loads the CPU plug-in, so it is made once."""
+    return import_openvino().Core()
+
+
+def read_graph(path: Path):  # type: ignore[no-untyped-def]  # openvino is untyped
+    """Read an `.onnx` file into an `openvino.Model`; raise ModelError where it is none or is damaged."""
+    if path.suffix.lower() != ".onnx":
+        raise ModelError(f"{path}: expected an .onnx file")
+    try:
+        # From memory, not by name: a graph whose weights lie in other files must fail, for its digest
+        # covers one file.
+        return core().read_model(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read: {error.strerror or error}") from None
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: not a whole ONNX model in one file that OpenVINO can read: {reason(error)}"
+        ) from None
+
+
+def reason(error: RuntimeError) -> str:
+    """Return the telling line of an OpenVINO error, which comes as a stack of lines with source positions."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join((telling or lines or ["no reason given"])[-1].split()).rstrip(".")

@@ -1,0 +1,264 @@
+"""Find the feature maps of a graph, with their channels and strides, from its shapes alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from kindred.backbones.card import Layout, Tap
+from kindred.backbones.runtime import import_openvino, read_graph, reason
+from kindred.errors import ModelError
+
+__all__ = ["Graph", "inspect"]
+
+# Two image sizes, height and width, that differ by a multiple of every stride in use: then the map grows by
+# exactly difference / stride, whatever the padding.
+_SMALL, _GROWTH = (224, 288), 256
+
+# A deeper map of an image of usual size is a single cell.
+_DEEPEST = 64
+
+# What may follow a joint of branches and still belongs to it.
+_ACTIVATIONS = {"Relu", "Clamp", "Minimum", "Sigmoid", "Swish", "HSwish", "PRelu", "Elu", "Gelu"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """What a graph says of itself: its input, and its taps in the order of depth, the deepest as default."""
+
+    input_name: str
+    layout: Layout
+    input_size: tuple[int, int] | None
+    taps: tuple[Tap, ...]
+    default_tap: str
+
+
+@dataclass(kw_only=True)
+class _Map:
+    """One feature map of the graph, and the maps that it is computed from (positions in the list of maps)."""
+
+    tensor: str | None
+    operation: str
+    channels: int
+    stride: int
+    is_output: bool
+    inputs: tuple[int, ...]
+
+
+def inspect(path: Path) -> Graph:
+    """Read an `.onnx` file and find its taps.
+
+    Taps are the graph's outputs that are feature maps, and, at every stride where no output is one, two
+    maps of the trunk (the tensors that all that follows passes through): the end of the last block, and the
+    last before the stride changes. Raise ModelError if the file is no image network with at least one
+    feature map.
+    """
+    try:
+        return _inspected(read_graph(path), path)
+    except UnicodeDecodeError:  # damaged, but still a graph
+        raise ModelError(f"{path}: not a whole ONNX model: a name in it is no text") from None
+
+
+def _inspected(model: Any, path: Path) -> Graph:
+    input_name, layout, size = _input(model, path)
+    maps = _maps(model, path, layout, size)
+    named = [at for at, entry in enumerate(maps) if entry.tensor is not None]
+    if not named:
+        raise ModelError(
+            f"{path}: found no feature map (a 4-D tensor that grows with the image) in the graph"
+        )
+    outputs = [at for at in named if maps[at].is_output]
+    usable = [at for at in outputs or named if maps[at].stride <= _DEEPEST] or outputs or named
+    end = max(usable, key=lambda at: (maps[at].stride, at))
+    chosen = sorted({*outputs, *_inner(maps, end)})
+    taps = _named(maps[at] for at in chosen)
+    return Graph(
+        input_name=input_name,
+        layout=layout,
+        input_size=size,
+        taps=taps,
+        default_tap=taps[chosen.index(end)].name,
+    )
+
+
+def _input(model: Any, path: Path) -> tuple[str, Layout, tuple[int, int] | None]:
+    if len(model.inputs) != 1:
+        raise ModelError(f"{path}: the graph has {len(model.inputs)} inputs; expected one, the image")
+    entry = model.inputs[0]
+    shape = entry.get_partial_shape()
+    if shape.rank.is_dynamic or len(shape) != 4:
+        raise ModelError(f"{path}: the graph's input has shape {shape}; expected (batch, 3, height, width)")
+    fixed = [dimension.get_length() if dimension.is_static else None for dimension in shape]
+    layout: Layout = "NHWC" if fixed[3] == 3 != fixed[1] else "NCHW"
+    channels, height, width = (fixed[at] for at in ((1, 2, 3) if layout == "NCHW" else (3, 1, 2)))
+    if channels not in (3, None):
+        raise ModelError(f"{path}: the graph takes images of shape {shape}; expected three colour channels")
+    return entry.get_any_name(), layout, (height, width) if height and width else None
+
+
+def _maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | None) -> list[_Map]:
+    """Return the graph's feature maps in topological order, measured at two image sizes."""
+    openvino = import_openvino()
+    wanted = _image_tensors(model)
+    if not wanted:
+        return []
+    # Without the head: a classifier that takes one size only must not forbid others.
+    trunk = openvino.Model(wanted, model.get_parameters())
+    small = _shapes(trunk, wanted, layout, size or _SMALL, path)
+    try:
+        large = _shapes(trunk, wanted, layout, tuple(side + _GROWTH for side in size or _SMALL), path)
+    except ModelError:
+        if size is None:
+            raise
+        large = None  # a network of one size: the stride is estimated
+    tensors = {name for output in model.outputs for name in output.get_names()}
+    maps: list[_Map] = []
+    positions: dict[str, int] = {}
+    for at, output in enumerate(wanted):
+        measured = _measure(small[at], large[at] if large else None, size)
+        if measured is None:
+            continue
+        operation = output.get_node()
+        inputs = {positions[key] for key in map(_key, operation.input_values()) if key in positions}
+        names = sorted(output.get_names(), key=lambda name: (name not in tensors, len(name), name))
+        positions[_key(output)] = len(maps)
+        maps.append(
+            _Map(
+                tensor=names[0] if names else None,
+                operation=operation.get_type_name(),
+                channels=measured[0],
+                stride=measured[1],
+                is_output=bool(tensors.intersection(names)),
+                inputs=tuple(sorted(inputs)),
+            )
+        )
+    return maps
+
+
+def _image_tensors(model: Any) -> list[Any]:
+    """Return the 4-D float tensors that depend on the image's pixels, not on weights or its shape alone."""
+    computed: set[str] = set()
+    found = []
+    for operation in model.get_ordered_ops():
+        kind = operation.get_type_name()
+        if kind == "Parameter" or (
+            kind not in ("ShapeOf", "Result")
+            and any(_key(source) in computed for source in operation.input_values())
+        ):
+            computed.update(map(_key, operation.outputs()))
+            found += [
+                output for output in operation.outputs() if kind != "Parameter" and _is_image_like(output)
+            ]
+    return found
+
+
+def _is_image_like(output: Any) -> bool:
+    shape = output.get_partial_shape()
+    return bool(shape.rank.is_static and len(shape) == 4 and output.get_element_type().is_real())
+
+
+def _key(output: Any) -> str:
+    return f"{output.get_node().get_name()}:{output.get_index()}"
+
+
+def _shapes(
+    trunk: Any, outputs: Sequence[Any], layout: Layout, size: Sequence[int], path: Path
+) -> list[tuple[int, ...] | None]:
+    """Return the shapes of the outputs for two images of that size; None where it is not known beforehand."""
+    height, width = size
+    shape = [2, 3, height, width] if layout == "NCHW" else [2, height, width, 3]
+    try:
+        trunk.reshape(shape)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: the graph cannot take a batch of two images of {width} × {height} pixels "
+            f"(export it with a free batch size): {reason(error)}"
+        ) from None
+    found = [output.get_partial_shape() for output in outputs]
+    return [tuple(entry.to_shape()) if entry.is_static else None for entry in found]
+
+
+def _measure(
+    small: tuple[int, ...] | None, large: tuple[int, ...] | None, size: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Return channels and stride from the shapes at two image sizes, or None if it is no feature map."""
+    if small is None or small[0] != 2:
+        return None
+    channels, *sides = small[1:]
+    if large is None:
+        assert size is not None  # only a network of one size has no second shape
+        if min(sides) < 2:
+            return None
+        ratios = {round(math.log2(whole / part)) for whole, part in zip(size, sides, strict=True)}
+        return (channels, 2 ** ratios.pop()) if len(ratios) == 1 and min(ratios | {0}) >= 0 else None
+    grown = [after - before for before, after in zip(sides, large[2:], strict=True)]
+    if large[:2] != small[:2] or grown[0] != grown[1] or grown[0] <= 0 or _GROWTH % grown[0]:
+        return None
+    return channels, _GROWTH // grown[0]
+
+
+def _inner(maps: Sequence[_Map], end: int) -> set[int]:
+    """Choose up to two trunk maps for every stride from 2 on at which no output of the graph is a map."""
+    covered = {entry.stride for entry in maps if entry.is_output}
+    trunk = _trunk(maps, end)
+    joint = [at for at in trunk if len(maps[at].inputs) > 1]
+    chosen: set[int] = set()
+    for stride in {maps[at].stride for at in trunk} - covered - {1}:
+        here = [at for at in trunk if maps[at].stride == stride and maps[at].tensor is not None]
+        chosen.update(here[-1:])
+        blocks = [at for at in joint if maps[at].stride == stride]
+        if blocks:
+            chosen.add(_activated(maps, trunk, blocks[-1]))
+    return {at for at in chosen if maps[at].tensor is not None}
+
+
+def _activated(maps: Sequence[_Map], trunk: Sequence[int], at: int) -> int:
+    """Return the activation right behind a joint of branches, or the joint itself."""
+    after = trunk[trunk.index(at) + 1 :]
+    while after and maps[after[0]].operation in _ACTIVATIONS | {"Maximum"} and maps[after[0]].inputs == (at,):
+        at, after = after[0], after[1:]
+    return at
+
+
+def _trunk(maps: Sequence[_Map], end: int) -> list[int]:
+    """Return, in order, the maps that every path to `end` passes through."""
+    needed = {end}
+    for at in range(end, -1, -1):
+        if at in needed:
+            needed.update(maps[at].inputs)
+    last_use = {at: at for at in needed}
+    for at in sorted(needed):
+        for source in maps[at].inputs:
+            last_use[source] = at
+    trunk, reach = [], 0
+    for at in sorted(needed):
+        if reach <= at:
+            trunk.append(at)
+        reach = max(reach, last_use[at])
+    return trunk
+
+
+def _named(maps: Iterable[_Map]) -> tuple[Tap, ...]:
+    taps: list[Tap] = []
+    for entry in maps:
+        assert entry.tensor is not None  # maps without a tensor name are never chosen
+        wish = _readable(entry.tensor) or f"stride{entry.stride}"
+        taken = [tap.name for tap in taps]
+        name = next(text for text in (wish, *(f"{wish}.{n}" for n in range(2, 99))) if text not in taken)
+        taps.append(Tap(name=name, tensor=entry.tensor, channels=entry.channels, stride=entry.stride))
+    return tuple(taps)
+
+
+def _readable(tensor: str) -> str | None:
+    """Return a name for people: `/layer1/layer1.2/relu_1/Relu_output_0` becomes `layer1.2.relu_1`."""
+    parts = [part for part in re.split(r"[/:]", re.sub(r"_output_\d+$|:\d+$", "", tensor)) if part]
+    if "_output_" in tensor:
+        parts.pop()  # the operator's own name
+    path = ".".join(part for part, deeper in pairwise([*parts, ""]) if not deeper.startswith(f"{part}."))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", path)
+    return name if re.search("[A-Za-z]", name) else None

@@ -1,0 +1,281 @@
+"""Which models there are: the bundled ones, those that the user added, and files that lie anywhere.
+
+A model is NAME.onnx with its card NAME.toml beside it. `known/` holds cards of public networks, found by
+the digest of the graph, so that these can be added without a word about their preprocessing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kindred.backbones.card import Card, ChannelOrder, Tap, check_digest, check_name, digest_of, nearest
+from kindred.backbones.folders import models_folder
+from kindred.errors import ModelError, UsageError
+
+__all__ = ["Entry", "add_model", "list_models", "load_card", "remove_model"]
+
+BUNDLED = Path(__file__).with_name("models")
+_KNOWN = Path(__file__).with_name("known")
+
+# Image sizes (height, width) that a card is proved with: the map grows by the difference over its stride.
+_SMALL, _LARGE = (128, 160), (384, 416)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of the list of models: `card` is None where it cannot be used, and `problem` says why."""
+
+    name: str
+    bundled: bool
+    card: Card | None
+    problem: str = ""
+
+
+def list_models() -> tuple[Entry, ...]:
+    """Return the bundled models, then the user's, each by name; a damaged one is listed with its problem."""
+    entries = []
+    for folder, bundled in _folders():
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                card, _ = _open_card(path)
+            except ModelError as error:
+                entries.append(Entry(name=path.stem, bundled=bundled, card=None, problem=str(error)))
+            else:
+                entries.append(Entry(name=path.stem, bundled=bundled, card=card))
+    return tuple(entries)
+
+
+def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
+    """Return the card and the `.onnx` file of a model.
+
+    It is looked for by name among the bundled models and then the user's; a path, or a text that ends in
+    .onnx or .toml or has a folder in it, is a file. A public network that Kindred knows by its digest needs
+    no card. Raise ModelError if there is none, or if its card is damaged; the graph itself is checked when
+    it is loaded.
+    """
+    path = Path(name_or_path)
+    if isinstance(name_or_path, Path) or path.suffix in (".onnx", ".toml") or path.name != str(name_or_path):
+        return _from_file(path.expanduser())
+    for folder, _ in _folders():
+        if (folder / f"{path}.toml").is_file():
+            return _open_card(folder / f"{path}.toml")
+    names = [entry.name for entry in list_models()]
+    known = (
+        f"; there are {', '.join(names)}"
+        if names
+        else "; there are none yet: `kindred models add FILE.onnx` adds one"
+    )
+    raise ModelError(f"no model is named {path}{nearest(str(path), names)}{known}")
+
+
+def add_model(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    channel_order: ChannelOrder | None = None,
+    licence: str = "",
+    source: str = "",
+    description: str = "",
+    default_tap: str | None = None,
+    any_size: bool = False,
+) -> Card:
+    """Copy an `.onnx` file into the user's models, write its card, and return that.
+
+    What is known already is taken from the card beside the file, or from the facts about a public network;
+    what is given here goes before both. For any other network the taps are found in the graph, and `mean`
+    and `std` must be given: in pixel units (0 to 255), red first. `channel_order` is RGB unless it is said
+    otherwise. `any_size` is for a file that names one image size, as exports often do, though the network
+    takes others. The card is then proved by running the network. Raise ModelError if the file is no image
+    network in one file, if the card is not true, or if the name is taken.
+    """
+    path = Path(path).expanduser()
+    facts = _facts(path)
+    if facts is None:
+        facts = _found(path, name or path.stem)
+        if mean is None or std is None:
+            raise ModelError(
+                f"{path}: not a network known to Kindred: give mean and std, red first, in 0 to 255 units; "
+                "usual: mean 123.675,116.28,103.53 and std 58.395,57.12,57.375 (ImageNet), or all 127.5"
+            )
+    name = name or facts.name
+    card = replace(
+        facts,
+        name=name,
+        file=f"{name}.onnx",
+        mean=facts.mean if mean is None else _triple("mean", mean),
+        std=facts.std if std is None else _triple("std", std),
+        channel_order=channel_order or facts.channel_order,
+        licence=licence or facts.licence,
+        source=source or facts.source,
+        description=description or facts.description,
+        default_tap=default_tap or facts.default_tap,
+        input_size=None if any_size else facts.input_size,
+    )
+    folder = models_folder()
+    for place, _ in _folders():
+        if (place / f"{card.name}.toml").exists():
+            raise ModelError(
+                f"a model named {card.name} is there already: give another name, or remove that one first"
+            )
+    _prove(card, path)
+    _install(card, path, folder)
+    return card
+
+
+def remove_model(name: str) -> None:
+    """Delete a model that the user added; raise ModelError if there is none, or if it is bundled."""
+    check_name(name)
+    card_path = models_folder() / f"{name}.toml"
+    if not card_path.is_file():
+        if (BUNDLED / f"{name}.toml").is_file():
+            raise ModelError(f"model {name} is a part of Kindred and cannot be removed")
+        names = [entry.name for entry in list_models() if not entry.bundled]
+        raise ModelError(f"no model of yours is named {name}{nearest(name, names)}")
+    try:
+        card_path.unlink()  # first: a model is there if and only if its card is
+        card_path.with_suffix(".onnx").unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"{card_path}: the model cannot be removed: {error.strerror or error}") from None
+
+
+def _folders() -> list[tuple[Path, bool]]:
+    try:
+        return [(BUNDLED, True), (models_folder(), False)]
+    except ModelError:  # no home: the bundled models still serve
+        return [(BUNDLED, True)]
+
+
+def _open_card(path: Path) -> tuple[Card, Path]:
+    """Read a card in one of the models' folders, or one named by its path."""
+    card = Card.load(path)
+    graph = path.with_name(card.file)
+    if not graph.is_file():
+        raise ModelError(
+            f"{path}: its graph {card.file} is missing; put it back, or remove the model and add it anew"
+        )
+    return card, graph
+
+
+def _from_file(path: Path) -> tuple[Card, Path]:
+    if path.suffix == ".toml":
+        return _open_card(path)
+    if path.suffix != ".onnx":
+        raise ModelError(f"{path}: expected an .onnx file, or the .toml card of one")
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    beside = path.with_suffix(".toml")
+    if beside.is_file():
+        return Card.load(beside), path
+    known = _known().get(digest_of(path))
+    if known is not None:
+        return replace(known, file=path.name), path
+    raise ModelError(f"{path}: no card {beside.name} beside it; `kindred models add {path}` writes one")
+
+
+@functools.cache
+def _known() -> dict[str, Card]:
+    """Return the cards of public networks by digest."""
+    cards = [Card.load(path) for path in sorted(_KNOWN.glob("*.toml"))]
+    return {card.digest: card for card in cards}
+
+
+def _facts(path: Path) -> Card | None:
+    """Return what is known of a file: the card beside it, or that of the public network that it is."""
+    digest = digest_of(path)
+    beside = path.with_suffix(".toml")
+    if beside.is_file() and beside != path:
+        card = Card.load(beside)
+        check_digest(card, path)
+        return card
+    return _known().get(digest)
+
+
+def _found(path: Path, name: str) -> Card:
+    """Return a card of what the graph says of itself, with preprocessing that leaves pixels as they are."""
+    from kindred.backbones.taps import inspect
+
+    check_name(name)
+    graph = inspect(path)
+    return Card(
+        name=name,
+        file=f"{name}.onnx",
+        digest=digest_of(path),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        layout=graph.layout,
+        input_name=graph.input_name,
+        input_size=graph.input_size,
+        default_tap=graph.default_tap,
+        taps=graph.taps,
+    )
+
+
+def _triple(key: str, values: Sequence[float]) -> tuple[float, float, float]:
+    if len(values) != 3:
+        raise ModelError(
+            f"{key} is {list(values)}; expected three numbers, red first, in pixel units (0 to 255)"
+        )
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _prove(card: Card, path: Path) -> None:
+    """Run the network on plain images; raise ModelError if a map is not as the card says."""
+    from tempfile import TemporaryDirectory
+
+    from kindred.backbones.openvino import OpenVINOEngine
+
+    names = [tap.name for tap in card.taps]
+    sizes = [card.input_size] if card.input_size is not None else [_SMALL, _LARGE]
+    # In a passing folder: compiled with all its taps, the graph is not the one that will be used.
+    with TemporaryDirectory() as folder:
+        engine = OpenVINOEngine(card, path, taps=names, precision="f32", cache_dir=Path(folder))
+        try:
+            maps = [engine.run(np.full((1, *size, 3), 128, np.uint8)) for size in sizes]
+        except UsageError as error:
+            raise ModelError(f"{path}: {error}") from None
+    for tap, *found in zip(card.taps, *maps, strict=True):
+        shapes = [entry.shape[1:] for entry in found]
+        if not _is_true(tap, shapes, sizes):
+            raise ModelError(
+                f"{path}: tap {tap.name} gives maps of {shapes} for images of {sizes}; "
+                f"its card says {tap.channels} channels and stride {tap.stride}"
+            )
+
+
+def _is_true(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[int, int]]) -> bool:
+    if any(len(shape) != 3 or shape[0] != tap.channels for shape in shapes):
+        return False
+    if len(shapes) == 1:  # how much the borders take is unknown: the stride is right to a factor of √2
+        ratios = [part * tap.stride / whole for part, whole in zip(shapes[0][1:], sizes[0], strict=True)]
+        return all(0.7 < ratio < 1.42 for ratio in ratios)
+    grown = [
+        (after - before) * tap.stride for before, after in zip(shapes[0][1:], shapes[1][1:], strict=True)
+    ]
+    return all(abs(pixels - (_LARGE[0] - _SMALL[0])) < tap.stride for pixels in grown)
+
+
+def _install(card: Card, path: Path, folder: Path) -> None:
+    import shutil
+
+    target = folder / card.file
+    draft = target.with_name(f".{card.file}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (target.exists() and target.samefile(path)):
+            shutil.copyfile(path, draft)
+            draft.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise ModelError(f"{target}: the model cannot be copied: {error.strerror or error}") from None
+    card.save(target.with_suffix(".toml"))

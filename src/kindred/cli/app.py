@@ -1,0 +1,66 @@
+"""The list of commands. What `kindred --help` shows, the documentation and its test all come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from kindred import __version__
+from kindred.cli.distill import distill
+from kindred.cli.doctor import doctor
+from kindred.cli.duplicates import duplicates
+from kindred.cli.editing import remove, tag, untag
+from kindred.cli.evaluate import evaluate
+from kindred.cli.fit import fit
+from kindred.cli.index import index
+from kindred.cli.info import info
+from kindred.cli.models import models
+from kindred.cli.output import say
+from kindred.cli.recipes import recipes
+from kindred.cli.running import finish
+from kindred.cli.search import search
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="kindred",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: it can be searched, piped and read on any terminal
+    epilog="To start: kindred index FOLDER, then kindred search IMAGE.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command()(index)
+app.command()(search)
+app.command()(duplicates)
+app.command()(info)
+app.command()(tag)
+app.command()(untag)
+app.command()(remove)
+app.command()(doctor)
+app.add_typer(recipes, name="recipes")
+app.add_typer(models, name="models")
+app.command()(evaluate)
+app.command()(fit)
+app.command()(distill)
+
+
+@app.callback(invoke_without_command=True)
+def kindred(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Find images of the same thing: index a folder once, then search it with an image."""
+    if version:
+        say(f"kindred {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run what was typed after `kindred`; return the exit code."""
+    return finish(app, arguments)

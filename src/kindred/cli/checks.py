@@ -1,0 +1,208 @@
+"""What `kindred doctor` looks at. Each check yields findings; one that is wrong says what to do."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Literal
+
+from kindred.cli.output import counted, shown
+from kindred.errors import KindredError, LibraryNotFound
+
+__all__ = ["Finding", "State", "examine"]
+
+State = Literal["ok", "note", "wrong"]
+
+# Module and package: each is imported, as one that is installed but broken is the commonest trouble.
+PACKAGES = (
+    ("numpy", "numpy"),
+    ("openvino", "openvino"),
+    ("faiss", "faiss-cpu"),
+    ("PIL", "pillow"),
+    ("simplejpeg", "simplejpeg"),
+    ("filelock", "filelock"),
+    ("typer", "typer"),
+    ("rich", "rich"),
+)
+EXTRAS = (
+    ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
+    ("torch", "torch", "train", "for kindred distill, and for CUDA"),
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    state: State
+    what: str
+    detail: str
+
+
+def examine(library: Path) -> Iterator[Finding]:
+    """Check the installation, the models and the library; a check that fails is a finding, never an exception."""
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("versions", _versions),
+        ("packages", _packages),
+        ("processor", _processor),
+        ("formats", _formats),
+        ("extras", _extras),
+        ("models", _models),
+        ("default recipe", _default_recipe),
+        ("cache", _cache),
+        ("library", lambda: _library(library)),
+    ]
+    for what, check in checks:
+        try:
+            yield from check()
+        except Exception as error:  # whatever it is, the person who asks what is wrong must be told
+            told = str(error) if isinstance(error, KindredError) else f"{type(error).__name__}: {error}"
+            yield Finding("wrong", what, told)
+
+
+def _versions() -> Iterator[Finding]:
+    from kindred import __version__
+
+    system = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
+    yield Finding("ok", "kindred", f"{__version__} ({system})")
+
+
+def _packages() -> Iterator[Finding]:
+    working = []
+    for module, package in PACKAGES:
+        try:
+            import_module(module)
+            working.append(f"{package} {metadata.version(package)}")
+        except Exception as error:  # a broken shared library may raise anything
+            reason = " ".join(str(error).split())
+            yield Finding("wrong", "package", f"{package} cannot be used ({reason}); pip install --force-reinstall {package}")
+    yield Finding("ok", "packages", ", ".join(working))
+
+
+def _processor() -> Iterator[Finding]:
+    from kindred.backbones.runtime import core
+
+    name = core().get_property("CPU", "FULL_DEVICE_NAME")
+    capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    known = [word for word in ("FP32", "BF16", "FP16", "INT8") if word in capabilities]
+    yield Finding("ok", "processor", f"{name}, {counted(os.cpu_count() or 1, 'core')}, {', '.join(known)}")
+
+
+def _formats() -> Iterator[Finding]:
+    """Encode and decode a small picture in each format."""
+    from PIL import Image
+
+    from kindred.images import decode
+
+    picture = Image.new("RGB", (16, 16), (200, 120, 40))
+    good, bad = [], []
+    for name in FORMATS:
+        try:
+            data = io.BytesIO()
+            picture.save(data, name)
+            decode(data.getvalue())
+            good.append(name.replace("WEBP", "WebP"))
+        except Exception:  # Pillow built without the format, in any of its ways
+            bad.append(name)
+    yield Finding("ok", "images", f"reads {', '.join(good)}")
+    if bad:
+        remedy = "pip install --force-reinstall pillow, from a wheel"
+        yield Finding("wrong", "images", f"this Pillow does not read {', '.join(bad)}; {remedy}")
+
+
+def _extras() -> Iterator[Finding]:
+    for module, package, extra, purpose in EXTRAS:
+        try:
+            yield Finding("ok", f"extra {extra}", f"{package} {metadata.version(package)}, {purpose}")
+        except metadata.PackageNotFoundError:
+            yield Finding("note", f"extra {extra}", f"not installed ({purpose}); pip install 'kindred[{extra}]'")
+            continue
+        try:
+            if module != "torch":  # takes seconds to import
+                import_module(module)
+        except Exception as error:  # as above
+            yield Finding("wrong", f"extra {extra}", f"{package} cannot be used ({error}); install it again")
+
+
+def _models() -> Iterator[Finding]:
+    from kindred.backbones import list_models, load_card
+    from kindred.backbones.card import check_digest
+    from kindred.backbones.folders import models_folder
+
+    good = []
+    for entry in list_models():
+        try:
+            card, file = load_card(entry.name)
+            check_digest(card, file)
+            good.append(entry.name)
+        except KindredError as error:
+            yield Finding("wrong", f"model {entry.name}", str(error))
+    if good:
+        yield Finding("ok", "models", f"{', '.join(good)}: whole")
+    yield Finding("ok", "your models", shown(models_folder()))
+
+
+def _default_recipe() -> Iterator[Finding]:
+    """Describe a plain picture: everything that a search needs is used once."""
+    import numpy as np
+
+    from kindred.backbones import list_models
+    from kindred.describer import Describer
+    from kindred.recipe import DEFAULT_RECIPE, Recipe
+
+    recipe = Recipe.load(DEFAULT_RECIPE)
+    if recipe.backbone not in [entry.name for entry in list_models()]:
+        remedy = "pip install --force-reinstall kindred"
+        yield Finding("wrong", "recipe", f"the bundled network {recipe.backbone} is missing; {remedy}")
+        return
+    describer = Describer(recipe)
+    vectors = describer.describe(np.full((64, 64, 3), 127, np.uint8))
+    how = f"{vectors.shape[1]} numbers an image, computed in {describer.engine.precision}"
+    yield Finding("ok", "recipe", f"{recipe.name} works: {how}")
+
+
+def _cache() -> Iterator[Finding]:
+    from kindred.backbones.folders import cache_folder
+
+    folder = cache_folder()
+    if folder is None:
+        yield Finding("note", "cache", "there is no home folder, so every start is slow; set KINDRED_HOME to a folder")
+        return
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if os.access(place, os.W_OK | os.X_OK):
+        yield Finding("ok", "cache", shown(folder))
+    else:
+        remedy = "make it writable, or set KINDRED_HOME to a folder that is"
+        yield Finding("note", "cache", f"{shown(place)} cannot be written to, so every start is slow; {remedy}")
+
+
+def _library(path: Path) -> Iterator[Finding]:
+    from kindred.library import Library
+
+    try:
+        opened = Library.open(path)
+    except LibraryNotFound:
+        yield Finding("note", "library", f"none at {shown(path)}; make one with kindred index FOLDER")
+        return
+    with opened:
+        catalogue, counts = opened.catalogue, opened.catalogue.counts()
+        readable = sum(len(ids) for ids, _ in catalogue.vectors())  # raises where one is damaged
+        held = f"{counted(counts.indexed, 'image')}, {counted(readable, 'vector')}, all readable"
+        yield Finding("ok", "library", f"{shown(path)}: {held}")
+        _ = opened.describer  # raises where its network or whitening is no longer the same
+        yield Finding("ok", "its recipe", f"{opened.recipe.name}, its network unchanged")
+        gone = sum(1 for file in catalogue.paths_under(Path(opened.path.anchor)) if not file.exists())
+        if gone:
+            yield Finding("note", "library", f"{counted(gone, 'file')} gone; kindred index FOLDER --prune forgets them")
+        if counts.skipped:
+            yield Finding("note", "library", f"{counted(counts.skipped, 'file')} not usable; kindred info lists them")
+        if not os.access(opened.path, os.W_OK):
+            yield Finding("note", "library", "its folder cannot be written to: it can be searched, not changed")
+

@@ -1,0 +1,31 @@
+"""`kindred doctor`: is everything here that is needed, and does it work?"""
+
+from __future__ import annotations
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.output import columns, counted, print_json, say
+
+__all__ = ["doctor"]
+
+MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
+
+
+def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+    """Check the installation, the networks and the library.
+
+    A line that is wrong says what to do, and makes the exit code 1.
+    """
+    from kindred.cli.checks import examine
+
+    findings = list(examine(library))
+    wrong = sum(finding.state == "wrong" for finding in findings)
+    if as_json:
+        listed = [{"state": each.state, "what": each.what, "detail": each.detail} for each in findings]
+        print_json({"healthy": not wrong, "findings": listed})
+    else:
+        say(columns([(MARKS[each.state], each.what, each.detail) for each in findings]))
+        say(f"\n{counted(wrong, 'thing')} wrong." if wrong else "\nEverything works.")
+    if wrong:
+        raise typer.Exit(1)

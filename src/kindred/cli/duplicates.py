@@ -1,0 +1,55 @@
+"""`kindred duplicates`: images in the library that are nearly the same."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.output import columns, counted, dim, print_json, say, shown
+from kindred.cli.progress import Meter
+
+__all__ = ["duplicates"]
+
+THRESHOLD = 0.95
+
+
+def duplicates(
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            "--threshold", "-t", metavar="SCORE", help="The score from which on two images count as the same."
+        ),
+    ] = THRESHOLD,
+    as_json: AsJson = False,
+) -> None:
+    """List groups of images that are nearly the same.
+
+    Copies, other sizes and light edits of a picture come out as one group. No file is touched.
+    """
+    from kindred.duplicates import find_duplicates
+    from kindred.library import Library
+
+    began = time.monotonic()
+    with Library.open(library) as opened:
+        with Meter("Comparing", quiet=as_json):
+            groups = find_duplicates(opened, threshold=threshold)
+        images = len(opened)
+    if as_json:
+        listed = [
+            {"paths": [str(path) for path in group.paths], "scores": [round(score, 6) for score in group.scores]}
+            for group in groups
+        ]
+        print_json({"threshold": threshold, "groups": listed, "seconds": round(time.monotonic() - began, 3)})
+        return
+    for group in groups:
+        rows = [
+            (f"{score:.3f}", shown(path)) for score, path in zip(group.scores, group.paths, strict=True)
+        ]
+        say(columns(rows) + "\n")
+    found = counted(len(groups), "group") if groups else "no group"
+    say(dim(f"{found} of nearly the same images among {counted(images, 'image')} (threshold {threshold:g})"))

@@ -1,0 +1,163 @@
+"""`kindred index`: describe a folder of images, or the demo collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Verbose
+from kindred.cli.output import counted, duration, grouped, print_json, say, shown
+from kindred.cli.progress import Meter
+from kindred.cli.running import interruptible
+from kindred.errors import UsageError
+
+if TYPE_CHECKING:
+    from kindred.demo import DemoCollection
+    from kindred.indexing import IndexProgress, IndexReport
+    from kindred.library import Library
+
+__all__ = ["index"]
+
+DEMO = Path("kindred-demo")
+
+
+def index(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER", help="The images, at any depth. Left out: a demo collection is made.", show_default=False
+        ),
+    ] = None,
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="NAME|FILE",
+            help="How to describe images: see `kindred recipes`. Default: the library's own, or else kin.",
+        ),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Also drop the images of FOLDER whose files are gone.")] = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Index a folder of images, or bring its index up to date.
+
+    Files that have not changed cost only a look, so run it again as often as you like. Files that cannot be used are
+    listed with the reason; they never stop a run. With no FOLDER, a few hundred photographs are drawn into
+    ./kindred-demo and indexed, so that there is something to search.
+    """
+    from kindred.images import find_images
+
+    demo = None
+    if folder is None:
+        _check_demo(library)
+        demo = _render_demo(quiet=as_json)
+        folder = demo.photos
+    find_images(folder)  # raises for a folder that is none, before a library is made
+    with _opened(library, recipe) as opened:
+        report = _run(opened, folder, prune=prune, quiet=as_json)
+        if as_json:
+            print_json(_as_dict(report))
+            return
+        _tell(report, opened, folder, prune=prune, verbose=verbose)
+    if demo is None:
+        _tell_next(library, "IMAGE")
+    else:
+        _tell_next(library, f"{shown(_first_query(demo))} --html answers.html")
+
+
+def _opened(path: Path, recipe: str | None) -> Library:
+    """Open the library, or make it where there is none."""
+    from kindred.errors import LibraryNotFound
+    from kindred.library import Library
+    from kindred.recipe import DEFAULT_RECIPE
+
+    try:
+        return Library.open(path, recipe=recipe)
+    except LibraryNotFound:
+        return Library.create(path, recipe=recipe or DEFAULT_RECIPE)
+
+
+def _run(opened: Library, folder: Path, *, prune: bool, quiet: bool) -> IndexReport:
+    advice = "what was indexed is safe: run the same command again to go on"
+    with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
+
+        def progress(here: IndexProgress, total: int) -> None:
+            meter.update(here.seen, total, aside=f"{here.skipped:,} skipped" if here.skipped else "")
+
+        return opened.index(folder, prune="gone" if prune else "keep", progress=progress)
+
+
+def _as_dict(report: IndexReport) -> dict[str, object]:
+    return {
+        "found": report.found,
+        "indexed": report.indexed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "skipped": [{"path": str(path), "reason": reason} for path, reason in report.skipped],
+        "seconds": round(report.seconds, 3),
+        "images_per_second": round(report.images_per_second, 2),
+    }
+
+
+def _tell(report: IndexReport, opened: Library, folder: Path, *, prune: bool, verbose: bool) -> None:
+    if not report.found:
+        say(f"No images in {shown(folder)}.")
+    else:
+        pace = f", {report.images_per_second:.0f} a second" if report.indexed >= 10 else ""
+        say(f"Indexed {counted(report.indexed, 'image')} in {duration(report.seconds)}{pace}.")
+    if report.unchanged:
+        say(f"{counted(report.unchanged, 'image')} had not changed.")
+    if prune:
+        say(f"Removed {counted(report.removed, 'image')} whose files are gone.")
+    if report.skipped:
+        say(f"Skipped {counted(len(report.skipped), 'file')}:")
+        say(grouped(report.skipped, verbose=verbose))
+    say(f"The library {shown(opened.path)} holds {counted(len(opened), 'image')}.")
+
+
+def _tell_next(library: Path, arguments: str) -> None:
+    import os
+
+    # The next command finds the library by itself where this one did.
+    known = library in (DEFAULT_LIBRARY, Path(os.environ.get("KINDRED_LIBRARY", DEFAULT_LIBRARY)))
+    say(f"\nNext: kindred search {arguments}{'' if known else f' --library {shown(library)}'}")
+
+
+def _check_demo(library: Path) -> None:
+    """Refuse to mix drawn pictures into a library of someone's own."""
+    from kindred.errors import LibraryNotFound
+    from kindred.library import Library
+
+    try:
+        with Library.open(library) as opened:
+            drawn = sum(1 for _ in opened.catalogue.paths_under((DEMO / "photos").absolute()))
+            images = opened.catalogue.counts().images
+    except LibraryNotFound:
+        return
+    if images > drawn:
+        raise UsageError(
+            f"index: which folder? {shown(library)} is in use; name the folder of its images, "
+            "or another library with --library for the demo collection"
+        )
+
+
+def _render_demo(*, quiet: bool) -> DemoCollection:
+    from kindred.demo import render_demo
+
+    advice = f"the pictures in {DEMO} are kept: run the same command again to go on"
+    with interruptible(advice), Meter("Drawing the demo collection", unit="pictures", quiet=quiet) as meter:
+        return render_demo(DEMO, progress=lambda done, total: meter.update(done, total))
+
+
+def _first_query(demo: DemoCollection) -> Path:
+    """The first query that shows one thing only, and so needs no crop."""
+    import json
+
+    queries = json.loads(demo.groundtruth.read_text(encoding="utf-8"))["queries"]
+    return demo.folder / min(name for name, facts in queries.items() if facts["box"] is None)

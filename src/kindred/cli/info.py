@@ -1,0 +1,60 @@
+"""`kindred info`: what a library holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Verbose
+from kindred.cli.output import columns, counted, grouped, print_json, say, shown, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kindred.library import Info
+
+__all__ = ["info"]
+
+
+def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, as_json: AsJson = False) -> None:
+    """Show what a library holds, and which files could not be used."""
+    from kindred.library import Library
+
+    with Library.open(library) as opened:
+        facts, skipped = opened.info(), opened.skipped()
+    if as_json:
+        print_json(_as_dict(facts, skipped))
+        return
+    say(columns(_rows(facts)))
+    if skipped:
+        say(f"\nSkipped {counted(len(skipped), 'file')}:")
+        say(grouped(skipped, verbose=verbose))
+
+
+def _rows(facts: Info) -> list[tuple[str, str]]:
+    recipe = facts.recipe
+    made_with = f"{recipe.name}: {recipe.backbone}, {recipe.pooling}, {recipe.size} px, {recipe.similarity}"
+    return [
+        ("library", shown(facts.path)),
+        ("images", f"{facts.images:,}"),
+        ("skipped", f"{facts.skipped:,}"),
+        ("vectors", f"{facts.vectors:,} of {facts.dimension} numbers" if facts.dimension else "none yet"),
+        ("recipe", made_with),
+        ("tags", ", ".join(f"{tag} ({count:,})" for tag, count in facts.tags.items()) or "none"),
+        ("on disk", size(facts.bytes)),
+        ("last run", facts.last_run.replace("T", " ").replace("+00:00", " UTC") if facts.last_run else "not finished"),
+    ]
+
+
+def _as_dict(facts: Info, skipped: list[tuple[Path, str]]) -> dict[str, object]:
+    return {
+        "path": str(facts.path),
+        "images": facts.images,
+        "skipped": [{"path": str(path), "reason": reason} for path, reason in skipped],
+        "vectors": facts.vectors,
+        "dimension": facts.dimension,
+        "recipe": facts.recipe.as_dict(),
+        "digest": facts.recipe.digest,
+        "tags": facts.tags,
+        "bytes": facts.bytes,
+        "last_run": facts.last_run,
+    }

@@ -1,0 +1,177 @@
+"""`kindred models`: the networks there are, and adding one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from kindred.cli.options import AsJson, numbers
+from kindred.cli.output import columns, counted, dim, print_json, say, size
+
+if TYPE_CHECKING:
+    from kindred.backbones import Card, Entry
+
+__all__ = ["models"]
+
+IMAGENET_MEAN, IMAGENET_STD = "123.675,116.28,103.53", "58.395,57.12,57.375"
+
+models = typer.Typer(
+    no_args_is_help=False,
+    invoke_without_command=True,
+    help="List the networks that can describe images; add your own.",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `kindred models`.")]
+
+
+@models.callback()
+def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List the networks that can describe images; add, show or remove one with the commands below."""
+    if context.invoked_subcommand is not None:
+        return
+    from kindred.backbones import list_models
+
+    entries = list_models()
+    if as_json:
+        print_json({"models": [_entry_as_dict(entry) for entry in entries]})
+        return
+    if not entries:
+        say("No models yet. Add one with kindred models add FILE.onnx")
+        return
+    heads = ("name", "taps", "channels", "strides", "from", "licence")
+    say(columns([_row(entry) for entry in entries], heads=heads))
+    for entry in entries:
+        if entry.problem:
+            say(f"\n{entry.name} cannot be used: {entry.problem}")
+    say(dim("More about one: kindred models show NAME"))
+
+
+@models.command()
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="An ONNX network in one file.")],
+    *,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it.")] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            "--mean",
+            metavar="R,G,B",
+            help=f"What is subtracted from the pixels (0 to 255), red first. ImageNet: {IMAGENET_MEAN}",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option("--std", metavar="R,G,B", help=f"What they are then divided by. ImageNet: {IMAGENET_STD}"),
+    ] = None,
+    channel_order: Annotated[
+        Literal["RGB", "BGR"] | None, typer.Option("--channel-order", help="Order in which it takes the colours.")
+    ] = None,
+    tap: Annotated[
+        str | None, typer.Option("--tap", metavar="TAP", help="The feature map that recipes use unless they name one.")
+    ] = None,
+    licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="For the record.")] = "",
+    source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it came from, for the record.")] = "",
+    description: Annotated[str, typer.Option("--description", metavar="TEXT", help="For the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Add a network of your own.
+
+    The file is copied, its feature maps are found, and it is tried once. Kindred knows some public networks by their digest, or there may be a card beside the file; any other needs --mean
+    and --std, as it was trained with.
+    """
+    from kindred.backbones import add_model
+
+    card = add_model(
+        file,
+        name=name,
+        mean=numbers(mean, option="--mean", count=3, example=IMAGENET_MEAN) if mean is not None else None,
+        std=numbers(std, option="--std", count=3, example=IMAGENET_STD) if std is not None else None,
+        channel_order=channel_order,
+        licence=licence,
+        source=source,
+        description=description,
+        default_tap=tap,
+    )
+    if as_json:
+        print_json(_card_as_dict(card))
+        return
+    say(f"Added {card.name}, with {counted(len(card.taps), 'tap')}:")
+    _tell_taps(card)
+    say(f'\nIn a recipe: backbone = "{card.name}"')
+
+
+@models.command()
+def show(name: Name, *, as_json: AsJson = False) -> None:
+    """Show a network: feature maps ("taps"), preprocessing, licence."""
+    from kindred.backbones import load_card
+
+    card, file = load_card(name)
+    if as_json:
+        print_json({**_card_as_dict(card), "path": str(file)})
+        return
+    free = "any size" if card.input_size is None else f"{card.input_size[1]} x {card.input_size[0]} only"
+    facts = [
+        ("name", card.name),
+        ("description", card.description),
+        ("licence", card.licence),
+        ("source", card.source),
+        ("file", f"{file} ({size(file.stat().st_size)})"),
+        ("sha256", card.digest),
+        ("images", f"{card.channel_order}, {free}"),
+        ("mean", _plain(card.mean)),
+        ("std", _plain(card.std)),
+        *(("training" if not at else "", f"{key}: {value}") for at, (key, value) in enumerate(card.training.items())),
+    ]
+    say(columns([fact for fact in facts if fact[1]]))
+    say()
+    _tell_taps(card)
+
+
+@models.command()
+def remove(name: Name, *, as_json: AsJson = False) -> None:
+    """Remove a network that you added.
+
+    Libraries made with it can then no longer be searched with an image.
+    """
+    from kindred.backbones import remove_model
+
+    remove_model(name)
+    if as_json:
+        print_json({"removed": name})
+    else:
+        say(f"Removed {name}.")
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    origin = "Kindred" if entry.bundled else "you"
+    if entry.card is None:
+        return entry.name, "", "", "", origin, "cannot be used"
+    taps = entry.card.taps
+    channels = ", ".join(str(tap.channels) for tap in taps)
+    strides = ", ".join(str(tap.stride) for tap in taps)
+    return entry.name, ", ".join(tap.name for tap in taps), channels, strides, origin, entry.card.licence
+
+
+def _tell_taps(card: Card) -> None:
+    rows = [
+        (tap.name, str(tap.channels), str(tap.stride), "default" if tap.name == card.default_tap else "")
+        for tap in card.taps
+    ]
+    say(columns(rows, heads=("tap", "channels", "stride", ""), right=(1, 2)))
+
+
+def _plain(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _entry_as_dict(entry: Entry) -> dict[str, object]:
+    facts: dict[str, object] = {"name": entry.name, "bundled": entry.bundled, "problem": entry.problem or None}
+    return facts if entry.card is None else {**_card_as_dict(entry.card), **facts}
+
+
+def _card_as_dict(card: Card) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {**asdict(card), "training": dict(card.training)}

@@ -1,0 +1,59 @@
+"""What several commands take alike, and how the texts that people type become values."""
+
+from __future__ import annotations
+
+from datetime import date
+from math import isfinite
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kindred.errors import UsageError
+
+__all__ = ["DEFAULT_LIBRARY", "AsJson", "LibraryFolder", "Verbose", "numbers", "parse_box", "parse_day"]
+
+# That of `kindred.library`, which takes too long to import for a page of help. A test holds the two together.
+DEFAULT_LIBRARY = Path(".kindred")
+
+LibraryFolder = Annotated[
+    Path,
+    typer.Option(
+        "--library",
+        "-l",
+        metavar="DIR",
+        envvar="KINDRED_LIBRARY",
+        help="The library: a folder that Kindred keeps its descriptions in.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
+
+
+def numbers(text: str, *, option: str, count: int, example: str) -> tuple[float, ...]:
+    """Read `count` numbers with commas between; raises `UsageError` that names the option."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(map(isfinite, values)):
+        raise UsageError(f"{option} is {text!r}; expected {count} numbers with commas between, such as {example}")
+    return values
+
+
+def parse_box(text: str, *, option: str) -> tuple[float, float, float, float]:
+    """Read a box x0,y0,x1,y1 in pixels; raises `UsageError` where it is empty or no box."""
+    x0, y0, x1, y1 = numbers(text, option=option, count=4, example="40,30,360,410 (x0,y0,x1,y1 in pixels)")
+    if x0 >= x1 or y0 >= y1:
+        raise UsageError(f"{option} is {text!r}, which is empty; expected x0,y0,x1,y1 with x0 < x1 and y0 < y1")
+    return x0, y0, x1, y1
+
+
+def parse_day(text: str | None, *, option: str) -> date | None:
+    """Read a day such as 2024-05-31; a month or a year alone would be taken for its first day, so it is refused."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} is {text!r}; expected a day such as 2024-05-31") from None

@@ -1,0 +1,113 @@
+"""Meter: how far a long task is, on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from kindred.cli.output import duration, note
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Meter"]
+
+PATIENCE = 1.0  # seconds; what is done sooner shows nothing
+LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Meter:
+    """Tell how far a task is: a bar with rate and time left on a terminal, else a line every ten seconds.
+
+    A task of less than a second shows nothing. With `quiet` (a program is listening) there are no lines either.
+    """
+
+    def __init__(self, title: str, *, unit: str = "images", quiet: bool = False) -> None:
+        self.title, self.unit, self.quiet = title, unit, quiet
+        self.aside = ""
+        self._done, self._total = 0, 0
+        self._bar: Progress | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        # A timer, not a look at the clock: the first report may be long in coming.
+        self._timer = threading.Timer(PATIENCE, self._show)
+        self._timer.daemon = True
+        self._line_due = time.monotonic() + LINE_EVERY
+        self._line_done, self._line_time = 0, time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        if self._terminal:
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._closed = True
+            if self._bar is not None:
+                self._bar.stop()
+
+    def update(self, done: int, total: int, *, aside: str = "") -> None:
+        """Report that `done` of `total` are finished (a total of 0 is unknown); `aside` is a word more."""
+        self._done, self._total, self.aside = done, total, aside
+        if self._terminal:
+            with self._lock:
+                self._refresh()
+        elif not self.quiet and time.monotonic() >= self._line_due:
+            self._print_line()
+
+    def _show(self) -> None:
+        """Put up the bar, one second after the start."""
+        from rich import progress as parts
+        from rich.console import Console
+
+        bar = parts.Progress(
+            parts.TextColumn("{task.description}", markup=False),
+            parts.BarColumn(bar_width=30),
+            parts.TextColumn("{task.fields[count]}", markup=False),
+            parts.TextColumn("{task.fields[pace]}", markup=False),
+            parts.TimeRemainingColumn(compact=True),
+            parts.TextColumn("{task.fields[aside]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with self._lock:
+            if self._closed:
+                return
+            bar.add_task(self.title, total=None, count="", pace="", aside="")
+            bar.start()
+            self._bar = bar
+            self._refresh()
+
+    def _refresh(self) -> None:
+        if self._bar is None:
+            return
+        task = self._bar.tasks[0]
+        speed = task.finished_speed or task.speed
+        self._bar.update(
+            task.id,
+            description=self.title,
+            completed=self._done,
+            total=self._total or None,
+            count=f"{self._done:,} of {self._total:,} {self.unit}" if self._total else "",
+            pace=f"{speed:,.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "",
+            aside=self.aside,
+        )
+
+    def _print_line(self) -> None:
+        now = time.monotonic()
+        pace = (self._done - self._line_done) / (now - self._line_time)
+        left = f", {duration((self._total - self._done) / pace)} left" if pace > 0 and self._total else ""
+        of = f" of {self._total:,}" if self._total else ""
+        aside = f", {self.aside}" if self.aside else ""
+        note(f"{self.title}: {self._done:,}{of} {self.unit}, {pace:,.1f}/s{left}{aside}")
+        self._line_done, self._line_time, self._line_due = self._done, now, now + LINE_EVERY

@@ -1,0 +1,51 @@
+"""`kindred recipes`: the ways there are to describe an image."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from kindred.cli.options import AsJson
+from kindred.cli.output import columns, dim, print_json, say
+
+__all__ = ["recipes"]
+
+recipes = typer.Typer(
+    no_args_is_help=False, invoke_without_command=True, help="List the ways to describe images; show one."
+)
+
+
+@recipes.callback()
+def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List the recipes that come with Kindred. Any .toml file of the same form is a recipe too."""
+    if context.invoked_subcommand is not None:
+        return
+    from kindred.recipe import list_recipes
+
+    presets = list_recipes()
+    if as_json:
+        print_json({"recipes": [{**recipe.as_dict(), "digest": recipe.digest} for recipe in presets]})
+        return
+    rows = [
+        (recipe.name, recipe.backbone, recipe.pooling, f"{recipe.size} px", recipe.whitening, recipe.description)
+        for recipe in presets
+    ]
+    say(columns(rows, heads=("name", "backbone", "pooling", "size", "whitening", "description")))
+    say(dim("One to start your own from: kindred recipes show NAME > my.toml"))
+
+
+@recipes.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="One of `kindred recipes`, or a .toml file.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print a recipe as TOML, as a recipe file holds it."""
+    from kindred.recipe import Recipe
+
+    recipe = Recipe.load(name)
+    if as_json:
+        print_json({**recipe.as_dict(), "digest": recipe.digest})
+    else:
+        say(recipe.to_toml().rstrip())

@@ -1,0 +1,82 @@
+"""How a command ends: every way out of it becomes an exit code and at most one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from kindred.cli.output import prepare_streams
+from kindred.errors import KindredError, UsageError
+
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USAGE", "finish", "interruptible"]
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Stopped(Exception):  # noqa: N818 - no error: a person pressed Ctrl-C
+    """Ctrl-C, with what to tell the person who pressed it."""
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """On Ctrl-C within, end the command with `advice`: what is safe, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise _Stopped(advice) from None
+
+
+def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
+    """Run `app` with what was typed; return the exit code."""
+    prepare_streams()
+    try:
+        code = _run(app, arguments)
+        sys.stdout.flush()  # here, where a reader that went away can still be met
+        return code
+    except BrokenPipeError:
+        # `kindred … | head`: whoever read us has enough. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
+    try:
+        code = app(args=list(arguments), prog_name="kindred", standalone_mode=False)
+    except _Stopped as stopped:
+        return _fail(f"stopped; {stopped}", INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped", INTERRUPTED)
+    except UsageError as error:
+        return _fail(str(error), WRONG_USAGE)
+    except KindredError as error:
+        return _fail(str(error), FAILED)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{named}{error.strerror or error}", FAILED)
+    except Exception as error:
+        # What typer raises for a word that it does not know has no public name.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(_told(error), WRONG_USAGE)
+    if code == INTERRUPTED:  # typer's own word for Ctrl-C
+        return _fail("stopped", INTERRUPTED)
+    return code if isinstance(code, int) else DONE
+
+
+def _told(error: Exception) -> str:
+    """Put typer's message, which may be several lines, into one that ends with where to look."""
+    message = " ".join(str(error.format_message()).split()).rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "kindred"
+    return f"{message[:1].lower()}{message[1:]}; see {command} --help"
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"kindred: {' '.join(message.split())}", err=True)
+    return code

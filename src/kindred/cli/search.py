@@ -1,0 +1,119 @@
+"""`kindred search`: which images show the same thing as this one?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, parse_box, parse_day
+from kindred.errors import UsageError
+from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
+
+if TYPE_CHECKING:
+    from kindred.catalogue import Filter
+    from kindred.library import Answer, Library
+
+__all__ = ["search"]
+
+
+def search(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE", help="What to look for; several images of one thing help.")
+    ],
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many answers.")] = 10,
+    crop: Annotated[
+        str | None,
+        typer.Option("--crop", metavar="x0,y0,x1,y1", help="Look for this part of IMAGE, in pixels of it upright."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder, at any depth.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only images with this tag; give it again for more."),
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="DAY", help="Only images of this day (2024-05-31) or later.")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write the answers as a page with pictures.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the images that show the same thing as IMAGE.
+
+    Given several images of one thing, it looks for what they have in common. The best comes first. A score is higher the more alike two images are; with the usual recipes it is a cosine, and 1 is the same picture.
+    """
+    from kindred.library import Library
+
+    box = parse_box(crop, option="--crop") if crop is not None else None
+    for image in images:
+        if not image.exists():
+            raise UsageError(f"{shown(image)}: no such file; give an image to look for")
+    where = _filter(folder, tag or [], after, before)
+    with Library.open(library) as opened:
+        answer = opened.search([str(image) for image in images], k=k, box=box, where=where)
+        if html is not None:
+            from kindred.cli.search_page import write_answers
+
+            write_answers(html, answer, images=images, box=box, recipe=opened.recipe.name)
+        if as_json:
+            print_json(_as_dict(answer, images, opened))
+        else:
+            _tell(answer, opened, filtered=where is not None)
+            if html is not None:
+                say(f"Page: {shown(html)}")
+
+
+def _filter(folder: Path | None, tags: list[str], after: str | None, before: str | None) -> Filter | None:
+    from kindred.catalogue import Filter
+
+    first, last = parse_day(after, option="--after"), parse_day(before, option="--before")
+    if folder is None and not tags and first is None and last is None:
+        return None
+    inside = folder.absolute() if folder is not None else None
+    return Filter(folder=inside, tags=tuple(tags), after=first, before=last)
+
+
+def _as_dict(answer: Answer, images: list[Path], opened: Library) -> dict[str, object]:
+    return {
+        "query": str(images[0]) if len(images) == 1 else [str(image) for image in images],
+        "recipe": opened.recipe.name,
+        "results": [
+            {
+                "rank": hit.rank,
+                "path": str(hit.path),
+                "score": round(hit.score, 6),
+                "box": list(hit.box) if hit.box is not None else None,
+            }
+            for hit in answer
+        ],
+        "seconds": round(answer.seconds, 4),
+    }
+
+
+def _tell(answer: Answer, opened: Library, *, filtered: bool) -> None:
+    if not answer:
+        say("No image passes the filter." if filtered else "No answers.")
+        return
+    rows = [
+        (
+            str(hit.rank),
+            f"{hit.score:.3f}",
+            shown(hit.path),
+            ",".join(f"{edge:.0f}" for edge in hit.box) if hit.box is not None else "",
+            (hit.taken or "")[:10],
+            ", ".join(hit.tags),
+        )
+        for hit in answer
+    ]
+    say(columns(rows, heads=("#", "score", "image", "box", "taken", "tags"), right=(0, 1)))
+    of = counted(len(opened), "image")
+    say(dim(f"{len(answer)} of {of} in {duration(answer.seconds)}, recipe {opened.recipe.name}"))

@@ -1,0 +1,254 @@
+"""Ground truth: which images of a database show the same as a query, read from JSON.
+
+Two forms are read. The general one, where paths run from the folder of the JSON file:
+
+    {"name": …, "database": [path, …],
+     "queries": {path: {"relevant": [path, …], "junk": [path, …], "box": null | [x0, y0, x1, y1]}, …}}
+
+and that of the benchmarks of buildings, where numbers are positions in `images`, from 0:
+
+    {"name": …, "images": [name, …],
+     "queries": [{"image": name, "bbx": [x0, y0, x1, y1], "ok": [n, …], "junk": [n, …]}, …]}
+
+That is Oxford5k and Paris6k; ROxford5k and RParis6k have the lists "easy" and "hard" in place of "ok".
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import UsageError
+from kindred.images import EXTENSIONS
+
+__all__ = ["Box", "GroundTruth", "Judgement", "Protocol", "Query", "read_groundtruth"]
+
+Box = tuple[float, float, float, float]
+Protocol = Literal["plain", "oxford", "revisited"]
+"""plain: plain average precision. oxford: trapezoidal. revisited: trapezoidal, and three settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What counts for a query: positions in the database, (n,) int64 ascending; all others are wrong answers.
+
+    junk is deleted from a ranking before it is scored: it is neither right nor wrong.
+    """
+
+    relevant: NDArray[np.int64]
+    junk: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One query: `image`, or the part of it in `box`, in pixels of the upright original.
+
+    judgements: by setting, which is "" unless the protocol has several ("easy", "medium", "hard").
+    """
+
+    image: str
+    box: Box | None
+    judgements: Mapping[str, Judgement]
+
+    @property
+    def folder(self) -> str:
+        """The outermost folder of the query's path; "" where it lies in none."""
+        parts = PurePosixPath(self.image).parts
+        return parts[0] if len(parts) > 1 else ""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """A database, its queries, and the protocol by which they are scored; `file` is where it was read."""
+
+    name: str
+    file: Path
+    protocol: Protocol
+    database: tuple[str, ...]
+    queries: tuple[Query, ...]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings of the protocol."""
+        return ("easy", "medium", "hard") if self.protocol == "revisited" else ("",)
+
+    def locate(self, folder: Path | None = None) -> tuple[list[Path], list[Path]]:
+        """Return the files of the database and of the queries; they lie in `folder`, or beside the JSON file.
+
+        A name without extension stands for the file of that name with any image's extension. Raises
+        UsageError that names the first that is missing.
+        """
+        root = self.file.parent if folder is None else folder
+        return (
+            [self._file_of(name, root, "database") for name in self.database],
+            [self._file_of(query.image, root, "queries") for query in self.queries],
+        )
+
+    def _file_of(self, name: str, root: Path, key: str) -> Path:
+        path = root / name
+        if path.is_file():
+            return path
+        for extension in sorted(EXTENSIONS):
+            candidate = path.with_name(path.name + extension)
+            if candidate.is_file():
+                return candidate
+        raise UsageError(
+            f"{self.file}: {key} names {name}, which is not in {root}; "
+            "put the image there, or take it off the list"
+        )
+
+
+def read_groundtruth(file: Path) -> GroundTruth:
+    """Read either form; opens no image. Raises UsageError that names the file and what is wrong in it."""
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file}: the ground truth cannot be read ({error.strerror})") from error
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise UsageError(f"{file}: the ground truth is not JSON ({error})") from error
+    if (
+        not isinstance(table, dict)
+        or not ("database" in table or "images" in table)
+        or "queries" not in table
+    ):
+        raise UsageError(f"{file}: expected an object with the keys 'database' (or 'images') and 'queries'")
+    name = table.get("name", file.parent.name)
+    if not isinstance(name, str):
+        raise UsageError(f"{file}: name is {name!r}; expected text")
+    return _Reader(file, name).read(table)
+
+
+class _Reader:
+    """One file being read: what it says of itself is checked, and errors name it."""
+
+    def __init__(self, file: Path, name: str) -> None:
+        self.file, self.name = file, name
+
+    def read(self, table: Mapping[str, object]) -> GroundTruth:
+        if "database" in table:
+            database, queries = self.general(table["database"], table["queries"])
+            return GroundTruth(self.name, self.file, "plain", database, queries)
+        database = self.names(table["images"], "images")
+        listed = table["queries"]
+        if not isinstance(listed, list) or not listed:
+            raise self.refuse("queries", "a list of at least one query")
+        revisited = isinstance(listed[0], dict) and "easy" in listed[0]
+        queries = tuple(
+            self.building(entry, f"queries[{at}]", len(database), revisited=revisited)
+            for at, entry in enumerate(listed)
+        )
+        return GroundTruth(self.name, self.file, "revisited" if revisited else "oxford", database, queries)
+
+    def general(self, paths: object, table: object) -> tuple[tuple[str, ...], tuple[Query, ...]]:
+        """Read `database` and `queries` of the general form."""
+        database = self.names(paths, "database")
+        places = {path: place for place, path in enumerate(database)}
+        if not isinstance(table, dict) or not table:
+            raise self.refuse("queries", "an object with at least one query")
+        queries = []
+        for image, entry in table.items():
+            if not isinstance(entry, dict):
+                raise self.refuse(f"queries[{image!r}]", "an object with the key 'relevant'")
+            lists = (
+                self.places(
+                    entry.get(key, [] if key == "junk" else None), f"queries[{image!r}].{key}", places
+                )
+                for key in ("relevant", "junk")
+            )
+            box = self.box(entry.get("box"), f"queries[{image!r}].box")
+            queries.append(Query(image, box, {"": self.judgement(*lists, where=f"queries[{image!r}]")}))
+        return database, tuple(queries)
+
+    def building(self, entry: object, where: str, count: int, *, revisited: bool) -> Query:
+        """Read one query of the benchmarks of buildings."""
+        if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+            raise self.refuse(where, "an object with the key 'image'")
+        box = self.box(entry.get("bbx"), f"{where}.bbx")
+
+        def numbers(key: str) -> list[int]:
+            return self.numbers(entry.get(key), f"{where}.{key}", count)
+
+        junk = numbers("junk")
+        if not revisited:
+            return Query(entry["image"], box, {"": self.judgement(numbers("ok"), junk, where=where)})
+        easy, hard = numbers("easy"), numbers("hard")
+        settings = {
+            "easy": self.judgement(easy, junk + hard, where=where),
+            "medium": self.judgement(easy + hard, junk, where=where),
+            "hard": self.judgement(hard, junk + easy, where=where),
+        }
+        return Query(entry["image"], box, settings)
+
+    def judgement(self, relevant: Iterable[int], junk: Iterable[int], *, where: str) -> Judgement:
+        judgement = Judgement(_positions(relevant), _positions(junk))
+        if np.intersect1d(judgement.relevant, judgement.junk).size:
+            raise UsageError(
+                f"{self.file}: {where} calls an image relevant and junk; expected one of the two"
+            )
+        return judgement
+
+    def places(self, paths: object, where: str, places: Mapping[str, int]) -> list[int]:
+        found = []
+        for path in self.texts(paths, where):
+            if path not in places:
+                raise UsageError(
+                    f"{self.file}: {where} names {path}, which is not in the database; add it there"
+                )
+            found.append(places[path])
+        return found
+
+    def names(self, value: object, where: str) -> tuple[str, ...]:
+        """Read a list of images, at least one and none twice."""
+        names = self.texts(value, where)
+        if not names:
+            raise self.refuse(where, "at least one image")
+        if len(set(names)) < len(names):
+            twice = Counter(names).most_common(1)[0][0]
+            raise UsageError(f"{self.file}: {where} names {twice} twice; name it once")
+        return names
+
+    def numbers(self, value: object, where: str, count: int) -> list[int]:
+        if not isinstance(value, list) or not all(
+            _is_whole(number) and 0 <= number < count for number in value
+        ):
+            raise self.refuse(where, f"a list of whole numbers from 0 to {count - 1}")
+        return value
+
+    def texts(self, value: object, where: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise self.refuse(where, "a list of paths")
+        return tuple(value)
+
+    def box(self, value: object, where: str) -> Box | None:
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != 4 or not _are_numbers(value):
+            raise self.refuse(where, "null or four numbers x0, y0, x1, y1")
+        x0, y0, x1, y1 = (float(edge) for edge in value)
+        if not (x0 < x1 and y0 < y1):
+            raise self.refuse(where, "x0 < x1 and y0 < y1")
+        return x0, y0, x1, y1
+
+    def refuse(self, where: str, expected: str) -> UsageError:
+        return UsageError(f"{self.file}: {where} is missing or wrong; expected {expected}")
+
+
+def _positions(numbers: Iterable[int]) -> NDArray[np.int64]:
+    positions = np.unique(np.fromiter(numbers, dtype=np.int64))
+    positions.flags.writeable = False
+    return positions
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_numbers(values: Sequence[object]) -> TypeGuard[Sequence[float]]:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

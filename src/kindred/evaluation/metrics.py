@@ -1,0 +1,164 @@
+"""Metrics: how good a ranking is. Pure functions on the ranks of the relevant images.
+
+`ranks` is always (n,) whole numbers: the places, from 0 and ascending, of those relevant images that were
+retrieved, in the ranking from which the junk has been deleted; `relevant_ranks` makes them. `relevant` is how
+many relevant images there are, None for as many as were retrieved; one that was not retrieved lowers every
+metric that counts them. Each returns a number in [0, 1] unless it says otherwise, and raises UsageError for a
+query without relevant images: such a query is left out of a mean, it does not count as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import check_whole
+from kindred.errors import UsageError
+
+__all__ = [
+    "average_precision",
+    "average_precision_at_r",
+    "cmc",
+    "mean",
+    "ns_score",
+    "oxford_average_precision",
+    "precision_at_k",
+    "r_precision",
+    "recall_at_k",
+    "relevant_ranks",
+]
+
+Ranks = NDArray[np.int64]
+
+NS_DEPTH = 4
+"""UKBench has four images of every object."""
+
+
+def relevant_ranks(order: ArrayLike, relevant: ArrayLike, *, junk: ArrayLike = ()) -> Ranks:
+    """Return the ranks (n,) of `relevant` ids in `order` (K,), best first, as if `junk` ids were not in it.
+
+    Negative ids are padding and are deleted too.
+
+    >>> relevant_ranks([7, 3, 9, 4], [9, 4], junk=[3])
+    array([1, 2])
+    """
+    ids = np.asarray(order, dtype=np.int64)
+    kept = ids[(ids >= 0) & ~np.isin(ids, np.asarray(junk, dtype=np.int64))]
+    return np.flatnonzero(np.isin(kept, np.asarray(relevant, dtype=np.int64)))
+
+
+def average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
+    """Return the plain average precision: the mean of the precision at the rank of each relevant image.
+
+    >>> round(average_precision([0, 2, 5]), 6)
+    0.722222
+    """
+    places, total = _checked(ranks, relevant)
+    return float(_precision_at_each(places).sum()) / total
+
+
+def oxford_average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
+    """Return the average precision of Oxford5k and Paris6k: trapezoids under the precision-recall curve.
+
+    Each relevant image counts the mean of the precision just before it and at it (Philbin et al. 2007). Lower
+    than the plain one unless all relevant images come first; figures of the two must not be compared.
+
+    >>> round(oxford_average_precision([0, 2, 5]), 6)
+    0.677778
+    """
+    places, total = _checked(ranks, relevant)
+    before = np.where(places > 0, np.arange(len(places)) / np.maximum(places, 1), 1.0)
+    return float((before + _precision_at_each(places)).sum()) / (2 * total)
+
+
+def recall_at_k(ranks: ArrayLike, k: int) -> float:
+    """Return 1 if any of the first `k` answers is relevant, else 0; the mean is recall@k in this field.
+
+    (In information retrieval the same name means the share of the relevant that is among the first k.)
+    """
+    check_whole(k=k)
+    places, _ = _checked(ranks, None, may_be_empty=True)
+    return float((places < k).any())
+
+
+def precision_at_k(ranks: ArrayLike, k: int) -> float:
+    """Return the share of relevant images among the first `k`, as in mP@k (Radenović et al. 2018).
+
+    Where the last relevant image comes before rank k, the answers after it do not count: a query with three
+    relevant images can reach 1 for any k.
+    """
+    check_whole(k=k)
+    places, _ = _checked(ranks, None, may_be_empty=True)
+    if not places.size:
+        return 0.0
+    depth = min(int(places[-1]) + 1, k)
+    return float(np.count_nonzero(places < depth)) / depth
+
+
+def r_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
+    """Return the share of relevant images among the first R answers, R being how many there are."""
+    places, total = _checked(ranks, relevant)
+    return float(np.count_nonzero(places < total)) / total
+
+
+def average_precision_at_r(ranks: ArrayLike, relevant: int | None = None) -> float:
+    """Return the average precision within the first R answers; its mean is MAP@R (Musgrave et al. 2020).
+
+    R is the number of relevant images; what comes after rank R counts nothing.
+    """
+    places, total = _checked(ranks, relevant)
+    return float(_precision_at_each(places)[places < total].sum()) / total
+
+
+def cmc(rankings: Iterable[ArrayLike], k: int) -> NDArray[np.float64]:
+    """Return the cumulative match characteristic (k,): the share of queries answered by rank 1 … k.
+
+    `rankings` holds the ranks of each query. Element k − 1 is the mean recall@k.
+    """
+    check_whole(k=k)
+    checked = [_checked(ranks, None, may_be_empty=True)[0] for ranks in rankings]
+    if not checked:
+        raise UsageError("rankings: got none; expected the ranks of at least one query")
+    firsts = np.array([places[0] for places in checked if places.size and places[0] < k], dtype=np.int64)
+    return np.cumsum(np.bincount(firsts, minlength=k)) / len(checked)
+
+
+def ns_score(rankings: Iterable[ArrayLike]) -> float:
+    """Return how many of the first four answers are right, 0 to 4 (Nistér and Stewénius 2006).
+
+    On UKBench every image is a query and is itself in the database, as one of its own four relevant images.
+    """
+    return mean(
+        float(np.count_nonzero(_checked(ranks, None, may_be_empty=True)[0] < NS_DEPTH)) for ranks in rankings
+    )
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the mean over queries. Raises UsageError where there is none to average."""
+    collected: Sequence[float] = list(values)
+    if not collected:
+        raise UsageError("values: got none; expected at least one query that has relevant images")
+    return float(np.mean(collected))
+
+
+def _precision_at_each(places: Ranks) -> NDArray[np.float64]:
+    """Return the precision (n,) at the rank of each relevant image that was retrieved."""
+    return np.arange(1, len(places) + 1) / (places + 1)
+
+
+def _checked(ranks: ArrayLike, relevant: int | None, *, may_be_empty: bool = False) -> tuple[Ranks, int]:
+    """Return the ranks as an array and the number of relevant images, or raise UsageError."""
+    places = np.asarray(ranks)
+    if places.ndim != 1 or (places.size and not np.issubdtype(places.dtype, np.integer)):
+        raise UsageError(f"ranks: got {places.dtype} {places.shape}; expected whole numbers (n,)")
+    places = places.astype(np.int64)
+    if places.size and (places[0] < 0 or (np.diff(places) <= 0).any()):
+        raise UsageError("ranks: expected whole numbers from 0 that ascend, none twice")
+    total = len(places) if relevant is None else relevant
+    if total < len(places):
+        raise UsageError(f"relevant: got {total}; expected at least the {len(places)} that have a rank")
+    if total == 0 and not may_be_empty:
+        raise UsageError("relevant: got 0; expected at least one relevant image (leave such a query out)")
+    return places, total

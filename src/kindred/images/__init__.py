@@ -1,0 +1,21 @@
+"""Images as people have them: find the files, decode them to upright sRGB, resize and crop.
+
+Everything outside this package sees uint8 (H, W, 3) RGB arrays; an `ImageError` stands for a file that cannot
+be used.
+"""
+
+from kindred.images.decode import Decoded, decode
+from kindred.images.find import EXTENSIONS, Found, find_images
+from kindred.images.resize import crop, resize, stretch, thumbnail_jpeg
+
+__all__ = [
+    "EXTENSIONS",
+    "Decoded",
+    "Found",
+    "crop",
+    "decode",
+    "find_images",
+    "resize",
+    "stretch",
+    "thumbnail_jpeg",
+]

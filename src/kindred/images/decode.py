@@ -1,0 +1,159 @@
+"""Decode any image to upright 8-bit sRGB, or say in a few words why it cannot be used."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kindred.errors import ImageError, UsageError
+from kindred.images.colour import eight_bits, needs_conversion, to_srgb, turn_upright, upright_size
+from kindred.images.exif import Exif, read_exif
+from kindred.images.formats import HEAD, load_image, open_image, quiet_pillow, sniff
+from kindred.images.jpeg import decode_jpeg, read_header, scaled_size
+from kindred.images.reasons import Refused, check_size, refusal
+
+__all__ = ["MAX_PIXELS", "Decoded", "Source", "decode"]
+
+MAX_PIXELS = 200_000_000  # decoded in full, 600 MB
+Source = str | Path | bytes | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An upright image in sRGB.
+
+    `pixels` is (H, W, 3) uint8 RGB, C-contiguous, perhaps reduced; `width` and `height` are in pixels of the
+    upright original; `taken` is the ISO 8601 date from EXIF, without a time zone.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    taken: str | None = None
+
+
+def decode(source: Source, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode a file, the bytes of one, a Pillow image or an array to upright sRGB.
+
+    JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and HEIC are told by their content; of several frames or pages the
+    first is taken. EXIF orientation and embedded colour profiles are applied, transparency is laid on white,
+    16 bits are scaled by their full range. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16, and
+    already upright.
+
+    With `longest` the decoder may return any scale whose long side is at least `longest` pixels (smaller
+    images keep their size), which for photos is several times as fast.
+
+    Raises `ImageError` for a file that cannot be used and `UsageError` for an array of another kind. Emits no
+    warning, changes no setting of Pillow, and may be called from many threads.
+    """
+    if longest is not None and longest < 1:
+        raise UsageError(f"longest is {longest}; give the wanted long side in pixels, at least 1")
+    try:
+        if isinstance(source, np.ndarray):
+            return _from_array(source, longest)
+        if isinstance(source, Image.Image):
+            return _from_pillow(source, longest, max_pixels)
+        data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
+        return _from_bytes(data, longest, max_pixels)
+    except (Refused, MemoryError) as error:
+        raise ImageError(_label(source), refusal(error).reason) from error
+
+
+def _label(source: Source) -> Path | str:
+    if isinstance(source, str | Path):
+        return source
+    return str(getattr(source, "filename", "")) or f"<{type(source).__name__}>"
+
+
+def _read(path: Path, max_pixels: int) -> bytes:
+    """The bytes of a regular file that starts like an image; of others nothing past the start is read."""
+    try:
+        facts = path.stat()  # before opening, as opening a pipe would wait for its writer
+        if not stat.S_ISREG(facts.st_mode):
+            raise Refused("is a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file")
+        with path.open("rb", buffering=0) as file:
+            sniff(file.read(HEAD))
+            # 8 bytes a pixel are more than any picture takes; the rest is room for what else files hold.
+            if facts.st_size > 8 * max_pixels + 2**28:
+                raise Refused(f"too large: {facts.st_size / 1e6:.0f} megabytes")
+            file.seek(0)
+            return file.read()
+    except FileNotFoundError:
+        raise Refused("file vanished") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Refused(f"cannot be read: {why.lower()}") from error
+
+
+def _from_bytes(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    name = sniff(data[:HEAD])
+    if name == "JPEG":
+        return _from_jpeg(data, longest, max_pixels)
+    with quiet_pillow(), open_image(name, data) as image:
+        check_size(*image.size, max_pixels)
+        load_image(image)
+        # Pillow itself turns a TIFF upright; only its date is left to read.
+        exif = read_exif(data if name == "TIFF" else _info(image, "exif"))
+        return _finish(image, Exif(taken=exif.taken) if name == "TIFF" else exif, longest)
+
+
+def _from_jpeg(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    header = read_header(data)
+    check_size(header.width, header.height, max_pixels)
+    exif = read_exif(header.exif)
+    size = upright_size(header.width, header.height, exif.orientation)
+    try:
+        pixels = decode_jpeg(data, header, longest=longest)
+    except ValueError:
+        with quiet_pillow(), open_image("JPEG", data) as image:
+            image.draft(None, scaled_size(header, longest))
+            load_image(image)
+            pixels = _upright_srgb(image, header.icc, exif.orientation)
+        return Decoded(pixels, *size, exif.taken)
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}[pixels.shape[2]]
+    if mode != "RGB" or exif.orientation != 1 or needs_conversion(header.icc):
+        image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
+        pixels = _upright_srgb(image, header.icc, exif.orientation)
+    return Decoded(pixels, *size, exif.taken)
+
+
+def _from_pillow(image: Image.Image, longest: int | None, max_pixels: int) -> Decoded:
+    check_size(*image.size, max_pixels)
+    with quiet_pillow():
+        load_image(image)
+        return _finish(image, read_exif(_info(image, "exif")), longest)
+
+
+def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | None) -> Decoded:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype not in (np.uint8, np.uint16) or not shaped or 0 in array.shape:
+        raise UsageError(
+            f"an array of {array.dtype} {array.shape} is no image; "
+            "give uint8 or uint16 of shape (H, W), (H, W, 3) or (H, W, 4)"
+        )
+    return _finish(Image.fromarray(eight_bits(array)), Exif(), longest)
+
+
+def _finish(image: Image.Image, exif: Exif, longest: int | None) -> Decoded:
+    width, height = upright_size(*image.size, exif.orientation)
+    pixels = _upright_srgb(image, _info(image, "icc_profile"), exif.orientation, longest)
+    return Decoded(pixels, width, height, exif.taken)
+
+
+def _upright_srgb(
+    image: Image.Image, profile: bytes, orientation: int, longest: int | None = None
+) -> NDArray[np.uint8]:
+    try:
+        return np.array(turn_upright(to_srgb(image, profile=profile, longest=longest), orientation))
+    except (ValueError, OSError) as error:
+        raise refusal(error, otherwise=f"unsupported colours: {image.mode}") from error
+
+
+def _info(image: Image.Image, key: str) -> bytes:
+    value = image.info.get(key)
+    return value if isinstance(value, bytes) else b""

@@ -1,0 +1,165 @@
+"""Tell an image format by its first bytes, and open the formats that Pillow reads.
+
+The format is decided here and Pillow's reader for just that format is called. `PIL.Image.open` is avoided: it
+would try parsers that nobody asked for, and it warns about large images under a limit that belongs to the
+whole process.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Protocol, cast
+
+from PIL import Image
+
+from kindred.images.reasons import ENDS_EARLY, NOT_AN_IMAGE, Refused, refusal
+
+__all__ = ["HEAD", "load_image", "open_image", "quiet_pillow", "sniff"]
+
+HEAD = 64  # bytes that `sniff` wants to see
+
+_READERS = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WebP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIC": ("pillow_heif", "HeifImageFile"),
+}
+_STARTS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),  # BigTIFF
+    (b"MM\0+", "TIFF"),
+)
+# Known, but not read: their parsers are large and little used, and some run programs.
+_REFUSED_STARTS = (
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\1\0", "icon"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
+_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+
+
+class _Reader(Protocol):
+    def __call__(self, file: io.BytesIO) -> Image.Image: ...
+
+
+def sniff(head: bytes) -> str:
+    """Name the format of a file that starts with `head`; the extension is not asked. Refuses all others."""
+    if not head:
+        raise Refused("empty file")
+    for start, name in _STARTS:
+        if head.startswith(start):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        return _sniff_brands(head)
+    for start, name in _REFUSED_STARTS:
+        if head.startswith(start):
+            raise Refused(f"unsupported format: {name}")
+    raise Refused(NOT_AN_IMAGE)
+
+
+def _sniff_brands(head: bytes) -> str:
+    """HEIC and AVIF share a container; its brands tell them apart (ISO/IEC 23008-12, section 10)."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    if brands & _HEIC_BRANDS:
+        return "HEIC"
+    raise Refused(NOT_AN_IMAGE)  # a film, as a rule
+
+
+def open_image(name: str, data: bytes) -> Image.Image:
+    """Open `data` with the reader for the format `name`; its pixels are not decoded yet."""
+    if _ends_early(name, data):
+        raise Refused(ENDS_EARLY)
+    module, reader = _READERS[name]
+    try:
+        opener = cast(_Reader, getattr(import_module(module), reader))
+    except ImportError:
+        raise Refused("HEIC needs an optional package: pip install 'kindred[heic]'") from None
+    try:
+        return opener(io.BytesIO(data))
+    except Exception as error:  # a reader given damaged bytes may raise anything
+        raise refusal(error, otherwise=f"damaged or unsupported {name} file") from error
+
+
+def _ends_early(name: str, data: bytes) -> bool:
+    """Whether a file is shorter than it says; the readers of these formats have vaguer words for that."""
+    if name == "WebP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if name == "TIFF" and data[:3] != b"II+" and data[2:4] != b"\0+":
+        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") + 2 > len(data)
+    at = 0
+    while name in ("AVIF", "HEIC") and at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size < 8:  # to the end of the file, or of 64 bits
+            return False
+        at += size
+    return at > len(data)
+
+
+def load_image(image: Image.Image) -> None:
+    """Decode the pixels of an opened image, whose size the caller has checked."""
+    try:
+        stored_size = getattr(image, "_tile_size", None)
+        if stored_size is not None and getattr(image, "tile", None):
+            # Taking the memory, Pillow's TIFF reader would ask a process-wide limit.
+            image.im = Image.new(image.mode, stored_size).im
+        image.load()
+    except Exception as error:  # a decoder given damaged bytes may raise anything
+        raise refusal(error) from error
+
+
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)  # as `warnings` keeps its filters
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence the warnings of Pillow's own modules while at least one thread is inside.
+
+    `warnings.catch_warnings` must not be used for this: it saves and restores the filters of the whole
+    process, and two threads that overlap restore them in the wrong order. Here one filter, which names
+    Pillow's modules only, goes in with each thread that enters (there is never more than one) and out with
+    the last.
+    """
+    global _quiet_users
+    with _quiet_lock:
+        _quiet_users += 1
+        warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            filters = cast(list[object], warnings.filters)
+            if not _quiet_users and _QUIET in filters:
+                filters.remove(_QUIET)

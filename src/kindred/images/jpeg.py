@@ -1,0 +1,164 @@
+"""JPEG: read the header, then decode at the smallest scale that serves.
+
+libjpeg-turbo (through simplejpeg) can leave out the high frequencies of each 8 x 8 block and so decode at n/8
+of the size. Only 1/8, 1/4, 1/2 and 1 have SIMD code: a 640-pixel photo takes 0.54 ms at 4/8, but 0.67 ms at
+3/8, 1.10 ms at 5/8 and 0.71 ms at 8/8 (`benchmarks/decoding.py`), so the scales between are never used.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import simplejpeg  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused
+
+__all__ = ["JpegHeader", "decode_jpeg", "encode_jpeg", "read_header", "scaled_size"]
+
+Pixels = NDArray[np.uint8]
+
+# More than any real encoder writes (progressive files have about ten). Each scan of a progressive file goes
+# over the whole image, so a small file of a thousand scans would hold a decoder for minutes.
+MAX_SCANS = 100
+
+MAX_SEGMENTS = 10_000  # before the first scan; real files have some dozens
+
+# A marker with a segment, or the end marker; not filling (ff), stuffing (00) or one that stands alone.
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_START_OF_SCAN, _END_OF_IMAGE, _APP1, _APP2, _APP14 = 0xDA, 0xD9, 0xE1, 0xE2, 0xEE
+_ICC = b"ICC_PROFILE\0"
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """What stands before the first scan. Sizes are in stored pixels, before EXIF turns them upright."""
+
+    width: int
+    height: int
+    components: int
+    one_scan: bool
+    adobe: bool
+    exif: bytes
+    icc: bytes
+
+
+def read_header(data: bytes) -> JpegHeader:
+    """Read the segments before the first scan; raises `Refused` where there is no picture to decode."""
+    frame = exif = adobe = b""
+    progressive = False
+    icc: dict[int, bytes] = {}
+    at = 2
+    for _ in range(MAX_SEGMENTS):
+        marker, segment, at = _next_segment(data, at)
+        if marker == _START_OF_SCAN:
+            break
+        if marker in _START_OF_FRAME and not frame:
+            frame, progressive = segment, marker in _PROGRESSIVE
+        elif marker == _APP1 and segment.startswith(b"Exif\0\0") and not exif:
+            exif = segment
+        elif marker == _APP2 and segment.startswith(_ICC) and len(segment) > 14:
+            icc[segment[12]] = segment[14:]
+        elif marker == _APP14 and segment.startswith(b"Adobe"):
+            adobe = segment
+    if len(frame) < 6 or marker != _START_OF_SCAN or frame[0] not in (8, 12):
+        raise Refused(DAMAGED)
+    if frame[0] == 12:
+        raise Refused("unsupported JPEG of 12 bits a sample")
+    if progressive and data.count(bytes((0xFF, _START_OF_SCAN)), at) > MAX_SCANS:
+        raise Refused(f"JPEG of more than {MAX_SCANS} scans")
+    height, width, components = struct.unpack_from(">HHB", frame, 1)
+    if not height or not width:
+        raise Refused(DAMAGED)
+    profile = b"".join(icc[number] for number in sorted(icc))
+    one_scan = not progressive and segment[:1] == frame[5:6]  # which holds all components
+    return JpegHeader(width, height, components, one_scan, bool(adobe), exif, profile)
+
+
+def _next_segment(data: bytes, at: int) -> tuple[int, bytes, int]:
+    """The marker at or after `at`, its segment, and where the next one starts."""
+    found = _MARKER.search(data, at)
+    if found is None:
+        raise Refused(ENDS_EARLY)
+    marker, at = found[0][1], found.end()
+    if marker == _END_OF_IMAGE:
+        raise Refused(DAMAGED)
+    end = at + int.from_bytes(data[at : at + 2], "big")
+    if end > len(data) or at + 2 > len(data):
+        raise Refused(ENDS_EARLY)
+    return marker, data[at + 2 : end], end
+
+
+def decode_jpeg(data: bytes, header: JpegHeader, *, longest: int | None = None) -> Pixels:
+    """Decode to (H, W, 3) RGB, (H, W, 1) grey or (H, W, 4) CMYK, at the smallest scale that leaves `longest`.
+
+    Grey comes back as RGB too unless the file has a colour profile, which is then for grey. Raises `Refused`
+    where pixels are lost (libjpeg fills them with grey and calls that a warning), and `ValueError` for files
+    that Pillow should look at: with harmless flaws, or of a rare kind.
+    """
+    space = "CMYK" if header.components == 4 else "GRAY" if header.components == 1 and header.icc else "RGB"
+    width, height = scaled_size(header, longest)
+    try:
+        pixels = _decode(data, space, width, height)
+    except ValueError as error:
+        pixels = _decode_again(data, space, width, height, header=header, error=error)
+    if space == "CMYK" and header.adobe:
+        np.subtract(255, pixels, out=pixels)  # Adobe stores ink inverted: 255 is none
+    return pixels
+
+
+def _decode(data: bytes, space: str, width: int, height: int) -> Pixels:
+    # Never with strict=False: simplejpeg 1.9 then returns memory it has not written when libjpeg gives up.
+    pixels = simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width, strict=True)
+    return cast(Pixels, pixels)
+
+
+def _decode_again(
+    data: bytes, space: str, width: int, height: int, *, header: JpegHeader, error: ValueError
+) -> Pixels:
+    """Decode a file that lacks no more than its end marker, as some programs write it; refuse lost pixels."""
+    warning = str(error).lower()
+    if "premature end of jpeg file" in warning and header.one_scan:
+        try:
+            return _decode(data + b"\xff\xd9", space, width, height)
+        except ValueError:
+            raise Refused(ENDS_EARLY) from None
+    if "premature end" in warning or "found marker 0xd9" in warning:
+        raise Refused(ENDS_EARLY) from None
+    if _tells_of_damage(warning, len(data)):
+        raise Refused(DAMAGED) from None
+    raise error
+
+
+def scaled_size(header: JpegHeader, longest: int | None) -> tuple[int, int]:
+    """The (width, height) after the largest division by 8, 4 or 2 that leaves `longest` pixels."""
+    divisors = (8, 4, 2, 1) if longest else (1,)
+    sizes = [(-(-header.width // by), -(-header.height // by)) for by in divisors]  # libjpeg rounds up
+    return next((size for size in sizes if max(size) >= (longest or 0)), sizes[-1])
+
+
+def _tells_of_damage(warning: str, size: int) -> bool:
+    """Whether pixels are wrong, judged by a warning of libjpeg (jerror.h) about a file of `size` bytes.
+
+    Harmless and common: padding before a marker ("3 extraneous bytes before marker 0xd9"), odd parameters
+    ("Invalid SOS parameters"), unknown versions of the JFIF and Adobe markers. When a twentieth of the file
+    is called extraneous, or a restart marker is out of place, the decoder has lost its place in the stream.
+    """
+    padding = re.search(r"(\d+) extraneous bytes before marker 0x(..)", warning)
+    if padding is None:
+        return "corrupt jpeg data" in warning
+    return "d0" <= padding[2] < "d8" or 20 * int(padding[1]) > size
+
+
+def encode_jpeg(pixels: Pixels, *, quality: int) -> bytes:
+    """Encode (H, W, 3) RGB with the colours at half the resolution (4:2:0); `quality` is 1 to 100."""
+    pixels = np.ascontiguousarray(pixels)
+    return cast(
+        bytes, simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="420")
+    )

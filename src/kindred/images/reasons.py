@@ -1,0 +1,52 @@
+"""Why an image is refused, in the few words that a person reads.
+
+The readers of this package raise `Refused`, which knows no path; `decode` adds the path and raises
+`ImageError`.
+"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+__all__ = ["DAMAGED", "ENDS_EARLY", "NOT_AN_IMAGE", "Refused", "check_size", "refusal"]
+
+DAMAGED = "image data is damaged"
+ENDS_EARLY = "image data ends early"
+NOT_AN_IMAGE = "not an image"
+
+# Parts of the messages with which Pillow, libheif and libavif report a file that stops too soon.
+_CUT = ("truncated", "end of file", "end-of-file", "unexpected end", "not enough")
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is the word; it never leaves this package
+    """An image cannot be used; `reason` says why in a few plain words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image of more than `max_pixels` pixels, before any memory is taken for it, or of none."""
+    if width < 1 or height < 1:
+        raise Refused("has no pixels")
+    if width * height > max_pixels:
+        raise Refused(f"too large: {_mega(width * height)} megapixels, limit {_mega(max_pixels)}")
+
+
+def refusal(error: Exception, *, otherwise: str = DAMAGED) -> Refused:
+    """Turn what an image library raised into a refusal, for the reason `otherwise` if it tells none."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, MemoryError):
+        return Refused("too large for the memory of this machine")
+    if isinstance(error, Image.DecompressionBombError):
+        return Refused("too large: more pixels than Pillow is set to allow")
+    if isinstance(error, EOFError) or any(word in str(error).lower() for word in _CUT):
+        return Refused(ENDS_EARLY)
+    return Refused(otherwise)
+
+
+def _mega(pixels: int) -> str:
+    value = pixels / 1e6
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"

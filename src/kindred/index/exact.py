@@ -1,0 +1,140 @@
+"""Exact search: a query is compared with every row, by BLAS. It needs no FAISS, so a short-lived process on a
+small library starts at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import Vectors, l2_normalise, top_k
+from kindred.errors import UsageError
+from kindred.index.container import Fact, Sink, read_container, write_container
+from kindred.index.live import LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.ranking import Ranking
+from kindred.similarity import SIMILARITIES
+
+__all__ = ["ExactIndex"]
+
+KIND = "exact"
+BLOCK_ROWS = 16_384
+BLOCK_QUERIES = 256
+"""One block of scores takes 16 MB, whatever the number of rows and queries."""
+COMPACT_SHARE = 0.5
+"""Rows are copied together when more than this share of them is dead."""
+
+
+class ExactIndex:
+    """All rows in memory as float32, compared one block after another.
+
+    Equal scores are ordered by id, lower first. `similarity` is a name from `SIMILARITIES`. One thread at a
+    time may change the index; searches may run beside that.
+    """
+
+    def __init__(self, dimension: int, *, similarity: str = "cosine") -> None:
+        if similarity not in SIMILARITIES:
+            raise UsageError(f"similarity: got {similarity!r}; expected one of {', '.join(SIMILARITIES)}")
+        self.dimension = dimension
+        self.similarity = similarity
+        # Rows made unit vectors once need no norm at every search; their dot product is the cosine.
+        self._unit = similarity == "cosine"
+        self._compare = SIMILARITIES["dot" if self._unit else similarity]
+        self._room: Vectors = np.empty((0, dimension), dtype=np.float32)
+        # Replaced as a whole: a search that runs beside a change sees the state before or after it.
+        self._state: tuple[LiveIds, Vectors] = (LiveIds(), self._room)
+
+    def __len__(self) -> int:
+        """Return the number of rows that can be found."""
+        return self.live.count
+
+    @property
+    def live(self) -> LiveIds:
+        """The ids of the rows."""
+        return self._state[0]
+
+    def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
+        """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
+        numbers, vectors = checked_rows(ids, rows, self.dimension)
+        live, present = self._state
+        extended = live.extended(numbers)
+        count, end = len(present), len(present) + len(vectors)
+        if end > len(self._room):
+            room = np.empty((max(end, 2 * count), self.dimension), dtype=np.float32)
+            room[:count] = present
+            self._room = room
+        self._room[count:end] = l2_normalise(vectors) if self._unit else vectors
+        self._state = (extended, self._room[:end])
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
+        live, rows = self._state
+        rest = live.without(ids)
+        if rest.dead > COMPACT_SHARE * len(rest.ids):
+            self._room = rows[rest.alive]
+            rest, rows = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive]), self._room
+        self._state = (rest, rows)
+        return live.count - rest.count
+
+    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given."""
+        wanted = checked_queries(queries, k, self.dimension)
+        if self._unit:
+            wanted = l2_normalise(wanted)
+        live, rows = self._state
+        everything = allowed is None and live.dead == 0
+        places = None if everything else np.flatnonzero(live.mask(allowed))
+        places_found, scores = _empty(0)
+        parts = [
+            self._best(wanted[start : start + BLOCK_QUERIES], rows, k, places=places)
+            for start in range(0, len(wanted), BLOCK_QUERIES)
+        ]
+        if parts:
+            places_found = np.concatenate([part[0] for part in parts])
+            scores = np.concatenate([part[1] for part in parts])
+        return padded_ranking(live.ids[places_found], scores, k)
+
+    def save(self, file: Path) -> int:
+        """Write the index to `file`, which appears there complete or not at all; return its checksum."""
+        live, rows = self._state
+        facts: dict[str, Fact] = {"kind": KIND, "dimension": self.dimension, "similarity": self.similarity}
+
+        def payload(sink: Sink) -> None:
+            for start in range(0, len(rows), BLOCK_ROWS):
+                sink.write(rows[start : start + BLOCK_ROWS].astype("<f4").tobytes())
+
+        return write_container(file, facts, live, payload=payload)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote. Raises LibraryDamaged for a file cut off, changed or of another kind."""
+        container = read_container(file, KIND)
+        index = cls(int(container.facts["dimension"]), similarity=str(container.facts["similarity"]))
+        count = container.payload_bytes // 4
+        index._room = np.fromfile(file, dtype="<f4", count=count).reshape(-1, index.dimension)
+        index._state = (container.live, index._room)
+        return index
+
+    def _best(
+        self, queries: Vectors, rows: Vectors, k: int, *, places: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], Vectors]:
+        """Return the places and scores of the best `k` rows, (Q, n ≤ k); of `places` (ascending) if given."""
+        best, best_scores = _empty(len(queries))
+        for start in range(0, len(rows) if places is None else len(places), BLOCK_ROWS):
+            if places is None:
+                block = rows[start : start + BLOCK_ROWS]
+                at = np.arange(start, start + len(block))
+            else:
+                at = places[start : start + BLOCK_ROWS]
+                block = rows[at]
+            found, scores = top_k(self._compare(queries, block), k)
+            # Earlier rows stay in front, so that equal scores keep the order of their ids.
+            candidates = np.concatenate((best, at[found]), axis=1)
+            order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
+            best = np.take_along_axis(candidates, order, axis=1)
+        return best, best_scores
+
+
+def _empty(queries: int) -> tuple[NDArray[np.int64], Vectors]:
+    return np.empty((queries, 0), dtype=np.int64), np.empty((queries, 0), dtype=np.float32)

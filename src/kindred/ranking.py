@@ -1,0 +1,79 @@
+"""Ranking: what every search returns and every re-ranker takes and returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import UsageError
+
+__all__ = ["Ranking"]
+
+Scalar = TypeVar("Scalar", np.int64, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The answers to Q queries, best first; checked at birth, its arrays are read-only copies.
+
+    ids: (Q, K) int64, what was found; −1 pads a row that has fewer than K answers.
+    scores: (Q, K) float32, higher is better, never rising along a row; −inf exactly where the id is −1.
+    boxes: (Q, K, 4) float32 x0 y0 x1 y1 in pixels of the original image, the region that matched; or None.
+
+    Raises UsageError where shapes differ, scores rise or are NaN, or padding is not at the end.
+    """
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    boxes: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if not np.issubdtype(np.asarray(self.ids).dtype, np.integer):
+            raise UsageError(f"ids: got {np.asarray(self.ids).dtype} values; expected whole numbers (Q, K)")
+        object.__setattr__(self, "ids", _frozen(self.ids, np.int64))
+        object.__setattr__(self, "scores", _frozen(self.scores, np.float32))
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", _frozen(self.boxes, np.float32))
+        self._check_shapes()
+        self._check_order()
+
+    def __len__(self) -> int:
+        """Return the number of queries."""
+        return len(self.ids)
+
+    def top(self, k: int) -> Ranking:
+        """Return the best `k` answers of every query; all of them where there are fewer."""
+        if k < 1:
+            raise UsageError(f"k: got {k}; expected at least 1")
+        boxes = None if self.boxes is None else self.boxes[:, :k]
+        return Ranking(self.ids[:, :k], self.scores[:, :k], boxes)
+
+    def _check_shapes(self) -> None:
+        if self.ids.ndim != 2:
+            raise UsageError(f"ids: got shape {self.ids.shape}; expected (Q, K)")
+        if self.scores.shape != self.ids.shape:
+            raise UsageError(f"scores: got shape {self.scores.shape}; expected that of ids, {self.ids.shape}")
+        if self.boxes is not None and self.boxes.shape != (*self.ids.shape, 4):
+            raise UsageError(f"boxes: got shape {self.boxes.shape}; expected {(*self.ids.shape, 4)}")
+
+    def _check_order(self) -> None:
+        unranked = np.isnan(self.scores).any(axis=1)
+        if unranked.any():
+            raise UsageError(f"scores: row {np.argmax(unranked)} holds NaN; expected numbers")
+        rising = (self.scores[:, 1:] > self.scores[:, :-1]).any(axis=1)
+        if rising.any():
+            raise UsageError(f"scores: row {np.argmax(rising)} rises; expected the best answer first")
+        stray = ((self.ids < 0) != np.isneginf(self.scores)) | (self.ids < -1)
+        if stray.any():
+            row = np.argmax(stray.any(axis=1))
+            raise UsageError(f"ids: row {row} pads wrongly; expected -1 exactly where the score is -inf")
+
+
+def _frozen(values: NDArray[Scalar], dtype: type[Scalar]) -> NDArray[Scalar]:
+    """Return a read-only copy of `values` as `dtype`."""
+    copy = np.array(values, dtype=dtype, order="C")
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,1 @@
+"""Training: the only place that needs PyTorch (`pip install 'kindred[train]'`)."""

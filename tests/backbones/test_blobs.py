@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from kindred.backbones.blobs import load_blob, store_blob
+
+
+def test_a_blob_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "net.blob"
+    store_blob(path, b"compiled")
+    found = load_blob(path)
+    assert found is not None
+    assert found.tobytes() == b"compiled"
+    assert [entry.name for entry in path.parent.iterdir()] == ["net.blob"]
+
+
+def test_a_missing_or_damaged_blob_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "net.blob"
+    assert load_blob(path) is None
+    store_blob(path, b"compiled")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:20], whole[:-1], whole[:-1] + b"x"):
+        path.write_bytes(damaged)
+        assert load_blob(path) is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    path = tmp_path / "file" / "net.blob"
+    store_blob(path, b"compiled")
+    assert load_blob(path) is None
+
+
+def test_the_least_recently_used_blobs_go(tmp_path: Path) -> None:
+    for at in range(16):
+        path = tmp_path / f"{at}.blob"
+        store_blob(path, b"compiled")
+        os.utime(path, (1000 + at, 1000 + at))
+    assert np.array_equal(load_blob(tmp_path / "0.blob"), np.frombuffer(b"compiled", np.uint8))  # type: ignore[arg-type]
+    store_blob(tmp_path / "new.blob", b"compiled")
+    kept = {path.stem for path in tmp_path.glob("*.blob")}
+    assert kept == {"new", "0", *map(str, range(2, 16))}

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kindred.backbones.card import Card
+from kindred.backbones.openvino import OpenVINOEngine
+from kindred.backbones.runtime import core
+from kindred.backbones.zoo import add_model, load_card
+from kindred.errors import ModelError, UsageError
+
+MEAN, STD = (10.0, 100.0, 200.0), (2.0, 4.0, 8.0)
+
+
+@pytest.fixture
+def mirror(save_graph: Callable[..., Path]) -> Callable[..., tuple[Card, Path]]:
+    """Return a function that adds a network whose map is its input, pooled 2 × 2: what preprocessing made."""
+    node = pytest.importorskip("onnx").helper.make_node
+
+    def make(**options: Any) -> tuple[Card, Path]:
+        nodes = [node("AveragePool", ["image"], ["map"], kernel_shape=[2, 2], strides=[2, 2])]
+        add_model(save_graph(nodes, {}, ["map"]), mean=MEAN, std=STD, **options)
+        return load_card("tiny")
+
+    return make
+
+
+@pytest.fixture
+def small(tiny: Callable[..., Path]) -> tuple[Card, Path]:
+    add_model(tiny(), mean=(127.5,) * 3, std=(127.5,) * 3)
+    return load_card("tiny")
+
+
+def pooled(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Preprocess and pool by hand: (B, H, W, 3) → (B, 3, H/2, W/2)."""
+    scaled = (batch - np.array(MEAN)) / np.array(STD)
+    blocks = scaled.reshape(len(batch), batch.shape[1] // 2, 2, batch.shape[2] // 2, 2, 3)
+    return np.asarray(blocks.mean((2, 4)).transpose(0, 3, 1, 2), np.float32)
+
+
+def test_preprocessing_is_the_cards(
+    mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]
+) -> None:
+    engine = OpenVINOEngine(*mirror(), precision="f32")
+    (maps,) = engine.run(picture)
+    assert maps.dtype == np.float32
+    np.testing.assert_allclose(maps, pooled(picture), rtol=1e-5, atol=1e-5)
+
+
+def test_blue_first(mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]) -> None:
+    engine = OpenVINOEngine(*mirror(channel_order="BGR"), precision="f32")
+    np.testing.assert_allclose(engine.run(picture)[0], pooled(picture)[:, ::-1], rtol=1e-5, atol=1e-5)
+
+
+def test_pixels_last(save_graph: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
+    node = pytest.importorskip("onnx").helper.make_node
+    nodes = [
+        node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        node("AveragePool", ["planes"], ["map"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    path = save_graph(nodes, {}, ["map"], shape=("batch", "height", "width", 3))
+    assert add_model(path, mean=MEAN, std=STD).layout == "NHWC"
+    engine = OpenVINOEngine(*load_card("tiny"), precision="f32")
+    np.testing.assert_allclose(engine.run(picture)[0], pooled(picture), rtol=1e-5, atol=1e-5)
+
+
+def test_taps_in_the_order_asked_for(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+    both = OpenVINOEngine(*small, taps=("deep", "stem"), precision="f32")
+    assert [tap.name for tap in both.taps] == ["deep", "stem"]
+    deep, stem = both.run(picture)
+    assert (deep.shape, stem.shape) == ((1, 6, 12, 16), (1, 4, 48, 64))
+    (alone,) = OpenVINOEngine(*small, precision="f32").run(picture)  # the default tap
+    np.testing.assert_allclose(alone, deep, rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_run_returned_stays(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    (first,) = engine.run(picture)
+    kept = first.copy()
+    (second,) = engine.run(255 - picture)
+    assert np.array_equal(first, kept)
+    assert not np.allclose(first, second)
+
+
+def test_read_only_and_strided_batches(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    (expected,) = engine.run(picture)
+    frozen = picture.copy()
+    frozen.flags.writeable = False
+    assert np.array_equal(engine.run(frozen)[0], expected)
+    strided = np.repeat(picture, 2, axis=2)[:, :, ::2]
+    assert np.array_equal(engine.run(strided)[0], expected)
+
+
+def batches(count: int) -> list[tuple[str, NDArray[np.uint8]]]:
+    random = np.random.default_rng(3)
+    sizes = [(32, 48), (48, 32), (40, 40)]
+    return [
+        (f"#{at}", random.integers(0, 256, (1 + at % 3, *sizes[at % 3], 3), dtype=np.uint8))
+        for at in range(count)
+    ]
+
+
+def test_a_stream_is_many_runs_in_order(small: tuple[Card, Path]) -> None:
+    engine = OpenVINOEngine(*small, taps=("stem", "deep"), precision="f32")
+    work = batches(23)
+    done = list(engine.stream(work))
+    assert [token for token, _ in done] == [token for token, _ in work]
+    for (_, maps), (_, batch) in zip(done, work, strict=True):
+        for ours, alone in zip(maps, engine.run(batch), strict=True):
+            np.testing.assert_allclose(ours, alone, rtol=1e-4, atol=1e-5)
+    assert list(engine.stream([])) == []
+
+
+def test_few_batches_are_held_at_a_time(small: tuple[Card, Path]) -> None:
+    engine = OpenVINOEngine(*small, threads=1, precision="f32")
+    taken = 0
+
+    def source() -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        nonlocal taken
+        for entry in batches(40):
+            taken += 1
+            yield entry
+
+    held = [taken - finished for finished, _ in enumerate(engine.stream(source()))]
+    assert max(held) <= 3  # one at work, one waiting, and the one just taken
+
+
+def test_a_stream_can_be_left(small: tuple[Card, Path]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    stream = engine.stream(iter(batches(10)))
+    assert next(stream)[0] == "#0"
+    stream.close()  # type: ignore[attr-defined]  # it is a generator
+    assert [token for token, _ in engine.stream(batches(3))] == ["#0", "#1", "#2"]
+
+
+def test_a_bad_batch_ends_its_stream_alone(small: tuple[Card, Path]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    with pytest.raises(UsageError, match="expected uint8"):
+        list(engine.stream([*batches(4), ("bad", np.zeros((2, 2), np.uint8))]))
+    assert len(list(engine.stream(batches(4)))) == 4
+
+
+def test_images_that_are_too_small(save_graph: Callable[..., Path]) -> None:
+    node = pytest.importorskip("onnx").helper.make_node
+    nodes = [node("Conv", ["image", "w"], ["map"], kernel_shape=[9, 9], strides=[2, 2])]
+    path = save_graph(nodes, {"w": np.ones((2, 3, 9, 9), np.float32)}, ["map"])
+    add_model(path, mean=MEAN, std=STD)
+    engine = OpenVINOEngine(*load_card("tiny"))
+    with pytest.raises(
+        UsageError, match=r"tiny cannot take images of 5 × 4 pixels \(too small\?\)"
+    ) as caught:
+        engine.run(np.zeros((1, 4, 5, 3), np.uint8))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="tiny cannot take images of 5 × 4 pixels"):
+        list(engine.stream([("a", np.zeros((1, 4, 5, 3), np.uint8))]))
+
+
+def test_threads_share_an_engine(small: tuple[Card, Path]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    work = batches(6)
+    expected = [engine.run(batch)[0] for _, batch in work]
+    found: dict[int, NDArray[np.float32]] = {}
+
+    def run(at: int) -> None:
+        for _ in range(5):
+            found[at] = engine.run(work[at][1])[0]
+
+    threads = [threading.Thread(target=run, args=(at,)) for at in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for at in range(6):
+        np.testing.assert_allclose(found[at], expected[at], rtol=1e-4, atol=1e-5)
+
+
+def test_the_compiled_graph_is_kept(
+    small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]
+) -> None:
+    folder = tmp_path / "cache"
+    (expected,) = OpenVINOEngine(*small, cache_dir=folder, precision="f32").run(picture)
+    (blob,) = (folder / "openvino").glob("tiny-*.blob")
+    before = blob.stat().st_ino
+    engine = OpenVINOEngine(*small, cache_dir=folder, precision="f32", threads=1)
+    np.testing.assert_allclose(engine.run(picture)[0], expected, rtol=1e-4, atol=1e-5)
+    list(engine.stream([(0, picture)]))
+    assert [entry.stat().st_ino for entry in (folder / "openvino").iterdir()] == [before]  # one serves all
+    OpenVINOEngine(*small, cache_dir=folder, taps="stem", precision="f32")
+    assert len(list((folder / "openvino").iterdir())) == 2
+
+
+def test_the_default_cache_is_the_users(small: tuple[Card, Path], home: Path) -> None:
+    OpenVINOEngine(*small)
+    assert len(list((home / "cache" / "openvino").glob("tiny-*.blob"))) == 1
+
+
+def test_a_damaged_or_foreign_blob_is_made_again(
+    small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]
+) -> None:
+    from kindred.backbones.blobs import load_blob, store_blob
+
+    (expected,) = OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)
+    (blob,) = (tmp_path / "openvino").glob("*.blob")
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:1000])
+    assert np.array_equal(
+        OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected
+    )
+    assert load_blob(blob) is not None
+    store_blob(blob, b"whole, but of no OpenVINO")
+    assert np.array_equal(
+        OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected
+    )
+
+
+def test_a_cache_that_cannot_be_written(
+    small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]
+) -> None:
+    (tmp_path / "file").write_text("")
+    engine = OpenVINOEngine(*small, cache_dir=tmp_path / "file")
+    assert engine.run(picture)[0].shape == (1, 6, 12, 16)
+
+
+def test_the_graph_must_be_the_cards(small: tuple[Card, Path]) -> None:
+    card, path = small
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match="is not the graph that its card describes"):
+        OpenVINOEngine(card, path)
+    path.unlink()
+    with pytest.raises(ModelError, match="the model cannot be read: No such file"):
+        OpenVINOEngine(card, path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            'tensor = "deep"',
+            'tensor = "depp"',
+            "the graph has no tensor 'depp', which is its card's tap 'deep'",
+        ),
+        ('input_name = "image"', 'input_name = "pixels"', "the graph does not take what its card says"),
+        ('"NCHW"', '"NHWC"', "the graph does not take what its card says"),
+    ],
+)
+def test_a_card_that_does_not_fit_its_graph(
+    small: tuple[Card, Path], old: str, new: str, message: str
+) -> None:
+    card, path = small
+    with pytest.raises(ModelError, match=message) as caught:
+        OpenVINOEngine(Card.from_toml(card.to_toml().replace(old, new)), path)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_that_cannot_be_meant(small: tuple[Card, Path]) -> None:
+    with pytest.raises(UsageError, match="threads is 0; expected at least 1"):
+        OpenVINOEngine(*small, threads=0)
+    with pytest.raises(UsageError, match="precision is 'f16'; expected 'auto', 'f32' or 'bf16'"):
+        OpenVINOEngine(*small, precision="f16")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="where the processor lists its instructions")
+def test_bfloat16_where_the_processor_has_it(small: tuple[Card, Path]) -> None:
+    native = "avx512_bf16" in Path("/proc/cpuinfo").read_text().split()
+    assert OpenVINOEngine(*small).precision == ("bf16" if native else "f32")
+
+
+def test_precision(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+    exact = OpenVINOEngine(*small, precision="f32")
+    assert (exact.precision, exact.device) == ("f32", "cpu")
+    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(UsageError, match="cannot compute in bfloat16"):
+            OpenVINOEngine(*small, precision="bf16")
+        assert OpenVINOEngine(*small).precision == "f32"
+        return
+    coarse = OpenVINOEngine(*small, precision="bf16")
+    assert coarse.precision == "bf16"
+    a, b = exact.run(picture)[0].ravel(), coarse.run(picture)[0].ravel()
+    assert not np.array_equal(a, b)
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999

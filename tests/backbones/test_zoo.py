@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kindred.backbones import zoo
+from kindred.backbones.card import Card, digest_of
+from kindred.backbones.zoo import add_model, list_models, load_card, remove_model
+from kindred.errors import ModelError
+
+PIXELS: dict[str, Any] = {"mean": (127.5, 127.5, 127.5), "std": (127.5, 127.5, 127.5)}
+KNOWN = sorted((Path(zoo.__file__).parent / "known").glob("*.toml"))
+
+
+@pytest.fixture(autouse=True)
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No bundled model, whatever the package holds."""
+    folder = tmp_path / "bundled"
+    monkeypatch.setattr(zoo, "BUNDLED", folder)
+    return folder
+
+
+def names() -> list[str]:
+    return [entry.name for entry in list_models()]
+
+
+def test_add_list_load_remove(tiny: Callable[..., Path], home: Path) -> None:
+    assert list_models() == ()
+    path = tiny()
+    card = add_model(path, licence="MIT", source="here", description="small", **PIXELS)
+    assert (card.name, card.file, card.default_tap) == ("tiny", "tiny.onnx", "deep")
+    assert (card.licence, card.source, card.description, card.channel_order) == (
+        "MIT",
+        "here",
+        "small",
+        "RGB",
+    )
+    assert [tap.stride for tap in card.taps] == [2, 4, 8]
+    assert sorted(entry.name for entry in (home / "models").iterdir()) == ["tiny.onnx", "tiny.toml"]
+    path.unlink()  # the model is a copy
+    assert load_card("tiny") == (card, home / "models" / "tiny.onnx")
+    assert [(entry.name, entry.bundled, entry.card) for entry in list_models()] == [("tiny", False, card)]
+    remove_model("tiny")
+    assert list((home / "models").iterdir()) == []
+    assert names() == []
+
+
+def test_add_under_another_name_and_order(tiny: Callable[..., Path]) -> None:
+    card = add_model(
+        tiny(),
+        name="mine",
+        mean=[1, 2, 3],
+        std=[4, 5, 6],
+        channel_order="BGR",
+        default_tap="block",
+    )
+    assert load_card("mine")[0] == card
+    assert (card.mean, card.std, card.channel_order, card.default_tap) == (
+        (1, 2, 3),
+        (4, 5, 6),
+        "BGR",
+        "block",
+    )
+
+
+def test_a_size_that_is_only_the_exports(tiny: Callable[..., Path], save_graph: Callable[..., Path]) -> None:
+    path = tiny(shape=(1, 3, 60, 45))
+    assert add_model(path, name="fixed", **PIXELS).input_size == (60, 45)
+    assert add_model(path, name="free", any_size=True, **PIXELS).input_size is None
+    node = pytest.importorskip("onnx").helper.make_node
+    nodes = [node("Add", ["image", "positions"], ["map"])]
+    weights = {"positions": np.ones((1, 3, 16, 16), np.float32)}
+    path = save_graph(nodes, weights, ["map"], shape=("batch", 3, 16, 16))
+    assert add_model(path, name="bound", **PIXELS).input_size == (16, 16)
+    with pytest.raises(ModelError, match=r"tiny.onnx: unbound cannot take images of 160 × 128 pixels"):
+        add_model(path, name="unbound", any_size=True, **PIXELS)
+
+
+def test_what_add_asks_for(tiny: Callable[..., Path]) -> None:
+    path = tiny()
+    incomplete: list[dict[str, Any]] = [{}, {"mean": (0, 0, 0)}, {"std": (1, 1, 1)}]
+    for given in incomplete:
+        with pytest.raises(ModelError, match="not a network known to Kindred: give mean and std"):
+            add_model(path, **given)
+    with pytest.raises(ModelError, match=r"mean is \[1\]; expected three numbers"):
+        add_model(path, mean=[1], std=[1, 1, 1])
+    with pytest.raises(ModelError, match="has no tap 'deeep'; did you mean 'deep'"):
+        add_model(path, default_tap="deeep", **PIXELS)
+    assert list_models() == ()
+
+
+def test_files_that_cannot_be_added(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    whole = tiny().read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.onnx").write_text("hello")
+    (tmp_path / "other.pb").write_bytes(whole)
+    for name, message in {
+        "cut.onnx": "not a whole ONNX model",
+        "text.onnx": "not a whole ONNX model",
+        "other.pb": r"expected an \.onnx file",
+        "none.onnx": "the model cannot be read: No such file",
+        ".": "the model cannot be read: Is a directory",
+    }.items():
+        with pytest.raises(ModelError, match=message) as caught:
+            add_model(tmp_path / name, **PIXELS)
+        assert "\n" not in str(caught.value)
+    assert list_models() == ()
+
+
+def test_weights_in_another_file(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "split.onnx"
+    options = {"save_as_external_data": True, "location": "split.data", "size_threshold": 0}
+    onnx.save_model(onnx.load(tiny()), path, **options)
+    with pytest.raises(ModelError, match="not a whole ONNX model in one file"):
+        add_model(path, **PIXELS)
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "", " "])
+def test_names_stay_in_the_folder(tiny: Callable[..., Path], name: str) -> None:
+    if name:
+        with pytest.raises(ModelError, match="cannot name a model"):
+            add_model(tiny(), name=name, **PIXELS)
+    with pytest.raises(ModelError, match="cannot name a model"):
+        remove_model(name)
+
+
+def test_a_file_name_that_cannot_name_a_model(tiny: Callable[..., Path]) -> None:
+    path = tiny(name="my model.onnx")
+    with pytest.raises(ModelError, match="'my model' cannot name a model"):
+        add_model(path, **PIXELS)
+    assert add_model(path, name="model", **PIXELS).name == "model"
+
+
+def test_a_name_can_be_taken_once(tiny: Callable[..., Path], bundled: Path) -> None:
+    path = tiny()
+    card = add_model(path, **PIXELS)
+    with pytest.raises(ModelError, match="a model named tiny is there already: give another name"):
+        add_model(path, **PIXELS)
+    bundled.mkdir()
+    replace(card, name="kin").save(bundled / "kin.toml")
+    with pytest.raises(ModelError, match="a model named kin is there already"):
+        add_model(path, name="kin", **PIXELS)
+
+
+def test_bundled_models_come_first_and_stay(tiny: Callable[..., Path], bundled: Path) -> None:
+    path = tiny()
+    card = add_model(path, name="a", **PIXELS)
+    bundled.mkdir()
+    bundled.joinpath("kin.onnx").write_bytes(path.read_bytes())
+    replace(card, name="kin", file="kin.onnx").save(bundled / "kin.toml")
+    assert [(entry.name, entry.bundled) for entry in list_models()] == [("kin", True), ("a", False)]
+    assert load_card("kin")[1] == bundled / "kin.onnx"
+    with pytest.raises(ModelError, match="model kin is a part of Kindred and cannot be removed"):
+        remove_model("kin")
+
+
+def test_a_missing_name_names_the_nearest(tiny: Callable[..., Path]) -> None:
+    with pytest.raises(
+        ModelError, match=r"no model is named tyny; there are none yet: `kindred models add FILE.onnx`"
+    ):
+        load_card("tyny")
+    add_model(tiny(), **PIXELS)
+    with pytest.raises(ModelError, match="no model is named tyny; did you mean 'tiny'\\?; there are tiny"):
+        load_card("tyny")
+    with pytest.raises(ModelError, match="no model of yours is named tyny; did you mean 'tiny'\\?"):
+        remove_model("tyny")
+
+
+def test_a_damaged_model_is_listed_with_its_problem(tiny: Callable[..., Path], home: Path) -> None:
+    path = tiny()
+    for name in ("a", "b", "c"):
+        add_model(path, name=name, **PIXELS)
+    (home / "models" / "a.toml").write_text("name = 3")
+    (home / "models" / "b.onnx").unlink()
+    problems = {entry.name: entry.problem for entry in list_models()}
+    assert "the key 'file' is missing" in problems["a"]
+    assert "its graph b.onnx is missing" in problems["b"]
+    assert problems["c"] == ""
+    assert [entry.name for entry in list_models() if entry.card is None] == ["a", "b"]
+    with pytest.raises(ModelError, match=r"its graph b.onnx is missing"):
+        load_card("b")
+    remove_model("b")
+    assert names() == ["a", "c"]
+
+
+def test_models_that_lie_anywhere(
+    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny()
+    with pytest.raises(
+        ModelError, match=r"no card tiny.toml beside it; `kindred models add .*tiny.onnx` writes one"
+    ):
+        load_card(path)
+    card = add_model(path, **PIXELS)
+    card.save(tmp_path / "tiny.toml")
+    assert load_card(path) == (card, path)
+    assert load_card(str(tmp_path / "tiny.toml")) == (card, path)
+    monkeypatch.chdir(tmp_path)
+    assert load_card("tiny.onnx") == (card, Path("tiny.onnx"))
+    with pytest.raises(ModelError, match=r"none.onnx: no such model file"):
+        load_card(tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match=r"none.toml: no such card"):
+        load_card("none.toml")
+    with pytest.raises(ModelError, match=r"expected an .onnx file, or the .toml card of one"):
+        load_card("./tiny")
+
+
+def test_the_card_beside_a_file_is_taken(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    path = tiny()
+    made = replace(add_model(path, name="first", **PIXELS), name="trained", training={"epochs": 3})
+    replace(made, file="tiny.onnx").save(tmp_path / "tiny.toml")
+    assert add_model(path) == replace(made, file="trained.onnx")
+    assert add_model(path, name="other", licence="MIT").licence == "MIT"
+    replace(made, digest="0" * 64).save(tmp_path / "tiny.toml")
+    with pytest.raises(ModelError, match="is not the graph that its card describes"):
+        add_model(path, name="third")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("channels = 6", "channels = 7"), ("stride = 8", "stride = 16"), ('"deep"\nch', '"deeep"\nch')],
+)
+def test_a_card_that_is_not_true_is_refused(
+    tiny: Callable[..., Path], tmp_path: Path, old: str, new: str
+) -> None:
+    path = tiny()
+    text = add_model(path, name="first", **PIXELS).to_toml().replace('"first', '"tiny')
+    (tmp_path / "tiny.toml").write_text(text.replace(old, new))
+    assert text != text.replace(old, new)
+    with pytest.raises(
+        ModelError, match=r"tap deep gives maps of \[\(6, 16, 20\), \(6, 48, 52\)\] for|no tensor 'deeep'"
+    ):
+        add_model(path)
+    assert names() == ["first"]
+
+
+def test_a_model_put_into_the_folder_by_hand(tiny: Callable[..., Path], home: Path) -> None:
+    (home / "models").mkdir(parents=True)
+    path = tiny().replace(home / "models" / "tiny.onnx")
+    assert names() == []
+    add_model(path, **PIXELS)
+    assert names() == ["tiny"]
+    assert path.is_file()
+
+
+def test_a_folder_that_cannot_be_written(tiny: Callable[..., Path], home: Path) -> None:
+    path = tiny()
+    home.write_text("a file")
+    with pytest.raises(ModelError, match=r"tiny.onnx: the model cannot be copied"):
+        add_model(path, **PIXELS)
+
+
+def test_without_a_home_the_bundled_models_serve(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise ModelError("no home folder")
+
+    monkeypatch.setattr(zoo, "models_folder", no_home)
+    assert list_models() == ()
+    bundled.mkdir()
+    (bundled / "kin.toml").write_text("")
+    assert [entry.bundled for entry in list_models()] == [True]
+
+
+def test_known_networks_are_facts_with_different_digests() -> None:
+    cards = [Card.load(path) for path in KNOWN]
+    assert [card.name for card in cards] == [path.stem for path in KNOWN]
+    assert len({card.digest for card in cards}) == len(cards) >= 5
+    for card in cards:
+        assert card.licence == "Apache-2.0"
+        assert card.source.startswith("https://github.com/")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in KNOWN])
+def test_public_networks_need_no_option(shared: Path, name: str) -> None:
+    path = shared / "weights" / f"{name}.onnx"
+    readme = (shared / "weights" / "README.md").read_text()
+    assert digest_of(path) in readme
+    card = add_model(path)
+    assert card == Card.load(KNOWN[0].with_name(f"{name}.toml"))
+    assert load_card(path) == (card, path)
+    for tap in card.taps:  # where the README has a row for it, its channels and stride
+        if found := re.search(rf"`{re.escape(tap.name)}` \((\d+), (\d+)", readme):
+            assert found.groups() == (str(tap.channels), str(tap.stride))

@@ -1,0 +1,17 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The development data beside the checkout; a test that asks for it is skipped where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("needs the development data in ../shared, which only the developers' machines have")
+    return SHARED

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from kindred.errors import ImageError, UsageError
+from kindred.images import EXTENSIONS, Found, decode, find_images
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def found(root: Path) -> dict[str, str | None]:
+    return {image.path.relative_to(root).as_posix(): image.reason for image in find_images(root)}
+
+
+def test_it_names_image_files_sorted_with_size_and_time(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a/z.PNG", "a/a.jpeg", "c.HeIc", "a/notes.txt", "jpg", "README"):
+        touch(tmp_path / name)
+    os.utime(tmp_path / "b.jpg", ns=(1, 1_700_000_000_123_456_700))
+    images = list(find_images(tmp_path))
+    assert [image.path.relative_to(tmp_path).as_posix() for image in images] == [
+        "a/a.jpeg",
+        "a/z.PNG",
+        "b.jpg",
+        "c.HeIc",
+    ]
+    assert images[2] == Found(tmp_path / "b.jpg", 1, (tmp_path / "b.jpg").stat().st_mtime_ns, None)
+
+
+@pytest.mark.parametrize("extension", sorted(EXTENSIONS))
+def test_every_promised_extension_is_found(tmp_path: Path, extension: str) -> None:
+    touch(tmp_path / f"picture{extension}")
+    assert found(tmp_path) == {f"picture{extension}": None}
+
+
+def test_hidden_folders_and_files_are_named_with_a_reason(tmp_path: Path) -> None:
+    for name in (".thumbnails/deep/a.jpg", ".b.jpg", "c.jpg", "d/.e/f.png", ".thumbnails/notes.txt"):
+        touch(tmp_path / name)
+    assert found(tmp_path) == {
+        ".b.jpg": "hidden file",
+        ".thumbnails/deep/a.jpg": "inside a hidden folder",
+        "c.jpg": None,
+        "d/.e/f.png": "inside a hidden folder",
+    }
+
+
+def test_a_root_inside_a_hidden_folder_is_walked_as_any_other(tmp_path: Path) -> None:
+    touch(tmp_path / ".cache" / "a.jpg")
+    assert found(tmp_path / ".cache") == {"a.jpg": None}
+
+
+def test_a_library_is_not_entered_unless_it_is_the_root(tmp_path: Path) -> None:
+    touch(tmp_path / "library" / "kindred.json")
+    touch(tmp_path / "library" / "cover.jpg")
+    touch(tmp_path / "photo.jpg")
+    assert found(tmp_path) == {"photo.jpg": None}
+    assert found(tmp_path / "library") == {"cover.jpg": None}
+
+
+def test_circles_of_links_end_and_real_paths_win(tmp_path: Path) -> None:
+    touch(tmp_path / "real" / "a.jpg")
+    (tmp_path / "again").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "up").symlink_to(tmp_path)
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    assert found(tmp_path) == {"real/a.jpg": None, "self.jpg": "broken link"}
+
+
+def test_a_linked_folder_elsewhere_is_followed_once(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    touch(root / "z.jpg")
+    touch(outside / "a.jpg")
+    (root / "first").symlink_to(outside)
+    (root / "second").symlink_to(outside)
+    (root / ".hidden").symlink_to(outside)
+    assert found(root) == {"z.jpg": None, "first/a.jpg": None}
+
+
+def test_broken_links_and_pipes_are_reported_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert found(tmp_path) == {"gone.jpg": "broken link", "pipe.jpg": "not a regular file"}
+    with pytest.raises(ImageError, match="not a regular file"):
+        decode(tmp_path / "pipe.jpg")
+
+
+def test_a_file_that_vanishes_during_the_walk_is_reported(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg")
+    walk = find_images(touch(tmp_path / "b.jpg").parent)
+    assert next(walk).path.name == "a.jpg"
+    (tmp_path / "b.jpg").unlink()
+    assert next(walk) == Found(tmp_path / "b.jpg", 0, 0, "file vanished")
+
+
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a" / "a.jpg")
+    touch(tmp_path / "b.jpg")
+    scandir = os.scandir
+
+    def refuse(path: Path) -> os._ScandirIterator[str]:
+        if path == tmp_path / "a":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert found(tmp_path) == {"a": "folder cannot be read: permission denied", "b.jpg": None}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9 \xf0\x9f\x93\xb7 .jpg"
+    Path(os.fsdecode(name)).write_bytes(b"")
+    (image,) = find_images(tmp_path)
+    assert os.fsencode(image.path) == name
+    with pytest.raises(ImageError) as caught:
+        decode(image.path)
+    assert (caught.value.path, caught.value.reason) == (image.path, "empty file")
+
+
+@pytest.mark.parametrize(("name", "message"), [("missing", "no such folder"), ("file.jpg", "is a file")])
+def test_a_root_that_is_no_folder_is_refused_at_once(tmp_path: Path, name: str, message: str) -> None:
+    touch(tmp_path / "file.jpg")
+    with pytest.raises(UsageError, match=message):
+        find_images(tmp_path / name)

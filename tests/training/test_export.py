@@ -1,0 +1,67 @@
+"""Export: the file answers as the student does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyTeacher
+
+from kindred.backbones.card import Card
+from kindred.backbones.openvino import OpenVINOEngine
+from kindred.training.crops import CropPool
+from kindred.training.distill import Settings, distill
+from kindred.training.export import export_student
+
+pytest.importorskip("onnx")
+
+
+@pytest.fixture
+def exported(pool: CropPool, tmp_path: Path) -> tuple[Card, Path, torch.nn.Module, list[str]]:
+    teachers = [TinyTeacher("one", seed=1), TinyTeacher("two", seed=2)]
+    settings = Settings(steps=4, batch=4, sizes=(32,), warmup=1)
+    done = distill(teachers, pool, settings=settings, folder=tmp_path / "run")
+    file = tmp_path / "small.onnx"
+    card = export_student(
+        done, file, name="small", licence="ours", source="a test", description="Small.", training={"steps": 4}
+    )
+    return card, file, done.student, [teacher.name for teacher in teachers]
+
+
+def test_the_file_answers_as_the_student_does(
+    exported: tuple[Card, Path, torch.nn.Module, list[str]], tmp_path: Path
+) -> None:
+    card, file, student, names = exported
+    batch = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
+    engine = OpenVINOEngine(card, file, taps=[tap.name for tap in card.taps], precision="f32", cache_dir=tmp_path)
+    *inner, joined = engine.run(batch)
+    with torch.no_grad():
+        maps = student((torch.from_numpy(batch).float().permute(0, 3, 1, 2) - 127.5) / 64)
+    assert joined.shape == (2, 20, 6, 8)
+    for part, name in zip((joined[:, :10], joined[:, 10:]), names, strict=True):
+        own = maps[name].numpy()
+        cosine = (part * own).sum() / np.linalg.norm(part) / np.linalg.norm(own)
+        assert cosine > 0.9999
+    assert [tap.stride for tap in card.taps] == [8]
+    assert not inner
+
+
+def test_the_card_says_what_it_is(exported: tuple[Card, Path, torch.nn.Module, list[str]]) -> None:
+    card, file, _, _ = exported
+    assert Card.load(file.with_suffix(".toml")) == card
+    assert card.default_tap == "features"
+    assert card.training == {"steps": 4}
+    assert replace(card, name="other").digest == card.digest
+
+
+def test_no_teacher_drowns_the_others(
+    exported: tuple[Card, Path, torch.nn.Module, list[str]], pool: CropPool, tmp_path: Path
+) -> None:
+    card, file, _, _ = exported
+    (maps,) = OpenVINOEngine(card, file, precision="f32", cache_dir=tmp_path).run(pool.crops(16, 32, seed=[9]))
+    described = np.cbrt((np.maximum(maps, 1e-6) ** 3).mean(axis=(2, 3)))
+    one, two = (np.linalg.norm(part, axis=1).mean() for part in (described[:, :10], described[:, 10:]))
+    assert 0.5 < one / two < 2

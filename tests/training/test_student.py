@@ -1,0 +1,60 @@
+"""The student: its maps fit its plan, and teacher forcing cuts the chain into pieces."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kindred.training.student import Chain, FusedBlock, Stage, Student
+
+LEAD = Chain(
+    "lead",
+    (Stage("lead/a", 8, 4, blocks=1, hidden=8), Stage("lead/b", 12, 8, blocks=2, hidden=16)),
+    head=20,
+)
+OTHER = Chain("other", (Stage("other/c", 10, 16, blocks=1, hidden=8), Stage("", 6, 16, blocks=1, hidden=8)), 5, start=1)
+
+
+@pytest.fixture
+def student() -> Student:
+    torch.manual_seed(0)
+    return Student([LEAD, OTHER])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 70), (32, 96)])
+def test_each_map_has_the_channels_and_stride_of_its_plan(student: Student, size: tuple[int, int]) -> None:
+    height, width = size
+    maps = student(torch.zeros(2, 3, height, width))
+    expected = {"lead/a": (8, 4), "lead/b": (12, 8), "lead": (20, 8), "other/c": (10, 16), "other": (5, 16)}
+    assert set(maps) == set(expected)
+    for name, (channels, stride) in expected.items():
+        assert maps[name].shape == (2, channels, -(-height // stride), -(-width // stride))
+
+
+def test_heads_are_never_negative(student: Student) -> None:
+    maps = student(torch.randn(2, 3, 64, 64))
+    assert min(maps["lead"].min().item(), maps["other"].min().item()) >= 0
+
+
+def test_forced_each_stage_learns_from_its_own_loss_alone(student: Student) -> None:
+    images = torch.randn(2, 3, 64, 64)
+    forced = {name: maps.detach() for name, maps in student(images).items()}
+    student(images, forced)["lead/b"].square().sum().backward()
+    first, second = student.stages[0]
+    assert all(parameter.grad is None for parameter in first.parameters())
+    assert all(parameter.grad is not None for parameter in second.parameters())
+
+
+def test_whole_the_gradient_reaches_the_stem(student: Student) -> None:
+    student(torch.randn(2, 3, 64, 64))["other"].sum().backward()
+    gradient = student.stem.conv.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+def test_a_residual_block_starts_as_the_identity() -> None:
+    student = Student([Chain("t", (Stage("t/a", 8, 2, blocks=2, hidden=8),), head=3)])
+    block = student.stages[0][0][1]
+    assert isinstance(block, FusedBlock)
+    x = torch.randn(1, 8, 6, 6)
+    assert torch.equal(block(x), x)
