@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -167,9 +166,7 @@ def recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
     return float(np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)]))
 
 
-def timed(
-    search: Callable[[Rows], NDArray[np.int64]], queries: Rows
-) -> tuple[NDArray[np.int64], list[float]]:
+def timed(search: Callable[[Rows], NDArray[np.int64]], queries: Rows) -> tuple[NDArray[np.int64], list[float]]:
     """Ask one query at a time; return the places (Q, K) and the milliseconds of each."""
     places, times = [], []
     for query in queries:
@@ -227,13 +224,13 @@ def measure_serving(folder: Path) -> list[Bar]:
         assert process.stdout is not None
         first = process.stdout.readline()
         seconds = time.perf_counter() - start
-        memory = json.loads(process.stdout.readline() or "{}")
+        used = json.loads(process.stdout.readline() or "{}")
     if first.strip() != "answered" or process.returncode != 0:
         raise SystemExit("the serving process failed")
-    say(f"serving process: {memory}")
+    say(f"serving process: {used}")
     return [
         Bar("fresh process to first answer", seconds, 3.0, "s"),
-        Bar("resident memory while serving", memory["resident_gb"], 1.6, "GB"),
+        Bar("resident memory while serving", used["resident_gb"], 1.6, "GB"),
     ]
 
 
@@ -248,17 +245,23 @@ def serve(folder: Path) -> None:
         for query in queries:
             index.search(query[None], K)
         assert index.approximate
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps({"resident_gb": round(peak, 3)}), flush=True)
+    print(json.dumps(memory()), flush=True)
+
+
+def memory() -> dict[str, float]:
+    """Return the memory of this process in GB (Linux), `resident_gb` at its highest.
+
+    Not from `getrusage`: there a process starts with the highest of the one that started it.
+    """
+    lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines()]
+    kilobytes = {line[0].rstrip(":"): int(line[1]) for line in lines if line[-1] == "kB"}
+    names = {"resident_gb": "VmHWM", "own_gb": "RssAnon", "mapped_gb": "RssFile"}
+    return {name: round(kilobytes[key] * 1024 / 1e9, 3) for name, key in names.items()}
 
 
 def hardware() -> dict[str, str | int]:
     cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        if cpuinfo.exists()
-        else []
-    )
+    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
     name = names[0].split(":")[1].strip() if names else platform.processor()
     return {"cpu": name, "cores": os.cpu_count() or 0, "python": platform.python_version()}
 
@@ -300,9 +303,7 @@ def run(count: int, folder: Path, output: Path | None) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure a library of a million vectors.")
     parser.add_argument("--n", type=int, default=1_000_000, help="number of vectors (default: a million)")
-    parser.add_argument(
-        "--folder", type=Path, help="an empty folder to work in and keep (default: a temporary one)"
-    )
+    parser.add_argument("--folder", type=Path, help="an empty folder to work in and keep (default: a temporary one)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

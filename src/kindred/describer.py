@@ -85,8 +85,8 @@ _Members = list[tuple[T, _Prepared]]
 class Describer:
     """A recipe with its network and whitening loaded; any thread may use it.
 
-    `device` is as in `kindred.backbones.load`, `max_pixels` as in `kindred.images.decode`; `workers` is how many
-    threads decode. Raises `ModelError` where the network is missing, `RecipeError` where the recipe does not fit.
+    `device` is as in `kindred.backbones.load`, `max_pixels` as in `kindred.images.decode`; `workers` threads
+    decode. Raises `ModelError` where the network is missing, `RecipeError` where the recipe does not fit it.
     """
 
     def __init__(
@@ -107,10 +107,7 @@ class Describer:
 
     @property
     def fingerprint(self) -> str:
-        """What the vectors depend on, as 16 hexadecimal digits: recipe, network and whitening.
-
-        These count by what they do: a network or a whitening may have another name, or lie elsewhere.
-        """
+        """What the vectors depend on, as 16 hexadecimal digits; names and places of files do not count."""
         recipe, card = self.recipe, self.engine.card
         does = [recipe.size, recipe.shape, recipe.multiple, recipe.pooling]
         options = sorted((key, float(value)) for key, value in recipe.pooling_options.items())
@@ -223,6 +220,7 @@ class Describer:
                     return side
         return SMALL
 
+    @np.errstate(over="ignore", invalid="ignore")  # an answer that is not finite is told as a bad image
     def _vectors(self, maps: NDArray[np.float32]) -> Vectors:
         """Pool, whiten and normalise maps (B, C, h, w) to unit vectors (B, D)."""
         if maps.shape[1] != self._tap.channels:

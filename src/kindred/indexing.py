@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
 from kindred.catalogue import Catalogue, Entry
 from kindred.describer import Described, Describer
+from kindred.errors import KindredError
 from kindred.images import Found
 
-__all__ = ["IndexProgress", "IndexReport", "index_images", "prune_folder"]
+__all__ = ["IndexProgress", "IndexReport", "files_at", "index_images", "prune_folder"]
 
 LOOKUP = 500  # files asked about at a time
 COMMIT_IMAGES, COMMIT_SECONDS = 256, 2.0  # a kill loses at most so much
@@ -51,21 +53,49 @@ def index_images(
     describer: Callable[[], Describer],
     files: Iterable[Found],
     *,
+    prune: Path | None = None,
     progress: Callable[[IndexProgress], None] | None = None,
 ) -> IndexReport:
     """Describe each file that is new or changed and put it into `catalogue`, opened for writing.
 
-    A file whose size and time are unchanged costs a look-up, and one that failed before is not tried again. Everything
-    described is committed every two seconds and when the run is interrupted. `describer` is called only if there is
-    something to describe. Raises `LibraryFull` where the disk is full; what was committed before stays.
+    A file whose size and time are unchanged costs a look-up, and one that failed before is not tried again.
+    Everything described is committed every two seconds and when the run is interrupted. `describer` is called
+    only if there is something to describe. In the end, images below `prune` whose files are gone are removed.
+    Raises `LibraryFull` where the disk is full; what was committed before stays.
     """
-    return _Run(catalogue, progress or _silent).finish(describer, files)
+    return _Run(catalogue, progress or _silent).finish(describer, files, prune)
+
+
+def files_at(paths: Iterable[Path]) -> Iterator[Found]:
+    """Look at files named one by one, as `kindred.images.find_images` does at those of a folder."""
+    for path in paths:
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            yield Found(path, reason=VANISHED)
+        except OSError as error:
+            yield Found(path, reason=f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
+        else:
+            yield Found(path, facts.st_size, facts.st_mtime_ns)
 
 
 def prune_folder(catalogue: Catalogue, folder: Path) -> int:
-    """Remove from `catalogue` every image below `folder` whose file is gone; return how many."""
-    gone = [path for path in catalogue.paths_under(folder) if not path.exists()]
+    """Remove from `catalogue` every image below `folder` whose file is gone; return how many.
+
+    A file that cannot be asked, as in a folder that may not be read, is not gone.
+    """
+    gone = [path for path in catalogue.paths_under(folder) if _is_gone(path)]
     return catalogue.forget(gone) if gone else 0
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class _Run:
@@ -74,37 +104,39 @@ class _Run:
     def __init__(self, catalogue: Catalogue, progress: Callable[[IndexProgress], None]) -> None:
         self.catalogue, self.progress = catalogue, progress
         self.report = IndexReport()
+        self.reasons = dict(catalogue.skipped())
         self.buffer: list[Entry] = []
         self.began = self.committed = time.monotonic()
 
-    def finish(self, describer: Callable[[], Describer], files: Iterable[Found]) -> IndexReport:
-        number = self.catalogue.begin_run()
+    def finish(self, describer: Callable[[], Describer], files: Iterable[Found], prune: Path | None) -> IndexReport:
+        number, report = self.catalogue.begin_run(), self.report
         changed = self.changed(files)
         try:
             first = next(changed, None)
             if first is not None:
-                for described in describer().stream(chain((first,), changed)):
-                    self.take(described)
+                with closing(describer().stream(chain((first,), changed))) as answers:
+                    for described in answers:
+                        self.take(described)
         finally:
             self.commit()
-            report = self.report
-            report.seconds = time.monotonic() - self.began
-            report.skipped.sort()
-            self.catalogue.finish_run(
-                number,
-                found=report.found,
-                indexed=report.indexed,
-                unchanged=report.unchanged,
-                skipped=len(report.skipped),
-                removed=report.removed,
-            )
+        if prune is not None:
+            report.removed = prune_folder(self.catalogue, prune)
+        report.skipped.sort()
+        report.seconds = time.monotonic() - self.began
+        # Not in `finally`: the record of a run that was cut off has no end.
+        self.catalogue.finish_run(
+            number,
+            found=report.found,
+            indexed=report.indexed,
+            unchanged=report.unchanged,
+            skipped=len(report.skipped),
+            removed=report.removed,
+        )
         return report
 
     def changed(self, files: Iterable[Found]) -> Iterator[tuple[Found, Path]]:
         """Yield the files to be described; count the others."""
-        report = self.report
-        earlier = dict(self.catalogue.skipped())
-        remaining = iter(files)
+        report, remaining = self.report, iter(files)
         while chunk := list(islice(remaining, LOOKUP)):
             known = self.catalogue.lookup(found.path for found in chunk if found.reason is None)
             for found in chunk:
@@ -115,39 +147,58 @@ class _Run:
                 elif entry is None or (entry.size, entry.mtime_ns) != (found.size, found.mtime_ns):
                     yield found, found.path
                 elif entry.state == "skipped":
-                    report.skipped.append((found.path, earlier[found.path]))
+                    report.skipped.append((found.path, self.reasons[found.path]))
                 else:
                     report.unchanged += 1
             self.tell()
 
     def take(self, described: Described[Found]) -> None:
         """Put one answer into the buffer, and the buffer into the catalogue when it is time."""
-        found = described.key
-        entry = Entry(found.path, found.size, found.mtime_ns, described.width, described.height, described.taken)
-        if described.error is None:
-            assert described.vector is not None
-            self.buffer.append(replace(entry, vectors=described.vector[None]))
+        found, error = described.key, described.error
+        if error is None:
             self.report.indexed += 1
+            self.buffer.append(_entry(described))
         else:
-            self.report.skipped.append((found.path, described.error.reason))
+            self.report.skipped.append((found.path, error.reason))
+            self.reasons[found.path] = error.reason
             # A file that went away is no bad image: it may be back, unchanged, at the next run.
-            if described.error.reason != VANISHED:
-                self.buffer.append(replace(entry, reason=described.error.reason))
+            if error.reason != VANISHED:
+                self.buffer.append(_entry(described))
         if len(self.buffer) >= COMMIT_IMAGES or time.monotonic() - self.committed > COMMIT_SECONDS:
             self.commit()
         self.tell()
 
     def commit(self) -> None:
-        # Taken out first: where the disk is full the run ends, and its last commit must not fail on the same rows.
-        waiting, self.buffer = self.buffer, []
-        if waiting:
-            self.catalogue.put(waiting)
+        try:
+            if self.buffer:
+                self.catalogue.put(self.buffer)
+        except KindredError:
+            # The disk is full, and the run ends with one more commit, which must not fail on the same rows.
+            # An interrupt, though, leaves them to that commit.
+            self.buffer.clear()
+            raise
+        self.buffer.clear()
         self.committed = time.monotonic()
 
     def tell(self) -> None:
         report = self.report
         seen = report.indexed + report.unchanged + len(report.skipped)
-        self.progress(IndexProgress(seen, report.indexed, len(report.skipped), time.monotonic() - self.began))
+        seconds = time.monotonic() - self.began
+        self.progress(IndexProgress(seen, report.indexed, len(report.skipped), seconds))
+
+
+def _entry(described: Described[Found]) -> Entry:
+    found, vector, error = described.key, described.vector, described.error
+    return Entry(
+        found.path,
+        found.size,
+        found.mtime_ns,
+        described.width,
+        described.height,
+        described.taken,
+        vectors=vector[None] if vector is not None else None,
+        reason=error.reason if error is not None else None,
+    )
 
 
 def _silent(_: IndexProgress) -> None:

@@ -14,11 +14,12 @@
     stage.textContent = "";
     if (shot) {
       var copy = shot.cloneNode(true);
+      copy.querySelector("img").decoding = "sync";
       stage.appendChild(copy);
       // The thumbnail is there at once; the original takes its place if the browser can show it.
       var original = new Image();
-      original.onload = function () { copy.querySelector("img").src = original.src; };
       original.src = door.href;
+      original.decode().then(function () { copy.querySelector("img").src = original.src; }, function () {});
     } else {
       stage.textContent = "No preview";
     }

@@ -1,8 +1,8 @@
 """Answers as one HTML page that needs nothing else: pictures inside, no address outside, opened from the disk.
 
-Everything that comes from file names is hostile until escaped: names may hold markup, quotes, control characters and bytes
-that are not UTF-8. The page's content security policy lets it load nothing but its own data and files of this computer, and
-run no script but its own.
+Everything that comes from file names is hostile until escaped: names may hold markup, quotes, control
+characters and bytes that are not UTF-8. The page's content security policy lets it load nothing but its own
+data and files of this computer, and run no script but its own.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ class PageAnswer:
     hits: Sequence[PageHit]
 
 
-def answers_page(
-    answers: Sequence[PageAnswer], *, title: str, recipe: str, seconds: float, library_size: int
-) -> str:
+def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
     """Write queries and their ranked answers as an HTML document.
 
     `seconds`: how long the search took; `library_size`: how many images were searched. The document holds no lone
@@ -145,7 +143,8 @@ def _answer(answer: PageAnswer, number: int) -> str:
 
 def _hit(hit: PageHit, share: float) -> str:
     address, name = _address(hit.path), _text(_name(hit.path))
-    folder = _text(hit.path[: -len(_name(hit.path))].rstrip("/\\") or "/")
+    folder = hit.path[: -len(_name(hit.path))]
+    nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
     label = f"{hit.rank} · {name} · {hit.score:.3f}"
     if hit.thumbnail is None:
         shot = "No preview"
@@ -160,7 +159,7 @@ def _hit(hit: PageHit, share: float) -> str:
         f'<div class="score"><b>{hit.score:.3f}</b>'
         f'<span class="bar" aria-hidden="true"><i style="--share:{share:.1%}"></i></span></div>'
         f'<div class="about"><a class="name" href="{address}" title="{name}"><bdi>{name}</bdi></a>'
-        f'<span class="folder" title="{folder}"><bdi>{folder}</bdi></span>{taken}'
+        f'<span class="folder" title="{_text(folder)}"><bdi>{_text(nearest)}</bdi></span>{taken}'
         f'<button class="copy" type="button" data-path="{copied}" aria-label="Copy the path of {name}">'
         f"{COPY_ICON}</button></div></li>"
     )

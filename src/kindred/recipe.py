@@ -72,9 +72,7 @@ class Recipe:
         if self.shape not in SHAPES:
             raise self._wrong("shape", self.shape, " or ".join(SHAPES))
         if self.dimension and not self.whitening:
-            raise RecipeError(
-                f"recipe {self.name!r}: dimension {self.dimension} needs a whitening to cut; name one"
-            )
+            raise RecipeError(f"recipe {self.name!r}: dimension {self.dimension} needs a whitening to cut; name one")
         object.__setattr__(self, "pooling_options", self._checked_options())
 
     def _check_text(self, key: str) -> None:
@@ -122,6 +120,13 @@ class Recipe:
             for key in mine
             if mine[key] != theirs[key] and key not in ("name", "description")
         ]
+
+    def anchored(self) -> Recipe:
+        """Return the recipe with the path of its backbone, if it is one, made absolute."""
+        if not self.backbone.endswith((".onnx", ".toml")):
+            return self
+        path = Path(self.backbone).expanduser().absolute()
+        return dataclasses.replace(self, backbone=str(path))
 
     def to_toml(self) -> str:
         """Write the recipe as `from_toml` reads it."""

@@ -51,9 +51,7 @@ def save_graph(tmp_path: Path) -> MakeGraph:
             [onnx.helper.make_tensor_value_info(entry, dtype, None) for entry in outputs],
             [onnx.numpy_helper.from_array(value, key) for key, value in weights.items()],
         )
-        model = onnx.helper.make_model(
-            graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8
-        )
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
         path = tmp_path / name
         onnx.save(model, path)
         return path

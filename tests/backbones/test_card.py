@@ -68,9 +68,7 @@ def test_numpy_numbers_are_written_as_plain_ones() -> None:
 
 
 def test_what_is_left_out_takes_its_default() -> None:
-    text = "\n".join(
-        line for line in card().to_toml().splitlines() if not line.startswith(("channel_order", "layout"))
-    )
+    text = "\n".join(line for line in card().to_toml().splitlines() if not line.startswith(("channel_order", "layout")))
     read = Card.from_toml(text)
     assert (read.channel_order, read.layout, read.input_size, read.training) == ("RGB", "NCHW", None, {})
 
@@ -84,9 +82,7 @@ def test_cards_are_values() -> None:
 
 def test_tap_by_name() -> None:
     assert card().tap("early").channels == 8
-    with pytest.raises(
-        ModelError, match="model net has no tap 'erly'; did you mean 'early'\\?; it has early, deep"
-    ):
+    with pytest.raises(ModelError, match="model net has no tap 'erly'; did you mean 'early'\\?; it has early, deep"):
         card().tap("erly")
 
 
@@ -171,9 +167,7 @@ def test_digest(tmp_path: Path) -> None:
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert digest_of(path) == digest
     check_digest(card(digest=digest), path)
-    with pytest.raises(
-        ModelError, match=r"net.onnx is not the graph that its card describes .*ba7816bf8f01…"
-    ):
+    with pytest.raises(ModelError, match=r"net.onnx is not the graph that its card describes .*ba7816bf8f01…"):
         check_digest(card(), path)
     with pytest.raises(ModelError, match="the model cannot be read: No such file"):
         digest_of(tmp_path / "none.onnx")

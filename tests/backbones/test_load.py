@@ -49,9 +49,7 @@ def sizes(card: Card) -> list[tuple[int, int]]:
 
 def stretched(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the picture with rows and columns repeated to that size."""
-    rows, columns = (
-        np.arange(side) * have // side for side, have in zip(size, picture.shape[1:3], strict=True)
-    )
+    rows, columns = (np.arange(side) * have // side for side, have in zip(size, picture.shape[1:3], strict=True))
     return np.ascontiguousarray(picture[:, rows][:, :, columns])
 
 
@@ -70,8 +68,7 @@ def test_a_map_grows_by_one_cell_for_a_stride(engine: Engine, picture: NDArray[n
             engine.run(picture)
         return
     shapes = [
-        tuple(maps.shape[2:] for maps in engine.run(stretched(picture, size)))
-        for size in ((96, 128), (160, 256))
+        tuple(maps.shape[2:] for maps in engine.run(stretched(picture, size))) for size in ((96, 128), (160, 256))
     ]
     for tap, before, after in zip(engine.taps, *shapes, strict=True):
         assert (after[0] - before[0], after[1] - before[1]) == (64 // tap.stride, 128 // tap.stride)

@@ -183,9 +183,7 @@ def test_what_the_reference_implementation_lacks(tmp_path: Path) -> None:
     powers = np.exp(IMAGE)
     np.testing.assert_allclose(out, powers / powers.sum((1, 2, 3), keepdims=True), rtol=1e-5)
     pads = {"pads": whole(0, 1, 0, 0, 0, 0, 0, -1)}
-    onnx.save(
-        graph_of([node("Pad", ["image", "pads"], ["out"])], pads, IMAGE.shape, 17), tmp_path / "crop.onnx"
-    )
+    onnx.save(graph_of([node("Pad", ["image", "pads"], ["out"])], pads, IMAGE.shape, 17), tmp_path / "crop.onnx")
     (out,) = load_onnx(tmp_path / "crop.onnx", ["out"])(torch.from_numpy(IMAGE))
     np.testing.assert_array_equal(out, np.pad(IMAGE, ((0, 0), (1, 0), (0, 0), (0, 0)))[..., :-1])
 

@@ -44,9 +44,7 @@ def pooled(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(blocks.mean((2, 4)).transpose(0, 3, 1, 2), np.float32)
 
 
-def test_preprocessing_is_the_cards(
-    mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]
-) -> None:
+def test_preprocessing_is_the_cards(mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]) -> None:
     engine = OpenVINOEngine(*mirror(), precision="f32")
     (maps,) = engine.run(picture)
     assert maps.dtype == np.float32
@@ -101,10 +99,7 @@ def test_read_only_and_strided_batches(small: tuple[Card, Path], picture: NDArra
 def batches(count: int) -> list[tuple[str, NDArray[np.uint8]]]:
     random = np.random.default_rng(3)
     sizes = [(32, 48), (48, 32), (40, 40)]
-    return [
-        (f"#{at}", random.integers(0, 256, (1 + at % 3, *sizes[at % 3], 3), dtype=np.uint8))
-        for at in range(count)
-    ]
+    return [(f"#{at}", random.integers(0, 256, (1 + at % 3, *sizes[at % 3], 3), dtype=np.uint8)) for at in range(count)]
 
 
 def test_a_stream_is_many_runs_in_order(small: tuple[Card, Path]) -> None:
@@ -153,9 +148,7 @@ def test_images_that_are_too_small(save_graph: Callable[..., Path]) -> None:
     path = save_graph(nodes, {"w": np.ones((2, 3, 9, 9), np.float32)}, ["map"])
     add_model(path, mean=MEAN, std=STD)
     engine = OpenVINOEngine(*load_card("tiny"))
-    with pytest.raises(
-        UsageError, match=r"tiny cannot take images of 5 × 4 pixels \(too small\?\)"
-    ) as caught:
+    with pytest.raises(UsageError, match=r"tiny cannot take images of 5 × 4 pixels \(too small\?\)") as caught:
         engine.run(np.zeros((1, 4, 5, 3), np.uint8))
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="tiny cannot take images of 5 × 4 pixels"):
@@ -181,9 +174,7 @@ def test_threads_share_an_engine(small: tuple[Card, Path]) -> None:
         np.testing.assert_allclose(found[at], expected[at], rtol=1e-4, atol=1e-5)
 
 
-def test_the_compiled_graph_is_kept(
-    small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]
-) -> None:
+def test_the_compiled_graph_is_kept(small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     folder = tmp_path / "cache"
     (expected,) = OpenVINOEngine(*small, cache_dir=folder, precision="f32").run(picture)
     (blob,) = (folder / "openvino").glob("tiny-*.blob")
@@ -210,19 +201,13 @@ def test_a_damaged_or_foreign_blob_is_made_again(
     (blob,) = (tmp_path / "openvino").glob("*.blob")
     whole = blob.read_bytes()
     blob.write_bytes(whole[:1000])
-    assert np.array_equal(
-        OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected
-    )
+    assert np.array_equal(OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected)
     assert load_blob(blob) is not None
     store_blob(blob, b"whole, but of no OpenVINO")
-    assert np.array_equal(
-        OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected
-    )
+    assert np.array_equal(OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected)
 
 
-def test_a_cache_that_cannot_be_written(
-    small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]
-) -> None:
+def test_a_cache_that_cannot_be_written(small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     (tmp_path / "file").write_text("")
     engine = OpenVINOEngine(*small, cache_dir=tmp_path / "file")
     assert engine.run(picture)[0].shape == (1, 6, 12, 16)
@@ -250,9 +235,7 @@ def test_the_graph_must_be_the_cards(small: tuple[Card, Path]) -> None:
         ('"NCHW"', '"NHWC"', "the graph does not take what its card says"),
     ],
 )
-def test_a_card_that_does_not_fit_its_graph(
-    small: tuple[Card, Path], old: str, new: str, message: str
-) -> None:
+def test_a_card_that_does_not_fit_its_graph(small: tuple[Card, Path], old: str, new: str, message: str) -> None:
     card, path = small
     with pytest.raises(ModelError, match=message) as caught:
         OpenVINOEngine(Card.from_toml(card.to_toml().replace(old, new)), path)

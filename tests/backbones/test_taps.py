@@ -109,9 +109,7 @@ def test_a_batch_of_one_only(save_graph: Callable[..., Path]) -> None:
 
 def test_a_name_that_is_no_text(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
-    path = save_graph(
-        [node("MaxPool", ["image"], ["window"], kernel_shape=[4, 4], strides=[4, 4])], {}, ["window"]
-    )
+    path = save_graph([node("MaxPool", ["image"], ["window"], kernel_shape=[4, 4], strides=[4, 4])], {}, ["window"])
     path.write_bytes(path.read_bytes().replace(b"window", b"wi\xffdow"))
     with pytest.raises(ModelError, match=r"not a whole ONNX model"):
         inspect(path)

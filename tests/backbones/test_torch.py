@@ -51,9 +51,7 @@ def test_a_network_in_half_precision(save_graph: Callable[..., Path], picture: N
     onnx = pytest.importorskip("onnx")
     nodes = [onnx.helper.make_node("Conv", ["image", "w"], ["map"], kernel_shape=[2, 2], strides=[2, 2])]
     weights = {"w": np.full((4, 3, 2, 2), 0.25, np.float16)}
-    add_model(
-        save_graph(nodes, weights, ["map"], dtype=onnx.TensorProto.FLOAT16), mean=(1, 2, 3), std=(9, 9, 9)
-    )
+    add_model(save_graph(nodes, weights, ["map"], dtype=onnx.TensorProto.FLOAT16), mean=(1, 2, 3), std=(9, 9, 9))
     (ours,) = TorchEngine(*load_card("tiny")).run(picture)
     (theirs,) = OpenVINOEngine(*load_card("tiny"), precision="f32").run(picture)
     assert ours.dtype == theirs.dtype == np.float32
@@ -97,9 +95,7 @@ def test_bfloat16(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
 def test_images_that_are_too_small(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [node("Conv", ["image", "w"], ["map"], kernel_shape=[9, 9])]
-    add_model(
-        save_graph(nodes, {"w": np.ones((2, 3, 9, 9), np.float32)}, ["map"]), mean=(0, 0, 0), std=(1, 1, 1)
-    )
+    add_model(save_graph(nodes, {"w": np.ones((2, 3, 9, 9), np.float32)}, ["map"]), mean=(0, 0, 0), std=(1, 1, 1))
     with pytest.raises(UsageError, match="tiny cannot take 1 images of 5 × 4 pixels: ") as caught:
         TorchEngine(*load_card("tiny")).run(np.zeros((1, 4, 5, 3), np.uint8))
     assert "\n" not in str(caught.value)
@@ -132,7 +128,5 @@ def test_without_the_extra(small: tuple[Card, Path], package: str, monkeypatch: 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_equals_the_cpu(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     engine = TorchEngine(*small, device="cuda", precision="f32")
-    np.testing.assert_allclose(
-        engine.run(picture)[0], TorchEngine(*small).run(picture)[0], rtol=1e-2, atol=1e-2
-    )
+    np.testing.assert_allclose(engine.run(picture)[0], TorchEngine(*small).run(picture)[0], rtol=1e-2, atol=1e-2)
     assert [token for token, _ in engine.stream([(at, picture) for at in range(4)])] == [0, 1, 2, 3]

@@ -162,9 +162,7 @@ def test_bundled_models_come_first_and_stay(tiny: Callable[..., Path], bundled: 
 
 
 def test_a_missing_name_names_the_nearest(tiny: Callable[..., Path]) -> None:
-    with pytest.raises(
-        ModelError, match=r"no model is named tyny; there are none yet: `kindred models add FILE.onnx`"
-    ):
+    with pytest.raises(ModelError, match=r"no model is named tyny; there are none yet: `kindred models add FILE.onnx`"):
         load_card("tyny")
     add_model(tiny(), **PIXELS)
     with pytest.raises(ModelError, match="no model is named tyny; did you mean 'tiny'\\?; there are tiny"):
@@ -190,13 +188,9 @@ def test_a_damaged_model_is_listed_with_its_problem(tiny: Callable[..., Path], h
     assert names() == ["a", "c"]
 
 
-def test_models_that_lie_anywhere(
-    tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_that_lie_anywhere(tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny()
-    with pytest.raises(
-        ModelError, match=r"no card tiny.toml beside it; `kindred models add .*tiny.onnx` writes one"
-    ):
+    with pytest.raises(ModelError, match=r"no card tiny.toml beside it; `kindred models add .*tiny.onnx` writes one"):
         load_card(path)
     card = add_model(path, **PIXELS)
     card.save(tmp_path / "tiny.toml")
@@ -227,9 +221,7 @@ def test_the_card_beside_a_file_is_taken(tiny: Callable[..., Path], tmp_path: Pa
     ("old", "new"),
     [("channels = 6", "channels = 7"), ("stride = 8", "stride = 16"), ('"deep"\nch', '"deeep"\nch')],
 )
-def test_a_card_that_is_not_true_is_refused(
-    tiny: Callable[..., Path], tmp_path: Path, old: str, new: str
-) -> None:
+def test_a_card_that_is_not_true_is_refused(tiny: Callable[..., Path], tmp_path: Path, old: str, new: str) -> None:
     path = tiny()
     text = add_model(path, name="first", **PIXELS).to_toml().replace('"first', '"tiny')
     (tmp_path / "tiny.toml").write_text(text.replace(old, new))

@@ -51,15 +51,7 @@ def png_of(width: int, height: int) -> bytes:
     """The first bytes of a PNG that claims this size."""
     header = b"IHDR" + struct.pack(">LLBBBBB", width, height, 8, 2, 0, 0, 0)
     crc = struct.pack(">L", zlib.crc32(header))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">L", 13)
-        + header
-        + crc
-        + struct.pack(">L", 0)
-        + b"IDAT"
-        + bytes(4)
-    )
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + header + crc + struct.pack(">L", 0) + b"IDAT" + bytes(4)
 
 
 @pytest.mark.parametrize(("name", "options"), LOSSLESS)
@@ -74,9 +66,7 @@ def test_lossless_files_come_back_exactly(
 
 
 @pytest.mark.parametrize(("name", "options"), LOSSY)
-def test_lossy_files_come_back_nearly(
-    picture: Pixels, encode: Encode, name: str, options: dict[str, object]
-) -> None:
+def test_lossy_files_come_back_nearly(picture: Pixels, encode: Encode, name: str, options: dict[str, object]) -> None:
     pixels = decode(encode(picture, name, **options)).pixels
     assert pixels.shape == (48, 64, 3)
     assert np.abs(pixels.astype(int) - picture).mean() < 4
@@ -114,9 +104,7 @@ def test_of_several_frames_the_first_is_taken(encode: Encode, name: str) -> None
     assert (decode(data).pixels == [255, 0, 0]).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("GIF", ".tiff"), ("BMP", ".heic")]
-)
+@pytest.mark.parametrize(("name", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("GIF", ".tiff"), ("BMP", ".heic")])
 def test_content_counts_and_not_the_extension(
     picture: Pixels, encode: Encode, tmp_path: Path, name: str, suffix: str
 ) -> None:
@@ -128,9 +116,7 @@ def test_content_counts_and_not_the_extension(
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("longest", [None, 16])
-def test_exif_turns_the_picture_upright(
-    picture: Pixels, encode: Encode, name: str, longest: int | None
-) -> None:
+def test_exif_turns_the_picture_upright(picture: Pixels, encode: Encode, name: str, longest: int | None) -> None:
     stored = np.ascontiguousarray(np.rot90(picture))  # orientation 6 turns it back
     image = decode(encode(stored, name, quality=95, exif=EXIF.tobytes()), longest=longest)
     assert (image.width, image.height) == (64, 48)
@@ -242,9 +228,7 @@ def test_a_limit_set_in_pillow_neither_warns_nor_changes(
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_a_tiff_over_pillows_limit_is_decoded(
-    picture: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tiff_over_pillows_limit_is_decoded(picture: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(picture, "TIFF", exif=EXIF.tobytes())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert np.array_equal(decode(data).pixels, np.rot90(picture, -1))
@@ -295,9 +279,7 @@ def test_threads_decode_the_same(picture: Pixels, encode: Encode) -> None:
 
     def work(_: int) -> list[bool]:
         start.wait(60)
-        return [
-            np.array_equal(decode(data).pixels, pixels) for data, pixels in zip(files, alone, strict=True)
-        ]
+        return [np.array_equal(decode(data).pixels, pixels) for data, pixels in zip(files, alone, strict=True)]
 
     with ThreadPoolExecutor(4) as pool:
         assert all(all(same) for same in pool.map(work, range(4)))

@@ -34,9 +34,7 @@ def test_the_date_of_change_stands_in_where_there_is_no_other() -> None:
     assert read_exif(block(changed=b"2020:01:02 03:04:05\0")).taken == "2020-01-02T03:04:05"
 
 
-@pytest.mark.parametrize(
-    "date", [b"0000:00:00 00:00:00\0", b"2020:13:45 03:04:05\0", b"yesterday\0", b"    \0"]
-)
+@pytest.mark.parametrize("date", [b"0000:00:00 00:00:00\0", b"2020:13:45 03:04:05\0", b"yesterday\0", b"    \0"])
 def test_an_impossible_date_is_none(date: bytes) -> None:
     assert read_exif(block(original=date)).taken is None
 

@@ -49,9 +49,7 @@ def test_the_header_tells_size_components_and_profile(picture: Pixels, encode: E
         (9999, (4032, 3024)),
     ],
 )
-def test_the_scale_is_the_smallest_that_serves(
-    encode: Encode, longest: int | None, size: tuple[int, int]
-) -> None:
+def test_the_scale_is_the_smallest_that_serves(encode: Encode, longest: int | None, size: tuple[int, int]) -> None:
     header = read_header(encode(Image.new("L", (4032, 3024)), "JPEG"))
     assert scaled_size(header, longest) == size
 
@@ -90,12 +88,8 @@ def test_a_tail_of_zeros_is_no_picture(picture: Pixels, encode: Encode) -> None:
 
 
 @pytest.mark.parametrize("longest", [None, 16])
-def test_padding_and_what_follows_the_picture_do_no_harm(
-    picture: Pixels, encode: Encode, longest: int | None
-) -> None:
-    data = encode(
-        picture, "JPEG", exif=bytes.fromhex("457869660000 49492a0008000000 0100 1201 0300 01000000 06000000")
-    )
+def test_padding_and_what_follows_the_picture_do_no_harm(picture: Pixels, encode: Encode, longest: int | None) -> None:
+    data = encode(picture, "JPEG", exif=bytes.fromhex("457869660000 49492a0008000000 0100 1201 0300 01000000 06000000"))
     whole = decode(data, longest=longest)
     padded = decode(data[:-2] + bytes(9) + data[-2:], longest=longest)
     assert padded.pixels.shape == whole.pixels.shape == ((64, 48, 3) if longest is None else (16, 12, 3))

@@ -32,9 +32,7 @@ def outcome(path: Path, skipped: str | None, longest: int | None) -> tuple[str, 
         return "skipped", error.reason, "", ""
     assert image.pixels.dtype == np.uint8
     assert max(image.pixels.shape) >= min(longest or 10_000, max(image.width, image.height))
-    assert image.pixels.shape[0] / image.pixels.shape[1] == pytest.approx(
-        image.height / image.width, rel=0.02
-    )
+    assert image.pixels.shape[0] / image.pixels.shape[1] == pytest.approx(image.height / image.width, rel=0.02)
     return "indexed", "", str(image.width), str(image.height)
 
 
@@ -56,9 +54,7 @@ def test_every_file_of_the_manifest(photos: Path, longest: int | None) -> None:
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 @pytest.mark.parametrize("longest", [None, 160])
-def test_turned_copies_match_the_upright_original(
-    photos: Path, orientation: int, longest: int | None
-) -> None:
+def test_turned_copies_match_the_upright_original(photos: Path, orientation: int, longest: int | None) -> None:
     upright = decode(photos / "rotated" / "portal.jpg", longest=longest).pixels
     turned = decode(photos / "rotated" / f"portal-orientation-{orientation}.jpg", longest=longest).pixels
     assert turned.shape == upright.shape

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,21 +34,15 @@ sides = st.integers(1, 300)
         ((10, 3000), 300, 16, False, (16, 304)),
     ],
 )
-def test_sizes(
-    size: tuple[int, int], longest: int, multiple: int, enlarge: bool, expected: tuple[int, int]
-) -> None:
+def test_sizes(size: tuple[int, int], longest: int, multiple: int, enlarge: bool, expected: tuple[int, int]) -> None:
     pixels = np.zeros((*size, 3), np.uint8)
     assert resize(pixels, longest=longest, multiple=multiple, enlarge=enlarge).shape == (*expected, 3)
 
 
 @settings(deadline=None)
 @given(sides, sides, st.integers(1, 200), st.integers(1, 40), st.booleans())
-def test_any_size_follows_the_rule(
-    height: int, width: int, longest: int, multiple: int, enlarge: bool
-) -> None:
-    small = resize(
-        np.full((height, width, 3), 77, np.uint8), longest=longest, multiple=multiple, enlarge=enlarge
-    )
+def test_any_size_follows_the_rule(height: int, width: int, longest: int, multiple: int, enlarge: bool) -> None:
+    small = resize(np.full((height, width, 3), 77, np.uint8), longest=longest, multiple=multiple, enlarge=enlarge)
     scale = longest / max(height, width)
     scale = scale if enlarge else min(scale, 1.0)
     for side, before in zip(small.shape[:2], (height, width), strict=True):
@@ -93,8 +88,7 @@ def test_both_ways_to_resample_agree_within_a_grey_level(
 
 
 def resample(pixels: Pixels, height: int, width: int, simd: ModuleType | None) -> Pixels:
-    import kindred.images.resize as module
-
+    module = import_module("kindred.images.resize")  # the package shows its function under the same name
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_simd_resizer", lambda: simd)
         return stretch(pixels, height=height, width=width)
@@ -135,9 +129,7 @@ def test_an_empty_box_is_a_usage_error(picture: Pixels, box: tuple[float, float,
         crop(picture, box)
 
 
-@pytest.mark.parametrize(
-    "pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)
+@pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
 def test_other_arrays_are_usage_errors(pixels: Pixels) -> None:
     with pytest.raises(UsageError, match=r"give uint8 of shape \(H, W, 3\)"):
         resize(pixels, longest=2)

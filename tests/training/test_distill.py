@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TinyTeacher
+from numpy.typing import NDArray
 
 from kindred.errors import TrainingError
 from kindred.training.crops import CropPool
 from kindred.training.distill import Distillation, Progress, Settings, distill, plan_student
+from tiny_teacher import TinyTeacher
 
 SETTINGS = Settings(steps=60, batch=8, sizes=(32,), alone=0.5, warmup=5, rate=4e-3, seed=3)
 
@@ -65,9 +66,9 @@ def test_a_checkpoint_of_other_settings_is_refused(teacher: TinyTeacher, pool: C
         distill([teacher], pool, settings=replace(SETTINGS, steps=3), folder=tmp_path)
 
 
-def test_a_diverging_run_stops(teacher: TinyTeacher, pool: CropPool, tmp_path: Path) -> None:
+def test_a_diverging_run_stops(pool: CropPool, tmp_path: Path) -> None:
     class Broken(TinyTeacher):
-        def run(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
             return tuple(np.full_like(maps, np.nan) for maps in super().run(batch))
 
     with pytest.raises(TrainingError, match="step 0: the loss is nan"):
@@ -99,3 +100,13 @@ def test_a_teacher_with_one_tap_gets_a_free_stage() -> None:
     teacher.taps = [("last", 40, 16)]
     (chain,) = plan_student([teacher])
     assert [(stage.target, stage.stride) for stage in chain.stages] == [("", 16)]
+
+
+def test_the_maps_of_a_teacher_that_does_not_pad_are_fitted(pool: CropPool, tmp_path: Path) -> None:
+    class Unpadded(TinyTeacher):
+        def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+            inner, last = super().run(batch)
+            return inner[:, :, 1:, 1:], last[:, :, :-1, :-1]
+
+    done = distill([Unpadded()], pool, settings=replace(SETTINGS, steps=2), folder=tmp_path)
+    assert set(done.validation) == {"tiny", "tiny/inner", "tiny.gem"}

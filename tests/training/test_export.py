@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TinyTeacher
 
 from kindred.backbones.card import Card
 from kindred.backbones.openvino import OpenVINOEngine
 from kindred.training.crops import CropPool
 from kindred.training.distill import Settings, distill
 from kindred.training.export import export_student
+from tiny_teacher import TinyTeacher
 
 pytest.importorskip("onnx")
 

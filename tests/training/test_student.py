@@ -40,7 +40,9 @@ def test_forced_each_stage_learns_from_its_own_loss_alone(student: Student) -> N
     images = torch.randn(2, 3, 64, 64)
     forced = {name: maps.detach() for name, maps in student(images).items()}
     student(images, forced)["lead/b"].square().sum().backward()
-    first, second = student.stages[0]
+    trunk = student.stages[0]
+    assert isinstance(trunk, torch.nn.ModuleList)
+    first, second = trunk
     assert all(parameter.grad is None for parameter in first.parameters())
     assert all(parameter.grad is not None for parameter in second.parameters())
 
@@ -54,7 +56,8 @@ def test_whole_the_gradient_reaches_the_stem(student: Student) -> None:
 
 def test_a_residual_block_starts_as_the_identity() -> None:
     student = Student([Chain("t", (Stage("t/a", 8, 2, blocks=2, hidden=8),), head=3)])
-    block = student.stages[0][0][1]
-    assert isinstance(block, FusedBlock)
+    blocks = [module for module in student.modules() if isinstance(module, FusedBlock)]
+    assert [block.residual for block in blocks] == [False, True]
+    block = blocks[1]
     x = torch.randn(1, 8, 6, 6)
     assert torch.equal(block(x), x)

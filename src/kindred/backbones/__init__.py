@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from kindred.backbones.blocks import block_ends
 from kindred.backbones.card import Card, Tap
 from kindred.backbones.engine import Batch, Engine, Maps, Precision
 from kindred.backbones.zoo import Entry, add_model, list_models, load_card, remove_model
@@ -24,6 +25,7 @@ __all__ = [
     "Precision",
     "Tap",
     "add_model",
+    "block_ends",
     "list_models",
     "load",
     "load_card",
@@ -54,9 +56,7 @@ def load(
     if engine not in ("auto", "openvino", "torch"):
         raise UsageError(f"engine is {engine!r}; expected 'auto', 'openvino' or 'torch'")
     if engine == "openvino" and device != "cpu":
-        raise UsageError(
-            f"engine 'openvino' runs on the CPU, not on device {device!r}; use engine 'torch' or 'auto'"
-        )
+        raise UsageError(f"engine 'openvino' runs on the CPU, not on device {device!r}; use engine 'torch' or 'auto'")
     card, path = load_card(name_or_path)
     if engine == "torch" or device != "cpu":
         from kindred.backbones.torch import TorchEngine

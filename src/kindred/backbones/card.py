@@ -111,9 +111,7 @@ class Card:
             if tap.name == name:
                 return tap
         names = [tap.name for tap in self.taps]
-        raise ModelError(
-            f"model {self.name} has no tap {name!r}{nearest(name, names)}; it has {', '.join(names)}"
-        )
+        raise ModelError(f"model {self.name} has no tap {name!r}{nearest(name, names)}; it has {', '.join(names)}")
 
     @classmethod
     def load(cls, path: Path) -> Card:
@@ -122,8 +120,7 @@ class Card:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ModelError(
-                f"{path}: no such card; a model is an .onnx file with a card beside it: "
-                "`kindred models add` writes one"
+                f"{path}: no such card; a model is an .onnx file with a card beside it: `kindred models add` writes one"
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path}: the card cannot be read: {error}") from None
@@ -144,13 +141,9 @@ class Card:
         for item in fields(self):
             value = getattr(self, item.name)
             if item.name == "taps":
-                tables += [
-                    ["[[taps]]", *(_line(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value
-                ]
+                tables += [["[[taps]]", *(_line(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value]
             elif item.name == "training":
-                tables += (
-                    [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
-                )
+                tables += [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
             elif value is not None and value != "":
                 plain.append(_line(item.name, value))
         return "\n\n".join("\n".join(block) for block in [plain, *tables]) + "\n"
@@ -232,9 +225,7 @@ def _whole(value: object, where: str) -> int:
 
 
 def _numbers(value: object, where: str) -> tuple[float, ...]:
-    if not isinstance(value, list) or any(
-        isinstance(x, bool) or not isinstance(x, int | float) for x in value
-    ):
+    if not isinstance(value, list) or any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
         raise ModelError(f"{where} is {value!r}; expected a list of numbers")
     return tuple(float(x) for x in value)
 
@@ -261,9 +252,7 @@ def _scalars(value: object, where: str) -> dict[str, Scalar]:
 
 
 _READERS: dict[str, Callable[[object, str], object]] = {
-    **dict.fromkeys(
-        ("name", "file", "digest", "description", "licence", "source", "channel_order", "layout"), _text
-    ),
+    **dict.fromkeys(("name", "file", "digest", "description", "licence", "source", "channel_order", "layout"), _text),
     **dict.fromkeys(("input_name", "default_tap", "tensor"), _text),
     **dict.fromkeys(("channels", "stride"), _whole),
     **dict.fromkeys(("mean", "std"), _numbers),
@@ -284,9 +273,7 @@ def _value(value: object) -> str:
         return f"[{', '.join(_value(entry) for entry in value)}]"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"a card holds texts and numbers, not {value!r}")
-    return repr(
-        int(value) if isinstance(value, int) else float(value)
-    )  # NumPy's floats print as np.float64(…)
+    return repr(int(value) if isinstance(value, int) else float(value))  # NumPy's floats print as np.float64(…)
 
 
 def _quoted(text: str) -> str:

@@ -76,8 +76,7 @@ def as_batch(batch: Batch, card: Card) -> Batch:
     if card.input_size is not None and batch.shape[1:3] != card.input_size:
         height, width = card.input_size
         raise UsageError(
-            f"{card.name} takes images of {width} × {height} pixels only, "
-            f"not {batch.shape[2]} × {batch.shape[1]}"
+            f"{card.name} takes images of {width} × {height} pixels only, not {batch.shape[2]} × {batch.shape[1]}"
         )
     return np.ascontiguousarray(batch)
 

@@ -112,9 +112,7 @@ def _average_pool(node: Node, x: Tensor) -> Tensor:
     return pooled / functional.avg_pool2d(inside, kernel, strides, 0, ceiling)
 
 
-def _batch_normalisation(
-    node: Node, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor
-) -> Tensor:
+def _batch_normalisation(node: Node, x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     if node.integer("training_mode", 0):
         raise node.unsupported("training_mode")
     return functional.batch_norm(x, mean, variance, gamma, beta, eps=node.number("epsilon", 1e-5))

@@ -116,13 +116,10 @@ class OpenVINOEngine:
         except RuntimeError as error:
             height, width = batch.shape[1:3]
             raise UsageError(
-                f"{self.card.name} cannot take images of {width} × {height} pixels (too small?): "
-                f"{reason(error)}"
+                f"{self.card.name} cannot take images of {width} × {height} pixels (too small?): {reason(error)}"
             ) from None
         # A copy, because the request's next run overwrites its outputs.
-        return tuple(
-            np.array(request.get_output_tensor(at).data, dtype=np.float32) for at in range(len(self.taps))
-        )
+        return tuple(np.array(request.get_output_tensor(at).data, dtype=np.float32) for at in range(len(self.taps)))
 
     def _compiled(self, hint: Literal["LATENCY", "THROUGHPUT"]) -> Any:
         """Compile the graph, or take it from the cache: one blob serves both hints and any threads."""
@@ -195,9 +192,7 @@ def _prepared(model: Any, card: Card, taps: tuple[Tap, ...], path: Path) -> Any:
     }
     for tap in taps:
         if tap.tensor not in tensors:
-            raise ModelError(
-                f"{path}: the graph has no tensor {tap.tensor!r}, which is its card's tap {tap.name!r}"
-            )
+            raise ModelError(f"{path}: the graph has no tensor {tap.tensor!r}, which is its card's tap {tap.name!r}")
     height, width = card.input_size or (-1, -1)
     shape = [-1, 3, height, width] if card.layout == "NCHW" else [-1, height, width, 3]
     try:

@@ -14,7 +14,7 @@ from kindred.backbones.card import Layout, Tap
 from kindred.backbones.runtime import import_openvino, read_graph, reason
 from kindred.errors import ModelError
 
-__all__ = ["Graph", "inspect"]
+__all__ = ["Graph", "Map", "activated", "find_maps", "graph_input", "inspect", "named_taps", "trunk_of"]
 
 # Two image sizes, height and width, that differ by a multiple of every stride in use: then the map grows by
 # exactly difference / stride, whatever the padding.
@@ -24,7 +24,7 @@ _SMALL, _GROWTH = (224, 288), 256
 _DEEPEST = 64
 
 # What may follow a joint of branches and still belongs to it.
-_ACTIVATIONS = {"Relu", "Clamp", "Minimum", "Sigmoid", "Swish", "HSwish", "PRelu", "Elu", "Gelu"}
+_ACTIVATIONS = {"Relu", "Clamp", "Maximum", "Minimum", "Sigmoid", "Swish", "HSwish", "PRelu", "Elu", "Gelu"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Graph:
     default_tap: str
 
 
-@dataclass(kw_only=True)
-class _Map:
+@dataclass(frozen=True, kw_only=True)
+class Map:
     """One feature map of the graph, and the maps that it is computed from (positions in the list of maps)."""
 
     tensor: str | None
@@ -65,18 +65,16 @@ def inspect(path: Path) -> Graph:
 
 
 def _inspected(model: Any, path: Path) -> Graph:
-    input_name, layout, size = _input(model, path)
-    maps = _maps(model, path, layout, size)
+    input_name, layout, size = graph_input(model, path)
+    maps = find_maps(model, path, layout, size)
     named = [at for at, entry in enumerate(maps) if entry.tensor is not None]
     if not named:
-        raise ModelError(
-            f"{path}: found no feature map (a 4-D tensor that grows with the image) in the graph"
-        )
+        raise ModelError(f"{path}: found no feature map (a 4-D tensor that grows with the image) in the graph")
     outputs = [at for at in named if maps[at].is_output]
     usable = [at for at in outputs or named if maps[at].stride <= _DEEPEST] or outputs or named
     end = max(usable, key=lambda at: (maps[at].stride, at))
     chosen = sorted({*outputs, *_inner(maps, end)})
-    taps = _named(maps[at] for at in chosen)
+    taps = named_taps(maps[at] for at in chosen)
     return Graph(
         input_name=input_name,
         layout=layout,
@@ -86,7 +84,8 @@ def _inspected(model: Any, path: Path) -> Graph:
     )
 
 
-def _input(model: Any, path: Path) -> tuple[str, Layout, tuple[int, int] | None]:
+def graph_input(model: Any, path: Path) -> tuple[str, Layout, tuple[int, int] | None]:
+    """Return name, layout and, where it is fixed, size (height, width) of the image that a graph takes."""
     if len(model.inputs) != 1:
         raise ModelError(f"{path}: the graph has {len(model.inputs)} inputs; expected one, the image")
     entry = model.inputs[0]
@@ -101,7 +100,7 @@ def _input(model: Any, path: Path) -> tuple[str, Layout, tuple[int, int] | None]
     return entry.get_any_name(), layout, (height, width) if height and width else None
 
 
-def _maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | None) -> list[_Map]:
+def find_maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | None) -> list[Map]:
     """Return the graph's feature maps in topological order, measured at two image sizes."""
     openvino = import_openvino()
     wanted = _image_tensors(model)
@@ -117,7 +116,7 @@ def _maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | None) 
             raise
         large = None  # a network of one size: the stride is estimated
     tensors = {name for output in model.outputs for name in output.get_names()}
-    maps: list[_Map] = []
+    maps: list[Map] = []
     positions: dict[str, int] = {}
     for at, output in enumerate(wanted):
         measured = _measure(small[at], large[at] if large else None, size)
@@ -128,7 +127,7 @@ def _maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | None) 
         names = sorted(output.get_names(), key=lambda name: (name not in tensors, len(name), name))
         positions[_key(output)] = len(maps)
         maps.append(
-            _Map(
+            Map(
                 tensor=names[0] if names else None,
                 operation=operation.get_type_name(),
                 channels=measured[0],
@@ -147,13 +146,10 @@ def _image_tensors(model: Any) -> list[Any]:
     for operation in model.get_ordered_ops():
         kind = operation.get_type_name()
         if kind == "Parameter" or (
-            kind not in ("ShapeOf", "Result")
-            and any(_key(source) in computed for source in operation.input_values())
+            kind not in ("ShapeOf", "Result") and any(_key(source) in computed for source in operation.input_values())
         ):
             computed.update(map(_key, operation.outputs()))
-            found += [
-                output for output in operation.outputs() if kind != "Parameter" and _is_image_like(output)
-            ]
+            found += [output for output in operation.outputs() if kind != "Parameter" and _is_image_like(output)]
     return found
 
 
@@ -202,10 +198,10 @@ def _measure(
     return channels, _GROWTH // grown[0]
 
 
-def _inner(maps: Sequence[_Map], end: int) -> set[int]:
+def _inner(maps: Sequence[Map], end: int) -> set[int]:
     """Choose up to two trunk maps for every stride from 2 on at which no output of the graph is a map."""
     covered = {entry.stride for entry in maps if entry.is_output}
-    trunk = _trunk(maps, end)
+    trunk = trunk_of(maps, end)
     joint = [at for at in trunk if len(maps[at].inputs) > 1]
     chosen: set[int] = set()
     for stride in {maps[at].stride for at in trunk} - covered - {1}:
@@ -213,19 +209,19 @@ def _inner(maps: Sequence[_Map], end: int) -> set[int]:
         chosen.update(here[-1:])
         blocks = [at for at in joint if maps[at].stride == stride]
         if blocks:
-            chosen.add(_activated(maps, trunk, blocks[-1]))
+            chosen.add(activated(maps, trunk, blocks[-1]))
     return {at for at in chosen if maps[at].tensor is not None}
 
 
-def _activated(maps: Sequence[_Map], trunk: Sequence[int], at: int) -> int:
+def activated(maps: Sequence[Map], trunk: Sequence[int], at: int) -> int:
     """Return the activation right behind a joint of branches, or the joint itself."""
     after = trunk[trunk.index(at) + 1 :]
-    while after and maps[after[0]].operation in _ACTIVATIONS | {"Maximum"} and maps[after[0]].inputs == (at,):
+    while after and maps[after[0]].operation in _ACTIVATIONS and maps[after[0]].inputs == (at,):
         at, after = after[0], after[1:]
     return at
 
 
-def _trunk(maps: Sequence[_Map], end: int) -> list[int]:
+def trunk_of(maps: Sequence[Map], end: int) -> list[int]:
     """Return, in order, the maps that every path to `end` passes through."""
     needed = {end}
     for at in range(end, -1, -1):
@@ -243,7 +239,8 @@ def _trunk(maps: Sequence[_Map], end: int) -> list[int]:
     return trunk
 
 
-def _named(maps: Iterable[_Map]) -> tuple[Tap, ...]:
+def named_taps(maps: Iterable[Map]) -> tuple[Tap, ...]:
+    """Return taps of those maps, all with a tensor, under different names that people can read."""
     taps: list[Tap] = []
     for entry in maps:
         assert entry.tensor is not None  # maps without a tensor name are never chosen

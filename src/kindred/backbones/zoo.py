@@ -68,9 +68,7 @@ def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
             return _open_card(folder / f"{path}.toml")
     names = [entry.name for entry in list_models()]
     known = (
-        f"; there are {', '.join(names)}"
-        if names
-        else "; there are none yet: `kindred models add FILE.onnx` adds one"
+        f"; there are {', '.join(names)}" if names else "; there are none yet: `kindred models add FILE.onnx` adds one"
     )
     raise ModelError(f"no model is named {path}{nearest(str(path), names)}{known}")
 
@@ -123,9 +121,7 @@ def add_model(
     folder = models_folder()
     for place, _ in _folders():
         if (place / f"{card.name}.toml").exists():
-            raise ModelError(
-                f"a model named {card.name} is there already: give another name, or remove that one first"
-            )
+            raise ModelError(f"a model named {card.name} is there already: give another name, or remove that one first")
     _prove(card, path)
     _install(card, path, folder)
     return card
@@ -159,9 +155,7 @@ def _open_card(path: Path) -> tuple[Card, Path]:
     card = Card.load(path)
     graph = path.with_name(card.file)
     if not graph.is_file():
-        raise ModelError(
-            f"{path}: its graph {card.file} is missing; put it back, or remove the model and add it anew"
-        )
+        raise ModelError(f"{path}: its graph {card.file} is missing; put it back, or remove the model and add it anew")
     return card, graph
 
 
@@ -221,9 +215,7 @@ def _found(path: Path, name: str) -> Card:
 
 def _triple(key: str, values: Sequence[float]) -> tuple[float, float, float]:
     if len(values) != 3:
-        raise ModelError(
-            f"{key} is {list(values)}; expected three numbers, red first, in pixel units (0 to 255)"
-        )
+        raise ModelError(f"{key} is {list(values)}; expected three numbers, red first, in pixel units (0 to 255)")
     red, green, blue = values
     return float(red), float(green), float(blue)
 
@@ -258,9 +250,7 @@ def _is_true(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[
     if len(shapes) == 1:  # how much the borders take is unknown: the stride is right to a factor of √2
         ratios = [part * tap.stride / whole for part, whole in zip(shapes[0][1:], sizes[0], strict=True)]
         return all(0.7 < ratio < 1.42 for ratio in ratios)
-    grown = [
-        (after - before) * tap.stride for before, after in zip(shapes[0][1:], shapes[1][1:], strict=True)
-    ]
+    grown = [(after - before) * tap.stride for before, after in zip(shapes[0][1:], shapes[1][1:], strict=True)]
     return all(abs(pixels - (_LARGE[0] - _SMALL[0])) < tap.stride for pixels in grown)
 
 

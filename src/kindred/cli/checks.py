@@ -82,7 +82,9 @@ def _packages() -> Iterator[Finding]:
             working.append(f"{package} {metadata.version(package)}")
         except Exception as error:  # a broken shared library may raise anything
             reason = " ".join(str(error).split())
-            yield Finding("wrong", "package", f"{package} cannot be used ({reason}); pip install --force-reinstall {package}")
+            yield Finding(
+                "wrong", "package", f"{package} cannot be used ({reason}); pip install --force-reinstall {package}"
+            )
     yield Finding("ok", "packages", ", ".join(working))
 
 
@@ -205,4 +207,3 @@ def _library(path: Path) -> Iterator[Finding]:
             yield Finding("note", "library", f"{counted(counts.skipped, 'file')} not usable; kindred info lists them")
         if not os.access(opened.path, os.W_OK):
             yield Finding("note", "library", "its folder cannot be written to: it can be searched, not changed")
-

@@ -13,7 +13,7 @@ from kindred.cli.progress import Meter
 
 __all__ = ["duplicates"]
 
-THRESHOLD = 0.95
+THRESHOLD = 0.95  # that of `kindred.duplicates`, as for the default library
 
 
 def duplicates(
@@ -22,7 +22,10 @@ def duplicates(
     threshold: Annotated[
         float,
         typer.Option(
-            "--threshold", "-t", metavar="SCORE", help="The score from which on two images count as the same."
+            "--threshold",
+            "-t",
+            metavar="SCORE",
+            help="The score from which on two images count as nearly the same, at most 1.",
         ),
     ] = THRESHOLD,
     as_json: AsJson = False,
@@ -36,20 +39,15 @@ def duplicates(
 
     began = time.monotonic()
     with Library.open(library) as opened:
-        with Meter("Comparing", quiet=as_json):
-            groups = find_duplicates(opened, threshold=threshold)
+        with Meter("Comparing", quiet=as_json) as meter:
+            groups = find_duplicates(opened, threshold=threshold, progress=lambda done, of: meter.update(done, of))
         images = len(opened)
     if as_json:
-        listed = [
-            {"paths": [str(path) for path in group.paths], "scores": [round(score, 6) for score in group.scores]}
-            for group in groups
-        ]
+        listed = [{"score": round(group.score, 6), "paths": [str(path) for path in group.paths]} for group in groups]
         print_json({"threshold": threshold, "groups": listed, "seconds": round(time.monotonic() - began, 3)})
         return
     for group in groups:
-        rows = [
-            (f"{score:.3f}", shown(path)) for score, path in zip(group.scores, group.paths, strict=True)
-        ]
-        say(columns(rows) + "\n")
-    found = counted(len(groups), "group") if groups else "no group"
-    say(dim(f"{found} of nearly the same images among {counted(images, 'image')} (threshold {threshold:g})"))
+        scores = [f"{group.score:.3f}", *[""] * (len(group.paths) - 1)]
+        say(columns([(score, shown(path)) for score, path in zip(scores, group.paths, strict=True)]))
+    found = counted(len(groups), "group") if groups else "No group"
+    say(dim(f"{found} of nearly the same images among {counted(images, 'image')} (score {threshold:g} or more)."))

@@ -41,7 +41,9 @@ def index(
             help="How to describe images: see `kindred recipes`. Default: the library's own, or else kin.",
         ),
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Also drop the images of FOLDER whose files are gone.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Also drop the images of FOLDER whose files are gone.")
+    ] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,10 +67,10 @@ def index(
             print_json(_as_dict(report))
             return
         _tell(report, opened, folder, prune=prune, verbose=verbose)
-    if demo is None:
-        _tell_next(library, "IMAGE")
-    else:
+    if demo is not None:
         _tell_next(library, f"{shown(_first_query(demo))} --html answers.html")
+    elif report.indexed:
+        _tell_next(library, "IMAGE")
 
 
 def _opened(path: Path, recipe: str | None) -> Library:
@@ -106,13 +108,15 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
 
 
 def _tell(report: IndexReport, opened: Library, folder: Path, *, prune: bool, verbose: bool) -> None:
+    took = duration(report.seconds)
     if not report.found:
         say(f"No images in {shown(folder)}.")
-    else:
+    elif report.indexed:
         pace = f", {report.images_per_second:.0f} a second" if report.indexed >= 10 else ""
-        say(f"Indexed {counted(report.indexed, 'image')} in {duration(report.seconds)}{pace}.")
-    if report.unchanged:
-        say(f"{counted(report.unchanged, 'image')} had not changed.")
+        same = f"; {counted(report.unchanged, 'image')} had not changed" if report.unchanged else ""
+        say(f"Indexed {counted(report.indexed, 'image')} in {took}{pace}{same}.")
+    else:
+        say(f"Nothing new: {counted(report.unchanged, 'image')} had not changed ({took}).")
     if prune:
         say(f"Removed {counted(report.removed, 'image')} whose files are gone.")
     if report.skipped:
@@ -159,5 +163,5 @@ def _first_query(demo: DemoCollection) -> Path:
     """The first query that shows one thing only, and so needs no crop."""
     import json
 
-    queries = json.loads(demo.groundtruth.read_text(encoding="utf-8"))["queries"]
+    queries: dict[str, dict[str, object]] = json.loads(demo.groundtruth.read_text(encoding="utf-8"))["queries"]
     return demo.folder / min(name for name, facts in queries.items() if facts["box"] is None)

@@ -17,18 +17,14 @@ __all__ = ["models"]
 
 IMAGENET_MEAN, IMAGENET_STD = "123.675,116.28,103.53", "58.395,57.12,57.375"
 
-models = typer.Typer(
-    no_args_is_help=False,
-    invoke_without_command=True,
-    help="List the networks that can describe images; add your own.",
-)
+models = typer.Typer(invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `kindred models`.")]
 
 
 @models.callback()
 def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List the networks that can describe images; add, show or remove one with the commands below."""
+    """List the networks that can describe images; add your own."""
     if context.invoked_subcommand is not None:
         return
     from kindred.backbones import list_models
@@ -66,7 +62,8 @@ def add(
         typer.Option("--std", metavar="R,G,B", help=f"What they are then divided by. ImageNet: {IMAGENET_STD}"),
     ] = None,
     channel_order: Annotated[
-        Literal["RGB", "BGR"] | None, typer.Option("--channel-order", help="Order in which it takes the colours.")
+        Literal["RGB", "BGR"] | None,
+        typer.Option("--channel-order", metavar="RGB|BGR", help="Order in which it takes the colours."),
     ] = None,
     tap: Annotated[
         str | None, typer.Option("--tap", metavar="TAP", help="The feature map that recipes use unless they name one.")

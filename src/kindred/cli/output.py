@@ -132,11 +132,12 @@ def grouped(skipped: Sequence[tuple[Path, str]], *, verbose: bool) -> str:
     by_reason: dict[str, list[Path]] = {}
     for path, reason in skipped:
         by_reason.setdefault(reason, []).append(path)
-    lines: list[str] = []
+    rows: list[tuple[str, str]] = []
     for reason, paths in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
-        lines.append(f"  {reason}: {len(paths):,}")
         named = paths if verbose or len(paths) <= EXAMPLES + 1 else paths[:EXAMPLES]
-        lines += [f"    {shown(path)}" for path in named]
+        lines = [shown(path) for path in named]
         if len(named) < len(paths):
-            lines.append(f"    … and {len(paths) - len(named):,} more (--verbose lists all)")
-    return "\n".join(lines)
+            lines.append(f"… and {len(paths) - len(named):,} more (--verbose lists all)")
+        title = f"{reason} ({len(paths):,})" if len(paths) > 1 else reason
+        rows += [(f"  {title}" if not at else "", line) for at, line in enumerate(lines)]
+    return columns(rows)

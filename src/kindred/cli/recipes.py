@@ -11,14 +11,15 @@ from kindred.cli.output import columns, dim, print_json, say
 
 __all__ = ["recipes"]
 
-recipes = typer.Typer(
-    no_args_is_help=False, invoke_without_command=True, help="List the ways to describe images; show one."
-)
+recipes = typer.Typer(invoke_without_command=True)
 
 
 @recipes.callback()
 def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List the recipes that come with Kindred. Any .toml file of the same form is a recipe too."""
+    """List the ways to describe images; show one.
+
+    These come with Kindred. Any .toml file of the same form is a recipe too.
+    """
     if context.invoked_subcommand is not None:
         return
     from kindred.recipe import list_recipes

@@ -74,7 +74,8 @@ def _told(error: Exception) -> str:
     message = " ".join(str(error.format_message()).split()).rstrip(".")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "kindred"
-    return f"{message[:1].lower()}{message[1:]}; see {command} --help"
+    end = " See" if message.endswith("?") else "; see"
+    return f"{message[:1].lower()}{message[1:]}{end} {command} --help"
 
 
 def _fail(message: str, code: int) -> int:

@@ -63,7 +63,7 @@ def search(
         if html is not None:
             from kindred.cli.search_page import write_answers
 
-            write_answers(html, answer, images=images, box=box, recipe=opened.recipe.name)
+            write_answers(html, answer, opened=opened, images=images, box=box)
         if as_json:
             print_json(_as_dict(answer, images, opened))
         else:

@@ -1,1 +1,56 @@
-"""The page of `kindred search --html`: the answers with pictures, in one file."""
+"""The page of `kindred search --html`: the answers with their pictures, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kindred.errors import ImageError
+from kindred.images import decode, thumbnail_jpeg
+from kindred.page import PageAnswer, PageHit, answers_page, write_page
+
+if TYPE_CHECKING:
+    from kindred.library import Answer, Hit, Library
+
+__all__ = ["write_answers"]
+
+LONGEST = 320  # pixels of a thumbnail, about 20 kB
+
+
+def write_answers(
+    file: Path,
+    answer: Answer,
+    *,
+    opened: Library,
+    images: Sequence[Path],
+    box: tuple[float, float, float, float] | None,
+) -> None:
+    """Write the answers for `images`, of which the first is shown; raises `UsageError` where `file` cannot be written."""
+    query = decode(images[0], longest=LONGEST)
+    more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+    with ThreadPoolExecutor() as threads:
+        hits = list(threads.map(_hit, answer))
+    shown = PageAnswer(
+        query_name=f"{images[0].name}{more}",
+        query_thumbnail=thumbnail_jpeg(query.pixels, LONGEST),
+        query_size=(query.width, query.height),
+        query_box=box,
+        hits=hits,
+    )
+    title = f"Images like {images[0].name}{more}"
+    page = answers_page(
+        [shown], title=title, recipe=opened.recipe.name, seconds=answer.seconds, library_size=len(opened)
+    )
+    write_page(file, page)
+
+
+def _hit(hit: Hit) -> PageHit:
+    """A file that is gone, or no image any more, is listed without a picture."""
+    width, height, thumbnail = hit.width or 0, hit.height or 0, None
+    try:
+        thumbnail = thumbnail_jpeg(decode(hit.path, longest=LONGEST).pixels, LONGEST)
+    except ImageError:
+        pass
+    return PageHit(hit.rank, str(hit.path), hit.score, thumbnail, width, height, hit.box, hit.taken)

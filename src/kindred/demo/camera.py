@@ -69,9 +69,7 @@ def apply(homography: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64
 UNIT_SQUARE: NDArray[np.float64] = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 
 
-def warp(
-    picture: Image.Image, square: Matrix, *, frame: tuple[int, int]
-) -> tuple[Image.Image, tuple[int, int]] | None:
+def warp(picture: Image.Image, square: Matrix, *, frame: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]] | None:
     """See a picture that fills the unit square of a plane: the part in the frame, and where its corner goes.
 
     `square` maps the unit square to pixels. The picture is RGBA or L; outside it all is transparent (0).

@@ -27,15 +27,11 @@ OVERSAMPLING = 3
 def smooth_path(points: Sequence[Point], *, closed: bool = True, steps: int = 10) -> list[Point]:
     """Lay a smooth curve through the points (a uniform Catmull-Rom spline, Catmull and Rom 1974)."""
     knots = np.asarray(points, dtype=np.float64)
-    if closed:
-        knots = np.concatenate([knots[-1:], knots, knots[:2]])
-    else:
-        knots = np.concatenate([knots[:1], knots, knots[-1:]])
+    ends = (knots[-1:], knots[:2]) if closed else (knots[:1], knots[-1:])
+    knots = np.concatenate([ends[0], knots, ends[1]])
     p0, p1, p2, p3 = knots[:-3, None], knots[1:-2, None], knots[2:-1, None], knots[3:, None]
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[None, :, None]
-    path = 0.5 * (
-        2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * (p1 - p2) + p3 - p0) * t**3
-    )
+    path = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * (p1 - p2) + p3 - p0) * t**3)
     curve = [(float(x), float(y)) for x, y in path.reshape(-1, 2)]
     return curve if closed else [*curve, points[-1]]
 
@@ -114,9 +110,7 @@ class Pen:
         """A pen whose origin is at `centre` and whose unit is `size`, turned clockwise by `turn` degrees."""
         cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         mirror = -1.0 if flip else 1.0
-        local = np.array(
-            [[cosine * mirror, -sine, centre[0]], [sine * mirror, cosine, centre[1]], [0.0, 0.0, 1.0]]
-        )
+        local = np.array([[cosine * mirror, -sine, centre[0]], [sine * mirror, cosine, centre[1]], [0.0, 0.0, 1.0]])
         local[:2, :2] *= size
         return Pen(self.canvas, self.frame @ local)
 
@@ -129,9 +123,7 @@ class Pen:
         """Painted pixels of the points, (N, 2)."""
         return np.asarray(list(points), dtype=np.float64) @ self.frame[:, :2].T + self.frame[:, 2]
 
-    def shape(
-        self, colour: Colour, points: Sequence[Point], *, smooth: bool = False, opacity: float = 1.0
-    ) -> None:
+    def shape(self, colour: Colour, points: Sequence[Point], *, smooth: bool = False, opacity: float = 1.0) -> None:
         """Fill a polygon, or with `smooth` the closed curve through its points."""
         path = smooth_path(points) if smooth else points
         self.canvas.fill(self.pixels(path), colour, opacity=opacity)
@@ -177,9 +169,7 @@ class Pen:
         inner = arc((x, y, radius - width, radius - width), start=360.0, stop=0.0)
         self.shape(colour, [*outer, *inner])
 
-    def bow(
-        self, colour: Colour, disc: tuple[float, float, float], *, start: float, stop: float, width: float
-    ) -> None:
+    def bow(self, colour: Colour, disc: tuple[float, float, float], *, start: float, stop: float, width: float) -> None:
         """Draw an arc of the circle (x, y, radius) as a round-ended line of the given width."""
         x, y, radius = disc
         self.stroke(colour, arc((x, y, radius, radius), start=start, stop=stop), width=width)
@@ -226,9 +216,7 @@ class Pen:
         )
 
 
-def arc(
-    oval: tuple[float, float, float, float], *, start: float, stop: float, turn: float = 0.0
-) -> list[Point]:
+def arc(oval: tuple[float, float, float, float], *, start: float, stop: float, turn: float = 0.0) -> list[Point]:
     """Points on the ellipse (x, y, half width, half height) from angle to angle, degrees clockwise."""
     x, y, rx, ry = oval
     count = max(3, round(abs(stop - start) / 6) + 1)

@@ -88,8 +88,7 @@ def _claim(made: DemoCollection, settings: dict[str, int]) -> None:
             found = None
         if found != settings:
             raise UsageError(
-                f"{made.folder} holds a demo collection made with {found}, "
-                f"not {settings}: give another folder"
+                f"{made.folder} holds a demo collection made with {found}, not {settings}: give another folder"
             )
     elif any(path.exists() for path in (made.photos, made.queries, made.groundtruth)):
         raise UsageError(f"{made.folder} holds files that are not a demo collection: give a new folder")

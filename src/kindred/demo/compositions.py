@@ -71,13 +71,9 @@ def stripes(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generato
     width, slope = float(rng.uniform(0.07, 0.14)), float(rng.choice([-0.6, 0.6, 1.0]))
     for index in range(-30, 40, 2):
         x = index * width
-        pen.shape(
-            inks.b, [(x, 0), (x + width, 0), (x + width + slope * ratio, ratio), (x + slope * ratio, ratio)]
-        )
+        pen.shape(inks.b, [(x, 0), (x + width, 0), (x + width + slope * ratio, ratio), (x + slope * ratio, ratio)])
     panel = (0.13, ratio * 0.1, 0.87, ratio * 0.7)
-    pen.bar(
-        inks.dark, (panel[0] - 0.015, panel[1] - 0.015, panel[2] + 0.015, panel[3] + 0.015), rounding=0.05
-    )
+    pen.bar(inks.dark, (panel[0] - 0.015, panel[1] - 0.015, panel[2] + 0.015, panel[3] + 0.015), rounding=0.05)
     pen.bar(inks.paper, panel, rounding=0.04)
     motif(pen.at((0.5, ratio * 0.4), min(0.31, ratio * 0.25)), inks)
     pen.bar(inks.dark, (0, ratio * 0.77, 1, ratio * 0.95))
@@ -169,9 +165,7 @@ def hills(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator)
     pen.disc(inks.paper, (0.5, ratio * 0.4, min(0.38, ratio * 0.3)))
     motif(pen.at((0.5, ratio * 0.4), min(0.3, ratio * 0.25)), inks)
     xs = np.linspace(-0.1, 1.1, 9)
-    for layer, ink in enumerate(
-        (mix(inks.c, sky, share=0.3), inks.c, mix(inks.c, inks.dark, share=0.6), inks.dark)
-    ):
+    for layer, ink in enumerate((mix(inks.c, sky, share=0.3), inks.c, mix(inks.c, inks.dark, share=0.6), inks.dark)):
         level = ratio * (0.62 + 0.09 * layer)
         crest = [(float(x), level + float(rng.uniform(-0.05, 0.03)) * ratio) for x in xs]
         pen.shape(ink, [*smooth_path(crest, closed=False), (1.2, ratio + 0.1), (-0.2, ratio + 0.1)])

@@ -73,9 +73,7 @@ def book(design: Design) -> Thing:
     pen.bar((255, 255, 255), (0.05, 0.0, 0.062, canvas.ratio), opacity=0.18)
     face = worn(canvas.finished(), design.rng)
     depth = float(design.rng.uniform(1.6, 3.2))
-    return Thing(
-        "book", f"the {design.phrase}", face, width, height, depth, (PAGES, PAGES, PAGES, design.inks.dark)
-    )
+    return Thing("book", f"the {design.phrase}", face, width, height, depth, (PAGES, PAGES, PAGES, design.inks.dark))
 
 
 def record(design: Design) -> Thing:
@@ -92,9 +90,7 @@ def record(design: Design) -> Thing:
         ring = pen.at((0.5, 0.5), 1.0)
         for index in range(60):
             turn = 6.0 * index
-            ring.at((0, 0), 1.0, turn=turn).bar(
-                (255, 255, 255), (radius, -0.03, radius + 0.004, 0.03), opacity=0.05
-            )
+            ring.at((0, 0), 1.0, turn=turn).bar((255, 255, 255), (radius, -0.03, radius + 0.004, 0.03), opacity=0.05)
     face = worn(canvas.finished(), design.rng)
     edge = mix(design.inks.paper, (255, 255, 255), share=0.3)
     return Thing("record", f"{design.phrase} {suffix}", face, 31.0, 31.0, 0.5, (edge,) * 4, gloss=0.5)
@@ -113,9 +109,7 @@ def poster(design: Design) -> Thing:
     foot = (margin + 0.01, sheet.ratio - 0.125, 1 - margin - 0.01, sheet.ratio - 0.04)
     lettering(sheet.pen(), date, box=foot, ink=design.inks.dark, weight=0.06, stretch=1.8, tracking=0.02)
     face = worn(sheet.finished(), design.rng, strength=0.7)
-    return Thing(
-        "poster", f"{title} {date}".replace("\n", " "), face, width, height, 0.1, (design.inks.paper,) * 4
-    )
+    return Thing("poster", f"{title} {date}".replace("\n", " "), face, width, height, 0.1, (design.inks.paper,) * 4)
 
 
 def painting(design: Design) -> Thing:
@@ -153,9 +147,7 @@ def _still_life(canvas: Canvas, design: Design) -> None:
     )
     for x, size, turn in ((0.72, 0.2, 9.0), (0.3, 0.27, -6.0)):
         foot = ratio * 0.78
-        pen.oval(
-            mix(inks.dark, (0, 0, 0)), (x + 0.08, foot + size * 0.12, size * 1.1, size * 0.22), opacity=0.55
-        )
+        pen.oval(mix(inks.dark, (0, 0, 0)), (x + 0.08, foot + size * 0.12, size * 1.1, size * 0.22), opacity=0.55)
         design.motif(pen.at((x, foot - size * 0.7), size, turn=turn, flip=turn > 0), inks.on(wall))
 
 
@@ -216,9 +208,7 @@ def _dabs(
         x, y = float(rng.uniform(box[0], box[2])), float(rng.uniform(box[1], box[3]))
         length, turn = float(rng.uniform(0.03, 0.09)), float(rng.normal(0, 12))
         stroke = pen.at((x, y), length, turn=turn)
-        stroke.shape(
-            colours[index % len(colours)], [(-1, -0.14), (1, -0.2), (1.1, 0.1), (-1, 0.2)], opacity=0.5
-        )
+        stroke.shape(colours[index % len(colours)], [(-1, -0.14), (1, -0.2), (1.1, 0.1), (-1, 0.2)], opacity=0.5)
 
 
 def _in_oils(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

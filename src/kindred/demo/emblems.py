@@ -149,9 +149,7 @@ def bicycle(pen: Pen, inks: Palette) -> None:
         for turn in range(0, 180, 30):
             pen.at((x, 0.35), 0.38, turn=turn).stroke(inks.b, [(-1, 0), (1, 0)], width=0.035)
         pen.disc(inks.dark, (x, 0.35, 0.06))
-    pen.stroke(
-        inks.a, [(-0.55, 0.35), (-0.28, -0.25), (0.36, -0.25), (-0.02, 0.35), (-0.55, 0.35)], width=0.07
-    )
+    pen.stroke(inks.a, [(-0.55, 0.35), (-0.28, -0.25), (0.36, -0.25), (-0.02, 0.35), (-0.55, 0.35)], width=0.07)
     pen.stroke(inks.a, [(-0.34, -0.42), (-0.02, 0.35)], width=0.07)
     pen.stroke(inks.a, [(0.55, 0.35), (0.32, -0.45)], width=0.07)
     pen.stroke(inks.dark, [(0.2, -0.5), (0.34, -0.52), (0.5, -0.46)], width=0.06, smooth=True)
@@ -238,9 +236,7 @@ def umbrella(pen: Pen, inks: Palette) -> None:
     pen.shape(inks.a, arc((0, 0.06, 0.86, 0.82), start=180, stop=360))
     pen.shape(inks.b, arc((0, 0.06, 0.34, 0.82), start=180, stop=360))
     for x in (-0.6, 0.0, 0.6):
-        pen.disc(
-            mix(inks.a, inks.dark, share=0.25) if x else mix(inks.b, inks.dark, share=0.25), (x, 0.06, 0.03)
-        )
+        pen.disc(mix(inks.a, inks.dark, share=0.25) if x else mix(inks.b, inks.dark, share=0.25), (x, 0.06, 0.03))
     pen.stroke(inks.dark, [(0, -0.74), (0, -0.9)], width=0.05)
     for x, y in (
         (-0.8, -0.7),

@@ -127,9 +127,7 @@ def cat(pen: Pen, inks: Palette) -> None:
         [(-0.3, -0.2), (0.3, -0.2), (0.52, 0.5), (0.45, 0.88), (-0.45, 0.88), (-0.52, 0.5)],
         smooth=True,
     )
-    pen.shape(
-        inks.a, [(-0.48, -0.35), (-0.46, -0.98), (-0.12, -0.72), (0.12, -0.72), (0.46, -0.98), (0.48, -0.35)]
-    )
+    pen.shape(inks.a, [(-0.48, -0.35), (-0.46, -0.98), (-0.12, -0.72), (0.12, -0.72), (0.46, -0.98), (0.48, -0.35)])
     pen.oval(inks.a, (0, -0.38, 0.5, 0.4))
     for side in (-1, 1):
         pen.shape(inks.b, [(0.4 * side, -0.6), (0.39 * side, -0.84), (0.2 * side, -0.68)])
@@ -203,8 +201,7 @@ def snail(pen: Pen, inks: Palette) -> None:
         pen.disc(inks.dark, (tip, -0.24, 0.06))
     pen.disc(inks.a, (0.1, -0.08, 0.62))
     spiral = [
-        (0.1 + r * math.cos(t), -0.08 + r * math.sin(t))
-        for t, r in ((0.35 * i, 0.56 - 0.0145 * i) for i in range(38))
+        (0.1 + r * math.cos(t), -0.08 + r * math.sin(t)) for t, r in ((0.35 * i, 0.56 - 0.0145 * i) for i in range(38))
     ]
     pen.stroke(inks.paper, spiral, width=0.07)
 

@@ -28,9 +28,7 @@ __all__ = [
 def leaf(pen: Pen, rng: np.random.Generator) -> None:
     """A fallen leaf with its veins."""
     colour = pick(rng, (96, 128, 56), (176, 110, 40), (150, 62, 36), (196, 156, 56), (70, 106, 60))
-    pen.shape(
-        colour, [(-0.85, 0), (-0.3, -0.42), (0.4, -0.36), (0.95, 0), (0.4, 0.38), (-0.3, 0.42)], smooth=True
-    )
+    pen.shape(colour, [(-0.85, 0), (-0.3, -0.42), (0.4, -0.36), (0.95, 0), (0.4, 0.38), (-0.3, 0.42)], smooth=True)
     vein = mix(colour, (250, 240, 190), share=0.4)
     pen.stroke(mix(colour, (70, 44, 20)), [(-1, 0.05), (-0.7, 0)], width=0.05)
     pen.stroke(vein, [(-0.8, 0), (0.85, 0)], width=0.03)
@@ -55,8 +53,7 @@ def pebble(pen: Pen, rng: np.random.Generator) -> None:
     colour = pick(rng, (150, 146, 140), (184, 170, 150), (110, 108, 112), (206, 200, 190), (142, 110, 90))
     radii = rng.uniform(0.75, 0.97, 8)
     outline = [
-        (r * math.cos(t), 0.78 * r * math.sin(t))
-        for t, r in zip(np.arange(8) * math.pi / 4, radii, strict=True)
+        (r * math.cos(t), 0.78 * r * math.sin(t)) for t, r in zip(np.arange(8) * math.pi / 4, radii, strict=True)
     ]
     pen.shape(colour, outline, smooth=True)
     pen.shape(
@@ -78,10 +75,7 @@ def shell(pen: Pen, rng: np.random.Generator) -> None:
     """A scallop."""
     colour = pick(rng, (236, 206, 182), (222, 166, 140), (240, 230, 214), (196, 150, 150))
     pen.bar(colour, (-0.28, 0.6, 0.28, 0.86), rounding=0.1)
-    fan = [
-        (0.95 * math.cos(t), 0.7 + 1.55 * math.sin(t))
-        for t in np.linspace(math.pi * 1.04, math.pi * 1.96, 25)
-    ]
+    fan = [(0.95 * math.cos(t), 0.7 + 1.55 * math.sin(t)) for t in np.linspace(math.pi * 1.04, math.pi * 1.96, 25)]
     pen.shape(colour, [(0, 0.84), *fan])
     for t in np.linspace(math.pi * 1.12, math.pi * 1.88, 8):
         tip = (0.9 * math.cos(t), 0.7 + 1.5 * math.sin(t))

@@ -57,9 +57,7 @@ class Placed:
         """The corners of its face, (4, 3), from the top left clockwise, so far in front of the plane."""
         across, down = self.axes()
         middle = np.array([self.x, self.y, -lift])
-        return np.stack(
-            [middle + (sx * across + sy * down) / 2 for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        )
+        return np.stack([middle + (sx * across + sy * down) / 2 for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
 
     def holds(self, x: float, y: float, *, margin: float) -> bool:
         """Whether a point of the plane lies on it, or nearer than `margin`."""
@@ -89,7 +87,7 @@ def _place(thing: Thing, rng: np.random.Generator, *, hangs: bool) -> Placed:
     if hangs:
         angle = float(rng.normal(0, 1.0))
     else:
-        angle = float(rng.normal(0, 11)) if rng.random() < 0.8 else float(rng.uniform(-180, 180))
+        angle = float(rng.normal(0, 11)) if rng.random() < 0.88 else float(rng.uniform(-180, 180))
     return Placed(thing, glare(face, thing.gloss, rng), width, height, thing.depth, 0.0, 0.0, angle)
 
 
@@ -103,9 +101,7 @@ def _beside(first: Placed, thing: Thing, rng: np.random.Generator, *, hangs: boo
     offset = np.zeros(2)
     offset[axis] = sign * ((spans[0][axis] + spans[1][axis]) / 2 + gap)
     offset[1 - axis] = float(rng.uniform(-0.3, 0.3)) * spans[0][1 - axis]
-    return Placed(
-        thing, second.face, second.width, second.height, second.depth, offset[0], offset[1], second.angle
-    )
+    return Placed(thing, second.face, second.width, second.height, second.depth, offset[0], offset[1], second.angle)
 
 
 def _camera(placed: list[Placed], shot: Shot, rng: np.random.Generator, *, size: tuple[int, int]) -> Camera:
@@ -119,7 +115,7 @@ def _camera(placed: list[Placed], shot: Shot, rng: np.random.Generator, *, size:
         )
     else:
         rotation = turned(
-            pitch=-float(rng.uniform(0, 40)) * ease,
+            pitch=-float(rng.uniform(0, 36)) * ease,
             yaw=float(rng.normal(0, 9)) * ease,
             roll=float(rng.normal(0, 4)),
         )
@@ -127,7 +123,7 @@ def _camera(placed: list[Placed], shot: Shot, rng: np.random.Generator, *, size:
     low, high = corners.min(axis=0), corners.max(axis=0)
     target = np.array([*((low + high) / 2)[:2], 0.0])
     focal = 1.15 * max(size)
-    share = float(rng.uniform(0.62, 0.92) if shot.careful else rng.uniform(0.46, 0.92))
+    share = float(rng.uniform(0.66, 0.94) if shot.careful else rng.uniform(0.52, 0.94))
     rough = 4.0 * float(np.linalg.norm(high - low))
     trial = Camera(*size, focal, rotation, target, rough)
     seen = trial.project(corners)
@@ -138,9 +134,7 @@ def _camera(placed: list[Placed], shot: Shot, rng: np.random.Generator, *, size:
     return Camera(*size, focal, rotation, target, distance, shift)
 
 
-def _square(
-    camera: Camera, placed: Placed, *, lift: float, moved: tuple[float, float] = (0.0, 0.0)
-) -> Matrix:
+def _square(camera: Camera, placed: Placed, *, lift: float, moved: tuple[float, float] = (0.0, 0.0)) -> Matrix:
     across, down = placed.axes()
     origin = placed.corners(lift=lift)[0] + np.array([moved[0], moved[1], 0.0])
     return camera.plane(origin, across, down)
@@ -175,9 +169,7 @@ def _strew(stage: Stage, trifle: Trifle, *, at: tuple[float, float], angle: floa
     stage.show(trifle.face, stage.camera.plane(origin - AWAY * trifle.rise * 0.4, across, down))
 
 
-def _scatter(
-    stage: Stage, placed: list[Placed], shot: Shot, studio: Studio, rng: np.random.Generator
-) -> None:
+def _scatter(stage: Stage, placed: list[Placed], shot: Shot, studio: Studio, rng: np.random.Generator) -> None:
     """Strew trifles round the things, none of them under or over one."""
     camera = stage.camera
     view = camera.width * camera.distance / camera.focal

@@ -70,9 +70,7 @@ def fern(pen: Pen, inks: Palette) -> None:
         y, reach = 0.72 - 0.27 * index, 0.82 - 0.085 * index
         for side in (-1, 1):
             leaf = (
-                pen.at((0, y), reach, turn=-32, flip=False)
-                if side > 0
-                else pen.at((0, y), reach, turn=32, flip=True)
+                pen.at((0, y), reach, turn=-32, flip=False) if side > 0 else pen.at((0, y), reach, turn=32, flip=True)
             )
             ink = inks.c if (index + (side > 0)) % 2 else inks.a
             leaf.shape(ink, [(0.02, 0), (0.4, -0.2), (1.0, 0), (0.4, 0.2)], smooth=True)
@@ -99,9 +97,7 @@ def tulip(pen: Pen, inks: Palette) -> None:
             ],
         )
         cup.oval(ink, (0, 0.15, 0.76, 0.62))
-        cup.shape(
-            mix(ink, inks.dark, share=0.25), [(0, -1.1), (0.3, -0.2), (0, 0.6), (-0.3, -0.2)], smooth=True
-        )
+        cup.shape(mix(ink, inks.dark, share=0.25), [(0, -1.1), (0.3, -0.2), (0, 0.6), (-0.3, -0.2)], smooth=True)
     for side in (-1, 1):
         pen.shape(
             inks.c,
@@ -115,9 +111,7 @@ def daisy(pen: Pen, inks: Palette) -> None:
     for count, ink, length, half in ((14, inks.a, 0.98, 0.16), (14, inks.c, 0.72, 0.14)):
         for index in range(count):
             petal = pen.at((0, 0), 1.0, turn=360.0 / count * (index + (0.5 if ink == inks.c else 0)))
-            petal.shape(
-                ink, [(0.1, 0), (length * 0.6, -half), (length, 0), (length * 0.6, half)], smooth=True
-            )
+            petal.shape(ink, [(0.1, 0), (length * 0.6, -half), (length, 0), (length * 0.6, half)], smooth=True)
     pen.disc(inks.b, (0, 0, 0.34))
     for index in range(30):
         r, t = 0.055 * math.sqrt(index), 2.399963 * index  # the golden angle of a sunflower's seeds
@@ -135,9 +129,7 @@ def cactus(pen: Pen, inks: Palette) -> None:
     pen.disc(inks.b, (0, -0.8, 0.07))
     pen.shape(inks.a, [(-0.5, 0.4), (0.5, 0.4), (0.38, 0.95), (-0.38, 0.95)])
     pen.bar(inks.b, (-0.56, 0.34, 0.56, 0.52))
-    pen.stroke(
-        inks.paper, [(-0.36 + 0.12 * i, 0.74 + (0.06 if i % 2 else -0.06)) for i in range(7)], width=0.04
-    )
+    pen.stroke(inks.paper, [(-0.36 + 0.12 * i, 0.74 + (0.06 if i % 2 else -0.06)) for i in range(7)], width=0.04)
 
 
 def mushroom(pen: Pen, inks: Palette) -> None:
@@ -145,9 +137,7 @@ def mushroom(pen: Pen, inks: Palette) -> None:
     for x, y, size in ((-0.12, 0.0, 1.0), (0.62, 0.48, 0.44)):
         cap = pen.at((x, y), size)
         cap.shape(inks.paper, [(-0.2, -0.05), (0.2, -0.05), (0.28, 0.9), (-0.28, 0.9)])
-        cap.shape(
-            mix(inks.paper, inks.dark, share=0.2), [(0.05, -0.05), (0.2, -0.05), (0.28, 0.9), (0.1, 0.9)]
-        )
+        cap.shape(mix(inks.paper, inks.dark, share=0.2), [(0.05, -0.05), (0.2, -0.05), (0.28, 0.9), (0.1, 0.9)])
         cap.oval(inks.b, (0, -0.03, 0.8, 0.14))
         cap.shape(inks.a, arc((0, -0.05, 0.82, 0.84), start=180, stop=360))
         for sx, sy, r in (

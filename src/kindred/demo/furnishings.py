@@ -173,9 +173,7 @@ def ivy(pen: Pen, rng: np.random.Generator) -> None:
     for index in range(15):
         y = -0.92 + 0.125 * index
         side = 1 if index % 2 else -1
-        leaf = pen.at(
-            (0.05 * side, y), float(rng.uniform(0.2, 0.32)), turn=55.0 * side + float(rng.normal(0, 14))
-        )
+        leaf = pen.at((0.05 * side, y), float(rng.uniform(0.2, 0.32)), turn=55.0 * side + float(rng.normal(0, 14)))
         green = mix((36, 74, 40), (120, 156, 74), share=float(rng.random()))
         leaf.shape(green, [(0, 0), (-0.75, -0.35), (-0.4, -0.7), (0, -1.3), (0.4, -0.7), (0.75, -0.35)])
         leaf.stroke(mix(green, (230, 240, 190), share=0.4), [(0, -0.1), (0, -1.1)], width=0.05)

@@ -22,15 +22,12 @@ def tinted(levels: Field, *, dark: Colour, light: Colour) -> Image.Image:
     steps = Image.fromarray(np.clip((levels + 0.5) * 127.5, 0, 255).astype(np.uint8))
     way = np.linspace(-0.5, 1.5, 256)
     bands = (
-        np.clip(low + (high - low) * way, 0, 255).astype(int).tolist()
-        for low, high in zip(dark, light, strict=True)
+        np.clip(low + (high - low) * way, 0, 255).astype(int).tolist() for low, high in zip(dark, light, strict=True)
     )
     return Image.merge("RGB", [steps.point(band) for band in bands])
 
 
-def planks(
-    rng: np.random.Generator, *, dark: Colour, light: Colour, count: int = 5, gloss: float = 1.0
-) -> Image.Image:
+def planks(rng: np.random.Generator, *, dark: Colour, light: Colour, count: int = 5, gloss: float = 1.0) -> Image.Image:
     """Boards side by side: rings that run along the board, fibres, a tone for each board and dark gaps."""
     size = (SIDE, SIDE)
     height = SIDE // count
@@ -192,9 +189,7 @@ def tiles(rng: np.random.Generator) -> Image.Image:
     across = (x / SIDE * columns + 0.5 * (row % 2)) % columns
     u, v = across % 1, (y / SIDE * rows) % 1
     seam = np.minimum(np.minimum(u, 1 - u) / rows * columns * 1.3, np.minimum(v, 1 - v))
-    shade = tone[row, across.astype(np.intp)] * (1 + 0.05 * (0.5 - v)) + 0.08 * np.exp(
-        -(((v - 0.12) / 0.05) ** 2)
-    )
+    shade = tone[row, across.astype(np.intp)] * (1 + 0.05 * (0.5 - v)) + 0.08 * np.exp(-(((v - 0.12) / 0.05) ** 2))
     pixels = np.asarray(base, dtype=np.float32) * shade[..., None]
     joint = np.clip((seam - 0.025) * 60, 0, 1)[..., None]
     grout = np.array([186, 180, 170], dtype=np.float32) * (1 + 0.04 * grain(rng, (SIDE, SIDE)))[..., None]

@@ -75,10 +75,7 @@ def sand(rng: np.random.Generator) -> Image.Image:
     rows = np.arange(SIDE, dtype=np.float32)[:, None] / SIDE
     ripples = np.sin((rows * 14 + 2.2 * warp) * 2 * np.pi)
     levels = (
-        0.62
-        + 0.1 * ripples
-        + 0.09 * grain(rng, (SIDE, SIDE))
-        + 0.1 * cloudy(rng, (SIDE, SIDE), cells=50, octaves=2)
+        0.62 + 0.1 * ripples + 0.09 * grain(rng, (SIDE, SIDE)) + 0.1 * cloudy(rng, (SIDE, SIDE), cells=50, octaves=2)
     )
     return tinted(levels.astype(np.float32), dark=(140, 106, 72), light=(244, 220, 178))
 
@@ -107,9 +104,7 @@ def paving(rng: np.random.Generator) -> Image.Image:
     u, v = across % 1, (y + wobble) % 1
     joint = np.clip((np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)) - 0.02) * 40, 0, 1)[..., None]
     texture = 0.55 + tone + 0.22 * cloudy(rng, size, cells=10, octaves=5) + 0.04 * grain(rng, size)
-    stone = np.asarray(
-        tinted(texture.astype(np.float32), dark=(110, 94, 78), light=(222, 204, 176)), dtype=np.float32
-    )
+    stone = np.asarray(tinted(texture.astype(np.float32), dark=(110, 94, 78), light=(222, 204, 176)), dtype=np.float32)
     moss = np.asarray(
         tinted(0.5 + 0.8 * cloudy(rng, size, cells=50, octaves=2), dark=(34, 40, 22), light=(96, 108, 56))
     )
@@ -132,9 +127,7 @@ def brick(rng: np.random.Generator) -> Image.Image:
     rough = 0.3 * cloudy(rng, size, cells=18, octaves=5) + 0.06 * grain(rng, size) + 0.12 * (0.5 - v)
     pale = rng.random() < 0.4
     dark, light = ((150, 140, 128), (232, 224, 210)) if pale else ((86, 34, 26), (192, 104, 76))
-    wall = np.asarray(
-        tinted((0.5 + tone + rough).astype(np.float32), dark=dark, light=light), dtype=np.float32
-    )
+    wall = np.asarray(tinted((0.5 + tone + rough).astype(np.float32), dark=dark, light=light), dtype=np.float32)
     levels = 0.5 + 0.25 * cloudy(rng, size, cells=40, octaves=3)
     mortar = np.asarray(tinted(levels, dark=(116, 108, 98), light=(196, 188, 174)), dtype=np.float32)
     share = joint[..., None]

@@ -38,9 +38,7 @@ def cereal(design: Design) -> Thing:
         stretch=1.6,
         slant=0.12,
     )
-    lettering(
-        pen, product, box=(0.14, 0.225, 0.86, 0.335), ink=inks.paper, weight=0.11, stretch=1.6, slant=0.12
-    )
+    lettering(pen, product, box=(0.14, 0.225, 0.86, 0.335), ink=inks.paper, weight=0.11, stretch=1.6, slant=0.12)
     _bowl(pen, centre=(0.5, ratio * 0.82), inks=inks, rng=design.rng)
     pen.disc(inks.paper, (0.5, ratio * 0.52, 0.275))
     pen.ring(inks.dark, (0.5, ratio * 0.52, 0.275), width=0.014)
@@ -110,17 +108,13 @@ def matchbox(design: Design) -> Thing:
     design.motif(pen.at((0.28, ratio / 2), 0.165), inks)
     ink = inks.paper
     lettering(pen, design.adjective.upper(), box=(0.52, 0.1, 0.9, 0.2), ink=ink, weight=0.03, tracking=0.1)
-    lettering(
-        pen, design.noun.upper(), box=(0.51, 0.23, 0.91, 0.4), ink=inks.on(inks.a).b, weight=0.09, stretch=1.8
-    )
+    lettering(pen, design.noun.upper(), box=(0.51, 0.23, 0.91, 0.4), ink=inks.on(inks.a).b, weight=0.09, stretch=1.8)
     pen.bar(ink, (0.52, 0.43, 0.9, 0.437))
     lettering(pen, "SAFETY MATCHES", box=(0.52, 0.47, 0.9, 0.53), ink=ink, weight=0.03, tracking=0.06)
     face = worn(canvas.finished(), design.rng)
     striker = (88, 58, 48)
     title = f"{design.phrase} matches"
-    return Thing(
-        "matchbox", title, face, width, height, 1.4, (striker, (210, 190, 150), striker, (210, 190, 150))
-    )
+    return Thing("matchbox", title, face, width, height, 1.4, (striker, (210, 190, 150), striker, (210, 190, 150)))
 
 
 def cassette(design: Design) -> Thing:
@@ -132,9 +126,7 @@ def cassette(design: Design) -> Thing:
     pen.bar(inks.paper, (0.06, 0.05, 0.94, ratio * 0.72), rounding=0.03)
     for index, ink in enumerate((inks.a, inks.b, inks.c)):
         pen.bar(ink, (0.06, 0.2 + 0.07 * index, 0.94, 0.2 + 0.07 * (index + 1)))
-    lettering(
-        pen, design.phrase, box=(0.22, 0.08, 0.9, 0.165), ink=inks.dark, weight=0.03, align=0.0, stretch=1.2
-    )
+    lettering(pen, design.phrase, box=(0.22, 0.08, 0.9, 0.165), ink=inks.dark, weight=0.03, align=0.0, stretch=1.2)
     design.motif(pen.at((0.14, 0.125), 0.06), inks)
     pen.bar(inks.dark, (0.22, 0.215, 0.78, 0.395), rounding=0.08)
     pen.bar((205, 198, 186), (0.4, 0.24, 0.6, 0.37), rounding=0.01)
@@ -200,9 +192,7 @@ def mug(design: Design) -> Thing:
     design.motif(pen.at((0.5, ratio * 0.44), 0.235), inks)
     for x in (0.06, 0.94):
         design.motif(pen.at((x, ratio * 0.44), 0.15), inks)
-    for index, ink in enumerate(
-        (inks.a, inks.b, inks.c) if ground != inks.c else (inks.a, inks.paper, inks.b)
-    ):
+    for index, ink in enumerate((inks.a, inks.b, inks.c) if ground != inks.c else (inks.a, inks.paper, inks.b)):
         pen.bar(ink, (0, ratio * (0.82 + 0.06 * index), 1, ratio * (0.885 + 0.06 * index)))
     face = canvas.finished()
     title = f"{design.phrase} mug"

@@ -47,9 +47,7 @@ class Palette(NamedTuple):
         if ground == self.dark:
             return self._replace(paper=self.dark, dark=self.paper)
         if ground in self.accents:
-            return Palette(
-                self.paper, self.dark, *(self.paper if ink == ground else ink for ink in self.accents)
-            )
+            return Palette(self.paper, self.dark, *(self.paper if ink == ground else ink for ink in self.accents))
         return self
 
     def turned(self, steps: int) -> Palette:

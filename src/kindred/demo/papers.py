@@ -30,12 +30,8 @@ def stamp(design: Design) -> Thing:
     composition = COMPOSITIONS[design.composition]
     top, bottom = (share * ratio for share in composition.title)
     land, value = str(design.rng.choice(LANDS)), str(design.rng.choice(["5", "10", "25", "40", "75", "1.20"]))
-    lettering(
-        pen, land, box=(0.13, top, 0.6, bottom), ink=getattr(inks, composition.ink), weight=0.05, align=0.0
-    )
-    lettering(
-        pen, value, box=(0.64, top, 0.87, bottom), ink=getattr(inks, composition.ink), weight=0.08, align=1.0
-    )
+    lettering(pen, land, box=(0.13, top, 0.6, bottom), ink=getattr(inks, composition.ink), weight=0.05, align=0.0)
+    lettering(pen, value, box=(0.64, top, 0.87, bottom), ink=getattr(inks, composition.ink), weight=0.08, align=1.0)
     sheet.inlay(inner, corner=(margin / sheet.width, margin / sheet.width))
     sheet.cut(lambda pen: pen.shape((0, 0, 0), _perforated(sheet.ratio)))
     face = worn(sheet.finished(), design.rng, strength=0.6)
@@ -94,9 +90,7 @@ def card(design: Design) -> Thing:
         _court(inner, design)
     else:
         _card_back(inner, design)
-    pen.bar(
-        inks.dark, (frame[0] - 0.012, frame[1] - 0.012, frame[2] + 0.012, frame[3] + 0.012), rounding=0.02
-    )
+    pen.bar(inks.dark, (frame[0] - 0.012, frame[1] - 0.012, frame[2] + 0.012, frame[3] + 0.012), rounding=0.02)
     canvas.inlay(inner, corner=(frame[0], frame[1]))
     title = f"{design.noun} back"
     if design.variant % 2 == 0:
@@ -116,15 +110,11 @@ def card(design: Design) -> Thing:
     return Thing("card", title, face, width, height, 0.03, ((248, 245, 236),) * 4, gloss=0.3)
 
 
-def _rank(
-    pen: Pen, rank: str, *, box: tuple[float, float, float, float], ink: Colour, upside_down: bool
-) -> None:
+def _rank(pen: Pen, rank: str, *, box: tuple[float, float, float, float], ink: Colour, upside_down: bool) -> None:
     centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     if upside_down:
         # Lettering runs only upright or sideways; an arc of any radius can turn a single letter over.
-        arched(
-            pen, rank, circle=(centre[0], centre[1] - 5.0, 5.0), height=0.1, ink=ink, middle=90.0, weight=0.06
-        )
+        arched(pen, rank, circle=(centre[0], centre[1] - 5.0, 5.0), height=0.1, ink=ink, middle=90.0, weight=0.06)
     else:
         lettering(pen, rank, box=box, ink=ink, weight=0.06)
 
@@ -149,9 +139,7 @@ def _card_back(canvas: Canvas, design: Design) -> None:
     for row in range(math.ceil(ratio / step) + 1):
         for column in range(10):
             tile = pen.at((column * step, row * step), step * 0.5)
-            tile.shape(
-                inks.paper if (row + column) % 2 else inks.b, [(-0.8, 0), (0, -0.8), (0.8, 0), (0, 0.8)]
-            )
+            tile.shape(inks.paper if (row + column) % 2 else inks.b, [(-0.8, 0), (0, -0.8), (0.8, 0), (0, 0.8)])
             tile.disc(inks.a, (0, 0, 0.28))
     pen.disc(inks.dark, (0.5, ratio / 2, 0.36))
     pen.disc(inks.paper, (0.5, ratio / 2, 0.335))
@@ -171,9 +159,7 @@ def coaster(design: Design) -> Thing:
     design.motif(pen.at((0.5, 0.5), 0.24), inks)
     place = str(design.rng.choice(INNS))
     arched(pen, design.phrase, circle=(0.5, 0.5, 0.375), height=0.075, ink=inks.on(inks.a).paper, weight=0.06)
-    arched(
-        pen, place, circle=(0.5, 0.5, 0.378), height=0.07, ink=inks.dark, middle=90, weight=0.05, inward=True
-    )
+    arched(pen, place, circle=(0.5, 0.5, 0.378), height=0.07, ink=inks.dark, middle=90, weight=0.05, inward=True)
     for x in (0.115, 0.885):
         pen.star(inks.b, (x, 0.5, 0.04))
     canvas.cut(lambda pen: pen.disc((0, 0, 0), (0.5, 0.5, 0.495)))
@@ -249,9 +235,7 @@ def sign(design: Design) -> Thing:
         design.motif(pen.at((0.5, 0.5), 0.32), Palette((16, 86, 158), white, white, white, white))
     elif kind == 2:
         for grow, ink in ((0.5, (190, 194, 194)), (0.485, black), (0.455, (250, 196, 22))):
-            _rounded(
-                pen.at((0.5, 0.5), 1.0), ink, [(0, -grow), (grow, 0), (0, grow), (-grow, 0)], radius=0.04
-            )
+            _rounded(pen.at((0.5, 0.5), 1.0), ink, [(0, -grow), (grow, 0), (0, grow), (-grow, 0)], radius=0.04)
         design.motif(pen.at((0.5, 0.5), 0.26), Palette((250, 196, 22), black, black, black, black))
     else:
         ground = ((92, 58, 32), (18, 104, 66), (16, 86, 158))[int(design.rng.integers(3))]

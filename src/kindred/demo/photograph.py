@@ -73,11 +73,7 @@ def _illumination(rng: np.random.Generator, size: tuple[int, int], *, dappled: b
     height, width = 48, 64
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     bearing, fall = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.02, 0.26))
-    levels = (
-        1.0
-        + fall * (np.cos(bearing) * x + np.sin(bearing) * y)
-        - float(rng.uniform(0.03, 0.14)) * (x**2 + y**2)
-    )
+    levels = 1.0 + fall * (np.cos(bearing) * x + np.sin(bearing) * y) - float(rng.uniform(0.03, 0.14)) * (x**2 + y**2)
     chance = rng.random() if dappled else 1.0
     if chance < 0.12:  # the bars of a window
         slope, pitch = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(3.0, 6.0))

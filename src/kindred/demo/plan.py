@@ -72,12 +72,8 @@ def _itinerary(thing: int, count: int, rng: np.random.Generator) -> list[Setting
     return order[:count]
 
 
-def _shot(
-    thing: int, take: int, *, seed: int, objects: int, setting: Setting, rng: np.random.Generator
-) -> Shot:
-    companion = (
-        _companion(thing, setting, objects=objects, rng=rng) if rng.random() < COMPANION_SHARE else None
-    )
+def _shot(thing: int, take: int, *, seed: int, objects: int, setting: Setting, rng: np.random.Generator) -> Shot:
+    companion = _companion(thing, setting, objects=objects, rng=rng) if rng.random() < COMPANION_SHARE else None
     turned = rng.integers(TURNED_EVERY) == 0
     orientation = int(rng.choice([3, 6, 8])) if turned else 1
     return Shot(thing, companion, setting, (seed, 7, thing, take), orientation)

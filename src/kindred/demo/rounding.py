@@ -33,9 +33,7 @@ def upright(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float,
     return (_mug if thing.form == "mug" else _tin)(thing, rng)
 
 
-def _bend(
-    label: Image.Image, *, size: tuple[int, int], turn: float, bulge: int, span: float = 230.0
-) -> Image.Image:
+def _bend(label: Image.Image, *, size: tuple[int, int], turn: float, bulge: int, span: float = 230.0) -> Image.Image:
     """Wrap a label that covers `span` degrees round an upright cylinder, `size` pixels as seen.
 
     It is seen from a little above. The lower edge hangs down by `bulge` in the middle; the result is that
@@ -46,9 +44,7 @@ def _bend(
     edges = np.linspace(0, width, STRIPS + 1).round().astype(int)
     mesh: list[tuple[tuple[int, int, int, int], Quad]] = []
     for x0, x1 in pairwise(edges):
-        (u0, drop0), (u1, drop1) = (
-            _unroll(int(x), width=width, turn=turn, bulge=bulge, span=span) for x in (x0, x1)
-        )
+        (u0, drop0), (u1, drop1) = (_unroll(int(x), width=width, turn=turn, bulge=bulge, span=span) for x in (x0, x1))
         u0, u1 = u0 * label.width, u1 * label.width
         bottom = height + bulge
         quad = (u0, -drop0, u0, bottom - drop0, u1, bottom - drop1, u1, -drop1)
@@ -76,8 +72,7 @@ def _roundness(width: int, *, gloss: float, side: float) -> Field:
     across = np.linspace(-1, 1, width, dtype=np.float32)
     body = 0.5 + 0.56 * np.sqrt(np.clip(1 - ((across - 0.35 * side) / 1.32) ** 2, 0, 1))
     shine = gloss * (
-        0.5 * np.exp(-(((across - 0.55 * side) / 0.1) ** 2))
-        + 0.22 * np.exp(-(((across + 0.72 * side) / 0.07) ** 2))
+        0.5 * np.exp(-(((across - 0.55 * side) / 0.1) ** 2)) + 0.22 * np.exp(-(((across + 0.72 * side) / 0.07) ** 2))
     )
     return np.asarray((body + shine)[None, :], dtype=np.float32)
 
@@ -147,9 +142,7 @@ def _mug(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float, fl
     if not right:
         mirrored = full.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         # The handle moves to the left; the print must stay readable.
-        mirrored.paste(
-            full.crop((0, 0, width, full.height)), (reach, 0), full.crop((0, 0, width, full.height))
-        )
+        mirrored.paste(full.crop((0, 0, width, full.height)), (reach, 0), full.crop((0, 0, width, full.height)))
         full = mirrored
     scale = thing.width / width
     return full, full.width * scale, full.height * scale
@@ -191,9 +184,7 @@ def _flag(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float, f
         bottom = height + 2 * swing
         quad = (x0, -up0, x0, bottom - up0, x1, bottom - up1, x1, -up1)
         mesh.append(((round(x0), 0, round(x1), bottom), quad))
-    cloth = thing.face.transform(
-        (width, height + 2 * swing), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR
-    )
+    cloth = thing.face.transform((width, height + 2 * swing), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
     across = np.linspace(0, 1, width, dtype=np.float32)
     slope = np.cos(2 * math.pi * waves * across + phase) * (0.25 + 0.75 * across)
     cloth = _lit(cloth, (1.0 - 0.3 * slope)[None, :].astype(np.float32))

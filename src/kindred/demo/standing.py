@@ -109,7 +109,7 @@ def _camera(stood: list[Upright], shot: Shot, rng: np.random.Generator, *, size:
     low, high = corners.min(axis=0), corners.max(axis=0)
     target = (low + high) / 2
     focal = 1.25 * max(size)
-    share = float(rng.uniform(0.6, 0.84) if shot.careful else rng.uniform(0.44, 0.84))
+    share = float(rng.uniform(0.64, 0.86) if shot.careful else rng.uniform(0.5, 0.86))
     rough = 4.0 * float(np.linalg.norm(high - low))
     span = np.ptp(Camera(*size, focal, rotation, target, rough).project(corners), axis=0) / size
     slack = np.array(size) * (1 - span / span.max() * share) / 2 * 0.7
@@ -118,9 +118,7 @@ def _camera(stood: list[Upright], shot: Shot, rng: np.random.Generator, *, size:
     return Camera(*size, focal, rotation, target, rough * float(span.max()) / share, shift)
 
 
-def _backdrop(
-    stage: Stage, shot: Shot, studio: Studio, rng: np.random.Generator, *, wall: float
-) -> Image.Image:
+def _backdrop(stage: Stage, shot: Shot, studio: Studio, rng: np.random.Generator, *, wall: float) -> Image.Image:
     """Paint wall and floor; return the floor's mask, as large as the frame."""
     camera, (width, height) = stage.camera, stage.size
     ends = camera.project(np.array([[-200.0, 0, wall], [200.0, 0, wall]]))
@@ -135,9 +133,7 @@ def _backdrop(
     name, texture = studio.surface(shot.setting.walls, rng)
     tilt = 0.0 if name in FIXED_UPRIGHT else 0.5 * math.pi
     zoom = float(rng.uniform(0.9, 1.4))
-    back = stage.cover(
-        texture, camera.plane(AWAY * wall, RIGHT, DOWN), rng=rng, turn=tilt, zoom=zoom, reduced=2
-    )
+    back = stage.cover(texture, camera.plane(AWAY * wall, RIGHT, DOWN), rng=rng, turn=tilt, zoom=zoom, reduced=2)
     # The wall is behind the plane in focus; at half size it costs a quarter.
     blur = ImageFilter.GaussianBlur((float(rng.uniform(0.6, 2.2)) + 0.05 * wall) / 2)
     stage.frame = back.filter(blur).resize(stage.size, Image.Resampling.BICUBIC)

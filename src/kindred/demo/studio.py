@@ -72,9 +72,7 @@ class Studio:
 
     def __init__(self, seed: int) -> None:
         self.things: Drawn[int, Thing] = Drawn(lambda number: draw_thing(number, seed=seed))
-        self._surfaces: Drawn[tuple[str, int], Image.Image] = Drawn(
-            lambda key: _draw_surface(*key, seed=seed)
-        )
+        self._surfaces: Drawn[tuple[str, int], Image.Image] = Drawn(lambda key: _draw_surface(*key, seed=seed))
         self._trifles: Drawn[tuple[str, int], Trifle] = Drawn(lambda key: _draw_trifle(*key, seed=seed))
         self._grain = grain(np.random.default_rng([seed, 5]), (GRAIN_SIDE, GRAIN_SIDE))
 
@@ -87,9 +85,7 @@ class Studio:
         self, names: Sequence[str], rng: np.random.Generator, *, size: tuple[float, float], count: int
     ) -> list[Trifle]:
         """At most `count` of the named trifles whose longer side is within `size` centimetres, shuffled."""
-        fitting = [
-            name for name in names if size[0] <= max(TRIFLES[name].width, TRIFLES[name].height) <= size[1]
-        ]
+        fitting = [name for name in names if size[0] <= max(TRIFLES[name].width, TRIFLES[name].height) <= size[1]]
         choices = [(name, take) for name in fitting for take in range(TRIFLE_TAKES)]
         return [self._trifles[choices[int(index)]] for index in rng.permutation(len(choices))[:count]]
 

@@ -133,9 +133,7 @@ def screw(pen: Pen, rng: np.random.Generator) -> None:
     for index in range(13):
         x = -0.3 + 0.095 * index
         pen.stroke(mix(metal, (30, 28, 26), share=0.55), [(x, -0.11), (x + 0.06, 0.11)], width=0.025)
-    pen.shape(
-        metal, [(-0.98, -0.24), (-0.86, -0.26), (-0.66, -0.1), (-0.66, 0.1), (-0.86, 0.26), (-0.98, 0.24)]
-    )
+    pen.shape(metal, [(-0.98, -0.24), (-0.86, -0.26), (-0.66, -0.1), (-0.66, 0.1), (-0.86, 0.26), (-0.98, 0.24)])
     pen.bar((50, 46, 44), (-0.99, -0.04, -0.9, 0.04))
 
 
@@ -172,15 +170,11 @@ def peg(pen: Pen, rng: np.random.Generator) -> None:
 def tag(pen: Pen, rng: np.random.Generator) -> None:
     """A price tag on a string."""
     paper = pick(rng, (240, 226, 190), (246, 244, 238), (240, 200, 96))
-    pen.stroke(
-        (150, 60, 50), [(-0.72, 0), (-0.86, -0.2), (-0.98, 0.1), (-0.8, 0.28)], width=0.03, smooth=True
-    )
+    pen.stroke((150, 60, 50), [(-0.72, 0), (-0.86, -0.2), (-0.98, 0.1), (-0.8, 0.28)], width=0.03, smooth=True)
     pen.shape(paper, [(-0.82, 0), (-0.6, -0.36), (0.95, -0.36), (0.95, 0.36), (-0.6, 0.36)])
     pen.disc((90, 70, 50), (-0.65, 0, 0.07))
     for y in (-0.12, 0.1):
-        pen.stroke(
-            (70, 70, 90), [(-0.35, y), (0.1, y - 0.06), (0.3, y + 0.05), (0.7, y)], width=0.05, smooth=True
-        )
+        pen.stroke((70, 70, 90), [(-0.35, y), (0.1, y - 0.06), (0.3, y + 0.05), (0.7, y)], width=0.05, smooth=True)
 
 
 def note(pen: Pen, rng: np.random.Generator) -> None:

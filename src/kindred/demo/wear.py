@@ -20,8 +20,7 @@ def worn(face: Image.Image, rng: np.random.Generator, *, strength: float = 1.0) 
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     rim = np.minimum(np.minimum(x, width - 1 - x)[None, :], np.minimum(y, height - 1 - y))
     rubbed = (
-        np.clip((cloudy(rng, (height, width), cells=16, octaves=2) * 6 + 2.0 - rim) / 3.0, 0, 1)[..., None]
-        * strength
+        np.clip((cloudy(rng, (height, width), cells=16, octaves=2) * 4 + 1.2 - rim) / 3.0, 0, 1)[..., None] * strength
     )
     paper = np.array([238, 230, 214], dtype=np.float32)
     mixed = pixels * shade[..., None] * (1 - 0.55 * rubbed) + paper * 0.55 * rubbed

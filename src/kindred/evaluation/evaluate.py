@@ -230,9 +230,7 @@ def _ranks(truth: GroundTruth, orders: Iterable[NDArray[np.int64]]) -> list[dict
             }
         )
     if len(found) < len(truth.queries) or next(remaining, None) is not None:
-        raise UsageError(
-            f"orders: expected one ranking for each of the {len(truth.queries)} queries of {truth.file}"
-        )
+        raise UsageError(f"orders: expected one ranking for each of the {len(truth.queries)} queries of {truth.file}")
     return found
 
 
@@ -264,7 +262,7 @@ def _main_setting(truth: GroundTruth) -> str:
 def _load(file: Path) -> tuple[Vectors, float] | None:
     """Read what `_store` wrote; None where there is nothing, or nothing sound, so that it is made again."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return arrays["vectors"], float(arrays["seconds"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

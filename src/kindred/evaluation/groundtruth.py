@@ -100,8 +100,7 @@ class GroundTruth:
             if candidate.is_file():
                 return candidate
         raise UsageError(
-            f"{self.file}: {key} names {name}, which is not in {root}; "
-            "put the image there, or take it off the list"
+            f"{self.file}: {key} names {name}, which is not in {root}; put the image there, or take it off the list"
         )
 
 
@@ -113,11 +112,7 @@ def read_groundtruth(file: Path) -> GroundTruth:
         raise UsageError(f"{file}: the ground truth cannot be read ({error.strerror})") from error
     except ValueError as error:  # not UTF-8, or not JSON
         raise UsageError(f"{file}: the ground truth is not JSON ({error})") from error
-    if (
-        not isinstance(table, dict)
-        or not ("database" in table or "images" in table)
-        or "queries" not in table
-    ):
+    if not isinstance(table, dict) or not ("database" in table or "images" in table) or "queries" not in table:
         raise UsageError(f"{file}: expected an object with the keys 'database' (or 'images') and 'queries'")
     name = table.get("name", file.parent.name)
     if not isinstance(name, str):
@@ -157,9 +152,7 @@ class _Reader:
             if not isinstance(entry, dict):
                 raise self.refuse(f"queries[{image!r}]", "an object with the key 'relevant'")
             lists = (
-                self.places(
-                    entry.get(key, [] if key == "junk" else None), f"queries[{image!r}].{key}", places
-                )
+                self.places(entry.get(key, [] if key == "junk" else None), f"queries[{image!r}].{key}", places)
                 for key in ("relevant", "junk")
             )
             box = self.box(entry.get("box"), f"queries[{image!r}].box")
@@ -189,18 +182,14 @@ class _Reader:
     def judgement(self, relevant: Iterable[int], junk: Iterable[int], *, where: str) -> Judgement:
         judgement = Judgement(_positions(relevant), _positions(junk))
         if np.intersect1d(judgement.relevant, judgement.junk).size:
-            raise UsageError(
-                f"{self.file}: {where} calls an image relevant and junk; expected one of the two"
-            )
+            raise UsageError(f"{self.file}: {where} calls an image relevant and junk; expected one of the two")
         return judgement
 
     def places(self, paths: object, where: str, places: Mapping[str, int]) -> list[int]:
         found = []
         for path in self.texts(paths, where):
             if path not in places:
-                raise UsageError(
-                    f"{self.file}: {where} names {path}, which is not in the database; add it there"
-                )
+                raise UsageError(f"{self.file}: {where} names {path}, which is not in the database; add it there")
             found.append(places[path])
         return found
 
@@ -215,9 +204,7 @@ class _Reader:
         return names
 
     def numbers(self, value: object, where: str, count: int) -> list[int]:
-        if not isinstance(value, list) or not all(
-            _is_whole(number) and 0 <= number < count for number in value
-        ):
+        if not isinstance(value, list) or not all(_is_whole(number) and 0 <= number < count for number in value):
             raise self.refuse(where, f"a list of whole numbers from 0 to {count - 1}")
         return value
 

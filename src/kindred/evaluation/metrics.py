@@ -130,9 +130,7 @@ def ns_score(rankings: Iterable[ArrayLike]) -> float:
 
     On UKBench every image is a query and is itself in the database, as one of its own four relevant images.
     """
-    return mean(
-        float(np.count_nonzero(_checked(ranks, None, may_be_empty=True)[0] < NS_DEPTH)) for ranks in rankings
-    )
+    return mean(float(np.count_nonzero(_checked(ranks, None, may_be_empty=True)[0] < NS_DEPTH)) for ranks in rankings)
 
 
 def mean(values: Iterable[float]) -> float:

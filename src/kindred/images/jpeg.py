@@ -2,7 +2,8 @@
 
 libjpeg-turbo (through simplejpeg) can leave out the high frequencies of each 8 x 8 block and so decode at n/8
 of the size. Only 1/8, 1/4, 1/2 and 1 have SIMD code: a 640-pixel photo takes 0.54 ms at 4/8, but 0.67 ms at
-3/8, 1.10 ms at 5/8 and 0.71 ms at 8/8 (`benchmarks/decoding.py`), so the scales between are never used.
+3/8, 1.10 ms at 5/8 and 0.71 ms at 8/8 (`benchmarks/decoding.py --scales`), so the scales between are never
+used.
 """
 
 from __future__ import annotations
@@ -119,9 +120,7 @@ def _decode(data: bytes, space: str, width: int, height: int) -> Pixels:
     return cast(Pixels, pixels)
 
 
-def _decode_again(
-    data: bytes, space: str, width: int, height: int, *, header: JpegHeader, error: ValueError
-) -> Pixels:
+def _decode_again(data: bytes, space: str, width: int, height: int, *, header: JpegHeader, error: ValueError) -> Pixels:
     """Decode a file that lacks no more than its end marker, as some programs write it; refuse lost pixels."""
     warning = str(error).lower()
     if "premature end of jpeg file" in warning and header.one_scan:
@@ -159,6 +158,4 @@ def _tells_of_damage(warning: str, size: int) -> bool:
 def encode_jpeg(pixels: Pixels, *, quality: int) -> bytes:
     """Encode (H, W, 3) RGB with the colours at half the resolution (4:2:0); `quality` is 1 to 100."""
     pixels = np.ascontiguousarray(pixels)
-    return cast(
-        bytes, simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="420")
-    )
+    return cast(bytes, simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="420"))

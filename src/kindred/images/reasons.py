@@ -18,7 +18,7 @@ NOT_AN_IMAGE = "not an image"
 _CUT = ("truncated", "end of file", "end-of-file", "unexpected end", "not enough")
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is the word; it never leaves this package
+class Refused(Exception):
     """An image cannot be used; `reason` says why in a few plain words."""
 
     def __init__(self, reason: str) -> None:

@@ -25,9 +25,7 @@ __all__ = ["crop", "resize", "stretch", "thumbnail_jpeg"]
 Box = tuple[float, float, float, float]
 
 
-def resize(
-    pixels: NDArray[np.uint8], *, longest: int, multiple: int = 1, enlarge: bool = False
-) -> NDArray[np.uint8]:
+def resize(pixels: NDArray[np.uint8], *, longest: int, multiple: int = 1, enlarge: bool = False) -> NDArray[np.uint8]:
     """Scale (H, W, 3) so that its long side is `longest`, each side rounded to the nearest `multiple`.
 
     No side becomes less than `multiple`. A smaller image keeps its size (up to that rounding) unless

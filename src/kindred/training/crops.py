@@ -38,7 +38,7 @@ class CropPool:
     def _crop(self, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         from PIL import Image
 
-        image = self._images[rng.integers(len(self._images))]
+        image = self._images[int(rng.integers(len(self._images)))]
         height, width = image.shape[:2]
         # Area 20 to 100 % and aspect 3:4 to 4:3 as in the training of ImageNet networks (Szegedy et al. 2015).
         area, aspect = height * width * rng.uniform(0.2, 1.0), np.exp(rng.uniform(-0.29, 0.29))
@@ -71,8 +71,7 @@ def load_pool(
         found.path
         for folder in folders
         for found in find_images(folder)
-        if found.reason is None
-        and not any(found.path.relative_to(folder).match(pattern) for pattern in exclude)
+        if found.reason is None and not any(found.path.relative_to(folder).match(pattern) for pattern in exclude)
     ]
 
     def read(path: Path) -> NDArray[np.uint8] | None:
@@ -90,7 +89,5 @@ def load_pool(
                 progress(done)
     if len(images) < FEWEST_IMAGES:
         places = ", ".join(map(str, folders))
-        raise TrainingError(
-            f"{places}: {len(images)} usable images; training needs at least {FEWEST_IMAGES}"
-        )
+        raise TrainingError(f"{places}: {len(images)} usable images; training needs at least {FEWEST_IMAGES}")
     return CropPool(images)

@@ -47,7 +47,9 @@ class Teacher(Protocol):
     """What a teacher must offer: maps of its taps, in order of depth, the last one being the description's."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Unique among the teachers."""
+
     @property
     def taps(self) -> Sequence[tuple[str, int, int]]:
         """(name, channels, stride) of each tap."""
@@ -84,7 +86,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
-    """A finished student, in eval mode, and how far it got. `held` are crops (B, 3, H, W) that it did not learn from."""
+    """A finished student, in eval mode, and how far it got. `held` are crops (B, 3, H, W) not learnt from."""
 
     student: Student
     held: Tensor
@@ -131,10 +133,10 @@ class _Targets:
     def raw(self, batch: NDArray[np.uint8]) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = {}
         for teacher in self._teachers:
-            *inner, last = map(torch.from_numpy, teacher.run(batch))
-            names = [f"{teacher.name}/{tap}" for tap, _, _ in teacher.taps[:-1]]
-            maps |= {name: found for name, found in zip(names, inner, strict=True) if name in self._inner}
-            maps[teacher.name] = last
+            names = [*(f"{teacher.name}/{tap}" for tap, _, _ in teacher.taps[:-1]), teacher.name]
+            for name, found, (_, _, stride) in zip(names, teacher.run(batch), teacher.taps, strict=True):
+                if name in self._inner or name == teacher.name:
+                    maps[name] = _fitted(torch.from_numpy(found), batch.shape[1], stride)
         return maps
 
     def calibrate(self, batches: Iterator[NDArray[np.uint8]]) -> None:
@@ -162,6 +164,14 @@ class _Targets:
             )
             for name, maps in self.raw(batch).items()
         }
+
+
+def _fitted(maps: Tensor, size: int, stride: int) -> Tensor:
+    """Maps (B, C, h, w) of crops of `size` pixels, brought to the student's sides: some networks do not pad."""
+    side = -(-size // stride)
+    if maps.shape[2:] == (side, side):
+        return maps
+    return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
 
 
 def images_to_input(batch: NDArray[np.uint8]) -> Tensor:
@@ -199,7 +209,8 @@ class _Run:
         self.settings, self.pool = settings, pool
         self.targets = _Targets(teachers, chains)
         self.heads = [chain.teacher for chain in chains]
-        self.student = Student(chains).to(memory_format=torch.channels_last)
+        self.student = Student(chains)
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
         self.optimiser = torch.optim.AdamW(
             self.student.parameters(), lr=settings.rate, weight_decay=settings.decay, fused=True
         )

@@ -22,7 +22,7 @@ HALF_FROM = 1024  # arrays of at least so many numbers are stored at half precis
 
 
 class _Exported(nn.Module):
-    """The student as others see it: its last inner map of each stride, and all heads as one map, equally strong."""
+    """The student as others see it: its last inner map of each stride, and all heads as one, equally strong."""
 
     def __init__(self, student: Student, scales: Mapping[str, float]) -> None:
         super().__init__()
@@ -37,21 +37,20 @@ class _Exported(nn.Module):
 
     @property
     def taps(self) -> tuple[Tap, ...]:
+        """The taps of the exported graph, in the order of `forward`'s maps."""
         chains = self.student.chains
         inner = [
-            Tap(name=f"stride{stride}", tensor=f"stride{stride}", channels=stage.channels, stride=stride) for stride, stage in self.inner.items()
+            Tap(name=f"stride{stride}", tensor=f"stride{stride}", channels=stage.channels, stride=stride)
+            for stride, stage in self.inner.items()
         ]
         last = max(stage.stride for chain in chains for stage in chain.stages)
-        features = Tap(
-            name="features", tensor="features", channels=sum(chain.head for chain in chains), stride=last
-        )
+        features = Tap(name="features", tensor="features", channels=sum(chain.head for chain in chains), stride=last)
         return (*inner, features)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, H, W), normalised, to the maps of `taps`."""
         maps = self.student(image)
-        heads = [
-            maps[chain.teacher] * scale for chain, scale in zip(self.student.chains, self.scales, strict=True)
-        ]
+        heads = [maps[chain.teacher] * scale for chain, scale in zip(self.student.chains, self.scales, strict=True)]
         return (*(maps[stage.target] for stage in self.inner.values()), torch.cat(heads, dim=1))
 
 

@@ -7,9 +7,13 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kindred.backbones.card import Card
 from kindred.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from kindred.training.distill import Settings
 
 __all__ = ["distill_model"]
 
@@ -50,8 +54,10 @@ def distill_model(
     from kindred.training.teachers import EngineTeacher
 
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    given = {"steps": steps, "batch": batch, "seed": seed}
-    settings = Settings(**{key: value for key, value in given.items() if value is not None})
+    usual = Settings()
+    settings = Settings(
+        steps=usual.steps if steps is None else steps, batch=usual.batch if batch is None else batch, seed=seed
+    )
     engines = [EngineTeacher(teacher) for teacher in teachers]
     pool = load_pool(folders, exclude=exclude, progress=reading)
 
@@ -71,9 +77,7 @@ def distill_model(
         source=f"distilled from {names}",
         description=f"A student of {names}.",
         training={
-            "command": shlex.join(
-                ["kindred", "distill", *_arguments(teachers, folders, output, exclude, settings.steps, settings.batch, seed)]
-            ),
+            "command": shlex.join(["kindred", "distill", *_arguments(teachers, folders, output, exclude, settings)]),
             "teachers": ", ".join(f"{engine.name} (sha256 {engine.card.digest[:12]})" for engine in engines),
             "images": done.images,
             "seconds": round(done.seconds),
@@ -88,9 +92,7 @@ def _arguments(
     folders: Sequence[Path],
     output: Path,
     exclude: Sequence[str],
-    steps: int,
-    batch: int,
-    seed: int,
+    settings: Settings,
 ) -> list[str]:
     """The command line that does the same again."""
     lead, *others = teachers
@@ -99,4 +101,4 @@ def _arguments(
         words += ["--also", other]
     for pattern in exclude:
         words += ["--exclude", pattern]
-    return [*words, "--steps", str(steps), "--batch", str(batch), "--seed", str(seed)]
+    return [*words, *(f"--{key}={getattr(settings, key)}" for key in ("steps", "batch", "seed"))]

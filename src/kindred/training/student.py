@@ -59,8 +59,9 @@ class FusedBlock(nn.Module):
         self.residual = stride == 1 and inputs == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.expand_norm(self.expand(x)))
-        y = self.project_norm(self.project(y))
+        """(B, C, H, W) to (B, channels, H / stride, W / stride)."""
+        hidden = torch.relu(self.expand_norm(self.expand(x)))
+        y: Tensor = self.project_norm(self.project(hidden))
         return x + y if self.residual else y
 
 
@@ -73,6 +74,7 @@ class Stem(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, channels, H / 2, W / 2)."""
         return torch.relu(self.norm(self.conv(x)))
 
 
@@ -89,9 +91,7 @@ def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
 class Student(nn.Module):
     """Chains of stages on one stem, each with a head.
 
-    `forward` takes images (B, 3, H, W), normalised, and returns one map for each target and, keyed by teacher, one for
-    each head. With `forced` (maps keyed by target) every stage sees its teacher's map instead of the stage before, so
-    that all learn side by side and no gradient passes from one to the next.
+    Its stages can be trained side by side or as one network: see `forward`.
     """
 
     STEM = 32
@@ -114,6 +114,11 @@ class Student(nn.Module):
         _initialise(self)
 
     def forward(self, images: Tensor, forced: Maps | None = None) -> Maps:
+        """Images (B, 3, H, W), normalised, to one map for each target and, keyed by teacher, one for each head.
+
+        With `forced` (maps keyed by target) every stage sees its teacher's map instead of the stage before, so that
+        all learn side by side and no gradient passes from one to the next.
+        """
         maps: Maps = {}
         x = self.stem(images)
         trunk: list[Tensor] = []

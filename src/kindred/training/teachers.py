@@ -27,9 +27,7 @@ class EngineTeacher:
         )
         self.name = card.name
         self.card = card
-        self.taps: Sequence[tuple[str, int, int]] = [
-            (tap.name, tap.channels, tap.stride) for tap in self._engine.taps
-        ]
+        self.taps: Sequence[tuple[str, int, int]] = [(tap.name, tap.channels, tap.stride) for tap in self._engine.taps]
 
     def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
         """Images (B, H, W, 3) uint8 RGB to one map (B, C, h, w) for each tap."""

@@ -1,0 +1,187 @@
+"""Write the parts of the documentation that the code knows best: docs/cli.md, and the tables in docs/methods.md.
+
+python3 scripts/make_docs.py            writes them
+python3 scripts/make_docs.py --check    fails where what is committed differs
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, cast
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+class Parameter(Protocol):
+    """What typer knows of an argument or an option."""
+
+    name: str
+    opts: list[str]
+    help: str | None
+    metavar: str | None
+    required: bool
+    multiple: bool
+    nargs: int
+    default: object
+    envvar: str | list[str] | None
+    param_type_name: str
+
+
+class Command(Protocol):
+    """What typer knows of a command; a group has `commands` too."""
+
+    help: str | None
+    params: list[Parameter]
+
+
+def walk(command: Command, words: tuple[str, ...] = ("kindred",)) -> Iterator[tuple[tuple[str, ...], Command]]:
+    """Yield a command and all below it, each with the words that call it."""
+    yield words, command
+    below: dict[str, Command] = getattr(command, "commands", {})
+    for name, each in below.items():
+        yield from walk(each, (*words, name))
+
+
+def root() -> Command:
+    """Return the command `kindred` itself."""
+    from typer.main import get_command
+
+    from kindred.cli.app import app
+
+    return cast(Command, get_command(app))
+
+
+def cli_page() -> str:
+    """The reference of the command line."""
+    parts = [
+        "# The command line",
+        "<!-- Written by scripts/make_docs.py from the commands themselves; changes belong there. -->",
+        "Every command takes `--help`, and `--json` to print one JSON document on standard output and nothing else. "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. An error is one line on standard error that "
+        "says what was given, what was expected and what to do. Progress is shown on standard error.",
+        "JSON of `index`: `found`, `indexed`, `unchanged`, `removed`, `skipped` (a list of `path` and `reason`), "
+        "`seconds`, `images_per_second`. JSON of `search`: `query` (a path, or a list where several images were "
+        "given), `recipe`, `results` (a list of `rank`, `path`, `score` and `box`, null where the whole image "
+        "matched), `seconds`. Names that are not UTF-8 come out as lone surrogates, as Python's `json` and `os` "
+        "read them.",
+    ]
+    parts += [_section(words, command) for words, command in walk(root()) if len(words) > 1]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(words: tuple[str, ...], command: Command) -> str:
+    lines = [f"{'#' * len(words)} {' '.join(words)}", f"```\n{_usage(words, command)}\n```", _prose(command.help)]
+    shown = [each for each in command.params if "--help" not in each.opts]
+    if shown:
+        lines.append("\n".join(["| | |", "|---|---|", *(_row(each) for each in shown)]))
+    return "\n\n".join(lines)
+
+
+def _usage(words: tuple[str, ...], command: Command) -> str:
+    parts = list(words)
+    for each in command.params:
+        named = each.metavar or each.name.upper()
+        many = "..." if each.nargs == -1 else ""
+        if each.param_type_name == "argument":
+            parts.append(f"{named}{many}" if each.required else f"[{named}{many}]")
+        elif each.required:
+            parts.append(f"{each.opts[-1]} {named}")
+    return " ".join([*parts, "[OPTIONS]"] + (["COMMAND"] if hasattr(command, "commands") else []))
+
+
+def _row(each: Parameter) -> str:
+    facts = [each.help or ""]
+    if each.required and each.param_type_name == "option":
+        facts.append("Required.")
+    if isinstance(each.default, (int, float, str, Path)) and not isinstance(each.default, bool) and each.default != "":
+        facts.append(f"Default: `{each.default}`.")
+    if each.envvar:
+        facts.append(f"Environment: `{each.envvar if isinstance(each.envvar, str) else each.envvar[0]}`.")
+    named = each.metavar or ""
+    if each.param_type_name == "argument":
+        label = f"`{named or each.name.upper()}`"
+    else:
+        label = ", ".join(f"`{word}`" for word in each.opts) + (f" `{named}`" if named else "")
+    return f"| {_cell(label)} | {_cell(' '.join(facts))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _prose(text: str | None) -> str:
+    """Docstrings are wrapped for the source; a page is not."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text or "").split("\n\n"))
+
+
+def methods_page() -> str:
+    """The page on methods, its tables made anew."""
+    page = (DOCS / "methods.md").read_text(encoding="utf-8")
+    for name, table in (("poolings", _poolings()), ("similarities", _similarities())):
+        block = re.compile(rf"(<!-- {name}: .*? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+        if not block.search(page):
+            raise SystemExit(f"docs/methods.md has no place for the table of {name}")
+        page = block.sub(lambda match, table=table: f"{match[1]}{table}\n{match[3]}", page)  # type: ignore[misc]
+    return page
+
+
+def _poolings() -> str:
+    from kindred.pooling import POOLINGS
+
+    rows = ["| name | what it does | parameters | numbers for a 1280 × 10 × 8 map | source |", "|---|---|---|---|---|"]
+    for name, pooling in POOLINGS.items():
+        known = list(inspect.signature(pooling.function).parameters.values())[1:]
+        # R-MAC's whitening is a function; a recipe names the file it is made from, under a key of its own.
+        given = ", ".join(f"`{each.name}={each.default}`" for each in known if each.name != "whitening")
+        size = pooling.dimension(1280, 10, 8)
+        rows.append(f"| `{name}` | {pooling.summary} | {given} | {size:,} | {pooling.source} |")
+    return "\n".join(rows)
+
+
+def _similarities() -> str:
+    from kindred.similarity import SIMILARITIES
+
+    rows = ["| name | the score |", "|---|---|"]
+    for name, function in SIMILARITIES.items():
+        sentence = _prose(function.__doc__).split("\n\n")[0].removeprefix("Return the ").removesuffix(".")
+        rows.append(f"| `{name}` | {_cell(sentence)} |")
+    return "\n".join(rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "methods.md": methods_page}
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page would change")
+    check: bool = parser.parse_args().check
+    stale = 0
+    for name, make in PAGES.items():
+        file, page = DOCS / name, make()
+        before = file.read_text(encoding="utf-8") if file.exists() else ""
+        if page == before:
+            continue
+        if check:
+            stale += 1
+            sys.stdout.writelines(
+                difflib.unified_diff(
+                    before.splitlines(True), page.splitlines(True), f"docs/{name}", "from the code", n=0
+                )
+            )
+        else:
+            file.write_text(page, encoding="utf-8", newline="\n")
+            print(f"wrote docs/{name}")
+    if stale:
+        print("the documentation is out of date: python3 scripts/make_docs.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

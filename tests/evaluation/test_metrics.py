@@ -1,0 +1,189 @@
+"""Each metric against its definition, taken literally, and against the values of the field's notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kindred.errors import UsageError
+from kindred.evaluation.metrics import (
+    average_precision,
+    average_precision_at_r,
+    cmc,
+    mean,
+    ns_score,
+    oxford_average_precision,
+    precision_at_k,
+    r_precision,
+    recall_at_k,
+    relevant_ranks,
+)
+
+RANKS = st.lists(st.integers(0, 30), min_size=1, max_size=12, unique=True).map(sorted)
+MISSING = st.integers(0, 5)
+
+
+def answers(ranks: Sequence[int]) -> list[bool]:
+    """A ranking as marks: is the answer at each rank relevant?"""
+    return [rank in set(ranks) for rank in range(max(ranks) + 1)]
+
+
+def plain(ranks: Sequence[int], total: int) -> float:
+    """Walk down the ranking; at each relevant image, the share of relevant ones so far."""
+    found, precisions = 0, []
+    for seen, right in enumerate(answers(ranks), 1):
+        if right:
+            found += 1
+            precisions.append(found / seen)
+    return sum(precisions) / total
+
+
+def trapezoidal(ranks: Sequence[int], total: int) -> float:
+    """Walk down the ranking and sum the area under the precision-recall curve, by trapezoids."""
+    area, old_recall, old_precision, found = 0.0, 0.0, 1.0, 0
+    for seen, right in enumerate(answers(ranks), 1):
+        found += right
+        recall, precision = found / total, found / seen
+        area += (recall - old_recall) * (old_precision + precision) / 2
+        old_recall, old_precision = recall, precision
+    return area
+
+
+def within_r(ranks: Sequence[int], total: int) -> float:
+    """Musgrave's sum: over ranks 1 to R, the precision there if the answer there is right, else 0."""
+    marks = (answers(ranks) + [False] * total)[:total]
+    return sum(sum(marks[: i + 1]) / (i + 1) * marks[i] for i in range(total)) / total
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected", "expected_plain"),
+    [
+        ([0], 1, 1),
+        ([1], 0.25, 0.5),
+        ([0, 2, 5], 0.677778, 0.722222),
+        ([3, 4], 0.225, 0.325),
+        ([0, 1, 2, 3], 1, 1),
+    ],
+)
+def test_the_values_of_the_notes(ranks: list[int], expected: float, expected_plain: float) -> None:
+    assert oxford_average_precision(ranks) == pytest.approx(expected, abs=1e-6)
+    assert average_precision(ranks) == pytest.approx(expected_plain, abs=1e-6)
+
+
+@given(ranks=RANKS, missing=MISSING)
+def test_average_precisions_are_their_definitions(ranks: list[int], missing: int) -> None:
+    total = len(ranks) + missing
+    assert average_precision(ranks, total) == pytest.approx(plain(ranks, total))
+    assert oxford_average_precision(ranks, total) == pytest.approx(trapezoidal(ranks, total))
+    assert average_precision_at_r(ranks, total) == pytest.approx(within_r(ranks, total))
+
+
+@given(ranks=RANKS, missing=MISSING)
+def test_r_precision_counts_the_right_among_the_first_r(ranks: list[int], missing: int) -> None:
+    total = len(ranks) + missing
+    assert r_precision(ranks, total) == sum(answers(ranks)[:total]) / total
+
+
+@given(ranks=RANKS, k=st.integers(1, 40))
+def test_precision_at_k_ends_at_the_last_relevant_image(ranks: list[int], k: int) -> None:
+    depth = min(max(ranks) + 1, k)
+    assert precision_at_k(ranks, k) == sum(answers(ranks)[:depth]) / depth
+
+
+@given(ranks=RANKS, k=st.integers(1, 40))
+def test_recall_at_k_asks_for_one_right_answer(ranks: list[int], k: int) -> None:
+    assert recall_at_k(ranks, k) == any(answers(ranks)[:k])
+
+
+def test_precision_at_k_of_few_positives_reaches_one() -> None:
+    assert precision_at_k([0, 1, 2], 10) == 1
+    assert precision_at_k([0, 1, 9], 5) == 0.4
+
+
+def test_map_at_r_ignores_what_comes_after_rank_r() -> None:
+    assert average_precision_at_r([0, 2, 9]) == pytest.approx((1 + 2 / 3) / 3)
+    assert average_precision_at_r([3, 4]) == 0
+
+
+def test_images_not_retrieved_lower_every_average() -> None:
+    assert average_precision([0, 1], 4) == 0.5
+    assert oxford_average_precision([0, 1], 4) == 0.5
+    assert r_precision([0, 1], 4) == 0.5
+    assert average_precision_at_r([], 3) == 0
+    assert oxford_average_precision([], 3) == 0
+
+
+def test_what_was_never_found_is_at_no_rank() -> None:
+    assert recall_at_k([], 10) == 0
+    assert precision_at_k([], 10) == 0
+
+
+@given(rankings=st.lists(RANKS, min_size=1, max_size=6), k=st.integers(1, 35))
+def test_cmc_is_the_recall_at_every_rank(rankings: list[list[int]], k: int) -> None:
+    curve = cmc(rankings, k)
+    assert curve.shape == (k,)
+    expected = [mean(recall_at_k(ranks, rank) for ranks in rankings) for rank in range(1, k + 1)]
+    np.testing.assert_allclose(curve, expected)
+
+
+def test_ns_score_counts_the_right_among_the_first_four() -> None:
+    perfect, self_only, half = [0, 1, 2, 3], [0, 9, 10, 11], [0, 3, 4, 5]
+    assert ns_score([perfect]) == 4
+    assert ns_score([self_only]) == 1
+    assert ns_score([perfect, self_only, half]) == pytest.approx((4 + 1 + 2) / 3)
+
+
+def test_junk_and_padding_are_as_if_they_had_not_been_there() -> None:
+    order = [7, 3, 9, 4, -1, 8, -1]
+    assert relevant_ranks(order, [9, 8, 5]).tolist() == [2, 4]
+    assert relevant_ranks(order, [9, 8, 5], junk=[3, 7, 6]).tolist() == [0, 2]
+    assert relevant_ranks(order, []).tolist() == []
+
+
+@given(order=st.permutations(range(12)), relevant=st.sets(st.integers(0, 11)), junk=st.sets(st.integers(0, 11)))
+def test_relevant_ranks_are_those_of_the_cleaned_list(order: list[int], relevant: set[int], junk: set[int]) -> None:
+    cleaned = [image for image in order if image not in junk]
+    expected = [rank for rank, image in enumerate(cleaned) if image in relevant]
+    assert relevant_ranks(order, sorted(relevant), junk=sorted(junk)).tolist() == expected
+
+
+def test_mean_takes_any_iterable_and_needs_one_query() -> None:
+    assert mean(iter([0.0, 0.5, 1.0])) == 0.5
+    with pytest.raises(UsageError, match="at least one query"):
+        mean([])
+
+
+@pytest.mark.parametrize("metric", [average_precision, oxford_average_precision, r_precision, average_precision_at_r])
+def test_a_query_without_relevant_images_has_no_score(metric: Callable[[list[int]], float]) -> None:
+    with pytest.raises(UsageError, match="leave such a query out"):
+        metric([])
+
+
+@pytest.mark.parametrize(
+    ("ranks", "message"),
+    [
+        ([1, 0], "ascend"),
+        ([1, 1], "ascend"),
+        ([-1, 2], "from 0"),
+        ([0.5], "whole numbers"),
+        ([[0]], r"expected whole numbers \(n,\)"),
+    ],
+)
+def test_ranks_that_cannot_be_are_refused(ranks: list[int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        average_precision(ranks)
+
+
+def test_other_arguments_that_cannot_be_are_refused() -> None:
+    with pytest.raises(UsageError, match="at least the 2"):
+        average_precision([0, 1], 1)
+    with pytest.raises(UsageError, match="k: got 0"):
+        recall_at_k([0], 0)
+    with pytest.raises(UsageError, match="k: got 0"):
+        precision_at_k([0], 0)
+    with pytest.raises(UsageError, match="at least one query"):
+        cmc([], 3)
