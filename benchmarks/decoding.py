@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
@@ -128,13 +128,7 @@ def sources(folders: Sequence[Path]) -> dict[str, list[bytes]]:
 
 
 def versions() -> str:
-    names = []
-    for package in ("pillow", "simplejpeg", "cykooz.resizer"):
-        try:
-            names.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            names.append(f"no {package}")
-    return ", ".join(names)
+    return ", ".join(f"{package} {version(package)}" for package in ("pillow", "simplejpeg"))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -26,10 +26,9 @@ CHECKS = {
 def main() -> int:
     """Install and check; the tests come last, so that their summary is the last line."""
     options = _options()
-    if sys.version_info < (3, 11):
-        print(
-            f"Kindred needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})", file=sys.stderr
-        )
+    if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever python3 there is
+        version = sys.version.split()[0]
+        print(f"Kindred needs Python 3.11 or newer; this is {version} ({sys.executable})", file=sys.stderr)
         return 2
     venv: Path = options.venv.absolute()
     if venv.exists() and not options.keep:

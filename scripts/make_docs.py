@@ -170,11 +170,8 @@ def main() -> int:
             continue
         if check:
             stale += 1
-            sys.stdout.writelines(
-                difflib.unified_diff(
-                    before.splitlines(True), page.splitlines(True), f"docs/{name}", "from the code", n=0
-                )
-            )
+            lines = (before.splitlines(True), page.splitlines(True))
+            sys.stdout.writelines(difflib.unified_diff(*lines, f"docs/{name}", "from the code", n=0))
         else:
             file.write_text(page, encoding="utf-8", newline="\n")
             print(f"wrote docs/{name}")

@@ -23,10 +23,9 @@ DEMO = Path("kindred-demo")
 def main() -> int:
     """Install, index, search, show."""
     options = _options()
-    if sys.version_info < (3, 11):
-        print(
-            f"Kindred needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})", file=sys.stderr
-        )
+    if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever python3 there is
+        version = sys.version.split()[0]
+        print(f"Kindred needs Python 3.11 or newer; this is {version} ({sys.executable})", file=sys.stderr)
         return 2
     if options.folder is not None and not options.folder.is_dir():
         print(f"{options.folder}: no such folder", file=sys.stderr)
@@ -83,7 +82,8 @@ def _folder_and_library(folder: Path | None) -> list[str]:
 def _query(kindred: list[str], folder: Path | None) -> Path:
     """Return a query of the demo's that shows one thing only, or the first image of a folder."""
     if folder is None:
-        queries = json.loads((DEMO / "groundtruth.json").read_text(encoding="utf-8"))["queries"]
+        groundtruth = json.loads((DEMO / "groundtruth.json").read_text(encoding="utf-8"))
+        queries: dict[str, dict[str, object]] = groundtruth["queries"]
         return DEMO / min(name for name, facts in queries.items() if facts["box"] is None)
     # The first that can be used: index, run once more, changes nothing and names those that cannot.
     report = subprocess.run(

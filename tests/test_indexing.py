@@ -98,9 +98,7 @@ def test_a_second_run_describes_nothing_and_loads_nothing(run: Run, counting: Co
     assert (counting.calls, catalogue.revision) == (calls, revision)
 
 
-def test_what_is_stored_is_what_the_describer_says(
-    run: Run, catalogue: Catalogue, photos: Path, counting: Counting
-) -> None:
+def test_what_is_stored_is_what_the_describer_says(run: Run, catalogue: Catalogue, counting: Counting) -> None:
     run()
     ((ids, rows),) = catalogue.vectors()
     for number, row in catalogue.rows(ids).items():
@@ -136,9 +134,7 @@ def all_rows(catalogue: Catalogue) -> dict[int, Path]:
     return {number: row.path for ids, _ in catalogue.vectors() for number, row in catalogue.rows(ids.tolist()).items()}
 
 
-def test_a_file_that_goes_bad_loses_its_vector_and_gets_it_back(
-    run: Run, catalogue: Catalogue, photos: Path, counting: Counting
-) -> None:
+def test_a_file_that_goes_bad_loses_its_vector_and_gets_it_back(run: Run, catalogue: Catalogue, photos: Path) -> None:
     run()
     file = photos / "00003.jpg"
     whole = file.read_bytes()

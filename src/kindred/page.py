@@ -67,20 +67,20 @@ def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seco
     `seconds`: how long the search took; `library_size`: how many images were searched. The document holds no lone
     surrogate, so that it can be written as UTF-8.
     """
-    script = _part("page.js")
+    template = _template()
+    script = template.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         "default-src 'none'; img-src data: file:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
     body = "\n".join(_answer(answer, number) for number, answer in enumerate(answers, start=1))
-    return Template(_part("page.html")).substitute(
+    return Template(template).substitute(
         policy=policy,
         title=_text(title),
         facts=_facts(len(answers), recipe=recipe, seconds=seconds, library_size=library_size),
         contents=_contents(answers) if len(answers) > 1 else "",
         answers=body or '<p class="empty">No image was searched for.</p>',
-        script=script,
     )
 
 
@@ -98,8 +98,9 @@ def write_page(file: Path, page: str) -> None:
 
 
 @cache
-def _part(name: str) -> str:
-    return (files("kindred") / name).read_text(encoding="utf-8")
+def _template() -> str:
+    """The page with $names to fill in; its style and its script are fixed."""
+    return (files("kindred") / "page.html").read_text(encoding="utf-8")
 
 
 def _text(value: str) -> str:

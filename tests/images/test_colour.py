@@ -12,7 +12,7 @@ from kindred.images import decode
 from kindred.images.colour import eight_bits, needs_conversion, turn_upright, upright_size
 
 if TYPE_CHECKING:
-    from tests.images.conftest import Encode, Pixels
+    from images.conftest import Encode, Pixels
 
 # XYZ of the sRGB primaries under D50 (the profile of sRGB, IEC 61966-2-1).
 RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7139)

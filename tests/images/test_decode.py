@@ -18,7 +18,7 @@ from kindred.errors import ImageError, UsageError
 from kindred.images import decode
 
 if TYPE_CHECKING:
-    from tests.images.conftest import Encode, Pixels
+    from images.conftest import Encode, Pixels
 
 LOSSLESS: list[tuple[str, dict[str, object]]] = [
     ("PNG", {}),

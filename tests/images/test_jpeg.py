@@ -14,7 +14,7 @@ from kindred.images.jpeg import MAX_SCANS, decode_jpeg, encode_jpeg, read_header
 from kindred.images.reasons import Refused
 
 if TYPE_CHECKING:
-    from tests.images.conftest import Encode, Pixels
+    from images.conftest import Encode, Pixels
 
 
 def reason(data: bytes, longest: int | None = None) -> str:

@@ -14,7 +14,7 @@ from kindred.errors import ImageError
 from kindred.images import decode
 
 if TYPE_CHECKING:
-    from tests.images.conftest import Encode, Pixels
+    from images.conftest import Encode, Pixels
 
 PER_FORMAT = 50
 FORMATS: dict[str, tuple[str, dict[str, object]]] = {

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +13,8 @@ from kindred.errors import UsageError
 from kindred.images import crop, resize, stretch, thumbnail_jpeg
 
 if TYPE_CHECKING:
-    from types import ModuleType
 
-    from tests.images.conftest import Pixels
+    from images.conftest import Pixels
 
 sides = st.integers(1, 300)
 
@@ -74,24 +72,6 @@ def test_stretch_takes_any_aspect(picture: Pixels) -> None:
     assert stretch(picture, height=30, width=30).shape == (30, 30, 3)
     with pytest.raises(UsageError, match="at least 1"):
         stretch(picture, height=0, width=30)
-
-
-@settings(deadline=None)
-@given(sides, sides, sides, sides, st.integers(0, 2**32 - 1))
-def test_both_ways_to_resample_agree_within_a_grey_level(
-    height: int, width: int, new_height: int, new_width: int, seed: int
-) -> None:
-    simd = pytest.importorskip("cykooz_resizer", reason="without cykooz.resizer there is one way only")
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    fast = resample(pixels, new_height, new_width, simd).astype(int)
-    assert np.abs(fast - resample(pixels, new_height, new_width, None)).max() <= 1
-
-
-def resample(pixels: Pixels, height: int, width: int, simd: ModuleType | None) -> Pixels:
-    module = import_module("kindred.images.resize")  # the package shows its function under the same name
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_simd_resizer", lambda: simd)
-        return stretch(pixels, height=height, width=width)
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,8 @@ def _packages() -> Iterator[Finding]:
             working.append(f"{package} {metadata.version(package)}")
         except Exception as error:  # a broken shared library may raise anything
             reason = " ".join(str(error).split())
-            yield Finding(
-                "wrong", "package", f"{package} cannot be used ({reason}); pip install --force-reinstall {package}"
-            )
+            remedy = f"pip install --force-reinstall {package}"
+            yield Finding("wrong", "package", f"{package} cannot be used ({reason}); {remedy}")
     yield Finding("ok", "packages", ", ".join(working))
 
 

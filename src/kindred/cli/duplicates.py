@@ -25,7 +25,7 @@ def duplicates(
             "--threshold",
             "-t",
             metavar="SCORE",
-            help="The score from which on two images count as nearly the same, at most 1.",
+            help="From this score on two images are nearly the same; at most 1.",
         ),
     ] = THRESHOLD,
     as_json: AsJson = False,

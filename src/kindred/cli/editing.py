@@ -23,7 +23,7 @@ Images = Annotated[
 
 
 def tag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
-    """Give images a tag; kindred search IMAGE --tag TAG finds only these."""
+    """Give images a tag, which kindred search --tag asks for."""
     from kindred.library import Library
 
     with Library.open(library) as opened:
@@ -57,9 +57,11 @@ def _in_library(opened: Library, images: list[Path]) -> tuple[list[Path], list[P
 
     Raises `UsageError` where nothing is left to do.
     """
+    from kindred.library import absolute
+
     known: list[Path] = []
     unknown: list[Path] = []
-    for image in (path.absolute() for path in images):
+    for image in map(absolute, images):
         inside = [image] if opened.catalogue.lookup([image]) else list(opened.catalogue.paths_under(image))
         known += inside
         if not inside:

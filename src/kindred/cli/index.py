@@ -41,9 +41,7 @@ def index(
             help="How to describe images: see `kindred recipes`. Default: the library's own, or else kin.",
         ),
     ] = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Also drop the images of FOLDER whose files are gone.")
-    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Also drop images of FOLDER whose files are gone.")] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:

@@ -63,7 +63,7 @@ def add(
     ] = None,
     channel_order: Annotated[
         Literal["RGB", "BGR"] | None,
-        typer.Option("--channel-order", metavar="RGB|BGR", help="Order in which it takes the colours."),
+        typer.Option("--channel-order", metavar="RGB|BGR", help="How it takes colours."),
     ] = None,
     tap: Annotated[
         str | None, typer.Option("--tap", metavar="TAP", help="The feature map that recipes use unless they name one.")
@@ -75,8 +75,8 @@ def add(
 ) -> None:
     """Add a network of your own.
 
-    The file is copied, its feature maps are found, and it is tried once. Kindred knows some public networks by their digest, or there may be a card beside the file; any other needs --mean
-    and --std, as it was trained with.
+    The file is copied, its feature maps are found, and it is tried once. Kindred knows some public networks by their
+    digest, or there may be a card beside the file; any other needs --mean and --std, as it was trained with.
     """
     from kindred.backbones import add_model
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -54,11 +55,8 @@ def print_json(value: Mapping[str, object]) -> None:
 def shown(path: Path | str) -> str:
     """Return a path as people read it: from here where it lies below; control characters and the like as escapes."""
     text = str(path)
-    if os.path.isabs(text):
-        try:
-            text = str(Path(text).relative_to(Path.cwd()))
-        except (ValueError, OSError):  # it lies elsewhere, or the current folder is gone
-            pass
+    with suppress(ValueError, OSError):  # it lies elsewhere, or the current folder is gone
+        text = str(Path(path).relative_to(Path.cwd()))
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -93,13 +91,10 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Return bytes as "512 bytes", "3.4 MB" (of 10⁶)."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 999.5:
-            break
-    return f"{count:.1f} {unit}" if count < 99.5 else f"{count:.0f} {unit}"
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.{0 if count >= 100 * step else 1}f} {unit}"
+    return f"{count:.0f} bytes"
 
 
 def columns(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: Sequence[int] = ()) -> str:

@@ -17,7 +17,7 @@ __all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USAGE", "finish", "interrupti
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-class _Stopped(Exception):  # noqa: N818 - no error: a person pressed Ctrl-C
+class _Stopped(Exception):
     """Ctrl-C, with what to tell the person who pressed it."""
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, parse_box, parse_day
-from kindred.errors import UsageError
 from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
+from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.catalogue import Filter
@@ -49,7 +49,8 @@ def search(
 ) -> None:
     """Find the images that show the same thing as IMAGE.
 
-    Given several images of one thing, it looks for what they have in common. The best comes first. A score is higher the more alike two images are; with the usual recipes it is a cosine, and 1 is the same picture.
+    Given several images of one thing, it looks for what they have in common. The best comes first. A score is
+    higher the more alike two images are; with the usual recipes it is a cosine, and 1 is the same picture.
     """
     from kindred.library import Library
 
@@ -78,8 +79,7 @@ def _filter(folder: Path | None, tags: list[str], after: str | None, before: str
     first, last = parse_day(after, option="--after"), parse_day(before, option="--before")
     if folder is None and not tags and first is None and last is None:
         return None
-    inside = folder.absolute() if folder is not None else None
-    return Filter(folder=inside, tags=tuple(tags), after=first, before=last)
+    return Filter(folder=folder, tags=tuple(tags), after=first, before=last)
 
 
 def _as_dict(answer: Answer, images: list[Path], opened: Library) -> dict[str, object]:

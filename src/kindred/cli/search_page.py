@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def write_answers(
     images: Sequence[Path],
     box: tuple[float, float, float, float] | None,
 ) -> None:
-    """Write the answers for `images`, of which the first is shown; raises `UsageError` where `file` cannot be written."""
+    """Write the answers for `images`; the first is shown. Raises `UsageError` where `file` cannot be written."""
     query = decode(images[0], longest=LONGEST)
     more = f" and {len(images) - 1} more" if len(images) > 1 else ""
     with ThreadPoolExecutor() as threads:
@@ -49,8 +50,6 @@ def write_answers(
 def _hit(hit: Hit) -> PageHit:
     """A file that is gone, or no image any more, is listed without a picture."""
     width, height, thumbnail = hit.width or 0, hit.height or 0, None
-    try:
+    with suppress(ImageError):
         thumbnail = thumbnail_jpeg(decode(hit.path, longest=LONGEST).pixels, LONGEST)
-    except ImageError:
-        pass
     return PageHit(hit.rank, str(hit.path), hit.score, thumbnail, width, height, hit.box, hit.taken)

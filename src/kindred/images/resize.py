@@ -9,9 +9,6 @@ camera, ± 0.05), and bilinear is the fastest of them.
 from __future__ import annotations
 
 import math
-from functools import cache
-from importlib import import_module
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,30 +44,9 @@ def stretch(pixels: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np
     _check_pixels(pixels)
     if height < 1 or width < 1:
         raise UsageError(f"height is {height} and width is {width}; both must be at least 1")
-    return pixels if pixels.shape[:2] == (height, width) else _resample(pixels, height, width)
-
-
-def _resample(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bilinear with antialiasing; the two ways round differently, by one grey level at most."""
-    simd = _simd_resizer()
-    if simd is None:
-        image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        return np.array(image)
-    rgb = simd.PixelType.U8x3
-    before = simd.ImageData(pixels.shape[1], pixels.shape[0], rgb, pixels.tobytes())
-    after = simd.ImageData(width, height, rgb)
-    bilinear = simd.ResizeAlg.convolution(simd.FilterType.bilinear)
-    simd.Resizer().resize(before, after, simd.ResizeOptions(bilinear))
-    return np.frombuffer(bytearray(after.get_buffer()), np.uint8).reshape(height, width, 3)
-
-
-@cache
-def _simd_resizer() -> ModuleType | None:
-    """The package `cykooz.resizer`, where there is a wheel of it: five times as fast as Pillow."""
-    try:
-        return import_module("cykooz_resizer")
-    except ImportError:
-        return None
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _round_to(side: float, multiple: int) -> int:
