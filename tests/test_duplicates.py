@@ -45,8 +45,10 @@ def fill(library: Library, vectors: NDArray[np.float32], contents: Sequence[byte
     paths = [library.path / f"{number:03}.jpg" for number in range(len(vectors))]
     for number, path in enumerate(paths):
         path.write_bytes(contents[number] if contents else f"picture {number}".encode())
-    sizes = [path.stat().st_size for path in paths]
-    put(library, *(Entry(*facts, 1, vectors=row[None]) for *facts, row in zip(paths, sizes, vectors, strict=True)))
+    put(
+        library,
+        *(Entry(path, path.stat().st_size, 1, vectors=row[None]) for path, row in zip(paths, vectors, strict=True)),
+    )
     return paths
 
 

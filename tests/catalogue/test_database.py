@@ -41,9 +41,7 @@ def test_a_missing_library_is_told_apart_from_a_damaged_one(tmp_path: Path) -> N
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"hello, this is no database", b"SQLite format 3\0" + b"\xff" * 5000]
-)
+@pytest.mark.parametrize("content", [b"", b"hello, this is no database", b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "catalogue.sqlite"
     file.write_bytes(content)
@@ -212,9 +210,7 @@ def readable_folder() -> Iterator[Path]:
 
 def read_as_nobody(file: Path) -> list[str]:
     file.parent.chmod(0o555)
-    done = subprocess.run(
-        [sys.executable, "-c", READ_AS_NOBODY, str(file)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", READ_AS_NOBODY, str(file)], capture_output=True, text=True, check=True)
     file.parent.chmod(0o755)
     return done.stdout.splitlines()
 
@@ -228,9 +224,7 @@ def test_a_read_only_folder_can_be_read_but_not_written(readable_folder: Path, e
     assert "cannot be written to" in written
 
 
-def test_a_read_only_folder_shows_what_a_running_writer_committed(
-    readable_folder: Path, entry: MakeEntry
-) -> None:
+def test_a_read_only_folder_shows_what_a_running_writer_committed(readable_folder: Path, entry: MakeEntry) -> None:
     file = readable_folder / "catalogue.sqlite"
     with Catalogue.create(file, {}) as catalogue:
         catalogue.put([entry("/p/1.jpg")])

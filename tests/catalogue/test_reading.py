@@ -46,9 +46,7 @@ def filled(catalogue: Catalogue, entry: MakeEntry) -> Catalogue:
         (Filter(folder=Path("/p/b"), tags=("dog",), before=date(2022, 1, 1)), [2, 3]),
     ],
 )
-def test_a_filter_selects_the_vectors_of_the_images_that_fit(
-    filled: Catalogue, wanted: Filter, ids: list[int]
-) -> None:
+def test_a_filter_selects_the_vectors_of_the_images_that_fit(filled: Catalogue, wanted: Filter, ids: list[int]) -> None:
     assert filled.select(wanted).tolist() == ids
 
 

@@ -23,9 +23,7 @@ A, B = Path("/photos/a.jpg"), Path("/photos/b.jpg")
 
 def stored(catalogue: Catalogue) -> dict[int, list[float]]:
     return {
-        int(number): row.tolist()
-        for ids, rows in catalogue.vectors()
-        for number, row in zip(ids, rows, strict=True)
+        int(number): row.tolist() for ids, rows in catalogue.vectors() for number, row in zip(ids, rows, strict=True)
     }
 
 
@@ -42,9 +40,7 @@ def test_what_is_put_is_found_after_reopening(catalogue: Catalogue, entry: MakeE
         assert reopened.dimension == 3
 
 
-def test_a_replaced_image_keeps_its_id_and_tags_and_gets_new_vector_ids(
-    catalogue: Catalogue, entry: MakeEntry
-) -> None:
+def test_a_replaced_image_keeps_its_id_and_tags_and_gets_new_vector_ids(catalogue: Catalogue, entry: MakeEntry) -> None:
     catalogue.put([entry("/photos/a.jpg", 1.0, regions=2)])
     catalogue.tag([A], "holiday")
     before = catalogue.revision
@@ -96,9 +92,7 @@ def test_any_file_name_survives(tmp_path_factory: pytest.TempPathFactory, name: 
         assert path in catalogue.lookup([path])
 
 
-def test_every_change_of_vectors_tags_or_meta_raises_the_revision(
-    catalogue: Catalogue, entry: MakeEntry
-) -> None:
+def test_every_change_of_vectors_tags_or_meta_raises_the_revision(catalogue: Catalogue, entry: MakeEntry) -> None:
     seen = [catalogue.revision]
     for change in (
         lambda: catalogue.put([entry("/photos/a.jpg")]),

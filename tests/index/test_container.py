@@ -13,9 +13,7 @@ from kindred.index.live import LiveIds
 def test_facts_ids_and_payload_come_back(tmp_path: Path) -> None:
     live = LiveIds().extended(np.array([3, 8, 10])).without([8])
     file = tmp_path / "index"
-    checksum = write_container(
-        file, {"kind": "toy", "m": 4}, live, payload=lambda sink: _write(sink, b"payload")
-    )
+    checksum = write_container(file, {"kind": "toy", "m": 4}, live, payload=lambda sink: _write(sink, b"payload"))
     found = read_container(file, "toy")
     assert (found.facts["m"], found.payload_bytes, found.checksum) == (4, 7, checksum)
     assert (found.live.ids.tolist(), found.live.alive.tolist()) == ([3, 8, 10], [True, False, True])

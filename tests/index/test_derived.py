@@ -445,9 +445,7 @@ def compare(
     k: int,
 ) -> None:
     scores = {
-        (number, region): float(row @ query[0])
-        for number, rows in model.items()
-        for region, row in enumerate(rows)
+        (number, region): float(row @ query[0]) for number, rows in model.items() for region, row in enumerate(rows)
     }
     answers = index.search(query, k)
     expected = sorted(scores.values(), reverse=True)[:k]

@@ -31,6 +31,6 @@ def test_the_mask_is_what_lives_and_is_allowed() -> None:
 
 
 def test_short_answers_are_padded() -> None:
-    ranking = padded_ranking(np.array([[4]]), np.array([[0.5]], dtype=np.float32), 3)
+    ranking = padded_ranking((np.array([[4]]), np.array([[0.5]], dtype=np.float32)), 3)
     assert ranking.ids.tolist() == [[4, -1, -1]]
     assert ranking.scores.tolist() == [[0.5, -np.inf, -np.inf]]

@@ -171,9 +171,7 @@ class CatalogueReader:
         wanted = [int(number) for number in vector_ids]
         for chunk in _chunks(wanted, CHUNK):
             with self._database.read() as connection:
-                data.update(
-                    connection.execute(f"SELECT id, data FROM vectors WHERE id IN ({_marks(chunk)})", chunk)
-                )
+                data.update(connection.execute(f"SELECT id, data FROM vectors WHERE id IN ({_marks(chunk)})", chunk))
         return self._as_arrays([(number, data[number]) for number in wanted if number in data])
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:

@@ -151,13 +151,10 @@ class Catalogue(CatalogueReader):
             number = connection.execute("INSERT INTO runs (started) VALUES (?)", (_now(),)).lastrowid
         return int(number or 0)
 
-    def finish_run(
-        self, run: int, *, found: int, indexed: int, unchanged: int, skipped: int, removed: int
-    ) -> None:
+    def finish_run(self, run: int, *, found: int, indexed: int, unchanged: int, skipped: int, removed: int) -> None:
         """Note that run `run` ended, with what it did in numbers of images."""
         sql = (
-            "UPDATE runs SET finished = ?, found = ?, indexed = ?, unchanged = ?, skipped = ?, removed = ? "
-            "WHERE id = ?"
+            "UPDATE runs SET finished = ?, found = ?, indexed = ?, unchanged = ?, skipped = ?, removed = ? WHERE id = ?"
         )
         with self._database.write() as connection:
             connection.execute(sql, (_now(), found, indexed, unchanged, skipped, removed, run))
@@ -185,9 +182,7 @@ def _put_image(connection: sqlite3.Connection, entry: Entry) -> int:
         return known
     names = ", ".join(("path", "added_at", *facts))
     marks = ", ".join("?" * (len(facts) + 2))
-    added = connection.execute(
-        f"INSERT INTO images ({names}) VALUES ({marks})", (key, _now(), *facts.values())
-    )
+    added = connection.execute(f"INSERT INTO images ({names}) VALUES ({marks})", (key, _now(), *facts.values()))
     return int(added.lastrowid or 0)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kindred.cli.options import AsJson
-from kindred.cli.output import counted, print_json, say, shown, size
+from kindred.cli.output import counted, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 
@@ -77,4 +77,4 @@ def distill(
     taps = ", ".join(f"{tap.name} ({tap.channels} channels, stride {tap.stride})" for tap in card.taps)
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}) and its card, with {counted(len(card.taps), 'tap')}:")
     say(f"  {taps}")
-    say(f"\nNext: kindred models add {shown(output)}")
+    say(f"\nNext: kindred models add {typed(output)}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kindred.cli.options import AsJson
-from kindred.cli.output import print_json, say, shown
+from kindred.cli.output import print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
@@ -68,7 +68,7 @@ def fit(
         print_json({"recipe": str(output), "whitening": str(arrays), **facts})
         return
     say(f"Wrote {shown(output)} and {shown(arrays)}: {whitening.dimension} numbers an image.")
-    say(f"\nNext: kindred index FOLDER --library DIR --recipe {shown(output)}")
+    say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(output)}")
 
 
 def _files(images: Sequence[Path]) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Verbose
-from kindred.cli.output import counted, duration, grouped, print_json, say, shown
+from kindred.cli.output import counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
@@ -66,7 +66,7 @@ def index(
             return
         _tell(report, opened, folder, prune=prune, verbose=verbose)
     if demo is not None:
-        _tell_next(library, f"{shown(_first_query(demo))} --html answers.html")
+        _tell_next(library, f"{typed(_first_query(demo))} --html answers.html")
     elif report.indexed:
         _tell_next(library, "IMAGE")
 
@@ -128,7 +128,7 @@ def _tell_next(library: Path, arguments: str) -> None:
 
     # The next command finds the library by itself where this one did.
     known = library in (DEFAULT_LIBRARY, Path(os.environ.get("KINDRED_LIBRARY", DEFAULT_LIBRARY)))
-    say(f"\nNext: kindred search {arguments}{'' if known else f' --library {shown(library)}'}")
+    say(f"\nNext: kindred search {arguments}{'' if known else f' --library {typed(library)}'}")
 
 
 def _check_demo(library: Path) -> None:

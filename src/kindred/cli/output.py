@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ __all__ = [
     "say",
     "shown",
     "size",
+    "typed",
 ]
 
 EXAMPLES = 3  # files named of each kind, where not all are asked for
@@ -60,6 +62,11 @@ def shown(path: Path | str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def typed(path: Path) -> str:
+    """Return a path as it would be typed into a shell."""
+    return shlex.quote(shown(path))
 
 
 def bold(text: str) -> str:

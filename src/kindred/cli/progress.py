@@ -74,6 +74,7 @@ class Meter:
             parts.TextColumn("{task.fields[count]}", markup=False),
             parts.TextColumn("{task.fields[pace]}", markup=False),
             parts.TimeRemainingColumn(compact=True),
+            parts.TextColumn("left"),
             parts.TextColumn("{task.fields[aside]}", markup=False),
             console=Console(stderr=True),
             transient=True,

@@ -50,9 +50,7 @@ class Container:
     checksum: int
 
 
-def write_container(
-    file: Path, facts: Mapping[str, Fact], live: LiveIds, *, payload: Callable[[Sink], None]
-) -> int:
+def write_container(file: Path, facts: Mapping[str, Fact], live: LiveIds, *, payload: Callable[[Sink], None]) -> int:
     """Write `file` atomically; `payload` writes the index's own bytes. Return the checksum of the file.
 
     Raises OSError, and leaves no trace, where there is no room or right to write.
@@ -145,9 +143,7 @@ def _checksum(stream: BinaryIO, size: int) -> int:
 
 
 def _damaged(file: Path, what: str) -> LibraryDamaged:
-    return LibraryDamaged(
-        f"{file}: this index is damaged: {what}; delete it, it is made again from the catalogue"
-    )
+    return LibraryDamaged(f"{file}: this index is damaged: {what}; delete it, it is made again from the catalogue")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -29,7 +29,7 @@ from kindred.catalogue import Catalogue
 from kindred.errors import LibraryDamaged, LibraryFull
 from kindred.index.exact import ExactIndex
 from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
-from kindred.index.live import checked_queries
+from kindred.index.live import checked_queries, padded_ranking
 from kindred.ranking import Ranking
 
 __all__ = ["DerivedIndex", "SnapshotPolicy"]
@@ -136,14 +136,15 @@ class DerivedIndex:
             main, tail = self._main, self._tail
         if main is None:
             return tail.search(wanted, k, allowed=allowed)
-        rest = main.search(wanted, k, allowed=allowed)
         if len(tail) == 0:
-            return rest
-        newest = tail.search(wanted, k, allowed=allowed)
+            return main.search(wanted, k, allowed=allowed)
+        older_ids, older_scores = main.nearest(wanted, k, allowed=allowed)
+        newer_ids, newer_scores = tail.nearest(wanted, k, allowed=allowed)
         # The main index first: its ids are lower, and equal scores are ordered by id.
-        order, scores = top_k(np.concatenate((rest.scores, newest.scores), axis=1), k)
-        ids = np.concatenate((rest.ids, newest.ids), axis=1)
-        return Ranking(np.take_along_axis(ids, order, axis=1), scores)
+        ids = np.concatenate((older_ids, newer_ids), axis=1)
+        scores = np.concatenate((older_scores, newer_scores), axis=1)
+        order, best = top_k(scores, k)
+        return padded_ranking((np.take_along_axis(ids, order, axis=1), best), k)
 
     def sync(self) -> None:
         """Take over what any process committed since the last call; next to nothing where nothing changed."""

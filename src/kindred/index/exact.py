@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.errors import UsageError
 from kindred.index.container import Fact, Sink, read_container, write_container
-from kindred.index.live import LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 from kindred.similarity import SIMILARITIES
 
@@ -79,21 +79,22 @@ class ExactIndex:
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given."""
+        return padded_ranking(self.nearest(queries, k, allowed=allowed), k)
+
+    def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
+        """Return what `search` does as plain arrays, without padding."""
         wanted = checked_queries(queries, k, self.dimension)
         if self._unit:
             wanted = l2_normalise(wanted)
         live, rows = self._state
         everything = allowed is None and live.dead == 0
         places = None if everything else np.flatnonzero(live.mask(allowed))
-        places_found, scores = _empty(0)
         parts = [
             self._best(wanted[start : start + BLOCK_QUERIES], rows, k, places=places)
-            for start in range(0, len(wanted), BLOCK_QUERIES)
+            for start in range(0, max(1, len(wanted)), BLOCK_QUERIES)
         ]
-        if parts:
-            places_found = np.concatenate([part[0] for part in parts])
-            scores = np.concatenate([part[1] for part in parts])
-        return padded_ranking(live.ids[places_found], scores, k)
+        found, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return live.ids[found], scores
 
     def save(self, file: Path) -> int:
         """Write the index to `file`, which appears there complete or not at all; return its checksum."""
@@ -116,11 +117,10 @@ class ExactIndex:
         index._state = (container.live, index._room)
         return index
 
-    def _best(
-        self, queries: Vectors, rows: Vectors, k: int, *, places: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.int64], Vectors]:
+    def _best(self, queries: Vectors, rows: Vectors, k: int, *, places: NDArray[np.int64] | None) -> Found:
         """Return the places and scores of the best `k` rows, (Q, n ≤ k); of `places` (ascending) if given."""
-        best, best_scores = _empty(len(queries))
+        best = np.empty((len(queries), 0), dtype=np.int64)
+        best_scores = np.empty((len(queries), 0), dtype=np.float32)
         for start in range(0, len(rows) if places is None else len(places), BLOCK_ROWS):
             if places is None:
                 block = rows[start : start + BLOCK_ROWS]
@@ -129,12 +129,11 @@ class ExactIndex:
                 at = places[start : start + BLOCK_ROWS]
                 block = rows[at]
             found, scores = top_k(self._compare(queries, block), k)
+            if start == 0:
+                best, best_scores = at[found], scores
+                continue
             # Earlier rows stay in front, so that equal scores keep the order of their ids.
             candidates = np.concatenate((best, at[found]), axis=1)
             order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
             best = np.take_along_axis(candidates, order, axis=1)
         return best, best_scores
-
-
-def _empty(queries: int) -> tuple[NDArray[np.int64], Vectors]:
-    return np.empty((queries, 0), dtype=np.int64), np.empty((queries, 0), dtype=np.float32)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.index.container import Sink, read_container, write_container
-from kindred.index.live import LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 
 __all__ = ["HNSW_SIMILARITIES", "HNSWIndex", "HNSWSettings"]
@@ -61,13 +61,9 @@ class HNSWIndex:
     Raises UsageError for a similarity other than `HNSW_SIMILARITIES`.
     """
 
-    def __init__(
-        self, dimension: int, *, similarity: str = "cosine", settings: HNSWSettings | None = None
-    ) -> None:
+    def __init__(self, dimension: int, *, similarity: str = "cosine", settings: HNSWSettings | None = None) -> None:
         if similarity not in HNSW_SIMILARITIES:
-            raise UsageError(
-                f"similarity: got {similarity!r}; expected one of {', '.join(HNSW_SIMILARITIES)}"
-            )
+            raise UsageError(f"similarity: got {similarity!r}; expected one of {', '.join(HNSW_SIMILARITIES)}")
         self.dimension = dimension
         self.similarity = similarity
         self.settings = settings or HNSWSettings()
@@ -107,6 +103,10 @@ class HNSWIndex:
 
         Where few rows may answer, the graph leads to too few of them, so these rows are compared one by one.
         """
+        return padded_ranking(self.nearest(queries, k, allowed=allowed), k)
+
+    def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
+        """Return what `search` does as plain arrays, without padding."""
         wanted = checked_queries(queries, k, self.dimension)
         if self.similarity == "cosine":
             wanted = l2_normalise(wanted)
@@ -116,7 +116,7 @@ class HNSWIndex:
         answers = min(k, candidates)
         if answers == 0:
             nothing = np.empty((len(wanted), 0))
-            return padded_ranking(nothing.astype(np.int64), nothing.astype(np.float32), k)
+            return nothing.astype(np.int64), nothing.astype(np.float32)
         fetch = _candidates_to_fetch(k, candidates, len(live.ids))
         if fetch is None:
             places, scores = self._scan(wanted, mask, answers)
@@ -125,7 +125,7 @@ class HNSWIndex:
             lacking = places[:, -1] < 0
             if lacking.any():
                 places[lacking], scores[lacking] = self._scan(wanted[lacking], mask, answers)
-        return padded_ranking(live.ids[places], scores, k)
+        return live.ids[places], scores
 
     def save(self, file: Path) -> int:
         """Write the index to `file`, which appears there complete or not at all; return its checksum."""
@@ -160,9 +160,7 @@ class HNSWIndex:
             with _name_for_faiss(file) as name:
                 index._graph = faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
         except RuntimeError as error:
-            raise LibraryDamaged(
-                f"{file}: FAISS cannot read this index; delete it, it is made again"
-            ) from error
+            raise LibraryDamaged(f"{file}: FAISS cannot read this index; delete it, it is made again") from error
         index._mapped = mapped
         index.live = container.live
         return index
@@ -171,27 +169,23 @@ class HNSWIndex:
         if self.similarity == "cosine":
             return l2_normalise(rows)
         if rows.size and np.abs(rows).max() > LARGEST:
-            raise UsageError(
-                f"rows: got components beyond ±{LARGEST:.0f}; expected rows of about unit length"
-            )
+            raise UsageError(f"rows: got components beyond ±{LARGEST:.0f}; expected rows of about unit length")
         return rows
 
-    def _walk(
-        self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, answers: int
-    ) -> tuple[NDArray[np.int64], Vectors]:
+    def _walk(self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, answers: int) -> Found:
         """Return places and scores (Q, answers) by way of the graph; −1 and −inf where it led to too few."""
         beam = _faiss().SearchParametersHNSW(efSearch=max(self.settings.ef_search, BEAM_RATIO * fetch))
         distances, places = self._graph.search(queries, fetch, params=beam)
         scores = self._scores(distances)
+        if fetch == answers:  # nothing to leave out
+            return places, scores
         may_answer = (places >= 0) & mask[places]
         scores[~may_answer] = -np.inf
         places[~may_answer] = -1
         best = np.lexsort((places, -scores))[:, :answers]
         return np.take_along_axis(places, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
-    def _scan(
-        self, queries: Vectors, mask: NDArray[np.bool_], answers: int
-    ) -> tuple[NDArray[np.int64], Vectors]:
+    def _scan(self, queries: Vectors, mask: NDArray[np.bool_], answers: int) -> Found:
         """Return places and scores (Q, answers) of the best rows in `mask`, each of them compared."""
         faiss = _faiss()
         members = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))

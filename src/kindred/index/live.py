@@ -11,7 +11,10 @@ from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 
-__all__ = ["LiveIds", "checked_queries", "checked_rows", "padded_ranking"]
+__all__ = ["Found", "LiveIds", "checked_queries", "checked_rows", "padded_ranking"]
+
+Found = tuple[NDArray[np.int64], Vectors]
+"""ids (Q, n) and scores (Q, n), best first; n ≤ k where fewer rows may answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,9 @@ def checked_queries(queries: ArrayLike, k: int, dimension: int) -> Vectors:
     return vectors
 
 
-def padded_ranking(ids: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Ranking:
-    """Return a ranking (Q, k) of ids and scores (Q, n ≤ k); what is missing is id −1 at score −inf."""
+def padded_ranking(found: Found, k: int) -> Ranking:
+    """Return a ranking (Q, k); what is missing is id −1 at score −inf."""
+    ids, scores = found
     if ids.shape[1] < k:
         missing = ((0, 0), (0, k - ids.shape[1]))
         ids = np.pad(ids, missing, constant_values=-1)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from commands import COUNT, Kindred
+from kindred.backbones import list_models
+from kindred.cli.checks import FORMATS, examine
+from tiny_model import make_model
+
+HAS_KIN = "kin" in [entry.name for entry in list_models()]
+
+
+def findings(library: Path) -> dict[str, str]:
+    return {found.what: f"{found.state}: {found.detail}" for found in examine(library)}
+
+
+def test_a_sound_installation_is_sound(kindred: Kindred, library: Path) -> None:
+    done = kindred("doctor", "--json")
+    assert done.code == (0 if HAS_KIN else 1)
+    found = {each["what"]: each for each in json.loads(done.out)["findings"]}
+    wrong = [what for what, each in found.items() if each["state"] == "wrong"]
+    assert wrong == ([] if HAS_KIN else ["recipe"])
+    assert found["library"]["detail"] == f"{library.name}: {COUNT} images, {COUNT} vectors, all readable"
+    for name in FORMATS:
+        assert name.lower() in found["images"]["detail"].lower()
+
+
+def test_no_library_is_only_a_note(own_folder: Path) -> None:
+    assert findings(own_folder / "none")["library"].startswith("note: none at none; make one with")
+
+
+def test_a_damaged_model_is_wrong(kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINDRED_HOME", str(own_folder / "home"))
+    graph = make_model(own_folder / "home" / "models", name="mine")
+    graph.write_bytes(graph.read_bytes() + b"x")
+    done = kindred("doctor")
+    assert done.code == 1
+    line = next(line for line in done.out.splitlines() if "model mine" in line)
+    assert line.startswith("WRONG")
+    assert "is not the graph that its card describes" in line
+    assert "wrong." in done.out.splitlines()[-1]
+
+
+def test_a_damaged_library_is_wrong(library: Path) -> None:
+    (library / "catalogue.sqlite").write_bytes(b"nothing of the kind")
+    assert findings(library)["library"].startswith("wrong: ")
+
+
+def test_missing_files_are_noted(library: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.parent != photos / "a" and exists(path))
+    assert findings(library)["library"].startswith(f"note: {COUNT // 2} files gone; ")
+
+
+def test_a_cache_that_cannot_be_written_to_is_noted(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINDRED_HOME", str(own_folder))
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    assert findings(own_folder / "none")["cache"].startswith("note: . cannot be written to, so every start is slow; ")
+
+
+def test_a_broken_package_is_wrong_and_the_rest_is_still_looked_at(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> object:
+        if name == "faiss":
+            raise ImportError("libgomp.so.1: cannot open shared object file")
+        return builtins.__import__(name)
+
+    monkeypatch.setattr("kindred.cli.checks.import_module", broken)
+    found = findings(own_folder / "none")
+    assert found["package"] == (
+        "wrong: faiss-cpu cannot be used (libgomp.so.1: cannot open shared object file); "
+        "pip install --force-reinstall faiss-cpu"
+    )
+    assert found["packages"].startswith("ok: numpy ")
+
+
+def test_an_extra_that_is_missing_names_its_install_command(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def without(name: str) -> str:
+        if name in ("pillow-heif", "torch"):
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("kindred.cli.checks.metadata.version", without)
+    found = findings(own_folder / "none")
+    assert found["extra heic"] == "note: not installed (reads HEIC); pip install 'kindred[heic]'"
+    assert found["extra train"].endswith("pip install 'kindred[train]'")
+
+
+def test_a_check_that_fails_itself_is_a_finding(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Sequence[object]) -> object:
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr("kindred.backbones.runtime.core", failing)
+    assert findings(own_folder / "none")["processor"] == "wrong: RuntimeError: no such device"

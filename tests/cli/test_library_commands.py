@@ -1,0 +1,102 @@
+"""info, tag, untag, remove and duplicates."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from commands import COUNT, Kindred
+from kindred.duplicates import THRESHOLD
+from kindred.library import Library
+
+pytestmark = pytest.mark.usefixtures("library")
+
+
+def test_info_counts_what_there_is(kindred: Kindred, photos: Path, library: Path) -> None:
+    kindred("tag", "sea", photos / "a")
+    facts = kindred("info", "--json").json
+    assert {key: facts[key] for key in ("path", "images", "skipped", "vectors", "tags")} == {
+        "path": str(library),
+        "images": COUNT,
+        "skipped": [],
+        "vectors": COUNT,
+        "tags": {"sea": COUNT // 2},
+    }
+    assert facts["recipe"]["name"] == "tiny"
+    assert facts["dimension"] == 32
+    shown = dict(line.split(maxsplit=1) for line in kindred("info").out.splitlines())
+    assert shown["images"] == str(COUNT)
+    assert shown["vectors"] == f"{COUNT} of 32 numbers"
+    assert shown["tags"] == f"sea ({COUNT // 2})"
+
+
+def test_info_names_the_files_that_could_not_be_used(kindred: Kindred, own_folder: Path, recipe: Path) -> None:
+    (own_folder / "bad").mkdir()
+    (own_folder / "bad" / "x.jpg").touch()
+    kindred("index", "bad", "--library", "lib", "--recipe", recipe)
+    assert kindred("info", "--library", "lib").out.endswith("\n\nSkipped 1 file:\n  empty file  bad/x.jpg\n")
+    skipped = kindred("info", "--library", "lib", "--json").json["skipped"]
+    assert skipped == [{"path": str(own_folder / "bad" / "x.jpg"), "reason": "empty file"}]
+
+
+def test_tags_go_on_and_come_off(kindred: Kindred, photos: Path) -> None:
+    one = photos / "a" / "00000.jpg"
+    assert kindred("tag", "sea", one, photos / "b").out == f"Tagged {1 + COUNT // 2} images 'sea'.\n"
+    assert kindred("untag", "sea", photos / "b", "--json").json == {"untagged": COUNT // 2, "not_in_library": []}
+    assert kindred("untag", "sea", photos / "a").out == "Took tag 'sea' from 1 image.\n"
+    assert kindred("info", "--json").json["tags"] == {}
+
+
+def test_paths_may_be_typed_in_any_way(kindred: Kindred, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Path.cwd() / ".kindred"
+    monkeypatch.chdir(photos / "a")
+    assert kindred("tag", "x", "../b/00007.jpg", "--library", library, "--json").json["tagged"] == 1
+
+
+def test_what_is_not_in_the_library_is_named(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    done = kindred("tag", "sea", photos / "a" / "00000.jpg", "other.jpg")
+    assert (done.code, done.out) == (0, "Tagged 1 image 'sea'.\n")
+    assert done.err == "Not in the library: other.jpg\n"
+    done = kindred("tag", "sea", "other.jpg")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "kindred: .kindred holds none of other.jpg; index them first with kindred index FOLDER\n"
+    found = kindred("remove", photos / "a" / "00000.jpg", "other.jpg", "--json").json
+    assert found == {"removed": 1, "not_in_library": [str(own_folder / "other.jpg")]}
+
+
+def test_remove_forgets_images_but_not_files(kindred: Kindred, photos: Path, library: Path) -> None:
+    assert kindred("remove", photos / "b").out == f"Removed {COUNT // 2} images; the files stay.\n"
+    with Library.open(library) as opened:
+        assert len(opened) == COUNT // 2
+    assert len(list((photos / "b").iterdir())) == COUNT // 2
+
+
+def test_a_second_writer_gets_one_line(kindred: Kindred, photos: Path, library: Path) -> None:
+    with Library.open(library) as opened:
+        opened.tag([photos / "a" / "00000.jpg"], "mine")  # takes the write lock
+        done = kindred("tag", "sea", photos / "a")
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert "is writing to this library" in done.err
+
+
+def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
+    shutil.copytree(photos / "a", own_folder / "mine")
+    shutil.copy(own_folder / "mine" / "00001.jpg", own_folder / "mine" / "again.jpg")
+    kindred("index", "mine", "--recipe", recipe, "--library", "lib")
+    found = kindred("duplicates", "--library", "lib", "--threshold", "1", "--json").json
+    assert list(found) == ["threshold", "groups", "seconds"]
+    copies = [str(own_folder / "mine" / name) for name in ("00001.jpg", "again.jpg")]
+    assert found["groups"] == [{"score": 1.0, "paths": copies}]
+    shown = kindred("duplicates", "--library", "lib", "--threshold", "1").out
+    assert shown.splitlines()[:2] == ["1.000  mine/00001.jpg", "       mine/again.jpg"]
+    assert "1 group of nearly the same images among 7 images" in shown
+
+
+def test_duplicates_has_the_threshold_of_the_library(kindred: Kindred) -> None:
+    assert kindred("duplicates", "--json").json["threshold"] == THRESHOLD
+    done = kindred("duplicates", "--threshold", "2")
+    assert done.code == 2
+    assert "threshold is 2.0" in done.err

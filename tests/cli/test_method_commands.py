@@ -1,0 +1,175 @@
+"""models, recipes, fit, evaluate and distill."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from commands import COUNT, Kindred
+from kindred.backbones import list_models, load_card
+from kindred.recipe import Recipe, list_recipes
+from kindred.training import run as training_run
+from pictures import make_folder
+from tiny_model import CHANNELS, home, make_model
+
+
+@pytest.fixture
+def model(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A network that nobody has added yet, and a home of its own to add it to."""
+    monkeypatch.setenv("KINDRED_HOME", str(own_folder / "home"))
+    return make_model(own_folder / "downloads", name="mine")
+
+
+def test_a_model_is_added_listed_shown_and_removed(kindred: Kindred, model: Path) -> None:
+    added = kindred("models", "add", model, "--licence", "my own", "--tap", "shallow")
+    assert added.code == 0, added.err
+    assert added.out.startswith("Added mine, with 2 taps:\n")
+    assert [line.split() for line in added.out.splitlines()[2:4]] == [
+        ["shallow", "16", "4", "default"],
+        ["deep", str(CHANNELS), "16"],
+    ]
+    listed = {each["name"]: each for each in kindred("models", "--json").json["models"]}
+    assert listed["mine"]["bundled"] is False
+    assert listed["mine"]["licence"] == "my own"
+    assert [tap["name"] for tap in listed["mine"]["taps"]] == ["shallow", "deep"]
+    assert any(line.split()[0] == "mine" for line in kindred("models").out.splitlines())
+    assert load_card("mine")[0].digest in kindred("models", "show", "mine").out
+    assert kindred("models", "show", "mine", "--json").json["path"] == str(load_card("mine")[1])
+    assert kindred("models", "remove", "mine", "--json").json == {"removed": "mine"}
+    assert "mine" not in [entry.name for entry in list_models()]
+
+
+def test_an_unknown_network_needs_its_preprocessing(kindred: Kindred, model: Path) -> None:
+    pytest.importorskip("onnx", reason="finding the taps of an unknown graph needs kindred[train]")
+    model.with_suffix(".toml").unlink()
+    done = kindred("models", "add", model)
+    assert done.code == 1
+    assert "give mean and std" in done.err
+    done = kindred("models", "add", model, "--mean", "1,2", "--std", "1,1,1")
+    assert done.code == 2
+    assert "--mean is '1,2'; expected 3 numbers" in done.err
+    words = ("--name", "other", "--mean", "10,20,30", "--std", "50,60,70", "--channel-order", "BGR")
+    card = kindred("models", "add", model, *words, "--json").json
+    assert (card["name"], card["mean"], card["std"]) == ("other", [10, 20, 30], [50, 60, 70])
+    assert card["channel_order"] == "BGR"
+
+
+def test_a_damaged_model_is_listed_with_its_problem(kindred: Kindred, model: Path, own_folder: Path) -> None:
+    kindred("models", "add", model)
+    (own_folder / "home" / "models" / "mine.toml").write_text("name = 3")
+    done = kindred("models")
+    assert done.code == 0
+    assert "mine cannot be used: " in done.out
+    listed = [each for each in kindred("models", "--json").json["models"] if each["name"] == "mine"]
+    assert listed[0]["problem"]
+
+
+@pytest.mark.usefixtures("model")
+def test_removing_nothing_is_an_error(kindred: Kindred) -> None:
+    done = kindred("models", "remove", "never")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "kindred: no model of yours is named never\n"
+
+
+def test_recipes_are_listed_and_shown_as_they_are_written(kindred: Kindred, own_folder: Path) -> None:
+    names = [recipe.name for recipe in list_recipes()]
+    assert [each["name"] for each in kindred("recipes", "--json").json["recipes"]] == names
+    assert [line.split()[0] for line in kindred("recipes").out.splitlines()[1 : 1 + len(names)]] == names
+    copy = own_folder / "copy.toml"
+    copy.write_text(kindred("recipes", "show", "kin").out, encoding="utf-8")
+    assert Recipe.load(copy) == Recipe.load("kin")
+    assert kindred("recipes", "show", "kin", "--json").json["digest"] == Recipe.load("kin").digest
+    done = kindred("recipes", "show", "kim")
+    assert (done.code, done.out) == (1, "")
+    assert "did you mean 'kin'?" in done.err
+
+
+def test_fit_writes_a_recipe_that_works(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
+    make_folder(own_folder / "others", 30, first=100)
+    words = ("others", photos / "a" / "00000.jpg", "-o", "white.toml", "--dimension", 8)
+    found = kindred("fit", recipe, *words, "--json").json
+    assert found == {"recipe": "white.toml", "whitening": "white.npz", "images": 31, "dimension": 8, "power": 0.5}
+    written = tomllib.loads((own_folder / "white.toml").read_text())
+    assert (written["name"], written["whitening"]) == ("white", "white.npz")
+    assert kindred("index", photos, "--recipe", "white.toml", "--json").json["indexed"] == COUNT
+    assert kindred("info", "--json").json["dimension"] == 8
+
+
+def test_fit_refuses_what_cannot_be_meant(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
+    assert "ends in .toml" in kindred("fit", recipe, photos, "-o", "white").err
+    done = kindred("fit", recipe, photos, "-o", "white.toml")
+    assert done.code == 2
+    assert f"got {COUNT} rows to whiten {CHANNELS} dimensions" in done.err
+    assert kindred("fit", recipe, "nowhere", "-o", "white.toml").err == "kindred: nowhere: no such folder\n"
+    assert list(own_folder.iterdir()) == []
+
+
+@pytest.fixture
+def groundtruth(own_folder: Path) -> Path:
+    """Each picture of "a" looks for itself, which it finds."""
+    paths = [f"a/{number:05}.jpg" for number in range(COUNT // 2)]
+    queries = {path: {"relevant": [path], "junk": [], "box": None} for path in paths}
+    file = own_folder / "truth.json"
+    file.write_text(json.dumps({"name": "small", "database": paths, "queries": queries}))
+    return file
+
+
+def test_evaluate_measures(kindred: Kindred, groundtruth: Path, recipe: Path, photos: Path) -> None:
+    found = kindred("evaluate", groundtruth, "--recipe", recipe, "--images", photos, "--json").json
+    assert {key: found[key] for key in ("name", "recipe", "queries", "recall@1", "mAP")} == {
+        "name": "small",
+        "recipe": "tiny",
+        "queries": COUNT // 2,
+        "recall@1": 1.0,
+        "mAP": 1.0,
+    }
+    shown = kindred("evaluate", groundtruth, "--recipe", recipe, "--images", photos).out
+    assert ["recall@1", "1.000"] in [line.split() for line in shown.splitlines()]
+    assert f"{COUNT // 2} queries, recipe tiny" in shown
+
+
+def test_distill_passes_everything_on(
+    kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    calls: list[inspect.BoundArguments] = []
+    signature = inspect.signature(training_run.distill_model)
+
+    def distill_model(*args: object, **options: object) -> object:
+        call = signature.bind(*args, **options)  # raises where the function is called wrongly
+        calls.append(call)
+        call.arguments["reading"](3)
+        call.arguments["progress"](1, 7, 55.5, None)
+        call.arguments["progress"](7, 7, 55.5, 0.25)
+        with home(own_home):
+            return load_card(make_model(own_folder, name="student"))[0]
+
+    monkeypatch.setattr(training_run, "distill_model", distill_model)
+    words = ["one.onnx", "x", "y", "-o", "student.onnx", "--also", "two.onnx", "--exclude", "*_0*", "--steps", "7"]
+    found = kindred("distill", *words, "--batch", "4", "--seed", "3", "--licence", "mine", "--json").json
+    assert (found["model"], found["name"]) == ("student.onnx", "student")
+    wanted = {
+        "teachers": ["one.onnx", "two.onnx"],
+        "folders": [Path("x"), Path("y")],
+        "output": Path("student.onnx"),
+        "exclude": ["*_0*"],
+        "steps": 7,
+        "batch": 4,
+        "seed": 3,
+        "licence": "mine",
+    }
+    assert {key: calls[0].arguments[key] for key in wanted} == wanted
+    assert kindred("distill", *words).out.startswith("Wrote student.onnx (")
+
+
+def test_distill_interrupted_says_where_it_goes_on(kindred: Kindred, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "distill_model", interrupted)
+    done = kindred("distill", "one.onnx", "x", "-o", "student.onnx")
+    assert done.code == 130
+    assert done.err == "kindred: stopped; the run is kept in student.run: run the same command again to go on\n"

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+import pytest
+
+from kindred.cli import progress
+from kindred.cli.progress import Meter
+
+
+class Clock:
+    """A clock that goes when it is told."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """Something that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_without_a_terminal_a_line_every_ten_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("Indexing") as meter:
+        for second in range(1, 26):
+            clock.now += 1
+            meter.update(4 * second, 200, aside="3 skipped" if second > 15 else "")
+    assert capsys.readouterr().err.splitlines() == [
+        "Indexing: 40 of 200 images, 4.0/s, 40 s left",
+        "Indexing: 80 of 200 images, 4.0/s, 30 s left, 3 skipped",
+    ]
+
+
+def test_an_unknown_total_has_no_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("Reading", unit="pictures") as meter:
+        clock.now += 20
+        meter.update(10, 0)
+    assert capsys.readouterr().err == "Reading: 10 pictures, 0.5/s\n"
+
+
+def test_what_is_quick_or_read_by_a_program_is_silent(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("Indexing") as meter:
+        clock.now += 9
+        meter.update(1, 2)
+    with Meter("Indexing", quiet=True) as meter:
+        clock.now += 99
+        meter.update(1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with Meter("Indexing [all]") as meter:
+        deadline = time.monotonic() + 20
+        while "of 200 images" not in terminal.getvalue() and time.monotonic() < deadline:
+            meter.update(40, 200, aside="3 skipped")
+            time.sleep(0.01)
+    shown = terminal.getvalue()
+    assert "Indexing [all]" in shown
+    assert "40 of 200 images" in shown
+    assert "3 skipped" in shown
+    assert shown.endswith("\x1b[2K")  # the line is cleared
+
+
+def test_a_quick_task_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Meter("Indexing") as meter:
+        meter.update(1, 2)
+    assert terminal.getvalue() == ""

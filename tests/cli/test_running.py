@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kindred as package
+from commands import Kindred
+from kindred.cli import main
+from kindred.cli.running import finish, interruptible
+from kindred.errors import KindredError, LibraryLocked, MissingExtra, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KindredError("it failed"), 1, "kindred: it failed\n"),
+        (LibraryLocked("two\n  lines"), 1, "kindred: two lines\n"),
+        (UsageError("not so"), 2, "kindred: not so\n"),
+        (
+            MissingExtra("distillation", "train"),
+            1,
+            "kindred: distillation needs an optional package: pip install 'kindred[train]'\n",
+        ),
+        (PermissionError(13, "Permission denied", "x.npz"), 1, "kindred: x.npz: Permission denied\n"),
+        (KeyboardInterrupt(), 130, "kindred: stopped\n"),
+    ],
+)
+def test_each_error_is_one_line_and_a_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app(**_: object) -> None:
+        raise error
+
+    assert finish(app, []) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_a_mistake_of_our_own_is_not_hidden() -> None:
+    def app(**_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        finish(app, [])
+
+
+def test_ctrl_c_tells_what_is_safe(capsys: pytest.CaptureFixture[str]) -> None:
+    def app(**_: object) -> None:
+        with interruptible("nothing is lost"):
+            raise KeyboardInterrupt
+
+    assert finish(app, []) == 130
+    assert capsys.readouterr().err == "kindred: stopped; nothing is lost\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["serch"], "kindred: no such command 'serch'. Did you mean 'search'? See kindred --help\n"),
+        (
+            ["search", "--nope"],
+            "kindred: no such option: --nope (Possible options: --crop); see kindred search --help\n",
+        ),
+        (["info", "--library"], "kindred: option '--library' requires an argument; see kindred --help\n"),
+        (["models", "nope"], "kindred: no such command 'nope'; see kindred models --help\n"),
+        (["tag", "sea"], "kindred: missing argument 'IMAGE'; see kindred tag --help\n"),
+    ],
+)
+def test_words_that_are_not_known_get_one_line(kindred: Kindred, words: list[str], line: str) -> None:
+    assert kindred(*words) == (2, "", line)
+
+
+def test_help_and_version_succeed(kindred: Kindred) -> None:
+    assert kindred("--version") == (0, f"kindred {package.__version__}\n", "")
+    bare, asked = kindred(), kindred("--help")
+    assert (bare.code, asked.code) == (0, 0)
+    assert bare.out == asked.out
+    assert "To start: kindred index FOLDER" in bare.out
+
+
+def test_main_takes_what_was_typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["kindred", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("kindred ")
+
+
+def test_ctrl_c_before_anything_began_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kindred.cli.app.run", interrupted)
+    assert main() == 130
+    assert capsys.readouterr().err == "\nkindred: stopped\n"
+
+
+def test_a_reader_that_went_away_is_no_error(own_folder: Path) -> None:
+    # Through a shell, as a pipe whose other end is closed at once; the command must fail without a word.
+    errors = own_folder / "errors"
+    command = f"{sys.executable} -W error -m kindred.cli recipes --json 2>{errors} | true"
+    subprocess.run(["bash", "-c", command], check=True, cwd=ROOT)
+    assert errors.read_text() == ""

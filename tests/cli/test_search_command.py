@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from commands import COUNT, Kindred
+from pictures import save_picture
+
+pytestmark = pytest.mark.usefixtures("library")
+
+
+def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path) -> None:
+    query = photos / "a" / "00003.jpg"
+    found = kindred("search", query, "-k", 4, "--json").json
+    assert list(found) == ["query", "recipe", "results", "seconds"]
+    assert (found["query"], found["recipe"]) == (str(query), "tiny")
+    assert [each["rank"] for each in found["results"]] == [1, 2, 3, 4]
+    assert list(found["results"][0]) == ["rank", "path", "score", "box"]
+    assert found["results"][0] == {"rank": 1, "path": str(query), "score": 1.0, "box": None}
+    scores = [each["score"] for each in found["results"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_people_get_a_table(kindred: Kindred, photos: Path) -> None:
+    done = kindred("search", photos / "b" / "00007.jpg", "-k", 2)
+    lines = done.out.splitlines()
+    assert (done.code, done.err) == (0, "")
+    assert lines[0].split() == ["#", "score", "image"]
+    assert lines[1].split() == ["1", "1.000", str(photos / "b" / "00007.jpg")]
+    assert lines[2].split()[0] == "2"
+    assert lines[3].startswith(f"2 of {COUNT} images in ")
+
+
+def test_ten_answers_unless_told(kindred: Kindred, photos: Path) -> None:
+    assert len(kindred("search", photos / "a" / "00000.jpg", "--json").json["results"]) == 10
+    everything = kindred("search", photos / "a" / "00000.jpg", "-k", 999, "--json").json["results"]
+    assert len(everything) == COUNT
+
+
+def test_several_images_are_one_query(kindred: Kindred, photos: Path) -> None:
+    images = [photos / "a" / "00000.jpg", photos / "a" / "00001.jpg"]
+    found = kindred("search", *images, "-k", 2, "--json").json
+    assert found["query"] == [str(image) for image in images]
+    assert {each["path"] for each in found["results"]} == {str(image) for image in images}
+
+
+def test_a_crop_is_searched_as_if_it_were_the_image(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    from PIL import Image
+
+    from kindred.images import decode
+
+    whole = photos / "a" / "00002.jpg"
+    part = own_folder / "part.png"
+    Image.fromarray(decode(whole).pixels[8:40, 16:60]).save(part)
+    by_box = kindred("search", whole, "--crop", "16,8,60,40", "--json").json["results"]
+    by_file = kindred("search", part, "--json").json["results"]
+    assert [each["path"] for each in by_box] == [each["path"] for each in by_file]
+    assert [each["score"] for each in by_box] == pytest.approx([each["score"] for each in by_file], abs=1e-3)
+
+
+def test_filters_limit_the_answers(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    query = photos / "a" / "00000.jpg"
+    inside = kindred("search", query, "--folder", photos / "b", "--json").json["results"]
+    assert {Path(each["path"]).parent.name for each in inside} == {"b"}
+    kindred("tag", "sea", photos / "b" / "00006.jpg", photos / "b" / "00007.jpg")
+    kindred("tag", "old", photos / "b" / "00007.jpg")
+    tagged = kindred("search", query, "--tag", "sea", "--tag", "old", "--json").json["results"]
+    assert [each["path"] for each in tagged] == [str(photos / "b" / "00007.jpg")]
+    assert kindred("search", query, "--tag", "sea").out.splitlines()[0].split() == ["#", "score", "image", "tags"]
+    assert kindred("search", query, "--before", "1990-01-01", "--json").json["results"] == []
+    assert len(kindred("search", query, "--after", "1990-01-01", "-k", 99, "--json").json["results"]) == COUNT
+    assert kindred("search", query, "--tag", "none").out == "No image passes the filter.\n"
+    assert not (own_folder / "answers.html").exists()
+
+
+def test_the_page_holds_the_answers_and_survives_a_missing_original(
+    kindred: Kindred, photos: Path, recipe: Path, own_folder: Path
+) -> None:
+    shutil.copytree(photos / "a", own_folder / "mine")
+    kindred("index", "mine", "--recipe", recipe, "--library", "lib")
+    query = photos / "a" / "00000.jpg"
+    (own_folder / "mine" / "00001.jpg").unlink()
+    done = kindred("search", query, query, "--library", "lib", "--html", "found.html")
+    assert done.code == 0, done.err
+    assert done.out.endswith("Page: found.html\n")
+    page = (own_folder / "found.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 1 + 5  # the query, and six answers less one
+    assert "No preview" in page
+    assert "Images like 00000.jpg and 1 more" in page
+
+
+def test_a_page_that_cannot_be_written_is_an_error(kindred: Kindred, photos: Path) -> None:
+    done = kindred("search", photos / "a" / "00000.jpg", "--html", "nowhere/page.html", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("kindred: page nowhere/page.html cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nope.jpg"], 2, "kindred: nope.jpg: no such file; give an image to look for\n"),
+        (["text.jpg"], 1, "kindred: text.jpg: not an image\n"),
+        (["."], 1, "kindred: .: is a folder\n"),
+        (["a.jpg", "-k", "0"], 2, "see kindred search --help\n"),
+        (["a.jpg", "--crop", "1,2,3"], 2, "--crop is '1,2,3'; expected 4 numbers"),
+        (["a.jpg", "--crop", "1,2,nan,4"], 2, "--crop is '1,2,nan,4'; expected 4 numbers"),
+        (["a.jpg", "--crop", "50,2,3,40"], 2, "which is empty"),
+        (["a.jpg", "--crop", "500,500,600,600"], 2, "holds no pixel"),
+        (["a.jpg", "text.jpg", "--crop", "0,0,9,9"], 2, "a box belongs to one query image"),
+        (["a.jpg", "--after", "May"], 2, "--after is 'May'; expected a day such as 2024-05-31"),
+        (["a.jpg", "--library", "none"], 1, "no library there"),
+        ([], 2, "kindred: missing argument 'IMAGE'; see kindred search --help\n"),
+    ],
+)
+def test_wrong_words_get_one_line(
+    kindred: Kindred, own_folder: Path, words: list[str], code: int, message: str
+) -> None:
+    save_picture(own_folder / "a.jpg", 1)
+    (own_folder / "text.jpg").write_text("no picture")
+    done = kindred("search", *words, "--json")
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert done.err.startswith("kindred: ")
+    assert done.err.count("\n") == 1
+
+
+def test_an_odd_name_can_be_looked_for(kindred: Kindred, own_folder: Path) -> None:
+    query = save_picture(own_folder / "caf\udce9\n.jpg", 3)
+    done = kindred("search", query, "-k", 1, "--html", "p.html")
+    assert done.code == 0, done.err
+    assert json.loads(kindred("search", query, "--json").out)["query"] == str(query)
+
+
+def test_an_empty_library_says_so(kindred: Kindred, recipe: Path, photos: Path, own_folder: Path) -> None:
+    (own_folder / "empty").mkdir()
+    kindred("index", "empty", "--recipe", recipe, "--library", "lib")
+    done = kindred("search", photos / "a" / "00000.jpg", "--library", "lib")
+    assert done.code == 1
+    assert "holds no images yet; index a folder first" in done.err
