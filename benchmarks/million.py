@@ -280,11 +280,13 @@ def run(count: int, folder: Path, output: Path | None) -> bool:
         np.save(folder / "queries.npy", queries)
         bars = measure_serving(folder)
         truth = nearest(clusters, count, queries)
+        first = timed(lambda query: index.search(query, K).ids - 1, queries)
+        report("Kindred, a first time", first[0], truth, first[1])
+        bars.append(measure_adding(index, catalogue, clusters, count))
         start = time.perf_counter()
         flat = build_flat(clusters, count, settings)
         say(f"IndexHNSWFlat built in {time.perf_counter() - start:.0f} s")
         bars += measure_searches(index, flat, queries, truth)
-        bars.append(measure_adding(index, catalogue, clusters, count))
     print(*bars, sep="\n")
     if output is not None:
         result = {

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -66,3 +70,56 @@ def test_every_command_is_in_the_reference() -> None:
         for parameter in command.params:
             if parameter.param_type_name == "option" and "--help" not in parameter.opts:
                 assert f"`{parameter.opts[-1]}`" in section, f"{name} {parameter.opts}"
+
+
+# What people wrote by hand
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def typed_commands(page: Path) -> Iterator[list[str]]:
+    """The lines of code blocks that call `kindred`, as words."""
+    for block in re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            text = line.removeprefix("$ ")
+            if text.startswith("kindred "):
+                yield shlex.split(text, comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_the_documentation_exist(page: Path) -> None:
+    for words in typed_commands(page):
+        length = max(length for length in (1, 2, 3) if " ".join(words[:length]) in COMMANDS)
+        known = {option for each in COMMANDS[" ".join(words[:length])].params for option in each.opts}
+        given = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert length > 1, words
+        assert given <= known | {"--help"}, words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_the_two_commands_of_the_readme_are_there_and_ci_runs_the_second() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python3 (scripts/\w+\.py)", readme, re.MULTILINE)
+    assert commands[:2] == ["scripts/try.py", "scripts/check.py"]
+    assert all((ROOT / command).is_file() for command in commands)
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("python3 scripts/check.py")
+
+
+def test_every_dependency_has_its_exact_version() -> None:
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines_of("constraints.txt") if "==" in line}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    assert {re.split(r"[<>=!~\[; ]", each)[0].lower() for each in wanted} <= pinned
+    assert "torch==2.13.0" in lines_of("constraints.txt")
+
+
+def lines_of(name: str) -> list[str]:
+    return (ROOT / name).read_text(encoding="utf-8").splitlines()

@@ -105,3 +105,13 @@ def test_a_reader_that_went_away_is_no_error(own_folder: Path) -> None:
     command = f"{sys.executable} -W error -m kindred.cli recipes --json 2>{errors} | true"
     subprocess.run(["bash", "-c", command], check=True, cwd=ROOT)
     assert errors.read_text() == ""
+
+
+def test_a_full_disk_and_a_closed_output_are_no_crash(own_folder: Path) -> None:
+    errors = own_folder / "errors"
+    command = f"{sys.executable} -W error -m kindred.cli recipes 2>{errors}"
+    closed = subprocess.run(["bash", "-c", f"{command} >&-"], check=False, cwd=ROOT)
+    assert (closed.returncode, errors.read_text()) == (0, "")
+    if Path("/dev/full").exists():
+        full = subprocess.run(["bash", "-c", f"{command} >/dev/full"], check=False, cwd=ROOT)
+        assert (full.returncode, errors.read_text()) == (1, "kindred: No space left on device\n")

@@ -34,9 +34,7 @@ def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
     """Run `app` with what was typed; return the exit code."""
     prepare_streams()
     try:
-        code = _run(app, arguments)
-        sys.stdout.flush()  # here, where a reader that went away can still be met
-        return code
+        return _run(app, arguments)
     except BrokenPipeError:
         # `kindred … | head`: whoever read us has enough. Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,6 +44,7 @@ def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
 def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="kindred", standalone_mode=False)
+        print(end="", flush=True)  # here, where a full disk or a reader that went away can still be told of
     except _Stopped as stopped:
         return _fail(f"stopped; {stopped}", INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
