@@ -50,7 +50,8 @@ def draw_photos(folder: Path, first: int, end: int) -> None:
 def peak_megabytes(photos: Path, library: Path, recipe: str, count: int) -> float:
     """Index `photos` in a fresh process; return its largest resident memory."""
     command = [sys.executable, "-c", INDEXER, str(photos), str(library), recipe]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "KINDRED_HOME": str(library.with_name("home"))}  # nothing is left with the user
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
     indexed, seconds, peak = done.stdout.split()

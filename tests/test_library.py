@@ -476,7 +476,7 @@ def test_a_snapshot_answers_as_all_rows_do(library: Library, tmp_path: Path, pho
         assert opened.index_.approximate is False  # until it looks again
         found = opened.search(picture(3), k=COUNT)
         assert opened.index_.approximate
-        assert names(found) == names(exact)
+        assert set(names(found)) == set(names(exact))
         assert np.abs(found.scores - exact.scores).max() < 0.001
         opened.index(make_folder(tmp_path / "more", 8, first=100)[0].parent)
         assert names(opened.search(picture(104)))[0] == "00104.jpg"
