@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -91,14 +92,16 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
-def kill_at_some_moment(library: Path, photos: Path, random: np.random.Generator) -> bool:
-    """Start indexing, kill it somewhere in its work; return whether it had not yet ended."""
+def kill_at_some_moment(library: Path, photos: Path, random: np.random.Generator) -> tuple[bool, int]:
+    """Start indexing and kill it somewhere in its work; return whether it had ended, and how many it had told of."""
     with start(INDEXER, library, photos) as process:
         assert process.stdout is not None
         told = [process.stdout.readline() for _ in range(random.integers(0, IMAGES // 4))]
         time.sleep(random.uniform(0, 0.03))
         process.kill()
-        return "done" not in "".join(told) + process.stdout.read()
+        told += process.stdout
+    assert process.returncode in (0, -signal.SIGKILL), "it failed by itself"
+    return "done\n" in told, max((int(line) for line in told if line.strip().isdigit()), default=0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as kill -9 does")
@@ -109,14 +112,15 @@ def test_twenty_kills_lose_no_committed_image_and_change_no_answer(tmp_path: Pat
     committed: set[Path] = set()
     kills = ends = 0
     while kills < KILLS:
-        if kill_at_some_moment(folder, photos, random):
-            kills += 1
-        else:
+        ended, told = kill_at_some_moment(folder, photos, random)
+        kills += not ended
+        if ended:
             ends += 1
             make_folder(photos, IMAGES, first=IMAGES * ends)  # more to do
         with Library.open(folder) as library:
             present = set(library.catalogue.paths_under(photos))
             assert committed <= present
+            assert len(present) - len(committed) >= told - 2  # it commits three at a time
             assert len(library) == len(present) == library.info().vectors
             if present:
                 assert len(library.search(picture(1), k=len(present))) == len(present)

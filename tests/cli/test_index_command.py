@@ -65,7 +65,7 @@ def test_prune_drops_what_is_gone(kindred: Kindred, recipe: Path, own_folder: Pa
     kindred("index", "some", "--recipe", recipe)
     gone.unlink()
     assert kindred("index", "some", "--json").json["removed"] == 0
-    assert "Removed 1 image whose" in kindred("index", "some", "--prune").out
+    assert "Removed 1 image (files gone).\n" in kindred("index", "some", "--prune").out
     with Library.open() as library:
         assert [path.name for path in library.catalogue.paths_under(own_folder)] == [kept.name]
 
@@ -187,3 +187,11 @@ def test_a_library_beside_the_images_is_no_image(
     shutil.copytree(photos, own_folder / "here")
     assert kindred("index", ".", "--recipe", recipe, "--json").json["found"] == COUNT
     assert kindred("index", ".", "--json").json["found"] == COUNT
+
+
+def test_a_folder_of_nothing_usable_is_no_failure(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+    (own_folder / "bad").mkdir()
+    (own_folder / "bad" / "x.jpg").touch()
+    done = kindred("index", "bad", "--recipe", recipe)
+    assert done.code == 0
+    assert done.out.splitlines()[:2] == ["Skipped 1 file:", "  empty file  bad/x.jpg"]

@@ -113,10 +113,10 @@ def _tell(report: IndexReport, opened: Library, folder: Path, *, prune: bool, ve
         pace = f", {report.images_per_second:.0f} a second" if report.indexed >= 10 else ""
         same = f"; {counted(report.unchanged, 'image')} had not changed" if report.unchanged else ""
         say(f"Indexed {counted(report.indexed, 'image')} in {took}{pace}{same}.")
-    else:
+    elif report.unchanged:
         say(f"Nothing new: {counted(report.unchanged, 'image')} had not changed ({took}).")
     if prune:
-        say(f"Removed {counted(report.removed, 'image')} whose files are gone.")
+        say(f"Removed {counted(report.removed, 'image')} (files gone).")
     if report.skipped:
         say(f"Skipped {counted(len(report.skipped), 'file')}:")
         say(grouped(report.skipped, verbose=verbose))
@@ -126,8 +126,7 @@ def _tell(report: IndexReport, opened: Library, folder: Path, *, prune: bool, ve
 def _tell_next(library: Path, arguments: str) -> None:
     import os
 
-    # The next command finds the library by itself where this one did.
-    known = library in (DEFAULT_LIBRARY, Path(os.environ.get("KINDRED_LIBRARY", DEFAULT_LIBRARY)))
+    known = library == Path(os.environ.get("KINDRED_LIBRARY") or DEFAULT_LIBRARY)
     say(f"\nNext: kindred search {arguments}{'' if known else f' --library {typed(library)}'}")
 
 
