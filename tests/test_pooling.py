@@ -94,9 +94,7 @@ def _literal_crow(x: list[Channel], *, a: float = 2.0, b: float = 2.0) -> list[f
     alpha = [(s / z) ** (1 / b) if z > 0 else 0.0 for s in sums]
     q = [sum(v != 0 for v in c) / len(c) for c in channels]
     weights = [math.log(sum(q) / q_c) if q_c > 0 else 0.0 for q_c in q]
-    return [
-        w * sum(s * v for s, v in zip(alpha, c, strict=True)) for w, c in zip(weights, channels, strict=True)
-    ]
+    return [w * sum(s * v for s, v in zip(alpha, c, strict=True)) for w, c in zip(weights, channels, strict=True)]
 
 
 def _literal_unit(vector: list[float]) -> list[float]:
@@ -219,18 +217,14 @@ def test_every_pooling_has_an_oracle() -> None:
 @every_variant
 @every_shape
 class TestContract:
-    def test_equals_its_definition(
-        self, name: str, parameters: dict[str, Any], shape: tuple[int, ...]
-    ) -> None:
+    def test_equals_its_definition(self, name: str, parameters: dict[str, Any], shape: tuple[int, ...]) -> None:
         maps = _after_relu(shape)
         expected = np.array([ORACLES[name](x, **parameters) for x in maps.tolist()])
         np.testing.assert_allclose(pool(maps, name, **parameters), expected, rtol=1e-10, atol=1e-12)
         single = pool(maps.astype(np.float32), name, **parameters)
         np.testing.assert_allclose(single, expected, rtol=1e-5, atol=1e-6)
 
-    def test_has_its_declared_dimension(
-        self, name: str, parameters: dict[str, Any], shape: tuple[int, ...]
-    ) -> None:
+    def test_has_its_declared_dimension(self, name: str, parameters: dict[str, Any], shape: tuple[int, ...]) -> None:
         pooled = pool(_after_relu(shape).astype(np.float32), name, **parameters)
         assert pooled.shape == (shape[0], POOLINGS[name].dimension(*shape[1:], **parameters))
         assert pooled.dtype == np.float32
@@ -281,9 +275,7 @@ class TestEveryPooling:
         assert np.isfinite(pool(_signed((3, 4, 6, 5)), name, **parameters)).all()
         assert np.isfinite(pool(-np.ones((1, 4, 6, 5)), name, **parameters)).all()
 
-    def test_half_precision_is_pooled_in_single(
-        self, name: str, parameters: dict[str, Any], torch: ModuleType
-    ) -> None:
+    def test_half_precision_is_pooled_in_single(self, name: str, parameters: dict[str, Any], torch: ModuleType) -> None:
         # 120³ and the sum of 20 cells of 60 000 are beyond float16.
         for scale in (120, 60000):
             maps = (_after_relu((2, 3, 5, 4)).clip(max=1) * scale).astype(np.float16)
@@ -426,9 +418,7 @@ class TestScda:
         assert scda(maps[..., ::-1].copy()).tolist() == [[2.0, 2.0]]
 
     def test_a_winding_part_is_followed_to_its_end(self) -> None:
-        snake = np.array(
-            [[1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]]
-        )
+        snake = np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]])
         values = snake * np.arange(26, 51).reshape(5, 5)
         expected = [values.sum() / snake.sum(), values.max()]
         np.testing.assert_allclose(scda(values[None, None]), [expected])
@@ -461,9 +451,7 @@ class TestPool:
             ("sum", {"p": 3}, "pooling 'sum' has no parameter 'p'; it takes none"),
         ],
     )
-    def test_unknown_names_and_parameters(
-        self, name: str, parameters: dict[str, float], message: str
-    ) -> None:
+    def test_unknown_names_and_parameters(self, name: str, parameters: dict[str, float], message: str) -> None:
         with pytest.raises(RecipeError) as caught:
             pool(np.ones((1, 1, 2, 2)), name, **parameters)
         assert str(caught.value).startswith(message)

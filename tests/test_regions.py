@@ -43,9 +43,7 @@ def test_first_level_of_a_long_map() -> None:
 
 def test_standing_map_is_the_lying_one_turned() -> None:
     lying, standing = rmac_grid(32, 21), rmac_grid(21, 32)
-    assert {tuple(box) for box in standing.tolist()} == {
-        (y0, x0, y1, x1) for x0, y0, x1, y1 in lying.tolist()
-    }
+    assert {tuple(box) for box in standing.tolist()} == {(y0, x0, y1, x1) for x0, y0, x1, y1 in lying.tolist()}
 
 
 def test_the_last_region_may_fall_one_short_of_the_border() -> None:

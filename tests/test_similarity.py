@@ -83,9 +83,7 @@ class TestContract:
         halves = (_histograms(5) * 300).astype(np.float16)
         scores = SIMILARITIES[name](halves, halves)
         assert scores.dtype == np.float32
-        np.testing.assert_array_equal(
-            scores, SIMILARITIES[name](halves.astype(np.float32), halves.astype(np.float32))
-        )
+        np.testing.assert_array_equal(scores, SIMILARITIES[name](halves.astype(np.float32), halves.astype(np.float32)))
 
     def test_types_may_differ(self, name: str, torch: ModuleType) -> None:
         double, half = _histograms(3), _histograms(4).astype(np.float16)

@@ -69,9 +69,7 @@ def chi_square(queries: ArrayT, rows: ArrayT) -> ArrayT:
     """
     xp, left, right = _open(queries, rows)
     if bool(xp.any(left < 0)) or bool(xp.any(right < 0)):
-        raise UsageError(
-            "chi_square: got negative components; expected histograms, such as vectors not whitened"
-        )
+        raise UsageError("chi_square: got negative components; expected histograms, such as vectors not whitened")
 
     def negative_distances(query: Any, block: Any) -> Any:
         total, difference = block + query, block - query

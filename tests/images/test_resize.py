@@ -13,7 +13,6 @@ from kindred.errors import UsageError
 from kindred.images import crop, resize, stretch, thumbnail_jpeg
 
 if TYPE_CHECKING:
-
     from images.conftest import Pixels
 
 sides = st.integers(1, 300)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_model import home, make_model
 
 from kindred.backbones import load
 from kindred.backbones.card import Card
 from kindred.errors import ModelError, UsageError
 from kindred.training.run import distill_model
+from tiny_model import home, make_model
 
 pytest.importorskip("onnx")
 
