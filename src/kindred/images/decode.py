@@ -113,12 +113,12 @@ def _from_jpeg(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
         with quiet_pillow(), open_image("JPEG", data) as image:
             image.draft(None, scaled_size(header, longest))
             load_image(image)
-            pixels = _upright_srgb(image, header.icc, exif.orientation)
+            pixels = _upright_srgb(image, header.icc, exif.orientation, longest)
         return Decoded(pixels, *size, exif.taken)
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[pixels.shape[2]]
     if mode != "RGB" or exif.orientation != 1 or needs_conversion(header.icc):
         image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
-        pixels = _upright_srgb(image, header.icc, exif.orientation)
+        pixels = _upright_srgb(image, header.icc, exif.orientation, longest)
     return Decoded(pixels, *size, exif.taken)
 
 
