@@ -131,7 +131,7 @@ def test_twenty_kills_lose_no_committed_image_and_change_no_answer(tmp_path: Pat
         assert report.unchanged == len(committed)
         assert report.indexed + report.unchanged == report.found == len(library)
         resumed = [ranking(library, query) for query in (1, 2, 500)]
-        assert library.index_.approximate
+        assert library.search_index.approximate
     with Library.create(tmp_path / "undisturbed", recipe=recipe, policy=POLICY) as library:
         library.index(photos)
         assert all(same_ranking(found, ranking(library, q)) for found, q in zip(resumed, (1, 2, 500), strict=True))
@@ -220,7 +220,7 @@ def test_without_room_for_the_search_index_answers_come_from_memory(
         monkeypatch.undo()
         library.index(photos)
         assert same_ranking(ranking(library, 7), expected)
-        assert library.index_.approximate
+        assert library.search_index.approximate
         assert len(list(copy.glob("index-*"))) == 1
 
 
@@ -270,7 +270,7 @@ def test_a_lost_or_damaged_index_file_changes_no_answer_and_is_made_again(
 ) -> None:
     with Library.open(made, policy=POLICY) as library:
         expected = ranking(library, 7)
-        assert library.index_.approximate
+        assert library.search_index.approximate
     (file,) = copy.glob("index-*")
     whole = file.read_bytes()
     if damage == "deleted":
@@ -283,11 +283,11 @@ def test_a_lost_or_damaged_index_file_changes_no_answer_and_is_made_again(
         file.write_bytes({"cut": whole[:middle], "changed": changed, "empty": b""}[damage])
     with Library.open(copy, policy=POLICY) as library:
         assert same_ranking(ranking(library, 7), expected)
-        assert not library.index_.approximate
+        assert not library.search_index.approximate
     with Library.open(copy, policy=POLICY) as library:
         library.index(photos)
         assert same_ranking(ranking(library, 7), expected)
-        assert library.index_.approximate
+        assert library.search_index.approximate
     assert len(list(copy.glob("index-*"))) == 1
 
 
@@ -310,7 +310,7 @@ def test_an_index_file_of_an_earlier_time_is_passed_over(copy: Path, tmp_path: P
     file.write_bytes(old)
     with Library.open(copy, policy=POLICY) as library:
         assert library.search(new[3])[0].path == new[3]
-        assert not library.index_.approximate
+        assert not library.search_index.approximate
 
 
 # A folder that may not be written to

@@ -473,24 +473,24 @@ def test_a_snapshot_answers_as_all_rows_do(library: Library, tmp_path: Path, pho
     with Library.open(library.path, policy=policy) as opened:
         opened.index(photos)  # nothing new, but the index is due
         assert list(library.path.glob("index-*"))
-        assert opened.index_.approximate is False  # until it looks again
+        assert opened.search_index.approximate is False  # until it looks again
         found = opened.search(picture(3), k=COUNT)
-        assert opened.index_.approximate
+        assert opened.search_index.approximate
         assert set(names(found)) == set(names(exact))
         assert np.abs(found.scores - exact.scores).max() < 0.001
         opened.index(make_folder(tmp_path / "more", 8, first=100)[0].parent)
         assert names(opened.search(picture(104)))[0] == "00104.jpg"
-        assert len(opened.index_) == COUNT + 8
+        assert len(opened.search_index) == COUNT + 8
         assert len(list(library.path.glob("index-*"))) == 1
 
 
 def test_the_index_stays_when_a_library_that_was_searched_is_changed(library: Library, tmp_path: Path) -> None:
     library.search(picture(1))
-    index = library.index_
+    index = library.search_index
     (path,) = make_folder(tmp_path / "more", 1, first=100)
     library.add(path)
     assert library.search(path)[0].path == path
-    assert library.index_ is index
+    assert library.search_index is index
 
 
 def test_a_small_library_reads_no_rows_to_index_more(library: Library, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class _Groups:
 
 def _alike(library: Library, ids: NDArray[np.int64], rows: Vectors, *, threshold: float, k: int) -> Links:
     """Return the links of vectors (n, D) with those of their `k` nearest that belong to another image."""
-    ranking = library.index_.search(rows, k + 1)  # each finds itself
+    ranking = library.search_index.search(rows, k + 1)  # each finds itself
     scores = _cosines(library, rows, ranking)
     near, column = np.nonzero((scores >= threshold) & (ranking.ids != ids[:, None]))
     links = _links(ids[near], ranking.ids[near, column], scores[near, column])

@@ -203,7 +203,7 @@ class Library:
         return self._describer
 
     @property
-    def index_(self) -> DerivedIndex:
+    def search_index(self) -> DerivedIndex:
         """The search index, in step with the catalogue. Raises `LibraryError` while the library is empty."""
         if self._index is None:
             self._index = self._new_index(self._reader)
@@ -285,7 +285,7 @@ class Library:
         if where is not None and where.folder is not None:
             where = replace(where, folder=absolute(where.folder))
         allowed = self._reader.select(where) if where is not None else None
-        ranking = self.index_.search(vector[None], k, allowed=allowed)
+        ranking = self.search_index.search(vector[None], k, allowed=allowed)
         rows = self._reader.rows(int(number) for number in ranking.ids[0] if number >= 0)
         found = [
             (number, score, rows[number])
@@ -366,7 +366,7 @@ class Library:
         """
         writer = self._writable()
         if writer.counts().vectors >= self._policy.exact_below:
-            (self.index_ if self._reader is writer else self._new_index(writer)).snapshot()
+            (self.search_index if self._reader is writer else self._new_index(writer)).snapshot()
 
 
 def absolute(path: Path | str) -> Path:

@@ -36,8 +36,8 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
     if not entries:
         say("No models yet. Add one with kindred models add FILE.onnx")
         return
-    heads = ("name", "taps", "channels", "strides", "from", "licence")
-    say(columns([_row(entry) for entry in entries], heads=heads))
+    heads = ("name", "default tap", "channels", "stride", "taps", "from", "licence")
+    say(columns([_row(entry) for entry in entries], heads=heads, right=(2, 3, 4)))
     for entry in entries:
         if entry.problem:
             say(f"\n{entry.name} cannot be used: {entry.problem}")
@@ -144,11 +144,10 @@ def remove(name: Name, *, as_json: AsJson = False) -> None:
 def _row(entry: Entry) -> tuple[str, ...]:
     origin = "Kindred" if entry.bundled else "you"
     if entry.card is None:
-        return entry.name, "", "", "", origin, "cannot be used"
-    taps = entry.card.taps
-    channels = ", ".join(str(tap.channels) for tap in taps)
-    strides = ", ".join(str(tap.stride) for tap in taps)
-    return entry.name, ", ".join(tap.name for tap in taps), channels, strides, origin, entry.card.licence
+        return entry.name, "", "", "", "", origin, "cannot be used"
+    card = entry.card
+    tap = card.tap(card.default_tap)
+    return entry.name, tap.name, str(tap.channels), str(tap.stride), str(len(card.taps)), origin, card.licence
 
 
 def _tell_taps(card: Card) -> None:

@@ -49,7 +49,7 @@ class HNSWSettings:
     """
 
     m: int = 24
-    ef_construction: int = 100
+    ef_construction: int = 200
     ef_search: int = 128
 
 
