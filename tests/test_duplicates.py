@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from kindred import duplicates
 from kindred.catalogue import Catalogue, Entry
-from kindred.duplicates import DuplicateGroup, find_duplicates
+from kindred.duplicates import DuplicateGroup, default_threshold, find_duplicates
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.recipe import Recipe
@@ -206,3 +207,9 @@ def test_odd_names_survive(library: Library) -> None:
     put(library, *(Entry(path, 4, 1, vectors=turned(90 * at)) for at, path in enumerate(paths)))
     (group,) = find_duplicates(library)
     assert set(group.paths) == set(paths)
+
+
+def test_whitened_vectors_have_a_lower_threshold(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_threshold(library) == 0.95
+    monkeypatch.setattr(library, "recipe", replace(library.recipe, whitening="some"))
+    assert default_threshold(library) == 0.85

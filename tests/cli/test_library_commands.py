@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from commands import COUNT, Kindred
-from kindred.duplicates import THRESHOLD
 from kindred.library import Library
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -96,7 +95,7 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
 
 
 def test_duplicates_has_the_threshold_of_the_library(kindred: Kindred) -> None:
-    assert kindred("duplicates", "--json").json["threshold"] == THRESHOLD
+    assert kindred("duplicates", "--json").json["threshold"] == 0.95
     done = kindred("duplicates", "--threshold", "2")
     assert done.code == 2
     assert "threshold is 2.0" in done.err

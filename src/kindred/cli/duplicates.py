@@ -13,32 +13,31 @@ from kindred.cli.progress import Meter
 
 __all__ = ["duplicates"]
 
-THRESHOLD = 0.95  # that of `kindred.duplicates`, as for the default library
-
 
 def duplicates(
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--threshold",
             "-t",
             metavar="SCORE",
-            help="From this score on two images are nearly the same; at most 1.",
+            help="From this score on two images are nearly the same; at most 1. Default: 0.95, or 0.85 whitened.",
         ),
-    ] = THRESHOLD,
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List groups of images that are nearly the same.
 
     Copies, other sizes and light edits of a picture come out as one group. No file is touched.
     """
-    from kindred.duplicates import find_duplicates
+    from kindred.duplicates import default_threshold, find_duplicates
     from kindred.library import Library
 
     began = time.monotonic()
     with Library.open(library) as opened:
+        threshold = default_threshold(opened) if threshold is None else threshold
         with Meter("Comparing", quiet=as_json) as meter:
             groups = find_duplicates(opened, threshold=threshold, progress=lambda done, of: meter.update(done, of))
         images = len(opened)
