@@ -50,7 +50,7 @@ class HNSWSettings:
 
     m: int = 24
     ef_construction: int = 200
-    ef_search: int = 128
+    ef_search: int = 256
 
 
 class HNSWIndex:
