@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kindred.backbones.card import Card
+from kindred.backbones.card import Card, Scalar
 from kindred.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from kindred.training.distill import Settings
+    from kindred.training.distill import Distillation, Settings
+    from kindred.training.teachers import EngineTeacher
 
 __all__ = ["distill_model"]
 
@@ -81,13 +82,20 @@ def distill_model(
         description=f"A student of {names}.",
         training={
             "command": shlex.join(["kindred", "distill", *_arguments(teachers, folders, output, exclude, settings)]),
-            "teachers": ", ".join(f"{engine.name} (sha256 {engine.card.digest[:12]})" for engine in engines),
-            "images": done.images,
-            "seconds": round(done.seconds),
-            **{f"unexplained {name}": round(loss, 4) for name, loss in done.validation.items() if "/" not in name},
-            **{key: str(value) for key, value in dataclasses.asdict(settings).items()},
+            **_record(engines, done, settings),
         },
     )
+
+
+def _record(engines: Sequence[EngineTeacher], done: Distillation, settings: Settings) -> dict[str, Scalar]:
+    """What the card says of a run beside its command."""
+    return {
+        "teachers": ", ".join(f"{engine.name} (sha256 {engine.card.digest[:12]})" for engine in engines),
+        "images": done.images,
+        "seconds": round(done.seconds),
+        **{f"unexplained {name}": round(loss, 4) for name, loss in done.validation.items() if "/" not in name},
+        **{key: str(value) for key, value in asdict(settings).items()},
+    }
 
 
 def _arguments(
