@@ -17,19 +17,21 @@ FLOORS = (
     {"errors"},
     {"arrays", "regions"},
     {"ranking", "images", "backbones", "catalogue", "recipe"},
-    {"similarity", "pooling", "whitening"},
-    {"index", "describer"},
+    {"similarity", "pooling", "whitening", "proposals", "embedding", "matching", "fusion", "codes", "features"},
+    {"index", "describer", "rerank"},
     {"indexing"},
     {"library"},
-    {"duplicates", "evaluation", "page", "demo", "training"},
+    {"duplicates", "evaluation", "page", "demo", "training", "manifold"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 # Where a heavy package may be imported with the module. Everywhere else it is imported in the function that needs it.
 HOMES = {
+    "cv2": (),
     "faiss": (),
     "filelock": ("catalogue",),
+    "matplotlib": (),
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
     "PIL": ("images", "demo"),
@@ -38,6 +40,7 @@ HOMES = {
     "safetensors": ("training",),
     "scipy": (),
     "simplejpeg": ("images",),
+    "sklearn": (),
     "torch": ("training", "backbones.torch", "backbones.onnx_torch", "backbones.onnx_ops"),
     "typer": ("cli",),
 }

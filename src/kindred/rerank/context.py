@@ -1,0 +1,59 @@
+"""Context: what a re-ranker may ask for beside the ranking that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.features import LocalFeatures
+from kindred.ranking import Ranking
+
+__all__ = ["Context", "Gallery", "Reranker"]
+
+
+class Gallery(Protocol):
+    """The vectors that are searched, under the ids that rankings name."""
+
+    def __len__(self) -> int:
+        """Return the number of vectors."""
+        ...
+
+    def search(self, queries: Vectors, k: int) -> Ranking:
+        """Return the best `k` for queries (Q, D)."""
+        ...
+
+    def fetch(self, ids: NDArray[np.int64]) -> Vectors:
+        """Return the vectors (n, D) of `ids` (n,), in their order."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """Yield all vectors, block by block, as (ids (n,), rows (n, D)), ids ascending throughout."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What stands behind a ranking.
+
+    queries: (Q, D) unit vectors, one for each row of the ranking. gallery: what was searched.
+    query_features, image_features: the local features of query number q, and of the image under an id; None
+    where nobody can give them, and a re-ranker that needs them raises UsageError.
+    """
+
+    queries: Vectors
+    gallery: Gallery
+    query_features: Callable[[int], LocalFeatures] | None = None
+    image_features: Callable[[int], LocalFeatures] | None = None
+
+
+class Reranker(Protocol):
+    """A re-ranker: a ranking goes in, a new one comes out; nothing is changed in place."""
+
+    def __call__(self, ranking: Ranking, context: Context) -> Ranking:
+        """Return the better ranking, of the same number of queries and at most as many answers."""
+        ...
