@@ -136,9 +136,7 @@ def _poolings() -> str:
 
     rows = ["| name | what it does | parameters | numbers for a 1280 × 10 × 8 map | source |", "|---|---|---|---|---|"]
     for name, pooling in POOLINGS.items():
-        known = list(inspect.signature(pooling.function).parameters.values())[1:]
-        # R-MAC's whitening is a function; a recipe names the file it is made from, under a key of its own.
-        given = ", ".join(f"`{each.name}={each.default}`" for each in known if each.name != "whitening")
+        given = ", ".join(f"`{key}={default}`" for key, default in pooling.options.items())
         size = pooling.dimension(1280, 10, 8)
         rows.append(f"| `{name}` | {pooling.summary} | {given} | {size:,} | {pooling.source} |")
     return "\n".join(rows)

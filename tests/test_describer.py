@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kindred.arrays import l2_normalise
-from kindred.describer import Described, Describer, fit_whitening, load_whitening, save_whitening
+from kindred.backbones import Engine
+from kindred.describer import Described, Describer, fit_whitening, load_lessons
+from kindred.describer.network import NetworkSource
 from kindred.errors import ImageError, ModelError, RecipeError, UsageError
 from kindred.images import decode, resize
 from kindred.pooling import gem, rmac, rmac_regions
 from kindred.recipe import Recipe
 from kindred.whitening import PCAWhitening
+from learned import save_whitening
 from pictures import encoded, make_folder, picture, save_picture
 from tiny_model import CHANNELS, change_card, home, make_model, make_recipe
 
@@ -55,6 +58,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
+def engine_of(describer: Describer) -> Engine:
+    assert isinstance(describer.source, NetworkSource)
+    return describer.source.engine
+
+
 def answers(describer: Describer, items: Iterable[tuple[T, Path]]) -> dict[T, Described[T]]:
     return {described.key: described for described in describer.stream(items)}
 
@@ -62,7 +70,7 @@ def answers(describer: Describer, items: Iterable[tuple[T, Path]]) -> dict[T, De
 def test_vectors_are_the_literal_recipe(describer: Describer, photos: list[Path]) -> None:
     pixels = resize(decode(photos[3]).pixels, longest=64, multiple=16)
     assert pixels.shape == (32, 64, 3)
-    expected = l2_normalise(gem(describer.engine.run(pixels[None])[0]))
+    expected = l2_normalise(gem(engine_of(describer).run(pixels[None])[0]))
     assert np.abs(describer.describe(photos[3]) - expected).max() < BF16
 
 
@@ -214,8 +222,8 @@ def test_a_recipe_that_does_not_fit_is_refused_at_once(
 
 def test_an_unknown_tap_is_refused(recipe: Recipe) -> None:
     with pytest.raises(ModelError, match="no tap 'dep'; did you mean 'deep'"):
-        Describer(dataclasses.replace(recipe, tap="dep"))
-    assert Describer(dataclasses.replace(recipe, tap="shallow")).dimension == 16
+        Describer(dataclasses.replace(recipe, taps=["dep"]))
+    assert Describer(dataclasses.replace(recipe, taps=["shallow"])).dimension == 16
 
 
 def test_images_too_small_for_a_network_without_padding_are_bad_images(tmp_path: Path, recipe: Recipe) -> None:
@@ -260,8 +268,15 @@ def fitted(recipe: Recipe, photos: list[Path], dimension: int = 8) -> PCAWhiteni
     return fit_whitening(recipe, photos, dimension=dimension)
 
 
+def load_whitening(recipe: Recipe) -> PCAWhitening:
+    bare = dataclasses.replace(recipe, whitening="", dimension=0)
+    (whitening,) = load_lessons(recipe, Describer(bare).source.identity).whitenings
+    assert isinstance(whitening, PCAWhitening)
+    return whitening
+
+
 def whitened(recipe: Recipe, photos: list[Path], folder: Path, dimension: int = 8) -> Recipe:
-    save_whitening(folder / "white.npz", fitted(recipe, photos, dimension))
+    save_whitening(folder / "white.npz", fitted(recipe, photos, dimension), recipe)
     return dataclasses.replace(recipe, whitening=str(folder / "white.npz"))
 
 
@@ -290,7 +305,7 @@ def test_unusable_images_are_left_out_of_a_whitening_but_counted(
 def test_rmac_whitens_each_region_before_the_sum(recipe: Recipe, photos: list[Path], tmp_path: Path) -> None:
     plain = dataclasses.replace(recipe, pooling="rmac", pooling_options={"levels": 2})
     bare, after = Describer(plain), Describer(whitened(plain, photos, tmp_path))
-    maps: list[NDArray[np.float32]] = [bare.engine.run(decode_to_64(path)[None])[0] for path in photos]
+    maps: list[NDArray[np.float32]] = [engine_of(bare).run(decode_to_64(path)[None])[0] for path in photos]
     regions = np.concatenate([l2_normalise(rmac_regions(one, levels=2))[0] for one in maps])
     expected = PCAWhitening.fit(regions, dimension=8)
     assert np.abs(load(after).mean - expected.mean).max() < 1e-4
@@ -311,8 +326,9 @@ def decode_to_64(path: Path) -> NDArray[np.uint8]:
 
 
 def load(describer: Describer) -> PCAWhitening:
-    assert describer.whitening is not None
-    return describer.whitening
+    (whitening,) = describer.lessons.whitenings
+    assert isinstance(whitening, PCAWhitening)
+    return whitening
 
 
 def test_a_whitening_comes_back_from_its_file_cut_to_the_dimension(
@@ -322,7 +338,6 @@ def test_a_whitening_comes_back_from_its_file_cut_to_the_dimension(
     rows = Describer(recipe).describe(photos)
     for dimension in (0, 5):
         kept = load_whitening(dataclasses.replace(use, dimension=dimension))
-        assert kept is not None
         assert kept.dimension == (dimension or 8)
         cut = dataclasses.replace(whitening, projection=whitening.projection[: dimension or 8])
         assert np.abs(kept.transform(rows) - cut.transform(rows)).max() < 0.002
@@ -336,10 +351,9 @@ def test_a_saved_whitening_of_any_scale_fits_half_precision(recipe: Recipe, tmp_
     random = np.random.default_rng(0)
     projection = (largest * random.standard_normal((8, 32))).astype(np.float32)
     whitening = PCAWhitening(np.zeros(32, np.float32), projection)
-    save_whitening(tmp_path / "white.npz", whitening)
+    save_whitening(tmp_path / "white.npz", whitening, recipe)
     kept = load_whitening(dataclasses.replace(recipe, whitening=str(tmp_path / "white.npz")))
     rows = random.standard_normal((5, 32)).astype(np.float32)
-    assert kept is not None
     assert np.abs(kept.transform(rows) - whitening.transform(rows)).max() < 0.002
 
 
@@ -376,7 +390,7 @@ def test_the_fingerprint_changes_with_all_that_vectors_depend_on(
         dataclasses.replace(white, dimension=5),
         dataclasses.replace(recipe, backbone=other_seed),
         dataclasses.replace(recipe, backbone=other_mean),
-        dataclasses.replace(recipe, tap="shallow"),
+        dataclasses.replace(recipe, taps=["shallow"]),
         dataclasses.replace(recipe, size=96),
         dataclasses.replace(recipe, multiple=32),
         dataclasses.replace(recipe, shape="stretch"),
@@ -391,7 +405,7 @@ def test_the_fingerprint_does_not_depend_on_names_and_places(
     recipe: Recipe, describer: Describer, photos: list[Path], tmp_path: Path
 ) -> None:
     moved = dataclasses.replace(
-        recipe, name="other", backbone=str(make_model(tmp_path, name="copy")), tap="deep", similarity="dot"
+        recipe, name="other", backbone=str(make_model(tmp_path, name="copy")), taps=["deep"], similarity="dot"
     )
     assert Describer(moved).fingerprint == describer.fingerprint
     here, there = (whitened(recipe, photos, make_dir(tmp_path / place)) for place in ("here", "there"))

@@ -32,8 +32,8 @@ COMMANDS = {" ".join(words): command for words, command in make_docs.walk(make_d
 def test_every_verb_is_a_command() -> None:
     verbs = {name.split()[1] for name in COMMANDS if " " in name}
     assert verbs == {
-        *("index", "search", "duplicates", "info", "tag", "untag", "remove", "doctor"),
-        *("evaluate", "fit", "distill", "recipes", "models"),
+        *("index", "search", "duplicates", "map", "info", "tag", "untag", "remove", "doctor"),
+        *("evaluate", "compare", "fit", "distill", "recipes", "models"),
     }
 
 

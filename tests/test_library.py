@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from kindred.catalogue import FORMAT, Filter
-from kindred.describer import fit_whitening, save_whitening
+from kindred.describer import fit_whitening
 from kindred.errors import (
     ImageError,
     KindredError,
@@ -35,6 +35,7 @@ from kindred.index import SnapshotPolicy
 from kindred.indexing import IndexProgress
 from kindred.library import Answer, Library
 from kindred.recipe import Recipe
+from learned import save_whitening
 from pictures import make_folder, picture, save_picture
 from tiny_model import CHANNELS, home, make_model, make_recipe
 
@@ -310,7 +311,7 @@ def test_several_queries_are_searched_by_their_mean(made: Path, photos: Path) ->
 def test_a_vector_needs_no_network(made: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Library.open(made) as library:
         row = library.describe(photos / "a/00003.jpg")[0]
-    monkeypatch.setattr("kindred.library.Describer", None)
+    monkeypatch.setattr("kindred.library.library.Describer", None)
     with Library.open(made) as library:
         assert library.search(7 * row.astype(np.float64))[0].path.name == "00003.jpg"
         with pytest.raises(UsageError, match=r"expected \(Q, 32\)"):
@@ -387,7 +388,7 @@ def test_a_changed_model_is_refused_when_it_matters(tmp_path: Path, photos: Path
 
 def test_a_library_keeps_its_own_copy_of_a_whitening(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     file = tmp_path / "white.npz"
-    save_whitening(file, fit_whitening(recipe, sorted(photos.rglob("*.jpg")), dimension=8))
+    save_whitening(file, fit_whitening(recipe, sorted(photos.rglob("*.jpg")), dimension=8), recipe)
     white = dataclasses.replace(recipe, whitening=str(file))
     with Library.create(tmp_path / "library", recipe=white) as library:
         library.index(photos / "a")
@@ -397,7 +398,7 @@ def test_a_library_keeps_its_own_copy_of_a_whitening(tmp_path: Path, recipe: Rec
         Library.open(tmp_path / "moved", recipe=dataclasses.replace(white, dimension=5))
     with pytest.raises(RecipeMismatch, match="whitening"):
         Library.open(tmp_path / "moved", recipe=recipe)
-    save_whitening(file, fit_whitening(recipe, sorted((photos / "b").rglob("*.jpg")), dimension=8))
+    save_whitening(file, fit_whitening(recipe, sorted((photos / "b").rglob("*.jpg")), dimension=8), recipe)
     with pytest.raises(RecipeMismatch, match=r"whitening .*, not "):
         Library.open(tmp_path / "moved", recipe=white)
     file.unlink()
@@ -455,9 +456,9 @@ def test_a_damaged_library_is_named_with_what_to_do(made: Path, tmp_path: Path, 
 def test_a_recipe_of_a_newer_kindred_leaves_nothing_open(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "odd")
     with database(tmp_path / "odd") as connection:
-        connection.execute("UPDATE meta SET value = value || 'passes = 3' WHERE key = 'recipe'")
+        connection.execute("UPDATE meta SET value = value || 'glances = 3' WHERE key = 'recipe'")
     connection.close()
-    with pytest.raises(RecipeError, match="unknown key 'passes'"):
+    with pytest.raises(RecipeError, match="unknown key 'glances'"):
         Library.open(tmp_path / "odd")
     opened = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
     assert not [path for path in opened if path.startswith(str(tmp_path / "odd"))]

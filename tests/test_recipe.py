@@ -17,11 +17,17 @@ recipes = st.builds(
     Recipe,
     name=names,
     backbone=names,
-    tap=st.text(st.characters(exclude_categories=["Cs"])),
+    taps=st.lists(names, max_size=3),
     size=st.integers(32, 4096),
     shape=st.sampled_from(["keep", "stretch"]),
     multiple=st.integers(1, 256),
-    pooling_options=st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False) | st.booleans()),
+    enlarge=st.booleans(),
+    flip=st.booleans(),
+    scales=st.lists(st.floats(0.1, 4.0), min_size=1, max_size=3),
+    passes=st.sampled_from(["whole", "grid", "dense"]),
+    passes_options=st.dictionaries(names, st.lists(st.floats(0.1, 4.0), max_size=3)),
+    pooling_options=st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | names),
+    power_law=st.floats(0.1, 1.0),
     whitening=st.just("some.npz"),
     dimension=st.integers(0, 65536),
 )
@@ -43,7 +49,7 @@ def test_toml_needs_no_more_than_a_name_and_a_backbone() -> None:
     ("text", "expected"),
     [
         ('name = "a"\nbackbone = "kin"\nsise = 224', "some.toml: unknown key 'sise'; did you mean 'size'?"),
-        ('name = "a"\nbackbone = "kin"\ncolour = 1', "unknown key 'colour'; known keys: name, backbone, tap, size"),
+        ('name = "a"\nbackbone = "kin"\ncolour = 1', "unknown key 'colour'; known keys: name, backbone, taps, tap_weights, size"),
         ('name = "a"', "the key 'backbone' is missing"),
         ('backbone = "kin"', "the key 'name' is missing"),
         ("name = ", "not valid TOML"),
@@ -54,11 +60,11 @@ def test_toml_needs_no_more_than_a_name_and_a_backbone() -> None:
         ('name = "a"\nbackbone = "kin"\nshape = "square"', "shape is 'square'; expected keep or stretch"),
         ('name = "a"\nbackbone = "kin"\ndimension = 64', "dimension 64 needs a whitening"),
         ('name = "a"\nbackbone = 5', "backbone is 5; expected text"),
-        ('name = "a"\nbackbone = ""', "backbone is ''; expected text"),
+        ('name = "a"\nbackbone = ""', "backbone is ''; expected the name of a model"),
         ('name = "a"\nbackbone = "kin"\npooling_options = 3', "pooling_options is 3; expected a table"),
         (
-            'name = "a"\nbackbone = "kin"\n[pooling_options]\np = "3"',
-            "pooling_options.p is '3'; expected a finite number",
+            'name = "a"\nbackbone = "kin"\n[pooling_options]\np = {}',
+            "pooling_options.p is {}; expected a finite number",
         ),
         (
             'name = "a"\nbackbone = "kin"\n[pooling_options]\np = inf',
@@ -85,7 +91,19 @@ def test_the_digest_counts_what_is_done_and_not_what_it_is_called() -> None:
         dataclasses.replace(PLAIN, **{key: value})  # type: ignore[arg-type]
         for key, value in {
             "backbone": "other",
-            "tap": "deep",
+            "taps": ["deep"],
+            "enlarge": True,
+            "scales": [1.0, 0.5],
+            "flip": True,
+            "passes": "grid",
+            "passes_options": {"cells": 2},
+            "aggregate": "max",
+            "embedding": "vlad",
+            "positions": 100,
+            "codebook": "words",
+            "matching": "patches",
+            "power_law": 0.5,
+            "features": "sift",
             "size": 224,
             "shape": "stretch",
             "multiple": 32,
@@ -109,6 +127,68 @@ def test_differences_name_what_would_be_done_differently() -> None:
     other = dataclasses.replace(PLAIN, name="other", size=224, pooling_options={"p": 4.0})
     assert PLAIN.differences(other) == ["size 320, not 224", "pooling_options {}, not {'p': 4.0}"]
     assert PLAIN.differences(dataclasses.replace(PLAIN, name="other")) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"parts": [PLAIN, PLAIN]}, "backbone and parts contradict each other"),
+        ({"backbone": "", "parts": [PLAIN]}, "parts needs two recipes or more"),
+        ({"taps": ["a", "b"], "tap_weights": [1.0]}, "1 tap_weights for 2 taps; give one for each"),
+        ({"embedding": "vlad", "aggregate": "max"}, "embedding 'vlad' takes the positions of all passes together"),
+        ({"embedding_options": {"alpha": 3}}, "embedding_options without an embedding"),
+        ({"pooling": ""}, "neither pooling nor embedding"),
+        ({"scales": []}, "scales is []; expected at least one number"),
+        ({"scales": [0.0]}, "scales is [0.0]; expected a list of numbers above 0"),
+        ({"taps": "deep"}, "taps is 'deep'; expected a list"),
+        ({"taps": [1]}, "taps is [1]; expected a list of names"),
+        ({"power_law": 1.5}, "power_law is 1.5; expected a number above 0, at most 1"),
+        ({"flip": 1}, "flip is 1; expected true or false"),
+    ],
+)
+def test_contradictions_are_refused(keys: dict[str, object], expected: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        dataclasses.replace(PLAIN, **keys)  # type: ignore[arg-type]
+    assert expected in str(caught.value)
+
+
+def test_kept_rows_cannot_be_fused() -> None:
+    rows = dataclasses.replace(PLAIN, passes="grid", aggregate="keep")
+    with pytest.raises(RecipeError, match="a part keeps several rows"):
+        Recipe(name="fused", parts=(PLAIN, rows))
+
+
+def test_parts_are_written_in_full_and_read_by_name_or_in_full() -> None:
+    parts = (dataclasses.replace(PLAIN, weight=2.0, pooling_options={"p": 4.0}), Recipe.load("kin"))
+    fused = Recipe(name="fused", parts=parts)
+    assert Recipe.from_toml(fused.to_toml()) == fused
+    named = Recipe.from_toml('name = "fused"\nparts = [{ recipe = "kin", weight = 2.0 }, { recipe = "kin-plain" }]')
+    assert [(part.name, part.weight) for part in named.parts] == [("kin", 2.0), ("kin-plain", 1.0)]
+    assert named.digest != dataclasses.replace(named, parts=named.parts[::-1]).digest
+    with pytest.raises(RecipeError, match="names a recipe and also size; give only its weight"):
+        Recipe.from_toml('name = "a"\nparts = [{ recipe = "kin", size = 224 }, { recipe = "kin" }]')
+    with pytest.raises(RecipeError, match="unknown key 'sise'; did you mean 'size'"):
+        Recipe.from_toml('name = "a"\nparts = [{ name = "b", backbone = "kin", sise = 224 }]')
+
+
+def test_settings_change_keys_and_options() -> None:
+    changed = PLAIN.with_settings(["size=480", "pooling=crow", "pooling_options.a=1.5", "scales=[1.0, 0.5]", "flip=true"])
+    assert (changed.size, changed.pooling, changed.flip) == (480, "crow", True)
+    assert (changed.pooling_options, changed.scales) == ({"a": 1.5}, (1.0, 0.5))
+    assert PLAIN.with_settings([]) == PLAIN
+    with pytest.raises(RecipeError, match="setting 'sise=1': unknown key 'sise'; did you mean 'size'"):
+        PLAIN.with_settings(["sise=1"])
+    for text in ("size", "size.x=1"):
+        with pytest.raises(RecipeError, match="expected KEY=VALUE"):
+            PLAIN.with_settings([text])
+
+
+def test_the_files_of_what_was_learned_are_found_and_renamed_in_parts_too() -> None:
+    one = dataclasses.replace(PLAIN, whitening="w.npz")
+    two = dataclasses.replace(PLAIN, embedding="vlad", codebook="c.npz")
+    fused = Recipe(name="fused", parts=(one, two), whitening="joint.npz")
+    assert list(fused.learned_files()) == ["joint.npz", "w.npz", "c.npz"]
+    assert list(fused.with_files(lambda name: f"x/{name}").learned_files()) == ["x/joint.npz", "x/w.npz", "x/c.npz"]
 
 
 def test_options_cannot_be_changed_afterwards() -> None:

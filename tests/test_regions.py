@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from kindred.errors import UsageError
-from kindred.regions import rmac_grid
+from kindred.errors import RecipeError, UsageError
+from kindred.regions import (
+    REGIONS,
+    Boxes,
+    Regions,
+    boxes_to_pixels,
+    connected_parts,
+    dense_windows,
+    divide,
+    non_maximum_suppression,
+    rigid_grid,
+    rmac_grid,
+    spatial_pyramid,
+)
 
 Level = tuple[int, list[int], list[int]]
 """The side of the squares, where they begin along x, where along y."""
@@ -107,3 +123,227 @@ def test_the_grid_cannot_be_changed() -> None:
 def test_sizes_below_one(width: int, height: int, levels: int) -> None:
     with pytest.raises(UsageError, match="expected at least 1 of each"):
         rmac_grid(width, height, levels=levels)
+
+
+SIZES = [(1, 1), (1, 1000), (1000, 1), (2, 3), (7, 5), (320, 240), (240, 320), (256, 256), (4000, 100)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", REGIONS)
+def test_contract_of_every_scheme(name: str, size: tuple[int, int]) -> None:
+    boxes, levels = divide(*size, name)
+    assert boxes.dtype == levels.dtype == np.dtype(np.int64)
+    assert boxes.shape == (len(levels), 4)
+    assert 1 <= len(boxes) <= 256
+    x0, y0, x1, y1 = boxes.T
+    assert (x0 >= 0).all()
+    assert (y0 >= 0).all()
+    assert (x1 > x0).all()
+    assert (y1 > y0).all()
+    for level in np.unique(levels):  # each level covers the image
+        assert _covered(boxes[levels == level], size).all()
+    assert levels.tolist() == sorted(levels)
+    assert set(levels.tolist()) == set(range(levels.max() + 1))
+    assert x1.max() == size[0]
+    assert y1.max() == size[1]
+    for array in (boxes, levels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def _covered(boxes: Boxes, size: tuple[int, int]) -> NDArray[np.bool_]:
+    image = np.zeros(size[::-1], bool)
+    for x0, y0, x1, y1 in boxes.tolist():
+        image[y0:y1, x0:x1] = True
+    return image
+
+
+def test_grid() -> None:
+    boxes, levels = rigid_grid(12, 6, cells=3)
+    assert boxes.tolist() == [[x, y, x + 4, y + 2] for y in (0, 2, 4) for x in (0, 4, 8)]
+    assert levels.tolist() == [0] * 9
+    assert rigid_grid(10, 10).boxes[:3].tolist() == [[0, 0, 3, 3], [3, 0, 7, 3], [7, 0, 10, 3]]
+    assert rigid_grid(2, 1, cells=3).boxes[:3].tolist() == [[0, 0, 1, 1], [1, 0, 2, 1], [1, 0, 2, 1]]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 6))
+def test_cells_of_a_grid_are_equal_to_a_pixel(width: int, height: int, cells: int) -> None:
+    boxes, _ = rigid_grid(width, height, cells=cells)
+    assert len(boxes) == cells**2
+    for length, begin, end in ((width, 0, 2), (height, 1, 3)):
+        sides = boxes[:, end] - boxes[:, begin]
+        assert sides.max() - sides.min() <= 1
+        if length >= cells:
+            edges = np.unique(boxes[:, [begin, end]])
+            assert edges.tolist() == [int(k * length / cells + 0.5) for k in range(cells + 1)]
+
+
+def test_pyramid_is_grids_coarse_to_fine() -> None:
+    boxes, levels = spatial_pyramid(90, 61)
+    assert levels.tolist() == [0] + [1] * 4 + [2] * 9
+    assert boxes[0].tolist() == [0, 0, 90, 61]
+    for level in range(3):
+        assert np.array_equal(boxes[levels == level], rigid_grid(90, 61, cells=level + 1).boxes)
+
+
+def test_windows_of_mop_cnn() -> None:
+    boxes, levels = dense_windows(256, 256, sizes=(1.0, 0.5, 0.25), stride=0.125)
+    assert boxes[levels == 0].tolist() == [[0, 0, 256, 256]]
+    for level, side in ((1, 128), (2, 64)):
+        starts = range(0, 256 - side + 1, 32)
+        assert boxes[levels == level].tolist() == [[x, y, x + side, y + side] for y in starts for x in starts]
+    pixels = dense_windows(256, 256, sizes=(256.0, 128.0, 64.0), stride=32.0)
+    assert np.array_equal(pixels.boxes, boxes)
+
+
+def test_windows_are_spread_to_the_far_border() -> None:
+    boxes, _ = dense_windows(100, 60)  # side 30, at most 15 apart
+    assert np.unique(boxes[:, 0]).tolist() == [0, 14, 28, 42, 56, 70]
+    assert np.unique(boxes[:, 1]).tolist() == [0, 15, 30]
+    assert len(boxes) == 18
+
+
+@settings(deadline=None)
+@given(st.integers(1, 600), st.integers(1, 600), st.floats(0.05, 150), st.floats(0.05, 150))
+def test_windows_are_squares_no_farther_apart_than_asked(width: int, height: int, size: float, stride: float) -> None:
+    boxes, _ = dense_windows(width, height, sizes=(size,), stride=stride)
+    shorter = max(min(width, height), -(-max(width, height) // 8))
+    side, step = (max(1, int((x * shorter if x <= 1 else x) + 0.5)) for x in (size, stride))
+    assert (boxes[:, 2:] - boxes[:, :2] == [min(side, width), min(side, height)]).all()
+    for length, axis in ((width, 0), (height, 1)):
+        starts = np.unique(boxes[:, axis])
+        assert starts[0] == 0
+        assert starts[-1] == length - min(side, length)
+        gaps = [after - before for before, after in pairwise(starts.tolist())]
+        assert max(gaps, default=0) <= step + 1  # evenly: a gap is rounded to whole pixels
+        assert max(gaps, default=0) - min(gaps, default=0) <= 1
+
+
+def test_an_image_smaller_than_a_window_is_one() -> None:
+    assert dense_windows(50, 40, sizes=(128.0,), stride=32.0).boxes.tolist() == [[0, 0, 50, 40]]
+    assert dense_windows(200, 40, sizes=(128.0,), stride=72.0).boxes.tolist() == [[0, 0, 128, 40], [72, 0, 200, 40]]
+
+
+def test_shares_of_a_very_long_image() -> None:
+    boxes, _ = dense_windows(1000, 1)  # as if 125 pixels wide
+    assert len(boxes) == 32
+    assert boxes[0].tolist() == [0, 0, 63, 1]
+
+
+def test_divide_takes_names_lists_and_functions() -> None:
+    listed = divide(256, 200, "dense", sizes=[0.5, 0.25], stride=0.25)
+    assert np.array_equal(listed.boxes, dense_windows(256, 200, sizes=(0.5, 0.25), stride=0.25).boxes)
+
+    def left(width: int, height: int, *, share: float) -> Regions:
+        return Regions(np.array([[0, 0, int(share * width), height]]), np.zeros(1, np.int64))
+
+    assert divide(10, 4, left, share=0.5).boxes.tolist() == [[0, 0, 5, 4]]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "message"),
+    [
+        ("gird", {}, RecipeError, "unknown regions 'gird'; did you mean 'grid'\\?"),
+        ("xyz", {}, RecipeError, "expected one of grid, pyramid, dense"),
+        ("grid", {"cell": 2}, RecipeError, "regions 'grid' have no option 'cell'; did you mean 'cells'\\?"),
+        ("grid", {"cells": 0}, UsageError, "cells: got 0; expected a whole number of at least 1"),
+        ("pyramid", {"levels": 1.5}, UsageError, "levels: got 1.5; expected a whole number"),
+        ("dense", {"sizes": []}, UsageError, "sizes: got none; expected at least one"),
+        ("dense", {"sizes": [0.5, 0]}, UsageError, "sizes: got 0; expected a share of the shorter side"),
+        ("dense", {"stride": float("inf")}, UsageError, "stride: got inf; expected a share"),
+    ],
+)
+def test_what_divide_refuses(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        divide(64, 48, name, **options)
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_images_without_pixels(name: str) -> None:
+    with pytest.raises(UsageError, match="got an image of 0 × 5 pixels; expected at least 1 × 1"):
+        divide(0, 5, name)
+
+
+def test_boxes_to_pixels() -> None:
+    boxes = np.array([[0, 0, 10, 8], [2.5, 1, 3, 1.5], [3, 3, 3, 3], [-1, 7.5, 12, 9], [10, 8, 10, 8]])
+    assert boxes_to_pixels(boxes, (10, 8), (320, 250)).tolist() == [
+        [0, 0, 320, 250],
+        [80, 31, 96, 47],  # outwards: 31.25 and 46.875
+        [96, 93, 97, 94],  # never empty
+        [0, 234, 320, 250],
+        [319, 249, 320, 250],
+    ]
+    assert boxes_to_pixels(boxes[:0], (10, 8), (320, 250)).shape == (0, 4)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 2000))
+def test_the_whole_map_is_the_whole_image(cells: int, pixels: int) -> None:
+    whole = np.array([[0, 0, cells, cells]], np.float32)
+    assert boxes_to_pixels(whole, (cells, cells), (pixels, pixels)).tolist() == [[0, 0, pixels, pixels]]
+
+
+def _literal_suppression(boxes: list[list[float]], scores: list[float], iou: float) -> list[int]:
+    kept: list[int] = []
+    for at in sorted(range(len(boxes)), key=lambda at: (-scores[at], at)):
+        if all(_iou(boxes[at], boxes[better]) <= iou for better in kept):
+            kept.append(at)
+    return kept
+
+
+def _iou(a: list[float], b: list[float]) -> float:
+    across = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    down = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - across * down
+    return across * down / union
+
+
+@pytest.mark.parametrize("iou", [0.0, 0.3, 0.6, 1.0])
+def test_suppression_is_the_slow_loop(iou: float) -> None:
+    random = np.random.default_rng(5)
+    for count in (0, 1, 2, 60):
+        corners = random.integers(0, 12, (count, 2))
+        boxes = np.concatenate([corners, corners + random.integers(1, 9, (count, 2))], axis=1)
+        scores = random.integers(0, 6, count) / 6  # many equal ones
+        kept = non_maximum_suppression(boxes, scores, iou=iou)
+        assert kept.tolist() == _literal_suppression(boxes.tolist(), scores.tolist(), iou)
+        assert non_maximum_suppression(boxes, scores, iou=iou, count=3).tolist() == kept[:3].tolist()
+
+
+def test_suppression_keeps_what_does_not_overlap_enough() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 7], [20, 20, 21, 21]], np.float32)
+    assert non_maximum_suppression(boxes, np.array([0.9, 0.8, 0.7, 0.1])).tolist() == [0, 1, 3]  # 0.6 is not above 0.6
+    with pytest.raises(UsageError, match=r"got shapes \(4, 4\) and \(3,\); expected"):
+        non_maximum_suppression(boxes, np.ones(3))
+
+
+def _flood(mask: NDArray[np.bool_], first: int) -> tuple[NDArray[np.int64], int]:
+    """Number the parts of one mask from `first`, one cell after the other."""
+    parts = np.zeros(mask.shape, np.int64)
+    for start in zip(*np.nonzero(mask), strict=True):
+        if parts[start]:
+            continue
+        waiting = [start]
+        while waiting:
+            y, x = waiting.pop()
+            if 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x] and not parts[y, x]:
+                parts[y, x] = first
+                waiting += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+        first += 1
+    return parts, first
+
+
+@settings(deadline=None)
+@given(arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 7), st.integers(1, 7))))
+def test_connected_parts_are_those_of_a_flood(masks: NDArray[np.bool_]) -> None:
+    first, expected = 1, np.zeros(masks.shape, np.int64)
+    for at, mask in enumerate(masks):
+        expected[at], first = _flood(mask, first)
+    assert np.array_equal(connected_parts(masks), expected)
+
+
+def test_a_long_winding_part() -> None:
+    mask = np.ones((1, 41, 41), bool)
+    mask[0, 1::4, 1:] = mask[0, 3::4, :-1] = False
+    assert np.array_equal(connected_parts(mask), mask)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.errors import ModelError, UsageError
-from kindred.whitening import BLOCK, PCAWhitening
+from kindred.whitening import BLOCK, LearnedWhitening, PCAWhitening, Whitening, from_arrays, power_law
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def _vectors(count: int = 200, dimension: int = 6, seed: int = 0) -> Vectors:
     return (generator.standard_normal((count, dimension)) @ mixing.T + 3).astype(np.float32)
 
 
-def _projected(whitening: PCAWhitening, rows: Vectors) -> NDArray[np.float64]:
+def _projected(whitening: Whitening, rows: Vectors) -> NDArray[np.float64]:
     """P (x − m), before the final normalisation."""
     return (rows - whitening.mean).astype(np.float64) @ whitening.projection.T.astype(np.float64)
 
@@ -150,7 +150,173 @@ class TestTransform:
             PCAWhitening.fit(_vectors()).transform(np.zeros(shape))
 
 
+def _pairs(count: int = 200, dimension: int = 6, seed: int = 5) -> tuple[Vectors, Vectors]:
+    """Vectors, and others of the same things: they differ most in the first component."""
+    queries = _vectors(count, dimension, seed)
+    noise = np.random.default_rng(seed + 1).standard_normal((count, dimension)) * np.geomspace(2, 0.1, dimension)
+    return queries, (queries + noise).astype(np.float32)
+
+
+def _literal_learned(queries: Vectors, positives: Vectors, rows: Vectors) -> NDArray[np.float64]:
+    """P = Eᵀ L⁻¹, written down with columns as vectors, as the paper has them."""
+    q, p, x = (each.T.astype(np.float64) for each in (queries, positives, rows))
+    mean = q.mean(axis=1, keepdims=True)
+    scatter = sum(np.outer(d, d) for d in (q - p).T) / q.shape[1]
+    inverse = np.linalg.inv(np.linalg.cholesky(scatter))
+    seen = inverse @ (x - mean)
+    values, vectors = np.linalg.eig(seen @ seen.T)
+    order = np.argsort(-values.real)
+    projection: NDArray[np.float64] = vectors.real[:, order].T @ inverse
+    return projection
+
+
+class TestLearned:
+    def test_equals_its_definition(self) -> None:
+        queries, positives = _pairs()
+        rows = _vectors(300, seed=9)
+        expected = _literal_learned(queries, positives, rows)
+        whitening = LearnedWhitening.fit(queries, positives, rows)
+        np.testing.assert_allclose(whitening.mean, queries.mean(axis=0, dtype=np.float64), rtol=1e-6)
+        signs = np.sign((whitening.projection * expected).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(whitening.projection, signs * expected, rtol=1e-3, atol=1e-4)
+
+    def test_pairs_differ_alike_in_all_directions(self) -> None:
+        queries, positives = _pairs()
+        projection = LearnedWhitening.fit(queries, positives, queries).projection.astype(np.float64)
+        differences = (queries.astype(np.float64) - positives) @ projection.T
+        np.testing.assert_allclose(differences.T @ differences / len(queries), np.eye(6), atol=1e-3)
+
+    def test_directions_come_by_falling_spread_and_are_not_scaled_by_it(self) -> None:
+        queries, positives = _pairs()
+        rows = _vectors(300, seed=9)
+        whitening = LearnedWhitening.fit(queries, positives, rows)
+        spread = (_projected(whitening, rows) ** 2).mean(axis=0)
+        assert (np.diff(spread) < 0).all()
+        assert spread[0] > 10 * spread[-1]
+
+    def test_a_smaller_dimension_is_cut_before_the_normalisation(self) -> None:
+        queries, positives = _pairs()
+        whole = LearnedWhitening.fit(queries, positives, queries)
+        cut = LearnedWhitening.fit(queries, positives, queries, dimension=2)
+        np.testing.assert_array_equal(cut.projection, whole.projection[:2])
+        expected = _projected(cut, positives)
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(cut.transform(positives), expected, atol=1e-5)
+
+    @pytest.mark.parametrize("size", [1, 7, 200])
+    def test_batches_give_the_same_as_all_at_once(self, size: int) -> None:
+        queries, positives = _pairs()
+        whole = LearnedWhitening.fit(queries, positives, queries)
+        parts = ([side[i : i + size] for i in range(0, 200, size)] for side in (queries, positives, queries))
+        streamed = LearnedWhitening.fit(*(iter(part) for part in parts))
+        np.testing.assert_allclose(streamed.mean, whole.mean, rtol=1e-6)
+        np.testing.assert_allclose(streamed.projection, whole.projection, rtol=1e-4, atol=1e-5)
+
+    def test_a_component_in_which_no_pair_differs_is_survived(self) -> None:
+        queries, positives = _pairs()
+        queries[:, 3] = positives[:, 3] = 1.0  # a dead channel: no Cholesky factor without something added
+        whitening = LearnedWhitening.fit(queries, positives, queries)
+        whitened = whitening.transform(queries)
+        np.testing.assert_allclose(np.linalg.norm(whitened, axis=1), 1, rtol=1e-5)
+
+    def test_pairs_that_match_come_nearer_than_by_pca(self) -> None:
+        queries, positives = _pairs(400)
+        learned = LearnedWhitening.fit(queries[:200], positives[:200], queries[:200])
+        pca = PCAWhitening.fit(queries[:200])
+
+        def found(whitening: Whitening) -> float:
+            scores = whitening.transform(queries[200:]) @ whitening.transform(positives[200:]).T
+            return float((scores.argmax(axis=1) == np.arange(200)).mean())
+
+        assert found(learned) > found(pca)
+
+    def test_torch_gives_the_same(self, torch: ModuleType) -> None:
+        queries, positives = _pairs()
+        whitening = LearnedWhitening.fit(queries, positives, queries, dimension=4)
+        tensors = whitening.transform(torch.from_numpy(queries))
+        np.testing.assert_allclose(tensors.numpy(), whitening.transform(queries), atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"queries": 5, "positives": 5}, "got 5 matching pairs of 6 dimensions; expected at least 6: add pairs"),
+            ({"queries": 0, "positives": 0}, "got no matching pairs to learn"),
+            ({"positives": 9}, r"got queries \(200, 6\) and positives \(9, 6\); expected equal shapes, 6"),
+            ({"rows": 0}, "got no rows"),
+            ({"rows": 4}, "got 4 rows for 6 dimensions; expected at least 6: add images"),
+            ({"dimension": 7}, "dimension: got 7; expected 1 to 6"),
+        ],
+    )
+    def test_what_cannot_be_learned_from(self, change: dict[str, int], message: str) -> None:
+        queries, positives = _pairs()
+        parts = {"queries": queries, "positives": positives, "rows": queries}
+        parts = {name: rows[: change.get(name, 200)] for name, rows in parts.items()}
+        with pytest.raises(UsageError, match=message):
+            LearnedWhitening.fit(**parts, dimension=change.get("dimension"))
+
+    def test_pairs_that_do_not_fit_each_other(self) -> None:
+        queries, positives = _pairs()
+        with pytest.raises(UsageError, match="more batches on one side"):
+            LearnedWhitening.fit([queries, queries], [positives], queries)
+        with pytest.raises(UsageError, match="6 components in all batches"):
+            LearnedWhitening.fit([queries, queries[:, :5]], [positives, positives[:, :5]], queries)
+        with pytest.raises(UsageError, match="rows: got 5 components; expected 6, as the pairs have"):
+            LearnedWhitening.fit(queries, positives, queries[:, :5])
+        with pytest.raises(UsageError, match="got 200 pairs of equal vectors"):
+            LearnedWhitening.fit(queries, queries, queries)
+
+
+class TestPowerLaw:
+    VALUES = np.array([[-4.0, 0.0, 9.0]])
+
+    def test_keeps_the_signs(self) -> None:
+        assert power_law(self.VALUES).tolist() == [[-2.0, 0.0, 3.0]]
+        assert power_law(self.VALUES, alpha=1.0).tolist() == self.VALUES.tolist()
+        np.testing.assert_allclose(power_law(self.VALUES.astype(np.float16), alpha=0.3), [[-(4**0.3), 0, 9**0.3]])
+
+    def test_torch_gives_the_same_with_gradients(self, torch: ModuleType) -> None:
+        leaf = torch.from_numpy(self.VALUES).requires_grad_()
+        power_law(leaf).sum().backward()
+        assert leaf.grad.tolist() == [[0.25, 0.0, 0.5 / 3]]
+
+    @pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan")])
+    def test_other_powers_are_refused(self, alpha: float) -> None:
+        with pytest.raises(UsageError, match="alpha: got"):
+            power_law(self.VALUES, alpha=alpha)
+
+
 class TestArrays:
+    def test_a_file_says_which_kind_it_holds(self, tmp_path: Path) -> None:
+        queries, positives = _pairs()
+        fitted = PCAWhitening.fit(queries), LearnedWhitening.fit(queries, positives, queries)
+        for whitening in fitted:
+            np.savez(tmp_path / "whitening.npz", allow_pickle=False, **whitening.to_arrays())
+            with np.load(tmp_path / "whitening.npz", allow_pickle=False) as arrays:
+                again = from_arrays(arrays)
+            assert type(again) is type(whitening)
+            np.testing.assert_array_equal(again.transform(queries), whitening.transform(queries))
+
+    def test_files_of_version_0_1_hold_pca(self) -> None:
+        arrays = PCAWhitening.fit(_vectors()).to_arrays()
+        del arrays["kind"]
+        assert isinstance(from_arrays(arrays), PCAWhitening)
+
+    def test_another_kind_is_refused(self) -> None:
+        arrays = PCAWhitening.fit(_vectors()).to_arrays()
+        with pytest.raises(ModelError, match="got one of kind 'pca'; expected 'learned'"):
+            LearnedWhitening.from_arrays(arrays)
+        with pytest.raises(ModelError, match="got one of kind 'zca'; expected 'pca' or 'learned'"):
+            from_arrays({**arrays, "kind": np.array("zca")})
+
+    def test_damaged_learned_arrays(self) -> None:
+        queries, positives = _pairs()
+        arrays = LearnedWhitening.fit(queries, positives, queries).to_arrays()
+        with pytest.raises(ModelError, match="damaged"):
+            from_arrays({**arrays, "mean": np.zeros(3)})
+        del arrays["projection"]
+        with pytest.raises(ModelError, match="whitening: projection missing; expected mean, projection"):
+            from_arrays(arrays)
+
     def test_survives_a_file_without_pickle(self, tmp_path: Path) -> None:
         whitening = PCAWhitening.fit(_vectors(), dimension=4, power=0.25)
         np.savez(tmp_path / "whitening.npz", allow_pickle=False, **whitening.to_arrays())

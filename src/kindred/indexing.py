@@ -12,6 +12,7 @@ from pathlib import Path
 from kindred.catalogue import Catalogue, Entry
 from kindred.describer import Described, Describer
 from kindred.errors import KindredError
+from kindred.features import to_bytes
 from kindred.images import Found
 
 __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images", "prune_folder"]
@@ -188,7 +189,7 @@ class _Run:
 
 
 def _entry(described: Described[Found]) -> Entry:
-    found, vector, error = described.key, described.vector, described.error
+    found, error = described.key, described.error
     return Entry(
         found.path,
         found.size,
@@ -196,7 +197,10 @@ def _entry(described: Described[Found]) -> Entry:
         described.width,
         described.height,
         described.taken,
-        vectors=vector[None] if vector is not None else None,
+        vectors=described.vectors,
+        boxes=described.boxes,
+        words=described.words,
+        features=to_bytes(described.features) if described.features is not None else None,
         reason=error.reason if error is not None else None,
     )
 

@@ -1,28 +1,62 @@
-"""Regions of a feature map: which boxes R-MAC looks at.
+"""Regions: boxes in a feature map or an image, and what is done with boxes.
 
-Boxes are (R, 4) int64, x0 y0 x1 y1 in cells of the map, half-open: x1 and y1 are the first cells outside.
+R-MAC looks at regions of a map (`rmac_grid`). With multiple passes every region of the image is a pass of its
+own through the network: `REGIONS` is the table of the schemes that lay them out, `divide` takes a name from
+it, or any function of your own.
+
+Boxes are (R, 4), x0 y0 x1 y1, half-open: x1 and y1 are the first cells, or pixels, outside.
 """
 
 from __future__ import annotations
 
+import difflib
+import inspect
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import lru_cache
-from math import floor
+from math import ceil, floor, inf
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import UsageError
+from kindred.errors import RecipeError, UsageError
 
-__all__ = ["Boxes", "rmac_grid"]
+__all__ = [
+    "REGIONS",
+    "Boxes",
+    "RegionScheme",
+    "Regions",
+    "boxes_to_pixels",
+    "connected_parts",
+    "dense_windows",
+    "divide",
+    "non_maximum_suppression",
+    "rigid_grid",
+    "rmac_grid",
+    "spatial_pyramid",
+]
 
 Boxes = NDArray[np.int64]
-"""(R, 4) int64: x0 y0 x1 y1 in cells of the map, half-open."""
+"""(R, 4) int64: x0 y0 x1 y1 in cells of a map or pixels of an image, half-open."""
+
+Option: TypeAlias = bool | int | float | tuple[float, ...] | list[float]
 
 OVERLAP = 0.4
 """How much of its width a region of the first level shares with the next, as nearly as whole steps allow."""
 
 STEPS = range(2, 8)
 """How many regions of the first level may lie along the longer side."""
+
+LONGEST = 8
+"""An image more than this many times as long as wide counts as that wide: shares of one pixel are no windows."""
+
+
+class Regions(NamedTuple):
+    """Boxes (R, 4), and the level of each, (R,), from 0: what VLAD per level keeps apart. Both are read-only."""
+
+    boxes: Boxes
+    levels: NDArray[np.int64]
 
 
 @lru_cache(maxsize=1024)
@@ -71,3 +105,222 @@ def _positions(length: int, side: int, count: int) -> list[int]:
     # Half a side added and taken away again: it is whole, yet it decides how the sum rounds before the floor.
     half = floor(side / 2 - 1)
     return [floor(half + k * stride) - half for k in range(count)]
+
+
+@lru_cache(maxsize=1024)
+def rigid_grid(width: int, height: int, *, cells: int = 3) -> Regions:
+    """Cut an image into `cells` × `cells` equal parts, row by row: R = cells², all of level 0.
+
+    Their borders fall on the nearest whole pixels. On an image of fewer pixels than cells neighbours share
+    pixels; none is empty. Raises UsageError for sizes or cells below 1.
+    """
+    return _numbered([_equal_cells(width, height, _whole("cells", cells))])
+
+
+@lru_cache(maxsize=1024)
+def spatial_pyramid(width: int, height: int, *, levels: int = 3) -> Regions:
+    """Cut an image into 1 × 1, 2 × 2, … `levels` × `levels` equal parts, coarse to fine.
+
+    Level l, from 0, is the rigid grid of l + 1 cells a side; R = 1 + 4 + … + levels². Raises UsageError for
+    sizes or levels below 1. Source: Lazebnik, Schmid and Ponce 2006.
+    """
+    return _numbered([_equal_cells(width, height, cells) for cells in range(1, _whole("levels", levels) + 1)])
+
+
+@lru_cache(maxsize=1024)
+def dense_windows(width: int, height: int, *, sizes: tuple[float, ...] = (0.5,), stride: float = 0.25) -> Regions:
+    """Lay square windows of several sizes over an image, each size a level, in the order given.
+
+    A size or stride up to 1 is a share of the shorter side; above 1 it is pixels. Windows of a size are spread
+    evenly from border to border, at most `stride` apart, rows from top to bottom. A window larger than the
+    image ends at its border. Shares of an image more than 8 times as long as wide are taken of an eighth of
+    the longer side. Raises UsageError for sizes of the image below 1, and for a size or stride not above 0.
+
+    MOP-CNN (Gong et al. 2014; the whole, and 128 and 64 pixels of 256, 32 apart):
+
+    >>> np.bincount(dense_windows(256, 256, sizes=(1.0, 0.5, 0.25), stride=0.125).levels).tolist()
+    [1, 25, 49]
+    """
+    _check_image(width, height)
+    if not sizes:
+        raise UsageError("sizes: got none; expected at least one, a share of the shorter side or pixels")
+    shorter = max(min(width, height), ceil(max(width, height) / LONGEST))
+    step = _pixels("stride", stride, shorter)
+    levels = []
+    for size in sizes:
+        side = _pixels("sizes", size, shorter)
+        across, down = min(side, width), min(side, height)
+        xs, ys = _spread(width, across, step), _spread(height, down, step)
+        levels.append([(x, y, x + across, y + down) for y in ys for x in xs])
+    return _numbered(levels)
+
+
+@dataclass(frozen=True)
+class RegionScheme:
+    """One entry of REGIONS.
+
+    function: width and height in pixels, and options by name → Regions.
+    summary: what it does, in a few words.
+    source: who described it, for the documentation.
+    """
+
+    function: Callable[..., Regions]
+    summary: str
+    source: str
+
+
+_PYRAMID = "Lazebnik, Schmid and Ponce 2006"
+_DENSE = "Gong et al. 2014; Razavian et al. 2014"
+
+REGIONS: dict[str, RegionScheme] = {
+    "grid": RegionScheme(rigid_grid, "equal cells, n × n", "Chen et al. 2023, the survey"),
+    "pyramid": RegionScheme(spatial_pyramid, "grids of 1 × 1, 2 × 2, … cells", _PYRAMID),
+    "dense": RegionScheme(dense_windows, "square windows of several sizes, evenly spread", _DENSE),
+}
+
+
+def divide(width: int, height: int, scheme: str | Callable[..., Regions], **options: Option) -> Regions:
+    """Lay regions over an image of `width` × `height` pixels by a name of REGIONS or a function of your own.
+
+    `options` are those of the function, by name; lists, as TOML has them, are taken for tuples. Raises
+    RecipeError for an unknown name or option, UsageError for an option out of range.
+
+    >>> divide(90, 60, "grid", cells=2).boxes.tolist()
+    [[0, 0, 45, 30], [45, 0, 90, 30], [0, 30, 45, 60], [45, 30, 90, 60]]
+    """
+    given: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    if not isinstance(scheme, str):
+        return scheme(width, height, **given)
+    if scheme not in REGIONS:
+        raise RecipeError(f"unknown regions {scheme!r}; {_nearest(scheme, REGIONS)}")
+    function = REGIONS[scheme].function
+    known = list(inspect.signature(function).parameters)[2:]
+    for name in given:
+        if name not in known:
+            raise RecipeError(f"regions {scheme!r} have no option {name!r}; {_nearest(name, known)}")
+    return function(width, height, **given)
+
+
+def boxes_to_pixels(
+    boxes: NDArray[np.floating[Any] | np.integer[Any]], cells: tuple[int, int], pixels: tuple[int, int]
+) -> Boxes:
+    """Turn boxes in a map of `cells` (width, height) into boxes in an image of `pixels` (width, height).
+
+    They grow outwards to whole pixels, are clipped to the image, and hold at least one pixel: (R, 4) → (R, 4).
+    With equal sizes it rounds boxes that are in pixels already.
+    """
+    size = np.tile(np.asarray(pixels, np.int64), 2)
+    # Rounded to a millionth first: 3 · (100 / 3) is a little more than 100 in some orders of operations.
+    scaled = np.round(np.asarray(boxes, np.float64).reshape(-1, 4) * (size / np.tile(cells, 2)), 6)
+    low = np.clip(np.floor(scaled[:, :2]).astype(np.int64), 0, size[:2] - 1)
+    high = np.clip(np.ceil(scaled[:, 2:]).astype(np.int64), low + 1, size[2:])
+    return np.concatenate([low, high], axis=1)
+
+
+def connected_parts(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number the 4-connected parts of masks (B, H, W), each mask on its own, in reading order: (B, H, W).
+
+    The parts are 1, 2, … through the whole batch; cells outside the masks are 0.
+    """
+    batch, height, width = masks.shape
+    row = width + 1
+    # A frame of unset cells at the left, the top and the very end keeps rows and masks apart in one long line.
+    framed = np.zeros(batch * (height + 1) * row + row + 1, dtype=bool)
+    inner = framed[: batch * (height + 1) * row].reshape(batch, height + 1, row)
+    inner[:, 1:, 1:] = masks
+    cells = np.flatnonzero(framed)
+    neighbours = cells + np.array([0, -1, 1, -row, row])[:, None]
+    labels = np.full(framed.size, framed.size - 1)
+    labels[cells] = cells
+    while True:
+        # The smallest label around, and on from there: a label is a cell of the same part, with a label as small.
+        smallest = labels[labels[neighbours].min(axis=0)]
+        if np.array_equal(smallest, labels[cells]):
+            break
+        labels[cells] = smallest
+    firsts = cells[smallest == cells]
+    numbers = np.zeros(framed.size, dtype=np.int64)
+    numbers[firsts] = np.arange(1, firsts.size + 1)
+    parts = np.zeros(masks.shape, dtype=np.int64)
+    parts[masks] = numbers[smallest]
+    return parts
+
+
+def non_maximum_suppression(
+    boxes: NDArray[np.floating[Any] | np.integer[Any]],
+    scores: NDArray[np.floating[Any]],
+    *,
+    iou: float = 0.6,
+    count: int | None = None,
+) -> NDArray[np.int64]:
+    """Return which boxes (R, 4) to keep, best score first: those that overlap no better one by more than `iou`.
+
+    Overlap is the intersection over the union of the areas, in [0, 1]; 1 keeps all. Equal scores are ordered by
+    index, lower first. At most `count` are kept, None for all. Raises UsageError for shapes that do not fit.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
+        raise UsageError(f"boxes and scores: got shapes {boxes.shape} and {scores.shape}; expected (R, 4) and (R,)")
+    x0, y0, x1, y1 = np.asarray(boxes, np.float64).T
+    areas = (x1 - x0) * (y1 - y0)
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while order.size and (count is None or len(kept) < count):
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        across = np.minimum(x1[best], x1[order]) - np.maximum(x0[best], x0[order])
+        down = np.minimum(y1[best], y1[order]) - np.maximum(y0[best], y0[order])
+        shared = np.maximum(across, 0) * np.maximum(down, 0)
+        # Not divided: boxes without an area overlap nothing.
+        order = order[shared <= iou * (areas[best] + areas[order] - shared)]
+    return np.array(kept, dtype=np.int64)
+
+
+def _check_image(width: int, height: int) -> None:
+    if min(width, height) < 1:
+        raise UsageError(f"got an image of {width} × {height} pixels; expected at least 1 × 1")
+
+
+def _whole(name: str, value: int) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name}: got {value!r}; expected a whole number of at least 1")
+    return value
+
+
+def _pixels(name: str, length: float, shorter: int) -> int:
+    """Return a length in whole pixels, at least 1: up to 1 it is a share of `shorter`, above 1 pixels already."""
+    if not 0 < length < inf:
+        raise UsageError(f"{name}: got {length!r}; expected a share of the shorter side (up to 1), or pixels (above 1)")
+    return max(1, floor((length * shorter if length <= 1 else length) + 0.5))
+
+
+def _equal_cells(width: int, height: int, cells: int) -> list[tuple[int, int, int, int]]:
+    _check_image(width, height)
+    xs, ys = _cuts(width, cells), _cuts(height, cells)
+    return [(x0, y0, x1, y1) for y0, y1 in ys for x0, x1 in xs]
+
+
+def _cuts(length: int, cells: int) -> list[tuple[int, int]]:
+    """Cut `length` pixels into parts (begin, end) that differ by one pixel at most and hold one at least."""
+    edges = [(2 * k * length + cells) // (2 * cells) for k in range(cells + 1)]  # k · length / cells, rounded
+    begins = [min(edge, length - 1) for edge in edges[:-1]]
+    return [(begin, max(begin + 1, end)) for begin, end in zip(begins, edges[1:], strict=True)]
+
+
+def _spread(length: int, side: int, step: int) -> list[int]:
+    """Return where windows of `side` begin: from 0 to length − side, evenly, at most `step` apart."""
+    gaps = -(-(length - side) // step)
+    return [(2 * k * (length - side) + gaps) // (2 * gaps) for k in range(gaps + 1)] if gaps else [0]
+
+
+def _numbered(levels: list[list[tuple[int, int, int, int]]]) -> Regions:
+    boxes = np.array([box for level in levels for box in level], dtype=np.int64)
+    numbers = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
+    boxes.flags.writeable = numbers.flags.writeable = False
+    return Regions(boxes, numbers)
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Say which known name is meant, or which there are."""
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"expected one of {', '.join(known)}" if known else "it takes none"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindred.backbones.card import Card, Tap, check_digest, check_name, digest_of
+from kindred.backbones.card import Card, ClassifierHead, DetectorHead, Tap, check_digest, check_name, digest_of
 from kindred.errors import ModelError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -44,6 +44,66 @@ def test_round_trip_of_a_full_card() -> None:
         training={"epochs": 3, "rate": 1e-05, "teacher net": "big\x7f"},
     )
     assert Card.from_toml(full.to_toml()) == full
+
+
+DETECTOR = DetectorHead(boxes="b", scores="/s:0", form="yxyx", units="relative")
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        {"detector": DETECTOR},
+        {"detector": dataclasses.replace(DETECTOR, form="xyxy", units="pixels", background=0)},
+        {"classifier": ClassifierHead(maps="early")},
+        {"classifier": ClassifierHead(weights="fc.weight", tap="deep", background=1000), "detector": DETECTOR},
+    ],
+)
+def test_round_trip_of_heads(heads: dict[str, Any]) -> None:
+    full = card(**heads, training={"epochs": 3})
+    assert Card.from_toml(full.to_toml()) == full
+    assert hash(full) == hash(Card.from_toml(full.to_toml()))
+
+
+def test_a_head_is_written_without_what_is_not_said() -> None:
+    assert card(classifier=ClassifierHead(maps="early")).to_toml().endswith('\n\n[classifier]\nmaps = "early"\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[detecter]\nboxes = "b"', "unknown key 'detecter'; did you mean 'detector'\\?"),
+        ('[detector]\nboxs = "b"', "card: detector: unknown key 'boxs'; did you mean 'boxes'\\?"),
+        ('[detector]\nboxes = "b"\nscores = "s"\nform = "yxyx"', "detector: the key 'units' is missing"),
+        ('[detector]\nboxes = ""\nscores = "s"\nform = "yxyx"\nunits = "pixels"', "detector is .*names of two tensors"),
+        (
+            '[detector]\nboxes = "b"\nscores = "s"\nform = "yxhw"\nunits = "pixels"',
+            "form is yxhw; expected yxyx or xyxy",
+        ),
+        (
+            '[detector]\nboxes = "b"\nscores = "s"\nform = "xyxy"\nunits = "m"',
+            "units is m; expected relative or pixels",
+        ),
+        (
+            '[detector]\nboxes = "b"\nscores = "s"\nform = "xyxy"\nunits = "pixels"\nbackground = -2',
+            "detector.background is -2; expected a column from 0",
+        ),
+        ('[classifier]\nmap = "early"', "classifier: unknown key 'map'; did you mean 'maps'\\?"),
+        ("[classifier]\nmaps = 3", "classifier: maps is 3; expected a text"),
+        ('[classifier]\nmaps = "erly"', "has no tap 'erly'; did you mean 'early'"),
+        ('[classifier]\nmaps = "early"\nbackground = 8', "classifier.background is 8; expected one of the 8 channels"),
+        (
+            '[classifier]\nmaps = "early"\nweights = "w"\ntap = "deep"',
+            "classifier is .*; expected maps, a tap, or else",
+        ),
+        ('[classifier]\nweights = "w"', "classifier is .*; expected maps, a tap, or else weights"),
+        ("[classifier]", "classifier is .*; expected maps, a tap, or else weights"),
+        ('[[classifier]]\nmaps = "early"', r"classifier is \[.*; expected a table, headed \[classifier\]"),
+    ],
+)
+def test_a_wrong_head_is_named_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
+        Card.from_toml(f"{card().to_toml()}\n{text}\n")
+    assert "\n" not in str(caught.value)
 
 
 @settings(deadline=None)  # the machine may be busy

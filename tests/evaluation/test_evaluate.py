@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,131 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kindred.describer import Describer
-from kindred.errors import ImageError, UsageError
-from kindred.evaluation import METRICS, GroundTruth, Judgement, Query, evaluate, read_groundtruth, score
+from kindred.errors import ImageError, RecipeError, UsageError
+from kindred.evaluation import evaluate, searching
+from kindred.ranking import Ranking
 from kindred.recipe import Recipe
+from kindred.rerank import Context
+from kindred.similarity import SIMILARITIES
 
 Paint = Callable[[str, str], Path]
-
-module = importlib.import_module("kindred.evaluation.evaluate")  # the package's `evaluate` is the function
-
-
-def positions(*numbers: int) -> NDArray[np.int64]:
-    return np.array(numbers, np.int64)
-
-
-def query(image: str = "q", *, relevant: tuple[int, ...], junk: tuple[int, ...] = ()) -> Query:
-    return Query(image, None, {"": Judgement(positions(*relevant), positions(*junk))})
-
-
-def truth_of(*queries: Query, protocol: str = "plain", count: int = 6) -> GroundTruth:
-    database = tuple(f"{number}.png" for number in range(count))
-    return GroundTruth("made", Path("made.json"), protocol, database, queries)  # type: ignore[arg-type]
-
-
-class TestScore:
-    """Rankings made by hand."""
-
-    def test_a_perfect_ranking_reaches_one_in_every_metric(self) -> None:
-        truth = truth_of(query(relevant=(4, 2)), query(relevant=(1,), junk=(0,)))
-        found = score(truth, [positions(2, 4, 0, 1, 3, 5), positions(0, 1, 2, 3, 4, 5)])
-        assert found == dict.fromkeys(METRICS["plain"], 1.0)
-
-    def test_a_ranking_worked_out_by_hand(self) -> None:
-        # Ranks without the junk: 1 and 3 of the first query, 0 of the second.
-        truth = truth_of(query(relevant=(4, 2), junk=(5,)), query(relevant=(1,)))
-        found = score(truth, [positions(0, 5, 4, 1, 2, 3), positions(1, 0, 2, 3, 4, 5)])
-        assert found == pytest.approx(
-            {
-                "recall@1": 0.5,
-                "recall@10": 1.0,
-                "mAP": ((1 / 2 + 2 / 4) / 2 + 1) / 2,
-                "MAP@R": ((1 / 2) / 2 + 1) / 2,
-                "R-precision": (1 / 2 + 1) / 2,
-            }
-        )
-
-    def test_oxford_takes_the_trapezoids(self) -> None:
-        truth = truth_of(query(relevant=(0, 1, 2)), protocol="oxford", count=6)
-        found = score(truth, [positions(0, 3, 1, 4, 5, 2)])
-        assert found == pytest.approx({"recall@1": 1, "recall@10": 1, "mAP": 0.677778}, abs=1e-6)
-
-    def test_queries_without_relevant_images_are_skipped_not_zero(self) -> None:
-        truth = truth_of(query(relevant=()), query(relevant=(3,)))
-        order = positions(3, 0, 1, 2, 4, 5)
-        assert score(truth, [order, order])["mAP"] == 1
-
-    def test_rankings_may_be_cut_off_or_padded(self) -> None:
-        truth = truth_of(query(relevant=(0, 1)))
-        assert score(truth, [positions(0)])["mAP"] == 0.5
-        assert score(truth, [positions(0, -1, -1)])["mAP"] == 0.5
-        assert score(truth, [positions()])["recall@10"] == 0
-
-    def test_folders_of_queries_are_also_scored_alone(self) -> None:
-        truth = truth_of(query("one/a", relevant=(0,)), query("two/a", relevant=(1,)))
-        order = positions(0, 1)
-        found = score(truth, [order, order])
-        assert (found["recall@1"], found["recall@1/one"], found["recall@1/two"]) == (0.5, 1, 0)
-        assert (found["mAP"], found["mAP/two"]) == (0.75, 0.5)
-        alone = score(truth_of(query("one/a", relevant=(0,))), [order])
-        assert not any("/" in name for name in alone)
-
-    def test_the_settings_of_the_revisited_protocol(self) -> None:
-        easy, hard = positions(0), positions(1, 2)
-        judgements = {
-            "easy": Judgement(easy, hard),
-            "medium": Judgement(positions(0, 1, 2), positions()),
-            "hard": Judgement(hard, easy),
-        }
-        only_hard = {
-            "easy": Judgement(positions(), positions(3)),
-            "medium": Judgement(positions(3), positions()),
-            "hard": Judgement(positions(3), positions()),
-        }
-        truth = truth_of(Query("q", None, judgements), Query("r", None, only_hard), protocol="revisited")
-        found = score(truth, [positions(1, 0, 4, 2, 3, 5), positions(3, 0, 1, 2, 4, 5)])
-        # Easy: rank 0 (1 and 2 are junk), the second query skipped. Hard: ranks 0 and 2. Medium: 0, 1 and 3.
-        assert (found["mAP/easy"], found["recall@1/easy"]) == (1, 1)
-        assert found["mAP/hard"] == pytest.approx(((1 + (1 / 2 + 2 / 3) / 2) / 2 + 1) / 2)
-        medium = (1 + 1 + (2 / 3 + 3 / 4) / 2) / 3
-        assert found["mAP/medium"] == found["mAP"] == pytest.approx((medium + 1) / 2)
-        assert found["mP@5/medium"] == found["mP@5"] == pytest.approx((3 / 4 + 1) / 2)
-        assert found["mP@1/hard"] == 1
-
-    def test_the_number_of_rankings_must_be_that_of_the_queries(self) -> None:
-        truth = truth_of(query(relevant=(0,)), query(relevant=(1,)))
-        order = positions(0, 1)
-        for orders in ([order], [order] * 3):
-            with pytest.raises(UsageError, match="one ranking for each of the 2 queries"):
-                score(truth, orders)
-
-    def test_something_must_be_relevant(self) -> None:
-        with pytest.raises(UsageError, match="no query has a relevant image"):
-            score(truth_of(query(relevant=())), [positions(0)])
-
-    @pytest.mark.shared
-    @pytest.mark.parametrize("name", ["oxford5k", "rparis6k", "roxford5k"])
-    def test_perfect_and_reversed_rankings_of_the_benchmarks(self, shared: Path, name: str) -> None:
-        truth = read_groundtruth(shared / f"data/groundtruth-only/{name}.json")
-        setting = truth.settings[-1]  # the hard one, where there are several
-        count = len(truth.database)
-
-        def orders(*, first: bool) -> Iterator[NDArray[np.int64]]:
-            for asked in truth.queries:
-                right = np.zeros(count, bool)
-                right[asked.judgements[setting].relevant] = True
-                yield np.argsort(right != first, kind="stable")
-
-        suffix = f"/{setting}" if setting else ""
-        assert score(truth, orders(first=True))[f"mAP{suffix}"] == 1
-        assert score(truth, orders(first=False))[f"mAP{suffix}"] < 0.05
-
-    @pytest.mark.shared
-    def test_the_easy_setting_of_roxford_has_queries_to_skip(self, shared: Path) -> None:
-        truth = read_groundtruth(shared / "data/groundtruth-only/roxford5k.json")
-        assert sum(asked.judgements["easy"].relevant.size > 0 for asked in truth.queries) == 68
-        perfect = [asked.judgements["easy"].relevant for asked in truth.queries]
-        assert score(truth, perfect)["mAP/easy"] == 1
 
 
 @pytest.fixture
@@ -187,14 +69,14 @@ class TestEvaluate:
         self, groundtruth: Path, colours: Recipe, similarity: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         used: list[str] = []
-        compare = module.SIMILARITIES[similarity]
+        compare = SIMILARITIES[similarity]
 
         def spy(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
             used.append(similarity)
             scores: NDArray[np.float32] = compare(one, other)
             return scores
 
-        monkeypatch.setattr(module, "SIMILARITIES", {similarity: spy})
+        monkeypatch.setattr(searching, "SIMILARITIES", {similarity: spy})
         assert evaluate(groundtruth, recipe=replace(colours, similarity=similarity)).metrics["recall@10"] == 1
         assert used
 
@@ -202,7 +84,7 @@ class TestEvaluate:
         self, groundtruth: Path, colours: Recipe, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         whole = evaluate(groundtruth, recipe=colours)
-        monkeypatch.setattr(module, "BLOCK_SCORES", 1)
+        monkeypatch.setattr(searching, "BLOCK_SCORES", 1)
         assert evaluate(groundtruth, recipe=colours).metrics == whole.metrics
 
     def test_a_box_is_what_is_searched_with(self, tmp_path: Path, paint: Paint, colours: Recipe) -> None:
@@ -261,22 +143,98 @@ class TestEvaluate:
             evaluate(moved, recipe=colours)
 
 
-class TestCache:
-    """What was described is described once."""
+class TestProtocols:
+    """What becomes of a query that is in the database, of wrong answers that are added, of re-ranking."""
 
     @pytest.fixture
-    def described(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-        """The images that were described, as the tests go on."""
-        seen: list[object] = []
-        run = Describer.stream
+    def classes(self, tmp_path: Path, paint: Paint) -> Path:
+        """Two reds, two greens that are further apart than one of them is from a red."""
+        for name, colour in {"r/1": "#d00000", "r/2": "#c81000", "g/1": "#00d000", "g/2": "#b02000"}.items():
+            paint(f"{name}.png", colour)
+        return tmp_path / "images"
 
-        def spy(self: Describer, items: object) -> Iterator[object]:
-            listed = list(items)  # type: ignore[call-overload]
-            seen.extend(image for _, image in listed)
-            return run(self, listed)
+    def test_every_image_is_described_once_and_taken_out_of_its_own_ranking(
+        self, classes: Path, colours: Recipe, described: list[object]
+    ) -> None:
+        steps: list[tuple[int, int]] = []
+        found = evaluate(classes, recipe=colours, progress=lambda *step: steps.append(step))
+        assert len(described) == 4
+        assert steps[-1] == (4, 4)
+        assert (found.queries, found.images) == (4, 4)
+        # g/1 is nearest to g/2, which has both reds before it; the reds find each other.
+        assert found.metrics["recall@1"] == pytest.approx(3 / 4)
+        assert found.metrics["mAP"] == pytest.approx((1 + 1 + 1 + 1 / 3) / 4)
+        assert found.cmc == pytest.approx((3 / 4, 3 / 4, 1, 1))
+        assert found.seconds_describing == pytest.approx(found.seconds_per_image)
 
-        monkeypatch.setattr(Describer, "stream", spy)
-        return seen
+    def test_distractors_are_wrong_answers(self, groundtruth: Path, colours: Recipe, paint: Paint) -> None:
+        paint("more/near red.png", "#c03030")
+        paint("more/deep/white.png", "white")
+        (groundtruth.parent / "more/broken.png").write_bytes(b"no picture")
+        found = evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent / "more"])
+        assert (found.images, found.distractors, found.skipped) == (6, 2, 1)
+        assert found.metrics["mAP"] == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
+        # Images of the ground truth itself are no distractors.
+        again = evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent])
+        assert (again.images, again.distractors) == (6, 2)
+        (groundtruth.parent / "none").mkdir()
+        with pytest.raises(UsageError, match="none: holds no image to add"):
+            evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent / "none"])
+
+    def test_the_costs_are_told_in_parts(self, groundtruth: Path, colours: Recipe) -> None:
+        found = evaluate(groundtruth, recipe=colours, rerank="aqe:n=1")
+        parts = (found.seconds_describing, found.seconds_searching, found.seconds_reranking)
+        assert all(part > 0 for part in parts)
+        assert found.seconds_per_query == pytest.approx(sum(parts))
+        assert (found.bytes_per_image, found.passes) == (6 * 4, 1)
+        assert (found.label, found.rerank) == ("colours + aqe:n=1", ("aqe:n=1",))
+
+    def test_a_function_reranks_the_first_answers(self, groundtruth: Path, colours: Recipe) -> None:
+        def backwards(ranking: Ranking, context: Context) -> Ranking:
+            assert len(context.queries) == len(ranking) == 3
+            assert len(context.gallery) == 4
+            return Ranking(ranking.ids[:, ::-1], np.tile(np.arange(ranking.ids.shape[1], 0, -1), (3, 1)))
+
+        steps: list[tuple[int, int]] = []
+        found = evaluate(
+            groundtruth, recipe=colours, rerank=[backwards], depth=2, progress=lambda *step: steps.append(step)
+        )
+        # Two queries had their answer first, one second: the other way round now.
+        assert found.metrics["mAP"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
+        assert found.rerank == ("backwards",)
+        assert steps[-1] == (10, 10)
+
+    def test_a_reranker_that_cannot_be_is_refused_before_anything_is_described(
+        self, groundtruth: Path, colours: Recipe, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Describer, "stream", None)
+        with pytest.raises(RecipeError, match="unknown re-ranker 'aq'; did you mean 'aqe'"):
+            evaluate(groundtruth, recipe=colours, rerank="aq")
+        with pytest.raises(RecipeError, match="'aqe' compares one vector of each image, and recipe 'colours' keeps"):
+            evaluate(groundtruth, recipe=replace(colours, aggregate="keep"), rerank="aqe")
+
+    def test_what_is_prepared_once_is_not_counted_at_every_query(self, groundtruth: Path, colours: Recipe) -> None:
+        found = evaluate(groundtruth, recipe=colours, rerank="diffusion")
+        assert found.seconds_preparing > 0
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The images that were described, as the tests go on."""
+    seen: list[object] = []
+    run = Describer.stream
+
+    def spy(self: Describer, items: object) -> Iterator[object]:
+        listed = list(items)  # type: ignore[call-overload]
+        seen.extend(image for _, image in listed)
+        return run(self, listed)
+
+    monkeypatch.setattr(Describer, "stream", spy)
+    return seen
+
+
+class TestCache:
+    """What was described is described once."""
 
     def test_serves_the_next_evaluation(
         self, tmp_path: Path, groundtruth: Path, colours: Recipe, described: list[object]

@@ -20,12 +20,23 @@ from typing import Literal, TypeAlias, TypeVar
 
 from kindred.errors import ModelError
 
-__all__ = ["Card", "Tap", "check_digest", "check_name", "digest_of", "nearest"]
+__all__ = [
+    "Card",
+    "ClassifierHead",
+    "DetectorHead",
+    "Tap",
+    "check_digest",
+    "check_name",
+    "digest_of",
+    "nearest",
+]
 
 ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 Triple: TypeAlias = tuple[float, float, float]
 Scalar: TypeAlias = str | int | float
+BoxForm: TypeAlias = Literal["yxyx", "xyxy"]
+BoxUnits: TypeAlias = Literal["relative", "pixels"]
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -48,14 +59,46 @@ class Tap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectorHead:
+    """Where a detector's graph has its boxes, decoded, and what they mean.
+
+    `boxes` is the tensor (N, R, 4) and `scores` the tensor (N, R, classes), the higher the surer. `form` is the
+    order of the corners: "yxyx" or "xyxy". `units` is "relative" (shares of the image) or "pixels" (of the
+    network's input). `background` is the column of the scores that stands for no object, −1 where there is none.
+    """
+
+    boxes: str
+    scores: str
+    form: BoxForm
+    units: BoxUnits
+    background: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierHead:
+    """Where a classifier's graph has its class maps, or what they are made with.
+
+    `maps` is the tap of the class maps. Where the graph has none, `weights` is the tensor that its last linear
+    layer multiplies the average of the map `tap` with. `background` is the class that stands for none, −1 where
+    there is none.
+    """
+
+    maps: str = ""
+    weights: str = ""
+    tap: str = ""
+    background: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """What is known of a model; valid once it exists.
 
     `file` is the graph's file name, beside the card, and `digest` its sha256 in hex. `mean` and `std` are
     in pixel units (0 to 255), one per channel, red first whatever `channel_order` is: the network is given
     (pixel − mean) / std in that order. `layout` is that of the graph's input; `input_size` is (height,
-    width) where the network takes only one size, None where it is free. `training` holds what its makers
-    want on record. Raise ModelError, naming the key, where a value cannot be meant.
+    width) where the network takes only one size, None where it is free. `detector` and `classifier` are there
+    where the network is one. `training` holds what its makers want on record. Raise ModelError, naming the
+    key, where a value cannot be meant.
     """
 
     name: str
@@ -72,6 +115,8 @@ class Card:
     input_size: tuple[int, int] | None = None
     default_tap: str
     taps: tuple[Tap, ...]
+    detector: DetectorHead | None = None
+    classifier: ClassifierHead | None = None
     training: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +135,10 @@ class Card:
         if self.input_size is not None and (len(self.input_size) != 2 or min(self.input_size) < 1):
             raise self._wrong("input_size", self.input_size, "[height, width] in pixels")
         self._check_taps()
+        if self.detector is not None:
+            self._check_detector(self.detector)
+        if self.classifier is not None:
+            self._check_classifier(self.classifier)
 
     def _check_taps(self) -> None:
         names = [tap.name for tap in self.taps]
@@ -101,6 +150,27 @@ class Card:
             if not tap.name or not tap.tensor or tap.channels < 1 or tap.stride < 1:
                 raise self._wrong("taps", tap, "a name, a tensor, and channels and stride of at least 1")
         self.tap(self.default_tap)
+
+    def _check_detector(self, head: DetectorHead) -> None:
+        if not head.boxes or not head.scores:
+            raise self._wrong("detector", head, "the names of two tensors, boxes and scores")
+        if head.form not in ("yxyx", "xyxy"):
+            raise self._wrong("detector.form", head.form, "yxyx or xyxy")
+        if head.units not in ("relative", "pixels"):
+            raise self._wrong("detector.units", head.units, "relative or pixels")
+        self._check_background("detector", head.background)
+
+    def _check_classifier(self, head: ClassifierHead) -> None:
+        if bool(head.maps) == bool(head.weights) or bool(head.tap) != bool(head.weights):
+            raise self._wrong("classifier", head, "maps, a tap, or else weights, a tensor, and the tap it weighs")
+        tap = self.tap(head.maps or head.tap)
+        self._check_background("classifier", head.background)
+        if head.maps and head.background >= tap.channels:
+            raise self._wrong("classifier.background", head.background, f"one of the {tap.channels} channels")
+
+    def _check_background(self, key: str, background: int) -> None:
+        if background < -1:
+            raise self._wrong(f"{key}.background", background, "a column from 0, or −1 for none")
 
     def _wrong(self, key: str, value: object, expected: str) -> ModelError:
         return ModelError(f"card of {self.name}: {key} is {value}; expected {expected}")
@@ -144,6 +214,8 @@ class Card:
                 tables += [["[[taps]]", *(_line(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value]
             elif item.name == "training":
                 tables += [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
+            elif isinstance(value, DetectorHead | ClassifierHead):
+                tables.append([f"[{item.name}]", *_given(value)])
             elif value is not None and value != "":
                 plain.append(_line(item.name, value))
         return "\n\n".join("\n".join(block) for block in [plain, *tables]) + "\n"
@@ -202,7 +274,7 @@ def nearest(word: str, words: list[str]) -> str:
 
 def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
     """Make a dataclass from a TOML table whose keys are its fields, no more and no less."""
-    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or Tap
+    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or a part of it
     for key in table:
         if key not in known:
             raise ModelError(f"{where}: unknown key {key!r}{nearest(key, list(known))}")
@@ -242,6 +314,17 @@ def _taps(value: object, where: str) -> tuple[Tap, ...]:
     return tuple(_build(Tap, entry, where) for entry in value)
 
 
+def _table(part: type[T]) -> Callable[[object, str], T]:
+    """Return the reader of a table whose keys are the fields of `part`."""
+
+    def read(value: object, where: str) -> T:
+        if not isinstance(value, dict):
+            raise ModelError(f"{where} is {value!r}; expected a table, headed [{where.rpartition(' ')[2]}]")
+        return _build(part, value, where)
+
+    return read
+
+
 def _scalars(value: object, where: str) -> dict[str, Scalar]:
     if not isinstance(value, dict):
         raise ModelError(f"{where} is {value!r}; expected a table of texts and numbers")
@@ -254,12 +337,21 @@ def _scalars(value: object, where: str) -> dict[str, Scalar]:
 _READERS: dict[str, Callable[[object, str], object]] = {
     **dict.fromkeys(("name", "file", "digest", "description", "licence", "source", "channel_order", "layout"), _text),
     **dict.fromkeys(("input_name", "default_tap", "tensor"), _text),
-    **dict.fromkeys(("channels", "stride"), _whole),
+    **dict.fromkeys(("boxes", "scores", "form", "units", "maps", "weights", "tap"), _text),
+    **dict.fromkeys(("channels", "stride", "background"), _whole),
     **dict.fromkeys(("mean", "std"), _numbers),
     "input_size": _size,
     "taps": _taps,
+    "detector": _table(DetectorHead),
+    "classifier": _table(ClassifierHead),
     "training": _scalars,
 }
+
+
+def _given(part: DetectorHead | ClassifierHead) -> list[str]:
+    """Return the lines of a table: the fields that are not at their default."""
+    values = [(item, getattr(part, item.name)) for item in fields(part)]
+    return [_line(item.name, value) for item, value in values if value != item.default]
 
 
 def _line(key: str, value: object) -> str:

@@ -123,6 +123,7 @@ def add_model(
         if (place / f"{card.name}.toml").exists():
             raise ModelError(f"a model named {card.name} is there already: give another name, or remove that one first")
     _prove(card, path)
+    _prove_heads(card, path)
     _install(card, path, folder)
     return card
 
@@ -242,6 +243,21 @@ def _prove(card: Card, path: Path) -> None:
                 f"{path}: tap {tap.name} gives maps of {shapes} for images of {sizes}; "
                 f"its card says {tap.channels} channels and stride {tap.stride}"
             )
+
+
+def _prove_heads(card: Card, path: Path) -> None:
+    """Ask the network for what its card promises besides maps; raise ModelError where that is not true."""
+    from tempfile import TemporaryDirectory
+
+    from kindred.backbones.classifier import class_weights
+    from kindred.backbones.detector import Detector
+
+    if card.detector is not None:
+        with TemporaryDirectory() as folder:
+            detector = Detector(card, path, precision="f32", cache_dir=Path(folder))
+            detector.propose(np.full((2, *(card.input_size or _SMALL), 3), 128, np.uint8))
+    if card.classifier is not None and card.classifier.weights:
+        class_weights(card, path)
 
 
 def _is_true(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[int, int]]) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,24 @@ from kindred.catalogue.database import REMEDY, Database
 from kindred.catalogue.records import Box, Counts, Filter, Known, Row, Run
 from kindred.errors import LibraryDamaged, UsageError
 
-__all__ = ["CatalogueReader"]
+__all__ = ["CatalogueReader", "PartBatch"]
 
 Item = TypeVar("Item")
 Batch = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+class PartBatch(NamedTuple):
+    """The rows of images that are kept as several: owners (n,) image ids, rows (n, D), boxes (n, 4), words (n,).
+
+    Boxes are NaN where a row stands for the whole image, None where rows are those of words; words the other way
+    round.
+    """
+
+    owners: NDArray[np.int64]
+    rows: NDArray[np.float32] | NDArray[np.float16]
+    boxes: NDArray[np.float32] | None
+    words: NDArray[np.int64] | None
+
 
 CHUNK = 500
 """Values bound in one statement: SQLite allows 999 in its most cautious builds."""
@@ -121,6 +135,16 @@ class CatalogueReader:
             found = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
         return np.sort(found)
 
+    def select_images(self, wanted: Filter) -> NDArray[np.int64]:
+        """Return the ids of all images that `wanted` lets through, (n,) ascending."""
+        conditions, values = _conditions(wanted)
+        sql = "SELECT id FROM images"
+        if conditions:
+            sql += f" WHERE {' AND '.join(conditions)}"
+        with self._database.read() as connection:
+            found = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
+        return np.sort(found)
+
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
         """Return the image and region of each vector by vector id; ids that are gone are left out."""
         columns = "v.id, i.id, i.path, i.width, i.height, i.taken, v.region, v.x0, v.y0, v.x1, v.y1"
@@ -173,6 +197,72 @@ class CatalogueReader:
             with self._database.read() as connection:
                 data.update(connection.execute(f"SELECT id, data FROM vectors WHERE id IN ({_marks(chunk)})", chunk))
         return self._as_arrays([(number, data[number]) for number in wanted if number in data])
+
+    def parts(self, *, batch: int = 4096) -> Iterator[PartBatch]:
+        """Yield all rows of all images, in order of image: regions with their boxes, or visual words.
+
+        Each batch is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        """
+        after = 0
+        while (found := self._region_batch(after, batch)) is not None:
+            yield found
+            after = int(found.owners[-1])
+        after = 0
+        while (found := self._word_batch(after, batch)) is not None:
+            yield found
+            after = int(found.owners[-1])
+
+    def _region_batch(self, after: int, images: int) -> PartBatch | None:
+        chosen = "SELECT DISTINCT image_id FROM vectors WHERE image_id > ? ORDER BY image_id LIMIT ?"
+        sql = f"""
+            SELECT id, data, image_id, x0, y0, x1, y1 FROM vectors
+            WHERE image_id IN ({chosen}) ORDER BY image_id, region
+        """
+        with self._database.read() as connection:
+            found = connection.execute(sql, (after, images)).fetchall()
+        if not found:
+            return None
+        _, rows = self._as_arrays([row[:2] for row in found])
+        boxes = np.array([[np.nan if edge is None else edge for edge in row[3:]] for row in found], np.float32)
+        return PartBatch(np.array([row[2] for row in found], np.int64), rows, boxes, None)
+
+    def _word_batch(self, after: int, images: int) -> PartBatch | None:
+        sql = "SELECT image_id, words, data FROM words WHERE image_id > ? ORDER BY image_id LIMIT ?"
+        with self._database.read() as connection:
+            found = connection.execute(sql, (after, images)).fetchall()
+        dimension = self.dimension
+        if not found or dimension is None:
+            return None
+        counts = [len(words) // 4 for _, words, _ in found]
+        for (image, _, data), count in zip(found, counts, strict=True):
+            if len(data) != 2 * count * dimension:
+                raise LibraryDamaged(f"{self.file}: the words of image {image} are cut off; {REMEDY}")
+        owners = np.repeat(np.array([row[0] for row in found], np.int64), counts)
+        words = np.frombuffer(b"".join(row[1] for row in found), "<i4").astype(np.int64)
+        rows = np.frombuffer(b"".join(row[2] for row in found), "<f2").reshape(-1, dimension)
+        return PartBatch(owners, rows, None, words)
+
+    def features(self, image_id: int) -> bytes | None:
+        """Return the local features of an image; None where none are kept."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT data FROM features WHERE image_id = ?", (int(image_id),)).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def images(self, image_ids: Iterable[int]) -> dict[int, Row]:
+        """Return images by their ids, as `rows` does by those of vectors; ids that are gone are left out."""
+        found: dict[int, Row] = {}
+        for chunk in _chunks([int(number) for number in image_ids], CHUNK):
+            these = f"WHERE i.id IN ({_marks(chunk)})"
+            tagged = f"SELECT t.image_id, t.tag FROM tags t JOIN images i ON i.id = t.image_id {these} ORDER BY t.tag"
+            with self._database.read() as connection:
+                tags: dict[int, list[str]] = {}
+                for image, tag in connection.execute(tagged, chunk):
+                    tags.setdefault(image, []).append(tag)
+                sql = f"SELECT i.id, i.path, i.width, i.height, i.taken FROM images i {these}"
+                for image, path, width, height, taken in connection.execute(sql, chunk):
+                    marks = tuple(tags.get(image, ()))
+                    found[image] = Row(0, image, _path(path), width, height, taken, 0, None, marks)
+        return found
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Return the ids of the vectors that went away after `revision`, (n,) ascending."""

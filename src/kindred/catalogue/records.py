@@ -26,6 +26,8 @@ class Entry:
     taken: ISO date or date and time from the image itself.
     vectors: (R, D) finite numbers, stored as float32, one row for each region.
     boxes: (R, 4) x0 y0 x1 y1 in pixels of the original image; a row of NaN, or no boxes: the whole image.
+    words: (R,) whole numbers, the visual word of each row: the rows are then kept together, at half precision.
+    features: the local features, as bytes.
     """
 
     path: Path
@@ -37,6 +39,8 @@ class Entry:
     vectors: NDArray[np.float32] | None = None
     boxes: NDArray[np.float32] | None = None
     reason: str | None = None
+    words: NDArray[np.int64] | None = None
+    features: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,10 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Row:
-    """One vector's image. `box` is None where the vector describes the whole image."""
+    """One vector's image; `box` is None where the vector describes the whole image.
+
+    vector_id: 0 where an image was asked for, not one of its vectors.
+    """
 
     vector_id: int
     image_id: int

@@ -65,7 +65,21 @@ TABLES = (
     "INSERT INTO meta VALUES ('revision', '0')",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (TABLES,)
+LOCAL = (
+    # Local features, apart from the wide rows: only spatial verification reads them, for a short list.
+    """CREATE TABLE features (
+        image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+        data BLOB NOT NULL
+    )""",
+    # The visual words of an image, int32, and the residual of each, float16: hundreds of short rows, kept as one.
+    """CREATE TABLE words (
+        image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+        words BLOB NOT NULL,
+        data BLOB NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (TABLES, LOCAL)
 
 FORMAT = len(MIGRATIONS)
 """The newest format that this version reads and writes."""

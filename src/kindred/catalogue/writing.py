@@ -92,8 +92,12 @@ class Catalogue(CatalogueReader):
             for entry in entries:
                 image_id = _put_image(connection, entry)
                 _remove_vectors(connection, image_id, revision)
+                for table in ("features", "words"):
+                    connection.execute(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
                 if entry.vectors is not None:
                     _put_vectors(connection, entry, image_id)
+                if entry.features is not None:
+                    connection.execute("INSERT INTO features VALUES (?, ?)", (image_id, entry.features))
 
     def touch(self, stamps: Iterable[Stamp]) -> None:
         """Note a new size and time of files whose content is unchanged; unknown paths are passed over."""
@@ -200,6 +204,12 @@ def _put_vectors(connection: sqlite3.Connection, entry: Entry, image_id: int) ->
         raise UsageError(
             f"{entry.path}: got rows of {rows.shape[1]} components; expected {dimension[0]} as in the rest"
         )
+    if entry.words is not None:
+        if entry.words.shape != (len(rows),):
+            raise UsageError(f"{entry.path}: got words of shape {entry.words.shape}; expected {(len(rows),)}")
+        blobs = entry.words.astype("<i4").tobytes(), rows.astype("<f2").tobytes()
+        connection.execute("INSERT INTO words VALUES (?, ?, ?)", (image_id, *blobs))
+        return
     connection.executemany(
         "INSERT INTO vectors (image_id, region, x0, y0, x1, y1, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(image_id, region, *boxes[region], row.tobytes()) for region, row in enumerate(rows)],

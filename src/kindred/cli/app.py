@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kindred import __version__
+from kindred.cli.compare import compare
 from kindred.cli.distill import distill
 from kindred.cli.doctor import doctor
 from kindred.cli.duplicates import duplicates
@@ -16,6 +17,7 @@ from kindred.cli.evaluate import evaluate
 from kindred.cli.fit import fit
 from kindred.cli.index import index
 from kindred.cli.info import info
+from kindred.cli.map import map_command
 from kindred.cli.models import models
 from kindred.cli.output import say
 from kindred.cli.recipes import recipes
@@ -35,6 +37,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(search)
 app.command()(duplicates)
+app.command("map")(map_command)
 app.command()(info)
 app.command()(tag)
 app.command()(untag)
@@ -43,6 +46,7 @@ app.command()(doctor)
 app.add_typer(recipes, name="recipes")
 app.add_typer(models, name="models")
 app.command()(evaluate)
+app.command()(compare)
 app.command()(fit)
 app.command()(distill)
 

@@ -8,28 +8,53 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import AsJson
-from kindred.cli.output import columns, dim, print_json, say
+from kindred.cli.output import columns, counted, dim, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 
 if TYPE_CHECKING:
     from kindred.evaluation import Evaluation
 
-__all__ = ["evaluate"]
+__all__ = ["DatasetName", "Depth", "Distractors", "Images", "Partial", "evaluate"]
+
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="How the folder is laid out: json, revisited, sop, cub, cars, oxford5k, paris6k, ukbench, holidays or "
+        "classes. Default: told by what lies in it.",
+    ),
+]
+Partial = Annotated[bool, typer.Option("--partial", help="Accept a published set that lacks images.")]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", metavar="DIR", help="Folder of the images. Default: where the ground truth has them."),
+]
+Distractors = Annotated[
+    list[Path] | None,
+    typer.Option("--distractors", metavar="DIR", help="Add the images of a folder as wrong answers; repeatable."),
+]
+Depth = Annotated[int, typer.Option("--depth", min=1, help="How many of the first answers are re-ranked.")]
 
 
 def evaluate(
     groundtruth: Annotated[
-        Path, typer.Argument(metavar="GROUNDTRUTH.json", help="Which images are right for which query.")
+        Path,
+        typer.Argument(metavar="GROUNDTRUTH", help="A JSON file of right answers, or the folder of a known data set."),
     ],
     *,
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="What to measure: see `kindred recipes`.")
     ] = "kin",
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", metavar="DIR", help="Folder of the images. Default: that of the ground truth."),
-    ] = None,
+    rerank: Annotated[
+        str, typer.Option("--rerank", metavar="NAMES", help="Re-rank the first answers, e.g. aqe:n=5,diffusion.")
+    ] = "",
+    depth: Depth = 1000,
+    distractors: Distractors = None,
+    dataset: DatasetName = None,
+    partial: Partial = False,
+    images: Images = None,
     cache: Annotated[
         Path | None,
         typer.Option("--cache", metavar="DIR", help="Keep descriptions in this folder, for the next evaluation."),
@@ -38,15 +63,21 @@ def evaluate(
 ) -> None:
     """Measure how well a recipe finds the right images.
 
-    Prints recall, mean average precision and their like, and what describing and searching cost.
+    Prints recall, mean average precision and what else the data set's protocol asks for, and what describing,
+    searching and re-ranking cost.
     """
     from kindred.evaluation import evaluate as measure
 
     advice = "run the same command again to start over" if cache is None else "run the same command again to go on"
-    with interruptible(advice), Meter("Describing", quiet=as_json) as meter:
+    with interruptible(advice), Meter("Measuring", quiet=as_json) as meter:
         found = measure(
             groundtruth,
             recipe=recipe,
+            rerank=rerank,
+            depth=depth,
+            distractors=distractors or [],
+            dataset=dataset,
+            partial=partial,
             images=images,
             cache=cache,
             progress=lambda done, total: meter.update(done, total),
@@ -59,6 +90,18 @@ def evaluate(
 
 def _tell(found: Evaluation) -> None:
     say(columns([(name, f"{value:.3f}") for name, value in found.metrics.items()], heads=(found.name, ""), right=(1,)))
-    cost = f"{1000 * found.seconds_per_image:.1f} ms an image, {1000 * found.seconds_per_query:.1f} ms a query"
     queries = f"{found.queries:,} {'query' if found.queries == 1 else 'queries'}"
-    say(dim(f"{queries}, recipe {found.recipe.name}, {cost}"))
+    added = f" ({found.distractors:,} of them distractors)" if found.distractors else ""
+    say(dim(f"{queries}, {counted(found.images, 'image')}{added}, recipe {found.label}"))
+    if found.skipped:
+        say(dim(f"{counted(found.skipped, 'image')} could not be read and were left out"))
+    parts = [("describing", found.seconds_describing), ("searching", found.seconds_searching)]
+    parts += [("re-ranking", found.seconds_reranking)] if found.rerank else []
+    listed = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in parts)
+    once = f", and {found.seconds_preparing:.1f} s once for the database" if found.seconds_preparing else ""
+    say(
+        dim(
+            f"{1e3 * found.seconds_per_image:.1f} ms and {size(found.bytes_per_image)} an image, "
+            f"{1e3 * found.seconds_per_query:.1f} ms a query ({listed}){once}"
+        )
+    )

@@ -1,18 +1,29 @@
 """Evaluation: how good a recipe is, on images with ground truth.
 
-`evaluate` does it all; `score` takes rankings from anywhere; the module `metrics` has every metric alone.
+`evaluate` measures one recipe, `compare` several; `read_dataset` reads the published sets. `score` takes rankings
+from anywhere; the module `metrics` has every metric alone.
 """
 
-from kindred.evaluation.evaluate import METRICS, Evaluation, evaluate, score
+from kindred.evaluation.compare import compare
+from kindred.evaluation.datasets import DATASETS, Dataset, read_dataset
+from kindred.evaluation.evaluate import evaluate
 from kindred.evaluation.groundtruth import GroundTruth, Judgement, Query, read_groundtruth
+from kindred.evaluation.plot import plot_costs
+from kindred.evaluation.result import Evaluation
+from kindred.evaluation.scoring import METRICS, score
 
 __all__ = [
+    "DATASETS",
     "METRICS",
+    "Dataset",
     "Evaluation",
     "GroundTruth",
     "Judgement",
     "Query",
+    "compare",
     "evaluate",
+    "plot_costs",
+    "read_dataset",
     "read_groundtruth",
     "score",
 ]

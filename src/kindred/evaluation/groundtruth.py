@@ -11,10 +11,12 @@ and that of the benchmarks of buildings, where numbers are positions in `images`
      "queries": [{"image": name, "bbx": [x0, y0, x1, y1], "ok": [n, …], "junk": [n, …]}, …]}
 
 That is Oxford5k and Paris6k; ROxford5k and RParis6k have the lists "easy" and "hard" in place of "ok".
+`kindred.evaluation.datasets` reads the data sets of the field in the layouts in which they are published.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,11 +30,14 @@ from numpy.typing import NDArray
 from kindred.errors import UsageError
 from kindred.images import EXTENSIONS
 
-__all__ = ["Box", "GroundTruth", "Judgement", "Protocol", "Query", "read_groundtruth"]
+__all__ = ["USUAL_RECALLS", "Box", "GroundTruth", "Judgement", "Protocol", "Query", "positions", "read_groundtruth"]
 
 Box = tuple[float, float, float, float]
-Protocol = Literal["plain", "oxford", "revisited"]
-"""plain: plain average precision. oxford: trapezoidal. revisited: trapezoidal, and three settings."""
+Protocol = Literal["plain", "oxford", "revisited", "ukbench"]
+"""plain: plain average precision. oxford: trapezoidal. revisited: trapezoidal, and three settings. ukbench: N-S."""
+
+USUAL_RECALLS = (1, 10)
+"""The depths k of recall@k that are always told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +56,15 @@ class Query:
     """One query: `image`, or the part of it in `box`, in pixels of the upright original.
 
     judgements: by setting, which is "" unless the protocol has several ("easy", "medium", "hard").
+    itself: the position of the query's own image in the database, where the protocol wants it taken out of the
+    ranking (Holidays, and all sets where every image looks for its class); it is among the junk too. None where
+    the image is not in the database, or counts there.
     """
 
     image: str
     box: Box | None
     judgements: Mapping[str, Judgement]
+    itself: int | None = None
 
     @property
     def folder(self) -> str:
@@ -66,13 +75,21 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """A database, its queries, and the protocol by which they are scored; `file` is where it was read."""
+    """A database, its queries, and the protocol by which they are scored; `file` is where it was read.
+
+    root: the folder of the images; None for that of `file`. recalls: the depths k of recall@k that are usual for
+    the set. lenient: images of the database that cannot be decoded are left out, where otherwise the first of
+    them is an error (Paris6k is published with twenty damaged files).
+    """
 
     name: str
     file: Path
     protocol: Protocol
     database: tuple[str, ...]
     queries: tuple[Query, ...]
+    root: Path | None = None
+    recalls: tuple[int, ...] = USUAL_RECALLS
+    lenient: bool = False
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -80,16 +97,26 @@ class GroundTruth:
         return ("easy", "medium", "hard") if self.protocol == "revisited" else ("",)
 
     def locate(self, folder: Path | None = None) -> tuple[list[Path], list[Path]]:
-        """Return the files of the database and of the queries; they lie in `folder`, or beside the JSON file.
+        """Return the files of the database and of the queries; they lie in `folder`, or where the set has them.
 
         A name without extension stands for the file of that name with any image's extension. Raises
         UsageError that names the first that is missing.
         """
-        root = self.file.parent if folder is None else folder
+        root = folder or self.root or self.file.parent
         return (
             [self._file_of(name, root, "database") for name in self.database],
             [self._file_of(query.image, root, "queries") for query in self.queries],
         )
+
+    @property
+    def digest(self) -> str:
+        """What is asked and what counts, as 16 hexadecimal digits; where the files lie does not."""
+        parts = hashlib.sha256(repr((self.protocol, self.recalls, self.lenient, self.database)).encode())
+        for query in self.queries:
+            parts.update(repr((query.image, query.box, query.itself)).encode())
+            for setting, judgement in query.judgements.items():
+                parts.update(setting.encode() + judgement.relevant.tobytes() + b"|" + judgement.junk.tobytes())
+        return parts.hexdigest()[:16]
 
     def _file_of(self, name: str, root: Path, key: str) -> Path:
         path = root / name
@@ -180,7 +207,7 @@ class _Reader:
         return Query(entry["image"], box, settings)
 
     def judgement(self, relevant: Iterable[int], junk: Iterable[int], *, where: str) -> Judgement:
-        judgement = Judgement(_positions(relevant), _positions(junk))
+        judgement = Judgement(positions(relevant), positions(junk))
         if np.intersect1d(judgement.relevant, judgement.junk).size:
             raise UsageError(f"{self.file}: {where} calls an image relevant and junk; expected one of the two")
         return judgement
@@ -227,10 +254,11 @@ class _Reader:
         return UsageError(f"{self.file}: {where} is missing or wrong; expected {expected}")
 
 
-def _positions(numbers: Iterable[int]) -> NDArray[np.int64]:
-    positions = np.unique(np.fromiter(numbers, dtype=np.int64))
-    positions.flags.writeable = False
-    return positions
+def positions(numbers: Iterable[int]) -> NDArray[np.int64]:
+    """Return whole numbers as a Judgement holds them: ascending, each once, read-only."""
+    found = np.unique(np.fromiter(numbers, dtype=np.int64))
+    found.flags.writeable = False
+    return found
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

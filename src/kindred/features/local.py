@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.arrays import check_positive
 from kindred.errors import UsageError
 
-__all__ = ["LocalFeatures"]
+__all__ = ["ConvMap", "Frame", "LocalFeatures"]
+
+Frame = tuple[float, float, float, float]
+"""x0 y0 x1 y1 in pixels: the rectangle of an image that was looked at. Pixel (0, 0) covers 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalFeatures:
     """N points of one image with their descriptors; the strongest first.
 
-    points: (N, 2) float32, x y in pixels of the upright original image.
+    points: (N, 2) float32, x y in pixels of the upright original; the centre of its first pixel is (0.5, 0.5).
     descriptors: (N, D) uint8 or float32.
     scales: (N,) float32, the radius in pixels of what a descriptor sees.
+    frame: what was looked at, None where nobody kept it.
 
     Raises UsageError where the lengths differ.
     """
@@ -26,6 +32,7 @@ class LocalFeatures:
     points: NDArray[np.float32]
     descriptors: NDArray[np.uint8] | NDArray[np.float32]
     scales: NDArray[np.float32]
+    frame: Frame | None = None
 
     def __post_init__(self) -> None:
         count = len(self.points)
@@ -42,3 +49,56 @@ class LocalFeatures:
     def __len__(self) -> int:
         """Return the number of points."""
         return len(self.points)
+
+    def first(self, count: int) -> LocalFeatures:
+        """Return the `count` strongest points; all of them where there are fewer."""
+        return replace(
+            self, points=self.points[:count], descriptors=self.descriptors[:count], scales=self.scales[:count]
+        )
+
+    def scaled(self, x: float, y: float) -> LocalFeatures:
+        """Return the features of the same image `x` times as wide and `y` times as high.
+
+        From an image reduced to (w, h) back to its original (W, H) it is `scaled(W / w, H / h)`. Raises
+        UsageError for factors that are not above 0.
+        """
+        check_positive(x=x, y=y)
+        frame = None if self.frame is None else tuple(np.multiply(self.frame, (x, y, x, y)).tolist())
+        return replace(
+            self,
+            points=self.points * np.array((x, y), np.float32),
+            scales=self.scales * np.float32(sqrt(x * y)),
+            frame=frame,
+        )
+
+    def moved(self, x: float, y: float) -> LocalFeatures:
+        """Return the features with (x, y) pixels added: of a crop, in pixels of the image that it was cut from."""
+        frame = None if self.frame is None else tuple(np.add(self.frame, (x, y, x, y)).tolist())
+        return replace(self, points=self.points + np.array((x, y), np.float32), frame=frame)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvMap:
+    """The feature map of one image, and where it lies in the image.
+
+    values: (C, H, W) float. frame: the rectangle of the upright original that the cells divide evenly, in
+    pixels: for an image of w × h pixels given to the network whole, (0, 0, w, h).
+
+    Raises UsageError where the map has no cell or the frame no area.
+    """
+
+    values: NDArray[np.float32]
+    frame: Frame
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or 0 in self.values.shape:
+            raise UsageError(f"got a map of shape {self.values.shape}; expected (C, H, W), at least one cell")
+        x0, y0, x1, y1 = self.frame
+        if not (x1 > x0 and y1 > y0):
+            raise UsageError(f"got the frame {self.frame}; expected x0 y0 x1 y1 with x0 < x1 and y0 < y1")
+
+    @property
+    def cell(self) -> tuple[float, float]:
+        """The width and height of a cell, in pixels of the original."""
+        x0, y0, x1, y1 = self.frame
+        return (x1 - x0) / self.values.shape[2], (y1 - y0) / self.values.shape[1]

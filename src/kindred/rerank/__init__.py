@@ -1,5 +1,32 @@
-"""Re-ranking: a ranking goes in, a better one comes out."""
+"""Re-ranking: a ranking goes in, a better one comes out.
+
+`rerank` applies methods by name, from the table `RERANKERS`; each is a function of a `Ranking` and its
+`Context`. `Prepared` keeps what some of them compute once for a gallery.
+"""
 
 from kindred.rerank.context import Context, Gallery, Reranker
+from kindred.rerank.diffusion import Diffusion
+from kindred.rerank.expansion import augment
+from kindred.rerank.gallery import ArrayGallery
+from kindred.rerank.graph import NeighbourGraph
+from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
+from kindred.rerank.prepared import Prepared
+from kindred.rerank.table import RERANKERS, Entry, Method, parse_methods, rerank
 
-__all__ = ["Context", "Gallery", "Reranker"]
+__all__ = [
+    "RERANKERS",
+    "ArrayGallery",
+    "Context",
+    "Diffusion",
+    "Entry",
+    "Gallery",
+    "Method",
+    "NeighbourGraph",
+    "OfflineDiffusion",
+    "OfflineOptions",
+    "Prepared",
+    "Reranker",
+    "augment",
+    "parse_methods",
+    "rerank",
+]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.features import LocalFeatures
+from kindred.features import ConvMap, LocalFeatures
 from kindred.ranking import Ranking
+
+if TYPE_CHECKING:
+    from kindred.rerank.prepared import Prepared
 
 __all__ = ["Context", "Gallery", "Reranker"]
 
@@ -24,7 +27,7 @@ class Gallery(Protocol):
         ...
 
     def search(self, queries: Vectors, k: int) -> Ranking:
-        """Return the best `k` for queries (Q, D)."""
+        """Return the best `k` for queries (Q, D), scored by the dot product: for unit vectors the cosine."""
         ...
 
     def fetch(self, ids: NDArray[np.int64]) -> Vectors:
@@ -42,18 +45,23 @@ class Context:
 
     queries: (Q, D) unit vectors, one for each row of the ranking. gallery: what was searched.
     query_features, image_features: the local features of query number q, and of the image under an id; None
-    where nobody can give them, and a re-ranker that needs them raises UsageError.
+    where nobody can give them, and a re-ranker that needs them raises UsageError. prepared: the graphs of this
+    gallery, kept between calls; None builds them at each call. query_maps, image_maps: the feature maps, as the
+    local features.
     """
 
     queries: Vectors
     gallery: Gallery
     query_features: Callable[[int], LocalFeatures] | None = None
     image_features: Callable[[int], LocalFeatures] | None = None
+    prepared: Prepared | None = None
+    query_maps: Callable[[int], ConvMap] | None = None
+    image_maps: Callable[[int], ConvMap] | None = None
 
 
 class Reranker(Protocol):
     """A re-ranker: a ranking goes in, a new one comes out; nothing is changed in place."""
 
-    def __call__(self, ranking: Ranking, context: Context) -> Ranking:
+    def __call__(self, ranking: Ranking, context: Context, /) -> Ranking:
         """Return the better ranking, of the same number of queries and at most as many answers."""
         ...

@@ -1,0 +1,114 @@
+"""`kindred compare`: several recipes on the same images, quality beside cost, as a table and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, Partial
+from kindred.cli.options import AsJson
+from kindred.cli.output import bold, columns, dim, note, print_json, say, shown, size
+from kindred.cli.progress import Meter
+from kindred.cli.running import FAILED, interruptible
+
+if TYPE_CHECKING:
+    from kindred.evaluation import Evaluation
+    from kindred.evaluation.compare import Failure
+
+__all__ = ["compare"]
+
+
+def compare(
+    groundtruths: Annotated[
+        list[Path],
+        typer.Argument(metavar="GROUNDTRUTH", help="JSON files of right answers, or folders of known data sets."),
+    ],
+    *,
+    recipes: Annotated[
+        str, typer.Option("--recipes", "-r", metavar="A,B,…", help="What to measure: presets and recipe files.")
+    ],
+    rerank: Annotated[
+        list[str] | None,
+        typer.Option("--rerank", metavar="NAMES", help="Measure each recipe with these too; repeatable."),
+    ] = None,
+    depth: Depth = 1000,
+    distractors: Distractors = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Draw quality against cost: .png, .svg or .pdf."),
+    ] = None,
+    cost: Annotated[
+        str,
+        typer.Option("--cost", metavar="NAME", help="What the picture holds it against: query, image, bytes, passes."),
+    ] = "query",
+    dataset: DatasetName = None,
+    partial: Partial = False,
+    images: Images = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="DIR", help="Keep descriptions and results here, to go on from."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare recipes: how well they find images, and at what cost.
+
+    Prints a table for each data set, the best first. A recipe that fails is named, and the others go on.
+    """
+    from kindred.evaluation import compare as measure
+    from kindred.evaluation.plot import check_plot, plot_costs
+
+    if output is not None:
+        check_plot(output, cost)  # now, not after an hour
+    failures: list[Failure] = []
+    advice = "nothing was kept (--cache does)" if cache is None else "run the same command again to go on"
+    with interruptible(advice), Meter("Measuring", quiet=as_json) as meter:
+        found = measure(
+            groundtruths,
+            [name.strip() for name in recipes.split(",") if name.strip()],
+            rerank=rerank or [],
+            depth=depth,
+            distractors=distractors or [],
+            dataset=dataset,
+            partial=partial,
+            images=images,
+            cache=cache,
+            progress=lambda what, done, total: meter.update(done, total, aside=what),
+            failed=failures.append,
+        )
+    if as_json:
+        failed = [{"recipe": each.label, "name": each.name, "error": str(each.error)} for each in failures]
+        print_json({"results": [each.as_dict() for each in found], "failed": failed})
+    else:
+        _tell(found)
+    if output is not None and found:
+        plot_costs(found, output, cost=cost)
+    if output is not None and found and not as_json:
+        say(dim(f"Drawn in {shown(output)}"))
+    for failure in failures:
+        note(f"kindred: {failure.label} on {failure.name} failed: {failure.error}")
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _tell(found: list[Evaluation]) -> None:
+    for number, name in enumerate(dict.fromkeys(each.name for each in found)):
+        rows = [each for each in found if each.name == name]
+        added = f", {rows[0].distractors:,} of them distractors" if rows[0].distractors else ""
+        say(("\n" if number else "") + bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"))
+        heads = ("recipe", rows[0].main, "recall@1", "dimension", "an image", "passes", "ms an image", "ms a query")
+        say(columns([_row(each) for each in rows], heads=heads, right=range(1, len(heads))))
+
+
+def _row(found: Evaluation) -> tuple[str, ...]:
+    return (
+        found.label,
+        f"{found.quality:.3f}",
+        f"{found.metrics['recall@1']:.3f}",
+        f"{found.dimension:,}",
+        size(found.bytes_per_image),
+        f"{found.passes:.4g}",
+        f"{1e3 * found.seconds_per_image:.1f}",
+        f"{1e3 * found.seconds_per_query:.1f}",
+    )

@@ -1,0 +1,102 @@
+"""`kindred map`: the library as a picture, alike near alike."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.output import counted, dim, duration, note, print_json, say, shown
+from kindred.cli.progress import Meter
+from kindred.errors import UsageError
+
+if TYPE_CHECKING:
+    from kindred.manifold import LibraryMap
+
+__all__ = ["map_command"]
+
+PAGES = (".html", ".htm")
+
+
+def map_command(
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The map: .png, .jpg or .webp, or .html for a page to move about in."
+        ),
+    ],
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    method: Annotated[
+        str, typer.Option("--method", "-m", metavar="NAME", help="tsne, isomap, mds or spectral.")
+    ] = "tsne",
+    images: Annotated[
+        int, typer.Option("--images", "-n", min=4, metavar="N", help="Draw at most so many, chosen at random.")
+    ] = 1000,
+    neighbours: Annotated[
+        int | None,
+        typer.Option("--neighbours", min=1, metavar="N", help="How many are near each. Default: the method's own."),
+    ] = None,
+    size: Annotated[
+        int, typer.Option("--size", min=64, max=20000, metavar="PIXELS", help="The long side of a picture.")
+    ] = 2400,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write path, x and y of every image drawn, too.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another choice of images, another map.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a map of the library: images that are alike lie together.
+
+    t-SNE keeps the neighbours of each image, Isomap the distances along the way from image to image, MDS all distances
+    alike, spectral embedding what many short links join. Thumbnails do not cover one another: each is moved to the
+    nearest free place. Needs pip install 'kindred[maps]'.
+    """
+    from kindred.library import Library
+    from kindred.manifold import PICTURES, cell_size, map_library, write_coordinates
+
+    began = time.monotonic()
+    if output.suffix.lower() not in (*PICTURES, *PAGES):
+        raise UsageError(f"--output is {output}; expected a name that ends in {', '.join((*PICTURES, *PAGES))}")
+    with Library.open(library) as opened, Meter("Reading", quiet=as_json) as meter:
+        longest = cell_size(min(images, len(opened)), size) if output.suffix.lower() in PICTURES else 160
+        mapped = map_library(
+            opened,
+            method,
+            images=images,
+            neighbours=neighbours,
+            longest=longest,
+            seed=seed,
+            progress=lambda done, of: meter.update(done, of, aside="then laying out"),
+        )
+    folder = opened.path.parent if opened.path.name == DEFAULT_LIBRARY.name else opened.path
+    _write(output, mapped, size=size, method=method, title=f"Map of {folder.name or folder}")
+    if csv is not None:
+        write_coordinates(csv, mapped)
+    seconds = time.monotonic() - began
+    if as_json:
+        facts = {"map": str(output), "csv": None if csv is None else str(csv), "method": method}
+        missing = [{"path": str(path), "reason": reason} for path, reason in mapped.missing]
+        counts = {"images": len(mapped.paths), "library": mapped.total, "missing": missing}
+        print_json({**facts, **counts, "seconds": round(seconds, 3)})
+        return
+    more = f" and {shown(csv)}" if csv is not None else ""
+    say(f"Wrote {shown(output)}{more}: {counted(len(mapped.paths), 'image')} of {mapped.total:,}.")
+    if mapped.missing:
+        path, reason = mapped.missing[0]
+        note(f"Left out {counted(len(mapped.missing), 'image')} that cannot be read, such as {shown(path)}: {reason}")
+    say(dim(f"By {method}, in {duration(seconds)}."))
+
+
+def _write(file: Path, mapped: LibraryMap, *, size: int, method: str, title: str) -> None:
+    """Write the map as the kind of file that its name ends in."""
+    from kindred.manifold import draw, lay_out, map_page, write_map_page, write_picture
+
+    layout = lay_out(mapped.points)
+    if file.suffix.lower() in PAGES:
+        write_map_page(file, map_page(mapped, layout, title=title, method=method))
+    else:
+        write_picture(file, draw(layout, mapped.thumbnails, size=size))

@@ -1,0 +1,95 @@
+"""Compact codes: a vector in a few bytes, and the search among them.
+
+A code is learned on vectors of images other than those to be searched. `CODES` is the table of them all.
+`from_arrays` reads whichever a file holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.codes.base import Bytes
+from kindred.codes.binary import BinaryCode, IterativeQuantisation, RandomHyperplanes, SignCode, hamming_search
+from kindred.codes.product import ProductQuantiser
+from kindred.errors import ModelError
+
+__all__ = [
+    "CODES",
+    "BinaryCode",
+    "Bytes",
+    "Code",
+    "CodeKind",
+    "IterativeQuantisation",
+    "ProductQuantiser",
+    "RandomHyperplanes",
+    "SignCode",
+    "from_arrays",
+    "hamming_search",
+]
+
+
+class Code(Protocol):
+    """What every fitted code can do."""
+
+    @property
+    def dimension(self) -> int:
+        """The number of components of a vector that `encode` takes."""
+        ...
+
+    @property
+    def bytes_per_vector(self) -> int:
+        """The size of a code."""
+        ...
+
+    @classmethod
+    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
+        """Learn a code of so many bits from vectors (N, D) of other images."""
+        ...
+
+    def encode(self, rows: Vectors) -> Bytes:
+        """Return the codes (N, `bytes_per_vector`) uint8 of vectors (N, D)."""
+        ...
+
+    def search(self, queries: Vectors, codes: Bytes, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the places and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first."""
+        ...
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        ...
+
+
+@dataclass(frozen=True)
+class CodeKind:
+    """One entry of CODES: the class that is fitted, what it does in a few words, who described it."""
+
+    fitted: type[Code]
+    summary: str
+    source: str
+
+
+CODES: dict[str, CodeKind] = {
+    "pq": CodeKind(ProductQuantiser, "nearest centroid of each part", "Jégou, Douze and Schmid 2011"),
+    "itq": CodeKind(IterativeQuantisation, "signs of rotated principal components", "Gong and Lazebnik 2011"),
+    "lsh": CodeKind(RandomHyperplanes, "sides of random planes", "Charikar 2002"),
+    "sign": CodeKind(SignCode, "signs of the components", "Wang, Kumar and Chang 2010"),
+}
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Code:
+    """Take back what any code's `to_arrays` returned; raises ModelError for anything else."""
+    kind = str(arrays["kind"]) if "kind" in arrays else ""
+    if kind not in CODES:
+        raise ModelError(f"codes: got kind {kind!r}; expected one of {', '.join(CODES)}")
+    return CODES[kind].fitted.from_arrays(arrays)

@@ -1,0 +1,55 @@
+"""What all codes check: bits, vectors, bytes, files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import Vectors, as_rows, check_whole
+from kindred.errors import ModelError, UsageError
+
+__all__ = ["Bytes", "checked_arrays", "checked_bits", "checked_codes", "checked_rows", "no_answers"]
+
+Bytes: TypeAlias = NDArray[np.uint8]
+"""(N, bytes a vector) uint8: one code a row."""
+
+
+def checked_bits(bits: int, most: int | None = None) -> int:
+    """Return `bits`, or raise UsageError where it is not a whole number from 1 to `most`."""
+    check_whole(bits=bits)
+    if most is not None and bits > most:
+        raise UsageError(f"bits: got {bits}; expected at most {most}, the components of the vectors")
+    return bits
+
+
+def checked_rows(rows: ArrayLike, dimension: int) -> Vectors:
+    """Return `rows` as vectors (N, D), or raise UsageError where they have another width."""
+    vectors = as_rows(rows, "rows")
+    if vectors.shape[1] != dimension:
+        raise UsageError(f"rows: got shape {vectors.shape}; expected (N, {dimension})")
+    return vectors
+
+
+def checked_codes(codes: Bytes, width: int) -> Bytes:
+    """Return `codes`, or raise UsageError where they are not (N, width) bytes."""
+    if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
+        raise UsageError(f"codes: got {codes.dtype} {codes.shape}; expected uint8 (N, {width})")
+    return np.ascontiguousarray(codes)
+
+
+def checked_arrays(arrays: Mapping[str, NDArray[Any]], kind: str, *names: str) -> list[NDArray[Any]]:
+    """Return the arrays of those names. Raises ModelError where one is missing or they are of another kind."""
+    found = str(arrays["kind"]) if "kind" in arrays else ""
+    if found != kind:
+        raise ModelError(f"codes: got kind {found!r}; expected {kind!r}")
+    if missing := [name for name in names if name not in arrays]:
+        raise ModelError(f"codes: {', '.join(missing)} missing; expected {', '.join(names)}")
+    return [arrays[name] for name in names]
+
+
+def no_answers(queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the places and scores (Q, 0) where there is nothing to ask or to find."""
+    return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)

@@ -1,0 +1,177 @@
+"""Binary codes: a vector as the sides on which it lies of some planes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, as_rows, check_whole
+from kindred.codes.base import Bytes, checked_arrays, checked_bits, checked_codes, checked_rows, no_answers
+from kindred.errors import ModelError, UsageError
+
+__all__ = ["BinaryCode", "IterativeQuantisation", "RandomHyperplanes", "SignCode", "hamming_search"]
+
+MOST_ROWS = 2**15
+"""Rows that iterative quantisation learns from; more change its rotation little and take their time."""
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryCode:
+    """A fitted b = [W (x − m) > 0]; each kind learns W in a way of its own.
+
+    mean: m, (D,) float32.
+    planes: W, (bits, D) float32.
+
+    Raises UsageError where shapes do not fit.
+    """
+
+    KIND: ClassVar[str] = ""
+
+    mean: NDArray[np.float32]
+    planes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "planes", as_rows(self.planes, "planes"))
+        if self.mean.shape != self.planes.shape[1:]:
+            raise UsageError(f"mean: got shape {self.mean.shape}; expected {self.planes.shape[1:]}")
+        object.__setattr__(self, "mean", as_rows(self.mean[None], "mean")[0])
+
+    @property
+    def dimension(self) -> int:
+        """The number of components of a vector that `encode` takes."""
+        return len(self.mean)
+
+    @property
+    def bits(self) -> int:
+        """The number of bits of a code."""
+        return len(self.planes)
+
+    @property
+    def bytes_per_vector(self) -> int:
+        """The size of a code: its bits, and some zeros up to a whole byte."""
+        return -(-self.bits // 8)
+
+    def encode(self, rows: Vectors) -> Bytes:
+        """Return the codes (N, `bytes_per_vector`) uint8 of vectors (N, D)."""
+        vectors = checked_rows(rows, self.dimension)
+        return np.packbits((vectors - self.mean) @ self.planes.T > 0, axis=1)
+
+    def search(self, queries: Vectors, codes: Bytes, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the places and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first.
+
+        The score is 1 − 2 h / bits, h being the Hamming distance from the query's own code: in [−1, 1]. Many
+        are equal; of these the lower place comes first.
+        """
+        return hamming_search(self.encode(queries), codes, k, bits=self.bits)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        return {"kind": np.array(self.KIND), "mean": self.mean, "planes": self.planes}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        mean, planes = checked_arrays(arrays, cls.KIND, "mean", "planes")
+        try:
+            return cls(mean.astype(np.float32), planes.astype(np.float32))
+        except (UsageError, TypeError, ValueError) as error:
+            raise ModelError(f"codes: damaged ({error}); fit them again") from None
+
+
+@dataclass(frozen=True, eq=False)
+class SignCode(BinaryCode):
+    """The sign of each component, seen from the mean; for whitened vectors, whose components weigh alike."""
+
+    KIND: ClassVar[str] = "sign"
+
+    @classmethod
+    def fit(cls, rows: Vectors, *, bits: int | None = None, seed: int = 0) -> Self:  # noqa: ARG003 - as all kinds
+        """Learn the mean of vectors (N, D); `bits`, the first so many components, are D by default.
+
+        Raises UsageError for no rows or more bits than D.
+        """
+        _, mean = _centred(rows)
+        count = checked_bits(len(mean) if bits is None else bits, len(mean))
+        return cls(mean, np.eye(count, len(mean), dtype=np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class RandomHyperplanes(BinaryCode):
+    """The sides of random planes through the mean (LSH; Charikar 2002): the angle decides how many differ."""
+
+    KIND: ClassVar[str] = "lsh"
+
+    @classmethod
+    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
+        """Learn the mean of vectors (N, D) and draw `bits` planes, of which there may be more than D.
+
+        Raises UsageError for no rows.
+        """
+        _, mean = _centred(rows)
+        drawn = np.random.default_rng(seed).standard_normal((checked_bits(bits), len(mean)), np.float32)
+        return cls(mean, drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class IterativeQuantisation(BinaryCode):
+    """The signs of the principal components, rotated so that they lose the least (ITQ; Gong and Lazebnik 2011)."""
+
+    KIND: ClassVar[str] = "itq"
+
+    @classmethod
+    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0, iterations: int = 50) -> Self:
+        """Learn from vectors (N, D), of no more than 32,768 chosen with `seed`; it draws the first rotation too.
+
+        In turn, the codes are the signs of the rotated components, and the rotation that brings the components
+        nearest to the codes is found (Procrustes). Raises UsageError for more bits than D or fewer rows than
+        bits + 1.
+        """
+        check_whole(iterations=iterations)
+        vectors = as_rows(rows, "rows")
+        random = np.random.default_rng(seed)
+        if len(vectors) > MOST_ROWS:
+            vectors = vectors[np.sort(random.choice(len(vectors), MOST_ROWS, replace=False))]
+        centred, mean = _centred(vectors)
+        checked_bits(bits, len(mean))
+        if len(centred) <= bits:
+            raise UsageError(f"got {len(centred)} rows for {bits} bits; expected at least {bits + 1}: add images")
+        _, directions = np.linalg.eigh(centred.T @ centred)  # in rising order, directions are columns
+        principal = directions[:, ::-1][:, :bits]
+        components = centred @ principal
+        rotation, _ = np.linalg.qr(random.standard_normal((bits, bits)))
+        for _ in range(iterations):
+            signs = np.where(components @ rotation.astype(np.float32) > 0, np.float32(1), np.float32(-1))
+            left, _, right = np.linalg.svd(components.T @ signs)
+            rotation = left @ right
+        return cls(mean, (principal @ rotation).T.astype(np.float32))
+
+
+def hamming_search(queries: Bytes, codes: Bytes, k: int, *, bits: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the places and scores (Q, min(k, N)) of the codes (N, n) nearest to those of queries (Q, n).
+
+    The score is 1 − 2 h / `bits`, h being the Hamming distance; of equals the lower place comes first.
+    """
+    import faiss
+
+    check_whole(k=k, bits=bits)
+    width = queries.shape[-1]
+    wanted, known = checked_codes(queries, width), checked_codes(codes, width)
+    if not len(wanted) or not len(known):
+        return no_answers(len(wanted))
+    index = faiss.IndexBinaryFlat(8 * width)
+    index.add(known)
+    distances, places = index.search(wanted, min(k, len(known)))
+    return places, (1 - distances * (2 / bits)).astype(np.float32)
+
+
+def _centred(rows: Vectors) -> tuple[Vectors, NDArray[np.float32]]:
+    """Return the vectors less their mean, and the mean (D,)."""
+    vectors = as_rows(rows, "rows")
+    if not len(vectors):
+        raise UsageError("got no rows to learn a code from; expected vectors of some other images")
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return vectors - mean, mean

@@ -1,0 +1,123 @@
+"""Product quantisation: a vector as the nearest centroids of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, as_rows, check_whole
+from kindred.codes.base import Bytes, checked_arrays, checked_bits, checked_codes, checked_rows, no_answers
+from kindred.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import faiss
+
+__all__ = ["ProductQuantiser"]
+
+CENTROIDS = 256
+"""A part is one byte."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProductQuantiser:
+    """Each of M parts of a vector is replaced by the nearest of 256 centroids (Jégou, Douze and Schmid 2011).
+
+    centroids: (M, 256, D / M) float32.
+
+    Raises UsageError for another shape.
+    """
+
+    KIND: ClassVar[str] = "pq"
+
+    centroids: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.centroids.ndim != 3 or self.centroids.shape[1] != CENTROIDS:
+            raise UsageError(f"centroids: got shape {self.centroids.shape}; expected (M, {CENTROIDS}, D / M)")
+        flat = as_rows(self.centroids.reshape(-1, self.centroids.shape[2]), "centroids")
+        object.__setattr__(self, "centroids", flat.reshape(self.centroids.shape))
+
+    @property
+    def dimension(self) -> int:
+        """The number of components of a vector that `encode` takes."""
+        return len(self.centroids) * int(self.centroids.shape[2])
+
+    @property
+    def bytes_per_vector(self) -> int:
+        """The size of a code."""
+        return len(self.centroids)
+
+    @classmethod
+    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
+        """Learn the centroids of `bits` / 8 parts by k-means on vectors (N, D) of other images.
+
+        Raises UsageError for fewer than 256 rows, and where D cannot be cut into so many equal parts.
+        """
+        import faiss
+
+        vectors = as_rows(rows, "rows")
+        checked_bits(bits)
+        count, dimension = vectors.shape
+        parts = bits // 8
+        if bits % 8 or dimension % parts:
+            near = [8 * m for m in range(1, dimension + 1) if dimension % m == 0]
+            nearest = min(near, key=lambda known: abs(known - bits))
+            raise UsageError(
+                f"bits: got {bits}; expected 8 for each of some equal parts of the {dimension} components, "
+                f"such as {nearest}"
+            )
+        if count < CENTROIDS:
+            raise UsageError(f"got {count} rows; expected at least {CENTROIDS}, as many as centroids: add images")
+        quantiser = faiss.ProductQuantizer(dimension, parts, 8)
+        quantiser.cp.seed = seed
+        quantiser.cp.min_points_per_centroid = 1  # FAISS would print a warning
+        quantiser.train(vectors)
+        centroids = faiss.vector_to_array(quantiser.centroids)
+        return cls(centroids.reshape(parts, CENTROIDS, dimension // parts))
+
+    def encode(self, rows: Vectors) -> Bytes:
+        """Return the codes (N, `bytes_per_vector`) uint8 of vectors (N, D)."""
+        vectors = checked_rows(rows, self.dimension)
+        codes: Bytes = self._index().sa_encode(vectors)
+        return codes
+
+    def search(self, queries: Vectors, codes: Bytes, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the places and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first.
+
+        The score is the dot product of the query as it is with the vector that the code stands for, from a
+        table of the query's products with all centroids.
+        """
+        check_whole(k=k)
+        vectors, known = checked_rows(queries, self.dimension), checked_codes(codes, self.bytes_per_vector)
+        if not len(known) or not len(vectors):
+            return no_answers(len(vectors))
+        index = self._index()
+        index.add_sa_codes(known)
+        scores, places = index.search(vectors, min(k, len(known)))
+        return places, scores
+
+    def _index(self) -> faiss.IndexPQ:
+        import faiss
+
+        parts, _, width = self.centroids.shape
+        index = faiss.IndexPQ(parts * width, parts, 8, faiss.METRIC_INNER_PRODUCT)
+        faiss.copy_array_to_vector(self.centroids.reshape(-1), index.pq.centroids)
+        index.is_trained = True
+        return index
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        return {"kind": np.array(self.KIND), "centroids": self.centroids}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        (centroids,) = checked_arrays(arrays, cls.KIND, "centroids")
+        try:
+            return cls(centroids.astype(np.float32))
+        except (UsageError, TypeError, ValueError) as error:
+            raise ModelError(f"codes: damaged ({error}); fit them again") from None

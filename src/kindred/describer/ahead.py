@@ -1,0 +1,56 @@
+"""Prepare images on threads, a few ahead of whoever takes them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from kindred.errors import ImageError
+
+__all__ = ["prepared_ahead", "usable_cores"]
+
+K = TypeVar("K")
+I = TypeVar("I")  # noqa: E741 - what goes in
+P = TypeVar("P")
+
+MOST_WORKERS = 32
+SPARE = 8  # images prepared beyond four for each worker, so that the network never waits
+
+
+def prepared_ahead(
+    items: Iterable[tuple[K, I]], prepare: Callable[[I], P], *, workers: int
+) -> Generator[tuple[K, P | ImageError], None, None]:
+    """Yield (key, prepared) for each (key, item), in order; an `ImageError` stands for what cannot be used.
+
+    Close it where it is left early.
+    """
+
+    def attempt(item: I) -> P | ImageError:
+        try:
+            return prepare(item)
+        except ImageError as error:
+            return error
+
+    threads = ThreadPoolExecutor(workers, thread_name_prefix="kindred-decode")
+    ahead: deque[tuple[K, Future[P | ImageError]]] = deque()
+    try:
+        for key, item in items:
+            ahead.append((key, threads.submit(attempt, item)))
+            if len(ahead) > 4 * workers + SPARE:
+                done, future = ahead.popleft()
+                yield done, future.result()
+        while ahead:
+            done, future = ahead.popleft()
+            yield done, future.result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, at most as many as serve."""
+    confined = getattr(os, "sched_getaffinity", None)  # Linux can confine a process to some of them
+    cores = len(confined(0)) if confined is not None else os.cpu_count() or 1
+    return min(MOST_WORKERS, cores)

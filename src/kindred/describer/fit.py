@@ -1,0 +1,206 @@
+"""Fit: learn the codebook and the whitening that a recipe needs, on images other than those to be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.describer.answers import Seen
+from kindred.describer.describer import Describer, open_source
+from kindred.describer.head import Lessons, embedding_of, learner_of
+from kindred.describer.learned import learned_for, save_learned
+from kindred.describer.pooled import strongest
+from kindred.describer.source import Source
+from kindred.embedding import KEPT_EMBEDDINGS, Learned
+from kindred.errors import UsageError
+from kindred.pooling import POOLINGS, Learning
+from kindred.recipe import Recipe
+from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
+
+__all__ = ["Fitted", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening"]
+
+Progress = Callable[[int], None]
+
+HELD_ROWS = 4096  # rows that are handed to the whitening at a time
+SAMPLED = 1 << 19  # descriptors that a codebook is learned on, at most, of each tap
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A recipe with what was learned for it, and the images that it was learned on."""
+
+    recipe: Recipe
+    lessons: Lessons
+    images: int
+    identity: Mapping[str, object]
+
+    def save(self, file: Path) -> list[Path]:
+        """Write the recipe as `file` (.toml) and what was learned beside it; return all the files."""
+        recipe, written = replace(self.recipe, name=file.stem), []
+        first = self.lessons.codebooks or self.lessons.poolings
+        for key, learned in (("codebook", first), ("whitening", self.lessons.whitenings)):
+            if learned and not getattr(recipe, key):
+                arrays = file.with_name(f"{file.stem}-{key}.npz")
+                # The codebook comes first: the whitening's record holds its digest.
+                located = replace(recipe, codebook=str(file.with_name(recipe.codebook))) if recipe.codebook else recipe
+                save_learned(arrays, learned, recipe, learned_for(located, key, self.identity))
+                # The recipe names the file beside it, so they can be moved together.
+                recipe = replace(recipe, **{key: arrays.name})  # type: ignore[arg-type]
+                written.append(arrays)
+        file.write_text(recipe.to_toml(), encoding="utf-8")
+        return [file, *written]
+
+
+def fit_recipe(
+    recipe: Recipe,
+    images: Sequence[Path],
+    *,
+    words: int = 64,
+    local_dimension: int | None = None,
+    whiten: bool = True,
+    dimension: int | None = None,
+    power: float = 0.5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Learn all that `recipe` needs and does not have: a codebook for an embedding, and a whitening if `whiten`.
+
+    words: how many visual words, or components of a mixture. local_dimension: to which PCA reduces the local
+    descriptors before. dimension, power: of the whitening. Unusable images are left out. `progress` is called with
+    the number of images looked at, in each round. Raises `UsageError` where there are too few.
+    """
+    bare = replace(recipe, whitening="", dimension=0)
+    lessons = None
+    if embedding_of(recipe) and not recipe.codebook:
+        lessons = Lessons(
+            fit_codebook(bare, images, words=words, dimension=local_dimension, seed=seed, progress=progress)
+        )
+    elif not recipe.codebook and (learning := POOLINGS[recipe.pooling].learning) is not None:
+        lessons = Lessons(poolings=_poolings(bare, learning, images, progress))
+    describer = Describer(bare, lessons=lessons)
+    whitenings: tuple[Whitening, ...] = ()
+    if whiten:
+        whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
+    learned = replace(describer.lessons, whitenings=whitenings)
+    return Fitted(bare, learned, len(images), describer.source.identity)
+
+
+def fit_whitening(
+    recipe: Recipe,
+    images: Iterable[Path],
+    *,
+    dimension: int | None = None,
+    power: float = 0.5,
+    progress: Progress | None = None,
+) -> PCAWhitening:
+    """Learn a PCA whitening for `recipe` (of one tap) on `images`.
+
+    Where passes, or R-MAC's regions, are whitened before they are summed, it is learned on the vectors of all of
+    them (Tolias et al. 2016). Raises `UsageError` where there are too few.
+    """
+    describer = Describer(replace(recipe, whitening="", dimension=0))
+    whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
+    return cast(PCAWhitening, whitenings[0])
+
+
+def fit_pair_whitening(
+    recipe: Recipe, pairs: Sequence[tuple[Path, Path]], images: Iterable[Path], *, dimension: int | None = None
+) -> LearnedWhitening:
+    """Learn a whitening from pairs of images that show the same (Radenović et al. 2018), for a recipe of one tap.
+
+    `images` are described for the directions that matter. Raises `ImageError` for one that cannot be used.
+    """
+    describer = Describer(replace(recipe, whitening="", dimension=0))
+    if len(describer.recipe.taps) > 1 or recipe.keeps_rows:
+        raise UsageError(f"recipe {recipe.name!r}: pairs need one vector an image, of one tap")
+    queries = describer.describe([query for query, _ in pairs])
+    positives = describer.describe([positive for _, positive in pairs])
+    return LearnedWhitening.fit(queries, positives, describer.describe(list(images)), dimension=dimension)
+
+
+def fit_codebook(
+    recipe: Recipe,
+    images: Iterable[Path],
+    *,
+    words: int,
+    dimension: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Learned, ...]:
+    """Learn a codebook, or a mixture, for each tap of `recipe`, on the descriptors that it embeds.
+
+    Of every image an equal share is drawn, so that all together are at most `SAMPLED`.
+    """
+    method = embedding_of(recipe)
+    if not method:
+        raise UsageError(f"recipe {recipe.name!r} embeds nothing; name an embedding")
+    source = open_source(recipe)
+    paths = list(images)
+    share = max(16, SAMPLED // max(1, len(paths)))
+    drawn: list[list[Vectors]] = []
+    rng = np.random.default_rng(seed)
+    for seen in _seen(source, paths, progress):
+        drawn.extend([] for _ in seen.rows[len(drawn) :])
+        for held, found in zip(drawn, seen.rows, strict=True):
+            rows = strongest(found, recipe.positions)
+            held.append(rows[np.sort(rng.permutation(len(rows))[:share])])
+    if not drawn:
+        raise UsageError(f"recipe {recipe.name!r}: no image to learn a codebook from could be used")
+    return tuple(
+        learner_of(method).fit(
+            np.concatenate(rows), words=words, counts=[len(each) for each in rows], dimension=dimension, seed=seed
+        )
+        for rows in drawn
+    )
+
+
+def _poolings(
+    recipe: Recipe, learning: Learning, images: Iterable[Path], progress: Progress | None
+) -> tuple[Mapping[str, NDArray[Any]], ...]:
+    """Learn what the recipe's pooling needs, for each tap, on the rows that it gathers."""
+    gathered: list[list[Vectors]] = []
+    for seen in _seen(open_source(recipe), list(images), progress):
+        gathered.extend([] for _ in seen.rows[len(gathered) :])
+        for held, rows in zip(gathered, seen.rows, strict=True):
+            held.append(rows)
+    return tuple(learning.fit(np.concatenate(rows)) for rows in gathered)
+
+
+def _whitenings(
+    describer: Describer, images: Iterable[Path], *, dimension: int | None, power: float, progress: Progress | None
+) -> tuple[Whitening, ...]:
+    """Learn a whitening for each tap; every tap is a round of its own over the images."""
+    if describer.recipe.embedding in KEPT_EMBEDDINGS:
+        raise UsageError(f"{describer.recipe.embedding} compares words, which a whitening does not serve; fit without one")
+    paths = list(images)
+
+    def rows(tap: int) -> Iterator[Vectors]:
+        held: list[Vectors] = []
+        for seen in _seen(describer.source, paths, progress):
+            held.append(describer.head.to_whiten([seen], tap))
+            if sum(map(len, held)) >= HELD_ROWS:
+                yield np.concatenate(held)
+                held.clear()
+        if held:
+            yield np.concatenate(held)
+
+    taps = max(1, len(describer.recipe.taps))
+    return tuple(PCAWhitening.fit(rows(tap), dimension=dimension, power=power) for tap in range(taps))
+
+
+def _seen(source: Source, images: Sequence[Path], progress: Progress | None) -> Iterator[Seen[int]]:
+    """Yield what the network sees of every image that can be used."""
+    done = 0
+    for group in source.stream(enumerate(images)):
+        for each in group:
+            done += 1
+            if progress is not None:
+                progress(done)
+            if isinstance(each, Seen):
+                yield each

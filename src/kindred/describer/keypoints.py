@@ -1,0 +1,85 @@
+"""KeypointSource: local features in place of a network's positions, for the embeddings (backbone = "sift")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from kindred.describer.ahead import prepared_ahead
+from kindred.describer.answers import Described, Facts, Seen
+from kindred.describer.local import KeptFeatures, check_keypoint_options, keypoints, label
+from kindred.errors import ImageError, RecipeError
+from kindred.features.sift import DIMENSION
+from kindred.images import decode
+from kindred.recipe import Recipe
+
+if TYPE_CHECKING:
+    from kindred.describer.describer import ImageLike
+
+__all__ = ["KEYPOINTS", "KeypointSource"]
+
+T = TypeVar("T")
+
+KEYPOINTS = ("sift",)
+"""The backbones that are no network."""
+
+
+class KeypointSource:
+    """Finds the keypoints of images; rows are their descriptors, float32, as found.
+
+    Raises `RecipeError` where the recipe pools what only a map can be pooled.
+    """
+
+    def __init__(self, recipe: Recipe, *, workers: int, max_pixels: int | None) -> None:
+        if not recipe.embedding or recipe.passes != "whole" or len(recipe.taps) > 0:
+            raise RecipeError(
+                f"recipe {recipe.name!r}: backbone {recipe.backbone!r} finds keypoints, which are neither pooled nor "
+                "looked at in passes; name an embedding, and no taps or passes"
+            )
+        check_keypoint_options(recipe)
+        self.recipe, self._workers = recipe, workers
+        self._kept = KeptFeatures(recipe)
+        self._limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+
+    @property
+    def depends_on(self) -> list[object]:
+        """Nothing but its name."""
+        return [self.recipe.backbone]
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Its name."""
+        return {"backbone": self.recipe.backbone}
+
+    def sample(self) -> Seen[None]:
+        """Return some descriptors of any values."""
+        rows = np.random.default_rng(0).random((32, DIMENSION), np.float32)
+        facts = Facts("<sample>", self.recipe.size, self.recipe.size)
+        return Seen(None, facts, (rows,), np.zeros(len(rows), np.int64), np.empty((0, 4), np.float32))
+
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
+        """Look at few images."""
+        for key, image in items:
+            yield self._seen(key, self._look(image))
+
+    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+        """Look at any number of images on threads: OpenCV works outside Python's lock."""
+        for key, found in prepared_ahead(items, self._look, workers=self._workers):
+            if isinstance(found, ImageError):
+                yield [Described(key, error=found)]
+            else:
+                yield [self._seen(key, found)]
+
+    def _look(self, image: ImageLike) -> Seen[None]:
+        decoded = decode(image, longest=max(self.recipe.size, self._kept.longest), **self._limits)
+        features = keypoints(self.recipe, decoded)
+        rows = features.descriptors.astype(np.float32)
+        facts = Facts(label(image), decoded.width, decoded.height, decoded.taken)
+        nowhere = np.empty((0, 4), np.float32)
+        levels = np.zeros(len(rows), np.int64)
+        return Seen(None, facts, (rows,), levels, nowhere, features=self._kept.of(decoded))
+
+    def _seen(self, key: T, found: Seen[None]) -> Seen[T]:
+        return Seen(key, found.facts, found.rows, found.levels, found.boxes, features=found.features)

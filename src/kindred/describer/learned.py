@@ -1,0 +1,163 @@
+"""Learned files: what `kindred fit` learned for a recipe, as arrays in an `.npz` that says what they are for.
+
+A codebook or a whitening fits only vectors of the kind that it was learned on. The file therefore records the
+network, the taps and the methods before it; a recipe that differs in one of them is refused, with both named.
+Where and how large images are looked at does not count: what is learned at one size serves at others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.describer.head import Lessons, embedding_of, learner_of
+from kindred.embedding import Learned
+from kindred.errors import ModelError, RecipeError, UsageError
+from kindred.recipe import Recipe, as_floats
+from kindred.whitening import Whitening, from_arrays
+
+__all__ = ["learned_for", "load_lessons", "save_learned"]
+
+LARGEST_COMPONENT = 8192.0  # an eighth of what half precision holds
+RECORD = "record"
+Record = Mapping[str, object]
+Arrays = Mapping[str, NDArray[Any]]
+Lesson = Learned | Whitening | Arrays
+
+
+def learned_for(recipe: Recipe, key: str, identity: Record) -> Record:
+    """Return what the recipe's `key` ("codebook" or "whitening") depends on; `identity` is the source's."""
+    record: dict[str, object] = dict(identity)
+    if not recipe.embedding and not recipe.parts:
+        record |= {"pooling": recipe.pooling, "pooling_options": as_floats(recipe.pooling_options)}
+    embedding = embedding_of(recipe)
+    if key == "whitening":
+        record |= {"power_law": float(recipe.power_law)}
+        if embedding:
+            record |= {"embedding": embedding, "embedding_options": as_floats(recipe.embedding_options)}
+        if recipe.codebook:
+            record |= {"codebook": _digest(recipe)}
+    return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it comes back from a file
+
+
+def save_learned(file: Path, learned: Sequence[Lesson], recipe: Recipe, record: Record) -> None:
+    """Write what was learned for each tap as `.npz`, which appears complete or not at all."""
+    text = json.dumps({"recipe": recipe.name, "for": record, "count": len(learned)})
+    arrays: dict[str, Any] = {RECORD: np.array(text)}
+    for number, each in enumerate(learned):
+        arrays |= {f"{number}.{name}": array for name, array in _compact(each).items()}
+    data = io.BytesIO()
+    np.savez(data, **arrays)
+    part = file.with_name(f"{file.name}.part")
+    part.write_bytes(data.getvalue())
+    part.replace(file)
+
+
+def load_lessons(recipe: Recipe, identity: Record) -> Lessons:
+    """Load what the recipe names, bundled or from its files; the whitening is cut to the recipe's dimension.
+
+    Raises `RecipeError` where a file cannot be read, was learned for something else, or is too small.
+    """
+    first = _arrays(recipe, "codebook", identity)
+    method = embedding_of(recipe)
+    codebooks = tuple(
+        _parsed(recipe, "codebook", learner_of(method).from_arrays, each) for each in first if method
+    )
+    whitenings = tuple(
+        _cut(recipe, _parsed(recipe, "whitening", from_arrays, each))
+        for each in _arrays(recipe, "whitening", identity)
+    )
+    return Lessons(codebooks, whitenings, () if method else tuple(first))
+
+
+def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
+    """Return the arrays of each tap, after a look at what they were learned for."""
+    name: str = getattr(recipe, key)
+    if not name:
+        return []
+    try:
+        with np.load(io.BytesIO(_bytes(name)), allow_pickle=False) as stored:
+            arrays = dict(stored)
+        about = json.loads(str(arrays.pop(RECORD)))
+        maker, made_for, count = str(about["recipe"]), about["for"], int(about["count"])
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); make one with kindred fit"
+        ) from error
+    _check_record(recipe, key, maker, made_for, learned_for(recipe, key, identity))
+    return [
+        {each.partition(".")[2]: array for each, array in arrays.items() if each.startswith(f"{number}.")}
+        for number in range(count)
+    ]
+
+
+def _check_record(recipe: Recipe, key: str, maker: str, made_for: Record, wanted: Record) -> None:
+    unlike = [
+        f"{each} {made_for.get(each)!r}, not {wanted.get(each)!r}"
+        for each in {**made_for, **wanted}
+        if made_for.get(each) != wanted.get(each)
+    ]
+    if unlike:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} was learned for recipe {maker!r}, which "
+            f"differs: {'; '.join(unlike)}; make one for {recipe.name!r} with kindred fit"
+        )
+
+
+def _parsed(recipe: Recipe, key: str, parse: Any, arrays: Arrays) -> Any:
+    try:
+        return parse(arrays)
+    except (ModelError, UsageError) as error:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} cannot be read ({error}); "
+            "make one with kindred fit"
+        ) from error
+
+
+def _cut(recipe: Recipe, whitening: Whitening) -> Whitening:
+    if recipe.dimension > whitening.dimension:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: dimension is {recipe.dimension}; expected at most the "
+            f"{whitening.dimension} of its whitening"
+        )
+    kept = recipe.dimension or whitening.dimension
+    return replace(whitening, projection=whitening.projection[:kept])
+
+
+def _compact(learned: Lesson) -> dict[str, NDArray[Any]]:
+    """Return the arrays of what was learned, a whitening's projection at half precision."""
+    if isinstance(learned, Mapping):
+        return dict(learned)
+    arrays: dict[str, NDArray[Any]] = dict(learned.to_arrays())
+    if isinstance(learned, Whitening):
+        # What it returns is normalised, so that the projection's scale is free: this one fits half precision.
+        scale = LARGEST_COMPONENT / np.abs(learned.projection).max()
+        arrays["projection"] = (learned.projection * scale).astype(np.float16)
+    return arrays
+
+
+def _bytes(name: str) -> bytes:
+    bundled = files("kindred").joinpath("recipes", f"{name}.npz")
+    return bundled.read_bytes() if bundled.is_file() else Path(name).read_bytes()
+
+
+def _digest(recipe: Recipe) -> str:
+    """Return what is in the recipe's codebook, as 16 hexadecimal digits; "" while it has none."""
+    if not recipe.codebook:
+        return ""
+    try:
+        return hashlib.sha256(_bytes(recipe.codebook)).hexdigest()[:16]
+    except OSError:  # told where the codebook itself is loaded
+        return ""

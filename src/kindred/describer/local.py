@@ -1,0 +1,82 @@
+"""Local features of an image as it is described: in place of a map's positions, and kept for verification."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from kindred.describer.views import Viewer
+from kindred.errors import RecipeError
+from kindred.features import FEATURES, ConvMap, LocalFeatures, sift
+from kindred.images import Decoded
+from kindred.recipe import Recipe, nearest
+
+__all__ = ["KeptFeatures", "check_features", "keypoints", "label"]
+
+KEPT_LONGEST = 640
+"""Pixels of the long side to which an image is decoded, where features are kept for verification."""
+
+
+class KeptFeatures:
+    """Finds the local features that a recipe keeps of an image; none where it keeps none."""
+
+    def __init__(self, recipe: Recipe, viewer: Viewer | None = None) -> None:
+        check_features(recipe)
+        self._name, self._viewer = recipe.features, viewer
+
+    @property
+    def longest(self) -> int:
+        """How many pixels of the long side they are found in; 0 where none are."""
+        return KEPT_LONGEST if self._name else 0
+
+    def of(self, decoded: Decoded) -> LocalFeatures | None:
+        """Return the features of an image, their points in pixels of the original."""
+        if not self._name:
+            return None
+        entry = FEATURES[self._name]
+        if entry.needs == "image":
+            return _to_original(entry.function(decoded.pixels), decoded)
+        assert self._viewer is not None
+        (maps, *_) = self._viewer.engine.run(self._viewer.sized(decoded.pixels)[None])
+        return entry.function(ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height))))
+
+
+def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
+    """Return the keypoints that stand in for a map's positions; the detector's options are the passes' options."""
+    options: Any = dict(recipe.passes_options)
+    if recipe.positions:
+        options["count"] = recipe.positions
+    return _to_original(sift(decoded.pixels, longest=recipe.size, **options), decoded)
+
+
+def check_features(recipe: Recipe) -> None:
+    """Raise `RecipeError` where the recipe keeps features that there are not, or that need a map it has not."""
+    if recipe.features and recipe.features not in FEATURES:
+        hint = nearest(recipe.features, FEATURES, "expected one of")
+        raise RecipeError(f"recipe {recipe.name!r}: unknown features {recipe.features!r}; {hint}")
+    if recipe.features and FEATURES[recipe.features].needs == "map" and recipe.backbone in FEATURES:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: features {recipe.features!r} come from a network's map, which "
+            f"{recipe.backbone!r} has none of"
+        )
+
+
+def check_keypoint_options(recipe: Recipe) -> None:
+    """Raise `RecipeError` for an option that the detector of keypoints does not have."""
+    known = [name for name in inspect.signature(sift).parameters if name not in ("image", "longest", "count")]
+    for name in recipe.passes_options:
+        if name not in known:
+            raise RecipeError(
+                f"recipe {recipe.name!r}: {recipe.backbone} has no option {name!r}; {nearest(name, known, 'expected')}"
+            )
+
+
+def label(image: object) -> str:
+    """Return what errors call an image."""
+    return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
+
+
+def _to_original(features: LocalFeatures, decoded: Decoded) -> LocalFeatures:
+    height, width = decoded.pixels.shape[:2]
+    return features.scaled(decoded.width / width, decoded.height / height)

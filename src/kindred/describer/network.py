@@ -1,0 +1,230 @@
+"""NetworkSource: images through the network, in as many passes as the recipe asks for, and pooled.
+
+Threads decode and cut views while the network runs; views of one shape run together as a batch, whatever images
+they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.backbones import Engine, load, load_card
+from kindred.describer.ahead import prepared_ahead
+from kindred.describer.answers import Described, Facts, Seen
+from kindred.describer.local import KeptFeatures, label
+from kindred.describer.pooled import Pooler, class_map_tap
+from kindred.describer.views import View, Viewer
+from kindred.errors import ImageError, ModelError, UsageError
+from kindred.features import LocalFeatures
+from kindred.images import Decoded, decode
+from kindred.recipe import Recipe
+
+if TYPE_CHECKING:
+    from kindred.describer.describer import ImageLike
+
+__all__ = ["NetworkSource"]
+
+T = TypeVar("T")
+
+BATCH = 8
+WAITING = 8 * BATCH  # views that may wait for others of their shape
+FAILURES = 64  # failed images that may wait to be told
+SMALL = 96  # pixels of a side that every network is taken to manage; Inception v3, without padding, needs 75
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    facts: Facts
+    views: list[View]
+    features: LocalFeatures | None
+
+
+@dataclass(eq=False)
+class _Pending(Generic[T]):
+    """An image some of whose views are still on their way."""
+
+    key: T
+    prepared: _Prepared
+    rows: dict[int, tuple[Vectors, ...]] = field(default_factory=dict)
+    boxes: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    def seen(self) -> Seen[T]:
+        order = range(len(self.prepared.views))
+        taps = len(self.rows[0])
+        levels = [np.full(len(self.boxes[at]), self.prepared.views[at].level, np.int64) for at in order]
+        return Seen(
+            self.key,
+            self.prepared.facts,
+            tuple(np.concatenate([self.rows[at][tap] for at in order]) for tap in range(taps)),
+            np.concatenate(levels),
+            np.concatenate([self.boxes[at] for at in order]),
+            passes=len(order),
+            features=self.prepared.features,
+        )
+
+
+_Members = list[tuple[_Pending[T], int]]
+
+
+class NetworkSource:
+    """A recipe's network, ready to look at images; any thread may use it.
+
+    Raises `ModelError` where the network is missing, `RecipeError` where the recipe does not fit it.
+    """
+
+    def __init__(self, recipe: Recipe, *, device: str | None, workers: int, max_pixels: int | None) -> None:
+        self.recipe = recipe
+        card, path = load_card(recipe.backbone)
+        # The classifier's maps come last, so that they are not taken for one of the recipe's taps.
+        extra = class_map_tap(recipe, card)
+        taps = [*(recipe.taps or (card.default_tap,)), *([extra] if extra else [])]
+        self.engine: Engine = load(recipe.backbone, taps=taps, device=device)
+        self.pooler = Pooler(recipe, self.engine, path)
+        self.viewer = Viewer(recipe, self.engine)
+        self._kept = KeptFeatures(recipe, self.viewer)
+        self._workers = workers
+        self._limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+
+    @property
+    def depends_on(self) -> list[object]:
+        """What its rows depend on beside the recipe: the network's graph and preprocessing."""
+        card = self.engine.card
+        sees = [card.channel_order, card.mean, card.std, card.layout, card.input_size]
+        return [card.digest, sees, [tap.tensor for tap in self.engine.taps]]
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """The network and its taps, as what is learned on them remembers them."""
+        return {"backbone": self.engine.card.digest[:16], "taps": [tap.tensor for tap in self.engine.taps]}
+
+    def sample(self) -> Seen[None]:
+        """Return rows of any values; the network runs only where they grow with its map."""
+        side = self.recipe.size
+        image = np.zeros((side, side, 3), np.uint8)
+        if self.pooler.grows:
+            return next(self.one_by_one([(None, image)]))
+        prepared = _Prepared(Facts("<sample>", side, side), self.viewer.views(Decoded(image, side, side)), None)
+        pending = _Pending(None, prepared)
+        values = np.random.default_rng(0)
+        maps = [values.random((1, tap.channels, 4, 4), np.float32) for tap in self.engine.taps]
+        for at in range(len(prepared.views)):
+            self._take([(pending, at)], maps)
+        return pending.seen()
+
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
+        """Look at images with all cores on each, without threads; raises `ImageError` for a bad one."""
+        for key, image in items:
+            pending = _Pending(key, self._prepare(image))
+            for at, view in enumerate(pending.prepared.views):
+                self._take([(pending, at)], self.engine.run(view.pixels[None]))
+            yield pending.seen()
+
+    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+        """Look at any number of (key, image), as they come; what failed comes described, with its error.
+
+        At most some hundred images are held at a time, and the order may be another. Close it where it is left
+        early.
+        """
+        failed: list[Described[T]] = []
+        with closing(prepared_ahead(items, self._prepare, workers=self._workers)) as prepared:
+            while (first := next(prepared, None)) is not None:
+                batches = _batches(chain((first,), prepared), failed)
+                for members, maps in self.engine.stream(batches):
+                    yield [*self._take(members, maps), *_emptied(failed)]
+                yield [*_emptied(failed)]
+
+    def _prepare(self, image: ImageLike) -> _Prepared:
+        """Decode an image and cut its views."""
+        longest = max(self.viewer.longest, self._kept.longest)
+        decoded = decode(image, longest=longest, **self._limits)
+        facts = Facts(label(image), decoded.width, decoded.height, decoded.taken)
+        views = self.viewer.views(decoded)
+        if self.engine.card.input_size is None:
+            for view in views:
+                self._check_size(view, facts)
+        return _Prepared(facts, views, self._kept.of(decoded))
+
+    def _check_size(self, view: View, facts: Facts) -> None:
+        least = min(view.pixels.shape[:2])
+        if least < SMALL and least < self._least_side:
+            raise ImageError(facts.name, f"too small for the network: {facts.width} × {facts.height} pixels")
+
+    @cached_property
+    def _least_side(self) -> int:
+        """The shortest side for which the network has a map: without padding, a small image shrinks to none.
+
+        Found by trying, when the first small image comes.
+        """
+        step = max(8, self.recipe.multiple)
+        for side in range(step, SMALL, step):
+            with suppress(UsageError):
+                if self.engine.run(np.zeros((1, side, side, 3), np.uint8))[0].size:
+                    return side
+        return SMALL
+
+    @np.errstate(over="ignore", invalid="ignore")  # an answer that is not finite is told as a bad image
+    def _take(self, members: _Members[T], maps: Sequence[NDArray[np.float32]]) -> list[Seen[T]]:
+        """Pool the maps of a batch of views; return the images of which that was the last view."""
+        for tap, each in zip(self.engine.taps, maps, strict=False):
+            if each.shape[1] != tap.channels:
+                raise ModelError(
+                    f"model {self.engine.card.name}: tap {tap.name} has {each.shape[1]} channels, not the "
+                    f"{tap.channels} that its card says; remove the model and add it anew"
+                )
+        pooled = self.pooler.rows(maps)
+        complete = []
+        for number, (pending, at) in enumerate(members):
+            view = pending.prepared.views[at]
+            pending.rows[at] = tuple(rows[number] for rows in pooled.rows)
+            # Taps differ in their positions, which have no use for boxes; of anything else they have as many.
+            pending.boxes[at] = pooled.placed(view, pending.prepared.facts, len(pending.rows[at][0]))
+            if len(pending.rows) == len(pending.prepared.views):
+                complete.append(pending.seen())
+        return complete
+
+
+def _batches(
+    prepared: Iterable[tuple[T, _Prepared | ImageError]], failed: list[Described[T]]
+) -> Iterator[tuple[_Members[T], NDArray[np.uint8]]]:
+    """Put views of one shape together, `BATCH` at a time; images that failed go to `failed`.
+
+    Ends early when that is long, so that whoever waits hears of it.
+    """
+    buckets: dict[tuple[int, ...], _Members[T]] = {}
+    waiting = 0
+    for key, image in prepared:
+        if isinstance(image, ImageError):
+            failed.append(Described(key, error=image))
+            if len(failed) >= FAILURES:
+                break
+            continue
+        pending = _Pending(key, image)
+        for at, view in enumerate(image.views):
+            bucket = buckets.setdefault(view.pixels.shape, [])
+            bucket.append((pending, at))
+            waiting += 1
+            if len(bucket) == BATCH or waiting == WAITING:
+                fullest = max(buckets, key=lambda shape: len(buckets[shape]))
+                waiting -= len(buckets[fullest])
+                yield _stacked(buckets.pop(fullest))
+    for members in buckets.values():
+        yield _stacked(members)
+
+
+def _stacked(members: _Members[T]) -> tuple[_Members[T], NDArray[np.uint8]]:
+    return members, np.stack([pending.prepared.views[at].pixels for pending, at in members])
+
+
+def _emptied(failed: list[Described[T]]) -> list[Described[T]]:
+    told = list(failed)
+    failed.clear()
+    return told

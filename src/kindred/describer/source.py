@@ -1,0 +1,41 @@
+"""Source: where the rows of images come from. Three kinds: a network, local features, other recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from kindred.describer.answers import Described, Seen
+
+if TYPE_CHECKING:
+    from kindred.describer.describer import ImageLike
+
+__all__ = ["Source"]
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Looks at images. Any thread may use it."""
+
+    @property
+    def depends_on(self) -> list[object]:
+        """What its rows depend on beside the recipe."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What it looks with, as what is learned on it remembers it."""
+        ...
+
+    def sample(self) -> Seen[None]:
+        """Return rows as those of any image, of no meaning, to know their sizes."""
+        ...
+
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
+        """Look at few images, as soon as possible; raises `ImageError` for a bad one."""
+        ...
+
+    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+        """Look at any number of images, as they come; what failed comes described, with its error."""
+        ...

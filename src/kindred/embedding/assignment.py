@@ -1,0 +1,82 @@
+"""Assignment: which words of a codebook a local descriptor belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import is_numpy_array
+
+from kindred.arrays import Array, ArrayT, check_whole, namespace
+from kindred.errors import UsageError
+
+__all__ = ["nearest_several", "nearest_words", "soft_words"]
+
+BLOCK = 2**18
+"""Scores that are held at a time, which the cache holds; measured."""
+
+
+def nearest_words(rows: ArrayT, centres: ArrayT) -> ArrayT:
+    """Return the nearest of `centres` (K, D) for each of `rows` (M, D): (M,) int64.
+
+    Nearest is by Euclidean distance; among equals, the first.
+    """
+    xp = namespace(rows, centres)
+    half = _half_squares(centres)
+    columns = _columns(centres)
+
+    def best(block: Any) -> Any:
+        return xp.argmax(_closeness(block, columns, half), axis=1)
+
+    words: ArrayT = _in_blocks(best, rows, centres)
+    return words
+
+
+def nearest_several(rows: ArrayT, centres: ArrayT, n: int) -> ArrayT:
+    """Return the `n` nearest of `centres` (K, D) for each of `rows` (M, D), nearest first: (M, n) int64."""
+    check_whole(n=n)
+    if n > centres.shape[0]:
+        raise UsageError(f"n: got {n}; expected at most the {centres.shape[0]} words that there are")
+    xp = namespace(rows, centres)
+    half, columns = _half_squares(centres), _columns(centres)
+
+    def best(block: Any) -> Any:
+        return xp.argsort(-_closeness(block, columns, half), axis=1, stable=True)[:, :n]
+
+    words: ArrayT = _in_blocks(best, rows, centres)
+    return words
+
+
+def soft_words(logits: ArrayT) -> ArrayT:
+    """Return the soft-max of each row: (M, K) → (M, K), rows of sum 1."""
+    xp: Any = namespace(logits)
+    values: Any = logits
+    powers = xp.exp(values - xp.max(values, axis=1, keepdims=True))  # of 0 and less: none overflows
+    shares: ArrayT = powers / xp.sum(powers, axis=1, keepdims=True)
+    return shares
+
+
+def _half_squares(centres: Array) -> Any:
+    xp: Any = namespace(centres)
+    values: Any = centres
+    return xp.linalg.vecdot(values, values) / 2
+
+
+def _columns(centres: Array) -> Any:
+    """Return (D, K), laid out for the product with many rows."""
+    values: Any = centres
+    return values.T.copy() if is_numpy_array(values) else values.T
+
+
+def _closeness(block: Any, columns: Any, half: Any) -> Any:
+    """Return x·c − ½|c|², which is larger the nearer: (m, D) → (m, K)."""
+    scores = namespace(block).matmul(block, columns)
+    scores -= half
+    return scores
+
+
+def _in_blocks(function: Any, rows: Any, centres: Any) -> Any:
+    """Apply `function` to blocks of rows; no (M, K) array is ever made."""
+    xp = namespace(rows)
+    step = max(1, BLOCK // max(1, centres.shape[0]))
+    parts = [function(rows[start : start + step]) for start in range(0, max(1, rows.shape[0]), step)]
+    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)

@@ -1,0 +1,187 @@
+"""Codebook: the visual words that k-means finds among the local descriptors of many images.
+
+It is learned on images that are *not* those to be searched, or the results of an evaluation are too good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, l2_normalise
+from kindred.embedding.assignment import nearest_several, nearest_words
+from kindred.embedding.preparation import (
+    ArrayMap,
+    fit_projection,
+    pack_projection,
+    prepare,
+    sample,
+    unpack_projection,
+)
+from kindred.embedding.stack import check_counts, count_cells, like
+from kindred.errors import ModelError, UsageError
+from kindred.whitening import PCAWhitening
+
+__all__ = ["LEAST_PER_WORD", "MOST_PER_WORD", "Codebook", "k_means"]
+
+LEAST_PER_WORD = 4
+"""Local descriptors that each word needs. FAISS advises 39; below 4 a centre is hardly a mean of anything."""
+MOST_PER_WORD = 256
+"""More are not looked at (FAISS's own limit): the centres hardly move, and time grows."""
+GAP_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """K visual words, and how descriptors are prepared for them.
+
+    centres: (K, D) float32, the means of the words.
+    idf: (K,) float32, ln(N / n_k) for n_k of the N training images that have the word; 1 where it was not learned.
+    gaps: (2,) float32, what NetVLAD's first weights are made of: the mean difference of the best and the second
+    best dot product with the unit centres, and that of the squared distances to the second nearest and the
+    nearest centre.
+    projection: a local PCA, or None.
+
+    Raises UsageError where shapes do not fit.
+    """
+
+    centres: NDArray[np.float32]
+    idf: NDArray[np.float32] | None = None
+    gaps: NDArray[np.float32] = field(default_factory=lambda: np.ones(2, np.float32))
+    projection: PCAWhitening | None = None
+
+    def __post_init__(self) -> None:
+        centres = as_rows(self.centres, "centres")
+        if not len(centres):
+            raise UsageError("centres: got none; expected at least one word (K, D)")
+        idf = np.ones(len(centres), np.float32) if self.idf is None else np.asarray(self.idf, np.float32)
+        gaps = np.asarray(self.gaps, np.float32)
+        if idf.shape != (len(centres),) or gaps.shape != (2,):
+            raise UsageError(f"got idf {idf.shape} and gaps {gaps.shape}; expected ({len(centres)},) and (2,)")
+        if self.projection is not None and self.projection.dimension != centres.shape[1]:
+            raise UsageError(
+                f"projection: gives {self.projection.dimension} components; expected {centres.shape[1]}, as the centres"
+            )
+        for name, values in (("centres", centres), ("idf", idf), ("gaps", gaps)):
+            object.__setattr__(self, name, values)
+
+    def __len__(self) -> int:
+        """Return K, the number of words."""
+        return len(self.centres)
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of components of a centre and of a prepared descriptor."""
+        return int(self.centres.shape[1])
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Vectors,
+        *,
+        words: int,
+        counts: ArrayLike | None = None,
+        seed: int = 0,
+        dimension: int | None = None,
+        power: float = 0.0,
+        iterations: int = 25,
+    ) -> Codebook:
+        """Learn `words` centres from local descriptors (M, D) by k-means (FAISS).
+
+        Descriptors are made unit vectors. With a `dimension` or a `power` above 0 a local PCA is learned first:
+        they are rotated, cut to `dimension`, whitened with `power` (0 to 0.5) and made unit vectors again.
+        `counts` (B,) says how many rows each of the training images has, in order; idf is learned from it.
+        Raises UsageError for fewer than 4 rows a word; at most 256 a word are looked at, drawn by `seed`.
+        """
+        check_whole(words=words, iterations=iterations)
+        given = as_rows(rows, "rows")
+        used = sample(given, words=words, least=LEAST_PER_WORD, most=MOST_PER_WORD, seed=seed)
+        projection = None if dimension is None and power == 0 else fit_projection(given, dimension, power)
+        prepared = prepare(used, projection)
+        centres = k_means(prepared, words=words, seed=seed, iterations=iterations)
+        gaps = _gaps(prepared[:: max(1, len(prepared) // GAP_ROWS)], centres)
+        book = cls(centres, None, gaps, projection)
+        if counts is None:
+            return book
+        return cls(centres, _learn_idf(book, given, check_counts(counts, len(given))), gaps, projection)
+
+    def prepare(self, rows: ArrayT) -> ArrayT:
+        """Return local descriptors (M, D₀), as a network gives them, ready for `assign`: unit vectors (M, D)."""
+        return prepare(rows, self.projection)
+
+    def assign(self, rows: ArrayT) -> ArrayT:
+        """Return the nearest word of prepared descriptors (M, D): (M,) int64."""
+        centres: ArrayT = like(self.centres, rows)
+        return nearest_words(self._checked(rows), centres)
+
+    def assign_several(self, rows: ArrayT, n: int) -> ArrayT:
+        """Return the `n` nearest words of prepared descriptors (M, D), nearest first: (M, n) int64."""
+        centres: ArrayT = like(self.centres, rows)
+        return nearest_several(self._checked(rows), centres, n)
+
+    def to_arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        assert self.idf is not None
+        return {"centres": self.centres, "idf": self.idf, "gaps": self.gaps, **pack_projection(self.projection)}
+
+    @classmethod
+    def from_arrays(cls, arrays: ArrayMap) -> Codebook:
+        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        names = ("centres", "idf", "gaps")
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise ModelError(f"codebook: {', '.join(missing)} missing; expected {', '.join(names)}")
+        projection = unpack_projection(arrays)
+        try:
+            centres, idf, gaps = (arrays[name].astype(np.float32) for name in names)
+            return cls(centres, idf, gaps, projection)
+        except (UsageError, TypeError, ValueError) as error:
+            raise ModelError(f"codebook: damaged ({error}); fit it again") from None
+
+    def _checked(self, rows: ArrayT) -> ArrayT:
+        if rows.ndim != 2 or rows.shape[1] != self.dimension:
+            raise UsageError(
+                f"rows: got shape {tuple(rows.shape)}; expected prepared descriptors (M, {self.dimension})"
+            )
+        return rows
+
+
+def k_means(rows: Vectors, *, words: int, seed: int, iterations: int = 25) -> Vectors:
+    """Return the centres (`words`, D) that k-means finds among rows (M, D), M ≥ `words`."""
+    import faiss
+
+    # The limits are Kindred's own, and FAISS would print its advice to the standard output.
+    means = faiss.Kmeans(
+        rows.shape[1],
+        words,
+        niter=iterations,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=max(MOST_PER_WORD, -(-len(rows) // words)),
+    )
+    means.train(np.ascontiguousarray(rows, dtype=np.float32))
+    return np.array(means.centroids, dtype=np.float32)
+
+
+def _learn_idf(book: Codebook, rows: Vectors, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return ln(N / n_k); a word that no image has counts as in one."""
+    seen = np.zeros(len(book))
+    ends = np.cumsum(counts)
+    for first in range(0, len(counts), 256):
+        some = counts[first : first + 256]
+        block = rows[ends[first] - counts[first] : ends[first + len(some) - 1]]
+        seen += (count_cells(book.assign(book.prepare(block)), some, len(book)) > 0).sum(axis=0)
+    return np.log(max(1, len(counts)) / np.maximum(seen, 1)).astype(np.float32)
+
+
+def _gaps(rows: Vectors, centres: Vectors) -> NDArray[np.float32]:
+    """Return the mean gaps between the best and the second best word of some rows; 1 where there is one word."""
+    if len(centres) < 2:
+        return np.ones(2, np.float32)
+    products = np.sort(rows @ l2_normalise(centres).T, axis=1)
+    squares = np.sort((centres * centres).sum(axis=1) - 2 * rows @ centres.T, axis=1)
+    gaps = np.array([(products[:, -1] - products[:, -2]).mean(), (squares[:, 1] - squares[:, 0]).mean()])
+    return np.where(gaps > 0, gaps, 1).astype(np.float32)

@@ -1,0 +1,49 @@
+"""Fisher vector: in which direction the descriptors of an image would move a Gaussian mixture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import ArrayT, l2_normalise, namespace
+from kindred.embedding.mixture import Mixture, posteriors
+from kindred.embedding.stack import in_image_blocks, like, open_stack, signed_root, sum_soft
+
+__all__ = ["fisher"]
+
+
+def fisher(rows: ArrayT, counts: ArrayLike, mixture: Mixture, *, sqrt: bool = True, l2: bool = True) -> ArrayT:
+    """Take the gradients to the means, then to the variances: (M, D) → (B, 2·K·D), Gaussian by Gaussian.
+
+    u_k = 1/(N√π_k) Σ q_k (x − μ_k)/σ_k and v_k = 1/(N√(2π_k)) Σ q_k [((x − μ_k)/σ_k)² − 1], with the posteriors q
+    and N the number of the image's descriptors, which are prepared as the mixture's `prepare` does. The improved
+    Fisher vector is the signed square root (`sqrt`) of it as a unit vector (`l2`). An image without descriptors
+    gives 0. Source: Perronnin, Sánchez and Mensink 2010.
+    """
+    _, x, numbers = open_stack(rows, counts, mixture.dimension)
+    parts = [like(each, x) for each in (mixture.weights, mixture.means, mixture.variances)]
+
+    def encode(block: Any, counts: NDArray[np.int64]) -> Any:
+        vectors = _gradients(block, counts, *parts)
+        if sqrt:
+            vectors = signed_root(vectors)
+        return l2_normalise(vectors) if l2 else vectors
+
+    fishers: ArrayT = in_image_blocks(encode, x, numbers, 2 * mixture.means.size)
+    return fishers
+
+
+def _gradients(rows: Any, counts: NDArray[np.int64], weights: Any, means: Any, variances: Any) -> Any:
+    """Return u and v of each image, from the sums of q, q x and q x²: (m, D) → (b, 2·K·D)."""
+    xp = namespace(rows)
+    width = rows.shape[1]
+    shares = posteriors(rows, weights, means, variances)
+    sums, masses = sum_soft(shares, xp.concat([rows, rows * rows], axis=1), counts)
+    first, second, masses = sums[:, :, :width], sums[:, :, width:], masses[:, :, None]
+    scale = like(np.maximum(counts, 1), rows)[:, None, None] * xp.sqrt(weights)[:, None]
+    to_means = (first - masses * means) / (xp.sqrt(variances) * scale)
+    to_variances = ((second - 2 * means * first + masses * means * means) / variances - masses) / (2**0.5 * scale)
+    both = xp.concat([to_means, to_variances], axis=1)
+    return xp.reshape(both, (len(counts), both.shape[1] * both.shape[2]))

@@ -1,0 +1,174 @@
+"""Mixture: a Gaussian mixture of local descriptors with diagonal covariances, which Fisher vectors are taken of.
+
+It is learned on images that are *not* those to be searched, or the results of an evaluation are too good.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, namespace
+from kindred.embedding.assignment import nearest_words, soft_words
+from kindred.embedding.codebook import k_means
+from kindred.embedding.preparation import (
+    ArrayMap,
+    fit_projection,
+    pack_projection,
+    prepare,
+    sample,
+    unpack_projection,
+)
+from kindred.errors import MissingExtra, ModelError, UsageError
+from kindred.whitening import PCAWhitening
+
+__all__ = ["LEAST_PER_COMPONENT", "MOST_PER_COMPONENT", "Mixture", "posteriors"]
+
+LEAST_PER_COMPONENT = 10
+"""Local descriptors that each component needs: it has a variance to learn in every direction."""
+MOST_PER_COMPONENT = 1000
+"""More are not looked at: the mixture hardly moves, and time grows."""
+VARIANCE_FLOOR = 1e-4
+"""The smallest variance, as a fraction of the descriptors' mean variance: a division by less is noise blown up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """K Gaussians with diagonal covariances, and how descriptors are prepared for them.
+
+    weights: π, (K,) float32, of sum 1. means: μ, (K, D) float32. variances: σ², (K, D) float32, above 0.
+    projection: a local PCA, or None; without one the diagonal model does not fit.
+
+    Raises UsageError where shapes do not fit or a weight or a variance is not above 0.
+    """
+
+    weights: NDArray[np.float32]
+    means: NDArray[np.float32]
+    variances: NDArray[np.float32]
+    projection: PCAWhitening | None = None
+
+    def __post_init__(self) -> None:
+        means, variances = as_rows(self.means, "means"), as_rows(self.variances, "variances")
+        weights = np.asarray(self.weights, np.float32)
+        if weights.shape != (len(means),) or variances.shape != means.shape:
+            raise UsageError(
+                f"got weights {weights.shape}, means {means.shape} and variances {variances.shape}; "
+                "expected (K,), (K, D) and (K, D)"
+            )
+        if not ((weights > 0).all() and (variances > 0).all()):
+            raise UsageError("weights and variances: got some of 0 or less, or NaN; expected numbers above 0")
+        if self.projection is not None and self.projection.dimension != means.shape[1]:
+            raise UsageError(
+                f"projection: gives {self.projection.dimension} components; expected {means.shape[1]}, as the means"
+            )
+        for name, values in (("weights", weights), ("means", means), ("variances", variances)):
+            object.__setattr__(self, name, values)
+
+    def __len__(self) -> int:
+        """Return K, the number of Gaussians."""
+        return len(self.means)
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of components of a mean and of a prepared descriptor."""
+        return int(self.means.shape[1])
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Vectors,
+        *,
+        words: int,
+        counts: ArrayLike | None = None,  # noqa: ARG003 - as Codebook.fit
+        seed: int = 0,
+        dimension: int | None = None,
+        power: float = 0.0,
+        iterations: int = 100,
+    ) -> Mixture:
+        """Learn `words` Gaussians from local descriptors (M, D), by k-means and then scikit-learn.
+
+        Descriptors are made unit vectors, rotated by a local PCA, cut to `dimension` (default: D), whitened with
+        `power` (0 to 0.5) and made unit vectors again: without the rotation their components would be
+        correlated, which diagonal covariances cannot say. `counts` is taken as `Codebook.fit` does, and not
+        needed. Raises UsageError for fewer than 10 rows a Gaussian; at most 1000 are looked at, drawn by `seed`.
+        Raises MissingExtra without scikit-learn.
+        """
+        check_whole(words=words, iterations=iterations)
+        given = as_rows(rows, "rows")
+        used = sample(given, words=words, least=LEAST_PER_COMPONENT, most=MOST_PER_COMPONENT, seed=seed)
+        projection = fit_projection(given, dimension, power)
+        prepared = prepare(used, projection)
+        return cls(*_maximise(prepared, words=words, seed=seed, iterations=iterations), projection)
+
+    def prepare(self, rows: ArrayT) -> ArrayT:
+        """Return local descriptors (M, D₀), as a network gives them, as unit vectors (M, D) for `posteriors`."""
+        return prepare(rows, self.projection)
+
+    def to_arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        own = {"weights": self.weights, "means": self.means, "variances": self.variances}
+        return {**own, **pack_projection(self.projection)}
+
+    @classmethod
+    def from_arrays(cls, arrays: ArrayMap) -> Mixture:
+        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        names = ("weights", "means", "variances")
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise ModelError(f"mixture: {', '.join(missing)} missing; expected {', '.join(names)}")
+        projection = unpack_projection(arrays)
+        try:
+            weights, means, variances = (arrays[name].astype(np.float32) for name in names)
+            return cls(weights, means, variances, projection)
+        except (UsageError, TypeError, ValueError) as error:
+            raise ModelError(f"mixture: damaged ({error}); fit it again") from None
+
+
+def posteriors(rows: ArrayT, weights: ArrayT, means: ArrayT, variances: ArrayT) -> ArrayT:
+    """Return how far each Gaussian accounts for each row: (M, D) → (M, K), rows of sum 1.
+
+    It is the soft-max of log π_k − ½ Σ log σ_k² − ½ Σ (x − μ_k)² / σ_k²; gradients flow to all.
+    """
+    xp: Any = namespace(rows, weights, means, variances)
+    x: Any = rows
+    mu: Any = means
+    squares: Any = variances
+    inverse = 1.0 / squares
+    constant = xp.log(weights) - (xp.sum(xp.log(squares), axis=1) + xp.sum(mu * mu * inverse, axis=1)) / 2
+    # (x − μ)² is multiplied out, so that two matrix products do the work.
+    logits: ArrayT = xp.matmul(x, (mu * inverse).T) - xp.matmul(x * x, inverse.T) / 2 + constant
+    return soft_words(logits)
+
+
+def _maximise(rows: Vectors, *, words: int, seed: int, iterations: int) -> tuple[Vectors, Vectors, Vectors]:
+    """Return weights, means and variances by expectation maximisation, begun at the words of k-means."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
+    except ImportError:
+        raise MissingExtra("learning a Gaussian mixture", "maps") from None
+    floor = VARIANCE_FLOOR * float(rows.var(axis=0).mean())
+    centres = k_means(rows, words=words, seed=seed)
+    nearest = nearest_words(rows, centres)
+    sizes = np.bincount(nearest, minlength=words)
+    squares = np.stack([np.bincount(nearest, column, minlength=words) for column in ((rows - centres[nearest]) ** 2).T])
+    variances = np.maximum(squares.T / np.maximum(sizes, 1)[:, None], floor)
+    mixture = GaussianMixture(
+        words,
+        covariance_type="diag",
+        reg_covar=floor,
+        max_iter=iterations,
+        random_state=seed,
+        weights_init=np.maximum(sizes, 1) / np.maximum(sizes, 1).sum(),
+        means_init=centres.astype(np.float64),
+        precisions_init=1 / variances,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near the optimum is near enough
+        mixture.fit(rows.astype(np.float64))
+    weights = np.maximum(mixture.weights_, np.finfo(np.float32).tiny)
+    return weights.astype(np.float32), mixture.means_.astype(np.float32), mixture.covariances_.astype(np.float32)

@@ -1,0 +1,140 @@
+"""Stacks: the local descriptors of B images in one matrix (M, D), and how many of its rows each image has.
+
+Images differ in their number of local descriptors; a stack needs no padding and no loop to be assigned to
+words. Rows of an image lie together, images follow in order, and an image may have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from array_api_compat import device, is_numpy_array
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import Array, ArrayT, floating, namespace, to_numpy
+from kindred.errors import UsageError
+
+__all__ = [
+    "check_counts",
+    "count_cells",
+    "in_image_blocks",
+    "like",
+    "open_stack",
+    "signed_root",
+    "sum_soft",
+    "sum_words",
+]
+
+BLOCK_ROWS = 4096
+"""Descriptors of whole images that are worked on at a time: about what the cache holds; measured."""
+
+
+def open_stack(rows: Array, counts: ArrayLike, dimension: int) -> tuple[ModuleType, Any, NDArray[np.int64]]:
+    """Check a stack; return the namespace, the rows as float32 or float64 and the counts (B,).
+
+    Raises UsageError for rows that are not (M, `dimension`) and for counts that do not add up to M.
+    """
+    if rows.ndim != 2 or rows.shape[1] != dimension:
+        raise UsageError(f"rows: got shape {tuple(rows.shape)}; expected (M, {dimension})")
+    return namespace(rows), floating(rows), check_counts(counts, rows.shape[0])
+
+
+def check_counts(counts: ArrayLike, total: int) -> NDArray[np.int64]:
+    """Return `counts` as (B,) int64; raises UsageError where they are not whole numbers that add up to `total`."""
+    given = np.asarray(counts)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu") or (given < 0).any():
+        raise UsageError(
+            f"counts: got {given.dtype} values of shape {given.shape}; expected whole numbers (B,), 0 or more"
+        )
+    numbers = given.astype(np.int64)
+    if numbers.sum() != total:
+        raise UsageError(
+            f"counts: got a sum of {numbers.sum()} for {total} rows; expected how many rows each image has"
+        )
+    return numbers
+
+
+def like(values: NDArray[np.floating[Any]] | NDArray[np.int64], x: Array) -> Any:
+    """Return `values` as an array of the kind, type and place of `x`."""
+    reference: Any = x
+    return namespace(x).asarray(values, dtype=reference.dtype, device=device(reference))
+
+
+def count_cells(words: Array, counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Count how many rows of each image have each word: words (M,) → (B, `size`)."""
+    cells = np.repeat(np.arange(len(counts)) * size, counts) + to_numpy(words)
+    return np.bincount(cells, minlength=len(counts) * size).reshape(len(counts), size)
+
+
+def sum_soft(assignment: Any, rows: Any, counts: NDArray[np.int64]) -> tuple[Any, Any]:
+    """Sum the rows of each image weighted by their share in each word: (M, K), (M, D) → (B, K, D), masses (B, K).
+
+    It is one matrix product for each image; gradients flow to both.
+    """
+    xp = namespace(rows)
+    spans = list(pairwise([0, *np.cumsum(counts).tolist()]))
+    if not spans:
+        return xp.zeros((0, assignment.shape[1], rows.shape[1]), dtype=rows.dtype), assignment[:0]
+    sums = xp.stack([xp.matmul(assignment[start:end].T, rows[start:end]) for start, end in spans])
+    masses = xp.stack([xp.sum(assignment[start:end], axis=0) for start, end in spans])
+    return sums, masses
+
+
+def sum_words(words: Any, rows: Any, counts: NDArray[np.int64], size: int) -> Any:
+    """Sum the rows of each image that have each word: (M,), (M, D) → (B, `size`, D); a word without rows is 0."""
+    xp = namespace(rows)
+    if is_numpy_array(rows) and (sums := _sum_sparse(words, rows, counts, size)) is not None:
+        return sums
+    shares = xp.take(xp.eye(size, dtype=rows.dtype, device=device(rows)), words, axis=0)
+    return sum_soft(shares, rows, counts)[0]
+
+
+def _sum_sparse(words: NDArray[np.int64], rows: Any, counts: NDArray[np.int64], size: int) -> Any:
+    """Do what `sum_words` does by a sparse product, a tenth of the work of the dense one; None without SciPy."""
+    try:
+        from scipy.sparse import csc_array
+    except ImportError:
+        return None
+    total, cells = len(words), len(counts) * size
+    # SciPy would have to check and narrow indices of 64 bits.
+    kind = np.int32 if max(total, cells) < 2**31 else np.int64
+    places = np.repeat(np.arange(0, cells, size, dtype=kind), counts) + words.astype(kind)
+    one = (np.ones(total, rows.dtype), places, np.arange(total + 1, dtype=kind))
+    return (csc_array(one, shape=(cells, total)) @ rows).reshape(len(counts), size, rows.shape[1])
+
+
+def in_image_blocks(
+    function: Callable[[Any, NDArray[np.int64]], Any], rows: Any, counts: NDArray[np.int64], width: int
+) -> Any:
+    """Apply `function`, rows (m, D) and counts (b,) → (b, `width`), to some images at a time: → (B, `width`).
+
+    NumPy writes every intermediate result to memory, so blocks that the cache holds are faster. PyTorch gets all at
+    once.
+    """
+    if not is_numpy_array(rows) or not len(counts):
+        return function(rows, counts)
+    found = np.empty((len(counts), width), rows.dtype)
+    ends = np.cumsum(counts)
+    first = low = 0
+    while first < len(counts):
+        last = max(first + 1, int(np.searchsorted(ends, low + BLOCK_ROWS, "right")))
+        high = int(ends[last - 1])
+        found[first:last] = function(rows[low:high], counts[first:last])
+        first, low = last, high
+    return found
+
+
+def signed_root(x: ArrayT) -> ArrayT:
+    """Take the square root of every component's magnitude and keep its sign; finite gradients at 0."""
+    xp, values = namespace(x), _untyped(x)
+    some = values != 0
+    roots: ArrayT = xp.sign(values) * xp.sqrt(xp.where(some, xp.abs(values), 1.0))
+    return roots
+
+
+def _untyped(x: Array) -> Any:
+    return x

@@ -1,0 +1,66 @@
+"""VLAD: what the descriptors of an image have beside the words that they belong to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import ArrayT, l2_normalise, namespace
+from kindred.embedding.assignment import nearest_words
+from kindred.embedding.stack import count_cells, in_image_blocks, like, open_stack, signed_root, sum_words
+from kindred.errors import RecipeError
+
+__all__ = ["VLAD_NORMALISATIONS", "vlad"]
+
+VLAD_NORMALISATIONS = ("plain", "ssr", "intra", "residual")
+
+
+def vlad(
+    rows: ArrayT,
+    counts: ArrayLike,
+    centres: NDArray[np.floating[Any]],
+    *,
+    normalise: str = "plain",
+    mean: bool = False,
+) -> ArrayT:
+    """Sum each word's residuals x − μ_k over the descriptors nearest to it: (M, D) → (B, K·D), word by word.
+
+    `normalise` is "plain" (none), "ssr" (the signed square root of every component, Jégou et al. 2012), "intra"
+    (each word's part made a unit vector, Arandjelović and Zisserman 2013) or "residual" (each residual made a
+    unit vector before the sum, Delhumeau et al. 2013). All of them want the vector made a unit vector in the
+    end. A word without descriptors stays 0, a residual of 0 is passed over. `mean` divides by the number of
+    descriptors, as textbooks write it; that vanishes in the end. Raises RecipeError for another `normalise`.
+    Source: Jégou et al. 2010.
+    """
+    if normalise not in VLAD_NORMALISATIONS:
+        raise RecipeError(f"vlad: normalise is {normalise!r}; expected one of {', '.join(VLAD_NORMALISATIONS)}")
+    _, x, numbers = open_stack(rows, counts, centres.shape[1])
+    means = like(centres, x)
+
+    def encode(block: Any, counts: NDArray[np.int64]) -> Any:
+        sums = _residuals(block, counts, means, unit=normalise == "residual")
+        if mean:
+            sums = sums / like(np.maximum(counts, 1), x)[:, None, None]
+        if normalise == "ssr":
+            sums = signed_root(sums)
+        elif normalise == "intra":
+            sums = l2_normalise(sums)
+        return namespace(x).reshape(sums, (len(counts), centres.size))
+
+    vectors: ArrayT = in_image_blocks(encode, x, numbers, centres.size)
+    return vectors
+
+
+def _residuals(rows: Any, counts: NDArray[np.int64], centres: Any, *, unit: bool) -> Any:
+    """Sum the residuals to each word, or with `unit` their directions: (m, D) → (b, K, D)."""
+    size = centres.shape[0]
+    words = nearest_words(rows, centres)
+    if unit:
+        directions = l2_normalise(rows - namespace(rows).take(centres, words, axis=0))
+        return sum_words(words, directions, counts, size)
+    # Σ (x − μ) = Σ x − n μ: no residual is ever written down.
+    sums = sum_words(words, rows, counts, size)
+    sums -= like(count_cells(words, counts, size), rows)[:, :, None] * centres
+    return sums

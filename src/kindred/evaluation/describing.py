@@ -1,0 +1,240 @@
+"""Describe the images of an evaluation: once each, with progress, and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred import __version__
+from kindred.arrays import Vectors
+from kindred.describer import Described, Describer
+from kindred.errors import UsageError
+from kindred.evaluation.groundtruth import Box
+from kindred.features import LocalFeatures
+from kindred.images import crop, decode, resize
+
+if TYPE_CHECKING:
+    from kindred.describer.describer import ImageLike
+
+__all__ = ["Descriptions", "Part", "Progress", "Work", "part_of"]
+
+Progress = Callable[[int, int], None]
+Part = tuple[Path, Box | None]
+"""An image, or the part of it in a box."""
+
+
+@dataclass(frozen=True, eq=False)
+class Descriptions:
+    """What was described of n images, and the seconds that it took.
+
+    vectors: (M, D), the rows of all images, one after the other. counts: (n,) int64, how many rows each image
+    has: one, unless the recipe keeps several; none where it could not be read and was left out. words: (M,)
+    int64, the visual word of each row, in ASMK. features: the local features of each image, where the recipe
+    keeps them. passes: how often the network ran for an image, on average.
+    """
+
+    vectors: Vectors
+    counts: NDArray[np.int64]
+    seconds: float
+    words: NDArray[np.int64] | None = None
+    features: tuple[LocalFeatures, ...] | None = None
+    passes: float = 1.0
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.counts)
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which images were described, (n,)."""
+        return self.counts > 0
+
+    @property
+    def bytes_per_image(self) -> float:
+        """The bytes of all that is kept, as it is here, for each image."""
+        kept = self.vectors.nbytes + (0 if self.words is None else self.words.nbytes)
+        for each in self.features or ():
+            kept += each.points.nbytes + each.descriptors.nbytes + each.scales.nbytes
+        return kept / max(1, int(self.usable.sum()))
+
+    def first_rows(self) -> Vectors:
+        """Return the first row of every image, (n, D); zero for one without any."""
+        rows = np.zeros((len(self), self.vectors.shape[1]), np.float32)
+        rows[self.usable] = self.vectors[(np.cumsum(self.counts) - self.counts)[self.usable]]
+        return rows
+
+    def chosen(self, images: Sequence[int]) -> Descriptions:
+        """Return some of the images, in the order of `images`; no seconds are spent on that."""
+        starts = np.cumsum(self.counts) - self.counts
+        parts = [np.arange(starts[image], starts[image] + self.counts[image]) for image in images]
+        rows = np.concatenate([*parts, np.zeros(0, np.int64)]).astype(np.int64)
+        return Descriptions(
+            self.vectors[rows],
+            self.counts[np.asarray(images, np.int64)],
+            0.0,
+            None if self.words is None else self.words[rows],
+            None if self.features is None else tuple(self.features[image] for image in images),
+            self.passes,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Descriptions]) -> Descriptions:
+        """Lay several end to end."""
+        words = [part.words for part in parts if part.words is not None]
+        features = [part.features for part in parts if part.features is not None]
+        return cls(
+            np.concatenate([part.vectors for part in parts]),
+            np.concatenate([part.counts for part in parts]),
+            sum(part.seconds for part in parts),
+            np.concatenate(words) if words else None,
+            tuple(chain.from_iterable(features)) if features else None,
+            parts[0].passes,
+        )
+
+
+NO_FEATURES = LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
+
+
+class Work:
+    """The describing for one recipe, with its progress and its cache."""
+
+    def __init__(self, describer: Describer, *, cache: Path | None = None) -> None:
+        self.describer, self.cache = describer, cache
+        self.begin(0, None)
+
+    def begin(self, total: int, progress: Progress | None) -> None:
+        """Start to count anew, to `total` steps."""
+        self.progress, self.total, self.done = progress, total, 0
+
+    def step(self, count: int = 1) -> None:
+        """Report that `count` more are done."""
+        self.done += count
+        if self.progress is not None and count:
+            self.progress(self.done, self.total)
+
+    def describe(self, images: Sequence[Part], *, lenient: bool = False) -> Descriptions:
+        """Return the vectors of images, or of parts of them.
+
+        Raises ImageError for the first that cannot be used; with `lenient` such images are left out.
+        """
+        if not images:
+            return self.gathered([], 0.0)
+        file = None if self.cache is None else self.cache / f"descriptions-{self.key(images)}.npz"
+        if file is not None and (kept := _load(file)) is not None and (lenient or kept.usable.all()):
+            self.step(len(images))
+            return kept
+        began = time.perf_counter()
+        answers: list[Described[int] | None] = [None] * len(images)
+        with closing(self.describer.stream(enumerate(self.opened(images)))) as stream:
+            for described in stream:
+                if described.error is None:
+                    answers[described.key] = described
+                elif not lenient:
+                    raise described.error
+                self.step()
+        found = self.gathered(answers, time.perf_counter() - began)
+        if file is not None:
+            _store(file, found)
+        return found
+
+    def gathered(self, answers: Sequence[Described[int] | None], seconds: float) -> Descriptions:
+        """Lay the answers out as arrays."""
+        nothing = np.zeros((0, self.describer.dimension), np.float32)
+        rows = [nothing if each is None or each.vectors is None else each.vectors for each in answers]
+        words = [each.words for each in answers if each is not None and each.words is not None]
+        features = [NO_FEATURES if each is None or each.features is None else each.features for each in answers]
+        return Descriptions(
+            np.concatenate([nothing, *rows]),
+            np.array([len(each) for each in rows], np.int64),
+            seconds,
+            np.concatenate(words) if words else None,
+            tuple(features) if any(len(each) for each in features) else None,
+            self.describer.passes,
+        )
+
+    def opened(self, images: Iterable[Part]) -> Iterator[ImageLike]:
+        """Yield what the describer takes: paths, and the pixels of parts."""
+        for path, box in images:
+            yield path if box is None else part_of(path, box, longest=self.describer.recipe.size)
+
+    def key(self, images: Iterable[Part]) -> str:
+        """Return what the descriptions depend on: this version, recipe and network, the files, the boxes."""
+        describer = self.describer
+        digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.features)).encode())
+        for path, box in images:
+            facts = path.stat()
+            digest.update(repr((str(path.absolute()), facts.st_size, facts.st_mtime_ns, box)).encode())
+        return digest.hexdigest()[:16]
+
+
+def part_of(path: Path, box: Box, *, longest: int) -> NDArray[np.uint8]:
+    """Return the part in `box` at the scale that the whole image would be given.
+
+    Blown up to the full size, a part would be seen at another scale than the images that are searched; the
+    revisited protocol's own code scales it so (Radenović et al. 2018).
+    """
+    whole = decode(path).pixels
+    try:
+        part = crop(whole, box)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return resize(part, longest=max(1, round(longest * max(part.shape[:2]) / max(whole.shape[:2]))))
+
+
+def _load(file: Path) -> Descriptions | None:
+    """Read what `_store` wrote; None where there is nothing, or nothing sound, so that it is made again."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            words = arrays.get("words")
+            features = _split(*(arrays[name] for name in FEATURES)) if FEATURES[0] in arrays else None
+            seconds, passes = float(arrays["seconds"]), float(arrays["passes"])
+            return Descriptions(arrays["vectors"], arrays["counts"], seconds, words, features, passes)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _store(file: Path, found: Descriptions) -> None:
+    arrays: dict[str, NDArray[Any]] = {"vectors": found.vectors, "counts": found.counts}
+    arrays |= {"seconds": np.array(found.seconds), "passes": np.array(found.passes)}
+    if found.words is not None:
+        arrays["words"] = found.words
+    if found.features is not None:
+        arrays |= dict(zip(FEATURES, _laid_out(found.features), strict=True))
+    unfinished = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]  # a name never is that of np.savez's own option
+        unfinished.replace(file)
+    except OSError as error:
+        raise UsageError(
+            f"{file.parent}: cannot keep descriptions there ({error.strerror}); choose another cache"
+        ) from error
+
+
+FEATURES = ("feature_counts", "points", "descriptors", "scales")
+
+
+def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
+    full = [each for each in features if len(each)]
+    return (
+        np.array([len(each) for each in features], np.int64),
+        np.concatenate([each.points for each in full]),
+        np.concatenate([each.descriptors for each in full]),
+        np.concatenate([each.scales for each in full]),
+    )
+
+
+def _split(counts: NDArray[Any], *arrays: NDArray[Any]) -> tuple[LocalFeatures, ...]:
+    ends = np.cumsum(counts)[:-1]
+    return tuple(LocalFeatures(*parts) for parts in zip(*(np.split(array, ends) for array in arrays), strict=True))

@@ -1,0 +1,197 @@
+"""Plot: quality against cost, one mark for each measured recipe, the best for their cost joined by a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kindred.errors import MissingExtra, UsageError
+from kindred.evaluation.labels import Place, spread
+from kindred.evaluation.result import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+
+__all__ = ["COSTS", "FORMATS", "Cost", "check_plot", "frontier", "plot_costs"]
+
+FORMATS = (".png", ".svg", ".pdf")
+
+
+class Cost(NamedTuple):
+    """One entry of COSTS: what is paid, and the label of its axis."""
+
+    value: Callable[[Evaluation], float]
+    axis: str
+
+
+COSTS: dict[str, Cost] = {
+    "query": Cost(lambda found: 1e3 * found.seconds_per_query, "milliseconds a query"),
+    "image": Cost(lambda found: 1e3 * found.seconds_per_image, "milliseconds an image, to index"),
+    "bytes": Cost(lambda found: found.bytes_per_image, "bytes an image"),
+    "passes": Cost(lambda found: found.passes, "network passes an image"),
+}
+"""What quality can be held against."""
+
+INK, QUIET, GRID, PLAIN, RERANKED = "#222222", "#8a8f98", "#e6e8eb", "#1f5f8b", "#c8553d"
+INCHES = (7.2, 4.8)
+LEAST_COST = 1e-6  # a logarithm needs something
+MOST_LABELS = 24
+"""Beyond so many, only the best are named."""
+
+
+def frontier(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
+    """Return the positions, cheapest first, of what nothing cheaper or equally cheap is as good as.
+
+    >>> frontier([1, 2, 3, 4], [0.5, 0.4, 0.7, 0.7])
+    [0, 2]
+    """
+    best: list[int] = []
+    for position in sorted(range(len(costs)), key=lambda at: (costs[at], -qualities[at])):
+        if not best or qualities[position] > qualities[best[-1]]:
+            best.append(position)
+    return best
+
+
+def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "query") -> Path:
+    """Draw quality against `cost` (a name of COSTS), one panel for each set; return the file.
+
+    The ending of `file` chooses the format. Raises what `check_plot` raises, and UsageError for nothing to draw.
+    """
+    file = Path(file)
+    check_plot(file, cost)
+    if not found:
+        raise UsageError("nothing was measured, so there is nothing to draw")
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    sets = list(dict.fromkeys(each.name for each in found))
+    # A figure of its own, not pyplot's: it needs no display, and leaves nothing behind.
+    figure = Figure(figsize=(INCHES[0], INCHES[1] * len(sets)), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    FigureCanvasAgg(figure)
+    panels = [
+        _Panel(axes, [each for each in found if each.name == name], cost)
+        for axes, name in zip(figure.subplots(len(sets), squeeze=False)[:, 0], sets, strict=True)
+    ]
+    for panel in panels:
+        panel.draw()
+    labels = [panel.label() for panel in panels]
+    figure.draw_without_rendering()
+    for panel, named in zip(panels, labels, strict=True):
+        spread(panel.axes, named, panel.corners(), colour=QUIET)
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # or names in the file would change by chance
+            figure.savefig(file, dpi=160, facecolor="white", metadata=_undated(file))
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be written ({error.strerror})") from error
+    return file
+
+
+def check_plot(file: Path, cost: str) -> None:
+    """Raise UsageError for an unknown format or cost, MissingExtra without matplotlib: before hours of measuring."""
+    if file.suffix.lower() not in FORMATS:
+        raise UsageError(f"{file}: cannot be drawn; expected a name that ends in {', '.join(FORMATS)}")
+    if cost not in COSTS:
+        raise UsageError(f"cost is {cost!r}; expected {', '.join(COSTS)}")
+    try:
+        import matplotlib  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise MissingExtra("drawing a comparison", "maps") from None
+
+
+class _Panel:
+    """The axes of one set, and what is drawn in them."""
+
+    def __init__(self, axes: Axes, found: Sequence[Evaluation], cost: str) -> None:
+        self.axes, self.found, self.axis = axes, found, COSTS[cost].axis
+        self.points = [(max(LEAST_COST, COSTS[cost].value(each)), each.quality) for each in found]
+        self.best = frontier(*zip(*self.points, strict=True))
+
+    def draw(self) -> None:
+        """Draw the marks, the line of the best, the axes and what the marks mean."""
+        axes = self.axes
+        axes.set_xscale("log")
+        axes.plot(*zip(*self.corners(), strict=True), color=QUIET, lw=1.2, zorder=1)
+        for number, (each, (x, y)) in enumerate(zip(self.found, self.points, strict=True)):
+            colour = RERANKED if each.rerank else PLAIN
+            face = colour if number in self.best else "white"
+            axes.scatter(x, y, s=44, color=colour, facecolor=face, linewidths=1.6, zorder=3)
+        axes.set_title(self.title, loc="left", color=INK, fontsize=11, fontweight="bold")
+        axes.set_xlabel(f"{self.axis} (log scale)", color=INK)
+        axes.set_ylabel(self.found[0].main, color=INK)
+        axes.grid(visible=True, which="major", color=GRID, lw=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.16, y=0.14)
+        self.ticks()
+        self.legend()
+
+    @property
+    def title(self) -> str:
+        """The set, and how much of it was measured."""
+        first = self.found[0]
+        added = f", {first.distractors:,} of them distractors" if first.distractors else ""
+        return f"{first.name}: {first.queries:,} queries, {first.images:,} images{added}"
+
+    def corners(self) -> list[Place]:
+        """Return the corners of the line of the best: for more money, nothing better until the next."""
+        best = [self.points[at] for at in self.best]
+        corners = best[:1]
+        for earlier, later in pairwise(best):
+            corners += [(later[0], earlier[1]), later]
+        return corners
+
+    def ticks(self) -> None:
+        """Put ticks at 1, 2 and 5 of each power of ten: a range of costs is often shorter than one of them."""
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+        costs = [x for x, _ in self.points]
+        steps = (1.0,) if max(costs) > 1e4 * min(costs) else (1.0, 2.0, 5.0)
+        self.axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=20))
+        self.axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
+        self.axes.xaxis.set_minor_formatter(NullFormatter())
+        if max(costs) < 1.5 * min(costs):  # too narrow for two ticks
+            self.axes.set_xlim(min(costs) / 2, max(costs) * 2)
+
+    def legend(self) -> None:
+        """Say what the marks mean, of those that occur."""
+        from matplotlib.lines import Line2D
+
+        marks = [Line2D([], [], color=QUIET, lw=1.2, marker="o", mfc=INK, mec=INK, ms=6, label="best at its cost")]
+        for kind, colour, text in ((False, PLAIN, "search alone"), (True, RERANKED, "re-ranked")):
+            if any(bool(each.rerank) == kind for each in self.found):
+                marks.append(Line2D([], [], ls="", marker="o", mfc="white", mec=colour, ms=6, label=text))
+        self.axes.legend(
+            handles=marks, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3, frameon=False, fontsize=8.5
+        )
+
+    def label(self) -> list[Annotation]:
+        """Name the marks, the best first; of very many only the best."""
+        from matplotlib.patheffects import withStroke
+
+        order = sorted(range(len(self.found)), key=lambda at: (at not in self.best, -self.points[at][1]))
+        named = order if len(order) <= MOST_LABELS else self.best
+        return [
+            self.axes.annotate(
+                self.found[at].label,
+                self.points[at],
+                textcoords="offset points",
+                xytext=(9, 0),
+                va="center",
+                fontsize=8,
+                color=INK,
+                zorder=4,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                fontweight="bold" if at in self.best else "normal",
+            )
+            for at in named
+        ]
+
+
+def _undated(file: Path) -> dict[str, None] | None:
+    """Leave the date out of files that would hold it, so that the same results give the same file."""
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix.lower())

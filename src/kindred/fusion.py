@@ -1,0 +1,341 @@
+"""Fusion: several vectors of one image to one (early), or several rankings of one query to one (late).
+
+Early fusion works on vectors, of several layers or several networks, before anything is compared; NumPy arrays or
+PyTorch tensors alike, gradients flow. Late fusion works on the rankings that they lead to, whose ids must mean the
+same images.
+
+What all late fusions share: the answers of a query are all those that any ranking lists, each once; a ranking that
+names an id twice counts it where it stands first. Equal scores are ordered by id, lower first. The box of an answer
+is that of the ranking with the better place for it, among those that have boxes (equal places: the first given); an
+answer that none of these lists gets a box of NaN, the whole image.
+
+`FUSIONS` is the table of late fusions; `fuse` takes a name from it, or any function of your own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Array, ArrayT, check_positive, check_whole, l2_normalise, namespace
+from kindred.errors import RecipeError, UsageError
+from kindred.ranking import Ranking
+
+__all__ = [
+    "FUSIONS",
+    "Fusion",
+    "concatenate",
+    "fuse",
+    "query_adaptive",
+    "reciprocal_rank",
+    "weighted_scores",
+    "weighted_sum",
+]
+
+Scores = NDArray[np.float64]
+Options = int | float | str | Sequence[float] | Sequence[NDArray[np.floating[Any]]] | None
+
+
+def concatenate(parts: Sequence[ArrayT], *, weights: Sequence[float] | None = None) -> ArrayT:
+    """Lay the vectors of several layers or networks end to end: M parts (N, Di) → unit vectors (N, ΣDi).
+
+    Each part is normalised and scaled by √(its weight), so that the dot product of two fused vectors is the weighted
+    mean of the cosines of their parts. A part that is zero leaves its weight to the others. `weights`: M numbers, none
+    negative, not all 0; None weighs all alike. Raises UsageError for other weights and for parts of different N.
+    """
+    shares = _shares(weights, len(_checked_parts(parts)))
+    xp = namespace(*parts)
+    scaled = [share**0.5 * _unit(part) for share, part in zip(shares, parts, strict=True)]
+    fused: ArrayT = l2_normalise(xp.concat(scaled, axis=1))
+    return fused
+
+
+def weighted_sum(parts: Sequence[ArrayT], *, weights: Sequence[float] | None = None) -> ArrayT:
+    """Add the vectors of several layers or networks: M parts (N, D) → unit vectors (N, D).
+
+    Each part is normalised first, the sum is in the end. Only vectors whose components mean the same can be added,
+    such as those of one network at several image sizes. `weights` as in `concatenate`. Raises UsageError where the
+    parts differ in dimension.
+    """
+    shares = _shares(weights, len(_checked_parts(parts)))
+    if len({part.shape for part in parts}) > 1:
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+        raise UsageError(f"parts: got shapes {shapes}; expected all alike, or concatenate them")
+    total: Any = sum(share * _unit(part) for share, part in zip(shares, parts, strict=True))
+    fused: ArrayT = l2_normalise(total)
+    return fused
+
+
+def weighted_scores(
+    rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None, normalise: str = "min_max"
+) -> Ranking:
+    """Average the scores of several rankings (CombSUM, weighted; Fox and Shaw 1994).
+
+    normalise: "min_max" takes the scores that a ranking has for a query to 0 … 1 (to 1 where all are equal); "none"
+    averages them as they are. An answer that a ranking does not list counts as the lowest that it does list: it
+    cannot have more. `weights` as in `concatenate`. Raises UsageError for another `normalise` or other weights.
+    """
+    if normalise not in ("min_max", "none"):
+        raise UsageError(f"normalise is {normalise!r}; expected 'min_max' or 'none'")
+    shares = np.array(_shares(weights, len(_checked_rankings(rankings))))
+
+    def score(listed: Sequence[_Listed]) -> Scores:
+        columns = [_min_max(each.scores) if normalise == "min_max" else each.scores for each in listed]
+        lowest = [0.0 if normalise == "min_max" or not len(column) else column[-1] for column in columns]
+        filled = [each.spread(column, low) for each, column, low in zip(listed, columns, lowest, strict=True)]
+        mean: Scores = shares @ np.stack(filled)
+        return mean
+
+    return _fused(rankings, score)
+
+
+def reciprocal_rank(rankings: Sequence[Ranking], *, k: int = 60) -> Ranking:
+    """Add 1 / (k + place) over the rankings that list an answer, places from 1 (Cormack et al. 2009).
+
+    Scores need not be comparable. A ranking adds nothing to what it does not list. The larger `k`, the less the very
+    first places count.
+    """
+    check_whole(k=k)
+    _checked_rankings(rankings)
+
+    def score(listed: Sequence[_Listed]) -> Scores:
+        total: Scores = np.sum([each.spread(1 / (k + 1 + each.places), 0.0) for each in listed], axis=0)
+        return total
+
+    return _fused(rankings, score)
+
+
+def query_adaptive(
+    rankings: Sequence[Ranking],
+    *,
+    references: Sequence[NDArray[np.floating[Any]]] | None = None,
+    neighbours: int = 10,
+    tail: float = 0.5,
+    floor: float = 0.01,
+) -> Ranking:
+    """Multiply the scores of several rankings, each raised to how well it does for this query (Zheng et al. 2015).
+
+    A ranking that knows the answer has a score curve like an L: high for a few, then low. Its weight is 1 / A, A the
+    area under the curve normalised to 0 … 1; weights sum to 1. The fused score is Π s^weight.
+
+    references: for each ranking, the score curves (n, L ≥ K) of queries for data that hold no answer, each falling.
+    The mean of the `neighbours` that are nearest to the query's own curve over its last `tail` (0 to 1) is subtracted
+    before the curve is normalised; None subtracts nothing. Areas compare only among lists of about equal length.
+
+    Where this departs from the paper: the scores multiplied are those of the ranking, min-max normalised, without the
+    subtraction, which goes by place and could turn two answers around; and an answer that a ranking does not list, or
+    lists last, counts `floor`, not 0, which would delete it. Raises UsageError for parameters out of range and for
+    curves that are too short.
+    """
+    check_whole(neighbours=neighbours)
+    check_positive(tail=tail, floor=floor)
+    if tail > 1 or floor > 1:
+        raise UsageError(f"got tail {tail} and floor {floor}; expected at most 1")
+    curves = _checked_curves(references, _checked_rankings(rankings))
+
+    def score(listed: Sequence[_Listed]) -> Scores:
+        areas = [_area(each.scores, own, neighbours, tail) for each, own in zip(listed, curves, strict=True)]
+        shares = np.array([1 / area if area else 0.0 for area in areas])
+        filled = np.stack([each.spread(np.maximum(_min_max(each.scores), floor), floor) for each in listed])
+        product: Scores = np.exp(shares @ np.log(filled) / shares.sum())
+        return product
+
+    return _fused(rankings, score)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One entry of FUSIONS.
+
+    function: rankings, and parameters by name → a ranking. summary: what it does, in a few words. source: who
+    described it, for the documentation.
+    """
+
+    function: Callable[..., Ranking]
+    summary: str
+    source: str
+
+
+FUSIONS: dict[str, Fusion] = {
+    "weighted_scores": Fusion(weighted_scores, "weighted mean of normalised scores", "Fox and Shaw 1994"),
+    "reciprocal_rank": Fusion(reciprocal_rank, "sum of 1 / (k + place)", "Cormack et al. 2009"),
+    "query_adaptive": Fusion(query_adaptive, "product of scores, weighted by their curves", "Zheng et al. 2015"),
+}
+
+
+def fuse(rankings: Sequence[Ranking], method: str | Callable[..., Ranking], **parameters: Options) -> Ranking:
+    """Fuse rankings of the same queries by a name of FUSIONS or a function of your own.
+
+    `parameters` are those of the function, by name. Raises RecipeError for an unknown name or parameter, UsageError
+    where the rankings are of different queries or a parameter is out of range.
+    """
+    if not isinstance(method, str):
+        return method(rankings, **parameters)
+    if method not in FUSIONS:
+        raise RecipeError(f"unknown fusion {method!r}; {_nearest(method, FUSIONS)}")
+    function = FUSIONS[method].function
+    known = list(inspect.signature(function).parameters)[1:]
+    for name in parameters:
+        if name not in known:
+            raise RecipeError(f"fusion {method!r} has no parameter {name!r}; {_nearest(name, known)}")
+    return function(rankings, **parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """What one ranking lists for one query: n answers out of the `count` that any ranking lists.
+
+    at: (n,) where they are among those. scores: (n,), never rising. places: (n,) from 0.
+    """
+
+    at: NDArray[np.int64]
+    scores: Scores
+    places: NDArray[np.int64]
+    count: int
+
+    def spread(self, values: Scores, missing: float) -> Scores:
+        """Return `values` (n,) as (count,), `missing` for what is not listed."""
+        full = np.full(self.count, missing)
+        full[self.at] = values
+        return full
+
+
+def _fused(rankings: Sequence[Ranking], score: Callable[[Sequence[_Listed]], Scores]) -> Ranking:
+    """Rank, query by query, all that is listed by the (count,) scores that `score` gives it."""
+    answers = [_fused_query(rankings, query, score) for query in range(len(rankings[0]))]
+    width = max((len(ids) for ids, _, _ in answers), default=0)
+    shape = (len(answers), width)
+    all_ids, all_scores = np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32)
+    all_boxes = np.full((*shape, 4), np.nan, np.float32)
+    for query, (ids, scores, boxes) in enumerate(answers):
+        all_ids[query, : len(ids)], all_scores[query, : len(ids)] = ids, scores
+        all_boxes[query, : len(ids)] = boxes
+    boxed = any(ranking.boxes is not None for ranking in rankings)
+    return Ranking(all_ids, all_scores, all_boxes if boxed else None)
+
+
+def _fused_query(
+    rankings: Sequence[Ranking], query: int, score: Callable[[Sequence[_Listed]], Scores]
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return ids (n,), scores (n,) and boxes (n, 4) of one query, best first."""
+    firsts = []
+    for ranking in rankings:
+        ids, places = np.unique(ranking.ids[query], return_index=True)  # the first place of each
+        order = np.argsort(places)
+        order = order[ids[order] >= 0]
+        firsts.append((ids[order], places[order]))
+    union = np.unique(np.concatenate([ids for ids, _ in firsts]))
+    if not len(union):
+        return union, np.empty(0, np.float32), np.empty((0, 4), np.float32)
+    listed = [
+        _Listed(np.searchsorted(union, ids), ranking.scores[query, places].astype(np.float64), places, len(union))
+        for ranking, (ids, places) in zip(rankings, firsts, strict=True)
+    ]
+    scores = score(listed).astype(np.float32)
+    order = np.argsort(-scores, kind="stable")  # `union` ascends
+    return union[order], scores[order], _boxes(rankings, listed, query)[order]
+
+
+def _boxes(rankings: Sequence[Ranking], listed: Sequence[_Listed], query: int) -> NDArray[np.float32]:
+    """Return the boxes (count, 4) of the ranking with the best place for each answer; NaN where none has one."""
+    boxes = np.full((listed[0].count, 4), np.nan, np.float32)
+    best = np.full(listed[0].count, np.inf)
+    for ranking, each in zip(rankings, listed, strict=True):
+        if ranking.boxes is not None:
+            better = each.places < best[each.at]
+            best[each.at[better]] = each.places[better]
+            boxes[each.at[better]] = ranking.boxes[query, each.places[better]]
+    return boxes
+
+
+def _min_max(scores: Scores) -> Scores:
+    """Take scores (n,) to 0 … 1; to 1 where all are equal."""
+    low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
+    return (scores - low) / (high - low) if high > low else np.ones_like(scores)
+
+
+def _area(scores: Scores, curves: Scores | None, neighbours: int, tail: float) -> float:
+    """Return the mean height of a score curve (n,) from which those of irrelevant data are subtracted; 0 for none."""
+    if not scores.size:
+        return 0.0
+    if curves is not None:
+        first = min(int(len(scores) * (1 - tail)), len(scores) - 1)
+        apart = np.linalg.norm(curves[:, first : len(scores)] - scores[first:], axis=1)
+        nearest = np.argsort(apart, kind="stable")[:neighbours]
+        left = scores - curves[nearest, : len(scores)].mean(axis=0)
+        if np.ptp(left) <= 1e-6 * np.ptp(scores):  # only rounding is left, which must not pass for a curve
+            return 1.0
+        scores = left
+    return float(_min_max(scores).mean())
+
+
+def _checked_curves(
+    references: Sequence[NDArray[np.floating[Any]]] | None, rankings: Sequence[Ranking]
+) -> list[Scores] | list[None]:
+    """Return the reference curves of each ranking, or None for each; raise UsageError where they do not fit."""
+    if references is None:
+        return [None] * len(rankings)
+    if len(references) != len(rankings):
+        raise UsageError(f"references: got {len(references)}; expected one array of curves for each of {len(rankings)}")
+    curves = [np.asarray(each, np.float64) for each in references]
+    for number, (own, ranking) in enumerate(zip(curves, rankings, strict=True)):
+        needed = ranking.ids.shape[1]
+        if own.ndim != 2 or not len(own) or own.shape[1] < needed:
+            raise UsageError(f"references: number {number} has shape {own.shape}; expected (n, {needed} or more)")
+        if not np.isfinite(own).all():
+            raise UsageError(f"references: number {number} holds NaN or infinity; expected score curves")
+    return curves
+
+
+def _checked_rankings(rankings: Sequence[Ranking]) -> Sequence[Ranking]:
+    """Raise UsageError unless there are rankings, all of the same number of queries, with finite scores."""
+    if not rankings:
+        raise UsageError("rankings: got none; expected at least one")
+    if len({len(ranking) for ranking in rankings}) > 1:
+        counts = ", ".join(str(len(ranking)) for ranking in rankings)
+        raise UsageError(f"rankings: got {counts} queries; expected the same queries in each")
+    for number, ranking in enumerate(rankings):
+        if np.isposinf(ranking.scores).any():
+            raise UsageError(f"rankings: number {number} holds an infinite score; expected finite numbers")
+    return rankings
+
+
+def _checked_parts(parts: Sequence[ArrayT]) -> Sequence[ArrayT]:
+    """Raise UsageError unless there are parts, all matrices of the same number of rows."""
+    if not parts:
+        raise UsageError("parts: got none; expected at least one matrix (N, D)")
+    if any(part.ndim != 2 for part in parts) or len({part.shape[0] for part in parts}) > 1:
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+        raise UsageError(f"parts: got shapes {shapes}; expected matrices (N, Di) with the same N")
+    return parts
+
+
+def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
+    """Return `count` weights that sum to 1; raise UsageError where that cannot be."""
+    given = [1.0] * count if weights is None else [float(weight) for weight in weights]
+    if len(given) != count:
+        raise UsageError(f"weights: got {len(given)}; expected {count}, one for each")
+    if any(not isfinite(weight) or weight < 0 for weight in given) or not sum(given) > 0:
+        raise UsageError(
+            f"weights: got {', '.join(f'{weight:g}' for weight in given)}; expected none below 0, not all 0"
+        )
+    return [weight / sum(given) for weight in given]
+
+
+def _unit(part: Array) -> Any:
+    """Normalise; what comes back is arithmetic that no static type knows."""
+    return l2_normalise(part)
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Say which known name is meant, or which there are."""
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"expected one of {', '.join(known)}"

@@ -1,0 +1,203 @@
+"""Inverted file: for each visual word the images that have it, so that a search touches only those of its words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import Vectors, as_rows, top_k
+from kindred.errors import UsageError
+from kindred.index.container import Fact, Sink, read_container, write_container
+from kindred.index.live import LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.ranking import Ranking
+
+__all__ = ["InvertedFile"]
+
+KIND = "inverted"
+
+
+@dataclass(frozen=True, eq=False)
+class _Postings:
+    """The components of N unit rows that are not 0, word by word and then row by row.
+
+    starts: (K + 1,) int64, where those of each word begin. places: int32, the row of each. values: float32.
+    """
+
+    rows: int
+    starts: NDArray[np.int64]
+    places: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, rows: int, size: int, words: NDArray[np.int64], places: NDArray[np.int32], values: Vectors
+    ) -> _Postings:
+        """Sort components, whose rows ascend, by their words."""
+        order = np.argsort(words, kind="stable")
+        starts = np.concatenate(([0], np.cumsum(np.bincount(words, minlength=size))))
+        return cls(rows, starts, places[order], values[order])
+
+    @property
+    def words(self) -> NDArray[np.int64]:
+        """The word of each component."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def joined(self, other: _Postings) -> _Postings:
+        """Return the components of both, the rows of `other` after these."""
+        return _Postings.of(
+            self.rows + other.rows,
+            len(self.starts) - 1,
+            np.concatenate((self.words, other.words)),
+            np.concatenate((self.places, other.places + np.int32(self.rows))),
+            np.concatenate((self.values, other.values)),
+        )
+
+    def alive(self, mask: NDArray[np.bool_]) -> _Postings:
+        """Return the components of some rows, a mask (N,), which are numbered anew."""
+        kept = mask[self.places]
+        numbers = (np.cumsum(mask) - 1).astype(np.int32)
+        words = self.words[kept]
+        return _Postings.of(int(mask.sum()), len(self.starts) - 1, words, numbers[self.places[kept]], self.values[kept])
+
+    def scores(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the dot product of `query` (K,) with every row: (N,)."""
+        spans = [(word, self.starts[word], self.starts[word + 1]) for word in np.flatnonzero(query)]
+        places = [self.places[low:high] for _, low, high in spans]
+        products = [self.values[low:high] * query[word] for word, low, high in spans]
+        if not places:
+            return np.zeros(self.rows)
+        found = np.bincount(np.concatenate(places), np.concatenate(products), minlength=self.rows)
+        return found.astype(np.float64, copy=False)
+
+
+_NOTHING = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+class InvertedFile:
+    """Non-negative rows (n, K) of mostly zeros, such as bags of words, compared by the cosine.
+
+    It gives exactly the scores of a comparison with every row, and takes 8 bytes for each component that is not 0.
+    A row of nothing but 0 has the score 0. Equal scores are ordered by id, lower first. One thread at a time may
+    change the index; searches may run beside that.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        # Parts shrink from the front to the back, as the digits of a binary counter: there are few, and an added
+        # row moves few components. Replaced as a whole: a search beside a change sees the state before or after it.
+        self._state: tuple[LiveIds, tuple[_Postings, ...]] = (LiveIds(), ())
+
+    def __len__(self) -> int:
+        """Return the number of rows that can be found."""
+        return self._state[0].count
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the components take."""
+        return sum(each.places.nbytes + each.values.nbytes for each in self._state[1])
+
+    def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
+        """Add rows (n, K) under ids (n,), which must ascend and lie above all ids before."""
+        numbers, dense = checked_rows(ids, rows, self.dimension)
+        places, words = np.nonzero(dense)
+        indptr = np.searchsorted(places, np.arange(len(dense) + 1))
+        self.add_sparse(numbers, indptr, words, dense[places, words])
+
+    def add_sparse(self, ids: ArrayLike, indptr: ArrayLike, words: ArrayLike, values: ArrayLike) -> None:
+        """Add rows given by their components, row after row, as scipy's CSR matrices have them.
+
+        `indptr` (n + 1,) is where those of each row begin, `words` and `values` are the components, none twice in
+        a row. Raises UsageError for negative values, or arrays that do not fit.
+        """
+        numbers = np.asarray(ids, np.int64)
+        bounds, columns = np.asarray(indptr, np.int64), np.asarray(words, np.int64)
+        components = as_rows(np.asarray(values)[None], "values")[0] if len(columns) else np.empty(0, np.float32)
+        self._check(numbers, bounds, columns, components)
+        live, parts = self._state
+        extended = live.extended(numbers)
+        if not len(numbers):
+            return
+        places = np.repeat(np.arange(len(numbers), dtype=np.int32), np.diff(bounds))
+        lengths = np.sqrt(np.bincount(places, components.astype(np.float64) ** 2, minlength=len(numbers)))
+        lengths = np.where(lengths > 0, lengths, 1)
+        unit = (components / lengths[places]).astype(np.float32)
+        new = _Postings.of(len(numbers), self.dimension, columns, places, unit)
+        kept = list(parts)
+        while kept and kept[-1].rows <= new.rows:
+            new = kept.pop().joined(new)
+        self._state = (extended, (*kept, new))
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
+        live, parts = self._state
+        rest = live.without(ids)
+        count = rest.count
+        if rest.dead > len(rest.ids) // 2:
+            masks = np.split(rest.alive, np.cumsum([each.rows for each in parts])[:-1])
+            parts = tuple(each.alive(mask) for each, mask in zip(parts, masks, strict=True) if mask.any())
+            rest = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive])
+        self._state = (rest, parts)
+        return live.count - count
+
+    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k` for queries (Q, K), among the ids in `allowed` only if that is given."""
+        wanted = checked_queries(queries, k, self.dimension).astype(np.float64)
+        lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
+        wanted /= np.where(lengths > 0, lengths, 1)
+        live, parts = self._state
+        places = np.flatnonzero(live.mask(allowed))
+        ids = np.empty((len(wanted), min(k, len(places))), np.int64)
+        scores = np.empty(ids.shape, np.float32)
+        for q, query in enumerate(wanted):
+            every = np.concatenate([np.empty(0), *(each.scores(query) for each in parts)])
+            order, best = top_k(every[None, places], k)
+            ids[q], scores[q] = live.ids[places[order[0]]], best[0]
+        return padded_ranking((ids, scores), k)
+
+    def save(self, file: Path) -> int:
+        """Write the index to `file`, which appears there complete or not at all; return its checksum."""
+        live, parts = self._state
+        whole = reduce(_Postings.joined, parts) if parts else _Postings.of(0, self.dimension, *_NOTHING)
+        facts: dict[str, Fact] = {"kind": KIND, "dimension": self.dimension, "components": len(whole.values)}
+
+        def payload(sink: Sink) -> None:
+            sink.write(whole.starts.astype("<i8").tobytes())
+            sink.write(whole.places.astype("<i4").tobytes())
+            sink.write(whole.values.astype("<f4").tobytes())
+
+        return write_container(file, facts, live, payload=payload)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote. Raises LibraryDamaged for a file cut off, changed or of another kind."""
+        container = read_container(file, KIND)
+        index = cls(int(container.facts["dimension"]))
+        count = int(container.facts["components"])
+        with file.open("rb") as stream:
+            starts = np.fromfile(stream, "<i8", index.dimension + 1).astype(np.int64, copy=False)
+            places = np.fromfile(stream, "<i4", count).astype(np.int32, copy=False)
+            values = np.fromfile(stream, "<f4", count).astype(np.float32, copy=False)
+        rows = len(container.live.ids)
+        index._state = (container.live, (_Postings(rows, starts, places, values),) if rows else ())
+        return index
+
+    def _check(
+        self, ids: NDArray[np.int64], bounds: NDArray[np.int64], words: NDArray[np.int64], values: Vectors
+    ) -> None:
+        """Raise UsageError where the components of rows do not fit together."""
+        if ids.ndim != 1 or bounds.shape != (len(ids) + 1,) or values.shape != words.shape:
+            raise UsageError(
+                f"got ids {ids.shape}, indptr {bounds.shape}, words {words.shape} and values {values.shape}; "
+                "expected (n,), (n + 1,), (m,) and (m,)"
+            )
+        if bounds[0] != 0 or bounds[-1] != len(words) or (np.diff(bounds) < 0).any():
+            raise UsageError(f"indptr: expected numbers that ascend from 0 to {len(words)}, that of the components")
+        if words.size and not 0 <= words.min() <= words.max() < self.dimension:
+            raise UsageError(f"words: got {words.min()} to {words.max()}; expected 0 to {self.dimension - 1}")
+        if (values < 0).any():
+            raise UsageError("rows: got negative components; expected counts of words, weighted or not")

@@ -1,0 +1,6 @@
+"""Library: a folder on disk that holds the descriptions of images and answers which show the same thing."""
+
+from kindred.library.answers import Answer, Hit, Info
+from kindred.library.library import DEFAULT_LIBRARY, Library, absolute
+
+__all__ = ["DEFAULT_LIBRARY", "Answer", "Hit", "Info", "Library", "absolute"]

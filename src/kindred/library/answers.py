@@ -1,0 +1,71 @@
+"""Answers: what a library says when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.catalogue import Box
+from kindred.recipe import Recipe
+
+__all__ = ["Answer", "Hit", "Info"]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One image found: `score` is higher the more alike, `box` the part that matched, None for the whole.
+
+    Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original.
+    """
+
+    rank: int
+    path: Path
+    score: float
+    box: Box | None = None
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Answer(Sequence[Hit]):
+    """What a search found, best first: a sequence of hits, and the same as arrays.
+
+    ids: (K,) int64, the catalogue's vector ids. scores: (K,) float32. seconds: the whole search took.
+    """
+
+    hits: tuple[Hit, ...]
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Hit]: ...
+    def __getitem__(self, at: int | slice) -> Hit | Sequence[Hit]:
+        return self.hits[at]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a library holds."""
+
+    path: Path
+    recipe: Recipe
+    images: int
+    skipped: int
+    vectors: int
+    dimension: int | None
+    tags: dict[str, int]
+    bytes: int
+    last_run: str | None

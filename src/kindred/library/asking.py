@@ -1,0 +1,80 @@
+"""Asked: a question to a library, described as its images are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+
+from kindred.arrays import Vectors, as_rows, l2_normalise
+from kindred.catalogue import Box
+from kindred.describer import Describer, ImageLike
+from kindred.errors import UsageError
+from kindred.features import LocalFeatures
+from kindred.images import crop, decode
+from kindred.matching import Parts
+from kindred.recipe import Recipe
+
+__all__ = ["Asked", "Query", "ask"]
+
+Query: TypeAlias = "ImageLike | Sequence[ImageLike] | Vectors"
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is looked for: one unit vector (1, D), or the rows of an image where the recipe keeps several.
+
+    features: the query's local features, where the recipe keeps those; points in pixels of the query.
+    """
+
+    vector: Vectors | None = None
+    parts: Parts | None = None
+    features: LocalFeatures | None = None
+
+
+def ask(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: Box | None) -> Asked:
+    """Describe a query: an image, or the part of it in `box`; several images of one thing; or vectors.
+
+    `describer` is called only where there is an image to describe. Several are searched by their mean. Raises `UsageError` where there is nothing to search for, or where a box
+    or several images make no sense.
+    """
+    if isinstance(query, np.ndarray) and query.dtype.kind == "f":
+        return Asked(_vector(recipe, cast(Vectors, query), box))
+    images = cast("list[ImageLike]", list(query) if isinstance(query, list | tuple) else [query])
+    if box is not None:
+        if len(images) != 1:
+            raise UsageError(f"search: a box belongs to one query image, {len(images)} were given")
+        images = [crop(decode(images[0]).pixels, box)]
+    if not images:
+        raise UsageError("search: no query; give an image, several images of one thing, or a vector")
+    if recipe.keeps_rows and len(images) > 1:
+        raise UsageError(
+            f"search: recipe {recipe.name!r} compares the parts of images; give one image, not {len(images)}"
+        )
+    ready = describer()
+    described = list(ready.one_by_one(enumerate(images), asking=True))
+    for each in described:
+        if each.error is not None:
+            raise each.error
+    features = described[0].features if len(images) == 1 else None
+    if recipe.keeps_rows:
+        return Asked(parts=ready.as_parts(described[0]), features=features)
+    return Asked(_mean(np.stack([cast(Vectors, each.vector) for each in described])), features=features)
+
+
+def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:
+    if box is not None:
+        raise UsageError("search: a box belongs to an image, a vector was given")
+    if recipe.keeps_rows:
+        raise UsageError(f"search: recipe {recipe.name!r} compares the parts of images; give an image")
+    rows = as_rows(np.atleast_2d(query), "query")
+    if not len(rows):
+        raise UsageError("search: no query; give an image, several images of one thing, or a vector")
+    return _mean(l2_normalise(rows))
+
+
+def _mean(vectors: Vectors) -> Vectors:
+    mean: Vectors = l2_normalise(vectors.mean(axis=0))[None]
+    return mean

@@ -1,0 +1,340 @@
+"""Library: a folder on disk that holds the descriptions of images and answers which show the same thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.catalogue import Box, Catalogue, Filter
+from kindred.describer import Describer, ImageLike
+from kindred.errors import LibraryDamaged, LibraryError, RecipeMismatch, UsageError
+from kindred.images import find_images
+from kindred.index import DerivedIndex, SnapshotPolicy
+from kindred.indexing import IndexProgress, IndexReport, files_at, index_images
+from kindred.library.answers import Answer, Hit, Info
+from kindred.library.asking import Query, ask
+from kindred.library.recipes import check_same, keep_files, resolved
+from kindred.library.searching import DEPTH, PartSearch, Search, VectorSearch, reranked
+from kindred.ranking import Ranking
+from kindred.recipe import DEFAULT_RECIPE, Recipe
+from kindred.rerank import Method, Prepared
+
+__all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
+
+DEFAULT_LIBRARY = Path(".kindred")
+MARK = "kindred.json"
+CATALOGUE = "catalogue.sqlite"
+
+RecipeLike = Recipe | str | Path
+
+
+class Library:
+    """A library in a folder: make one with `create`, open it with `open`, use it with `with`.
+
+    Any number of processes may search while one writes. The first change takes the write lock, which is held
+    until `close`; a second writer gets `LibraryLocked` at once.
+    """
+
+    def __init__(self, path: Path, catalogue: Catalogue, recipe: Recipe, policy: SnapshotPolicy) -> None:
+        """Use `create` or `open`."""
+        self.path, self.recipe, self._policy = path, recipe, policy
+        # Searches keep the first connection also when a writer is opened beside it: the index hangs on it.
+        self._reader = catalogue
+        self._writer = catalogue if catalogue.writable else None
+        self._describer: Describer | None = None
+        self._index: DerivedIndex | None = None
+        self._searcher: Search | None = None
+        self._prepared: Prepared | None = None
+
+    @classmethod
+    def create(
+        cls, path: Path | str, *, recipe: RecipeLike = DEFAULT_RECIPE, policy: SnapshotPolicy | None = None
+    ) -> Self:
+        """Make an empty library in folder `path`, which may exist as long as no library is in it.
+
+        `policy` says when a search index is worth its while. Raises `LibraryError` where there is a library
+        already, `RecipeError` or `ModelError` where the recipe cannot be used.
+        """
+        folder = absolute(path)
+        wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
+        if (folder / CATALOGUE).exists():
+            raise LibraryError(f"{folder}: there is a library already; open it, or choose another folder")
+        describer = Describer(wanted)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            wanted = keep_files(wanted, folder)
+            mark = {"what": "a Kindred library", "catalogue": CATALOGUE}
+            (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise LibraryError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from error
+        meta = {"recipe": wanted.to_toml(), "fingerprint": describer.fingerprint}
+        catalogue = Catalogue.create(folder / CATALOGUE, meta)
+        library = cls(folder, catalogue, resolved(wanted, folder), policy or SnapshotPolicy())
+        library._describer = describer
+        return library
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str = DEFAULT_LIBRARY,
+        *,
+        recipe: RecipeLike | None = None,
+        policy: SnapshotPolicy | None = None,
+    ) -> Self:
+        """Open the library in folder `path`; it knows its own recipe.
+
+        `recipe`, where given, must do the same as the library's, or `RecipeMismatch` says where they differ.
+        `policy` is as in `create`. Raises `LibraryNotFound`, `LibraryDamaged` or `LibraryTooNew`.
+        """
+        folder = absolute(path)
+        catalogue = Catalogue.open(folder / CATALOGUE)
+        try:
+            text = catalogue.meta.get("recipe")
+            if text is None:
+                raise LibraryDamaged(f"{folder}: its recipe is missing; restore {CATALOGUE} from a copy")
+            own = resolved(Recipe.from_toml(text, source=str(folder)), folder)
+            if recipe is not None:
+                check_same(own, recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), folder)
+        except BaseException:
+            catalogue.close()
+            raise
+        return cls(folder, catalogue, own, policy or SnapshotPolicy())
+
+    def close(self) -> None:
+        """Close the library and let the next writer in; a second call does nothing."""
+        self._index = self._searcher = None
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Library {str(self.path)!r}, recipe {self.recipe.name!r}>"
+
+    def __len__(self) -> int:
+        return self._reader.counts().indexed
+
+    @property
+    def describer(self) -> Describer:
+        """The library's own describer. Raises `RecipeMismatch` where its network is no longer the same."""
+        if self._describer is None:
+            describer = Describer(self.recipe)
+            if describer.fingerprint != self._reader.meta.get("fingerprint"):
+                raise RecipeMismatch(
+                    f"{self.path}: its vectors were made with another version of {self.recipe.backbone!r} or of "
+                    "its whitening; put that one back, or index into another library"
+                )
+            self._describer = describer
+        return self._describer
+
+    @property
+    def search_index(self) -> DerivedIndex:
+        """The search index, in step with the catalogue. Raises `LibraryError` while the library is empty."""
+        if self._index is None:
+            self._index = self._new_index(self._reader)
+        return self._index
+
+    @property
+    def searcher(self) -> Search:
+        """What answers questions: by one vector an image, or by the rows of images."""
+        if self._searcher is None:
+            if not self._reader.counts().indexed:
+                raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
+            if self.recipe.keeps_rows:
+                self._searcher = PartSearch(self._reader, self.recipe)
+            else:
+                self._searcher = VectorSearch(self._reader, self.search_index)
+        return self._searcher
+
+    def index(
+        self,
+        folder: Path | str,
+        *,
+        prune: str = "keep",
+        progress: Callable[[IndexProgress, int], None] | None = None,
+    ) -> IndexReport:
+        """Index every image in `folder`, at any depth: new and changed ones are described, others cost a look.
+
+        `prune` "gone" also removes the images below `folder` whose files are gone. `progress` is called with
+        where the run stands and the number of files. Bad files are in the report, with the reason; they never
+        stop a run. Raises `LibraryLocked` while another process writes, `LibraryFull` where the disk is full.
+        """
+        if prune not in ("keep", "gone"):
+            raise UsageError(f"prune is {prune!r}; expected 'keep' or 'gone'")
+        began, root = time.monotonic(), absolute(folder)
+        total = sum(1 for _ in find_images(root)) if progress is not None else 0
+        report = index_images(
+            self._writable(),
+            lambda: self.describer,
+            find_images(root),
+            prune=root if prune == "gone" else None,
+            progress=(lambda here: progress(here, total)) if progress is not None else None,
+        )
+        self._renew_index()
+        report.seconds = time.monotonic() - began
+        return report
+
+    def add(self, images: Path | str | Iterable[Path | str], *, tags: Sequence[str] = ()) -> IndexReport:
+        """Add image files one by one, or describe them again where they changed; give them `tags`."""
+        paths = _absolute_paths(images)
+        writer = self._writable()
+        report = index_images(writer, lambda: self.describer, files_at(paths))
+        for tag in tags:
+            writer.tag(paths, tag)
+        # An index is not loaded only to see whether a few images more make it due.
+        if self._index is not None or report.indexed > self._policy.changes:
+            self._renew_index()
+        return report
+
+    def remove(self, images: Path | str | Iterable[Path | str]) -> int:
+        """Remove images, by path, with their tags; the files stay. Returns how many were in the library."""
+        return self._writable().forget(_absolute_paths(images))
+
+    def tag(self, images: Path | str | Iterable[Path | str], tag: str) -> int:
+        """Give images a tag; return how many of them are in the library."""
+        return self._writable().tag(_absolute_paths(images), tag)
+
+    def untag(self, images: Path | str | Iterable[Path | str], tag: str) -> int:
+        """Take a tag from images; return how many had it."""
+        return self._writable().untag(_absolute_paths(images), tag)
+
+    def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
+        """Describe images with the library's recipe: unit vectors (N, D)."""
+        return self.describer.describe(images)
+
+    def search(
+        self,
+        query: Query,
+        *,
+        k: int = 10,
+        box: Box | None = None,
+        where: Filter | None = None,
+        rerank: str | Sequence[Method] = (),
+        depth: int = DEPTH,
+    ) -> Answer:
+        """Find the `k` images that are most like `query`.
+
+        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean
+        is searched), or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1 in pixels of the upright
+        query) searches for a part of it. `where` limits the search to a folder, tags or dates. `rerank` is what is
+        done to the best `depth` answers, as `kindred.rerank.rerank` takes it. Raises `ImageError` for an unusable
+        query, `LibraryError` while the library is empty.
+        """
+        began = time.monotonic()
+        if where is not None and where.folder is not None:
+            where = replace(where, folder=absolute(where.folder))
+        asked = ask(self.recipe, lambda: self.describer, query, box)
+        searcher = self.searcher
+        if rerank:
+            prepared = self._prepared_graphs()
+            ranking = reranked(searcher, asked, k, rerank, where=where, depth=depth, prepared=prepared)
+        else:
+            ranking = searcher.ranked(asked, k, where)
+        return _answer(searcher, ranking, began)
+
+    def info(self) -> Info:
+        """Count what the library holds."""
+        counts, runs = self._reader.counts(), self._reader.runs(1)
+        size = 0
+        for file in self.path.iterdir():
+            with suppress(FileNotFoundError):  # another process may replace the search index meanwhile
+                size += file.stat().st_size
+        return Info(
+            path=self.path,
+            recipe=self.recipe,
+            images=counts.indexed,
+            skipped=counts.skipped,
+            vectors=counts.vectors,
+            dimension=self._reader.dimension,
+            tags=self._reader.tags(),
+            bytes=size,
+            last_run=runs[0].finished if runs else None,
+        )
+
+    def skipped(self) -> list[tuple[Path, str]]:
+        """List the files that could not be used, with the reason."""
+        return self._reader.skipped()
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The truth beneath: images, vectors, tags and runs."""
+        return self._writer or self._reader
+
+    def _writable(self) -> Catalogue:
+        """Return the catalogue opened for writing; takes the write lock at the first call."""
+        if self._writer is None:
+            self._writer = Catalogue.open(self._reader.file, mode="write")
+        return self._writer
+
+    def _new_index(self, catalogue: Catalogue) -> DerivedIndex:
+        dimension = catalogue.dimension
+        if dimension is None:
+            raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
+        similarity, policy = self.recipe.similarity, self._policy
+        return DerivedIndex(self.path, catalogue, dimension=dimension, similarity=similarity, policy=policy)
+
+    def _prepared_graphs(self) -> Prepared:
+        """Return the graphs of re-rankers, kept beside the catalogue for as long as it does not change."""
+        if self._prepared is None:
+            self._prepared = Prepared(self.path, version=lambda _: f"revision {self._reader.revision}")
+        return self._prepared
+
+    def _renew_index(self) -> None:
+        """Put the search index into a new file where that is due; below some size there is none.
+
+        An index that answers may hang on a connection that only reads; the file is made through the other.
+        """
+        writer = self._writable()
+        if self.recipe.keeps_rows:
+            return
+        if writer.counts().vectors >= self._policy.exact_below:
+            (self.search_index if self._reader is writer else self._new_index(writer)).snapshot()
+
+
+def _answer(searcher: Search, ranking: Ranking, began: float) -> Answer:
+    """Turn the ranking of one question into hits; what is gone meanwhile is left out."""
+    rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
+    places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]
+    hits = []
+    for rank, at in enumerate(places, 1):
+        row, score = rows[int(ranking.ids[0, at])], float(ranking.scores[0, at])
+        box = row.box if ranking.boxes is None else _box(ranking.boxes[0, at])
+        hits.append(Hit(rank, row.path, score, box, row.width, row.height, row.taken, row.tags))
+    return Answer(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
+
+
+def _box(edges: NDArray[np.float32]) -> Box | None:
+    """Return a box of a ranking; None for the whole image."""
+    if np.isnan(edges).any():
+        return None
+    x0, y0, x1, y1 = edges.tolist()
+    return x0, y0, x1, y1
+
+
+def absolute(path: Path | str) -> Path:
+    """Return `path` as a library keeps it: absolute, `~` and `..` resolved, links left as they are."""
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+
+def _absolute_paths(images: Path | str | Iterable[Path | str]) -> list[Path]:
+    """Return the images' absolute paths, each once."""
+    given = [images] if isinstance(images, str | Path) else images
+    return list(dict.fromkeys(absolute(path) for path in given))

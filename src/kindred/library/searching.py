@@ -1,0 +1,195 @@
+"""Searching: a question goes in, a ranking of a library's images comes out.
+
+`VectorSearch` compares one vector an image; its rankings hold the ids of vectors. `PartSearch` compares the rows
+of images; its rankings hold the ids of images, and the boxes that matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.catalogue import Catalogue, Filter, Row
+from kindred.describer import matching_of
+from kindred.errors import LibraryError, UsageError
+from kindred.features import LocalFeatures, from_bytes
+from kindred.index import DerivedIndex
+from kindred.index.parts import PartIndex
+from kindred.library.asking import Asked
+from kindred.matching import Option
+from kindred.ranking import Ranking
+from kindred.recipe import Recipe
+from kindred.rerank import Context, Method, Prepared, rerank
+
+__all__ = ["PartSearch", "Search", "VectorSearch", "reranked"]
+
+DEPTH = 100
+"""How many answers are re-ranked, at least."""
+EMPTY = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8), np.empty(0, np.float32))
+
+
+class Search(Protocol):
+    """How a library is searched."""
+
+    def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:
+        """Return the best `k` for one question."""
+        ...
+
+    def rows(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the images behind the ids of a ranking; those that are gone are left out."""
+        ...
+
+    def context(self, asked: Asked, prepared: Prepared | None) -> Context:
+        """Return what re-rankers may ask for."""
+        ...
+
+
+class VectorSearch:
+    """Search by one vector an image; also the gallery that re-rankers ask."""
+
+    def __init__(self, catalogue: Catalogue, index: DerivedIndex) -> None:
+        self.catalogue, self.index = catalogue, index
+
+    def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:
+        """Return the ids of the best vectors."""
+        allowed = self.catalogue.select(where) if where is not None else None
+        return self.index.search(cast(Vectors, asked.vector), k, allowed=allowed)
+
+    def rows(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the images behind vectors."""
+        return self.catalogue.rows(ids)
+
+    def context(self, asked: Asked, prepared: Prepared | None) -> Context:
+        """Return the question's vector and the library's; local features where both have them."""
+
+        def features_of(number: int) -> LocalFeatures:
+            row = self.catalogue.rows([number]).get(number)
+            return EMPTY if row is None else _features(self.catalogue, row.image_id)
+
+        own = asked.features
+        return Context(
+            cast(Vectors, asked.vector),
+            self,
+            query_features=None if own is None else lambda _: own,
+            image_features=None if own is None else features_of,
+            prepared=prepared,
+        )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def search(self, queries: Vectors, k: int) -> Ranking:
+        """Return the best `k` vectors for queries (Q, D)."""
+        return self.index.search(queries, k)
+
+    def fetch(self, ids: NDArray[np.int64]) -> Vectors:
+        """Return the vectors (n, D) of `ids`; zero for one that was removed meanwhile."""
+        present, rows = self.catalogue.fetch(ids.tolist())
+        if len(present) == len(ids):
+            return rows
+        found = dict(zip(present.tolist(), rows, strict=True))
+        nothing = np.zeros(rows.shape[1], np.float32)
+        return np.stack([found.get(number, nothing) for number in ids.tolist()])
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """Yield all vectors, ids ascending."""
+        return self.catalogue.vectors()
+
+
+class PartSearch:
+    """Search by the rows of images, all of them in memory; read again when the library has changed."""
+
+    def __init__(self, catalogue: Catalogue, recipe: Recipe) -> None:
+        self.catalogue, self.recipe = catalogue, recipe
+        self._revision = -1
+        self._index = self._empty()
+
+    def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:
+        """Return the ids of the best images, with the boxes that matched."""
+        self._sync()
+        allowed = self.catalogue.select_images(where) if where is not None else None
+        parts = asked.parts
+        if parts is None:
+            raise UsageError(f"search: recipe {self.recipe.name!r} compares the parts of images; give an image")
+        if self.recipe.matching == "best" and parts.words is None:
+            # What is looked for is the query as a whole, wherever it lies in an image.
+            parts = replace(parts, rows=parts.rows[:1], owners=parts.owners[:1], boxes=None)
+        return self._index.search(parts, k, allowed=allowed)
+
+    def rows(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return images by their ids."""
+        return self.catalogue.images(ids)
+
+    def context(self, asked: Asked, prepared: Prepared | None) -> Context:
+        """Return local features alone: there is no one vector to compare."""
+        own = asked.features
+        nothing = np.zeros((1, 1), np.float32)
+        return Context(
+            nothing,
+            _NoVectors(self.recipe),
+            query_features=None if own is None else lambda _: own,
+            image_features=None if own is None else lambda number: _features(self.catalogue, number),
+            prepared=prepared,
+        )
+
+    def _empty(self) -> PartIndex:
+        options = cast("dict[str, Option]", dict(self.recipe.matching_options))
+        return PartIndex(self.catalogue.dimension or 1, method=matching_of(self.recipe), options=options)
+
+    def _sync(self) -> None:
+        revision = self.catalogue.revision
+        if revision == self._revision:
+            return
+        index = self._empty()
+        for batch in self.catalogue.parts():
+            index.add(batch.owners, batch.rows, boxes=batch.boxes, words=batch.words)
+        self._index, self._revision = index, revision
+
+
+class _NoVectors:
+    """The gallery of images that have no one vector: every question is an error that says so."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    def __len__(self) -> int:
+        return 0
+
+    def search(self, queries: Vectors, k: int) -> Ranking:
+        raise self._error(f"searching {len(queries)} vectors for {k}")
+
+    def fetch(self, ids: NDArray[np.int64]) -> Vectors:
+        raise self._error(f"fetching {len(ids)} vectors")
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        raise self._error("reading all vectors")
+
+    def _error(self, what: str) -> LibraryError:
+        return LibraryError(
+            f"{what}: recipe {self._recipe.name!r} keeps several rows of an image; re-rank by local features (verify)"
+        )
+
+
+def reranked(
+    search: Search,
+    asked: Asked,
+    k: int,
+    methods: str | Sequence[Method],
+    *,
+    where: Filter | None,
+    depth: int,
+    prepared: Prepared | None,
+) -> Ranking:
+    """Return the best `k`, after the best `depth` were re-ranked."""
+    ranking = search.ranked(asked, max(k, depth), where)
+    return rerank(ranking, search.context(asked, prepared), methods).top(k)
+
+
+def _features(catalogue: Catalogue, image_id: int) -> LocalFeatures:
+    data = catalogue.features(image_id)
+    return EMPTY if data is None else from_bytes(data)

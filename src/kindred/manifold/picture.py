@@ -1,0 +1,83 @@
+"""Picture: thumbnails at their places on the map."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import UsageError
+from kindred.images import resize
+from kindred.manifold.layout import FILLED, Layout
+
+__all__ = ["PICTURES", "cell_size", "draw", "middle", "write_picture"]
+
+Pixels = NDArray[np.uint8]
+
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""What a map can be written as, by the end of its name."""
+
+GROUND = (250, 248, 244)
+LARGEST = 400
+"""Pixels of a thumbnail at most, however few there are."""
+
+
+def cell_size(count: int, size: int) -> int:
+    """Return about how many pixels a thumbnail gets in a map of `count` images and `size` pixels."""
+    return max(8, min(LARGEST, math.ceil(size * math.sqrt(FILLED / max(1, count)))))
+
+
+def middle(pixels: Pixels) -> Pixels:
+    """Return the largest square (s, s, 3) in the middle of (h, w, 3)."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+
+
+def draw(layout: Layout, thumbnails: Sequence[Pixels], *, size: int) -> Pixels:
+    """Draw thumbnails (h, w, 3), the middle square of each in its cell: (H, W, 3).
+
+    The longer side has at most `size` pixels. Raises UsageError where that leaves no pixels to a thumbnail.
+    """
+    border = max(2, size // 100)
+    cell = min(LARGEST, (size - 2 * border) // max(layout.columns, layout.rows))
+    gap = max(1, cell // 24)
+    if cell - gap < 4:
+        raise UsageError(
+            f"size is {size}; expected at least {6 * max(layout.columns, layout.rows)} pixels "
+            f"for {len(thumbnails):,} images, or fewer images"
+        )
+    width, height = (cell * cells + 2 * border for cells in (layout.columns, layout.rows))
+    canvas = np.full((height, width, 3), GROUND, np.uint8)
+    for thumbnail, (column, row) in zip(thumbnails, layout.cells.tolist(), strict=True):
+        top, left = border + row * cell + gap // 2, border + column * cell + gap // 2
+        canvas[top : top + cell - gap, left : left + cell - gap] = resize(
+            middle(thumbnail), longest=cell - gap, enlarge=True
+        )
+    return canvas
+
+
+def write_picture(file: Path, pixels: Pixels) -> None:
+    """Write pixels (H, W, 3) as the kind of picture that the name ends in, so that `file` is whole or as it was.
+
+    Raises UsageError for another ending and where the file cannot be written.
+    """
+    from PIL import Image
+
+    kind = PICTURES.get(file.suffix.lower())
+    if kind is None:
+        raise UsageError(f"{file}: expected a name that ends in {', '.join(PICTURES)}")
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        Image.fromarray(pixels).save(part, kind, **({} if kind == "PNG" else {"quality": 90}))
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(
+            f"map {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
+        ) from error

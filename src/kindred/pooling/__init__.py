@@ -1,0 +1,48 @@
+"""Pooling: feature maps (B, C, H, W) to one vector per image (B, D).
+
+Every function takes NumPy arrays or PyTorch tensors and returns the same kind; gradients flow in PyTorch.
+Half precision is pooled in float32. Maps are taken to be activations after a ReLU, as in the papers; with
+negative values every function still returns finite numbers. Only `rmac`, `rgem` and `cam` end with a unit
+vector, because their definitions do; normalise the others with `kindred.arrays.l2_normalise`.
+
+`POOLINGS` is the table of them all: the command line's choices, the documentation and the contract test read
+it. `pool` takes a name from it, or any function of your own.
+"""
+
+from __future__ import annotations
+
+from kindred.pooling.basic import average_pool, max_pool, sum_pool
+from kindred.pooling.cam import cam, cam_vectors
+from kindred.pooling.gem import gem, superglobal
+from kindred.pooling.regional import rgem, rgem_regions, rmac, rmac_regions
+from kindred.pooling.scda import scda
+from kindred.pooling.table import POOLINGS, Learning, Pooling, pool
+from kindred.pooling.weighted import PWA_CHANNELS, crow, pwa, pwa_channels, spoc
+from kindred.pooling.windows import window_average, window_max, window_sum
+
+__all__ = [
+    "POOLINGS",
+    "PWA_CHANNELS",
+    "Learning",
+    "Pooling",
+    "average_pool",
+    "cam",
+    "cam_vectors",
+    "crow",
+    "gem",
+    "max_pool",
+    "pool",
+    "pwa",
+    "pwa_channels",
+    "rgem",
+    "rgem_regions",
+    "rmac",
+    "rmac_regions",
+    "scda",
+    "spoc",
+    "sum_pool",
+    "superglobal",
+    "window_average",
+    "window_max",
+    "window_sum",
+]

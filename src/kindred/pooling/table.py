@@ -1,0 +1,161 @@
+"""The table of all poolings, and `pool`, which takes a name from it."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from kindred.arrays import Array, ArrayT, Vectors
+from kindred.errors import RecipeError
+from kindred.pooling.basic import average_pool, max_pool, sum_pool
+from kindred.pooling.cam import cam, cam_vectors
+from kindred.pooling.gem import gem, superglobal
+from kindred.pooling.regional import rgem, rgem_regions, rmac, rmac_regions
+from kindred.pooling.scda import scda
+from kindred.pooling.weighted import PWA_CHANNELS, crow, pwa, pwa_channels, spoc
+from kindred.pooling.windows import window_average, window_count, window_max, window_sum
+
+__all__ = ["POOLINGS", "Learning", "Parameter", "Pooling", "pool"]
+
+Parameter: TypeAlias = bool | int | float | Array | Callable[..., Array] | None
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What a pooling must learn on other images before it can be used.
+
+    gather: maps (B, C, H, W) of those images → rows (B, D).
+    fit: the rows (N, D), all at once or in batches → what was learned, as arrays by `names`.
+    names: the parameters of the pooling's function that take them.
+    """
+
+    names: tuple[str, ...]
+    gather: Callable[..., Array]
+    fit: Callable[..., Mapping[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One entry of POOLINGS.
+
+    function: maps (B, C, H, W), and parameters by name → vectors (B, D).
+    summary: what it does, in a few words.
+    source: who described it, for the documentation.
+    dimension: channels, height, width of the map, and the function's parameters by name → D. For one with
+    `parts` it is that without whitening, which decides the dimension itself.
+    parts: maps, and parameters by name → the vectors (B, n, D) that are normalised, whitened and summed; a
+    whitening is learned on these, and handed to the function. None: the one vector is whitened.
+    learning: what is learned on other images, which a recipe cannot hold as a number.
+    network: parameters that come from the network: its classifier's weights.
+    """
+
+    function: Callable[..., Array]
+    summary: str
+    source: str
+    dimension: Callable[..., int]
+    parts: Callable[..., Array] | None = None
+    learning: Learning | None = None
+    network: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Parameter]:
+        """The function's parameters that a recipe may give, with their defaults: not what is learned or built."""
+        brought = {"whitening", *self.network, *(self.learning.names if self.learning else ())}
+        known = list(inspect.signature(self.function).parameters.values())[1:]
+        return {each.name: each.default for each in known if each.name not in brought}
+
+
+def _per_channel(channels: int, _height: int, _width: int, **_parameters: Parameter) -> int:
+    return channels
+
+
+def _per_channel_twice(channels: int, _height: int, _width: int, **_parameters: Parameter) -> int:
+    return 2 * channels
+
+
+def _per_window(channels: int, height: int, width: int, *, window: int = 2, stride: int | None = None) -> int:
+    stride = window if stride is None else stride
+    return channels * window_count(height, window, stride) * window_count(width, window, stride)
+
+
+def _per_part(depth: int, _height: int, _width: int, **parameters: Any) -> int:
+    channels = parameters.get("channels")
+    return depth * (PWA_CHANNELS if channels is None else len(channels))
+
+
+def _learn_channels(rows: Vectors) -> dict[str, NDArray[Any]]:
+    return {"channels": pwa_channels(rows)}
+
+
+_LECUN = "LeCun et al. 1998"
+_MAC = "Razavian et al. 2014; Tolias, Sicre and Jégou 2016"
+
+POOLINGS: dict[str, Pooling] = {
+    "sum": Pooling(sum_pool, "sum over all positions", "Babenko and Lempitsky 2015", _per_channel),
+    "average": Pooling(average_pool, "mean over all positions", "Lin, Chen and Yan 2014", _per_channel),
+    "max": Pooling(max_pool, "maximum over all positions", _MAC, _per_channel),
+    "mac": Pooling(max_pool, "maximum over all positions, by its name in R-MAC", _MAC, _per_channel),
+    "window_sum": Pooling(window_sum, "sum in each window, laid end to end", _LECUN, _per_window),
+    "window_average": Pooling(window_average, "mean in each window, laid end to end", _LECUN, _per_window),
+    "window_max": Pooling(window_max, "maximum in each window, laid end to end", _LECUN, _per_window),
+    "spoc": Pooling(spoc, "sum, central positions weighing more", "Babenko and Lempitsky 2015", _per_channel),
+    "gem": Pooling(gem, "generalised mean: average to maximum", "Radenović et al. 2018", _per_channel),
+    "superglobal": Pooling(superglobal, "GeM of the map and its regional GeM", "Shao et al. 2023", _per_channel),
+    "crow": Pooling(crow, "sum, weighted by position and channel", "Kalantidis et al. 2016", _per_channel),
+    "pwa": Pooling(
+        pwa,
+        "a sum for each part, weighted by its detector",
+        "Xu et al. 2018",
+        _per_part,
+        learning=Learning(("channels",), sum_pool, _learn_channels),
+    ),
+    "cam": Pooling(
+        cam,
+        "sum of unit vectors of the probable classes, weighted by their maps",
+        "Jimenez et al. 2017",
+        _per_channel,
+        parts=cam_vectors,
+        network=("weights", "class_maps"),
+    ),
+    "rmac": Pooling(
+        rmac, "sum of unit MAC vectors of a grid of regions", "Tolias et al. 2016", _per_channel, parts=rmac_regions
+    ),
+    "rgem": Pooling(
+        rgem, "sum of unit GeM vectors of a grid of regions", "Radenović et al. 2018", _per_channel, parts=rgem_regions
+    ),
+    "scda": Pooling(scda, "mean and maximum over the main object", "Wei et al. 2017", _per_channel_twice),
+}
+
+
+def pool(maps: ArrayT, method: str | Callable[..., ArrayT], **parameters: Parameter) -> ArrayT:
+    """Pool maps (B, C, H, W) to vectors (B, D) by a name of POOLINGS or a function of your own.
+
+    `parameters` are those of the function, by name. Raises RecipeError for an unknown name or parameter,
+    UsageError for maps of another shape or a parameter out of range.
+
+    >>> pool(np.ones((1, 2, 3, 3)), "gem", p=4.0)
+    array([[1., 1.]])
+    """
+    if not isinstance(method, str):
+        return method(maps, **parameters)
+    if method not in POOLINGS:
+        raise RecipeError(f"unknown pooling {method!r}; {_nearest(method, POOLINGS)}")
+    function: Any = POOLINGS[method].function
+    known = list(inspect.signature(function).parameters)[1:]
+    for name in parameters:
+        if name not in known:
+            raise RecipeError(f"pooling {method!r} has no parameter {name!r}; {_nearest(name, known)}")
+    pooled: ArrayT = function(maps, **parameters)
+    return pooled
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Say which known name is meant, or which there are."""
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"expected one of {', '.join(known)}" if known else "it takes none"

@@ -1,0 +1,6 @@
+"""Recipe: what to do with an image, in plain text."""
+
+from kindred.recipe.recipe import DEFAULT_RECIPE, FILES, KEPT, Option, Options, Recipe, list_recipes
+from kindred.recipe.text import as_floats, nearest
+
+__all__ = ["DEFAULT_RECIPE", "FILES", "KEPT", "Option", "Options", "Recipe", "as_floats", "list_recipes", "nearest"]

@@ -1,0 +1,383 @@
+"""Recipe: what to do with an image, in plain text. It is made, compared and printed; it loads nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+from kindred.errors import RecipeError
+from kindred.recipe.text import as_floats, as_toml, check_known, is_number, nearest, read_value
+
+__all__ = ["DEFAULT_RECIPE", "Option", "Options", "Recipe", "list_recipes"]
+
+Option = int | float | bool | str | tuple[float, ...]
+Options = Mapping[str, Option]
+DEFAULT_RECIPE = "kin"
+
+KEPT = "keep"
+"""The aggregation that keeps every pass as a row of its own."""
+
+# The smallest and the largest value of the keys that are whole numbers, and of those that are not.
+_WHOLE = {"size": (32, 4096), "multiple": (1, 256), "positions": (0, 1 << 20), "dimension": (0, 65536)}
+_REAL = {"power_law": (0.0, 1.0), "weight": (1e-6, 1e6)}
+_SWITCHES = ("enlarge", "flip")
+_CHOICES = {"shape": ("keep", "stretch")}
+_NEEDED = ("name", "passes", "aggregate", "similarity")
+_TEXTS = (*_NEEDED, "backbone", "shape", "pooling", "embedding", "matching", "features", "description")
+_OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_options")
+FILES = ("codebook", "whitening")
+"""The keys that name a file of what was learned, or a bundled one."""
+_UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
+
+
+def _no_options() -> Options:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image becomes a vector, or several, and how images are compared.
+
+    The network. backbone: a bundled or added model's name, the path of an `.onnx` with its card, or "sift" for
+    OpenCV's local features. taps: the feature maps to use, none for the card's default; several are described
+    each on its own and laid end to end, weighing tap_weights.
+
+    The image. size: longest side at the network's input, in pixels; larger images are shrunk to it, smaller ones
+    stay unless `enlarge`. shape: "keep" the image's own, or "stretch" to size × size (which pooling over windows
+    needs). multiple: both sides are rounded to multiples of it, so that images of nearly the same shape run as
+    one batch.
+
+    Passes: how often and where the network looks. passes, passes_options: a name of
+    `kindred.describer.views.PASSES`. scales: sizes to look at, as factors of `size`. flip: look at the mirror
+    image too. aggregate: a name of `kindred.describer.head.AGGREGATES` makes one vector of all; "keep" keeps them
+    as rows, of which a search finds the best; an embedding's name embeds the pooled passes (MOP-CNN).
+
+    The map. pooling, pooling_options: a name of `kindred.pooling.POOLINGS`. Or embedding, embedding_options: a
+    name of `kindred.embedding.EMBEDDINGS` (or "asmk"), on the map's positions; positions: how many of the
+    strongest to take, 0 for all. codebook: what the embedding (or a pooling) has learned. matching,
+    matching_options: a name of `kindred.matching.MATCHINGS`, for images kept as rows.
+
+    The vector. power_law: exponent of the signed power that comes before the whitening; 1 is none. whitening: a
+    fitted one. dimension: how many of its components to keep; 0 is all. similarity: a name of
+    `kindred.similarity.SIMILARITIES`. `kindred fit` makes codebooks and whitenings.
+
+    Fusion. parts: recipes whose vectors are laid end to end, each weighing its `weight`; then there is no
+    backbone. features: local features kept for spatial verification, a name of `kindred.features.FEATURES`.
+
+    Raises `RecipeError`, naming the key, where a value cannot be meant or two contradict each other. Names
+    are checked where they are used, by `Describer`.
+    """
+
+    name: str
+    backbone: str = ""
+    taps: tuple[str, ...] = ()
+    tap_weights: tuple[float, ...] = ()
+    size: int = 320
+    shape: str = "keep"
+    multiple: int = 16
+    enlarge: bool = False
+    passes: str = "whole"
+    passes_options: Options = field(default_factory=_no_options)
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    aggregate: str = "sum"
+    pooling: str = "gem"
+    pooling_options: Options = field(default_factory=_no_options)
+    embedding: str = ""
+    embedding_options: Options = field(default_factory=_no_options)
+    positions: int = 0
+    codebook: str = ""
+    matching: str = "best"
+    matching_options: Options = field(default_factory=_no_options)
+    power_law: float = 1.0
+    whitening: str = ""
+    dimension: int = 0
+    similarity: str = "cosine"
+    features: str = ""
+    weight: float = 1.0
+    parts: tuple[Recipe, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for key in (*_TEXTS, *FILES):
+            self._check_text(key)
+        for key, (low, high) in _WHOLE.items():
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise self._wrong(key, value, f"a whole number from {low} to {high}")
+        for key, (least, most) in _REAL.items():
+            value = getattr(self, key)
+            if not is_number(value) or not least < value <= most:
+                raise self._wrong(key, value, f"a number above {least:g}, at most {most:g}")
+        for key in _SWITCHES:
+            if not isinstance(getattr(self, key), bool):
+                raise self._wrong(key, getattr(self, key), "true or false")
+        for key, choices in _CHOICES.items():
+            if getattr(self, key) not in choices:
+                raise self._wrong(key, getattr(self, key), " or ".join(choices))
+        for key in _OPTIONS:
+            object.__setattr__(self, key, self._checked_options(key))
+        self._check_lists()
+        self._check_contradictions()
+
+    def _check_text(self, key: str) -> None:
+        value = getattr(self, key)
+        if not isinstance(value, str) or (key in _NEEDED and not value):
+            raise self._wrong(key, value, "text")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # a file name that is no text: it could not be written down
+            raise self._wrong(key, value, "text that can be written as UTF-8") from None
+
+    def _check_lists(self) -> None:
+        for key in ("taps", "tap_weights", "scales", "parts"):
+            value = getattr(self, key)
+            if not isinstance(value, list | tuple):
+                raise self._wrong(key, value, "a list")
+            object.__setattr__(self, key, tuple(value))
+        if not all(isinstance(tap, str) and tap for tap in self.taps):
+            raise self._wrong("taps", list(self.taps), "a list of names")
+        for key in ("tap_weights", "scales"):
+            if not all(is_number(value) and 0 < value < 100 for value in getattr(self, key)):
+                raise self._wrong(key, list(getattr(self, key)), "a list of numbers above 0")
+        if not self.scales:
+            raise self._wrong("scales", [], "at least one number, such as [1.0]")
+        if not all(isinstance(part, Recipe) for part in self.parts):
+            raise self._wrong("parts", self.parts, "a list of recipes")
+
+    def _check_contradictions(self) -> None:
+        embeds = self.embedding or self.aggregate
+        for wrong, why in (
+            (not self.backbone and not self.parts, "backbone is ''; expected the name of a model, or parts to fuse"),
+            (bool(self.backbone) and bool(self.parts), "backbone and parts contradict each other; give one of them"),
+            (bool(self.parts) and len(self.parts) < 2, "parts needs two recipes or more to fuse"),
+            (
+                bool(self.tap_weights) and len(self.tap_weights) != len(self.taps),
+                f"{len(self.tap_weights)} tap_weights for {len(self.taps)} taps; give one for each",
+            ),
+            (
+                bool(self.dimension) and not self.whitening,
+                f"dimension {self.dimension} needs a whitening to cut; name one",
+            ),
+            (
+                bool(self.embedding) and self.aggregate != "sum",
+                f"embedding {self.embedding!r} takes the positions of all passes together; leave out aggregate",
+            ),
+            (
+                bool(self.embedding_options) and embeds in ("sum", "max", KEPT),
+                "embedding_options without an embedding; name one, or leave them out",
+            ),
+            (not self.embedding and not self.pooling, "neither pooling nor embedding; name one of them"),
+            (
+                bool(self.parts) and any(part.aggregate == KEPT or part.embedding == "asmk" for part in self.parts),
+                "a part keeps several rows of an image, which cannot be laid end to end; fuse rankings instead",
+            ),
+        ):
+            if wrong:
+                raise RecipeError(f"recipe {self.name!r}: {why}")
+
+    def _checked_options(self, key: str) -> Options:
+        options = getattr(self, key)
+        if not isinstance(options, Mapping):
+            raise self._wrong(key, options, "a table")
+        checked: dict[str, Option] = {}
+        for name, value in options.items():
+            plain = tuple(value) if isinstance(value, list) else value
+            listed = plain if isinstance(plain, tuple) else (plain,)
+            if not all(is_number(each) for each in listed) and not isinstance(plain, bool | str):
+                raise self._wrong(f"{key}.{name}", value, "a finite number, text, true or false, or a list of numbers")
+            checked[name] = plain
+        return MappingProxyType(checked)
+
+    def _wrong(self, key: str, value: object, expected: str) -> RecipeError:
+        return RecipeError(f"recipe {self.name!r}: {key} is {value!r}; expected {expected}")
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether an image is kept as several rows."""
+        return self.aggregate == KEPT or self.embedding == "asmk"
+
+    @property
+    def digest(self) -> str:
+        """What the recipe does, as 16 hexadecimal digits; its name and description do not count."""
+        return hashlib.sha256(json.dumps(self._counted(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _counted(self) -> dict[str, object]:
+        made_of: dict[str, object] = {
+            key: value for key, value in self.as_dict().items() if key not in (*_UNCOUNTED, "parts")
+        }
+        # p = 3 and p = 3.0 do the same.
+        made_of |= {key: {name: as_floats(value) for name, value in getattr(self, key).items()} for key in _OPTIONS}
+        made_of |= {key: [as_floats(value) for value in getattr(self, key)] for key in ("scales", "tap_weights")}
+        made_of["power_law"] = float(self.power_law)
+        if self.parts:
+            made_of["parts"] = [[float(part.weight), part._counted()] for part in self.parts]
+        return made_of
+
+    def as_dict(self) -> dict[str, object]:
+        """All keys, in order, as plain values."""
+        return {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(self)}
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Name each key in which the two would do something else: "size 320, not 224"."""
+        mine, theirs = self.as_dict(), other.as_dict()
+        return [
+            f"{key} {mine[key]!r}, not {theirs[key]!r}"
+            for key in mine
+            if mine[key] != theirs[key] and key not in _UNCOUNTED
+        ]
+
+    def anchored(self) -> Recipe:
+        """Return the recipe with the path of its backbone, if it is one, made absolute; its parts likewise."""
+        parts = tuple(part.anchored() for part in self.parts)
+        if not self.backbone.endswith((".onnx", ".toml")):
+            return dataclasses.replace(self, parts=parts) if parts != self.parts else self
+        path = Path(self.backbone).expanduser().absolute()
+        return dataclasses.replace(self, backbone=str(path))
+
+    def with_files(self, rename: Callable[[str], str]) -> Recipe:
+        """Return the recipe with every file of what was learned renamed, its parts' too."""
+        named = {key: rename(value) for key in FILES if (value := getattr(self, key))}
+        return dataclasses.replace(
+            self,
+            parts=tuple(part.with_files(rename) for part in self.parts),
+            **named,  # type: ignore[arg-type]  # all are text
+        )
+
+    def learned_files(self) -> Iterator[str]:
+        """Yield every file of what was learned that the recipe or one of its parts names."""
+        yield from (value for key in FILES if (value := getattr(self, key)))
+        for part in self.parts:
+            yield from part.learned_files()
+
+    def with_settings(self, settings: Iterable[str]) -> Recipe:
+        """Return the recipe with keys changed by texts such as "size=480" or "pooling_options.p=4".
+
+        The value is TOML, or text where it is none. Raises `RecipeError` for an unknown key.
+        """
+        table = self.as_dict()
+        for text in settings:
+            key, equals, value = text.partition("=")
+            name, dot, option = key.strip().partition(".")
+            if not equals or (dot and name not in _OPTIONS):
+                raise RecipeError(f"setting {text!r}: expected KEY=VALUE, such as size=480 or pooling_options.p=4")
+            check_known(name, _KEYS, f"setting {text!r}")
+            if dot:
+                table[name] = {**getattr(self, name), option: read_value(value)}
+            else:
+                table[name] = read_value(value)
+        return _from_table(table, source=f"recipe {self.name!r}")
+
+    def to_toml(self) -> str:
+        """Write the recipe as `from_toml` reads it; keys at their defaults are left out."""
+        return "".join(f"{key} = {value}\n" for key, value in _lines(self))
+
+    @classmethod
+    def from_toml(cls, text: str, *, source: str = "recipe") -> Recipe:
+        """Read a recipe. Raises `RecipeError` naming an unknown or missing key and the nearest valid one."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{source}: not valid TOML ({error})") from error
+        return _from_table(table, source=source)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Recipe:
+        """Return the preset of that name, or read a `.toml` file.
+
+        In a file, the paths of a backbone or of what was learned that lie beside it may be given relative to it.
+        """
+        text = str(name_or_path)
+        if not text.endswith(".toml"):
+            presets = {preset.name: preset for preset in list_recipes()}
+            if text in presets:
+                return presets[text]
+            hint = nearest(text, presets, "presets")
+            raise RecipeError(f"{text}: no such recipe; {hint} (a file must end in .toml)")
+        path = Path(name_or_path).expanduser()
+        try:
+            recipe = cls.from_toml(path.read_text(encoding="utf-8"), source=text)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise RecipeError(f"{text}: the recipe cannot be read ({why})") from error
+        return _beside(recipe, path.parent)
+
+
+_KEYS = [each.name for each in dataclasses.fields(Recipe)]
+
+
+def list_recipes() -> list[Recipe]:
+    """Return the presets that come with Kindred, the default first."""
+    presets = [
+        Recipe.from_toml(file.read_text(encoding="utf-8"), source=file.name)
+        for file in files("kindred").joinpath("recipes").iterdir()
+        if file.name.endswith(".toml")
+    ]
+    return sorted(presets, key=lambda recipe: (recipe.name != DEFAULT_RECIPE, recipe.name))
+
+
+def _beside(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe with the paths of files that lie in `folder` made absolute."""
+
+    def found(value: str) -> str:
+        return str((folder / value).resolve()) if value and (folder / value).is_file() else value
+
+    parts = tuple(_beside(part, folder) for part in recipe.parts)
+    named = {key: found(getattr(recipe, key)) for key in ("backbone", *FILES)}
+    return dataclasses.replace(recipe, parts=parts, **named)  # type: ignore[arg-type]  # all are text
+
+
+def _from_table(table: Mapping[str, object], *, source: str) -> Recipe:
+    for key in table:
+        check_known(key, _KEYS, source)
+    if "name" not in table:
+        raise RecipeError(f"{source}: the key 'name' is missing")
+    if "backbone" not in table and "parts" not in table:
+        raise RecipeError(f"{source}: the key 'backbone' is missing")
+    values = dict(table)
+    parts = table.get("parts", [])
+    if isinstance(parts, Sequence) and not isinstance(parts, str):
+        values["parts"] = tuple(_part(part, source) for part in parts)
+    return Recipe(**values)  # type: ignore[arg-type]  # checked at birth
+
+
+def _part(table: object, source: str) -> Recipe:
+    """Read one of `parts`: a recipe in full, or the name of a preset or a file under "recipe", with a weight."""
+    if not isinstance(table, Mapping):
+        raise RecipeError(f'{source}: a part is {table!r}; expected a table, such as {{ recipe = "kin" }}')
+    if "recipe" not in table:
+        return _from_table(table, source=f"{source}, parts")
+    if extra := set(table) - {"recipe", "weight"}:
+        raise RecipeError(f"{source}: a part names a recipe and also {', '.join(sorted(extra))}; give only its weight")
+    return dataclasses.replace(Recipe.load(str(table["recipe"])), weight=table.get("weight", 1.0))
+
+
+def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Yield the keys that differ from their defaults, each with its value as TOML."""
+    for key in dataclasses.fields(recipe):
+        value = getattr(recipe, key.name)
+        default = {} if key.name in _OPTIONS else key.default
+        if key.name == "name" or value != default:
+            yield key.name, as_toml(_plain(value)) if key.name != "parts" else f"[{', '.join(map(_inline, value))}]"
+
+
+def _inline(recipe: Recipe) -> str:
+    return f"{{ {', '.join(f'{key} = {text}' for key, text in _lines(recipe))} }}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Recipe):
+        return value.as_dict()
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return {key: _plain(each) for key, each in value.items()} if isinstance(value, Mapping) else value

@@ -1,0 +1,58 @@
+"""The text of a recipe: values as TOML, and what a wrong key was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Collection, Mapping
+from typing import TypeGuard
+
+from kindred.errors import RecipeError
+
+__all__ = ["as_floats", "as_toml", "check_known", "is_number", "nearest", "read_value"]
+
+
+def as_toml(value: object) -> str:
+    """Write a plain value as TOML, tables in one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{as_toml(key)} = {as_toml(each)}' for key, each in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_toml, value))}]"
+    # JSON's texts, numbers and booleans are TOML's, but for DEL, which TOML wants escaped too.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def read_value(text: str) -> object:
+    """Read a value as TOML has it; what is none is taken for text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def check_known(key: str, known: Collection[str], source: str) -> None:
+    """Raise `RecipeError` for an unknown key, with the nearest valid one."""
+    if key not in known:
+        raise RecipeError(f"{source}: unknown key {key!r}; {nearest(key, known, 'known keys')}")
+
+
+def nearest(name: str, known: Collection[str], title: str) -> str:
+    """Say which known name is meant, or which there are under `title`."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{title}: {', '.join(known)}"
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Return whether a value is a finite number, or true or false."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def as_floats(value: object) -> object:
+    """Return a value with whole numbers as floats: p = 3 and p = 3.0 do the same."""
+    if isinstance(value, Mapping):
+        return {key: as_floats(each) for key, each in sorted(value.items())}
+    if isinstance(value, tuple | list):
+        return [as_floats(each) for each in value]
+    return float(value) if is_number(value) else value

@@ -1,0 +1,138 @@
+"""Diffusion: similarity spreads from the best answers over the graph of mutual neighbours (Iscen et al. 2017).
+
+f solves (I − alpha·S) f = y, where y holds the similarities of the query's best answers and S is the normalised
+graph: an image is ranked by how well it is connected to them. `diffusion` is the re-ranker, `Diffusion` the
+same with a graph at hand; `kindred.rerank.offline` solves for every image beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, check_positive, check_whole, top_k
+from kindred.errors import UsageError
+from kindred.ranking import Ranking
+from kindred.rerank.context import Context, Gallery
+from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
+from kindred.rerank.shortlist import Head, answers, checked_queries, compose
+from kindred.rerank.sparse import SparseRows
+
+__all__ = ["Diffusion", "check_alpha", "diffusion", "reached", "seeds"]
+
+Places = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+BLOCK_QUERIES = 64
+"""Queries whose nearest images are looked for at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Diffusion:
+    """Diffusion on a graph that is at hand: a re-ranker.
+
+    The graph is that of the gallery that was searched; an image that it does not know keeps its place behind
+    those that it does. The options are those of `diffusion`. Raises UsageError for one out of range.
+    """
+
+    graph: NeighbourGraph
+    kq: int = 10
+    gamma: float = 3.0
+    alpha: float = 0.99
+    iterations: int = 20
+    tolerance: float = 1e-6
+    truncate: int = 5000
+
+    def __post_init__(self) -> None:
+        check_whole(kq=self.kq, iterations=self.iterations, truncate=self.truncate)
+        check_positive(gamma=self.gamma, tolerance=self.tolerance)
+        check_alpha(self.alpha)
+
+    def __call__(self, ranking: Ranking, context: Context) -> Ranking:
+        """Return the ranking by f, as many answers as before; where f is 0, the old order goes on."""
+        queries = checked_queries(ranking, context)
+        heads = []
+        for q, near in enumerate(self._near(queries, context.gallery)):
+            sources, y = seeds(ranking, context, q, nodes=self.graph, kq=self.kq, gamma=self.gamma)
+            nodes = None if near is None else np.union1d(near, sources)
+            f = self._spread(nodes, sources, y)
+            heads.append(reached(self.graph.ids if nodes is None else self.graph.ids[nodes], f, ranking.ids.shape[1]))
+        return compose(ranking, heads)
+
+    def _near(self, queries: Vectors, gallery: Gallery) -> Iterator[Places | None]:
+        """Yield for each query the nodes of its `truncate` nearest images; None where that is the whole graph."""
+        if self.truncate >= len(self.graph):
+            yield from [None] * len(queries)
+            return
+        for start in range(0, len(queries), BLOCK_QUERIES):
+            for ids in gallery.search(queries[start : start + BLOCK_QUERIES], self.truncate).ids:
+                places = self.graph.places(ids[ids >= 0])
+                yield places[places >= 0]
+
+    def _spread(self, nodes: Places | None, sources: Places, y: Values) -> Values:
+        """Return f of all nodes, or of `nodes`, for the similarities y at `sources`."""
+        part = self.graph.normalised(nodes)
+        spread_from = np.zeros(part.size)
+        spread_from[sources if nodes is None else np.searchsorted(nodes, sources)] = y
+        return conjugate_gradient(
+            lambda x: x - self.alpha * part.times(x), spread_from, iterations=self.iterations, tolerance=self.tolerance
+        )
+
+
+def diffusion(
+    ranking: Ranking,
+    context: Context,
+    *,
+    k: int = 50,
+    kq: int = 10,
+    gamma: float = 3.0,
+    alpha: float = 0.99,
+    iterations: int = 20,
+    tolerance: float = 1e-6,
+    truncate: int = 5000,
+) -> Ranking:
+    """Rank by f of (I − alpha·S) f = y, where y is max(cosine, 0)^gamma for the `kq` best answers and 0 elsewhere.
+
+    The answers are those of the ranking, so it goes on from whatever came before. S is the normalised graph of
+    mutual `k` nearest neighbours, by max(cosine, 0)^gamma. f is found by conjugate gradients, `iterations` at
+    most or until the residual is `tolerance` of y. Only the `truncate` images nearest to the query take part:
+    their part of the graph is normalised anew. An image that no similarity reaches keeps its order after the
+    others. The graph is taken from `context.prepared`; without one it is built at each call, which takes far
+    longer than the search. Raises UsageError for an option out of range. Source: Iscen et al. 2017.
+    """
+    if context.prepared is None:
+        graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
+    else:
+        graph = context.prepared.graph(context.gallery, k=k, gamma=gamma)
+    walk = Diffusion(graph, kq, gamma, alpha, iterations, tolerance, truncate)
+    return walk(ranking, context)
+
+
+def seeds(
+    ranking: Ranking, context: Context, query: int, *, nodes: SparseRows, kq: int, gamma: float
+) -> tuple[Places, Values]:
+    """Return the places (n,) in `nodes` of the `kq` best answers that are there, and max(cosine, 0)^gamma."""
+    ids = answers(ranking, query)
+    places = nodes.places(ids)
+    best = np.flatnonzero(places >= 0)[:kq]
+    if not best.size:
+        return places[best], np.empty(0)
+    cosines = context.gallery.fetch(ids[best]) @ np.asarray(context.queries[query], dtype=np.float32)
+    # Clipped before the power: an even gamma would make a negative cosine a strong start.
+    return places[best], np.maximum(cosines, 0).astype(np.float64) ** gamma
+
+
+def reached(ids: NDArray[np.int64], f: Values, k: int) -> Head:
+    """Return the best `k` of `ids` (n,) by f (n,), of those that are above 0."""
+    order, scores = top_k(f[None], max(1, k))
+    above = scores[0] > 0
+    return ids[order[0][above]], scores[0][above]
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise UsageError for an `alpha` with which the equations have no one solution."""
+    if not 0 <= alpha < 1:
+        raise UsageError(f"alpha: got {alpha}; expected at least 0 and below 1")

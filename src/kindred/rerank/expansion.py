@@ -1,0 +1,154 @@
+"""Query expansion and database augmentation: a vector is replaced by a mean of itself and its neighbours.
+
+`aqe` and `alpha_qe` add the best answers to the query and search again. `dba` does so with the candidates as
+well, `augment` with a whole database, for those who index the result. Weights are never negative: what is
+unlike pushes nothing away. A query that is itself in the database does not count as its own answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, check_positive, check_whole, l2_normalise, top_k
+from kindred.ranking import Ranking
+from kindred.rerank.context import Context, Gallery
+from kindred.rerank.shortlist import Head, answers, checked_queries, compose
+
+__all__ = ["alpha_qe", "aqe", "augment", "dba"]
+
+Weights = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Similarities (…, n) of the neighbours, best first → their weights (…, n)."""
+
+SAME = 1 - 1e-5
+"""From this cosine on an answer is the query itself: rounding aside, its direction is that of the query."""
+BLOCK = 512
+"""Rows that are augmented at a time: with 20 neighbours of 2048 components, 80 MB."""
+
+
+def aqe(ranking: Ranking, context: Context, *, n: int = 10) -> Ranking:
+    """Search again with q' = l2(q + Σ d), d the `n` best answers (average query expansion).
+
+    The answers are those of the ranking, so what came before decides what the query learns from. A query
+    without answers keeps none. Source: Chum et al. 2007.
+    """
+    check_whole(n=n)
+    return _search_again(ranking, context, n, _equal)
+
+
+def alpha_qe(ranking: Ranking, context: Context, *, n: int = 50, alpha: float = 3.0) -> Ranking:
+    """Search again with q' = l2(q + Σ max(q·d, 0)^alpha d), d the `n` best answers (αQE).
+
+    The larger `alpha`, the less do distant answers count. Source: Radenović, Tolias and Chum 2018.
+    """
+    check_whole(n=n)
+    check_positive(alpha=alpha)
+    return _search_again(ranking, context, n, _power(alpha))
+
+
+def dba(ranking: Ranking, context: Context, *, n: int = 20, alpha: float | None = None, depth: int = 1000) -> Ranking:
+    """Compare the augmented query with the augmented candidates (database augmentation on the short list).
+
+    A candidate becomes what `augment` makes of it; the query becomes the same sum over its own best answers.
+    The first `depth` answers are re-ranked, by the cosine of the two; the others follow in their order.
+    Source: Arandjelović and Zisserman 2012; the weights are those of Gordo et al. 2017.
+    """
+    check_whole(n=n, depth=depth)
+    weigh = _linear_or_power(n, alpha)
+    queries = _expanded(ranking, context, n, weigh)
+    short = [answers(ranking, q, limit=depth) for q in range(len(ranking))]
+    similarities = [np.empty(len(ids), dtype=np.float32) for ids in short]
+    wanted = np.unique(np.concatenate([*short, np.empty(0, dtype=np.int64)]))
+    for start in range(0, len(wanted), BLOCK):
+        # Each candidate is augmented once for all queries, and only a block of them is held.
+        block = wanted[start : start + BLOCK]
+        scores = queries @ _augmented(context.gallery, block, context.gallery.fetch(block), n, weigh).T
+        for q, ids in enumerate(short):
+            here = (ids >= block[0]) & (ids <= block[-1])
+            similarities[q][here] = scores[q, np.searchsorted(block, ids[here])]
+    return compose(ranking, [_ordered(ids, scores) for ids, scores in zip(short, similarities, strict=True)])
+
+
+def augment(
+    gallery: Gallery, *, n: int = 20, alpha: float | None = None
+) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+    """Yield all vectors of a gallery augmented by their neighbours, as (ids (m,), unit rows (m, D)), ids ascending.
+
+    d' = l2(d + Σ_i w_i d_i) over the `n` nearest others, i = 1 … n. Without `alpha` the weights are
+    w_i = (n − i) / n (Gordo et al. 2017), with it max(d·d_i, 0)^alpha. Search the result with queries that
+    were expanded alike, or they do not meet. Raises UsageError for `n` or `alpha` out of range.
+    """
+    check_whole(n=n)
+    weigh = _linear_or_power(n, alpha)
+    return (
+        (
+            ids[start : start + BLOCK],
+            _augmented(gallery, ids[start : start + BLOCK], rows[start : start + BLOCK], n, weigh),
+        )
+        for ids, rows in gallery.blocks()
+        for start in range(0, len(ids), BLOCK)
+    )
+
+
+def _search_again(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Ranking:
+    """Search with the expanded queries, for as many answers as the ranking has room for."""
+    queries = _expanded(ranking, context, n, weigh)
+    answered = np.flatnonzero((ranking.ids >= 0).any(axis=1))
+    if not answered.size:
+        return ranking
+    found = context.gallery.search(queries[answered], ranking.ids.shape[1])
+    ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
+    scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)
+    ids[answered], scores[answered] = found.ids, found.scores
+    return Ranking(ids, scores)
+
+
+def _expanded(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Vectors:
+    """Return the queries (Q, D), each with the weighted sum of its `n` best answers added, as unit vectors."""
+    queries = checked_queries(ranking, context).copy()
+    for q, query in enumerate(queries):
+        ids = answers(ranking, q, limit=n + 1)
+        if not ids.size:
+            continue
+        rows = context.gallery.fetch(ids)
+        rows = rows[rows @ query < SAME][:n]
+        query += weigh(rows @ query) @ rows
+    return l2_normalise(queries)
+
+
+def _augmented(gallery: Gallery, ids: NDArray[np.int64], rows: Vectors, n: int, weigh: Weights) -> Vectors:
+    """Return the augmented unit vectors (m, D) of `ids` (m,), whose vectors are `rows`."""
+    found = gallery.search(rows, n + 1).ids
+    # Its own id goes to the end and off; among equal vectors it may not be there at all.
+    order = np.argsort(found == ids[:, None], axis=1, kind="stable")[:, :n]
+    found = np.take_along_axis(found, order, axis=1)
+    present = found >= 0
+    known, places = np.unique(np.where(present, found, ids[:, None]), return_inverse=True)
+    neighbours = gallery.fetch(known)[places.reshape(found.shape)]
+    weights = weigh(np.einsum("md,mnd->mn", rows, neighbours)) * present
+    return l2_normalise(rows + np.einsum("mn,mnd->md", weights, neighbours))
+
+
+def _ordered(ids: NDArray[np.int64], scores: NDArray[np.float32]) -> Head:
+    """Return both by falling score; equals keep their order."""
+    order, best = top_k(scores[None], max(1, len(ids)))
+    return ids[order[0]], best[0]
+
+
+def _equal(similarities: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ones_like(similarities)
+
+
+def _power(alpha: float) -> Weights:
+    # Clipped first: an odd power of a negative similarity subtracts, an even one adds what is unlike.
+    return lambda similarities: np.maximum(similarities, 0) ** np.float32(alpha)
+
+
+def _linear_or_power(n: int, alpha: float | None) -> Weights:
+    if alpha is not None:
+        check_positive(alpha=alpha)
+        return _power(alpha)
+    linear = ((n - np.arange(1, n + 1)) / n).astype(np.float32)
+    return lambda similarities: np.broadcast_to(linear[: similarities.shape[-1]], similarities.shape)

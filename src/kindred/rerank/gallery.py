@@ -1,0 +1,90 @@
+"""ArrayGallery: a matrix of vectors as a gallery, for evaluation, experiments and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import Vectors, as_rows, check_whole, l2_normalise, top_k
+from kindred.errors import UsageError
+from kindred.ranking import Ranking
+
+__all__ = ["ArrayGallery", "Searcher"]
+
+BLOCK_ROWS = 16_384
+BLOCK_QUERIES = 256
+"""One block of scores takes 16 MB, whatever the number of rows and queries."""
+
+
+class Searcher(Protocol):
+    """What an index can do for a gallery, as those of `kindred.index` do."""
+
+    def search(self, queries: ArrayLike, k: int) -> Ranking:
+        """Return the best `k` for queries (Q, D)."""
+        ...
+
+
+class ArrayGallery:
+    """The rows of a matrix (N, D) as a gallery; an id is a row's position, 0 … N − 1.
+
+    similarity: "cosine" (rows are made unit vectors, in a copy) or "dot" (rows are kept as they are, for those
+    that are unit vectors already). index: answers searches instead of comparing all rows; it must hold these
+    rows under these ids and score as `similarity` does. Raises UsageError for another similarity.
+    """
+
+    def __init__(self, rows: ArrayLike, *, similarity: str = "cosine", index: Searcher | None = None) -> None:
+        if similarity not in ("cosine", "dot"):
+            raise UsageError(f"similarity: got {similarity!r}; expected 'cosine' or 'dot'")
+        vectors = as_rows(rows, "rows")
+        self._unit = similarity == "cosine"
+        self._rows: Vectors = l2_normalise(vectors) if self._unit else vectors
+        self._index = index
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows)
+
+    def search(self, queries: ArrayLike, k: int) -> Ranking:
+        """Return the best `k` for queries (Q, D), equal scores by id; padded where there are fewer rows."""
+        check_whole(k=k)
+        if self._index is not None:
+            return self._index.search(queries, k)
+        wanted = as_rows(queries, "queries")
+        if wanted.shape[1] != self._rows.shape[1]:
+            raise UsageError(f"queries: got shape {wanted.shape}; expected (Q, {self._rows.shape[1]})")
+        ids = np.full((len(wanted), k), -1, dtype=np.int64)
+        scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
+        for start in range(0, len(wanted), BLOCK_QUERIES):
+            block = slice(start, start + BLOCK_QUERIES)
+            found, similarities = self._best(l2_normalise(wanted[block]) if self._unit else wanted[block], k)
+            ids[block, : found.shape[1]] = found
+            scores[block, : found.shape[1]] = similarities
+        return Ranking(ids, scores)
+
+    def fetch(self, ids: NDArray[np.int64]) -> Vectors:
+        """Return the rows (n, D) of `ids` (n,), in their order. Raises UsageError for an id that is not here."""
+        numbers = np.asarray(ids, dtype=np.int64)
+        outside = numbers[(numbers < 0) | (numbers >= len(self._rows))]
+        if outside.size:
+            raise UsageError(f"ids: got {outside[0]}; expected 0 to {len(self._rows) - 1}")
+        return self._rows[numbers]
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """Yield all rows as (ids (n,), rows (n, D)), ids ascending throughout."""
+        for start in range(0, len(self._rows), BLOCK_ROWS):
+            rows = self._rows[start : start + BLOCK_ROWS]
+            yield np.arange(start, start + len(rows)), rows
+
+    def _best(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
+        """Return the ids and scores (Q, min(k, N)) of the best rows."""
+        best = np.empty((len(queries), 0), dtype=np.int64)
+        best_scores = np.empty((len(queries), 0), dtype=np.float32)
+        for ids, rows in self.blocks():
+            found, scores = top_k(queries @ rows.T, k)
+            # Earlier rows stay in front, so that equal scores keep the order of their ids.
+            order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
+            best = np.take_along_axis(np.concatenate((best, ids[found]), axis=1), order, axis=1)
+        return best, best_scores

@@ -1,0 +1,149 @@
+"""Offline diffusion: what every image spreads is computed beforehand, a query adds some up (Yang et al. 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import check_positive, check_whole
+from kindred.ranking import Ranking
+from kindred.rerank.context import Context, Gallery
+from kindred.rerank.diffusion import check_alpha, reached, seeds
+from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
+from kindred.rerank.neighbours import Progress, nearest_rows
+from kindred.rerank.shortlist import Head, checked_queries, compose
+from kindred.rerank.sparse import SparseRows
+
+__all__ = ["OfflineDiffusion", "OfflineOptions", "offline_diffusion"]
+
+Places = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OfflineOptions:
+    """How the spread of an image is computed beforehand.
+
+    alpha, iterations, tolerance: those of `diffusion`. truncate: how many of the nearest images take part.
+    keep: how many of these, those with the most, are kept. Raises UsageError for one out of range.
+    """
+
+    alpha: float = 0.99
+    iterations: int = 20
+    tolerance: float = 1e-6
+    truncate: int = 1000
+    keep: int = 1000
+
+    def __post_init__(self) -> None:
+        check_whole(iterations=self.iterations, truncate=self.truncate, keep=self.keep)
+        check_positive(tolerance=self.tolerance)
+        check_alpha(self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class OfflineDiffusion(SparseRows):
+    """The spread of N images over their surroundings: sparse rows of (I − alpha·S)⁻¹, ready to be added up.
+
+    Row i is what image `ids[i]` spreads to the others and keeps itself. `key` is what
+    `OfflineDiffusion.key_of` says of what it was made from.
+    """
+
+    @classmethod
+    def fit(
+        cls,
+        gallery: Gallery,
+        graph: NeighbourGraph,
+        *,
+        options: OfflineOptions | None = None,
+        approximate: bool | None = None,
+        progress: Progress | None = None,
+    ) -> OfflineDiffusion:
+        """Solve (I − alpha·S) f = e_i for every image i of a gallery, on the nearest images' part of its graph.
+
+        The part is cut out of the S of the whole graph, whose degrees it keeps, so that the images' rows fit
+        together. approximate: as for `find_neighbours`. progress: called with the images done and their number.
+        """
+        chosen = options or OfflineOptions()
+        degrees = graph.degrees()
+        columns, weights = [np.empty(0, dtype=np.int32)], [np.empty(0, dtype=np.float32)]
+        counts = np.zeros(len(graph), dtype=np.int64)
+        done = 0
+        for _, _, near, _ in nearest_rows(gallery, chosen.truncate, graph.ids, approximate=approximate):
+            for row in near:
+                spread = solve_spread(graph, degrees, done, row[row >= 0], chosen)
+                columns.append(spread[0])
+                weights.append(spread[1])
+                counts[done] = len(spread[0])
+                done += 1
+            if progress is not None:
+                progress(done, len(graph))
+        indptr = np.concatenate(([0], np.cumsum(counts)))
+        return cls(graph.ids, indptr, np.concatenate(columns), np.concatenate(weights), cls.key_of(graph.key, chosen))
+
+    @staticmethod
+    def key_of(graph: str, options: OfflineOptions) -> str:
+        """Return the key of the spread that these options make of a graph with this key."""
+        return f"{graph} {options}"
+
+    def rerank(self, ranking: Ranking, context: Context, *, kq: int = 10, gamma: float = 3.0) -> Ranking:
+        """Return the ranking by f = Σ y_i F_i over the `kq` best answers i, y_i = max(cosine, 0)^gamma.
+
+        As many answers as before; where f is 0, the old order goes on.
+        """
+        check_whole(kq=kq)
+        check_positive(gamma=gamma)
+        checked_queries(ranking, context)
+        return compose(ranking, [self._head(ranking, context, q, kq, gamma) for q in range(len(ranking))])
+
+    def _head(self, ranking: Ranking, context: Context, query: int, kq: int, gamma: float) -> Head:
+        sources, y = seeds(ranking, context, query, nodes=self, kq=kq, gamma=gamma)
+        entries, counts = self.entries(sources)
+        found, places = np.unique(self.indices[entries], return_inverse=True)
+        f = np.bincount(places, self.weights[entries] * np.repeat(y, counts), minlength=len(found)).astype(np.float64)
+        return reached(self.ids[found], f, ranking.ids.shape[1])
+
+
+def offline_diffusion(
+    ranking: Ranking,
+    context: Context,
+    *,
+    k: int = 50,
+    kq: int = 10,
+    gamma: float = 3.0,
+    alpha: float = 0.99,
+    iterations: int = 20,
+    tolerance: float = 1e-6,
+    truncate: int = 1000,
+    keep: int = 1000,
+) -> Ranking:
+    """Rank as `diffusion` does, from what every image spreads, which was computed once for the whole gallery.
+
+    The options are those of `diffusion`; of each image's spread over its `truncate` nearest images the `keep`
+    largest parts are stored, 8 bytes each. The spreads are taken from `context.prepared`; without one they are
+    computed at each call, which takes far longer than `diffusion` itself. Source: Yang et al. 2019.
+    """
+    options = OfflineOptions(alpha, iterations, tolerance, truncate, keep)
+    if context.prepared is None:
+        graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
+        spreads = OfflineDiffusion.fit(context.gallery, graph, options=options)
+    else:
+        spreads = context.prepared.offline(context.gallery, k=k, gamma=gamma, options=options)
+    return spreads.rerank(ranking, context, kq=kq, gamma=gamma)
+
+
+def solve_spread(
+    graph: NeighbourGraph, degrees: Values, image: int, near: Places, options: OfflineOptions
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the places (n,), ascending, and sizes (n,) of the largest parts of what one image spreads."""
+    nodes = np.union1d(near, [image])
+    part = graph.normalised(nodes, degrees=degrees)
+    source = (nodes == image).astype(np.float64)
+    f = conjugate_gradient(
+        lambda x: x - options.alpha * part.times(x), source, iterations=options.iterations, tolerance=options.tolerance
+    ).astype(np.float32)
+    kept = np.flatnonzero(f > 0)
+    if len(kept) > options.keep:
+        kept = np.sort(kept[np.argsort(-f[kept], kind="stable")[: options.keep]])
+    return nodes[kept].astype(np.int32), f[kept]

@@ -1,0 +1,114 @@
+"""Prepared: what re-rankers compute once for a gallery, kept in memory and, where wanted, in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kindred.errors import ModelError
+from kindred.rerank.context import Gallery
+from kindred.rerank.graph import NeighbourGraph, gallery_digest
+from kindred.rerank.neighbours import Progress
+from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
+from kindred.rerank.sparse import SparseRows
+
+__all__ = ["Prepared"]
+
+Kept = TypeVar("Kept", bound=SparseRows)
+
+
+class Prepared:
+    """The graphs of a gallery: each is computed at its first use and kept as long as the gallery is the same.
+
+    Asked for another gallery object, it forgets those of the one before. folder: where they are also kept as
+    files, by what they were made from; a file that is missing, damaged or of other vectors is made again, and
+    one that cannot be written is done without. version: what stands for the content of a gallery, such as a
+    catalogue's generation (default: a digest of all vectors, which reads them once). progress: called while
+    something is computed, with the images done and their number. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        version: Callable[[Gallery], str] = gallery_digest,
+        progress: Progress | None = None,
+    ) -> None:
+        self._folder, self._version_of, self._progress = folder, version, progress
+        self._gallery: Gallery | None = None
+        self._version = ""
+        self._kept: dict[str, SparseRows] = {}
+
+    def graph(self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0) -> NeighbourGraph:
+        """Return the graph that `NeighbourGraph.build` makes of a gallery."""
+        self._turn_to(gallery)
+        key = NeighbourGraph.key_of(self._version, k=k, gamma=gamma)
+        return self._get(
+            NeighbourGraph,
+            f"graph-k{k}-g{gamma:g}",
+            key,
+            lambda: NeighbourGraph.build(gallery, k=k, gamma=gamma, key=self._version, progress=self._progress),
+        )
+
+    def offline(
+        self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0, options: OfflineOptions | None = None
+    ) -> OfflineDiffusion:
+        """Return what `OfflineDiffusion.fit` makes of a gallery and its graph."""
+        self._turn_to(gallery)
+        chosen = options or OfflineOptions()
+        key = OfflineDiffusion.key_of(NeighbourGraph.key_of(self._version, k=k, gamma=gamma), chosen)
+        number = hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]
+        return self._get(
+            OfflineDiffusion,
+            f"spread-k{k}-g{gamma:g}-{number}",
+            key,
+            lambda: OfflineDiffusion.fit(
+                gallery, self.graph(gallery, k=k, gamma=gamma), options=chosen, progress=self._progress
+            ),
+        )
+
+    def _turn_to(self, gallery: Gallery) -> None:
+        if gallery is not self._gallery:
+            self._gallery, self._version = gallery, self._version_of(gallery)
+            self._kept.clear()
+
+    def _get(self, kind: type[Kept], name: str, key: str, make: Callable[[], Kept]) -> Kept:
+        """Return what is kept under `key`: from memory, from the file `name`, or made now."""
+        kept = self._kept.get(key)
+        if isinstance(kept, kind):
+            return kept
+        file = None if self._folder is None else self._folder / f"{name}.npz"
+        found = None if file is None else _load(file, kind)
+        if found is None or found.key != key:
+            found = make()
+            if file is not None:
+                _store(file, found)
+        self._kept[key] = found
+        return found
+
+
+def _load(file: Path, kind: type[Kept]) -> Kept | None:
+    """Read what `_store` wrote; None where there is nothing, or nothing sound."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return kind.from_arrays(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ModelError):
+        return None
+
+
+def _store(file: Path, kept: SparseRows) -> None:
+    unfinished = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as stream:
+            np.savez(stream, **kept.to_arrays())  # type: ignore[arg-type]  # a name never is that of np.savez's own option
+        unfinished.replace(file)
+    except OSError:  # a library that only may be read is searched all the same
+        with suppress(OSError):
+            unfinished.unlink()

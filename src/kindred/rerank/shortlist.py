@@ -1,0 +1,70 @@
+"""What the re-rankers share: the answers of a query without padding, and a ranking made of new and old answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, as_rows
+from kindred.errors import UsageError
+from kindred.ranking import Ranking
+from kindred.rerank.context import Context
+
+__all__ = ["Head", "answers", "checked_queries", "compose"]
+
+Head = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""The new best answers of one query: ids (n,), none twice, and scores (n,), best first."""
+
+
+def checked_queries(ranking: Ranking, context: Context) -> Vectors:
+    """Return the queries (Q, D) behind a ranking. Raises UsageError where their number is not that of its rows."""
+    queries = as_rows(context.queries, "queries")
+    if len(queries) != len(ranking):
+        raise UsageError(
+            f"queries: got {len(queries)} vectors for a ranking of {len(ranking)} queries; expected one each"
+        )
+    return queries
+
+
+def answers(ranking: Ranking, query: int, *, limit: int | None = None) -> NDArray[np.int64]:
+    """Return the ids (n,) that answer query number `query`, best first, without padding; at most `limit`."""
+    row = ranking.ids[query]
+    ids: NDArray[np.int64] = row[row >= 0][:limit]
+    return ids
+
+
+def compose(ranking: Ranking, heads: Sequence[Head]) -> Ranking:
+    """Put the new best answers of every query in front of what is left of its old ones.
+
+    The old ones keep their order. Their scores are lowered by what keeps the last new answer above them: the
+    two were not measured by the same scale. Boxes are kept where no answer is new.
+    """
+    ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
+    scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)
+    width = ranking.ids.shape[1]
+    for query, (best, best_scores) in enumerate(heads):
+        rest = (ranking.ids[query] >= 0) & ~np.isin(ranking.ids[query], best)
+        lowered = ranking.scores[query][rest]
+        if best.size and lowered.size:
+            lowered = np.minimum(lowered + min(0.0, best_scores[-1] - lowered[0]), best_scores[-1])
+        row = np.concatenate((best, ranking.ids[query][rest]))[:width]
+        ids[query, : len(row)] = row
+        scores[query, : len(row)] = np.concatenate((best_scores, lowered))[:width]
+    return Ranking(ids, scores, _boxes(ranking, ids))
+
+
+def _boxes(ranking: Ranking, ids: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """Return the boxes (Q, K, 4) of `ids` (Q, K), or None where the ranking did not have them all."""
+    if ranking.boxes is None:
+        return None
+    boxes = np.zeros_like(ranking.boxes)
+    for query, row in enumerate(ids):
+        order = np.argsort(ranking.ids[query], kind="stable")
+        known = ranking.ids[query][order]
+        places = np.minimum(np.searchsorted(known, row), max(0, len(known) - 1))
+        if (known[places] != row).any():
+            return None
+        boxes[query] = ranking.boxes[query][order[places]]
+    return boxes

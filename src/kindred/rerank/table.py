@@ -1,0 +1,155 @@
+"""The table of re-rankers, by name; `rerank` applies one after another.
+
+A method is a name, a name with options, its text form ("alpha_qe:n=10,alpha=3"), or any function of a ranking
+and its context: that is the whole plug-in system.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from kindred.errors import RecipeError
+from kindred.ranking import Ranking
+from kindred.rerank.context import Context, Reranker
+from kindred.rerank.diffusion import diffusion
+from kindred.rerank.expansion import alpha_qe, aqe, dba
+from kindred.rerank.offline import offline_diffusion
+from kindred.rerank.reciprocal import k_reciprocal
+
+__all__ = ["RERANKERS", "Entry", "Method", "Option", "options_of", "parse_methods", "rerank"]
+
+Option: TypeAlias = bool | int | float
+Method: TypeAlias = str | tuple[str, Mapping[str, Option]] | Reranker
+"""A name of RERANKERS or a text form, a name with options, or a function of your own."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of RERANKERS.
+
+    function: a ranking, its context, and options by name → the better ranking.
+    summary: what it does, in a few words.
+    source: who described it, for the documentation.
+    needs: "vectors" of the gallery, or local "features" of the images.
+    """
+
+    function: Callable[..., Ranking]
+    summary: str
+    source: str
+    needs: Literal["vectors", "features"]
+
+
+RERANKERS: dict[str, Entry] = {
+    "aqe": Entry(aqe, "search again with the best answers added to the query", "Chum et al. 2007", "vectors"),
+    "alpha_qe": Entry(
+        alpha_qe, "search again with the best answers added by similarity", "Radenović et al. 2018", "vectors"
+    ),
+    "dba": Entry(
+        dba,
+        "compare query and candidates, each with its own neighbours added",
+        "Arandjelović and Zisserman 2012; Gordo et al. 2017",
+        "vectors",
+    ),
+    "k_reciprocal": Entry(k_reciprocal, "overlap of the sets of mutual neighbours", "Zhong et al. 2017", "vectors"),
+    "diffusion": Entry(
+        diffusion, "similarity spread over the graph of mutual neighbours", "Iscen et al. 2017", "vectors"
+    ),
+    "offline_diffusion": Entry(
+        offline_diffusion, "diffusion computed for every image beforehand", "Yang et al. 2019", "vectors"
+    ),
+}
+
+
+def rerank(ranking: Ranking, context: Context, methods: str | Sequence[Method]) -> Ranking:
+    """Apply `methods` from left to right: each takes the ranking that the one before returned.
+
+    A single text is read by `parse_methods`. Raises RecipeError for an unknown name or option before anything
+    is done, UsageError for an option out of range.
+
+    >>> rerank(ranking, context, ["alpha_qe", ("diffusion", {"kq": 5}), my_function])  # doctest: +SKIP
+    """
+    listed = parse_methods(methods) if isinstance(methods, str) else methods
+    for step in [step for method in listed for step in _steps(method)]:
+        ranking = step(ranking, context)
+    return ranking
+
+
+def parse_methods(text: str) -> list[tuple[str, dict[str, Option]]]:
+    """Read the command line's form: names with a comma between, options after a colon.
+
+    Values are whole numbers, decimal numbers, true or false. Raises RecipeError for anything else, and for an
+    unknown name or option.
+
+    >>> parse_methods("alpha_qe:n=10,alpha=2.5,diffusion")
+    [('alpha_qe', {'n': 10, 'alpha': 2.5}), ('diffusion', {})]
+    """
+    methods: list[tuple[str, dict[str, Option]]] = []
+    for part in (part.strip() for part in text.split(",")):
+        name, colon, option = part.partition(":")
+        if not colon and "=" in part and methods:  # one more option of the method before
+            option = part
+        else:
+            methods.append((name.strip(), {}))
+        if option:
+            key, value = _read_option(option, methods[-1][0])
+            methods[-1][1][key] = value
+    for name, options in methods:
+        _check(name, options)
+    return methods
+
+
+def options_of(name: str) -> dict[str, Option | None]:
+    """Return the options of a re-ranker with their defaults. Raises RecipeError for an unknown name."""
+    _check(name, {})
+    parameters = inspect.signature(RERANKERS[name].function).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _steps(method: Method) -> list[Reranker]:
+    """Return the re-rankers that a method stands for: its options are checked and bound."""
+    if isinstance(method, str):
+        return [_bound(name, options) for name, options in parse_methods(method)]
+    if isinstance(method, tuple):
+        return [_bound(*method)]
+    return [method]
+
+
+def _bound(name: str, options: Mapping[str, Option]) -> Reranker:
+    _check(name, options)
+    function = RERANKERS[name].function
+    return lambda ranking, context: function(ranking, context, **options)
+
+
+def _check(name: str, options: Collection[str]) -> None:
+    if name not in RERANKERS:
+        raise RecipeError(f"unknown re-ranker {name!r}; {_nearest(name, RERANKERS)}")
+    known = inspect.signature(RERANKERS[name].function).parameters
+    listed = [each for each in known if known[each].kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in listed:
+            raise RecipeError(f"re-ranker {name!r} has no option {option!r}; {_nearest(option, listed)}")
+
+
+def _read_option(text: str, method: str) -> tuple[str, Option]:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (key and equals):
+        raise RecipeError(f"re-ranker {method!r}: got option {text!r}; expected name=number")
+    if value in ("true", "false"):
+        return key, value == "true"
+    for read in (int, float):
+        try:
+            return key, read(value)
+        except ValueError:
+            continue
+    raise RecipeError(f"re-ranker {method!r}: got {key}={value!r}; expected a number, true or false")
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """Say which known name is meant, or which there are."""
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {near[0]!r}?"
+    return f"expected one of {', '.join(known)}" if known else "it takes none"

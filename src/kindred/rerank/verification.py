@@ -1,0 +1,301 @@
+"""Spatial verification: do the points of the query lie in a candidate as one picture seen from elsewhere would?
+
+Descriptors that are each other's nearest are paired, a homography is fitted to the pairs with MAGSAC, and the
+pairs that agree with it, its inliers, are counted. Wrong candidates reach a handful by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, check_positive, check_whole
+from kindred.errors import MissingExtra, UsageError
+from kindred.features import Frame, LocalFeatures
+from kindred.ranking import Ranking
+from kindred.rerank.context import Context
+from kindred.rerank.shortlist import Head, answers, compose
+
+__all__ = ["Match", "Model", "match", "matched_boxes", "pair_up", "verify"]
+
+Model = Literal["homography", "affine"]
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Points of the query (n,) and, each paired with one, points of the candidate (n,)."""
+Points = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+SAMPLE: dict[Model, int] = {"homography": 4, "affine": 3}
+"""Pairs that fix a model."""
+BLOCK = 16
+"""Candidates whose descriptors are multiplied at once: 500 × 8,000 products are 16 MB."""
+ITERATIONS, CONFIDENCE = 1000, 0.999
+LARGEST_SCALE = 10.0
+"""How many times larger or smaller, beside the images' own sizes, a thing may be in the candidate."""
+LARGEST_SPREAD = 16.0
+"""How many times nearer the nearest inlier may be than the farthest."""
+
+
+class Match(NamedTuple):
+    """A candidate that was verified: how many inliers, and the box where the query lies in it."""
+
+    inliers: int
+    box: Frame
+
+
+def verify(
+    ranking: Ranking,
+    context: Context,
+    *,
+    depth: int = 100,
+    ratio: float = 0.85,
+    model: Model = "homography",
+    threshold: float = 0.01,
+    minimum: int = 8,
+    enough: int | None = None,
+    seed: int = 0,
+    threads: int = 2,
+) -> Ranking:
+    """Put the verified among the first `depth` answers first, those with the most inliers before the others.
+
+    `ratio` is the largest distance of a paired descriptor as a share of the second nearest's. `model` is the
+    change of view, "homography" or "affine". `threshold` is how far an inlier may lie from its place, as a
+    share of the candidate's long side. A candidate with fewer than `minimum` inliers is not verified and
+    keeps its place behind those that are, as do all beyond `depth`. With `enough`, candidates behind the first
+    that has so many inliers are not looked at. Inliers at one place count once; models that mirror, or
+    that change the size beyond reason, count for nothing. `threads` fit models at the same time.
+
+    The score of a verified answer is its inliers. Boxes are where the query's frame lies in the found image,
+    cut at its border; NaN, or what they were, for the others. Sources: Lowe 2004 for the ratio, Philbin et al.
+    2007, Barath et al. 2020 (MAGSAC++). Raises UsageError where the context has no local features or those of
+    two images have different lengths, MissingExtra without OpenCV.
+    """
+    check_whole(depth=depth, minimum=minimum, threads=threads, **({} if enough is None else {"enough": enough}))
+    check_positive(ratio=ratio, threshold=threshold)
+    if model not in SAMPLE:
+        raise UsageError(f"model: got {model!r}; expected 'homography' or 'affine'")
+    if context.query_features is None or context.image_features is None:
+        raise UsageError("verification compares local features, and these images have none; keep them when indexing")
+    _opencv()
+    heads: list[Head] = []
+    boxes: list[dict[int, Frame]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for number in range(len(ranking)):
+            ids = answers(ranking, number, limit=depth)
+            found = {}
+            query = context.query_features(number)
+            candidates = map(context.image_features, ids.tolist())  # in this thread: a catalogue may know no other
+            fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
+            for candidate, matched in zip(ids.tolist(), _matches(fit, candidates, ratio, pool), strict=False):
+                if matched is not None:
+                    found[candidate] = matched
+                if enough is not None and matched is not None and matched.inliers >= enough:
+                    break
+            best = sorted(found, key=lambda candidate: -found[candidate].inliers)  # stable: ties keep their order
+            counts = np.array([found[candidate].inliers for candidate in best], np.float32)
+            heads.append((np.array(best, np.int64), counts))
+            boxes.append({candidate: matched.box for candidate, matched in found.items()})
+    return matched_boxes(compose(ranking, heads), boxes)
+
+
+def match(
+    query: LocalFeatures,
+    candidate: LocalFeatures,
+    *,
+    ratio: float = 0.85,
+    model: Model = "homography",
+    threshold: float = 0.01,
+    minimum: int = 8,
+    seed: int = 0,
+) -> Match | None:
+    """Return how one candidate matches a query, None where it does not; the options are those of `verify`."""
+    fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
+    (pairs,) = _paired(_unit(query.descriptors), [candidate], ratio)
+    return fit(candidate, pairs)
+
+
+def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
+    """Pair descriptors that are each other's nearest: cosines (m candidate, n query) → points of both.
+
+    A pair whose distance is not below `ratio` times that of the second nearest in the candidate is left out.
+    `similarities` is written over.
+    """
+    if not similarities.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    theirs = np.arange(len(similarities))
+    ours = similarities.argmax(axis=1)
+    nearest = similarities.max(axis=0)
+    mutual = similarities[theirs, ours] >= nearest[ours]
+    theirs, ours = theirs[mutual], ours[mutual]
+    ours, first = np.unique(ours, return_index=True)
+    theirs = theirs[first]  # of several that are equally near the others stay, and fail the ratio
+    similarities[theirs, ours] = -inf
+    second = similarities.max(axis=0)[ours]
+    near = np.maximum(1 - nearest[ours], 0) < ratio**2 * (1 - second)  # squared distances of unit vectors, halved
+    return ours[near], theirs[near]
+
+
+def matched_boxes(ranking: Ranking, boxes: list[dict[int, Frame]]) -> Ranking:
+    """Give the answers of each query the boxes known by id; the others keep theirs, or get NaN."""
+    every = np.full((*ranking.ids.shape, 4), np.nan, np.float32) if ranking.boxes is None else ranking.boxes.copy()
+    for number, known in enumerate(boxes):
+        for place, candidate in enumerate(ranking.ids[number].tolist()):
+            if candidate in known:
+                every[number, place] = known[candidate]
+    return Ranking(ranking.ids, ranking.scores, every)
+
+
+def _matches(
+    fit: _Fit, candidates: Iterable[LocalFeatures], ratio: float, pool: ThreadPoolExecutor
+) -> Iterator[Match | None]:
+    """Yield how each candidate matches, in order; descriptors are compared block by block."""
+    ours = _unit(fit.query.descriptors)
+    block: list[LocalFeatures] = []
+    for candidate in candidates:
+        block.append(candidate)
+        if len(block) == BLOCK:
+            yield from pool.map(fit, block, _paired(ours, block, ratio))
+            block = []
+    yield from pool.map(fit, block, _paired(ours, block, ratio))
+
+
+def _paired(ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[Pairs]:
+    """Pair the query's unit descriptors (n, D) with those of each candidate."""
+    full = [each.descriptors for each in block if len(each)]
+    if not full or not len(ours):
+        return [pair_up(np.zeros((0, 0), np.float32), ratio=ratio)] * len(block)
+    lengths = {each.shape[1] for each in full} | {ours.shape[1]}
+    if len(lengths) > 1:
+        raise UsageError(
+            f"got descriptors of {' and '.join(map(str, sorted(lengths)))} components; expected all alike: "
+            "index the images again with one recipe"
+        )
+    theirs = np.concatenate([_unit(each) for each in full])
+    products = theirs @ ours.T  # one product for all: a small one for each takes twice as long
+    ends = np.cumsum([len(each) for each in block])
+    return [pair_up(products[end - len(each) : end], ratio=ratio) for each, end in zip(block, ends, strict=True)]
+
+
+def _unit(descriptors: NDArray[np.uint8] | NDArray[np.float32]) -> Vectors:
+    """Return descriptors (n, D) as unit rows; `l2_normalise` guards against overflow, which takes as long again."""
+    rows = descriptors.astype(np.float32)
+    norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    rows /= np.where(norms > 0, norms, 1)[:, None]
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Fits a change of view from the query to a candidate; may be called from several threads."""
+
+    query: LocalFeatures
+    model: Model
+    threshold: float
+    minimum: int
+    seed: int
+
+    def __call__(self, candidate: LocalFeatures, pairs: Pairs) -> Match | None:
+        """Return the match of a candidate, None where it has too few inliers."""
+        if len(pairs[0]) < self.minimum:
+            return None
+        ours, theirs = self.query.points[pairs[0]], candidate.points[pairs[1]]
+        frame, found = _extent(self.query), _extent(candidate)
+        tolerance = self.threshold * _longest(found)
+        matrix, inside = self._estimate(ours, theirs, tolerance)
+        if matrix is None or not inside.any():
+            return None
+        ours, theirs = ours[inside], theirs[inside]
+        enlarged = _longest(found) / _longest(frame)
+        if not _plausible(matrix, ours, enlarged):
+            return None
+        inliers = min(_places(ours, tolerance / enlarged), _places(theirs, tolerance))
+        return Match(inliers, _box(matrix, frame, found, theirs)) if inliers >= self.minimum else None
+
+    def _estimate(self, ours: Points, theirs: Points, tolerance: float) -> tuple[Matrix | None, NDArray[np.bool_]]:
+        """Return the matrix (3, 3) that takes ours to theirs, and which pairs (n,) agree with it."""
+        cv2 = _opencv()
+        settings = cv2.UsacParams()
+        settings.score = cv2.SCORE_METHOD_MAGSAC
+        settings.sampler = cv2.SAMPLING_UNIFORM
+        settings.loMethod = cv2.LOCAL_OPTIM_SIGMA
+        settings.threshold, settings.confidence = tolerance, CONFIDENCE
+        settings.maxIterations, settings.randomGeneratorState = ITERATIONS, self.seed
+        estimate = cv2.findHomography if self.model == "homography" else cv2.estimateAffine2D
+        matrix, mask = estimate(ours, theirs, settings)
+        if matrix is None or mask is None or not np.isfinite(matrix).all():
+            return None, np.zeros(len(ours), np.bool_)
+        if self.model == "affine":
+            matrix = np.vstack((matrix, (0.0, 0.0, 1.0)))
+        return matrix, mask.ravel() > 0
+
+
+def _extent(features: LocalFeatures) -> Frame:
+    """Return the frame of the features, or the rectangle that holds their points."""
+    if features.frame is not None:
+        return features.frame
+    (x0, y0), (x1, y1) = features.points.min(axis=0).tolist(), features.points.max(axis=0).tolist()
+    return x0, y0, x1, y1
+
+
+def _longest(frame: Frame) -> float:
+    x0, y0, x1, y1 = frame
+    return max(x1 - x0, y1 - y0, 1.0)
+
+
+def _plausible(matrix: Matrix, points: Points, enlarged: float) -> bool:
+    """Tell whether a view can change so: at all inliers in front, not mirrored, of a size within reason.
+
+    det(H) / w³ is the area that a unit area becomes at a point; `enlarged` is the candidate's long side as a
+    multiple of the query's.
+    """
+    depths = points.astype(np.float64) @ matrix[2, :2] + matrix[2, 2]
+    if (depths * depths[0] <= 0).any():
+        return False
+    areas = np.linalg.det(matrix) / depths**3
+    if not (areas > 0).all():
+        return False
+    scales = np.sqrt(areas) / enlarged
+    smallest, largest = scales.min(), scales.max()
+    within = smallest >= 1 / LARGEST_SCALE and largest <= LARGEST_SCALE
+    return bool(within and largest <= LARGEST_SPREAD * smallest)
+
+
+def _places(points: Points, side: float) -> int:
+    """Return how many squares of that side hold a point: what lies at one place counts once."""
+    cells = np.floor(points.astype(np.float64) / side).astype(np.int64)
+    return len(set(map(tuple, cells.tolist())))
+
+
+def _box(matrix: Matrix, frame: Frame, found: Frame, inliers: Points) -> Frame:
+    """Return the rectangle around what of the query's frame lies within the found image.
+
+    Where a corner of the frame is behind the camera, or nothing of it within the image, the rectangle around
+    the inliers is all that is known.
+    """
+    corners = _corners(frame)
+    depths = corners @ matrix[2, :2] + matrix[2, 2]
+    inside = inliers
+    if (depths * depths[0] > 0).all():
+        seen = ((corners @ matrix[:2, :2].T + matrix[:2, 2]) / depths[:, None]).astype(np.float32)
+        area, shape = _opencv().intersectConvexConvex(seen, _corners(found).astype(np.float32))
+        inside = shape.reshape(-1, 2) if area > 0 else inliers
+    (x0, y0), (x1, y1) = inside.min(axis=0).tolist(), inside.max(axis=0).tolist()
+    return x0, y0, x1, y1
+
+
+def _corners(frame: Frame) -> Matrix:
+    x0, y0, x1, y1 = frame
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError:
+        raise MissingExtra("spatial verification", "verify") from None
+    return cv2

@@ -1,0 +1,72 @@
+"""What every whitening is: a mean, a projection, and unit vectors at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import device
+from numpy.typing import NDArray
+
+from kindred.arrays import ArrayT, as_rows, floating, l2_normalise, namespace
+from kindred.errors import ModelError, UsageError
+
+__all__ = ["Whitening", "checked_arrays", "kind_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """A fitted y = l2(P (x − m)); `PCAWhitening` and `LearnedWhitening` learn it in different ways.
+
+    mean: m, (D,) float32.
+    projection: P, (D_out, D) float32, the most important direction first; its last rows may be cut off.
+
+    Raises UsageError where shapes do not fit.
+    """
+
+    KIND: ClassVar[str] = ""
+
+    mean: NDArray[np.float32]
+    projection: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "projection", as_rows(self.projection, "projection"))
+        if self.mean.shape != self.projection.shape[1:]:
+            raise UsageError(f"mean: got shape {self.mean.shape}; expected {self.projection.shape[1:]}")
+        object.__setattr__(self, "mean", as_rows(self.mean[None], "mean")[0])
+
+    @property
+    def dimension(self) -> int:
+        """The number of components that `transform` returns."""
+        return len(self.projection)
+
+    def transform(self, rows: ArrayT) -> ArrayT:
+        """Whiten vectors (N, D) to unit vectors (N, D_out); NumPy or PyTorch, gradients flow."""
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise UsageError(f"rows: got shape {tuple(rows.shape)}; expected (N, {len(self.mean)})")
+        xp = namespace(rows)
+        x: Any = floating(rows)
+        mean = xp.asarray(self.mean, dtype=x.dtype, device=device(x))
+        projection = xp.asarray(self.projection, dtype=x.dtype, device=device(x))
+        whitened: ArrayT = l2_normalise(xp.matmul(x - mean, projection.T))
+        return whitened
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        return {"kind": np.array(self.KIND), "mean": self.mean, "projection": self.projection}
+
+
+def kind_of(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return which kind of whitening the arrays hold; those of version 0.1, which do not say, are of PCA."""
+    return str(arrays["kind"]) if "kind" in arrays else "pca"
+
+
+def checked_arrays(arrays: Mapping[str, NDArray[Any]], kind: str, *names: str) -> list[NDArray[Any]]:
+    """Return the arrays of those names. Raises ModelError where one is missing or they are of another kind."""
+    if kind_of(arrays) != kind:
+        raise ModelError(f"whitening: got one of kind {kind_of(arrays)!r}; expected {kind!r}")
+    if missing := [name for name in names if name not in arrays]:
+        raise ModelError(f"whitening: {', '.join(missing)} missing; expected {', '.join(names)}")
+    return [arrays[name] for name in names]

@@ -1,0 +1,27 @@
+"""Power law: components that are far above the others are damped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kindred.arrays import ArrayT, check_positive, floating, namespace
+
+__all__ = ["power_law"]
+
+
+def power_law(x: ArrayT, *, alpha: float = 0.5) -> ArrayT:
+    """Return sign(x) · |x|^alpha of every component, in the shape of `x`; normalise it afterwards.
+
+    alpha = 0.5 is the signed square root, 1 changes nothing. NumPy or PyTorch; the gradient at 0, infinite for
+    alpha < 1, is taken as 0. Source: Perronnin, Sánchez and Mensink 2010.
+    """
+    check_positive(alpha=alpha)
+    xp, values = namespace(x), _untyped(floating(x))
+    seen = values != 0
+    size = xp.where(seen, xp.abs(values), 1.0)
+    damped: ArrayT = xp.where(seen, xp.sign(values) * size**alpha, 0.0)
+    return damped
+
+
+def _untyped(x: Any) -> Any:
+    return x

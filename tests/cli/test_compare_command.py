@@ -1,0 +1,90 @@
+"""`kindred compare`, and the options of `kindred evaluate` that it shares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from commands import COUNT, Kindred
+from kindred.evaluation import DATASETS
+from pictures import make_folder
+
+
+@pytest.fixture
+def groundtruth(own_folder: Path, photos: Path) -> Path:
+    """Each picture of "a" looks for itself, which it finds."""
+    paths = [str(photos / f"a/{number:05}.jpg") for number in range(COUNT // 2)]
+    file = own_folder / "truth.json"
+    queries = {path: {"relevant": [path]} for path in paths}
+    file.write_text(json.dumps({"name": "small", "database": paths, "queries": queries}))
+    return file
+
+
+def test_compare_prints_a_table_and_draws(kindred: Kindred, groundtruth: Path, recipe: Path, own_folder: Path) -> None:
+    pytest.importorskip("matplotlib")
+    words = (groundtruth, "--recipes", recipe, "--rerank", "aqe:n=2", "-o", "costs.svg")
+    done = kindred("compare", *words)
+    assert done.code == 0, done.err
+    lines = [line.split() for line in done.out.splitlines()]
+    assert done.out.splitlines()[0] == f"small: {COUNT // 2} queries, {COUNT // 2} images"
+    assert lines[1][:3] == ["recipe", "mAP", "recall@1"]
+    assert {line[0] for line in lines[2:4]} == {"tiny"}
+    assert ["tiny", "1.000", "1.000"] in [line[:3] for line in lines]
+    assert "Drawn in costs.svg" in done.out
+    assert "<svg" in (own_folder / "costs.svg").read_text()
+
+
+def test_compare_as_json(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:
+    found = kindred("compare", groundtruth, groundtruth, "--recipes", recipe, "--cache", "kept", "--json").json
+    assert found["failed"] == []
+    assert [each["name"] for each in found["results"]] == ["small", "small"]
+    assert found["results"][0]["mAP"] == 1
+    assert found["results"][0]["CMC"] == [1.0] * (COUNT // 2)
+    assert found["results"][0]["bytes_per_image"] == 4 * found["results"][0]["dimension"]
+
+
+def test_one_recipe_that_fails_does_not_lose_the_others(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:
+    done = kindred("compare", groundtruth, "--recipes", f"never,{recipe}")
+    assert done.code == 1
+    assert "tiny" in done.out
+    assert done.err.startswith("kindred: never on small failed: never: no such recipe")
+    document = json.loads(kindred("compare", groundtruth, "--recipes", f"never,{recipe}", "--json").out)
+    assert [each["recipe"] for each in document["failed"]] == ["never"]
+    assert len(document["results"]) == 1
+
+
+def test_compare_refuses_what_it_could_not_draw_before_it_measures(kindred: Kindred, groundtruth: Path) -> None:
+    done = kindred("compare", groundtruth, "--recipes", "kin", "-o", "costs.gif")
+    assert (done.code, done.out) == (2, "")
+    assert "costs.gif: cannot be drawn" in done.err
+    assert "cost is 'money'" in kindred("compare", groundtruth, "-r", "kin", "-o", "a.png", "--cost", "money").err
+
+
+def test_evaluate_reranks_and_adds_distractors(
+    kindred: Kindred, groundtruth: Path, recipe: Path, own_folder: Path
+) -> None:
+    make_folder(own_folder / "more", 3, first=50)
+    words = ("evaluate", groundtruth, "--recipe", recipe, "--rerank", "aqe:n=2", "--distractors", "more")
+    found = kindred(*words, "--json").json
+    assert (found["images"], found["distractors"], found["rerank"]) == (COUNT // 2 + 3, 3, ["aqe:n=2"])
+    shown = kindred(*words).out
+    assert f"{COUNT // 2} queries, {COUNT // 2 + 3} images (3 of them distractors), recipe tiny + aqe:n=2" in shown
+    assert "re-ranking" in shown
+
+
+def test_the_help_names_every_data_set(kindred: Kindred) -> None:
+    text = " ".join(kindred("evaluate", "--help").out.split())
+    *others, last = DATASETS
+    assert f"{', '.join(others)} or {last}" in text
+
+
+def test_evaluate_takes_a_folder_of_classes(kindred: Kindred, photos: Path, recipe: Path) -> None:
+    found = kindred("evaluate", photos, "--recipe", recipe, "--json").json
+    assert (found["queries"], found["images"]) == (COUNT, COUNT)
+    assert {"recall@1", "recall@2", "recall@10", "mAP", "MAP@R", "R-precision"} <= found.keys()
+    assert kindred("evaluate", photos, "--recipe", recipe, "--dataset", "classes", "--json").json["queries"] == COUNT
+    refused = kindred("evaluate", photos, "--recipe", recipe, "--dataset", "holidays")
+    assert refused.code == 2
+    assert "Holidays" in refused.err

@@ -1,0 +1,364 @@
+"""The contract of every embedding: a literal oracle, NumPy and PyTorch alike, gradients, images without descriptors."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import kindred.embedding.stack
+from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, Codebook, Learned, Mixture, embed, embed_kept
+from kindred.embedding.fisher import fisher
+from kindred.embedding.netvlad import netvlad_weights
+from kindred.embedding.stack import check_counts
+from kindred.embedding.vlad import vlad
+from kindred.errors import RecipeError, UsageError
+from kindred.whitening import PCAWhitening
+
+Row = list[float]
+Options = Mapping[str, bool | float | str]
+D, K = 5, 4
+COUNTS = [7, 0, 1, 12, 3]
+
+
+def _unit(row: Row) -> Row:
+    norm = math.sqrt(sum(value * value for value in row))
+    return [value / norm if norm > 0 else 0.0 for value in row]
+
+
+def _minus(a: Row, b: Row) -> Row:
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def _square(a: Row) -> float:
+    return sum(value * value for value in a)
+
+
+def _nearest(row: Row, centres: list[Row]) -> int:
+    return min(range(len(centres)), key=lambda k: _square(_minus(row, centres[k])))
+
+
+def _root(value: float) -> float:
+    return math.copysign(math.sqrt(abs(value)), value)
+
+
+# The oracles: straight from the definitions, one image (T, D) as nested lists, one descriptor after the other.
+
+
+def _literal_bow(rows: list[Row], book: Codebook, *, idf: bool = True, sqrt: bool = False) -> Row:
+    assert book.idf is not None
+    centres = book.centres.astype(float).tolist()
+    words = [_nearest(row, centres) for row in rows]
+    found = []
+    for k in range(len(centres)):
+        share = words.count(k) / len(rows) if rows else 0.0
+        found.append((math.sqrt(share) if sqrt else share) * (float(book.idf[k]) if idf else 1.0))
+    return found
+
+
+def _literal_vlad(rows: list[Row], book: Codebook, *, normalise: str = "plain", mean: bool = False) -> Row:
+    centres = book.centres.astype(float).tolist()
+    vector: Row = []
+    for k, centre in enumerate(centres):
+        part = [0.0] * len(centre)
+        for row in rows:
+            if _nearest(row, centres) != k:
+                continue
+            residual = _minus(row, centre)
+            part = [a + b for a, b in zip(part, _unit(residual) if normalise == "residual" else residual, strict=True)]
+        if mean and rows:
+            part = [value / len(rows) for value in part]
+        if normalise == "ssr":
+            part = [_root(value) for value in part]
+        vector += _unit(part) if normalise == "intra" else part
+    return vector
+
+
+def _literal_fisher(rows: list[Row], mixture: Mixture, *, sqrt: bool = True, l2: bool = True) -> Row:
+    pi, mu, var = (each.astype(float).tolist() for each in (mixture.weights, mixture.means, mixture.variances))
+    to_means, to_variances = [], []
+    shares = []
+    for row in rows:
+        densities = [
+            pi[k]
+            * math.prod(
+                math.exp(-((x - m) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v)
+                for x, m, v in zip(row, mu[k], var[k], strict=True)
+            )
+            for k in range(len(pi))
+        ]
+        shares.append([density / sum(densities) for density in densities])
+    for k in range(len(pi)):
+        for d in range(len(mu[k])):
+            scaled = [(row[d] - mu[k][d]) / math.sqrt(var[k][d]) for row in rows]
+            u = sum(q[k] * z for q, z in zip(shares, scaled, strict=True))
+            v = sum(q[k] * (z * z - 1) for q, z in zip(shares, scaled, strict=True))
+            n = max(1, len(rows))
+            to_means.append(u / (n * math.sqrt(pi[k])))
+            to_variances.append(v / (n * math.sqrt(2 * pi[k])))
+    vector = to_means + to_variances
+    if sqrt:
+        vector = [_root(value) for value in vector]
+    return _unit(vector) if l2 else vector
+
+
+def _literal_netvlad(rows: list[Row], book: Codebook, *, start: str = "v1", alpha: float = 0.0) -> Row:
+    centres = book.centres.astype(float).tolist()
+    alpha = alpha or -math.log(0.01) / float(book.gaps[0 if start == "v1" else 1])
+    parts = [[0.0] * len(centre) for centre in centres]
+    for row in rows:
+        if start == "v1":
+            powers = [
+                math.exp(alpha * sum(x * c for x, c in zip(row, _unit(centre), strict=True))) for centre in centres
+            ]
+        else:
+            powers = [math.exp(-alpha * _square(_minus(row, centre))) for centre in centres]
+        for k, centre in enumerate(centres):
+            share = powers[k] / sum(powers)
+            parts[k] = [a + share * b for a, b in zip(parts[k], _minus(row, centre), strict=True)]
+    return _unit([value for part in parts for value in _unit(part)])
+
+
+ORACLES: dict[str, Callable[..., Row]] = {
+    "bow": _literal_bow,
+    "vlad": _literal_vlad,
+    "fisher": _literal_fisher,
+    "netvlad": _literal_netvlad,
+}
+VARIANTS: list[tuple[str, Options]] = [
+    *((name, {}) for name in EMBEDDINGS),
+    ("bow", {"idf": False}),
+    ("bow", {"sqrt": True}),
+    ("vlad", {"normalise": "ssr"}),
+    ("vlad", {"normalise": "intra"}),
+    ("vlad", {"normalise": "residual"}),
+    ("vlad", {"mean": True}),
+    ("vlad", {"mean": True, "normalise": "ssr"}),
+    ("fisher", {"sqrt": False}),
+    ("fisher", {"l2": False}),
+    ("fisher", {"sqrt": False, "l2": False}),
+    ("netvlad", {"alpha": 10.0}),
+    ("netvlad", {"start": "v2"}),
+    ("netvlad", {"start": "v2", "alpha": 3.0}),
+]
+variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+
+
+@pytest.fixture(scope="module")
+def torch() -> ModuleType:
+    module: ModuleType = pytest.importorskip("torch")
+    return module
+
+
+@pytest.fixture(scope="module")
+def learned() -> dict[str, Learned]:
+    """A codebook and a mixture made up here; the last word is far from all that is ever seen."""
+    generator = np.random.default_rng(5)
+    centres = generator.standard_normal((K, D))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centres[:-1] *= 0.9
+    centres[-1] *= 50
+    book = Codebook(centres.astype(np.float32), np.array([0.1, 0.7, 1.5, 2.0], np.float32), np.array([0.4, 0.6]))
+    variances = generator.uniform(0.1, 0.6, (K, D)).astype(np.float32)
+    mixture = Mixture(np.array([0.1, 0.2, 0.3, 0.4], np.float32), (centres / 50).astype(np.float32), variances)
+    return {"codebook": book, "mixture": mixture}
+
+
+@pytest.fixture(scope="module")
+def rows() -> NDArray[np.float64]:
+    """Unit vectors, so that preparation leaves them as they are."""
+    found = np.random.default_rng(6).standard_normal((sum(COUNTS), D))
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
+
+
+def _images(rows: NDArray[np.float64]) -> list[list[Row]]:
+    return [part.tolist() for part in np.split(rows, np.cumsum(COUNTS)[:-1])]
+
+
+def test_every_embedding_has_an_oracle() -> None:
+    assert list(ORACLES) == list(EMBEDDINGS)
+    assert not set(EMBEDDINGS) & set(KEPT_EMBEDDINGS)
+
+
+@variants
+def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict[str, Learned]) -> None:
+    entry = EMBEDDINGS[name]
+    found = embed(rows, COUNTS, name, learned[entry.learned], **options)
+    expected = [ORACLES[name](image, learned[entry.learned], **options) for image in _images(rows)]
+    assert found.dtype == np.float64
+    assert found.shape == (len(COUNTS), entry.dimension(learned[entry.learned], **options))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found[1], 0)
+
+
+@variants
+def test_single_precision_and_torch_give_the_same(
+    name: str, options: Options, rows: Any, learned: dict[str, Learned], torch: ModuleType
+) -> None:
+    model = learned[EMBEDDINGS[name].learned]
+    expected = embed(rows, COUNTS, name, model, **options)
+    single = embed(rows.astype(np.float32), COUNTS, name, model, **options)
+    assert single.dtype == np.float32
+    # The square root makes a difference of 1e-7 near 0 one of 3e-4.
+    tolerance = 1e-3 if options.get("normalise") == "ssr" or name == "fisher" else 2e-5
+    np.testing.assert_allclose(single, expected, atol=tolerance)
+    found = embed(torch.from_numpy(rows), COUNTS, name, model, **options)
+    assert found.dtype == torch.float64
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), [each for each in VARIANTS if each[0] != "bow"], ids=str)
+def test_gradients_are_finite_and_true(
+    name: str, options: Options, rows: Any, learned: dict[str, Learned], torch: ModuleType
+) -> None:
+    model = learned[EMBEDDINGS[name].learned]
+    x = torch.from_numpy(rows).requires_grad_()
+    weights = torch.arange(1, EMBEDDINGS[name].dimension(model) + 1, dtype=torch.float64).sin()
+    (embed(x, COUNTS, name, model, **options) @ weights).sum().backward()
+    assert torch.isfinite(x.grad).all()
+    step = np.random.default_rng(0).standard_normal(rows.shape) * 1e-6
+    ahead, behind = (embed(rows + sign * step, COUNTS, name, model, **options) for sign in (1, -1))
+    change = float(((ahead - behind) @ weights.numpy()).sum())
+    assert change == pytest.approx(2 * float((x.grad.numpy() * step).sum()), rel=1e-3, abs=1e-10)
+
+
+@pytest.mark.parametrize("block", [1, 8])
+@variants
+def test_blocks_of_images_change_nothing(
+    name: str,
+    options: Options,
+    block: int,
+    rows: Any,
+    learned: dict[str, Learned],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = learned[EMBEDDINGS[name].learned]
+    expected = embed(rows, COUNTS, name, model, **options)
+    monkeypatch.setattr(kindred.embedding.stack, "BLOCK_ROWS", block)
+    np.testing.assert_allclose(embed(rows, COUNTS, name, model, **options), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("normalise", ["plain", "residual"])
+def test_without_scipy_a_dense_product_does_the_same(
+    normalise: str, rows: Any, learned: dict[str, Learned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = embed(rows, COUNTS, "vlad", learned["codebook"], normalise=normalise)
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    found = embed(rows, COUNTS, "vlad", learned["codebook"], normalise=normalise)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@variants
+def test_an_image_is_embedded_alone_as_among_others(
+    name: str, options: Options, rows: Any, learned: dict[str, Learned]
+) -> None:
+    model = learned[EMBEDDINGS[name].learned]
+    together = embed(rows, COUNTS, name, model, **options)
+    ends = np.cumsum(COUNTS)
+    for i, count in enumerate(COUNTS):
+        alone = embed(rows[ends[i] - count : ends[i]], [count], name, model, **options)
+        np.testing.assert_allclose(alone[0], together[i], rtol=1e-9, atol=1e-12)
+    assert embed(rows[:0], [], name, model, **options).shape == (0, together.shape[1])
+
+
+def test_descriptors_are_prepared_as_the_codebook_says(rows: Any, learned: dict[str, Learned]) -> None:
+    book = learned["codebook"]
+    assert isinstance(book, Codebook)
+    local = PCAWhitening.fit(rows.astype(np.float32) + 0.3, dimension=D, power=0.25)
+    projected = Codebook(book.centres, book.idf, book.gaps, local)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    by_hand = (unit - local.mean) @ local.projection.T.astype(float)
+    by_hand /= np.linalg.norm(by_hand, axis=1, keepdims=True)
+    found = embed(7 * rows, COUNTS, "vlad", projected)
+    np.testing.assert_allclose(found, embed(by_hand, COUNTS, "vlad", book), rtol=1e-5, atol=1e-6)
+
+
+def test_a_residual_of_zero_is_passed_over() -> None:
+    centres = np.eye(2, dtype=np.float32)
+    rows = np.array([[1.0, 0.0], [0.6, 0.8]])
+    found = vlad(rows, [2], centres, normalise="residual")
+    np.testing.assert_allclose(found, [[0, 0, *(np.array([0.6, -0.2]) / math.sqrt(0.4))]], atol=1e-12)
+
+
+def test_the_mean_matters_only_before_a_root(rows: Any, learned: dict[str, Learned]) -> None:
+    book = learned["codebook"]
+    plain, mean = (embed(rows, COUNTS, "vlad", book, mean=mean) for mean in (False, True))
+    np.testing.assert_allclose(mean * np.array(COUNTS)[:, None], plain, atol=1e-12)
+
+
+def test_the_square_root_comes_before_the_unit_vectors_of_words() -> None:
+    """VLFeat's order; and intra-normalisation alone must not take a root."""
+    centres = np.array([[0.0, 0.0], [9.0, 9.0]])
+    rows = np.array([[0.0, 0.04], [0.0, 0.05], [0.16, 0.0]])
+    np.testing.assert_allclose(vlad(rows, [3], centres, normalise="ssr"), [[0.4, 0.3, 0, 0]])
+    np.testing.assert_allclose(
+        vlad(rows, [3], centres, normalise="intra")[0, :2], np.array([0.16, 0.09]) / math.hypot(0.16, 0.09)
+    )
+
+
+def test_fisher_keeps_the_factors_that_a_norm_would_hide() -> None:
+    """One Gaussian, N = 2: u = mean(z) / √π, v = mean(z² − 1) / √(2π), with π = 1."""
+    mixture = Mixture(np.ones(1, np.float32), np.zeros((1, 1), np.float32), np.full((1, 1), 4, np.float32))
+    found = fisher(np.array([[2.0], [4.0]]), [2], mixture, sqrt=False, l2=False)
+    np.testing.assert_allclose(found, [[1.5, 1.5 / math.sqrt(2)]])
+
+
+def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: dict[str, Learned]) -> None:
+    book = learned["codebook"]
+    assert isinstance(book, Codebook)
+    sharp = embed(rows, COUNTS, "netvlad", book, start="v2", alpha=1e5)
+    hard = embed(rows, COUNTS, "vlad", book, normalise="intra")
+    norms = np.linalg.norm(hard, axis=1, keepdims=True)
+    np.testing.assert_allclose(sharp, hard / np.where(norms > 0, norms, 1), atol=1e-6)
+    weights, biases = netvlad_weights(book, start="v2", alpha=2.0)
+    np.testing.assert_allclose(weights, 4 * book.centres, rtol=1e-6)
+    np.testing.assert_allclose(biases, -2 * (book.centres**2).sum(axis=1), rtol=1e-6)
+
+
+def test_netvlad_trains_its_words(rows: Any, learned: dict[str, Learned], torch: ModuleType) -> None:
+    from kindred.embedding.netvlad import netvlad
+
+    book = learned["codebook"]
+    assert isinstance(book, Codebook)
+    own = [*netvlad_weights(book, alpha=3.0), book.centres]
+    weights, biases, centres = (torch.from_numpy(np.array(each, np.float64)).requires_grad_() for each in own)
+    vectors = netvlad(torch.from_numpy(rows), COUNTS, weights, biases, centres)
+    vectors[0].cos().sum().backward()
+    for each in (weights, biases, centres):
+        assert torch.isfinite(each.grad).all()
+        assert each.grad.abs().sum() > 0
+
+
+def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, Learned]) -> None:
+    book, mixture = learned["codebook"], learned["mixture"]
+    with pytest.raises(RecipeError, match="unknown embedding 'vald'; did you mean 'vlad'"):
+        embed(rows, COUNTS, "vald", book)
+    with pytest.raises(RecipeError, match="embedding 'vlad' has no option 'normalize'; did you mean 'normalise'"):
+        embed(rows, COUNTS, "vlad", book, normalize="ssr")
+    with pytest.raises(RecipeError, match="vlad: normalise is 'both'; expected one of plain, ssr, intra, residual"):
+        embed(rows, COUNTS, "vlad", book, normalise="both")
+    with pytest.raises(RecipeError, match="netvlad: start is 'v3'; expected one of v1, v2"):
+        embed(rows, COUNTS, "netvlad", book, start="v3")
+    with pytest.raises(UsageError, match="embedding 'fisher': got a Codebook; expected a mixture"):
+        embed(rows, COUNTS, "fisher", book)
+    with pytest.raises(UsageError, match="embedding 'vlad': got a Mixture; expected a codebook"):
+        embed(rows, COUNTS, "vlad", mixture)
+    with pytest.raises(UsageError, match=r"rows: got shape \(23, 3\); expected \(M, 5\)"):
+        embed(rows[:, :3], COUNTS, "vlad", book)
+    with pytest.raises(UsageError, match="counts: got a sum of 5 for 23 rows"):
+        embed(rows, [2, 3], "vlad", book)
+    with pytest.raises(RecipeError, match="unknown embedding 'askm'; did you mean 'asmk'"):
+        embed_kept(rows, COUNTS, "askm", book)
+
+
+@pytest.mark.parametrize("counts", [[-1, 3], [1.0, 1.0], [[1, 1]]])
+def test_counts_are_whole_numbers(counts: Any) -> None:
+    with pytest.raises(UsageError, match="expected whole numbers"):
+        check_counts(counts, 2)

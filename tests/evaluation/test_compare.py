@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kindred.errors import RecipeError, UsageError
+from kindred.evaluation import Evaluation, compare
+from kindred.evaluation.compare import Failure
+from kindred.evaluation.evaluate import Bench
+from kindred.recipe import Recipe
+
+Paint = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def sets(tmp_path: Path, paint: Paint) -> list[Path]:
+    """Two sets of three pictures; the first is easy, in the second the right answer comes second."""
+    for name, colour in {"red": "#d02020", "green": "#20d020", "blue": "#2020d0", "rust": "#b03010"}.items():
+        paint(f"db/{name}.png", colour)
+    database = [f"db/{name}.png" for name in ("red", "green", "blue")]
+    files = []
+    for name, right in (("easy", "red"), ("hard", "green")):
+        queries = {"db/rust.png": {"relevant": [f"db/{right}.png"]}}
+        files.append(tmp_path / f"images/{name}.json")
+        files[-1].write_text(json.dumps({"name": name, "database": database, "queries": queries}))
+    return files
+
+
+def test_every_recipe_on_every_set_with_and_without_reranking(sets: list[Path], colours: Recipe) -> None:
+    said: set[str] = set()
+    other = replace(colours, name="other", size=32)
+    found = compare(sets, [colours, other], rerank=["aqe:n=1"], progress=lambda what, _done, _of: said.add(what))
+    assert [(each.name, each.label) for each in found[:4]] == [
+        ("easy", "colours"),
+        ("easy", "colours + aqe:n=1"),
+        ("easy", "other"),
+        ("easy", "other + aqe:n=1"),
+    ]
+    assert [each.name for each in found[4:]] == ["hard"] * 4
+    assert {each.metrics["mAP"] for each in found[:4]} == {1.0}
+    assert {each.metrics["mAP"] for each in found[4:]} == {0.5}
+    assert "other + aqe:n=1 on hard" in said
+
+
+def test_the_best_comes_first(sets: list[Path], colours: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = replace(colours, name="blind", similarity="l1")
+    monkeypatch.setattr(
+        "kindred.evaluation.searching.SIMILARITIES", {"dot": lambda q, r: q @ r.T, "l1": lambda q, r: -(q @ r.T)}
+    )
+    found = compare(sets[:1], [blind, colours])
+    assert [each.recipe.name for each in found] == ["colours", "blind"]
+    assert found[0].quality > found[1].quality
+
+
+def test_one_that_fails_does_not_lose_the_others(sets: list[Path], colours: Recipe) -> None:
+    failed: list[Failure] = []
+    wrong = replace(colours, name="wrong", backbone="never")
+    found = compare(sets, [wrong, colours, "unheard-of"], rerank=["difusion", "aqe"], failed=failed.append)
+    assert [each.label for each in found] == ["colours", "colours + aqe"] * 2
+    assert [each.label for each in failed[:3]] == ["wrong", "colours + difusion", "unheard-of"]
+    assert "did you mean 'diffusion'" in str(failed[1].error)
+    with pytest.raises(RecipeError, match="unheard-of"):
+        compare(sets, ["unheard-of"])
+
+
+def test_nothing_to_compare_is_an_error(sets: list[Path]) -> None:
+    with pytest.raises(UsageError, match="at least one ground truth and one recipe"):
+        compare(sets, [])
+
+
+def test_results_are_kept(sets: list[Path], colours: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    first = compare(sets, [colours], rerank=["aqe"], cache=cache)
+    monkeypatch.setattr(Bench, "measure", None)
+    again = compare(sets, [colours], rerank=["aqe"], cache=cache)
+    assert again == first
+    kept = sorted(cache.glob("result-*.json"))
+    assert len(kept) == 4
+
+
+def test_a_damaged_result_is_measured_again(sets: list[Path], colours: Recipe, tmp_path: Path) -> None:
+    first = compare(sets[:1], [colours], cache=tmp_path)
+    for content in ("{", "{}", "[]", '{"rerank": [], "cmc": []}'):
+        for file in tmp_path.glob("result-*.json"):
+            file.write_text(content)
+        assert compare(sets[:1], [colours], cache=tmp_path)[0].metrics == first[0].metrics
+
+
+def test_a_result_survives_being_written(sets: list[Path], colours: Recipe) -> None:
+    (found,) = compare(sets[:1], [colours])
+    assert Evaluation.from_json(found.to_json(), colours) == found
