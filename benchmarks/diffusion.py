@@ -15,7 +15,7 @@ spreads are solved for that many images, those that answer the queries best firs
 extrapolated and said to be so; a query's time does not depend on it. `--folder` keeps the graph for the next run.
 
 The vectors: 1,000 cluster centres, each half way between one of 50 themes and a direction of its own, members
-with white noise of length 1.3 about them; then unit length.
+with white noise of length 1.8 about them; then unit length.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from kindred.rerank.offline import solve_spread
 
 D = 256
 K = 100
-CENTRES, THEMES, NOISE = 1000, 50, 1.3
+CENTRES, THEMES, NOISE = 1000, 50, 1.8
 TRUNCATIONS = (1000, 5000, 10_000)
 BARS = {"diffusion, 5000 nearest": 50.0, "offline diffusion": 5.0}
 DEPTH = 50

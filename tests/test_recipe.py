@@ -176,6 +176,8 @@ def test_settings_change_keys_and_options() -> None:
     assert (changed.size, changed.pooling, changed.flip) == (480, "crow", True)
     assert (changed.pooling_options, changed.scales) == ({"a": 1.5}, (1.0, 0.5))
     assert PLAIN.with_settings([]) == PLAIN
+    assert changed.name == "plain size=480 pooling=crow pooling_options.a=1.5 scales=[1.0, 0.5] flip=true"
+    assert PLAIN.with_settings(["size=480", "name=large"]).name == "large"
     with pytest.raises(RecipeError, match="setting 'sise=1': unknown key 'sise'; did you mean 'size'"):
         PLAIN.with_settings(["sise=1"])
     for text in ("size", "size.x=1"):

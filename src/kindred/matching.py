@@ -90,9 +90,9 @@ class Parts:
 class Group:
     """Parts laid out to be compared: the rows of images numbered 0 … count − 1, by image, or by word and then image.
 
-    rows: (N, D) float32, or uint16 as `narrow` makes them. images: (N,) int32. boxes: (N, 4) or None. words: (N,), ascending, or
-    None for rows that lie by image. norms: (count,), the square of an image's similarity to itself, where rows lie
-    by word.
+    rows: (N, D) float32, or uint16 as `narrow` makes them. images: (N,) int32. boxes: (N, 4) or None. words: (N,),
+    ascending, or None for rows that lie by image. norms: (count,), the similarity of an image to itself, where rows
+    lie by word.
     """
 
     count: int
@@ -105,7 +105,7 @@ class Group:
     def joined(self, other: Group) -> Group:
         """Return the rows of both, the images of `other` after these."""
         images = np.concatenate((self.images, other.images + np.int32(self.count)))
-        rows = np.concatenate((self.rows, other.rows), dtype=self.rows.dtype)
+        rows: Any = np.concatenate((self.rows, other.rows))
         return Group(
             self.count + other.count,
             rows,
@@ -141,7 +141,8 @@ def group(
 ) -> tuple[NDArray[np.int64], Group]:
     """Lay out `parts` as the matching `method` wants them → the ids of the images (I,), ascending, and the rows.
 
-    `half` keeps the rows in half the memory (`narrow`). Raises UsageError where a matching by word gets rows without words.
+    `half` keeps the rows in half the memory (`narrow`). Raises UsageError where a matching by word gets rows without
+    words.
     """
     ids, images = np.unique(parts.owners, return_inverse=True)
     rows: Stored = narrow(parts.rows) if half else parts.rows

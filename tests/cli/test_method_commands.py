@@ -92,11 +92,53 @@ def test_fit_writes_a_recipe_that_works(kindred: Kindred, photos: Path, recipe: 
     make_folder(own_folder / "others", 30, first=100)
     words = ("others", photos / "a" / "00000.jpg", "-o", "white.toml", "--dimension", 8)
     found = kindred("fit", recipe, *words, "--json").json
-    assert found == {"recipe": "white.toml", "whitening": "white.npz", "images": 31, "dimension": 8, "power": 0.5}
+    assert found == {
+        "recipe": "white.toml",
+        "files": ["white-whitening.npz"],
+        "images": 31,
+        "dimension": 8,
+        "words": None,
+    }
     written = tomllib.loads((own_folder / "white.toml").read_text())
-    assert (written["name"], written["whitening"]) == ("white", "white.npz")
+    assert (written["name"], written["whitening"]) == ("white", "white-whitening.npz")
     assert kindred("index", photos, "--recipe", "white.toml", "--json").json["indexed"] == COUNT
     assert kindred("info", "--json").json["dimension"] == 8
+
+
+def test_fit_learns_words_and_then_a_whitening(
+    kindred: Kindred, photos: Path, recipe: Path, own_folder: Path
+) -> None:
+    make_folder(own_folder / "others", 30, first=100)
+    words = ("--words", 4, "--local-dimension", 8, "--dimension", 16, "--set", "pooling_options={}")
+    done = kindred("fit", recipe, "others", "-o", "vlad.toml", *words, "--set", "embedding=vlad", "--json")
+    assert done.json == {
+        "recipe": "vlad.toml",
+        "files": ["vlad-codebook.npz", "vlad-whitening.npz"],
+        "images": 30,
+        "dimension": 16,
+        "words": 4,
+    }
+    assert kindred("index", photos, "--recipe", "vlad.toml", "--json").json["indexed"] == COUNT
+    assert kindred("search", photos / "a" / "00000.jpg", "-k", 1, "--json").json["results"][0]["path"].endswith(
+        "00000.jpg"
+    )
+    done = kindred("fit", recipe, "others", "-o", "asmk.toml", "--words", 4, "--set", "embedding=asmk", "--no-whitening")
+    assert "Learned from 30 images" in done.out
+    assert kindred("index", photos, "--library", "words", "--recipe", "asmk.toml", "--json").json["indexed"] == COUNT
+    found = kindred("search", photos / "a" / "00001.jpg", "--library", "words", "-k", 2, "--json").json["results"]
+    assert [found[0]["path"].endswith("00001.jpg"), found[0]["score"]] == [True, pytest.approx(1, abs=0.01)]
+
+
+def test_a_codebook_or_whitening_of_another_recipe_is_refused(
+    kindred: Kindred, photos: Path, recipe: Path, own_folder: Path
+) -> None:
+    make_folder(own_folder / "others", 30, first=100)
+    kindred("fit", recipe, "others", "-o", "white.toml", "--dimension", 8)
+    done = kindred("index", photos, "--recipe", "white.toml", "--set", "pooling=max", "--set", "pooling_options={}")
+    assert (done.code, done.out) == (1, "")
+    assert "was learned for recipe 'white', which differs: pooling 'gem', not 'max'" in done.err
+    done = kindred("index", photos, "--recipe", recipe, "--set", "embedding=vlad", "--set", "pooling_options={}")
+    assert "vlad needs a codebook; make one with kindred fit" in done.err
 
 
 def test_fit_refuses_what_cannot_be_meant(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
@@ -129,7 +171,7 @@ def test_evaluate_measures(kindred: Kindred, groundtruth: Path, recipe: Path, ph
     }
     shown = kindred("evaluate", groundtruth, "--recipe", recipe, "--images", photos).out
     assert ["recall@1", "1.000"] in [line.split() for line in shown.splitlines()]
-    assert f"{COUNT // 2} queries, recipe tiny" in shown
+    assert f"{COUNT // 2} queries, {COUNT // 2} images, recipe tiny" in shown
 
 
 def test_distill_passes_everything_on(

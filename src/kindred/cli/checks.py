@@ -165,7 +165,7 @@ def _default_recipe() -> Iterator[Finding]:
         return
     describer = Describer(recipe)
     vectors = describer.describe(np.full((64, 64, 3), 127, np.uint8))
-    how = f"{vectors.shape[1]} numbers an image, computed in {describer.engine.precision}"
+    how = f"{vectors.shape[1]} numbers an image, computed {describer.source.runs_on}"
     yield Finding("ok", "recipe", f"{recipe.name} works: {how}")
 
 

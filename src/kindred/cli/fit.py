@@ -1,18 +1,22 @@
-"""`kindred fit`: learn a whitening for a recipe."""
+"""`kindred fit`: learn what a recipe needs, a codebook or a whitening."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import AsJson
-from kindred.cli.output import print_json, say, shown, typed
+from kindred.cli.options import AsJson, Settings, chosen_recipe
+from kindred.cli.output import counted, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
+
+if TYPE_CHECKING:
+    from kindred.describer import Fitted
+    from kindred.recipe import Recipe
 
 __all__ = ["fit"]
 
@@ -24,8 +28,21 @@ def fit(
     ],
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="NAME.toml", help="The new recipe; NAME.npz goes beside it.")
+        Path, typer.Option("--output", "-o", metavar="NAME.toml", help="The new recipe; what it learns goes beside it.")
     ],
+    settings: Settings = None,
+    words: Annotated[
+        int, typer.Option("--words", min=1, metavar="N", help="How many visual words an embedding learns.")
+    ] = 64,
+    local_dimension: Annotated[
+        int | None,
+        typer.Option(
+            "--local-dimension", min=1, metavar="N", help="Reduce local descriptors to N numbers. Default: 128 at most."
+        ),
+    ] = None,
+    whitening: Annotated[
+        bool, typer.Option("--whitening/--no-whitening", help="Learn a whitening of the vectors.")
+    ] = True,
     dimension: Annotated[
         int | None,
         typer.Option("--dimension", "-d", min=1, metavar="N", help="How many numbers to keep. Default: all."),
@@ -34,41 +51,93 @@ def fit(
         float,
         typer.Option("--power", min=0.0, max=1.0, metavar="P", help="0.5 whitens, 0 only rotates."),
     ] = 0.5,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs", metavar="GROUNDTRUTH", help="Learn the whitening from pairs that match, of a ground truth."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Learn from N of the images, evenly chosen.")
+    ] = None,
+    enlarge: Annotated[
+        bool, typer.Option("--enlarge", help="Enlarge small images to the recipe's size while learning.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a whitening (PCA) and write the recipe that uses it.
+    """Learn a codebook or whitening; write the recipe that uses it.
 
+    An embedding (bow, vlad, fisher, netvlad, asmk) needs visual words, learned on the images' own local descriptors.
     Whitening takes away what all images have in common, which finds more and makes vectors shorter. It needs more
     images than the vectors have numbers; some thousands are good.
     """
-    from dataclasses import replace
-
-    from kindred.describer import fit_whitening, save_whitening
-    from kindred.recipe import Recipe
+    from kindred.describer import fit_recipe
 
     if output.suffix != ".toml":
         raise UsageError(f"--output is {output}; expected a name that ends in .toml")
-    start = Recipe.load(recipe)
-    paths = list(_files(images))
-    with interruptible("nothing was written: run the same command again"), Meter("Describing", quiet=as_json) as meter:
-        whitening = fit_whitening(
+    start = chosen_recipe(recipe, settings)
+    paths = _chosen(list(_files(images)), limit)
+    with interruptible("nothing was written: run the same command again"), Meter("Learning", quiet=as_json) as meter:
+        fitted = fit_recipe(
             start,
             paths,
+            words=words,
+            local_dimension=local_dimension,
+            whiten=whitening and pairs is None,
             dimension=dimension,
             power=power,
+            enlarge=enlarge,
+            seed=seed,
             progress=lambda done: meter.update(done, len(paths)),
         )
-    arrays = output.with_suffix(".npz")
-    save_whitening(arrays, whitening)
-    # The recipe names the file beside it, so the two can be moved together.
-    fitted = replace(start, name=output.stem, whitening=arrays.name, dimension=0)
-    output.write_text(fitted.to_toml(), encoding="utf-8")
+        if pairs is not None:
+            fitted = _with_pairs(fitted, start, pairs, paths, dimension)
+    written = fitted.save(output)
     if as_json:
-        facts = {"images": len(paths), "dimension": whitening.dimension, "power": power}
-        print_json({"recipe": str(output), "whitening": str(arrays), **facts})
+        print_json({"recipe": str(output), "files": [str(file) for file in written[1:]], **_facts(fitted)})
         return
-    say(f"Wrote {shown(output)} and {shown(arrays)}: {whitening.dimension} numbers an image.")
+    numbers = f": {fitted.dimension:,} numbers an image" if fitted.dimension else ""
+    say(f"Learned from {counted(fitted.images, 'image')}{numbers}.")
+    say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(output)}")
+
+
+def _with_pairs(
+    fitted: Fitted, start: Recipe, groundtruth: Path, images: Sequence[Path], dimension: int | None
+) -> Fitted:
+    """Add a whitening that is learned from the pairs of a ground truth."""
+    from dataclasses import replace
+
+    from kindred.describer import fit_pair_whitening
+    from kindred.evaluation import read_groundtruth
+
+    truth = read_groundtruth(groundtruth)
+    database, queries = truth.locate()
+    matching = [
+        (file, database[place])
+        for file, query in zip(queries, truth.queries, strict=True)
+        for judgement in list(query.judgements.values())[:1]
+        for place in judgement.relevant.tolist()
+    ]
+    whitening = fit_pair_whitening(start, matching, images, dimension=dimension)
+    return replace(fitted, lessons=replace(fitted.lessons, whitenings=(whitening,)))
+
+
+def _facts(fitted: Fitted) -> dict[str, object]:
+    lessons = fitted.lessons
+    return {
+        "images": fitted.images,
+        "dimension": fitted.dimension,
+        "words": len(lessons.codebooks[0]) if lessons.codebooks else None,
+    }
+
+
+def _chosen(paths: list[Path], limit: int | None) -> list[Path]:
+    """Return `limit` of the paths, evenly spread, so that all folders are among them."""
+    if limit is None or limit >= len(paths):
+        return paths
+    return [paths[at * len(paths) // limit] for at in range(limit)]
 
 
 def _files(images: Sequence[Path]) -> Iterator[Path]:

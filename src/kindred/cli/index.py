@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Verbose
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Settings, Verbose, chosen_recipe
 from kindred.cli.output import counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -41,6 +41,7 @@ def index(
             help="How to describe images: see `kindred recipes`. Default: the library's own, or else kin.",
         ),
     ] = None,
+    settings: Settings = None,
     prune: Annotated[bool, typer.Option("--prune", help="Also drop images of FOLDER whose files are gone.")] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -59,7 +60,7 @@ def index(
         demo = _render_demo(quiet=as_json)
         folder = demo.photos
     find_images(folder)  # raises for a folder that is none, before a library is made
-    with _opened(library, recipe) as opened:
+    with _opened(library, recipe, settings) as opened:
         report = _run(opened, folder, prune=prune, quiet=as_json)
         if as_json:
             print_json(_as_dict(report))
@@ -71,16 +72,18 @@ def index(
         _tell_next(library, "IMAGE")
 
 
-def _opened(path: Path, recipe: str | None) -> Library:
+def _opened(path: Path, recipe: str | None, settings: list[str] | None) -> Library:
     """Open the library, or make it where there is none."""
     from kindred.errors import LibraryNotFound
     from kindred.library import Library
     from kindred.recipe import DEFAULT_RECIPE
 
+    asked = recipe is not None or settings
+    wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings) if asked else None
     try:
-        return Library.open(path, recipe=recipe)
+        return Library.open(path, recipe=wanted)
     except LibraryNotFound:
-        return Library.create(path, recipe=recipe or DEFAULT_RECIPE)
+        return Library.create(path, recipe=wanted or DEFAULT_RECIPE)
 
 
 def _run(opened: Library, folder: Path, *, prune: bool, quiet: bool) -> IndexReport:

@@ -5,13 +5,26 @@ from __future__ import annotations
 from datetime import date
 from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kindred.errors import UsageError
 
-__all__ = ["DEFAULT_LIBRARY", "AsJson", "LibraryFolder", "Verbose", "numbers", "parse_box", "parse_day"]
+if TYPE_CHECKING:
+    from kindred.recipe import Recipe
+
+__all__ = [
+    "DEFAULT_LIBRARY",
+    "AsJson",
+    "LibraryFolder",
+    "Settings",
+    "Verbose",
+    "chosen_recipe",
+    "numbers",
+    "parse_box",
+    "parse_day",
+]
 
 # That of `kindred.library`, which takes too long to import for a page of help. A test holds the two together.
 DEFAULT_LIBRARY = Path(".kindred")
@@ -27,7 +40,19 @@ LibraryFolder = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, as in pooling=crow; repeatable."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
+
+
+def chosen_recipe(name: str | Path, settings: list[str] | None) -> Recipe:
+    """Return the recipe of that name or file with the keys changed that `--set` names."""
+    from kindred.recipe import Recipe
+
+    recipe = Recipe.load(name)
+    return recipe.with_settings(settings) if settings else recipe
 
 
 def numbers(text: str, *, option: str, count: int, example: str) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,20 @@ def search(
     before: Annotated[
         str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier.")
     ] = None,
+    rerank: Annotated[
+        str, typer.Option("--rerank", metavar="NAMES", help="Re-rank the first answers, e.g. alpha_qe:n=10,verify.")
+    ] = "",
+    depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="How many answers are re-ranked.")] = 100,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="DIR", help="Search this library of the same images too, and fuse; repeatable."),
+    ] = None,
+    fusion: Annotated[
+        str,
+        typer.Option(
+            "--fusion", metavar="NAME", help="How answers are fused: reciprocal_rank, weighted_scores, query_adaptive."
+        ),
+    ] = "reciprocal_rank",
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write the answers as a page with pictures.")
     ] = None,
@@ -52,15 +67,23 @@ def search(
     Given several images of one thing, it looks for what they have in common. The best comes first. A score is
     higher the more alike two images are; with the usual recipes it is a cosine, and 1 is the same picture.
     """
-    from kindred.library import Library
+    from kindred.library import Library, search_together
 
     box = parse_box(crop, option="--crop") if crop is not None else None
     for image in images:
         if not image.exists():
             raise UsageError(f"{shown(image)}: no such file; give an image to look for")
     where = _filter(folder, tag or [], after, before)
-    with Library.open(library) as opened:
-        answer = opened.search([str(image) for image in images], k=k, box=box, where=where)
+    query = [str(image) for image in images]
+    with ExitStack() as stack:
+        opened = stack.enter_context(Library.open(library))
+        if also:
+            if rerank:
+                raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
+            others = [stack.enter_context(Library.open(each)) for each in also]
+            answer = search_together([opened, *others], query, k=k, box=box, where=where, fusion=fusion)
+        else:
+            answer = opened.search(query, k=k, box=box, where=where, rerank=rerank, depth=depth)
         if html is not None:
             from kindred.cli.search_page import write_answers
 

@@ -28,16 +28,18 @@ __all__ = ["Fitted", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_wh
 Progress = Callable[[int], None]
 
 HELD_ROWS = 4096  # rows that are handed to the whitening at a time
+LOCAL_DIMENSION = 128  # to which longer local descriptors are reduced before their words are learned
 SAMPLED = 1 << 19  # descriptors that a codebook is learned on, at most, of each tap
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A recipe with what was learned for it, and the images that it was learned on."""
+    """A recipe with what was learned for it: on how many images, to vectors of which dimension."""
 
     recipe: Recipe
     lessons: Lessons
     images: int
+    dimension: int
     identity: Mapping[str, object]
 
     def save(self, file: Path) -> list[Path]:
@@ -66,16 +68,19 @@ def fit_recipe(
     whiten: bool = True,
     dimension: int | None = None,
     power: float = 0.5,
+    enlarge: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
     """Learn all that `recipe` needs and does not have: a codebook for an embedding, and a whitening if `whiten`.
 
     words: how many visual words, or components of a mixture. local_dimension: to which PCA reduces the local
-    descriptors before. dimension, power: of the whitening. Unusable images are left out. `progress` is called with
+    descriptors before; by default to 128 those that are longer. dimension, power: of the whitening. enlarge: small
+    images are enlarged to the recipe's size while learning. Unusable images are left out. `progress` is called with
     the number of images looked at, in each round. Raises `UsageError` where there are too few.
     """
-    bare = replace(recipe, whitening="", dimension=0)
+    plain = replace(recipe, whitening="", dimension=0)
+    bare = replace(plain, enlarge=plain.enlarge or enlarge)
     lessons = None
     if embedding_of(recipe) and not recipe.codebook:
         lessons = Lessons(
@@ -88,7 +93,8 @@ def fit_recipe(
     if whiten:
         whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
     learned = replace(describer.lessons, whitenings=whitenings)
-    return Fitted(bare, learned, len(images), describer.source.identity)
+    dimension = whitenings[0].dimension * len(whitenings) if whitenings else describer.dimension
+    return Fitted(plain, learned, len(images), dimension, describer.source.identity)
 
 
 def fit_whitening(
@@ -154,7 +160,11 @@ def fit_codebook(
         raise UsageError(f"recipe {recipe.name!r}: no image to learn a codebook from could be used")
     return tuple(
         learner_of(method).fit(
-            np.concatenate(rows), words=words, counts=[len(each) for each in rows], dimension=dimension, seed=seed
+            np.concatenate(rows),
+            words=words,
+            counts=[len(each) for each in rows],
+            dimension=dimension or (LOCAL_DIMENSION if rows[0].shape[1] > LOCAL_DIMENSION else None),
+            seed=seed,
         )
         for rows in drawn
     )

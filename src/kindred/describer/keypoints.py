@@ -53,6 +53,11 @@ class KeypointSource:
         """Its name."""
         return {"backbone": self.recipe.backbone}
 
+    @property
+    def runs_on(self) -> str:
+        """OpenCV knows only the CPU here."""
+        return "in f32 on cpu"
+
     def sample(self) -> Seen[None]:
         """Return some descriptors of any values."""
         rows = np.random.default_rng(0).random((32, DIMENSION), np.float32)

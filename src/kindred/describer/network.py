@@ -106,6 +106,11 @@ class NetworkSource:
         """The network and its taps, as what is learned on them remembers them."""
         return {"backbone": self.engine.card.digest[:16], "taps": [tap.tensor for tap in self.engine.taps]}
 
+    @property
+    def runs_on(self) -> str:
+        """The number format and the device."""
+        return f"in {self.engine.precision} on {self.engine.device}"
+
     def sample(self) -> Seen[None]:
         """Return rows of any values; the network runs only where they grow with its map."""
         side = self.recipe.size

@@ -40,6 +40,11 @@ class PartsSource:
         """The parts' own fingerprints and weights."""
         return {"parts": self.depends_on}
 
+    @property
+    def runs_on(self) -> str:
+        """Each part's own."""
+        return ", ".join(dict.fromkeys(part.source.runs_on for part in self.parts))
+
     def sample(self) -> Seen[None]:
         """Return a fused vector of any values."""
         width = sum(part.dimension for part in self.parts)

@@ -28,6 +28,11 @@ class Source(Protocol):
         """What it looks with, as what is learned on it remembers it."""
         ...
 
+    @property
+    def runs_on(self) -> str:
+        """Where and how it computes, for people: "in bf16 on cpu"."""
+        ...
+
     def sample(self) -> Seen[None]:
         """Return rows as those of any image, of no meaning, to know their sizes."""
         ...

@@ -263,10 +263,12 @@ class Recipe:
     def with_settings(self, settings: Iterable[str]) -> Recipe:
         """Return the recipe with keys changed by texts such as "size=480" or "pooling_options.p=4".
 
-        The value is TOML, or text where it is none. Raises `RecipeError` for an unknown key.
+        The value is TOML, or text where it is none. The name says what was changed, unless it is itself. Raises
+        `RecipeError` for an unknown key.
         """
-        table = self.as_dict()
-        for text in settings:
+        listed = list(settings)
+        table = self.as_dict() | {"name": " ".join([self.name, *listed])}
+        for text in listed:
             key, equals, value = text.partition("=")
             name, dot, option = key.strip().partition(".")
             if not equals or (dot and name not in _OPTIONS):

@@ -134,8 +134,8 @@ class IntegralMap:
         x0, y0, x1, y1 = boxes.T
         inside = self.sums[y1, x1] - self.sums[y0, x1] - self.sums[y1, x0] + self.sums[y0, x0]
         powers = np.where(inside > NOISE, inside, 0).astype(np.float32)
-        maxima: NDArray[np.float32] = np.power(powers, np.float32(1 / self.exponent)) * self.peaks
-        return maxima
+        roots = np.power(powers, np.float32(1 / self.exponent))
+        return (roots * self.peaks).astype(np.float32, copy=False)
 
     def similarities(self, boxes: Boxes, wanted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the cosine (R,) of boxes (R, 4) and a unit vector (C,); 0 for a box without any response."""

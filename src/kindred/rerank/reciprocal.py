@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,20 +52,43 @@ def _jaccard(similarities: Matrix, k1: int, k2: int) -> Matrix:
     own = np.arange(len(similarities))
     ranked = similarities.copy()
     ranked[own, own] = np.inf  # or a copy of a point could take its place in its own neighbourhood
-    nearest, _ = top_k(ranked, max(k1 + 1, k2))
-    members = _expanded_sets(nearest, k1)
-    distances = 1 - similarities
-    distances[own, own] = 0
-    fuzzy = np.where(members, np.exp(-distances), 0).astype(np.float32)
-    averaged: Matrix = np.zeros_like(fuzzy)
-    for neighbours in nearest[:, :k2].T:
-        averaged += fuzzy[neighbours]
-    averaged /= min(k2, nearest.shape[1])
-    shared = np.flatnonzero(averaged[0])  # the minimum is 0 elsewhere
-    smaller = np.minimum(averaged[0, shared], averaged[:, shared]).sum(axis=1)
-    larger = averaged.sum(axis=1) + averaged[0].sum() - smaller
-    jaccard: Matrix = 1 - smaller / larger
+    nearest = _neighbourhoods(ranked, max(k1 + 1, k2))
+    points, members = np.nonzero(_expanded_sets(nearest, k1))
+    degrees = np.where(points == members, 1, np.exp(similarities[points, members] - 1)).astype(np.float32)
+    # The smaller of two degrees is 0 outside the query's own set: only these columns are laid out in full.
+    local = nearest[:, :k2]
+    shared = np.unique(members[np.isin(points, local[0])])
+    inside = np.isin(members, shared)
+    fuzzy = np.zeros((len(own), len(shared)), dtype=np.float32)
+    fuzzy[points[inside], np.searchsorted(shared, members[inside])] = degrees[inside]
+    averaged = _mean_of(fuzzy, local)
+    sums = _mean_of(np.bincount(points, degrees, minlength=len(own)), local)
+    smaller = np.minimum(averaged[0], averaged).sum(axis=1)
+    jaccard = (1 - smaller / (sums + sums[0] - smaller)).astype(np.float32)
     return jaccard
+
+
+def _neighbourhoods(similarities: Matrix, k: int) -> Places:
+    """Return the `k` nearest points (n, min(k, n)) of each, best first, equals by place: `top_k` for many short rows."""
+    count = len(similarities)
+    k = min(k, count)
+    least = np.partition(similarities, count - k, axis=1)[:, count - k, None]
+    chosen = similarities >= least
+    if np.count_nonzero(chosen) > k * count:  # of those that equal the last one, only the first
+        last = similarities == least
+        spare = k - np.count_nonzero(chosen & ~last, axis=1)[:, None]
+        chosen &= ~last | (np.cumsum(last, axis=1) <= spare)
+    nearest = np.nonzero(chosen)[1].reshape(count, k)
+    order = np.argsort(-np.take_along_axis(similarities, nearest, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(nearest, order, axis=1)
+
+
+def _mean_of(values: NDArray[np.floating[Any]], local: Places) -> NDArray[np.floating[Any]]:
+    """Return for each point the mean of the values (n, …) of its nearest (n, k2)."""
+    total = np.zeros_like(values)
+    for neighbours in local.T:
+        total += values[neighbours]
+    return total / local.shape[1]
 
 
 def _expanded_sets(nearest: Places, k1: int) -> NDArray[np.bool_]:
