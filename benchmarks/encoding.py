@@ -38,7 +38,7 @@ from kindred.embedding.vlad import vlad
 
 DIMENSION = 128
 BATCH = 50
-VLAD_CASES = ((400, 64), (400, 256), (100, 64), (100, 256))
+VLAD_CASES = ((100, 64), (100, 256), (400, 64), (400, 256), (1600, 256))
 FISHER_CASES = ((400, 16), (400, 64), (100, 64))
 FINE = time.get_clock_info("thread_time").resolution < 1e-4
 CLOCK = time.thread_time if FINE else time.perf_counter

@@ -340,3 +340,17 @@ class TestArrays:
         arrays = {**PCAWhitening.fit(_vectors()).to_arrays(), **changes}
         with pytest.raises(ModelError, match=message):
             PCAWhitening.from_arrays({name: array for name, array in arrays.items() if array is not None})
+
+
+def test_wide_vectors_are_whitened_by_their_products_as_by_their_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(3).standard_normal((40, 24)).astype(np.float32) * np.linspace(1, 4, 24, dtype=np.float32)
+    usual = PCAWhitening.fit(rows, dimension=10, power=0.5)
+    monkeypatch.setattr("kindred.whitening.principal.WIDE", 16)
+    wide = PCAWhitening.fit([rows[:15], rows[15:15], rows[15:]], dimension=10, power=0.5)
+    assert np.abs(wide.mean - usual.mean).max() < 1e-5
+    assert np.abs(wide.projection - usual.projection).max() < 1e-4
+    monkeypatch.setattr("kindred.whitening.principal.HELD", 20)
+    held = PCAWhitening.fit([rows[:15], rows[15:]], dimension=10)
+    assert np.abs(held.projection - PCAWhitening.fit(rows[:20], dimension=10).projection).max() < 1e-4
+    with pytest.raises(UsageError, match="got 5 rows to whiten 10 dimensions"):
+        PCAWhitening.fit(rows[:5], dimension=10)

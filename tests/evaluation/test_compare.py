@@ -31,9 +31,9 @@ def sets(tmp_path: Path, paint: Paint) -> list[Path]:
 
 
 def test_every_recipe_on_every_set_with_and_without_reranking(sets: list[Path], colours: Recipe) -> None:
-    said: set[str] = set()
+    said: list[tuple[str, int, int]] = []
     other = replace(colours, name="other", size=32)
-    found = compare(sets, [colours, other], rerank=["aqe:n=1"], progress=lambda what, _done, _of: said.add(what))
+    found = compare(sets, [colours, other], rerank=["aqe:n=1"], progress=lambda *step: said.append(step))
     assert [(each.name, each.label) for each in found[:4]] == [
         ("easy", "colours"),
         ("easy", "colours + aqe:n=1"),
@@ -43,7 +43,9 @@ def test_every_recipe_on_every_set_with_and_without_reranking(sets: list[Path], 
     assert [each.name for each in found[4:]] == ["hard"] * 4
     assert {each.metrics["mAP"] for each in found[:4]} == {1.0}
     assert {each.metrics["mAP"] for each in found[4:]} == {0.5}
-    assert "other + aqe:n=1 on hard" in said
+    # Two sets, two recipes; four images to describe, and one query to re-rank.
+    assert [step[1:] for step in said] == [(done, 20) for done in range(1, 21)]
+    assert said[-1][0] == "other + aqe:n=1 on hard, 1 of 1"
 
 
 def test_the_best_comes_first(sets: list[Path], colours: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

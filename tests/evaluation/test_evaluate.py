@@ -17,6 +17,7 @@ from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import Context
 from kindred.similarity import SIMILARITIES
+from pictures import make_folder
 
 Paint = Callable[[str, str], Path]
 
@@ -212,6 +213,33 @@ class TestProtocols:
             evaluate(groundtruth, recipe=colours, rerank="aq")
         with pytest.raises(RecipeError, match="'aqe' compares one vector of each image, and recipe 'colours' keeps"):
             evaluate(groundtruth, recipe=replace(colours, aggregate="keep"), rerank="aqe")
+
+    def test_rerankers_are_given_local_features_which_the_cache_keeps(
+        self, tmp_path: Path, colours: Recipe, described: list[object]
+    ) -> None:
+        pytest.importorskip("cv2")
+        paths = make_folder(tmp_path / "images", 3)
+        file = write(
+            tmp_path / "images", [path.name for path in paths[:2]], {paths[2].name: {"relevant": ["00001.jpg"]}}
+        )
+        seen: list[list[int]] = []
+
+        def look(ranking: Ranking, context: Context) -> Ranking:
+            assert context.query_features is not None
+            assert context.image_features is not None
+            found = [context.query_features(0), *map(context.image_features, range(2))]
+            seen.append([round(float(each.points.sum())) for each in found])
+            assert [len(each) > 0 for each in found] == [True] * 3
+            return ranking
+
+        recipe = replace(colours, features="sift")
+        for _ in range(2):
+            found = evaluate(file, recipe=recipe, rerank=[look], cache=tmp_path / "cache")
+        assert seen[0] == seen[1]
+        assert len(described) == 3
+        assert found.bytes_per_image > 6 * 4
+        evaluate(file, recipe=colours, cache=tmp_path / "cache")
+        assert len(described) == 6  # without features they are other descriptions
 
     def test_what_is_prepared_once_is_not_counted_at_every_query(self, groundtruth: Path, colours: Recipe) -> None:
         found = evaluate(groundtruth, recipe=colours, rerank="diffusion")

@@ -72,6 +72,13 @@ def test_files_that_are_gone_or_broken_are_left_out_and_told(library: Library) -
     assert steps == [(done, COUNT) for done in range(1, COUNT + 1)]
 
 
+def test_an_unknown_method_is_refused_before_any_image_is_read(library: Library) -> None:
+    steps: list[tuple[int, int]] = []
+    with pytest.raises(UsageError, match="unknown map 'mdss'; did you mean 'mds'"):
+        map_library(library, "mdss", progress=lambda *step: steps.append(step))
+    assert steps == []
+
+
 def test_too_few_images_say_how_many_are_needed(library: Library) -> None:
     for path in map_library(library, "mds").paths[3:]:
         path.unlink()

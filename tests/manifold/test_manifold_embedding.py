@@ -74,6 +74,8 @@ class TestEveryEmbedding:
         for name in arrays:
             with pytest.raises(ModelError, match="fit it again"):
                 ManifoldEmbedding.from_arrays({key: array for key, array in arrays.items() if key != name})
+        with pytest.raises(ModelError, match="vectors: got 149; expected 150"):
+            ManifoldEmbedding.from_arrays({**arrays, "vectors": arrays["vectors"][:-1]})
         with pytest.raises(ModelError, match="vectors: row 0 holds NaN"):
             ManifoldEmbedding.from_arrays({**arrays, "vectors": np.full((150, 3), np.nan)})
 

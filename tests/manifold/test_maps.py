@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.errors import UsageError
-from kindred.manifold import MAPS, classical_mds, manifold_map
+from kindred.errors import MissingExtra, UsageError
+from kindred.manifold import MAPS, ManifoldEmbedding, classical_mds, embedding, manifold_map, maps
 
 pytest.importorskip("sklearn", reason="maps need kindred[maps]")
 
@@ -98,3 +98,15 @@ def test_parameters_reach_the_function() -> None:
 def test_what_cannot_be_meant(method: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         manifold_map(clusters(30)[0], method, **options)
+
+
+def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "find_spec", lambda _: None)
+    monkeypatch.setattr(embedding, "find_spec", lambda _: None)
+    rows, _ = clusters(30)
+    assert manifold_map(rows, "mds").shape == (30, 2)  # needs none
+    for method in ("tsne", "isomap", "spectral"):
+        with pytest.raises(MissingExtra, match=r"pip install 'kindred\[maps\]'"):
+            manifold_map(rows, method)
+    with pytest.raises(MissingExtra, match="the manifold 'spectral' needs"):
+        ManifoldEmbedding.fit(rows, dimension=4)

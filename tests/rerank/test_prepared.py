@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,10 @@ def test_progress_is_told(rows: Vectors) -> None:
     calls: list[tuple[int, int]] = []
     Prepared(progress=lambda done, total: calls.append((done, total))).graph(SparseIds(rows), k=10)
     assert calls[-1] == (90, 90)
+
+
+def test_threads_wait_for_the_one_that_computes(rows: Vectors) -> None:
+    gallery, prepared = SparseIds(rows), Prepared()
+    with ThreadPoolExecutor(4) as pool:
+        graphs = list(pool.map(lambda _: prepared.graph(gallery, k=10), range(8)))
+    assert all(graph is graphs[0] for graph in graphs)

@@ -63,7 +63,7 @@ def compare(
         check_plot(output, cost)  # now, not after an hour
     failures: list[Failure] = []
     advice = "nothing was kept (--cache does)" if cache is None else "run the same command again to go on"
-    with interruptible(advice), Meter("Measuring", quiet=as_json) as meter:
+    with interruptible(advice), Meter("Comparing", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruths,
             [name.strip() for name in recipes.split(",") if name.strip()],
@@ -97,7 +97,7 @@ def _tell(found: list[Evaluation]) -> None:
         rows = [each for each in found if each.name == name]
         added = f", {rows[0].distractors:,} of them distractors" if rows[0].distractors else ""
         say(("\n" if number else "") + bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"))
-        heads = ("recipe", rows[0].main, "recall@1", "dimension", "an image", "passes", "ms an image", "ms a query")
+        heads = ("recipe", rows[0].main, "recall@1", "dimension", "size", "passes", "ms an image", "ms a query")
         say(columns([_row(each) for each in rows], heads=heads, right=range(1, len(heads))))
 
 

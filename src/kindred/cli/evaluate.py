@@ -69,7 +69,7 @@ def evaluate(
     from kindred.evaluation import evaluate as measure
 
     advice = "run the same command again to start over" if cache is None else "run the same command again to go on"
-    with interruptible(advice), Meter("Measuring", quiet=as_json) as meter:
+    with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruth,
             recipe=recipe,

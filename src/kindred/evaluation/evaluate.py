@@ -111,7 +111,8 @@ class Bench:
         """Rank the database for every query, re-rank, and score; arguments are those of `evaluate`."""
         methods = steps_of(rerank)
         check_steps(methods, self.describer.recipe)
-        self.work.begin(self.files.count + (len(self.truth.queries) if methods else 0), progress)
+        to_describe = 0 if "described" in self.__dict__ else self.files.count
+        self.work.begin(to_describe + (len(self.truth.queries) if methods else 0), progress)
         database, queries = self.described
         search = Search(self.describer.recipe, queries, database, [query.itself for query in self.truth.queries])
         before = self._prepared.seconds

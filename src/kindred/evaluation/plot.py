@@ -146,11 +146,12 @@ class _Panel:
         return corners
 
     def ticks(self) -> None:
-        """Put ticks at 1, 2 and 5 of each power of ten: a range of costs is often shorter than one of them."""
+        """Put several ticks in each power of ten: a range of costs is often shorter than one."""
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
         costs = [x for x, _ in self.points]
-        steps = (1.0,) if max(costs) > 1e4 * min(costs) else (1.0, 2.0, 5.0)
+        wide = max(costs) / min(costs)
+        steps = (1, 1.5, 2, 3, 4, 5, 7) if wide < 8 else (1, 2, 5) if wide < 1e4 else (1,)
         self.axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=20))
         self.axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
         self.axes.xaxis.set_minor_formatter(NullFormatter())

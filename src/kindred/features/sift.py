@@ -30,8 +30,8 @@ RADIUS = 3.0
 def sift(
     image: NDArray[np.uint8],
     *,
-    count: int = 500,
-    longest: int = 480,
+    count: int = 300,
+    longest: int = 320,
     contrast: float = 0.04,
 ) -> LocalFeatures:
     """Find and describe the keypoints of an RGB image (H, W, 3): RootSIFT descriptors (N, 128) uint8.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole, l2_normalise
-from kindred.errors import ModelError, UsageError
+from kindred.errors import MissingExtra, ModelError, UsageError
 from kindred.manifold.graph import nearest
 from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
@@ -36,6 +37,10 @@ class ManifoldEmbedding:
     method: str
     layout: Spectral | Isomap
 
+    def __post_init__(self) -> None:
+        if len(self.layout) != len(self.vectors):
+            raise UsageError(f"vectors: got {len(self.vectors)}; expected {len(self.layout)}, those laid out")
+
     @classmethod
     def fit(
         cls,
@@ -50,10 +55,13 @@ class ManifoldEmbedding:
 
         neighbours: how many are near each, less where there are not so many; the more, the coarser the picture; None
         is 10 for "spectral" and 4 for "isomap". Isomap may come to fewer than `dimension` numbers, where the ways have
-        no more. Raises UsageError for an unknown method and for fewer than `dimension` + 2 rows.
+        no more. Raises UsageError for an unknown method and for fewer than `dimension` + 2 rows, MissingExtra where a
+        package is not installed.
         """
         if method not in EMBEDDINGS:
             raise UsageError(f"method is {method!r}; expected one of {', '.join(EMBEDDINGS)}")
+        if find_spec("scipy") is None:
+            raise MissingExtra(f"the manifold {method!r}", "maps")
         vectors = as_rows(rows, "rows")
         near = NEIGHBOURS[method] if neighbours is None else neighbours
         check_whole(dimension=dimension, neighbours=near)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.errors import MissingExtra
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -101,10 +100,7 @@ def _ways_out(rows: Vectors, part: NDArray[np.int32], *, largest: int) -> dict[i
 
 def _directed(distances: Distances, places: Places) -> csr_matrix:
     """Return the graph (N, N) with a link from each row to its neighbours (N, k)."""
-    try:
-        from scipy.sparse import csr_matrix
-    except ImportError as error:
-        raise MissingExtra("a map of the manifold", "maps") from error
+    from scipy.sparse import csr_matrix
 
     count, k = places.shape
     lengths = np.maximum(distances, SMALLEST).astype(np.float64)

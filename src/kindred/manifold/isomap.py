@@ -79,6 +79,9 @@ class Isomap:
         _, projection = classical_mds((squares + squares.T) / 2, dimension)
         return cls(ways, squares.mean(axis=0), projection, neighbours)
 
+    def __len__(self) -> int:
+        return len(self.ways)
+
     @property
     def coordinates(self) -> NDArray[np.float32]:
         """The coordinates (N, d) of the rows learned from."""

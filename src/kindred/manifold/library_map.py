@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from kindred.catalogue import Catalogue, Filter
 from kindred.errors import ImageError, UsageError
 from kindred.images import decode, resize
 from kindred.manifold.embedding import check_enough
-from kindred.manifold.maps import manifold_map
+from kindred.manifold.files import write_whole
+from kindred.manifold.maps import check_map, manifold_map
 
 if TYPE_CHECKING:
     from kindred.library import Library
@@ -64,8 +64,10 @@ def map_library(
 
     method, neighbours, seed: as in `manifold_map`. longest: pixels of a thumbnail. Of an image with several vectors
     that of the whole counts, or else its first. `progress` is called with the images read and their number; the map
-    itself is made after that. Raises UsageError for an unknown method and for fewer than four images.
+    itself is made after that. Raises UsageError for an unknown method and for fewer than four images,
+    MissingExtra where the packages that the method needs are not installed.
     """
+    check_map(method)  # before images are read in vain
     check_whole(images=images, longest=longest)
     chosen = _chosen(library.catalogue, images, seed)
     ids, kept, paths, thumbnails, missing = list(chosen), [], [], [], []
@@ -101,15 +103,8 @@ def write_coordinates(file: Path, mapped: LibraryMap) -> None:
     lines.writerow(["path", "x", "y"])
     for path, (x, y) in zip(mapped.paths, mapped.points.tolist(), strict=True):
         lines.writerow([str(path), f"{x:.6g}", f"{y:.6g}"])
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(
-            f"coordinates {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
-        ) from error
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    write_whole(file, "coordinates", lambda part: part.write_bytes(data))
 
 
 def _chosen(catalogue: Catalogue, images: int, seed: int) -> dict[int, Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from kindred.manifold.embedding import check_enough
 from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
 
-__all__ = ["MAPS", "Map", "isomap", "manifold_map", "mds", "spectral", "tsne"]
+__all__ = ["MAPS", "Map", "check_map", "isomap", "manifold_map", "mds", "spectral", "tsne"]
 
 Points = NDArray[np.float32]
 
@@ -68,11 +69,8 @@ def tsne(rows: Vectors, *, dimensions: int = 2, neighbours: int = 30, seed: int 
     `neighbours` is the perplexity; at most a third of N. It starts from the principal components, so that what is far
     apart in the whole stays so. Source: van der Maaten and Hinton 2008; Barnes-Hut, van der Maaten 2014.
     """
-    try:
-        from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtra("t-SNE", "maps") from error
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if dimensions > MOST_TSNE:
         raise UsageError(f"dimensions: got {dimensions}; expected at most {MOST_TSNE} for t-SNE")
@@ -122,14 +120,11 @@ def manifold_map(
 
     neighbours: how many are near each, less where there are not so many; None is the method's own number. Distances
     are Euclidean, which for unit vectors go by the cosine. Raises UsageError for an unknown name and for fewer than
-    `dimensions` + 2 rows.
+    `dimensions` + 2 rows, MissingExtra where a package is not installed.
     """
     vectors = as_rows(rows, "rows")
     check_whole(dimensions=dimensions)
-    if isinstance(method, str) and method not in MAPS:
-        near = difflib.get_close_matches(method, MAPS, n=1)
-        known = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(MAPS)}"
-        raise UsageError(f"unknown map {method!r}; {known}")
+    check_map(method)
     check_enough(len(vectors), dimension=dimensions)
     own = MAPS[method].neighbours if isinstance(method, str) else 10
     if neighbours is not None:
@@ -137,6 +132,18 @@ def manifold_map(
         own = neighbours
     function = MAPS[method].function if isinstance(method, str) else method
     return function(vectors, dimensions=dimensions, neighbours=own, seed=seed)
+
+
+def check_map(method: str | Callable[..., Points]) -> None:
+    """Raise UsageError for a name that is not in MAPS, MissingExtra where it needs packages that are not there."""
+    if not isinstance(method, str):
+        return
+    if method not in MAPS:
+        near = difflib.get_close_matches(method, MAPS, n=1)
+        known = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(MAPS)}"
+        raise UsageError(f"unknown map {method!r}; {known}")
+    if method != "mds" and find_spec("sklearn") is None:  # which brings SciPy
+        raise MissingExtra(f"the map {method!r}", "maps")
 
 
 def _principal(rows: Vectors, dimensions: int) -> Points:

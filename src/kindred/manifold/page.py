@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from kindred.errors import UsageError
 from kindred.images import thumbnail_jpeg
+from kindred.manifold.files import write_whole
 from kindred.manifold.layout import Layout
 from kindred.manifold.library_map import LibraryMap
 from kindred.manifold.picture import Pixels, middle
@@ -59,15 +58,7 @@ def map_page(mapped: LibraryMap, layout: Layout, *, title: str, method: str) -> 
 
 def write_map_page(file: Path, page: str) -> None:
     """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page, encoding="utf-8", newline="\n")
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(
-            f"map {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
-        ) from error
+    write_whole(file, "map", lambda part: part.write_text(page, encoding="utf-8", newline="\n"))
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 from kindred.images import resize
+from kindred.manifold.files import write_whole
 from kindred.manifold.layout import FILLED, Layout
 
 __all__ = ["PICTURES", "cell_size", "draw", "middle", "write_picture"]
@@ -72,12 +72,5 @@ def write_picture(file: Path, pixels: Pixels) -> None:
     kind = PICTURES.get(file.suffix.lower())
     if kind is None:
         raise UsageError(f"{file}: expected a name that ends in {', '.join(PICTURES)}")
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        Image.fromarray(pixels).save(part, kind, **({} if kind == "PNG" else {"quality": 90}))
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(
-            f"map {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
-        ) from error
+    options = {} if kind == "PNG" else {"quality": 90}
+    write_whole(file, "map", lambda part: Image.fromarray(pixels).save(part, kind, **options))

@@ -66,6 +66,9 @@ class Spectral:
         coordinates *= np.sqrt(len(rows)) / max(np.linalg.norm(coordinates[:, 0]), 1e-30)
         return cls(coordinates.astype(np.float32), values.astype(np.float32), scales, middle)
 
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
     def extend(self, distances: Distances, places: Places) -> NDArray[np.float32]:
         """Return the coordinates (Q, d) of vectors given by their nearest rows, (Q, reach) distances and places.
 

@@ -119,11 +119,14 @@ class IntegralMap:
     @classmethod
     def of(cls, values: NDArray[np.float32], exponent: float) -> IntegralMap:
         """Make that of a map (C, H, W); what is negative counts as 0."""
-        positive = np.maximum(values, 0).astype(np.float64)
-        peaks = positive.max(axis=(1, 2))
-        powers = (positive / np.where(peaks > 0, peaks, 1)[:, None, None]) ** exponent
+        positive = np.maximum(np.moveaxis(values, 0, -1), 0).astype(np.float64, order="C")
+        peaks = positive.max(axis=(0, 1))
+        positive /= np.where(peaks > 0, peaks, 1)
         sums = np.zeros((values.shape[1] + 1, values.shape[2] + 1, len(values)))
-        sums[1:, 1:] = np.moveaxis(powers, 0, -1).cumsum(axis=0).cumsum(axis=1)
+        inside = sums[1:, 1:]
+        inside[:] = _power(positive, exponent)
+        np.cumsum(inside, axis=0, out=inside)
+        np.cumsum(inside, axis=1, out=inside)
         return cls(sums, peaks.astype(np.float32), exponent)
 
     def maxima(self, boxes: Boxes) -> NDArray[np.float32]:
@@ -134,14 +137,15 @@ class IntegralMap:
         x0, y0, x1, y1 = boxes.T
         inside = self.sums[y1, x1] - self.sums[y0, x1] - self.sums[y1, x0] + self.sums[y0, x0]
         powers = np.where(inside > NOISE, inside, 0).astype(np.float32)
-        roots = np.power(powers, np.float32(1 / self.exponent))
-        return (roots * self.peaks).astype(np.float32, copy=False)
+        maxima: NDArray[np.float32] = np.power(powers, np.float32(1 / self.exponent))
+        maxima *= self.peaks
+        return maxima
 
     def similarities(self, boxes: Boxes, wanted: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the cosine (R,) of boxes (R, 4) and a unit vector (C,); 0 for a box without any response."""
         maxima = self.maxima(boxes)
-        norms = np.sqrt(np.einsum("rc,rc->r", maxima, maxima))
-        cosines: NDArray[np.float32] = (maxima @ wanted) / np.where(norms > 0, norms, 1)
+        norms: NDArray[np.float32] = np.sqrt(np.einsum("rc,rc->r", maxima, maxima))
+        cosines: NDArray[np.float32] = np.divide(maxima @ wanted, np.where(norms > 0, norms, np.float32(1)))
         return cosines
 
 
@@ -192,6 +196,18 @@ def refined(
 def quantised(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return responses in whole steps of 16, ⌊(15 + min(x, 128)) / 16⌋: 0 to 8, for VGG16's range of values."""
     return np.floor((15 + np.minimum(np.maximum(values, 0), 128)) / 16).astype(np.float32)
+
+
+def _power(x: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """Return x^exponent; a whole exponent by products, which take a tenth of the time."""
+    if exponent != int(exponent):
+        return np.power(x, exponent)
+    result, rest = np.ones_like(x), int(exponent)
+    while rest:
+        if rest % 2:
+            result *= x
+        x, rest = x * x, rest // 2
+    return result
 
 
 def _given(map_: ConvMap, *, quantise: bool) -> ConvMap:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import RLock
 from typing import TypeVar
 
 import numpy as np
@@ -30,7 +31,8 @@ class Prepared:
     files, by what they were made from; a file that is missing, damaged or of other vectors is made again, and
     one that cannot be written is done without. version: what stands for the content of a gallery, such as a
     catalogue's generation (default: a digest of all vectors, which reads them once). progress: called while
-    something is computed, with the images done and their number. For one thread at a time.
+    something is computed, with the images done and their number. Threads may share it: one computes, the others
+    wait.
     """
 
     def __init__(
@@ -44,39 +46,41 @@ class Prepared:
         self._gallery: Gallery | None = None
         self._version = ""
         self._kept: dict[str, SparseRows] = {}
+        self._lock = RLock()  # entered again where what is made needs the graph
 
     def graph(self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0) -> NeighbourGraph:
         """Return the graph that `NeighbourGraph.build` makes of a gallery."""
-        self._turn_to(gallery)
-        key = NeighbourGraph.key_of(self._version, k=k, gamma=gamma)
-        return self._get(
-            NeighbourGraph,
-            f"graph-k{k}-g{gamma:g}",
-            key,
-            lambda: NeighbourGraph.build(gallery, k=k, gamma=gamma, key=self._version, progress=self._progress),
-        )
+        with self._lock:
+            version = self._version_for(gallery)
+            return self._get(
+                NeighbourGraph,
+                f"graph-k{k}-g{gamma:g}",
+                NeighbourGraph.key_of(version, k=k, gamma=gamma),
+                lambda: NeighbourGraph.build(gallery, k=k, gamma=gamma, key=version, progress=self._progress),
+            )
 
     def offline(
         self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0, options: OfflineOptions | None = None
     ) -> OfflineDiffusion:
         """Return what `OfflineDiffusion.fit` makes of a gallery and its graph."""
-        self._turn_to(gallery)
         chosen = options or OfflineOptions()
-        key = OfflineDiffusion.key_of(NeighbourGraph.key_of(self._version, k=k, gamma=gamma), chosen)
         number = hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]
-        return self._get(
-            OfflineDiffusion,
-            f"spread-k{k}-g{gamma:g}-{number}",
-            key,
-            lambda: OfflineDiffusion.fit(
-                gallery, self.graph(gallery, k=k, gamma=gamma), options=chosen, progress=self._progress
-            ),
-        )
 
-    def _turn_to(self, gallery: Gallery) -> None:
+        def fit() -> OfflineDiffusion:
+            graph = self.graph(gallery, k=k, gamma=gamma)
+            return OfflineDiffusion.fit(gallery, graph, options=chosen, progress=self._progress)
+
+        with self._lock:
+            graph_key = NeighbourGraph.key_of(self._version_for(gallery), k=k, gamma=gamma)
+            key = OfflineDiffusion.key_of(graph_key, chosen)
+            return self._get(OfflineDiffusion, f"spread-k{k}-g{gamma:g}-{number}", key, fit)
+
+    def _version_for(self, gallery: Gallery) -> str:
+        """Return what stands for this gallery, for which everything of another is forgotten."""
         if gallery is not self._gallery:
             self._gallery, self._version = gallery, self._version_of(gallery)
             self._kept.clear()
+        return self._version
 
     def _get(self, kind: type[Kept], name: str, key: str, make: Callable[[], Kept]) -> Kept:
         """Return what is kept under `key`: from memory, from the file `name`, or made now."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,14 +60,14 @@ def _jaccard(similarities: Matrix, k1: int, k2: int) -> Matrix:
     fuzzy = np.zeros((len(own), len(shared)), dtype=np.float32)
     fuzzy[points[inside], np.searchsorted(shared, members[inside])] = degrees[inside]
     averaged = _mean_of(fuzzy, local)
-    sums = _mean_of(np.bincount(points, degrees, minlength=len(own)), local)
+    sums = _mean_of(np.bincount(points, degrees, minlength=len(own)).astype(np.float32), local)
     smaller = np.minimum(averaged[0], averaged).sum(axis=1)
-    jaccard = (1 - smaller / (sums + sums[0] - smaller)).astype(np.float32)
+    jaccard: Matrix = 1 - smaller / (sums + sums[0] - smaller)
     return jaccard
 
 
 def _neighbourhoods(similarities: Matrix, k: int) -> Places:
-    """Return the `k` nearest points (n, min(k, n)) of each, best first, equals by place: `top_k` for many short rows."""
+    """Return the `k` nearest points (n, min(k, n)) of each, best first, equals by place: `top_k` for short rows."""
     count = len(similarities)
     k = min(k, count)
     least = np.partition(similarities, count - k, axis=1)[:, count - k, None]
@@ -83,12 +81,13 @@ def _neighbourhoods(similarities: Matrix, k: int) -> Places:
     return np.take_along_axis(nearest, order, axis=1)
 
 
-def _mean_of(values: NDArray[np.floating[Any]], local: Places) -> NDArray[np.floating[Any]]:
+def _mean_of(values: Matrix, local: Places) -> Matrix:
     """Return for each point the mean of the values (n, …) of its nearest (n, k2)."""
     total = np.zeros_like(values)
     for neighbours in local.T:
         total += values[neighbours]
-    return total / local.shape[1]
+    mean: Matrix = total / np.float32(local.shape[1])
+    return mean
 
 
 def _expanded_sets(nearest: Places, k1: int) -> NDArray[np.bool_]:

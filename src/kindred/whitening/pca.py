@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ModelError, UsageError
 from kindred.whitening.base import Whitening, checked_arrays
-from kindred.whitening.moments import moments, upright
+from kindred.whitening.moments import upright
+from kindred.whitening.principal import principal_directions
 
 __all__ = ["PCAWhitening"]
 
@@ -44,13 +45,14 @@ class PCAWhitening(Whitening):
     ) -> PCAWhitening:
         """Learn from vectors (N, D), or from batches (n, D) of them; at no time is more than one batch held.
 
+        Of vectors of more than 4,096 components some thousand are held, and the rest is left out.
         `dimension` is how many directions to keep (default: D). `floor` is the smallest variance counted,
         as a fraction of the largest: below lie rounding errors, which whitening would blow up. Raises
         UsageError for fewer than `dimension` + 1 rows, which do not vary in so many directions.
         """
         if power < 0 or not 0 < floor <= 1:
             raise UsageError(f"got power {power} and floor {floor}; expected power >= 0 and 0 < floor <= 1")
-        count, mean, covariance = moments(batches)
+        count, mean, variances, directions = principal_directions(batches)
         kept = len(mean) if dimension is None else dimension
         if not 1 <= kept <= len(mean):
             raise UsageError(f"dimension: got {kept}; expected 1 to {len(mean)}, that of the vectors")
@@ -59,11 +61,10 @@ class PCAWhitening(Whitening):
                 f"got {count} rows to whiten {kept} dimensions; expected at least {kept + 1}: "
                 "add images or ask for a smaller dimension"
             )
-        variances, directions = np.linalg.eigh(covariance)  # in rising order, directions are columns
-        if variances[-1] <= 1e-20 * (mean @ mean):  # no more than the mean's own rounding
+        if variances[0] <= 1e-20 * (mean @ mean):  # no more than the mean's own rounding
             raise UsageError(f"got {count} equal rows; expected vectors that differ")
-        scales = np.maximum(variances[::-1], floor * variances[-1])[:kept] ** -power
-        projection = scales[:, None] * upright(directions.T[::-1][:kept])
+        scales = np.maximum(variances, floor * variances[0])[:kept] ** -power
+        projection = scales[:, None] * upright(directions[:kept])
         return cls(mean.astype(np.float32), projection.astype(np.float32), power)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,171 @@
+"""What is learned for a recipe, where it is kept, and which recipes it serves."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kindred.arrays import l2_normalise
+from kindred.backbones import load
+from kindred.describer import Describer, fit_pair_whitening, fit_recipe, load_lessons
+from kindred.describer.pooled import strongest
+from kindred.embedding import Codebook, Mixture, embed
+from kindred.errors import RecipeError, UsageError
+from kindred.images import decode, resize
+from kindred.pooling import pwa, sum_pool
+from kindred.recipe import Recipe
+from kindred.whitening import LearnedWhitening
+
+BF16 = 0.03
+
+
+def positions(recipe: Recipe, path: Path, tap: str = "shallow") -> np.ndarray:
+    pixels = resize(decode(path).pixels, longest=64, multiple=16)
+    (maps,) = load(recipe.backbone, taps=[tap]).run(pixels[None])
+    return maps[0].reshape(len(maps[0]), -1).T
+
+
+@pytest.mark.parametrize("method", ["bow", "vlad", "netvlad", "fisher"])
+def test_positions_of_all_passes_are_embedded_together(
+    tiny: Recipe, pictures_folder: list[Path], method: str, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(tiny, taps=["shallow"], embedding=method, pooling="")
+    fitted = fit_recipe(recipe, pictures_folder, words=4, local_dimension=8, whiten=False)
+    (learned,) = fitted.lessons.codebooks
+    assert isinstance(learned, Mixture if method == "fisher" else Codebook)
+    fitted.save(tmp_path / "mine.toml")
+    kept = Recipe.load(tmp_path / "mine.toml")
+    assert Path(kept.codebook).name == "mine-codebook.npz"
+    describer = Describer(kept)
+    rows = [positions(tiny, path) for path in pictures_folder]
+    expected = l2_normalise(embed(np.concatenate(rows), [len(each) for each in rows], method, learned))
+    assert describer.dimension == expected.shape[1]
+    # Half precision moves a position to another word now and then.
+    cosines = (describer.describe(pictures_folder) * expected).sum(axis=1)
+    assert np.median(cosines) > 0.98
+    twice = Describer(dataclasses.replace(kept, flip=True), lessons=fitted.lessons)
+    assert twice.describe(pictures_folder[0]).shape == (1, describer.dimension)
+    assert twice.passes == 2
+
+
+def test_the_strongest_positions_are_the_longest() -> None:
+    rows = np.array([[1, 0], [3, 0], [0, 2], [0, 0]], np.float32)
+    assert strongest(rows, 2).tolist() == [[3, 0], [0, 2]]
+    assert strongest(rows, 0) is rows
+    assert strongest(rows, 9) is rows
+
+
+def test_passes_are_embedded_level_by_level(tiny: Recipe, pictures_folder: list[Path]) -> None:
+    recipe = dataclasses.replace(tiny, passes="pyramid", passes_options={"levels": 2}, aggregate="vlad")
+    fitted = fit_recipe(recipe, pictures_folder, words=3, local_dimension=4, whiten=False)
+    describer = Describer(fitted.recipe, lessons=fitted.lessons)
+    # The whole image, the pyramid's 1 × 1 and its 2 × 2: three levels of 3 words of 4 components.
+    assert describer.dimension == 3 * 3 * 4
+    source = describer.source
+    (seen,) = source.one_by_one([(0, pictures_folder[0])])
+    levels = [
+        l2_normalise(embed(seen.rows[0][seen.levels == at], [int((seen.levels == at).sum())], "vlad", fitted.lessons.codebooks[0]))
+        for at in range(3)
+    ]
+    expected = l2_normalise(np.concatenate(levels, axis=1))
+    assert np.abs(describer.describe(pictures_folder[0]) - expected).max() < 1e-3
+
+
+def test_a_pooling_learns_too(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+    recipe = dataclasses.replace(tiny, pooling="pwa")
+    fitted = fit_recipe(recipe, pictures_folder, whiten=False)
+    (arrays,) = fitted.lessons.poolings
+    pooled = [sum_pool(load(tiny.backbone).run(resize(decode(path).pixels, longest=64, multiple=16)[None])[0]) for path in pictures_folder]
+    spread = np.var(np.concatenate(pooled), axis=0)
+    assert set(arrays["channels"][:5]) <= set(np.argsort(-spread)[:8].tolist())
+    fitted.save(tmp_path / "pwa.toml")
+    describer = Describer(Recipe.load(tmp_path / "pwa.toml"))
+    (maps,) = load(tiny.backbone).run(resize(decode(pictures_folder[0]).pixels, longest=64, multiple=16)[None])
+    expected = l2_normalise(pwa(maps, channels=arrays["channels"]))
+    assert np.abs(describer.describe(pictures_folder[0]) - expected).max() < BF16
+
+
+def test_layers_learn_each_their_own(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+    recipe = dataclasses.replace(tiny, taps=["shallow", "deep"])
+    fitted = fit_recipe(recipe, pictures_folder, dimension=8)
+    assert [len(white.mean) for white in fitted.lessons.whitenings] == [16, 32]
+    fitted.save(tmp_path / "two.toml")
+    describer = Describer(Recipe.load(tmp_path / "two.toml"))
+    assert describer.dimension == fitted.dimension == 16
+    rows = describer.describe(pictures_folder)
+    alone = Describer(dataclasses.replace(tiny, taps=["deep"])).describe(pictures_folder)
+    expected = fitted.lessons.whitenings[1].transform(alone) / np.sqrt(2)
+    assert np.abs(rows[:, 8:] - expected).max() < 0.05
+
+
+def test_what_was_learned_for_another_recipe_is_refused_with_both_named(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
+) -> None:
+    fit_recipe(tiny, pictures_folder, dimension=8).save(tmp_path / "white.toml")
+    white = Recipe.load(tmp_path / "white.toml")
+    for keys, why in (
+        ({"pooling": "max"}, "pooling 'gem', not 'max'"),
+        ({"pooling_options": {"p": 4}}, r"pooling_options \{\}, not \{'p': 4.0\}"),
+        ({"taps": ["shallow"]}, r"taps \['deep'\], not \['shallow'\]"),
+        ({"power_law": 0.5}, "power_law 1.0, not 0.5"),
+    ):
+        with pytest.raises(RecipeError, match=rf"recipe 'other': its whitening .* learned for recipe 'white'.*{why}"):
+            Describer(dataclasses.replace(white, name="other", **keys))  # type: ignore[arg-type]
+    # Size and passes do not count.
+    assert Describer(dataclasses.replace(white, size=96, passes="grid")).dimension == 8
+
+
+def test_a_whitening_belongs_to_its_codebook(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+    recipe = dataclasses.replace(tiny, taps=["shallow"], embedding="vlad")
+    fit_recipe(recipe, pictures_folder, words=4, dimension=8).save(tmp_path / "one.toml")
+    fit_recipe(recipe, pictures_folder, words=4, dimension=8, seed=1).save(tmp_path / "two.toml")
+    one, two = Recipe.load(tmp_path / "one.toml"), Recipe.load(tmp_path / "two.toml")
+    assert Describer(one).dimension == 8
+    with pytest.raises(RecipeError, match="whitening .* learned for recipe 'two', which differs: codebook"):
+        Describer(dataclasses.replace(one, whitening=two.whitening))
+    # A codebook serves every embedding that learns words alike.
+    shared = dataclasses.replace(recipe, name="shared", embedding="bow", codebook=one.codebook)
+    assert Describer(shared).dimension == 4
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Describer(dataclasses.replace(shared, embedding="fisher"))
+
+
+def test_too_few_images_say_how_many_are_needed(tiny: Recipe, pictures_folder: list[Path]) -> None:
+    with pytest.raises(UsageError, match="got 4 rows to whiten 8 dimensions; expected at least 9"):
+        fit_recipe(tiny, pictures_folder[:4], dimension=8)
+    recipe = dataclasses.replace(tiny, embedding="vlad")
+    with pytest.raises(UsageError, match=r"got \d+ .*500 words; expected at least 2,?000"):
+        fit_recipe(recipe, pictures_folder[:4], words=500)
+    with pytest.raises(UsageError, match="asmk compares words"):
+        fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4)
+
+
+def test_the_same_seed_learns_the_same(tiny: Recipe, pictures_folder: list[Path]) -> None:
+    recipe = dataclasses.replace(tiny, embedding="vlad")
+    books = [
+        fit_recipe(recipe, pictures_folder, words=4, whiten=False, seed=seed).lessons.codebooks[0].to_arrays()
+        for seed in (0, 0, 1)
+    ]
+    assert np.array_equal(books[0]["centres"], books[1]["centres"])
+    assert not np.array_equal(books[0]["centres"], books[2]["centres"])
+
+
+def test_pairs_teach_a_whitening(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+    shallow = dataclasses.replace(tiny, taps=["shallow"])
+    pairs = list(zip(pictures_folder[:-1], pictures_folder[1:], strict=True))
+    learned = fit_pair_whitening(shallow, pairs, pictures_folder, dimension=6)
+    rows = Describer(shallow).describe(pictures_folder)
+    expected = LearnedWhitening.fit(rows[:-1], rows[1:], rows, dimension=6)
+    assert learned.dimension == 6
+    assert np.abs(np.abs(learned.transform(rows) * expected.transform(rows)).sum(axis=1).mean() - 1) < 0.2
+    with pytest.raises(UsageError, match="pairs need one vector an image"):
+        fit_pair_whitening(dataclasses.replace(tiny, passes="grid", aggregate="keep"), pairs, pictures_folder)
+
+
+def test_old_or_foreign_files_are_named(tiny: Recipe, tmp_path: Path) -> None:
+    np.savez(tmp_path / "old.npz", mean=np.zeros(3), projection=np.zeros((2, 3)))
+    with pytest.raises(RecipeError, match=r"old\.npz' cannot be read .*; make one with kindred fit"):
+        load_lessons(dataclasses.replace(tiny, whitening=str(tmp_path / "old.npz")), {})
