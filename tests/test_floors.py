@@ -17,12 +17,12 @@ FLOORS = (
     {"errors"},
     {"arrays", "regions"},
     {"ranking", "images", "backbones", "catalogue", "recipe"},
-    {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features"},
+    {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},
     {"embedding"},
     {"index", "describer", "rerank"},
     {"indexing"},
     {"library"},
-    {"duplicates", "evaluation", "page", "demo", "training", "manifold"},
+    {"duplicates", "evaluation", "page", "demo", "training", "atlas"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from commands import COUNT, Kindred
+from kindred.atlas import PICTURES
 from kindred.cli.map import PAGES
 from kindred.library import Library
-from kindred.manifold import MAPS, PICTURES
+from kindred.manifold import MAPS
 
 pytestmark = pytest.mark.usefixtures("library")
 pytest.importorskip("sklearn", reason="maps need kindred[maps]")

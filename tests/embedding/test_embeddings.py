@@ -246,7 +246,7 @@ def test_blocks_of_images_change_nothing(
 
 
 @pytest.mark.parametrize("normalise", ["plain", "residual"])
-def test_without_scipy_a_dense_product_does_the_same(
+def test_without_scipy_numpy_does_the_same(
     normalise: str, rows: Any, learned: dict[str, Learned], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = embed(rows, COUNTS, "vlad", learned["codebook"], normalise=normalise)

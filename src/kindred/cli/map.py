@@ -14,7 +14,7 @@ from kindred.cli.progress import Meter
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
-    from kindred.manifold import LibraryMap
+    from kindred.atlas import LibraryMap
 
 __all__ = ["map_command"]
 
@@ -56,7 +56,7 @@ def map_command(
     nearest free place. Needs pip install 'kindred[maps]'.
     """
     from kindred.library import Library
-    from kindred.manifold import PICTURES, cell_size, map_library, write_coordinates
+    from kindred.atlas import PICTURES, cell_size, map_library, write_coordinates
 
     began = time.monotonic()
     if output.suffix.lower() not in (*PICTURES, *PAGES):
@@ -93,7 +93,7 @@ def map_command(
 
 def _write(file: Path, mapped: LibraryMap, *, size: int, method: str, title: str) -> None:
     """Write the map as the kind of file that its name ends in."""
-    from kindred.manifold import draw, lay_out, map_page, write_map_page, write_picture
+    from kindred.atlas import draw, lay_out, map_page, write_map_page, write_picture
 
     layout = lay_out(mapped.points)
     if file.suffix.lower() in PAGES:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, as_rows, l2_normalise
 from kindred.embedding.assignment import nearest_several
-from kindred.embedding.stack import open_stack
+from kindred.embedding.stack import open_stack, sum_at
 
 __all__ = ["asmk"]
 
@@ -37,16 +37,6 @@ def asmk(
     place = place.reshape(near.shape)
     sums = np.zeros((len(cells), x.shape[1]), np.float32)
     for rank in range(multiple):
-        _add_rows(sums, place[:, rank], x - means[near[:, rank]])
+        sums += sum_at(place[:, rank], x - means[near[:, rank]], len(cells))
     vectors = np.where(sums > 0, 1, -1) / np.float32(x.shape[1]) ** 0.5 if binary else l2_normalise(sums)
     return cells // len(means), cells % len(means), vectors.astype(np.float32)
-
-
-def _add_rows(sums: Vectors, places: NDArray[np.int64], rows: Vectors) -> None:
-    """Add each row to the sum at its place."""
-    if not len(rows):
-        return
-    order = np.argsort(places, kind="stable")
-    sorted_places = places[order]
-    starts = np.flatnonzero(np.concatenate(([True], sorted_places[1:] != sorted_places[:-1])))
-    sums[sorted_places[starts]] += np.add.reduceat(rows[order], starts, axis=0)

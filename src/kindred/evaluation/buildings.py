@@ -26,7 +26,7 @@ SUFFIX = "_query.txt"
 def read_oxford(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read Oxford5k: its text lists (`*_query.txt` and so on) and its images (Philbin et al. 2007).
 
-    Both may lie in sub-folders. Right is what is good or ok, the query's own image too; junk is deleted from the
+    The lists may lie in a sub-folder, the images in any. Right is what is good or ok, the query's own image too; junk is deleted from the
     ranking.
     """
     return _read(folder, "oxford5k", OXFORD_IMAGES, partial=partial)
@@ -68,18 +68,23 @@ def refuse_pickle(file: Path) -> NoReturn:
 
 def is_oxford(folder: Path) -> bool:
     """Tell whether there are lists of queries whose names have Oxford's prefix."""
-    lists = sorted(folder.rglob(f"*{SUFFIX}"))
+    lists = _lists(folder)
     return bool(lists) and lists[0].read_bytes().startswith(OXFORD_PREFIX.encode())
 
 
 def is_paris(folder: Path) -> bool:
     """Tell whether there are lists of queries; Oxford's are told first."""
-    return any(folder.rglob(f"*{SUFFIX}"))
+    return bool(_lists(folder))
 
 
 def is_revisited(folder: Path) -> bool:
     """Tell whether the revisited ground truth is there, if only as the pickle that will be refused."""
     return any((folder / f"{name}.json").is_file() for name in REVISITED) or any(folder.glob("gnd_*.pkl"))
+
+
+def _lists(folder: Path) -> list[Path]:
+    """Return the lists of queries, in `folder` or one of its sub-folders; deeper, a large set would take long."""
+    return sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*/*{SUFFIX}")])
 
 
 def _read(folder: Path, name: str, images: tuple[int, ...], *, partial: bool) -> GroundTruth:
@@ -91,7 +96,7 @@ def _read(folder: Path, name: str, images: tuple[int, ...], *, partial: bool) ->
         if stem in places:
             raise UsageError(f"{folder}: {path} has the name of {database[places[stem]]}; {name} has each name once")
         places[stem] = place
-    lists = sorted(folder.rglob(f"*{SUFFIX}"))
+    lists = _lists(folder)
     check_count(folder, name, "queries (*_query.txt)", len(lists), [QUERIES], partial=partial)
     queries = tuple(_query(file, name, places, database, partial=partial) for file in lists)
     return GroundTruth(name, folder, "oxford", tuple(database), queries, root=folder, lenient=name == "paris6k")

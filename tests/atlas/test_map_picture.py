@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kindred.errors import UsageError
-from kindred.manifold import Layout, cell_size, draw, lay_out, write_picture
+from kindred.atlas import Layout, cell_size, draw, lay_out, write_picture
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from string import Template
 
 from kindred.images import thumbnail_jpeg
-from kindred.manifold.files import write_whole
-from kindred.manifold.layout import Layout
-from kindred.manifold.library_map import LibraryMap
-from kindred.manifold.picture import Pixels, middle
+from kindred.atlas.files import write_whole
+from kindred.atlas.layout import Layout
+from kindred.atlas.library_map import LibraryMap
+from kindred.atlas.picture import Pixels, middle
 
 __all__ = ["map_page", "write_map_page"]
 
@@ -64,7 +64,7 @@ def write_map_page(file: Path, page: str) -> None:
 @cache
 def _template() -> str:
     """The page with $names to fill in; its style and its script are fixed."""
-    return (files("kindred.manifold") / "map.html").read_text(encoding="utf-8")
+    return (files("kindred.atlas") / "map.html").read_text(encoding="utf-8")
 
 
 def _image(path: Path, pixels: Pixels, column: int, row: int) -> str:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 from kindred.images import resize
-from kindred.manifold.files import write_whole
-from kindred.manifold.layout import FILLED, Layout
+from kindred.atlas.files import write_whole
+from kindred.atlas.layout import FILLED, Layout
 
 __all__ = ["PICTURES", "cell_size", "draw", "middle", "write_picture"]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kindred.manifold import lay_out
-from kindred.manifold.layout import FILLED
+from kindred.atlas import lay_out
+from kindred.atlas.layout import FILLED
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 257])

@@ -1,0 +1,193 @@
+"""A library of parts, of words, re-ranked, verified, and searched together with others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kindred.arrays import l2_normalise
+from kindred.catalogue import Filter
+from kindred.describer import Describer, fit_recipe
+from kindred.errors import LibraryError, RecipeError, UsageError
+from kindred.fusion import reciprocal_rank
+from kindred.library import Library, search_together
+from kindred.matching import match
+from kindred.ranking import Ranking
+from kindred.recipe import Recipe
+from pictures import make_folder, picture, save_picture
+from tiny_model import home, make_recipe
+
+COUNT = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
+    with home(tmp_path_factory.mktemp("home")) as folder:
+        yield make_recipe(folder)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    make_folder(folder, COUNT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def textured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures large and rich enough to have keypoints."""
+    folder = tmp_path_factory.mktemp("textured")
+    for number in range(12):
+        save_picture(folder / f"{number:02}.png", number, width=320, height=240)
+    return folder
+
+
+def made(folder: Path, recipe: Recipe, photos: Path) -> Library:
+    library = Library.create(folder, recipe=recipe)
+    library.index(photos)
+    return library
+
+
+PARTS = {"passes": "grid", "passes_options": {"cells": 2}, "aggregate": "keep"}
+
+
+def test_a_search_of_parts_finds_the_image_and_the_part_of_it(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    with made(tmp_path / "library", dataclasses.replace(recipe, **PARTS), photos) as library:  # type: ignore[arg-type]
+        assert library.info().vectors == 5 * COUNT
+        hit = library.search(photos / "00004.jpg", k=3)[0]
+        assert (hit.path.name, hit.box) == ("00004.jpg", None)
+        assert hit.score == pytest.approx(1, abs=0.01)
+        with Image.open(photos / "00006.jpg") as image:  # 64 × 48
+            corner = np.asarray(image.convert("RGB").crop((0, 0, 32, 24)).resize((64, 48)))
+        hit = library.search(corner, k=1)[0]
+        assert (hit.path.name, hit.box) == ("00006.jpg", (0.0, 0.0, 32.0, 24.0))
+        found = library.search(photos / "00006.jpg", k=COUNT, box=(32, 24, 64, 48))
+        assert len(found) == len({hit.path for hit in found}) == COUNT
+
+
+@pytest.mark.parametrize("method", ["best", "patches"])
+def test_parts_are_matched_as_the_recipe_says(tmp_path: Path, recipe: Recipe, photos: Path, method: str) -> None:
+    parts = dataclasses.replace(recipe, **PARTS, matching=method)  # type: ignore[arg-type]
+    with made(tmp_path / "library", parts, photos) as library:
+        query = library.describer.parts_of(picture(77))
+        if method == "best":
+            query = dataclasses.replace(query, rows=query.rows[:1], owners=query.owners[:1], boxes=None)
+        rows = [library.describer.parts_of(path) for path in sorted(photos.iterdir())]
+        stacked = dataclasses.replace(
+            rows[0],
+            rows=np.concatenate([each.rows for each in rows]),
+            owners=np.repeat(np.arange(COUNT), 5),
+            boxes=np.concatenate([each.boxes for each in rows if each.boxes is not None]),
+        )
+        _, scores, _ = match(query, stacked, method)
+        answer = library.search(picture(77), k=COUNT)
+        assert np.abs(answer.scores - np.sort(scores)[::-1]).max() < 0.02
+
+
+def test_changes_reach_a_search_of_parts(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    with made(tmp_path / "library", dataclasses.replace(recipe, **PARTS), photos) as library:  # type: ignore[arg-type]
+        assert library.search(photos / "00003.jpg")[0].path.name == "00003.jpg"
+        library.remove(photos / "00003.jpg")
+        assert library.search(photos / "00003.jpg")[0].path.name != "00003.jpg"
+        library.tag(photos / "00009.jpg", "nine")
+        tagged = library.search(photos / "00003.jpg", where=Filter(tags=("nine",)))
+        assert [(hit.path.name, hit.tags) for hit in tagged] == [("00009.jpg", ("nine",))]
+        library.add(photos / "00003.jpg")
+        assert library.search(photos / "00003.jpg")[0].path.name == "00003.jpg"
+
+
+def test_parts_are_asked_for_with_one_image(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    with made(tmp_path / "library", dataclasses.replace(recipe, **PARTS), photos) as library:  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="compares the parts of images; give one image, not 2"):
+            library.search([photos / "00001.jpg", photos / "00002.jpg"])
+        with pytest.raises(UsageError, match="compares the parts of images; give an image"):
+            library.search(np.ones(32, np.float32))
+        with pytest.raises(LibraryError, match="keeps several rows of an image; re-rank by local features"):
+            library.search(photos / "00001.jpg", rerank="aqe")
+
+
+def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    words = dataclasses.replace(recipe, taps=["shallow"], embedding="asmk", positions=40)
+    fitted = fit_recipe(words, sorted(photos.iterdir()), words=8, local_dimension=8, whiten=False)
+    fitted.save(tmp_path / "words.toml")
+    with made(tmp_path / "library", Recipe.load(tmp_path / "words.toml"), photos) as library:
+        assert library.info().dimension == 8
+        for name in ("00000.jpg", "00013.jpg"):
+            hit = library.search(photos / name, k=2)[0]
+            assert (hit.path.name, hit.box) == (name, None)
+            assert hit.score == pytest.approx(1, abs=0.01)
+    with Library.open(tmp_path / "library") as again:  # its codebook was copied
+        assert again.search(photos / "00005.jpg")[0].path.name == "00005.jpg"
+        assert (tmp_path / "library" / "learned-0.npz").is_file()
+
+
+def test_an_answer_is_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    with made(tmp_path / "library", recipe, photos) as library:
+        rows = Describer(recipe).describe(sorted(photos.iterdir()))
+        query = library.describe(picture(50))
+        scores = (rows @ query.T)[:, 0]
+        nearest = np.argsort(-scores)[:3]
+        expanded = l2_normalise(query[0] + rows[nearest].sum(axis=0))
+        answer = library.search(picture(50), k=5, rerank="aqe:n=3")
+        assert np.abs(answer.scores - np.sort(rows @ expanded)[::-1][:5]).max() < 0.02
+        assert len(library.search(picture(50), k=4, rerank=["alpha_qe", "k_reciprocal"])) == 4
+        with pytest.raises(RecipeError, match="did you mean 'aqe'"):
+            library.search(picture(50), rerank="aqee")
+        with pytest.raises(UsageError, match="local features"):
+            library.search(picture(50), rerank="verify")
+
+
+def test_the_graph_of_diffusion_is_kept_with_the_library(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    pytest.importorskip("scipy")
+    with made(tmp_path / "library", recipe, photos) as library:
+        first = library.search(picture(50), k=5, rerank="diffusion:k=5,kq=3")
+        kept = [path.name for path in (tmp_path / "library").glob("graph*.npz")]
+        assert kept == ["graph-k5-g3.npz"]
+        changed = (tmp_path / "library" / kept[0]).stat().st_mtime_ns
+        again = library.search(picture(50), k=5, rerank="diffusion:k=5,kq=3")
+        assert np.array_equal(first.ids, again.ids)
+        assert (tmp_path / "library" / kept[0]).stat().st_mtime_ns == changed
+        library.remove(photos / "00000.jpg")
+        assert all(hit.path.name != "00000.jpg" for hit in library.search(picture(50), k=20, rerank="diffusion:k=5"))
+
+
+def test_answers_are_verified_by_local_features(tmp_path: Path, recipe: Recipe, textured: Path) -> None:
+    pytest.importorskip("cv2")
+    # A vector that says nothing: only verification can find the picture.
+    blind = dataclasses.replace(recipe, pooling="window_average", shape="stretch", size=32, features="sift")
+    with made(tmp_path / "library", blind, textured) as library:
+        with Image.open(textured / "07.png") as image:
+            turned = np.asarray(image.convert("RGB").rotate(90, expand=True))
+        answer = library.search(turned, k=3, rerank="verify")
+        assert answer[0].path.name == "07.png"
+        assert answer[0].box is not None
+        x0, y0, x1, y1 = answer[0].box
+        assert (x0 < 40) & (y0 < 40) & (x1 > 280) & (y1 > 200)
+        assert answer[1].score < answer[0].score
+
+
+def test_libraries_of_the_same_images_are_searched_together(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    recipes = (recipe, dataclasses.replace(recipe, pooling="max"), dataclasses.replace(recipe, **PARTS))  # type: ignore[arg-type]
+    libraries = [made(tmp_path / f"library{at}", each, photos) for at, each in enumerate(recipes)]
+    names = sorted(path.name for path in photos.iterdir())
+    rankings = []
+    for library in libraries:
+        answer = library.search(picture(50), k=COUNT)
+        ids = np.array([[names.index(hit.path.name) for hit in answer]])
+        rankings.append(Ranking(ids, answer.scores[None]))
+    expected = reciprocal_rank(rankings)
+    answer = search_together(libraries, picture(50), k=COUNT)
+    assert np.abs(answer.scores - expected.scores[0]).max() < 1e-6
+    assert {hit.path.name for hit in answer[:3]} == {names[at] for at in expected.ids[0, :3]}
+    assert [hit.rank for hit in answer] == list(range(1, COUNT + 1))
+    with pytest.raises(RecipeError, match="unknown fusion 'reciprocal'; did you mean 'reciprocal_rank'"):
+        search_together(libraries, picture(50), fusion="reciprocal")
+    with pytest.raises(UsageError, match="no library"):
+        search_together([], picture(50))
+    for library in libraries:
+        library.close()
