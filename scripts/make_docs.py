@@ -11,7 +11,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -123,35 +123,148 @@ def _prose(text: str | None) -> str:
 def methods_page() -> str:
     """The page on methods, its tables made anew."""
     page = (DOCS / "methods.md").read_text(encoding="utf-8")
-    for name, table in (("poolings", _poolings()), ("similarities", _similarities())):
+    for name, table in TABLES.items():
         block = re.compile(rf"(<!-- {name}: .*? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
         if not block.search(page):
             raise SystemExit(f"docs/methods.md has no place for the table of {name}")
-        page = block.sub(lambda match, table=table: f"{match[1]}{table}\n{match[3]}", page)  # type: ignore[misc]
+        page = block.sub(lambda match, table=table: f"{match[1]}{table()}\n{match[3]}", page)  # type: ignore[misc]
     return page
+
+
+def _table(heads: str, rows: Iterable[Sequence[object]]) -> str:
+    """A table with the heads named in a text, `|` between them."""
+    titles = heads.split("|")
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(_cell(str(each)) for each in line) + " |" for line in lines)
+
+
+def _options(function: Callable[..., object], *, keep: Callable[[inspect.Parameter], bool]) -> str:
+    """The options of a function with their defaults."""
+    known = inspect.signature(function).parameters.values()
+    return ", ".join(f"`{each.name}={each.default}`" for each in known if keep(each))
+
+
+def _is_keyword(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def _passes() -> str:
+    from kindred.describer import PASSES
+
+    rows = [
+        (f"`{name}`", each.summary, _options(each.options, keep=_is_keyword) if each.options else "", each.source)
+        for name, each in PASSES.items()
+    ]
+    return _table("name|which regions|options|source", rows)
+
+
+def _aggregates() -> str:
+    from kindred.describer import AGGREGATES
+
+    return _table("name|what becomes of the passes", [(f"`{name}`", each.summary) for name, each in AGGREGATES.items()])
+
+
+def _embeddings() -> str:
+    from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, Embedding, KeptEmbedding
+
+    known: dict[str, Embedding | KeptEmbedding] = {**EMBEDDINGS, **KEPT_EMBEDDINGS}
+    rows = [
+        (f"`{name}`", each.summary, _options(each.function, keep=_is_keyword), each.learned, each.source)
+        for name, each in known.items()
+    ]
+    return _table("name|what it does|options|learns a|source", rows)
+
+
+def _matchings() -> str:
+    from kindred.matching import MATCHINGS
+
+    return _table("name|the score of an image|source", _summaries(MATCHINGS))
+
+
+def _fusions() -> str:
+    from kindred.fusion import FUSIONS
+
+    return _table("name|the score of an image|source", _summaries(FUSIONS))
+
+
+def _codes() -> str:
+    from kindred.codes import CODES
+
+    return _table("name|what it keeps|source", _summaries(CODES))
+
+
+def _features() -> str:
+    from kindred.features import FEATURES
+
+    return _table("name|what they are|source", _summaries(FEATURES))
+
+
+def _rerankers() -> str:
+    from kindred.rerank import RERANKERS
+
+    rows = [
+        (f"`{name}`", each.summary, _options(each.function, keep=_is_keyword), each.needs, each.source)
+        for name, each in RERANKERS.items()
+    ]
+    return _table("name|what it does|options|needs|source", rows)
+
+
+def _maps() -> str:
+    from kindred.manifold import MAPS
+
+    return _table("name|what it keeps|source", _summaries(MAPS))
+
+
+class Described(Protocol):
+    """What every table of methods knows of an entry."""
+
+    @property
+    def summary(self) -> str:
+        """What it does."""
+
+    @property
+    def source(self) -> str:
+        """Who described it."""
+
+
+def _summaries(table: Mapping[str, Described]) -> list[tuple[str, str, str]]:
+    return [(f"`{name}`", each.summary, each.source) for name, each in table.items()]
 
 
 def _poolings() -> str:
     from kindred.pooling import POOLINGS
 
-    rows = ["| name | what it does | parameters | numbers for a 1280 × 10 × 8 map | source |", "|---|---|---|---|---|"]
+    rows = []
     for name, pooling in POOLINGS.items():
         given = ", ".join(f"`{key}={default}`" for key, default in pooling.options.items())
-        size = pooling.dimension(1280, 10, 8)
-        rows.append(f"| `{name}` | {pooling.summary} | {given} | {size:,} | {pooling.source} |")
-    return "\n".join(rows)
+        size = f"{pooling.dimension(1280, 10, 8):,}"
+        rows.append((f"`{name}`", pooling.summary, given, size, pooling.source))
+    return _table("name|what it does|parameters|numbers for a 1280 × 10 × 8 map|source", rows)
 
 
 def _similarities() -> str:
     from kindred.similarity import SIMILARITIES
 
-    rows = ["| name | the score |", "|---|---|"]
-    for name, function in SIMILARITIES.items():
-        sentence = _prose(function.__doc__).split("\n\n")[0].removeprefix("Return the ").removesuffix(".")
-        rows.append(f"| `{name}` | {_cell(sentence)} |")
-    return "\n".join(rows)
+    sentences = {
+        name: _prose(function.__doc__).split("\n\n")[0].removeprefix("Return the ").removesuffix(".")
+        for name, function in SIMILARITIES.items()
+    }
+    return _table("name|the score", [(f"`{name}`", sentence) for name, sentence in sentences.items()])
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    "poolings": _poolings,
+    "passes": _passes,
+    "aggregates": _aggregates,
+    "embeddings": _embeddings,
+    "matchings": _matchings,
+    "fusions": _fusions,
+    "codes": _codes,
+    "features": _features,
+    "rerankers": _rerankers,
+    "maps": _maps,
+    "similarities": _similarities,
+}
 PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "methods.md": methods_page}
 
 

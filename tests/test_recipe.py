@@ -11,6 +11,7 @@ from kindred.errors import RecipeError
 from kindred.recipe import DEFAULT_RECIPE, Recipe, list_recipes
 
 PLAIN = Recipe(name="plain", backbone="kin")
+CODED = dataclasses.replace(PLAIN, code="itq")
 
 names = st.text(min_size=1).filter(lambda text: text.isprintable() or "\x7f" in text)
 recipes = st.builds(
@@ -111,6 +112,7 @@ def test_the_digest_counts_what_is_done_and_not_what_it_is_called() -> None:
             "pooling_options": {"p": 4.0},
             "whitening": "other",
             "similarity": "dot",
+            "code": "itq",
         }.items()
     ]
     assert len({recipe.digest for recipe in [PLAIN, *changed]}) == len(changed) + 1
@@ -144,6 +146,9 @@ def test_differences_name_what_would_be_done_differently() -> None:
         ({"taps": [1]}, "taps is [1]; expected a list of names"),
         ({"power_law": 1.5}, "power_law is 1.5; expected a number above 0, at most 1"),
         ({"flip": 1}, "flip is 1; expected true or false"),
+        ({"code": "itq", "aggregate": "keep"}, "code stands for the one vector of an image, and several rows are kept"),
+        ({"code": "itq", "similarity": "euclidean"}, "code compares as cosine or dot, not as similarity 'euclidean'"),
+        ({"backbone": "", "parts": [PLAIN, CODED]}, "a part has a code, which the fused vector cannot use"),
     ],
 )
 def test_contradictions_are_refused(keys: dict[str, object], expected: str) -> None:

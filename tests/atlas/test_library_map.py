@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kindred.atlas import lay_out, map_library, map_page, write_coordinates, write_map_page
 from kindred.catalogue import Catalogue, Entry
 from kindred.errors import UsageError
 from kindred.library import Library
-from kindred.atlas import lay_out, map_library, map_page, write_coordinates, write_map_page
 from kindred.recipe import Recipe
 from pictures import save_picture
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kindred.errors import UsageError
 from kindred.atlas import Layout, cell_size, draw, lay_out, write_picture
+from kindred.errors import UsageError
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
 

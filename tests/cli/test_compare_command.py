@@ -74,6 +74,12 @@ def test_evaluate_reranks_and_adds_distractors(
     assert "re-ranking" in shown
 
 
+def test_evaluate_changes_keys_of_the_recipe(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:
+    plain = kindred("evaluate", groundtruth, "--recipe", recipe, "--json").json
+    changed = kindred("evaluate", groundtruth, "--recipe", recipe, "--set", "pooling=mac", "--json").json
+    assert plain["digest"] != changed["digest"]
+
+
 def test_the_help_names_every_data_set(kindred: Kindred) -> None:
     text = " ".join(kindred("evaluate", "--help").out.split())
     *others, last = DATASETS

@@ -98,6 +98,7 @@ def test_fit_writes_a_recipe_that_works(kindred: Kindred, photos: Path, recipe: 
         "images": 31,
         "dimension": 8,
         "words": None,
+        "code_bytes": None,
     }
     written = tomllib.loads((own_folder / "white.toml").read_text())
     assert (written["name"], written["whitening"]) == ("white", "white-whitening.npz")
@@ -117,6 +118,7 @@ def test_fit_learns_words_and_then_a_whitening(
         "images": 30,
         "dimension": 16,
         "words": 4,
+        "code_bytes": None,
     }
     assert kindred("index", photos, "--recipe", "vlad.toml", "--json").json["indexed"] == COUNT
     assert kindred("search", photos / "a" / "00000.jpg", "-k", 1, "--json").json["results"][0]["path"].endswith(
@@ -158,6 +160,48 @@ def groundtruth(own_folder: Path) -> Path:
     file = own_folder / "truth.json"
     file.write_text(json.dumps({"name": "small", "database": paths, "queries": queries}))
     return file
+
+
+def test_a_code_is_learned_searched_and_measured(
+    kindred: Kindred, groundtruth: Path, photos: Path, recipe: Path, own_folder: Path
+) -> None:
+    make_folder(own_folder / "others", 40, first=100)
+    words = ("others", "-o", "coded.toml", "--dimension", 16, "--code", "itq", "--bits", 12)
+    found = kindred("fit", recipe, *words, "--json").json
+    assert found["files"] == ["coded-whitening.npz", "coded-code.npz"]
+    assert (found["dimension"], found["code_bytes"]) == (16, 2)
+    assert "16 numbers an image, 2 bytes in its code.\n" in kindred("fit", recipe, *words).out
+    assert kindred("index", photos, "--recipe", "coded.toml", "--json").json["indexed"] == COUNT
+    answers = kindred("search", photos / "a" / "00003.jpg", "-k", 2, "--json").json["results"]
+    assert [answers[0]["path"].endswith("00003.jpg"), answers[0]["score"]] == [True, pytest.approx(1, abs=0.01)]
+    measured = kindred("evaluate", groundtruth, "--recipe", "coded.toml", "--images", photos, "--json").json
+    assert (measured["bytes_per_image"], measured["dimension"]) == (2, 16)
+    words = ("--recipes", f"{recipe},coded.toml", "--images", photos, "--cache", "kept", "--json")
+    for _ in range(2):
+        compared = kindred("compare", groundtruth, *words).json["results"]
+        assert {each["recipe"]: each["bytes_per_image"] for each in compared} == {"tiny": 4 * CHANNELS, "coded": 2}
+    again = ("-o", "coded.toml", "--code", "lsh", "--bits", 24)
+    kindred("fit", "coded.toml", "others", *again)
+    assert kindred("compare", groundtruth, "--recipes", "coded.toml", *words[2:]).json["results"][0][
+        "bytes_per_image"
+    ] == 3
+    done = kindred("fit", recipe, "others", "-o", "other.toml", "--code", "opq")
+    assert (done.code, done.err.partition(";")[0]) == (2, "kindred: code: got 'opq'")
+
+
+def test_a_code_follows_a_whitening_of_pairs(
+    kindred: Kindred, groundtruth: Path, photos: Path, recipe: Path, own_folder: Path
+) -> None:
+    truth = json.loads(groundtruth.read_text())
+    for place, path in enumerate(truth["database"]):
+        truth["queries"][path]["relevant"] = [truth["database"][place - 1]]
+    (photos / "pairs.json").write_text(json.dumps(truth))
+    make_folder(own_folder / "others", 40, first=100)
+    words = ("--pairs", photos / "pairs.json", "--dimension", 4, "--code", "sign", "--bits", 4)
+    found = kindred("fit", recipe, "others", "-o", "pairs.toml", *words, "--json").json
+    (photos / "pairs.json").unlink()
+    assert (found["files"], found["code_bytes"]) == (["pairs-whitening.npz", "pairs-code.npz"], 1)
+    assert kindred("index", photos, "--recipe", "pairs.toml", "--json").json["indexed"] == COUNT
 
 
 def test_evaluate_measures(kindred: Kindred, groundtruth: Path, recipe: Path, photos: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from kindred.arrays import l2_normalise
 from kindred.backbones import load
-from kindred.describer import Describer, fit_pair_whitening, fit_recipe, load_lessons
+from kindred.codes import CODES
+from kindred.describer import Describer, fit_code, fit_pair_whitening, fit_recipe, load_lessons
 from kindred.describer.pooled import strongest
 from kindred.embedding import Codebook, Mixture, embed
 from kindred.errors import RecipeError, UsageError
@@ -169,3 +170,81 @@ def test_old_or_foreign_files_are_named(tiny: Recipe, tmp_path: Path) -> None:
     np.savez(tmp_path / "old.npz", mean=np.zeros(3), projection=np.zeros((2, 3)))
     with pytest.raises(RecipeError, match=r"old\.npz' cannot be read .*; make one with kindred fit"):
         load_lessons(dataclasses.replace(tiny, whitening=str(tmp_path / "old.npz")), {})
+
+
+@pytest.mark.parametrize("code", ["itq", "lsh", "sign"])
+def test_a_code_is_learned_on_the_vectors_as_they_come_to_be(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path, code: str
+) -> None:
+    fitted = fit_recipe(tiny, pictures_folder, dimension=8, code=code, bits=8)
+    files = fitted.save(tmp_path / "coded.toml")
+    assert [file.name for file in files] == ["coded.toml", "coded-whitening.npz", "coded-code.npz"]
+    kept = Recipe.load(tmp_path / "coded.toml")
+    assert Path(kept.code).name == "coded-code.npz"
+    describer = Describer(kept)
+    learned = describer.lessons.codes
+    assert learned is not None
+    rows = describer.describe(pictures_folder)
+    expected = CODES[code].fitted.fit(rows, bits=8).to_arrays()
+    for name, array in learned.to_arrays().items():
+        if name != "kind":
+            np.testing.assert_allclose(np.abs(array), np.abs(expected[name]), atol=0.02)
+    # The vectors, and with them a library's fingerprint, are what they are without it.
+    plain = Describer(dataclasses.replace(kept, code=""))
+    assert describer.fingerprint == plain.fingerprint
+    assert np.array_equal(plain.describe(pictures_folder[0]), describer.describe(pictures_folder[0]))
+
+
+def test_a_code_keeps_the_whitening_that_a_recipe_has(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
+) -> None:
+    fit_recipe(tiny, pictures_folder, dimension=8).save(tmp_path / "white.toml")
+    white = Recipe.load(tmp_path / "white.toml")
+    fitted = fit_recipe(white, pictures_folder[:12], code="itq", bits=6)
+    assert (fitted.recipe.whitening, fitted.dimension) == (white.whitening, 8)
+    assert [file.name for file in fitted.save(tmp_path / "coded.toml")] == ["coded.toml", "coded-code.npz"]
+    coded = Recipe.load(tmp_path / "coded.toml")
+    assert Describer(coded).fingerprint == Describer(white).fingerprint
+    # Asked for another, it learns one; asked for none, it does without. An old code goes either way.
+    assert fit_recipe(coded, pictures_folder, dimension=4, code="itq", bits=4).dimension == 4
+    none = fit_recipe(coded, pictures_folder, whiten=False)
+    assert (none.recipe.whitening, none.recipe.code, none.lessons.codes) == ("", "", None)
+
+
+def test_a_code_belongs_to_its_vectors(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+    for name, count in (("one", 24), ("two", 20)):
+        fit_recipe(tiny, pictures_folder[:count], dimension=8, code="itq", bits=8).save(tmp_path / f"{name}.toml")
+    one, two = Recipe.load(tmp_path / "one.toml"), Recipe.load(tmp_path / "two.toml")
+    with pytest.raises(RecipeError, match="recipe 'one': its code .* learned for recipe 'two', which differs: whiten"):
+        Describer(dataclasses.replace(one, code=two.code))
+    with pytest.raises(RecipeError, match="its code .* learned for recipe 'one', which differs: whitening"):
+        Describer(dataclasses.replace(one, whitening="", name="bare"))
+    with pytest.raises(RecipeError, match="recipe 'one': its code was learned on vectors of 8 components, not 6; make"):
+        Describer(dataclasses.replace(one, dimension=6))
+    fit_recipe(tiny, pictures_folder, whiten=False, code="sign", bits=8).save(tmp_path / "bare.toml")
+    bare = Recipe.load(tmp_path / "bare.toml")
+    with pytest.raises(RecipeError, match="its code .* learned for recipe 'bare', which differs: pooling 'gem', not 'm"):
+        Describer(dataclasses.replace(bare, pooling="max"))
+    with pytest.raises(RecipeError, match=r"its code 'no\.npz' cannot be read .*; make one with kindred fit"):
+        Describer(dataclasses.replace(bare, code="no.npz"))
+    np.savez(tmp_path / "bad.npz", **{**np.load(bare.code), "0.kind": np.array("nothing")})
+    with pytest.raises(RecipeError, match="cannot be read .*got kind 'nothing'"):
+        Describer(dataclasses.replace(bare, code=str(tmp_path / "bad.npz")))
+
+
+def test_codes_that_cannot_be_learned_are_refused(tiny: Recipe, pictures_folder: list[Path]) -> None:
+    with pytest.raises(UsageError, match="code: got 'itp'; did you mean 'itq'"):
+        fit_recipe(tiny, pictures_folder, code="itp")
+    with pytest.raises(RecipeError, match="code stands for the one vector"):
+        fit_recipe(dataclasses.replace(tiny, aggregate="keep"), pictures_folder, code="itq")
+    with pytest.raises(UsageError, match="got 4 rows for 8 bits; expected at least 9"):
+        fit_code(tiny, pictures_folder[:4], code="itq", bits=8)
+    with pytest.raises(UsageError, match="bits: got 64; expected at most 32"):
+        fit_code(tiny, pictures_folder, code="sign", bits=64)
+    with pytest.raises(UsageError, match="got no rows"):
+        fit_code(tiny, [], code="lsh")
+    seen: list[int] = []
+    learned = [fit_code(tiny, pictures_folder, code="lsh", bits=9, seed=seed, progress=seen.append) for seed in (0, 1)]
+    assert seen == 2 * list(range(1, 25))
+    assert [each.bytes_per_vector for each in learned] == [2, 2]
+    assert not np.array_equal(*(each.to_arrays()["planes"] for each in learned))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -49,4 +51,7 @@ def test_bad_input() -> None:
 def test_the_table_says_what_every_entry_is() -> None:
     assert set(FEATURES) == {"sift", "conv"}
     assert all(entry.summary and entry.source for entry in FEATURES.values())
+    for entry in FEATURES.values():
+        options = inspect.signature(entry.function).parameters
+        assert entry.kept.keys() | entry.asked.keys() <= options.keys()
     assert (FEATURES["sift"].needs, FEATURES["conv"].needs) == ("image", "map")

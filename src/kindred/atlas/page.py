@@ -14,11 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from kindred.images import thumbnail_jpeg
 from kindred.atlas.files import write_whole
 from kindred.atlas.layout import Layout
 from kindred.atlas.library_map import LibraryMap
 from kindred.atlas.picture import Pixels, middle
+from kindred.images import thumbnail_jpeg
 
 __all__ = ["map_page", "write_map_page"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import AsJson
+from kindred.cli.options import AsJson, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, dim, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -47,6 +47,7 @@ def evaluate(
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="What to measure: see `kindred recipes`.")
     ] = "kin",
+    settings: Settings = None,
     rerank: Annotated[
         str, typer.Option("--rerank", metavar="NAMES", help="Re-rank the first answers, e.g. aqe:n=5,diffusion.")
     ] = "",
@@ -72,7 +73,7 @@ def evaluate(
     with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruth,
-            recipe=recipe,
+            recipe=chosen_recipe(recipe, settings),
             rerank=rerank,
             depth=depth,
             distractors=distractors or [],

@@ -1,4 +1,4 @@
-"""`kindred fit`: learn what a recipe needs, a codebook or a whitening."""
+"""`kindred fit`: learn what a recipe needs: a codebook, a whitening, a code."""
 
 from __future__ import annotations
 
@@ -41,8 +41,12 @@ def fit(
         ),
     ] = None,
     whitening: Annotated[
-        bool, typer.Option("--whitening/--no-whitening", help="Learn a whitening of the vectors.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--whitening/--no-whitening",
+            help="Learn a whitening of the vectors. Default: yes, but with --code a recipe keeps the one that it has.",
+        ),
+    ] = None,
     dimension: Annotated[
         int | None,
         typer.Option("--dimension", "-d", min=1, metavar="N", help="How many numbers to keep. Default: all."),
@@ -51,6 +55,10 @@ def fit(
         float,
         typer.Option("--power", min=0.0, max=1.0, metavar="P", help="0.5 whitens, 0 only rotates."),
     ] = 0.5,
+    code: Annotated[
+        str, typer.Option("--code", metavar="NAME", help="Learn a compact code to search by: pq, itq, lsh or sign.")
+    ] = "",
+    bits: Annotated[int, typer.Option("--bits", min=1, metavar="N", help="The size of a code.")] = 256,
     pairs: Annotated[
         Path | None,
         typer.Option(
@@ -66,11 +74,12 @@ def fit(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a codebook or whitening; write the recipe that uses it.
+    """Learn a codebook, whitening or code; write the recipe that uses it.
 
     An embedding (bow, vlad, fisher, netvlad, asmk) needs visual words, learned on the images' own local descriptors.
     Whitening takes away what all images have in common, which finds more and makes vectors shorter. It needs more
-    images than the vectors have numbers; some thousands are good.
+    images than the vectors have numbers; some thousands are good. A code lets a library search some bytes of each
+    image in place of its vector.
     """
     from kindred.describer import fit_recipe
 
@@ -84,21 +93,25 @@ def fit(
             paths,
             words=words,
             local_dimension=local_dimension,
-            whiten=whitening and pairs is None,
+            whiten=whitening if pairs is None else False,
             dimension=dimension,
             power=power,
+            code=code if pairs is None else "",
+            bits=bits,
             enlarge=enlarge,
             seed=seed,
             progress=lambda done: meter.update(done, len(paths)),
         )
         if pairs is not None:
             fitted = _with_pairs(fitted, start, pairs, paths, dimension)
+            fitted = _with_code(fitted, paths, code, bits, seed) if code else fitted
     written = fitted.save(output)
     if as_json:
         print_json({"recipe": str(output), "files": [str(file) for file in written[1:]], **_facts(fitted)})
         return
     numbers = f": {fitted.dimension:,} numbers an image" if fitted.dimension else ""
-    say(f"Learned from {counted(fitted.images, 'image')}{numbers}.")
+    coded = f", {found} bytes in its code" if (found := _facts(fitted)["code_bytes"]) else ""
+    say(f"Learned from {counted(fitted.images, 'image')}{numbers}{coded}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(output)}")
 
@@ -124,12 +137,23 @@ def _with_pairs(
     return replace(fitted, lessons=replace(fitted.lessons, whitenings=(whitening,)))
 
 
+def _with_code(fitted: Fitted, images: Sequence[Path], code: str, bits: int, seed: int) -> Fitted:
+    """Add a code of the vectors that the recipe has come to give."""
+    from dataclasses import replace
+
+    from kindred.describer import fit_code
+
+    learned = fit_code(fitted.recipe, images, code=code, bits=bits, lessons=fitted.lessons, seed=seed)
+    return replace(fitted, lessons=replace(fitted.lessons, codes=learned))
+
+
 def _facts(fitted: Fitted) -> dict[str, object]:
     lessons = fitted.lessons
     return {
         "images": fitted.images,
         "dimension": fitted.dimension,
         "words": len(lessons.codebooks[0]) if lessons.codebooks else None,
+        "code_bytes": None if lessons.codes is None else lessons.codes.bytes_per_vector,
     }
 
 

@@ -55,8 +55,8 @@ def map_command(
     alike, spectral embedding what many short links join. Thumbnails do not cover one another: each is moved to the
     nearest free place. Needs pip install 'kindred[maps]'.
     """
-    from kindred.library import Library
     from kindred.atlas import PICTURES, cell_size, map_library, write_coordinates
+    from kindred.library import Library
 
     began = time.monotonic()
     if output.suffix.lower() not in (*PICTURES, *PAGES):

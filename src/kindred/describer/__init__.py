@@ -8,7 +8,7 @@ The one place where images, passes, backbone, pooling, embedding, fusion and whi
 
 from kindred.describer.answers import Described, Seen
 from kindred.describer.describer import Describer, ImageLike, matching_of
-from kindred.describer.fit import Fitted, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
+from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
 from kindred.describer.head import AGGREGATES, Lessons
 from kindred.describer.learned import learned_for, load_lessons, save_learned
 from kindred.describer.views import PASSES
@@ -22,6 +22,7 @@ __all__ = [
     "ImageLike",
     "Lessons",
     "Seen",
+    "fit_code",
     "fit_codebook",
     "fit_pair_whitening",
     "fit_recipe",

@@ -44,7 +44,7 @@ FEW = 4  # up to so many images, starting the engine's throughput mode costs mor
 VERSION = 2  # raise it when the same recipe comes to give other vectors
 # What a recipe is called and how its answers are compared do not change its vectors.
 _NOT_SEEN = ("name", "description", "backbone", "taps", "codebook", "whitening", "dimension", "weight", "parts")
-_MATCHED = ("similarity", "matching", "matching_options", "features")
+_MATCHED = ("similarity", "matching", "matching_options", "features", "code")
 
 
 class Describer:
@@ -152,11 +152,18 @@ class Describer:
         self._passes += sum(each.passes for each in seen)
 
     def _checked_dimension(self) -> int:
-        """Return D. Raises `RecipeError` where network, embedding and whitening do not go together."""
+        """Return D. Raises `RecipeError` where network, embedding, whitening and code do not go together."""
+        name, code = self.recipe.name, self.lessons.codes
         try:
-            return self.head.dimension(self.source.sample())
+            dimension = self.head.dimension(self.source.sample())
         except (UsageError, ImageError, RecipeError) as error:
-            raise RecipeError(f"recipe {self.recipe.name!r} does not fit its parts: {error}") from error
+            raise RecipeError(f"recipe {name!r} does not fit its parts: {error}") from error
+        if code is not None and code.dimension != dimension:
+            raise RecipeError(
+                f"recipe {name!r}: its code was learned on vectors of {code.dimension} components, not {dimension}; "
+                f"make one for {name!r} with kindred fit"
+            )
+        return dimension
 
 
 def open_source(

@@ -1,4 +1,4 @@
-"""Fit: learn the codebook and the whitening that a recipe needs, on images other than those to be searched."""
+"""Fit: learn the codebook, whitening and code that a recipe needs, on images other than those to be searched."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
+from kindred.codes import CODES, Code
 from kindred.describer.answers import Seen
 from kindred.describer.describer import Describer, open_source
 from kindred.describer.head import Lessons, embedding_of, learner_of
@@ -20,10 +21,10 @@ from kindred.describer.source import Source
 from kindred.embedding import KEPT_EMBEDDINGS, Learned
 from kindred.errors import UsageError
 from kindred.pooling import POOLINGS, Learning
-from kindred.recipe import Recipe
+from kindred.recipe import Recipe, nearest
 from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
 
-__all__ = ["Fitted", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening"]
+__all__ = ["Fitted", "fit_code", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening"]
 
 Progress = Callable[[int], None]
 
@@ -45,13 +46,19 @@ class Fitted:
     def save(self, file: Path) -> list[Path]:
         """Write the recipe as `file` (.toml) and what was learned beside it; return all the files."""
         recipe, written = replace(self.recipe, name=file.stem), []
-        first = self.lessons.codebooks or self.lessons.poolings
-        for key, learned in (("codebook", first), ("whitening", self.lessons.whitenings)):
+        lessons = self.lessons
+        codes = () if lessons.codes is None else (lessons.codes,)
+        first = lessons.codebooks or lessons.poolings
+
+        def located(name: str) -> str:
+            beside = file.parent / name
+            return str(beside) if beside in written else name
+
+        for key, learned in (("codebook", first), ("whitening", lessons.whitenings), ("code", codes)):
             if learned and not getattr(recipe, key):
                 arrays = file.with_name(f"{file.stem}-{key}.npz")
-                # The codebook comes first: the whitening's record holds its digest.
-                located = replace(recipe, codebook=str(file.with_name(recipe.codebook))) if recipe.codebook else recipe
-                save_learned(arrays, learned, recipe, learned_for(located, key, self.identity))
+                # In this order: a record holds the digests of the files before.
+                save_learned(arrays, learned, recipe, learned_for(recipe.with_files(located), key, self.identity))
                 # The recipe names the file beside it, so they can be moved together.
                 recipe = replace(recipe, **{key: arrays.name})  # type: ignore[arg-type]
                 written.append(arrays)
@@ -65,21 +72,28 @@ def fit_recipe(
     *,
     words: int = 64,
     local_dimension: int | None = None,
-    whiten: bool = True,
+    whiten: bool | None = None,
     dimension: int | None = None,
     power: float = 0.5,
+    code: str = "",
+    bits: int = 256,
     enlarge: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Learn all that `recipe` needs and does not have: a codebook for an embedding, and a whitening if `whiten`.
+    """Learn all that `recipe` needs and does not have: a codebook for an embedding, a whitening, a code.
 
     words: how many visual words, or components of a mixture. local_dimension: to which PCA reduces the local
-    descriptors before; by default to 128 those that are longer. dimension, power: of the whitening. enlarge: small
-    images are enlarged to the recipe's size while learning. Unusable images are left out. `progress` is called with
-    the number of images looked at, in each round. Raises `UsageError` where there are too few.
+    descriptors before; by default to 128 those that are longer. whiten: whether to learn a whitening, or else do
+    without; by default one is learned, but a code alone is learned where the recipe has a whitening and neither
+    `whiten` nor `dimension` asks for another. dimension, power: of the whitening. code, bits: a name of
+    `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. enlarge: small images are
+    enlarged to the recipe's size while learning. Unusable images are left out. `progress` is called with the number
+    of images looked at, in each round. Raises `UsageError` where there are too few, or for an unknown code.
     """
-    plain = replace(recipe, whitening="", dimension=0)
+    _check_code(recipe, code)
+    keeps = bool(code and recipe.whitening) and whiten is None and dimension is None
+    plain = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
     bare = replace(plain, enlarge=plain.enlarge or enlarge)
     lessons = None
     if embedding_of(recipe) and not recipe.codebook:
@@ -90,11 +104,42 @@ def fit_recipe(
         lessons = Lessons(poolings=_poolings(bare, learning, images, progress))
     describer = Describer(bare, lessons=lessons)
     whitenings: tuple[Whitening, ...] = ()
-    if whiten:
+    if whiten is not False and not keeps:
         whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
-    learned = replace(describer.lessons, whitenings=whitenings)
+    learned = describer.lessons if keeps else replace(describer.lessons, whitenings=whitenings)
+    if code:
+        codes = fit_code(bare, images, code=code, bits=bits, lessons=learned, seed=seed, progress=progress)
+        learned = replace(learned, codes=codes)
     dimension = whitenings[0].dimension * len(whitenings) if whitenings else describer.dimension
     return Fitted(plain, learned, len(images), dimension, describer.source.identity)
+
+
+def fit_code(
+    recipe: Recipe,
+    images: Iterable[Path],
+    *,
+    code: str = "itq",
+    bits: int = 256,
+    lessons: Lessons | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Code:
+    """Learn a compact code of the vectors that `recipe` gives of `images`; unusable ones are left out.
+
+    code, bits: a name of `kindred.codes.CODES`, and its size. lessons: take the place of the recipe's files. Raises
+    `RecipeError` for a recipe whose vectors a code cannot stand for, `UsageError` for an unknown code, for too few
+    images, or for a size that does not go with the vectors.
+    """
+    _check_code(recipe, code)
+    describer = Describer(replace(recipe, code=""), lessons=None if lessons is None else replace(lessons, codes=None))
+    vectors: dict[int, Vectors] = {}
+    for done, described in enumerate(describer.stream(enumerate(images)), 1):
+        if progress is not None:
+            progress(done)
+        if described.vectors is not None:
+            vectors[described.key] = described.vectors[0]
+    rows = np.stack([vectors[key] for key in sorted(vectors)]) if vectors else np.empty((0, describer.dimension))
+    return CODES[code].fitted.fit(rows.astype(np.float32), bits=bits, seed=seed)
 
 
 def fit_whitening(
@@ -170,6 +215,13 @@ def fit_codebook(
     )
 
 
+def _check_code(recipe: Recipe, code: str) -> None:
+    """Raise an error where there is no such code, or `recipe` cannot have one; "" is none."""
+    if code and code not in CODES:
+        raise UsageError(f"code: got {code!r}; {nearest(code, CODES, 'expected one of')}")
+    replace(recipe, code=code)  # raises where the recipe contradicts it
+
+
 def _poolings(
     recipe: Recipe, learning: Learning, images: Iterable[Path], progress: Progress | None
 ) -> tuple[Mapping[str, NDArray[Any]], ...]:
@@ -187,7 +239,9 @@ def _whitenings(
 ) -> tuple[Whitening, ...]:
     """Learn a whitening for each tap; every tap is a round of its own over the images."""
     if describer.recipe.embedding in KEPT_EMBEDDINGS:
-        raise UsageError(f"{describer.recipe.embedding} compares words, which a whitening does not serve; fit without one")
+        raise UsageError(
+            f"{describer.recipe.embedding} compares words, which a whitening does not serve; fit without one"
+        )
     paths = list(images)
 
     def rows(tap: int) -> Iterator[Vectors]:

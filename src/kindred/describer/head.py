@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise
+from kindred.codes import Code
 from kindred.describer.answers import Described, Seen
 from kindred.describer.pooled import strongest
 from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, LEARNERS, Codebook, Learned, Mixture, embed, embed_kept
@@ -50,12 +51,14 @@ AGGREGATES: dict[str, Aggregate] = {
 class Lessons:
     """What was learned for a recipe, one of each for every tap; empty where nothing was.
 
-    poolings: the arrays of a pooling that learns, by the names under which its function takes them.
+    poolings: the arrays of a pooling that learns, by the names under which its function takes them. codes: the
+    compact code of the whole vector; it changes nothing in the vector.
     """
 
     codebooks: tuple[Learned, ...] = ()
     whitenings: tuple[Whitening, ...] = ()
     poolings: tuple[Mapping[str, NDArray[Any]], ...] = ()
+    codes: Code | None = None
 
 
 class Head:
@@ -89,8 +92,7 @@ class Head:
             return [_answer(image, vector[None]) for image, vector in zip(images, vectors, strict=True)]
         ends = np.cumsum([len(image.boxes) for image in images])[:-1]
         return [
-            _answer(image, rows, boxes=image.boxes)
-            for image, rows in zip(images, np.split(vectors, ends), strict=True)
+            _answer(image, rows, boxes=image.boxes) for image, rows in zip(images, np.split(vectors, ends), strict=True)
         ]
 
     @np.errstate(over="ignore", invalid="ignore")

@@ -1,6 +1,6 @@
 """Learned files: what `kindred fit` learned for a recipe, as arrays in an `.npz` that says what they are for.
 
-A codebook or a whitening fits only vectors of the kind that it was learned on. The file therefore records the
+A codebook, a whitening or a code fits only vectors of the kind that it was learned on. The file therefore records the
 network, the taps and the methods before it; a recipe that differs in one of them is refused, with both named.
 Where and how large images are looked at does not count: what is learned at one size serves at others.
 """
@@ -21,6 +21,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.codes import Code
+from kindred.codes import from_arrays as code_from_arrays
 from kindred.describer.head import Lessons, embedding_of, learner_of
 from kindred.embedding import Learned
 from kindred.errors import ModelError, RecipeError, UsageError
@@ -33,21 +35,26 @@ LARGEST_COMPONENT = 8192.0  # an eighth of what half precision holds
 RECORD = "record"
 Record = Mapping[str, object]
 Arrays = Mapping[str, NDArray[Any]]
-Lesson = Learned | Whitening | Arrays
+Lesson = Learned | Whitening | Code | Arrays
 
 
 def learned_for(recipe: Recipe, key: str, identity: Record) -> Record:
-    """Return what the recipe's `key` ("codebook" or "whitening") depends on; `identity` is the source's."""
+    """Return what the recipe's `key` ("codebook", "whitening" or "code") depends on; `identity` is the source's."""
     record: dict[str, object] = dict(identity)
     if not recipe.embedding and not recipe.parts:
         record |= {"pooling": recipe.pooling, "pooling_options": as_floats(recipe.pooling_options)}
     embedding = embedding_of(recipe)
-    if key == "whitening":
+    if key in ("whitening", "code"):
         record |= {"power_law": float(recipe.power_law)}
         if embedding:
             record |= {"embedding": embedding, "embedding_options": as_floats(recipe.embedding_options)}
         if recipe.codebook:
-            record |= {"codebook": _digest(recipe)}
+            record |= {"codebook": _digest(recipe.codebook)}
+    if key == "code":
+        if recipe.tap_weights:
+            record |= {"tap_weights": as_floats(recipe.tap_weights)}
+        if recipe.whitening:
+            record |= {"whitening": _digest(recipe.whitening)}
     return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it comes back from a file
 
 
@@ -71,14 +78,12 @@ def load_lessons(recipe: Recipe, identity: Record) -> Lessons:
     """
     first = _arrays(recipe, "codebook", identity)
     method = embedding_of(recipe)
-    codebooks = tuple(
-        _parsed(recipe, "codebook", learner_of(method).from_arrays, each) for each in first if method
-    )
+    codebooks = tuple(_parsed(recipe, "codebook", learner_of(method).from_arrays, each) for each in first if method)
     whitenings = tuple(
-        _cut(recipe, _parsed(recipe, "whitening", from_arrays, each))
-        for each in _arrays(recipe, "whitening", identity)
+        _cut(recipe, _parsed(recipe, "whitening", from_arrays, each)) for each in _arrays(recipe, "whitening", identity)
     )
-    return Lessons(codebooks, whitenings, () if method else tuple(first))
+    codes = [_parsed(recipe, "code", code_from_arrays, each) for each in _arrays(recipe, "code", identity)]
+    return Lessons(codebooks, whitenings, () if method else tuple(first), codes[0] if codes else None)
 
 
 def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
@@ -153,11 +158,9 @@ def _bytes(name: str) -> bytes:
     return bundled.read_bytes() if bundled.is_file() else Path(name).read_bytes()
 
 
-def _digest(recipe: Recipe) -> str:
-    """Return what is in the recipe's codebook, as 16 hexadecimal digits; "" while it has none."""
-    if not recipe.codebook:
-        return ""
+def _digest(name: str) -> str:
+    """Return what is in a learned file, as 16 hexadecimal digits; "" where it cannot be read."""
     try:
-        return hashlib.sha256(_bytes(recipe.codebook)).hexdigest()[:16]
-    except OSError:  # told where the codebook itself is loaded
+        return hashlib.sha256(_bytes(name)).hexdigest()[:16]
+    except OSError:  # told where the file itself is loaded
         return ""

@@ -6,10 +6,13 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kindred.describer.views import Viewer
 from kindred.errors import RecipeError
 from kindred.features import FEATURES, ConvMap, LocalFeatures, sift
-from kindred.images import Decoded
+from kindred.images import Decoded, resize
 from kindred.recipe import Recipe, nearest
 
 __all__ = ["KeptFeatures", "check_features", "keypoints", "label"]
@@ -36,7 +39,7 @@ class KeptFeatures:
             return None
         entry = FEATURES[self._name]
         if entry.needs == "image":
-            return _to_original(entry.function(decoded.pixels), decoded)
+            return _to_original(entry.function(decoded.pixels), decoded.pixels, decoded)
         assert self._viewer is not None
         (maps, *_) = self._viewer.engine.run(self._viewer.sized(decoded.pixels)[None])
         return entry.function(ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height))))
@@ -47,7 +50,8 @@ def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
     options: Any = dict(recipe.passes_options)
     if recipe.positions:
         options["count"] = recipe.positions
-    return _to_original(sift(decoded.pixels, longest=recipe.size, **options), decoded)
+    pixels = resize(decoded.pixels, longest=recipe.size, enlarge=True) if recipe.enlarge else decoded.pixels
+    return _to_original(sift(pixels, longest=recipe.size, **options), pixels, decoded)
 
 
 def check_features(recipe: Recipe) -> None:
@@ -77,6 +81,6 @@ def label(image: object) -> str:
     return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
 
 
-def _to_original(features: LocalFeatures, decoded: Decoded) -> LocalFeatures:
-    height, width = decoded.pixels.shape[:2]
+def _to_original(features: LocalFeatures, pixels: NDArray[np.uint8], decoded: Decoded) -> LocalFeatures:
+    height, width = pixels.shape[:2]
     return features.scaled(decoded.width / width, decoded.height / height)

@@ -81,7 +81,8 @@ def sum_soft(assignment: Any, rows: Any, counts: NDArray[np.int64]) -> tuple[Any
     xp = namespace(rows)
     spans = list(pairwise([0, *np.cumsum(counts).tolist()]))
     if not spans:
-        return xp.zeros((0, assignment.shape[1], rows.shape[1]), dtype=rows.dtype), assignment[:0]
+        empty = (0, assignment.shape[1], rows.shape[1])
+        return xp.zeros(empty, dtype=rows.dtype, device=device(rows)), assignment[:0]
     sums = xp.stack([xp.matmul(assignment[start:end].T, rows[start:end]) for start, end in spans])
     masses = xp.stack([xp.sum(assignment[start:end], axis=0) for start, end in spans])
     return sums, masses

@@ -29,23 +29,24 @@ def vlad(
 
     `normalise` is "plain" (none), "ssr" (the signed square root of every component, Jégou et al. 2012), "intra"
     (each word's part made a unit vector, Arandjelović and Zisserman 2013) or "residual" (each residual made a
-    unit vector before the sum, Delhumeau et al. 2013). All of them want the vector made a unit vector in the
-    end. A word without descriptors stays 0, a residual of 0 is passed over. `mean` divides by the number of
+    unit vector before the sum, Delhumeau et al. 2013), or several with + between ("residual+intra"), which are done
+    in that order: residual, ssr, intra. All of them want the vector made a unit vector in the end. A word without descriptors stays 0, a residual of 0 is passed over. `mean` divides by the number of
     descriptors, as textbooks write it; that vanishes in the end. Raises RecipeError for another `normalise`.
     Source: Jégou et al. 2010.
     """
-    if normalise not in VLAD_NORMALISATIONS:
-        raise RecipeError(f"vlad: normalise is {normalise!r}; expected one of {', '.join(VLAD_NORMALISATIONS)}")
+    steps = normalise.split("+")
+    if not set(steps) <= set(VLAD_NORMALISATIONS):
+        raise RecipeError(f"vlad: normalise is {normalise!r}; expected {', '.join(VLAD_NORMALISATIONS)}, or several with + between")
     _, x, numbers = open_stack(rows, counts, centres.shape[1])
     means = like(centres, x)
 
     def encode(block: Any, counts: NDArray[np.int64]) -> Any:
-        sums = _residuals(block, counts, means, unit=normalise == "residual")
+        sums = _residuals(block, counts, means, unit="residual" in steps)
         if mean:
             sums = sums / like(np.maximum(counts, 1), x)[:, None, None]
-        if normalise == "ssr":
+        if "ssr" in steps:
             sums = signed_root(sums)
-        elif normalise == "intra":
+        if "intra" in steps:
             sums = l2_normalise(sums)
         return namespace(x).reshape(sums, (len(counts), centres.size))
 

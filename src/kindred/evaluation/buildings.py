@@ -26,8 +26,8 @@ SUFFIX = "_query.txt"
 def read_oxford(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read Oxford5k: its text lists (`*_query.txt` and so on) and its images (Philbin et al. 2007).
 
-    The lists may lie in a sub-folder, the images in any. Right is what is good or ok, the query's own image too; junk is deleted from the
-    ranking.
+    The lists may lie in a sub-folder, the images in any. Right is what is good or ok, the query's own image too;
+    junk is deleted from the ranking.
     """
     return _read(folder, "oxford5k", OXFORD_IMAGES, partial=partial)
 

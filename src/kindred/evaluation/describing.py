@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kindred import __version__
 from kindred.arrays import Vectors
+from kindred.codes import Code
 from kindred.describer import Described, Describer
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import Box
@@ -59,10 +60,10 @@ class Descriptions:
         """Which images were described, (n,)."""
         return self.counts > 0
 
-    @property
-    def bytes_per_image(self) -> float:
-        """The bytes of all that is kept, as it is here, for each image."""
-        kept = self.vectors.nbytes + (0 if self.words is None else self.words.nbytes)
+    def bytes_per_image(self, code: Code | None = None) -> float:
+        """Return the bytes of all that is kept, as it is here, for each image; with `code`, that of a vector only."""
+        kept = self.vectors.nbytes if code is None else len(self.vectors) * code.bytes_per_vector
+        kept += 0 if self.words is None else self.words.nbytes
         for each in self.features or ():
             kept += each.points.nbytes + each.descriptors.nbytes + each.scales.nbytes
         return kept / max(1, int(self.usable.sum()))

@@ -22,7 +22,7 @@ from kindred.evaluation.searching import Order, Search
 from kindred.images import find_images
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.rerank import ArrayGallery, Context, Method
+from kindred.rerank import RERANKERS, ArrayGallery, Context, Method
 from kindred.rerank import rerank as apply
 
 __all__ = ["DEPTH", "Bench", "Files", "evaluate"]
@@ -54,9 +54,10 @@ def evaluate(
     order, as `kindred.rerank.rerank` takes it ("aqe:n=5,diffusion"); the rest follows as it was. `distractors`
     are folders of images that are added to the database as wrong answers. `progress` is called with the steps
     done and their number. `cache` is a folder for descriptions, which the next evaluation of the same images with
-    the same recipe reads; its times are then those of the first. Raises UsageError for a ground truth that cannot
-    be meant or that names a missing file, ImageError for the first image that cannot be used; of distractors,
-    such images are left out.
+    the same recipe reads; its times are then those of the first. A recipe with a code ranks by codes alone;
+    re-rankers are given the vectors, which then are the bytes of an image. Raises UsageError for a ground truth that
+    cannot be meant or that names a missing file, ImageError for the first image that cannot be used; of
+    distractors, such images are left out.
     """
     truth = read_dataset(Path(groundtruth), dataset, partial=partial)
     files = Files.of(truth, images, distractors)
@@ -114,7 +115,8 @@ class Bench:
         to_describe = 0 if "described" in self.__dict__ else self.files.count
         self.work.begin(to_describe + (len(self.truth.queries) if methods else 0), progress)
         database, queries = self.described
-        search = Search(self.describer.recipe, queries, database, [query.itself for query in self.truth.queries])
+        code, itself = self.describer.lessons.codes, [query.itself for query in self.truth.queries]
+        search = Search(self.describer.recipe, queries, database, itself, code=code)
         before = self._prepared.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
         ranks = ranks_of(self.truth, orders)
@@ -138,7 +140,7 @@ class Bench:
             distractors=int(database.usable[len(self.truth.database) :].sum()),
             skipped=int((~database.usable).sum()),
             rerank=tuple(map(name_of, methods)),
-            bytes_per_image=database.bytes_per_image,
+            bytes_per_image=database.bytes_per_image(None if _ask_vectors(methods) else code),
             passes=database.passes,
             main=main_metric(self.truth),
             cmc=match_curve(self.truth, ranks, min(CURVE, len(database))),
@@ -151,10 +153,18 @@ class Bench:
             described,
             self.truth.digest,
             self.describer.recipe.digest,
+            self._code_digest,
             list(map(name_of, steps_of(rerank))),
             depth,
         )
         return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
+
+    @property
+    def _code_digest(self) -> str:
+        """What is in the recipe's code: neither its name nor the descriptions tell."""
+        code = self.describer.lessons.codes
+        arrays = {} if code is None else code.to_arrays()
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
 
     @cached_property
     def described(self) -> tuple[Descriptions, Descriptions]:
@@ -208,3 +218,8 @@ class Bench:
         for order in search.reranked(better, depth=depth):
             self.work.step()
             yield order
+
+
+def _ask_vectors(methods: Sequence[Method]) -> bool:
+    """Return whether a re-ranker asks for the vectors of images, so that they have to be kept."""
+    return any(not isinstance(method, tuple) or RERANKERS[method[0]].needs != "features" for method in methods)

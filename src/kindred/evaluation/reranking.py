@@ -11,6 +11,8 @@ from kindred.recipe import Recipe
 from kindred.rerank import (
     RERANKERS,
     Gallery,
+    GalleryManifold,
+    ManifoldOptions,
     Method,
     NeighbourGraph,
     OfflineDiffusion,
@@ -78,6 +80,11 @@ class TimedPrepared(Prepared):
         """Return what offline diffusion needs of a gallery, and count the seconds."""
         with self._timed():
             return super().offline(gallery, k=k, gamma=gamma, options=options)
+
+    def manifold(self, gallery: Gallery, options: ManifoldOptions) -> GalleryManifold:
+        """Return a manifold of a gallery, and count the seconds."""
+        with self._timed():
+            return super().manifold(gallery, options)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.codes import Code
 from kindred.evaluation.describing import Descriptions
 from kindred.index.parts import PartIndex
 from kindred.matching import Option, Parts
@@ -35,20 +36,24 @@ Compare = Callable[[slice], NDArray[np.float32]]
 class Search:
     """Queries that search a database as a recipe compares images; it counts the seconds that it takes.
 
-    itself: for each query the image of the database that is left out of its ranking, or None. Images that could
-    not be read are in no ranking.
+    itself: for each query the image of the database that is left out of its ranking, or None. code: ranks the
+    database by codes in place of vectors. Images that could not be read are in no ranking.
     """
 
     recipe: Recipe
     queries: Descriptions
     database: Descriptions
     itself: Sequence[int | None]
+    code: Code | None = None
     seconds: float = 0.0
     rerank_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self._usable = self.database.usable
-        self._compare = _by_parts(self) if self.recipe.keeps_rows else _by_vectors(self)
+        if self.code is not None:
+            self._compare = _by_codes(self, self.code)
+        else:
+            self._compare = _by_parts(self) if self.recipe.keeps_rows else _by_vectors(self)
 
     def orders(self) -> Iterator[Order]:
         """Yield for each query the order of all that is searched, best first; equal scores by position."""
@@ -109,6 +114,19 @@ def _by_vectors(search: Search) -> Compare:
     compare = SIMILARITIES["dot" if similarity == "cosine" else similarity]
     queries, rows = search.queries.first_rows(), search.database.first_rows()
     return lambda asked: compare(queries[asked], rows)
+
+
+def _by_codes(search: Search, code: Code) -> Compare:
+    """Compare a query's vector with the codes of images."""
+    queries, codes = search.queries.first_rows(), code.encode(search.database.first_rows())
+
+    def compare(asked: slice) -> NDArray[np.float32]:
+        places, found = code.search(queries[asked], codes, len(codes))
+        scores = np.empty(found.shape, np.float32)
+        np.put_along_axis(scores, places, found, axis=1)
+        return scores
+
+    return compare
 
 
 def _by_parts(search: Search) -> Compare:

@@ -2,7 +2,8 @@
 
 An index is derived: it can always be made again from the catalogue. `ExactIndex` compares a query with every
 row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and meets a thousandth of a million
-rows. `DerivedIndex` is what a library uses: it keeps the right one of the two in step with the catalogue.
+rows; `CodedIndex` holds a few bytes of each. `DerivedIndex` is what a library uses: it keeps the right one of the
+first two in step with the catalogue, as `DerivedCodes` does the third.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kindred.index.coded import CodedIndex, DerivedCodes
 from kindred.index.derived import DerivedIndex, SnapshotPolicy
 from kindred.index.exact import ExactIndex
 from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
@@ -20,6 +22,8 @@ from kindred.ranking import Ranking
 
 __all__ = [
     "HNSW_SIMILARITIES",
+    "CodedIndex",
+    "DerivedCodes",
     "DerivedIndex",
     "ExactIndex",
     "HNSWIndex",

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.catalogue import Box, Catalogue, Filter
+from kindred.codes import Code
 from kindred.describer import Describer, ImageLike
 from kindred.errors import LibraryDamaged, LibraryError, RecipeMismatch, UsageError
 from kindred.images import find_images
-from kindred.index import DerivedIndex, SnapshotPolicy
+from kindred.index import DerivedCodes, DerivedIndex, SnapshotPolicy
 from kindred.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.library.answers import Answer, Hit, Info
 from kindred.library.asking import Query, ask
@@ -147,19 +148,22 @@ class Library:
 
     @property
     def search_index(self) -> DerivedIndex:
-        """The search index, in step with the catalogue. Raises `LibraryError` while the library is empty."""
+        """The index of the vectors, in step with the catalogue. Raises `LibraryError` while the library is empty."""
         if self._index is None:
             self._index = self._new_index(self._reader)
         return self._index
 
     @property
     def searcher(self) -> Search:
-        """What answers questions: by one vector an image, or by the rows of images."""
+        """What answers questions: by one vector an image, by the codes of vectors, or by the rows of images."""
         if self._searcher is None:
             if not self._reader.counts().indexed:
                 raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
             if self.recipe.keeps_rows:
                 self._searcher = PartSearch(self._reader, self.recipe)
+            elif (code := self._code()) is not None:
+                codes = DerivedCodes(self._reader, code, similarity=self.recipe.similarity)
+                self._searcher = VectorSearch(self._reader, codes)
             else:
                 self._searcher = VectorSearch(self._reader, self.search_index)
         return self._searcher
@@ -284,6 +288,10 @@ class Library:
             self._writer = Catalogue.open(self._reader.file, mode="write")
         return self._writer
 
+    def _code(self) -> Code | None:
+        """Return the code by which the library is searched, if its recipe has one."""
+        return self.describer.lessons.codes if self.recipe.code else None
+
     def _new_index(self, catalogue: Catalogue) -> DerivedIndex:
         dimension = catalogue.dimension
         if dimension is None:
@@ -303,7 +311,7 @@ class Library:
         An index that answers may hang on a connection that only reads; the file is made through the other.
         """
         writer = self._writable()
-        if self.recipe.keeps_rows:
+        if self.recipe.keeps_rows or self.recipe.code:
             return
         if writer.counts().vectors >= self._policy.exact_below:
             (self.search_index if self._reader is writer else self._new_index(writer)).snapshot()

@@ -11,14 +11,13 @@ from dataclasses import replace
 from typing import Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors
 from kindred.catalogue import Catalogue, Filter, Row
 from kindred.describer import matching_of
 from kindred.errors import LibraryError, UsageError
 from kindred.features import LocalFeatures, from_bytes
-from kindred.index import DerivedIndex
 from kindred.index.parts import PartIndex
 from kindred.library.asking import Asked
 from kindred.matching import Option
@@ -49,10 +48,22 @@ class Search(Protocol):
         ...
 
 
+class VectorIndex(Protocol):
+    """An index in step with a catalogue: of its vectors, or of their codes."""
+
+    def __len__(self) -> int:
+        """Return the number of vectors."""
+        ...
+
+    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k` vector ids for queries (Q, D), of those in `allowed` only if that is given."""
+        ...
+
+
 class VectorSearch:
     """Search by one vector an image; also the gallery that re-rankers ask."""
 
-    def __init__(self, catalogue: Catalogue, index: DerivedIndex) -> None:
+    def __init__(self, catalogue: Catalogue, index: VectorIndex) -> None:
         self.catalogue, self.index = catalogue, index
 
     def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:

@@ -32,8 +32,9 @@ _CHOICES = {"shape": ("keep", "stretch")}
 _NEEDED = ("name", "passes", "aggregate", "similarity")
 _TEXTS = (*_NEEDED, "backbone", "shape", "pooling", "embedding", "matching", "features", "description")
 _OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_options")
-FILES = ("codebook", "whitening")
+FILES = ("codebook", "whitening", "code")
 """The keys that name a file of what was learned, or a bundled one."""
+_CODED = ("cosine", "dot")  # the similarities that codes stand for
 _UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
 
 
@@ -66,7 +67,8 @@ class Recipe:
 
     The vector. power_law: exponent of the signed power that comes before the whitening; 1 is none. whitening: a
     fitted one. dimension: how many of its components to keep; 0 is all. similarity: a name of
-    `kindred.similarity.SIMILARITIES`. `kindred fit` makes codebooks and whitenings.
+    `kindred.similarity.SIMILARITIES`. code: a fitted one of `kindred.codes.CODES`, by which vectors are searched in
+    a few bytes each; vectors are what they were. `kindred fit` makes codebooks, whitenings and codes.
 
     Fusion. parts: recipes whose vectors are laid end to end, each weighing its `weight`; then there is no
     backbone. features: local features kept for spatial verification, a name of `kindred.features.FEATURES`.
@@ -100,6 +102,7 @@ class Recipe:
     whitening: str = ""
     dimension: int = 0
     similarity: str = "cosine"
+    code: str = ""
     features: str = ""
     weight: float = 1.0
     parts: tuple[Recipe, ...] = ()
@@ -178,6 +181,18 @@ class Recipe:
             (
                 bool(self.parts) and any(part.aggregate == KEPT or part.embedding == "asmk" for part in self.parts),
                 "a part keeps several rows of an image, which cannot be laid end to end; fuse rankings instead",
+            ),
+            (
+                bool(self.code) and self.keeps_rows,
+                "code stands for the one vector of an image, and several rows are kept; leave out one of them",
+            ),
+            (
+                bool(self.code) and self.similarity not in _CODED,
+                f"code compares as {' or '.join(_CODED)}, not as similarity {self.similarity!r}; leave out one of them",
+            ),
+            (
+                any(part.code for part in self.parts),
+                "a part has a code, which the fused vector cannot use; leave it out",
             ),
         ):
             if wrong:

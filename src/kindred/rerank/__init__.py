@@ -9,6 +9,7 @@ from kindred.rerank.diffusion import Diffusion
 from kindred.rerank.expansion import augment
 from kindred.rerank.gallery import ArrayGallery
 from kindred.rerank.graph import NeighbourGraph
+from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
 from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
 from kindred.rerank.prepared import Prepared
 from kindred.rerank.table import RERANKERS, Entry, Method, parse_methods, rerank
@@ -20,6 +21,8 @@ __all__ = [
     "Diffusion",
     "Entry",
     "Gallery",
+    "GalleryManifold",
+    "ManifoldOptions",
     "Method",
     "NeighbourGraph",
     "OfflineDiffusion",

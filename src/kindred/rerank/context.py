@@ -45,9 +45,9 @@ class Context:
 
     queries: (Q, D) unit vectors, one for each row of the ranking. gallery: what was searched.
     query_features, image_features: the local features of query number q, and of the image under an id; None
-    where nobody can give them, and a re-ranker that needs them raises UsageError. prepared: the graphs of this
-    gallery, kept between calls; None builds them at each call. query_maps, image_maps: the feature maps, as the
-    local features.
+    where nobody can give them, and a re-ranker that needs them raises UsageError. prepared: the graphs and
+    manifolds of this gallery, kept between calls; None builds them at each call. query_maps, image_maps: the
+    feature maps, as the local features.
     """
 
     queries: Vectors

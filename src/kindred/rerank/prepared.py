@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kindred.errors import ModelError
 from kindred.rerank.context import Gallery
 from kindred.rerank.graph import NeighbourGraph, gallery_digest
+from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
 from kindred.rerank.neighbours import Progress
 from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
-from kindred.rerank.sparse import SparseRows
 
 __all__ = ["Prepared"]
 
-Kept = TypeVar("Kept", bound=SparseRows)
+
+class Keepable(Protocol):
+    """What can be kept: it says what it was made from, and goes into arrays and comes back."""
+
+    @property
+    def key(self) -> str:
+        """What it was made from."""
+        ...
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that must be kept, for `numpy.savez`."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `to_arrays` returned; raises ModelError for anything else."""
+        ...
+
+
+Kept = TypeVar("Kept", bound=Keepable)
 
 
 class Prepared:
-    """The graphs of a gallery: each is computed at its first use and kept as long as the gallery is the same.
+    """The graphs and manifolds of a gallery: each is made at its first use and kept as long as the gallery is the same.
 
     Asked for another gallery object, it forgets those of the one before. folder: where they are also kept as
     files, by what they were made from; a file that is missing, damaged or of other vectors is made again, and
@@ -45,7 +65,7 @@ class Prepared:
         self._folder, self._version_of, self._progress = folder, version, progress
         self._gallery: Gallery | None = None
         self._version = ""
-        self._kept: dict[str, SparseRows] = {}
+        self._kept: dict[str, Keepable] = {}
         self._lock = RLock()  # entered again where what is made needs the graph
 
     def graph(self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0) -> NeighbourGraph:
@@ -74,6 +94,17 @@ class Prepared:
             graph_key = NeighbourGraph.key_of(self._version_for(gallery), k=k, gamma=gamma)
             key = OfflineDiffusion.key_of(graph_key, chosen)
             return self._get(OfflineDiffusion, f"spread-k{k}-g{gamma:g}-{number}", key, fit)
+
+    def manifold(self, gallery: Gallery, options: ManifoldOptions) -> GalleryManifold:
+        """Return what `GalleryManifold.fit` makes of a gallery."""
+        with self._lock:
+            version = self._version_for(gallery)
+            return self._get(
+                GalleryManifold,
+                f"{options.method}-d{options.dimension}-k{options.neighbours}",
+                GalleryManifold.key_of(version, options),
+                lambda: GalleryManifold.fit(gallery, options, key=version),
+            )
 
     def _version_for(self, gallery: Gallery) -> str:
         """Return what stands for this gallery, for which everything of another is forgotten."""
@@ -106,7 +137,7 @@ def _load(file: Path, kind: type[Kept]) -> Kept | None:
         return None
 
 
-def _store(file: Path, kept: SparseRows) -> None:
+def _store(file: Path, kept: Keepable) -> None:
     unfinished = file.with_suffix(".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import ModelError, UsageError
 
-__all__ = ["SparseRows", "row_sums"]
+__all__ = ["SparseRows", "places_in", "row_sums"]
 
 ARRAYS = {"ids": np.int64, "indptr": np.int64, "indices": np.int32, "weights": np.float32}
 
@@ -46,10 +46,7 @@ class SparseRows:
 
     def places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows (n,) of `ids` (n,), −1 for an id that is not here."""
-        if not len(self):
-            return np.full(len(ids), -1, dtype=np.int64)
-        found = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
-        return np.where(self.ids[found] == ids, found, -1)
+        return places_in(self.ids, ids)
 
     def entries(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return where the entries of `rows` (n,) lie in indices and weights, (E,), and how many each has, (n,)."""
@@ -80,6 +77,14 @@ class SparseRows:
         if self.weights.shape != (entries,) or (np.diff(self.indptr) < 0).any() or (np.diff(self.ids) <= 0).any():
             return False
         return not entries or bool(self.indices.min() >= 0 and self.indices.max() < count and self.weights.min() > 0)
+
+
+def places_in(known: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where `ids` (n,) are among `known` (N,), which ascend: (n,), −1 for one that is not there."""
+    if not len(known):
+        return np.full(len(ids), -1, dtype=np.int64)
+    found = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[found] == ids, found, -1)
 
 
 def row_sums(starts: NDArray[np.int64], counts: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Reranker
 from kindred.rerank.diffusion import diffusion
 from kindred.rerank.expansion import alpha_qe, aqe, dba
+from kindred.rerank.manifold import isomap, spectral
 from kindred.rerank.offline import offline_diffusion
 from kindred.rerank.reciprocal import k_reciprocal
 
@@ -60,6 +61,18 @@ RERANKERS: dict[str, Entry] = {
     ),
     "offline_diffusion": Entry(
         offline_diffusion, "diffusion computed for every image beforehand", "Yang et al. 2019", "vectors"
+    ),
+    "spectral": Entry(
+        spectral,
+        "cosine in an embedding that keeps what many short links join together",
+        "Belkin and Niyogi 2003; Bengio et al. 2004",
+        "vectors",
+    ),
+    "isomap": Entry(
+        isomap,
+        "cosine in an embedding that keeps distances along the manifold",
+        "Tenenbaum et al. 2000; Bengio et al. 2004",
+        "vectors",
     ),
 }
 

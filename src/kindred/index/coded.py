@@ -1,0 +1,186 @@
+"""Coded search: what is held of a vector is its compact code; the best by code may be scored by their vectors.
+
+`CodedIndex` is an index as the others. `DerivedCodes` is what a library uses: it keeps one in step with the
+catalogue, where the vectors themselves stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import RLock
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import Vectors, l2_normalise, top_k
+from kindred.catalogue import Catalogue
+from kindred.codes import Bytes, Code
+from kindred.errors import UsageError
+from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.ranking import Ranking
+
+__all__ = ["CODED_SIMILARITIES", "CodedIndex", "DerivedCodes", "Fetch"]
+
+CODED_SIMILARITIES = ("cosine", "dot")
+DEPTH = 10
+"""For k answers so many times k are scored by their vectors."""
+BLOCK_CODES = 1 << 18
+BLOCK_QUERIES = 256
+COMPACT_SHARE = 0.5
+"""Codes are copied together when more than this share of them is dead."""
+
+Fetch: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], Vectors]]
+"""Returns of ids (n,) those that are there, and their vectors, in the same order; as `Catalogue.fetch` does."""
+
+
+class CodedIndex:
+    """The codes of all rows in memory, each `code.bytes_per_vector` bytes, compared one block after another.
+
+    similarity: "cosine" or "dot"; for the former rows and queries are made unit vectors. rescore: fetches vectors
+    by which the best by code are scored anew, exactly; without it scores are those of `Code.search`. One thread
+    at a time may change the index; searches may run beside that. Raises UsageError for another similarity.
+    """
+
+    def __init__(self, code: Code, *, similarity: str = "cosine", rescore: Fetch | None = None) -> None:
+        if similarity not in CODED_SIMILARITIES:
+            raise UsageError(f"similarity: got {similarity!r}; expected {' or '.join(CODED_SIMILARITIES)} for codes")
+        self.code = code
+        self.similarity = similarity
+        self._fetch = rescore
+        self._room: Bytes = np.empty((0, code.bytes_per_vector), np.uint8)
+        # Replaced as a whole: a search that runs beside a change sees the state before or after it.
+        self._state: tuple[LiveIds, Bytes] = (LiveIds(), self._room)
+
+    def __len__(self) -> int:
+        """Return the number of rows that can be found."""
+        return self.live.count
+
+    @property
+    def live(self) -> LiveIds:
+        """The ids of the rows."""
+        return self._state[0]
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the codes take, without their ids."""
+        return self._state[1].nbytes
+
+    def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
+        """Add the codes of rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
+        numbers, vectors = checked_rows(ids, rows, self.code.dimension)
+        live, present = self._state
+        extended = live.extended(numbers)
+        count, end = len(present), len(present) + len(vectors)
+        if end > len(self._room):
+            room = np.empty((max(end, 2 * count), present.shape[1]), np.uint8)
+            room[:count] = present
+            self._room = room
+        self._room[count:end] = self.code.encode(self._prepared(vectors))
+        self._state = (extended, self._room[:end])
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
+        live, codes = self._state
+        rest = live.without(ids)
+        if rest.dead > COMPACT_SHARE * len(rest.ids):
+            self._room = codes[rest.alive]
+            rest, codes = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive]), self._room
+        self._state = (rest, codes)
+        return live.count - rest.count
+
+    def search(
+        self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None, depth: int | None = None
+    ) -> Ranking:
+        """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given.
+
+        depth: how many of the best by code are scored by their vectors, at least `k`; 10 · `k` by default.
+        """
+        wanted = self._prepared(checked_queries(queries, k, self.code.dimension))
+        deep = k if self._fetch is None else max(k, DEPTH * k if depth is None else depth)
+        live, codes = self._state
+        everything = allowed is None and live.dead == 0
+        places = None if everything else np.flatnonzero(live.mask(allowed))
+        parts = [
+            self._nearest(wanted[start : start + BLOCK_QUERIES], codes, deep, places=places)
+            for start in range(0, max(1, len(wanted)), BLOCK_QUERIES)
+        ]
+        found, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        ids = live.ids[found]
+        if self._fetch is not None and ids.size:
+            ids, scores = _rescored(wanted, ids, k, self._fetch, unit=self.similarity == "cosine")
+        return padded_ranking((ids, scores), k)
+
+    def _prepared(self, rows: Vectors) -> Vectors:
+        unit: Vectors = l2_normalise(rows) if self.similarity == "cosine" else rows
+        return unit
+
+    def _nearest(self, queries: Vectors, codes: Bytes, k: int, *, places: NDArray[np.int64] | None) -> Found:
+        """Return the places and scores (Q, n ≤ k) of the best codes; of `places` (ascending) if given."""
+        best = np.empty((len(queries), 0), np.int64)
+        best_scores = np.empty((len(queries), 0), np.float32)
+        for start in range(0, len(codes) if places is None else len(places), BLOCK_CODES):
+            if places is None:
+                block = codes[start : start + BLOCK_CODES]
+                at = np.arange(start, start + len(block))
+            else:
+                at = places[start : start + BLOCK_CODES]
+                block = codes[at]
+            found, scores = self.code.search(queries, block, k)
+            # Earlier codes stay in front, so that equal scores keep the order of their ids.
+            candidates = np.concatenate((best, at[found]), axis=1)
+            order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
+            best = np.take_along_axis(candidates, order, axis=1)
+        return best, best_scores
+
+
+class DerivedCodes:
+    """Search the vectors of `catalogue` by their codes; any thread may use it.
+
+    Codes are made at the first search, and follow what is committed after it. Of the best by code the vectors are
+    fetched from the catalogue, so that scores are exact.
+    """
+
+    def __init__(self, catalogue: Catalogue, code: Code, *, similarity: str = "cosine") -> None:
+        self._catalogue = catalogue
+        self._index = CodedIndex(code, similarity=similarity, rescore=catalogue.fetch)
+        self._revision = -1
+        self._lock = RLock()
+
+    def __len__(self) -> int:
+        """Return the number of vectors, as of the last `sync`."""
+        return len(self._index)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the codes take."""
+        return self._index.nbytes
+
+    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call."""
+        self.sync()
+        return self._index.search(queries, k, allowed=allowed)
+
+    def sync(self) -> None:
+        """Take over what any process committed since the last call; next to nothing where nothing changed."""
+        with self._lock:
+            revision = self._catalogue.revision
+            if revision == self._revision:
+                return
+            for ids, rows in self._catalogue.vectors(after_id=self._index.live.last):
+                self._index.add(ids, rows)
+            # Removals may run ahead of the revision read before; the next call meets them again, which does no harm.
+            self._index.remove(self._catalogue.removed_since(self._revision))
+            self._revision = revision
+
+
+def _rescored(queries: Vectors, ids: NDArray[np.int64], k: int, fetch: Fetch, *, unit: bool) -> Found:
+    """Return the best `k` of ids (Q, n) by the dot product of their vectors; those that are gone come last, as −1."""
+    found = np.full((len(ids), min(k, ids.shape[1])), -1, np.int64)
+    scores = np.full(found.shape, -np.inf, np.float32)
+    for row, (query, candidates) in enumerate(zip(queries, ids, strict=True)):
+        present, vectors = fetch(np.sort(candidates))  # equal scores are ordered by id
+        exact = (l2_normalise(vectors) if unit else vectors) @ query
+        order, best = top_k(exact[None], k)
+        found[row, : order.shape[1]], scores[row, : order.shape[1]] = present[order[0]], best[0]
+    return found, scores

@@ -1,0 +1,102 @@
+"""A library whose recipe has a code: some bytes an image are searched, vectors score the best."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kindred.catalogue import Filter
+from kindred.describer import Describer, fit_recipe
+from kindred.duplicates import find_duplicates
+from kindred.errors import RecipeMismatch
+from kindred.index import DerivedCodes, SnapshotPolicy
+from kindred.library import Library
+from kindred.library.searching import VectorSearch
+from kindred.recipe import Recipe
+from pictures import make_folder, picture, save_picture
+from tiny_model import home, make_recipe
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A recipe file with a whitening and a code of 16 bits."""
+    with home(tmp_path_factory.mktemp("home")) as folder:
+        make_folder(folder / "others", 40, first=500)
+        fitted = fit_recipe(make_recipe(folder), sorted((folder / "others").iterdir()), code="itq", bits=16)
+        fitted.save(folder / "coded.toml")
+        yield folder / "coded.toml"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    make_folder(folder / "a", COUNT // 2)
+    make_folder(folder / "b", COUNT // 2, first=COUNT // 2)
+    return folder
+
+
+@pytest.fixture
+def library(coded: Path, photos: Path, tmp_path: Path) -> Iterator[Library]:
+    # A policy that would make an index of vectors at once: a library of codes has none.
+    with Library.create(tmp_path / "library", recipe=coded, policy=SnapshotPolicy(exact_below=1)) as made:
+        made.index(photos)
+        yield made
+
+
+def test_codes_are_searched_and_vectors_score_the_best(library: Library, coded: Path) -> None:
+    assert not list(library.path.glob("index-*"))
+    assert sorted(path.name for path in library.path.glob("learned-*")) == ["learned-0.npz", "learned-1.npz"]
+    vectors = np.concatenate([rows for _, rows in library.catalogue.vectors()])
+    query = library.describe(picture(77))
+    code = library.describer.lessons.codes
+    assert code is not None
+    # The library goes 10 times as deep as what is asked for: 20 of 40 images by code.
+    places, _ = code.search(query, code.encode(vectors), 20)
+    expected = np.sort((vectors @ query[0])[places[0]])[::-1][:2]
+    answer = library.search(picture(77), k=2)
+    np.testing.assert_allclose(answer.scores, expected, atol=1e-5)
+    # Deep enough, answers are exact.
+    every = library.search(query, k=COUNT)
+    np.testing.assert_allclose(every.scores, np.sort(vectors @ query[0])[::-1], atol=1e-5)
+    searcher = library.searcher
+    assert isinstance(searcher, VectorSearch)
+    assert isinstance(searcher.index, DerivedCodes)
+    assert searcher.index.nbytes == 2 * COUNT
+    assert Describer(Recipe.load(coded)).fingerprint == library.describer.fingerprint
+
+
+def test_codes_follow_the_library(library: Library, photos: Path, tmp_path: Path) -> None:
+    image = photos / "a" / "00004.jpg"
+    assert library.search(image, k=1)[0].path == image
+    assert library.remove(image) == 1
+    assert image not in [hit.path for hit in library.search(image, k=COUNT)]
+    new = save_picture(tmp_path / "new.png", 900, width=64, height=48)
+    library.add(new)
+    assert library.search(new, k=1)[0].path == new
+    found = library.search(image, k=COUNT, where=Filter(folder=photos / "b"))
+    assert {hit.path.parent.name for hit in found} == {"b"}
+    assert len(found) == COUNT // 2
+    with Library.open(library.path) as other:
+        assert other.search(new, k=3).paths == library.search(new, k=3).paths
+
+
+def test_rerankers_and_duplicates_have_the_vectors(library: Library, photos: Path) -> None:
+    answer = library.search(photos / "a" / "00002.jpg", k=3, rerank="aqe:n=3")
+    assert len(answer) == 3
+    assert answer[0].path.name == "00002.jpg"
+    assert find_duplicates(library) is not None
+
+
+def test_the_code_is_part_of_what_a_library_does(library: Library, coded: Path) -> None:
+    library.close()
+    with Library.open(library.path, recipe=coded) as same:
+        assert len(same) == COUNT
+    bare = dataclasses.replace(Recipe.load(coded), code="", name="bare")
+    with pytest.raises(RecipeMismatch, match="differs from 'bare': code 'learned-1.npz', not ''"):
+        Library.open(library.path, recipe=bare)
