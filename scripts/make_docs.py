@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that the code knows best: docs/cli.md, and the tables in docs/methods.md.
+"""Write the parts of the documentation that the code knows best: docs/cli.md, and the tables in other pages.
 
 python3 scripts/make_docs.py            writes them
 python3 scripts/make_docs.py --check    fails where what is committed differs
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.util
 import inspect
 import re
 import sys
@@ -122,13 +123,22 @@ def _prose(text: str | None) -> str:
 
 def methods_page() -> str:
     """The page on methods, its tables made anew."""
-    page = (DOCS / "methods.md").read_text(encoding="utf-8")
-    for name, table in TABLES.items():
-        block = re.compile(rf"(<!-- {name}: .*? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-        if not block.search(page):
-            raise SystemExit(f"docs/methods.md has no place for the table of {name}")
-        page = block.sub(lambda match, table=table: f"{match[1]}{table()}\n{match[3]}", page)  # type: ignore[misc]
-    return page
+    return _with_tables("methods.md")
+
+
+def evaluation_page() -> str:
+    """The page on evaluation, its table made anew."""
+    return _with_tables("evaluation.md")
+
+
+def _with_tables(name: str) -> str:
+    """A page with all that stands between its marks made anew."""
+
+    def made(match: re.Match[str]) -> str:
+        return f"{match[1]}{TABLES[match[2]]()}\n{match[4]}"
+
+    page = (DOCS / name).read_text(encoding="utf-8")
+    return re.sub(r"(<!-- (\w+): made by .*? -->\n)(.*?)(<!-- end -->)", made, page, flags=re.DOTALL)
 
 
 def _table(heads: str, rows: Iterable[Sequence[object]]) -> str:
@@ -215,6 +225,24 @@ def _maps() -> str:
     return _table("name|what it keeps|source", _summaries(MAPS))
 
 
+def _datasets() -> str:
+    from kindred.evaluation.datasets import DATASETS
+
+    return _table("name|how it is read|source", _summaries(DATASETS))
+
+
+def _measured() -> str:
+    """The tables of what benchmarks/methods.py measured."""
+    file = DOCS.parent / "benchmarks" / "methods.py"
+    spec = importlib.util.spec_from_file_location("methods", file)
+    assert spec is not None
+    assert spec.loader is not None
+    methods = sys.modules["methods"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(methods)
+    made: str = methods.tables(methods.read_results(DOCS / "methods.json"))
+    return made
+
+
 class Described(Protocol):
     """What every table of methods knows of an entry."""
 
@@ -264,8 +292,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "rerankers": _rerankers,
     "maps": _maps,
     "similarities": _similarities,
+    "datasets": _datasets,
+    "measured": _measured,
 }
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "methods.md": methods_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "methods.md": methods_page,
+    "evaluation.md": evaluation_page,
+}
 
 
 def main() -> int:

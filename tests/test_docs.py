@@ -55,7 +55,7 @@ def test_every_command_speaks_json(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
 
 
-@pytest.mark.parametrize("page", ["cli.md", "methods.md"])
+@pytest.mark.parametrize("page", ["cli.md", "methods.md", "evaluation.md"])
 def test_generated_pages_are_up_to_date(page: str) -> None:
     committed = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert make_docs.PAGES[page]() == committed, "run python3 scripts/make_docs.py"

@@ -50,7 +50,10 @@ def test_toml_needs_no_more_than_a_name_and_a_backbone() -> None:
     ("text", "expected"),
     [
         ('name = "a"\nbackbone = "kin"\nsise = 224', "some.toml: unknown key 'sise'; did you mean 'size'?"),
-        ('name = "a"\nbackbone = "kin"\ncolour = 1', "unknown key 'colour'; known keys: name, backbone, taps, tap_weights, size"),
+        (
+            'name = "a"\nbackbone = "kin"\ncolour = 1',
+            "unknown key 'colour'; known keys: name, backbone, taps, tap_weights, size",
+        ),
         ('name = "a"', "the key 'backbone' is missing"),
         ('backbone = "kin"', "the key 'name' is missing"),
         ("name = ", "not valid TOML"),
@@ -177,7 +180,9 @@ def test_parts_are_written_in_full_and_read_by_name_or_in_full() -> None:
 
 
 def test_settings_change_keys_and_options() -> None:
-    changed = PLAIN.with_settings(["size=480", "pooling=crow", "pooling_options.a=1.5", "scales=[1.0, 0.5]", "flip=true"])
+    changed = PLAIN.with_settings(
+        ["size=480", "pooling=crow", "pooling_options.a=1.5", "scales=[1.0, 0.5]", "flip=true"]
+    )
     assert (changed.size, changed.pooling, changed.flip) == (480, "crow", True)
     assert (changed.pooling_options, changed.scales) == ({"a": 1.5}, (1.0, 0.5))
     assert PLAIN.with_settings([]) == PLAIN

@@ -32,8 +32,9 @@ def test_every_method_draws_a_picture(kindred: Kindred, own_folder: Path, method
 def test_a_page_and_coordinates(kindred: Kindred, own_folder: Path) -> None:
     done = kindred("map", "-o", "map.html", "--csv", "map.csv", "--method", "mds", "--images", "6")
     assert done.code == 0, done.err
-    assert done.out.startswith(f"Wrote map.html and map.csv: 6 images of {COUNT}.\nBy mds, in ")
+    assert done.out.startswith(f"Wrote map.html and map.csv: 6 images of {COUNT}.\nBy MDS, in ")
     assert (own_folder / "map.html").read_text(encoding="utf-8").count("<img ") == 6
+    assert f"6 of {COUNT} images by MDS" in (own_folder / "map.html").read_text(encoding="utf-8")
     assert len((own_folder / "map.csv").read_text(encoding="utf-8").splitlines()) == 7
 
 

@@ -83,7 +83,7 @@ def test_codes_follow_the_library(library: Library, photos: Path, tmp_path: Path
     assert {hit.path.parent.name for hit in found} == {"b"}
     assert len(found) == COUNT // 2
     with Library.open(library.path) as other:
-        assert other.search(new, k=3).paths == library.search(new, k=3).paths
+        assert [hit.path for hit in other.search(new, k=3)] == [hit.path for hit in library.search(new, k=3)]
 
 
 def test_rerankers_and_duplicates_have_the_vectors(library: Library, photos: Path) -> None:
@@ -98,5 +98,5 @@ def test_the_code_is_part_of_what_a_library_does(library: Library, coded: Path) 
     with Library.open(library.path, recipe=coded) as same:
         assert len(same) == COUNT
     bare = dataclasses.replace(Recipe.load(coded), code="", name="bare")
-    with pytest.raises(RecipeMismatch, match="differs from 'bare': code 'learned-1.npz', not ''"):
+    with pytest.raises(RecipeMismatch, match=r"differs from 'bare': code '.*learned-1\.npz', not ''"):
         Library.open(library.path, recipe=bare)

@@ -63,7 +63,7 @@ class TestEveryManifold:
         (rows, which), (queries, asked) = bows(150, seed=0), bows(40, seed=1)
         gallery = ArrayGallery(rows)
         ranking = gallery.search(queries, 150)
-        found = rerank(ranking, Context(queries, gallery), [(method, {"dimension": 3, "neighbours": 8, "weight": 1})])
+        found = rerank(ranking, Context(queries, gallery), [(method, {"dimension": 2})])
         before, after = ((which[each.ids[:, :70]] == asked[:, None]).mean() for each in (ranking, found))
         assert before < 0.8
         assert after > 0.9
@@ -76,19 +76,19 @@ class TestEveryManifold:
 
     def test_images_that_were_not_laid_out_follow_behind(self, method: str, rows: Vectors, queries: Vectors) -> None:
         gallery = ArrayGallery(rows)
-        manifold = GalleryManifold.fit(ArrayGallery(rows[:40]), options(method))
+        manifold = GalleryManifold.fit(ArrayGallery(rows[:80]), options(method))
         ranking = gallery.search(queries, 30)
         found = manifold.rerank(ranking, Context(queries, gallery))
         for q in range(len(queries)):
             old = ranking.ids[q]
-            assert sorted(found.ids[q][: (old < 40).sum()]) == sorted(old[old < 40])
-            assert found.ids[q][(old < 40).sum() :].tolist() == old[old >= 40].tolist()
+            assert sorted(found.ids[q][: (old < 80).sum()]) == sorted(old[old < 80])
+            assert found.ids[q][(old < 80).sum() :].tolist() == old[old >= 80].tolist()
 
     def test_a_query_far_from_what_was_laid_out_keeps_its_ranking(self, method: str, rows: Vectors) -> None:
         far = np.concatenate([rows, np.zeros((40, 16), np.float32)])
         far[90:, 0] = 1 + np.arange(40)
         gallery = ArrayGallery(far, similarity="dot")
-        query = far[129:] / 40
+        query: Vectors = (far[129:] / 40).astype(np.float32)
         manifold = GalleryManifold.fit(ArrayGallery(rows), options(method))
         ranking = gallery.search(query, 50)
         np.testing.assert_array_equal(manifold.rerank(ranking, Context(query, gallery)).ids, ranking.ids)
@@ -140,9 +140,10 @@ class TestEveryManifold:
         assert len(Prepared(tmp_path).manifold(SparseIds(rows[:50]), options(method)).ids) == 50
 
     @pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
-    def test_a_weight_out_of_range(self, method: str, weight: float, context: Context, queries: Vectors) -> None:
+    def test_a_weight_out_of_range(self, method: str, weight: float, rows: Vectors, queries: Vectors) -> None:
+        gallery = ArrayGallery(rows[:9])  # whatever its size
         with pytest.raises(UsageError, match=r"weight: got .*; expected 0 \(the old score alone\) to 1"):
-            RERANKERS[method].function(context.gallery.search(queries, 5), context, weight=weight)
+            RERANKERS[method].function(gallery.search(queries, 5), Context(queries, gallery), weight=weight)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def map_command(
     """
     from kindred.atlas import PICTURES, cell_size, map_library, write_coordinates
     from kindred.library import Library
+    from kindred.manifold import MAPS
 
     began = time.monotonic()
     if output.suffix.lower() not in (*PICTURES, *PAGES):
@@ -88,15 +89,16 @@ def map_command(
     if mapped.missing:
         path, reason = mapped.missing[0]
         note(f"Left out {counted(len(mapped.missing), 'image')} that cannot be read, such as {shown(path)}: {reason}")
-    say(dim(f"By {method}, in {duration(seconds)}."))
+    say(dim(f"By {MAPS[method].title}, in {duration(seconds)}."))
 
 
 def _write(file: Path, mapped: LibraryMap, *, size: int, method: str, title: str) -> None:
     """Write the map as the kind of file that its name ends in."""
     from kindred.atlas import draw, lay_out, map_page, write_map_page, write_picture
+    from kindred.manifold import MAPS
 
     layout = lay_out(mapped.points)
     if file.suffix.lower() in PAGES:
-        write_map_page(file, map_page(mapped, layout, title=title, method=method))
+        write_map_page(file, map_page(mapped, layout, title=title, method=MAPS[method].title))
     else:
         write_picture(file, draw(layout, mapped.thumbnails, size=size))

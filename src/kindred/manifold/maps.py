@@ -90,21 +90,25 @@ def tsne(rows: Vectors, *, dimensions: int = 2, neighbours: int = 30, seed: int 
 class Map:
     """One entry of MAPS.
 
-    function: rows (N, D), `dimensions`, `neighbours` and `seed` by name → points (N, d). neighbours: its own number
-    of them. summary: what it does, in a few words. source: who described it, for the documentation.
+    function: rows (N, D), `dimensions`, `neighbours` and `seed` by name → points (N, d). title: what people call it.
+    neighbours: its own number of them. summary: what it does, in a few words. source: who described it, for the
+    documentation.
     """
 
     function: Callable[..., Points]
+    title: str
     neighbours: int
     summary: str
     source: str
 
 
 MAPS: dict[str, Map] = {
-    "tsne": Map(tsne, 30, "each image keeps its neighbours", "van der Maaten and Hinton 2008"),
-    "isomap": Map(isomap, 10, "distances along the manifold", "Tenenbaum et al. 2000"),
-    "mds": Map(mds, 0, "distances as they are", "Torgerson 1952"),
-    "spectral": Map(spectral, 20, "what many short links join lies together", "Belkin and Niyogi 2003"),
+    "tsne": Map(tsne, "t-SNE", 30, "each image keeps its neighbours", "van der Maaten and Hinton 2008"),
+    "isomap": Map(isomap, "Isomap", 10, "distances along the manifold", "Tenenbaum et al. 2000"),
+    "mds": Map(mds, "MDS", 0, "distances as they are", "Torgerson 1952"),
+    "spectral": Map(
+        spectral, "spectral embedding", 20, "what many short links join lies together", "Belkin and Niyogi 2003"
+    ),
 }
 
 

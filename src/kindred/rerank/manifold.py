@@ -98,8 +98,7 @@ class GalleryManifold:
         An image that was not laid out keeps its place behind those that were. Raises UsageError for a `weight` outside
         [0, 1].
         """
-        if not 0 <= weight <= 1:
-            raise UsageError(f"weight: got {weight}; expected 0 (the old score alone) to 1 (the manifold alone)")
+        _check_weight(weight)
         queries = checked_queries(ranking, context)
         if not ranking.ids.size:
             return ranking
@@ -149,18 +148,20 @@ def spectral(
 ) -> Ranking:
     """Order the answers by the cosine in a spectral embedding of the gallery, along short links between neighbours.
 
-    The embedding has `dimension` numbers, from a graph of `neighbours` links an image; a query is placed by the
-    Nyström formula. Scores become (1 − weight)·score + weight·cosine: half and half may do better than the
-    manifold alone where the score is a cosine too. Answers are the same ones, in another order. The embedding is taken
-    from `context.prepared`; without one it is computed at each call. A gallery of fewer than `dimension` + 2 images
-    has no such embedding: the ranking is returned unchanged. Raises MissingExtra where SciPy is not installed.
-    Source: Belkin and Niyogi 2003; Bengio et al. 2004; Iscen et al. 2018.
+    The embedding has `dimension` numbers, from a graph of `neighbours` links an image; a query is placed among its
+    nearest images by the Nyström formula. Scores become (1 − weight)·score + weight·cosine; where the score is a
+    cosine too, half and half often does better than the manifold alone. It takes several images of a thing in the
+    gallery: where each thing is there once, it makes answers worse. Answers are the same ones, in another order.
+
+    The embedding is taken from `context.prepared`; without one it is computed at each call. A gallery of fewer than
+    `dimension` + 2 images has no such embedding: the ranking is returned unchanged. Raises UsageError for a `weight`
+    outside [0, 1], MissingExtra where SciPy is not installed. Source: Belkin and Niyogi 2003; Bengio et al. 2004.
     """
     return _along(ranking, context, ManifoldOptions("spectral", dimension, neighbours), weight)
 
 
 def isomap(
-    ranking: Ranking, context: Context, *, dimension: int = 64, neighbours: int = 10, weight: float = 1.0
+    ranking: Ranking, context: Context, *, dimension: int = 64, neighbours: int = 4, weight: float = 1.0
 ) -> Ranking:
     """Order the answers by the cosine in an Isomap of the gallery, in which the ways from image to image are straight.
 
@@ -172,6 +173,7 @@ def isomap(
 
 def _along(ranking: Ranking, context: Context, options: ManifoldOptions, weight: float) -> Ranking:
     """Re-rank on the manifold that the options make of the gallery."""
+    _check_weight(weight)
     if not options.suit(context.gallery):
         return ranking
     if context.prepared is None:
@@ -179,3 +181,8 @@ def _along(ranking: Ranking, context: Context, options: ManifoldOptions, weight:
     else:
         manifold = context.prepared.manifold(context.gallery, options)
     return manifold.rerank(ranking, context, weight=weight)
+
+
+def _check_weight(weight: float) -> None:
+    if not 0 <= weight <= 1:
+        raise UsageError(f"weight: got {weight}; expected 0 (the old score alone) to 1 (the manifold alone)")
