@@ -343,7 +343,9 @@ class TestArrays:
 
 
 def test_wide_vectors_are_whitened_by_their_products_as_by_their_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.random.default_rng(3).standard_normal((40, 24)).astype(np.float32) * np.linspace(1, 4, 24, dtype=np.float32)
+    rows = np.random.default_rng(3).standard_normal((40, 24)).astype(np.float32) * np.linspace(
+        1, 4, 24, dtype=np.float32
+    )
     usual = PCAWhitening.fit(rows, dimension=10, power=0.5)
     monkeypatch.setattr("kindred.whitening.principal.WIDE", 16)
     wide = PCAWhitening.fit([rows[:15], rows[15:15], rows[15:]], dimension=10, power=0.5)

@@ -25,7 +25,10 @@ def test_words_come_back_with_their_rows_at_half_precision(catalogue: Catalogue)
     rows = [random.standard_normal((count, 8)).astype(np.float32) for count in (3, 1)]
     words = [np.array([2, 5, 70_000]), np.array([1])]
     catalogue.put(
-        [entry("/photos/a.jpg", vectors=rows[0], words=words[0]), entry("/photos/b.jpg", vectors=rows[1], words=words[1])]
+        [
+            entry("/photos/a.jpg", vectors=rows[0], words=words[0]),
+            entry("/photos/b.jpg", vectors=rows[1], words=words[1]),
+        ]
     )
     (batch,) = catalogue.parts()
     assert batch.owners.tolist() == [1, 1, 1, 2]
@@ -40,7 +43,9 @@ def test_words_come_back_with_their_rows_at_half_precision(catalogue: Catalogue)
 def test_regions_come_back_with_their_boxes_in_whole_images(catalogue: Catalogue) -> None:
     boxes = np.array([[np.nan] * 4, [0, 0, 32, 24]], np.float32)
     rows = np.eye(4, dtype=np.float32)
-    catalogue.put([entry(f"/photos/{name}.jpg", vectors=rows[at : at + 2], boxes=boxes) for at, name in enumerate("abc")])
+    catalogue.put(
+        [entry(f"/photos/{name}.jpg", vectors=rows[at : at + 2], boxes=boxes) for at, name in enumerate("abc")]
+    )
     batches = list(catalogue.parts(batch=2))
     assert [batch.owners.tolist() for batch in batches] == [[1, 1, 2, 2], [3, 3]]
     assert batches[0].boxes is not None

@@ -9,6 +9,7 @@ import pytest
 
 from commands import COUNT, Kindred
 from kindred.evaluation import DATASETS
+from kindred.recipe import Recipe
 from pictures import make_folder
 
 
@@ -72,6 +73,22 @@ def test_evaluate_reranks_and_adds_distractors(
     shown = kindred(*words).out
     assert f"{COUNT // 2} queries, {COUNT // 2 + 3} images (3 of them distractors), recipe tiny + aqe:n=2" in shown
     assert "re-ranking" in shown
+
+
+def test_evaluate_fuses_recipes(kindred: Kindred, groundtruth: Path, recipe: Path, own_folder: Path) -> None:
+    other = own_folder / "other.toml"
+    other.write_text(Recipe.load(recipe).with_settings(["name=other", "pooling=mac"]).to_toml())
+    words = ("evaluate", groundtruth, "--recipe", recipe, "--also", other, "--fusion", "weighted_scores")
+    found = kindred(*words, "--json").json
+    alone = kindred("evaluate", groundtruth, "--recipe", recipe, "--json").json
+    assert (found["recipe"], found["also"], found["fusion"]) == ("tiny", ["other"], "weighted_scores")
+    assert (found["mAP"], found["dimension"]) == (1, 2 * alone["dimension"])
+    assert "recipe tiny + other (weighted_scores)" in kindred(*words).out
+    refused = kindred(*words, "--rerank", "aqe")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.count("\n") == 1
+    assert "--rerank and --also contradict each other" in refused.err
+    assert "did you mean 'reciprocal_rank'" in kindred(*words, "--fusion", "reciprocal").err
 
 
 def test_evaluate_changes_keys_of_the_recipe(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:

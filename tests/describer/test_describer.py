@@ -222,8 +222,8 @@ def test_a_recipe_that_does_not_fit_is_refused_at_once(
 
 def test_an_unknown_tap_is_refused(recipe: Recipe) -> None:
     with pytest.raises(ModelError, match="no tap 'dep'; did you mean 'deep'"):
-        Describer(dataclasses.replace(recipe, taps=["dep"]))
-    assert Describer(dataclasses.replace(recipe, taps=["shallow"])).dimension == 16
+        Describer(dataclasses.replace(recipe, taps=("dep",)))
+    assert Describer(dataclasses.replace(recipe, taps=("shallow",))).dimension == 16
 
 
 def test_images_too_small_for_a_network_without_padding_are_bad_images(tmp_path: Path, recipe: Recipe) -> None:
@@ -390,7 +390,7 @@ def test_the_fingerprint_changes_with_all_that_vectors_depend_on(
         dataclasses.replace(white, dimension=5),
         dataclasses.replace(recipe, backbone=other_seed),
         dataclasses.replace(recipe, backbone=other_mean),
-        dataclasses.replace(recipe, taps=["shallow"]),
+        dataclasses.replace(recipe, taps=("shallow",)),
         dataclasses.replace(recipe, size=96),
         dataclasses.replace(recipe, multiple=32),
         dataclasses.replace(recipe, shape="stretch"),
@@ -405,7 +405,7 @@ def test_the_fingerprint_does_not_depend_on_names_and_places(
     recipe: Recipe, describer: Describer, photos: list[Path], tmp_path: Path
 ) -> None:
     moved = dataclasses.replace(
-        recipe, name="other", backbone=str(make_model(tmp_path, name="copy")), taps=["deep"], similarity="dot"
+        recipe, name="other", backbone=str(make_model(tmp_path, name="copy")), taps=("deep",), similarity="dot"
     )
     assert Describer(moved).fingerprint == describer.fingerprint
     here, there = (whitened(recipe, photos, make_dir(tmp_path / place)) for place in ("here", "there"))

@@ -27,7 +27,8 @@ BF16 = 0.03
 def positions(recipe: Recipe, path: Path, tap: str = "shallow") -> np.ndarray:
     pixels = resize(decode(path).pixels, longest=64, multiple=16)
     (maps,) = load(recipe.backbone, taps=[tap]).run(pixels[None])
-    return maps[0].reshape(len(maps[0]), -1).T
+    rows: np.ndarray = maps[0].reshape(len(maps[0]), -1).T
+    return rows
 
 
 @pytest.mark.parametrize("method", ["bow", "vlad", "netvlad", "fisher"])
@@ -122,7 +123,7 @@ def test_what_was_learned_for_another_recipe_is_refused_with_both_named(
         ({"power_law": 0.5}, "power_law 1.0, not 0.5"),
     ):
         with pytest.raises(RecipeError, match=rf"recipe 'other': its whitening .* learned for recipe 'white'.*{why}"):
-            Describer(dataclasses.replace(white, name="other", **keys))  # type: ignore[arg-type]
+            Describer(dataclasses.replace(white, name="other", **keys))
     # Size and passes do not count.
     assert Describer(dataclasses.replace(white, size=96, passes="grid")).dimension == 8
 

@@ -71,13 +71,13 @@ def test_each_pass_is_whitened_before_the_sum_and_the_maximum_after(tiny: Recipe
 
 
 def test_layers_are_normalised_weighted_and_laid_end_to_end(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    describer = Describer(dataclasses.replace(tiny, taps=["shallow", "deep"], tap_weights=[1.0, 3.0]))
+    describer = Describer(dataclasses.replace(tiny, taps=("shallow", "deep"), tap_weights=(1.0, 3.0)))
     assert describer.dimension == 48
     rows = describer.describe(pictures_folder)
     for tap, slot, weight in (("shallow", slice(0, 16), 1.0), ("deep", slice(16, 48), 3.0)):
-        alone = Describer(dataclasses.replace(tiny, taps=[tap])).describe(pictures_folder)
+        alone = Describer(dataclasses.replace(tiny, taps=(tap,))).describe(pictures_folder)
         assert np.abs(rows[:, slot] - np.sqrt(weight / 4) * alone).max() < BF16
-    swapped = Describer(dataclasses.replace(tiny, taps=["deep", "shallow"], tap_weights=[3.0, 1.0]))
+    swapped = Describer(dataclasses.replace(tiny, taps=("deep", "shallow"), tap_weights=(3.0, 1.0)))
     assert np.abs(swapped.describe(pictures_folder[0])[0, :32] - rows[0, 16:]).max() < BF16
 
 
@@ -96,12 +96,12 @@ def test_kept_passes_are_rows_with_boxes(tiny: Recipe, pictures_folder: list[Pat
 
 
 def test_kept_regions_of_rmac_lie_where_their_cells_do(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    describer = Describer(dataclasses.replace(tiny, pooling="rmac", aggregate="keep", taps=["shallow"]))
+    describer = Describer(dataclasses.replace(tiny, pooling="rmac", aggregate="keep", taps=("shallow",)))
     (described,) = describer.stream([("x", pictures_folder[0])])  # 64 × 48: a map of 16 × 12
     assert described.boxes is not None
     assert described.vectors is not None
     assert np.array_equal(described.boxes, 4 * rmac_grid(16, 12))
-    (maps,) = load(tiny.backbone, taps=["shallow"]).run(decode(pictures_folder[0]).pixels[None])
+    (maps,) = load(tiny.backbone, taps=("shallow",)).run(decode(pictures_folder[0]).pixels[None])
     assert np.abs(described.vectors - l2_normalise(rmac_regions(maps))[0]).max() < BF16
 
 
@@ -129,7 +129,7 @@ def test_rows_of_words_are_no_vector(tiny: Recipe, pictures_folder: list[Path]) 
     from kindred.describer import fit_recipe
 
     fitted = fit_recipe(
-        dataclasses.replace(tiny, embedding="asmk", taps=["shallow"]), pictures_folder, words=4, whiten=False
+        dataclasses.replace(tiny, embedding="asmk", taps=("shallow",)), pictures_folder, words=4, whiten=False
     )
     describer = Describer(fitted.recipe, lessons=fitted.lessons)
     with pytest.raises(UsageError, match="gives an image no single vector; ask for parts_of"):

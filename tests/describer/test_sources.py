@@ -67,7 +67,7 @@ def test_what_keypoints_cannot_do_is_refused(keys: dict[str, object], expected: 
 
 
 def test_parts_are_described_each_by_its_recipe_and_laid_end_to_end(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    parts = (dataclasses.replace(tiny, pooling="max", weight=3.0), dataclasses.replace(tiny, taps=["shallow"], size=96))
+    parts = (dataclasses.replace(tiny, pooling="max", weight=3.0), dataclasses.replace(tiny, taps=("shallow",), size=96))
     describer = Describer(Recipe(name="both", parts=parts))
     assert describer.dimension == 48
     rows = describer.describe(pictures_folder)

@@ -344,7 +344,9 @@ def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, Learned])
         embed(rows, COUNTS, "vald", book)
     with pytest.raises(RecipeError, match="embedding 'vlad' has no option 'normalize'; did you mean 'normalise'"):
         embed(rows, COUNTS, "vlad", book, normalize="ssr")
-    with pytest.raises(RecipeError, match="vlad: normalise is 'both'; expected plain, ssr, intra, residual, or several"):
+    with pytest.raises(
+        RecipeError, match="vlad: normalise is 'both'; expected plain, ssr, intra, residual, or several"
+    ):
         embed(rows, COUNTS, "vlad", book, normalise="both")
     with pytest.raises(RecipeError, match="netvlad: start is 'v3'; expected one of v1, v2"):
         embed(rows, COUNTS, "netvlad", book, start="v3")

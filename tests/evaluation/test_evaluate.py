@@ -107,10 +107,10 @@ class TestEvaluate:
         seen: list[tuple[int, ...]] = []
         run = Describer.stream
 
-        def spy(self: Describer, items: object) -> Iterator[object]:
+        def spy(self: Describer, items: object, *, asking: bool = False) -> Iterator[object]:
             listed = list(items)  # type: ignore[call-overload]
             seen.extend(image.shape for _, image in listed if isinstance(image, np.ndarray))
-            return run(self, listed)
+            return run(self, listed, asking=asking)
 
         monkeypatch.setattr(Describer, "stream", spy)
         evaluate(file, recipe=colours)
@@ -252,10 +252,10 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     seen: list[object] = []
     run = Describer.stream
 
-    def spy(self: Describer, items: object) -> Iterator[object]:
+    def spy(self: Describer, items: object, *, asking: bool = False) -> Iterator[object]:
         listed = list(items)  # type: ignore[call-overload]
         seen.extend(image for _, image in listed)
-        return run(self, listed)
+        return run(self, listed, asking=asking)
 
     monkeypatch.setattr(Describer, "stream", spy)
     return seen

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from diffusion_oracles import SparseIds, affinities, normalised, solved, start
-from kindred.arrays import Vectors
+from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context, Diffusion, NeighbourGraph, Prepared
-from kindred.rerank.diffusion import diffusion
+from kindred.rerank.diffusion import diffusion, numbers_for
+from kindred.rerank.offline import offline_diffusion
 
 MANY: dict[str, Any] = {"iterations": 500, "tolerance": 1e-12}
 
@@ -28,6 +30,43 @@ def test_it_is_the_definition(
         assert spread.sum() > 10
         np.testing.assert_allclose(found.scores[q, : spread.sum()], -np.sort(-f[spread]), rtol=1e-4)
         np.testing.assert_allclose(f[found.ids[q, : spread.sum()]], found.scores[q, : spread.sum()], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, (10, 1)), (60, (10, 1)), (200, (10, 2)), (600, (30, 6)), (1000, (50, 10)), (10**6, (50, 10))],
+)
+def test_numbers_go_by_the_gallery_and_given_ones_are_kept(count: int, expected: tuple[int, int]) -> None:
+    assert numbers_for(count, k=0, kq=0) == expected
+    assert numbers_for(count, k=50, kq=10) == (50, 10)
+    assert numbers_for(count, k=3, kq=0) == (3, expected[1])
+
+
+@pytest.mark.parametrize("method", [diffusion, offline_diffusion])
+def test_a_small_gallery_keeps_the_nearest_first(method: Callable[..., Ranking]) -> None:
+    """Thirty pairs: each query has one right answer, and all the others are wrong in the same way."""
+    generator = np.random.default_rng(3)
+    shared, own = generator.standard_normal(16), generator.standard_normal((30, 16))
+    things = np.repeat(shared + own, 2, axis=0) + 0.4 * generator.standard_normal((60, 16))
+    gallery = ArrayGallery(things)
+    queries = gallery.fetch(np.arange(60)) + 0.02 * generator.standard_normal((60, 16)).astype(np.float32)
+    context = Context(l2_normalise(queries), gallery, prepared=Prepared())
+    ranking = gallery.search(queries, 60)
+    assert (ranking.ids[:, 0] == np.arange(60)).all()
+    assert (method(ranking, context).ids[:, 0] == np.arange(60)).mean() > 0.95
+    literal = method(ranking, context, k=50, kq=10)
+    assert (literal.ids[:, 0] == np.arange(60)).mean() < 0.5
+
+
+def test_50_neighbours_that_are_asked_for_are_50(rows: Vectors, queries: Vectors) -> None:
+    gallery = ArrayGallery(rows[:60])
+    ranking = gallery.search(queries, 60)
+    found = diffusion(ranking, Context(queries, gallery), k=50, kq=10, alpha=0.9, **MANY)
+    matrix = normalised(affinities(rows[:60], 50, 3.0))
+    for q, query in enumerate(queries):
+        f = solved(matrix, start(query, rows[:60], ranking.ids[q, :10], 3.0), 0.9)
+        spread = int((f > 1e-9).sum())
+        np.testing.assert_allclose(found.scores[q, :spread], -np.sort(-f)[:spread], rtol=1e-4)
 
 
 def test_what_no_similarity_reaches_keeps_its_order_at_the_end() -> None:
@@ -77,7 +116,7 @@ def test_the_best_answers_take_part_however_far_they_are() -> None:
 def test_20_iterations_are_those_of_the_method(rows: Vectors, queries: Vectors, context: Context) -> None:
     """The literal method of conjugate gradients, with dense matrices, stopped after so many steps."""
     ranking = context.gallery.search(queries, 90)
-    found = diffusion(ranking, context, k=20, iterations=3)
+    found = diffusion(ranking, context, k=20, kq=10, iterations=3)
     system = np.eye(90) - 0.99 * normalised(affinities(rows, 20, 3.0))
     for q, query in enumerate(queries):
         f, r = np.zeros(90), start(query, rows, ranking.ids[q, :10], 3.0)
@@ -102,7 +141,7 @@ def test_a_graph_at_hand_is_not_built_again(rows: Vectors, queries: Vectors) -> 
     prepared = Prepared()
     searches = []
     for _ in range(3):
-        again = diffusion(ranking, Context(queries, gallery, prepared=prepared), k=20)
+        again = diffusion(ranking, Context(queries, gallery, prepared=prepared), k=20, kq=10)
         np.testing.assert_array_equal(again.ids, found.ids)
         np.testing.assert_array_equal(again.scores, found.scores)
         searches.append(gallery.searches)
@@ -133,7 +172,8 @@ def test_an_even_power_starts_from_no_negative_similarity(rows: Vectors) -> None
     ("option", "message"),
     [
         ({"alpha": 1.0}, r"alpha: got 1.0; expected at least 0 and below 1"),
-        ({"kq": 0}, r"kq: got 0"),
+        ({"kq": -1}, r"kq: got -1"),
+        ({"k": 2.5}, r"k: got 2.5"),
         ({"iterations": 0}, r"iterations: got 0"),
         ({"truncate": 2.5}, r"truncate: got 2.5; expected a whole number"),
         ({"tolerance": 0.0}, r"tolerance: got 0.0"),

@@ -107,5 +107,5 @@ def test_options_out_of_range_are_refused(queries: Vectors, context: Context) ->
         offline_diffusion(ranking, context, keep=0)
     with pytest.raises(UsageError, match=r"alpha: got 1.2"):
         offline_diffusion(ranking, context, alpha=1.2)
-    with pytest.raises(UsageError, match=r"kq: got 0"):
-        offline_diffusion(ranking, context, kq=0, k=5)
+    with pytest.raises(UsageError, match=r"kq: got -1"):
+        offline_diffusion(ranking, context, kq=-1, k=5)

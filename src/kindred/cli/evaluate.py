@@ -11,6 +11,7 @@ from kindred.cli.options import AsJson, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, dim, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
+from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.evaluation import Evaluation
@@ -51,7 +52,19 @@ def evaluate(
     rerank: Annotated[
         str, typer.Option("--rerank", metavar="NAMES", help="Re-rank the first answers, e.g. aqe:n=5,diffusion.")
     ] = "",
-    depth: Depth = 1000,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--also", metavar="NAME|FILE", help="Rank by this recipe too, and fuse; repeatable."),
+    ] = None,
+    fusion: Annotated[
+        str,
+        typer.Option(
+            "--fusion", metavar="NAME", help="How rankings are fused: reciprocal_rank, weighted_scores, query_adaptive."
+        ),
+    ] = "reciprocal_rank",
+    depth: Annotated[
+        int, typer.Option("--depth", min=1, help="How many of the first answers are re-ranked, or fused.")
+    ] = 1000,
     distractors: Distractors = None,
     dataset: DatasetName = None,
     partial: Partial = False,
@@ -69,12 +82,16 @@ def evaluate(
     """
     from kindred.evaluation import evaluate as measure
 
+    if also and rerank:
+        raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
     advice = "run the same command again to start over" if cache is None else "run the same command again to go on"
     with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruth,
             recipe=chosen_recipe(recipe, settings),
             rerank=rerank,
+            also=also or [],
+            fusion=fusion,
             depth=depth,
             distractors=distractors or [],
             dataset=dataset,

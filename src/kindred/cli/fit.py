@@ -74,7 +74,7 @@ def fit(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a codebook, whitening or code; write the recipe that uses it.
+    """Learn codebook, whitening or code; write the recipe that uses it.
 
     An embedding (bow, vlad, fisher, netvlad, asmk) needs visual words, learned on the images' own local descriptors.
     Whitening takes away what all images have in common, which finds more and makes vectors shorter. It needs more

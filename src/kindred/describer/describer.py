@@ -25,9 +25,12 @@ from kindred.describer.learned import load_lessons
 from kindred.describer.network import NetworkSource
 from kindred.describer.parts import PartsSource
 from kindred.describer.source import Source
-from kindred.embedding import KEPT_EMBEDDINGS
+from kindred.embedding import KEPT_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
+from kindred.features import ConvMap
 from kindred.matching import MATCHINGS, Parts
+from kindred.features import ConvMap
+from kindred.matching import Option as MatchOption
 from kindred.recipe import KEPT, Recipe, as_floats
 from kindred.similarity import SIMILARITIES
 
@@ -87,6 +90,29 @@ class Describer:
         return parts.hexdigest()[:16]
 
     @property
+    def asks_otherwise(self) -> bool:
+        """Whether queries are described otherwise than the images that are searched."""
+        entry = KEPT_EMBEDDINGS.get(self.recipe.embedding)
+        return entry is not None and any(option in self.recipe.embedding_options for option in entry.query_options)
+
+    @property
+    def matching_options(self) -> dict[str, MatchOption]:
+        """The options of `matching_of` the recipe, by name.
+
+        ASMK's `idf` comes from the codebook, unless the recipe has `idf = false`. Raises `RecipeError` for another.
+        """
+        options = cast("dict[str, MatchOption]", dict(self.recipe.matching_options))
+        if matching_of(self.recipe) != "asmk":
+            return options
+        weighs = options.pop("idf", True)
+        if not isinstance(weighs, bool):
+            raise RecipeError(
+                f"recipe {self.recipe.name!r}: matching_options.idf is {weighs!r}; expected true or false"
+            )
+        learned = self.lessons.codebooks[0]
+        return options | {"idf": learned.idf} if weighs and isinstance(learned, Codebook) else options
+
+    @property
     def passes(self) -> float:
         """How often the network ran for an image, on average over those described so far; 1 before the first."""
         return self._passes / self._images if self._images else 1.0
@@ -123,17 +149,25 @@ class Describer:
         owners = np.zeros(len(described.vectors), np.int64)
         return Parts(described.vectors, owners, boxes=described.boxes, words=described.words)
 
-    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Generator[Described[T], None, None]:
-        """Describe any number of (key, image), as they come; a bad image is an answer with its error.
+    def map_of(self, image: ImageLike) -> ConvMap:
+        """Return the feature map of a whole image, where the recipe has a network. Raises `ImageError` for a bad one."""
+        if not isinstance(self.source, NetworkSource):
+            raise UsageError(f"recipe {self.recipe.name!r} has no one feature map; localisation needs one network")
+        return self.source.map_of(image)
+
+    def stream(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Generator[Described[T], None, None]:
+        """Describe any number of (key, image), or queries (`asking`), as they come; a bad image is an answer too.
 
         Threads decode while the network runs. At most some hundred images are held at a time, and answers may
         come in another order than the images. Close it where it is left early.
         """
-        with closing(cast("Generator[list[Seen[T] | Described[T]], None, None]", self.source.stream(items))) as found:
+        with closing(cast("Generator[list[Seen[T] | Described[T]], None, None]", self.source.stream(items, asking=asking))) as found:
             for group in found:
                 seen = [each for each in group if isinstance(each, Seen)]
                 self._count(seen)
-                yield from self.head.finish(seen)
+                yield from self.head.finish(seen, asking=asking)
                 yield from (each for each in group if isinstance(each, Described))
 
     def one_by_one(
@@ -143,7 +177,7 @@ class Describer:
 
         Raises `ImageError` for one that cannot be opened.
         """
-        for seen in self.source.one_by_one(items):
+        for seen in self.source.one_by_one(items, asking=asking):
             self._count([seen])
             yield from self.head.finish([seen], asking=asking)
 

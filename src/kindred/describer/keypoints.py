@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -64,27 +65,29 @@ class KeypointSource:
         facts = Facts("<sample>", self.recipe.size, self.recipe.size)
         return Seen(None, facts, (rows,), np.zeros(len(rows), np.int64), np.empty((0, 4), np.float32))
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
         """Look at few images."""
         for key, image in items:
-            yield self._seen(key, self._look(image))
+            yield self._seen(key, self._look(image, asking=asking))
 
-    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+    def stream(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Iterator[list[Seen[T] | Described[T]]]:
         """Look at any number of images on threads: OpenCV works outside Python's lock."""
-        for key, found in prepared_ahead(items, self._look, workers=self._workers):
+        for key, found in prepared_ahead(items, partial(self._look, asking=asking), workers=self._workers):
             if isinstance(found, ImageError):
                 yield [Described(key, error=found)]
             else:
                 yield [self._seen(key, found)]
 
-    def _look(self, image: ImageLike) -> Seen[None]:
+    def _look(self, image: ImageLike, *, asking: bool) -> Seen[None]:
         decoded = decode(image, longest=max(self.recipe.size, self._kept.longest), **self._limits)
         features = keypoints(self.recipe, decoded)
         rows = features.descriptors.astype(np.float32)
         facts = Facts(label(image), decoded.width, decoded.height, decoded.taken)
         nowhere = np.empty((0, 4), np.float32)
         levels = np.zeros(len(rows), np.int64)
-        return Seen(None, facts, (rows,), levels, nowhere, features=self._kept.of(decoded))
+        return Seen(None, facts, (rows,), levels, nowhere, features=self._kept.of(decoded, asking=asking))
 
     def _seen(self, key: T, found: Seen[None]) -> Seen[T]:
         return Seen(key, found.facts, found.rows, found.levels, found.boxes, features=found.features)

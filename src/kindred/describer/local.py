@@ -17,7 +17,7 @@ from kindred.recipe import Recipe, nearest
 
 __all__ = ["KeptFeatures", "check_features", "keypoints", "label"]
 
-KEPT_LONGEST = 640
+KEPT_LONGEST = max(max(each.kept.get("longest", 0), each.asked.get("longest", 0)) for each in FEATURES.values())
 """Pixels of the long side to which an image is decoded, where features are kept for verification."""
 
 
@@ -33,16 +33,18 @@ class KeptFeatures:
         """How many pixels of the long side they are found in; 0 where none are."""
         return KEPT_LONGEST if self._name else 0
 
-    def of(self, decoded: Decoded) -> LocalFeatures | None:
-        """Return the features of an image, their points in pixels of the original."""
+    def of(self, decoded: Decoded, *, asking: bool) -> LocalFeatures | None:
+        """Return the features of an image, or of a query (`asking`), their points in pixels of the original."""
         if not self._name:
             return None
         entry = FEATURES[self._name]
+        options = entry.asked if asking else entry.kept
         if entry.needs == "image":
-            return _to_original(entry.function(decoded.pixels), decoded.pixels, decoded)
+            return _to_original(entry.function(decoded.pixels, **options), decoded.pixels, decoded)
         assert self._viewer is not None
         (maps, *_) = self._viewer.engine.run(self._viewer.sized(decoded.pixels)[None])
-        return entry.function(ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height))))
+        whole = (0.0, 0.0, float(decoded.width), float(decoded.height))
+        return entry.function(ConvMap(maps[0], whole), **options)
 
 
 def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -24,7 +24,7 @@ from kindred.describer.local import KeptFeatures, label
 from kindred.describer.pooled import Pooler, class_map_tap
 from kindred.describer.views import View, Viewer
 from kindred.errors import ImageError, ModelError, UsageError
-from kindred.features import LocalFeatures
+from kindred.features import ConvMap, LocalFeatures
 from kindred.images import Decoded, decode
 from kindred.recipe import Recipe
 
@@ -125,29 +125,38 @@ class NetworkSource:
             self._take([(pending, at)], maps)
         return pending.seen()
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
+    def map_of(self, image: ImageLike) -> ConvMap:
+        """Return the map of the first tap for the whole image."""
+        decoded = decode(image, longest=self.viewer.longest, **self._limits)
+        (maps, *_) = self.engine.run(self.viewer.sized(decoded.pixels)[None])
+        return ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height)))
+
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
         """Look at images with all cores on each, without threads; raises `ImageError` for a bad one."""
         for key, image in items:
-            pending = _Pending(key, self._prepare(image))
+            pending = _Pending(key, self._prepare(image, asking=asking))
             for at, view in enumerate(pending.prepared.views):
                 self._take([(pending, at)], self.engine.run(view.pixels[None]))
             yield pending.seen()
 
-    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+    def stream(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Iterator[list[Seen[T] | Described[T]]]:
         """Look at any number of (key, image), as they come; what failed comes described, with its error.
 
         At most some hundred images are held at a time, and the order may be another. Close it where it is left
         early.
         """
         failed: list[Described[T]] = []
-        with closing(prepared_ahead(items, self._prepare, workers=self._workers)) as prepared:
+        prepare = partial(self._prepare, asking=asking)
+        with closing(prepared_ahead(items, prepare, workers=self._workers)) as prepared:
             while (first := next(prepared, None)) is not None:
                 batches = _batches(chain((first,), prepared), failed)
                 for members, maps in self.engine.stream(batches):
                     yield [*self._take(members, maps), *_emptied(failed)]
                 yield [*_emptied(failed)]
 
-    def _prepare(self, image: ImageLike) -> _Prepared:
+    def _prepare(self, image: ImageLike, *, asking: bool = False) -> _Prepared:
         """Decode an image and cut its views."""
         longest = max(self.viewer.longest, self._kept.longest)
         decoded = decode(image, longest=longest, **self._limits)
@@ -156,7 +165,7 @@ class NetworkSource:
         if self.engine.card.input_size is None:
             for view in views:
                 self._check_size(view, facts)
-        return _Prepared(facts, views, self._kept.of(decoded))
+        return _Prepared(facts, views, self._kept.of(decoded, asking=asking))
 
     def _check_size(self, view: View, facts: Facts) -> None:
         least = min(view.pixels.shape[:2])

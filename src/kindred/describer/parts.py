@@ -52,21 +52,23 @@ class PartsSource:
         row = np.random.default_rng(0).random((1, width), np.float32)
         return Seen(None, Facts("<sample>", 1, 1), (row,), np.zeros(1, np.int64), whole)
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
         """Look at few images."""
         for key, image in items:
-            answers = [next(part.one_by_one([(key, image)])) for part in self.parts]
+            answers = [next(part.one_by_one([(key, image)], asking=asking)) for part in self.parts]
             for answer in answers:
                 if answer.error is not None:
                     raise answer.error
             yield self._seen(key, answers)
 
-    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+    def stream(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Iterator[list[Seen[T] | Described[T]]]:
         """Look at any number of images, a chunk at a time."""
         remaining = iter(items)
         while chunk := list(islice(remaining, CHUNK)):
             numbered = [(number, image) for number, (_, image) in enumerate(chunk)]
-            found = [{each.key: each for each in part.stream(numbered)} for part in self.parts]
+            found = [{each.key: each for each in part.stream(numbered, asking=asking)} for part in self.parts]
             done: list[Seen[T] | Described[T]] = []
             for number, (key, _) in enumerate(chunk):
                 answers = [by_number[number] for by_number in found]

@@ -81,7 +81,9 @@ class Pooler:
             extra = {} if not self.learned else self.learned[tap]
             given = {**options, **extra, **self._of_network(maps)}
             # Of parts the sum is the head's, which whitens them first.
-            found: Any = entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], self.recipe.pooling, **given)
+            found: Any = (
+                entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], self.recipe.pooling, **given)
+            )
             pooled.append(found if found.ndim == 3 else found[:, None])
         return Pooled(tuple(pooled), cells, size)
 

@@ -37,10 +37,15 @@ class Source(Protocol):
         """Return rows as those of any image, of no meaning, to know their sizes."""
         ...
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[Seen[T]]:
-        """Look at few images, as soon as possible; raises `ImageError` for a bad one."""
+    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
+        """Look at few images, as soon as possible; raises `ImageError` for a bad one.
+
+        `asking`: they are queries, of which more local features are taken than of images that are kept.
+        """
         ...
 
-    def stream(self, items: Iterable[tuple[T, ImageLike]]) -> Iterator[list[Seen[T] | Described[T]]]:
+    def stream(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Iterator[list[Seen[T] | Described[T]]]:
         """Look at any number of images, as they come; what failed comes described, with its error."""
         ...

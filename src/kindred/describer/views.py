@@ -176,9 +176,7 @@ def _check_options(
 
 PASSES: dict[str, Pass] = {
     "whole": Pass(_nothing, "the whole image", "", None),
-    **{
-        name: Pass(_scheme(name), scheme.summary, scheme.source, scheme.function) for name, scheme in REGIONS.items()
-    },
+    **{name: Pass(_scheme(name), scheme.summary, scheme.source, scheme.function) for name, scheme in REGIONS.items()},
     "proposals": Pass(
         _activations, "regions where the backbone's own map is active", "Mopuri and Babu 2015", activation_proposals
     ),

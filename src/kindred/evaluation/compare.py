@@ -63,7 +63,8 @@ def compare(
 
             def told(what: str, steps: int, before: int = done) -> None:
                 if progress is not None:
-                    progress(what, before + steps, total)
+                    # Queries that are described otherwise than the database are more steps than were counted.
+                    progress(what, min(before + steps, total), total)
 
             measured += _Run(truth, located, recipe, depth, cache, told, failed).measure(variants)
             done += taken

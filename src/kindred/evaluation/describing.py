@@ -123,20 +123,20 @@ class Work:
         if self.progress is not None and count:
             self.progress(self.done, self.total)
 
-    def describe(self, images: Sequence[Part], *, lenient: bool = False) -> Descriptions:
-        """Return the vectors of images, or of parts of them.
+    def describe(self, images: Sequence[Part], *, lenient: bool = False, asking: bool = False) -> Descriptions:
+        """Return the vectors of images, or of parts of them; `asking` for queries.
 
         Raises ImageError for the first that cannot be used; with `lenient` such images are left out.
         """
         if not images:
             return self.gathered([], 0.0)
-        file = None if self.cache is None else self.cache / f"descriptions-{self.key(images)}.npz"
+        file = None if self.cache is None else self.cache / f"descriptions-{self.key(images, asking=asking)}.npz"
         if file is not None and (kept := _load(file)) is not None and (lenient or kept.usable.all()):
             self.step(len(images))
             return kept
         began = time.perf_counter()
         answers: list[Described[int] | None] = [None] * len(images)
-        with closing(self.describer.stream(enumerate(self.opened(images)))) as stream:
+        with closing(self.describer.stream(enumerate(self.opened(images)), asking=asking)) as stream:
             for described in stream:
                 if described.error is None:
                     answers[described.key] = described
@@ -168,10 +168,14 @@ class Work:
         for path, box in images:
             yield path if box is None else part_of(path, box, longest=self.describer.recipe.size)
 
-    def key(self, images: Iterable[Part]) -> str:
-        """Return what the descriptions depend on: this version, recipe and network, the files, the boxes."""
+    def key(self, images: Iterable[Part], *, asking: bool = False) -> str:
+        """Return what the descriptions depend on: this version, recipe and network, the files, the boxes.
+
+        Queries (`asking`) have a key of their own where they are described otherwise.
+        """
         describer = self.describer
         digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.features)).encode())
+        digest.update(b"asking" * (asking and describer.asks_otherwise))
         for path, box in images:
             facts = path.stat()
             digest.update(repr((str(path.absolute()), facts.st_size, facts.st_mtime_ns, box)).encode())

@@ -14,10 +14,11 @@ from kindred.describer import Describer
 from kindred.errors import UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.describing import Descriptions, Part, Progress, Work
+from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.reranking import TimedPrepared, check_steps, name_of, steps_of
 from kindred.evaluation.result import Evaluation
-from kindred.evaluation.scoring import main_metric, main_ranks, match_curve, ranks_of, summary
+from kindred.evaluation.scoring import QueryRanks, main_metric, main_ranks, match_curve, ranks_of, summary
 from kindred.evaluation.searching import Order, Search
 from kindred.images import find_images
 from kindred.ranking import Ranking
@@ -42,6 +43,8 @@ def evaluate(
     partial: bool = False,
     images: Path | None = None,
     rerank: str | Sequence[Method] = (),
+    also: Sequence[Recipe | str | Path] = (),
+    fusion: str = DEFAULT_FUSION,
     depth: int = DEPTH,
     distractors: Sequence[Path] = (),
     progress: Progress | None = None,
@@ -51,7 +54,9 @@ def evaluate(
 
     `groundtruth`, `dataset` and `partial` are as `read_dataset` takes them; `images` is the folder of the images,
     where that is not the one that the ground truth has. `rerank` is what is done to the first `depth` answers, in
-    order, as `kindred.rerank.rerank` takes it ("aqe:n=5,diffusion"); the rest follows as it was. `distractors`
+    order, as `kindred.rerank.rerank` takes it ("aqe:n=5,diffusion"); the rest follows as it was. `also` are recipes
+    whose rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` of each,
+    then the rest as `recipe` ranks it; fused answers are not re-ranked. `distractors`
     are folders of images that are added to the database as wrong answers. `progress` is called with the steps
     done and their number. `cache` is a folder for descriptions, which the next evaluation of the same images with
     the same recipe reads; its times are then those of the first. A recipe with a code ranks by codes alone;
@@ -59,9 +64,14 @@ def evaluate(
     cannot be meant or that names a missing file, ImageError for the first image that cannot be used; of
     distractors, such images are left out.
     """
+    if also:
+        check_fusion(fusion, rerank)
     truth = read_dataset(Path(groundtruth), dataset, partial=partial)
     files = Files.of(truth, images, distractors)
-    return Bench(truth, files, recipe, cache=cache).measure(rerank, depth=depth, progress=progress)
+    benches = [Bench(truth, files, each, cache=cache) for each in (recipe, *also)]
+    if also:
+        return measure_fused(benches, fusion, depth=depth, progress=progress)
+    return benches[0].measure(rerank, depth=depth, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,10 @@ class Bench:
     def __init__(
         self, truth: GroundTruth, files: Files, recipe: Recipe | str | Path, *, cache: Path | None = None
     ) -> None:
-        self.truth, self.files = truth, files
+        self.truth = truth
         self.describer = Describer(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe))
+        # What is both query and image of the database is described once, unless queries are described otherwise.
+        self.files = replace(files, shared=[None] * len(files.shared)) if self.describer.asks_otherwise else files
         self.work = Work(self.describer, cache=cache)
         self._prepared = TimedPrepared()
 
@@ -112,23 +124,31 @@ class Bench:
         """Rank the database for every query, re-rank, and score; arguments are those of `evaluate`."""
         methods = steps_of(rerank)
         check_steps(methods, self.describer.recipe)
-        to_describe = 0 if "described" in self.__dict__ else self.files.count
-        self.work.begin(to_describe + (len(self.truth.queries) if methods else 0), progress)
-        database, queries = self.described
-        code, itself = self.describer.lessons.codes, [query.itself for query in self.truth.queries]
-        search = Search(self.describer.recipe, queries, database, itself, code=code)
-        before = self._prepared.seconds
+        self.work.begin(self.to_describe + (len(self.truth.queries) if methods else 0), progress)
+        search, before = self.search(), self._prepared.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
         ranks = ranks_of(self.truth, orders)
-        metrics = summary(self.truth, ranks)
-        prepared = self._prepared.seconds - before
+        return self.told(search, ranks, methods, prepared=self._prepared.seconds - before)
+
+    def search(self) -> Search:
+        """Return the search of the database with all queries, which are described first."""
+        database, queries = self.described
+        code, itself = self.describer.lessons.codes, [query.itself for query in self.truth.queries]
+        options = self.describer.matching_options
+        return Search(self.describer.recipe, queries, database, itself, code=code, options=options)
+
+    def told(
+        self, search: Search, ranks: Sequence[QueryRanks], methods: Sequence[Method] = (), *, prepared: float = 0.0
+    ) -> Evaluation:
+        """Return what `ranks` are worth, and what `search` cost; of that, `prepared` seconds once for the database."""
+        database, queries, code = search.database, search.queries, search.code
         spent = (queries.seconds, search.seconds, max(0.0, search.rerank_seconds - prepared))
         parts = [seconds / len(queries) for seconds in spent]
         return Evaluation(
             name=self.truth.name,
             recipe=self.describer.recipe,
             queries=len(main_ranks(self.truth, ranks)),
-            metrics=metrics,
+            metrics=summary(self.truth, ranks),
             dimension=self.describer.dimension,
             seconds_per_image=database.seconds / len(database),
             seconds_per_query=sum(parts),
@@ -148,9 +168,9 @@ class Bench:
 
     def key(self, rerank: str, *, depth: int) -> str:
         """Return what the result of `measure` depends on, as 16 hexadecimal digits."""
-        described = [self.work.key(images) for images in (self._database, *self._distractors, self._queries)]
+        described = [self.work.key(images) for images in (self._database, *self._distractors)]
         made_of = (
-            described,
+            [*described, self.work.key(self._queries, asking=True)],
             self.truth.digest,
             self.describer.recipe.digest,
             self._code_digest,
@@ -166,12 +186,17 @@ class Bench:
         arrays = {} if code is None else code.to_arrays()
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
 
+    @property
+    def to_describe(self) -> int:
+        """How many images are still to be described."""
+        return 0 if "described" in self.__dict__ else self.files.count
+
     @cached_property
     def described(self) -> tuple[Descriptions, Descriptions]:
         """The database, distractors at its end, and the queries; what is both was described once."""
         database = self.work.describe(self._database, lenient=self.truth.lenient)
         added = [self.work.describe(images, lenient=True) for images in self._distractors]
-        alone = self.work.describe(self._queries)
+        alone = self.work.describe(self._queries, asking=True)
         pool = Descriptions.joined([database, alone])
         own = iter(range(len(database), len(pool)))
         queries = pool.chosen([next(own) if place is None else place for place in self.files.shared])

@@ -33,7 +33,8 @@ class Evaluation:
 
     queries: how many were scored; those without relevant images are left out. images: how many were searched,
     with distractors: so many wrong answers that were added. skipped: images that could not be read and were left
-    out. rerank: the re-rankers. metrics: by name; where the queries lie in a few folders, also for each folder
+    out. rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and
+    how; costs are then sums. metrics: by name; where the queries lie in a few folders, also for each folder
     ("recall@1/Canon"), and for each setting of the revisited protocol ("mAP/hard"), "mAP" alone then being the
     medium one. main: the name of the metric by which results on the set are usually compared. cmc: the share of
     queries answered by rank 1, 2, ….
@@ -63,14 +64,16 @@ class Evaluation:
     passes: float = 1.0
     main: str = "mAP"
     cmc: tuple[float, ...] = ()
+    also: tuple[str, ...] = ()
+    fusion: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
 
     @property
     def label(self) -> str:
-        """The recipe and its re-rankers: "kin + aqe"."""
-        return " + ".join((self.recipe.name, *self.rerank))
+        """The recipe and its re-rankers, "kin + aqe", or what it was fused with: "kin + gem (reciprocal_rank)"."""
+        return " + ".join((self.recipe.name, *self.also, *self.rerank)) + (f" ({self.fusion})" if self.also else "")
 
     @property
     def quality(self) -> float:
@@ -84,6 +87,8 @@ class Evaluation:
             "recipe": self.recipe.name,
             "digest": self.recipe.digest,
             "rerank": list(self.rerank),
+            "also": list(self.also),
+            "fusion": self.fusion,
             "queries": self.queries,
             **self.metrics,
             **{name: getattr(self, name) for name in COSTS},
@@ -100,4 +105,5 @@ class Evaluation:
     def from_json(cls, text: str, recipe: Recipe) -> Evaluation:
         """Read what `to_json` wrote of `recipe`. Raises ValueError, TypeError or KeyError where it is damaged."""
         table = json.loads(text)
-        return cls(**{**table, "recipe": recipe, "rerank": tuple(table["rerank"]), "cmc": tuple(table["cmc"])})
+        lists = {name: tuple(table[name]) for name in ("rerank", "cmc", "also")}
+        return cls(**{**table, **lists, "recipe": recipe})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,8 @@ class Search:
     """Queries that search a database as a recipe compares images; it counts the seconds that it takes.
 
     itself: for each query the image of the database that is left out of its ranking, or None. code: ranks the
-    database by codes in place of vectors. Images that could not be read are in no ranking.
+    database by codes in place of vectors. options: those of the matching of rows. Images that could not be read are
+    in no ranking.
     """
 
     recipe: Recipe
@@ -45,6 +45,7 @@ class Search:
     database: Descriptions
     itself: Sequence[int | None]
     code: Code | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
     seconds: float = 0.0
     rerank_seconds: float = 0.0
 
@@ -74,6 +75,10 @@ class Search:
             self.rerank_seconds += time.perf_counter() - began
             for head, (order, _) in zip(better.ids, ranked, strict=True):
                 yield followed_by(head, order)
+
+    def heads(self, asked: slice, *, depth: int) -> Ranking:
+        """Return the first `depth` answers of some of the queries, with their scores."""
+        return _heads(list(self._ranked(asked)), min(depth, len(self.database)))
 
     def _ranked(self, asked: slice) -> Iterator[tuple[Order, NDArray[np.float32]]]:
         """Yield for each query in `asked` the order of the database, and the scores (N,) of all of it."""
@@ -133,11 +138,8 @@ def _by_parts(search: Search) -> Compare:
     """Compare images by all their rows, as the recipe's matching does."""
     recipe, database, queries = search.recipe, search.database, search.queries
     asmk = recipe.embedding == "asmk"
-    index = PartIndex(
-        database.vectors.shape[1],
-        method="asmk" if asmk else recipe.matching,
-        options=cast("dict[str, Option]", dict(recipe.matching_options)),
-    )
+    method = "asmk" if asmk else recipe.matching
+    index = PartIndex(database.vectors.shape[1], method=method, options=search.options)
     ids = np.arange(1, len(database) + 1)  # an index takes no 0
     index.add(np.repeat(ids, database.counts), database.vectors, words=database.words)
     ends = np.cumsum(queries.counts)

@@ -1,4 +1,10 @@
-"""The table of local features, by name: what a recipe's `features` may be."""
+"""The table of local features, by name: what a recipe's `features` may be.
+
+SIFT is the one to verify with. On the DVD covers of Stanford Mobile Visual Search 150 keypoints of a reference
+(20 KB) and 500 of a query find all 200 photos among the 100 references, with at least 13 inliers where the best wrong
+cover has at most 12 and strange pictures 6; positions of a feature map find at most three photos in four, as they
+do not turn or scale with the thing (`benchmarks/verification.py`).
+"""
 
 from __future__ import annotations
 

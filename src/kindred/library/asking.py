@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from kindred.arrays import Vectors, as_rows, l2_normalise
 from kindred.catalogue import Box
 from kindred.describer import Describer, ImageLike
 from kindred.errors import UsageError
-from kindred.features import LocalFeatures
+from kindred.features import ConvMap, LocalFeatures
 from kindred.images import crop, decode
 from kindred.matching import Parts
 from kindred.recipe import Recipe
@@ -26,19 +27,21 @@ Query: TypeAlias = "ImageLike | Sequence[ImageLike] | Vectors"
 class Asked:
     """What is looked for: one unit vector (1, D), or the rows of an image where the recipe keeps several.
 
-    features: the query's local features, where the recipe keeps those; points in pixels of the query.
+    features: the query's local features, where the recipe keeps those; points in pixels of the query. map_of:
+    what the network sees of an image (path), or of the query (None).
     """
 
     vector: Vectors | None = None
     parts: Parts | None = None
     features: LocalFeatures | None = None
+    map_of: Callable[[Path | None], ConvMap] | None = None
 
 
 def ask(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: Box | None) -> Asked:
     """Describe a query: an image, or the part of it in `box`; several images of one thing; or vectors.
 
-    `describer` is called only where there is an image to describe. Several are searched by their mean. Raises `UsageError` where there is nothing to search for, or where a box
-    or several images make no sense.
+    `describer` is called only where there is an image to describe. Several are searched by their mean. Raises
+    `UsageError` where there is nothing to search for, or where a box or several images make no sense.
     """
     if isinstance(query, np.ndarray) and query.dtype.kind == "f":
         return Asked(_vector(recipe, cast(Vectors, query), box))
@@ -58,10 +61,16 @@ def ask(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: B
     for each in described:
         if each.error is not None:
             raise each.error
-    features = described[0].features if len(images) == 1 else None
+    alone = len(images) == 1
+    features = described[0].features if alone else None
+
+    def map_of(path: Path | None) -> ConvMap:
+        return ready.map_of(images[0] if path is None else path)
+
+    seen = map_of if alone else None
     if recipe.keeps_rows:
-        return Asked(parts=ready.as_parts(described[0]), features=features)
-    return Asked(_mean(np.stack([cast(Vectors, each.vector) for each in described])), features=features)
+        return Asked(parts=ready.as_parts(described[0]), features=features, map_of=seen)
+    return Asked(_mean(np.stack([cast(Vectors, each.vector) for each in described])), features=features, map_of=seen)
 
 
 def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:

@@ -160,7 +160,7 @@ class Library:
             if not self._reader.counts().indexed:
                 raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
             if self.recipe.keeps_rows:
-                self._searcher = PartSearch(self._reader, self.recipe)
+                self._searcher = PartSearch(self._reader, self.recipe, self.describer.matching_options)
             elif (code := self._code()) is not None:
                 codes = DerivedCodes(self._reader, code, similarity=self.recipe.similarity)
                 self._searcher = VectorSearch(self._reader, codes)

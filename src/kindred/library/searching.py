@@ -6,9 +6,9 @@ of images; its rankings hold the ids of images, and the boxes that matched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, cast
+from typing import Protocol, TypedDict, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import Vectors
 from kindred.catalogue import Catalogue, Filter, Row
 from kindred.describer import matching_of
-from kindred.errors import LibraryError, UsageError
-from kindred.features import LocalFeatures, from_bytes
+from kindred.errors import ImageError, LibraryError, UsageError
+from kindred.features import ConvMap, LocalFeatures, from_bytes
 from kindred.index.parts import PartIndex
 from kindred.library.asking import Asked
 from kindred.matching import Option
@@ -89,6 +89,7 @@ class VectorSearch:
             query_features=None if own is None else lambda _: own,
             image_features=None if own is None else features_of,
             prepared=prepared,
+            **_maps(self, asked),
         )
 
     def __len__(self) -> int:
@@ -113,10 +114,13 @@ class VectorSearch:
 
 
 class PartSearch:
-    """Search by the rows of images, all of them in memory; read again when the library has changed."""
+    """Search by the rows of images, all of them in memory; read again when the library has changed.
 
-    def __init__(self, catalogue: Catalogue, recipe: Recipe) -> None:
-        self.catalogue, self.recipe = catalogue, recipe
+    `options` are those of the matching.
+    """
+
+    def __init__(self, catalogue: Catalogue, recipe: Recipe, options: Mapping[str, Option]) -> None:
+        self.catalogue, self.recipe, self._options = catalogue, recipe, options
         self._revision = -1
         self._index = self._empty()
 
@@ -146,11 +150,11 @@ class PartSearch:
             query_features=None if own is None else lambda _: own,
             image_features=None if own is None else lambda number: _features(self.catalogue, number),
             prepared=prepared,
+            **_maps(self, asked),
         )
 
     def _empty(self) -> PartIndex:
-        options = cast("dict[str, Option]", dict(self.recipe.matching_options))
-        return PartIndex(self.catalogue.dimension or 1, method=matching_of(self.recipe), options=options)
+        return PartIndex(self.catalogue.dimension or 1, method=matching_of(self.recipe), options=self._options)
 
     def _sync(self) -> None:
         revision = self.catalogue.revision
@@ -199,6 +203,30 @@ def reranked(
     """Return the best `k`, after the best `depth` were re-ranked."""
     ranking = search.ranked(asked, max(k, depth), where)
     return rerank(ranking, search.context(asked, prepared), methods).top(k)
+
+
+class _Maps(TypedDict, total=False):
+    query_maps: Callable[[int], ConvMap]
+    image_maps: Callable[[int], ConvMap]
+
+
+def _maps(search: Search, asked: Asked) -> _Maps:
+    """Return where the feature maps of the query and of images come from: the images are looked at again."""
+    look = asked.map_of
+    if look is None:
+        return {}
+
+    def of_image(number: int) -> ConvMap:
+        row = search.rows([number]).get(number)
+        try:
+            if row is not None:
+                return look(row.path)
+        except ImageError:
+            pass
+        # Gone, or no longer an image: nothing in it is like anything.
+        return ConvMap(np.zeros((look(None).values.shape[0], 1, 1), np.float32), (0.0, 0.0, 1.0, 1.0))
+
+    return {"query_maps": lambda _: look(None), "image_maps": of_image}
 
 
 def _features(catalogue: Catalogue, image_id: int) -> LocalFeatures:

@@ -21,13 +21,16 @@ from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
 from kindred.rerank.shortlist import Head, answers, checked_queries, compose
 from kindred.rerank.sparse import SparseRows
 
-__all__ = ["Diffusion", "check_alpha", "diffusion", "reached", "seeds"]
+__all__ = ["Diffusion", "check_alpha", "diffusion", "numbers_for", "reached", "seeds"]
 
 Places = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 BLOCK_QUERIES = 64
 """Queries whose nearest images are looked for at a time."""
+K, KQ = 50, 10
+"""Iscen et al.'s k and kq, for galleries of many thousands."""
+LEAST_K = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +89,8 @@ def diffusion(
     ranking: Ranking,
     context: Context,
     *,
-    k: int = 50,
-    kq: int = 10,
+    k: int = 0,
+    kq: int = 0,
     gamma: float = 3.0,
     alpha: float = 0.99,
     iterations: int = 20,
@@ -97,18 +100,30 @@ def diffusion(
     """Rank by f of (I − alpha·S) f = y, where y is max(cosine, 0)^gamma for the `kq` best answers and 0 elsewhere.
 
     The answers are those of the ranking, so it goes on from whatever came before. S is the normalised graph of
-    mutual `k` nearest neighbours, by max(cosine, 0)^gamma. f is found by conjugate gradients, `iterations` at
+    mutual `k` nearest neighbours, by max(cosine, 0)^gamma. `k` and `kq` of 0 are chosen by `numbers_for` the
+    gallery: 50 and 10 from 1000 images on, fewer below. f is found by conjugate gradients, `iterations` at
     most or until the residual is `tolerance` of y. Only the `truncate` images nearest to the query take part:
     their part of the graph is normalised anew. An image that no similarity reaches keeps its order after the
     others. The graph is taken from `context.prepared`; without one it is built at each call, which takes far
     longer than the search. Raises UsageError for an option out of range. Source: Iscen et al. 2017.
     """
+    k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
     if context.prepared is None:
         graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
     else:
         graph = context.prepared.graph(context.gallery, k=k, gamma=gamma)
     walk = Diffusion(graph, kq, gamma, alpha, iterations, tolerance, truncate)
     return walk(ranking, context)
+
+
+def numbers_for(count: int, *, k: int, kq: int) -> tuple[int, int]:
+    """Return `k` and `kq` for a gallery of `count` images: as they are, or chosen where they are 0.
+
+    k becomes 50, but at most a twentieth of the gallery and at least 10; kq becomes 10, but at most a hundredth and
+    at least 1. With more, the graph of a small gallery joins nearly all with all, and most of what spreads starts at
+    images that show something else.
+    """
+    return k or min(K, max(LEAST_K, count // 20)), kq or min(KQ, max(1, count // 100))
 
 
 def seeds(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kindred.arrays import check_positive, check_whole
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.diffusion import check_alpha, reached, seeds
+from kindred.rerank.diffusion import check_alpha, numbers_for, reached, seeds
 from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
 from kindred.rerank.neighbours import Progress, nearest_rows
 from kindred.rerank.shortlist import Head, checked_queries, compose
@@ -109,8 +109,8 @@ def offline_diffusion(
     ranking: Ranking,
     context: Context,
     *,
-    k: int = 50,
-    kq: int = 10,
+    k: int = 0,
+    kq: int = 0,
     gamma: float = 3.0,
     alpha: float = 0.99,
     iterations: int = 20,
@@ -125,6 +125,7 @@ def offline_diffusion(
     computed at each call, which takes far longer than `diffusion` itself. Source: Yang et al. 2019.
     """
     options = OfflineOptions(alpha, iterations, tolerance, truncate, keep)
+    k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
     if context.prepared is None:
         graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
         spreads = OfflineDiffusion.fit(context.gallery, graph, options=options)

@@ -17,9 +17,11 @@ from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Reranker
 from kindred.rerank.diffusion import diffusion
 from kindred.rerank.expansion import alpha_qe, aqe, dba
+from kindred.rerank.localisation import localise
 from kindred.rerank.manifold import isomap, spectral
 from kindred.rerank.offline import offline_diffusion
 from kindred.rerank.reciprocal import k_reciprocal
+from kindred.rerank.verification import verify
 
 __all__ = ["RERANKERS", "Entry", "Method", "Option", "options_of", "parse_methods", "rerank"]
 
@@ -35,13 +37,13 @@ class Entry:
     function: a ranking, its context, and options by name → the better ranking.
     summary: what it does, in a few words.
     source: who described it, for the documentation.
-    needs: "vectors" of the gallery, or local "features" of the images.
+    needs: "vectors" of the gallery, local "features" of the images, or their feature "maps".
     """
 
     function: Callable[..., Ranking]
     summary: str
     source: str
-    needs: Literal["vectors", "features"]
+    needs: Literal["vectors", "features", "maps"]
 
 
 RERANKERS: dict[str, Entry] = {
@@ -73,6 +75,15 @@ RERANKERS: dict[str, Entry] = {
         "cosine in an embedding that keeps distances along the manifold",
         "Tenenbaum et al. 2000; Bengio et al. 2004",
         "vectors",
+    ),
+    "verify": Entry(
+        verify,
+        "inliers of a homography between the local features",
+        "Philbin et al. 2007; Barath et al. 2020",
+        "features",
+    ),
+    "localise": Entry(
+        localise, "the most similar box of the feature map (AML)", "Tolias, Sicre and Jégou 2016", "maps"
     ),
 }
 

@@ -65,10 +65,11 @@ def verify(
 
     `ratio` is the largest distance of a paired descriptor as a share of the second nearest's. `model` is the
     change of view, "homography" or "affine". `threshold` is how far an inlier may lie from its place, as a
-    share of the candidate's long side. A candidate with fewer than `minimum` inliers is not verified and
-    keeps its place behind those that are, as do all beyond `depth`. With `enough`, candidates behind the first
-    that has so many inliers are not looked at. Inliers at one place count once; models that mirror, or
-    that change the size beyond reason, count for nothing. `threads` fit models at the same time.
+    share of the candidate's long side. A candidate with fewer than `minimum` inliers (by chance, pictures of
+    something else reach 6) is not verified and keeps its place behind those that are, as do all beyond `depth`.
+    With `enough`, candidates behind the first that has so many inliers are not looked at. Inliers at one place
+    count once; models that mirror, or that change the size beyond reason, count for nothing. `threads` fit models
+    at the same time.
 
     The score of a verified answer is its inliers. Boxes are where the query's frame lies in the found image,
     cut at its border; NaN, or what they were, for the others. Sources: Lowe 2004 for the ratio, Philbin et al.
@@ -86,19 +87,13 @@ def verify(
     boxes: list[dict[int, Frame]] = []
     with ThreadPoolExecutor(threads) as pool:
         for number in range(len(ranking)):
-            ids = answers(ranking, number, limit=depth)
-            found = {}
-            query = context.query_features(number)
-            candidates = map(context.image_features, ids.tolist())  # in this thread: a catalogue may know no other
-            fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
-            for candidate, matched in zip(ids.tolist(), _matches(fit, candidates, ratio, pool), strict=False):
-                if matched is not None:
-                    found[candidate] = matched
-                if enough is not None and matched is not None and matched.inliers >= enough:
-                    break
+            ids = answers(ranking, number, limit=depth).tolist()
+            fit = _Fit(context.query_features(number), model, threshold, max(minimum, SAMPLE[model]), seed)
+            candidates = map(context.image_features, ids)  # in this thread: a catalogue may know no other
+            found = _found(ids, _matches(fit, candidates, ratio, pool), enough or inf)
             best = sorted(found, key=lambda candidate: -found[candidate].inliers)  # stable: ties keep their order
-            counts = np.array([found[candidate].inliers for candidate in best], np.float32)
-            heads.append((np.array(best, np.int64), counts))
+            counts = [found[candidate].inliers for candidate in best]
+            heads.append((np.array(best, np.int64), np.array(counts, np.float32)))
             boxes.append({candidate: matched.box for candidate, matched in found.items()})
     return matched_boxes(compose(ranking, heads), boxes)
 
@@ -148,6 +143,18 @@ def matched_boxes(ranking: Ranking, boxes: list[dict[int, Frame]]) -> Ranking:
             if candidate in known:
                 every[number, place] = known[candidate]
     return Ranking(ranking.ids, ranking.scores, every)
+
+
+def _found(ids: list[int], matches: Iterable[Match | None], enough: float) -> dict[int, Match]:
+    """Return the matches by id, in order, up to the first that has `enough` inliers."""
+    found: dict[int, Match] = {}
+    for candidate, matched in zip(ids, matches, strict=True):
+        if matched is None:
+            continue
+        found[candidate] = matched
+        if matched.inliers >= enough:
+            break
+    return found
 
 
 def _matches(

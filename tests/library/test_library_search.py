@@ -12,14 +12,15 @@ from PIL import Image
 
 from kindred.arrays import l2_normalise
 from kindred.catalogue import Filter
-from kindred.describer import Describer, fit_recipe
+from kindred.describer import Describer, Lessons, fit_recipe
+from kindred.embedding import Codebook
 from kindred.errors import LibraryError, RecipeError, UsageError
 from kindred.fusion import reciprocal_rank
 from kindred.library import Library, search_together
-from kindred.matching import match
+from kindred.matching import Parts, match
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from pictures import make_folder, picture, save_picture
+from pictures import make_folder, picture
 from tiny_model import home, make_recipe
 
 COUNT = 20
@@ -43,7 +44,8 @@ def textured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures large and rich enough to have keypoints."""
     folder = tmp_path_factory.mktemp("textured")
     for number in range(12):
-        save_picture(folder / f"{number:02}.png", number, width=320, height=240)
+        tiles = np.random.default_rng(number).integers(0, 256, (15, 20, 3), dtype=np.uint8)
+        Image.fromarray(tiles).resize((320, 240), Image.Resampling.BICUBIC).save(folder / f"{number:02}.png")
     return folder
 
 
@@ -112,7 +114,7 @@ def test_parts_are_asked_for_with_one_image(tmp_path: Path, recipe: Recipe, phot
 
 
 def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
-    words = dataclasses.replace(recipe, taps=["shallow"], embedding="asmk", positions=40)
+    words = dataclasses.replace(recipe, taps=("shallow",), embedding="asmk", positions=40)
     fitted = fit_recipe(words, sorted(photos.iterdir()), words=8, local_dimension=8, whiten=False)
     fitted.save(tmp_path / "words.toml")
     with made(tmp_path / "library", Recipe.load(tmp_path / "words.toml"), photos) as library:
@@ -124,6 +126,31 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
     with Library.open(tmp_path / "library") as again:  # its codebook was copied
         assert again.search(photos / "00005.jpg")[0].path.name == "00005.jpg"
         assert (tmp_path / "library" / "learned-0.npz").is_file()
+
+
+def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    words = dataclasses.replace(recipe, taps=["shallow"], embedding="asmk", positions=40)
+    fitted = fit_recipe(words, sorted(photos.iterdir()), words=8, local_dimension=8, whiten=False)
+    (book,) = fitted.lessons.codebooks
+    assert isinstance(book, Codebook)
+    rare = dataclasses.replace(book, idf=np.linspace(0.1, 3, 8).astype(np.float32))
+    dataclasses.replace(fitted, lessons=Lessons((rare,))).save(tmp_path / "words.toml")
+    weighed = Recipe.load(tmp_path / "words.toml")
+    paths = sorted(photos.iterdir())
+    answers = []
+    for name, options, idf in (("rare", {}, rare.idf), ("even", {"idf": False}, None)):
+        with made(tmp_path / name, dataclasses.replace(weighed, matching_options=options), photos) as library:
+            parts = [library.describer.parts_of(path) for path in paths]
+            database = Parts(
+                np.concatenate([each.rows for each in parts]),
+                np.repeat(np.arange(COUNT), [len(each) for each in parts]),
+                words=np.concatenate([each.words for each in parts if each.words is not None]),
+            )
+            _, scores, _ = match(library.describer.parts_of(picture(50)), database, "asmk", idf=idf)
+            answer = library.search(picture(50), k=COUNT)
+            assert np.abs(answer.scores - np.sort(scores)[::-1]).max() < 0.01
+            answers.append(answer.scores)
+    assert np.abs(answers[0] - answers[1]).max() > 0.02
 
 
 def test_an_answer_is_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
@@ -169,6 +196,18 @@ def test_answers_are_verified_by_local_features(tmp_path: Path, recipe: Recipe, 
         x0, y0, x1, y1 = answer[0].box
         assert (x0 < 40) & (y0 < 40) & (x1 > 280) & (y1 > 200)
         assert answer[1].score < answer[0].score
+
+
+def test_the_most_similar_part_is_localised(tmp_path: Path, recipe: Recipe, textured: Path) -> None:
+    shallow = dataclasses.replace(recipe, taps=("shallow",), pooling="max", size=320)
+    with made(tmp_path / "library", shallow, textured) as library:
+        answer = library.search(textured / "03.png", k=4, rerank="localise:depth=4")
+        assert answer[0].path.name == "03.png"
+        assert answer[0].score == pytest.approx(1, abs=0.02)
+        assert all(hit.box is not None for hit in answer)
+        (textured / "05.png").rename(tmp_path / "05.png")
+        assert len(library.search(textured / "03.png", k=12, rerank="localise:depth=12")) == 12
+        (tmp_path / "05.png").rename(textured / "05.png")
 
 
 def test_libraries_of_the_same_images_are_searched_together(tmp_path: Path, recipe: Recipe, photos: Path) -> None:

@@ -1,0 +1,144 @@
+"""Late fusion in an evaluation, against a literal one: rankings by hand, places and scores added up one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kindred.describer import Describer
+from kindred.errors import RecipeError, UsageError
+from kindred.evaluation import Evaluation, evaluate
+from kindred.recipe import Recipe
+from pictures import make_folder
+from tiny_model import CHANNELS, home, make_recipe
+
+COUNT, ASKED = 24, 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Recipe]]:
+    with home(tmp_path_factory.mktemp("home")) as folder:
+        plain = make_recipe(folder)
+        yield [
+            plain,
+            dataclasses.replace(plain, name="strong", pooling="max"),
+            dataclasses.replace(plain, name="parts", passes="grid", passes_options={"cells": 2}, aggregate="keep"),
+        ]
+
+
+@pytest.fixture(scope="module")
+def groundtruth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each of some other pictures looks for one of the database; two lie in it, and one of these is left out."""
+    folder = tmp_path_factory.mktemp("images")
+    make_folder(folder / "db", COUNT)
+    make_folder(folder / "asked", ASKED - 2, first=300)
+    database = sorted(f"db/{path.name}" for path in (folder / "db").iterdir())
+    asked = sorted(f"asked/{path.name}" for path in (folder / "asked").iterdir()) + database[10:12]
+    queries = {name: {"relevant": [database[at]]} for at, name in enumerate(asked)}
+    file = folder / "groundtruth.json"
+    file.write_text(json.dumps({"name": "numbers", "database": database, "queries": queries}))
+    return file
+
+
+def scores_of(recipe: Recipe, groundtruth: Path) -> NDArray[np.float32]:
+    """The scores (Q, N) of all images."""
+    table = json.loads(groundtruth.read_text())
+    describer = Describer(recipe)
+    queries = describer.describe([groundtruth.parent / name for name in table["queries"]])
+    paths = [groundtruth.parent / name for name in table["database"]]
+    if recipe.aggregate != "keep":
+        scores: NDArray[np.float32] = queries @ describer.describe(paths).T
+        return scores
+    return np.stack([(queries @ describer.parts_of(path).rows.T).max(axis=1) for path in paths], axis=1)
+
+
+def fused_by_hand(scores: list[NDArray[np.float32]], fusion: str, depth: int) -> list[int]:
+    """The fused order of all images for one query; `scores` are those of each recipe (N,)."""
+    orders = [np.argsort(-each, kind="stable").tolist() for each in scores]
+    heads = [order[:depth] for order in orders]
+    sums: dict[int, float] = {}
+    for image in sorted({image for head in heads for image in head}):
+        sums[image] = 0.0
+        for head, each in zip(heads, scores, strict=True):
+            high, low = each[head[0]], each[head[-1]]
+            if image in head and fusion == "reciprocal_rank":
+                sums[image] += 1 / (60 + head.index(image) + 1)
+            elif image in head:
+                sums[image] += float((each[image] - low) / (high - low))
+    first = sorted(sums, key=lambda image: (-sums[image], image))
+    return [*first, *(image for image in orders[0] if image not in sums)]
+
+
+@pytest.mark.parametrize("fusion", ["reciprocal_rank", "weighted_scores"])
+@pytest.mark.parametrize("depth", [3, COUNT])
+def test_a_fused_ranking_is_the_literal_one(recipes: list[Recipe], groundtruth: Path, fusion: str, depth: int) -> None:
+    scores = [scores_of(recipe, groundtruth) for recipe in recipes[:2]]
+    orders = [fused_by_hand([each[q] for each in scores], fusion, depth) for q in range(ASKED)]
+    ranks = np.array([order.index(at) for at, order in enumerate(orders)])
+    found = evaluate(groundtruth, recipe=recipes[0], also=recipes[1:2], fusion=fusion, depth=depth)
+    assert found.metrics["mAP"] == pytest.approx((1 / (ranks + 1)).mean())
+    assert found.metrics["recall@10"] == (ranks < 10).mean()
+    assert (found.label, found.fusion) == (f"tiny + strong ({fusion})", fusion)
+
+
+def test_three_recipes_one_of_which_keeps_rows(recipes: list[Recipe], groundtruth: Path) -> None:
+    scores = [scores_of(recipe, groundtruth) for recipe in recipes]
+    orders = [fused_by_hand([each[q] for each in scores], "reciprocal_rank", 5) for q in range(ASKED)]
+    ranks = np.array([order.index(at) for at, order in enumerate(orders)])
+    found = evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], depth=5)
+    assert found.metrics["mAP"] == pytest.approx((1 / (ranks + 1)).mean(), abs=0.01)  # rows are kept in half the bits
+    assert found.label == "tiny + strong + parts (reciprocal_rank)"
+
+
+def test_costs_are_sums_and_steps_are_counted_through(recipes: list[Recipe], groundtruth: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    found = evaluate(
+        groundtruth,
+        recipe=recipes[0],
+        also=recipes[2:],
+        cache=tmp_path,
+        progress=lambda *step: steps.append(step),
+    )
+    alone = [evaluate(groundtruth, recipe=recipe, cache=tmp_path) for recipe in (recipes[0], recipes[2])]
+    assert (found.dimension, found.passes) == (2 * CHANNELS, 1 + 5)
+    assert found.bytes_per_image == sum(each.bytes_per_image for each in alone) == 6 * 4 * CHANNELS
+    assert found.seconds_per_image == pytest.approx(sum(each.seconds_per_image for each in alone))
+    assert found.seconds_describing == pytest.approx(sum(each.seconds_describing for each in alone))
+    assert found.seconds_per_query == pytest.approx(found.seconds_describing + found.seconds_searching)
+    assert found.seconds_searching > 0
+    assert found.seconds_reranking == 0
+    described = 2 * (COUNT + ASKED - 2)
+    assert steps == [(done, described) for done in range(1, described + 1)]
+
+
+def test_a_recipe_fused_with_itself_is_itself(recipes: list[Recipe], groundtruth: Path) -> None:
+    plain = evaluate(groundtruth, recipe=recipes[0])
+    for fusion in ("reciprocal_rank", "weighted_scores", "query_adaptive"):
+        found = evaluate(groundtruth, recipe=recipes[0], also=[recipes[0]], fusion=fusion)
+        assert all(math.isclose(found.metrics[name], value) for name, value in plain.metrics.items())
+
+
+def test_what_was_fused_is_written_and_read(recipes: list[Recipe], groundtruth: Path) -> None:
+    found = evaluate(groundtruth, recipe=recipes[0], also=recipes[1:2])
+    table = found.as_dict()
+    assert (table["recipe"], table["also"], table["fusion"]) == ("tiny", ["strong"], "reciprocal_rank")
+    assert Evaluation.from_json(found.to_json(), recipes[0]) == found
+
+
+def test_what_cannot_be_is_refused_before_anything_is_described(
+    recipes: list[Recipe], groundtruth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Describer, "stream", None)
+    with pytest.raises(UsageError, match="rerank and also contradict each other; fused answers are not re-ranked"):
+        evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], rerank="aqe")
+    with pytest.raises(RecipeError, match="unknown fusion 'reciprocal'; did you mean 'reciprocal_rank'"):
+        evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], fusion="reciprocal")
+    with pytest.raises(RecipeError, match="nowhere: no such recipe"):
+        evaluate(groundtruth, recipe=recipes[0], also=["nowhere"])
