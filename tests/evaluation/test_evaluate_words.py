@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
         plain = make_recipe(folder, taps=["shallow"], embedding="asmk", positions=40)
         fitted = fit_recipe(plain, sorted((folder / "others").iterdir()), words=WORDS, whiten=False)
         (book,) = fitted.lessons.codebooks
+        assert isinstance(book, Codebook)
         rare = dataclasses.replace(book, idf=np.linspace(0.1, 3, WORDS).astype(np.float32))
         dataclasses.replace(fitted, lessons=Lessons((rare,))).save(folder / "words.toml")
         yield Recipe.load(folder / "words.toml")
@@ -61,7 +63,7 @@ def literal(query: Parts, image: Parts, idf: NDArray[np.float32]) -> float:
         if word in theirs and (u := float(row @ theirs[word])) > 0:
             shared += float(idf[word]) ** 2 * u**3
     own = [float((idf[each.words].astype(np.float64) ** 2).sum()) for each in (query, image)]
-    return shared / (own[0] * own[1]) ** 0.5
+    return shared / math.sqrt(own[0] * own[1])
 
 
 def literal_map(recipe: Recipe, groundtruth: Path, idf: NDArray[np.float32]) -> float:

@@ -129,7 +129,7 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
 
 
 def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
-    words = dataclasses.replace(recipe, taps=["shallow"], embedding="asmk", positions=40)
+    words = dataclasses.replace(recipe, taps=("shallow",), embedding="asmk", positions=40)
     fitted = fit_recipe(words, sorted(photos.iterdir()), words=8, local_dimension=8, whiten=False)
     (book,) = fitted.lessons.codebooks
     assert isinstance(book, Codebook)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from kindred.codes import Code
 from kindred.codes import from_arrays as code_from_arrays
 from kindred.describer.head import Lessons, embedding_of, learner_of
-from kindred.embedding import Learned
+from kindred.embedding import Codebook, Learned
 from kindred.errors import ModelError, RecipeError, UsageError
 from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
@@ -142,7 +142,7 @@ def _cut(recipe: Recipe, whitening: Whitening) -> Whitening:
 
 
 def _compact(learned: Lesson) -> dict[str, NDArray[Any]]:
-    """Return the arrays of what was learned, a whitening's projection at half precision."""
+    """Return the arrays of what was learned, its large matrix at half precision."""
     if isinstance(learned, Mapping):
         return dict(learned)
     arrays: dict[str, NDArray[Any]] = dict(learned.to_arrays())
@@ -150,6 +150,8 @@ def _compact(learned: Lesson) -> dict[str, NDArray[Any]]:
         # What it returns is normalised, so that the projection's scale is free: this one fits half precision.
         scale = LARGEST_COMPONENT / np.abs(learned.projection).max()
         arrays["projection"] = (learned.projection * scale).astype(np.float16)
+    elif isinstance(learned, Codebook):
+        arrays["centres"] = learned.centres.astype(np.float16)  # means of unit vectors
     return arrays
 
 
