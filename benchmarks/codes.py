@@ -1,6 +1,7 @@
 """Measure compact codes: what a few bytes a vector keep of exact search and of the task, on the grocery set.
 
-    python benchmarks/codes.py [--recipe kin] [--learn 4000] [--bits 64 128 256 512] [--cache FILE] [--json]
+    python benchmarks/codes.py [--recipe kin] [--size 224] [--learn 4000] [--bits 64 ...] [--kinds pq ...]
+                               [--cache FILE] [--json]
 
 The codes are learned on images of the training pool, which are not those that are searched. "same@k" is the share of
 queries whose nearest image by exact search is among the first k by codes; recall@1 and mAP are those of the task.
@@ -17,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -115,12 +117,18 @@ def print_row(one: Measured) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Compact codes on the grocery set.")
-    parser.add_argument("--recipe", default="kin")
-    parser.add_argument("--size", type=int, default=224, help="longest side in pixels; the set has at most 232")
-    parser.add_argument("--learn", type=int, default=4000, help="images of the training pool to learn on")
-    parser.add_argument("--bits", type=int, nargs="+", default=[64, 128, 256, 512])
-    parser.add_argument("--kinds", nargs="+", choices=list(CODES), default=list(CODES))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="kin", help="a preset or a .toml file (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=224, help="longest side in pixels; the set has at most 232 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--learn", type=int, default=4000, help="images of the training pool to learn on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bits", type=int, nargs="+", default=[64, 128, 256, 512], help="sizes of a code (default: %(default)s)"
+    )
+    parser.add_argument("--kinds", nargs="+", choices=list(CODES), default=list(CODES), help="codes (default: all)")
     parser.add_argument("--cache", type=Path, help="an .npz that keeps the vectors for the next run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -133,12 +141,11 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{len(sets.queries)} queries, {len(sets.database)} images, codes learned on {len(sets.learn)} others")
         print(f"{'code':8}{'bits':>7}{'bytes':>7}{'same@1':>9}{'same@10':>9}{'recall@1':>10}{'mAP':>8}{'fit s':>8}")
         print_row(whole)
-    for kind in options.kinds:
-        for bits in options.bits:
-            if possible(kind, bits, sets.database.shape[1]):
-                found.append(measure(kind, bits, sets, truth, nearest))
-                if not options.json:
-                    print_row(found[-1])
+    for kind, bits in product(options.kinds, options.bits):
+        if possible(kind, bits, sets.database.shape[1]):
+            found.append(measure(kind, bits, sets, truth, nearest))
+            if not options.json:
+                print_row(found[-1])
     if options.json:
         sizes = {name: len(rows) for name, rows in asdict(sets).items()}
         results = [asdict(one) for one in found]

@@ -132,10 +132,12 @@ def versions() -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(description="Pillow's full decode against Kindred's, side by side.")
-    parser.add_argument("folders", nargs="*", type=Path)
-    parser.add_argument("--longest", nargs="+", type=int, default=[224, 320])
-    parser.add_argument("--rounds", type=int, default=10)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="photos (default: those of ../shared)")
+    parser.add_argument(
+        "--longest", nargs="+", type=int, default=[224, 320], help="sizes to decode for (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--scales", action="store_true", help="each n/8 of the size instead")
     options = parser.parse_args(arguments)
     print(f"{date.today()}  {platform.processor() or platform.machine()}  Python {platform.python_version()}")

@@ -102,7 +102,7 @@ def prepare(setting: Setting) -> dict[str, float]:
         found["graph: seconds"] = time.perf_counter() - began
         found["graph: seconds of all threads' work"] = time.process_time() - cpu
         found["graph: megabytes held beside the vectors"] = peak() - held
-        np.savez(setting.graph, **graph.to_arrays())  # type: ignore[arg-type]
+        np.savez(setting.graph, allow_pickle=False, **graph.to_arrays())
     found["graph: edges for an image"] = len(graph.indices) / len(graph)
     if not setting.spreads.is_file():
         began, cpu = time.perf_counter(), time.process_time()
@@ -111,7 +111,7 @@ def prepare(setting: Setting) -> dict[str, float]:
         found["offline: seconds of all threads' work"] = seconds = time.process_time() - cpu
         if solved < setting.n:
             found["offline: seconds of work for all, extrapolated"] = seconds * setting.n / solved
-        np.savez(setting.spreads, **spreads.to_arrays())  # type: ignore[arg-type]
+        np.savez(setting.spreads, allow_pickle=False, **spreads.to_arrays())
         found["offline: megabytes for all"] = 8e-6 * len(spreads.indices) * setting.n / solved
     return found
 
@@ -202,11 +202,13 @@ def missed(values: dict[str, float], name: str) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Diffusion on clustered vectors, against its bars.")
-    parser.add_argument("--n", type=int, default=100_000, help="how many vectors")
-    parser.add_argument("--queries", type=int, default=50)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--fit", type=int, default=2000, help="images to solve the offline variant for; 0: all")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=100_000, help="how many vectors (default: %(default)s)")
+    parser.add_argument("--queries", type=int, default=50, help="(default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1, 2], help="each in a process of its own (default: %(default)s)"
+    )
+    parser.add_argument("--fit", type=int, default=2000, help="images to solve offline; 0: all (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="where to keep the graph (default: nowhere)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)

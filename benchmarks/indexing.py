@@ -1,6 +1,6 @@
 """Measure indexing against the loop that the field's toolboxes run, and against what the cores allow.
 
-    python benchmarks/indexing.py [--images 96] [--rounds 5] [--weights DIR] [--output FILE.json]
+    python benchmarks/indexing.py [--images 96] [--rounds 5] [--kinds KIND …] [--weights DIR] [--output FILE.json]
 
 JPEG files go in, described with MobileNetV2 and GeM at 224 pixels; 12-megapixel photos first, 500-pixel images
 second. In each round, on the same cores and files, one after another:
@@ -244,11 +244,15 @@ def conditions() -> dict[str, str | int | float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Indexing against the toolboxes' loop and against its bound.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=96, help="files of each kind (default: 96)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kinds", nargs="+", choices=list(BARS), default=list(BARS))
-    parser.add_argument("--weights", type=Path, default=SHARED / "weights", help="folder of mobilenet_v2.onnx")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(BARS), default=list(BARS), help="files to index (default: both)"
+    )
+    parser.add_argument(
+        "--weights", type=Path, default=SHARED / "weights", help="folder of mobilenet_v2.onnx (default: %(default)s)"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
     import torch

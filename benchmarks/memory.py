@@ -64,10 +64,10 @@ def peak_megabytes(photos: Path, library: Path, recipe: str, count: int) -> floa
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Peak memory of indexing few images and many.")
-    parser.add_argument("--few", type=int, default=1_000)
-    parser.add_argument("--many", type=int, default=20_000)
-    parser.add_argument("--recipe", default="kin")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", type=int, default=1_000, help="images (default: %(default)s)")
+    parser.add_argument("--many", type=int, default=20_000, help="images (default: %(default)s)")
+    parser.add_argument("--recipe", default="kin", help="a preset or a .toml file (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, recipe {given.recipe}", flush=True)

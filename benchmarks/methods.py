@@ -1,6 +1,6 @@
 """Measure every method on the three development sets: the same backbone, preprocessing and whitening for all.
 
-    python benchmarks/methods.py [--methods NAME ...] [--sets NAME ...] [--again] [--json]
+    python benchmarks/methods.py [--methods NAME ...] [--sets NAME ...] [--again] [--work FOLDER] [--json]
 
 Each file of benchmarks/methods/ is a recipe, with comments that only this script reads:
 
@@ -26,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 RECIPES = ROOT / "benchmarks" / "methods"
 RESULTS = ROOT / "docs" / "methods.json"
+WORK_HELP = "where fitted recipes and descriptions are kept for the next run (default: %(default)s)"
 SETS = ("smvs-dvd", "gardens-point", "grocery")
 POOL = ("corel5k", "youthinkk", "msrc-v2")
 GROUPS = ("Pooling", "Multiple passes", "Embedding", "Fusion", "After the pooling", "Re-ranking", "Presets")
@@ -269,27 +271,27 @@ def _progress(what: str) -> Callable[[int, int], None]:
 def main(arguments: Sequence[str]) -> int:
     from kindred.errors import KindredError
 
-    parser = argparse.ArgumentParser(description="Measure the methods of benchmarks/methods/.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", help="names of files in benchmarks/methods/ (default: all)")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="(default: all)")
     parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "kindred-methods")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "kindred-methods", help=WORK_HELP)
     parser.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line")
     options = parser.parse_args(arguments)
+    methods = {file.stem: Method.read(file) for file in sorted(RECIPES.glob("*.toml"))}
+    if unknown := [name for name in options.methods or () if name not in methods]:
+        parser.error(f"no method {', '.join(unknown)} in {RECIPES}")
     options.work.mkdir(parents=True, exist_ok=True)
     add_models(options.work)
-    methods = [Method.read(file) for file in sorted(RECIPES.glob("*.toml"))]
     failed = 0
-    for method in [each for each in methods if not options.methods or each.name in options.methods]:
-        for name in options.sets:
-            try:
-                for row in measure(method, name, options.work, again=options.again):
-                    keep(RESULTS, row)
-                    told = json.dumps(row) if options.json else _line(row)
-                    print(told, flush=True)
-            except (KindredError, subprocess.CalledProcessError) as error:  # the others go on
-                failed += 1
-                print(f"{method.name} on {name} failed: {error}", file=sys.stderr)
+    for method, name in product(options.methods or methods, options.sets):
+        try:
+            for row in measure(methods[method], name, options.work, again=options.again):
+                keep(RESULTS, row)
+                print(json.dumps(row) if options.json else _line(row), flush=True)
+        except (KindredError, subprocess.CalledProcessError) as error:  # the others go on
+            failed += 1
+            print(f"{method} on {name} failed: {error}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -303,7 +303,7 @@ def run(count: int, folder: Path, output: Path | None) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure a library of a million vectors.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=1_000_000, help="number of vectors (default: a million)")
     parser.add_argument("--folder", type=Path, help="an empty folder to work in and keep (default: a temporary one)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")

@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -131,18 +134,24 @@ def sides(images: list[Pixels], truth: Shares, weights: Path) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Region proposals against covers found by matching.")
-    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "smvs-dvd")
-    parser.add_argument("--weights", type=Path, default=SHARED / "weights")
-    parser.add_argument("--every", type=int, default=1, help="take every so-manieth photo")
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, default=SHARED / "data" / "smvs-dvd", help="(default: %(default)s)")
+    parser.add_argument(
+        "--weights", type=Path, default=SHARED / "weights", help="of the networks (default: %(default)s)"
+    )
+    parser.add_argument("--every", type=int, default=1, help="take only each so-manieth photo (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    if not options.dataset.is_dir() or not options.weights.is_dir():
+        print("proposals.py: needs the development data smvs-dvd and the networks of ../shared; nothing was measured")
+        return
     cv2.setNumThreads(1)
     images, truth = photos(options.dataset, options.every)
     rows = sides(images, truth, options.weights)
     if options.json:
-        print(json.dumps({"photos": len(images), "rows": rows}))
+        print(json.dumps({"date": str(date.today()), "photos": len(images), "rows": rows}))
         return
+    print(f"{date.today()}  {platform.machine()}, {os.cpu_count()} cores  Python {platform.python_version()}")
     print(f"{len(images)} photos; how often a box meets the cover, IoU above 0.5 / 0.7")
     print(f"{'':28}{'ms':>7}{'boxes':>7}" + "".join(f"{f'first {first}':>14}" for first in FIRST))
     for row in rows:

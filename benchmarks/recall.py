@@ -1,6 +1,6 @@
 """Measure how well recipes find the same thing, on the three development sets, beside the plain MobileNetV2.
 
-    python benchmarks/recall.py [RECIPE ...] [--sets smvs-dvd ...] [--cache FOLDER] [--json]
+    python benchmarks/recall.py [RECIPE ...] [--sets smvs-dvd ...] [--data FOLDER] [--cache FOLDER] [--json]
 
 Without recipes: kin and kin-plain, if they are bundled, and mobilenet_v2. A recipe runs at its own size, on grocery
 (whose pictures have at most 232 pixels) at no more than 224. Where mobilenet_v2 is measured too, the share that the
@@ -105,10 +105,12 @@ def print_share(share: Share) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Recall of recipes on the development sets.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", help="presets or .toml files (default: kin, kin-plain, mobilenet_v2)")
-    parser.add_argument("--sets", nargs="+", choices=list(LARGEST), default=list(LARGEST))
-    parser.add_argument("--data", type=Path, default=SHARED / "data", help="the folder of the sets")
+    parser.add_argument("--sets", nargs="+", choices=list(LARGEST), default=list(LARGEST), help="(default: all)")
+    parser.add_argument(
+        "--data", type=Path, default=SHARED / "data", help="the folder of the sets (default: %(default)s)"
+    )
     parser.add_argument("--cache", type=Path, help="a folder that keeps descriptions for the next run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)

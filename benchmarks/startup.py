@@ -102,10 +102,10 @@ def conditions() -> dict[str, str | int | float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="How soon `kindred search` answers.")
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--runs", type=int, default=11)
-    parser.add_argument("--recipe", default="kin")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000, help="of the library (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=11, help="of each process (default: %(default)s)")
+    parser.add_argument("--recipe", default="kin", help="a preset or a .toml file (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d} {conditions()}, recipe {given.recipe}", flush=True)

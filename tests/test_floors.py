@@ -14,7 +14,7 @@ import kindred
 ROOT = Path(kindred.__file__).parent
 
 FLOORS = (
-    {"errors"},
+    {"errors", "files", "hints"},
     {"arrays", "regions"},
     {"ranking", "images", "backbones", "catalogue", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},

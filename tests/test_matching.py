@@ -184,6 +184,8 @@ def test_what_cannot_be_meant_is_refused(query: Parts, database: Parts) -> None:
         match(query, database, "asmk", alhpa=3)
     with pytest.raises(RecipeError, match="matching 'best' has no option 'alpha'; it takes none"):
         match(query, database, "best", alpha=3)
+    with pytest.raises(UsageError, match="tau: got 1; expected at least -1 and below 1"):
+        match(query, database, "asmk", tau=1)
     with pytest.raises(UsageError, match="query: got 19 rows of 5 images; expected one image"):
         match(database, database, "best")
     with pytest.raises(UsageError, match="query: got rows of 3 components; expected 6"):

@@ -52,7 +52,7 @@ def test_toml_needs_no_more_than_a_name_and_a_backbone() -> None:
         ('name = "a"\nbackbone = "kin"\nsise = 224', "some.toml: unknown key 'sise'; did you mean 'size'?"),
         (
             'name = "a"\nbackbone = "kin"\ncolour = 1',
-            "unknown key 'colour'; known keys: name, backbone, taps, tap_weights, size",
+            "unknown key 'colour'; expected one of name, backbone, taps, tap_weights, size",
         ),
         ('name = "a"', "the key 'backbone' is missing"),
         ('backbone = "kin"', "the key 'name' is missing"),
@@ -103,7 +103,6 @@ def test_the_digest_counts_what_is_done_and_not_what_it_is_called() -> None:
             "passes_options": {"cells": 2},
             "aggregate": "max",
             "embedding": "vlad",
-            "positions": 100,
             "codebook": "words",
             "matching": "patches",
             "power_law": 0.5,
@@ -143,6 +142,15 @@ def test_differences_name_what_would_be_done_differently() -> None:
         ({"embedding": "vlad", "aggregate": "max"}, "embedding 'vlad' takes the positions of all passes together"),
         ({"embedding_options": {"alpha": 3}}, "embedding_options without an embedding"),
         ({"pooling": ""}, "neither pooling nor embedding"),
+        ({"positions": 9}, "positions are those that an embedding takes"),
+        ({"embedding": "vlad", "pooling": "mac"}, "embedding 'vlad' takes the place of a pooling"),
+        ({"embedding": "vlad", "pooling_options": {"p": 2}}, "embedding 'vlad' takes the place of a pooling"),
+        ({"matching_options": {"n": 3}}, "matching_options compare the rows of images"),
+        ({"aggregate": "keep", "similarity": "dot"}, "compared by a matching, not as similarity 'dot'"),
+        ({"embedding": "asmk", "power_law": 0.5}, "power_law has no effect on 'asmk', which compares words"),
+        ({"embedding": "asmk", "whitening": "w"}, "whitening has no effect on 'asmk', which compares words"),
+        ({"backbone": "", "parts": [PLAIN, PLAIN], "size": 96}, "size has no effect beside parts"),
+        ({"backbone": "", "parts": [PLAIN, PLAIN], "features": "sift"}, "features has no effect beside parts"),
         ({"scales": []}, "scales is []; expected at least one number"),
         ({"scales": [0.0]}, "scales is [0.0]; expected a list of numbers above 0"),
         ({"taps": "deep"}, "taps is 'deep'; expected a list"),
@@ -188,11 +196,25 @@ def test_settings_change_keys_and_options() -> None:
     assert PLAIN.with_settings([]) == PLAIN
     assert changed.name == "plain size=480 pooling=crow pooling_options.a=1.5 scales=[1.0, 0.5] flip=true"
     assert PLAIN.with_settings(["size=480", "name=large"]).name == "large"
+    more = changed.with_settings(["pooling_options.b=2", "pooling_options.c=3"])
+    assert more.pooling_options == {"a": 1.5, "b": 2, "c": 3}
     with pytest.raises(RecipeError, match="setting 'sise=1': unknown key 'sise'; did you mean 'size'"):
         PLAIN.with_settings(["sise=1"])
     for text in ("size", "size.x=1"):
         with pytest.raises(RecipeError, match="expected KEY=VALUE"):
             PLAIN.with_settings([text])
+
+
+def test_another_method_drops_the_options_of_the_one_before() -> None:
+    one = dataclasses.replace(PLAIN, pooling_options={"p": 4.0}, description="GeM.")
+    assert one.with_settings(["size=480"]).pooling_options == {"p": 4.0}
+    assert one.with_settings(["pooling=gem"]).pooling_options == {"p": 4.0}
+    assert one.with_settings(["pooling=crow"]).pooling_options == {}
+    assert one.with_settings(["pooling_options.a=1", "pooling=crow"]).pooling_options == {"a": 1}
+    words = dataclasses.replace(one, pooling="mac", pooling_options={}).with_settings(["embedding=vlad"])
+    assert (words.embedding, words.pooling, words.description) == ("vlad", "gem", "")
+    with pytest.raises(RecipeError, match="embedding 'vlad' takes the place of a pooling"):
+        one.with_settings(["pooling=mac", "embedding=vlad"])
 
 
 def test_the_files_of_what_was_learned_are_found_and_renamed_in_parts_too() -> None:
@@ -224,7 +246,7 @@ def test_presets_are_loaded_by_name() -> None:
 def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
     with pytest.raises(RecipeError, match=r"kin-rmca: no such recipe; did you mean 'kin-rmac'\?"):
         Recipe.load("kin-rmca")
-    with pytest.raises(RecipeError, match="no such recipe; presets: kin, "):
+    with pytest.raises(RecipeError, match="no such recipe; expected one of kin, "):
         Recipe.load("zzz")
 
 

@@ -83,8 +83,9 @@ def find_duplicates(
     `default_threshold`. k: neighbours asked for each image; larger groups are found as well, by way of their links.
     Files that are the same byte for byte are in one group whatever the threshold. Two names of one file (symbolic
     links) are no duplicates. `progress` is called with the vectors searched and their number. Raises UsageError for
-    another threshold.
+    another threshold, and where the library holds no vectors.
     """
+    library.check_vectors("duplicates")
     if threshold is None:
         threshold = default_threshold(library)
     if not 0 < threshold <= 1:

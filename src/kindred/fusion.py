@@ -14,9 +14,8 @@ answer that none of these lists gets a box of NaN, the whole image.
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Array, ArrayT, check_positive, check_whole, l2_normalise, namespace
 from kindred.errors import RecipeError, UsageError
+from kindred.hints import nearest
 from kindred.ranking import Ranking
 
 __all__ = [
@@ -179,12 +179,12 @@ def fuse(rankings: Sequence[Ranking], method: str | Callable[..., Ranking], **pa
     if not isinstance(method, str):
         return method(rankings, **parameters)
     if method not in FUSIONS:
-        raise RecipeError(f"unknown fusion {method!r}; {_nearest(method, FUSIONS)}")
+        raise RecipeError(f"unknown fusion {method!r}; {nearest(method, FUSIONS)}")
     function = FUSIONS[method].function
     known = list(inspect.signature(function).parameters)[1:]
     for name in parameters:
         if name not in known:
-            raise RecipeError(f"fusion {method!r} has no parameter {name!r}; {_nearest(name, known)}")
+            raise RecipeError(f"fusion {method!r} has no parameter {name!r}; {nearest(name, known)}")
     return function(rankings, **parameters)
 
 
@@ -332,10 +332,3 @@ def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
 def _unit(part: Array) -> Any:
     """Normalise; what comes back is arithmetic that no static type knows."""
     return l2_normalise(part)
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are."""
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kindred.catalogue import Catalogue, Entry
 from kindred.describer import Described, Describer
-from kindred.errors import KindredError
+from kindred.errors import ImageError, KindredError
 from kindred.features import to_bytes
 from kindred.images import Found
 
@@ -20,6 +20,7 @@ __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images", "prune_fo
 LOOKUP = 500  # files asked about at a time
 COMMIT_IMAGES, COMMIT_SECONDS = 256, 2.0  # a kill loses at most so much
 VANISHED = "file vanished"
+FEATURELESS = "no local features found in it"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ class _Run:
 
     def take(self, described: Described[Found]) -> None:
         """Put one answer into the buffer, and the buffer into the catalogue when it is time."""
+        if described.vectors is not None and not len(described.vectors):
+            described = Described(described.key, error=ImageError(described.key.path, FEATURELESS))
         found, error = described.key, described.error
         if error is None:
             self.report.indexed += 1

@@ -6,7 +6,6 @@ each image which of its rows matched best. `MATCHINGS` is the table of the ways 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_positive
 from kindred.errors import RecipeError, UsageError
+from kindred.hints import nearest
 
 __all__ = [
     "MATCHINGS",
@@ -168,7 +168,7 @@ def narrow(rows: Vectors) -> NDArray[np.uint16]:
 def widen(rows: Stored) -> Vectors:
     """Return rows as float32, those of `narrow` too."""
     if rows.dtype == np.float32:
-        return rows  # type: ignore[return-value]
+        return rows.astype(np.float32, copy=False)
     bits = rows.astype(np.uint32)
     bits <<= 16
     return bits.view(np.float32)
@@ -244,6 +244,8 @@ def _asmk(
     root of both images' similarities to themselves. Only rows of the query's words are touched.
     """
     check_positive(alpha=alpha)
+    if not -1 <= tau < 1:  # from 1 on an image would not even match itself
+        raise UsageError(f"tau: got {tau}; expected at least -1 and below 1")
     words = _words_of(query)
     assert database.words is not None
     assert database.norms is not None
@@ -324,11 +326,11 @@ def match(
 def check_matching(method: str, options: Collection[str]) -> None:
     """Raise RecipeError for an unknown name of a matching, or of an option of it."""
     if method not in MATCHINGS:
-        raise RecipeError(f"unknown matching {method!r}; {_nearest(method, MATCHINGS)}")
+        raise RecipeError(f"unknown matching {method!r}; {nearest(method, MATCHINGS)}")
     known = list(inspect.signature(MATCHINGS[method].function).parameters)[2:]
     for name in options:
         if name not in known:
-            raise RecipeError(f"matching {method!r} has no option {name!r}; {_nearest(name, known)}")
+            raise RecipeError(f"matching {method!r} has no option {name!r}; {nearest(name, known)}")
 
 
 def check_query(query: Parts, dimension: int) -> None:
@@ -337,10 +339,3 @@ def check_query(query: Parts, dimension: int) -> None:
         raise UsageError(f"query: got rows of {query.rows.shape[1]} components; expected {dimension}")
     if not len(query) or query.owners[0] != query.owners[-1]:
         raise UsageError(f"query: got {len(query)} rows of {len(np.unique(query.owners))} images; expected one image")
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are."""
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "it takes none"

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import html
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from pathlib import Path
 from string import Template
 
 from kindred.errors import UsageError
+from kindred.files import replacing
 
 __all__ = ["PageAnswer", "PageHit", "answers_page", "write_page"]
 
@@ -86,12 +86,10 @@ def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seco
 
 def write_page(file: Path, page: str) -> None:
     """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        part.write_text(page, encoding="utf-8", newline="\n")
-        part.replace(file)
+        with replacing(file) as part:
+            part.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UsageError(
             f"page {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
         ) from error

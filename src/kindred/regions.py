@@ -9,9 +9,8 @@ Boxes are (R, 4), x0 y0 x1 y1, half-open: x1 and y1 are the first cells, or pixe
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor, inf
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import RecipeError, UsageError
+from kindred.hints import nearest
 
 __all__ = [
     "REGIONS",
@@ -192,12 +192,12 @@ def divide(width: int, height: int, scheme: str | Callable[..., Regions], **opti
     if not isinstance(scheme, str):
         return scheme(width, height, **given)
     if scheme not in REGIONS:
-        raise RecipeError(f"unknown regions {scheme!r}; {_nearest(scheme, REGIONS)}")
+        raise RecipeError(f"unknown regions {scheme!r}; {nearest(scheme, REGIONS)}")
     function = REGIONS[scheme].function
     known = list(inspect.signature(function).parameters)[2:]
     for name in given:
         if name not in known:
-            raise RecipeError(f"regions {scheme!r} have no option {name!r}; {_nearest(name, known)}")
+            raise RecipeError(f"regions {scheme!r} have no option {name!r}; {nearest(name, known)}")
     return function(width, height, **given)
 
 
@@ -317,10 +317,3 @@ def _numbered(levels: list[list[tuple[int, int, int, int]]]) -> Regions:
     numbers = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
     boxes.flags.writeable = numbers.flags.writeable = False
     return Regions(boxes, numbers)
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are."""
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "it takes none"

@@ -72,7 +72,7 @@ def test_a_damaged_model_is_listed_with_its_problem(kindred: Kindred, model: Pat
 def test_removing_nothing_is_an_error(kindred: Kindred) -> None:
     done = kindred("models", "remove", "never")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "kindred: no model of yours is named never\n"
+    assert done.err == "kindred: no model of yours is named never; you have added none\n"
 
 
 def test_recipes_are_listed_and_shown_as_they_are_written(kindred: Kindred, own_folder: Path) -> None:

@@ -9,10 +9,15 @@ from kindred.cli import options
 from kindred.cli.options import parse_box, parse_day
 from kindred.cli.output import columns, counted, duration, grouped, shown, size
 from kindred.library import DEFAULT_LIBRARY
+from kindred.rerank import RERANKERS
 
 
 def test_the_default_library_is_that_of_the_library() -> None:
     assert options.DEFAULT_LIBRARY == DEFAULT_LIBRARY
+
+
+def test_the_help_names_the_re_rankers() -> None:
+    assert [*options.RERANKERS.split(", "), "localise"] == list(RERANKERS)
 
 
 @pytest.mark.parametrize(

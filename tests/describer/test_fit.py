@@ -150,7 +150,38 @@ def test_too_few_images_say_how_many_are_needed(tiny: Recipe, pictures_folder: l
     with pytest.raises(UsageError, match=r"got \d+ .*500 words; expected at least 2,?000"):
         fit_recipe(recipe, pictures_folder[:4], words=500)
     with pytest.raises(UsageError, match="asmk compares words"):
-        fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4)
+        fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4, whiten=True)
+    with pytest.raises(UsageError, match="dimension and pairs are of a whitening, and none is wanted"):
+        fit_recipe(tiny, pictures_folder, whiten=False, dimension=8)
+
+
+def test_words_are_compared_without_a_whitening(tiny: Recipe, pictures_folder: list[Path]) -> None:
+    fitted = fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4)
+    assert len(fitted.lessons.codebooks) == 1
+    assert not fitted.lessons.whitenings
+
+
+def test_parts_are_enlarged_while_they_are_learned_on(tiny: Recipe, pictures_folder: list[Path]) -> None:
+    parts = (tiny, dataclasses.replace(tiny, pooling="max"))
+    both = Recipe(name="both", parts=tuple(dataclasses.replace(part, size=128) for part in parts))
+    small, large = (fit_recipe(both, pictures_folder, dimension=8, enlarge=enlarge) for enlarge in (False, True))
+    wanted = Recipe(name="both", parts=tuple(dataclasses.replace(part, size=128, enlarge=True) for part in parts))
+    expected = fit_recipe(wanted, pictures_folder, dimension=8).lessons.whitenings[0]
+    assert np.array_equal(large.lessons.whitenings[0].mean, expected.mean)
+    assert not np.array_equal(small.lessons.whitenings[0].mean, expected.mean)
+    assert not any(part.enlarge for part in large.recipe.parts)
+
+
+def test_unusable_images_are_left_out_where_pairs_are_learned_from(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    shallow = dataclasses.replace(tiny, taps=("shallow",))
+    pairs = list(pairwise(pictures_folder))
+    whole = fit_recipe(shallow, pictures_folder, pairs=pairs, dimension=4)
+    with_bad = fit_recipe(shallow, [*pictures_folder, tmp_path / "bad.jpg"], pairs=pairs, dimension=4)
+    assert whole.dimension == 4
+    assert np.array_equal(whole.lessons.whitenings[0].projection, with_bad.lessons.whitenings[0].projection)
 
 
 def test_the_same_seed_learns_the_same(tiny: Recipe, pictures_folder: list[Path]) -> None:

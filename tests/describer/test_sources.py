@@ -53,7 +53,9 @@ def test_an_image_without_keypoints_has_a_vector_of_nothing(textured: list[Path]
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"embedding": "", "pooling": "gem"}, "finds keypoints, which are neither pooled"),
+        ({"embedding": "", "positions": 0, "pooling": "gem"}, "finds keypoints, which are neither pooled"),
+        ({"flip": True}, "flip has no effect on 'sift'; leave it out"),
+        ({"shape": "stretch"}, "shape has no effect on 'sift'; leave it out"),
         ({"passes": "grid"}, "finds keypoints, which are neither pooled"),
         ({"passes_options": {"contrst": 0.02}}, "sift has no option 'contrst'; did you mean 'contrast'?"),
         ({"features": "conv"}, "come from a network's map"),
@@ -67,7 +69,10 @@ def test_what_keypoints_cannot_do_is_refused(keys: dict[str, object], expected: 
 
 
 def test_parts_are_described_each_by_its_recipe_and_laid_end_to_end(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    parts = (dataclasses.replace(tiny, pooling="max", weight=3.0), dataclasses.replace(tiny, taps=("shallow",), size=96))
+    parts = (
+        dataclasses.replace(tiny, pooling="max", weight=3.0),
+        dataclasses.replace(tiny, taps=("shallow",), size=96),
+    )
     describer = Describer(Recipe(name="both", parts=parts))
     assert describer.dimension == 48
     rows = describer.describe(pictures_folder)

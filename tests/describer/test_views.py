@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
-from kindred.backbones import load
+from kindred.backbones import Engine, load
 from kindred.describer.views import PASSES, View, Viewer
 from kindred.errors import RecipeError
 from kindred.images import Decoded, decode, resize
@@ -74,8 +76,6 @@ def test_the_whole_may_be_left_out_and_regions_have_a_side_of_their_own(tiny: Re
     found = views(tiny, decoded, passes="grid", passes_options={"cells": 2, "whole": False, "side": 32})
     assert len(found) == 4
     assert {max(view.pixels.shape[:2]) for view in found} == {32}
-    kept = views(tiny, decoded, passes="grid", passes_options={"cells": 2, "whole": False}, aggregate="keep")
-    assert np.isnan(kept[0].box).all()  # a kept image has the whole as its first row
 
 
 def test_small_images_stay_small_unless_enlarged(tiny: Recipe) -> None:
@@ -111,11 +111,31 @@ def test_proposals_come_from_the_backbones_own_map(tiny: Recipe, decoded: Decode
         ({"passes": "gird"}, "unknown passes 'gird'; did you mean 'grid'?"),
         ({"passes": "grid", "passes_options": {"cell": 2}}, "no option 'cell'; did you mean 'cells'?"),
         ({"passes": "whole", "passes_options": {"cells": 2}}, "passes 'whole' have no option 'cells'"),
+        ({"passes": "whole", "passes_options": {"side": 64}}, "passes 'whole' have no option 'side'; it takes none"),
+        ({"passes": "grid", "passes_options": {"whole": 1}}, "passes_options.whole is 1; expected true or false"),
+        (
+            {"passes": "grid", "passes_options": {"whole": False}, "aggregate": "keep"},
+            "passes_options.whole is False; expected true",
+        ),
         ({"passes": "proposals", "passes_options": {"cuont": 2}}, "no option 'cuont'; did you mean 'count'?"),
-        ({"passes": "grid", "passes_options": {"side": "big"}}, "passes_options.side is 'big'; expected a number"),
+        (
+            {"passes": "grid", "passes_options": {"side": "big"}},
+            "passes_options.side is 'big'; expected a whole number",
+        ),
     ],
 )
 def test_wrong_passes_are_refused_at_once(tiny: Recipe, keys: dict[str, object], expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         viewer(tiny, **keys)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"scales": [1.0, 0.5]}, {"passes": "grid", "passes_options": {"side": 32}}], ids=["scales", "side"]
+)
+def test_a_network_of_one_size_takes_no_other(tiny: Recipe, keys: dict[str, object]) -> None:
+    engine = load(tiny.backbone)
+    fixed = cast(Engine, SimpleNamespace(card=dataclasses.replace(engine.card, input_size=(48, 64)), taps=engine.taps))
+    assert Viewer(tiny, fixed).views(decode(picture(1, width=32, height=32)))[0].pixels.shape == (48, 64, 3)
+    with pytest.raises(RecipeError, match="expected nothing, as tiny takes only 64 × 48 pixels"):
+        Viewer(dataclasses.replace(tiny, **keys), fixed)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise
 from kindred.embedding import Codebook
-from kindred.embedding.assignment import nearest_words, soft_words
+from kindred.embedding.assignment import nearest_several, nearest_words, soft_words
 from kindred.errors import ModelError, UsageError
 
 
@@ -118,7 +118,7 @@ def test_rows_that_are_not_prepared_are_refused(rows: Vectors) -> None:
     with pytest.raises(UsageError, match=r"rows: got shape \(300, 8\); expected prepared descriptors \(M, 4\)"):
         book.assign(rows)
     with pytest.raises(UsageError, match="n: got 4; expected at most the 3 words"):
-        book.assign_several(book.prepare(rows), 4)
+        nearest_several(book.prepare(rows), book.centres, 4)
 
 
 def test_the_nearest_words_are_those_of_a_slow_comparison() -> None:
@@ -132,9 +132,9 @@ def test_the_nearest_words_are_those_of_a_slow_comparison() -> None:
     np.testing.assert_array_equal(nearest_words(torch.from_numpy(rows), torch.from_numpy(centres)), order[:, 0])
     single = rows.astype(np.float32)
     assert (book.assign(single) == order[:, 0]).mean() > 0.999
-    several = book.assign_several(single, 5)
+    several = nearest_several(single, book.centres, 5)
     assert (several == order[:, :5]).mean() > 0.999
-    found: NDArray[np.int64] = np.asarray(book.assign_several(torch.from_numpy(single), 5))
+    found = nearest_several(torch.from_numpy(single), torch.from_numpy(book.centres), 5)
     np.testing.assert_array_equal(found, several)
     assert book.assign(single[:0]).shape == (0,)
 

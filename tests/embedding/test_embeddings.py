@@ -140,6 +140,7 @@ VARIANTS: list[tuple[str, Options]] = [
     ("vlad", {"normalise": "residual"}),
     ("vlad", {"normalise": "residual+intra"}),
     ("vlad", {"normalise": "ssr+intra"}),
+    ("vlad", {"normalise": "intra+ssr+residual"}),
     ("vlad", {"mean": True}),
     ("vlad", {"mean": True, "normalise": "ssr"}),
     ("fisher", {"sqrt": False}),

@@ -310,7 +310,7 @@ class TestReading:
     def test_what_cannot_be_told_names_what_is_known(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"laid out like no data set that is known \(json, revisited, sop, "):
             read_dataset(tmp_path)
-        with pytest.raises(UsageError, match="dataset is 'holiday'; did you mean 'holidays'"):
+        with pytest.raises(UsageError, match="unknown dataset 'holiday'; did you mean 'holidays'"):
             read_dataset(tmp_path, "holiday")
         with pytest.raises(UsageError, match="no such folder; give the folder of sop"):
             read_dataset(tmp_path / "gone", "sop")

@@ -222,13 +222,14 @@ class TestProtocols:
         file = write(
             tmp_path / "images", [path.name for path in paths[:2]], {paths[2].name: {"relevant": ["00001.jpg"]}}
         )
-        seen: list[list[int]] = []
+        seen: list[list[object]] = []
 
         def look(ranking: Ranking, context: Context) -> Ranking:
             assert context.query_features is not None
             assert context.image_features is not None
             found = [context.query_features(0), *map(context.image_features, range(2))]
-            seen.append([round(float(each.points.sum())) for each in found])
+            seen.append([(round(float(each.points.sum())), each.frame) for each in found])
+            assert None not in [each.frame for each in found]
             assert [len(each) > 0 for each in found] == [True] * 3
             return ranking
 

@@ -10,8 +10,8 @@ import pytest
 
 from kindred.errors import MissingExtra, UsageError
 from kindred.evaluation import Evaluation, plot_costs
-from kindred.evaluation.labels import spread
 from kindred.evaluation.plot import COSTS, FORMATS, _Panel, frontier
+from kindred.evaluation.plot_labels import spread
 from kindred.recipe import Recipe
 
 pytest.importorskip("matplotlib")

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import pytest
-
-from kindred.errors import RecipeError
-from kindred.evaluation.reranking import check_steps, name_of, steps_of
+from kindred.evaluation.reranking import name_of
 from kindred.ranking import Ranking
-from kindred.recipe import Recipe
 from kindred.rerank import Context
+from kindred.rerank.needs import steps_of
 
 
 def mine(ranking: Ranking, context: Context) -> Ranking:  # noqa: ARG001 - as all re-rankers
@@ -28,14 +25,3 @@ def test_names_of_functions_with_state() -> None:
             return ranking
 
     assert name_of(Better()) == "Better"
-
-
-def test_unknown_names_are_refused() -> None:
-    with pytest.raises(RecipeError, match="did you mean 'diffusion'"):
-        steps_of("difusion")
-
-
-def test_needs_are_checked() -> None:
-    check_steps(steps_of("aqe"), Recipe("made", "kin"))
-    with pytest.raises(RecipeError, match="recipe 'made' keeps several"):
-        check_steps(steps_of("aqe"), Recipe("made", "kin", aggregate="keep"))

@@ -10,6 +10,7 @@ from kindred.arrays import Vectors, l2_normalise
 from kindred.evaluation import searching
 from kindred.evaluation.describing import Descriptions
 from kindred.evaluation.searching import Search, followed_by
+from kindred.features import LocalFeatures
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 
@@ -119,3 +120,13 @@ def test_descriptions_are_chosen_and_joined_with_all_their_rows() -> None:
         [1, 2, 0, 3, 4],
         3,
     )
+
+
+def test_images_without_local_features_are_joined_with_those_that_have_some() -> None:
+    features = LocalFeatures(np.ones((2, 2), np.float32), np.ones((2, 8), np.float32), np.ones(2, np.float32))
+    found = replace(descriptions(vectors(1, seed=0)), features=(features,))
+    blank = descriptions(vectors(2, seed=1))
+    joined = Descriptions.joined([blank, found, blank])
+    assert joined.features is not None
+    assert [len(each) for each in joined.features] == [0, 0, 2, 0, 0]
+    assert Descriptions.joined([blank, blank]).features is None

@@ -10,7 +10,7 @@ from kindred.arrays import l2_normalise, top_k
 from kindred.catalogue import Catalogue, Entry
 from kindred.codes import CODES, Code
 from kindred.errors import UsageError
-from kindred.index import CodedIndex, DerivedCodes, ExactIndex, coded
+from kindred.index import CodedIndex, ExactIndex, FollowingIndex, coded
 
 D, ROWS, BITS = 16, 400, 16
 kinds = pytest.mark.parametrize("kind", CODES)
@@ -172,7 +172,7 @@ def test_codes_follow_the_catalogue(tmp_path: Path, codes: dict[str, Code], rows
 
     with Catalogue.create(tmp_path / "catalogue.sqlite", {}) as catalogue:
         put(catalogue, range(30))
-        index = DerivedCodes(catalogue, codes["itq"])
+        index = FollowingIndex(catalogue, CodedIndex(codes["itq"], rescore=catalogue.fetch))
         assert len(index) == 0
         found = index.search(rows[:1], 30)
         assert (len(index), index.nbytes) == (30, 30 * BITS // 8)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from kindred.index import ExactIndex
+from kindred.index import ExactIndex, blocks
 from kindred.index import exact as module
 
 
@@ -17,7 +17,7 @@ def test_blocks_of_rows_and_queries_do_not_change_the_answer(monkeypatch: pytest
     allowed = np.arange(1, 102, 2)
     whole = [index.search(rows, 7), index.search(rows, 7, allowed=allowed)]
     monkeypatch.setattr(module, "BLOCK_ROWS", 9)
-    monkeypatch.setattr(module, "BLOCK_QUERIES", 4)
+    monkeypatch.setattr(blocks, "BLOCK_QUERIES", 4)
     for expected, found in zip(whole, [index.search(rows, 7), index.search(rows, 7, allowed=allowed)], strict=True):
         np.testing.assert_array_equal(found.ids, expected.ids)
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)

@@ -13,7 +13,7 @@ from kindred.catalogue import Filter
 from kindred.describer import Describer, fit_recipe
 from kindred.duplicates import find_duplicates
 from kindred.errors import RecipeMismatch
-from kindred.index import DerivedCodes, SnapshotPolicy
+from kindred.index import FollowingIndex, SnapshotPolicy
 from kindred.library import Library
 from kindred.library.searching import VectorSearch
 from kindred.recipe import Recipe
@@ -66,7 +66,7 @@ def test_codes_are_searched_and_vectors_score_the_best(library: Library, coded: 
     np.testing.assert_allclose(every.scores, np.sort(vectors @ query[0])[::-1], atol=1e-5)
     searcher = library.searcher
     assert isinstance(searcher, VectorSearch)
-    assert isinstance(searcher.index, DerivedCodes)
+    assert isinstance(searcher.index, FollowingIndex)
     assert searcher.index.nbytes == 2 * COUNT
     assert Describer(Recipe.load(coded)).fingerprint == library.describer.fingerprint
 

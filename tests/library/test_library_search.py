@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from PIL import Image
 from kindred.arrays import l2_normalise
 from kindred.catalogue import Filter
 from kindred.describer import Describer, Lessons, fit_recipe
+from kindred.duplicates import find_duplicates
 from kindred.embedding import Codebook
-from kindred.errors import LibraryError, RecipeError, UsageError
+from kindred.errors import RecipeError, UsageError
 from kindred.fusion import reciprocal_rank
+from kindred.index import FollowingIndex
 from kindred.library import Library, search_together
+from kindred.library.searching import VectorSearch
 from kindred.matching import Parts, match
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -109,7 +113,7 @@ def test_parts_are_asked_for_with_one_image(tmp_path: Path, recipe: Recipe, phot
             library.search([photos / "00001.jpg", photos / "00002.jpg"])
         with pytest.raises(UsageError, match="compares the parts of images; give an image"):
             library.search(np.ones(32, np.float32))
-        with pytest.raises(LibraryError, match="keeps several rows of an image; re-rank by local features"):
+        with pytest.raises(RecipeError, match="keeps several rows of an image; re-rank by local features"):
             library.search(photos / "00001.jpg", rerank="aqe")
 
 
@@ -119,6 +123,10 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
     fitted.save(tmp_path / "words.toml")
     with made(tmp_path / "library", Recipe.load(tmp_path / "words.toml"), photos) as library:
         assert library.info().dimension == 8
+        with pytest.raises(
+            UsageError, match=r"duplicates: .* holds the visual words of images \(asmk\), and no vectors"
+        ):
+            find_duplicates(library)
         for name in ("00000.jpg", "00013.jpg"):
             hit = library.search(photos / name, k=2)[0]
             assert (hit.path.name, hit.box) == (name, None)
@@ -126,6 +134,22 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
     with Library.open(tmp_path / "library") as again:  # its codebook was copied
         assert again.search(photos / "00005.jpg")[0].path.name == "00005.jpg"
         assert (tmp_path / "library" / "learned-0.npz").is_file()
+
+
+def test_an_image_without_a_word_is_skipped_and_cannot_be_asked_for(tmp_path: Path, textured: Path) -> None:
+    pytest.importorskip("cv2")
+    folder = tmp_path / "images"
+    shutil.copytree(textured, folder)
+    grey = Image.new("RGB", (320, 240), (128, 128, 128))
+    grey.save(folder / "grey.png")
+    words = Recipe(name="words", backbone="sift", embedding="asmk", positions=60)
+    fit_recipe(words, sorted(textured.iterdir()), words=8, local_dimension=16).save(tmp_path / "words.toml")
+    with made(tmp_path / "library", Recipe.load(tmp_path / "words.toml"), folder) as library:
+        assert len(library) == 12
+        assert library.skipped() == [(folder / "grey.png", "no local features found in it")]
+        assert library.search(folder / "07.png")[0].path.name == "07.png"
+        with pytest.raises(UsageError, match="the query has no local features to compare"):
+            library.search(np.asarray(grey))
 
 
 def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
@@ -153,6 +177,22 @@ def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Pat
     assert np.abs(answers[0] - answers[1]).max() > 0.02
 
 
+def test_bags_of_words_are_searched_by_their_words_alone(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    bag = dataclasses.replace(recipe, taps=("shallow",), embedding="bow")
+    fit_recipe(bag, sorted(photos.iterdir()), words=64, local_dimension=8, whiten=False).save(tmp_path / "bow.toml")
+    with made(tmp_path / "library", Recipe.load(tmp_path / "bow.toml"), photos) as library:
+        searcher = library.searcher
+        assert isinstance(searcher, VectorSearch)
+        assert isinstance(searcher.index, FollowingIndex)
+        rows = np.concatenate([rows for _, rows in library.catalogue.vectors()])
+        query = library.describe(picture(50))
+        answer = library.search(picture(50), k=COUNT)
+        assert np.abs(answer.scores - np.sort(rows @ query[0])[::-1]).max() < 1e-5
+        assert searcher.index.nbytes == 8 * np.count_nonzero(rows)
+        library.remove(photos / "00000.jpg")
+        assert len(library.search(picture(50), k=COUNT)) == COUNT - 1
+
+
 def test_an_answer_is_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     with made(tmp_path / "library", recipe, photos) as library:
         rows = Describer(recipe).describe(sorted(photos.iterdir()))
@@ -165,8 +205,12 @@ def test_an_answer_is_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) ->
         assert len(library.search(picture(50), k=4, rerank=["alpha_qe", "k_reciprocal"])) == 4
         with pytest.raises(RecipeError, match="did you mean 'aqe'"):
             library.search(picture(50), rerank="aqee")
-        with pytest.raises(UsageError, match="local features"):
+        with pytest.raises(
+            RecipeError, match=r"compares local features, and recipe 'tiny' keeps none; .* features=sift"
+        ):
             library.search(picture(50), rerank="verify")
+        with pytest.raises(UsageError, match="re-ranker 'localise' compares images; give one image"):
+            library.search(query, rerank="localise")
 
 
 def test_the_graph_of_diffusion_is_kept_with_the_library(tmp_path: Path, recipe: Recipe, photos: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ from kindred.arrays import Vectors
 from kindred.errors import RecipeError, UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import RERANKERS, ArrayGallery, Context, Prepared, parse_methods, rerank
-from kindred.rerank.table import Method, Option, options_of
+from kindred.rerank.table import Method, Option
 
 ON_VECTORS = [name for name, entry in RERANKERS.items() if entry.needs == "vectors"]
 INF = np.inf
@@ -97,7 +98,9 @@ class TestContract:
         entry = RERANKERS[name]
         assert entry.summary
         assert entry.source
-        assert all(isinstance(value, int | float | None) for value in options_of(name).values())
+        _, _, *options = inspect.signature(entry.function).parameters.values()
+        assert all(isinstance(each.default, int | float | None) for each in options)
+        assert all(each.kind == each.KEYWORD_ONLY for each in options)
 
 
 class TestRerank:
@@ -172,8 +175,3 @@ class TestParse:
     def test_what_cannot_be_meant_is_refused(self, text: str, message: str) -> None:
         with pytest.raises(RecipeError, match=message):
             parse_methods(text)
-
-    def test_options_with_their_defaults(self) -> None:
-        assert options_of("alpha_qe") == {"n": 50, "alpha": 3.0}
-        with pytest.raises(RecipeError, match=r"unknown re-ranker 'x'"):
-            options_of("x")

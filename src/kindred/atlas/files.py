@@ -1,12 +1,12 @@
-"""Files that are either whole or as they were."""
+"""Write a map's files: each is either whole or as it was."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from kindred.errors import UsageError
+from kindred.files import replacing
 
 __all__ = ["write_whole"]
 
@@ -16,12 +16,10 @@ def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
 
     Raises UsageError where that is impossible.
     """
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        write(part)
-        part.replace(file)
+        with replacing(file) as part:
+            write(part)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UsageError(
             f"{what} {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
         ) from error

@@ -67,6 +67,7 @@ def map_library(
     itself is made after that. Raises UsageError for an unknown method and for fewer than four images,
     MissingExtra where the packages that the method needs are not installed.
     """
+    library.check_vectors("map")
     check_map(method)  # before images are read in vain
     check_whole(images=images, longest=longest)
     chosen = _chosen(library.catalogue, images, seed)

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.files import replacing
+
 __all__ = ["load_blob", "store_blob"]
 
 _DIGEST_BYTES = 32
@@ -34,16 +36,11 @@ def load_blob(path: Path) -> NDArray[np.uint8] | None:
 
 def store_blob(path: Path, blob: bytes) -> None:
     """Keep the blob at `path` and drop the least recently used beside it; do nothing where that fails."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as stream:
+        with replacing(path) as part, part.open("wb") as stream:
             stream.write(hashlib.sha256(blob).digest())
             stream.write(blob)
-        draft.replace(path)
         blobs = sorted(path.parent.glob("*.blob"), key=lambda entry: entry.stat().st_mtime, reverse=True)
         for old in blobs[_KEPT:]:
             old.unlink()
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()

@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from kindred.errors import ModelError
+from kindred.files import replacing
+from kindred.hints import nearest
 
 __all__ = [
     "Card",
@@ -28,7 +28,6 @@ __all__ = [
     "check_digest",
     "check_name",
     "digest_of",
-    "nearest",
 ]
 
 ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
@@ -181,7 +180,7 @@ class Card:
             if tap.name == name:
                 return tap
         names = [tap.name for tap in self.taps]
-        raise ModelError(f"model {self.name} has no tap {name!r}{nearest(name, names)}; it has {', '.join(names)}")
+        raise ModelError(f"model {self.name} has no tap {name!r}; {nearest(name, names)}")
 
     @classmethod
     def load(cls, path: Path) -> Card:
@@ -222,13 +221,10 @@ class Card:
 
     def save(self, path: Path) -> None:
         """Write the card; a reader sees the old file or the new one, never half of it."""
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            draft.write_text(self.to_toml(), encoding="utf-8")
-            draft.replace(path)
+            with replacing(path) as part:
+                part.write_text(self.to_toml(), encoding="utf-8")
         except OSError as error:
-            with suppress(OSError):
-                draft.unlink()
             raise ModelError(f"{path}: the card cannot be written: {error.strerror or error}") from None
 
 
@@ -264,20 +260,12 @@ def check_name(name: str) -> None:
         )
 
 
-def nearest(word: str, words: list[str]) -> str:
-    """Return "; did you mean …?" for the nearest of the words, or nothing if none is near."""
-    import difflib  # only errors need it
-
-    near = difflib.get_close_matches(word, words, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
     """Make a dataclass from a TOML table whose keys are its fields, no more and no less."""
     known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or a part of it
     for key in table:
         if key not in known:
-            raise ModelError(f"{where}: unknown key {key!r}{nearest(key, list(known))}")
+            raise ModelError(f"{where}: unknown key {key!r}; {nearest(key, known)}")
     for key, item in known.items():
         if key not in table and item.default is MISSING and item.default_factory is MISSING:
             raise ModelError(f"{where}: the key {key!r} is missing")

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kindred.backbones.card import Card, ChannelOrder, Tap, check_digest, check_name, digest_of, nearest
+from kindred.backbones.card import Card, ChannelOrder, Tap, check_digest, check_name, digest_of
 from kindred.backbones.folders import models_folder
 from kindred.errors import ModelError, UsageError
+from kindred.hints import nearest
 
 __all__ = ["Entry", "add_model", "list_models", "load_card", "remove_model"]
 
@@ -67,10 +68,8 @@ def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
         if (folder / f"{path}.toml").is_file():
             return _open_card(folder / f"{path}.toml")
     names = [entry.name for entry in list_models()]
-    known = (
-        f"; there are {', '.join(names)}" if names else "; there are none yet: `kindred models add FILE.onnx` adds one"
-    )
-    raise ModelError(f"no model is named {path}{nearest(str(path), names)}{known}")
+    hint = nearest(str(path), names) if names else "there are none yet: `kindred models add FILE.onnx` adds one"
+    raise ModelError(f"no model is named {path}; {hint}")
 
 
 def add_model(
@@ -136,7 +135,8 @@ def remove_model(name: str) -> None:
         if (BUNDLED / f"{name}.toml").is_file():
             raise ModelError(f"model {name} is a part of Kindred and cannot be removed")
         names = [entry.name for entry in list_models() if not entry.bundled]
-        raise ModelError(f"no model of yours is named {name}{nearest(name, names)}")
+        hint = nearest(name, names) if names else "you have added none"
+        raise ModelError(f"no model of yours is named {name}; {hint}")
     try:
         card_path.unlink()  # first: a model is there if and only if its card is
         card_path.with_suffix(".onnx").unlink(missing_ok=True)

@@ -32,6 +32,8 @@ PACKAGES = (
 )
 EXTRAS = (
     ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
+    ("cv2", "opencv-python-headless", "verify", "finds SIFT features, and verifies by them"),
+    ("sklearn", "scikit-learn", "maps", "for kindred map, and to draw comparisons"),
     ("torch", "torch", "train", "for kindred distill, and for CUDA"),
 )
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import AsJson, Settings, chosen_recipe
+from kindred.cli.options import RERANKERS, AsJson, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, dim, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -36,7 +36,7 @@ Distractors = Annotated[
     list[Path] | None,
     typer.Option("--distractors", metavar="DIR", help="Add the images of a folder as wrong answers; repeatable."),
 ]
-Depth = Annotated[int, typer.Option("--depth", min=1, help="How many of the first answers are re-ranked.")]
+Depth = Annotated[int, typer.Option("--depth", min=1, metavar="N", help="How many of the first answers are re-ranked.")]
 
 
 def evaluate(
@@ -50,7 +50,12 @@ def evaluate(
     ] = "kin",
     settings: Settings = None,
     rerank: Annotated[
-        str, typer.Option("--rerank", metavar="NAMES", help="Re-rank the first answers, e.g. aqe:n=5,diffusion.")
+        str,
+        typer.Option(
+            "--rerank",
+            metavar="NAMES",
+            help=f"Re-rank the first answers: {RERANKERS}, or one after another: aqe:n=5,diffusion.",
+        ),
     ] = "",
     also: Annotated[
         list[str] | None,
@@ -63,7 +68,7 @@ def evaluate(
         ),
     ] = "reciprocal_rank",
     depth: Annotated[
-        int, typer.Option("--depth", min=1, help="How many of the first answers are re-ranked, or fused.")
+        int, typer.Option("--depth", min=1, metavar="N", help="How many of the first answers are re-ranked, or fused.")
     ] = 1000,
     distractors: Distractors = None,
     dataset: DatasetName = None,

@@ -16,7 +16,6 @@ from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.describer import Fitted
-    from kindred.recipe import Recipe
 
 __all__ = ["fit"]
 
@@ -44,7 +43,7 @@ def fit(
         bool | None,
         typer.Option(
             "--whitening/--no-whitening",
-            help="Learn a whitening of the vectors. Default: yes, but with --code a recipe keeps the one that it has.",
+            help="Learn a whitening of the vectors. Default: yes, but not for asmk, nor with --code if there is one.",
         ),
     ] = None,
     dimension: Annotated[
@@ -74,7 +73,9 @@ def fit(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Learn codebook, whitening or code; write the recipe that uses it.
+    """Learn a codebook, whitening or code for a recipe.
+
+    The new recipe is the old one with what was learned.
 
     An embedding (bow, vlad, fisher, netvlad, asmk) needs visual words, learned on the images' own local descriptors.
     Whitening takes away what all images have in common, which finds more and makes vectors shorter. It needs more
@@ -85,6 +86,8 @@ def fit(
 
     if output.suffix != ".toml":
         raise UsageError(f"--output is {output}; expected a name that ends in .toml")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"--output is {output}, in a folder that is not there; make the folder first")
     start = chosen_recipe(recipe, settings)
     paths = _chosen(list(_files(images)), limit)
     with interruptible("nothing was written: run the same command again"), Meter("Learning", quiet=as_json) as meter:
@@ -93,18 +96,16 @@ def fit(
             paths,
             words=words,
             local_dimension=local_dimension,
-            whiten=whitening if pairs is None else False,
+            whiten=whitening,
             dimension=dimension,
             power=power,
-            code=code if pairs is None else "",
+            pairs=_pairs(pairs) if pairs is not None else (),
+            code=code,
             bits=bits,
             enlarge=enlarge,
             seed=seed,
             progress=lambda done: meter.update(done, len(paths)),
         )
-        if pairs is not None:
-            fitted = _with_pairs(fitted, start, pairs, paths, dimension)
-            fitted = _with_code(fitted, paths, code, bits, seed) if code else fitted
     written = fitted.save(output)
     if as_json:
         print_json({"recipe": str(output), "files": [str(file) for file in written[1:]], **_facts(fitted)})
@@ -116,35 +117,18 @@ def fit(
     say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(output)}")
 
 
-def _with_pairs(
-    fitted: Fitted, start: Recipe, groundtruth: Path, images: Sequence[Path], dimension: int | None
-) -> Fitted:
-    """Add a whitening that is learned from the pairs of a ground truth."""
-    from dataclasses import replace
-
-    from kindred.describer import fit_pair_whitening
+def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:
+    """Return each query of a ground truth with each of its right answers."""
     from kindred.evaluation import read_groundtruth
 
     truth = read_groundtruth(groundtruth)
     database, queries = truth.locate()
-    matching = [
+    return [
         (file, database[place])
         for file, query in zip(queries, truth.queries, strict=True)
         for judgement in list(query.judgements.values())[:1]
         for place in judgement.relevant.tolist()
     ]
-    whitening = fit_pair_whitening(start, matching, images, dimension=dimension)
-    return replace(fitted, lessons=replace(fitted.lessons, whitenings=(whitening,)))
-
-
-def _with_code(fitted: Fitted, images: Sequence[Path], code: str, bits: int, seed: int) -> Fitted:
-    """Add a code of the vectors that the recipe has come to give."""
-    from dataclasses import replace
-
-    from kindred.describer import fit_code
-
-    learned = fit_code(fitted.recipe, images, code=code, bits=bits, lessons=fitted.lessons, seed=seed)
-    return replace(fitted, lessons=replace(fitted.lessons, codes=learned))
 
 
 def _facts(fitted: Fitted) -> dict[str, object]:

@@ -31,18 +31,30 @@ def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, 
 
 
 def _rows(facts: Info) -> list[tuple[str, str]]:
+    from kindred.describer import matching_of
+
     recipe = facts.recipe
-    made_with = f"{recipe.name}: {recipe.backbone}, {recipe.pooling}, {recipe.size} px, {recipe.similarity}"
+    how = f"{recipe.embedding or recipe.pooling}, {recipe.size} px" if recipe.backbone else "laid end to end"
+    compared = matching_of(recipe) if recipe.keeps_rows else recipe.similarity
+    made_with = f"{recipe.name}: {recipe.networks}, {how}, {compared}"
     return [
         ("library", shown(facts.path)),
         ("images", f"{facts.images:,}"),
         ("skipped", f"{facts.skipped:,}"),
-        ("vectors", f"{facts.vectors:,} of {facts.dimension} numbers" if facts.dimension else "none yet"),
+        ("vectors", _vectors(facts)),
         ("recipe", made_with),
         ("tags", ", ".join(f"{tag} ({count:,})" for tag, count in facts.tags.items()) or "none"),
         ("on disk", size(facts.bytes)),
         ("last run", facts.last_run.replace("T", " ").replace("+00:00", " UTC") if facts.last_run else "not finished"),
     ]
+
+
+def _vectors(facts: Info) -> str:
+    if facts.dimension is None:
+        return "none yet"
+    if facts.vectors or not facts.images:
+        return f"{facts.vectors:,} of {facts.dimension} numbers"
+    return f"one of {facts.dimension} numbers for each visual word of an image"
 
 
 def _as_dict(facts: Info, skipped: list[tuple[Path, str]]) -> dict[str, object]:

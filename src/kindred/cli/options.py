@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIBRARY",
+    "RERANKERS",
     "AsJson",
     "LibraryFolder",
     "Settings",
@@ -44,6 +45,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, as in pooling=crow; repeatable."),
 ]
+RERANKERS = "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, verify"
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, parse_box, parse_day
+from kindred.cli.options import DEFAULT_LIBRARY, RERANKERS, AsJson, LibraryFolder, parse_box, parse_day
 from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.catalogue import Filter
-    from kindred.library import Answer, Library
+    from kindred.library import Answer
 
 __all__ = ["search"]
 
@@ -44,7 +44,12 @@ def search(
         str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier.")
     ] = None,
     rerank: Annotated[
-        str, typer.Option("--rerank", metavar="NAMES", help="Re-rank the first answers, e.g. alpha_qe:n=10,verify.")
+        str,
+        typer.Option(
+            "--rerank",
+            metavar="NAMES",
+            help=f"Re-rank the first answers: {RERANKERS} or localise, or one after another: alpha_qe:n=10,verify.",
+        ),
     ] = "",
     depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="How many answers are re-ranked.")] = 100,
     also: Annotated[
@@ -75,23 +80,25 @@ def search(
             raise UsageError(f"{shown(image)}: no such file; give an image to look for")
     where = _filter(folder, tag or [], after, before)
     query = [str(image) for image in images]
+    if also and rerank:
+        raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
     with ExitStack() as stack:
         opened = stack.enter_context(Library.open(library))
+        recipe = opened.recipe.name
         if also:
-            if rerank:
-                raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
             others = [stack.enter_context(Library.open(each)) for each in also]
+            recipe = " + ".join([recipe, *(each.recipe.name for each in others)])
             answer = search_together([opened, *others], query, k=k, box=box, where=where, fusion=fusion)
         else:
             answer = opened.search(query, k=k, box=box, where=where, rerank=rerank, depth=depth)
         if html is not None:
             from kindred.cli.search_page import write_answers
 
-            write_answers(html, answer, opened=opened, images=images, box=box)
+            write_answers(html, answer, recipe=recipe, of=len(opened), images=images, box=box)
         if as_json:
-            print_json(_as_dict(answer, images, opened))
+            print_json(_as_dict(answer, images, recipe))
         else:
-            _tell(answer, opened, filtered=where is not None)
+            _tell(answer, recipe, of=len(opened), filtered=where is not None)
             if html is not None:
                 say(f"Page: {shown(html)}")
 
@@ -105,10 +112,10 @@ def _filter(folder: Path | None, tags: list[str], after: str | None, before: str
     return Filter(folder=folder, tags=tuple(tags), after=first, before=last)
 
 
-def _as_dict(answer: Answer, images: list[Path], opened: Library) -> dict[str, object]:
+def _as_dict(answer: Answer, images: list[Path], recipe: str) -> dict[str, object]:
     return {
         "query": str(images[0]) if len(images) == 1 else [str(image) for image in images],
-        "recipe": opened.recipe.name,
+        "recipe": recipe,
         "results": [
             {
                 "rank": hit.rank,
@@ -122,7 +129,7 @@ def _as_dict(answer: Answer, images: list[Path], opened: Library) -> dict[str, o
     }
 
 
-def _tell(answer: Answer, opened: Library, *, filtered: bool) -> None:
+def _tell(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:
     if not answer:
         say("No image passes the filter." if filtered else "No answers.")
         return
@@ -131,12 +138,11 @@ def _tell(answer: Answer, opened: Library, *, filtered: bool) -> None:
             str(hit.rank),
             f"{hit.score:.3f}",
             shown(hit.path),
-            ",".join(f"{edge:.0f}" for edge in hit.box) if hit.box is not None else "",
+            ",".join(str(round(edge)) for edge in hit.box) if hit.box is not None else "",
             (hit.taken or "")[:10],
             ", ".join(hit.tags),
         )
         for hit in answer
     ]
     say(columns(rows, heads=("#", "score", "image", "box", "taken", "tags"), right=(0, 1)))
-    of = counted(len(opened), "image")
-    say(dim(f"{len(answer)} of {of} in {duration(answer.seconds)}, recipe {opened.recipe.name}"))
+    say(dim(f"{len(answer)} of {counted(of, 'image')} in {duration(answer.seconds)}, recipe {recipe}"))

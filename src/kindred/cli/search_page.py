@@ -13,7 +13,7 @@ from kindred.images import decode, thumbnail_jpeg
 from kindred.page import PageAnswer, PageHit, answers_page, write_page
 
 if TYPE_CHECKING:
-    from kindred.library import Answer, Hit, Library
+    from kindred.library import Answer, Hit
 
 __all__ = ["write_answers"]
 
@@ -24,11 +24,15 @@ def write_answers(
     file: Path,
     answer: Answer,
     *,
-    opened: Library,
+    recipe: str,
+    of: int,
     images: Sequence[Path],
     box: tuple[float, float, float, float] | None,
 ) -> None:
-    """Write the answers for `images`; the first is shown. Raises `UsageError` where `file` cannot be written."""
+    """Write the answers for `images`, of which the first is shown; `of` so many were searched.
+
+    Raises `UsageError` where `file` cannot be written.
+    """
     query = decode(images[0], longest=LONGEST)
     more = f" and {len(images) - 1} more" if len(images) > 1 else ""
     with ThreadPoolExecutor() as threads:
@@ -41,9 +45,7 @@ def write_answers(
         hits=hits,
     )
     title = f"Images like {images[0].name}{more}"
-    page = answers_page(
-        [shown], title=title, recipe=opened.recipe.name, seconds=answer.seconds, library_size=len(opened)
-    )
+    page = answers_page([shown], title=title, recipe=recipe, seconds=answer.seconds, library_size=of)
     write_page(file, page)
 
 

@@ -14,6 +14,7 @@ from kindred.demo.photograph import photograph
 from kindred.demo.plan import Planned, plan_photos, plan_queries, relevant
 from kindred.demo.studio import Studio
 from kindred.errors import UsageError
+from kindred.files import replacing
 
 __all__ = ["DemoCollection", "render_demo"]
 
@@ -152,6 +153,5 @@ def _groundtruth(pictures: list[Planned], queries: list[Planned], boxes: dict[st
 def _write(path: Path, content: bytes) -> None:
     """Write a file so that it is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(content)

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -29,7 +30,6 @@ from kindred.embedding import KEPT_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.features import ConvMap
 from kindred.matching import MATCHINGS, Parts
-from kindred.features import ConvMap
 from kindred.matching import Option as MatchOption
 from kindred.recipe import KEPT, Recipe, as_floats
 from kindred.similarity import SIMILARITIES
@@ -74,6 +74,7 @@ class Describer:
         if isinstance(self.source, NetworkSource):
             self.source.pooler.learned = self.lessons.poolings
         self.head = Head(recipe, self.lessons)
+        self._counting = Lock()
         self._images = self._passes = 0
         self.dimension = self._checked_dimension()
 
@@ -150,7 +151,10 @@ class Describer:
         return Parts(described.vectors, owners, boxes=described.boxes, words=described.words)
 
     def map_of(self, image: ImageLike) -> ConvMap:
-        """Return the feature map of a whole image, where the recipe has a network. Raises `ImageError` for a bad one."""
+        """Return the feature map of a whole image.
+
+        Raises `UsageError` where the recipe has not one network, `ImageError` for a bad image.
+        """
         if not isinstance(self.source, NetworkSource):
             raise UsageError(f"recipe {self.recipe.name!r} has no one feature map; localisation needs one network")
         return self.source.map_of(image)
@@ -163,7 +167,7 @@ class Describer:
         Threads decode while the network runs. At most some hundred images are held at a time, and answers may
         come in another order than the images. Close it where it is left early.
         """
-        with closing(cast("Generator[list[Seen[T] | Described[T]], None, None]", self.source.stream(items, asking=asking))) as found:
+        with closing(self.source.stream(items, asking=asking)) as found:
             for group in found:
                 seen = [each for each in group if isinstance(each, Seen)]
                 self._count(seen)
@@ -182,8 +186,9 @@ class Describer:
             yield from self.head.finish([seen], asking=asking)
 
     def _count(self, seen: Sequence[Seen[T]]) -> None:
-        self._images += len(seen)
-        self._passes += sum(each.passes for each in seen)
+        with self._counting:
+            self._images += len(seen)
+            self._passes += sum(each.passes for each in seen)
 
     def _checked_dimension(self) -> int:
         """Return D. Raises `RecipeError` where network, embedding, whitening and code do not go together."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +22,9 @@ from kindred.describer.pooled import strongest
 from kindred.describer.source import Source
 from kindred.embedding import KEPT_EMBEDDINGS, Learned
 from kindred.errors import UsageError
+from kindred.hints import nearest
 from kindred.pooling import POOLINGS, Learning
-from kindred.recipe import Recipe, nearest
+from kindred.recipe import Recipe
 from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
 
 __all__ = ["Fitted", "fit_code", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening"]
@@ -45,7 +48,8 @@ class Fitted:
 
     def save(self, file: Path) -> list[Path]:
         """Write the recipe as `file` (.toml) and what was learned beside it; return all the files."""
-        recipe, written = replace(self.recipe, name=file.stem), []
+        made = f"Made from {self.recipe.name} by kindred fit, on {self.images:,} images."
+        recipe, written = replace(self.recipe, name=file.stem, description=made), []
         lessons = self.lessons
         codes = () if lessons.codes is None else (lessons.codes,)
         first = lessons.codebooks or lessons.poolings
@@ -75,6 +79,7 @@ def fit_recipe(
     whiten: bool | None = None,
     dimension: int | None = None,
     power: float = 0.5,
+    pairs: Sequence[tuple[Path, Path]] = (),
     code: str = "",
     bits: int = 256,
     enlarge: bool = False,
@@ -85,26 +90,33 @@ def fit_recipe(
 
     words: how many visual words, or components of a mixture. local_dimension: to which PCA reduces the local
     descriptors before; by default to 128 those that are longer. whiten: whether to learn a whitening, or else do
-    without; by default one is learned, but a code alone is learned where the recipe has a whitening and neither
-    `whiten` nor `dimension` asks for another. dimension, power: of the whitening. code, bits: a name of
+    without; by default one is learned, but not for ASMK, which compares words, nor where the recipe has one, a code is
+    asked for and `dimension` does not ask for another. dimension, power: of the whitening. pairs: images that show
+    the same, of which the whitening is learned, as by `fit_pair_whitening`. code, bits: a name of
     `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. enlarge: small images are
     enlarged to the recipe's size while learning. Unusable images are left out. `progress` is called with the number
-    of images looked at, in each round. Raises `UsageError` where there are too few, or for an unknown code.
+    of images looked at, in each round. Raises `UsageError` where there are too few, for an unknown code, or where
+    the arguments contradict each other or the recipe.
     """
     _check_code(recipe, code)
-    keeps = bool(code and recipe.whitening) and whiten is None and dimension is None
+    keeps = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
+    if whiten is None:
+        whiten = bool(dimension or pairs) or not (keeps or recipe.embedding in KEPT_EMBEDDINGS)
+    _check_whitening(recipe, whiten=whiten, dimension=dimension, pairs=pairs)
     plain = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
-    bare = replace(plain, enlarge=plain.enlarge or enlarge)
+    bare = _enlarging(plain) if enlarge else plain
     lessons = None
     if embedding_of(recipe) and not recipe.codebook:
         lessons = Lessons(
             fit_codebook(bare, images, words=words, dimension=local_dimension, seed=seed, progress=progress)
         )
-    elif not recipe.codebook and (learning := POOLINGS[recipe.pooling].learning) is not None:
-        lessons = Lessons(poolings=_poolings(bare, learning, images, progress))
+    elif not recipe.codebook and (pooling := POOLINGS.get(recipe.pooling)) and pooling.learning is not None:
+        lessons = Lessons(poolings=_poolings(bare, pooling.learning, images, progress))
     describer = Describer(bare, lessons=lessons)
     whitenings: tuple[Whitening, ...] = ()
-    if whiten is not False and not keeps:
+    if pairs:
+        whitenings = (fit_pair_whitening(bare, pairs, images, dimension=dimension, lessons=lessons),)
+    elif whiten:
         whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
     learned = describer.lessons if keeps else replace(describer.lessons, whitenings=whitenings)
     if code:
@@ -132,14 +144,7 @@ def fit_code(
     """
     _check_code(recipe, code)
     describer = Describer(replace(recipe, code=""), lessons=None if lessons is None else replace(lessons, codes=None))
-    vectors: dict[int, Vectors] = {}
-    for done, described in enumerate(describer.stream(enumerate(images)), 1):
-        if progress is not None:
-            progress(done)
-        if described.vectors is not None:
-            vectors[described.key] = described.vectors[0]
-    rows = np.stack([vectors[key] for key in sorted(vectors)]) if vectors else np.empty((0, describer.dimension))
-    return CODES[code].fitted.fit(rows.astype(np.float32), bits=bits, seed=seed)
+    return CODES[code].fitted.fit(_vectors(describer, images, progress), bits=bits, seed=seed)
 
 
 def fit_whitening(
@@ -161,18 +166,23 @@ def fit_whitening(
 
 
 def fit_pair_whitening(
-    recipe: Recipe, pairs: Sequence[tuple[Path, Path]], images: Iterable[Path], *, dimension: int | None = None
+    recipe: Recipe,
+    pairs: Sequence[tuple[Path, Path]],
+    images: Iterable[Path],
+    *,
+    dimension: int | None = None,
+    lessons: Lessons | None = None,
 ) -> LearnedWhitening:
     """Learn a whitening from pairs of images that show the same (Radenović et al. 2018), for a recipe of one tap.
 
-    `images` are described for the directions that matter. Raises `ImageError` for one that cannot be used.
+    `images` are described for the directions that matter; unusable ones are left out. lessons: take the place of the
+    recipe's files. Raises `ImageError` for one of a pair that cannot be used.
     """
-    describer = Describer(replace(recipe, whitening="", dimension=0))
-    if len(describer.recipe.taps) > 1 or recipe.keeps_rows:
-        raise UsageError(f"recipe {recipe.name!r}: pairs need one vector an image, of one tap")
+    _check_pairs(recipe)
+    describer = Describer(replace(recipe, whitening="", dimension=0), lessons=lessons)
     queries = describer.describe([query for query, _ in pairs])
     positives = describer.describe([positive for _, positive in pairs])
-    return LearnedWhitening.fit(queries, positives, describer.describe(list(images)), dimension=dimension)
+    return LearnedWhitening.fit(queries, positives, _vectors(describer, images), dimension=dimension)
 
 
 def fit_codebook(
@@ -215,11 +225,47 @@ def fit_codebook(
     )
 
 
+def _enlarging(recipe: Recipe) -> Recipe:
+    """Return the recipe, or each of its parts, with small images enlarged."""
+    parts = tuple(_enlarging(part) for part in recipe.parts)
+    return replace(recipe, parts=parts, enlarge=not parts)
+
+
 def _check_code(recipe: Recipe, code: str) -> None:
     """Raise an error where there is no such code, or `recipe` cannot have one; "" is none."""
     if code and code not in CODES:
-        raise UsageError(f"code: got {code!r}; {nearest(code, CODES, 'expected one of')}")
+        raise UsageError(f"code: got {code!r}; {nearest(code, CODES)}")
     replace(recipe, code=code)  # raises where the recipe contradicts it
+
+
+def _check_whitening(
+    recipe: Recipe, *, whiten: bool, dimension: int | None = None, pairs: Sequence[tuple[Path, Path]] = ()
+) -> None:
+    """Raise `UsageError` where a whitening is asked for that cannot be, or is of no use."""
+    if whiten and recipe.embedding in KEPT_EMBEDDINGS:
+        raise UsageError(f"{recipe.embedding} compares words, which a whitening does not serve; fit without one")
+    if not whiten and (dimension or pairs):
+        raise UsageError("dimension and pairs are of a whitening, and none is wanted; leave them out, or learn one")
+    if pairs:
+        _check_pairs(recipe)
+
+
+def _check_pairs(recipe: Recipe) -> None:
+    if len(recipe.taps) > 1 or recipe.keeps_rows:
+        raise UsageError(f"recipe {recipe.name!r}: pairs need one vector an image, of one tap")
+
+
+def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
+    """Return the vectors (n, D) of the images that can be used, in order."""
+    found: dict[int, Vectors] = {}
+    with closing(describer.stream(enumerate(images))) as answers:
+        for done, described in enumerate(answers, 1):
+            if progress is not None:
+                progress(done)
+            if described.vector is not None:
+                found[described.key] = described.vector
+    rows = [found[key] for key in sorted(found)]
+    return np.stack(rows) if rows else np.empty((0, describer.dimension), np.float32)
 
 
 def _poolings(
@@ -238,10 +284,7 @@ def _whitenings(
     describer: Describer, images: Iterable[Path], *, dimension: int | None, power: float, progress: Progress | None
 ) -> tuple[Whitening, ...]:
     """Learn a whitening for each tap; every tap is a round of its own over the images."""
-    if describer.recipe.embedding in KEPT_EMBEDDINGS:
-        raise UsageError(
-            f"{describer.recipe.embedding} compares words, which a whitening does not serve; fit without one"
-        )
+    _check_whitening(describer.recipe, whiten=True)
     paths = list(images)
 
     def rows(tap: int) -> Iterator[Vectors]:
@@ -260,10 +303,8 @@ def _whitenings(
 
 def _seen(source: Source, images: Sequence[Path], progress: Progress | None) -> Iterator[Seen[int]]:
     """Yield what the network sees of every image that can be used."""
-    done = 0
-    for group in source.stream(enumerate(images)):
-        for each in group:
-            done += 1
+    with closing(source.stream(enumerate(images))) as found:
+        for done, each in enumerate(chain.from_iterable(found), 1):
             if progress is not None:
                 progress(done)
             if isinstance(each, Seen):

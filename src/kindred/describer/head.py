@@ -20,7 +20,8 @@ from kindred.describer.pooled import strongest
 from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, LEARNERS, Codebook, Learned, Mixture, embed, embed_kept
 from kindred.errors import ImageError, RecipeError
 from kindred.fusion import concatenate
-from kindred.recipe import KEPT, Recipe, nearest
+from kindred.hints import nearest
+from kindred.recipe import KEPT, Recipe
 from kindred.whitening import Whitening, power_law
 
 __all__ = ["AGGREGATES", "Head", "Lessons", "embedding_of", "learner_of"]
@@ -67,7 +68,7 @@ class Head:
     def __init__(self, recipe: Recipe, lessons: Lessons) -> None:
         self.recipe, self.lessons = recipe, lessons
         if recipe.aggregate not in AGGREGATES:
-            hint = nearest(recipe.aggregate, AGGREGATES, "expected one of")
+            hint = nearest(recipe.aggregate, AGGREGATES)
             raise RecipeError(f"recipe {recipe.name!r}: unknown aggregate {recipe.aggregate!r}; {hint}")
         if recipe.embedding in KEPT_EMBEDDINGS and len(recipe.taps) > 1:
             raise RecipeError(
@@ -180,9 +181,7 @@ def embedding_of(recipe: Recipe) -> str:
     method = recipe.embedding or (recipe.aggregate if recipe.aggregate in EMBEDDINGS else "")
     known = [*EMBEDDINGS, *KEPT_EMBEDDINGS]
     if method and method not in known:
-        raise RecipeError(
-            f"recipe {recipe.name!r}: unknown embedding {method!r}; {nearest(method, known, 'expected one of')}"
-        )
+        raise RecipeError(f"recipe {recipe.name!r}: unknown embedding {method!r}; {nearest(method, known)}")
     return method
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,7 @@ from kindred.describer.local import KeptFeatures, check_keypoint_options, keypoi
 from kindred.errors import ImageError, RecipeError
 from kindred.features.sift import DIMENSION
 from kindred.images import decode
-from kindred.recipe import Recipe
+from kindred.recipe import Recipe, changed
 
 if TYPE_CHECKING:
     from kindred.describer.describer import ImageLike
@@ -26,11 +27,14 @@ T = TypeVar("T")
 KEYPOINTS = ("sift",)
 """The backbones that are no network."""
 
+IDLE = ("tap_weights", "shape", "multiple", "scales", "flip")
+"""The keys of a recipe that mean something to a network only."""
+
 
 class KeypointSource:
     """Finds the keypoints of images; rows are their descriptors, float32, as found.
 
-    Raises `RecipeError` where the recipe pools what only a map can be pooled.
+    Raises `RecipeError` where the recipe asks for what only a network does.
     """
 
     def __init__(self, recipe: Recipe, *, workers: int, max_pixels: int | None) -> None:
@@ -39,6 +43,8 @@ class KeypointSource:
                 f"recipe {recipe.name!r}: backbone {recipe.backbone!r} finds keypoints, which are neither pooled nor "
                 "looked at in passes; name an embedding, and no taps or passes"
             )
+        if idle := changed(recipe, IDLE):
+            raise RecipeError(f"recipe {recipe.name!r}: {idle[0]} has no effect on {recipe.backbone!r}; leave it out")
         check_keypoint_options(recipe)
         self.recipe, self._workers = recipe, workers
         self._kept = KeptFeatures(recipe)
@@ -65,20 +71,20 @@ class KeypointSource:
         facts = Facts("<sample>", self.recipe.size, self.recipe.size)
         return Seen(None, facts, (rows,), np.zeros(len(rows), np.int64), np.empty((0, 4), np.float32))
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
+    def one_by_one(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Generator[Seen[T], None, None]:
         """Look at few images."""
         for key, image in items:
             yield self._seen(key, self._look(image, asking=asking))
 
     def stream(
         self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Iterator[list[Seen[T] | Described[T]]]:
+    ) -> Generator[list[Seen[T] | Described[T]], None, None]:
         """Look at any number of images on threads: OpenCV works outside Python's lock."""
-        for key, found in prepared_ahead(items, partial(self._look, asking=asking), workers=self._workers):
-            if isinstance(found, ImageError):
-                yield [Described(key, error=found)]
-            else:
-                yield [self._seen(key, found)]
+        with closing(prepared_ahead(items, partial(self._look, asking=asking), workers=self._workers)) as ahead:
+            for key, found in ahead:
+                yield [Described(key, error=found) if isinstance(found, ImageError) else self._seen(key, found)]
 
     def _look(self, image: ImageLike, *, asking: bool) -> Seen[None]:
         decoded = decode(image, longest=max(self.recipe.size, self._kept.longest), **self._limits)

@@ -26,6 +26,8 @@ from kindred.codes import from_arrays as code_from_arrays
 from kindred.describer.head import Lessons, embedding_of, learner_of
 from kindred.embedding import Codebook, Learned
 from kindred.errors import ModelError, RecipeError, UsageError
+from kindred.files import replacing
+from kindred.pooling import POOLINGS
 from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
 
@@ -66,9 +68,8 @@ def save_learned(file: Path, learned: Sequence[Lesson], recipe: Recipe, record: 
         arrays |= {f"{number}.{name}": array for name, array in _compact(each).items()}
     data = io.BytesIO()
     np.savez(data, **arrays)
-    part = file.with_name(f"{file.name}.part")
-    part.write_bytes(data.getvalue())
-    part.replace(file)
+    with replacing(file) as part:
+        part.write_bytes(data.getvalue())
 
 
 def load_lessons(recipe: Recipe, identity: Record) -> Lessons:
@@ -76,14 +77,21 @@ def load_lessons(recipe: Recipe, identity: Record) -> Lessons:
 
     Raises `RecipeError` where a file cannot be read, was learned for something else, or is too small.
     """
-    first = _arrays(recipe, "codebook", identity)
     method = embedding_of(recipe)
+    if recipe.codebook and not method and not _pooling_learns(recipe):
+        raise RecipeError(f"recipe {recipe.name!r}: pooling {recipe.pooling!r} learns nothing; leave out codebook")
+    first = _arrays(recipe, "codebook", identity)
     codebooks = tuple(_parsed(recipe, "codebook", learner_of(method).from_arrays, each) for each in first if method)
     whitenings = tuple(
         _cut(recipe, _parsed(recipe, "whitening", from_arrays, each)) for each in _arrays(recipe, "whitening", identity)
     )
     codes = [_parsed(recipe, "code", code_from_arrays, each) for each in _arrays(recipe, "code", identity)]
     return Lessons(codebooks, whitenings, () if method else tuple(first), codes[0] if codes else None)
+
+
+def _pooling_learns(recipe: Recipe) -> bool:
+    entry = POOLINGS.get(recipe.pooling)
+    return entry is not None and entry.learning is not None
 
 
 def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:

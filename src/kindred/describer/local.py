@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from kindred.describer.views import Viewer
 from kindred.errors import RecipeError
 from kindred.features import FEATURES, ConvMap, LocalFeatures, sift
+from kindred.hints import nearest
 from kindred.images import Decoded, resize
-from kindred.recipe import Recipe, nearest
+from kindred.recipe import Recipe
 
 __all__ = ["KeptFeatures", "check_features", "keypoints", "label"]
 
@@ -59,7 +60,7 @@ def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
 def check_features(recipe: Recipe) -> None:
     """Raise `RecipeError` where the recipe keeps features that there are not, or that need a map it has not."""
     if recipe.features and recipe.features not in FEATURES:
-        hint = nearest(recipe.features, FEATURES, "expected one of")
+        hint = nearest(recipe.features, FEATURES)
         raise RecipeError(f"recipe {recipe.name!r}: unknown features {recipe.features!r}; {hint}")
     if recipe.features and FEATURES[recipe.features].needs == "map" and recipe.backbone in FEATURES:
         raise RecipeError(
@@ -74,7 +75,7 @@ def check_keypoint_options(recipe: Recipe) -> None:
     for name in recipe.passes_options:
         if name not in known:
             raise RecipeError(
-                f"recipe {recipe.name!r}: {recipe.backbone} has no option {name!r}; {nearest(name, known, 'expected')}"
+                f"recipe {recipe.name!r}: {recipe.backbone} has no option {name!r}; {nearest(name, known)}"
             )
 
 

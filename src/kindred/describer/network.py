@@ -6,7 +6,7 @@ they come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -96,10 +96,11 @@ class NetworkSource:
 
     @property
     def depends_on(self) -> list[object]:
-        """What its rows depend on beside the recipe: the network's graph and preprocessing."""
+        """What its rows depend on beside the recipe: the network's graph and preprocessing, and the detector's."""
         card = self.engine.card
         sees = [card.channel_order, card.mean, card.std, card.layout, card.input_size]
-        return [card.digest, sees, [tap.tensor for tap in self.engine.taps]]
+        looks = [self.viewer.detector.card.digest] if self.recipe.passes == "detector" else []
+        return [card.digest, sees, [tap.tensor for tap in self.engine.taps], *looks]
 
     @property
     def identity(self) -> dict[str, object]:
@@ -112,7 +113,7 @@ class NetworkSource:
         return f"in {self.engine.precision} on {self.engine.device}"
 
     def sample(self) -> Seen[None]:
-        """Return rows of any values; the network runs only where they grow with its map."""
+        """Return rows of any values; they are the network's own only where they grow with its map."""
         side = self.recipe.size
         image = np.zeros((side, side, 3), np.uint8)
         if self.pooler.grows:
@@ -131,7 +132,9 @@ class NetworkSource:
         (maps, *_) = self.engine.run(self.viewer.sized(decoded.pixels)[None])
         return ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height)))
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
+    def one_by_one(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Generator[Seen[T], None, None]:
         """Look at images with all cores on each, without threads; raises `ImageError` for a bad one."""
         for key, image in items:
             pending = _Pending(key, self._prepare(image, asking=asking))
@@ -141,7 +144,7 @@ class NetworkSource:
 
     def stream(
         self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Iterator[list[Seen[T] | Described[T]]]:
+    ) -> Generator[list[Seen[T] | Described[T]], None, None]:
         """Look at any number of (key, image), as they come; what failed comes described, with its error.
 
         At most some hundred images are held at a time, and the order may be another. Close it where it is left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from kindred.describer.answers import Described, Seen
@@ -37,7 +37,9 @@ class Source(Protocol):
         """Return rows as those of any image, of no meaning, to know their sizes."""
         ...
 
-    def one_by_one(self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False) -> Iterator[Seen[T]]:
+    def one_by_one(
+        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
+    ) -> Generator[Seen[T], None, None]:
         """Look at few images, as soon as possible; raises `ImageError` for a bad one.
 
         `asking`: they are queries, of which more local features are taken than of images that are kept.
@@ -46,6 +48,9 @@ class Source(Protocol):
 
     def stream(
         self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Iterator[list[Seen[T] | Described[T]]]:
-        """Look at any number of images, as they come; what failed comes described, with its error."""
+    ) -> Generator[list[Seen[T] | Described[T]], None, None]:
+        """Look at any number of images, as they come; what failed comes described, with its error.
+
+        Close it where it is left early.
+        """
         ...

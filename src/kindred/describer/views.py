@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import RecipeError
+from kindred.hints import nearest
 from kindred.images import Decoded, resize, stretch
 from kindred.proposals import activation_proposals
-from kindred.recipe import Options, Recipe, nearest
+from kindred.recipe import KEPT, Options, Recipe
 from kindred.regions import REGIONS, Regions, boxes_to_pixels, divide
 
 if TYPE_CHECKING:
@@ -59,18 +60,41 @@ class Viewer:
     Raises `RecipeError` for unknown passes or options.
     """
 
-    def __init__(self, recipe: Recipe, engine: Engine, *, device: str | None = None) -> None:
-        self.recipe, self.engine, self._device = recipe, engine, device
+    def __init__(self, recipe: Recipe, engine: Engine) -> None:
+        self.recipe, self.engine = recipe, engine
         if recipe.passes not in PASSES:
-            hint = nearest(recipe.passes, PASSES, "expected one of")
+            hint = nearest(recipe.passes, PASSES)
             raise RecipeError(f"recipe {recipe.name!r}: unknown passes {recipe.passes!r}; {hint}")
         self._looks = PASSES[recipe.passes].looks
-        options = dict(recipe.passes_options)
-        self._side = int(self._number(options.pop("side", recipe.size), "side"))
-        self._whole = bool(options.pop("whole", True)) or recipe.keeps_rows
-        self._options: Options = options
+        self._side, self._whole, self._options = self._read_options()
+        self._check_size()
         # Tried once, so that a wrong option is met before any image.
         self.views(Decoded(np.zeros((64, 64, 3), np.uint8), 64, 64))
+
+    def _read_options(self) -> tuple[int, bool, Options]:
+        """Return what every way to choose regions understands, `side` and `whole`, and the options of the one."""
+        options = dict(self.recipe.passes_options)
+        if self.recipe.passes == "whole":
+            return self.recipe.size, True, options
+        side, whole = options.pop("side", self.recipe.size), options.pop("whole", True)
+        if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+            raise self._wrong("passes_options.side", side, "a whole number of pixels")
+        if not isinstance(whole, bool):
+            raise self._wrong("passes_options.whole", whole, "true or false")
+        if not whole and self.recipe.aggregate == KEPT:
+            raise self._wrong("passes_options.whole", whole, "true, for the whole is the first of the rows kept")
+        return side, whole, options
+
+    def _check_size(self) -> None:
+        """Raise `RecipeError` for sizes that a network of one size does not heed."""
+        fixed = self.engine.card.input_size
+        if fixed is None:
+            return
+        size = f"nothing, as {self.engine.card.name} takes only {fixed[1]} × {fixed[0]} pixels"
+        if self.recipe.scales != (1.0,):
+            raise self._wrong("scales", list(self.recipe.scales), size)
+        if "side" in self.recipe.passes_options:
+            raise self._wrong("passes_options.side", self.recipe.passes_options["side"], size)
 
     @property
     def longest(self) -> int:
@@ -120,12 +144,8 @@ class Viewer:
             return stretch(np.ascontiguousarray(pixels), height=longest, width=longest)
         return resize(np.ascontiguousarray(pixels), longest=longest, multiple=recipe.multiple, enlarge=True)
 
-    def _number(self, value: object, key: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
-            raise RecipeError(
-                f"recipe {self.recipe.name!r}: passes_options.{key} is {value!r}; expected a number of pixels"
-            )
-        return value
+    def _wrong(self, key: str, value: object, expected: str) -> RecipeError:
+        return RecipeError(f"recipe {self.recipe.name!r}: {key} is {value!r}; expected {expected}")
 
 
 def _nothing(_viewer: Viewer, _pixels: NDArray[np.uint8], options: Options) -> Regions | None:
@@ -167,10 +187,11 @@ def _check_options(
 ) -> None:
     known = [*also]
     if function is not None:
+        known += ["side", "whole"]
         known += [key for key, each in inspect.signature(function).parameters.items() if each.kind == each.KEYWORD_ONLY]
     for key in options:
         if key not in known:
-            hint = nearest(key, [*known, "side", "whole"], "expected")
+            hint = nearest(key, known)
             raise RecipeError(f"passes {name!r} have no option {key!r}; {hint}")
 
 

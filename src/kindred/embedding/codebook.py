@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, l2_normalise
-from kindred.embedding.assignment import nearest_several, nearest_words
+from kindred.embedding.assignment import nearest_words
 from kindred.embedding.preparation import (
     ArrayMap,
     fit_projection,
@@ -116,11 +116,6 @@ class Codebook:
         """Return the nearest word of prepared descriptors (M, D): (M,) int64."""
         centres: ArrayT = like(self.centres, rows)
         return nearest_words(self._checked(rows), centres)
-
-    def assign_several(self, rows: ArrayT, n: int) -> ArrayT:
-        """Return the `n` nearest words of prepared descriptors (M, D), nearest first: (M, n) int64."""
-        centres: ArrayT = like(self.centres, rows)
-        return nearest_several(self._checked(rows), centres, n)
 
     def to_arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
         """Return all that must be kept, for `numpy.savez`."""

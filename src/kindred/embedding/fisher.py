@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import ArrayT, l2_normalise, namespace
 from kindred.embedding.mixture import Mixture, posteriors
-from kindred.embedding.stack import in_image_blocks, like, open_stack, signed_root, sum_soft
+from kindred.embedding.stack import in_image_blocks, like, open_stack, sum_soft
+from kindred.whitening import power_law
 
 __all__ = ["fisher"]
 
@@ -28,7 +29,7 @@ def fisher(rows: ArrayT, counts: ArrayLike, mixture: Mixture, *, sqrt: bool = Tr
     def encode(block: Any, counts: NDArray[np.int64]) -> Any:
         vectors = _gradients(block, counts, *parts)
         if sqrt:
-            vectors = signed_root(vectors)
+            vectors = power_law(vectors)
         return l2_normalise(vectors) if l2 else vectors
 
     fishers: ArrayT = in_image_blocks(encode, x, numbers, 2 * mixture.means.size)

@@ -15,7 +15,7 @@ import numpy as np
 from array_api_compat import device, is_numpy_array
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.arrays import Array, ArrayT, floating, namespace, to_numpy
+from kindred.arrays import Array, floating, namespace, to_numpy
 from kindred.errors import UsageError
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "in_image_blocks",
     "like",
     "open_stack",
-    "signed_root",
     "sum_at",
     "sum_soft",
     "sum_words",
@@ -135,15 +134,3 @@ def in_image_blocks(
         found[first:last] = function(rows[low:high], counts[first:last])
         first, low = last, high
     return found
-
-
-def signed_root(x: ArrayT) -> ArrayT:
-    """Take the square root of every component's magnitude and keep its sign; finite gradients at 0."""
-    xp, values = namespace(x), _untyped(x)
-    some = values != 0
-    roots: ArrayT = xp.sign(values) * xp.sqrt(xp.where(some, xp.abs(values), 1.0))
-    return roots
-
-
-def _untyped(x: Array) -> Any:
-    return x

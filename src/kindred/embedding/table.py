@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,6 +20,7 @@ from kindred.embedding.netvlad import netvlad, netvlad_weights
 from kindred.embedding.stack import like
 from kindred.embedding.vlad import vlad
 from kindred.errors import RecipeError, UsageError
+from kindred.hints import nearest
 
 __all__ = ["EMBEDDINGS", "KEPT_EMBEDDINGS", "LEARNERS", "Embedding", "KeptEmbedding", "Learned", "embed", "embed_kept"]
 
@@ -154,19 +154,12 @@ def embed_kept(
 def _find(method: str, table: dict[str, Any], learned: Learned, options: dict[str, Option]) -> Any:
     """Return the entry of `method`, with `learned` and the names of `options` checked."""
     if method not in table:
-        raise RecipeError(f"unknown embedding {method!r}; {_nearest(method, table)}")
+        raise RecipeError(f"unknown embedding {method!r}; {nearest(method, table)}")
     entry = table[method]
     known = list(inspect.signature(entry.function).parameters)[3:]
     for name in options:
         if name not in known:
-            raise RecipeError(f"embedding {method!r} has no option {name!r}; {_nearest(name, known)}")
+            raise RecipeError(f"embedding {method!r} has no option {name!r}; {nearest(name, known)}")
     if not isinstance(learned, LEARNERS[entry.learned]):
         raise UsageError(f"embedding {method!r}: got a {type(learned).__name__}; expected a {entry.learned}")
     return entry
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are."""
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "it takes none"

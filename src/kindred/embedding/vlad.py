@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import ArrayT, l2_normalise, namespace
 from kindred.embedding.assignment import nearest_words
-from kindred.embedding.stack import count_cells, in_image_blocks, like, open_stack, signed_root, sum_words
+from kindred.embedding.stack import count_cells, in_image_blocks, like, open_stack, sum_words
 from kindred.errors import RecipeError
+from kindred.whitening import power_law
 
 __all__ = ["VLAD_NORMALISATIONS", "vlad"]
 
@@ -27,16 +28,19 @@ def vlad(
 ) -> ArrayT:
     """Sum each word's residuals x − μ_k over the descriptors nearest to it: (M, D) → (B, K·D), word by word.
 
-    `normalise` is "plain" (none), "ssr" (the signed square root of every component, Jégou et al. 2012), "intra"
-    (each word's part made a unit vector, Arandjelović and Zisserman 2013) or "residual" (each residual made a
-    unit vector before the sum, Delhumeau et al. 2013), or several with + between ("residual+intra"), which are done
-    in that order: residual, ssr, intra. All of them want the vector made a unit vector in the end. A word without descriptors stays 0, a residual of 0 is passed over. `mean` divides by the number of
-    descriptors, as textbooks write it; that vanishes in the end. Raises RecipeError for another `normalise`.
-    Source: Jégou et al. 2010.
+    `normalise` is "plain" (nothing more), or one of these, or several with + between ("residual+intra"), done in this
+    order however they are written: "residual", each residual made a unit vector before the sum (Delhumeau et al.
+    2013); "ssr", the signed square root of every component (Jégou et al. 2012); "intra", each word's part made a unit
+    vector (Arandjelović and Zisserman 2013). All of them want the whole made a unit vector in the end.
+
+    A word without descriptors stays 0, a residual of 0 is passed over. `mean` divides by the number of descriptors
+    before the root, as textbooks write it; without a root that vanishes in the end. Raises RecipeError for another
+    `normalise`. Source: Jégou et al. 2010.
     """
     steps = normalise.split("+")
     if not set(steps) <= set(VLAD_NORMALISATIONS):
-        raise RecipeError(f"vlad: normalise is {normalise!r}; expected {', '.join(VLAD_NORMALISATIONS)}, or several with + between")
+        known = ", ".join(VLAD_NORMALISATIONS)
+        raise RecipeError(f"vlad: normalise is {normalise!r}; expected {known}, or several with + between")
     _, x, numbers = open_stack(rows, counts, centres.shape[1])
     means = like(centres, x)
 
@@ -45,7 +49,7 @@ def vlad(
         if mean:
             sums = sums / like(np.maximum(counts, 1), x)[:, None, None]
         if "ssr" in steps:
-            sums = signed_root(sums)
+            sums = power_law(sums)
         if "intra" in steps:
             sums = l2_normalise(sums)
         return namespace(x).reshape(sums, (len(counts), centres.size))

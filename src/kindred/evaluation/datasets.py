@@ -5,7 +5,6 @@ A new one is a reader (folder in, GroundTruth out, nothing downloaded) and a lin
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -32,6 +31,7 @@ from kindred.evaluation.classes import (
 )
 from kindred.evaluation.groundtruth import GroundTruth, read_groundtruth
 from kindred.evaluation.groups import is_holidays, is_ukbench, read_holidays, read_ukbench
+from kindred.hints import nearest
 
 __all__ = ["DATASETS", "Dataset", "Reader", "read_dataset"]
 
@@ -117,9 +117,7 @@ def read_dataset(path: Path, dataset: str | None = None, *, partial: bool = Fals
     if path.suffix == ".pkl":
         refuse_pickle(path)
     if dataset is not None and dataset not in DATASETS:
-        near = difflib.get_close_matches(dataset, DATASETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(DATASETS)}"
-        raise UsageError(f"dataset is {dataset!r}; {hint}")
+        raise UsageError(f"unknown dataset {dataset!r}; {nearest(dataset, DATASETS)}")
     if not path.is_dir():
         if dataset in (None, "json"):
             return read_groundtruth(path)

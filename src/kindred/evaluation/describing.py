@@ -22,6 +22,7 @@ from kindred.describer import Described, Describer
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import Box
 from kindred.features import LocalFeatures
+from kindred.files import replacing
 from kindred.images import crop, decode, resize
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ class Descriptions:
     def joined(cls, parts: Sequence[Descriptions]) -> Descriptions:
         """Lay several end to end."""
         words = [part.words for part in parts if part.words is not None]
-        features = [part.features for part in parts if part.features is not None]
+        # A part in which no image has a local feature keeps none; its images must be counted all the same.
+        features = [part.features or (NO_FEATURES,) * len(part) for part in parts]
         return cls(
             np.concatenate([part.vectors for part in parts]),
             np.concatenate([part.counts for part in parts]),
             sum(part.seconds for part in parts),
             np.concatenate(words) if words else None,
-            tuple(chain.from_iterable(features)) if features else None,
+            tuple(chain.from_iterable(features)) if any(part.features for part in parts) else None,
             parts[0].passes,
         )
 
@@ -174,7 +176,7 @@ class Work:
         Queries (`asking`) have a key of their own where they are described otherwise.
         """
         describer = self.describer
-        digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.features)).encode())
+        digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.kept_features)).encode())
         digest.update(b"asking" * (asking and describer.asks_otherwise))
         for path, box in images:
             facts = path.stat()
@@ -215,31 +217,34 @@ def _store(file: Path, found: Descriptions) -> None:
         arrays["words"] = found.words
     if found.features is not None:
         arrays |= dict(zip(FEATURES, _laid_out(found.features), strict=True))
-    unfinished = file.with_suffix(".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as stream:
+        with replacing(file) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]  # a name never is that of np.savez's own option
-        unfinished.replace(file)
     except OSError as error:
         raise UsageError(
             f"{file.parent}: cannot keep descriptions there ({error.strerror}); choose another cache"
         ) from error
 
 
-FEATURES = ("feature_counts", "points", "descriptors", "scales")
+FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames")
 
 
 def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
+    """Return the arrays of FEATURES; a frame that is not known is NaN."""
     full = [each for each in features if len(each)]
     return (
         np.array([len(each) for each in features], np.int64),
         np.concatenate([each.points for each in full]),
         np.concatenate([each.descriptors for each in full]),
         np.concatenate([each.scales for each in full]),
+        np.array([each.frame or (np.nan,) * 4 for each in features], np.float64),
     )
 
 
 def _split(counts: NDArray[Any], *arrays: NDArray[Any]) -> tuple[LocalFeatures, ...]:
-    ends = np.cumsum(counts)[:-1]
-    return tuple(LocalFeatures(*parts) for parts in zip(*(np.split(array, ends) for array in arrays), strict=True))
+    """Take back what `_laid_out` returned."""
+    *stacked, boxes = arrays
+    frames = [None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in boxes.tolist()]
+    points, descriptors, scales = (np.split(array, np.cumsum(counts)[:-1]) for array in stacked)
+    return tuple(map(LocalFeatures, points, descriptors, scales, frames))

@@ -16,7 +16,7 @@ from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.describing import Descriptions, Part, Progress, Work
 from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
-from kindred.evaluation.reranking import TimedPrepared, check_steps, name_of, steps_of
+from kindred.evaluation.reranking import TimedPrepared, name_of
 from kindred.evaluation.result import Evaluation
 from kindred.evaluation.scoring import QueryRanks, main_metric, main_ranks, match_curve, ranks_of, summary
 from kindred.evaluation.searching import Order, Search
@@ -25,6 +25,7 @@ from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import RERANKERS, ArrayGallery, Context, Method
 from kindred.rerank import rerank as apply
+from kindred.rerank.needs import check_needs, steps_of
 
 __all__ = ["DEPTH", "Bench", "Files", "evaluate"]
 
@@ -56,13 +57,13 @@ def evaluate(
     where that is not the one that the ground truth has. `rerank` is what is done to the first `depth` answers, in
     order, as `kindred.rerank.rerank` takes it ("aqe:n=5,diffusion"); the rest follows as it was. `also` are recipes
     whose rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` of each,
-    then the rest as `recipe` ranks it; fused answers are not re-ranked. `distractors`
-    are folders of images that are added to the database as wrong answers. `progress` is called with the steps
-    done and their number. `cache` is a folder for descriptions, which the next evaluation of the same images with
-    the same recipe reads; its times are then those of the first. A recipe with a code ranks by codes alone;
-    re-rankers are given the vectors, which then are the bytes of an image. Raises UsageError for a ground truth that
-    cannot be meant or that names a missing file, ImageError for the first image that cannot be used; of
-    distractors, such images are left out.
+    then the rest as `recipe` ranks it; fused answers are not re-ranked. `distractors` are folders of images that are
+    added to the database as wrong answers. `progress` is called with the steps done and their number.
+
+    `cache` is a folder for descriptions, which the next evaluation of the same images with the same recipe reads; its
+    times are then those of the first. A recipe with a code ranks by codes alone; re-rankers are given the vectors,
+    which then are the bytes of an image. Raises UsageError for a ground truth that cannot be meant or that names a
+    missing file, ImageError for the first image that cannot be used; of distractors, such images are left out.
     """
     if also:
         check_fusion(fusion, rerank)
@@ -123,7 +124,7 @@ class Bench:
     ) -> Evaluation:
         """Rank the database for every query, re-rank, and score; arguments are those of `evaluate`."""
         methods = steps_of(rerank)
-        check_steps(methods, self.describer.recipe)
+        check_needs(methods, self.describer.recipe, images_at_hand=False)
         self.work.begin(self.to_describe + (len(self.truth.queries) if methods else 0), progress)
         search, before = self.search(), self._prepared.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()

@@ -11,8 +11,8 @@ from kindred.evaluation.describing import Progress
 from kindred.evaluation.result import Evaluation
 from kindred.evaluation.scoring import ranks_of
 from kindred.fusion import FUSIONS, fuse
+from kindred.hints import nearest
 from kindred.ranking import Ranking
-from kindred.recipe import nearest
 from kindred.rerank import Method
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check_fusion(fusion: str, rerank: str | Sequence[Method]) -> None:
     if rerank:
         raise UsageError("rerank and also contradict each other; fused answers are not re-ranked")
     if fusion not in FUSIONS:
-        raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS, 'expected one of')}")
+        raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS)}")
 
 
 def measure_fused(benches: Sequence[Bench], fusion: str, *, depth: int, progress: Progress | None = None) -> Evaluation:

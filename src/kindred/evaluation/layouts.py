@@ -13,8 +13,6 @@ from kindred.images import find_images
 
 __all__ = ["among_classes", "check_count", "images_below", "numbered", "rows_of", "subfolder"]
 
-NOTHING = positions(())
-
 
 def images_below(folder: Path) -> list[str]:
     """Return the images under `folder`, as paths from there with /, sorted; hidden ones are left out."""

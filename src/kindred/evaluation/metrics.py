@@ -32,7 +32,7 @@ __all__ = [
 
 Ranks = NDArray[np.int64]
 
-NS_DEPTH = 4
+GROUP = 4
 """UKBench has four images of every object."""
 
 
@@ -125,12 +125,13 @@ def cmc(rankings: Iterable[ArrayLike], k: int) -> NDArray[np.float64]:
     return np.cumsum(np.bincount(firsts, minlength=k)) / len(checked)
 
 
-def ns_score(rankings: Iterable[ArrayLike]) -> float:
-    """Return how many of the first four answers are right, 0 to 4 (Nistér and Stewénius 2006).
+def ns_score(ranks: ArrayLike) -> float:
+    """Return how many of the first four answers are right, 0 to 4; the mean is N-S (Nistér and Stewénius 2006).
 
     On UKBench every image is a query and is itself in the database, as one of its own four relevant images.
     """
-    return mean(float(np.count_nonzero(_checked(ranks, None, may_be_empty=True)[0] < NS_DEPTH)) for ranks in rankings)
+    places, _ = _checked(ranks, None, may_be_empty=True)
+    return float(np.count_nonzero(places < GROUP))
 
 
 def mean(values: Iterable[float]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kindred.errors import MissingExtra, UsageError
-from kindred.evaluation.labels import Place, spread
+from kindred.evaluation.plot_labels import Place, spread
 from kindred.evaluation.result import Evaluation
 
 if TYPE_CHECKING:

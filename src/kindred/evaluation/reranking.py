@@ -1,15 +1,12 @@
-"""What an evaluation needs to know of re-rankers: their names, their needs, what they prepare once."""
+"""What an evaluation needs to know of re-rankers: their names, and what they prepare once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kindred.errors import RecipeError
-from kindred.recipe import Recipe
 from kindred.rerank import (
-    RERANKERS,
     Gallery,
     GalleryManifold,
     ManifoldOptions,
@@ -18,18 +15,9 @@ from kindred.rerank import (
     OfflineDiffusion,
     OfflineOptions,
     Prepared,
-    parse_methods,
 )
 
-__all__ = ["TimedPrepared", "check_steps", "name_of", "steps_of"]
-
-
-def steps_of(rerank: str | Sequence[Method]) -> list[Method]:
-    """Return re-rankers one by one, checked by name; raises RecipeError for one that is unknown."""
-    steps: list[Method] = []
-    for method in parse_methods(rerank) if isinstance(rerank, str) and rerank else rerank:
-        steps += parse_methods(method) if isinstance(method, str) else [method]
-    return steps
+__all__ = ["TimedPrepared", "name_of"]
 
 
 def name_of(method: Method) -> str:
@@ -40,21 +28,6 @@ def name_of(method: Method) -> str:
         name, options = method
         return name + ":" * bool(options) + ",".join(f"{key}={_plain(value)}" for key, value in options.items())
     return str(getattr(method, "__name__", type(method).__name__))
-
-
-def check_steps(methods: Sequence[Method], recipe: Recipe) -> None:
-    """Raise RecipeError where a re-ranker needs what `recipe` does not give, before anything is described."""
-    for name in (method[0] for method in methods if isinstance(method, tuple)):
-        needs = RERANKERS[name].needs
-        if needs == "features" and not recipe.features:
-            raise RecipeError(
-                f"re-ranker {name!r} compares local features, and recipe {recipe.name!r} keeps none; "
-                "give the recipe the key features"
-            )
-        if needs == "vectors" and recipe.keeps_rows:
-            raise RecipeError(
-                f"re-ranker {name!r} compares one vector of each image, and recipe {recipe.name!r} keeps several"
-            )
 
 
 def _plain(value: float) -> str:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import USUAL_RECALLS, GroundTruth, Protocol
 from kindred.evaluation.metrics import (
-    NS_DEPTH,
     Ranks,
     average_precision,
     average_precision_at_r,
     cmc,
     mean,
+    ns_score,
     oxford_average_precision,
     precision_at_k,
     r_precision,
@@ -61,7 +61,7 @@ METRICS: dict[Protocol, dict[str, Metric]] = {
     "ukbench": {
         **_RECALLS,
         "mAP": average_precision,
-        "N-S": lambda ranks, _: float(np.count_nonzero(ranks < NS_DEPTH)),
+        "N-S": lambda ranks, _: ns_score(ranks),
     },
 }
 """What each protocol reports: name → (ranks, number of relevant images) → the value for one query.

@@ -3,7 +3,8 @@
 An index is derived: it can always be made again from the catalogue. `ExactIndex` compares a query with every
 row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and meets a thousandth of a million
 rows; `CodedIndex` holds a few bytes of each. `DerivedIndex` is what a library uses: it keeps the right one of the
-first two in step with the catalogue, as `DerivedCodes` does the third.
+first two in step with the catalogue. `InvertedFile` is for rows of mostly zeros, as bags of words are; a
+`FollowingIndex` keeps it, or codes, in step. `PartIndex` is for images that are several rows each.
 """
 
 from __future__ import annotations
@@ -14,27 +15,32 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.index.coded import CodedIndex, DerivedCodes
+from kindred.index.coded import CodedIndex
 from kindred.index.derived import DerivedIndex, SnapshotPolicy
 from kindred.index.exact import ExactIndex
+from kindred.index.following import FollowingIndex
 from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
+from kindred.index.inverted import InvertedFile
+from kindred.index.parts import PartIndex
 from kindred.ranking import Ranking
 
 __all__ = [
     "HNSW_SIMILARITIES",
     "CodedIndex",
-    "DerivedCodes",
     "DerivedIndex",
     "ExactIndex",
+    "FollowingIndex",
     "HNSWIndex",
     "HNSWSettings",
     "Index",
+    "InvertedFile",
+    "PartIndex",
     "SnapshotPolicy",
 ]
 
 
 class Index(Protocol):
-    """What every index can do."""
+    """What every index of one row an image can do."""
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""

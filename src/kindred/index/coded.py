@@ -1,32 +1,29 @@
 """Coded search: what is held of a vector is its compact code; the best by code may be scored by their vectors.
 
-`CodedIndex` is an index as the others. `DerivedCodes` is what a library uses: it keeps one in step with the
-catalogue, where the vectors themselves stay.
+In a library a `FollowingIndex` keeps it in step with the catalogue, where the vectors themselves stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import RLock
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
-from kindred.catalogue import Catalogue
 from kindred.codes import Bytes, Code
 from kindred.errors import UsageError
+from kindred.index.blocks import best_of_blocks
 from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 
-__all__ = ["CODED_SIMILARITIES", "CodedIndex", "DerivedCodes", "Fetch"]
+__all__ = ["CODED_SIMILARITIES", "CodedIndex", "Fetch"]
 
 CODED_SIMILARITIES = ("cosine", "dot")
 DEPTH = 10
 """For k answers so many times k are scored by their vectors."""
 BLOCK_CODES = 1 << 18
-BLOCK_QUERIES = 256
 COMPACT_SHARE = 0.5
 """Codes are copied together when more than this share of them is dead."""
 
@@ -99,13 +96,8 @@ class CodedIndex:
         wanted = self._prepared(checked_queries(queries, k, self.code.dimension))
         deep = k if self._fetch is None else max(k, DEPTH * k if depth is None else depth)
         live, codes = self._state
-        everything = allowed is None and live.dead == 0
-        places = None if everything else np.flatnonzero(live.mask(allowed))
-        parts = [
-            self._nearest(wanted[start : start + BLOCK_QUERIES], codes, deep, places=places)
-            for start in range(0, max(1, len(wanted)), BLOCK_QUERIES)
-        ]
-        found, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        places = live.places(allowed)
+        found, scores = best_of_blocks(self.code.search, wanted, codes, deep, places=places, size=BLOCK_CODES)
         ids = live.ids[found]
         if self._fetch is not None and ids.size:
             ids, scores = _rescored(wanted, ids, k, self._fetch, unit=self.similarity == "cosine")
@@ -114,64 +106,6 @@ class CodedIndex:
     def _prepared(self, rows: Vectors) -> Vectors:
         unit: Vectors = l2_normalise(rows) if self.similarity == "cosine" else rows
         return unit
-
-    def _nearest(self, queries: Vectors, codes: Bytes, k: int, *, places: NDArray[np.int64] | None) -> Found:
-        """Return the places and scores (Q, n ≤ k) of the best codes; of `places` (ascending) if given."""
-        best = np.empty((len(queries), 0), np.int64)
-        best_scores = np.empty((len(queries), 0), np.float32)
-        for start in range(0, len(codes) if places is None else len(places), BLOCK_CODES):
-            if places is None:
-                block = codes[start : start + BLOCK_CODES]
-                at = np.arange(start, start + len(block))
-            else:
-                at = places[start : start + BLOCK_CODES]
-                block = codes[at]
-            found, scores = self.code.search(queries, block, k)
-            # Earlier codes stay in front, so that equal scores keep the order of their ids.
-            candidates = np.concatenate((best, at[found]), axis=1)
-            order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
-            best = np.take_along_axis(candidates, order, axis=1)
-        return best, best_scores
-
-
-class DerivedCodes:
-    """Search the vectors of `catalogue` by their codes; any thread may use it.
-
-    Codes are made at the first search, and follow what is committed after it. Of the best by code the vectors are
-    fetched from the catalogue, so that scores are exact.
-    """
-
-    def __init__(self, catalogue: Catalogue, code: Code, *, similarity: str = "cosine") -> None:
-        self._catalogue = catalogue
-        self._index = CodedIndex(code, similarity=similarity, rescore=catalogue.fetch)
-        self._revision = -1
-        self._lock = RLock()
-
-    def __len__(self) -> int:
-        """Return the number of vectors, as of the last `sync`."""
-        return len(self._index)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes that the codes take."""
-        return self._index.nbytes
-
-    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call."""
-        self.sync()
-        return self._index.search(queries, k, allowed=allowed)
-
-    def sync(self) -> None:
-        """Take over what any process committed since the last call; next to nothing where nothing changed."""
-        with self._lock:
-            revision = self._catalogue.revision
-            if revision == self._revision:
-                return
-            for ids, rows in self._catalogue.vectors(after_id=self._index.live.last):
-                self._index.add(ids, rows)
-            # Removals may run ahead of the revision read before; the next call meets them again, which does no harm.
-            self._index.remove(self._catalogue.removed_since(self._revision))
-            self._revision = revision
 
 
 def _rescored(queries: Vectors, ids: NDArray[np.int64], k: int, fetch: Fetch, *, unit: bool) -> Found:

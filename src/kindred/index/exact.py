@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.errors import UsageError
+from kindred.index.blocks import best_of_blocks
 from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
@@ -20,7 +21,6 @@ __all__ = ["ExactIndex"]
 
 KIND = "exact"
 BLOCK_ROWS = 16_384
-BLOCK_QUERIES = 256
 """One block of scores takes 16 MB, whatever the number of rows and queries."""
 COMPACT_SHARE = 0.5
 """Rows are copied together when more than this share of them is dead."""
@@ -87,13 +87,7 @@ class ExactIndex:
         if self._unit:
             wanted = l2_normalise(wanted)
         live, rows = self._state
-        everything = allowed is None and live.dead == 0
-        places = None if everything else np.flatnonzero(live.mask(allowed))
-        parts = [
-            self._best(wanted[start : start + BLOCK_QUERIES], rows, k, places=places)
-            for start in range(0, max(1, len(wanted)), BLOCK_QUERIES)
-        ]
-        found, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        found, scores = best_of_blocks(self._top, wanted, rows, k, places=live.places(allowed), size=BLOCK_ROWS)
         return live.ids[found], scores
 
     def save(self, file: Path) -> int:
@@ -117,23 +111,5 @@ class ExactIndex:
         index._state = (container.live, index._room)
         return index
 
-    def _best(self, queries: Vectors, rows: Vectors, k: int, *, places: NDArray[np.int64] | None) -> Found:
-        """Return the places and scores of the best `k` rows, (Q, n ≤ k); of `places` (ascending) if given."""
-        best = np.empty((len(queries), 0), dtype=np.int64)
-        best_scores = np.empty((len(queries), 0), dtype=np.float32)
-        for start in range(0, len(rows) if places is None else len(places), BLOCK_ROWS):
-            if places is None:
-                block = rows[start : start + BLOCK_ROWS]
-                at = np.arange(start, start + len(block))
-            else:
-                at = places[start : start + BLOCK_ROWS]
-                block = rows[at]
-            found, scores = top_k(self._compare(queries, block), k)
-            if start == 0:
-                best, best_scores = at[found], scores
-                continue
-            # Earlier rows stay in front, so that equal scores keep the order of their ids.
-            candidates = np.concatenate((best, at[found]), axis=1)
-            order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
-            best = np.take_along_axis(candidates, order, axis=1)
-        return best, best_scores
+    def _top(self, queries: Vectors, rows: Vectors, k: int) -> Found:
+        return top_k(self._compare(queries, rows), k)

@@ -97,6 +97,11 @@ class InvertedFile:
         return self._state[0].count
 
     @property
+    def live(self) -> LiveIds:
+        """The ids of the rows."""
+        return self._state[0]
+
+    @property
     def nbytes(self) -> int:
         """The bytes that the components take."""
         return sum(each.places.nbytes + each.values.nbytes for each in self._state[1])

@@ -51,7 +51,7 @@ class LiveIds:
     def without(self, ids: ArrayLike) -> LiveIds:
         """Return this with rows `ids` dead."""
         alive = self.alive.copy()
-        alive[self._places(np.asarray(ids, dtype=np.int64))] = False
+        alive[self._here(np.asarray(ids, dtype=np.int64))] = False
         return LiveIds(self.ids, alive)
 
     def mask(self, allowed: NDArray[np.int64] | None) -> NDArray[np.bool_]:
@@ -59,11 +59,15 @@ class LiveIds:
         if allowed is None:
             return self.alive
         mask = np.zeros(len(self.ids), dtype=np.bool_)
-        mask[self._places(allowed)] = True
+        mask[self._here(allowed)] = True
         return mask & self.alive
 
-    def _places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the places of those of `ids` that are here."""
+    def places(self, allowed: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Return the rows that `mask` tells, ascending; None where that is all of them."""
+        return None if allowed is None and not self.dead else np.flatnonzero(self.mask(allowed))
+
+    def _here(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of those of `ids` that are here."""
         places = np.searchsorted(self.ids, ids)
         present = places < len(self.ids)
         present[present] = self.ids[places[present]] == ids[present]

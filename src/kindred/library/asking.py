@@ -61,6 +61,8 @@ def ask(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: B
     for each in described:
         if each.error is not None:
             raise each.error
+        if not len(cast(Vectors, each.vectors)):
+            raise UsageError("search: the query has no local features to compare; give another image or part of it")
     alone = len(images) == 1
     features = described[0].features if alone else None
 

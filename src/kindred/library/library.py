@@ -19,17 +19,19 @@ from kindred.arrays import Vectors
 from kindred.catalogue import Box, Catalogue, Filter
 from kindred.codes import Code
 from kindred.describer import Describer, ImageLike
-from kindred.errors import LibraryDamaged, LibraryError, RecipeMismatch, UsageError
+from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
 from kindred.images import find_images
-from kindred.index import DerivedCodes, DerivedIndex, SnapshotPolicy
+from kindred.index import CodedIndex, DerivedIndex, FollowingIndex, InvertedFile, SnapshotPolicy
 from kindred.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.library.answers import Answer, Hit, Info
 from kindred.library.asking import Query, ask
 from kindred.library.recipes import check_same, keep_files, resolved
-from kindred.library.searching import DEPTH, PartSearch, Search, VectorSearch, reranked
+from kindred.library.reranking import DEPTH, reranked
+from kindred.library.searching import PartSearch, Search, VectorIndex, VectorSearch
 from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
 from kindred.rerank import Method, Prepared
+from kindred.rerank.needs import check_needs, steps_of
 
 __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
 
@@ -104,7 +106,7 @@ class Library:
             text = catalogue.meta.get("recipe")
             if text is None:
                 raise LibraryDamaged(f"{folder}: its recipe is missing; restore {CATALOGUE} from a copy")
-            own = resolved(Recipe.from_toml(text, source=str(folder)), folder)
+            own = resolved(_written_recipe(text, folder), folder)
             if recipe is not None:
                 check_same(own, recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), folder)
         except BaseException:
@@ -140,8 +142,8 @@ class Library:
             describer = Describer(self.recipe)
             if describer.fingerprint != self._reader.meta.get("fingerprint"):
                 raise RecipeMismatch(
-                    f"{self.path}: its vectors were made with another version of {self.recipe.backbone!r} or of "
-                    "its whitening; put that one back, or index into another library"
+                    f"{self.path}: its vectors were made with another version of Kindred, of {self.recipe.networks} "
+                    "or of its whitening; put that one back, or index into another library"
                 )
             self._describer = describer
         return self._describer
@@ -161,12 +163,19 @@ class Library:
                 raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
             if self.recipe.keeps_rows:
                 self._searcher = PartSearch(self._reader, self.recipe, self.describer.matching_options)
-            elif (code := self._code()) is not None:
-                codes = DerivedCodes(self._reader, code, similarity=self.recipe.similarity)
-                self._searcher = VectorSearch(self._reader, codes)
             else:
-                self._searcher = VectorSearch(self._reader, self.search_index)
+                self._searcher = VectorSearch(self._reader, self._vector_index())
         return self._searcher
+
+    def _vector_index(self) -> VectorIndex:
+        """Return what compares vectors: their codes, an inverted file for bags of words, or the vectors themselves."""
+        reader, code = self._reader, self._code()
+        if code is not None:
+            coded = CodedIndex(code, similarity=self.recipe.similarity, rescore=reader.fetch)
+            return FollowingIndex(reader, coded)
+        if _has_postings(self.recipe):
+            return FollowingIndex(reader, InvertedFile(reader.dimension or 1))
+        return self.search_index
 
     def index(
         self,
@@ -240,16 +249,19 @@ class Library:
         is searched), or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1 in pixels of the upright
         query) searches for a part of it. `where` limits the search to a folder, tags or dates. `rerank` is what is
         done to the best `depth` answers, as `kindred.rerank.rerank` takes it. Raises `ImageError` for an unusable
-        query, `LibraryError` while the library is empty.
+        query, `RecipeError` for a re-ranker that there is not or that needs what the library does not hold,
+        `LibraryError` while the library is empty.
         """
         began = time.monotonic()
+        steps = steps_of(rerank)
+        check_needs(steps, self.recipe, images_at_hand=True)
         if where is not None and where.folder is not None:
             where = replace(where, folder=absolute(where.folder))
         asked = ask(self.recipe, lambda: self.describer, query, box)
         searcher = self.searcher
-        if rerank:
+        if steps:
             prepared = self._prepared_graphs()
-            ranking = reranked(searcher, asked, k, rerank, where=where, depth=depth, prepared=prepared)
+            ranking = reranked(searcher, asked, k, steps, where=where, depth=depth, prepared=prepared)
         else:
             ranking = searcher.ranked(asked, k, where)
         return _answer(searcher, ranking, began)
@@ -272,6 +284,14 @@ class Library:
             bytes=size,
             last_run=runs[0].finished if runs else None,
         )
+
+    def check_vectors(self, what: str) -> None:
+        """Raise UsageError where images have no vectors to compare, only visual words; `what` is to be done."""
+        if self.recipe.keeps_rows and self.recipe.embedding:
+            raise UsageError(
+                f"{what}: {self.path} holds the visual words of images ({self.recipe.embedding}), and no vectors; "
+                "use a library of another recipe"
+            )
 
     def skipped(self) -> list[tuple[Path, str]]:
         """List the files that could not be used, with the reason."""
@@ -311,10 +331,26 @@ class Library:
         An index that answers may hang on a connection that only reads; the file is made through the other.
         """
         writer = self._writable()
-        if self.recipe.keeps_rows or self.recipe.code:
+        if self.recipe.keeps_rows or self.recipe.code or _has_postings(self.recipe):
             return
         if writer.counts().vectors >= self._policy.exact_below:
             (self.search_index if self._reader is writer else self._new_index(writer)).snapshot()
+
+
+def _written_recipe(text: str, folder: Path) -> Recipe:
+    """Read the recipe that a library was made with."""
+    try:
+        return Recipe.from_toml(text)
+    except RecipeError as error:
+        why = str(error).removeprefix("recipe: ").partition(";")[0]
+        raise LibraryError(
+            f"{folder}: its recipe is one of another version of Kindred ({why}); index the images into another library"
+        ) from error
+
+
+def _has_postings(recipe: Recipe) -> bool:
+    """Return whether vectors are mostly zeros: bags of words, compared by their cosine."""
+    return recipe.embedding == "bow" and not recipe.whitening and recipe.similarity == "cosine"
 
 
 def _answer(searcher: Search, ranking: Ranking, began: float) -> Answer:
@@ -333,7 +369,7 @@ def _box(edges: NDArray[np.float32]) -> Box | None:
     """Return a box of a ranking; None for the whole image."""
     if np.isnan(edges).any():
         return None
-    x0, y0, x1, y1 = edges.tolist()
+    x0, y0, x1, y1 = (edges + 0.0).tolist()  # where −0 becomes 0
     return x0, y0, x1, y1
 
 

@@ -6,7 +6,7 @@ of images; its rankings hold the ids of images, and the boxes that matched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol, TypedDict, cast
 
@@ -23,12 +23,10 @@ from kindred.library.asking import Asked
 from kindred.matching import Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.rerank import Context, Method, Prepared, rerank
+from kindred.rerank import Context, Prepared
 
-__all__ = ["PartSearch", "Search", "VectorSearch", "reranked"]
+__all__ = ["PartSearch", "Search", "VectorIndex", "VectorSearch"]
 
-DEPTH = 100
-"""How many answers are re-ranked, at least."""
 EMPTY = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8), np.empty(0, np.float32))
 
 
@@ -188,21 +186,6 @@ class _NoVectors:
         return LibraryError(
             f"{what}: recipe {self._recipe.name!r} keeps several rows of an image; re-rank by local features (verify)"
         )
-
-
-def reranked(
-    search: Search,
-    asked: Asked,
-    k: int,
-    methods: str | Sequence[Method],
-    *,
-    where: Filter | None,
-    depth: int,
-    prepared: Prepared | None,
-) -> Ranking:
-    """Return the best `k`, after the best `depth` were re-ranked."""
-    ranking = search.ranked(asked, max(k, depth), where)
-    return rerank(ranking, search.context(asked, prepared), methods).top(k)
 
 
 class _Maps(TypedDict, total=False):

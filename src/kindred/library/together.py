@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from kindred.catalogue import Box, Filter
-from kindred.errors import UsageError
-from kindred.fusion import fuse
+from kindred.errors import RecipeError, UsageError
+from kindred.fusion import FUSIONS, fuse
+from kindred.hints import nearest
 from kindred.library.answers import Answer, Hit
 from kindred.library.asking import Query
 from kindred.library.library import Library
@@ -43,6 +44,8 @@ def search_together(
     """
     if not libraries:
         raise UsageError("search: no library; give at least one")
+    if fusion not in FUSIONS:
+        raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS)}")
     began = time.monotonic()
     answers = [library.search(query, k=max(k, DEPTH), box=box, where=where) for library in libraries]
     numbers: dict[Path, int] = {}

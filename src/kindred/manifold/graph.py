@@ -38,11 +38,11 @@ def nearest(rows: Vectors, queries: Vectors, k: int) -> tuple[Distances, Places]
 
 def nearest_others(rows: Vectors, k: int) -> tuple[Distances, Places]:
     """Return the distances (N, k) and the places (N, k) of the `k` nearest to each row, itself not counted."""
-    squares, places = nearest(rows, rows, k + 1)
+    distances, places = nearest(rows, rows, k + 1)
     own = places == np.arange(len(rows))[:, None]
     own[~own.any(axis=1), -1] = True  # more than k rows equal to it: another of them stands first
     kept = np.nonzero(~own)[1].reshape(len(rows), k)
-    return np.take_along_axis(squares, kept, 1), np.take_along_axis(places, kept, 1)
+    return np.take_along_axis(distances, kept, 1), np.take_along_axis(places, kept, 1)
 
 
 def symmetric_graph(distances: Distances, places: Places) -> csr_matrix:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import MissingExtra, UsageError
+from kindred.hints import nearest
 from kindred.manifold.embedding import check_enough
 from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
@@ -143,9 +143,7 @@ def check_map(method: str | Callable[..., Points]) -> None:
     if not isinstance(method, str):
         return
     if method not in MAPS:
-        near = difflib.get_close_matches(method, MAPS, n=1)
-        known = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(MAPS)}"
-        raise UsageError(f"unknown map {method!r}; {known}")
+        raise UsageError(f"unknown map {method!r}; {nearest(method, MAPS)}")
     if method != "mds" and find_spec("sklearn") is None:  # which brings SciPy
         raise MissingExtra(f"the map {method!r}", "maps")
 

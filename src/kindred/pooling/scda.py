@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from math import inf
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import ArrayT, to_numpy
 from kindred.pooling.common import open_maps, positions_last
+from kindred.regions import connected_parts
 
 __all__ = ["scda"]
 
@@ -37,23 +37,11 @@ def scda(maps: ArrayT) -> ArrayT:
 
 
 def _largest_part(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep the largest 4-connected part of each mask: (B, H, W) → (B, H, W).
-
-    Every cell starts with its own number and takes the smallest among its neighbours until nothing changes.
-    """
+    """Keep the largest 4-connected part of each mask, the first of equals: (B, H, W) → (B, H, W)."""
     batch, height, width = masks.shape
-    outside = height * width
-    labels = np.full((batch, height + 2, width + 2), outside)
-    inner = labels[:, 1:-1, 1:-1]  # a view: the border around it stays outside
-    inner[...] = np.where(masks, np.arange(outside).reshape(height, width), outside)
-    while True:
-        sides = (labels[:, :-2, 1:-1], labels[:, 2:, 1:-1], labels[:, 1:-1, :-2], labels[:, 1:-1, 2:])
-        smallest = np.where(masks, reduce(np.minimum, sides, inner), outside)
-        if np.array_equal(smallest, inner):
-            break
-        inner[...] = smallest
-    numbered = smallest + (outside + 1) * np.arange(batch)[:, None, None]
-    sizes = np.bincount(numbered.reshape(-1), minlength=batch * (outside + 1))
-    largest = np.argmax(sizes.reshape(batch, outside + 1)[:, :outside], axis=1)
-    part: NDArray[np.bool_] = smallest == largest[:, None, None]
+    parts = connected_parts(masks).reshape(batch, height * width)
+    sizes = np.bincount(parts.reshape(-1), minlength=1)
+    sizes[0] = 0  # that of the cells outside
+    largest = parts[np.arange(batch), sizes[parts].argmax(axis=1)]
+    part: NDArray[np.bool_] = (parts == largest[:, None]).reshape(masks.shape)
     return part

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Array, ArrayT, Vectors
 from kindred.errors import RecipeError
+from kindred.hints import nearest
 from kindred.pooling.basic import average_pool, max_pool, sum_pool
 from kindred.pooling.cam import cam, cam_vectors
 from kindred.pooling.gem import gem, superglobal
@@ -144,18 +144,11 @@ def pool(maps: ArrayT, method: str | Callable[..., ArrayT], **parameters: Parame
     if not isinstance(method, str):
         return method(maps, **parameters)
     if method not in POOLINGS:
-        raise RecipeError(f"unknown pooling {method!r}; {_nearest(method, POOLINGS)}")
+        raise RecipeError(f"unknown pooling {method!r}; {nearest(method, POOLINGS)}")
     function: Any = POOLINGS[method].function
     known = list(inspect.signature(function).parameters)[1:]
     for name in parameters:
         if name not in known:
-            raise RecipeError(f"pooling {method!r} has no parameter {name!r}; {_nearest(name, known)}")
+            raise RecipeError(f"pooling {method!r} has no parameter {name!r}; {nearest(name, known)}")
     pooled: ArrayT = function(maps, **parameters)
     return pooled
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are."""
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "it takes none"

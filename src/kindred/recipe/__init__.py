@@ -1,6 +1,7 @@
 """Recipe: what to do with an image, in plain text."""
 
-from kindred.recipe.recipe import DEFAULT_RECIPE, FILES, KEPT, Option, Options, Recipe, list_recipes
-from kindred.recipe.text import as_floats, nearest
+from kindred.recipe.contradictions import KEPT, changed
+from kindred.recipe.recipe import DEFAULT_RECIPE, FILES, Option, Options, Recipe, list_recipes
+from kindred.recipe.text import as_floats
 
-__all__ = ["DEFAULT_RECIPE", "FILES", "KEPT", "Option", "Options", "Recipe", "as_floats", "list_recipes", "nearest"]
+__all__ = ["DEFAULT_RECIPE", "FILES", "KEPT", "Option", "Options", "Recipe", "as_floats", "changed", "list_recipes"]

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 from kindred.errors import RecipeError
-from kindred.recipe.text import as_floats, as_toml, check_known, is_number, nearest, read_value
+from kindred.hints import nearest
+from kindred.recipe.contradictions import KEPT, contradictions
+from kindred.recipe.text import as_floats, as_toml, check_known, is_number, read_value
 
-__all__ = ["DEFAULT_RECIPE", "Option", "Options", "Recipe", "list_recipes"]
+__all__ = ["DEFAULT_RECIPE", "FILES", "Option", "Options", "Recipe", "list_recipes"]
 
 Option = int | float | bool | str | tuple[float, ...]
 Options = Mapping[str, Option]
 DEFAULT_RECIPE = "kin"
-
-KEPT = "keep"
-"""The aggregation that keeps every pass as a row of its own."""
 
 # The smallest and the largest value of the keys that are whole numbers, and of those that are not.
 _WHOLE = {"size": (32, 4096), "multiple": (1, 256), "positions": (0, 1 << 20), "dimension": (0, 65536)}
@@ -34,7 +34,6 @@ _TEXTS = (*_NEEDED, "backbone", "shape", "pooling", "embedding", "matching", "fe
 _OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_options")
 FILES = ("codebook", "whitening", "code")
 """The keys that name a file of what was learned, or a bundled one."""
-_CODED = ("cosine", "dot")  # the similarities that codes stand for
 _UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
 
 
@@ -51,9 +50,10 @@ class Recipe:
     each on its own and laid end to end, weighing tap_weights.
 
     The image. size: longest side at the network's input, in pixels; larger images are shrunk to it, smaller ones
-    stay unless `enlarge`. shape: "keep" the image's own, or "stretch" to size × size (which pooling over windows
-    needs). multiple: both sides are rounded to multiples of it, so that images of nearly the same shape run as
-    one batch.
+    stay unless `enlarge`. shape: "keep" the image's own, or "stretch" to size × size, whatever `enlarge` and
+    `multiple` are (which pooling over windows needs). multiple: both sides are rounded to multiples of it, so that
+    images of nearly the same shape run as one batch. A network that takes only one size gets every image stretched
+    to that; these keys do nothing there.
 
     Passes: how often and where the network looks. passes, passes_options: a name of
     `kindred.describer.views.PASSES`. scales: sizes to look at, as factors of `size`. flip: look at the mirror
@@ -70,11 +70,12 @@ class Recipe:
     `kindred.similarity.SIMILARITIES`. code: a fitted one of `kindred.codes.CODES`, by which vectors are searched in
     a few bytes each; vectors are what they were. `kindred fit` makes codebooks, whitenings and codes.
 
-    Fusion. parts: recipes whose vectors are laid end to end, each weighing its `weight`; then there is no
-    backbone. features: local features kept for spatial verification, a name of `kindred.features.FEATURES`.
+    Fusion. parts: recipes whose vectors are laid end to end, each weighing its `weight`; all that is about one
+    network is then given to the parts. features: local features kept for spatial verification, a name of
+    `kindred.features.FEATURES`; of parts, those of the first that keeps any.
 
-    Raises `RecipeError`, naming the key, where a value cannot be meant or two contradict each other. Names
-    are checked where they are used, by `Describer`.
+    Raises `RecipeError`, naming the key, where a value cannot be meant, contradicts another or would have no
+    effect. Names are checked where they are used, by `Describer`.
     """
 
     name: str
@@ -128,7 +129,8 @@ class Recipe:
         for key in _OPTIONS:
             object.__setattr__(self, key, self._checked_options(key))
         self._check_lists()
-        self._check_contradictions()
+        for why in contradictions(self):
+            raise RecipeError(f"recipe {self.name!r}: {why}")
 
     def _check_text(self, key: str) -> None:
         value = getattr(self, key)
@@ -155,49 +157,6 @@ class Recipe:
         if not all(isinstance(part, Recipe) for part in self.parts):
             raise self._wrong("parts", self.parts, "a list of recipes")
 
-    def _check_contradictions(self) -> None:
-        embeds = self.embedding or self.aggregate
-        for wrong, why in (
-            (not self.backbone and not self.parts, "backbone is ''; expected the name of a model, or parts to fuse"),
-            (bool(self.backbone) and bool(self.parts), "backbone and parts contradict each other; give one of them"),
-            (bool(self.parts) and len(self.parts) < 2, "parts needs two recipes or more to fuse"),
-            (
-                bool(self.tap_weights) and len(self.tap_weights) != len(self.taps),
-                f"{len(self.tap_weights)} tap_weights for {len(self.taps)} taps; give one for each",
-            ),
-            (
-                bool(self.dimension) and not self.whitening,
-                f"dimension {self.dimension} needs a whitening to cut; name one",
-            ),
-            (
-                bool(self.embedding) and self.aggregate != "sum",
-                f"embedding {self.embedding!r} takes the positions of all passes together; leave out aggregate",
-            ),
-            (
-                bool(self.embedding_options) and embeds in ("sum", "max", KEPT),
-                "embedding_options without an embedding; name one, or leave them out",
-            ),
-            (not self.embedding and not self.pooling, "neither pooling nor embedding; name one of them"),
-            (
-                bool(self.parts) and any(part.aggregate == KEPT or part.embedding == "asmk" for part in self.parts),
-                "a part keeps several rows of an image, which cannot be laid end to end; fuse rankings instead",
-            ),
-            (
-                bool(self.code) and self.keeps_rows,
-                "code stands for the one vector of an image, and several rows are kept; leave out one of them",
-            ),
-            (
-                bool(self.code) and self.similarity not in _CODED,
-                f"code compares as {' or '.join(_CODED)}, not as similarity {self.similarity!r}; leave out one of them",
-            ),
-            (
-                any(part.code for part in self.parts),
-                "a part has a code, which the fused vector cannot use; leave it out",
-            ),
-        ):
-            if wrong:
-                raise RecipeError(f"recipe {self.name!r}: {why}")
-
     def _checked_options(self, key: str) -> Options:
         options = getattr(self, key)
         if not isinstance(options, Mapping):
@@ -221,6 +180,16 @@ class Recipe:
     def keeps_rows(self) -> bool:
         """Whether an image is kept as several rows."""
         return self.aggregate == KEPT or self.embedding == "asmk"
+
+    @property
+    def networks(self) -> str:
+        """The backbone, or those of the parts, for people."""
+        return self.backbone or ", ".join(dict.fromkeys(part.networks for part in self.parts))
+
+    @property
+    def kept_features(self) -> str:
+        """The local features that are kept of an image, "" for none: the recipe's own, or those of a part."""
+        return self.features or next((part.kept_features for part in self.parts if part.kept_features), "")
 
     @property
     def digest(self) -> str:
@@ -278,21 +247,22 @@ class Recipe:
     def with_settings(self, settings: Iterable[str]) -> Recipe:
         """Return the recipe with keys changed by texts such as "size=480" or "pooling_options.p=4".
 
-        The value is TOML, or text where it is none. The name says what was changed, unless it is itself. Raises
-        `RecipeError` for an unknown key.
+        The value is TOML, or text where it is none. Another method drops the options of the one before, and an
+        embedding drops the pooling. The name says what was changed, unless it is itself. Raises `RecipeError` for
+        an unknown key.
         """
         listed = list(settings)
-        table = self.as_dict() | {"name": " ".join([self.name, *listed])}
-        for text in listed:
-            key, equals, value = text.partition("=")
-            name, dot, option = key.strip().partition(".")
-            if not equals or (dot and name not in _OPTIONS):
-                raise RecipeError(f"setting {text!r}: expected KEY=VALUE, such as size=480 or pooling_options.p=4")
-            check_known(name, _KEYS, f"setting {text!r}")
-            if dot:
-                table[name] = {**getattr(self, name), option: read_value(value)}
-            else:
-                table[name] = read_value(value)
+        table = self.as_dict()
+        if listed:  # what the description says may no longer be true
+            table |= {"name": " ".join([self.name, *listed]), "description": ""}
+        for name, option, value in sorted(map(_read_setting, listed), key=_methods_first):
+            if option:
+                value = {**cast("Mapping[str, object]", table[name]), option: value}
+            elif f"{name}_options" in _OPTIONS and value != table[name]:
+                table[f"{name}_options"] = {}
+            if name == "embedding" and value:
+                table |= {"pooling": "gem", "pooling_options": {}}
+            table[name] = value
         return _from_table(table, source=f"recipe {self.name!r}")
 
     def to_toml(self) -> str:
@@ -319,8 +289,7 @@ class Recipe:
             presets = {preset.name: preset for preset in list_recipes()}
             if text in presets:
                 return presets[text]
-            hint = nearest(text, presets, "presets")
-            raise RecipeError(f"{text}: no such recipe; {hint} (a file must end in .toml)")
+            raise RecipeError(f"{text}: no such recipe; {nearest(text, presets)} (a file must end in .toml)")
         path = Path(name_or_path).expanduser()
         try:
             recipe = cls.from_toml(path.read_text(encoding="utf-8"), source=text)
@@ -341,6 +310,21 @@ def list_recipes() -> list[Recipe]:
         if file.name.endswith(".toml")
     ]
     return sorted(presets, key=lambda recipe: (recipe.name != DEFAULT_RECIPE, recipe.name))
+
+
+def _read_setting(text: str) -> tuple[str, str, object]:
+    """Read KEY=VALUE or KEY.OPTION=VALUE: the key, the option or "", the value."""
+    key, equals, value = text.partition("=")
+    name, dot, option = key.strip().partition(".")
+    if not equals or (dot and (name not in _OPTIONS or not option)):
+        raise RecipeError(f"setting {text!r}: expected KEY=VALUE, such as size=480 or pooling_options.p=4")
+    check_known(name, _KEYS, f"setting {text!r}")
+    return name, option, read_value(value)
+
+
+def _methods_first(setting: tuple[str, str, object]) -> tuple[bool, bool]:
+    """Put methods before the options that a change of them drops, and an embedding before a pooling."""
+    return setting[0] != "embedding", f"{setting[0]}_options" not in _OPTIONS
 
 
 def _beside(recipe: Recipe, folder: Path) -> Recipe:

@@ -1,23 +1,27 @@
-"""The text of a recipe: values as TOML, and what a wrong key was meant to be."""
+"""The text of a recipe: its values as TOML."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from typing import TypeGuard
 
 from kindred.errors import RecipeError
+from kindred.hints import nearest
 
-__all__ = ["as_floats", "as_toml", "check_known", "is_number", "nearest", "read_value"]
+__all__ = ["as_floats", "as_toml", "check_known", "is_number", "read_value"]
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def as_toml(value: object) -> str:
     """Write a plain value as TOML, tables in one line."""
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{as_toml(key)} = {as_toml(each)}' for key, each in value.items())} }}"
+        keys = {key: key if _BARE_KEY.fullmatch(key) else as_toml(key) for key in value}
+        return f"{{ {', '.join(f'{keys[key]} = {as_toml(each)}' for key, each in value.items())} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_toml, value))}]"
     # JSON's texts, numbers and booleans are TOML's, but for DEL, which TOML wants escaped too.
@@ -35,13 +39,7 @@ def read_value(text: str) -> object:
 def check_known(key: str, known: Collection[str], source: str) -> None:
     """Raise `RecipeError` for an unknown key, with the nearest valid one."""
     if key not in known:
-        raise RecipeError(f"{source}: unknown key {key!r}; {nearest(key, known, 'known keys')}")
-
-
-def nearest(name: str, known: Collection[str], title: str) -> str:
-    """Say which known name is meant, or which there are under `title`."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{title}: {', '.join(known)}"
+        raise RecipeError(f"{source}: unknown key {key!r}; {nearest(key, known)}")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import ModelError
+from kindred.files import replacing
 from kindred.rerank.context import Gallery
 from kindred.rerank.graph import NeighbourGraph, gallery_digest
 from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
@@ -138,12 +139,8 @@ def _load(file: Path, kind: type[Kept]) -> Kept | None:
 
 
 def _store(file: Path, kept: Keepable) -> None:
-    unfinished = file.with_suffix(".part")
-    try:
+    # A library that only may be read is searched all the same.
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as stream:
+        with replacing(file) as part, part.open("wb") as stream:
             np.savez(stream, **kept.to_arrays())  # type: ignore[arg-type]  # a name never is that of np.savez's own option
-        unfinished.replace(file)
-    except OSError:  # a library that only may be read is searched all the same
-        with suppress(OSError):
-            unfinished.unlink()

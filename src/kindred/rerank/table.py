@@ -6,13 +6,13 @@ and its context: that is the whole plug-in system.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from kindred.errors import RecipeError
+from kindred.hints import nearest
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Reranker
 from kindred.rerank.diffusion import diffusion
@@ -23,7 +23,7 @@ from kindred.rerank.offline import offline_diffusion
 from kindred.rerank.reciprocal import k_reciprocal
 from kindred.rerank.verification import verify
 
-__all__ = ["RERANKERS", "Entry", "Method", "Option", "options_of", "parse_methods", "rerank"]
+__all__ = ["RERANKERS", "Entry", "Method", "Option", "parse_methods", "rerank"]
 
 Option: TypeAlias = bool | int | float
 Method: TypeAlias = str | tuple[str, Mapping[str, Option]] | Reranker
@@ -126,13 +126,6 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Option]]]:
     return methods
 
 
-def options_of(name: str) -> dict[str, Option | None]:
-    """Return the options of a re-ranker with their defaults. Raises RecipeError for an unknown name."""
-    _check(name, {})
-    parameters = inspect.signature(RERANKERS[name].function).parameters.values()
-    return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
 def _steps(method: Method) -> list[Reranker]:
     """Return the re-rankers that a method stands for: its options are checked and bound."""
     if isinstance(method, str):
@@ -150,12 +143,11 @@ def _bound(name: str, options: Mapping[str, Option]) -> Reranker:
 
 def _check(name: str, options: Collection[str]) -> None:
     if name not in RERANKERS:
-        raise RecipeError(f"unknown re-ranker {name!r}; {_nearest(name, RERANKERS)}")
-    known = inspect.signature(RERANKERS[name].function).parameters
-    listed = [each for each in known if known[each].kind is inspect.Parameter.KEYWORD_ONLY]
+        raise RecipeError(f"unknown re-ranker {name!r}; {nearest(name, RERANKERS)}")
+    known = list(inspect.signature(RERANKERS[name].function).parameters)[2:]
     for option in options:
-        if option not in listed:
-            raise RecipeError(f"re-ranker {name!r} has no option {option!r}; {_nearest(option, listed)}")
+        if option not in known:
+            raise RecipeError(f"re-ranker {name!r} has no option {option!r}; {nearest(option, known)}")
 
 
 def _read_option(text: str, method: str) -> tuple[str, Option]:
@@ -170,10 +162,3 @@ def _read_option(text: str, method: str) -> tuple[str, Option]:
         except ValueError:
             continue
     raise RecipeError(f"re-ranker {method!r}: got {key}={value!r}; expected a number, true or false")
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are."""
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "it takes none"

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from kindred.errors import MissingExtra, TrainingError
+from kindred.files import replacing
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -17,16 +18,13 @@ def save_checkpoint(file: Path, tensors: Mapping[str, Tensor], facts: Mapping[st
     """Write `tensors` and `facts`; the checkpoint before stays whole until the new one is."""
     from safetensors.torch import save
 
-    temporary = file.with_suffix(".part")
     data = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, dict(facts))
     try:
-        with temporary.open("wb") as out:
+        with replacing(file) as part, part.open("wb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
-        temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TrainingError(
             f"{file}: the checkpoint cannot be written ({error.strerror}); the one before is whole, make room and go on"
         ) from error

@@ -16,12 +16,8 @@ def power_law(x: ArrayT, *, alpha: float = 0.5) -> ArrayT:
     alpha < 1, is taken as 0. Source: Perronnin, Sánchez and Mensink 2010.
     """
     check_positive(alpha=alpha)
-    xp, values = namespace(x), _untyped(floating(x))
-    seen = values != 0
-    size = xp.where(seen, xp.abs(values), 1.0)
-    damped: ArrayT = xp.where(seen, xp.sign(values) * size**alpha, 0.0)
+    xp = namespace(x)
+    values: Any = floating(x)
+    # 1 stands in for 0, where the sign is 0: a power below 1 has no finite gradient there.
+    damped: ArrayT = xp.sign(values) * xp.where(values != 0, xp.abs(values), 1.0) ** alpha
     return damped
-
-
-def _untyped(x: Any) -> Any:
-    return x

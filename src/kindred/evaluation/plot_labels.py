@@ -1,4 +1,4 @@
-"""Labels: names beside the marks of a plot, moved apart so that they can be read."""
+"""Labels of a plot: names beside its marks, moved apart so that they can be read."""
 
 from __future__ import annotations
 

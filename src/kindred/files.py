@@ -1,0 +1,28 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["replacing"]
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a path beside `file` to write to; what is there takes the place of `file` at the end.
+
+    After an error nothing is left and `file` is as it was. Raises OSError where there is no room or right to write.
+    """
+    # Another writer of the same file, a process or a thread, has a part of its own.
+    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        yield part
+        part.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise

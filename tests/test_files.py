@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kindred.files import replacing
+
+
+def test_the_file_is_replaced_at_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("old", encoding="utf-8")
+    with replacing(file) as part:
+        part.write_text("new", encoding="utf-8")
+        assert file.read_text(encoding="utf-8") == "old"
+    assert file.read_text(encoding="utf-8") == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_error_leaves_the_old_file_and_no_part(tmp_path: Path, error: BaseException) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("old", encoding="utf-8")
+
+    def interrupted() -> None:
+        with replacing(file) as part:
+            part.write_text("half", encoding="utf-8")
+            raise error
+
+    with pytest.raises(type(error)):
+        interrupted()
+    assert file.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "no" / "a.txt") as part:
+        part.write_bytes(b"")
+
+
+def test_two_writers_have_parts_of_their_own(tmp_path: Path) -> None:
+    from threading import Thread
+
+    parts: list[Path] = []
+
+    def take() -> None:
+        with replacing(tmp_path / "a.txt") as part:
+            parts.append(part)
+            part.touch()
+
+    with replacing(tmp_path / "a.txt") as mine:
+        thread = Thread(target=take)
+        thread.start()
+        thread.join()
+        mine.touch()
+    assert mine not in parts
