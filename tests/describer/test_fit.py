@@ -100,6 +100,8 @@ def test_a_pooling_learns_too(tiny: Recipe, pictures_folder: list[Path], tmp_pat
 
 def test_layers_learn_each_their_own(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny, taps=("shallow", "deep"))
+    wide = fit_recipe(recipe, pictures_folder, dimension=20)
+    assert [white.dimension for white in wide.lessons.whitenings] == [16, 20]  # the shallow tap has no more
     fitted = fit_recipe(recipe, pictures_folder, dimension=8)
     assert [len(white.mean) for white in fitted.lessons.whitenings] == [16, 32]
     fitted.save(tmp_path / "two.toml")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kindred.cli.options import AsJson
 from kindred.cli.output import columns, dim, print_json, say
+
+if TYPE_CHECKING:
+    from kindred.recipe import Recipe
 
 __all__ = ["recipes"]
 
@@ -28,11 +31,8 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"recipes": [{**recipe.as_dict(), "digest": recipe.digest} for recipe in presets]})
         return
-    rows = [
-        (recipe.name, recipe.backbone, recipe.pooling, f"{recipe.size} px", recipe.whitening, recipe.description)
-        for recipe in presets
-    ]
-    say(columns(rows, heads=("name", "backbone", "pooling", "size", "whitening", "description")))
+    rows = [(recipe.name, *map(" + ".join, zip(*_parts(recipe), strict=True)), recipe.description) for recipe in presets]
+    say(columns(rows, heads=("name", "backbone", "pooling", "size", "description")))
     say(dim("One to start your own from: kindred recipes show NAME > my.toml"))
 
 
@@ -50,3 +50,8 @@ def show(
         print_json({**recipe.as_dict(), "digest": recipe.digest})
     else:
         say(recipe.to_toml().rstrip())
+
+
+def _parts(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """The backbone, the pooling or embedding and the size of a recipe, or of each that it fuses."""
+    return [(each.backbone, each.embedding or each.pooling, f"{each.size} px") for each in recipe.parts or (recipe,)]

@@ -283,7 +283,10 @@ def _poolings(
 def _whitenings(
     describer: Describer, images: Iterable[Path], *, dimension: int | None, power: float, progress: Progress | None
 ) -> tuple[Whitening, ...]:
-    """Learn a whitening for each tap; every tap is a round of its own over the images."""
+    """Learn a whitening for each tap; every tap is a round of its own over the images.
+
+    Of several taps one that has fewer components than `dimension` keeps all of them.
+    """
     _check_whitening(describer.recipe, whiten=True)
     paths = list(images)
 
@@ -298,7 +301,11 @@ def _whitenings(
             yield np.concatenate(held)
 
     taps = max(1, len(describer.recipe.taps))
-    return tuple(PCAWhitening.fit(rows(tap), dimension=dimension, power=power) for tap in range(taps))
+    kept = [dimension] * taps
+    if dimension is not None and taps > 1:
+        sample = describer.source.sample()
+        kept = [min(dimension, describer.head.to_whiten([sample], tap).shape[1]) for tap in range(taps)]
+    return tuple(PCAWhitening.fit(rows(tap), dimension=kept[tap], power=power) for tap in range(taps))
 
 
 def _seen(source: Source, images: Sequence[Path], progress: Progress | None) -> Iterator[Seen[int]]:
