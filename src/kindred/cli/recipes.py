@@ -31,7 +31,9 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"recipes": [{**recipe.as_dict(), "digest": recipe.digest} for recipe in presets]})
         return
-    rows = [(recipe.name, *map(" + ".join, zip(*_parts(recipe), strict=True)), recipe.description) for recipe in presets]
+    rows = [
+        (recipe.name, *map(" + ".join, zip(*_parts(recipe), strict=True)), recipe.description) for recipe in presets
+    ]
     say(columns(rows, heads=("name", "backbone", "pooling", "size", "description")))
     say(dim("One to start your own from: kindred recipes show NAME > my.toml"))
 
