@@ -10,6 +10,7 @@ import numpy as np
 
 from kindred.arrays import Vectors
 from kindred.describer.answers import Described, Facts, Seen
+from kindred.describer.learned import learned_for
 from kindred.describer.local import label
 from kindred.fusion import concatenate
 from kindred.recipe import Recipe
@@ -38,8 +39,13 @@ class PartsSource:
 
     @property
     def identity(self) -> dict[str, object]:
-        """The parts' own fingerprints and weights."""
-        return {"parts": self.depends_on}
+        """What each part is made of, but not at which size and in which passes; its dimension and weight."""
+        return {
+            "parts": [
+                [learned_for(part.recipe, "code", part.source.identity), part.dimension, float(part.recipe.weight)]
+                for part in self.parts
+            ]
+        }
 
     @property
     def runs_on(self) -> str:

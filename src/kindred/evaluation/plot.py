@@ -147,13 +147,15 @@ class _Panel:
 
     def ticks(self) -> None:
         """Put several ticks in each power of ten: a range of costs is often shorter than one."""
-        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
         costs = [x for x, _ in self.points]
         wide = max(costs) / min(costs)
         steps = (1, 1.5, 2, 3, 4, 5, 7) if wide < 8 else (1, 2, 5) if wide < 1e4 else (1,)
         self.axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=20))
-        self.axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
+        self.axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}")
+        )
         self.axes.xaxis.set_minor_formatter(NullFormatter())
         if max(costs) < 1.5 * min(costs):  # too narrow for two ticks
             self.axes.set_xlim(min(costs) / 2, max(costs) * 2)
