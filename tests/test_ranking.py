@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.ranking import Ranking
+from kindred.ranking import Ranking, score_text
 
 IDS = np.array([[7, 3, -1], [4, 5, 6]])
 SCORES = np.array([[0.9, 0.5, -np.inf], [0.8, 0.8, -0.1]], dtype=np.float32)
@@ -77,3 +77,13 @@ def test_what_is_no_ranking_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         Ranking(ids, scores, boxes)
+
+
+def test_scores_are_written_by_their_size() -> None:
+    assert [score_text(score) for score in (0.7234, -0.5, 9.9994, 39.0, 12.4)] == [
+        "0.723",
+        "-0.500",
+        "9.999",
+        "39",
+        "12",
+    ]

@@ -21,6 +21,7 @@ from string import Template
 
 from kindred.errors import UsageError
 from kindred.files import replacing
+from kindred.ranking import score_text
 
 __all__ = ["PageAnswer", "PageHit", "answers_page", "write_page"]
 
@@ -144,7 +145,7 @@ def _hit(hit: PageHit, share: float) -> str:
     address, name = _address(hit.path), _text(_name(hit.path))
     folder = hit.path[: -len(_name(hit.path))]
     nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
-    label = f"{hit.rank} · {name} · {hit.score:.3f}"
+    label = f"{hit.rank} · {name} · {score_text(hit.score)}"
     if hit.thumbnail is None:
         shot = "No preview"
     else:
@@ -155,7 +156,7 @@ def _hit(hit: PageHit, share: float) -> str:
     return (
         f'<li><a class="open" href="{address}" data-label="{label}" aria-label="Enlarge {label}">'
         f'{shot}<span class="rank">{hit.rank}</span></a>'
-        f'<div class="score"><b>{hit.score:.3f}</b>'
+        f'<div class="score"><b>{score_text(hit.score)}</b>'
         f'<span class="bar" aria-hidden="true"><i style="--share:{share:.1%}"></i></span></div>'
         f'<div class="about"><a class="name" href="{address}" title="{name}"><bdi>{name}</bdi></a>'
         f'<span class="folder" title="{_text(folder)}"><bdi>{_text(nearest)}</bdi></span>{taken}'

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 
-__all__ = ["Ranking"]
+__all__ = ["Ranking", "score_text"]
 
 Scalar = TypeVar("Scalar", np.int64, np.float32)
 
@@ -70,6 +70,11 @@ class Ranking:
         if stray.any():
             row = np.argmax(stray.any(axis=1))
             raise UsageError(f"ids: row {row} pads wrongly; expected -1 exactly where the score is -inf")
+
+
+def score_text(score: float) -> str:
+    """Write a score for people: a cosine with three decimals, a count of inliers whole."""
+    return f"{score:.3f}" if abs(score) < 10 else f"{score:.0f}"
 
 
 def _frozen(values: NDArray[Scalar], dtype: type[Scalar]) -> NDArray[Scalar]:

@@ -133,10 +133,12 @@ def _tell(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:
     if not answer:
         say("No image passes the filter." if filtered else "No answers.")
         return
+    from kindred.ranking import score_text
+
     rows = [
         (
             str(hit.rank),
-            f"{hit.score:.3f}",
+            score_text(hit.score),
             shown(hit.path),
             ",".join(str(round(edge)) for edge in hit.box) if hit.box is not None else "",
             (hit.taken or "")[:10],
