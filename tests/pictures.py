@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,18 @@ def make_folder(folder: Path, count: int, *, first: int = 0) -> list[Path]:
         save_picture(folder / f"{number:05}.jpg", number, width=shapes[number % 2][0], height=shapes[number % 2][1])
         for number in range(first, first + count)
     ]
+
+
+def make_groundtruth(folder: Path, *, count: int, asked: int) -> Path:
+    """Write a ground truth: each of `asked` pictures looks for one of `count`, and two of them lie among these."""
+    make_folder(folder / "db", count)
+    make_folder(folder / "asked", asked - 2, first=300)
+    database = sorted(f"db/{path.name}" for path in (folder / "db").iterdir())
+    queries = sorted(f"asked/{path.name}" for path in (folder / "asked").iterdir()) + database[10:12]
+    table = {name: {"relevant": [database[at]]} for at, name in enumerate(queries)}
+    file = folder / "groundtruth.json"
+    file.write_text(json.dumps({"name": "numbers", "database": database, "queries": table}))
+    return file
 
 
 def mutated(data: bytes, other: bytes, random: np.random.Generator) -> bytes:

@@ -16,7 +16,7 @@ ROOT = Path(kindred.__file__).parent
 FLOORS = (
     {"errors", "files", "hints"},
     {"arrays", "regions"},
-    {"ranking", "images", "backbones", "catalogue", "recipe"},
+    {"blocks", "ranking", "images", "backbones", "catalogue", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},
     {"embedding"},
     {"index", "describer", "rerank"},

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.errors import UsageError
@@ -26,6 +26,7 @@ __all__ = [
     "check_whole",
     "floating",
     "l2_normalise",
+    "like",
     "namespace",
     "to_numpy",
     "top_k",
@@ -70,6 +71,15 @@ def floating(x: ArrayT) -> ArrayT:
     xp, values = namespace(x), _untyped(x)
     converted: ArrayT = values if values.dtype in (xp.float32, xp.float64) else xp.astype(values, xp.float32)
     return converted
+
+
+def like(values: Array | NDArray[Any] | ArrayLike, x: Array) -> Any:
+    """Return `values` as an array of the kind, type and device of `x`; gradients flow through a tensor."""
+    wanted, given = _untyped(x), _untyped(values)  # type: ignore[arg-type]  # numbers and lists pass through
+    if is_torch_array(given):
+        namespace(given, x)  # raises where x is no tensor
+        return given.to(dtype=wanted.dtype, device=wanted.device)
+    return namespace(x).asarray(given, dtype=wanted.dtype, device=device(wanted))
 
 
 def to_numpy(x: Array) -> NDArray[Any]:

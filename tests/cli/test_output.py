@@ -8,12 +8,18 @@ import pytest
 from kindred.cli import options
 from kindred.cli.options import parse_box, parse_day
 from kindred.cli.output import columns, counted, duration, grouped, shown, size
+from kindred.fusion import FUSIONS
 from kindred.library import DEFAULT_LIBRARY
 from kindred.rerank import RERANKERS
 
 
 def test_the_default_library_is_that_of_the_library() -> None:
     assert options.DEFAULT_LIBRARY == DEFAULT_LIBRARY
+
+
+def test_the_help_names_the_fusions() -> None:
+    (option,) = options.FusionName.__metadata__  # type: ignore[attr-defined]
+    assert option.help == f"How rankings are fused: {', '.join(FUSIONS)}."
 
 
 def test_the_help_names_the_re_rankers() -> None:

@@ -22,7 +22,7 @@ from kindred.recipe import Recipe
 from kindred.whitening import PCAWhitening
 from learned import save_whitening
 from pictures import encoded, make_folder, picture, save_picture
-from tiny_model import CHANNELS, change_card, home, make_model, make_recipe
+from tiny_model import CHANNELS, change_card, make_model
 
 if TYPE_CHECKING:
     from kindred.describer import ImageLike
@@ -31,15 +31,9 @@ T = TypeVar("T")
 BF16 = 0.01  # what half precision and another order of sums may move in a unit vector
 
 
-@pytest.fixture(scope="module", autouse=True)
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with home(tmp_path_factory.mktemp("home")) as here:
-        yield here
-
-
 @pytest.fixture(scope="module")
-def recipe(folder: Path) -> Recipe:
-    return make_recipe(folder)
+def recipe(tiny: Recipe) -> Recipe:
+    return tiny
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from kindred.errors import RecipeError
 from kindred.evaluation import evaluate
 from kindred.matching import Parts, narrow, widen
 from kindred.recipe import Recipe
-from pictures import make_folder
+from pictures import make_folder, make_groundtruth
 from tiny_model import home, make_recipe
 
 COUNT, ASKED, WORDS = 16, 6, 12
@@ -41,15 +41,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
 @pytest.fixture(scope="module")
 def groundtruth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some other pictures look for one of the database, and two of the database for another one."""
-    folder = tmp_path_factory.mktemp("images")
-    make_folder(folder / "db", COUNT)
-    make_folder(folder / "asked", ASKED - 2, first=300)
-    database = sorted(f"db/{path.name}" for path in (folder / "db").iterdir())
-    asked = sorted(f"asked/{path.name}" for path in (folder / "asked").iterdir()) + database[10:12]
-    queries = {name: {"relevant": [database[at]]} for at, name in enumerate(asked)}
-    file = folder / "groundtruth.json"
-    file.write_text(json.dumps({"name": "numbers", "database": database, "queries": queries}))
-    return file
+    return make_groundtruth(tmp_path_factory.mktemp("images"), count=COUNT, asked=ASKED)
 
 
 def literal(query: Parts, image: Parts, idf: NDArray[np.float32]) -> float:

@@ -16,7 +16,7 @@ from kindred.describer import Describer
 from kindred.errors import RecipeError, UsageError
 from kindred.evaluation import Evaluation, evaluate
 from kindred.recipe import Recipe
-from pictures import make_folder
+from pictures import make_groundtruth
 from tiny_model import CHANNELS, home, make_recipe
 
 COUNT, ASKED = 24, 8
@@ -36,15 +36,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Recipe]]:
 @pytest.fixture(scope="module")
 def groundtruth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each of some other pictures looks for one of the database; two lie in it, and one of these is left out."""
-    folder = tmp_path_factory.mktemp("images")
-    make_folder(folder / "db", COUNT)
-    make_folder(folder / "asked", ASKED - 2, first=300)
-    database = sorted(f"db/{path.name}" for path in (folder / "db").iterdir())
-    asked = sorted(f"asked/{path.name}" for path in (folder / "asked").iterdir()) + database[10:12]
-    queries = {name: {"relevant": [database[at]]} for at, name in enumerate(asked)}
-    file = folder / "groundtruth.json"
-    file.write_text(json.dumps({"name": "numbers", "database": database, "queries": queries}))
-    return file
+    return make_groundtruth(tmp_path_factory.mktemp("images"), count=COUNT, asked=ASKED)
 
 
 def scores_of(recipe: Recipe, groundtruth: Path) -> NDArray[np.float32]:

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from kindred.index import ExactIndex, blocks
+from kindred import blocks
+from kindred.index import ExactIndex
 from kindred.index import exact as module
 
 

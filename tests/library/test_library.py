@@ -37,15 +37,10 @@ from kindred.library import Answer, Library
 from kindred.recipe import Recipe
 from learned import save_whitening
 from pictures import make_folder, picture, save_picture
-from tiny_model import CHANNELS, home, make_model, make_recipe
+from tiny_model import CHANNELS, make_model, make_recipe
 
+pytestmark = pytest.mark.usefixtures("recipe")  # its home, also where no recipe is asked for
 COUNT = 30
-
-
-@pytest.fixture(scope="module", autouse=True)
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
-    with home(tmp_path_factory.mktemp("home")) as folder:
-        yield make_recipe(folder)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +24,9 @@ from kindred.matching import Parts, match
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from pictures import make_folder, picture
-from tiny_model import home, make_recipe
 
+pytestmark = pytest.mark.usefixtures("recipe")  # its home, also where no recipe is asked for
 COUNT = 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
-    with home(tmp_path_factory.mktemp("home")) as folder:
-        yield make_recipe(folder)
 
 
 @pytest.fixture(scope="module")

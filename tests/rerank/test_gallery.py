@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kindred import blocks
 from kindred.arrays import Vectors
 from kindred.errors import UsageError
 from kindred.index import ExactIndex
@@ -13,7 +14,7 @@ from kindred.rerank import gallery as module
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK_ROWS", 17)
-    monkeypatch.setattr(module, "BLOCK_QUERIES", 3)
+    monkeypatch.setattr(blocks, "BLOCK_QUERIES", 3)
 
 
 def test_searches_as_a_full_sort_does(rows: Vectors, queries: Vectors) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import RERANKERS, AsJson, Settings, chosen_recipe
+from kindred.cli.options import RERANKERS, AsJson, FusionName, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, dim, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -61,12 +61,7 @@ def evaluate(
         list[str] | None,
         typer.Option("--also", metavar="NAME|FILE", help="Rank by this recipe too, and fuse; repeatable."),
     ] = None,
-    fusion: Annotated[
-        str,
-        typer.Option(
-            "--fusion", metavar="NAME", help="How rankings are fused: reciprocal_rank, weighted_scores, query_adaptive."
-        ),
-    ] = "reciprocal_rank",
+    fusion: FusionName = "reciprocal_rank",
     depth: Annotated[
         int, typer.Option("--depth", min=1, metavar="N", help="How many of the first answers are re-ranked, or fused.")
     ] = 1000,

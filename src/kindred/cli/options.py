@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_LIBRARY",
     "RERANKERS",
     "AsJson",
+    "FusionName",
     "LibraryFolder",
     "Settings",
     "Verbose",
@@ -45,7 +46,14 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, as in pooling=crow; repeatable."),
 ]
+# Those of `kindred.rerank` and `kindred.fusion`, for the same reason; tests hold them together.
 RERANKERS = "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, verify"
+FusionName = Annotated[
+    str,
+    typer.Option(
+        "--fusion", metavar="NAME", help="How rankings are fused: weighted_scores, reciprocal_rank, query_adaptive."
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
 
 

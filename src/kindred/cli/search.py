@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, RERANKERS, AsJson, LibraryFolder, parse_box, parse_day
+from kindred.cli.options import DEFAULT_LIBRARY, RERANKERS, AsJson, FusionName, LibraryFolder, parse_box, parse_day
 from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
 from kindred.errors import UsageError
 
@@ -56,12 +56,7 @@ def search(
         list[Path] | None,
         typer.Option("--also", metavar="DIR", help="Search this library of the same images too, and fuse; repeatable."),
     ] = None,
-    fusion: Annotated[
-        str,
-        typer.Option(
-            "--fusion", metavar="NAME", help="How answers are fused: reciprocal_rank, weighted_scores, query_adaptive."
-        ),
-    ] = "reciprocal_rank",
+    fusion: FusionName = "reciprocal_rank",
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write the answers as a page with pictures.")
     ] = None,

@@ -201,16 +201,15 @@ def fit_codebook(
     method = embedding_of(recipe)
     if not method:
         raise UsageError(f"recipe {recipe.name!r} embeds nothing; name an embedding")
-    source = open_source(recipe)
     paths = list(images)
     share = max(16, SAMPLED // max(1, len(paths)))
-    drawn: list[list[Vectors]] = []
     rng = np.random.default_rng(seed)
-    for seen in _seen(source, paths, progress):
-        drawn.extend([] for _ in seen.rows[len(drawn) :])
-        for held, found in zip(drawn, seen.rows, strict=True):
-            rows = strongest(found, recipe.positions)
-            held.append(rows[np.sort(rng.permutation(len(rows))[:share])])
+
+    def drawn_of(found: Vectors) -> Vectors:
+        rows = strongest(found, recipe.positions)
+        return rows[np.sort(rng.permutation(len(rows))[:share])]
+
+    drawn = _by_tap(recipe, paths, progress, drawn_of)
     if not drawn:
         raise UsageError(f"recipe {recipe.name!r}: no image to learn a codebook from could be used")
     return tuple(
@@ -272,12 +271,20 @@ def _poolings(
     recipe: Recipe, learning: Learning, images: Iterable[Path], progress: Progress | None
 ) -> tuple[Mapping[str, NDArray[Any]], ...]:
     """Learn what the recipe's pooling needs, for each tap, on the rows that it gathers."""
-    gathered: list[list[Vectors]] = []
-    for seen in _seen(open_source(recipe), list(images), progress):
-        gathered.extend([] for _ in seen.rows[len(gathered) :])
-        for held, rows in zip(gathered, seen.rows, strict=True):
-            held.append(rows)
+    gathered = _by_tap(recipe, list(images), progress, lambda rows: rows)
     return tuple(learning.fit(np.concatenate(rows)) for rows in gathered)
+
+
+def _by_tap(
+    recipe: Recipe, images: Sequence[Path], progress: Progress | None, taken: Callable[[Vectors], Vectors]
+) -> list[list[Vectors]]:
+    """Return for each tap what is `taken` of the rows of every image."""
+    taps: list[list[Vectors]] = []
+    for seen in _seen(open_source(recipe), images, progress):
+        taps.extend([] for _ in seen.rows[len(taps) :])
+        for held, rows in zip(taps, seen.rows, strict=True):
+            held.append(taken(rows))
+    return taps
 
 
 def _whitenings(

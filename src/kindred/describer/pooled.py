@@ -76,10 +76,11 @@ class Pooler:
             return Pooled(gathered, None, size)
         if self.recipe.pooling in GRIDDED:
             cells = rmac_grid(*size, levels=int(options.get("levels", 3)))
+        of_network = self._of_network(maps)
         pooled = []
         for tap in range(self.taps):
             extra = {} if not self.learned else self.learned[tap]
-            given = {**options, **extra, **self._of_network(maps)}
+            given = {**options, **extra, **of_network}
             # Of parts the sum is the head's, which whitens them first.
             found: Any = (
                 entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], self.recipe.pooling, **given)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.backbones.detector import Detector, load_detector
 from kindred.errors import RecipeError
 from kindred.hints import nearest
 from kindred.images import Decoded, resize, stretch
@@ -24,7 +25,6 @@ from kindred.regions import REGIONS, Regions, boxes_to_pixels, divide
 
 if TYPE_CHECKING:
     from kindred.backbones import Engine
-    from kindred.backbones.detector import Detector
 
 __all__ = ["PASSES", "Pass", "View", "Viewer"]
 
@@ -46,7 +46,11 @@ class View:
 
 @dataclass(frozen=True)
 class Pass:
-    """One entry of PASSES. looks: (viewer, pixels, options) → regions of the decoded image, whole not counted."""
+    """One entry of PASSES.
+
+    looks: (viewer, pixels, options) → regions of the decoded image, whole not counted. options: the function whose
+    keyword arguments they are; None for none. summary, source: for the documentation.
+    """
 
     looks: Callable[[Viewer, NDArray[np.uint8], Options], Regions | None]
     summary: str
@@ -68,12 +72,11 @@ class Viewer:
         self._looks = PASSES[recipe.passes].looks
         self._side, self._whole, self._options = self._read_options()
         self._check_size()
-        # Tried once, so that a wrong option is met before any image.
-        self.views(Decoded(np.zeros((64, 64, 3), np.uint8), 64, 64))
 
     def _read_options(self) -> tuple[int, bool, Options]:
         """Return what every way to choose regions understands, `side` and `whole`, and the options of the one."""
         options = dict(self.recipe.passes_options)
+        _check_options(self.recipe.passes, options)
         if self.recipe.passes == "whole":
             return self.recipe.size, True, options
         side, whole = options.pop("side", self.recipe.size), options.pop("whole", True)
@@ -108,8 +111,6 @@ class Viewer:
     @cached_property
     def detector(self) -> Detector:
         """The detector that proposes regions, named by the option `model`."""
-        from kindred.backbones.detector import load_detector
-
         return load_detector(str(self._options.get("model", "ssd_mobilenet_v1_coco")))
 
     def views(self, decoded: Decoded) -> list[View]:
@@ -148,9 +149,8 @@ class Viewer:
         return RecipeError(f"recipe {self.recipe.name!r}: {key} is {value!r}; expected {expected}")
 
 
-def _nothing(_viewer: Viewer, _pixels: NDArray[np.uint8], options: Options) -> Regions | None:
-    _check_options("whole", options, None)
-    return None
+def _nothing(_viewer: Viewer, _pixels: NDArray[np.uint8], _options: Options) -> None:
+    """Leave the whole image alone."""
 
 
 def _scheme(name: str) -> Callable[[Viewer, NDArray[np.uint8], Options], Regions]:
@@ -164,7 +164,6 @@ def _scheme(name: str) -> Callable[[Viewer, NDArray[np.uint8], Options], Regions
 
 def _activations(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> Regions:
     """Look at the whole once, and where its map is active."""
-    _check_options("proposals", options, activation_proposals)
     (maps, *_) = viewer.engine.run(viewer.sized(pixels)[None])
     given: Any = options
     boxes, _scores = activation_proposals(maps[0], **given)
@@ -174,7 +173,6 @@ def _activations(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) ->
 
 
 def _detections(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> Regions:
-    _check_options("detector", options, viewer.detector.propose, also=("model",))
     given: Any = {key: value for key, value in options.items() if key != "model"}
     ((boxes, _scores),) = viewer.detector.propose(pixels[None], **given)
     height, width = pixels.shape[:2]
@@ -182,17 +180,15 @@ def _detections(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> 
     return Regions(pixel_boxes, np.zeros(len(pixel_boxes), np.int64))
 
 
-def _check_options(
-    name: str, options: Options, function: Callable[..., object] | None, *, also: tuple[str, ...] = ()
-) -> None:
-    known = [*also]
+def _check_options(name: str, options: Options) -> None:
+    """Raise `RecipeError` for an option that passes of that name do not have."""
+    function, known = PASSES[name].options, ["model"] if name == "detector" else []
     if function is not None:
         known += ["side", "whole"]
         known += [key for key, each in inspect.signature(function).parameters.items() if each.kind == each.KEYWORD_ONLY]
     for key in options:
         if key not in known:
-            hint = nearest(key, known)
-            raise RecipeError(f"passes {name!r} have no option {key!r}; {hint}")
+            raise RecipeError(f"passes {name!r} have no option {key!r}; {nearest(key, known)}")
 
 
 PASSES: dict[str, Pass] = {
@@ -201,5 +197,5 @@ PASSES: dict[str, Pass] = {
     "proposals": Pass(
         _activations, "regions where the backbone's own map is active", "Mopuri and Babu 2015", activation_proposals
     ),
-    "detector": Pass(_detections, "regions that a detector (ONNX) proposes", "Liu et al. 2016", None),
+    "detector": Pass(_detections, "regions that a detector (ONNX) proposes", "Liu et al. 2016", Detector.propose),
 }

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.arrays import ArrayT
+from kindred.arrays import ArrayT, like
 from kindred.embedding.assignment import nearest_words
-from kindred.embedding.stack import count_cells, like, open_stack
+from kindred.embedding.stack import count_cells, open_stack
 
 __all__ = ["bag_of_words"]
 

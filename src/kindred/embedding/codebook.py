@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, l2_normalise
+from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, l2_normalise, like
 from kindred.embedding.assignment import nearest_words
 from kindred.embedding.preparation import (
     ArrayMap,
@@ -21,7 +21,7 @@ from kindred.embedding.preparation import (
     sample,
     unpack_projection,
 )
-from kindred.embedding.stack import check_counts, count_cells, like
+from kindred.embedding.stack import check_counts, count_cells
 from kindred.errors import ModelError, UsageError
 from kindred.whitening import PCAWhitening
 

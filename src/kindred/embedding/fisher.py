@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.arrays import ArrayT, l2_normalise, namespace
+from kindred.arrays import ArrayT, l2_normalise, like, namespace
 from kindred.embedding.mixture import Mixture, posteriors
-from kindred.embedding.stack import in_image_blocks, like, open_stack, sum_soft
+from kindred.embedding.stack import in_image_blocks, open_stack, sum_soft
 from kindred.whitening import power_law
 
 __all__ = ["fisher"]

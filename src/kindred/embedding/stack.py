@@ -22,7 +22,6 @@ __all__ = [
     "check_counts",
     "count_cells",
     "in_image_blocks",
-    "like",
     "open_stack",
     "sum_at",
     "sum_soft",
@@ -58,12 +57,6 @@ def check_counts(counts: ArrayLike, total: int) -> NDArray[np.int64]:
             f"counts: got a sum of {numbers.sum()} for {total} rows; expected how many rows each image has"
         )
     return numbers
-
-
-def like(values: NDArray[np.floating[Any]] | NDArray[np.int64], x: Array) -> Any:
-    """Return `values` as an array of the kind, type and place of `x`."""
-    reference: Any = x
-    return namespace(x).asarray(values, dtype=reference.dtype, device=device(reference))
 
 
 def count_cells(words: Array, counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -10,14 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.arrays import Array, ArrayT, Vectors
+from kindred.arrays import Array, ArrayT, Vectors, like
 from kindred.embedding.asmk import asmk
 from kindred.embedding.bow import bag_of_words
 from kindred.embedding.codebook import Codebook
 from kindred.embedding.fisher import fisher
 from kindred.embedding.mixture import Mixture
 from kindred.embedding.netvlad import netvlad, netvlad_weights
-from kindred.embedding.stack import like
 from kindred.embedding.vlad import vlad
 from kindred.errors import RecipeError, UsageError
 from kindred.hints import nearest

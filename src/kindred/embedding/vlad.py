@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.arrays import ArrayT, l2_normalise, namespace
+from kindred.arrays import ArrayT, l2_normalise, like, namespace
 from kindred.embedding.assignment import nearest_words
-from kindred.embedding.stack import count_cells, in_image_blocks, like, open_stack, sum_words
+from kindred.embedding.stack import count_cells, in_image_blocks, open_stack, sum_words
 from kindred.errors import RecipeError
 from kindred.whitening import power_law
 

@@ -21,7 +21,7 @@ from kindred.codes import Code
 from kindred.describer import Described, Describer
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import Box
-from kindred.features import LocalFeatures
+from kindred.features import NO_FEATURES, LocalFeatures
 from kindred.files import replacing
 from kindred.images import crop, decode, resize
 
@@ -103,9 +103,6 @@ class Descriptions:
             tuple(chain.from_iterable(features)) if any(part.features for part in parts) else None,
             parts[0].passes,
         )
-
-
-NO_FEATURES = LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 1), np.float32), np.zeros(0, np.float32))
 
 
 class Work:

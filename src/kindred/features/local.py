@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kindred.arrays import check_positive
 from kindred.errors import UsageError
 
-__all__ = ["ConvMap", "Frame", "LocalFeatures"]
+__all__ = ["NO_FEATURES", "ConvMap", "Frame", "LocalFeatures"]
 
 Frame = tuple[float, float, float, float]
 """x0 y0 x1 y1 in pixels: the rectangle of an image that was looked at. Pixel (0, 0) covers 0 to 1."""
@@ -75,6 +75,10 @@ class LocalFeatures:
         """Return the features with (x, y) pixels added: of a crop, in pixels of the image that it was cut from."""
         frame = None if self.frame is None else tuple(np.add(self.frame, (x, y, x, y)).tolist())
         return replace(self, points=self.points + np.array((x, y), np.float32), frame=frame)
+
+
+NO_FEATURES = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 1), np.float32), np.empty(0, np.float32))
+"""Those of an image that has none, or is not known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
+from kindred.blocks import best_of_blocks
 from kindred.codes import Bytes, Code
 from kindred.errors import UsageError
-from kindred.index.blocks import best_of_blocks
 from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 
@@ -24,8 +24,6 @@ CODED_SIMILARITIES = ("cosine", "dot")
 DEPTH = 10
 """For k answers so many times k are scored by their vectors."""
 BLOCK_CODES = 1 << 18
-COMPACT_SHARE = 0.5
-"""Codes are copied together when more than this share of them is dead."""
 
 Fetch: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], Vectors]]
 """Returns of ids (n,) those that are there, and their vectors, in the same order; as `Catalogue.fetch` does."""
@@ -80,9 +78,9 @@ class CodedIndex:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
         live, codes = self._state
         rest = live.without(ids)
-        if rest.dead > COMPACT_SHARE * len(rest.ids):
+        if rest.worn:
             self._room = codes[rest.alive]
-            rest, codes = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive]), self._room
+            rest, codes = rest.compacted(), self._room
         self._state = (rest, codes)
         return live.count - rest.count
 

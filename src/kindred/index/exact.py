@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
+from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
-from kindred.index.blocks import best_of_blocks
 from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
@@ -22,8 +22,6 @@ __all__ = ["ExactIndex"]
 KIND = "exact"
 BLOCK_ROWS = 16_384
 """One block of scores takes 16 MB, whatever the number of rows and queries."""
-COMPACT_SHARE = 0.5
-"""Rows are copied together when more than this share of them is dead."""
 
 
 class ExactIndex:
@@ -71,9 +69,9 @@ class ExactIndex:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
         live, rows = self._state
         rest = live.without(ids)
-        if rest.dead > COMPACT_SHARE * len(rest.ids):
+        if rest.worn:
             self._room = rows[rest.alive]
-            rest, rows = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive]), self._room
+            rest, rows = rest.compacted(), self._room
         self._state = (rest, rows)
         return live.count - rest.count
 

@@ -142,10 +142,10 @@ class InvertedFile:
         live, parts = self._state
         rest = live.without(ids)
         count = rest.count
-        if rest.dead > len(rest.ids) // 2:
+        if rest.worn:
             masks = np.split(rest.alive, np.cumsum([each.rows for each in parts])[:-1])
             parts = tuple(each.alive(mask) for each, mask in zip(parts, masks, strict=True) if mask.any())
-            rest = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive])
+            rest = rest.compacted()
         self._state = (rest, parts)
         return live.count - count
 

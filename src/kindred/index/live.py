@@ -17,6 +17,9 @@ Found = tuple[NDArray[np.int64], Vectors]
 """ids (Q, n) and scores (Q, n), best first; n ≤ k where fewer rows may answer."""
 
 
+WORN_SHARE = 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class LiveIds:
     """The ids of rows 0 … N − 1 and which rows live. Never changed in place, so that searches need no lock.
@@ -41,6 +44,15 @@ class LiveIds:
     def dead(self) -> int:
         """The number of rows that are still there but must not be found."""
         return len(self.ids) - self.count
+
+    @property
+    def worn(self) -> bool:
+        """Whether more rows are dead than live, so that they are better copied together."""
+        return self.dead > WORN_SHARE * len(self.ids)
+
+    def compacted(self) -> LiveIds:
+        """Return the living rows alone."""
+        return LiveIds(self.ids[self.alive], self.alive[self.alive])
 
     def extended(self, ids: NDArray[np.int64]) -> LiveIds:
         """Return this with living rows `ids` at the end."""

@@ -15,9 +15,6 @@ from kindred.ranking import Ranking
 
 __all__ = ["PartIndex"]
 
-COMPACT_SHARE = 0.5
-"""Rows are copied together when more than this share of the images is dead."""
-
 
 class PartIndex:
     """All rows of all images in memory, each compared with those of the query that its matching asks for.
@@ -82,10 +79,10 @@ class PartIndex:
         live, groups = self._state
         rest = live.without(ids)
         count = rest.count
-        if rest.dead > COMPACT_SHARE * len(rest.ids):
+        if rest.worn:
             parts = np.split(rest.alive, np.cumsum([each.count for each in groups])[:-1])
             groups = tuple(each.alive(part) for each, part in zip(groups, parts, strict=True) if part.any())
-            rest = LiveIds(rest.ids[rest.alive], rest.alive[rest.alive])
+            rest = rest.compacted()
         self._state = (rest, groups)
         return live.count - count
 

@@ -17,7 +17,7 @@ from kindred.arrays import Vectors
 from kindred.catalogue import Catalogue, Filter, Row
 from kindred.describer import matching_of
 from kindred.errors import ImageError, LibraryError, UsageError
-from kindred.features import ConvMap, LocalFeatures, from_bytes
+from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, from_bytes
 from kindred.index.parts import PartIndex
 from kindred.library.asking import Asked
 from kindred.matching import Option
@@ -26,8 +26,6 @@ from kindred.recipe import Recipe
 from kindred.rerank import Context, Prepared
 
 __all__ = ["PartSearch", "Search", "VectorIndex", "VectorSearch"]
-
-EMPTY = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8), np.empty(0, np.float32))
 
 
 class Search(Protocol):
@@ -78,7 +76,7 @@ class VectorSearch:
 
         def features_of(number: int) -> LocalFeatures:
             row = self.catalogue.rows([number]).get(number)
-            return EMPTY if row is None else _features(self.catalogue, row.image_id)
+            return NO_FEATURES if row is None else _features(self.catalogue, row.image_id)
 
         own = asked.features
         return Context(
@@ -214,4 +212,4 @@ def _maps(search: Search, asked: Asked) -> _Maps:
 
 def _features(catalogue: Catalogue, image_id: int) -> LocalFeatures:
     data = catalogue.features(image_id)
-    return EMPTY if data is None else from_bytes(data)
+    return NO_FEATURES if data is None else from_bytes(data)

@@ -8,9 +8,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from kindred.arrays import Array, ArrayT, check_whole
+from kindred.arrays import Array, ArrayT, check_whole, like
 from kindred.errors import UsageError
-from kindred.pooling.common import alike, open_maps, positions_last, sum_of_units
+from kindred.pooling.common import open_maps, positions_last, sum_of_units
 from kindred.pooling.weighted import crow_channels
 
 __all__ = ["cam", "cam_vectors"]
@@ -67,11 +67,11 @@ def _class_maps(xp: ModuleType, x: Any, weights: Any, class_maps: Any) -> Any:
     if (weights is None) == (class_maps is None):
         raise UsageError("cam: expected the weights of the network's classifier (K, C), or class_maps: one of the two")
     if class_maps is None:
-        made = alike(xp, weights, x)
+        made = like(weights, x)
         if made.ndim != 2 or made.shape[1] != x.shape[1] or not made.shape[0]:
             raise UsageError(f"weights: got shape {tuple(made.shape)}; expected (K, {x.shape[1]}), K classes")
         return xp.matmul(made, positions_last(xp, x))
-    given = alike(xp, class_maps, x)
+    given = like(class_maps, x)
     if given.ndim != 4 or not given.shape[1] or (given.shape[0], *given.shape[2:]) != (x.shape[0], *x.shape[2:]):
         batch, _, height, width = x.shape
         raise UsageError(f"class_maps: got shape {tuple(given.shape)}; expected ({batch}, K, {height}, {width})")

@@ -7,12 +7,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from array_api_compat import device, is_numpy_array, is_torch_array
+from array_api_compat import is_numpy_array
 
 from kindred.arrays import Array, ArrayT, floating, l2_normalise, namespace
 from kindred.errors import UsageError
 
-__all__ = ["alike", "in_blocks", "open_maps", "positions_last", "sum_of_units"]
+__all__ = ["in_blocks", "open_maps", "positions_last", "sum_of_units"]
 
 
 def open_maps(maps: Array) -> tuple[ModuleType, Any]:
@@ -26,14 +26,6 @@ def open_maps(maps: Array) -> tuple[ModuleType, Any]:
 def positions_last(xp: ModuleType, x: Any) -> Any:
     """(B, C, H, W) → (B, C, H·W)."""
     return xp.reshape(x, (x.shape[0], x.shape[1], x.shape[2] * x.shape[3]))
-
-
-def alike(xp: ModuleType, values: Any, x: Any) -> Any:
-    """Return `values` as an array of the kind, type and device of `x`; gradients flow through a tensor."""
-    if is_torch_array(values):
-        namespace(values, x)  # raises where x is no tensor
-        return values.to(dtype=x.dtype, device=x.device)
-    return xp.asarray(values, dtype=x.dtype, device=device(x))
 
 
 def in_blocks(function: Callable[..., Any], *arrays: Any, step: int) -> Any:

@@ -11,9 +11,9 @@ import numpy as np
 from array_api_compat import device
 from numpy.typing import NDArray
 
-from kindred.arrays import Array, ArrayT, check_positive, check_whole, to_numpy
+from kindred.arrays import Array, ArrayT, check_positive, check_whole, like, to_numpy
 from kindred.errors import UsageError
-from kindred.pooling.common import alike, in_blocks, open_maps
+from kindred.pooling.common import in_blocks, open_maps
 
 __all__ = ["gem", "superglobal"]
 
@@ -36,7 +36,7 @@ def gem(maps: ArrayT, *, p: float | Array = 3.0, eps: float = 1e-6) -> ArrayT:
         check_positive(p=p)
         means = in_blocks(lambda x: _mean(xp, xp.maximum(x, floor), p), rows, step=step)
     else:
-        powers = xp.tile(xp.broadcast_to(_powers(xp, p, x), (channels,)), (batch,))
+        powers = xp.tile(xp.broadcast_to(_powers(p, x), (channels,)), (batch,))
         means = in_blocks(lambda x, p: _mean(xp, xp.maximum(x, floor), p[:, None]), rows, powers, step=step)
     pooled: ArrayT = xp.reshape(means, (batch, channels))
     return pooled
@@ -51,14 +51,14 @@ def _mean(xp: ModuleType, x: Any, p: Any) -> Any:
     return means[:, 0]
 
 
-def _powers(xp: ModuleType, p: Any, x: Any) -> Any:
+def _powers(p: Any, x: Any) -> Any:
     """Check the exponents, one or one for each channel of `x`, and return them as an array like `x`."""
     known = to_numpy(p)
     if known.shape not in ((), (1,), (x.shape[1],)):
         raise UsageError(f"p: got shape {known.shape}; expected one for each channel, ({x.shape[1]},)")
     for worst in (known.min(), known.max()):  # NaN is both
         check_positive(p=float(worst))
-    return alike(xp, p, x)
+    return like(p, x)
 
 
 def superglobal(maps: ArrayT, *, p: float = 4.6, window: int = 5, window_p: float = 2.5) -> ArrayT:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole, l2_normalise, top_k
+from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 
 __all__ = ["ArrayGallery", "Searcher"]
 
 BLOCK_ROWS = 16_384
-BLOCK_QUERIES = 256
 """One block of scores takes 16 MB, whatever the number of rows and queries."""
 
 
@@ -57,11 +57,9 @@ class ArrayGallery:
             raise UsageError(f"queries: got shape {wanted.shape}; expected (Q, {self._rows.shape[1]})")
         ids = np.full((len(wanted), k), -1, dtype=np.int64)
         scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
-        for start in range(0, len(wanted), BLOCK_QUERIES):
-            block = slice(start, start + BLOCK_QUERIES)
-            found, similarities = self._best(l2_normalise(wanted[block]) if self._unit else wanted[block], k)
-            ids[block, : found.shape[1]] = found
-            scores[block, : found.shape[1]] = similarities
+        asked = l2_normalise(wanted) if self._unit else wanted
+        found, best = best_of_blocks(_dot, asked, self._rows, k, places=None, size=BLOCK_ROWS)
+        ids[:, : found.shape[1]], scores[:, : found.shape[1]] = found, best
         return Ranking(ids, scores)
 
     def fetch(self, ids: NDArray[np.int64]) -> Vectors:
@@ -78,13 +76,6 @@ class ArrayGallery:
             rows = self._rows[start : start + BLOCK_ROWS]
             yield np.arange(start, start + len(rows)), rows
 
-    def _best(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
-        """Return the ids and scores (Q, min(k, N)) of the best rows."""
-        best = np.empty((len(queries), 0), dtype=np.int64)
-        best_scores = np.empty((len(queries), 0), dtype=np.float32)
-        for ids, rows in self.blocks():
-            found, scores = top_k(queries @ rows.T, k)
-            # Earlier rows stay in front, so that equal scores keep the order of their ids.
-            order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
-            best = np.take_along_axis(np.concatenate((best, ids[found]), axis=1), order, axis=1)
-        return best, best_scores
+
+def _dot(queries: Vectors, rows: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
+    return top_k(queries @ rows.T, k)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import device
 from numpy.typing import NDArray
 
-from kindred.arrays import ArrayT, as_rows, floating, l2_normalise, namespace
+from kindred.arrays import ArrayT, as_rows, floating, l2_normalise, like, namespace
 from kindred.errors import ModelError, UsageError
 
 __all__ = ["Whitening", "checked_arrays", "kind_of"]
@@ -46,11 +45,8 @@ class Whitening:
         """Whiten vectors (N, D) to unit vectors (N, D_out); NumPy or PyTorch, gradients flow."""
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise UsageError(f"rows: got shape {tuple(rows.shape)}; expected (N, {len(self.mean)})")
-        xp = namespace(rows)
         x: Any = floating(rows)
-        mean = xp.asarray(self.mean, dtype=x.dtype, device=device(x))
-        projection = xp.asarray(self.projection, dtype=x.dtype, device=device(x))
-        whitened: ArrayT = l2_normalise(xp.matmul(x - mean, projection.T))
+        whitened: ArrayT = l2_normalise(namespace(rows).matmul(x - like(self.mean, x), like(self.projection, x).T))
         return whitened
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:

@@ -15,8 +15,8 @@ from kindred.whitening.moments import moments
 __all__ = ["HELD", "WIDE", "principal_directions"]
 
 WIDE = 4096
-"""Components above which the directions come from the rows' own products, not from the covariance: 8,192 components
-take the covariance half a gigabyte, and its eigenvectors minutes."""
+"""Components above which the directions come from the rows' own products, not from the covariance: of 8,192 components
+that takes half a gigabyte, and the work of its eigenvectors grows with the cube."""
 HELD = 6000
 """Rows of such vectors that are looked at; those after them are left out."""
 

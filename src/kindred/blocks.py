@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, top_k
-from kindred.index.live import Found
 
 __all__ = ["best_of_blocks"]
+
+Found: TypeAlias = tuple[NDArray[np.int64], Vectors]
+"""Places (Q, n) and scores (Q, n), best first."""
 
 Kept = TypeVar("Kept", NDArray[np.float32], NDArray[np.uint8])
 Compare: TypeAlias = Callable[[Vectors, Kept, int], Found]
