@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,14 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the development data in ../shared, which only the developers' machines have")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def one_faiss_thread() -> Iterator[None]:
+    """One thread for FAISS: graphs that follow from their rows alone, and no waiting for a second one."""
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(threads)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kindred.files import replacing
+from kindred.errors import UsageError
+from kindred.files import replacing, write_whole
 
 
 def test_the_file_is_replaced_at_the_end(tmp_path: Path) -> None:
@@ -56,3 +57,15 @@ def test_two_writers_have_parts_of_their_own(tmp_path: Path) -> None:
         thread.join()
         mine.touch()
     assert mine not in parts
+
+
+def test_what_a_user_asked_for_is_written_whole_or_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    write_whole(file, "list", lambda part: part.write_text("new", encoding="utf-8"))
+    assert file.read_text(encoding="utf-8") == "new"
+    missing = tmp_path / "no" / "a.txt"
+    with pytest.raises(UsageError) as caught:
+        write_whole(missing, "list", lambda part: part.write_bytes(b""))
+    reason = "No such file or directory; give a file in a folder that can"
+    assert str(caught.value) == f"list {missing} cannot be written: {reason}"
+    assert list(tmp_path.iterdir()) == [file]

@@ -14,9 +14,9 @@ import kindred
 ROOT = Path(kindred.__file__).parent
 
 FLOORS = (
-    {"errors", "files", "hints"},
-    {"arrays", "regions"},
-    {"blocks", "ranking", "images", "backbones", "catalogue", "recipe"},
+    {"errors", "hints"},
+    {"arrays", "files", "fitted", "regions"},
+    {"blocks", "document", "ranking", "images", "backbones", "catalogue", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},
     {"embedding"},
     {"index", "describer", "rerank"},

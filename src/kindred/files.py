@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing"]
+from kindred.errors import UsageError
+
+__all__ = ["replacing", "write_whole"]
 
 
 @contextmanager
@@ -26,3 +28,17 @@ def replacing(file: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file that a user asked for, by `replacing` it; `what` is what a message calls it.
+
+    Raises UsageError where that is impossible.
+    """
+    try:
+        with replacing(file) as part:
+            write(part)
+    except OSError as error:
+        raise UsageError(
+            f"{what} {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
+        ) from error

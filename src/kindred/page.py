@@ -1,15 +1,10 @@
 """Answers as one HTML page that needs nothing else: pictures inside, no address outside, opened from the disk.
 
-Everything that comes from file names is hostile until escaped: names may hold markup, quotes, control
-characters and bytes that are not UTF-8. The page's content security policy lets it load nothing but its own
-data and files of this computer, and run no script but its own.
+It loads nothing but its own data and files of this computer, and runs no script but its own.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +12,8 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from kindred.errors import UsageError
-from kindred.files import replacing
+from kindred.document import fill, html_address, html_text, picture_address, write_document
 from kindred.ranking import score_text
 
 __all__ = ["PageAnswer", "PageHit", "answers_page", "write_page"]
@@ -68,17 +61,11 @@ def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seco
     `seconds`: how long the search took; `library_size`: how many images were searched. The document holds no lone
     surrogate, so that it can be written as UTF-8.
     """
-    template = _template()
-    script = template.partition("<script>")[2].partition("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; img-src data: file:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
     body = "\n".join(_answer(answer, number) for number, answer in enumerate(answers, start=1))
-    return Template(template).substitute(
-        policy=policy,
-        title=_text(title),
+    return fill(
+        _template(),
+        images="data: file:",
+        title=html_text(title),
         facts=_facts(len(answers), recipe=recipe, seconds=seconds, library_size=library_size),
         contents=_contents(answers) if len(answers) > 1 else "",
         answers=body or '<p class="empty">No image was searched for.</p>',
@@ -87,13 +74,7 @@ def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seco
 
 def write_page(file: Path, page: str) -> None:
     """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
-    try:
-        with replacing(file) as part:
-            part.write_text(page, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UsageError(
-            f"page {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
-        ) from error
+    write_document(file, "page", page)
 
 
 @cache
@@ -102,26 +83,20 @@ def _template() -> str:
     return (files("kindred") / "page.html").read_text(encoding="utf-8")
 
 
-def _text(value: str) -> str:
-    """Escape for HTML text and quoted attributes; what cannot be shown (controls, surrogates) becomes U+FFFD."""
-    # Direction marks are among what cannot be shown: they let "gpj.exe" look like "exe.jpg".
-    return html.escape("".join(letter if letter.isprintable() else "\ufffd" for letter in value))
-
-
 def _facts(queries: int, *, recipe: str, seconds: float, library_size: int) -> str:
     took = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
     facts = [
         f"<b>{library_size:,}</b> images searched",
         f"<b>{queries:,}</b> {'query' if queries == 1 else 'queries'} in <b>{took}</b>",
-        f"recipe <b>{_text(recipe)}</b>",
+        f"recipe <b>{html_text(recipe)}</b>",
     ]
     return "".join(f"<li>{fact}</li>" for fact in facts)
 
 
 def _contents(answers: Sequence[PageAnswer]) -> str:
     items = "".join(
-        f'<li><a href="#query-{number}"><img src="{_picture(answer.query_thumbnail)}" alt="">'
-        f"<span>{_text(_name(answer.query_name))}</span></a></li>"
+        f'<li><a href="#query-{number}"><img src="{picture_address(answer.query_thumbnail)}" alt="">'
+        f"<span>{html_text(_name(answer.query_name))}</span></a></li>"
         for number, answer in enumerate(answers, start=1)
     )
     return f'<nav aria-label="Queries"><ul>{items}</ul></nav>'
@@ -129,7 +104,7 @@ def _contents(answers: Sequence[PageAnswer]) -> str:
 
 def _answer(answer: PageAnswer, number: int) -> str:
     width, height = answer.query_size
-    name = _text(_name(answer.query_name))
+    name = html_text(_name(answer.query_name))
     note = f"{width:,} × {height:,}" + (", searched within the frame" if answer.query_box else "")
     shot = _shot(answer.query_thumbnail, answer.query_size, answer.query_box, alt=f"Query {name}", mark="box crop")
     hits = "\n".join(_hit(hit, share) for hit, share in zip(answer.hits, _shares(answer.hits), strict=True))
@@ -142,7 +117,7 @@ def _answer(answer: PageAnswer, number: int) -> str:
 
 
 def _hit(hit: PageHit, share: float) -> str:
-    address, name = _address(hit.path), _text(_name(hit.path))
+    address, name = html_address(Path(hit.path)), html_text(_name(hit.path))
     folder = hit.path[: -len(_name(hit.path))]
     nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
     label = f"{hit.rank} · {name} · {score_text(hit.score)}"
@@ -150,16 +125,16 @@ def _hit(hit: PageHit, share: float) -> str:
         shot = "No preview"
     else:
         shot = _shot(hit.thumbnail, (hit.width, hit.height), hit.box, alt="", mark="box")
-    taken = f'<span class="taken">{_text(_date(hit.taken))}</span>' if hit.taken else ""
+    taken = f'<span class="taken">{html_text(_date(hit.taken))}</span>' if hit.taken else ""
     # A path that a page cannot hold as text is copied as its file address, where odd bytes are written out.
-    copied = _text(hit.path if hit.path.isprintable() else address)
+    copied = html_text(hit.path if hit.path.isprintable() else address)
     return (
         f'<li><a class="open" href="{address}" data-label="{label}" aria-label="Enlarge {label}">'
         f'{shot}<span class="rank">{hit.rank}</span></a>'
         f'<div class="score"><b>{score_text(hit.score)}</b>'
         f'<span class="bar" aria-hidden="true"><i style="--share:{share:.1%}"></i></span></div>'
         f'<div class="about"><a class="name" href="{address}" title="{name}"><bdi>{name}</bdi></a>'
-        f'<span class="folder" title="{_text(folder)}"><bdi>{_text(nearest)}</bdi></span>{taken}'
+        f'<span class="folder" title="{html_text(folder)}"><bdi>{html_text(nearest)}</bdi></span>{taken}'
         f'<button class="copy" type="button" data-path="{copied}" aria-label="Copy the path of {name}">'
         f"{COPY_ICON}</button></div></li>"
     )
@@ -176,7 +151,7 @@ def _shot(thumbnail: bytes, size: tuple[int, int], box: Box | None, *, alt: str,
         frame = f'<span class="{mark}" style="--x:{left};--y:{top};--w:{across};--h:{down}"></span>'
     return (
         f'<div class="shot" style="--r:{width / height:.4f};aspect-ratio:{width}/{height}">'
-        f'<img src="{_picture(thumbnail)}" alt="{alt}" decoding="async">{frame}</div>'
+        f'<img src="{picture_address(thumbnail)}" alt="{alt}" decoding="async">{frame}</div>'
     )
 
 
@@ -184,18 +159,9 @@ def _percent(share: float) -> str:
     return f"{min(1.0, max(0.0, share)):.2%}"
 
 
-def _picture(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
 def _name(path: str) -> str:
     """The last part of a path of either kind of system; the path itself where it has none."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
-
-
-def _address(path: str) -> str:
-    """The file address of a path, every byte that is not plain written as %XX; safe in an attribute."""
-    return html.escape(Path(path).absolute().as_uri())
 
 
 def _shares(hits: Sequence[PageHit]) -> list[float]:

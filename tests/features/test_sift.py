@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import builtins
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -101,13 +101,6 @@ def test_options_out_of_range(options: dict[str, Any]) -> None:
 
 
 def test_without_opencv_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "cv2":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtra, match=r"kindred\[verify\]"):
         sift(_noise(64, 64))

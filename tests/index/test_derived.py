@@ -154,7 +154,7 @@ def spoil(file: Path, how: str) -> None:
         file.write_bytes(content[: len(content) // 2])
     elif how == "empty":
         file.write_bytes(b"")
-    elif how == "flipped":
+    elif content:  # flipped, where nothing emptied it before
         content[len(content) // 3] ^= 16
         file.write_bytes(content)
 

@@ -45,7 +45,7 @@ def test_rows_that_went_away_free_their_memory() -> None:
 def test_a_search_keeps_its_view_while_rows_come_and_go() -> None:
     index = ExactIndex(2, similarity="dot")
     index.add([1, 2], [[1.0, 0.0], [2.0, 0.0]])
-    live, rows = index._state
+    live, rows = index._rows.state
     index.add([3, 4, 5], np.full((3, 2), 9.0))
     index.remove([1, 2, 3])
     assert live.ids.tolist() == [1, 2]

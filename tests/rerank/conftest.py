@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import faiss
 import numpy as np
 import pytest
 
@@ -20,12 +17,7 @@ def clustered(count: int, dimension: int, clusters: int, *, spread: float, seed:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """One thread for FAISS: no waiting for a second one on a busy machine."""
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    yield
-    faiss.omp_set_num_threads(threads)
+def _one_thread(one_faiss_thread: None) -> None: ...
 
 
 @pytest.fixture(scope="session")

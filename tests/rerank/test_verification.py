@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import builtins
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -296,13 +296,6 @@ class TestBadInput:
             verify(_ranking([0]), _context([_scene(1)], [short]))
 
     def test_without_opencv_the_error_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = builtins.__import__
-
-        def without(name: str, *arguments: Any, **options: Any) -> Any:
-            if name == "cv2":
-                raise ImportError(name)
-            return real(name, *arguments, **options)
-
-        monkeypatch.setattr(builtins, "__import__", without)
+        monkeypatch.setitem(sys.modules, "cv2", None)
         with pytest.raises(MissingExtra, match=r"kindred\[verify\]"):
             verify(_ranking([0]), _context([_scene(1)], [_scene(2)]))

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_whole
-from kindred.atlas.files import write_whole
 from kindred.catalogue import Catalogue, Filter
 from kindred.errors import ImageError, UsageError
+from kindred.files import write_whole
 from kindred.images import decode, resize
 from kindred.manifold.embedding import check_enough
 from kindred.manifold.maps import check_map, manifold_map

@@ -1,23 +1,18 @@
 """The map as one HTML page that needs nothing else: drag, zoom, and see which file lies where.
 
-File names are hostile until escaped. The page's content security policy lets it load nothing but its own data, and
-run no script but its own.
+It loads nothing but its own data, and runs no script but its own.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from kindred.atlas.files import write_whole
 from kindred.atlas.layout import Layout
 from kindred.atlas.library_map import LibraryMap
 from kindred.atlas.picture import Pixels, middle
+from kindred.document import fill, html_address, html_text, picture_address, write_document
 from kindred.images import thumbnail_jpeg
 
 __all__ = ["map_page", "write_map_page"]
@@ -33,32 +28,26 @@ def map_page(mapped: LibraryMap, layout: Layout, *, title: str, method: str) -> 
 
     The document holds no lone surrogate, so that it can be written as UTF-8.
     """
-    template = _template()
-    script = template.partition("<script>")[2].partition("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
     shown = f"{len(mapped.paths):,} of " if len(mapped.paths) < mapped.total else ""
-    images = "\n".join(
+    thumbnails = "\n".join(
         _image(path, middle(pixels), column, row)
         for path, pixels, (column, row) in zip(mapped.paths, mapped.thumbnails, layout.cells.tolist(), strict=True)
     )
-    return Template(template).substitute(
-        policy=policy,
-        title=_text(title),
-        facts=f"{shown}{mapped.total:,} images by {_text(method)}",
+    return fill(
+        _template(),
+        images="data:",
+        title=html_text(title),
+        facts=f"{shown}{mapped.total:,} images by {html_text(method)}",
         width=layout.columns * CELL,
         height=layout.rows * CELL,
         side=SIDE,
-        images=images,
+        thumbnails=thumbnails,
     )
 
 
 def write_map_page(file: Path, page: str) -> None:
     """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
-    write_whole(file, "map", lambda part: part.write_text(page, encoding="utf-8", newline="\n"))
+    write_document(file, "map", page)
 
 
 @cache
@@ -69,14 +58,9 @@ def _template() -> str:
 
 def _image(path: Path, pixels: Pixels, column: int, row: int) -> str:
     """One thumbnail, linked to its file."""
-    picture = base64.b64encode(thumbnail_jpeg(pixels, LONGEST)).decode()
-    address, name = html.escape(path.absolute().as_uri()), _text(str(path))
+    picture = picture_address(thumbnail_jpeg(pixels, LONGEST))
+    address, name = html_address(path), html_text(str(path))
     return (
         f'<a href="{address}" data-path="{name}" style="left:{column * CELL}px;top:{row * CELL}px">'
-        f'<img src="data:image/jpeg;base64,{picture}" alt="{_text(path.name)}" decoding="async"></a>'
+        f'<img src="{picture}" alt="{html_text(path.name)}" decoding="async"></a>'
     )
-
-
-def _text(value: str) -> str:
-    """Escape for HTML text and quoted attributes; what cannot be shown (controls, surrogates) becomes U+FFFD."""
-    return html.escape("".join(letter if letter.isprintable() else "\ufffd" for letter in value))

@@ -6,7 +6,6 @@ A code is learned on vectors of images other than those to be searched. `CODES` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -14,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.codes.base import Bytes
+from kindred.codes.base import Bytes, kind_of
 from kindred.codes.binary import BinaryCode, IterativeQuantisation, RandomHyperplanes, SignCode, hamming_search
 from kindred.codes.product import ProductQuantiser
 from kindred.errors import ModelError
+from kindred.fitted import ArrayMap
 
 __all__ = [
     "CODES",
@@ -65,7 +65,7 @@ class Code(Protocol):
         ...
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: ArrayMap) -> Self:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
         ...
 
@@ -87,9 +87,9 @@ CODES: dict[str, CodeKind] = {
 }
 
 
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Code:
+def from_arrays(arrays: ArrayMap) -> Code:
     """Take back what any code's `to_arrays` returned; raises ModelError for anything else."""
-    kind = str(arrays["kind"]) if "kind" in arrays else ""
+    kind = kind_of(arrays)
     if kind not in CODES:
         raise ModelError(f"codes: got kind {kind!r}; expected one of {', '.join(CODES)}")
     return CODES[kind].fitted.from_arrays(arrays)

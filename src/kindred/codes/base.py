@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import ModelError, UsageError
+from kindred.fitted import ArrayMap, restoring
 
-__all__ = ["Bytes", "checked_arrays", "checked_bits", "checked_codes", "checked_rows", "no_answers"]
+__all__ = ["Bytes", "checked_bits", "checked_codes", "checked_rows", "kind_of", "no_answers", "restoring_code"]
 
 Bytes: TypeAlias = NDArray[np.uint8]
 """(N, bytes a vector) uint8: one code a row."""
@@ -40,14 +41,16 @@ def checked_codes(codes: Bytes, width: int) -> Bytes:
     return np.ascontiguousarray(codes)
 
 
-def checked_arrays(arrays: Mapping[str, NDArray[Any]], kind: str, *names: str) -> list[NDArray[Any]]:
-    """Return the arrays of those names. Raises ModelError where one is missing or they are of another kind."""
-    found = str(arrays["kind"]) if "kind" in arrays else ""
-    if found != kind:
-        raise ModelError(f"codes: got kind {found!r}; expected {kind!r}")
-    if missing := [name for name in names if name not in arrays]:
-        raise ModelError(f"codes: {', '.join(missing)} missing; expected {', '.join(names)}")
-    return [arrays[name] for name in names]
+def kind_of(arrays: ArrayMap) -> str:
+    """Return which kind of code the arrays hold; "" where they do not say."""
+    return str(arrays["kind"]) if "kind" in arrays else ""
+
+
+def restoring_code(kind: str, arrays: ArrayMap, *names: str) -> AbstractContextManager[list[NDArray[Any]]]:
+    """Give the arrays of those names, as `restoring` does. Raises ModelError where they are of another kind."""
+    if kind_of(arrays) != kind:
+        raise ModelError(f"codes: got kind {kind_of(arrays)!r}; expected {kind!r}")
+    return restoring("codes", arrays, *names, remedy="fit them again")
 
 
 def no_answers(queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole
-from kindred.codes.base import Bytes, checked_arrays, checked_bits, checked_codes, checked_rows, no_answers
-from kindred.errors import ModelError, UsageError
+from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_answers, restoring_code
+from kindred.errors import UsageError
+from kindred.fitted import ArrayMap
 
 __all__ = ["BinaryCode", "IterativeQuantisation", "RandomHyperplanes", "SignCode", "hamming_search"]
 
@@ -73,13 +73,10 @@ class BinaryCode:
         return {"kind": np.array(self.KIND), "mean": self.mean, "planes": self.planes}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: ArrayMap) -> Self:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        mean, planes = checked_arrays(arrays, cls.KIND, "mean", "planes")
-        try:
+        with restoring_code(cls.KIND, arrays, "mean", "planes") as (mean, planes):
             return cls(mean.astype(np.float32), planes.astype(np.float32))
-        except (UsageError, TypeError, ValueError) as error:
-            raise ModelError(f"codes: damaged ({error}); fit them again") from None
 
 
 @dataclass(frozen=True, eq=False)

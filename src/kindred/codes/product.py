@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole
-from kindred.codes.base import Bytes, checked_arrays, checked_bits, checked_codes, checked_rows, no_answers
-from kindred.errors import ModelError, UsageError
+from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_answers, restoring_code
+from kindred.errors import UsageError
+from kindred.fitted import ArrayMap
 
 if TYPE_CHECKING:
     import faiss
@@ -114,10 +114,7 @@ class ProductQuantiser:
         return {"kind": np.array(self.KIND), "centroids": self.centroids}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: ArrayMap) -> Self:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        (centroids,) = checked_arrays(arrays, cls.KIND, "centroids")
-        try:
+        with restoring_code(cls.KIND, arrays, "centroids") as (centroids,):
             return cls(centroids.astype(np.float32))
-        except (UsageError, TypeError, ValueError) as error:
-            raise ModelError(f"codes: damaged ({error}); fit them again") from None

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, l2_normalise, like
 from kindred.embedding.assignment import nearest_words
 from kindred.embedding.preparation import (
-    ArrayMap,
     fit_projection,
     pack_projection,
     prepare,
@@ -22,7 +21,8 @@ from kindred.embedding.preparation import (
     unpack_projection,
 )
 from kindred.embedding.stack import check_counts, count_cells
-from kindred.errors import ModelError, UsageError
+from kindred.errors import UsageError
+from kindred.fitted import ArrayMap, restoring
 from kindred.whitening import PCAWhitening
 
 __all__ = ["LEAST_PER_WORD", "MOST_PER_WORD", "Codebook", "k_means"]
@@ -125,16 +125,9 @@ class Codebook:
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Codebook:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        names = ("centres", "idf", "gaps")
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            raise ModelError(f"codebook: {', '.join(missing)} missing; expected {', '.join(names)}")
-        projection = unpack_projection(arrays)
-        try:
-            centres, idf, gaps = (arrays[name].astype(np.float32) for name in names)
-            return cls(centres, idf, gaps, projection)
-        except (UsageError, TypeError, ValueError) as error:
-            raise ModelError(f"codebook: damaged ({error}); fit it again") from None
+        with restoring("codebook", arrays, "centres", "idf", "gaps") as found:
+            centres, idf, gaps = (each.astype(np.float32) for each in found)
+            return cls(centres, idf, gaps, unpack_projection(arrays))
 
     def _checked(self, rows: ArrayT) -> ArrayT:
         if rows.ndim != 2 or rows.shape[1] != self.dimension:

@@ -16,14 +16,14 @@ from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, namespace
 from kindred.embedding.assignment import nearest_words, soft_words
 from kindred.embedding.codebook import k_means
 from kindred.embedding.preparation import (
-    ArrayMap,
     fit_projection,
     pack_projection,
     prepare,
     sample,
     unpack_projection,
 )
-from kindred.errors import MissingExtra, ModelError, UsageError
+from kindred.errors import MissingExtra, UsageError
+from kindred.fitted import ArrayMap, restoring
 from kindred.whitening import PCAWhitening
 
 __all__ = ["LEAST_PER_COMPONENT", "MOST_PER_COMPONENT", "Mixture", "posteriors"]
@@ -116,16 +116,9 @@ class Mixture:
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Mixture:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        names = ("weights", "means", "variances")
-        missing = [name for name in names if name not in arrays]
-        if missing:
-            raise ModelError(f"mixture: {', '.join(missing)} missing; expected {', '.join(names)}")
-        projection = unpack_projection(arrays)
-        try:
-            weights, means, variances = (arrays[name].astype(np.float32) for name in names)
-            return cls(weights, means, variances, projection)
-        except (UsageError, TypeError, ValueError) as error:
-            raise ModelError(f"mixture: damaged ({error}); fit it again") from None
+        with restoring("mixture", arrays, "weights", "means", "variances") as found:
+            weights, means, variances = (each.astype(np.float32) for each in found)
+            return cls(weights, means, variances, unpack_projection(arrays))
 
 
 def posteriors(rows: ArrayT, weights: ArrayT, means: ArrayT, variances: ArrayT) -> ArrayT:

@@ -6,7 +6,6 @@ vector again. Learning and describing must do the same, so what was learned carr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 
 from kindred.arrays import ArrayT, Vectors, l2_normalise
 from kindred.errors import UsageError
+from kindred.fitted import ArrayMap
 from kindred.whitening import PCAWhitening
 
-__all__ = ["ArrayMap", "fit_projection", "pack_projection", "prepare", "sample", "unpack_projection"]
+__all__ = ["fit_projection", "pack_projection", "prepare", "sample", "unpack_projection"]
 
-ArrayMap = Mapping[str, NDArray[np.floating[Any]]]
 BLOCK = 2**16
 
 

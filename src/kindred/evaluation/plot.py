@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kindred.errors import MissingExtra, UsageError
 from kindred.evaluation.plot_labels import Place, spread
 from kindred.evaluation.result import Evaluation
+from kindred.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["COSTS", "FORMATS", "Cost", "check_plot", "frontier", "plot_costs"]
 
 FORMATS = (".png", ".svg", ".pdf")
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""The same results give the same file, so those that would hold the date do without."""
 
 
 class Cost(NamedTuple):
@@ -83,11 +86,13 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
     figure.draw_without_rendering()
     for panel, named in zip(panels, labels, strict=True):
         spread(panel.axes, named, panel.corners(), colour=QUIET)
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # or names in the file would change by chance
-            figure.savefig(file, dpi=160, facecolor="white", metadata=_undated(file))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written ({error.strerror})") from error
+    kind = file.suffix.lower().removeprefix(".")
+    with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # or names in the file would change by chance
+        write_whole(
+            file,
+            "plot",
+            lambda part: figure.savefig(part, format=kind, dpi=160, facecolor="white", metadata=UNDATED.get(kind)),
+        )
     return file
 
 
@@ -193,8 +198,3 @@ class _Panel:
             )
             for at in named
         ]
-
-
-def _undated(file: Path) -> dict[str, None] | None:
-    """Leave the date out of files that would hold it, so that the same results give the same file."""
-    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(file.suffix.lower())

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
-from kindred.codes import Bytes, Code
+from kindred.codes import Code
 from kindred.errors import UsageError
 from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.rows import LiveRows
 from kindred.ranking import Ranking
 
 __all__ = ["CODED_SIMILARITIES", "CodedIndex", "Fetch"]
@@ -43,9 +44,7 @@ class CodedIndex:
         self.code = code
         self.similarity = similarity
         self._fetch = rescore
-        self._room: Bytes = np.empty((0, code.bytes_per_vector), np.uint8)
-        # Replaced as a whole: a search that runs beside a change sees the state before or after it.
-        self._state: tuple[LiveIds, Bytes] = (LiveIds(), self._room)
+        self._codes: LiveRows[np.uint8] = LiveRows(code.bytes_per_vector, np.uint8)
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""
@@ -54,35 +53,21 @@ class CodedIndex:
     @property
     def live(self) -> LiveIds:
         """The ids of the rows."""
-        return self._state[0]
+        return self._codes.state[0]
 
     @property
     def nbytes(self) -> int:
         """The bytes that the codes take, without their ids."""
-        return self._state[1].nbytes
+        return self._codes.state[1].nbytes
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add the codes of rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
         numbers, vectors = checked_rows(ids, rows, self.code.dimension)
-        live, present = self._state
-        extended = live.extended(numbers)
-        count, end = len(present), len(present) + len(vectors)
-        if end > len(self._room):
-            room = np.empty((max(end, 2 * count), present.shape[1]), np.uint8)
-            room[:count] = present
-            self._room = room
-        self._room[count:end] = self.code.encode(self._prepared(vectors))
-        self._state = (extended, self._room[:end])
+        self._codes.add(numbers, self.code.encode(self._prepared(vectors)))
 
     def remove(self, ids: ArrayLike) -> int:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
-        live, codes = self._state
-        rest = live.without(ids)
-        if rest.worn:
-            self._room = codes[rest.alive]
-            rest, codes = rest.compacted(), self._room
-        self._state = (rest, codes)
-        return live.count - rest.count
+        return self._codes.remove(ids)
 
     def search(
         self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None, depth: int | None = None
@@ -93,7 +78,7 @@ class CodedIndex:
         """
         wanted = self._prepared(checked_queries(queries, k, self.code.dimension))
         deep = k if self._fetch is None else max(k, DEPTH * k if depth is None else depth)
-        live, codes = self._state
+        live, codes = self._codes.state
         places = live.places(allowed)
         found, scores = best_of_blocks(self.code.search, wanted, codes, deep, places=places, size=BLOCK_CODES)
         ids = live.ids[found]

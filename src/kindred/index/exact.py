@@ -14,6 +14,7 @@ from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
 from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.rows import LiveRows
 from kindred.ranking import Ranking
 from kindred.similarity import SIMILARITIES
 
@@ -39,9 +40,7 @@ class ExactIndex:
         # Rows made unit vectors once need no norm at every search; their dot product is the cosine.
         self._unit = similarity == "cosine"
         self._compare = SIMILARITIES["dot" if self._unit else similarity]
-        self._room: Vectors = np.empty((0, dimension), dtype=np.float32)
-        # Replaced as a whole: a search that runs beside a change sees the state before or after it.
-        self._state: tuple[LiveIds, Vectors] = (LiveIds(), self._room)
+        self._rows: LiveRows[np.float32] = LiveRows(dimension, np.float32)
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""
@@ -50,30 +49,16 @@ class ExactIndex:
     @property
     def live(self) -> LiveIds:
         """The ids of the rows."""
-        return self._state[0]
+        return self._rows.state[0]
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
         numbers, vectors = checked_rows(ids, rows, self.dimension)
-        live, present = self._state
-        extended = live.extended(numbers)
-        count, end = len(present), len(present) + len(vectors)
-        if end > len(self._room):
-            room = np.empty((max(end, 2 * count), self.dimension), dtype=np.float32)
-            room[:count] = present
-            self._room = room
-        self._room[count:end] = l2_normalise(vectors) if self._unit else vectors
-        self._state = (extended, self._room[:end])
+        self._rows.add(numbers, l2_normalise(vectors) if self._unit else vectors)
 
     def remove(self, ids: ArrayLike) -> int:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
-        live, rows = self._state
-        rest = live.without(ids)
-        if rest.worn:
-            self._room = rows[rest.alive]
-            rest, rows = rest.compacted(), self._room
-        self._state = (rest, rows)
-        return live.count - rest.count
+        return self._rows.remove(ids)
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given."""
@@ -84,13 +69,13 @@ class ExactIndex:
         wanted = checked_queries(queries, k, self.dimension)
         if self._unit:
             wanted = l2_normalise(wanted)
-        live, rows = self._state
+        live, rows = self._rows.state
         found, scores = best_of_blocks(self._top, wanted, rows, k, places=live.places(allowed), size=BLOCK_ROWS)
         return live.ids[found], scores
 
     def save(self, file: Path) -> int:
         """Write the index to `file`, which appears there complete or not at all; return its checksum."""
-        live, rows = self._state
+        live, rows = self._rows.state
         facts: dict[str, Fact] = {"kind": KIND, "dimension": self.dimension, "similarity": self.similarity}
 
         def payload(sink: Sink) -> None:
@@ -105,8 +90,8 @@ class ExactIndex:
         container = read_container(file, KIND)
         index = cls(int(container.facts["dimension"]), similarity=str(container.facts["similarity"]))
         count = container.payload_bytes // 4
-        index._room = np.fromfile(file, dtype="<f4", count=count).reshape(-1, index.dimension)
-        index._state = (container.live, index._room)
+        rows = np.fromfile(file, dtype="<f4", count=count).reshape(-1, index.dimension)
+        index._rows.replace(container.live, rows)
         return index
 
     def _top(self, queries: Vectors, rows: Vectors, k: int) -> Found:

@@ -14,6 +14,7 @@ from kindred.arrays import Vectors, as_rows, top_k
 from kindred.errors import UsageError
 from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.live import LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.segments import Segments
 from kindred.ranking import Ranking
 
 __all__ = ["InvertedFile"]
@@ -28,19 +29,19 @@ class _Postings:
     starts: (K + 1,) int64, where those of each word begin. places: int32, the row of each. values: float32.
     """
 
-    rows: int
+    count: int
     starts: NDArray[np.int64]
     places: NDArray[np.int32]
     values: NDArray[np.float32]
 
     @classmethod
     def of(
-        cls, rows: int, size: int, words: NDArray[np.int64], places: NDArray[np.int32], values: Vectors
+        cls, count: int, size: int, words: NDArray[np.int64], places: NDArray[np.int32], values: Vectors
     ) -> _Postings:
         """Sort components, whose rows ascend, by their words."""
         order = np.argsort(words, kind="stable")
         starts = np.concatenate(([0], np.cumsum(np.bincount(words, minlength=size))))
-        return cls(rows, starts, places[order], values[order])
+        return cls(count, starts, places[order], values[order])
 
     @property
     def words(self) -> NDArray[np.int64]:
@@ -50,19 +51,21 @@ class _Postings:
     def joined(self, other: _Postings) -> _Postings:
         """Return the components of both, the rows of `other` after these."""
         return _Postings.of(
-            self.rows + other.rows,
+            self.count + other.count,
             len(self.starts) - 1,
             np.concatenate((self.words, other.words)),
-            np.concatenate((self.places, other.places + np.int32(self.rows))),
+            np.concatenate((self.places, other.places + np.int32(self.count))),
             np.concatenate((self.values, other.values)),
         )
 
-    def alive(self, mask: NDArray[np.bool_]) -> _Postings:
+    def alive(self, images: NDArray[np.bool_]) -> _Postings:
         """Return the components of some rows, a mask (N,), which are numbered anew."""
-        kept = mask[self.places]
-        numbers = (np.cumsum(mask) - 1).astype(np.int32)
+        kept = images[self.places]
+        numbers = (np.cumsum(images) - 1).astype(np.int32)
         words = self.words[kept]
-        return _Postings.of(int(mask.sum()), len(self.starts) - 1, words, numbers[self.places[kept]], self.values[kept])
+        return _Postings.of(
+            int(images.sum()), len(self.starts) - 1, words, numbers[self.places[kept]], self.values[kept]
+        )
 
     def scores(self, query: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the dot product of `query` (K,) with every row: (N,)."""
@@ -70,8 +73,8 @@ class _Postings:
         places = [self.places[low:high] for _, low, high in spans]
         products = [self.values[low:high] * query[word] for word, low, high in spans]
         if not places:
-            return np.zeros(self.rows)
-        found = np.bincount(np.concatenate(places), np.concatenate(products), minlength=self.rows)
+            return np.zeros(self.count)
+        found = np.bincount(np.concatenate(places), np.concatenate(products), minlength=self.count)
         return found.astype(np.float64, copy=False)
 
 
@@ -88,23 +91,21 @@ class InvertedFile:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-        # Parts shrink from the front to the back, as the digits of a binary counter: there are few, and an added
-        # row moves few components. Replaced as a whole: a search beside a change sees the state before or after it.
-        self._state: tuple[LiveIds, tuple[_Postings, ...]] = (LiveIds(), ())
+        self._segments: Segments[_Postings] = Segments()
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""
-        return self._state[0].count
+        return self._segments.state[0].count
 
     @property
     def live(self) -> LiveIds:
         """The ids of the rows."""
-        return self._state[0]
+        return self._segments.state[0]
 
     @property
     def nbytes(self) -> int:
         """The bytes that the components take."""
-        return sum(each.places.nbytes + each.values.nbytes for each in self._state[1])
+        return sum(each.places.nbytes + each.values.nbytes for each in self._segments.state[1])
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add rows (n, K) under ids (n,), which must ascend and lie above all ids before."""
@@ -123,38 +124,24 @@ class InvertedFile:
         bounds, columns = np.asarray(indptr, np.int64), np.asarray(words, np.int64)
         components = as_rows(np.asarray(values)[None], "values")[0] if len(columns) else np.empty(0, np.float32)
         self._check(numbers, bounds, columns, components)
-        live, parts = self._state
-        extended = live.extended(numbers)
         if not len(numbers):
             return
         places = np.repeat(np.arange(len(numbers), dtype=np.int32), np.diff(bounds))
         lengths = np.sqrt(np.bincount(places, components.astype(np.float64) ** 2, minlength=len(numbers)))
         lengths = np.where(lengths > 0, lengths, 1)
         unit = (components / lengths[places]).astype(np.float32)
-        new = _Postings.of(len(numbers), self.dimension, columns, places, unit)
-        kept = list(parts)
-        while kept and kept[-1].rows <= new.rows:
-            new = kept.pop().joined(new)
-        self._state = (extended, (*kept, new))
+        self._segments.add(numbers, _Postings.of(len(numbers), self.dimension, columns, places, unit))
 
     def remove(self, ids: ArrayLike) -> int:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
-        live, parts = self._state
-        rest = live.without(ids)
-        count = rest.count
-        if rest.worn:
-            masks = np.split(rest.alive, np.cumsum([each.rows for each in parts])[:-1])
-            parts = tuple(each.alive(mask) for each, mask in zip(parts, masks, strict=True) if mask.any())
-            rest = rest.compacted()
-        self._state = (rest, parts)
-        return live.count - count
+        return self._segments.remove(ids)
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` for queries (Q, K), among the ids in `allowed` only if that is given."""
         wanted = checked_queries(queries, k, self.dimension).astype(np.float64)
         lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
         wanted /= np.where(lengths > 0, lengths, 1)
-        live, parts = self._state
+        live, parts = self._segments.state
         places = np.flatnonzero(live.mask(allowed))
         ids = np.empty((len(wanted), min(k, len(places))), np.int64)
         scores = np.empty(ids.shape, np.float32)
@@ -166,7 +153,7 @@ class InvertedFile:
 
     def save(self, file: Path) -> int:
         """Write the index to `file`, which appears there complete or not at all; return its checksum."""
-        live, parts = self._state
+        live, parts = self._segments.state
         whole = reduce(_Postings.joined, parts) if parts else _Postings.of(0, self.dimension, *_NOTHING)
         facts: dict[str, Fact] = {"kind": KIND, "dimension": self.dimension, "components": len(whole.values)}
 
@@ -188,7 +175,7 @@ class InvertedFile:
             places = np.fromfile(stream, "<i4", count).astype(np.int32, copy=False)
             values = np.fromfile(stream, "<f4", count).astype(np.float32, copy=False)
         rows = len(container.live.ids)
-        index._state = (container.live, (_Postings(rows, starts, places, values),) if rows else ())
+        index._segments.state = (container.live, (_Postings(rows, starts, places, values),) if rows else ())
         return index
 
     def _check(

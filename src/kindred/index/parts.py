@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import as_rows, check_whole, top_k
 from kindred.errors import UsageError
-from kindred.index.live import LiveIds, padded_ranking
+from kindred.index.live import padded_ranking
+from kindred.index.segments import Segments
 from kindred.matching import MATCHINGS, Group, Option, Parts, check_matching, check_query, group
 from kindred.ranking import Ranking
 
@@ -33,18 +34,16 @@ class PartIndex:
         self.options = dict(options or {})
         self.half = half
         check_matching(method, self.options)
-        # Groups shrink from the front to the back, as the digits of a binary counter: there are few, and an added
-        # image moves few rows. Replaced as a whole: a search beside a change sees the state before or after it.
-        self._state: tuple[LiveIds, tuple[Group, ...]] = (LiveIds(), ())
+        self._segments: Segments[Group] = Segments()
 
     def __len__(self) -> int:
         """Return the number of images that can be found."""
-        return self._state[0].count
+        return self._segments.state[0].count
 
     @property
     def nbytes(self) -> int:
         """The bytes that the rows take, without their ids, words and boxes."""
-        return sum(each.rows.nbytes for each in self._state[1])
+        return sum(each.rows.nbytes for each in self._segments.state[1])
 
     def add(
         self,
@@ -60,31 +59,19 @@ class PartIndex:
         `kindred.matching.Parts`; an index has boxes for all rows or for none.
         """
         parts = Parts(as_rows(rows, "rows"), np.asarray(ids, np.int64), boxes, words)
-        live, groups = self._state
         if parts.rows.shape[1] != self.dimension:
             raise UsageError(f"rows: got shape {parts.rows.shape}; expected (n, {self.dimension})")
         if not len(parts):
             return
         numbers, new = group(parts, self.method, self.options, half=self.half)
+        groups = self._segments.state[1]
         if groups and (new.boxes is None) != (groups[0].boxes is None):
             raise UsageError("boxes: got rows with and rows without; expected them for all or for none")
-        extended = live.extended(numbers)
-        kept = list(groups)
-        while kept and len(kept[-1].rows) <= len(new.rows):
-            new = kept.pop().joined(new)
-        self._state = (extended, (*kept, new))
+        self._segments.add(numbers, new)
 
     def remove(self, ids: ArrayLike) -> int:
         """Make images impossible to find; ids that are not here are passed over. Return how many were."""
-        live, groups = self._state
-        rest = live.without(ids)
-        count = rest.count
-        if rest.worn:
-            parts = np.split(rest.alive, np.cumsum([each.count for each in groups])[:-1])
-            groups = tuple(each.alive(part) for each, part in zip(groups, parts, strict=True) if part.any())
-            rest = rest.compacted()
-        self._state = (rest, groups)
-        return live.count - count
+        return self._segments.remove(ids)
 
     def search(self, query: Parts, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` images for the rows of one query image, of those in `allowed` only if that is given.
@@ -94,7 +81,7 @@ class PartIndex:
         """
         check_whole(k=k)
         check_query(query, self.dimension)
-        live, groups = self._state
+        live, groups = self._segments.state
         found = [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]
         scores = np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])
         places = np.flatnonzero(live.mask(allowed))

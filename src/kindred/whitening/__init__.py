@@ -8,12 +8,8 @@ them. Both are a `Whitening`, and `from_arrays` reads either. `power_law` damps 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from numpy.typing import NDArray
-
 from kindred.errors import ModelError
+from kindred.fitted import ArrayMap
 from kindred.whitening.base import Whitening, kind_of
 from kindred.whitening.learned import LearnedWhitening
 from kindred.whitening.moments import BLOCK
@@ -23,7 +19,7 @@ from kindred.whitening.power import power_law
 __all__ = ["BLOCK", "LearnedWhitening", "PCAWhitening", "Whitening", "from_arrays", "power_law"]
 
 
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> PCAWhitening | LearnedWhitening:
+def from_arrays(arrays: ArrayMap) -> PCAWhitening | LearnedWhitening:
     """Take back what any whitening's `to_arrays` returned; raises ModelError for anything else."""
     kind = kind_of(arrays)
     if kind == PCAWhitening.KIND:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from kindred.arrays import ArrayT, as_rows, floating, l2_normalise, like, namespace
 from kindred.errors import ModelError, UsageError
+from kindred.fitted import ArrayMap, restoring
 
-__all__ = ["Whitening", "checked_arrays", "kind_of"]
+__all__ = ["Whitening", "kind_of", "restoring_whitening"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +55,13 @@ class Whitening:
         return {"kind": np.array(self.KIND), "mean": self.mean, "projection": self.projection}
 
 
-def kind_of(arrays: Mapping[str, NDArray[Any]]) -> str:
+def kind_of(arrays: ArrayMap) -> str:
     """Return which kind of whitening the arrays hold; those of version 0.1, which do not say, are of PCA."""
     return str(arrays["kind"]) if "kind" in arrays else "pca"
 
 
-def checked_arrays(arrays: Mapping[str, NDArray[Any]], kind: str, *names: str) -> list[NDArray[Any]]:
-    """Return the arrays of those names. Raises ModelError where one is missing or they are of another kind."""
+def restoring_whitening(kind: str, arrays: ArrayMap, *names: str) -> AbstractContextManager[list[NDArray[Any]]]:
+    """Give the arrays of those names, as `restoring` does. Raises ModelError where they are of another kind."""
     if kind_of(arrays) != kind:
         raise ModelError(f"whitening: got one of kind {kind_of(arrays)!r}; expected {kind!r}")
-    if missing := [name for name in names if name not in arrays]:
-        raise ModelError(f"whitening: {', '.join(missing)} missing; expected {', '.join(names)}")
-    return [arrays[name] for name in names]
+    return restoring("whitening", arrays, *names)

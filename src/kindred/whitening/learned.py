@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, ClassVar
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows
-from kindred.errors import ModelError, UsageError
-from kindred.whitening.base import Whitening, checked_arrays
+from kindred.errors import UsageError
+from kindred.fitted import ArrayMap
+from kindred.whitening.base import Whitening, restoring_whitening
 from kindred.whitening.moments import BLOCK, moments, upright
 
 __all__ = ["LearnedWhitening"]
@@ -76,13 +77,10 @@ class LearnedWhitening(Whitening):
         return cls(mean.astype(np.float32), projection.astype(np.float32))
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> LearnedWhitening:
+    def from_arrays(cls, arrays: ArrayMap) -> LearnedWhitening:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        mean, projection = checked_arrays(arrays, cls.KIND, "mean", "projection")
-        try:
+        with restoring_whitening(cls.KIND, arrays, "mean", "projection") as (mean, projection):
             return cls(mean.astype(np.float32), projection.astype(np.float32))
-        except (UsageError, TypeError, ValueError) as error:
-            raise ModelError(f"whitening: damaged ({error}); fit it again") from None
 
 
 def _differences(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.errors import ModelError, UsageError
-from kindred.whitening.base import Whitening, checked_arrays
+from kindred.errors import UsageError
+from kindred.fitted import ArrayMap
+from kindred.whitening.base import Whitening, restoring_whitening
 from kindred.whitening.moments import upright
 from kindred.whitening.principal import principal_directions
 
@@ -72,10 +73,7 @@ class PCAWhitening(Whitening):
         return {**super().to_arrays(), "power": np.array(self.power)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PCAWhitening:
+    def from_arrays(cls, arrays: ArrayMap) -> PCAWhitening:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        mean, projection, power = checked_arrays(arrays, cls.KIND, "mean", "projection", "power")
-        try:
+        with restoring_whitening(cls.KIND, arrays, "mean", "projection", "power") as (mean, projection, power):
             return cls(mean.astype(np.float32), projection.astype(np.float32), float(power))
-        except (UsageError, TypeError, ValueError) as error:
-            raise ModelError(f"whitening: damaged ({error}); fit it again") from None

@@ -1,0 +1,87 @@
+"""The images of an index in a few parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kindred.errors import UsageError
+from kindred.index.segments import Segments
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of images, and how often each of them was moved."""
+
+    names: tuple[int, ...]
+    moved: tuple[int, ...]
+
+    @classmethod
+    def of(cls, names: NDArray[np.int64]) -> Names:
+        return cls(tuple(names.tolist()), (0,) * len(names))
+
+    @property
+    def count(self) -> int:
+        return len(self.names)
+
+    def joined(self, other: Names) -> Names:
+        return Names(self.names + other.names, tuple(times + 1 for times in self.moved + other.moved))
+
+    def alive(self, images: NDArray[np.bool_]) -> Names:
+        assert images.shape == (self.count,)
+        kept = np.flatnonzero(images).tolist()
+        return Names(tuple(self.names[at] for at in kept), tuple(self.moved[at] for at in kept))
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.sets(st.integers(1, 60), max_size=8)), max_size=12))
+def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) -> None:
+    segments: Segments[Names] = Segments()
+    expected: list[int] = []
+    last = 0
+    for count, gone in changes:
+        ids = np.arange(last + 1, last + 1 + count)
+        last += count
+        segments.add(ids, Names.of(ids))
+        expected += ids.tolist()
+        assert segments.remove(sorted(gone)) == len(gone & set(expected))
+        expected = [number for number in expected if number not in gone]
+        live, parts = segments.state
+        held = [name for part in parts for name in part.names]
+        assert held == live.ids.tolist()
+        assert live.ids[live.alive].tolist() == expected
+        assert live.dead <= len(live.ids) / 2
+        assert all(part.count for part in parts)
+
+
+def test_there_are_few_parts_and_an_image_moves_seldom() -> None:
+    segments: Segments[Names] = Segments()
+    for number in range(1, 1001):
+        segments.add(np.array([number]), Names.of(np.array([number])))
+        parts = segments.state[1]
+        assert [part.count for part in parts] == [1 << at for at in range(9, -1, -1) if number >> at & 1]
+    assert max(times for part in parts for times in part.moved) == 9
+
+
+def test_a_view_of_before_stays_as_it_was() -> None:
+    segments: Segments[Names] = Segments()
+    segments.add(np.array([1, 2]), Names.of(np.array([1, 2])))
+    live, parts = segments.state
+    segments.add(np.array([3, 4]), Names.of(np.array([3, 4])))
+    segments.remove([1, 2, 3])
+    assert live.ids.tolist() == [1, 2]
+    assert live.alive.all()
+    assert [part.names for part in parts] == [(1, 2)]
+    assert [part.names for part in segments.state[1]] == [(4,)]
+
+
+def test_ids_that_do_not_ascend_change_nothing() -> None:
+    segments: Segments[Names] = Segments()
+    segments.add(np.array([5]), Names.of(np.array([5])))
+    with pytest.raises(UsageError, match="ids: expected whole numbers that ascend, all above 5"):
+        segments.add(np.array([4]), Names.of(np.array([4])))
+    assert [part.names for part in segments.state[1]] == [(5,)]
