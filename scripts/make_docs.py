@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol, cast
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -131,6 +132,11 @@ def evaluation_page() -> str:
     return _with_tables("evaluation.md")
 
 
+def training_page() -> str:
+    """The page on training, its tables made anew."""
+    return _with_tables("training.md")
+
+
 def _with_tables(name: str) -> str:
     """A page with all that stands between its marks made anew."""
 
@@ -233,14 +239,73 @@ def _datasets() -> str:
 
 def _measured() -> str:
     """The tables of what benchmarks/methods.py measured."""
-    file = DOCS.parent / "benchmarks" / "methods.py"
-    spec = importlib.util.spec_from_file_location("methods", file)
-    assert spec is not None
-    assert spec.loader is not None
-    methods = sys.modules["methods"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(methods)
+    methods = _benchmark("methods")
     made: str = methods.tables(methods.read_results(DOCS / "methods.json"))
     return made
+
+
+def _finetuned() -> str:
+    """The tables of what benchmarks/finetune.py measured."""
+    _benchmark("methods")  # which it imports
+    finetune = _benchmark("finetune")
+    made: str = finetune.tables({"rows": finetune.read_rows()})
+    return made
+
+
+def _benchmark(name: str) -> ModuleType:
+    """Load a script of benchmarks/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS.parent / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _tunings() -> str:
+    from kindred.training.methods import METHODS
+
+    rows = [
+        (f"`{name}`", each.summary, f"`{each.loss}`", "yes" if each.labelled else "no", each.source)
+        for name, each in METHODS.items()
+    ]
+    return _table("name|what it learns|loss|labels|source", rows)
+
+
+def _losses() -> str:
+    from kindred.training.losses import LOSSES
+
+    rows = [
+        (
+            f"`{name}`",
+            each.summary,
+            each.kind,
+            ", ".join(f"`{key}={value}`" for key, value in each.options.items()),
+            each.source,
+        )
+        for name, each in LOSSES.items()
+    ]
+    return _table("name|the loss|looks at|options|source", rows)
+
+
+def _aggregations() -> str:
+    from kindred.training.aggregation import AGGREGATIONS
+
+    return _table("name|what it does|source", _summaries(AGGREGATIONS))
+
+
+def _architectures() -> str:
+    import torch
+
+    from kindred.training.architectures import ARCHITECTURES
+
+    rows = []
+    for name, each in ARCHITECTURES.items():
+        with torch.device("meta"):  # without memory
+            backbone = each.build()
+        taps = ", ".join(f"`{tap.name}` ({tap.channels}, {tap.stride})" for tap in backbone.taps)
+        rows.append((f"`{name}`", each.summary, taps, each.source))
+    return _table("name|what it is|taps (channels, stride)|source", rows)
 
 
 class Described(Protocol):
@@ -294,11 +359,17 @@ TABLES: dict[str, Callable[[], str]] = {
     "similarities": _similarities,
     "datasets": _datasets,
     "measured": _measured,
+    "tunings": _tunings,
+    "losses": _losses,
+    "aggregations": _aggregations,
+    "architectures": _architectures,
+    "finetuned": _finetuned,
 }
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "methods.md": methods_page,
     "evaluation.md": evaluation_page,
+    "training.md": training_page,
 }
 
 

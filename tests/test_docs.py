@@ -33,7 +33,7 @@ def test_every_verb_is_a_command() -> None:
     verbs = {name.split()[1] for name in COMMANDS if " " in name}
     assert verbs == {
         *("index", "search", "duplicates", "map", "info", "tag", "untag", "remove", "doctor"),
-        *("evaluate", "compare", "fit", "distill", "recipes", "models"),
+        *("evaluate", "compare", "fit", "train", "distill", "recipes", "models"),
     }
 
 

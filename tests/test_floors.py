@@ -22,7 +22,8 @@ FLOORS = (
     {"index", "describer", "rerank"},
     {"indexing"},
     {"library"},
-    {"duplicates", "evaluation", "page", "demo", "training", "atlas"},
+    {"duplicates", "evaluation", "page", "demo", "atlas"},
+    {"training"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -35,7 +36,7 @@ HOMES = {
     "matplotlib": (),
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
-    "PIL": ("images", "demo"),
+    "PIL": ("images", "demo", "training.augment"),
     "pillow_heif": (),
     "rich": (),
     "safetensors": ("training",),

@@ -12,7 +12,8 @@ import pytest
 from commands import COUNT, Kindred
 from kindred.backbones import list_models, load_card
 from kindred.recipe import Recipe, list_recipes
-from kindred.training import run as training_run
+from kindred.training.distillation import run as training_run
+from kindred.training.loop import Progress
 from pictures import make_folder
 from tiny_model import CHANNELS, home, make_model
 
@@ -224,15 +225,17 @@ def test_distill_passes_everything_on(
     def distill_model(*args: object, **options: object) -> object:
         call = signature.bind(*args, **options)  # raises where the function is called wrongly
         calls.append(call)
-        call.arguments["reading"](3)
-        call.arguments["progress"](1, 7, 55.5, None)
-        call.arguments["progress"](7, 7, 55.5, 0.25)
+        call.arguments["reading"](3, 20)
+        call.arguments["progress"](Progress(0, 1, 1, 7, {"a": 1.0}))
+        call.arguments["progress"](Progress(0, 1, 7, 7, {}, {"a.gem": 0.25}))
         with home(own_home):
             return load_card(make_model(own_folder, name="student"))[0]
 
     monkeypatch.setattr(training_run, "distill_model", distill_model)
     words = ["one.onnx", "x", "y", "-o", "student.onnx", "--also", "two.onnx", "--exclude", "*_0*", "--steps", "7"]
-    found = kindred("distill", *words, "--batch", "4", "--seed", "3", "--licence", "mine", "--json").json
+    found = kindred(
+        "distill", *words, "--batch", "4", "--sizes", "64,96", "--seed", "3", "--licence", "mine", "--json"
+    ).json
     assert (found["model"], found["name"]) == ("student.onnx", "student")
     wanted = {
         "teachers": ["one.onnx", "two.onnx"],
@@ -241,6 +244,7 @@ def test_distill_passes_everything_on(
         "exclude": ["*_0*"],
         "steps": 7,
         "batch": 4,
+        "sizes": (64, 96),
         "seed": 3,
         "licence": "mine",
     }

@@ -91,6 +91,29 @@ def test_comes_back_from_a_file(rows: Vectors, dimension: int | None) -> None:
     assert (back.projection is None) == (dimension is None)
 
 
+def test_trained_shares_come_back_from_a_file() -> None:
+    centres, weights = np.eye(3, dtype=np.float32), np.arange(9, dtype=np.float32).reshape(3, 3)
+    book = Codebook(centres, weights=weights, biases=np.array([1, 2, 3], np.float32))
+    back = Codebook.from_arrays(_stored(book.to_arrays()))
+    np.testing.assert_array_equal(back.weights, weights)
+    np.testing.assert_array_equal(back.biases, [1, 2, 3])
+    plain = Codebook(centres)
+    assert set(book.to_arrays()) - set(plain.to_arrays()) == {"weights", "biases"}
+    assert Codebook.from_arrays(_stored(plain.to_arrays())).weights is None
+
+
+def test_trained_shares_must_fit() -> None:
+    eye = np.eye(3, dtype=np.float32)
+    with pytest.raises(UsageError, match="got weights or biases alone; expected both, or none"):
+        Codebook(eye, weights=eye)
+    with pytest.raises(UsageError, match=r"got weights \(2, 3\) and biases \(3,\); expected \(3, 3\) and \(3,\)"):
+        Codebook(eye, weights=eye[:2], biases=np.ones(3, np.float32))
+    with pytest.raises(UsageError, match="biases: row 0 holds NaN"):
+        Codebook(eye, weights=eye, biases=np.array([0, 1, np.nan], np.float32))
+    with pytest.raises(ModelError, match=r"codebook: damaged .*weights or biases alone"):
+        Codebook.from_arrays(Codebook(eye).to_arrays() | {"biases": np.ones(3)})
+
+
 def test_damage_is_named(rows: Vectors) -> None:
     arrays = Codebook.fit(rows, words=3, dimension=4).to_arrays()
     with pytest.raises(ModelError, match="codebook: idf missing; expected centres, idf, gaps"):

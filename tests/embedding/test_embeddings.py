@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 import kindred.embedding.stack
 from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, Codebook, Learned, Mixture, embed, embed_kept
 from kindred.embedding.fisher import fisher
-from kindred.embedding.netvlad import netvlad_weights
+from kindred.embedding.netvlad import netvlad, netvlad_weights
 from kindred.embedding.stack import check_counts
 from kindred.embedding.vlad import vlad
 from kindred.errors import RecipeError, UsageError
@@ -326,8 +327,6 @@ def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: d
 
 
 def test_netvlad_trains_its_words(rows: Any, learned: dict[str, Learned], torch: ModuleType) -> None:
-    from kindred.embedding.netvlad import netvlad
-
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     own = [*netvlad_weights(book, alpha=3.0), book.centres]
@@ -337,6 +336,21 @@ def test_netvlad_trains_its_words(rows: Any, learned: dict[str, Learned], torch:
     for each in (weights, biases, centres):
         assert torch.isfinite(each.grad).all()
         assert each.grad.abs().sum() > 0
+
+
+def test_netvlad_takes_the_shares_that_were_trained(rows: Any, learned: dict[str, Learned]) -> None:
+    book = learned["codebook"]
+    assert isinstance(book, Codebook)
+    random = np.random.default_rng(8)
+    weights, biases = random.standard_normal((K, D), np.float32), random.standard_normal(K, np.float32)
+    trained = replace(book, weights=weights, biases=biases)
+    expected = netvlad(rows, COUNTS, weights.astype(float), biases.astype(float), book.centres.astype(float))
+    np.testing.assert_allclose(embed(rows, COUNTS, "netvlad", trained), expected, rtol=1e-6, atol=1e-9)
+    assert np.abs(embed(rows, COUNTS, "netvlad", book) - expected).max() > 0.01
+    np.testing.assert_array_equal(embed(rows, COUNTS, "vlad", trained), embed(rows, COUNTS, "vlad", book))
+    for options in ({"alpha": 2.0}, {"start": "v2"}):
+        with pytest.raises(RecipeError, match="netvlad: start and alpha have no effect on a codebook that was trained"):
+            embed(rows, COUNTS, "netvlad", trained, **options)
 
 
 def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, Learned]) -> None:

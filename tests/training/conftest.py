@@ -1,4 +1,4 @@
-"""A tiny teacher and a tiny pool, so that a distillation takes a second."""
+"""A tiny teacher and a few pictures, so that a distillation takes a second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'kindred[train]'")
 
-from kindred.training.crops import CropPool  # noqa: E402
+from kindred.training.pictures import Pictures  # noqa: E402
 from tiny_teacher import TinyTeacher  # noqa: E402
 
 # Networks as small as these lose more to waking threads than they win.
@@ -20,7 +20,7 @@ def teacher() -> TinyTeacher:
 
 
 @pytest.fixture
-def pool() -> CropPool:
+def pictures() -> Pictures:
     rng = np.random.default_rng(7)
     smooth = rng.integers(0, 256, (20, 6, 8, 3), dtype=np.uint8)
-    return CropPool([np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in smooth])
+    return Pictures.of([np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in smooth])

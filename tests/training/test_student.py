@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kindred.training.student import Chain, FusedBlock, Stage, Student
+from kindred.training.architectures.student import Chain, FusedBlock, Stage, Student
 
 LEAD = Chain(
     "lead",

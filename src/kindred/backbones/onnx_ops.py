@@ -2,7 +2,8 @@
 
 Each takes the node, for its attributes, and its inputs, None for one left out; and returns its output.
 Meaning as in the ONNX operator reference, opsets 7 to 22. Operators on the shape of a tensor work on int64
-tensors that stay on the CPU.
+tensors that stay on the CPU. While PyTorch traces a network, to export it, the sides of a tensor are tensors
+themselves: computed with, they stay free in the exported graph; read or compared, they would become constants.
 """
 
 from __future__ import annotations
@@ -73,18 +74,34 @@ def _window(node: Node, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], li
     if mode.startswith("SAME"):
         pads = []
         for side, size, stride, dilation in zip(x.shape[2:], kernel, strides, dilations, strict=True):
-            total = max((math.ceil(side / stride) - 1) * stride + (size - 1) * dilation + 1 - side, 0)
+            total = _same_padding(side, (size - 1) * dilation, stride)
             less, more = total // 2, total - total // 2
             pads.append((less, more) if mode == "SAME_UPPER" else (more, less))
         (top, bottom), (left, right) = pads
     return strides, dilations, [left, right, top, bottom]
 
 
+def _same_padding(side: int, reach: int, stride: int) -> int:
+    """Return the padding with which windows at every `stride`, `reach` cells behind their first, cover the side.
+
+    It is max((⌈side / stride⌉ − 1) · stride + reach + 1 − side, 0), without a comparison where none is needed.
+    """
+    if stride == 1 or reach == 0:
+        return reach
+    total = reach - (side - 1) % stride
+    return total if reach >= stride - 1 else max(total, 0)
+
+
+def _is_free(pads: Sequence[int]) -> bool:
+    """Say whether the padding depends on a size that must stay free."""
+    return not all(type(pad) is int for pad in pads)
+
+
 def _conv(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     strides, dilations, pads = _window(node, x, weight.shape[2:])
     left, right, top, bottom = pads
     padding = [top, left]
-    if (left, top) != (right, bottom):
+    if _is_free(pads) or (left, top) != (right, bottom):
         x, padding = functional.pad(x, pads), [0, 0]
     return functional.conv2d(x, weight, bias, strides, padding, dilations, node.integer("group", 1))
 
@@ -92,7 +109,7 @@ def _conv(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 def _max_pool(node: Node, x: Tensor) -> Tensor:
     kernel = node.integers("kernel_shape") or []
     strides, dilations, pads = _window(node, x, kernel)
-    if any(pads):
+    if _is_free(pads) or any(pads):
         x = functional.pad(x, pads, value=-math.inf)
     ceiling = bool(node.integer("ceil_mode", 0))
     return functional.max_pool2d(x, kernel, strides, 0, dilations, ceil_mode=ceiling)
@@ -105,7 +122,7 @@ def _average_pool(node: Node, x: Tensor) -> Tensor:
         raise node.unsupported("dilations")
     ceiling = bool(node.integer("ceil_mode", 0))
     pooled = functional.avg_pool2d(functional.pad(x, pads), kernel, strides, 0, ceiling)
-    if not any(pads) or node.integer("count_include_pad", 0):
+    if (not _is_free(pads) and not any(pads)) or node.integer("count_include_pad", 0):
         return pooled
     # The padding must not count: divide by the share of each window that lies in the image.
     inside = functional.pad(torch.ones_like(x[:1, :1]), pads)
@@ -143,9 +160,10 @@ def _flatten(node: Node, x: Tensor) -> Tensor:
 
 def _reshape(node: Node, x: Tensor, shape: Tensor) -> Tensor:
     sides = shape.tolist()
-    if not node.integer("allowzero", 0):
-        sides = [x.shape[at] if side == 0 else side for at, side in enumerate(sides)]
-    return x.reshape(sides)
+    copied = [] if node.integer("allowzero", 0) else [at for at, side in enumerate(sides) if side == 0]
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        sides = list(shape)
+    return x.reshape([x.shape[at] if at in copied else side for at, side in enumerate(sides)])
 
 
 def _axes(node: Node, axes: Tensor | None) -> list[int] | None:
@@ -185,8 +203,8 @@ def _transpose(node: Node, x: Tensor) -> Tensor:
 
 
 def _shape(node: Node, x: Tensor) -> Tensor:
-    part = slice(node.integer("start", 0), node.integer("end", x.ndim))
-    return torch.tensor(x.shape[part], dtype=torch.int64)
+    sides = x.shape[slice(node.integer("start", 0), node.integer("end", x.ndim))]
+    return torch.stack([torch.as_tensor(side) for side in sides]) if sides else torch.empty(0, dtype=torch.int64)
 
 
 def _gather(node: Node, x: Tensor, indices: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -15,12 +16,25 @@ from kindred.errors import ModelError
 
 __all__ = ["OnnxModule", "load_onnx"]
 
+# Which inputs of an operator are learned, by position: what its formula calls weight, bias, gamma, beta or slope.
+# A constant anywhere else is no weight but a part of the computation (the scalars of a normalisation, the bounds of
+# a clip, a target shape), and the running statistics of a batch norm are measured, not learned.
+_LEARNED: Mapping[str, tuple[int, ...]] = {
+    "Conv": (1, 2),
+    "Gemm": (1, 2),
+    "MatMul": (0, 1),
+    "BatchNormalization": (1, 2),
+    "PRelu": (1,),
+}
+
 
 class OnnxModule(nn.Module):
     """The part of an ONNX graph between its input and the tensors asked for.
 
-    What depends on weights alone is computed once, when the module is made. Float weights are buffers, so
-    the module moves between devices as any other; it has no parameters: it describes and is not trained.
+    What depends on weights alone is computed once, when the module is made: a weight stored at half precision with
+    a cast behind it is a float32 one from then on. Float weights are buffers, so the module moves between devices as
+    any other. It has parameters only where it is `trainable`: those constants that the graph uses as weights, under
+    the names of their tensors.
     """
 
     def __init__(
@@ -31,6 +45,7 @@ class OnnxModule(nn.Module):
         image: str,
         dtype: torch.dtype,
         outputs: Sequence[str],
+        trainable: bool = False,
     ) -> None:
         super().__init__()
         self._dtype = dtype
@@ -45,19 +60,25 @@ class OnnxModule(nn.Module):
                 values[node.outputs[0]] = _apply(node, values)
             else:
                 self._nodes.append(node)
+        self._parameter_of: dict[str, str] = {}
         used = {name for node in self._nodes for name in node.inputs} | set(outputs)
+        learned = _learned(self._nodes, values) - set(outputs) if trainable else set()
         for at, name in enumerate(sorted(used.intersection(values))):
-            if values[name].is_floating_point() and values[name].ndim:
+            if name in learned:
+                self._parameter_of[name] = _attribute(name, taken=self._parameter_of.values())
+                self.register_parameter(self._parameter_of[name], nn.Parameter(values[name]))
+            elif values[name].is_floating_point() and values[name].ndim:
                 self._buffer_of[name] = f"constant{at}"
                 self.register_buffer(f"constant{at}", values[name])
             else:
                 # Shapes, axes and scalars stay on the CPU: reading one from a GPU would be waiting for it.
                 self._small[name] = values[name]
-        self._spent = _last_uses(self._nodes, keep={*outputs, *self._small, *self._buffer_of})
+        self._spent = self._last_uses()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors asked for, in order; `image` is preprocessed, in the graph's own layout."""
         values = {name: self.get_buffer(buffer) for name, buffer in self._buffer_of.items()}
+        values.update((name, self.get_parameter(parameter)) for name, parameter in self._parameter_of.items())
         values.update(self._small)
         values[self._image] = image.to(self._dtype)
         for node, spent in zip(self._nodes, self._spent, strict=True):
@@ -66,12 +87,31 @@ class OnnxModule(nn.Module):
                 del values[name]  # memory is what limits the batch
         return tuple(values[name] for name in self._outputs)
 
+    def in_order(self, outputs: Sequence[str]) -> list[str]:
+        """Return those of the tensors that the module computes, each after all that it depends on."""
+        return [name for node in self._nodes for name in node.outputs[:1] if name in outputs]
 
-def load_onnx(path: Path, outputs: Sequence[str]) -> OnnxModule:
+    def keep(self, outputs: Sequence[str]) -> None:
+        """Compute these tensors from now on, some of those before; drop the nodes and weights they do not need."""
+        self._outputs = tuple(outputs)
+        self._nodes = _upstream(self._nodes, outputs)
+        used = {name for node in self._nodes for name in node.inputs} | set(outputs)
+        for place in (self._buffer_of, self._parameter_of):
+            for name in [name for name in place if name not in used]:
+                delattr(self, place.pop(name))
+        self._small = {name: value for name, value in self._small.items() if name in used}
+        self._spent = self._last_uses()
+
+    def _last_uses(self) -> list[list[str]]:
+        return _last_uses(self._nodes, keep={*self._outputs, *self._small, *self._buffer_of, *self._parameter_of})
+
+
+def load_onnx(path: Path, outputs: Sequence[str], *, trainable: bool = False) -> OnnxModule:
     """Read an `.onnx` file and return the module that computes those of its tensors.
 
-    Raise ModelError for a damaged file, for a tensor that the graph does not have, and for an operator that
-    is not supported, naming it and its node.
+    With `trainable` its weights are parameters. Raise ModelError for a damaged file, for a tensor that the graph does
+    not have, for an operator that is not supported, naming it and its node, and for a network to be trained that
+    computes at half precision.
     """
     try:
         model = onnx.load(path)
@@ -84,12 +124,18 @@ def load_onnx(path: Path, outputs: Sequence[str]) -> OnnxModule:
     if len(images) != 1:
         raise ModelError(f"{path}: the graph has {len(images)} inputs; expected one, the image")
     nodes = [_node(proto, at, opset) for at, proto in enumerate(graph.node)]
+    dtype = TYPES.get(images[0].type.tensor_type.elem_type, torch.float32)
+    if trainable and dtype != torch.float32:
+        raise ModelError(
+            f"{path}: the graph computes in {str(dtype).removeprefix('torch.')}; to train it, export it in float32"
+        )
     return OnnxModule(
         nodes=_needed(nodes, outputs, path),
         constants=constants,
         image=images[0].name,
-        dtype=TYPES.get(images[0].type.tensor_type.elem_type, torch.float32),
+        dtype=dtype,
         outputs=outputs,
+        trainable=trainable,
     )
 
 
@@ -110,10 +156,9 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str], path: Path) -> list[N
     for name in outputs:
         if name not in made:
             raise ModelError(f"{path}: the graph has no tensor {name!r}")
-    wanted, kept = set(outputs), []
-    for node in reversed(nodes):
-        if wanted.isdisjoint(node.outputs):
-            continue
+    kept = _upstream(nodes, outputs)
+    wanted = {name for node in kept for name in node.inputs if name} | set(outputs)
+    for node in reversed(kept):
         if node.operator not in OPERATORS and node.operator != "Constant":
             raise ModelError(
                 f"{path}: node {node.name!r} uses {node.operator}, which is not supported in PyTorch; "
@@ -121,9 +166,39 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str], path: Path) -> list[N
             )
         if not wanted.isdisjoint(node.outputs[1:]):
             raise ModelError(f"{path}: node {node.name!r}: only one output of {node.operator} is supported")
-        wanted.update(name for name in node.inputs if name)
-        kept.append(node)
+    return kept
+
+
+def _upstream(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Return, in order, the nodes that these tensors are computed with."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(name for name in node.inputs if name)
+            kept.append(node)
     return kept[::-1]
+
+
+def _learned(nodes: Sequence[Node], constants: Mapping[str, Tensor]) -> set[str]:
+    """Return the float constants that the nodes use as weights, biases that an Add of their own brings included."""
+    linear = {node.outputs[0] for node in nodes if node.operator in ("Conv", "Gemm", "MatMul")}
+    found = {
+        node.inputs[at]
+        for node in nodes
+        for at in _LEARNED.get(node.operator, ())
+        if at < len(node.inputs) and node.inputs[at] in constants
+    }
+    for node in nodes:
+        if node.operator == "Add" and not linear.isdisjoint(node.inputs):
+            # One number is no bias of a layer but, say, the 3 of a hard swish.
+            found.update(name for name in node.inputs if name in constants and constants[name].numel() > 1)
+    return {name for name in found if constants[name].is_floating_point() and constants[name].ndim}
+
+
+def _attribute(tensor: str, *, taken: Collection[str]) -> str:
+    """Return a name for the parameter of that tensor: PyTorch takes no dots, and others are for people to read."""
+    name = f"weight_{re.sub(r'[^A-Za-z0-9_]', '_', tensor)}"
+    return next(text for text in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if text not in taken)
 
 
 def _apply(node: Node, values: dict[str, Tensor]) -> Tensor:

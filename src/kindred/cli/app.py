@@ -23,6 +23,7 @@ from kindred.cli.output import say
 from kindred.cli.recipes import recipes
 from kindred.cli.running import finish
 from kindred.cli.search import search
+from kindred.cli.train import train
 
 __all__ = ["app", "run"]
 
@@ -48,6 +49,7 @@ app.add_typer(models, name="models")
 app.command()(evaluate)
 app.command()(compare)
 app.command()(fit)
+app.command()(train)
 app.command()(distill)
 
 

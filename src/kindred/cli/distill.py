@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,10 @@ from kindred.cli.options import AsJson
 from kindred.cli.output import counted, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
+from kindred.errors import UsageError
+
+if TYPE_CHECKING:
+    from kindred.training.loop import Progress
 
 __all__ = ["distill"]
 
@@ -34,10 +38,25 @@ def distill(
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="How long to train.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=2, metavar="N", help="Crops in a step.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="MODEL.onnx", help="Train on an earlier student of these teachers.")
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option("--sizes", metavar="PIXELS,…", help="Sides of the crops; each step draws one of them.")
+    ] = "",
+    rate: Annotated[float | None, typer.Option("--rate", metavar="R", help="The largest learning rate.")] = None,
+    relational: Annotated[
+        float | None,
+        typer.Option("--relational", min=0.0, metavar="W", help="Weight of how images lie to each other."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same network.")] = 0,
     licence: Annotated[
         str, typer.Option("--licence", metavar="TEXT", help="For the card; mind those of teachers and images.")
     ] = "",
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: cuda, if there is one."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, metavar="N", help="How many to use. Default: one per core.")
     ] = None,
@@ -49,26 +68,33 @@ def distill(
     cores, and PyTorch: pip install 'kindred[train]'. Checkpoint and log lie in MODEL.run; an interrupted run goes on
     from there. The result is a backbone like any other.
     """
-    from kindred.training.run import distill_model
+    from kindred.training.distillation.run import distill_model
 
     advice = f"the run is kept in {shown(output.with_suffix('.run'))}: run the same command again to go on"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
 
-        def learning(step: int, of: int, _pace: float, loss: float | None) -> None:
+        def learning(here: Progress) -> None:
             meter.title, meter.unit = "Learning", "steps"
-            meter.update(step, of, aside=f"loss {loss:.3f}" if loss is not None else meter.aside)
+            losses = [loss for name, loss in here.validation.items() if name.endswith(".gem")]
+            aside = f"loss {sum(losses) / len(losses):.3f}" if losses else meter.aside
+            meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)
 
         card = distill_model(
             [teacher, *(also or [])],
             images,
             output,
             exclude=exclude or [],
+            start=start,
             steps=steps,
             batch=batch,
+            sizes=_sizes(sizes),
+            rate=rate,
+            relational=relational,
             seed=seed,
             licence=licence,
+            device=device,
             threads=threads,
-            reading=lambda done: meter.update(done, 0),
+            reading=lambda done, of: meter.update(done, of),
             progress=learning,
         )
     if as_json:
@@ -78,3 +104,11 @@ def distill(
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}) and its card, with {counted(len(card.taps), 'tap')}:")
     say(f"  {taps}")
     say(f"\nNext: kindred models add {typed(output)}")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Read sides of crops with commas between."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"--sizes is {text!r}; expected pixels with commas between, such as 128,160,192") from None

@@ -32,6 +32,7 @@ LEAST_PER_WORD = 4
 MOST_PER_WORD = 256
 """More are not looked at (FAISS's own limit): the centres hardly move, and time grows."""
 GAP_ROWS = 4096
+_TRAINED = ("weights", "biases")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Codebook:
     best dot product with the unit centres, and that of the squared distances to the second nearest and the
     nearest centre.
     projection: a local PCA, or None.
+    weights, biases: (K, D) and (K,) float32, NetVLAD's own where it was trained; both, or None.
 
     Raises UsageError where shapes do not fit.
     """
@@ -52,6 +54,8 @@ class Codebook:
     idf: NDArray[np.float32] | None = None
     gaps: NDArray[np.float32] = field(default_factory=lambda: np.ones(2, np.float32))
     projection: PCAWhitening | None = None
+    weights: NDArray[np.float32] | None = None
+    biases: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         centres = as_rows(self.centres, "centres")
@@ -67,6 +71,21 @@ class Codebook:
             )
         for name, values in (("centres", centres), ("idf", idf), ("gaps", gaps)):
             object.__setattr__(self, name, values)
+        self._check_trained()
+
+    def _check_trained(self) -> None:
+        """Bring the weights and biases of a trained NetVLAD into form, where there are any."""
+        if self.weights is None and self.biases is None:
+            return
+        if self.weights is None or self.biases is None:
+            raise UsageError("got weights or biases alone; expected both, or none")
+        weights = as_rows(self.weights, "weights")
+        biases = as_rows(np.asarray(self.biases)[None], "biases")[0]
+        if weights.shape != self.centres.shape or biases.shape != (len(self),):
+            expected = f"{self.centres.shape} and ({len(self)},)"
+            raise UsageError(f"got weights {weights.shape} and biases {biases.shape}; expected {expected}")
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "biases", biases)
 
     def __len__(self) -> int:
         """Return K, the number of words."""
@@ -120,14 +139,17 @@ class Codebook:
     def to_arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
         """Return all that must be kept, for `numpy.savez`."""
         assert self.idf is not None
-        return {"centres": self.centres, "idf": self.idf, "gaps": self.gaps, **pack_projection(self.projection)}
+        trained = {name: values for name in _TRAINED if (values := getattr(self, name)) is not None}
+        learned = {"centres": self.centres, "idf": self.idf, "gaps": self.gaps}
+        return {**learned, **trained, **pack_projection(self.projection)}
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Codebook:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
         with restoring("codebook", arrays, "centres", "idf", "gaps") as found:
             centres, idf, gaps = (each.astype(np.float32) for each in found)
-            return cls(centres, idf, gaps, unpack_projection(arrays))
+            trained = {name: arrays[name] for name in _TRAINED if name in arrays}
+            return cls(centres, idf, gaps, unpack_projection(arrays), **trained)
 
     def _checked(self, rows: ArrayT) -> ArrayT:
         if rows.ndim != 2 or rows.shape[1] != self.dimension:

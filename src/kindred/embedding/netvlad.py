@@ -38,14 +38,19 @@ def netvlad(rows: ArrayT, counts: ArrayLike, weights: ArrayT, biases: ArrayT, ce
 def netvlad_weights(
     codebook: Codebook, *, start: str = "v1", alpha: float = 0.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the weights (K, D) and biases (K,) that NetVLAD starts from.
+    """Return the weights (K, D) and biases (K,) of NetVLAD: those that it starts from, or was trained to.
 
     "v1" is that of the authors' published models: w_k = α c_k / ‖c_k‖ and no bias; "v2" that of the paper:
     w_k = 2α c_k, b_k = −α‖c_k‖², the soft-max of −α times the squared distances. With α = 0 it is learned: on
-    average the nearest word gets 100 times the share of the second. Raises RecipeError for another `start`.
+    average the nearest word gets 100 times the share of the second. A codebook that was trained has weights and
+    biases of its own. Raises RecipeError for another `start`, and for one, or an α, where nothing starts.
     """
     if start not in NETVLAD_STARTS:
         raise RecipeError(f"netvlad: start is {start!r}; expected one of {', '.join(NETVLAD_STARTS)}")
+    if codebook.weights is not None and codebook.biases is not None:
+        if start != NETVLAD_STARTS[0] or alpha:
+            raise RecipeError("netvlad: start and alpha have no effect on a codebook that was trained; leave them out")
+        return codebook.weights, codebook.biases
     alpha = alpha or log(100) / float(codebook.gaps[NETVLAD_STARTS.index(start)])
     centres = codebook.centres
     if start == "v1":

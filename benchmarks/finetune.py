@@ -1,0 +1,251 @@
+"""Measure what fine-tuning gains: Grocery Store, from MobileNetV2's published weights and from `kin`, method by method.
+
+    python benchmarks/finetune.py [--protocols unseen seen] [--starts mobilenet_v2 kin] [--runs NAME ...] [--again]
+
+Two protocols. `unseen`, that of metric learning: the first half of the classes (by name) is learned from, the other
+half is searched for, so that nothing of what is asked was ever seen. `seen`: the train split is learned from, and
+queries and database are those of the set's ground truth. Every run is `kindred train` and then `kindred evaluate` by
+the recipe that it wrote, without PyTorch; a tenth of each training class is held out to choose the epoch by, and the
+images that are asked are looked at once, at the end. Results are written to docs/finetune.json as they come, and what
+is there already, by the same options, is not measured again: the benchmark can be stopped and goes on. `tables` makes
+the tables of docs/training.md of it. Each run leaves its report, curves and pictures, in the folder --work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from methods import SHARED, add_models, hardware
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "finetune.json"
+GROCERY = SHARED / "data" / "grocery"
+PROTOCOLS = {
+    "unseen": "classes that training never saw: learned from the first half of the classes, searched for the other",
+    "seen": "the set's own queries and database, its train split learned from",
+}
+# How a start is named to `kindred train`, and the recipe of the network as it was.
+STARTS = {
+    "mobilenet_v2": ["--backbone", "mobilenet_v2", "--from", str(SHARED / "weights" / "mobilenet_v2.safetensors")],
+    "kin": ["--backbone", "kin"],
+}
+COMMON = ["--size", "224", "--crop", "160", "--batch", "48", "--epochs", "8"]
+RUNS: dict[str, list[str]] = {
+    "classification": ["--method", "classification"],
+    "classification, cross-entropy": ["--method", "classification", "--loss", "cross_entropy"],
+    "classification, ArcFace": ["--method", "classification", "--loss", "arcface"],
+    "siamese": ["--method", "siamese"],
+    "siamese, hard negatives of all": ["--method", "siamese", "--mining", "pool"],
+    "triplet": ["--method", "triplet"],
+    "triplet, semi-hard": ["--method", "triplet", "--set", "loss.triplets=semi_hard"],
+    "multi-similarity": ["--method", "multi_similarity"],
+    "multi-similarity, memory": ["--method", "multi_similarity", "--memory", "512"],
+    "smooth AP": ["--method", "smooth_ap"],
+    "manifold (no labels)": ["--method", "manifold"],
+    "clusters (no labels)": ["--method", "clusters"],
+}
+BARS = {"supervised": 0.15, "best": 0.30, "unlabelled": 0.05}
+
+Row = dict[str, object]
+
+
+class Asked(NamedTuple):
+    """What a protocol learns from, and where the answers are known."""
+
+    images: Path
+    groundtruth: Path
+
+
+# The tables: pure, so that the documentation can be made anywhere.
+
+
+def tables(document: Mapping[str, object]) -> str:
+    """Make Markdown of what this script wrote: a table for each protocol and start."""
+    rows = cast("list[Row]", document["rows"])
+    if not rows:
+        return "Nothing has been measured yet."
+    machines = "; ".join(sorted({str(row["hardware"]) for row in rows}))
+    days = sorted({str(row["date"]) for row in rows})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    parts = [f"Measured {when} on {machines}, by `python benchmarks/finetune.py`; FOLDER is what it trains on."]
+    for protocol, meaning in PROTOCOLS.items():
+        for start in STARTS:
+            own = [row for row in rows if (row["protocol"], row["start"]) == (protocol, start)]
+            if own:
+                parts += [f"### `{start}`, {protocol} classes", meaning[0].upper() + meaning[1:] + ".", _table(own)]
+    return "\n\n".join(parts)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    before = next(row for row in rows if row["run"] == "")
+    lines = ["| method | recall@1 | mAP | mAP gained | minutes | command |", "|---|---:|---:|---:|---:|---|"]
+    best = max(cast(float, row["mAP"]) for row in rows)
+    for row in sorted(rows, key=lambda row: cast(float, row["mAP"])):
+        quality = cast(float, row["mAP"])
+        shown = f"**{quality:.3f}**" if quality == best else f"{quality:.3f}"
+        gain = f"{100 * (quality / cast(float, before['mAP']) - 1):+.0f} %" if row["run"] else ""
+        minutes = f"{cast(float, row['seconds']) / 60:.0f}" if row["run"] else ""
+        name = row["run"] or "off the shelf"
+        cells = [str(name), f"{cast(float, row['recall@1']):.3f}", shown, gain, minutes, f"`{row['command']}`"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+# Measuring
+
+
+def asked(protocol: str, work: Path) -> Asked:
+    """Lay out what a protocol learns from and asks; links to the images, and a ground truth."""
+    if protocol == "seen":
+        return Asked(GROCERY / "train", GROCERY / "groundtruth.json")
+    classes = sorted(folder.name for folder in (GROCERY / "train").iterdir() if folder.is_dir())
+    half = len(classes) // 2
+    images = work / "unseen" / "train"
+    images.mkdir(parents=True, exist_ok=True)
+    for name in classes[:half]:
+        if not (images / name).exists():
+            (images / name).symlink_to(GROCERY / "train" / name)
+    truth = json.loads((GROCERY / "groundtruth.json").read_text())
+    wanted = set(classes[half:])
+
+    def kept(path: str) -> bool:
+        return path.split("/")[1] in wanted
+
+    truth["name"] = "grocery-unseen"
+    truth["database"] = [path for path in truth["database"] if kept(path)]
+    truth["queries"] = {path: query for path, query in truth["queries"].items() if kept(path)}
+    file = work / "unseen" / "groundtruth.json"
+    file.write_text(json.dumps(truth))
+    return Asked(images, file)
+
+
+def measure(protocol: str, start: str, run: str, work: Path) -> Row:
+    """Train, unless `run` is "" (the network as it was), and evaluate."""
+    what = asked(protocol, work)
+    if run:
+        options = [*STARTS[start], *COMMON, *RUNS[run]]
+        name = "-".join([protocol, start, *"".join(c if c.isalnum() else " " for c in run).split()])
+        model = work / f"{name}.onnx"
+        if not model.exists():
+            _kindred("train", str(what.images), "-o", str(model), *options, "--json")
+        seconds, recipe = _seconds(model), model.with_name(f"{name}-recipe.toml")
+        command = " ".join(["kindred train FOLDER -o MODEL.onnx", *(_shown(word) for word in options)])
+    else:
+        recipe = work / f"{start}-before.toml"
+        backbone = "mobilenet_v2" if start == "mobilenet_v2" else "kin"
+        recipe.write_text(f'name = "before"\nbackbone = "{backbone}"\nsize = 224\n')
+        seconds, command = 0.0, f"backbone {backbone}, GeM, size 224"
+    found = json.loads(
+        _kindred("evaluate", str(what.groundtruth), "-r", str(recipe), "--images", str(GROCERY), "--json")
+    )
+    return {
+        "protocol": protocol,
+        "start": start,
+        "run": run,
+        "key": key_of(start, run),
+        "recall@1": round(found["recall@1"], 4),
+        "mAP": round(found["mAP"], 4),
+        "seconds": round(seconds),
+        "command": command,
+        "date": str(date.today()),
+        "hardware": hardware(),
+    }
+
+
+def key_of(start: str, run: str) -> str:
+    """What a row stands for: the options of the run."""
+    words = [*STARTS[start], *COMMON, *RUNS[run]] if run else [start]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+
+
+def keep(row: Row) -> None:
+    """Write a row among the others, in place of an older one of the same run."""
+    same = ("protocol", "start", "run")
+    rows = [old for old in read_rows() if any(old[key] != row[key] for key in same)]
+    rows = sorted([*rows, row], key=lambda each: tuple(str(each[key]) for key in same))
+    unfinished = RESULTS.with_suffix(".part")
+    unfinished.write_text(json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(RESULTS)
+
+
+def read_rows() -> list[Row]:
+    """Read what was measured before."""
+    return cast("list[Row]", json.loads(RESULTS.read_text())["rows"]) if RESULTS.is_file() else []
+
+
+def _kindred(*words: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "kindred.cli", *words], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def _seconds(model: Path) -> float:
+    from kindred.backbones.card import Card
+
+    return float(Card.load(model.with_suffix(".toml")).training["seconds"])
+
+
+def _shown(word: str) -> str:
+    return Path(word).name if os.sep in word else word
+
+
+def judge(rows: Sequence[Row]) -> list[str]:
+    """Say of each bar whether it is met, for each start."""
+    lines = []
+    for start in STARTS:
+        own = {
+            str(row["run"]): cast(float, row["mAP"])
+            for row in rows
+            if (row["protocol"], row["start"]) == ("unseen", start)
+        }
+        before = own.pop("", None)
+        if before is None or not own:
+            continue
+        gains = {run: quality / before - 1 for run, quality in own.items()}
+        supervised = {run: gain for run, gain in gains.items() if "no labels" not in run}
+        for run, gain in gains.items():
+            bar = BARS["supervised" if run in supervised else "unlabelled"]
+            lines.append(f"{start:14}{run:34}{gain:+8.1%}  bar {bar:+.0%}  {'met' if gain >= bar else 'MISSED'}")
+        if supervised:
+            best = max(supervised.values())
+            met = "met" if best >= BARS["best"] else "MISSED"
+            lines.append(f"{start:14}{'the best with labels':34}{best:+8.1%}  bar {BARS['best']:+.0%}  {met}")
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
+    parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
+    parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
+    parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "kindred-finetune")
+    options = parser.parse_args(arguments)
+    options.work.mkdir(parents=True, exist_ok=True)
+    add_models(options.work)
+    for protocol in options.protocols:
+        for start in options.starts:
+            for run in ["", *options.runs]:
+                done = {(row["protocol"], row["start"], row["run"]): row["key"] for row in read_rows()}
+                if not options.again and done.get((protocol, start, run)) == key_of(start, run):
+                    continue
+                row = measure(protocol, start, run, options.work)
+                keep(row)
+                name = run or "off the shelf"
+                print(f"{protocol:8}{start:14}{name:34}R@1 {row['recall@1']:.3f}  mAP {row['mAP']:.3f}", flush=True)
+    print("\n".join(judge(read_rows())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""What every trainable aggregation is: maps in, unit vectors out, and a recipe that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from kindred.arrays import Vectors, floating, l2_normalise, to_numpy
+from kindred.describer import Lessons
+from kindred.embedding import Codebook
+from kindred.errors import UsageError
+from kindred.recipe import Option
+from kindred.training.aggregation.whitening import WhiteningLayer
+
+__all__ = ["Aggregation"]
+
+
+class Aggregation(nn.Module):
+    """Maps (B, C, H, W) to unit vectors (B, D), in float32 whatever the maps are.
+
+    channels: C. width: components of a vector before the whitening. whiten, dimension: whether a whitening layer
+    ends it, and to how many components that reduces; with a dimension there is always one. power: as in
+    `WhiteningLayer`. Those who inherit define `unwhitened` and `recipe_keys`.
+    """
+
+    def __init__(
+        self, channels: int, width: int, *, whiten: bool = False, dimension: int | None = None, power: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.channels, self.width = channels, width
+        wanted = whiten or dimension is not None
+        self.whitening = WhiteningLayer(width, dimension, power=power) if wanted else None
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of components of a vector."""
+        return self.width if self.whitening is None else self.whitening.dimension
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W), of any precision, to unit vectors (B, D); raises UsageError for other channels."""
+        if maps.ndim != 4 or maps.shape[1] != self.channels:
+            raise UsageError(f"maps: got shape {tuple(maps.shape)}; expected (B, {self.channels}, H, W)")
+        # Powers and sums of squares of half-precision maps overflow, and their products lose what small weights say.
+        with torch.autocast(maps.device.type, enabled=False):
+            return self.aggregate(floating(maps))
+
+    def aggregate(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W), float32 or float64, to unit vectors (B, D)."""
+        unit: Tensor = l2_normalise(self.unwhitened(maps))
+        return unit if self.whitening is None else self.whitening(unit)
+
+    def unwhitened(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W) to what is normalised and then whitened: (B, width), or (B, R, width) of R regions."""
+        raise NotImplementedError
+
+    def initialise(self, maps: Iterable[Tensor]) -> None:
+        """Learn what it starts from on maps of training images, batches (B, C, H, W): here, the whitening.
+
+        Raises UsageError where there are too few images.
+        """
+        if self.whitening is not None:
+            self.whitening.initialise(_rows(self.unwhitened, maps))
+
+    def recipe_keys(self) -> Mapping[str, str | Mapping[str, Option]]:
+        """Return the keys of a recipe that aggregates the same way: the pooling or the embedding, with its options."""
+        raise NotImplementedError
+
+    def codebooks(self) -> tuple[Codebook, ...]:
+        """Return the codebook that the embedding of `recipe_keys` needs, if it needs one."""
+        return ()
+
+    def lessons(self) -> Lessons:
+        """Return what a recipe with `recipe_keys` has learned, for describing without PyTorch."""
+        return Lessons(self.codebooks(), () if self.whitening is None else (self.whitening.fitted(),))
+
+
+@torch.no_grad()
+def _rows(function: Callable[[Tensor], Tensor], batches: Iterable[Tensor]) -> Iterator[Vectors]:
+    """Yield the unit vectors (n, width) that `function` makes of batches of maps."""
+    for maps in batches:
+        found = function(floating(maps))
+        yield to_numpy(l2_normalise(found.reshape(-1, found.shape[-1])))

@@ -1,0 +1,144 @@
+"""Backbones: networks from images to feature maps, as chains of named steps.
+
+Every architecture here is a chain: its forward pass runs through its parts one after the other, and the maps to be
+described ("taps") lie between them. So an architecture is its parts, under the names of the published checkpoints,
+and a list that says in what order they run and where the taps are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from kindred.errors import TrainingError
+from kindred.hints import nearest
+
+__all__ = ["Architecture", "Backbone", "ChainBackbone", "TapSpec", "initialise"]
+
+Triple: TypeAlias = tuple[float, float, float]
+
+# Of ImageNet's training images, in pixel units (0 to 255), red first: the usual one, 0.485 × 255 and so on.
+IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
+IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class TapSpec:
+    """A feature map: of an H × W image it is (channels, about H / stride, about W / stride)."""
+
+    name: str
+    channels: int
+    stride: int
+
+
+class Backbone(nn.Module):
+    """Images (B, 3, H, W), normalised by `mean` and `std`, to one map (B, C, h, w) for each tap, in order of depth.
+
+    `taps` are in order of depth; the last one is the default. `mean` and `std` are in pixel units (0 to 255), red
+    first, as the images are: (pixel − mean) / std is what the network takes.
+    """
+
+    def __init__(self, taps: Sequence[TapSpec], *, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD) -> None:
+        super().__init__()
+        self.taps = tuple(taps)
+        self.mean = mean
+        self.std = std
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Images (B, 3, H, W), normalised, to maps (B, C, h, w) by the names of the taps, in order of depth."""
+        raise NotImplementedError
+
+    def cut(self, tap: str) -> None:
+        """Make this tap the last one, and drop the layers behind it, with their parameters.
+
+        A layer that no loss reaches costs time and memory in every step, and `DistributedDataParallel` waits for its
+        gradient in vain. Raise TrainingError, with the names there are, where there is no such tap.
+        """
+        names = [entry.name for entry in self.taps]
+        if tap not in names:
+            raise TrainingError(f"the backbone has no tap {tap!r}; {nearest(tap, names)}")
+        self.taps = self.taps[: names.index(tap) + 1]
+        self._drop_rest()
+
+    def _drop_rest(self) -> None:
+        """Drop what lies behind the last tap."""
+        raise NotImplementedError
+
+
+class ChainBackbone(Backbone):
+    """A backbone whose submodules run one after the other.
+
+    `steps` has, for each tap, the names of the submodules from the tap before to this one.
+    """
+
+    def __init__(
+        self,
+        taps: Sequence[TapSpec],
+        steps: Sequence[Sequence[str]],
+        *,
+        mean: Triple = IMAGENET_MEAN,
+        std: Triple = IMAGENET_STD,
+    ) -> None:
+        super().__init__(taps, mean=mean, std=std)
+        self._steps = tuple(tuple(names) for names in steps)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Images (B, 3, H, W), normalised, to maps (B, C, h, w) by the names of the taps, in order of depth."""
+        maps: dict[str, Tensor] = {}
+        x = image
+        for tap, names in zip(self.taps, self._steps, strict=True):
+            for name in names:
+                x = self.get_submodule(name)(x)
+            maps[tap.name] = x
+        return maps
+
+    def _drop_rest(self) -> None:
+        kept, rest = self._steps[: len(self.taps)], self._steps[len(self.taps) :]
+        for name in (name for names in rest for name in names):
+            parent, _, child = name.rpartition(".")
+            # Not `del` on an nn.Sequential, which gives the layers that stay new names.
+            delattr(self.get_submodule(parent), child)
+        self._steps = kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One entry of ARCHITECTURES.
+
+    build: makes the backbone; its weights mean nothing until `initialise` or `load_weights` has filled them.
+    summary: what it is, in a few words. source: who described it, for the documentation.
+    published: names of public weights → file names at torchvision's address. The eight hexadecimal digits at the end
+    of a file name are the first of its sha256. "published" is there where anything is.
+    dropped: how the names of parameters begin that the published network has and its feature part has not.
+    """
+
+    name: str
+    build: Callable[[], Backbone]
+    summary: str
+    source: str
+    published: Mapping[str, str] = field(default_factory=dict, hash=False)
+    dropped: tuple[str, ...] = ()
+
+
+def initialise(backbone: nn.Module, *, seed: int = 0) -> None:
+    """Fill a network of convolutions and batch norms, on the CPU, with random weights, in place.
+
+    Convolutions: normal, with the variance 2 / fan-out that keeps gradients level through ReLUs (He et al. 2015);
+    biases: 0; batch norms: 1 and 0. That is torchvision's way for ResNet, VGG and MobileNetV2. Its truncated normal
+    of deviation 0.01 for GoogLeNet, and PyTorch's uniform default for AlexNet, are not kept: they are slower, or train
+    worse. Raise TypeError for a layer with weights of another kind.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif any(True for _ in module.parameters(recurse=False)):
+            raise TypeError(f"no rule to initialise {type(module).__name__}")

@@ -1,0 +1,72 @@
+"""Augmentation fit for retrieval: another crop, another light, the same thing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kindred.errors import UsageError
+
+__all__ = ["Augmentation"]
+
+NARROWEST = 16  # pixels of the original that a crop has on each side, where there are so many
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random square crops of an image, decided by the generator that they are drawn from.
+
+    area: the smallest and the largest share of the image that a crop shows. aspect: how much wider than high, or
+    higher than wide, it may be; 4/3 as in the training of ImageNet networks (Szegedy et al. 2015). flip: whether half
+    of the crops are mirrored, which is wrong where letters or left and right matter. colour: how far the gain of each
+    channel may lie from 1; a tenth as much again is added to or taken from all. coarse: the share of crops that are
+    shrunk to as little as a quarter of their side first, as an image from a phone or the web may be.
+
+    Crops are mild compared with those of classification: a search must know the whole thing again, not any part of it.
+    """
+
+    area: tuple[float, float] = (0.3, 1.0)
+    aspect: float = 4 / 3
+    flip: bool = True
+    colour: float = 0.3
+    coarse: float = 0.0
+
+    def __post_init__(self) -> None:
+        low, high = self.area
+        if (
+            not 0 < low <= high <= 1
+            or not 1 <= self.aspect < math.inf
+            or not 0 <= self.colour < 1
+            or not 0 <= self.coarse <= 1
+        ):
+            raise UsageError(
+                f"augmentation {self}; expected 0 < area <= 1, aspect >= 1, colour in [0, 1) and coarse in [0, 1]"
+            )
+
+    def crop(self, image: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Cut a crop of an image (H, W, 3): (size, size, 3) uint8 RGB."""
+        height, width = image.shape[:2]
+        area = height * width * rng.uniform(*self.area)
+        aspect = math.exp(rng.uniform(-1, 1) * math.log(self.aspect))
+        w = int(np.clip(math.sqrt(area * aspect), min(NARROWEST, width), width))
+        h = int(np.clip(math.sqrt(area / aspect), min(NARROWEST, height), height))
+        x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
+        side = int(size * rng.uniform(0.25, 1.0)) if rng.random() < self.coarse else size
+        cut = Image.fromarray(image)
+        cut = cut.resize((side, side), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h), reducing_gap=2.0)
+        if side != size:
+            cut = cut.resize((size, size), Image.Resampling.BILINEAR)
+        if self.flip and rng.random() < 0.5:
+            cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.colour:
+            gains = rng.uniform(1 - self.colour, 1 + self.colour, 3) * rng.uniform(
+                1 - self.colour / 2, 1 + self.colour / 2
+            )
+            shift = rng.uniform(-1, 1) * 85 * self.colour
+            curves = np.clip(np.arange(256) * gains[:, None] + shift, 0, 255).astype(np.uint8)
+            cut = cut.point(curves.ravel().tolist())
+        return np.asarray(cut)

@@ -1,0 +1,143 @@
+"""`kindred distill`: teachers and folders in, a backbone with its card out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kindred.backbones.card import Card, Scalar
+from kindred.errors import MissingExtra, TrainingError, UsageError
+from kindred.images import find_images
+
+if TYPE_CHECKING:
+    from kindred.training.distillation.task import Settings
+    from kindred.training.distillation.teachers import EngineTeacher
+    from kindred.training.loop import Outcome, Progress
+
+__all__ = ["distill_model"]
+
+FEWEST_IMAGES = 16
+KEPT_SIZE = 256  # longest side of the images that crops are cut of, in pixels
+
+
+def distill_model(
+    teachers: Sequence[str],
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    exclude: Sequence[str] = (),
+    start: Path | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    sizes: Sequence[int] = (),
+    rate: float | None = None,
+    relational: float | None = None,
+    seed: int = 0,
+    licence: str = "",
+    device: str | None = None,
+    threads: int | None = None,
+    reading: Callable[[int, int], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Card:
+    """Distil `teachers`, the leading one first, on the images below `folders` into the backbone `output` (`.onnx`).
+
+    `exclude` holds glob patterns, matched against the path below its folder. `start` is an earlier student of the same
+    teachers, to be trained on. The others are of `Settings`. The card is written beside the model; checkpoint and log
+    lie in a folder of the same name (`.run`), from which an interrupted run goes on. `reading` is called with the
+    number of images read and of all, `progress` after each step and validation. Raises `MissingExtra` without PyTorch,
+    `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot start or go on, and `UsageError`
+    where `output` is there already or an argument cannot be meant.
+    """
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: the model must be a file that ends in .onnx")
+    if output.exists():
+        raise UsageError(f"{output}: exists already; choose another name or remove it")
+    # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the teachers,
+    # and ones that sleep at once take four times as long to a step.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    try:
+        import torch  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise MissingExtra("distillation", "train") from error
+    from kindred.training.distillation.export import export_student
+    from kindred.training.distillation.start import start_from
+    from kindred.training.distillation.task import Distilling, Settings, images_to_input
+    from kindred.training.distillation.teachers import EngineTeacher
+    from kindred.training.loop import fit
+    from kindred.training.pictures import read_pictures
+    from kindred.training.processes import taking_place
+
+    given = {"steps": steps, "batch": batch, "sizes": tuple(sizes) or None, "rate": rate, "relational": relational}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if start is not None:  # the stages have learned alone already
+        chosen["alone"] = 0.0
+    settings = Settings(seed=seed, **chosen)  # type: ignore[arg-type]
+    with taking_place(device, threads=threads) as place:
+        engines = [EngineTeacher(teacher, device=str(place.device)) for teacher in teachers]
+        pictures, _ = read_pictures(_images(folders, exclude), longest=KEPT_SIZE, progress=reading)
+        if len(pictures) < FEWEST_IMAGES:
+            places = ", ".join(map(str, folders))
+            raise TrainingError(f"{places}: {len(pictures)} usable images; training needs at least {FEWEST_IMAGES}")
+        task = Distilling(engines, pictures, settings, place=place)
+        if start is not None:
+            start_from(task.student, start, images_to_input(task.held, place.device))
+        outcome = fit(task, settings.schedule(), output.with_suffix(".run"), place=place, progress=progress)
+    names = " and ".join(engine.name for engine in engines)
+    command = ["kindred", "distill", *_arguments(teachers, folders, output, exclude, start, settings)]
+    return export_student(
+        task.student,
+        output,
+        held=task.held,
+        name=output.stem,
+        licence=licence or "the distiller's own; see the licences of the teachers and of the images",
+        source=f"distilled from {names}",
+        description=f"A student of {names}.",
+        training={"command": shlex.join(command), **_record(engines, outcome, settings, images=len(pictures))},
+    )
+
+
+def _images(folders: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
+    """Return the images below the folders, without those whose path below its folder matches a pattern."""
+    return [
+        found.path
+        for folder in folders
+        for found in find_images(folder)
+        if found.reason is None and not any(found.path.relative_to(folder).match(pattern) for pattern in exclude)
+    ]
+
+
+def _record(
+    engines: Sequence[EngineTeacher], outcome: Outcome, settings: Settings, *, images: int
+) -> dict[str, Scalar]:
+    """What the card says of a run beside its command."""
+    return {
+        "teachers": ", ".join(f"{engine.name} (sha256 {engine.card.digest[:12]})" for engine in engines),
+        "images": images,
+        "seconds": round(outcome.seconds),
+        **{f"unexplained {name}": round(loss, 4) for name, loss in outcome.after.items() if "/" not in name},
+        **{key: str(value) for key, value in asdict(settings).items()},
+    }
+
+
+def _arguments(
+    teachers: Sequence[str],
+    folders: Sequence[Path],
+    output: Path,
+    exclude: Sequence[str],
+    start: Path | None,
+    settings: Settings,
+) -> list[str]:
+    """The command line that does the same again."""
+    lead, *others = teachers
+    words = [lead, *map(str, folders), "-o", output.name]
+    for other in others:
+        words += ["--also", other]
+    for pattern in exclude:
+        words += ["--exclude", pattern]
+    words += ["--from", str(start)] if start is not None else []
+    words += [f"--{key}={getattr(settings, key)}" for key in ("steps", "batch", "rate", "relational", "seed")]
+    return [*words, f"--sizes={','.join(map(str, settings.sizes))}"]

@@ -1,0 +1,188 @@
+"""Distilling: the task of following pretrained networks, for the loop to carry out.
+
+The first teacher leads: the student is a cascade with one stage for each of its taps. For the first part of the run
+each stage learns alone, fed with the teacher's map of the tap before (blockwise distillation: Wang et al. 2018, Li et
+al. 2020), which is many times faster than learning all depths at once; for the rest the stages run as one network and
+learn to follow the teacher end to end. Further teachers lend their last map to a branch and a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kindred.errors import UsageError
+from kindred.training.architectures.student import Student
+from kindred.training.augment import Augmentation
+from kindred.training.distillation.layout import Teacher, plan_student
+from kindred.training.distillation.losses import described, feature_loss, pooled_loss, relational_loss
+from kindred.training.distillation.targets import Targets
+from kindred.training.loop import Schedule
+from kindred.training.pictures import Pictures
+from kindred.training.processes import Place
+
+__all__ = ["INPUT_MEAN", "INPUT_STD", "Distilling", "Settings", "images_to_input"]
+
+INPUT_MEAN, INPUT_STD = 127.5, 64.0  # of the student's input, in pixel units
+EPOCH = 500  # steps from one validation to the next, about
+CALIBRATION_BATCHES = 20
+HELD = 64  # crops that are not learned from, to validate on
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of; with the images and the teachers it decides the result.
+
+    steps, batch: how many batches of how many crops. sizes: sides of the crops, in pixels; one is drawn for each step.
+    alone: the share of the steps in which every stage learns on its own. rate, warmup, decay: as in the loop's
+    schedule. pooled, relational: weights of the losses of the description beside the dense one. varied: whether
+    crops are as varied as in classification (small parts, coarse images) or as mild as in retrieval.
+    """
+
+    steps: int = 9_000
+    batch: int = 16
+    sizes: tuple[int, ...] = (128, 160)
+    alone: float = 0.35
+    rate: float = 1.5e-3
+    warmup: float = 0.02
+    decay: float = 0.02
+    pooled: float = 4.0
+    relational: float = 1.0
+    varied: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 32 or self.steps < 1 or self.batch < 2:
+            raise UsageError(
+                f"got {self.steps} steps of {self.batch} crops of {self.sizes} pixels; "
+                "expected at least 1 step, 2 crops and 32 pixels"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """Parts of the run, of about `EPOCH` steps, after each of which it is validated."""
+        return max(1, round(self.steps / EPOCH))
+
+    def schedule(self) -> Schedule:
+        """Return how long and how fast the loop is to learn."""
+        return Schedule(epochs=self.epochs, rate=self.rate, warmup=self.warmup, decay=self.decay, seed=self.seed)
+
+
+class Distilling:
+    """A student that learns its teachers' maps on crops of `pictures`; a `kindred.training.loop.Task`."""
+
+    watched = ""
+
+    def __init__(self, teachers: Sequence[Teacher], pictures: Pictures, settings: Settings, *, place: Place) -> None:
+        torch.manual_seed(settings.seed)
+        chains = plan_student(teachers)
+        self.student = Student(chains)
+        self.student.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        self.module: nn.Module = self.student
+        self.settings = settings
+        self.targets = Targets(teachers, chains, device=place.device)
+        self.identity: Mapping[str, object] = {
+            **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()},
+            "teachers": [teacher.name for teacher in teachers],
+            "images": len(pictures),
+        }
+        self._place = place
+        self._heads = [chain.teacher for chain in chains]
+        self._pictures = pictures
+        self._augmentation = Augmentation(area=(0.08 if settings.varied else 0.2, 1.0), coarse=0.2 * settings.varied)
+        self._epoch = 0
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        return -(-self.settings.steps // self.settings.epochs)
+
+    @property
+    def held(self) -> NDArray[np.uint8]:
+        """Crops (N, S, S, 3) that are not learned from."""
+        return self._crops(HELD, self.settings.sizes[-1], [self.settings.seed, 3])
+
+    def groups(self) -> Sequence[Mapping[str, object]]:
+        """Return all parameters, alike."""
+        return [{"params": list(self.student.parameters())}]
+
+    def begin(self, epoch: int) -> Mapping[str, float]:
+        """Measure the teachers' maps at the beginning of the run."""
+        self._epoch = epoch
+        self.calibrate()
+        return {}
+
+    def calibrate(self) -> None:
+        """Measure how far the teachers' maps vary, unless it was done before."""
+        if not self.targets.state():
+            settings = self.settings
+            self.targets.calibrate(
+                self._crops(settings.batch, settings.sizes[-1], [settings.seed, index, 2])
+                for index in range(CALIBRATION_BATCHES)
+            )
+
+    def batch(self, step: int) -> NDArray[np.uint8]:
+        """Cut the crops (B, S, S, 3) uint8 of a step."""
+        settings, number = self.settings, self._epoch * self.steps + step
+        drawn = np.random.default_rng([settings.seed, number])
+        return self._crops(settings.batch, int(drawn.choice(settings.sizes)), [settings.seed, number, 1])
+
+    def losses(self, batch: NDArray[np.uint8], *, done: float) -> Mapping[str, Tensor]:
+        """Return the loss of each map, and of the descriptions and their relations for each teacher."""
+        targets = self.targets(batch)
+        forced = targets if done < self.settings.alone else None
+        with torch.autocast(self._place.device.type, torch.bfloat16):
+            maps = self.student(images_to_input(batch, self._place.device), forced)
+        return self._losses(maps, targets)
+
+    def describe(self, batch: NDArray[np.uint8]) -> str:
+        """Say what a batch is made of."""
+        return f"{len(batch)} crops of {batch.shape[1]} pixels"
+
+    def validate(self) -> Mapping[str, float]:
+        """Return the losses, unweighed, of the whole student on crops that are not learned from."""
+        self.calibrate()
+        held = self.held
+        targets = self.targets(held)
+        with torch.no_grad(), torch.autocast(self._place.device.type, torch.bfloat16):
+            maps = self.student(images_to_input(held, self._place.device))
+        return {name: loss.item() for name, loss in self._losses(maps, targets, weighed=False).items()}
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the epoch, and what was measured of the teachers' maps."""
+        return {"epoch": torch.tensor(self._epoch), **self.targets.state()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        self._epoch = int(state["epoch"])
+        self.targets.restore(state)
+
+    def _losses(
+        self, maps: Mapping[str, Tensor], targets: Mapping[str, Tensor], *, weighed: bool = True
+    ) -> dict[str, Tensor]:
+        settings = self.settings
+        losses = {name: feature_loss(maps[name], target) for name, target in targets.items()}
+        for name in self._heads:
+            mine, theirs = described(maps[name]), described(targets[name])
+            for what, loss, weight in (
+                ("gem", pooled_loss(mine, theirs), settings.pooled),
+                ("relations", relational_loss(mine, theirs), settings.relational),
+            ):
+                if weight:
+                    losses[f"{name}.{what}"] = loss * weight if weighed else loss
+        return losses
+
+    def _crops(self, count: int, size: int, seed: Sequence[int]) -> NDArray[np.uint8]:
+        rng = np.random.default_rng(seed)
+        chosen = rng.integers(len(self._pictures), size=count)
+        return np.stack([self._augmentation.crop(self._pictures[int(number)], size, rng) for number in chosen])
+
+
+def images_to_input(batch: NDArray[np.uint8], device: torch.device | None = None) -> Tensor:
+    """Images (B, H, W, 3) uint8 to the student's input (B, 3, H, W), channels last, about −2 to 2."""
+    return ((torch.from_numpy(batch).to(device).float() - INPUT_MEAN) / INPUT_STD).permute(0, 3, 1, 2)

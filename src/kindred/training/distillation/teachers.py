@@ -1,0 +1,41 @@
+"""Teachers: any backbone with a card, asked for the ends of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.backbones import Engine, block_ends, load_card
+from kindred.backbones.openvino import OpenVINOEngine
+from kindred.backbones.torch import TorchEngine
+
+__all__ = ["EngineTeacher"]
+
+
+class EngineTeacher:
+    """A pretrained network: the maps at the ends of its blocks, then the one of its default tap."""
+
+    def __init__(self, name_or_path: str, *, device: str = "cpu") -> None:
+        """Load a bundled or added model, or an `.onnx` with its card; raises `ModelError` where it cannot be used.
+
+        On the CPU it runs in OpenVINO, on CUDA in PyTorch.
+        """
+        card, path = load_card(name_or_path)
+        last = card.tap(card.default_tap)
+        ends = [tap for tap in block_ends(path, until=last.tensor) if tap.tensor != last.tensor]
+        whole, names = replace(card, taps=(*ends, last)), [*(tap.name for tap in ends), last.name]
+        self._engine: Engine = (
+            OpenVINOEngine(whole, path, taps=names)
+            if device == "cpu"
+            else TorchEngine(whole, path, taps=names, device=device)
+        )
+        self.name = card.name
+        self.card = card
+        self.taps: Sequence[tuple[str, int, int]] = [(tap.name, tap.channels, tap.stride) for tap in self._engine.taps]
+
+    def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Images (B, H, W, 3) uint8 RGB to one map (B, C, h, w) for each tap."""
+        return self._engine.run(batch)

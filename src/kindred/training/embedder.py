@@ -1,0 +1,162 @@
+"""The embedder: a backbone and an aggregation, pixels in, unit vectors out. It is what is trained and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kindred.errors import UsageError
+from kindred.hints import nearest
+from kindred.training.aggregation import Aggregation
+from kindred.training.architectures.backbone import Backbone
+
+__all__ = ["Embedder"]
+
+PROBE = 128  # pixels of a side that every network is taken to manage
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class Embedder(nn.Module):
+    """Images, uint8 (B, H, W, 3) RGB, to unit vectors (B, D) float32.
+
+    tap: the map that is aggregated, by default the backbone's last. The backbone is cut behind it: what no loss reaches
+    would only cost. Weights are laid out channels last. Raises TrainingError where the backbone has no such tap,
+    UsageError where its channels are not those of the aggregation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, aggregation: Aggregation, *, tap: str | None = None) -> None:
+        super().__init__()
+        if tap is not None:
+            backbone.cut(tap)
+        last = backbone.taps[-1]
+        if last.channels != aggregation.channels:
+            raise UsageError(
+                f"tap {last.name} has {last.channels} channels; the aggregation takes {aggregation.channels}"
+            )
+        self.backbone, self.aggregation, self.tap = backbone, aggregation, last.name
+        self._norms_frozen = False
+        # Not kept with the weights: they are the backbone's, and say nothing that was learned.
+        self.register_buffer("mean", torch.tensor(backbone.mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std).reshape(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types do not know it alone
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of components of a vector."""
+        return self.aggregation.dimension
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Images, uint8 (B, H, W, 3) RGB, to unit vectors (B, D); raises UsageError for anything else."""
+        vectors: Tensor = self.aggregation(self.maps(pixels))
+        return vectors
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Images, uint8 (B, H, W, 3) RGB, to the maps (B, C, h, w) that are aggregated."""
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
+            raise UsageError(f"pixels: got {pixels.dtype} {tuple(pixels.shape)}; expected uint8 (B, H, W, 3)")
+        # Seen with the channels first, images whose channels lie together are "channels last" already.
+        image = (pixels.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+        found: Tensor = self.backbone(image)[self.tap]
+        return found
+
+    def initialise(self, batches: Iterable[Tensor]) -> None:
+        """Let the aggregation learn what it starts from, on batches of pixels of training images.
+
+        The network is as in describing while it looks: batch norms use their running statistics. NetVLAD with a
+        whitening goes through `batches` twice. Raises UsageError where there are too few images.
+        """
+        self.aggregation.initialise(
+            _Maps(self, batches) if iter(batches) is not batches else iter(_Maps(self, batches))
+        )
+
+    def freeze(self, until: str | None) -> None:
+        """Train only what comes behind `until`: a tap, or a part by its name in the backbone ("layer2", "features.5").
+
+        The parameters that have a part in its map get no gradient, and its batch norms keep their statistics; all
+        others are trained. None trains everything. Raises UsageError for an unknown name.
+        """
+        frozen = set() if until is None else self._before(until)
+        for parameter in self.parameters():
+            parameter.requires_grad_(parameter not in frozen)
+        self.train(self.training)
+
+    def freeze_norms(self) -> None:
+        """Keep all batch norms at their running statistics from now on, in training too.
+
+        The usual choice in retrieval, where batches are small or all of one kind; their scales and shifts are still
+        trained, as far as `freeze` lets them. `train` does not undo it.
+        """
+        self._norms_frozen = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Embedder:
+        """Set training or evaluation, as every module does; frozen batch norms stay in evaluation."""
+        super().train(mode)
+        for module in self.backbone.modules():
+            if isinstance(module, NORMS) and (self._norms_frozen or _is_frozen(module)):
+                module.eval()
+        return self
+
+    def _before(self, until: str) -> set[nn.Parameter]:
+        """Return the parameters that have a part in a tap's map, or in what a part of the backbone returns.
+
+        They are found by asking for gradients, so that it holds for every way to wire a network.
+        """
+        parts = {name: module for name, module in self.backbone.named_modules() if name}
+        taps = [tap.name for tap in self.backbone.taps]
+        if until not in parts and until not in taps:
+            raise UsageError(f"the backbone has no tap or part {until!r}; {nearest(until, [*taps, *parts])}")
+        sums: list[Tensor] = []  # of what was returned; a layer that works in place may change it later
+        # A part that only holds others is never called itself: the last of those that are is its end.
+        within = [] if until in taps else parts[until].modules()
+        hooks = [each.register_forward_hook(lambda _module, _given, out: sums.append(out.sum())) for each in within]
+        parameters = list(self.backbone.parameters())
+        trained, training = [each.requires_grad for each in parameters], self.training
+        try:
+            self.eval()
+            self.backbone.requires_grad_(True)
+            with torch.enable_grad():
+                maps = self.backbone(torch.zeros_like(self.mean).expand(1, 3, PROBE, PROBE))
+                if until in taps:
+                    sums.append(maps[until].sum())
+                if not sums:
+                    raise UsageError(f"the backbone never runs its part {until!r}; {nearest('', taps)}")
+                found = torch.autograd.grad(sums[-1], parameters, allow_unused=True)
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for each, required in zip(parameters, trained, strict=True):
+                each.requires_grad_(required)
+            self.train(training)
+        return {each for each, gradient in zip(parameters, found, strict=True) if gradient is not None}
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """The maps of batches of pixels, made anew each time that they are gone through."""
+
+    embedder: Embedder
+    batches: Iterable[Tensor]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        embedder, device = self.embedder, self.embedder.mean.device
+        was = embedder.training
+        embedder.eval()
+        try:
+            for pixels in self.batches:
+                with torch.no_grad():
+                    yield embedder.maps(pixels.to(device))
+        finally:
+            embedder.train(was)
+
+
+def _is_frozen(norm: nn.Module) -> bool:
+    """Return whether a batch norm has parameters, and none of them is trained."""
+    own = list(norm.parameters())
+    return bool(own) and not any(each.requires_grad for each in own)

@@ -1,0 +1,173 @@
+"""Labels: which images there are to learn from, and what is known of them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import UsageError
+from kindred.images import find_images
+
+__all__ = ["Labelled", "read_classes", "read_labels", "read_pairs", "read_unlabelled"]
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images and their classes.
+
+    paths: of the images. labels: (N,) int64, places in `classes`, −1 for an image whose class is not known. notes:
+    what a person should know of what was read, a line each.
+    """
+
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def only(self, kept: Sequence[int] | NDArray[np.int64]) -> Labelled:
+        """Return the images of these numbers; classes that have none left keep their place."""
+        numbers = [int(each) for each in kept]
+        paths = tuple(self.paths[number] for number in numbers)
+        return Labelled(paths, self.labels[numbers], self.classes, self.notes)
+
+
+def read_unlabelled(folder: Path) -> Labelled:
+    """Read every image below `folder`; folders mean nothing. Raises UsageError where there is none."""
+    paths = _images(folder)
+    if not paths:
+        raise UsageError(f"{folder}: no images; expected a folder with some to learn from")
+    return Labelled(tuple(paths), np.full(len(paths), UNLABELLED))
+
+
+def read_classes(folder: Path) -> Labelled:
+    """Read a folder of classes: each of its sub-folders is one, with everything below it.
+
+    Sub-folders without images, and images that lie in no sub-folder, are left out and noted. Raises UsageError where
+    there are fewer than two classes.
+    """
+    paths = _images(folder)
+    names = {path: path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
+    classes = sorted(set(names.values()))
+    notes = []
+    empty = sorted(each.name for each in folder.iterdir() if each.is_dir() and each.name not in classes)
+    empty = [name for name in empty if not name.startswith(".")]
+    if empty:
+        notes.append(f"{len(empty)} empty classes left out: {_some(empty)}")
+    if stray := len(paths) - len(names):
+        notes.append(f"{stray} images left out that lie in {folder} itself, in no class")
+    if len(classes) < 2:
+        raise UsageError(
+            f"{folder}: {len(classes)} classes; expected two or more sub-folders with images, one for each class "
+            "(or --labels FILE.csv, or a method that needs no labels: manifold, clusters)"
+        )
+    return _labelled(names, classes, notes)
+
+
+def read_labels(file: Path, folder: Path) -> Labelled:
+    """Read a table of labels: CSV with the columns `path` (from `folder`) and `label`.
+
+    Rows with an empty label are left out and noted. Raises UsageError where a file is missing, naming the first and
+    its line, where a path comes twice with two labels, and where there are fewer than two classes.
+    """
+    names: dict[Path, str] = {}
+    missing: list[tuple[int, str]] = []
+    unlabelled = 0
+    for line, row in _rows(file, ("path", "label")):
+        path, label = folder / row["path"], row["label"].strip()
+        if not label:
+            unlabelled += 1
+        elif not _is_file(path):
+            missing.append((line, row["path"]))
+        elif names.setdefault(path, label) != label:
+            raise UsageError(
+                f"{file}: line {line}: {row['path']} has the labels {names[path]!r} and {label!r}; give one"
+            )
+    if missing:
+        line, path_text = missing[0]
+        raise UsageError(
+            f"{file}: line {line}: {path_text} is not in {folder} ({len(missing)} such lines); "
+            "paths run from the folder of the images"
+        )
+    classes = sorted(set(names.values()))
+    if len(classes) < 2:
+        raise UsageError(f"{file}: {len(classes)} classes; expected two or more in the column label")
+    return _labelled(names, classes, [f"{unlabelled} rows without a label left out"] if unlabelled else [])
+
+
+def read_pairs(file: Path, paths: Sequence[Path], folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read a table of pairs: CSV with the columns `a`, `b` (paths from `folder`) and `same` (1 or 0).
+
+    Returns the numbers in `paths` of those that show the same, (n, 2), and of those that do not, (m, 2); both int64.
+    Raises UsageError where a path is none of `paths` or both are the same, naming its line, and where no pair shows
+    the same.
+    """
+    numbers = {path: number for number, path in enumerate(paths)}
+    same: list[tuple[int, int]] = []
+    different: list[tuple[int, int]] = []
+    for line, row in _rows(file, ("a", "b", "same")):
+        if row["same"].strip() not in ("0", "1"):
+            raise UsageError(f"{file}: line {line}: same is {row['same']!r}; expected 1 or 0")
+        for name in (row["a"], row["b"]):
+            if folder / name not in numbers:
+                raise UsageError(f"{file}: line {line}: {name} is no usable image of {folder}")
+        if folder / row["a"] == folder / row["b"]:
+            raise UsageError(f"{file}: line {line}: {row['a']} is paired with itself; expected two images")
+        pair = numbers[folder / row["a"]], numbers[folder / row["b"]]
+        (same if row["same"].strip() == "1" else different).append(pair)
+    if not same:
+        raise UsageError(f"{file}: no pair with same = 1; expected some that show the same thing")
+    return np.array(same, np.int64).reshape(-1, 2), np.array(different, np.int64).reshape(-1, 2)
+
+
+def _images(folder: Path) -> list[Path]:
+    return [found.path for found in find_images(folder) if found.reason is None]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
+
+
+def _labelled(names: Mapping[Path, str], classes: Sequence[str], notes: list[str]) -> Labelled:
+    places = {name: place for place, name in enumerate(classes)}
+    labels = np.array([places[name] for name in names.values()], np.int64)
+    alone = sorted(name for name, count in Counter(names.values()).items() if count == 1)
+    if alone:
+        notes = [*notes, f"{len(alone)} classes have one image, which no pair can be made of: {_some(alone)}"]
+    return Labelled(tuple(names), labels, tuple(classes), tuple(notes))
+
+
+def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the lines of a table with a head, each with its number."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stored:
+            table = csv.DictReader(stored, skipinitialspace=True)
+            if missing := [name for name in columns if name not in (table.fieldnames or ())]:
+                raise UsageError(
+                    f"{file}: no column {', '.join(missing)}; expected a first line with {','.join(columns)}"
+                )
+            for row in table:
+                if any(row[name] is None for name in columns):
+                    raise UsageError(f"{file}: line {table.line_num}: too few columns; expected {','.join(columns)}")
+                yield table.line_num, row
+    except OSError as error:
+        raise UsageError(f"{file}: the table cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{file}: not a CSV table in UTF-8 ({error})") from error
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

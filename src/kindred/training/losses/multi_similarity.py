@@ -1,0 +1,54 @@
+"""Multi-similarity loss: pairs weigh by how hard they are for themselves and beside the others of their query."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kindred.training.losses.measures import mean_over, similarities
+
+__all__ = ["informative_pairs", "multi_similarity"]
+
+
+def multi_similarity(
+    queries: Tensor,
+    references: Tensor,
+    relation: Tensor,
+    *,
+    alpha: float = 2.0,
+    beta: float = 50.0,
+    base: float = 0.5,
+    epsilon: float = 0.1,
+) -> Tensor:
+    """Return the mean over queries of log(1 + Σ e^(−alpha(s_p − base)))/alpha + log(1 + Σ e^(beta(s_n − base)))/beta.
+
+    s are the cosines of a query (B, D) and the references (M, D) that show the same thing (p) or another (n) by the
+    relation (B, M), of which only the `informative_pairs` by `epsilon` count. The mean is over the queries of which
+    anything is known. Source: Wang et al. 2019.
+    """
+    s = similarities(queries, references)
+    positive, negative = informative_pairs(s.detach(), relation, epsilon=epsilon)
+    pull = _log_one_plus_sum(alpha * (base - s), positive) / alpha
+    push = _log_one_plus_sum(beta * (s - base), negative) / beta
+    return mean_over(pull + push, (relation != 0).any(dim=1))
+
+
+def informative_pairs(similarity: Tensor, relation: Tensor, *, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Return masks (B, M) of the pairs of the same thing and of another that are worth a look.
+
+    A positive is, if it is less similar than the most similar negative of its query plus `epsilon`; a negative, if it
+    is more similar than the least similar positive less `epsilon`. A query without the one has none of the other.
+    Source: Wang et al. 2019, equations 11 and 12.
+    """
+    infinity = torch.finfo(similarity.dtype).max
+    positive, negative = relation > 0, relation < 0
+    # A column that is never the extreme, so that a query without references has one as well.
+    hardest_negative = F.pad(similarity.where(negative, -infinity), (0, 1), value=-infinity).amax(dim=1, keepdim=True)
+    hardest_positive = F.pad(similarity.where(positive, infinity), (0, 1), value=infinity).amin(dim=1, keepdim=True)
+    return positive & (similarity - epsilon < hardest_negative), negative & (similarity + epsilon > hardest_positive)
+
+
+def _log_one_plus_sum(exponents: Tensor, counted: Tensor) -> Tensor:
+    """Return log(1 + Σ e^x) (B,) of the exponents (B, M) that are counted; large ones do not overflow."""
+    return F.pad(exponents.where(counted, -torch.inf), (0, 1)).logsumexp(dim=1)

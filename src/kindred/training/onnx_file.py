@@ -1,0 +1,109 @@
+"""ONNX files: a module that returns feature maps becomes an `.onnx` file with its card, a backbone like any other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from kindred.backbones.card import Card, Scalar, Tap, digest_of
+from kindred.files import write_whole
+
+__all__ = ["write_model"]
+
+Triple: TypeAlias = tuple[float, float, float]
+
+OPSET = 17
+EXAMPLE = (128, 160)  # pixels; sides that differ, so that the graph cannot confuse them
+HALF_FROM = 1024  # arrays of at least so many numbers are stored at half precision
+
+
+def write_model(
+    module: nn.Module,
+    file: Path,
+    *,
+    name: str,
+    taps: Sequence[Tap],
+    default_tap: str,
+    mean: Triple,
+    std: Triple,
+    half: bool,
+    description: str,
+    licence: str,
+    source: str,
+    training: Mapping[str, Scalar],
+) -> Card:
+    """Write `file` (`.onnx`) and its card beside it (`.toml`); return the card.
+
+    `module` takes images (B, 3, H, W), normalised by `mean` and `std` (pixel units, red first), to a tuple of the maps
+    of `taps`, in their order. It is written as it is in evaluation, batch norms folded into the convolutions, for
+    images of any number and size. `half` stores the large weights at half precision: half the size, float32
+    arithmetic. Either file is there whole or not at all. Raises UsageError where it cannot be written.
+    """
+    write_whole(file, "model", lambda part: _trace(module.eval(), part, taps, half=half))
+    card = Card(
+        name=name,
+        file=file.name,
+        digest=digest_of(file),
+        channel_order="RGB",
+        mean=mean,
+        std=std,
+        layout="NCHW",
+        input_name="image",
+        input_size=None,
+        taps=tuple(taps),
+        default_tap=default_tap,
+        licence=licence,
+        source=source,
+        description=description,
+        training=dict(training),
+    )
+    card.save(file.with_suffix(".toml"))
+    return card
+
+
+def _trace(module: nn.Module, file: Path, taps: Sequence[Tap], *, half: bool) -> None:
+    axes = {0: "N", 2: "H", 3: "W"}
+    with warnings.catch_warnings():
+        # PyTorch's newer exporter needs onnxscript, which the training extra would otherwise do without.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (torch.zeros(1, 3, *EXAMPLE),),
+            str(file),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=[tap.tensor for tap in taps],
+            dynamic_axes={"image": axes} | {tap.tensor: axes for tap in taps},
+        )
+    if half:
+        _halve(file)
+
+
+def _halve(file: Path) -> None:
+    """Store the large weights as float16, each with a cast in front of its use, which half the size costs nothing."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(file))
+    graph = model.graph
+    casts = []
+    for weight in list(graph.initializer):
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < HALF_FROM:
+            continue
+        stored = f"{weight.name}.half"
+        graph.initializer.remove(weight)
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(helper.make_node("Cast", [stored], [weight.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))

@@ -1,0 +1,134 @@
+"""`kindred train`: a folder of one's own images in, a backbone that fits them out, with its card and recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kindred.backbones.card import Card, Scalar, check_name
+from kindred.errors import MissingExtra, UsageError
+from kindred.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from kindred.training.assemble import Assembled
+    from kindred.training.export_embedder import ExportedModel
+    from kindred.training.loop import Outcome, Progress
+
+__all__ = ["Trained", "train_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a run came to.
+
+    card, model, recipe: the new backbone, and how it is used. files: all that was written for it. report: a page with
+    curves and pictures. outcome: how it went; its validations are empty where there was nothing to validate on.
+    images, classes: how many of them it learned from.
+    """
+
+    card: Card
+    model: Path
+    recipe: Path
+    files: tuple[Path, ...]
+    report: Path
+    outcome: Outcome
+    images: int
+    classes: int
+
+
+def train_model(
+    folder: Path,
+    output: Path,
+    options: TrainingOptions,
+    *,
+    licence: str = "",
+    device: str | None = None,
+    threads: int | None = None,
+    reading: Callable[[int, int], None] | None = None,
+    noting: Callable[[str], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Trained | None:
+    """Tune a backbone on the images below `folder`; write it as `output` (`.onnx`), with its card and a recipe.
+
+    Checkpoint, log and report lie in a folder of the same name (`.run`), from which a run that was stopped goes on.
+    `reading` is called with the number of images read and of all, `noting` with what a person should know of them,
+    `progress` after each update and validation. Where `torchrun` started several processes they share the work, and
+    all but the first return None. Raises `MissingExtra` without PyTorch, `UsageError` for arguments that cannot be
+    meant or an `output` that is there already, `TrainingError` where a run cannot start or go on, `ModelError` for a
+    backbone that cannot be used.
+    """
+    _check_output(output)
+    # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the loader.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    try:
+        import onnx  # noqa: F401  # needed after hours of training, missed now
+        import safetensors  # noqa: F401
+        import torch
+    except ImportError as error:
+        raise MissingExtra("training", "train") from error
+    from kindred.training.assemble import assemble
+    from kindred.training.loop import fit
+    from kindred.training.processes import taking_place
+    from kindred.training.report import write_report
+
+    with taking_place(device, threads=threads) as place:
+        torch.manual_seed(options.seed)
+        made = assemble(folder, options, place=place, reading=reading if place.leads else None)
+        if noting is not None and place.leads:
+            for note in made.notes:
+                noting(note)
+        run_folder = output.with_suffix(".run")
+        outcome = fit(made.task, made.schedule, run_folder, place=place, progress=progress if place.leads else None)
+        made.task.validate()  # for the answers of what is kept
+        if not place.leads:
+            return None
+    command = options.command(folder, output)
+    exported = _export(made, output, options, outcome, command, licence)
+    report = run_folder / "report.html"
+    write_report(report, made.task, outcome, title=output.stem, command=command)
+    classes = len(np.unique(made.data.labels[made.data.labels >= 0]))
+    files = exported.files
+    return Trained(exported.card, output, exported.recipe_file, files, report, outcome, len(made.data), classes)
+
+
+def _check_output(output: Path) -> None:
+    """Raise an error for a file that could not be written when the training is over."""
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: the model must be a file that ends in .onnx")
+    check_name(output.stem)
+    for file in (output, output.with_suffix(".toml"), output.with_name(f"{output.stem}-recipe.toml")):
+        if file.exists():
+            raise UsageError(f"{file}: exists already; choose another name or remove it")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"{output}: in a folder that is not there; make the folder first")
+
+
+def _export(
+    made: Assembled, output: Path, options: TrainingOptions, outcome: Outcome, command: str, licence: str
+) -> ExportedModel:
+    from kindred.training.export_embedder import export_embedder
+
+    record: dict[str, Scalar] = {
+        "command": command,
+        "images": len(made.data),
+        "epochs": outcome.epochs,
+        "best_epoch": outcome.best_epoch,
+        "seconds": round(outcome.seconds),
+    }
+    for when, figures in (("before", outcome.before), ("after", outcome.after)):
+        record |= {f"{name} {when}": round(value, 4) for name, value in figures.items()}
+    return export_embedder(
+        made.task.embedder,
+        output,
+        name=output.stem,
+        size=options.size,
+        licence=licence or "the trainer's own; see the licences of the first weights and of the images",
+        source=f"{options.backbone}, tuned by `kindred train`",
+        description=f"{options.backbone}, tuned on {len(made.data)} images by {options.method}.",
+        training=record,
+    )

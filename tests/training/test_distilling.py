@@ -1,0 +1,141 @@
+"""Distilling: it learns what its teachers do, goes on exactly where it stopped, and starts from an earlier student."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from kindred.errors import TrainingError, UsageError
+from kindred.training.distillation.export import export_student
+from kindred.training.distillation.start import start_from
+from kindred.training.distillation.task import Distilling, Settings, images_to_input
+from kindred.training.log import read_log
+from kindred.training.loop import Outcome, Progress, fit
+from kindred.training.pictures import Pictures
+from kindred.training.processes import Place
+from tiny_teacher import TinyTeacher
+
+HERE = Place(torch.device("cpu"))
+SETTINGS = Settings(steps=60, batch=8, sizes=(32,), alone=0.5, warmup=0.05, rate=4e-3, seed=3)
+
+
+class StopHereError(Exception):
+    pass
+
+
+def run(task: Distilling, folder: Path, progress: object = None) -> Outcome:
+    return fit(task, task.settings.schedule(), folder, place=HERE, progress=progress, checkpoint_every=0)  # type: ignore[arg-type]
+
+
+def test_it_learns_what_the_teacher_does(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    outcome = run(Distilling([teacher], pictures, SETTINGS, place=HERE), tmp_path, seen.append)
+    first, last = seen[0].losses, seen[-2].losses
+    assert last["tiny"] < 0.5 * first["tiny"]
+    assert last["tiny/inner"] < 0.5 * first["tiny/inner"]
+    assert set(outcome.after) == {"tiny", "tiny/inner", "tiny.gem", "tiny.relations"}
+    for name in outcome.after:
+        assert outcome.after[name] < 0.8 * outcome.before[name], name
+    assert {row.name for row in read_log(tmp_path / "log.csv") if row.part == "validation"} == set(outcome.after)
+
+
+def test_at_first_every_stage_learns_alone(teacher: TinyTeacher, pictures: Pictures) -> None:
+    task = Distilling([teacher], pictures, SETTINGS, place=HERE)
+    task.begin(0)
+    reached = {}
+    for done in (0.49, 0.51):
+        task.student.zero_grad()
+        task.losses(task.batch(0), done=done)["tiny"].backward()  # type: ignore[no-untyped-call]
+        reached[done] = task.student.stem.conv.weight.grad
+    assert reached[0.49] is None or not reached[0.49].any()
+    assert reached[0.51] is not None
+    assert reached[0.51].any()
+
+
+@pytest.mark.parametrize("stop", [3, 7])
+def test_a_stopped_run_goes_on_exactly(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path, stop: int) -> None:
+    settings = replace(SETTINGS, steps=10)
+    straight = Distilling([teacher], pictures, settings, place=HERE)
+    run(straight, tmp_path / "straight")
+
+    def halt(here: Progress) -> None:
+        if here.step == stop:
+            raise StopHereError
+
+    with pytest.raises(StopHereError):
+        run(Distilling([teacher], pictures, settings, place=HERE), tmp_path / "cut", halt)
+    again = Distilling([teacher], pictures, settings, place=HERE)
+    run(again, tmp_path / "cut")
+    for name, value in straight.student.state_dict().items():
+        assert torch.equal(value, again.student.state_dict()[name]), name
+
+
+def test_other_settings_are_refused(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
+    run(Distilling([teacher], pictures, replace(SETTINGS, steps=2), place=HERE), tmp_path)
+    with pytest.raises(TrainingError, match=r"relational 1.0, now 2.0"):
+        run(Distilling([teacher], pictures, replace(SETTINGS, steps=2, relational=2.0), place=HERE), tmp_path)
+
+
+def test_a_teacher_that_gives_no_numbers_stops_the_run(pictures: Pictures, tmp_path: Path) -> None:
+    class Broken(TinyTeacher):
+        def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+            return tuple(np.full_like(maps, np.nan) for maps in super().run(batch))
+
+    with pytest.raises(TrainingError, match=r"epoch 1, update 1: .*on 8 crops of 32 pixels"):
+        run(Distilling([Broken()], pictures, replace(SETTINGS, steps=2), place=HERE), tmp_path)
+
+
+def test_crops_follow_from_seed_and_step(teacher: TinyTeacher, pictures: Pictures) -> None:
+    settings = replace(SETTINGS, steps=1500, sizes=(32, 48))
+    tasks = [Distilling([teacher], pictures, replace(settings, seed=seed), place=HERE) for seed in (1, 1, 2)]
+    for task in tasks:
+        task.begin(1)
+    one, same, other = (task.batch(4) for task in tasks)
+    assert np.array_equal(one, same)
+    assert one.shape != other.shape or not np.array_equal(one, other)
+    assert {task.batch(step).shape[1] for task in tasks for step in range(8)} == {32, 48}
+
+
+@pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (16,)}, {"steps": 0}, {"batch": 1}])
+def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="expected at least 1 step, 2 crops and 32 pixels"):
+        replace(SETTINGS, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_student_goes_on_from_the_graph_it_was_exported_to(
+    teacher: TinyTeacher, pictures: Pictures, tmp_path: Path
+) -> None:
+    teachers = [teacher, TinyTeacher("two", seed=2)]
+    first = Distilling(teachers, pictures, replace(SETTINGS, steps=20), place=HERE)
+    run(first, tmp_path / "run")
+    file = tmp_path / "first.onnx"
+    export_student(
+        first.student, file, held=first.held, name="first", licence="", source="", description="", training={}
+    )
+    second = Distilling(teachers, pictures, replace(SETTINGS, seed=9), place=HERE)
+    images = images_to_input(second.held)
+    start_from(second.student, file, images)
+    with torch.no_grad():
+        before, after = first.student.eval()(images), second.student.eval()(images)
+        learning = second.student.train()(images)
+    for name, maps in before.items():
+        assert torch.nn.functional.cosine_similarity(maps.flatten(), after[name].flatten(), dim=0) > 0.99999
+        assert torch.nn.functional.cosine_similarity(maps.flatten(), learning[name].flatten(), dim=0) > 0.999
+
+
+def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
+    task = Distilling([teacher], pictures, SETTINGS, place=HERE)
+    file = tmp_path / "one.onnx"
+    export_student(task.student, file, held=task.held, name="one", licence="", source="", description="", training={})
+    images = images_to_input(task.held)
+    two = Distilling([teacher, TinyTeacher("two")], pictures, SETTINGS, place=HERE)
+    with pytest.raises(TrainingError, match="it was made for other teachers"):
+        start_from(two.student, file, images)
+    file.write_bytes(b"no graph")
+    with pytest.raises(TrainingError, match="cannot be read as a student"):
+        start_from(task.student, file, images)
