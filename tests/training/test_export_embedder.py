@@ -22,6 +22,7 @@ from kindred.describer import Describer
 from kindred.errors import ModelError, RecipeError, TrainingError, UsageError
 from kindred.recipe import Recipe
 from kindred.training.aggregation import AGGREGATIONS, NetVLAD, build_aggregation
+from kindred.training.architectures import build_backbone
 from kindred.training.embedder import Embedder
 from kindred.training.export_embedder import ExportedModel, export_embedder
 from tiny_backbone import TinyBackbone, pictures
@@ -233,3 +234,12 @@ def test_trained_shares_are_those_of_the_file(tmp_path: Path) -> None:
     )
     with pytest.raises(RecipeError, match="start and alpha have no effect on a codebook that was trained"):
         Describer(Recipe.load(exported.recipe_file))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "mobilenet_v2"])
+def test_every_kind_of_architecture_is_exported_as_it_is(name: str, tmp_path: Path) -> None:
+    backbone = build_backbone(name, seed=3)
+    embedder = Embedder(backbone, build_aggregation("average", backbone.taps[-1].channels))
+    exported = export_embedder(embedder, tmp_path / f"{name}.onnx", name=name, half=False)
+    assert exported.cosine >= 0.9999
+    assert [tap.name for tap in exported.card.taps] == [tap.name for tap in backbone.taps]

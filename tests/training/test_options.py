@@ -53,7 +53,7 @@ OPTIONS = st.builds(
     validate=_paths(),
     hold_out=st.floats(0, 0.9),
     size=st.integers(32, 4000),
-    crop=st.integers(0, 4000),
+    crop=st.just(0) | st.integers(32, 4000),
     area=st.tuples(SHARES, SHARES),
     flip=st.booleans(),
     colour=st.floats(0, 0.9),
@@ -121,6 +121,7 @@ def test_the_identity_is_what_json_gives_back(options: TrainingOptions) -> None:
         *(({name: True}, f"{name} is True; expected a whole number of at least ") for name in ("seed", "accumulate")),
         *(({name: -1}, f"{name} is -1; expected a whole number of at least 0") for name in ("memory", "crop", "seed")),
         ({"batch": 1}, "batch is 1; expected a whole number of at least 2"),
+        ({"crop": 31}, "crop is 31; expected at least 32 pixels, or 0 for the size"),
         ({"size": 31}, "size is 31; expected a whole number of at least 32"),
         *(
             ({name: value}, "got rate ")

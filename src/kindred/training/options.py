@@ -80,6 +80,8 @@ class TrainingOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
                 raise UsageError(f"{name} is {value!r}; expected a whole number of at least {low}")
+        if 0 < self.crop < 32:
+            raise UsageError(f"crop is {self.crop}; expected at least 32 pixels, or 0 for the size")
         shares = 0 <= self.hold_out < 1 and 0 <= self.warmup < 1
         if not shares or not 0 < self.rate < inf or not 0 <= self.decay < inf:
             raise UsageError(
