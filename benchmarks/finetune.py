@@ -7,8 +7,8 @@ half is searched for, so that nothing of what is asked was ever seen. `seen`: th
 queries and database are those of the set's ground truth. Every run is `kindred train` and then `kindred evaluate` by
 the recipe that it wrote, without PyTorch; a tenth of each training class is held out to choose the epoch by, and the
 images that are asked are looked at once, at the end. Results are written to docs/finetune.json as they come, and what
-is there already, by the same options, is not measured again: the benchmark can be stopped and goes on. `tables` makes
-the tables of docs/training.md of it. Each run leaves its report, curves and pictures, in the folder --work.
+is there already, by the same options, is not measured again: the benchmark can be stopped and goes on. `tables` and
+`picture` make those of docs/training.md of it. Each run leaves its report, curves and pictures, in the folder --work.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Asked(NamedTuple):
     groundtruth: Path
 
 
-# The tables: pure, so that the documentation can be made anywhere.
+# The tables and the picture: pure, so that the documentation can be made anywhere.
 
 
 def tables(document: Mapping[str, object]) -> str:
@@ -99,6 +99,53 @@ def _table(rows: Sequence[Row]) -> str:
         cells = [str(name), f"{cast(float, row['recall@1']):.3f}", shown, gain, minutes, f"`{row['command']}`"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+STYLE = (
+    "text{font:13px system-ui,sans-serif;fill:#1f1d1a}.soft{fill:#6b665d}.grid{stroke:#e4dfd4}"
+    ".before{stroke:#a09b91;stroke-width:1.5}.labels{fill:#0b6e63;stroke:#0b6e63}.none{fill:#7a6ad8;stroke:#7a6ad8}"
+    "@media(prefers-color-scheme:dark){text{fill:#ece9e2}.soft{fill:#a09b91}.grid{stroke:#2e3135}"
+    ".labels{fill:#6fd3c3;stroke:#6fd3c3}.none{fill:#b3a8ff;stroke:#b3a8ff}}"
+)
+
+
+def picture(document: Mapping[str, object]) -> str:
+    """Draw what was gained on unseen classes as an SVG: a line for each run, from the mAP before to that after."""
+    rows = [row for row in cast("list[Row]", document["rows"]) if row["protocol"] == "unseen"]
+    parts, top = [], 16
+    for start in STARTS:
+        own = {str(row["run"]): cast(float, row["mAP"]) for row in rows if row["start"] == start}
+        before = own.pop("", None)
+        if before is not None and own:
+            drawn = _panel(f"from {start}: mAP on classes that training never saw", before, own, top)
+            parts.append(drawn)
+            top += 26 * len(own) + 74
+    size = f'viewBox="0 0 760 {top}" width="760" height="{top}"'
+    title = "<title>mAP before and after fine-tuning, method by method</title>"
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{title}<style>{STYLE}</style>{"".join(parts)}</svg>\n'
+
+
+def _panel(title: str, before: float, found: Mapping[str, float], top: int) -> str:
+    """The rows of one start, the best first, on an axis from 0 to 1."""
+
+    def across(quality: float) -> float:
+        return 250 + 440 * quality
+
+    bottom = top + 26 * len(found) + 30
+    parts = [f'<text x="0" y="{top + 6}" font-weight="600">{title}</text>']
+    for tick in (0, 0.2, 0.4, 0.6, 0.8, 1):
+        parts.append(f'<path class="grid" d="M{across(tick):.0f} {top + 18}V{bottom}"/>')
+        parts.append(
+            f'<text class="soft" x="{across(tick):.0f}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>'
+        )
+    parts.append(f'<path class="before" d="M{across(before):.1f} {top + 18}V{bottom}" stroke-dasharray="3 3"/>')
+    for place, (run, quality) in enumerate(sorted(found.items(), key=lambda item: -item[1])):
+        y, kind = top + 36 + 26 * place, "none" if "no labels" in run else "labels"
+        parts.append(f'<text x="238" y="{y + 4}" text-anchor="end">{run}</text>')
+        parts.append(f'<path class="{kind}" stroke-width="3" d="M{across(before):.1f} {y}H{across(quality):.1f}"/>')
+        parts.append(f'<circle class="{kind}" cx="{across(quality):.1f}" cy="{y}" r="5"/>')
+        parts.append(f'<text x="{across(quality) + 12:.1f}" y="{y + 4}">{quality:.3f}</text>')
+    return "".join(parts)
 
 
 # Measuring

@@ -246,10 +246,19 @@ def _measured() -> str:
 
 def _finetuned() -> str:
     """The tables of what benchmarks/finetune.py measured."""
-    _benchmark("methods")  # which it imports
-    finetune = _benchmark("finetune")
-    made: str = finetune.tables({"rows": finetune.read_rows()})
+    made: str = _finetune().tables({"rows": _finetune().read_rows()})
     return made
+
+
+def finetune_picture() -> str:
+    """The picture of what benchmarks/finetune.py measured."""
+    made: str = _finetune().picture({"rows": _finetune().read_rows()})
+    return made
+
+
+def _finetune() -> ModuleType:
+    _benchmark("methods")  # which it imports
+    return _benchmark("finetune")
 
 
 def _benchmark(name: str) -> ModuleType:
@@ -370,6 +379,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "methods.md": methods_page,
     "evaluation.md": evaluation_page,
     "training.md": training_page,
+    "finetune.svg": finetune_picture,
 }
 
 

@@ -73,7 +73,7 @@ def test_a_person_is_told_what_it_was_worth_and_how_to_go_on(kindred: Kindred, w
     done = kindred(*words)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0] == "Learned from 20 images of 4 classes; the best epoch was the 1."
+    assert lines[0] == "Learned from 20 images of 4 classes; epoch 1 of 1 was the best."
     for line, name in zip(lines[1:4], ("mAP", "recall@1", "recall@10"), strict=True):
         assert re.fullmatch(rf"  {name} +\d\.\d{{3}} → \d\.\d{{3}}", line)
     assert re.search(r"^Wrote mine\.onnx \(\d+(\.\d)? kB\), its card and mine-recipe\.toml$", done.out, re.MULTILINE)

@@ -195,9 +195,10 @@ def train(
 
 
 def _tell(meter: Meter, here: Progress, *, quiet: bool) -> None:
-    meter.title, meter.unit = f"Epoch {here.epoch + 1} of {here.epochs}", "updates"
+    meter.title, meter.unit = "Learning", "updates"
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in here.losses.items())
-    meter.update(here.step, here.steps, aside=losses or meter.aside)
+    aside = f"epoch {here.epoch + 1}, {losses}" if losses else meter.aside
+    meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)
     if here.validation and not quiet:
         note(f"epoch {here.epoch + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in here.validation.items()))
 
@@ -224,7 +225,8 @@ def _print(trained: Trained, output: Path, *, as_json: bool) -> None:
         )
         return
     of = f" of {trained.classes:,} classes" if trained.classes else ""
-    say(f"Learned from {counted(trained.images, 'image')}{of}; the best epoch was the {outcome.best_epoch}.")
+    best = f"epoch {outcome.best_epoch} of {outcome.epochs} was the best"
+    say(f"Learned from {counted(trained.images, 'image')}{of}; {best}.")
     for name, value in outcome.after.items():
         say(f"  {name:10}{outcome.before[name]:.3f} → {value:.3f}")
     if outcome.after and outcome.after["mAP"] <= outcome.before["mAP"]:
