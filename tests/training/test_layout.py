@@ -15,6 +15,7 @@ def test_a_second_teacher_starts_at_half_its_final_stride() -> None:
     assert [stage.blocks for stage in trunk.stages] == [2, 1, 1, 1]
     assert trunk.stages[branch.start].target == "lead/c"
     assert [stage.target for stage in branch.stages] == ["other/r", "other/s"]
+    assert [stage.blocks for stage in branch.stages] == [4, 1]
     assert (trunk.head, branch.head) == (64, 50)
 
 

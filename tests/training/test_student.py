@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kindred.training.architectures.student import Chain, FusedBlock, Stage, Student
+from kindred.training.architectures.student import Chain, InvertedBlock, Stage, Student
 
 LEAD = Chain(
     "lead",
-    (Stage("lead/a", 8, 4, blocks=1, hidden=8), Stage("lead/b", 12, 8, blocks=2, hidden=16)),
+    (Stage("lead/a", 8, 4, blocks=1, expansion=2), Stage("lead/b", 12, 8, blocks=2, expansion=3)),
     head=20,
 )
-OTHER = Chain("other", (Stage("other/c", 10, 16, blocks=1, hidden=8), Stage("", 6, 16, blocks=1, hidden=8)), 5, start=1)
+OTHER = Chain(
+    "other", (Stage("other/c", 10, 16, blocks=1, expansion=2), Stage("", 6, 16, blocks=1, expansion=2)), 5, start=1
+)
 
 
 @pytest.fixture
@@ -55,9 +57,19 @@ def test_whole_the_gradient_reaches_the_stem(student: Student) -> None:
 
 
 def test_a_residual_block_starts_as_the_identity() -> None:
-    student = Student([Chain("t", (Stage("t/a", 8, 2, blocks=2, hidden=8),), head=3)])
-    blocks = [module for module in student.modules() if isinstance(module, FusedBlock)]
+    student = Student([Chain("t", (Stage("t/a", 8, 2, blocks=2, expansion=2),), head=3)])
+    blocks = [module for module in student.modules() if isinstance(module, InvertedBlock)]
     assert [block.residual for block in blocks] == [False, True]
     block = blocks[1]
     x = torch.randn(1, 8, 6, 6)
     assert torch.equal(block(x), x)
+
+
+def test_alone_early_stages_see_fewer_images(student: Student) -> None:
+    images = torch.randn(16, 3, 64, 64)
+    forced = {name: maps.detach() for name, maps in student(images).items()}
+    counts = {name: len(maps) for name, maps in student(images, forced).items()}
+    assert counts == {"lead/a": 2, "lead/b": 4, "lead": 16, "other/c": 8, "other": 8}
+    student.eval()
+    whole, alone = student(images), student(images, forced)
+    assert torch.allclose(whole["lead/a"][:2], alone["lead/a"], atol=1e-5)

@@ -1,11 +1,11 @@
-"""The student of a distillation: chains of blocks that follow the feature maps of their teachers.
+"""The student of a distillation: chains of blocks that follow the feature maps of their teachers. `kin` is one.
 
 Each stage ends at one tap of a teacher, with as many channels and the same stride, so that it can be trained on its
 own: it is given the teacher's map of the tap before and learns to return the teacher's map of its own tap (blockwise
 distillation: Wang et al. 2018, Li et al. 2020). Put one after the other the stages are a network.
 
-Blocks are 3×3 expansions with 1×1 projections (fused inverted bottlenecks, Tan and Le 2021): on a CPU they train and
-run several times faster than depthwise ones with as many operations.
+Blocks are inverted residuals, as their teachers' are, but wider: what is to be returned is then of a kind that they can
+return, and of many ways to do it one is soon found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     Maps = dict[str, Tensor]
 
-__all__ = ["Chain", "FusedBlock", "Stage", "Student"]
+__all__ = ["Chain", "InvertedBlock", "Stage", "Student"]
+
+WHOLE = 32
+"""The stride from which on a stage that learns alone sees all images."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Stage:
     channels: int
     stride: int  # of the map to the image, in pixels
     blocks: int
-    hidden: int
+    expansion: int  # of a block's channels, in its middle
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,28 @@ class Chain:
     start: int = -1
 
 
-class FusedBlock(nn.Module):
-    """3×3 convolution to `hidden` channels, ReLU, 1×1 convolution to `channels`; residual where shapes agree."""
+class InvertedBlock(nn.Module):
+    """1×1 convolution to `expansion` times the channels, 3×3 by channel, 1×1 to `channels` (Sandler et al. 2018).
 
-    def __init__(self, inputs: int, channels: int, *, hidden: int, stride: int = 1) -> None:
+    ReLU6 behind the first two; residual where shapes agree.
+    """
+
+    def __init__(self, inputs: int, channels: int, *, expansion: int, stride: int = 1) -> None:
         super().__init__()
-        self.expand = nn.Conv2d(inputs, hidden, 3, stride, 1, bias=False)
+        hidden = expansion * inputs
+        self.expand = nn.Conv2d(inputs, hidden, 1, bias=False)
         self.expand_norm = nn.BatchNorm2d(hidden)
+        self.spread = nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False)
+        self.spread_norm = nn.BatchNorm2d(hidden)
         self.project = nn.Conv2d(hidden, channels, 1, bias=False)
         self.project_norm = nn.BatchNorm2d(channels)
         self.residual = stride == 1 and inputs == channels
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, channels, H / stride, W / stride)."""
-        hidden = torch.relu(self.expand_norm(self.expand(x)))
-        y: Tensor = self.project_norm(self.project(hidden))
+        wide = nn.functional.relu6(self.expand_norm(self.expand(x)))
+        wide = nn.functional.relu6(self.spread_norm(self.spread(wide)))
+        y: Tensor = self.project_norm(self.project(wide))
         return x + y if self.residual else y
 
 
@@ -83,7 +93,7 @@ def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
     steps = [2] * (stride.bit_length() - 1)
     blocks: list[nn.Module] = []
     for step in steps + [1] * max(0, stage.blocks - len(steps)):
-        blocks.append(FusedBlock(inputs, stage.channels, hidden=stage.hidden, stride=step))
+        blocks.append(InvertedBlock(inputs, stage.channels, expansion=stage.expansion, stride=step))
         inputs = stage.channels
     return nn.Sequential(*blocks)
 
@@ -117,16 +127,18 @@ class Student(nn.Module):
         """Images (B, 3, H, W), normalised, to one map for each target and, keyed by teacher, one for each head.
 
         With `forced` (maps keyed by target) every stage sees its teacher's map instead of the stage before, so that
-        all learn side by side and no gradient passes from one to the next.
+        all learn side by side and no gradient passes from one to the next. A map has many positions where its stride
+        is small: then stages of stride 16, 8, 4 and 2 see the first half, quarter … of the images, at least two, and
+        their maps are of these.
         """
         maps: Maps = {}
-        x = self.stem(images)
+        x = self.stem(images if forced is None else images[: _seen(2, len(images))])
         trunk: list[Tensor] = []
         for chain, stages, head in zip(self.chains, self.stages, self.heads, strict=True):
             if chain.start >= 0:
                 x = trunk[chain.start]
             for stage, blocks in zip(chain.stages, stages, strict=True):  # type: ignore[call-overload]
-                x = blocks(x)
+                x = blocks(x if forced is None else x[: _seen(stage.stride, len(images))])
                 if stage.target:
                     maps[stage.target] = x
                     x = x if forced is None else forced[stage.target]
@@ -136,6 +148,11 @@ class Student(nn.Module):
         return maps
 
 
+def _seen(stride: int, images: int) -> int:
+    """Return how many of the images a stage sees that learns alone."""
+    return max(2, images * min(stride, WHOLE) // WHOLE)
+
+
 def _initialise(student: Student) -> None:
     for module in student.modules():
         if isinstance(module, nn.Conv2d):
@@ -143,5 +160,5 @@ def _initialise(student: Student) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         # A residual block starts as the identity (Goyal et al. 2017); the others must not start at zero.
-        if isinstance(module, FusedBlock) and module.residual:
+        if isinstance(module, InvertedBlock) and module.residual:
             nn.init.zeros_(module.project_norm.weight)

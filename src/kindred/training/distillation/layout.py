@@ -12,9 +12,13 @@ from kindred.training.architectures.student import Chain, Stage
 
 __all__ = ["Teacher", "plan_student"]
 
-# Hidden channels of a block, by the stride of its map: about 10M parameters for MobileNetV2 and MobileNetEdgeTPU.
-HIDDEN = {2: 64, 4: 64, 8: 144, 16: 320, 32: 512}
+# How many times the channels of a block its middle has, by the stride of its map; the teachers have 6, or less.
+EXPANSION = {2: 6, 4: 6, 8: 8, 16: 8, 32: 12}
 FREE_CHANNELS = 320  # of a stage that no map of the teacher guides
+FIRST, FIRST_OF_BRANCH = (
+    2,
+    4,
+)  # blocks of a chain's first stage: the most is to be made up for where another's map is taken
 
 
 class Teacher(Protocol):
@@ -46,13 +50,14 @@ def plan_student(teachers: Sequence[Teacher]) -> tuple[Chain, ...]:
 
 
 def _chain(teacher: Teacher, taps: Sequence[tuple[str, int, int]], *, start: int) -> Chain:
-    """One block for each map; two for the first of a chain, which has the most to make up for."""
+    """One block for each map, some for the first of a chain."""
+    first = FIRST if start < 0 else FIRST_OF_BRANCH
     stages = [
-        Stage(f"{teacher.name}/{tap}", channels, stride, blocks=2 if index == 0 else 1, hidden=HIDDEN[stride])
+        Stage(f"{teacher.name}/{tap}", channels, stride, first if index == 0 else 1, EXPANSION[stride])
         for index, (tap, channels, stride) in enumerate(taps)
-        if stride in HIDDEN
+        if stride in EXPANSION
     ]
     _, head, stride = teacher.taps[-1]
     if not stages or stages[-1].stride < stride:
-        stages.append(Stage("", FREE_CHANNELS, stride, blocks=3, hidden=HIDDEN[stride]))
+        stages.append(Stage("", FREE_CHANNELS, stride, 3, EXPANSION[stride]))
     return Chain(teacher.name, tuple(stages), head, start)

@@ -44,11 +44,11 @@ class Settings:
     crops are as varied as in classification (small parts, coarse images) or as mild as in retrieval.
     """
 
-    steps: int = 9_000
-    batch: int = 16
-    sizes: tuple[int, ...] = (128, 160)
-    alone: float = 0.35
-    rate: float = 1.5e-3
+    steps: int = 6_000
+    batch: int = 48
+    sizes: tuple[int, ...] = (128, 160, 192)
+    alone: float = 0.4
+    rate: float = 3e-3
     warmup: float = 0.02
     decay: float = 0.02
     pooled: float = 4.0
@@ -166,9 +166,9 @@ class Distilling:
         self, maps: Mapping[str, Tensor], targets: Mapping[str, Tensor], *, weighed: bool = True
     ) -> dict[str, Tensor]:
         settings = self.settings
-        losses = {name: feature_loss(maps[name], target) for name, target in targets.items()}
+        losses = {name: feature_loss(maps[name], target[: len(maps[name])]) for name, target in targets.items()}
         for name in self._heads:
-            mine, theirs = described(maps[name]), described(targets[name])
+            mine, theirs = described(maps[name]), described(targets[name][: len(maps[name])])
             for what, loss, weight in (
                 ("gem", pooled_loss(mine, theirs), settings.pooled),
                 ("relations", relational_loss(mine, theirs), settings.relational),
