@@ -56,6 +56,8 @@ class Meter:
 
     def update(self, done: int, total: int, *, aside: str = "") -> None:
         """Report that `done` of `total` are finished (a total of 0 is unknown); `aside` is a word more."""
+        if done < self._done:  # another part of the task begins
+            self._line_done, self._line_time = 0, time.monotonic()
         self._done, self._total, self.aside = done, total, aside
         if self._terminal:
             with self._lock:
