@@ -82,6 +82,15 @@ def test_a_person_is_told_what_it_was_worth_and_how_to_go_on(kindred: Kindred, w
     assert re.fullmatch(r"epoch 1: mAP \d\.\d{3}, recall@1 \d\.\d{3}, recall@10 \d\.\d{3}\n", done.err)
 
 
+def test_without_labels_nobody_is_told_that_it_finds_more_or_less(kindred: Kindred, words: list[object]) -> None:
+    done = kindred(*words, "--method", "clusters", "--images-per-class", 2)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "Learned from 24 images; epoch 1 of 1 was the best."
+    assert lines[1] == "Found by changed views of themselves, which shows what it forgot, not what it learned:"
+    assert not any("no more than before" in line for line in lines)
+
+
 def test_the_result_indexes_and_searches(kindred: Kindred, words: list[object], images: Path) -> None:
     assert kindred(*words).code == 0
     assert kindred("index", images, "--recipe", "mine-recipe.toml").code == 0

@@ -191,7 +191,7 @@ def train(
             progress=lambda here: _tell(meter, here, quiet=as_json),
         )
     if trained is not None:
-        _print(trained, output, as_json=as_json)
+        _print(trained, output, judged=bool(trained.classes or validate), as_json=as_json)
 
 
 def _tell(meter: Meter, here: Progress, *, quiet: bool) -> None:
@@ -203,7 +203,8 @@ def _tell(meter: Meter, here: Progress, *, quiet: bool) -> None:
         note(f"epoch {here.epoch + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in here.validation.items()))
 
 
-def _print(trained: Trained, output: Path, *, as_json: bool) -> None:
+def _print(trained: Trained, output: Path, *, judged: bool, as_json: bool) -> None:
+    """Tell what a run came to; `judged` is whether its validation knew what is right."""
     outcome = trained.outcome
     if as_json:
         print_json(
@@ -227,9 +228,11 @@ def _print(trained: Trained, output: Path, *, as_json: bool) -> None:
     of = f" of {trained.classes:,} classes" if trained.classes else ""
     best = f"epoch {outcome.best_epoch} of {outcome.epochs} was the best"
     say(f"Learned from {counted(trained.images, 'image')}{of}; {best}.")
+    if outcome.after and not judged:
+        say("Found by changed views of themselves, which shows what it forgot, not what it learned:")
     for name, value in outcome.after.items():
         say(f"  {name:10}{outcome.before[name]:.3f} → {value:.3f}")
-    if outcome.after and outcome.after["mAP"] <= outcome.before["mAP"]:
+    if judged and outcome.after and outcome.after["mAP"] <= outcome.before["mAP"]:
         say("It finds no more than before: try another method, a smaller --rate, or more images of each class.")
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}), its card and {shown(trained.recipe)}")
     say(f"Curves and pictures: {shown(trained.report)}")
