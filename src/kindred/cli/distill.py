@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import AsJson
+from kindred.cli.options import AsJson, Device, Licence, Seed, Threads
 from kindred.cli.output import counted, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -49,17 +49,10 @@ def distill(
         float | None,
         typer.Option("--relational", min=0.0, metavar="W", help="Weight of how images lie to each other."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same network.")] = 0,
-    licence: Annotated[
-        str, typer.Option("--licence", metavar="TEXT", help="For the card; mind those of teachers and images.")
-    ] = "",
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: cuda, if there is one."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, metavar="N", help="How many to use. Default: one per core.")
-    ] = None,
+    seed: Seed = 0,
+    licence: Licence = "",
+    device: Device = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a small network to see as TEACHER does.

@@ -18,9 +18,13 @@ __all__ = [
     "DEFAULT_LIBRARY",
     "RERANKERS",
     "AsJson",
+    "Device",
     "FusionName",
     "LibraryFolder",
+    "Licence",
+    "Seed",
     "Settings",
+    "Threads",
     "Verbose",
     "chosen_recipe",
     "numbers",
@@ -53,6 +57,17 @@ FusionName = Annotated[
     typer.Option(
         "--fusion", metavar="NAME", help="How rankings are fused: weighted_scores, reciprocal_rank, query_adaptive."
     ),
+]
+# Of the commands that train.
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same network.")]
+Licence = Annotated[
+    str, typer.Option("--licence", metavar="TEXT", help="For the card; mind those of weights, teachers and images.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: cuda where there is one.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, metavar="N", help="How many to use. Default: one per core.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kindred.cli.options import AsJson, numbers
+from kindred.cli.options import AsJson, Device, Licence, Seed, Threads, numbers
 from kindred.cli.output import counted, note, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -115,17 +115,10 @@ def train(
     patience: Annotated[
         int, typer.Option("--patience", min=0, metavar="N", help="Stop after N epochs without a gain. 0: never.")
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same network.")] = 0,
-    licence: Annotated[
-        str, typer.Option("--licence", metavar="TEXT", help="For the card; mind those of weights and images.")
-    ] = "",
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: cuda where there is one."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, metavar="N", help="How many to use. Default: one per core.")
-    ] = None,
+    seed: Seed = 0,
+    licence: Licence = "",
+    device: Device = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Tune a backbone on your own images.

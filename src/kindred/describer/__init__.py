@@ -10,7 +10,7 @@ from kindred.describer.answers import Described, Seen
 from kindred.describer.describer import Describer, ImageLike, matching_of
 from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
 from kindred.describer.head import AGGREGATES, Lessons
-from kindred.describer.learned import learned_for, load_lessons, save_learned
+from kindred.describer.learned import learned_for, load_lessons, save_learned, write_recipe
 from kindred.describer.views import PASSES
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "load_lessons",
     "matching_of",
     "save_learned",
+    "write_recipe",
 ]

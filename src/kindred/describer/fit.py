@@ -17,7 +17,7 @@ from kindred.codes import CODES, Code
 from kindred.describer.answers import Seen
 from kindred.describer.describer import Describer, open_source
 from kindred.describer.head import Lessons, embedding_of, learner_of
-from kindred.describer.learned import learned_for, save_learned
+from kindred.describer.learned import write_recipe
 from kindred.describer.pooled import strongest
 from kindred.describer.source import Source
 from kindred.embedding import KEPT_EMBEDDINGS, Learned
@@ -49,25 +49,8 @@ class Fitted:
     def save(self, file: Path) -> list[Path]:
         """Write the recipe as `file` (.toml) and what was learned beside it; return all the files."""
         made = f"Made from {self.recipe.name} by kindred fit, on {self.images:,} images."
-        recipe, written = replace(self.recipe, name=file.stem, description=made), []
-        lessons = self.lessons
-        codes = () if lessons.codes is None else (lessons.codes,)
-        first = lessons.codebooks or lessons.poolings
-
-        def located(name: str) -> str:
-            beside = file.parent / name
-            return str(beside) if beside in written else name
-
-        for key, learned in (("codebook", first), ("whitening", lessons.whitenings), ("code", codes)):
-            if learned and not getattr(recipe, key):
-                arrays = file.with_name(f"{file.stem}-{key}.npz")
-                # In this order: a record holds the digests of the files before.
-                save_learned(arrays, learned, recipe, learned_for(recipe.with_files(located), key, self.identity))
-                # The recipe names the file beside it, so they can be moved together.
-                recipe = replace(recipe, **{key: arrays.name})  # type: ignore[arg-type]
-                written.append(arrays)
-        file.write_text(recipe.to_toml(), encoding="utf-8")
-        return [file, *written]
+        recipe = replace(self.recipe, name=file.stem, description=made)
+        return write_recipe(file, recipe, self.lessons, self.identity)
 
 
 def fit_recipe(

@@ -26,12 +26,12 @@ from kindred.codes import from_arrays as code_from_arrays
 from kindred.describer.head import Lessons, embedding_of, learner_of
 from kindred.embedding import Codebook, Learned
 from kindred.errors import ModelError, RecipeError, UsageError
-from kindred.files import replacing
+from kindred.files import replacing, write_whole
 from kindred.pooling import POOLINGS
 from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
 
-__all__ = ["learned_for", "load_lessons", "save_learned"]
+__all__ = ["learned_for", "load_lessons", "save_learned", "write_recipe"]
 
 LARGEST_COMPONENT = 8192.0  # an eighth of what half precision holds
 RECORD = "record"
@@ -70,6 +70,32 @@ def save_learned(file: Path, learned: Sequence[Lesson], recipe: Recipe, record: 
     np.savez(data, **arrays)
     with replacing(file) as part:
         part.write_bytes(data.getvalue())
+
+
+def write_recipe(file: Path, recipe: Recipe, lessons: Lessons, identity: Record, *, stem: str = "") -> list[Path]:
+    """Write a recipe as `file` (.toml) and, beside it, what was learned for it and it does not name yet.
+
+    The files are STEM-codebook.npz and so on, by default that of `file`; the recipe names them without their folder, so
+    that all can be moved together. Returns what was written, the recipe first. Raises UsageError where the recipe
+    cannot be written.
+    """
+    codes = () if lessons.codes is None else (lessons.codes,)
+    written: list[Path] = []
+
+    def located(name: str) -> str:
+        beside = file.parent / name
+        return str(beside) if beside in written else name
+
+    # In this order: a record holds the digests of the files before.
+    learned = {"codebook": lessons.codebooks or lessons.poolings, "whitening": lessons.whitenings, "code": codes}
+    for key, each in learned.items():
+        if each and not getattr(recipe, key):
+            arrays = file.with_name(f"{stem or file.stem}-{key}.npz")
+            save_learned(arrays, each, recipe, learned_for(recipe.with_files(located), key, identity))
+            recipe = replace(recipe, **{key: arrays.name})  # type: ignore[arg-type]
+            written.append(arrays)
+    write_whole(file, "recipe", lambda part: part.write_text(recipe.to_toml(), encoding="utf-8"))
+    return [file, *written]
 
 
 def load_lessons(recipe: Recipe, identity: Record) -> Lessons:

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from kindred.backbones.card import Card, Scalar, Tap, check_name
 from kindred.backbones.openvino import OpenVINOEngine
-from kindred.describer import Lessons, learned_for, save_learned
+from kindred.describer import write_recipe
 from kindred.describer.describer import open_source
 from kindred.errors import TrainingError, UsageError
-from kindred.files import write_whole
 from kindred.recipe import Recipe
 from kindred.training.architectures.backbone import Backbone
 from kindred.training.embedder import Embedder
@@ -100,7 +99,13 @@ def export_embedder(
         training=training or {},
     )
     cosine = _prove(finished, card, file)
-    recipe_file, *learned = _write_recipe(recipe, finished.aggregation.lessons(), file)
+    recipe_file, *learned = write_recipe(
+        file.with_name(f"{file.stem}-recipe.toml"),
+        replace(recipe, backbone=file.name),
+        finished.aggregation.lessons(),
+        open_source(recipe).identity,
+        stem=file.stem,
+    )
     files = (file, file.with_suffix(".toml"), recipe_file, *learned)
     return ExportedModel(file, card, recipe_file, Recipe.load(recipe_file), files, cosine)
 
@@ -108,23 +113,6 @@ def export_embedder(
 def _taps(backbone: Backbone) -> list[Tap]:
     """Return the taps as the card has them; a map of the graph is called as the tap."""
     return [Tap(name=each.name, tensor=each.name, channels=each.channels, stride=each.stride) for each in backbone.taps]
-
-
-def _write_recipe(recipe: Recipe, lessons: Lessons, file: Path) -> list[Path]:
-    """Write the recipe and what was learned for it beside the model `file`; return the files, the recipe first."""
-    written: list[Path] = []
-    # In this order: the record of a whitening holds the digest of the codebook before it.
-    for key, learned in (("codebook", lessons.codebooks), ("whitening", lessons.whitenings)):
-        if learned:
-            arrays = file.with_name(f"{file.stem}-{key}.npz")
-            save_learned(arrays, learned, recipe, learned_for(recipe, key, open_source(recipe).identity))
-            recipe = replace(recipe, **{key: str(arrays)})  # type: ignore[arg-type]
-            written.append(arrays)
-    # The recipe names the files beside it, so they can be moved together.
-    text = replace(recipe, backbone=file.name).with_files(lambda path: Path(path).name).to_toml()
-    recipe_file = file.with_name(f"{file.stem}-recipe.toml")
-    write_whole(recipe_file, "recipe", lambda part: part.write_text(text, encoding="utf-8"))
-    return [recipe_file, *written]
 
 
 def _prove(embedder: Embedder, card: Card, file: Path) -> float:
