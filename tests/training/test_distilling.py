@@ -21,7 +21,7 @@ from kindred.training.processes import Place
 from tiny_teacher import TinyTeacher
 
 HERE = Place(torch.device("cpu"))
-SETTINGS = Settings(steps=60, batch=8, sizes=(32,), alone=0.5, warmup=0.05, rate=4e-3, seed=3)
+SETTINGS = Settings(steps=60, batch=8, sizes=(32,), alone=0.5, warmup=0.05, rate=4e-3, relational=1.0, seed=3)
 
 
 class StopHereError(Exception):

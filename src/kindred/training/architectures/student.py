@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Chain", "InvertedBlock", "Stage", "Student"]
 
-WHOLE = 32
+WHOLE = 16
 """The stride from which on a stage that learns alone sees all images."""
 
 
@@ -128,11 +128,12 @@ class Student(nn.Module):
 
         With `forced` (maps keyed by target) every stage sees its teacher's map instead of the stage before, so that
         all learn side by side and no gradient passes from one to the next. A map has many positions where its stride
-        is small: then stages of stride 16, 8, 4 and 2 see the first half, quarter … of the images, at least two, and
-        their maps are of these.
+        is small: then stages of stride 8, 4 and 2 see the first half, quarter and eighth of the images, at least two,
+        and their maps are of these.
         """
         maps: Maps = {}
-        x = self.stem(images if forced is None else images[: _seen(2, len(images))])
+        first = self.chains[0].stages[0]
+        x = self.stem(images if forced is None else images[: _seen(first.stride, len(images))])
         trunk: list[Tensor] = []
         for chain, stages, head in zip(self.chains, self.stages, self.heads, strict=True):
             if chain.start >= 0:

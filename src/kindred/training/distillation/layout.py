@@ -37,15 +37,18 @@ class Teacher(Protocol):
 
 
 def plan_student(teachers: Sequence[Teacher]) -> tuple[Chain, ...]:
-    """Lay out a student for `teachers`: the first from the image on, the others from half their final stride on."""
+    """Lay out a student: the first teacher from the image on, the others from a quarter of their final stride on.
+
+    What two networks see early is much alike, so that the one's map can be made of the other's; later ever less.
+    """
     lead, *others = teachers
     trunk = _chain(lead, lead.taps[:-1], start=-1)
     chains = [trunk]
     for teacher in others:
-        half = teacher.taps[-1][2] // 2
-        before = [tap for tap in teacher.taps[:-1] if tap[2] == half][-1:]
-        start = max((i for i, stage in enumerate(trunk.stages) if stage.stride <= half), default=0)
-        chains.append(_chain(teacher, [*before, *(tap for tap in teacher.taps[:-1] if tap[2] > half)], start=start))
+        early = max(2, teacher.taps[-1][2] // 4)
+        before = [tap for tap in teacher.taps[:-1] if tap[2] == early][-1:]
+        start = max((i for i, stage in enumerate(trunk.stages) if stage.stride <= early), default=0)
+        chains.append(_chain(teacher, [*before, *(tap for tap in teacher.taps[:-1] if tap[2] > early)], start=start))
     return tuple(chains)
 
 

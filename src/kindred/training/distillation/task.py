@@ -40,8 +40,9 @@ class Settings:
 
     steps, batch: how many batches of how many crops. sizes: sides of the crops, in pixels; one is drawn for each step.
     alone: the share of the steps in which every stage learns on its own. rate, warmup, decay: as in the loop's
-    schedule. pooled, relational: weights of the losses of the description beside the dense one. varied: whether
-    crops are as varied as in classification (small parts, coarse images) or as mild as in retrieval.
+    schedule. pooled, relational: weights of the losses of the description beside the dense one; 25 is that of Park et
+    al. 2019. varied: whether crops are as varied as in classification (small parts, coarse images) or as mild as in
+    retrieval.
     """
 
     steps: int = 6_000
@@ -52,7 +53,7 @@ class Settings:
     warmup: float = 0.02
     decay: float = 0.02
     pooled: float = 4.0
-    relational: float = 1.0
+    relational: float = 25.0
     varied: bool = True
     seed: int = 0
 
