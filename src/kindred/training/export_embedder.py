@@ -99,11 +99,14 @@ def export_embedder(
         training=training or {},
     )
     cosine = _prove(finished, card, file)
+    lessons = finished.aggregation.lessons()
+    # Only what was learned is held to the network, and to open that takes a moment.
+    identity = open_source(recipe).identity if lessons.codebooks or lessons.whitenings else {}
     recipe_file, *learned = write_recipe(
         file.with_name(f"{file.stem}-recipe.toml"),
         replace(recipe, backbone=file.name),
-        finished.aggregation.lessons(),
-        open_source(recipe).identity,
+        lessons,
+        identity,
         stem=file.stem,
     )
     files = (file, file.with_suffix(".toml"), recipe_file, *learned)
