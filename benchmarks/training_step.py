@@ -30,6 +30,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 import numpy as np
 import torch
 
+from kindred.prefetch import prefetched
 from kindred.training.aggregation import build_aggregation
 from kindred.training.architectures import build_backbone
 from kindred.training.embedder import Embedder
@@ -37,7 +38,6 @@ from kindred.training.loop import Schedule, fit
 from kindred.training.mining import ByClass, HardNegatives
 from kindred.training.objective import build_objective
 from kindred.training.pictures import Pictures
-from kindred.training.prefetch import prefetched
 from kindred.training.processes import taking_place
 from kindred.training.tuning import Tuning
 from methods import hardware

@@ -16,7 +16,7 @@ ROOT = Path(kindred.__file__).parent
 FLOORS = (
     {"errors", "hints"},
     {"arrays", "files", "fitted", "regions"},
-    {"blocks", "document", "ranking", "images", "backbones", "catalogue", "recipe"},
+    {"blocks", "document", "prefetch", "ranking", "images", "backbones", "catalogue", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},
     {"embedding"},
     {"index", "describer", "rerank"},

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from kindred.errors import ImageError
+from kindred.prefetch import prefetched
 
 __all__ = ["prepared_ahead", "usable_cores"]
 
@@ -28,25 +27,14 @@ def prepared_ahead(
     Close it where it is left early.
     """
 
-    def attempt(item: I) -> P | ImageError:
+    def attempt(entry: tuple[K, I]) -> tuple[K, P | ImageError]:
+        key, item = entry
         try:
-            return prepare(item)
+            return key, prepare(item)
         except ImageError as error:
-            return error
+            return key, error
 
-    threads = ThreadPoolExecutor(workers, thread_name_prefix="kindred-decode")
-    ahead: deque[tuple[K, Future[P | ImageError]]] = deque()
-    try:
-        for key, item in items:
-            ahead.append((key, threads.submit(attempt, item)))
-            if len(ahead) > 4 * workers + SPARE:
-                done, future = ahead.popleft()
-                yield done, future.result()
-        while ahead:
-            done, future = ahead.popleft()
-            yield done, future.result()
-    finally:
-        threads.shutdown(cancel_futures=True)
+    return prefetched(attempt, items, workers=workers, ahead=4 * workers + SPARE)
 
 
 def usable_cores() -> int:

@@ -69,9 +69,9 @@ def assemble(folder: Path, options: TrainingOptions, *, place: Place, reading: R
     longest = round(options.size * SPARE)
     pictures, refused = read_pictures(found.paths, longest=longest, progress=reading)
     data = _usable(found, pictures, refused)
-    learned, examined = _examined(data, pictures, options, validation)
+    left, examined = _examined(data, pictures, options, validation)
+    learned, kept = data.only(left), pictures.only(left.tolist())
     pairs = read_pairs(Path(options.pairs), learned.paths, folder) if options.pairs else None
-    kept = _taken(pictures, learned)
     embedder.initialise(_start(kept, options))
     if not options.tune_norms:
         embedder.freeze_norms()
@@ -136,29 +136,25 @@ def _reasons(refused: Mapping[Path, str]) -> list[str]:
 
 def _examined(
     data: Labelled, pictures: Pictures, options: TrainingOptions, validation: Validation | None
-) -> tuple[Labelled, Examined | None]:
-    """Return the images to learn from, and what the run is validated on."""
+) -> tuple[NDArray[np.int64], Examined | None]:
+    """Return the numbers of the images to learn from, and what the run is validated on."""
+    everything = np.arange(len(data))
     if validation is not None:
         shown, refused = read_pictures(validation.paths, longest=pictures.longest)
         if refused:
             path, reason = next(iter(refused.items()))
             raise UsageError(f"{options.validate}: {path} cannot be read ({reason}); a validation needs all its images")
-        return data, Examined(validation, shown)
+        return everything, Examined(validation, shown)
     if not (data.labels >= 0).any():
-        return data, Examined(*of_views(pictures, seed=options.seed, most=VIEWS))
+        return everything, Examined(*of_views(pictures, seed=options.seed, most=VIEWS))
     left, held = hold_out(data, share=options.hold_out, seed=options.seed)
-    return data.only(left), None if held is None else Examined(held, pictures)
+    return left, None if held is None else Examined(held, pictures)
 
 
 def _digest(data: Labelled, folder: Path) -> str:
     """Return eight digits of what is learned from: a run may not go on with other images, or other classes of them."""
     names = [os.path.relpath(path, folder) for path in data.paths]
     return hashlib.sha256(os.fsencode("\0".join(names)) + data.labels.tobytes()).hexdigest()[:8]
-
-
-def _taken(pictures: Pictures, data: Labelled) -> Pictures:
-    numbers = {path: number for number, path in enumerate(pictures.paths)}
-    return pictures.only([numbers[path] for path in data.paths])
 
 
 def _embedder(options: TrainingOptions) -> Embedder:

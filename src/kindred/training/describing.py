@@ -14,7 +14,7 @@ from torch import Tensor
 from kindred.arrays import Vectors
 from kindred.errors import ImageError
 from kindred.images import resize
-from kindred.training.prefetch import prefetched
+from kindred.prefetch import prefetched
 
 if TYPE_CHECKING:
     from kindred.training.embedder import Embedder

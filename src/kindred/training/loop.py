@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from kindred.errors import TrainingError
+from kindred.prefetch import prefetched
 from kindred.training.keeper import Keeper, State, keeping
 from kindred.training.log import Log
-from kindred.training.prefetch import prefetched
 from kindred.training.processes import Place
 
 __all__ = ["Outcome", "Progress", "Schedule", "Task", "fit"]

@@ -30,8 +30,8 @@ class Batching:
 
     batch: images of a step. images_per_class: of each class (or cluster) where a method wants several. mining:
     "batch" takes classes as they come, "pool" looks for the hardest negatives among all images before each epoch.
-    negatives: in each tuple of mining. clusters: of pseudo-labels, 0 for one to five images. pairs:
-    listed pairs of the same and of different things, as `FromPairs` takes them.
+    negatives: in each tuple of mining. clusters: of pseudo-labels, 0 for one to five images. pairs: listed pairs of
+    the same and of different things, as `FromPairs` takes them.
     """
 
     batch: int = 64

@@ -84,7 +84,8 @@ def train_model(
                 noting(note)
         run_folder = output.with_suffix(".run")
         outcome = fit(made.task, made.schedule, run_folder, place=place, progress=progress if place.leads else None)
-        made.task.validate()  # for the answers of what is kept
+        if outcome.best_epoch != outcome.epochs or made.task.after is None:
+            made.task.validate()  # for the answers of what is kept, which those of the last validation are not
         if not place.leads:
             return None
     command = options.command(folder, output)

@@ -47,8 +47,8 @@ class Tuning:
     """An embedder, the images it learns from, in batches of a planner, by an objective; a `kindred.training.loop.Task`.
 
     size: longest side of whole images that are described; crop: side of the crops that are learned from, 0 for `size`;
-    both in pixels. head_scale: how many times
-    as fast what starts from nothing (the objective's classes) learns. seed: of crops and plans.
+    both in pixels. head_scale: how many times as fast what starts from nothing (the objective's classes) learns. seed:
+    of crops and plans.
     """
 
     watched = "mAP"
@@ -143,8 +143,9 @@ class Tuning:
 
     def describe(self, batch: Batch) -> str:
         """Name the first images of a batch."""
-        names = [str(self._pictures.paths[number]) for number in batch.numbers.tolist()]
-        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        names = [str(self._pictures.paths[number]) for number in batch.numbers[:3].tolist()]
+        more = len(batch.numbers) - len(names)
+        return ", ".join(names) + (f" and {more} more" if more else "")
 
     def validate(self) -> Mapping[str, float]:
         """Return mAP and recall of the validation's queries.
@@ -157,11 +158,10 @@ class Tuning:
         pictures, validation = self.examined.pictures, self.examined.validation
         everything = np.arange(len(pictures))
         vectors = describe(self.embedder, pictures, everything, size=self._size, place=self._place)
-        self.after = np.stack(
-            [np.pad(best, (0, SHOWN), constant_values=-1)[:SHOWN] for best in validation.ranked(vectors, most=SHOWN)]
-        )
+        rankings = validation.ranked(vectors)
+        self.after = validation.best(rankings, SHOWN)
         self.before = self.after if self.before is None else self.before
-        return validation.figures(vectors)
+        return validation.figures(rankings)
 
     def state(self) -> Mapping[str, Tensor]:
         """Return the plan of the epoch: mined with a network that is there no more, it cannot be made again."""

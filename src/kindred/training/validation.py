@@ -57,22 +57,28 @@ class Validation:
             tuple(judgement.junk for judgement in judged),
         )
 
-    def ranked(self, vectors: Vectors, *, most: int | None = None) -> list[NDArray[np.int64]]:
-        """Return, for each query, the places in the database, best first, itself and junk left out."""
+    def ranked(self, vectors: Vectors) -> list[NDArray[np.int64]]:
+        """Return, for each query, the places in the database by vectors (M, D) of `paths`, best first.
+
+        The query itself and junk are left out.
+        """
         rankings = []
         for query, junk in zip(self.queries, self.junk, strict=True):
             scores = vectors[self.database] @ vectors[query]
             scores[junk] = -np.inf
             scores[self.database == query] = -np.inf
             order = np.argsort(-scores, kind="stable")
-            rankings.append(order[np.isfinite(scores[order])][:most])
+            rankings.append(order[np.isfinite(scores[order])])
         return rankings
 
-    def figures(self, vectors: Vectors) -> dict[str, float]:
-        """Return recall@1, recall@10 and mAP of vectors (M, D) of `paths`."""
-        ranks = [
-            relevant_ranks(order, relevant) for order, relevant in zip(self.ranked(vectors), self.relevant, strict=True)
-        ]
+    @staticmethod
+    def best(rankings: Sequence[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
+        """Return the first `most` places of each ranking: (Q, most), −1 where there are no more."""
+        return np.stack([np.pad(order[:most], (0, most), constant_values=-1)[:most] for order in rankings])
+
+    def figures(self, rankings: Sequence[NDArray[np.int64]]) -> dict[str, float]:
+        """Return recall@1, recall@10 and mAP of whole rankings, as `ranked` returns them."""
+        ranks = [relevant_ranks(order, relevant) for order, relevant in zip(rankings, self.relevant, strict=True)]
         found = [(places, relevant) for places, relevant in zip(ranks, self.relevant, strict=True) if len(relevant)]
         return {
             "mAP": mean(average_precision(places, len(relevant)) for places, relevant in found),

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from kindred.training.prefetch import prefetched
+from kindred.prefetch import prefetched
 
 
 def test_all_come_in_order_whichever_is_ready_first() -> None:

@@ -1,4 +1,4 @@
-"""Batches made ahead of time, on other threads, while the network learns from those before."""
+"""Make things ahead of time, on other threads, while those before are at work."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TypeVar
 
 __all__ = ["prefetched"]
 
+I = TypeVar("I")  # noqa: E741 - what goes in
 T = TypeVar("T")
 
 
-def prefetched(make: Callable[[int], T], numbers: Iterable[int], *, workers: int = 2, ahead: int = 4) -> Generator[T]:
-    """Yield `make(number)` for each number, in order, up to `ahead` of them made in advance by `workers` threads.
+def prefetched(make: Callable[[I], T], items: Iterable[I], *, workers: int = 2, ahead: int = 4) -> Generator[T]:
+    """Yield `make(item)` for each item, in order, up to `ahead` of them made in advance by `workers` threads.
 
-    An error of `make` is raised where its batch would have come. Closing the iterator ends the work.
+    An error of `make` is raised where what it makes would have come. Close it where it is left early.
     """
     waiting: deque[Future[T]] = deque()
-    coming = iter(numbers)
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         try:
-            for number in coming:
-                waiting.append(pool.submit(make, number))
+            for item in items:
+                waiting.append(pool.submit(make, item))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
