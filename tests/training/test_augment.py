@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.training.augment import Augmentation
+from kindred.training.augment import Augmentation, degraded
 from pictures import picture
 
 PLAIN = Augmentation(area=(1.0, 1.0), aspect=1.0, flip=False, colour=0)
@@ -138,3 +138,15 @@ def test_some_crops_are_coarse() -> None:
 def test_what_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"expected 0 < area <= 1, aspect >= 1, colour in \[0, 1\) and coarse in \[0"):
         Augmentation(**options)
+
+
+def test_a_degraded_crop_has_lost_detail_and_keeps_its_place() -> None:
+    rng = np.random.default_rng(0)
+    checks = np.where(np.indices((64, 64)).sum(axis=0) % 2, 255, 0).astype(np.uint8)
+    halves = np.where(np.arange(64) < 32, 60, 180).astype(np.uint8)
+    fine, plain = np.repeat(checks[..., None], 3, axis=2), np.broadcast_to(halves[None, :, None], (64, 64, 3)).copy()
+    for _ in range(20):
+        assert degraded(fine, rng, colour=0).std() < 0.9 * fine.std()
+        worse = degraded(plain, rng).astype(int)
+        assert worse.shape == plain.shape
+        assert (worse[:, 40:].mean(axis=(0, 1)) > worse[:, :24].mean(axis=(0, 1)) + 20).all()

@@ -52,7 +52,7 @@ def test_the_student_is_a_backbone_like_any_other(photos: Path, tmp_path: Path) 
     assert card.training["images"] == 20
     command = str(card.training["command"])
     assert command.startswith("kindred distill ")
-    assert command.endswith("--steps=3 --batch=4 --rate=0.003 --relational=25.0 --seed=5 --sizes=128,160,192")
+    assert command.endswith("--steps=3 --batch=4 --rate=0.002 --relational=25.0 --seed=5 --sizes=128,160")
     assert (tmp_path / "mine.run" / "log.csv").exists()
 
 

@@ -12,7 +12,7 @@ def test_a_second_teacher_starts_at_a_quarter_of_its_final_stride() -> None:
     other.taps = [("p", 4, 8), ("q", 8, 16), ("r", 9, 16), ("s", 32, 32), ("last", 50, 32)]
     trunk, branch = plan_student([lead, other])
     assert [stage.target for stage in trunk.stages] == ["lead/a", "lead/b", "lead/c", "lead/d"]
-    assert [stage.blocks for stage in trunk.stages] == [2, 1, 1, 1]
+    assert [stage.blocks for stage in trunk.stages] == [1, 1, 1, 1]
     assert trunk.stages[branch.start].target == "lead/b"
     assert [stage.target for stage in branch.stages] == ["other/p", "other/q", "other/r", "other/s"]
     assert [stage.blocks for stage in branch.stages] == [4, 1, 1, 1]

@@ -113,6 +113,15 @@ def test_the_rate_rises_and_falls() -> None:
     assert replace(schedule, warmup=0).rate_at(0) == 2.0
 
 
+def test_the_rate_may_rise_once_more() -> None:
+    schedule = Schedule(rate=2.0, warmup=0.1, restart=0.25, again=0.5)
+    assert schedule.rate_at(0.025) == pytest.approx(1 + math.cos(0.1 * math.pi))
+    assert schedule.rate_at(0.25 - 1e-9) == pytest.approx(0.0)
+    assert schedule.rate_at(0.25) == pytest.approx(0.005)
+    assert schedule.rate_at(0.625) == pytest.approx(0.25)
+    assert schedule.rate_at(1.0) == pytest.approx(0.0)
+
+
 def test_each_group_learns_at_its_own_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[float]] = []
 

@@ -1,11 +1,11 @@
-"""The student: its maps fit its plan, and teacher forcing cuts the chain into pieces."""
+"""The student: its maps fit its plan, its stem whitens, and teacher forcing cuts the chain into pieces."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from kindred.training.architectures.student import Chain, InvertedBlock, Stage, Student
+from kindred.training.architectures.student import Chain, FusedBlock, InvertedBlock, Stage, Stem, Student
 
 LEAD = Chain(
     "lead",
@@ -49,6 +49,27 @@ def test_forced_each_stage_learns_from_its_own_loss_alone(student: Student) -> N
     assert all(parameter.grad is not None for parameter in second.parameters())
 
 
+def test_forced_some_pieces_can_be_asked_for(student: Student) -> None:
+    student.eval()
+    images = torch.randn(2, 3, 64, 64)
+    maps = student(images)
+    some = student(images, maps, {"lead/b", "other"})
+    assert set(some) == {"lead/b", "other"}
+    for name, found in some.items():  # given the student's own maps, they do what they do as one network
+        assert torch.allclose(found, maps[name], atol=1e-5)
+
+
+def test_a_branch_may_begin_where_no_map_guides() -> None:
+    free = Chain("lead", (Stage("", 6, 8, blocks=1, expansion=2),), 9)
+    student = Student([free, Chain("other", (Stage("other/c", 10, 16, blocks=1, expansion=2),), 5, start=0)])
+    maps = student(torch.zeros(2, 3, 32, 32))
+    assert {name: tuple(found.shape[1:]) for name, found in maps.items()} == {
+        "lead": (9, 4, 4),
+        "other/c": (10, 2, 2),
+        "other": (5, 2, 2),
+    }
+
+
 def test_whole_the_gradient_reaches_the_stem(student: Student) -> None:
     student(torch.randn(2, 3, 64, 64))["other"].sum().backward()
     gradient = student.stem.conv.weight.grad
@@ -56,20 +77,25 @@ def test_whole_the_gradient_reaches_the_stem(student: Student) -> None:
     assert gradient.abs().sum() > 0
 
 
-def test_a_residual_block_starts_as_the_identity() -> None:
-    student = Student([Chain("t", (Stage("t/a", 8, 2, blocks=2, expansion=2),), head=3)])
-    blocks = [module for module in student.modules() if isinstance(module, InvertedBlock)]
-    assert [block.residual for block in blocks] == [False, True]
-    block = blocks[1]
+@pytest.mark.parametrize(("stride", "kind"), [(4, FusedBlock), (8, InvertedBlock)])
+def test_early_blocks_are_fused_and_a_residual_one_starts_as_the_identity(
+    stride: int, kind: type[torch.nn.Module]
+) -> None:
+    steps = stride.bit_length() - 2  # behind the stem, of stride 2
+    student = Student([Chain("t", (Stage("t/a", 8, stride, blocks=steps + 1, expansion=2),), head=3)])
+    blocks = [module for module in student.modules() if isinstance(module, (FusedBlock, InvertedBlock))]
+    assert all(isinstance(block, kind) for block in blocks)
+    assert [block.residual for block in blocks] == [False] * steps + [True]
     x = torch.randn(1, 8, 6, 6)
-    assert torch.equal(block(x), x)
+    assert torch.equal(blocks[-1](x), x)
 
 
-def test_alone_early_stages_see_fewer_images(student: Student) -> None:
-    images = torch.randn(16, 3, 64, 64)
-    forced = {name: maps.detach() for name, maps in student(images).items()}
-    counts = {name: len(maps) for name, maps in student(images, forced).items()}
-    assert counts == {"lead/a": 4, "lead/b": 8, "lead": 16, "other/c": 16, "other": 16}
-    student.eval()
-    whole, alone = student(images), student(images, forced)
-    assert torch.allclose(whole["lead/a"][:4], alone["lead/a"], atol=1e-5)
+def test_a_whitened_basis_makes_the_numbers_of_a_patch_uncorrelated() -> None:
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.avg_pool2d(torch.randn(16, 3, 70, 70), 7, 1)
+    images = smooth + 0.5 * smooth.mean(1, keepdim=True)  # neighbours are alike, and so are the channels
+    stem = Stem(8)
+    stem.whiten(images, floor=1e-9)
+    with torch.no_grad():
+        rows = stem.basis(images)[:, :, 1:-1, 1:-1].transpose(0, 1).flatten(1)  # without what pads the edges
+    assert torch.allclose(rows @ rows.T / rows.shape[1], torch.eye(27), atol=0.1)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from kindred.errors import ImageError
 from kindred.prefetch import prefetched
 
-__all__ = ["prepared_ahead", "usable_cores"]
+__all__ = ["MOST_WORKERS", "prepared_ahead"]
 
 K = TypeVar("K")
 I = TypeVar("I")  # noqa: E741 - what goes in
 P = TypeVar("P")
 
-MOST_WORKERS = 32
+MOST_WORKERS = 32  # more threads than this do not serve
 SPARE = 8  # images prepared beyond four for each worker, so that the network never waits
 
 
@@ -35,10 +34,3 @@ def prepared_ahead(
             return key, error
 
     return prefetched(attempt, items, workers=workers, ahead=4 * workers + SPARE)
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use, at most as many as serve."""
-    confined = getattr(os, "sched_getaffinity", None)  # Linux can confine a process to some of them
-    cores = len(confined(0)) if confined is not None else os.cpu_count() or 1
-    return min(MOST_WORKERS, cores)

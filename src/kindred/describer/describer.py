@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.describer.ahead import usable_cores
+from kindred.cores import usable_cores
+from kindred.describer.ahead import MOST_WORKERS
 from kindred.describer.answers import Described, Seen
 from kindred.describer.head import Head, Lessons
 from kindred.describer.keypoints import KEYPOINTS, KeypointSource
@@ -212,7 +213,7 @@ def open_source(
     if recipe.parts:
         parts = [Describer(part, device=device, workers=workers, max_pixels=max_pixels) for part in recipe.parts]
         return PartsSource(recipe, parts)
-    threads = workers or usable_cores()
+    threads = workers or min(MOST_WORKERS, usable_cores())
     if recipe.backbone in KEYPOINTS:
         return KeypointSource(recipe, workers=threads, max_pixels=max_pixels)
     return NetworkSource(recipe, device=device, workers=threads, max_pixels=max_pixels)

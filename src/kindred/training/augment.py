@@ -11,7 +11,7 @@ from PIL import Image
 
 from kindred.errors import UsageError
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "degraded"]
 
 NARROWEST = 16  # pixels of the original that a crop has on each side, where there are so many
 
@@ -62,11 +62,21 @@ class Augmentation:
             cut = cut.resize((size, size), Image.Resampling.BILINEAR)
         if self.flip and rng.random() < 0.5:
             cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if self.colour:
-            gains = rng.uniform(1 - self.colour, 1 + self.colour, 3) * rng.uniform(
-                1 - self.colour / 2, 1 + self.colour / 2
-            )
-            shift = rng.uniform(-1, 1) * 85 * self.colour
-            curves = np.clip(np.arange(256) * gains[:, None] + shift, 0, 255).astype(np.uint8)
-            cut = cut.point(curves.ravel().tolist())
-        return np.asarray(cut)
+        return np.asarray(_in_other_light(cut, self.colour, rng))
+
+
+def degraded(crop: NDArray[np.uint8], rng: np.random.Generator, *, colour: float = 0.3) -> NDArray[np.uint8]:
+    """Show a crop (S, S, 3) as a worse camera would: shrunk to as little as a quarter of its side, in other light."""
+    size = crop.shape[0]
+    side = int(size * rng.uniform(0.25, 1.0))
+    image = Image.fromarray(crop).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(_in_other_light(image.resize((size, size), Image.Resampling.BILINEAR), colour, rng))
+
+
+def _in_other_light(image: Image.Image, colour: float, rng: np.random.Generator) -> Image.Image:
+    if not colour:
+        return image
+    gains = rng.uniform(1 - colour, 1 + colour, 3) * rng.uniform(1 - colour / 2, 1 + colour / 2)
+    shift = rng.uniform(-1, 1) * 85 * colour
+    curves = np.clip(np.arange(256) * gains[:, None] + shift, 0, 255).astype(np.uint8)
+    return image.point(curves.ravel().tolist())

@@ -43,6 +43,8 @@ class Schedule:
     epochs: int = 10
     rate: float = 1e-4
     warmup: float = 0.05
+    restart: float = 0.0
+    again: float = 0.0
     decay: float = 1e-4
     accumulate: int = 1
     clip: float = 5.0
@@ -50,9 +52,13 @@ class Schedule:
     seed: int = 0
 
     def rate_at(self, done: float) -> float:
-        """Return the learning rate after a share `done` of the run, 0 to 1 (Loshchilov and Hutter 2017)."""
-        warm = min(1.0, (done + 1e-3) / self.warmup) if self.warmup else 1.0
-        return self.rate * warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        """Return the learning rate after a share `done` of the run, 0 to 1."""
+        if done < self.restart:
+            highest, part = self.rate, done / self.restart
+        else:
+            highest, part = self.again if self.restart else self.rate, (done - self.restart) / (1 - self.restart)
+        warm = min(1.0, (part + 1e-3) / self.warmup) if self.warmup else 1.0
+        return highest * warm * 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
 
 
 class Task(Protocol[BatchT]):

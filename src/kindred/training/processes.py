@@ -16,6 +16,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from kindred.cores import usable_cores
 from kindred.errors import UsageError
 
 __all__ = ["Place", "taking_place"]
@@ -67,7 +68,7 @@ def taking_place(device: str | None = None, *, threads: int | None = None) -> It
     for a device that is not there.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    torch.set_num_threads(threads or max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    torch.set_num_threads(threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     found = _device(device, int(os.environ.get("LOCAL_RANK", 0)) if world > 1 else None)
     if world == 1:
         yield Place(found)
@@ -77,10 +78,6 @@ def taking_place(device: str | None = None, *, threads: int | None = None) -> It
         yield Place(found, rank, world)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device(name: str | None, local_rank: int | None) -> torch.device:

@@ -23,7 +23,7 @@ INNER_STRIDES = (8, 16)
 
 
 class _Exported(nn.Module):
-    """The student as others see it: its last inner map of each stride, and all heads as one, equally strong."""
+    """The student as others see it: its last inner map of each stride, and all heads as one."""
 
     def __init__(self, student: Student, scales: Mapping[str, float]) -> None:
         super().__init__()
@@ -60,6 +60,7 @@ def export_student(
     file: Path,
     *,
     held: NDArray[np.uint8],
+    lead: float = 1.0,
     name: str,
     licence: str,
     source: str,
@@ -69,10 +70,11 @@ def export_student(
     """Write `file` (`.onnx`, weights at half precision) and its card beside it (`.toml`); return the card.
 
     Batch norms are folded into the convolutions. Each teacher's head is scaled so that its GeM description of the
-    images `held` (B, H, W, 3) uint8 has a mean norm of 1: in the joined map no teacher drowns the others.
+    images `held` (B, H, W, 3) uint8 has a mean norm of 1, and of `lead` for the first: in the joined map none drowns
+    the others.
     """
     student = copy.deepcopy(student).cpu().eval()
-    module = _Exported(student, _balance(student, images_to_input(held))).eval()
+    module = _Exported(student, _balance(student, images_to_input(held), lead)).eval()
     return write_model(
         module,
         file,
@@ -89,11 +91,12 @@ def export_student(
     )
 
 
-def _balance(student: Student, images: Tensor) -> dict[str, float]:
-    """For each head, one over the mean norm of its GeM description."""
+def _balance(student: Student, images: Tensor, lead: float) -> dict[str, float]:
+    """For each head, its strength over the mean norm of its GeM description."""
     with torch.no_grad():
         maps = student(images)
-        return {
-            chain.teacher: 1.0 / max(float(gem(maps[chain.teacher]).norm(dim=1).mean()), 1e-6)
-            for chain in student.chains
-        }
+    strengths = [lead] + [1.0] * (len(student.chains) - 1)
+    return {
+        chain.teacher: strength / max(float(gem(maps[chain.teacher]).norm(dim=1).mean()), 1e-6)
+        for chain, strength in zip(student.chains, strengths, strict=True)
+    }

@@ -12,13 +12,11 @@ from kindred.training.architectures.student import Chain, Stage
 
 __all__ = ["Teacher", "plan_student"]
 
-# How many times the channels of a block its middle has, by the stride of its map; the teachers have 6, or less.
-EXPANSION = {2: 6, 4: 6, 8: 8, 16: 8, 32: 12}
+# How many times the channels of a block its middle has, by the stride of its map. The teachers' inverted residuals
+# have 6, or less; blocks up to stride 4 are fused, and have fewer.
+EXPANSION = {2: 4, 4: 4, 8: 8, 16: 8, 32: 12}
 FREE_CHANNELS = 320  # of a stage that no map of the teacher guides
-FIRST, FIRST_OF_BRANCH = (
-    2,
-    4,
-)  # blocks of a chain's first stage: the most is to be made up for where another's map is taken
+FIRST_OF_BRANCH = 4  # blocks of a branch's first stage: another's map is far from what it is to return
 
 
 class Teacher(Protocol):
@@ -53,8 +51,8 @@ def plan_student(teachers: Sequence[Teacher]) -> tuple[Chain, ...]:
 
 
 def _chain(teacher: Teacher, taps: Sequence[tuple[str, int, int]], *, start: int) -> Chain:
-    """One block for each map, some for the first of a chain."""
-    first = FIRST if start < 0 else FIRST_OF_BRANCH
+    """One block for each map, some for the first of a branch."""
+    first = 1 if start < 0 else FIRST_OF_BRANCH
     stages = [
         Stage(f"{teacher.name}/{tap}", channels, stride, first if index == 0 else 1, EXPANSION[stride])
         for index, (tap, channels, stride) in enumerate(taps)

@@ -92,6 +92,7 @@ def distill_model(
         task.student,
         output,
         held=task.held,
+        lead=settings.lead,
         name=output.stem,
         licence=licence or "the distiller's own; see the licences of the teachers and of the images",
         source=f"distilled from {names}",

@@ -1,13 +1,16 @@
 """Distilling: the task of following pretrained networks, for the loop to carry out.
 
-The first teacher leads: the student is a cascade with one stage for each of its taps. For the first part of the run
-each stage learns alone, fed with the teacher's map of the tap before (blockwise distillation: Wang et al. 2018, Li et
-al. 2020), which is many times faster than learning all depths at once; for the rest the stages run as one network and
-learn to follow the teacher end to end. Further teachers lend their last map to a branch and a head.
+The first teacher leads: the student is a cascade with one piece for each of its taps. For the first part of the run
+each piece learns alone, fed with the teacher's map of the tap before (blockwise distillation: Wang et al. 2018, Li et
+al. 2020), which is many times faster than learning all depths at once. A piece learns the more often the more it leaves
+unexplained: an error at the beginning is passed on to all that follow, and most pieces have soon learned enough. Then
+the pieces are one network and learn to follow the teacher end to end. Further teachers lend their last map to a branch
+and a head.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 
 from kindred.errors import UsageError
 from kindred.training.architectures.student import Student
-from kindred.training.augment import Augmentation
+from kindred.training.augment import Augmentation, degraded
 from kindred.training.distillation.layout import Teacher, plan_student
 from kindred.training.distillation.losses import described, feature_loss, pooled_loss, relational_loss
 from kindred.training.distillation.targets import Targets
@@ -32,6 +35,8 @@ INPUT_MEAN, INPUT_STD = 127.5, 64.0  # of the student's input, in pixel units
 EPOCH = 500  # steps from one validation to the next, about
 CALIBRATION_BATCHES = 20
 HELD = 64  # crops that are not learned from, to validate on
+PART = 0.25  # of the pieces, to learn in a step in which they learn alone
+MEMORY = 0.9  # of what a piece left unexplained in the steps before
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,27 @@ class Settings:
     """What a run is made of; with the images and the teachers it decides the result.
 
     steps, batch: how many batches of how many crops. sizes: sides of the crops, in pixels; one is drawn for each step.
-    alone: the share of the steps in which every stage learns on its own. rate, warmup, decay: as in the loop's
-    schedule. pooled, relational: weights of the losses of the description beside the dense one; 25 is that of Park et
-    al. 2019. varied: whether crops are as varied as in classification (small parts, coarse images) or as mild as in
-    retrieval.
+    alone: the share of the steps in which every stage learns on its own. rate_alone, rate: the largest learning rate in
+    this part of the run and in the other; warmup, decay: as in the loop's schedule. pooled, relational: weights of the
+    losses of the description beside the dense one; 25 is that of Park et al. 2019. noisy: once the stages are one
+    network, the share of the crops that the student sees coarser and in other light than its teachers do, so that it
+    learns to describe them as they describe a good photograph of the same (noisy student: Xie et al. 2020). lead: how
+    many times as strong as another's the first teacher's head is in the joined map. varied: whether crops are as varied
+    as in classification (small parts, coarse images) or as mild as in retrieval.
     """
 
-    steps: int = 6_000
-    batch: int = 48
-    sizes: tuple[int, ...] = (128, 160, 192)
-    alone: float = 0.4
-    rate: float = 3e-3
-    warmup: float = 0.02
+    steps: int = 7_000
+    batch: int = 32
+    sizes: tuple[int, ...] = (128, 160)
+    alone: float = 0.6
+    rate_alone: float = 2e-2
+    rate: float = 2e-3
+    warmup: float = 0.05
     decay: float = 0.02
-    pooled: float = 4.0
+    pooled: float = 10.0
     relational: float = 25.0
+    noisy: float = 0.3
+    lead: float = 2.0
     varied: bool = True
     seed: int = 0
 
@@ -63,6 +74,8 @@ class Settings:
                 f"got {self.steps} steps of {self.batch} crops of {self.sizes} pixels; "
                 "expected at least 1 step, 2 crops and 32 pixels"
             )
+        if not (0 <= self.alone < 1 and 0 <= self.noisy < 1):
+            raise UsageError(f"alone is {self.alone} and noisy {self.noisy}; expected shares from 0 to below 1")
 
     @property
     def epochs(self) -> int:
@@ -71,7 +84,24 @@ class Settings:
 
     def schedule(self) -> Schedule:
         """Return how long and how fast the loop is to learn."""
-        return Schedule(epochs=self.epochs, rate=self.rate, warmup=self.warmup, decay=self.decay, seed=self.seed)
+        return Schedule(
+            epochs=self.epochs,
+            rate=self.rate_alone if self.alone else self.rate,
+            restart=self.alone,
+            again=self.rate,
+            warmup=self.warmup,
+            decay=self.decay,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Crops (B, S, S, 3) uint8 RGB as the teachers see them and as the student does; `same` (B,): alike for both."""
+
+    shown: NDArray[np.uint8]
+    seen: NDArray[np.uint8]
+    same: NDArray[np.bool_]
 
 
 class Distilling:
@@ -97,6 +127,8 @@ class Distilling:
         self._pictures = pictures
         self._augmentation = Augmentation(area=(0.08 if settings.varied else 0.2, 1.0), coarse=0.2 * settings.varied)
         self._epoch = 0
+        self._left = {piece.name: 1.0 for piece in self.student.pieces}
+        self.student.stem.whiten(images_to_input(self.held, place.device))
 
     @property
     def steps(self) -> int:
@@ -127,23 +159,37 @@ class Distilling:
                 for index in range(CALIBRATION_BATCHES)
             )
 
-    def batch(self, step: int) -> NDArray[np.uint8]:
-        """Cut the crops (B, S, S, 3) uint8 of a step."""
+    def batch(self, step: int) -> Crops:
+        """Cut the crops of a step."""
         settings, number = self.settings, self._epoch * self.steps + step
-        drawn = np.random.default_rng([settings.seed, number])
-        return self._crops(settings.batch, int(drawn.choice(settings.sizes)), [settings.seed, number, 1])
+        rng = np.random.default_rng([settings.seed, number])
+        shown = self._crops(settings.batch, int(rng.choice(settings.sizes)), [settings.seed, number, 1])
+        whole = number >= settings.alone * self.steps * settings.epochs
+        same = rng.permutation(len(shown)) >= int(settings.noisy * len(shown) * whole)
+        seen = [crop if alike else degraded(crop, rng) for crop, alike in zip(shown, same, strict=True)]
+        return Crops(shown, np.stack(seen), same)
 
-    def losses(self, batch: NDArray[np.uint8], *, done: float) -> Mapping[str, Tensor]:
+    def losses(self, batch: Crops, *, done: float) -> Mapping[str, Tensor]:
         """Return the loss of each map, and of the descriptions and their relations for each teacher."""
-        targets = self.targets(batch)
-        forced = targets if done < self.settings.alone else None
+        targets = self.targets(batch.shown)
+        alone = done < self.settings.alone
+        names = self.learning(done) if alone else None
         with torch.autocast(self._place.device.type, torch.bfloat16):
-            maps = self.student(images_to_input(batch, self._place.device), forced)
-        return self._losses(maps, targets)
+            maps = self.student(images_to_input(batch.seen, self._place.device), targets if alone else None, names)
+        losses = self._losses(maps, targets, same=torch.from_numpy(batch.same).to(self._place.device))
+        for name in names or ():
+            self._left[name] = MEMORY * self._left[name] + (1 - MEMORY) * losses[name].item()
+        return losses
 
-    def describe(self, batch: NDArray[np.uint8]) -> str:
+    def learning(self, done: float) -> set[str]:
+        """Draw the pieces that learn in a step, by what they leave unexplained."""
+        rng = np.random.default_rng([self.settings.seed, round(done * self.steps * self.settings.epochs), 4])
+        names, left = list(self._left), np.array(list(self._left.values()))
+        return set(rng.choice(names, math.ceil(PART * len(names)), replace=False, p=left / left.sum()).tolist())
+
+    def describe(self, batch: Crops) -> str:
         """Say what a batch is made of."""
-        return f"{len(batch)} crops of {batch.shape[1]} pixels"
+        return f"{len(batch.shown)} crops of {batch.shown.shape[1]} pixels"
 
     def validate(self) -> Mapping[str, float]:
         """Return the losses, unweighed, of the whole student on crops that are not learned from."""
@@ -155,21 +201,33 @@ class Distilling:
         return {name: loss.item() for name, loss in self._losses(maps, targets, weighed=False).items()}
 
     def state(self) -> Mapping[str, Tensor]:
-        """Return the epoch, and what was measured of the teachers' maps."""
-        return {"epoch": torch.tensor(self._epoch), **self.targets.state()}
+        """Return the epoch, what each piece leaves unexplained, and what was measured of the teachers' maps."""
+        left = torch.tensor(list(self._left.values()), dtype=torch.float64)
+        return {"epoch": torch.tensor(self._epoch), "left": left, **self.targets.state()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` returned."""
         self._epoch = int(state["epoch"])
+        self._left = dict(zip(self._left, state["left"].tolist(), strict=True))
         self.targets.restore(state)
 
     def _losses(
-        self, maps: Mapping[str, Tensor], targets: Mapping[str, Tensor], *, weighed: bool = True
+        self,
+        maps: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        *,
+        same: Tensor | None = None,
+        weighed: bool = True,
     ) -> dict[str, Tensor]:
+        """Return the losses. Inner maps of images that the student sees otherwise, not `same` (B,), are left to it."""
         settings = self.settings
-        losses = {name: feature_loss(maps[name], target[: len(maps[name])]) for name, target in targets.items()}
-        for name in self._heads:
-            mine, theirs = described(maps[name]), described(targets[name][: len(maps[name])])
+        losses = {}
+        for name in maps:
+            target = targets[name]
+            free = same is not None and name not in self._heads
+            losses[name] = feature_loss(maps[name][same], target[same]) if free else feature_loss(maps[name], target)
+        for name in (name for name in self._heads if name in maps):
+            mine, theirs = described(maps[name]), described(targets[name])
             for what, loss, weight in (
                 ("gem", pooled_loss(mine, theirs), settings.pooled),
                 ("relations", relational_loss(mine, theirs), settings.relational),
