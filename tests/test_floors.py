@@ -15,7 +15,7 @@ ROOT = Path(kindred.__file__).parent
 
 FLOORS = (
     {"errors", "hints"},
-    {"arrays", "files", "fitted", "regions"},
+    {"arrays", "cores", "files", "fitted", "regions"},
     {"blocks", "document", "prefetch", "ranking", "images", "backbones", "catalogue", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},
     {"embedding"},
