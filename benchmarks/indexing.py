@@ -42,6 +42,7 @@ from PIL import Image
 
 from kindred.arrays import l2_normalise
 from kindred.backbones import Engine, load
+from kindred.cores import usable_cores
 from kindred.images import decode, find_images, resize
 from kindred.library import Library
 from kindred.pooling import gem
@@ -192,7 +193,7 @@ def prepared(path: Path) -> Pixels:
 
 def decode_alone(paths: Sequence[Path]) -> tuple[float, list[Pixels]]:
     began = time.perf_counter()
-    with ThreadPoolExecutor(cores()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         images = list(threads.map(prepared, paths))
     return len(paths) / (time.perf_counter() - began), images
 
@@ -231,16 +232,17 @@ def measure(kind: str, model: Path, folder: Path, *, count: int, rounds: int) ->
     return result
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def conditions() -> dict[str, str | int | float]:
     name = platform.processor() or platform.machine()
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return {"cpu": name, "cores": cores(), "python": platform.python_version(), "load": round(os.getloadavg()[0], 1)}
+    return {
+        "cpu": name,
+        "cores": usable_cores(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def main() -> int:
@@ -257,7 +259,7 @@ def main() -> int:
     given = parser.parse_args()
     import torch
 
-    torch.set_num_threads(cores())
+    torch.set_num_threads(usable_cores())
     print(f"{datetime.now(UTC):%Y-%m-%d} {conditions()}, PyTorch {torch.__version__}", flush=True)
     results = []
     for kind in given.kinds:

@@ -44,7 +44,9 @@ def distill(
     sizes: Annotated[
         str, typer.Option("--sizes", metavar="PIXELS,…", help="Sides of the crops; each step draws one of them.")
     ] = "",
-    rate: Annotated[float | None, typer.Option("--rate", metavar="R", help="The largest learning rate.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="R", help="The largest learning rate, once it is one network.")
+    ] = None,
     relational: Annotated[
         float | None,
         typer.Option("--relational", min=0.0, metavar="W", help="Weight of how images lie to each other."),

@@ -8,13 +8,12 @@ from typing import TypeVar
 from kindred.errors import ImageError
 from kindred.prefetch import prefetched
 
-__all__ = ["MOST_WORKERS", "prepared_ahead"]
+__all__ = ["prepared_ahead"]
 
 K = TypeVar("K")
 I = TypeVar("I")  # noqa: E741 - what goes in
 P = TypeVar("P")
 
-MOST_WORKERS = 32  # more threads than this do not serve
 SPARE = 8  # images prepared beyond four for each worker, so that the network never waits
 
 

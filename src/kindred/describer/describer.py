@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.cores import usable_cores
-from kindred.describer.ahead import MOST_WORKERS
 from kindred.describer.answers import Described, Seen
 from kindred.describer.head import Head, Lessons
 from kindred.describer.keypoints import KEYPOINTS, KeypointSource
@@ -45,6 +44,7 @@ __all__ = ["Describer", "ImageLike", "matching_of", "open_source"]
 T = TypeVar("T")
 
 FEW = 4  # up to so many images, starting the engine's throughput mode costs more than it saves
+MOST_WORKERS = 32  # more threads than this do not serve
 VERSION = 2  # raise it when the same recipe comes to give other vectors
 # What a recipe is called and how its answers are compared do not change its vectors.
 _NOT_SEEN = ("name", "description", "backbone", "taps", "codebook", "whitening", "dimension", "weight", "parts")

@@ -136,6 +136,10 @@ class Distilling:
         return -(-self.settings.steps // self.settings.epochs)
 
     @property
+    def _all_steps(self) -> int:
+        return self.steps * self.settings.epochs
+
+    @property
     def held(self) -> NDArray[np.uint8]:
         """Crops (N, S, S, 3) that are not learned from."""
         return self._crops(HELD, self.settings.sizes[-1], [self.settings.seed, 3])
@@ -164,7 +168,7 @@ class Distilling:
         settings, number = self.settings, self._epoch * self.steps + step
         rng = np.random.default_rng([settings.seed, number])
         shown = self._crops(settings.batch, int(rng.choice(settings.sizes)), [settings.seed, number, 1])
-        whole = number >= settings.alone * self.steps * settings.epochs
+        whole = number >= settings.alone * self._all_steps
         same = rng.permutation(len(shown)) >= int(settings.noisy * len(shown) * whole)
         seen = [crop if alike else degraded(crop, rng) for crop, alike in zip(shown, same, strict=True)]
         return Crops(shown, np.stack(seen), same)
@@ -183,7 +187,7 @@ class Distilling:
 
     def learning(self, done: float) -> set[str]:
         """Draw the pieces that learn in a step, by what they leave unexplained."""
-        rng = np.random.default_rng([self.settings.seed, round(done * self.steps * self.settings.epochs), 4])
+        rng = np.random.default_rng([self.settings.seed, round(done * self._all_steps), 4])
         names, left = list(self._left), np.array(list(self._left.values()))
         return set(rng.choice(names, math.ceil(PART * len(names)), replace=False, p=left / left.sum()).tolist())
 
@@ -226,7 +230,7 @@ class Distilling:
             target = targets[name]
             free = same is not None and name not in self._heads
             losses[name] = feature_loss(maps[name][same], target[same]) if free else feature_loss(maps[name], target)
-        for name in (name for name in self._heads if name in maps):
+        for name in [head for head in self._heads if head in maps]:
             mine, theirs = described(maps[name]), described(targets[name])
             for what, loss, weight in (
                 ("gem", pooled_loss(mine, theirs), settings.pooled),
