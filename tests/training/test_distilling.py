@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from kindred.errors import TrainingError, UsageError
 from kindred.training.distillation.export import export_student
-from kindred.training.distillation.start import start_from
+from kindred.training.distillation.start import SIZE, start_from
 from kindred.training.distillation.task import Distilling, Settings, images_to_input
 from kindred.training.log import read_log
 from kindred.training.loop import Outcome, Progress, fit
@@ -162,6 +164,26 @@ def test_a_student_goes_on_from_the_graph_it_was_exported_to(
     for name, maps in before.items():
         assert (after[name] - maps).norm() <= 0.005 * maps.norm(), name
         assert (learning[name] - maps).norm() <= 0.05 * maps.norm(), name
+
+
+def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
+    teacher: TinyTeacher, pictures: Pictures, tmp_path: Path
+) -> None:
+    first = Distilling([teacher], pictures, replace(SETTINGS, steps=10, alone=0.0), place=HERE)
+    run(first, tmp_path / "run")
+    file = tmp_path / "first.onnx"
+    export_student(
+        first.student, file, held=first.held, name="first", licence="", source="", description="", training={}
+    )
+    start_from(first.student, file, images_to_input(first.held))
+    normed = [
+        before.weight
+        for before, after in pairwise(first.student.modules())
+        if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
+    ]
+    assert len(normed) >= 3
+    for weight in normed:
+        assert weight.square().mean((1, 2, 3)).sqrt().tolist() == pytest.approx([SIZE] * len(weight), rel=1e-4)
 
 
 def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:

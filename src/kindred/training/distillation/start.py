@@ -21,6 +21,8 @@ from kindred.training.architectures.student import Student
 
 __all__ = ["start_from"]
 
+SIZE = 0.25  # root mean square of a filter's weights when pieces have learned alone, about
+
 
 def start_from(student: Student, file: Path, images: Tensor) -> None:
     """Give a student the weights of the `.onnx` that one of the same layout was exported to.
@@ -88,7 +90,11 @@ def _stored(file: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float3
 
 
 def _unfold(student: Student, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]], images: Tensor) -> None:
-    """Give the batch norms the statistics of what they see, and weights that undo them."""
+    """Give the batch norms the statistics of what they see, and weights that undo them.
+
+    Folded filters are up to twenty times smaller than those that were trained. A norm takes no notice of that, but a
+    step of the optimiser, which is as large for small weights, would undo what was learned; so they get a size back.
+    """
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def measure(conv: nn.Module, _given: object, out: Tensor) -> None:
@@ -102,9 +108,12 @@ def _unfold(student: Student, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]], ima
             hook.remove()
         for conv, norm in pairs:
             mean, variance = seen[conv]
+            size = conv.weight.square().mean((1, 2, 3)).sqrt()
+            scale = torch.where(size > 0, SIZE / size, 1.0)
+            conv.weight.mul_(scale[:, None, None, None])
             assert norm.running_mean is not None
             assert norm.running_var is not None
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_(variance)
-            norm.weight.copy_((variance + norm.eps).sqrt())
+            norm.running_mean.copy_(mean * scale)
+            norm.running_var.copy_(variance * scale.square())
+            norm.weight.copy_((norm.running_var + norm.eps).sqrt() / scale)
             norm.bias.add_(mean)
