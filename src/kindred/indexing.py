@@ -52,7 +52,7 @@ class IndexReport:
 
 def index_images(
     catalogue: Catalogue,
-    describer: Callable[[], Describer],
+    describer: Describer,
     files: Iterable[Found],
     *,
     prune: Path | None = None,
@@ -61,9 +61,9 @@ def index_images(
     """Describe each file that is new or changed and put it into `catalogue`, opened for writing.
 
     A file whose size and time are unchanged costs a look-up, and one that failed before is not tried again.
-    Everything described is committed every two seconds and when the run is interrupted. `describer` is called
-    only if there is something to describe. In the end, images below `prune` whose files are gone are removed.
-    Raises `LibraryFull` where the disk is full; what was committed before stays.
+    Everything described is committed every two seconds and when the run is interrupted. In the end, images below
+    `prune` whose files are gone are removed. Raises `LibraryFull` where the disk is full; what was committed before
+    stays.
     """
     return _Run(catalogue, progress or _silent).finish(describer, files, prune)
 
@@ -110,13 +110,13 @@ class _Run:
         self.buffer: list[Entry] = []
         self.began = self.committed = time.monotonic()
 
-    def finish(self, describer: Callable[[], Describer], files: Iterable[Found], prune: Path | None) -> IndexReport:
+    def finish(self, describer: Describer, files: Iterable[Found], prune: Path | None) -> IndexReport:
         number, report = self.catalogue.begin_run(), self.report
         changed = self.changed(files)
         try:
             first = next(changed, None)
             if first is not None:
-                with closing(describer().stream(chain((first,), changed))) as answers:
+                with closing(describer.stream(chain((first,), changed))) as answers:
                     for described in answers:
                         self.take(described)
         finally:

@@ -373,7 +373,12 @@ def test_a_changed_model_is_refused_when_it_matters(tmp_path: Path, photos: Path
     with Library.open(tmp_path / "library") as library:
         assert len(library) == 10
         assert len(library.search(row)) == 10
-        for change in (lambda: library.search(picture(1)), lambda: library.add(photos / "b/00010.jpg")):
+        changes = (
+            lambda: library.search(picture(1)),
+            lambda: library.add(photos / "b/00010.jpg"),
+            lambda: library.index(photos / "a"),  # with nothing new
+        )
+        for change in changes:
             with pytest.raises(RecipeMismatch, match=r"made with another version of .*tiny\.onnx.*put that one back"):
                 change()
     make_model(tmp_path / "models")

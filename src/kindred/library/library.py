@@ -188,7 +188,8 @@ class Library:
 
         `prune` "gone" also removes the images below `folder` whose files are gone. `progress` is called with
         where the run stands and the number of files. Bad files are in the report, with the reason; they never
-        stop a run. Raises `LibraryLocked` while another process writes, `LibraryFull` where the disk is full.
+        stop a run. Raises `LibraryLocked` while another process writes, `LibraryFull` where the disk is full,
+        `RecipeMismatch` where the library was made with another network, even if nothing is new.
         """
         if prune not in ("keep", "gone"):
             raise UsageError(f"prune is {prune!r}; expected 'keep' or 'gone'")
@@ -196,7 +197,7 @@ class Library:
         total = sum(1 for _ in find_images(root)) if progress is not None else 0
         report = index_images(
             self._writable(),
-            lambda: self.describer,
+            self.describer,
             find_images(root),
             prune=root if prune == "gone" else None,
             progress=(lambda here: progress(here, total)) if progress is not None else None,
@@ -209,7 +210,7 @@ class Library:
         """Add image files one by one, or describe them again where they changed; give them `tags`."""
         paths = _absolute_paths(images)
         writer = self._writable()
-        report = index_images(writer, lambda: self.describer, files_at(paths))
+        report = index_images(writer, self.describer, files_at(paths))
         for tag in tags:
             writer.tag(paths, tag)
         # An index is not loaded only to see whether a few images more make it due.
