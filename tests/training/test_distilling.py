@@ -46,6 +46,13 @@ def run(task: Distilling, folder: Path, progress: object = None) -> Outcome:
     return fit(task, task.settings.schedule(), folder, place=HERE, progress=progress, checkpoint_every=0)  # type: ignore[arg-type]
 
 
+def exported(task: Distilling, folder: Path) -> Path:
+    """Write the student of `task` as a graph, and say where it is."""
+    file = folder / "student.onnx"
+    export_student(task.student, file, held=task.held, name="tiny", licence="", source="", description="", training={})
+    return file
+
+
 def test_it_learns_what_the_teacher_does(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
     seen: list[Progress] = []
     outcome = run(Distilling([teacher], pictures, SETTINGS, place=HERE), tmp_path, seen.append)
@@ -151,10 +158,7 @@ def test_a_student_goes_on_from_the_graph_it_was_exported_to(
     teachers = [teacher, TinyTeacher("two", seed=2)]
     first = Distilling(teachers, pictures, replace(SETTINGS, steps=20), place=HERE)
     run(first, tmp_path / "run")
-    file = tmp_path / "first.onnx"
-    export_student(
-        first.student, file, held=first.held, name="first", licence="", source="", description="", training={}
-    )
+    file = exported(first, tmp_path)
     second = Distilling(teachers, pictures, replace(SETTINGS, seed=9), place=HERE)
     images = images_to_input(second.held)
     start_from(second.student, file, images)
@@ -171,10 +175,7 @@ def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
 ) -> None:
     first = Distilling([teacher], pictures, replace(SETTINGS, steps=10, alone=0.0), place=HERE)
     run(first, tmp_path / "run")
-    file = tmp_path / "first.onnx"
-    export_student(
-        first.student, file, held=first.held, name="first", licence="", source="", description="", training={}
-    )
+    file = exported(first, tmp_path)
     start_from(first.student, file, images_to_input(first.held))
     normed = [
         before.weight
@@ -188,8 +189,7 @@ def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
 
 def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
     task = Distilling([teacher], pictures, SETTINGS, place=HERE)
-    file = tmp_path / "one.onnx"
-    export_student(task.student, file, held=task.held, name="one", licence="", source="", description="", training={})
+    file = exported(task, tmp_path)
     images = images_to_input(task.held)
     two = Distilling([teacher, TinyTeacher("two")], pictures, SETTINGS, place=HERE)
     with pytest.raises(TrainingError, match="it was made for other teachers"):
