@@ -52,7 +52,7 @@ def test_the_student_is_a_backbone_like_any_other(photos: Path, tmp_path: Path) 
     assert card.training["images"] == 20
     command = str(card.training["command"])
     assert command.startswith("kindred distill ")
-    assert command.endswith("--steps=3 --batch=4 --rate=0.002 --relational=25.0 --seed=5 --sizes=128,160")
+    assert command.endswith("--steps=3 --batch=4 --alone=0.6 --rate=0.002 --relational=25.0 --seed=5 --sizes=128,160")
     assert (tmp_path / "mine.run" / "log.csv").exists()
 
 
@@ -92,4 +92,4 @@ def test_a_student_can_be_trained_on(photos: Path, tmp_path: Path) -> None:
         distill_model([teacher], [photos], tmp_path / "one.onnx", **options)  # type: ignore[arg-type]
         card = distill_model([teacher], [photos], tmp_path / "two.onnx", start=tmp_path / "one.onnx", **options)  # type: ignore[arg-type]
     assert f"--from {tmp_path / 'one.onnx'}" in str(card.training["command"])
-    assert card.training["alone"] == "0.0"
+    assert (card.training["alone"], card.training["part"]) == ("0.0", "0.0")

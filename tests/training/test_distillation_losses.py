@@ -38,12 +38,21 @@ def test_equal_vectors_have_a_gradient_that_is_a_number() -> None:
     assert torch.isfinite(same.grad).all()
 
 
-def test_the_pooled_loss_is_one_minus_the_cosine() -> None:
+def test_the_pooled_loss_is_one_minus_the_cosine_from_the_mean_of_the_targets() -> None:
     other = torch.nn.functional.normalize(torch.randn(5, 7), dim=1)
-    cosines = [
-        sum(a * b for a, b in zip(*rows, strict=True)) for rows in zip(MINE.tolist(), other.tolist(), strict=True)
-    ]
+    mean = [sum(column) / 5 for column in zip(*other.tolist(), strict=True)]
+    cosines = []
+    for mine, theirs in zip(MINE.tolist(), other.tolist(), strict=True):
+        a, b = ([value - middle for value, middle in zip(row, mean, strict=True)] for row in (mine, theirs))
+        cosines.append(sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b))
     assert pooled_loss(MINE, other).item() == pytest.approx(1 - sum(cosines) / 5, rel=1e-5)
+
+
+def test_a_student_that_knows_no_more_than_the_mean_is_told_so() -> None:
+    targets = torch.nn.functional.normalize(torch.ones(5, 7) + torch.randn(5, 7) / 10, dim=1)
+    blind = targets.mean(0) + torch.randn(5, 7) / 1000
+    assert torch.cosine_similarity(blind, targets).mean().item() > 0.98
+    assert pooled_loss(blind, targets).item() > 0.5
 
 
 def test_features_are_compared_position_by_position() -> None:

@@ -44,6 +44,10 @@ def distill(
     sizes: Annotated[
         str, typer.Option("--sizes", metavar="PIXELS,…", help="Sides of the crops; each step draws one of them.")
     ] = "",
+    alone: Annotated[
+        float | None,
+        typer.Option("--alone", metavar="SHARE", help="Share of the steps in which each piece learns on its own."),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", metavar="R", help="The largest learning rate, once it is one network.")
     ] = None,
@@ -83,6 +87,7 @@ def distill(
             steps=steps,
             batch=batch,
             sizes=_sizes(sizes),
+            alone=alone,
             rate=rate,
             relational=relational,
             seed=seed,

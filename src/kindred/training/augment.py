@@ -65,7 +65,7 @@ class Augmentation:
         return np.asarray(_in_other_light(cut, self.colour, rng))
 
 
-def degraded(crop: NDArray[np.uint8], rng: np.random.Generator, *, colour: float = 0.3) -> NDArray[np.uint8]:
+def degraded(crop: NDArray[np.uint8], rng: np.random.Generator, *, colour: float = 0.1) -> NDArray[np.uint8]:
     """Show a crop (S, S, 3) as a worse camera would: shrunk to as little as a quarter of its side, in other light."""
     size = crop.shape[0]
     side = int(size * rng.uniform(0.25, 1.0))

@@ -141,10 +141,14 @@ def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What lies between two maps: from `before`, "" for the image, to `name`, a target or a teacher's head."""
+    """What lies between two maps: from `before`, "" for the image, to `name`, a target or a teacher's head.
+
+    `stride` is that of the map it ends at.
+    """
 
     name: str
     before: str
+    stride: int
     modules: tuple[nn.Module, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -186,11 +190,11 @@ class Student(nn.Module):
             for stage, blocks in zip(chain.stages, stages, strict=True):  # type: ignore[call-overload]
                 modules = (*modules, blocks)
                 if stage.target:
-                    yield Piece(stage.target, before, modules)
+                    yield Piece(stage.target, before, stage.stride, modules)
                     before, modules = stage.target, ()
                 if chain.start < 0:
                     trunk.append((before, modules))
-            yield Piece(chain.teacher, before, (*modules, head))
+            yield Piece(chain.teacher, before, chain.stages[-1].stride, (*modules, head))
 
     def forward(self, images: Tensor, forced: Maps | None = None, names: Collection[str] | None = None) -> Maps:
         """Images (B, 3, H, W), normalised, to one map for each target and, keyed by teacher, one for each head.

@@ -25,8 +25,13 @@ def described(maps: Tensor) -> Tensor:
 
 
 def pooled_loss(vectors: Tensor, targets: Tensor) -> Tensor:
-    """Return one minus the mean cosine of unit vectors (B, D) and those of the teacher."""
-    return 1 - (vectors * targets).sum(1).mean()
+    """Return one minus the mean cosine of vectors (B, D) and those of the teacher, seen from the mean of the latter.
+
+    GeM vectors of all images share most of what they are: on groceries the mean of MobileNetV2's has two and a half
+    times the energy of what tells them apart. By the mean alone a student is close to its teacher, and finds nothing.
+    """
+    mean = targets.mean(0)
+    return 1 - F.cosine_similarity(vectors - mean, targets - mean).mean()
 
 
 def relational_loss(vectors: Tensor, targets: Tensor) -> Tensor:

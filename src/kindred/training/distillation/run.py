@@ -34,6 +34,7 @@ def distill_model(
     steps: int | None = None,
     batch: int | None = None,
     sizes: Sequence[int] = (),
+    alone: float | None = None,
     rate: float | None = None,
     relational: float | None = None,
     seed: int = 0,
@@ -46,7 +47,8 @@ def distill_model(
     """Distil `teachers`, the leading one first, on the images below `folders` into the backbone `output` (`.onnx`).
 
     `exclude` holds glob patterns, matched against the path below its folder. `start` is an earlier student of the same
-    teachers, to be trained on. The others are of `Settings`. The card is written beside the model; checkpoint and log
+    teachers, to be trained on, as one network, or first, for the share `alone` of the steps, its deepest pieces each on
+    its own. The others are of `Settings`. The card is written beside the model; checkpoint and log
     lie in a folder of the same name (`.run`), from which an interrupted run goes on. `reading` is called with the
     number of images read and of all, `progress` after each step and validation. Raises `MissingExtra` without PyTorch,
     `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot start or go on, and `UsageError`
@@ -71,10 +73,17 @@ def distill_model(
     from kindred.training.pictures import read_pictures
     from kindred.training.processes import taking_place
 
-    given = {"steps": steps, "batch": batch, "sizes": tuple(sizes) or None, "rate": rate, "relational": relational}
+    given = {
+        "steps": steps,
+        "batch": batch,
+        "sizes": tuple(sizes) or None,
+        "alone": alone,
+        "rate": rate,
+        "relational": relational,
+    }
     chosen = {key: value for key, value in given.items() if value is not None}
-    if start is not None:  # the stages have learned alone already
-        chosen["alone"] = 0.0
+    if start is not None:  # its pieces have learned alone already, the deepest ones perhaps not enough
+        chosen = {"alone": 0.0, "part": 0.0, "rate_alone": 1e-2, "rate": 1e-3, **chosen}
     settings = Settings(seed=seed, **chosen)  # type: ignore[arg-type]
     with taking_place(device, threads=threads) as place:
         engines = [EngineTeacher(teacher, device=str(place.device)) for teacher in teachers]
@@ -140,5 +149,5 @@ def _arguments(
     for pattern in exclude:
         words += ["--exclude", pattern]
     words += ["--from", str(start)] if start is not None else []
-    words += [f"--{key}={getattr(settings, key)}" for key in ("steps", "batch", "rate", "relational", "seed")]
+    words += [f"--{key}={getattr(settings, key)}" for key in ("steps", "batch", "alone", "rate", "relational", "seed")]
     return [*words, f"--sizes={','.join(map(str, settings.sizes))}"]

@@ -35,7 +35,6 @@ INPUT_MEAN, INPUT_STD = 127.5, 64.0  # of the student's input, in pixel units
 EPOCH = 500  # steps from one validation to the next, about
 CALIBRATION_BATCHES = 20
 HELD = 64  # crops that are not learned from, to validate on
-PART = 0.25  # of the pieces, to learn in a step in which they learn alone
 MEMORY = 0.9  # of what a piece left unexplained in the steps before
 
 
@@ -44,24 +43,27 @@ class Settings:
     """What a run is made of; with the images and the teachers it decides the result.
 
     steps, batch: how many batches of how many crops. sizes: sides of the crops, in pixels; one is drawn for each step.
-    alone: the share of the steps in which every stage learns on its own. rate_alone, rate: the largest learning rate in
-    this part of the run and in the other; warmup, decay: as in the loop's schedule. pooled, relational: weights of the
-    losses of the description beside the dense one; 25 is that of Park et al. 2019. noisy: once the stages are one
-    network, the share of the crops that the student sees coarser and in other light than its teachers do, so that it
-    learns to describe them as they describe a good photograph of the same (noisy student: Xie et al. 2020). lead: how
-    many times as strong as another's the first teacher's head is in the joined map. varied: whether crops are as varied
-    as in classification (small parts, coarse images) or as mild as in retrieval.
+    alone: the share of the steps in which every piece learns on its own: the deepest ones, which are slow to learn and
+    cost little, in each of these steps, of the others the share `part`, drawn by what they leave unexplained.
+    rate_alone, rate: the largest learning rate in this part of the run and in the other; warmup, decay: as in the
+    loop's schedule. pooled, relational: weights of the losses of the description beside the dense one; 25 is that of
+    Park et al. 2019. noisy: once the pieces are one network, the share of the crops that the student sees coarser and
+    in other light than its teachers do, so that it learns to describe them as they describe a good photograph of the
+    same (noisy student: Xie et al. 2020). lead: how many times as strong as another's the first teacher's head is in
+    the joined map. varied: whether crops are as varied as in classification (small parts, coarse images) or as mild as
+    in retrieval.
     """
 
     steps: int = 7_000
     batch: int = 32
     sizes: tuple[int, ...] = (128, 160)
     alone: float = 0.6
+    part: float = 0.25
     rate_alone: float = 2e-2
     rate: float = 2e-3
     warmup: float = 0.05
     decay: float = 0.02
-    pooled: float = 10.0
+    pooled: float = 5.0
     relational: float = 25.0
     noisy: float = 0.3
     lead: float = 2.0
@@ -74,8 +76,10 @@ class Settings:
                 f"got {self.steps} steps of {self.batch} crops of {self.sizes} pixels; "
                 "expected at least 1 step, 2 crops and 32 pixels"
             )
-        if not (0 <= self.alone < 1 and 0 <= self.noisy < 1):
-            raise UsageError(f"alone is {self.alone} and noisy {self.noisy}; expected shares from 0 to below 1")
+        if not (0 <= self.alone < 1 and 0 <= self.noisy < 1 and 0 <= self.part <= 1):
+            raise UsageError(
+                f"alone is {self.alone}, part {self.part} and noisy {self.noisy}; expected shares from 0 to below 1"
+            )
 
     @property
     def epochs(self) -> int:
@@ -186,10 +190,15 @@ class Distilling:
         return losses
 
     def learning(self, done: float) -> set[str]:
-        """Draw the pieces that learn in a step, by what they leave unexplained."""
+        """Name the pieces that learn in a step: the deepest ones, and others drawn by what they leave unexplained."""
+        pieces = self.student.pieces
+        deepest = max(piece.stride for piece in pieces)
+        always = {piece.name for piece in pieces if piece.stride == deepest}
+        names = [name for name in self._left if name not in always]
+        left = np.array([self._left[name] for name in names])
         rng = np.random.default_rng([self.settings.seed, round(done * self._all_steps), 4])
-        names, left = list(self._left), np.array(list(self._left.values()))
-        return set(rng.choice(names, math.ceil(PART * len(names)), replace=False, p=left / left.sum()).tolist())
+        count = math.ceil(self.settings.part * len(names))
+        return always | set(rng.choice(names, count, replace=False, p=left / left.sum()).tolist() if count else ())
 
     def describe(self, batch: Crops) -> str:
         """Say what a batch is made of."""
