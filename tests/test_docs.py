@@ -81,7 +81,7 @@ LINKING = [page for page in PAGES if page.name != "README.md"]  # that has tests
 def typed_commands(page: Path) -> Iterator[list[str]]:
     """The lines of code blocks that call `kindred`, as words."""
     for block in re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", "").splitlines():
             text = line.removeprefix("$ ")
             if text.startswith("kindred "):
                 yield shlex.split(text, comments=True)
