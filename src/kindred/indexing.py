@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from kindred.catalogue import Catalogue, Entry
@@ -112,13 +112,10 @@ class _Run:
 
     def finish(self, describer: Describer, files: Iterable[Found], prune: Path | None) -> IndexReport:
         number, report = self.catalogue.begin_run(), self.report
-        changed = self.changed(files)
         try:
-            first = next(changed, None)
-            if first is not None:
-                with closing(describer.stream(chain((first,), changed))) as answers:
-                    for described in answers:
-                        self.take(described)
+            with closing(describer.stream(self.changed(files))) as answers:
+                for described in answers:
+                    self.take(described)
         finally:
             self.commit()
         if prune is not None:

@@ -88,6 +88,9 @@ def test_the_deepest_pieces_learn_always_the_others_by_what_they_leave(
     assert 150 < drawn.count("tiny/inner") < 195
     assert drawn.count("tiny/inner") + drawn.count("two/inner") == 200
     assert task.learning(0.25) == task.learning(0.25)
+    losses = task.losses(task.batch(0), done=0.0)
+    assert {name for name in losses if "." not in name} == task.learning(0.0)
+    assert len(losses) < len(task.losses(task.batch(0), done=0.9)) == 8
     resting = Distilling([teacher], pictures, replace(SETTINGS, part=0.0), place=HERE)
     assert resting.learning(0.0) == {"tiny"}
 

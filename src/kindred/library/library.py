@@ -194,10 +194,11 @@ class Library:
         if prune not in ("keep", "gone"):
             raise UsageError(f"prune is {prune!r}; expected 'keep' or 'gone'")
         began, root = time.monotonic(), absolute(folder)
+        writer, describer = self._writable(), self.describer  # before files are counted, which may take long
         total = sum(1 for _ in find_images(root)) if progress is not None else 0
         report = index_images(
-            self._writable(),
-            self.describer,
+            writer,
+            describer,
             find_images(root),
             prune=root if prune == "gone" else None,
             progress=(lambda here: progress(here, total)) if progress is not None else None,

@@ -48,11 +48,11 @@ def distill_model(
 
     `exclude` holds glob patterns, matched against the path below its folder. `start` is an earlier student of the same
     teachers, to be trained on, as one network, or first, for the share `alone` of the steps, its deepest pieces each on
-    its own. The others are of `Settings`. The card is written beside the model; checkpoint and log
-    lie in a folder of the same name (`.run`), from which an interrupted run goes on. `reading` is called with the
-    number of images read and of all, `progress` after each step and validation. Raises `MissingExtra` without PyTorch,
-    `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot start or go on, and `UsageError`
-    where `output` is there already or an argument cannot be meant.
+    its own; at half the rates, unless `rate` is given. The others are of `Settings`. The card is written beside the
+    model; checkpoint and log lie in a folder of the same name (`.run`), from which an interrupted run goes on.
+    `reading` is called with the number of images read and of all, `progress` after each step and validation. Raises
+    `MissingExtra` without PyTorch, `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot
+    start or go on, and `UsageError` where `output` is there already or an argument cannot be meant.
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: the model must be a file that ends in .onnx")

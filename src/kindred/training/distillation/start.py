@@ -92,7 +92,7 @@ def _stored(file: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float3
 def _unfold(student: Student, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]], images: Tensor) -> None:
     """Give the batch norms the statistics of what they see, and weights that undo them.
 
-    Folded filters are up to twenty times smaller than those that were trained. A norm takes no notice of that, but a
+    Folded filters are up to seventeen times smaller than those that were trained. A norm takes no notice of that, but a
     step of the optimiser, which is as large for small weights, would undo what was learned; so they get a size back.
     """
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}

@@ -78,7 +78,8 @@ class Settings:
             )
         if not (0 <= self.alone < 1 and 0 <= self.noisy < 1 and 0 <= self.part <= 1):
             raise UsageError(
-                f"alone is {self.alone}, part {self.part} and noisy {self.noisy}; expected shares from 0 to below 1"
+                f"alone is {self.alone}, noisy {self.noisy} and part {self.part}; "
+                "expected shares from 0 to below 1, part up to 1"
             )
 
     @property
@@ -191,14 +192,15 @@ class Distilling:
 
     def learning(self, done: float) -> set[str]:
         """Name the pieces that learn in a step: the deepest ones, and others drawn by what they leave unexplained."""
-        pieces = self.student.pieces
-        deepest = max(piece.stride for piece in pieces)
-        always = {piece.name for piece in pieces if piece.stride == deepest}
-        names = [name for name in self._left if name not in always]
-        left = np.array([self._left[name] for name in names])
+        strides = {piece.name: piece.stride for piece in self.student.pieces}
+        deepest = {name for name, stride in strides.items() if stride == max(strides.values())}
+        others = [name for name in self._left if name not in deepest]
+        count = math.ceil(self.settings.part * len(others))
+        if not count:
+            return deepest
+        left = np.array([self._left[name] for name in others])
         rng = np.random.default_rng([self.settings.seed, round(done * self._all_steps), 4])
-        count = math.ceil(self.settings.part * len(names))
-        return always | set(rng.choice(names, count, replace=False, p=left / left.sum()).tolist() if count else ())
+        return deepest | set(rng.choice(others, count, replace=False, p=left / left.sum()).tolist())
 
     def describe(self, batch: Crops) -> str:
         """Say what a batch is made of."""
