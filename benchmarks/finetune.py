@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,8 @@ STARTS = {
     "mobilenet_v2": ["--backbone", "mobilenet_v2", "--from", str(SHARED / "weights" / "mobilenet_v2.safetensors")],
     "kin": ["--backbone", "kin"],
 }
-COMMON = ["--size", "224", "--crop", "160", "--batch", "48", "--epochs", "5"]
+COMMON = ["--size", "224", "--crop", "160", "--batch", "48"]
+EPOCHS = {"unseen": "5", "seen": "3"}  # `seen` has twice the images: both take about as many steps
 RUNS: dict[str, list[str]] = {
     "classification": ["--method", "classification"],
     "siamese": ["--method", "siamese"],
@@ -188,12 +190,11 @@ def measure(protocol: str, start: str, run: str, work: Path) -> Row:
     """Train, unless `run` is "" (the network as it was), and evaluate."""
     what = asked(protocol, work)
     if run:
-        options = [*STARTS[start], *COMMON, *RUNS[run]]
-        name = "-".join([protocol, start, *"".join(c if c.isalnum() else " " for c in run).split()])
-        model = work / f"{name}.onnx"
+        options = options_of(protocol, start, run)
+        model = model_of(protocol, start, run, work)
         if not model.exists():
             _kindred("train", str(what.images), "-o", str(model), *options, "--json")
-        seconds, recipe = _seconds(model), model.with_name(f"{name}-recipe.toml")
+        seconds, recipe = _seconds(model), model.with_name(f"{model.stem}-recipe.toml")
         command = " ".join(["kindred train FOLDER -o MODEL.onnx", *(_shown(word) for word in options)])
     else:
         recipe = work / f"{start}-before.toml"
@@ -207,7 +208,7 @@ def measure(protocol: str, start: str, run: str, work: Path) -> Row:
         "protocol": protocol,
         "start": start,
         "run": run,
-        "key": key_of(start, run),
+        "key": key_of(protocol, start, run),
         "recall@1": round(found["recall@1"], 4),
         "mAP": round(found["mAP"], 4),
         "seconds": round(seconds),
@@ -217,10 +218,28 @@ def measure(protocol: str, start: str, run: str, work: Path) -> Row:
     }
 
 
-def key_of(start: str, run: str) -> str:
+def options_of(protocol: str, start: str, run: str) -> list[str]:
+    """Return what is said to `kindred train` beside the folder and the file."""
+    return [*STARTS[start], *COMMON, "--epochs", EPOCHS[protocol], *RUNS[run]]
+
+
+def key_of(protocol: str, start: str, run: str) -> str:
     """What a row stands for: the options of the run."""
-    words = [*STARTS[start], *COMMON, *RUNS[run]] if run else [start]
+    words = options_of(protocol, start, run) if run else [start]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+
+
+def model_of(protocol: str, start: str, run: str, work: Path) -> Path:
+    """Return the file of the network that a run makes: one of its own for other options."""
+    words = "".join(c if c.isalnum() else " " for c in run).split()
+    return work / f"{'-'.join([protocol, start, *words, key_of(protocol, start, run)[:6]])}.onnx"
+
+
+def forget(model: Path) -> None:
+    """Remove what a run left, so that it begins anew."""
+    for file in (model, model.with_suffix(".toml"), model.with_name(f"{model.stem}-recipe.toml")):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(model.with_suffix(".run"), ignore_errors=True)
 
 
 def keep(row: Row) -> None:
@@ -292,8 +311,10 @@ def main(arguments: Sequence[str]) -> int:
         for start in options.starts:
             for run in ["", *options.runs]:
                 done = {(row["protocol"], row["start"], row["run"]): row["key"] for row in read_rows()}
-                if not options.again and done.get((protocol, start, run)) == key_of(start, run):
+                if not options.again and done.get((protocol, start, run)) == key_of(protocol, start, run):
                     continue
+                if options.again:
+                    forget(model_of(protocol, start, run, options.work))
                 row = measure(protocol, start, run, options.work)
                 keep(row)
                 name = run or "off the shelf"

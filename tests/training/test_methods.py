@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_how_batches_are_made_up_chooses_the_planner() -> None:
     assert (plain.classes_per_batch, plain.images_per_class) == (4, 2)
     pooled = METHODS["siamese"].planner(LABELS, replace(BATCHING, mining="pool", negatives=9))
     assert isinstance(pooled, HardNegatives)
-    assert (pooled.negatives, pooled.tuples) == (3, 1)  # one less than there are classes
+    assert (pooled.negatives, pooled.tuples, pooled.queries) == (3, 1, 4)  # one less than there are classes
     listed = METHODS["triplet"].planner(LABELS, replace(BATCHING, pairs=pairs))
     assert isinstance(listed, FromPairs)
     assert (listed.batch, listed.components) == (8, False)
@@ -162,6 +163,20 @@ def test_how_batches_are_made_up_chooses_the_planner() -> None:
     assert isinstance(alike, FromPairs)
     assert (alike.batch, alike.components) == (6, True)
     assert isinstance(METHODS["classification"].planner(LABELS, BATCHING), Shuffled)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("mining", ["batch", "pool"])
+def test_an_epoch_shows_about_as_many_images_as_there_are(name: str, mining: Literal["batch", "pool"]) -> None:
+    batching = replace(BATCHING, mining=mining)
+    plan = METHODS[name].planner(LABELS, batching)(epoch=0, seed=0, vectors=_vectors())
+    assert plan.indices.size == pytest.approx(len(LABELS), abs=BATCHING.batch)
+
+
+def test_tuples_of_an_epoch_are_bounded() -> None:
+    assert Batching(negatives=5).tuples_of_epoch(3) == 1
+    assert Batching(negatives=5).tuples_of_epoch(1400) == 200
+    assert Batching(negatives=5).tuples_of_epoch(10**6) == 2000
 
 
 def test_few_images_make_smaller_batches() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -22,6 +22,12 @@ Numbers = NDArray[np.int64]
 # On Grocery Store, 2,640 images of 81 classes, as `kin` sees it: of the pairs within a cluster 43 % were of one class
 # with 100 clusters, 61 % with 300, 76 % with 600.
 IMAGES_PER_CLUSTER = 5
+
+# Tuples are of the network as it was when they were mined: few, mined often, teach more. On unseen classes of Grocery
+# Store, from MobileNetV2, 5 epochs of all images as queries gave mAP 0.472 (manifold: 0.437), 5 of as many tuples as
+# show all images once 0.552 (0.462), in a fifth of the time.
+MOST_TUPLES = 2000
+"""Of an epoch, as of Radenović, Tolias and Chum 2018."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class Batching:
     def tuples(self) -> int:
         """How many tuples of an image, a positive and negatives a batch has."""
         return max(1, self.batch // (2 + self.negatives))
+
+    def tuples_of_epoch(self, images: int) -> int:
+        """Return how many tuples show about as many images as there are, so that all epochs are alike; 2000 at most."""
+        return min(MOST_TUPLES, max(1, images // (2 + self.negatives)))
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,9 @@ def _matching(labels: Numbers, batching: Batching) -> Planner:
         return FromPairs(same, different, len(labels), size, components=not len(different))
     if batching.mining == "pool":
         classes = len(np.unique(labels[labels >= 0]))
-        return HardNegatives(labels, batching.tuples, negatives=min(batching.negatives, classes - 1), labels_known=True)
+        mined = replace(batching, negatives=min(batching.negatives, classes - 1))
+        queries = mined.tuples_of_epoch(len(labels))
+        return HardNegatives(labels, mined.tuples, queries=queries, negatives=mined.negatives, labels_known=True)
     return _by_class(labels, batching)
 
 
@@ -89,8 +101,9 @@ def _by_class(labels: Numbers, batching: Batching) -> Planner:
     return ByClass(labels, max(2, min(batching.classes, usable)), batching.images_per_class)
 
 
-def _manifold(_labels: Numbers, batching: Batching) -> Planner:
-    return OnManifold(batching.tuples, negatives=batching.negatives)
+def _manifold(labels: Numbers, batching: Batching) -> Planner:
+    anchors = batching.tuples_of_epoch(len(labels))
+    return OnManifold(batching.tuples, anchors=anchors, negatives=batching.negatives)
 
 
 def _clusters(labels: Numbers, batching: Batching) -> Planner:

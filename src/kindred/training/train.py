@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kindred.backbones.card import Card, Scalar, check_name
-from kindred.errors import MissingExtra, UsageError
+from kindred.backbones.card import Card, Scalar
+from kindred.training.opening import check_output, load_pytorch
 from kindred.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -62,15 +61,10 @@ def train_model(
     meant or an `output` that is there already, `TrainingError` where a run cannot start or go on, `ModelError` for a
     backbone that cannot be used.
     """
-    _check_output(output)
-    # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the loader.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    try:
-        import onnx  # noqa: F401  # needed after hours of training, missed now
-        import safetensors  # noqa: F401
-        import torch
-    except ImportError as error:
-        raise MissingExtra("training", "train") from error
+    check_output(output, [output.with_suffix(".toml"), output.with_name(f"{output.stem}-recipe.toml")])
+    load_pytorch("training")
+    import torch
+
     from kindred.training.assemble import assemble
     from kindred.training.loop import fit
     from kindred.training.processes import taking_place
@@ -95,18 +89,6 @@ def train_model(
     classes = len(np.unique(made.data.labels[made.data.labels >= 0]))
     files = exported.files
     return Trained(exported.card, output, exported.recipe_file, files, report, outcome, len(made.data), classes)
-
-
-def _check_output(output: Path) -> None:
-    """Raise an error for a file that could not be written when the training is over."""
-    if output.suffix != ".onnx":
-        raise UsageError(f"{output}: the model must be a file that ends in .onnx")
-    check_name(output.stem)
-    for file in (output, output.with_suffix(".toml"), output.with_name(f"{output.stem}-recipe.toml")):
-        if file.exists():
-            raise UsageError(f"{file}: exists already; choose another name or remove it")
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"{output}: in a folder that is not there; make the folder first")
 
 
 def _export(

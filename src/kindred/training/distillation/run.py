@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kindred.backbones.card import Card, Scalar
-from kindred.errors import MissingExtra, TrainingError, UsageError
+from kindred.errors import TrainingError
 from kindred.images import find_images
+from kindred.training.opening import check_output, load_pytorch
 
 if TYPE_CHECKING:
     from kindred.training.distillation.task import Settings
@@ -52,19 +52,10 @@ def distill_model(
     model; checkpoint and log lie in a folder of the same name (`.run`), from which an interrupted run goes on.
     `reading` is called with the number of images read and of all, `progress` after each step and validation. Raises
     `MissingExtra` without PyTorch, `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot
-    start or go on, and `UsageError` where `output` is there already or an argument cannot be meant.
+    start or go on, and `UsageError` where `output` or its card is there already or an argument cannot be meant.
     """
-    if output.suffix != ".onnx":
-        raise UsageError(f"{output}: the model must be a file that ends in .onnx")
-    if output.exists():
-        raise UsageError(f"{output}: exists already; choose another name or remove it")
-    # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the teachers,
-    # and ones that sleep at once take four times as long to a step.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    try:
-        import torch  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise MissingExtra("distillation", "train") from error
+    check_output(output, [output.with_suffix(".toml")])
+    load_pytorch("distillation")
     from kindred.training.distillation.export import export_student
     from kindred.training.distillation.start import start_from
     from kindred.training.distillation.task import Distilling, Settings, images_to_input

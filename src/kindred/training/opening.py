@@ -1,0 +1,37 @@
+"""Opening: what is looked at before a long run begins, so that nothing is found missing at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kindred.backbones.card import check_name
+from kindred.errors import MissingExtra, UsageError
+
+__all__ = ["check_output", "load_pytorch"]
+
+
+def check_output(output: Path, others: Sequence[Path]) -> None:
+    """Raise UsageError or ModelError where the model `output` or the files beside it could not be written."""
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: the model must be a file that ends in .onnx")
+    check_name(output.stem)
+    for file in (output, *others):
+        if file.exists():
+            raise UsageError(f"{file}: exists already; choose another name or remove it")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"{output}: in a folder that is not there; make the folder first")
+
+
+def load_pytorch(what: str) -> None:
+    """Import PyTorch and what an export needs; raises MissingExtra, which says that `what` needs the extra `train`."""
+    # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the loader and
+    # from teachers, and ones that sleep at once take four times as long to a step.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    try:
+        import onnx  # noqa: F401  # needed after hours of training, missed now
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(what, "train") from error
