@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -19,10 +21,10 @@ __all__ = ["fill", "html_address", "html_text", "picture_address", "write_docume
 
 
 def fill(template: str, *, images: str, **values: object) -> str:
-    """Fill in the $names of a template: `values`, escaped already, and `policy`, its content security policy.
+    """Fill in the $names of a page below the head that all of them share: `values`, escaped already.
 
-    The template holds one script. `images` is where pictures may come from, as the policy says it: "data:" for those
-    that the document holds.
+    The template begins with its own style and holds one script at most. `title` is among the values. `images` is where
+    pictures may come from, as the policy says it: "data:" for those that the document holds.
     """
     script = template.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -30,7 +32,13 @@ def fill(template: str, *, images: str, **values: object) -> str:
         f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    return Template(template).substitute(values, policy=policy)
+    return Template(_head() + template).substitute(values, policy=policy)
+
+
+@cache
+def _head() -> str:
+    """The head of every page, but its end: what it is, its content security policy, its colours and letters."""
+    return (files("kindred") / "document.html").read_text(encoding="utf-8")
 
 
 def write_document(file: Path, what: str, document: str) -> None:

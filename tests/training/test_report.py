@@ -223,7 +223,6 @@ def test_a_file_that_cannot_be_written_is_named(run: Path) -> None:
 def test_the_template_is_a_file_of_the_package() -> None:
     template = (files("kindred.training") / "report.html").read_text(encoding="utf-8")
     assert set(re.findall(r"\$(\w+)", template)) == {
-        "policy",
         "title",
         "facts",
         "command",
