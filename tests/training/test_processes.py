@@ -68,6 +68,37 @@ def test_two_processes_take_the_updates_of_one_with_twice_the_batches(tmp_path: 
         assert values[0] == pytest.approx(values[1], abs=1e-4)
 
 
+REMEMBERING = """
+import sys, torch
+from kindred.training.objective import build_objective
+from kindred.training.processes import taking_place
+
+with taking_place("cpu", threads=1) as place:
+    objective = build_objective(
+        "contrastive", classes=0, dimension=2, memory=12, options={}, gather=place.gather
+    )
+    for step in range(2):
+        count = 3 - place.rank  # as where an image of the second process could not be read
+        numbers = 100 * step + 10 * place.rank + torch.arange(count)
+        vectors = torch.stack([numbers, -numbers], dim=1).float().requires_grad_()
+        objective(vectors, numbers, torch.zeros(count, count, dtype=torch.int8), numbers + 1)
+    torch.save(objective.state_dict(), f"{sys.argv[1]}/memory{place.rank}.pth")
+"""
+
+
+def test_all_processes_remember_what_each_has_seen(tmp_path: Path) -> None:
+    script = tmp_path / "remembering.py"
+    script.write_text(REMEMBERING)
+    done = subprocess.run([*TORCHRUN, script, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f"memory{rank}.pth") for rank in range(2))
+    assert first["memory.images"].tolist() == [0, 1, 2, 10, 11, 100, 101, 102, 110, 111, -1, -1]
+    assert first["memory.labels"][:10].tolist() == [1, 2, 3, 11, 12, 101, 102, 103, 111, 112]
+    assert first["memory.vectors"][:10, 1].tolist() == [0, -1, -2, -10, -11, -100, -101, -102, -110, -111]
+    for name, value in first.items():
+        assert torch.equal(value, second[name])
+
+
 def test_one_process_is_by_itself() -> None:
     with taking_place("cpu") as place:
         assert place == Place(torch.device("cpu"))
@@ -77,6 +108,7 @@ def test_one_process_is_by_itself() -> None:
         assert parameter.grad is None
         values = torch.arange(3.0)
         assert place.sum(values) is values
+        assert place.gather(values) is values
         place.wait()
 
 

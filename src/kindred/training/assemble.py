@@ -75,12 +75,17 @@ def assemble(folder: Path, options: TrainingOptions, *, place: Place, reading: R
     embedder.initialise(_start(kept, options))
     if not options.tune_norms:
         embedder.freeze_norms()
-    memory, classes = options.memory, len(data.classes)
+    objective = build_objective(
+        loss,
+        classes=len(data.classes),
+        dimension=embedder.dimension,
+        memory=options.memory,
+        options=options.loss_options,
+        gather=place.gather,
+    )
     task = Tuning(
         embedder,
-        build_objective(
-            loss, classes=classes, dimension=embedder.dimension, memory=memory, options=options.loss_options
-        ),
+        objective,
         method.planner(learned.labels, _batching(options, pairs)),
         kept,
         size=options.size,

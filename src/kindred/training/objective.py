@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,14 +42,27 @@ class ClassObjective(Objective):
         return self._loss(vectors, self.classes, labels, **self._options)
 
 
+def _own(rows: Tensor) -> Tensor:
+    return rows
+
+
 class PairObjective(Objective):
-    """A loss on pairs of the batch, and of the batch with the vectors of batches before where there is a memory."""
+    """A loss on pairs of the batch, and of the batch with the vectors of batches before where there is a memory.
+
+    gather: rows of this process → those of all that train together. All remember the same, and a checkpoint of one is
+    enough for all.
+    """
 
     def __init__(
-        self, loss: str, *, memory: CrossBatchMemory | None = None, options: Mapping[str, float | str]
+        self,
+        loss: str,
+        *,
+        memory: CrossBatchMemory | None = None,
+        gather: Callable[[Tensor], Tensor] = _own,
+        options: Mapping[str, float | str],
     ) -> None:
         super().__init__()
-        self._loss, self._options = LOSSES[loss].function, dict(options)
+        self._loss, self._options, self._gather = LOSSES[loss].function, dict(options), gather
         self.memory = memory
 
     def forward(self, vectors: Tensor, numbers: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
@@ -59,7 +72,7 @@ class PairObjective(Objective):
             remembered, known = self.memory.references(), self.memory.relation(labels, numbers)
             references, relation = torch.cat([vectors, remembered]), torch.cat([relation, known], dim=1)
             if self.training:
-                self.memory.enqueue(vectors.detach(), labels, numbers)
+                self.memory.enqueue(*(self._gather(each) for each in (vectors.detach(), labels, numbers)))
         return self._loss(vectors, references, relation, **self._options)
 
 
@@ -77,11 +90,21 @@ def check_objective(loss: str, *, memory: int, options: Mapping[str, float | str
 
 
 def build_objective(
-    loss: str, *, classes: int, dimension: int, memory: int, options: Mapping[str, float | str]
+    loss: str,
+    *,
+    classes: int,
+    dimension: int,
+    memory: int,
+    options: Mapping[str, float | str],
+    gather: Callable[[Tensor], Tensor] = _own,
 ) -> Objective:
-    """Return the objective of a loss of LOSSES; raises UsageError as `check_objective` does."""
+    """Return the objective of a loss of LOSSES; raises UsageError as `check_objective` does.
+
+    classes: how many there are, for losses on classes. dimension: of the vectors. memory: how many of them are
+    remembered, 0 for none. gather: see `PairObjective`.
+    """
     check_objective(loss, memory=memory, options=options)
     if LOSSES[loss].kind == "classes":
         return ClassObjective(loss, classes=classes, dimension=dimension, options=options)  # type: ignore[arg-type]
     kept = CrossBatchMemory(memory, dimension) if memory else None
-    return PairObjective(loss, memory=kept, options=options)
+    return PairObjective(loss, memory=kept, gather=gather, options=options)

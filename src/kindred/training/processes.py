@@ -53,6 +53,19 @@ class Place:
             torch.distributed.all_reduce(values)
         return values
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows (n, …) of all processes, those of the first one first, on each of them; n may differ."""
+        if self.world == 1:
+            return rows
+        counts = torch.zeros(self.world, dtype=torch.int64, device=rows.device)
+        counts[self.rank] = len(rows)
+        torch.distributed.all_reduce(counts)
+        padded = rows.new_zeros((int(counts.max()), *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(self.world)]
+        torch.distributed.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, counts.tolist(), strict=True)])
+
     def wait(self) -> None:
         """Wait until all processes are here: what the leader wrote is there for all."""
         if self.world > 1:
