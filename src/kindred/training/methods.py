@@ -155,10 +155,12 @@ METHODS: dict[str, Method] = {
         "no labels: where the manifold and the distance disagree",
         "Iscen et al. 2018",
     ),
+    # Some clusters mix two things, and others share one: a loss that looks for the hardest pairs finds those. On unseen
+    # classes of Grocery Store, from MobileNetV2, multi_similarity gave mAP 0.404, contrastive 0.473.
     "clusters": Method(
         _clusters,
         "pairs",
-        "multi_similarity",
+        "contrastive",
         False,
         "no labels: clusters of the vectors stand for classes",
         "Caron et al. 2018",
