@@ -59,12 +59,12 @@ class Place:
             return rows
         counts = torch.zeros(self.world, dtype=torch.int64, device=rows.device)
         counts[self.rank] = len(rows)
-        torch.distributed.all_reduce(counts)
-        padded = rows.new_zeros((int(counts.max()), *rows.shape[1:]))
+        lengths = self.sum(counts).tolist()
+        padded = rows.new_zeros((max(lengths), *rows.shape[1:]))
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.world)]
         torch.distributed.all_gather(parts, padded)
-        return torch.cat([part[:count] for part, count in zip(parts, counts.tolist(), strict=True)])
+        return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
 
     def wait(self) -> None:
         """Wait until all processes are here: what the leader wrote is there for all."""
