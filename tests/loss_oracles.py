@@ -93,6 +93,38 @@ def slow_smooth_ap(q: Rows, r: Rows, relation: Relation, temperature: float = 0.
     return mean(losses)
 
 
+def slow_circle(q: Rows, r: Rows, relation: Relation) -> float:
+    terms = []
+    for anchor, row in zip(q, relation, strict=True):
+        positive = [dot(anchor, r[j]) for j, y in enumerate(row) if y == 1]
+        negative = [dot(anchor, r[j]) for j, y in enumerate(row) if y == -1]
+        if positive and negative:
+            pull = sum(math.exp(-80 * max(0.0, 1.4 - s) * (s - 0.6)) for s in positive)
+            push = sum(math.exp(80 * max(0.0, s + 0.4) * (s - 0.4)) for s in negative)
+            terms.append(math.log1p(push * pull))
+    return mean(terms)
+
+
+def slow_sup_con(q: Rows, r: Rows, relation: Relation) -> float:
+    terms = []
+    for anchor, row in zip(q, relation, strict=True):
+        s = [dot(anchor, other) / 0.1 for other in r]
+        total = sum(math.exp(s[j]) for j, y in enumerate(row) if y)
+        positive = [-math.log(math.exp(s[j]) / total) for j, y in enumerate(row) if y == 1]
+        if positive:
+            terms.append(mean(positive))
+    return mean(terms)
+
+
+def slow_nt_xent(q: Rows, r: Rows, relation: Relation) -> float:
+    terms = []
+    for anchor, row in zip(q, relation, strict=True):
+        s = [dot(anchor, other) / 0.07 for other in r]
+        negative = sum(math.exp(s[j]) for j, y in enumerate(row) if y == -1)
+        terms += [-math.log(math.exp(s[j]) / (math.exp(s[j]) + negative)) for j, y in enumerate(row) if y == 1]
+    return mean(terms)
+
+
 def slow_softmax(logits: list[float], label: int) -> float:
     return math.log(sum(math.exp(x) for x in logits)) - logits[label]
 
@@ -121,6 +153,25 @@ def slow_arcface(v: Rows, w: Rows, labels: list[int]) -> float:
     return mean(terms)
 
 
+def slow_cosface(v: Rows, w: Rows, labels: list[int]) -> float:
+    terms = []
+    for x, y in zip(v, labels, strict=True):
+        if y >= 0:
+            terms.append(slow_softmax([30 * (cosine(x, c) - 0.35 * (k == y)) for k, c in enumerate(w)], y))
+    return mean(terms)
+
+
+def slow_proxy_anchor(v: Rows, w: Rows, labels: list[int]) -> float:
+    pull, push = [], []
+    for k, proxy in enumerate(w):
+        own = [cosine(x, proxy) for x, y in zip(v, labels, strict=True) if y == k]
+        others = [cosine(x, proxy) for x, y in zip(v, labels, strict=True) if y >= 0 and y != k]
+        if own:
+            pull.append(math.log(1 + sum(math.exp(-32 * (s - 0.1)) for s in own)))
+        push.append(math.log(1 + sum(math.exp(32 * (s + 0.1)) for s in others)))
+    return mean(pull) + mean(push)
+
+
 ORACLES: dict[str, Callable[..., float]] = {
     "contrastive": slow_contrastive,
     "contrastive_squared": slow_contrastive_squared,
@@ -128,7 +179,12 @@ ORACLES: dict[str, Callable[..., float]] = {
     "triplet_squared": slow_triplet(squared),
     "multi_similarity": slow_multi_similarity,
     "smooth_ap": slow_smooth_ap,
+    "circle": slow_circle,
+    "sup_con": slow_sup_con,
+    "nt_xent": slow_nt_xent,
     "cross_entropy": slow_cross_entropy,
     "normalised_softmax": slow_normalised_softmax,
     "arcface": slow_arcface,
+    "cosface": slow_cosface,
+    "proxy_anchor": slow_proxy_anchor,
 }

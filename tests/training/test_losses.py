@@ -96,7 +96,8 @@ def test_the_two_contrastive_losses_differ_by_the_square_of_the_distance() -> No
     assert float(contrastive_squared(torch.zeros(1, 1), at, other, margin=0.7)) == pytest.approx((0.7 - 0.25) / 2)
 
 
-@pytest.mark.parametrize("name", PAIRS)
+# Its weights are constants as far as gradients go: differences of its values are something else.
+@pytest.mark.parametrize("name", [name for name in PAIRS if name != "circle"])
 def test_gradients_on_pairs(name: str) -> None:
     queries, references = unit(4, 3, 1).requires_grad_(), unit(5, 3, 2).requires_grad_()
     relation = some_relation(4, 5, 0)
@@ -104,6 +105,30 @@ def test_gradients_on_pairs(name: str) -> None:
     options = {"temperature": 0.1} if name == "smooth_ap" else {"epsilon": 2.0} if name == "multi_similarity" else {}
     function = LOSSES[name].function
     assert torch.autograd.gradcheck(lambda q, r: function(q, r, relation, **options), (queries, references))
+
+
+def test_the_gradient_of_circle_takes_its_weights_as_constants() -> None:
+    queries, references = unit(4, 3, 1), unit(5, 3, 2)
+    relation = some_relation(4, 5, 0)
+    leaf = queries.clone().requires_grad_()
+    found = gradient_of(LOSSES["circle"].function(leaf, references, relation), leaf)
+    weights = queries @ references.T  # as they were: s moves below, these do not
+    shifted = torch.zeros_like(queries)
+    for i, j in np.ndindex(4, 3):
+        values = []
+        for step in (1e-6, -1e-6):
+            moved = queries.clone()
+            moved[i, j] += step
+            terms = []
+            for row, s, w in zip(relation.tolist(), (moved @ references.T).tolist(), weights.tolist(), strict=True):
+                if {1, -1} <= set(row):
+                    pull = sum(math.exp(-80 * (1.4 - w[k]) * (s[k] - 0.6)) for k, y in enumerate(row) if y == 1)
+                    push = sum(math.exp(80 * max(0.0, w[k] + 0.4) * (s[k] - 0.4)) for k, y in enumerate(row) if y == -1)
+                    terms.append(math.log1p(pull * push))
+            values.append(mean(terms))
+        shifted[i, j] = (values[0] - values[1]) / 2e-6
+    assert found.abs().max() > 1
+    torch.testing.assert_close(found, shifted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -206,6 +231,44 @@ def test_smooth_ap_leaves_out_what_is_not_known() -> None:
     relation = torch.tensor([[1, -1, 0, 1, 0], [-1, -1, -1, 0, 0]], dtype=torch.int8)
     kept = smooth_ap(queries[:1], references[[0, 1, 3]], relation[:1, [0, 1, 3]])
     assert float(smooth_ap(queries, references, relation)) == pytest.approx(float(kept))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_vectors_that_are_no_numbers_never_look_well_learned(name: str, value: float) -> None:
+    vectors = unit(6, 4, 3)
+    if LOSSES[name].kind == "classes":
+        vectors[2] = value
+        assert math.isnan(float(LOSSES[name].function(vectors, unit(3, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2]))))
+        return
+    relation = relation_of(torch.tensor([0, 0, 1, 1, 2, 3]))
+    for number in (1, 5):  # one with positives, and one that is a negative of others only
+        broken = vectors.clone()
+        broken[number] = value
+        assert math.isnan(float(LOSSES[name].function(broken, broken, relation))), number
+    # What nothing is known of is not looked at.
+    kept = relation.clone()
+    kept[5], kept[:, 5] = 0, 0
+    if name != "smooth_ap":
+        assert math.isfinite(float(LOSSES[name].function(broken, broken, kept)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_step_on_a_loss_makes_it_smaller(name: str) -> None:
+    vectors, classes = unit(12, 8, 3), unit(4, 8, 5)
+    labels = torch.arange(4).repeat_interleave(3)
+    leaf = vectors.clone().requires_grad_()
+
+    def value(x: Tensor) -> Tensor:
+        x = F.normalize(x, dim=1)
+        if LOSSES[name].kind == "classes":
+            return LOSSES[name].function(x, classes, labels)
+        return LOSSES[name].function(x, x, relation_of(labels))
+
+    before = value(leaf)
+    slope = gradient_of(before, leaf)
+    after = value(leaf.detach() - 1e-3 * slope / slope.norm())
+    assert float(after) < float(before.detach())
 
 
 def test_multi_similarity_does_not_overflow() -> None:

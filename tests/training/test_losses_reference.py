@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kindred.training.losses import relation_of
-from kindred.training.losses.classification import arcface, normalised_softmax
+from kindred.training.losses.circle import circle
+from kindred.training.losses.classification import arcface, cosface, normalised_softmax, proxy_anchor
 from kindred.training.losses.contrastive import contrastive, contrastive_squared
 from kindred.training.losses.multi_similarity import multi_similarity
 from kindred.training.losses.smooth_ap import smooth_ap
+from kindred.training.losses.softmax_pairs import nt_xent, sup_con
 from kindred.training.losses.triplet import triplet, triplet_squared
 
 REASON = "needs pytorch-metric-learning: pip install pytorch-metric-learning"
@@ -103,3 +105,29 @@ def test_class_losses_are_pytorch_metric_learnings(batch: tuple[Tensor, Tensor])
     angular = losses.ArcFaceLoss(num_classes=4, embedding_size=8, margin=math.degrees(0.5), scale=30)
     found = float(arcface(vectors, angular.W.T.detach(), labels))
     assert found == pytest.approx(float(angular(vectors, labels).detach()), rel=1e-4)
+    cosine = losses.CosFaceLoss(num_classes=4, embedding_size=8, margin=0.35, scale=30)
+    found = float(cosface(vectors, cosine.W.T.detach(), labels))
+    assert found == pytest.approx(float(cosine(vectors, labels).detach()), rel=1e-4)
+
+
+def test_proxy_anchor_is_pytorch_metric_learnings(batch: tuple[Tensor, Tensor]) -> None:
+    vectors, labels = batch
+    theirs = losses.ProxyAnchorLoss(num_classes=6, embedding_size=8, margin=0.1, alpha=32)  # two classes are not there
+    found = float(proxy_anchor(vectors, theirs.proxies.detach(), labels))
+    assert found == pytest.approx(float(theirs(vectors, labels).detach()), rel=1e-4)
+
+
+def test_losses_on_pairs_are_pytorch_metric_learnings(batch: tuple[Tensor, Tensor]) -> None:
+    vectors, labels = batch
+    relation, learning = relation_of(labels), vectors.clone().requires_grad_()
+    for ours, theirs in (
+        (circle, losses.CircleLoss(m=0.4, gamma=80)),
+        (sup_con, losses.SupConLoss(temperature=0.1)),
+        (nt_xent, losses.NTXentLoss(temperature=0.07)),
+    ):
+        found, expected = ours(learning, learning, relation), theirs(learning, labels)
+        assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+        (own,), (other,) = (torch.autograd.grad(loss, learning) for loss in (found, expected))
+        # Theirs makes the vectors unit vectors: its gradient has no part along them.
+        tangent = own - (own * vectors).sum(dim=1, keepdim=True) * vectors
+        torch.testing.assert_close(tangent, other, rtol=1e-3, atol=1e-5)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kindred.training.losses.measures import mean_over, similarities
+from kindred.training.losses.measures import log_sum, mean_over, nan_unless_finite, similarities
 
 __all__ = ["informative_pairs", "multi_similarity"]
 
@@ -29,9 +29,10 @@ def multi_similarity(
     """
     s = similarities(queries, references)
     positive, negative = informative_pairs(s.detach(), relation, epsilon=epsilon)
-    pull = _log_one_plus_sum(alpha * (base - s), positive) / alpha
-    push = _log_one_plus_sum(beta * (s - base), negative) / beta
-    return mean_over(pull + push, (relation != 0).any(dim=1))
+    pull = log_sum(alpha * (base - s), positive, plus_one=True) / alpha
+    push = log_sum(beta * (s - base), negative, plus_one=True) / beta
+    known = relation != 0
+    return mean_over(pull + push, known.any(dim=1)) + nan_unless_finite(s.detach(), known)
 
 
 def informative_pairs(similarity: Tensor, relation: Tensor, *, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
@@ -47,8 +48,3 @@ def informative_pairs(similarity: Tensor, relation: Tensor, *, epsilon: float = 
     hardest_negative = F.pad(similarity.where(negative, -infinity), (0, 1), value=-infinity).amax(dim=1, keepdim=True)
     hardest_positive = F.pad(similarity.where(positive, infinity), (0, 1), value=infinity).amin(dim=1, keepdim=True)
     return positive & (similarity - epsilon < hardest_negative), negative & (similarity + epsilon > hardest_positive)
-
-
-def _log_one_plus_sum(exponents: Tensor, counted: Tensor) -> Tensor:
-    """Return log(1 + Σ e^x) (B,) of the exponents (B, M) that are counted; large ones do not overflow."""
-    return F.pad(exponents.where(counted, -torch.inf), (0, 1)).logsumexp(dim=1)

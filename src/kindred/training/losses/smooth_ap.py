@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kindred.training.losses.measures import similarities
+from kindred.training.losses.measures import nan_unless_finite, similarities
 
 __all__ = ["smooth_ap"]
 
@@ -25,4 +25,5 @@ def smooth_ap(queries: Tensor, references: Tensor, relation: Tensor, *, temperat
     # Each stands ahead of itself by sigmoid(0) = ½; with this ½ more it makes the 1 of a rank.
     precision = ((ahead * positive[q]).sum(dim=1) + 0.5) / ((ahead * known[q]).sum(dim=1) + 0.5)
     shares = 1 / positive.sum(dim=1).clamp_min(1)[q]
-    return ((1 - precision) * shares).sum() / positive.any(dim=1).sum().clamp_min(1)
+    loss = ((1 - precision) * shares).sum() / positive.any(dim=1).sum().clamp_min(1)
+    return loss + nan_unless_finite(s.detach(), known)

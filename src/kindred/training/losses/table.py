@@ -11,10 +11,12 @@ from torch import Tensor
 
 from kindred.errors import UsageError
 from kindred.hints import nearest
-from kindred.training.losses.classification import arcface, cross_entropy, normalised_softmax
+from kindred.training.losses.circle import circle
+from kindred.training.losses.classification import arcface, cosface, cross_entropy, normalised_softmax, proxy_anchor
 from kindred.training.losses.contrastive import contrastive, contrastive_squared
 from kindred.training.losses.multi_similarity import multi_similarity
 from kindred.training.losses.smooth_ap import smooth_ap
+from kindred.training.losses.softmax_pairs import nt_xent, sup_con
 from kindred.training.losses.triplet import triplet, triplet_squared
 
 __all__ = ["LOSSES", "Loss", "find_loss"]
@@ -56,11 +58,20 @@ LOSSES: dict[str, Loss] = {
         multi_similarity, "pairs", "pairs weighed by their own and their relative similarity", "Wang et al. 2019"
     ),
     "smooth_ap": Loss(smooth_ap, "pairs", "average precision with a sigmoid for the step", "Brown et al. 2020"),
+    "circle": Loss(circle, "pairs", "pairs weighed by how far they are from where they should be", "Sun et al. 2020"),
+    "sup_con": Loss(sup_con, "pairs", "softmax of the similarities, the mean over all positives", "Khosla et al. 2020"),
+    "nt_xent": Loss(
+        nt_xent, "pairs", "softmax of the similarities, each positive against the negatives", "Chen et al. 2020"
+    ),
     "cross_entropy": Loss(cross_entropy, "classes", "softmax of the scaled dot products", "Babenko et al. 2014"),
     "normalised_softmax": Loss(
         normalised_softmax, "classes", "softmax of the cosines by a temperature", "Zhai and Wu 2019"
     ),
     "arcface": Loss(arcface, "classes", "softmax with a wider angle to the own class", "Deng et al. 2019"),
+    "cosface": Loss(cosface, "classes", "softmax with a smaller cosine to the own class", "Wang et al. 2018"),
+    "proxy_anchor": Loss(
+        proxy_anchor, "classes", "each class's proxy draws its own and pushes all others", "Kim et al. 2020"
+    ),
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kindred.training.losses.measures import distances, mean_over, squared_distances
+from kindred.training.losses.measures import distances, mean_over, nan_unless_finite, squared_distances
 from kindred.training.mining.in_batch import find_triplets
 
 __all__ = ["triplet", "triplet_squared"]
@@ -40,4 +40,4 @@ def triplet_squared(
 def _mean_hinge(apart: Tensor, relation: Tensor, margin: float, triplets: str) -> Tensor:
     a, p, n = find_triplets(apart.detach(), relation, triplets, margin=margin)
     terms = (margin + apart[a, p] - apart[a, n]).clamp_min(0)
-    return mean_over(terms, terms > 0)
+    return mean_over(terms, terms > 0) + nan_unless_finite(apart.detach(), relation != 0)
