@@ -2,7 +2,7 @@
 
 KindredError
 ├── UsageError            an argument that cannot be meant; nothing was done
-├── ImageError            one image cannot be used (.path, .reason)
+├── ImageError            one image cannot be used (.path, .reason, .final)
 ├── ModelError            a model or its card is missing, damaged or of the wrong kind
 ├── RecipeError           a recipe with an unknown, missing or contradictory key
 ├── LibraryError          a library cannot be used as asked
@@ -15,11 +15,13 @@ KindredError
 ├── TrainingError         a training run cannot start or go on
 └── MissingExtra          an optional package is not installed (.feature, .extra)
 
-Each message is one line: what was given, what was expected, what to do.
+Each message is one line: what was given, what was expected, what to do. Every error survives pickling with all its
+fields, so that it can come back from a worker process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = [
@@ -43,18 +45,34 @@ __all__ = [
 class KindredError(Exception):
     """Base of every error that Kindred raises on purpose."""
 
+    def __reduce__(self) -> tuple[Callable[..., KindredError], tuple[object, ...]]:
+        # Exception's own form calls the class with the message alone, which fails where __init__ takes more.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[KindredError], arguments: tuple[object, ...], fields: dict[str, object]) -> KindredError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
+
 
 class UsageError(KindredError):
     """An argument that cannot be meant; nothing was done."""
 
 
 class ImageError(KindredError):
-    """One image cannot be used; a run records the reason and goes on."""
+    """One image cannot be used; a run records the reason and goes on.
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    `final` says that the reason lies in the bytes of the image (damage, an unsupported kind), so that the same
+    bytes fail again; it is False for what may change without them: a missing package, a permission, an I/O
+    error, too little memory, a limit that was set.
+    """
+
+    def __init__(self, path: Path | str, reason: str, *, final: bool = True) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+        self.final = final
 
 
 class ModelError(KindredError):

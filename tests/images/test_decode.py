@@ -41,10 +41,14 @@ EXIF[0x0112] = 6
 EXIF.get_ifd(0x8769)[0x9003] = "2017:07:09 10:11:12"
 
 
-def reason(source: bytes | Path | Image.Image, *, max_pixels: int = 200_000_000) -> str:
+def refused(source: bytes | Path | Image.Image, *, max_pixels: int = 200_000_000) -> ImageError:
     with pytest.raises(ImageError) as caught:
         decode(source, max_pixels=max_pixels)
-    return caught.value.reason
+    return caught.value
+
+
+def reason(source: bytes | Path | Image.Image, *, max_pixels: int = 200_000_000) -> str:
+    return refused(source, max_pixels=max_pixels).reason
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -93,7 +97,8 @@ def test_heic(picture: Pixels) -> None:
 def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     heic = struct.pack(">L", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + struct.pack(">L", 8) + b"mdat"
-    assert reason(heic) == "HEIC needs an optional package: pip install 'kindred[heic]'"
+    assert not refused(heic).final
+    assert reason(heic) == "HEIC needs an optional package: pip install pillow-heif"
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -185,6 +190,26 @@ def test_reasons_for_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "open", refuse)
     assert reason(path) == "cannot be read: permission denied"
+
+
+def test_only_reasons_in_the_bytes_are_final(
+    picture: Pixels, encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(picture, "PNG")
+    for damaged in (b"", b"a text", b"%PDF-1.7", data[:100], data[:60] + bytes(len(data) - 60)):
+        assert refused(damaged).final
+    assert not refused(tmp_path / "gone.png").final
+    assert not refused(tmp_path).final
+    assert not refused(data, max_pixels=100).final  # another limit may be set
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError()):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(Path, "open", fail)
+        assert not refused(path).final
 
 
 def test_the_error_names_the_source(tmp_path: Path) -> None:

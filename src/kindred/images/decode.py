@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from PIL import Image
 from kindred.errors import ImageError, UsageError
 from kindred.images.colour import eight_bits, needs_conversion, to_srgb, turn_upright, upright_size
 from kindred.images.exif import Exif, read_exif
-from kindred.images.formats import HEAD, load_image, open_image, quiet_pillow, sniff
+from kindred.images.formats import HEAD, count_frames, load_image, open_image, quiet_pillow, seek_frame, sniff
+from kindred.images.frames import first_showing
 from kindred.images.jpeg import decode_jpeg, read_header, scaled_size
 from kindred.images.reasons import Refused, check_size, refusal
 
@@ -28,22 +29,25 @@ class Decoded:
     """An upright image in sRGB.
 
     `pixels` is (H, W, 3) uint8 RGB, C-contiguous, perhaps reduced; `width` and `height` are in pixels of the
-    upright original; `taken` is the ISO 8601 date from EXIF, without a time zone.
+    upright original; `taken` is the ISO 8601 date from EXIF, without a time zone. `frames` is the number of
+    frames or pages of the file, at least 1, and `frame` the position of the one decoded, from 0.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     taken: str | None = None
+    frames: int = 1
+    frame: int = 0
 
 
 def decode(source: Source, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode a file, the bytes of one, a Pillow image or an array to upright sRGB.
 
-    JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and HEIC are told by their content; of several frames or pages the
-    first is taken. EXIF orientation and embedded colour profiles are applied, transparency is laid on white,
-    16 bits are scaled by their full range. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16, and
-    already upright.
+    JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and HEIC are recognised by their content. Of several frames or pages the
+    first that is not of one colour is taken, among the first 16. EXIF orientation and embedded colour profiles are
+    applied, transparency is laid on white, 16 bits are scaled by their full range. Arrays are (H, W), (H, W, 3) or
+    (H, W, 4), uint8 or uint16, and already upright.
 
     With `longest` the decoder may return any scale whose long side is at least `longest` pixels (smaller
     images keep their size), which for photos is several times as fast.
@@ -61,7 +65,8 @@ def decode(source: Source, *, longest: int | None = None, max_pixels: int = MAX_
         data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
         return _from_bytes(data, longest, max_pixels)
     except (Refused, MemoryError) as error:
-        raise ImageError(_label(source), refusal(error).reason) from error
+        refused = refusal(error)
+        raise ImageError(_label(source), refused.reason, final=refused.final) from error
 
 
 def _label(source: Source) -> Path | str:
@@ -75,19 +80,19 @@ def _read(path: Path, max_pixels: int) -> bytes:
     try:
         facts = path.stat()  # before opening, as opening a pipe would wait for its writer
         if not stat.S_ISREG(facts.st_mode):
-            raise Refused("is a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file")
+            raise Refused("is a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file", final=False)
         with path.open("rb", buffering=0) as file:
             sniff(file.read(HEAD))
             # 8 bytes a pixel are more than any picture takes; the rest is room for what else files hold.
             if facts.st_size > 8 * max_pixels + 2**28:
-                raise Refused(f"too large: {facts.st_size / 1e6:.0f} megabytes")
+                raise Refused(f"too large: {facts.st_size / 1e6:.0f} megabytes", final=False)
             file.seek(0)
             return file.read()
     except FileNotFoundError:
-        raise Refused("file vanished") from None
+        raise Refused("file vanished", final=False) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise Refused(f"cannot be read: {why.lower()}") from error
+        raise Refused(f"cannot be read: {why.lower()}", final=False) from error
 
 
 def _from_bytes(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
@@ -99,7 +104,16 @@ def _from_bytes(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
         load_image(image)
         # Pillow itself turns a TIFF upright; only its date is left to read.
         exif = read_exif(data if name == "TIFF" else _info(image, "exif"))
-        return _finish(image, Exif(taken=exif.taken) if name == "TIFF" else exif, longest)
+        exif = Exif(taken=exif.taken) if name == "TIFF" else exif
+
+        def frame(number: int) -> Decoded:
+            if number:
+                seek_frame(image, number)
+                check_size(*image.size, max_pixels)
+                load_image(image)
+            return _finish(image, exif, longest)
+
+        return first_showing(frame, count_frames(image))
 
 
 def _from_jpeg(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
@@ -126,7 +140,8 @@ def _from_pillow(image: Image.Image, longest: int | None, max_pixels: int) -> De
     check_size(*image.size, max_pixels)
     with quiet_pillow():
         load_image(image)
-        return _finish(image, read_exif(_info(image, "exif")), longest)
+        decoded = _finish(image, read_exif(_info(image, "exif")), longest)
+        return replace(decoded, frames=count_frames(image), frame=image.tell())
 
 
 def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | None) -> Decoded:

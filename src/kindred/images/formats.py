@@ -20,7 +20,7 @@ from PIL import Image
 
 from kindred.images.reasons import ENDS_EARLY, NOT_AN_IMAGE, Refused, refusal
 
-__all__ = ["HEAD", "load_image", "open_image", "quiet_pillow", "sniff"]
+__all__ = ["HEAD", "count_frames", "load_image", "open_image", "quiet_pillow", "seek_frame", "sniff"]
 
 HEAD = 64  # bytes that `sniff` wants to see
 
@@ -103,7 +103,7 @@ def open_image(name: str, data: bytes) -> Image.Image:
     try:
         opener = cast(_Reader, getattr(import_module(module), reader))
     except ImportError:
-        raise Refused("HEIC needs an optional package: pip install 'kindred[heic]'") from None
+        raise Refused("HEIC needs an optional package: pip install pillow-heif", final=False) from None
     try:
         return opener(io.BytesIO(data))
     except Exception as error:  # a reader given damaged bytes may raise anything
@@ -123,6 +123,22 @@ def _ends_early(name: str, data: bytes) -> bool:
             return False
         at += size
     return at > len(data)
+
+
+def count_frames(image: Image.Image) -> int:
+    """The number of frames or pages of an opened image, at least 1; what is damaged does not count."""
+    try:
+        return max(1, int(getattr(image, "n_frames", 1)))
+    except Exception:  # a reader given damaged bytes may raise anything
+        return 1
+
+
+def seek_frame(image: Image.Image, number: int) -> None:
+    """Move an opened image on to frame `number`."""
+    try:
+        image.seek(number)
+    except Exception as error:  # a reader given damaged bytes may raise anything
+        raise refusal(error) from error
 
 
 def load_image(image: Image.Image) -> None:

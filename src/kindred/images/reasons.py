@@ -19,11 +19,12 @@ _CUT = ("truncated", "end of file", "end-of-file", "unexpected end", "not enough
 
 
 class Refused(Exception):
-    """An image cannot be used; `reason` says why in a few plain words."""
+    """An image cannot be used; `reason` says why in a few plain words, `final` whether that lies in its bytes."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, final: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.final = final
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -31,7 +32,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise Refused("has no pixels")
     if width * height > max_pixels:
-        raise Refused(f"too large: {_mega(width * height)} megapixels, limit {_mega(max_pixels)}")
+        raise Refused(f"too large: {_mega(width * height)} megapixels, limit {_mega(max_pixels)}", final=False)
 
 
 def refusal(error: Exception, *, otherwise: str = DAMAGED) -> Refused:
@@ -39,9 +40,9 @@ def refusal(error: Exception, *, otherwise: str = DAMAGED) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, MemoryError):
-        return Refused("too large for the memory of this machine")
+        return Refused("too large for the memory of this machine", final=False)
     if isinstance(error, Image.DecompressionBombError):
-        return Refused("too large: more pixels than Pillow is set to allow")
+        return Refused("too large: more pixels than Pillow is set to allow", final=False)
     if isinstance(error, EOFError) or any(word in str(error).lower() for word in _CUT):
         return Refused(ENDS_EARLY)
     return Refused(otherwise)
