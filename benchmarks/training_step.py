@@ -33,13 +33,13 @@ import torch
 from kindred.prefetch import prefetched
 from kindred.training.aggregation import build_aggregation
 from kindred.training.architectures import build_backbone
-from kindred.training.embedder import Embedder
 from kindred.training.loop import Schedule, fit
 from kindred.training.mining import ByClass, HardNegatives
-from kindred.training.objective import build_objective
 from kindred.training.pictures import Pictures
-from kindred.training.processes import taking_place
-from kindred.training.tuning import Tuning
+from kindred.training.process_group import taking_place
+from kindred.training.tuning.embedder import Embedder
+from kindred.training.tuning.objective import build_objective
+from kindred.training.tuning.task import Tuning
 from methods import hardware
 
 BAR = 0.05

@@ -272,7 +272,7 @@ def _benchmark(name: str) -> ModuleType:
 
 
 def _tunings() -> str:
-    from kindred.training.methods import METHODS
+    from kindred.training.tuning.methods import METHODS
 
     rows = [
         (f"`{name}`", each.summary, f"`{each.loss}`", "yes" if each.labelled else "no", each.source)

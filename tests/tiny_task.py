@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from kindred.training.loop import Outcome, Progress, Schedule, fit
-from kindred.training.processes import Place, taking_place
+from kindred.training.process_group import Place, taking_place
 
 __all__ = ["HERE", "SCHEDULE", "Points", "TinyTask"]
 

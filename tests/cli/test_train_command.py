@@ -17,12 +17,12 @@ from class_folders import NAMES, make_classes
 from commands import Kindred
 from kindred.cli import train as command
 from kindred.errors import MissingExtra
-from kindred.training import train as training
 from kindred.training.aggregation import AGGREGATIONS
 from kindred.training.architectures import ARCHITECTURES
 from kindred.training.loop import Progress
-from kindred.training.methods import METHODS
-from kindred.training.options import TrainingOptions
+from kindred.training.tuning import train as training
+from kindred.training.tuning.methods import METHODS
+from kindred.training.tuning.options import TrainingOptions
 from tiny_model import make_model
 
 KEYS = [

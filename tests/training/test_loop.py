@@ -21,7 +21,7 @@ import kindred.training.loop as loop_module
 import tiny_task
 from kindred.errors import TrainingError
 from kindred.training.checkpoint import load_checkpoint
-from kindred.training.keeper import BEST, CHECKPOINT, LOCK
+from kindred.training.checkpointer import BEST, CHECKPOINT, LOCK
 from kindred.training.log import read_log
 from kindred.training.loop import LOG, Outcome, Progress, Schedule, fit
 from tiny_task import HERE, SCHEDULE, Points, TinyTask

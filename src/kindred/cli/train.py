@@ -15,7 +15,7 @@ from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.training.loop import Progress
-    from kindred.training.train import Trained
+    from kindred.training.tuning.train import Trained
 
 __all__ = ["train"]
 
@@ -127,8 +127,8 @@ def train(
     'kindred[train]'. Checkpoint, log and report lie in MODEL.run; an interrupted run goes on from there. Several GPUs:
     torchrun --nproc-per-node N -m kindred.cli train …
     """
-    from kindred.training.options import TrainingOptions
-    from kindred.training.train import train_model
+    from kindred.training.tuning.options import TrainingOptions
+    from kindred.training.tuning.train import train_model
 
     if mining not in ("batch", "pool"):
         raise UsageError(f"--mining is {mining!r}; expected batch or pool")

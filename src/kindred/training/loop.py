@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from kindred.errors import TrainingError
 from kindred.prefetch import prefetched
-from kindred.training.keeper import Keeper, State, keeping
+from kindred.training.checkpointer import Keeper, State, keeping
 from kindred.training.log import Log
-from kindred.training.processes import Place
+from kindred.training.process_group import Place
 
 __all__ = ["Outcome", "Progress", "Schedule", "Task", "fit"]
 

@@ -20,7 +20,7 @@ from kindred.training.architectures.graph import GraphBackbone
 from kindred.training.architectures.mobilenet_v2 import MOBILENET_V2
 from kindred.training.architectures.resnet import RESNETS
 from kindred.training.architectures.vgg import VGG16, VGG19
-from kindred.training.weights import load_weights
+from kindred.training.architectures.weights import load_weights
 
 __all__ = [
     "ARCHITECTURES",

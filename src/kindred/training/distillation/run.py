@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kindred.backbones.card import Card, Scalar
 from kindred.errors import TrainingError
 from kindred.images import find_images
-from kindred.training.opening import check_output, load_pytorch
+from kindred.training.preflight import check_output, load_pytorch
 
 if TYPE_CHECKING:
     from kindred.training.distillation.task import Settings
@@ -62,7 +62,7 @@ def distill_model(
     from kindred.training.distillation.teachers import EngineTeacher
     from kindred.training.loop import fit
     from kindred.training.pictures import read_pictures
-    from kindred.training.processes import taking_place
+    from kindred.training.process_group import taking_place
 
     given = {
         "steps": steps,

@@ -27,7 +27,7 @@ from kindred.training.distillation.losses import described, feature_loss, pooled
 from kindred.training.distillation.targets import Targets
 from kindred.training.loop import Schedule
 from kindred.training.pictures import Pictures
-from kindred.training.processes import Place
+from kindred.training.process_group import Place
 
 __all__ = ["INPUT_MEAN", "INPUT_STD", "Distilling", "Settings", "images_to_input"]
 

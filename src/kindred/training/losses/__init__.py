@@ -5,7 +5,6 @@ Those on pairs take queries (B, D), references (M, D) and their relation (B, M):
 table `LOSSES`; a case with nothing to learn from is a 0 that has a gradient.
 """
 
-from kindred.training.losses.relations import relation_of
 from kindred.training.losses.table import LOSSES, Loss, find_loss
 
-__all__ = ["LOSSES", "Loss", "find_loss", "relation_of"]
+__all__ = ["LOSSES", "Loss", "find_loss"]

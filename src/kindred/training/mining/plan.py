@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
-from kindred.training.losses.relations import relation_of
+from kindred.training.mining.relations import relation_of
 
 __all__ = ["Plan", "Planner", "as_labels", "checked_vectors", "generator", "in_batches"]
 

@@ -1,0 +1,142 @@
+"""Export: a trained embedder becomes a backbone with its card, and a recipe that gives its vectors without PyTorch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kindred.backbones.card import Card, Scalar, Tap, check_name
+from kindred.backbones.openvino import OpenVINOEngine
+from kindred.describer import write_recipe
+from kindred.describer.describer import open_source
+from kindred.errors import TrainingError, UsageError
+from kindred.recipe import Recipe
+from kindred.training.architectures.backbone import Backbone
+from kindred.training.onnx_file import write_model
+from kindred.training.tuning.embedder import Embedder
+
+__all__ = ["ExportedModel", "export_embedder"]
+
+PROOFS = ((160, 128), (192, 256))  # height and width of images that both must describe alike
+LEAST_COSINE = 0.999  # a graph that is not the network's is far below; half precision costs 0.00001
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedModel:
+    """What an export wrote.
+
+    model, card: the graph and what is known of it. recipe_file, recipe: the recipe as written and as read, its files
+    found. files: all that was written; they can be moved together. cosine: the least between the vectors of the
+    embedder and of the exported graph, in float32.
+    """
+
+    model: Path
+    card: Card
+    recipe_file: Path
+    recipe: Recipe
+    files: tuple[Path, ...]
+    cosine: float
+
+
+class _Tapped(nn.Module):
+    """A backbone whose maps come as a tuple, in the order of its taps."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        maps = self.backbone(image)
+        return tuple(maps[tap.name] for tap in self.backbone.taps)
+
+
+def export_embedder(
+    embedder: Embedder,
+    file: Path,
+    *,
+    name: str,
+    size: int = 320,
+    description: str = "",
+    licence: str = "",
+    source: str = "",
+    training: Mapping[str, Scalar] | None = None,
+    half: bool = True,
+) -> ExportedModel:
+    """Write `file` (STEM.onnx), its card STEM.toml, and STEM-recipe.toml with what it has learned beside it.
+
+    name: of the model and the recipe. size: longest side at the network's input, in pixels, that the recipe asks for.
+    description, licence, source, training: for the card. half: whether the weights are stored at half precision; the
+    arithmetic is in float32 either way. `embedder` stays as it is, on its device. Raises UsageError where a file
+    cannot be written or is no `.onnx`, ModelError or RecipeError for a name or a size that cannot be meant, and
+    TrainingError where the exported graph does not describe as the embedder does.
+    """
+    if file.suffix != ".onnx":
+        raise UsageError(f"{file}: the model must be a file that ends in .onnx")
+    check_name(name)
+    finished = copy.deepcopy(embedder).cpu().float().eval()
+    keys: Mapping[str, Any] = finished.aggregation.recipe_keys()
+    recipe = Recipe(name, str(file), size=size, description=description, **keys)
+    card = write_model(
+        _Tapped(finished.backbone),
+        file,
+        name=name,
+        taps=_taps(finished.backbone),
+        default_tap=finished.tap,
+        mean=finished.backbone.mean,
+        std=finished.backbone.std,
+        half=half,
+        description=description,
+        licence=licence,
+        source=source,
+        training=training or {},
+    )
+    cosine = _prove(finished, card, file)
+    lessons = finished.aggregation.lessons()
+    # Only what was learned is held to the network, and to open that takes a moment.
+    identity = open_source(recipe).identity if lessons.codebooks or lessons.whitenings else {}
+    recipe_file, *learned = write_recipe(
+        file.with_name(f"{file.stem}-recipe.toml"),
+        replace(recipe, backbone=file.name),
+        lessons,
+        identity,
+        stem=file.stem,
+    )
+    files = (file, file.with_suffix(".toml"), recipe_file, *learned)
+    return ExportedModel(file, card, recipe_file, Recipe.load(recipe_file), files, cosine)
+
+
+def _taps(backbone: Backbone) -> list[Tap]:
+    """Return the taps as the card has them; a map of the graph is called as the tap."""
+    return [Tap(name=each.name, tensor=each.name, channels=each.channels, stride=each.stride) for each in backbone.taps]
+
+
+def _prove(embedder: Embedder, card: Card, file: Path) -> float:
+    """Return the least cosine between the vectors of `embedder` and those by the maps of the graph, of some images.
+
+    Raises TrainingError where it is low: a graph that was traced may have taken a size for a constant.
+    """
+    least = 1.0
+    random = np.random.default_rng(0)
+    with TemporaryDirectory() as folder, torch.no_grad():
+        engine = OpenVINOEngine(card, file, precision="f32", cache_dir=Path(folder))
+        for height, width in PROOFS:
+            coarse = random.integers(0, 256, (1, height // 16, width // 16, 3), dtype=np.uint8)
+            pixels = coarse.repeat(16, axis=1).repeat(16, axis=2)
+            own = embedder(torch.from_numpy(pixels))
+            exported = embedder.aggregation(torch.from_numpy(engine.run(pixels)[0]))
+            cosine = float((own * exported).sum())
+            if not cosine >= LEAST_COSINE:
+                raise TrainingError(
+                    f"{file}: describes an image of {width} × {height} pixels otherwise than the network it was made "
+                    f"of: cosine {cosine:.4f}, expected at least {LEAST_COSINE}; do not use it"
+                )
+            least = min(least, cosine)
+    return least

@@ -1,0 +1,158 @@
+"""Assembling: what the options say of images, network and schedule is what the loop gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from class_folders import make_classes
+from kindred.training.aggregation import GeM
+from kindred.training.loop import Schedule
+from kindred.training.tuning import assemble as module
+from kindred.training.tuning.assemble import Assembled, assemble
+from kindred.training.tuning.options import TrainingOptions
+from tiny_backbone import TinyBackbone
+from tiny_task import HERE
+
+OPTIONS = TrainingOptions(backbone="tiny", size=32, batch=8)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Let every backbone be the tiny one, which has batch norms; return what was asked for."""
+    asked: list[dict[str, object]] = []
+
+    def build(name: str, **options: object) -> TinyBackbone:
+        asked.append({"name": name, **options})
+        return TinyBackbone()
+
+    monkeypatch.setattr(module, "build_backbone", build)
+    return asked
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    make_classes(tmp_path / "images")
+    return tmp_path / "images"
+
+
+def _assemble(images: Path, **changes: object) -> Assembled:
+    return assemble(images, replace(OPTIONS, **changes), place=HERE)  # type: ignore[arg-type]
+
+
+def _norms(made: Assembled) -> list[bool]:
+    """Whether each batch norm learns new statistics in training."""
+    made.task.module.train()
+    return [each.training for each in made.task.embedder.modules() if isinstance(each, nn.BatchNorm2d)]
+
+
+def test_norms_keep_their_statistics_unless_told_otherwise(images: Path) -> None:
+    assert _norms(_assemble(images)) == [False, False]
+    assert _norms(_assemble(images, tune_norms=True)) == [True, True]
+    assert _norms(_assemble(images, tune_norms=True, freeze="first")) == [False, True]
+
+
+def test_what_is_frozen_does_not_learn(images: Path) -> None:
+    parameters = _assemble(images, freeze="shallow").task.embedder.named_parameters()
+    learned = {name for name, each in parameters if each.requires_grad}
+    assert {name.split(".")[1] for name in learned if name.startswith("backbone")} == {"second"}
+    assert any(name.startswith("aggregation") for name in learned)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "given"),
+    [
+        ("kin", "", None),
+        ("kin", "mine.safetensors", "mine.safetensors"),
+        ("resnet18", "random", None),
+        ("resnet18", "published", "published"),
+    ],
+)
+def test_weights_are_those_asked_for(
+    backbone: str, weights: str, given: str | None, images: Path, tiny: list[dict[str, object]]
+) -> None:
+    _assemble(images, backbone=backbone, weights=weights, seed=5)
+    assert tiny == [{"name": backbone, "weights": given, "seed": 5}]
+
+
+def test_the_aggregation_takes_its_options_and_starts_from_the_images(images: Path) -> None:
+    made = _assemble(images, aggregation_options={"p": 4.0, "dimension": 5}, hold_out=0)
+    aggregation = made.task.embedder.aggregation
+    assert isinstance(aggregation, GeM)
+    assert made.task.embedder.dimension == 5
+    other = _assemble(images, aggregation_options={"p": 4.0, "dimension": 5}, hold_out=0, seed=1)
+    # The whitening is learned from the images, all of them: no seed has a part in it.
+    for (name, one), (_, two) in zip(
+        aggregation.state_dict().items(), other.task.embedder.aggregation.state_dict().items(), strict=True
+    ):
+        torch.testing.assert_close(one, two, msg=name)
+
+
+def test_the_schedule_is_that_of_the_options(images: Path) -> None:
+    made = _assemble(images, epochs=3, rate=0.5, warmup=0.2, decay=0.3, accumulate=4, patience=6, seed=7)
+    assert made.schedule == Schedule(epochs=3, rate=0.5, warmup=0.2, decay=0.3, accumulate=4, patience=6, seed=7)
+
+
+def test_plans_follow_from_the_seed(images: Path) -> None:
+    plans = []
+    for seed in (1, 1, 2):
+        task = _assemble(images, seed=seed, hold_out=0).task
+        task.begin(0)
+        plans.append(task.plan.indices.tolist())
+    assert plans[0] == plans[1] != plans[2]
+
+
+def test_crops_are_as_large_as_asked_and_as_told(images: Path) -> None:
+    made = _assemble(images, crop=48, area=(1.0, 1.0), flip=False, colour=0)
+    made.task.begin(0)
+    batch, again = made.task.batch(0), made.task.batch(0)
+    assert batch.pixels.shape == (8, 48, 48, 3)
+    assert torch.equal(batch.pixels, again.pixels)
+
+
+def test_what_is_validated_on_is_not_learned_from(images: Path) -> None:
+    made = _assemble(images, hold_out=0.3)
+    assert made.task.examined is not None
+    validation = made.task.examined.validation
+    asked = {validation.paths[number] for number in validation.queries}
+    assert len(asked) == 8
+    assert not asked & set(made.data.paths)
+    assert {validation.paths[number] for number in validation.database} == set(made.data.paths)
+    assert len(made.data) == 16
+    made.task.begin(0)
+    assert made.task.plan.indices.max() < 16
+    batch = made.task.batch(0)
+    assert batch.labels is not None
+    names = [made.data.paths[number].parent.name for number in batch.numbers.tolist()]
+    assert [made.data.classes[label] for label in batch.labels.tolist()] == names
+
+
+def test_what_a_run_must_agree_with_is_all_that_decides_it(images: Path) -> None:
+    identity = _assemble(images).task.identity
+    assert identity.items() >= OPTIONS.identity().items()
+    assert identity["images"] == 20
+    (images / "dill" / "0.png").unlink()
+    assert _assemble(images).task.identity["files"] != identity["files"]
+
+
+def test_notes_say_what_was_left_out(images: Path) -> None:
+    for number in range(3):
+        (images / "dill" / f"bad{number}.png").write_bytes(b"no picture")
+    (images / "none").mkdir()
+    assert _assemble(images).notes == (
+        "1 empty classes left out: none",
+        "3 images left out that cannot be read: bad0.png (not an image), and 2 more",
+    )
+
+
+def test_the_start_may_be_gone_through_twice(images: Path) -> None:
+    made = _assemble(images, hold_out=0)
+    start = module._start(made.task._pictures, OPTIONS)
+    counts = [sum(len(pixels) for pixels in start) for _ in range(2)]
+    assert counts == [24, 24]
+    assert np.array_equal(start.numbers, np.arange(24))
