@@ -61,7 +61,7 @@ BARS = {"supervised": 0.15, "best": 0.30, "unlabelled": 0.05}
 Row = dict[str, object]
 
 
-class Asked(NamedTuple):
+class DescribedQuery(NamedTuple):
     """What a protocol learns from, and where the answers are known."""
 
     images: Path
@@ -161,10 +161,10 @@ def _panel(title: str, before: float, found: Mapping[str, float], top: int) -> s
 # Measuring
 
 
-def asked(protocol: str, work: Path) -> Asked:
+def asked(protocol: str, work: Path) -> DescribedQuery:
     """Lay out what a protocol learns from and asks; links to the images, and a ground truth."""
     if protocol == "seen":
-        return Asked(GROCERY / "train", GROCERY / "groundtruth.json")
+        return DescribedQuery(GROCERY / "train", GROCERY / "groundtruth.json")
     classes = sorted(folder.name for folder in (GROCERY / "train").iterdir() if folder.is_dir())
     half = len(classes) // 2
     images = work / "unseen" / "train"
@@ -183,7 +183,7 @@ def asked(protocol: str, work: Path) -> Asked:
     truth["queries"] = {path: query for path, query in truth["queries"].items() if kept(path)}
     file = work / "unseen" / "groundtruth.json"
     file.write_text(json.dumps(truth))
-    return Asked(images, file)
+    return DescribedQuery(images, file)
 
 
 def measure(protocol: str, start: str, run: str, work: Path) -> Row:

@@ -40,9 +40,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kindred._support.cores import usable_cores
 from kindred.arrays import l2_normalise
 from kindred.backbones import Engine, load
-from kindred.cores import usable_cores
 from kindred.images import decode, find_images, resize
 from kindred.library import Library
 from kindred.pooling import gem

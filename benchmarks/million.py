@@ -2,7 +2,7 @@
 
     python benchmarks/million.py [--n 1000000] [--folder DIR] [--output FILE.json]
 
-It makes clustered vectors, puts them into a catalogue, builds the index and measures, all in one run: recall
+It makes clustered vectors, puts them into a store, builds the index and measures, all in one run: recall
 and time of a query, the same with FAISS's own IndexHNSWFlat, opening in a fresh process, memory, and adding
 one image. A million take about 40 minutes on 2 cores, 8 GB of memory and 7 GB of disk. Exit code 1 if a bar
 is missed.
@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.catalogue import Catalogue, Entry
-from kindred.index import DerivedIndex, HNSWSettings, SnapshotPolicy
+from kindred.index import HNSWSettings, SnapshotIndex, SnapshotPolicy
+from kindred.store import Entry, SqliteStore
 
 Rows = NDArray[np.float32]
 
@@ -104,18 +104,18 @@ def say(text: str) -> None:
     print(f"{datetime.now():%H:%M:%S} {text}", flush=True)
 
 
-def open_index(folder: Path, catalogue: Catalogue) -> DerivedIndex:
+def open_index(folder: Path, store: SqliteStore) -> SnapshotIndex:
     # Whatever the size asked for, the graph is what is measured.
-    return DerivedIndex(folder, catalogue, dimension=D, policy=SnapshotPolicy(exact_below=1000))
+    return SnapshotIndex(folder, store, dimension=D, policy=SnapshotPolicy(exact_below=1000))
 
 
-def fill(catalogue: Catalogue, clusters: Clusters, count: int) -> None:
+def fill(store: SqliteStore, clusters: Clusters, count: int) -> None:
     start = time.perf_counter()
     for first, rows in clusters.chunks(count):
         for part in range(0, len(rows), 250):
-            catalogue.put([entry(first + n, rows[n]) for n in range(part, min(part + 250, len(rows)))])
+            store.put([entry(first + n, rows[n]) for n in range(part, min(part + 250, len(rows)))])
     seconds = time.perf_counter() - start
-    say(f"catalogue: {count:,} images put in {seconds:.0f} s, {catalogue.file.stat().st_size / 1e9:.2f} GB")
+    say(f"store: {count:,} images put in {seconds:.0f} s, {store.file.stat().st_size / 1e9:.2f} GB")
 
 
 def entry(number: int, row: Rows) -> Entry:
@@ -123,7 +123,7 @@ def entry(number: int, row: Rows) -> Entry:
     return Entry(path, 2_000_000, number, 4000, 3000, vectors=row[None])
 
 
-def build(index: DerivedIndex) -> float:
+def build(index: SnapshotIndex) -> float:
     start, shown = time.perf_counter(), 0.0
 
     def progress(done: int, total: int) -> None:
@@ -181,7 +181,7 @@ def report(name: str, found: NDArray[np.int64], truth: NDArray[np.int64], times:
     say(f"{name}: recall {recall(found, truth):.4f}, median {median:.2f} ms, 99 % below {slow:.2f} ms")
 
 
-def measure_searches(index: DerivedIndex, flat: Any, queries: Rows, truth: NDArray[np.int64]) -> list[Bar]:
+def measure_searches(index: SnapshotIndex, flat: Any, queries: Rows, truth: NDArray[np.int64]) -> list[Bar]:
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -204,15 +204,15 @@ def measure_searches(index: DerivedIndex, flat: Any, queries: Rows, truth: NDArr
     ]
 
 
-def measure_adding(index: DerivedIndex, catalogue: Catalogue, clusters: Clusters, count: int) -> Bar:
+def measure_adding(index: SnapshotIndex, store: SqliteStore, clusters: Clusters, count: int) -> Bar:
     rows = clusters.draw(ADDED, seed=2**41)
     times = []
     for number, row in enumerate(rows):
         start = time.perf_counter()
-        catalogue.put([entry(count + number, row)])
+        store.put([entry(count + number, row)])
         found = index.search(row[None], 1).ids[0, 0]
         times.append(1e3 * (time.perf_counter() - start))
-        assert catalogue.rows([int(found)])[int(found)].path == entry(count + number, row).path
+        assert store.rows([int(found)])[int(found)].path == entry(count + number, row).path
     return Bar("one image added and found, slowest of 20", max(times), 100.0, "ms")
 
 
@@ -237,10 +237,10 @@ def measure_serving(folder: Path) -> list[Bar]:
 def serve(folder: Path) -> None:
     """Open, answer, and report the memory of this process after some hundred queries."""
     queries = np.load(folder / "queries.npy")
-    with Catalogue.open(folder / "catalogue.sqlite") as catalogue:
-        index = open_index(folder, catalogue)
+    with SqliteStore.open(folder / "store.sqlite") as store:
+        index = open_index(folder, store)
         found = index.search(queries[:1], K)
-        catalogue.rows(found.ids[0])
+        store.rows(found.ids[0])
         print("answered", flush=True)
         for query in queries:
             index.search(query[None], K)
@@ -271,9 +271,9 @@ def run(count: int, folder: Path, output: Path | None) -> bool:
     queries = clusters.queries()
     load = os.getloadavg()[0]
     say(f"{count:,} vectors of {D}, {settings}, {hardware()}, load {load:.1f}")
-    with Catalogue.create(folder / "catalogue.sqlite", {}) as catalogue:
-        fill(catalogue, clusters, count)
-        index = open_index(folder, catalogue)
+    with SqliteStore.create(folder / "store.sqlite", {}) as store:
+        fill(store, clusters, count)
+        index = open_index(folder, store)
         seconds = build(index)
         size = sum(file.stat().st_size for file in folder.glob("index-*"))
         say(f"index built in {seconds:.0f} s, {size / 1e9:.2f} GB")
@@ -282,7 +282,7 @@ def run(count: int, folder: Path, output: Path | None) -> bool:
         truth = nearest(clusters, count, queries)
         first = timed(lambda query: index.search(query, K).ids - 1, queries)
         report("Kindred, a first time", first[0], truth, first[1])
-        bars.append(measure_adding(index, catalogue, clusters, count))
+        bars.append(measure_adding(index, store, clusters, count))
         start = time.perf_counter()
         flat = build_flat(clusters, count, settings)
         say(f"IndexHNSWFlat built in {time.perf_counter() - start:.0f} s")

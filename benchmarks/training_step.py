@@ -30,7 +30,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 import numpy as np
 import torch
 
-from kindred.prefetch import prefetched
+from kindred._support.prefetch import prefetched
 from kindred.training.aggregation import build_aggregation
 from kindred.training.architectures import build_backbone
 from kindred.training.loop import Schedule, fit

@@ -181,9 +181,9 @@ def _aggregates() -> str:
 
 
 def _embeddings() -> str:
-    from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, Embedding, KeptEmbedding
+    from kindred.embedding import EMBEDDINGS, MULTI_VECTOR_EMBEDDINGS, Embedding, MultiVectorEmbedding
 
-    known: dict[str, Embedding | KeptEmbedding] = {**EMBEDDINGS, **KEPT_EMBEDDINGS}
+    known: dict[str, Embedding | MultiVectorEmbedding] = {**EMBEDDINGS, **MULTI_VECTOR_EMBEDDINGS}
     rows = [
         (f"`{name}`", each.summary, _options(each.function, keep=_is_keyword), each.learned, each.source)
         for name, each in known.items()

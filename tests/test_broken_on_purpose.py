@@ -32,7 +32,7 @@ IMAGES = 200
 # Commits often, and tells after each file how far it is, so that there are many moments to be killed in.
 INDEXER = """
 import sys
-from kindred import indexing
+from kindred.library import indexing
 from kindred.index import SnapshotPolicy
 from kindred.library import Library
 indexing.COMMIT_IMAGES = 3
@@ -118,7 +118,7 @@ def test_twenty_kills_lose_no_committed_image_and_change_no_answer(tmp_path: Pat
             ends += 1
             make_folder(photos, IMAGES, first=IMAGES * ends)  # more to do
         with Library.open(folder) as library:
-            present = set(library.catalogue.paths_under(photos))
+            present = set(library.store.paths_under(photos))
             assert committed <= present
             assert len(present) - len(committed) >= told - 2  # it commits three at a time
             assert len(library) == len(present) == library.info().vectors
@@ -143,12 +143,12 @@ def test_twenty_kills_lose_no_committed_image_and_change_no_answer(tmp_path: Pat
 def test_a_full_database_is_told_and_what_was_committed_is_safe(
     tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.indexing.COMMIT_IMAGES", 10)
+    monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 10)
     # Vectors of 8,192 components, so that sixty images fill some pages.
     wide = dataclasses.replace(recipe, pooling="window_max", shape="stretch", pooling_options={"window": 1}, size=256)
     folder = tmp_path / "library"
     with Library.create(folder, recipe=wide) as library:
-        connection = library.catalogue._database._connection
+        connection = library.store._database._connection
         assert connection is not None
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 60}")
@@ -183,7 +183,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 def test_a_full_disk_is_told_and_what_was_committed_is_safe(
     tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.indexing.COMMIT_IMAGES", 10)
+    monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 10)
     wide = dataclasses.replace(recipe, pooling="window_max", shape="stretch", pooling_options={"window": 1}, size=256)
     with small_disk(tmp_path / "disk", "8m") as disk:
         filler = disk / "filler"

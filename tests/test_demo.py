@@ -13,18 +13,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from kindred.demo import DemoCollection, render_demo
-from kindred.demo.camera import Camera, turned, warp
-from kindred.demo.canvas import Canvas, smooth_path
-from kindred.demo.kinds import KINDS, draw_thing, kind_of
-from kindred.demo.lettering import lettering
-from kindred.demo.motifs import MOTIFS
-from kindred.demo.palettes import PALETTES, mix
-from kindred.demo.photograph import photograph
-from kindred.demo.plan import plan_photos, plan_queries, relevant
-from kindred.demo.settings import settings_for
-from kindred.demo.studio import Studio
 from kindred.errors import UsageError
+from kindred_demo import DemoCollection, render_demo
+from kindred_demo.camera import Camera, turned, warp
+from kindred_demo.canvas import Canvas, smooth_path
+from kindred_demo.kinds import KINDS, draw_thing, kind_of
+from kindred_demo.lettering import lettering
+from kindred_demo.motifs import MOTIFS
+from kindred_demo.palettes import PALETTES, mix
+from kindred_demo.photograph import photograph
+from kindred_demo.plan import plan_photos, plan_queries, relevant
+from kindred_demo.settings import settings_for
+from kindred_demo.studio import Studio
 
 OBJECTS, PHOTOS = 4, 12
 

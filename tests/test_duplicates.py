@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred import duplicates
-from kindred.catalogue import Catalogue, Entry
 from kindred.duplicates import DuplicateGroup, default_threshold, find_duplicates
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.recipe import Recipe
+from kindred.store import Entry, SqliteStore
 
 
 def turned(*degrees: float) -> NDArray[np.float32]:
@@ -32,12 +32,12 @@ def make_library(folder: Path, similarity: str = "cosine") -> Library:
     """A library whose vectors are put in by hand; its network is never asked for."""
     folder.mkdir(parents=True)
     recipe = Recipe("made", "none", similarity=similarity)
-    Catalogue.create(folder / "catalogue.sqlite", {"recipe": recipe.to_toml()}).close()
+    SqliteStore.create(folder / "store.sqlite", {"recipe": recipe.to_toml()}).close()
     return Library.open(folder)
 
 
 def put(library: Library, *entries: Entry) -> None:
-    with Catalogue.open(library.catalogue.file, mode="write") as writer:
+    with SqliteStore.open(library.store.file, mode="write") as writer:
         writer.put(entries)
 
 
@@ -143,7 +143,7 @@ def test_parts_of_images_make_no_duplicates(library: Library) -> None:
 
 def test_removed_images_are_in_no_group(library: Library) -> None:
     paths = fill(library, turned(0, 1, 2), [b"same"] * 3)
-    with Catalogue.open(library.catalogue.file, mode="write") as writer:
+    with SqliteStore.open(library.store.file, mode="write") as writer:
         writer.forget(paths[1:2])
     assert names(find_duplicates(library)) == [[0, 2]]
 

@@ -10,19 +10,21 @@ from typing import NamedTuple
 import pytest
 
 import kindred
+import kindred_demo
 
 ROOT = Path(kindred.__file__).parent
+DEMO = Path(kindred_demo.__file__).parent
 
 FLOORS = (
     {"errors", "hints"},
-    {"arrays", "cores", "files", "fitted", "regions"},
-    {"blocks", "document", "prefetch", "ranking", "images", "backbones", "catalogue", "recipe"},
+    {"_support", "arrays", "regions"},
+    {"blocks", "ranking", "images", "backbones", "store", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},
     {"embedding"},
     {"index", "describer", "rerank"},
-    {"indexing"},
     {"library"},
-    {"duplicates", "evaluation", "page", "demo", "atlas"},
+    {"html"},
+    {"duplicates", "evaluation", "atlas", "kindred_demo"},
     {"training"},
     {"cli"},
 )
@@ -32,11 +34,11 @@ LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 HOMES = {
     "cv2": (),
     "faiss": (),
-    "filelock": ("catalogue",),
+    "filelock": ("store",),
     "matplotlib": (),
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
-    "PIL": ("images", "demo", "training.augment"),
+    "PIL": ("images", "kindred_demo", "training.augment"),
     "pillow_heif": (),
     "rich": (),
     "safetensors": ("training",),
@@ -57,12 +59,14 @@ class Import(NamedTuple):
 
 
 def modules() -> list[str]:
-    names = (path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py")))
-    return [".".join(name.parts) for name in names if name.parts != ("__init__",)]
+    own = (path.relative_to(ROOT).with_suffix("") for path in sorted(ROOT.rglob("*.py")))
+    demo = (path.relative_to(DEMO.parent).with_suffix("") for path in sorted(DEMO.rglob("*.py")))
+    return [".".join(name.parts) for name in (*own, *demo) if name.parts != ("__init__",)]
 
 
 def imports_of(module: str) -> Iterator[Import]:
-    file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    root = DEMO.parent if module.startswith("kindred_demo") else ROOT
+    file = root.joinpath(*module.split(".")).with_suffix(".py")
     yield from _imports(ast.parse(file.read_text(encoding="utf-8")).body, at_once=True)
 
 

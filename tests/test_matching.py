@@ -12,29 +12,29 @@ from numpy.typing import NDArray
 import kindred.matching
 from kindred.arrays import l2_normalise
 from kindred.errors import RecipeError, UsageError
-from kindred.matching import MATCHINGS, Parts, match, narrow, widen
+from kindred.matching import MATCHINGS, ImageRows, match, narrow, widen
 
 D, WORDS = 6, 9
 COUNTS = {3: 4, 5: 1, 8: 7, 11: 2, 12: 5}
 """How many rows each image has, by its id."""
 
 
-def _parts(counts: dict[int, int], seed: int) -> Parts:
+def _parts(counts: dict[int, int], seed: int) -> ImageRows:
     generator = np.random.default_rng(seed)
     total = sum(counts.values())
     rows = l2_normalise(generator.standard_normal((total, D)).astype(np.float32))
     words = np.concatenate([np.sort(generator.choice(WORDS, n, replace=False)) for n in counts.values()])
     boxes = generator.uniform(0, 100, (total, 4)).astype(np.float32)
-    return Parts(rows, np.repeat(list(counts), list(counts.values())), boxes, words)
+    return ImageRows(rows, np.repeat(list(counts), list(counts.values())), boxes, words)
 
 
 @pytest.fixture(scope="module")
-def database() -> Parts:
+def database() -> ImageRows:
     return _parts(COUNTS, 0)
 
 
 @pytest.fixture(scope="module")
-def query() -> Parts:
+def query() -> ImageRows:
     return _parts({1: 4}, 1)
 
 
@@ -42,19 +42,19 @@ def _dot(a: NDArray[Any], b: NDArray[Any]) -> float:
     return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
 
-def _rows_of(database: Parts, image: int) -> list[int]:
+def _rows_of(database: ImageRows, image: int) -> list[int]:
     return [n for n, owner in enumerate(database.owners.tolist()) if owner == image]
 
 
-def _literal_winner(query: Parts, database: Parts, image: int) -> int:
+def _literal_winner(query: ImageRows, database: ImageRows, image: int) -> int:
     return max(_rows_of(database, image), key=lambda n: max(_dot(q, database.rows[n]) for q in query.rows))
 
 
-def _literal_best(query: Parts, database: Parts, image: int) -> float:
+def _literal_best(query: ImageRows, database: ImageRows, image: int) -> float:
     return max(_dot(q, database.rows[n]) for q in query.rows for n in _rows_of(database, image))
 
 
-def _literal_patches(query: Parts, database: Parts, image: int, *, distance: bool = False) -> float:
+def _literal_patches(query: ImageRows, database: ImageRows, image: int, *, distance: bool = False) -> float:
     def closeness(q: NDArray[Any], n: int) -> float:
         if distance:
             return -math.sqrt(sum((float(a) - float(b)) ** 2 for a, b in zip(q, database.rows[n], strict=True)))
@@ -65,8 +65,8 @@ def _literal_patches(query: Parts, database: Parts, image: int, *, distance: boo
 
 
 def _literal_asmk(
-    query: Parts,
-    database: Parts,
+    query: ImageRows,
+    database: ImageRows,
     image: int,
     *,
     alpha: float = 3.0,
@@ -106,7 +106,12 @@ variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=lambda val
 @variants
 @pytest.mark.parametrize("block", [1, 5, 4096])
 def test_is_the_definition(
-    name: str, options: dict[str, Any], block: int, query: Parts, database: Parts, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    options: dict[str, Any],
+    block: int,
+    query: ImageRows,
+    database: ImageRows,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kindred.matching, "BLOCK", block * D)
     ids, scores, boxes = match(query, database, name, **options)
@@ -124,11 +129,11 @@ def test_is_the_definition(
 
 
 @variants
-def test_an_image_matches_itself_best(name: str, options: dict[str, Any], database: Parts) -> None:
+def test_an_image_matches_itself_best(name: str, options: dict[str, Any], database: ImageRows) -> None:
     for image in COUNTS:
         mine = _rows_of(database, image)
         assert database.words is not None
-        one = Parts(database.rows[mine], database.owners[mine], None, database.words[mine])
+        one = ImageRows(database.rows[mine], database.owners[mine], None, database.words[mine])
         ids, scores, _ = match(one, database, name, **options)
         assert ids[np.argmax(scores)] == image
         perfect = 0.0 if options.get("distance") else 1.0
@@ -138,7 +143,9 @@ def test_an_image_matches_itself_best(name: str, options: dict[str, Any], databa
 def test_the_first_of_equal_rows_gives_the_box() -> None:
     rows = np.array([[0, 1], [1, 0], [1, 0], [1, 0]], np.float32)
     boxes = np.arange(16, dtype=np.float32).reshape(4, 4)
-    _, scores, found = match(Parts(rows[1:2], np.array([0])), Parts(rows, np.array([1, 1, 1, 2]), boxes), "best")
+    _, scores, found = match(
+        ImageRows(rows[1:2], np.array([0])), ImageRows(rows, np.array([1, 1, 1, 2]), boxes), "best"
+    )
     assert scores.tolist() == [1, 1]
     assert found is not None
     np.testing.assert_array_equal(found, boxes[[1, 3]])
@@ -153,31 +160,31 @@ def test_narrow_rows_are_rounded_to_eight_digits() -> None:
     assert widen(rows) is rows
 
 
-def test_both_sides_of_patches_are_not_alike(query: Parts, database: Parts) -> None:
+def test_both_sides_of_patches_are_not_alike(query: ImageRows, database: ImageRows) -> None:
     """The mean is over the query's rows: an image with a row for each of them and many others loses nothing."""
     rows = np.concatenate((query.rows, database.rows))
-    both = Parts(rows, np.ones(len(rows), np.int64))
+    both = ImageRows(rows, np.ones(len(rows), np.int64))
     assert match(query, both, "patches")[1] == pytest.approx(1, abs=1e-6)
-    one = Parts(both.rows, np.zeros(len(rows), np.int64))
-    assert match(one, Parts(query.rows, query.owners), "patches")[1] < 0.9
+    one = ImageRows(both.rows, np.zeros(len(rows), np.int64))
+    assert match(one, ImageRows(query.rows, query.owners), "patches")[1] < 0.9
 
 
 def test_residuals_of_zero_match_nothing() -> None:
     words = np.array([0, 1])
-    zero = Parts(np.array([[0, 0], [1, 0]], np.float32), np.zeros(2, np.int64), None, words)
+    zero = ImageRows(np.array([[0, 0], [1, 0]], np.float32), np.zeros(2, np.int64), None, words)
     assert match(zero, zero, "asmk")[1] == pytest.approx(1)
-    alone = Parts(np.zeros((1, 2), np.float32), np.array([4]), None, np.array([1]))
+    alone = ImageRows(np.zeros((1, 2), np.float32), np.array([4]), None, np.array([1]))
     assert match(zero, alone, "asmk")[1].tolist() == [0]
 
 
-def test_a_database_of_nothing_gives_nothing(query: Parts) -> None:
-    empty = Parts(np.empty((0, D), np.float32), np.empty(0, np.int64), None, np.empty(0, np.int64))
+def test_a_database_of_nothing_gives_nothing(query: ImageRows) -> None:
+    empty = ImageRows(np.empty((0, D), np.float32), np.empty(0, np.int64), None, np.empty(0, np.int64))
     for name in MATCHINGS:
         ids, scores, boxes = match(query, empty, name)
         assert (ids.shape, scores.shape, boxes) == ((0,), (0,), None)
 
 
-def test_what_cannot_be_meant_is_refused(query: Parts, database: Parts) -> None:
+def test_what_cannot_be_meant_is_refused(query: ImageRows, database: ImageRows) -> None:
     with pytest.raises(RecipeError, match="unknown matching 'patch'; did you mean 'patches'"):
         match(query, database, "patch")
     with pytest.raises(RecipeError, match="matching 'asmk' has no option 'alhpa'; did you mean 'alpha'"):
@@ -189,21 +196,21 @@ def test_what_cannot_be_meant_is_refused(query: Parts, database: Parts) -> None:
     with pytest.raises(UsageError, match="query: got 19 rows of 5 images; expected one image"):
         match(database, database, "best")
     with pytest.raises(UsageError, match="query: got rows of 3 components; expected 6"):
-        match(Parts(query.rows[:, :3], query.owners), database, "best")
+        match(ImageRows(query.rows[:, :3], query.owners), database, "best")
     with pytest.raises(UsageError, match="words: got rows without them"):
-        match(query, Parts(database.rows, database.owners), "asmk")
+        match(query, ImageRows(database.rows, database.owners), "asmk")
     with pytest.raises(UsageError, match="expected 0 to 2, those of the idf"):
         match(query, database, "asmk", idf=IDF[:3])
     with pytest.raises(UsageError, match="alpha: got 0"):
         match(query, database, "asmk", alpha=0)
 
 
-def test_parts_are_checked_at_birth(database: Parts) -> None:
+def test_parts_are_checked_at_birth(database: ImageRows) -> None:
     with pytest.raises(UsageError, match=r"owners: got shape \(2,\); expected \(19,\)"):
-        Parts(database.rows, np.array([1, 2]))
+        ImageRows(database.rows, np.array([1, 2]))
     with pytest.raises(UsageError, match="owners: expected ids in ascending order"):
-        Parts(database.rows, database.owners[::-1])
+        ImageRows(database.rows, database.owners[::-1])
     with pytest.raises(UsageError, match=r"boxes: got shape \(19, 3\)"):
-        Parts(database.rows, database.owners, np.zeros((19, 3), np.float32))
+        ImageRows(database.rows, database.owners, np.zeros((19, 3), np.float32))
     with pytest.raises(UsageError, match="words: expected them to ascend within each image"):
-        Parts(database.rows[:2], np.array([1, 1]), None, np.array([4, 4]))
+        ImageRows(database.rows[:2], np.array([1, 1]), None, np.array([4, 4]))

@@ -136,8 +136,8 @@ def test_differences_name_what_would_be_done_differently() -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"parts": [PLAIN, PLAIN]}, "backbone and parts contradict each other"),
-        ({"backbone": "", "parts": [PLAIN]}, "parts needs two recipes or more"),
+        ({"ensemble": [PLAIN, PLAIN]}, "backbone and ensemble contradict each other"),
+        ({"backbone": "", "ensemble": [PLAIN]}, "ensemble needs two recipes or more"),
         ({"taps": ["a", "b"], "tap_weights": [1.0]}, "1 tap_weights for 2 taps; give one for each"),
         ({"embedding": "vlad", "aggregate": "max"}, "embedding 'vlad' takes the positions of all passes together"),
         ({"embedding_options": {"alpha": 3}}, "embedding_options without an embedding"),
@@ -145,21 +145,24 @@ def test_differences_name_what_would_be_done_differently() -> None:
         ({"positions": 9}, "positions are those that an embedding takes"),
         ({"embedding": "vlad", "pooling": "mac"}, "embedding 'vlad' takes the place of a pooling"),
         ({"embedding": "vlad", "pooling_options": {"p": 2}}, "embedding 'vlad' takes the place of a pooling"),
-        ({"matching_options": {"n": 3}}, "matching_options compare the rows of images"),
-        ({"aggregate": "keep", "similarity": "dot"}, "compared by a matching, not as similarity 'dot'"),
+        ({"matching_options": {"n": 3}}, "matching_options are for aggregate"),
+        ({"aggregate": "multi_vector", "similarity": "dot"}, "compared by a matching, not as similarity 'dot'"),
         ({"embedding": "asmk", "power_law": 0.5}, "power_law has no effect on 'asmk', which compares words"),
         ({"embedding": "asmk", "whitening": "w"}, "whitening has no effect on 'asmk', which compares words"),
-        ({"backbone": "", "parts": [PLAIN, PLAIN], "size": 96}, "size has no effect beside parts"),
-        ({"backbone": "", "parts": [PLAIN, PLAIN], "features": "sift"}, "features has no effect beside parts"),
+        ({"backbone": "", "ensemble": [PLAIN, PLAIN], "size": 96}, "size has no effect beside ensemble"),
+        ({"backbone": "", "ensemble": [PLAIN, PLAIN], "features": "sift"}, "features has no effect beside ensemble"),
         ({"scales": []}, "scales is []; expected at least one number"),
         ({"scales": [0.0]}, "scales is [0.0]; expected a list of numbers above 0"),
         ({"taps": "deep"}, "taps is 'deep'; expected a list"),
         ({"taps": [1]}, "taps is [1]; expected a list of names"),
         ({"power_law": 1.5}, "power_law is 1.5; expected a number above 0, at most 1"),
         ({"flip": 1}, "flip is 1; expected true or false"),
-        ({"code": "itq", "aggregate": "keep"}, "code stands for the one vector of an image, and several rows are kept"),
+        (
+            {"code": "itq", "aggregate": "multi_vector"},
+            "code stands for the one vector of an image, and several rows are kept",
+        ),
         ({"code": "itq", "similarity": "euclidean"}, "code compares as cosine or dot, not as similarity 'euclidean'"),
-        ({"backbone": "", "parts": [PLAIN, CODED]}, "a part has a code, which the fused vector cannot use"),
+        ({"backbone": "", "ensemble": [PLAIN, CODED]}, "a part has a code, which the fused vector cannot use"),
     ],
 )
 def test_contradictions_are_refused(keys: dict[str, object], expected: str) -> None:
@@ -169,22 +172,22 @@ def test_contradictions_are_refused(keys: dict[str, object], expected: str) -> N
 
 
 def test_kept_rows_cannot_be_fused() -> None:
-    rows = dataclasses.replace(PLAIN, passes="grid", aggregate="keep")
+    rows = dataclasses.replace(PLAIN, passes="grid", aggregate="multi_vector")
     with pytest.raises(RecipeError, match="a part keeps several rows"):
-        Recipe(name="fused", parts=(PLAIN, rows))
+        Recipe(name="fused", ensemble=(PLAIN, rows))
 
 
 def test_parts_are_written_in_full_and_read_by_name_or_in_full() -> None:
     parts = (dataclasses.replace(PLAIN, weight=2.0, pooling_options={"p": 4.0}), Recipe.load("kin"))
-    fused = Recipe(name="fused", parts=parts)
+    fused = Recipe(name="fused", ensemble=parts)
     assert Recipe.from_toml(fused.to_toml()) == fused
-    named = Recipe.from_toml('name = "fused"\nparts = [{ recipe = "kin", weight = 2.0 }, { recipe = "kin-plain" }]')
-    assert [(part.name, part.weight) for part in named.parts] == [("kin", 2.0), ("kin-plain", 1.0)]
-    assert named.digest != dataclasses.replace(named, parts=named.parts[::-1]).digest
+    named = Recipe.from_toml('name = "fused"\nensemble = [{ recipe = "kin", weight = 2.0 }, { recipe = "kin-plain" }]')
+    assert [(part.name, part.weight) for part in named.ensemble] == [("kin", 2.0), ("kin-plain", 1.0)]
+    assert named.digest != dataclasses.replace(named, ensemble=named.ensemble[::-1]).digest
     with pytest.raises(RecipeError, match="names a recipe and also size; give only its weight"):
-        Recipe.from_toml('name = "a"\nparts = [{ recipe = "kin", size = 224 }, { recipe = "kin" }]')
+        Recipe.from_toml('name = "a"\nensemble = [{ recipe = "kin", size = 224 }, { recipe = "kin" }]')
     with pytest.raises(RecipeError, match="unknown key 'sise'; did you mean 'size'"):
-        Recipe.from_toml('name = "a"\nparts = [{ name = "b", backbone = "kin", sise = 224 }]')
+        Recipe.from_toml('name = "a"\nensemble = [{ name = "b", backbone = "kin", sise = 224 }]')
 
 
 def test_settings_change_keys_and_options() -> None:
@@ -220,7 +223,7 @@ def test_another_method_drops_the_options_of_the_one_before() -> None:
 def test_the_files_of_what_was_learned_are_found_and_renamed_in_parts_too() -> None:
     one = dataclasses.replace(PLAIN, whitening="w.npz")
     two = dataclasses.replace(PLAIN, embedding="vlad", codebook="c.npz")
-    fused = Recipe(name="fused", parts=(one, two), whitening="joint.npz")
+    fused = Recipe(name="fused", ensemble=(one, two), whitening="joint.npz")
     assert list(fused.learned_files()) == ["joint.npz", "w.npz", "c.npz"]
     assert list(fused.with_files(lambda name: f"x/{name}").learned_files()) == ["x/joint.npz", "x/w.npz", "x/c.npz"]
 

@@ -15,19 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kindred.catalogue import Filter
     from kindred.describer import Describer
     from kindred.errors import KindredError
     from kindred.library import Answer, Hit, Library
     from kindred.ranking import Ranking
     from kindred.recipe import Recipe
+    from kindred.store import Filter
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "kindred.library",
     "Describer": "kindred.describer",
-    "Filter": "kindred.catalogue",
+    "Filter": "kindred.store",
     "Hit": "kindred.library",
     "KindredError": "kindred.errors",
     "Library": "kindred.library",

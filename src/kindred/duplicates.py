@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_whole, l2_normalise
-from kindred.catalogue import Catalogue
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.ranking import Ranking
+from kindred.store import SqliteStore
 
 __all__ = ["DuplicateGroup", "default_threshold", "find_duplicates"]
 
@@ -91,18 +91,18 @@ def find_duplicates(
     if not 0 < threshold <= 1:
         raise UsageError(f"threshold is {threshold}; expected a cosine above 0, at most 1")
     check_whole(k=k)
-    catalogue = library.catalogue
-    total, done = catalogue.counts().vectors, 0
+    store = library.store
+    total, done = store.counts().vectors, 0
     forest, sizes = _Forest(), [np.empty((0, 2), np.int64)]
-    for ids, rows in catalogue.vectors(batch=BLOCK):
+    for ids, rows in store.vectors(batch=BLOCK):
         forest.add(_alike(library, ids, rows, threshold=threshold, k=k))
-        sizes.append(_sizes(catalogue, ids))
+        sizes.append(_sizes(store, ids))
         done += len(ids)
         if progress is not None:
             progress(done, max(done, total))
-    for copies in _identical(catalogue, np.concatenate(sizes)):
+    for copies in _identical(store, np.concatenate(sizes)):
         forest.add(_links(copies[:1], copies[1:], 1.0))
-    return _groups(catalogue, forest.strongest())
+    return _groups(store, forest.strongest())
 
 
 class _Forest:
@@ -156,7 +156,7 @@ def _alike(library: Library, ids: NDArray[np.int64], rows: Vectors, *, threshold
     ends = np.stack([links["one"], links["other"]], axis=1)
     images = {
         number: row.image_id
-        for number, row in library.catalogue.rows(np.unique(ends).tolist()).items()
+        for number, row in library.store.rows(np.unique(ends).tolist()).items()
         if row.box is None  # a part that two images share makes them no duplicates
     }
     pairs = ((images.get(one), images.get(other)) for one, other in ends.tolist())
@@ -169,7 +169,7 @@ def _cosines(library: Library, rows: Vectors, ranking: Ranking) -> NDArray[np.fl
     if library.recipe.similarity in ("cosine", "dot"):  # of unit vectors, both are the cosine
         return np.minimum(ranking.scores, 1)
     found = ranking.ids
-    ids, vectors = library.catalogue.fetch(np.unique(found[found >= 0]).tolist())
+    ids, vectors = library.store.fetch(np.unique(found[found >= 0]).tolist())
     places = np.minimum(np.searchsorted(ids, found), len(ids) - 1)
     neighbours = l2_normalise(vectors)
     scores = np.stack([neighbours[at] @ row for at, row in zip(places, l2_normalise(rows), strict=True)])
@@ -183,20 +183,20 @@ def _links(one: NDArray[np.int64], other: NDArray[np.int64], score: NDArray[np.f
     return links
 
 
-def _sizes(catalogue: Catalogue, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sizes(store: SqliteStore, ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return (n, 2) int64: those of `ids` that stand for a whole image, and the bytes of its file."""
-    whole = {number: row.path for number, row in catalogue.rows(ids.tolist()).items() if row.box is None}
-    known = catalogue.lookup(whole.values())
+    whole = {number: row.path for number, row in store.rows(ids.tolist()).items() if row.box is None}
+    known = store.lookup(whole.values())
     pairs = [(number, known[path].size) for number, path in whole.items() if path in known]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _identical(catalogue: Catalogue, sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _identical(store: SqliteStore, sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the vectors (n,) of files that are the same byte for byte; `sizes` are as from `_sizes`."""
     sizes = sizes[np.argsort(sizes[:, 1], kind="stable")]
     for same_size in np.split(sizes[:, 0], np.flatnonzero(np.diff(sizes[:, 1])) + 1):
         if len(same_size) > 1:
-            rows = catalogue.rows(same_size.tolist())
+            rows = store.rows(same_size.tolist())
             paths = {number: row.path for number, row in rows.items()}
             for same_ends in _agreeing(paths, _digest_of_ends):
                 for same in _agreeing({number: paths[number] for number in same_ends}, _digest):
@@ -226,7 +226,7 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _groups(catalogue: Catalogue, links: Links) -> list[DuplicateGroup]:
+def _groups(store: SqliteStore, links: Links) -> list[DuplicateGroup]:
     """Return the groups that `links`, as from `_Forest.strongest`, hold together, the most alike first."""
     joined = _Groups()
     for one, other in links[["one", "other"]].tolist():
@@ -239,7 +239,7 @@ def _groups(catalogue: Catalogue, links: Links) -> list[DuplicateGroup]:
         weakest[top] = score
     groups = []
     for top, ids in members.items():
-        paths = _distinct(row.path for row in catalogue.rows(sorted(ids)).values())
+        paths = _distinct(row.path for row in store.rows(sorted(ids)).values())
         if len(paths) > 1:
             groups.append(DuplicateGroup(paths, weakest[top]))
     return sorted(groups, key=lambda group: (-group.score, group.paths))

@@ -21,9 +21,9 @@ from kindred.hints import nearest
 __all__ = [
     "MATCHINGS",
     "Group",
+    "ImageRows",
     "Matching",
     "Option",
-    "Parts",
     "check_matching",
     "check_query",
     "group",
@@ -45,7 +45,7 @@ BLOCK = 2**18
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class ImageRows:
     """Images that are kept as several rows each, N rows in all.
 
     rows: (N, D) float32, unit vectors; scores are dot products. owners: (N,) int64, the id of the image that a
@@ -88,7 +88,7 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Parts laid out to be compared: the rows of images numbered 0 … count − 1, by image, or by word and then image.
+    """Rows laid out to be compared: those of images numbered 0 … count − 1, by image, or by word and then image.
 
     rows: (N, D) float32, or uint16 as `narrow` makes them. images: (N,) int32. boxes: (N, 4) or None. words: (N,),
     ascending, or None for rows that lie by image. norms: (count,), the similarity of an image to itself, where rows
@@ -137,7 +137,7 @@ def _after(first: NDArray[Scalar] | None, second: NDArray[Scalar] | None) -> NDA
 
 
 def group(
-    parts: Parts, method: str, options: Mapping[str, Option], *, half: bool = False
+    parts: ImageRows, method: str, options: Mapping[str, Option], *, half: bool = False
 ) -> tuple[NDArray[np.int64], Group]:
     """Lay out `parts` as the matching `method` wants them → the ids of the images (I,), ascending, and the rows.
 
@@ -174,12 +174,12 @@ def widen(rows: Stored) -> Vectors:
     return bits.view(np.float32)
 
 
-def _best(query: Parts, database: Group) -> Matched:
+def _best(query: ImageRows, database: Group) -> Matched:
     """Score an image by its one row that is nearest to any of the query's."""
     return _row_scores(query.rows, database, lambda _products, _runs, best: best)
 
 
-def _patches(query: Parts, database: Group, *, distance: bool = False) -> Matched:
+def _patches(query: ImageRows, database: Group, *, distance: bool = False) -> Matched:
     """Score an image by how near each of the query's rows has one in it, on average.
 
     `distance` averages −√(2 − 2s), the negative distance of unit vectors, in place of the dot products s.
@@ -231,7 +231,7 @@ def _first_equal(
 
 
 def _asmk(
-    query: Parts,
+    query: ImageRows,
     database: Group,
     *,
     alpha: float = 3.0,
@@ -263,7 +263,7 @@ def _asmk(
     return (sums / np.sqrt(np.where(norms > 0, norms, 1))).astype(np.float32), None
 
 
-def _words_of(parts: Parts) -> NDArray[np.int64]:
+def _words_of(parts: ImageRows) -> NDArray[np.int64]:
     if parts.words is None:
         raise UsageError("words: got rows without them; expected the words that an ASMK embedding gives")
     return parts.words
@@ -306,7 +306,7 @@ MATCHINGS: dict[str, Matching] = {
 
 
 def match(
-    query: Parts, database: Parts, method: str, **options: Option
+    query: ImageRows, database: ImageRows, method: str, **options: Option
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]:
     """Compare one image with all of a database by a name of MATCHINGS → ids (I,), scores (I,), boxes (I, 4) or None.
 
@@ -333,7 +333,7 @@ def check_matching(method: str, options: Collection[str]) -> None:
             raise RecipeError(f"matching {method!r} has no option {name!r}; {nearest(name, known)}")
 
 
-def check_query(query: Parts, dimension: int) -> None:
+def check_query(query: ImageRows, dimension: int) -> None:
     """Raise UsageError where `query` is not of one image, or its rows are of another width."""
     if query.rows.shape[1] != dimension:
         raise UsageError(f"query: got rows of {query.rows.shape[1]} components; expected {dimension}")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from kindred.atlas import lay_out, map_library, map_page, write_coordinates, write_map_page
-from kindred.catalogue import Catalogue, Entry
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.recipe import Recipe
+from kindred.store import Entry, SqliteStore
 from pictures import save_picture
 
 pytest.importorskip("sklearn", reason="maps need kindred[maps]")
@@ -24,7 +24,7 @@ COUNT = 24
 
 
 def put(library: Library, *entries: Entry) -> None:
-    with Catalogue.open(library.catalogue.file, mode="write") as writer:
+    with SqliteStore.open(library.store.file, mode="write") as writer:
         writer.put(entries)
 
 
@@ -33,7 +33,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
     """24 pictures; their vectors lie on a circle."""
     folder = tmp_path / "library"
     folder.mkdir()
-    Catalogue.create(folder / "catalogue.sqlite", {"recipe": Recipe("made", "none").to_toml()}).close()
+    SqliteStore.create(folder / "store.sqlite", {"recipe": Recipe("made", "none").to_toml()}).close()
     with Library.open(folder) as opened:
         for number, angle in enumerate(np.linspace(0, 2 * np.pi, COUNT, endpoint=False)):
             path = save_picture(tmp_path / "pictures" / f"{number:02}.jpg", number)

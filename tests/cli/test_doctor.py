@@ -48,7 +48,7 @@ def test_a_damaged_model_is_wrong(kindred: Kindred, own_folder: Path, monkeypatc
 
 
 def test_a_damaged_library_is_wrong(library: Path) -> None:
-    (library / "catalogue.sqlite").write_bytes(b"nothing of the kind")
+    (library / "store.sqlite").write_bytes(b"nothing of the kind")
     assert findings(library)["library"].startswith("wrong: ")
 
 

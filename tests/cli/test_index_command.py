@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from commands import COUNT, Kindred
-from kindred.demo import DemoCollection, render_demo
-from kindred.indexing import IndexProgress
 from kindred.library import DEFAULT_LIBRARY, Library
+from kindred.library.indexing import IndexProgress
+from kindred_demo import DemoCollection, render_demo
 from pictures import make_folder, save_picture
 
 KEYS = ["found", "indexed", "unchanged", "removed", "skipped", "seconds", "images_per_second"]
@@ -66,7 +66,7 @@ def test_prune_drops_what_is_gone(kindred: Kindred, recipe: Path, own_folder: Pa
     assert kindred("index", "some", "--json").json["removed"] == 0
     assert "Removed 1 image (files gone).\n" in kindred("index", "some", "--prune").out
     with Library.open() as library:
-        assert [path.name for path in library.catalogue.paths_under(own_folder)] == [kept.name]
+        assert [path.name for path in library.store.paths_under(own_folder)] == [kept.name]
 
 
 def test_the_environment_names_the_library(
@@ -141,7 +141,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         assert callable(progress)
         return render_demo(folder, objects=2, photos=4)
 
-    monkeypatch.setattr("kindred.demo.render_demo", small)
+    monkeypatch.setattr("kindred_demo.render_demo", small)
 
 
 @pytest.mark.usefixtures("small_demo")

@@ -128,7 +128,7 @@ def test_fit_learns_words_and_then_a_whitening(kindred: Kindred, photos: Path, r
     done = kindred(
         "fit", recipe, "others", "-o", "asmk.toml", "--words", 4, "--set", "embedding=asmk", "--no-whitening"
     )
-    assert "Learned from 30 images" in done.out
+    assert "Fitted on 30 images" in done.out
     assert kindred("index", photos, "--library", "words", "--recipe", "asmk.toml", "--json").json["indexed"] == COUNT
     found = kindred("search", photos / "a" / "00001.jpg", "--library", "words", "-k", 2, "--json").json["results"]
     assert [found[0]["path"].endswith("00001.jpg"), found[0]["score"]] == [True, pytest.approx(1, abs=0.01)]

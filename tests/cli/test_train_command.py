@@ -293,7 +293,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
     Path("mine.run").rename("straight.run")
     for file in straight["files"]:
         Path(file).unlink()
-    told = command._tell
+    told = command.print_summary
 
     def press(meter: Any, here: Progress, *, quiet: bool) -> None:
         told(meter, here, quiet=quiet)
@@ -302,7 +302,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, "_tell", press)
+        patch.setattr(command, "print_summary", press)
         done = kindred(*words, "--epochs", 2)
     assert (done.code, done.out) == (130, "")
     line = "kindred: stopped; the run is kept in mine.run: run the same command again to go on\n"

@@ -11,16 +11,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from fitted_files import save_whitening
 from kindred.arrays import l2_normalise
 from kindred.backbones import Engine
-from kindred.describer import Described, Describer, fit_whitening, load_lessons
-from kindred.describer.network import NetworkSource
+from kindred.describer import Describer, Description, fit_whitening, load_fitted
+from kindred.describer.network import NetworkExtractor
 from kindred.errors import ImageError, ModelError, RecipeError, UsageError
 from kindred.images import decode, resize
 from kindred.pooling import gem, rmac, rmac_regions
 from kindred.recipe import Recipe
 from kindred.whitening import PCAWhitening
-from learned import save_whitening
 from pictures import encoded, make_folder, picture, save_picture
 from tiny_model import CHANNELS, change_card, make_model
 
@@ -53,11 +53,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def engine_of(describer: Describer) -> Engine:
-    assert isinstance(describer.source, NetworkSource)
-    return describer.source.engine
+    assert isinstance(describer.extractor, NetworkExtractor)
+    return describer.extractor.engine
 
 
-def answers(describer: Describer, items: Iterable[tuple[T, Path]]) -> dict[T, Described[T]]:
+def answers(describer: Describer, items: Iterable[tuple[T, Path]]) -> dict[T, Description[T]]:
     return {described.key: described for described in describer.stream(items)}
 
 
@@ -264,7 +264,7 @@ def fitted(recipe: Recipe, photos: list[Path], dimension: int = 8) -> PCAWhiteni
 
 def load_whitening(recipe: Recipe) -> PCAWhitening:
     bare = dataclasses.replace(recipe, whitening="", dimension=0)
-    (whitening,) = load_lessons(recipe, Describer(bare).source.identity).whitenings
+    (whitening,) = load_fitted(recipe, Describer(bare).extractor.identity).whitenings
     assert isinstance(whitening, PCAWhitening)
     return whitening
 
@@ -320,7 +320,7 @@ def decode_to_64(path: Path) -> NDArray[np.uint8]:
 
 
 def load(describer: Describer) -> PCAWhitening:
-    (whitening,) = describer.lessons.whitenings
+    (whitening,) = describer.fitted.whitenings
     assert isinstance(whitening, PCAWhitening)
     return whitening
 

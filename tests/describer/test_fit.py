@@ -12,7 +12,7 @@ import pytest
 from kindred.arrays import l2_normalise
 from kindred.backbones import load
 from kindred.codes import CODES
-from kindred.describer import Describer, fit_code, fit_pair_whitening, fit_recipe, load_lessons
+from kindred.describer import Describer, fit_code, fit_pair_whitening, fit_recipe, load_fitted
 from kindred.describer.pooled import strongest
 from kindred.embedding import Codebook, Mixture, embed
 from kindred.errors import RecipeError, UsageError
@@ -37,7 +37,7 @@ def test_positions_of_all_passes_are_embedded_together(
 ) -> None:
     recipe = dataclasses.replace(tiny, taps=("shallow",), embedding=method, pooling="")
     fitted = fit_recipe(recipe, pictures_folder, words=4, local_dimension=8, whiten=False)
-    (learned,) = fitted.lessons.codebooks
+    (learned,) = fitted.fitted.codebooks
     assert isinstance(learned, Mixture if method == "fisher" else Codebook)
     fitted.save(tmp_path / "mine.toml")
     kept = Recipe.load(tmp_path / "mine.toml")
@@ -49,7 +49,7 @@ def test_positions_of_all_passes_are_embedded_together(
     # Half precision moves a position to another word now and then.
     cosines = (describer.describe(pictures_folder) * expected).sum(axis=1)
     assert np.median(cosines) > 0.98
-    twice = Describer(dataclasses.replace(kept, flip=True), lessons=fitted.lessons)
+    twice = Describer(dataclasses.replace(kept, flip=True), fitted=fitted.fitted)
     assert twice.describe(pictures_folder[0]).shape == (1, describer.dimension)
     assert twice.passes == 2
 
@@ -64,16 +64,14 @@ def test_the_strongest_positions_are_the_longest() -> None:
 def test_passes_are_embedded_level_by_level(tiny: Recipe, pictures_folder: list[Path]) -> None:
     recipe = dataclasses.replace(tiny, passes="pyramid", passes_options={"levels": 2}, aggregate="vlad")
     fitted = fit_recipe(recipe, pictures_folder, words=3, local_dimension=4, whiten=False)
-    describer = Describer(fitted.recipe, lessons=fitted.lessons)
+    describer = Describer(fitted.recipe, fitted=fitted.fitted)
     # The whole image, the pyramid's 1 × 1 and its 2 × 2: three levels of 3 words of 4 components.
     assert describer.dimension == 3 * 3 * 4
-    source = describer.source
+    source = describer.extractor
     (seen,) = source.one_by_one([(0, pictures_folder[0])])
     levels = [
         l2_normalise(
-            embed(
-                seen.rows[0][seen.levels == at], [int((seen.levels == at).sum())], "vlad", fitted.lessons.codebooks[0]
-            )
+            embed(seen.rows[0][seen.levels == at], [int((seen.levels == at).sum())], "vlad", fitted.fitted.codebooks[0])
         )
         for at in range(3)
     ]
@@ -84,7 +82,7 @@ def test_passes_are_embedded_level_by_level(tiny: Recipe, pictures_folder: list[
 def test_a_pooling_learns_too(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny, pooling="pwa")
     fitted = fit_recipe(recipe, pictures_folder, whiten=False)
-    (arrays,) = fitted.lessons.poolings
+    (arrays,) = fitted.fitted.poolings
     pooled = [
         sum_pool(load(tiny.backbone).run(resize(decode(path).pixels, longest=64, multiple=16)[None])[0])
         for path in pictures_folder
@@ -101,15 +99,15 @@ def test_a_pooling_learns_too(tiny: Recipe, pictures_folder: list[Path], tmp_pat
 def test_layers_learn_each_their_own(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny, taps=("shallow", "deep"))
     wide = fit_recipe(recipe, pictures_folder, dimension=20)
-    assert [white.dimension for white in wide.lessons.whitenings] == [16, 20]  # the shallow tap has no more
+    assert [white.dimension for white in wide.fitted.whitenings] == [16, 20]  # the shallow tap has no more
     fitted = fit_recipe(recipe, pictures_folder, dimension=8)
-    assert [len(white.mean) for white in fitted.lessons.whitenings] == [16, 32]
+    assert [len(white.mean) for white in fitted.fitted.whitenings] == [16, 32]
     fitted.save(tmp_path / "two.toml")
     describer = Describer(Recipe.load(tmp_path / "two.toml"))
     assert describer.dimension == fitted.dimension == 16
     rows = describer.describe(pictures_folder)
     alone = Describer(dataclasses.replace(tiny, taps=("deep",))).describe(pictures_folder)
-    expected = fitted.lessons.whitenings[1].transform(alone) / np.sqrt(2)
+    expected = fitted.fitted.whitenings[1].transform(alone) / np.sqrt(2)
     assert np.abs(rows[:, 8:] - expected).max() < 0.05
 
 
@@ -159,19 +157,19 @@ def test_too_few_images_say_how_many_are_needed(tiny: Recipe, pictures_folder: l
 
 def test_words_are_compared_without_a_whitening(tiny: Recipe, pictures_folder: list[Path]) -> None:
     fitted = fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4)
-    assert len(fitted.lessons.codebooks) == 1
-    assert not fitted.lessons.whitenings
+    assert len(fitted.fitted.codebooks) == 1
+    assert not fitted.fitted.whitenings
 
 
 def test_parts_are_enlarged_while_they_are_learned_on(tiny: Recipe, pictures_folder: list[Path]) -> None:
     parts = (tiny, dataclasses.replace(tiny, pooling="max"))
-    both = Recipe(name="both", parts=tuple(dataclasses.replace(part, size=128) for part in parts))
+    both = Recipe(name="both", ensemble=tuple(dataclasses.replace(part, size=128) for part in parts))
     small, large = (fit_recipe(both, pictures_folder, dimension=8, enlarge=enlarge) for enlarge in (False, True))
-    wanted = Recipe(name="both", parts=tuple(dataclasses.replace(part, size=128, enlarge=True) for part in parts))
-    expected = fit_recipe(wanted, pictures_folder, dimension=8).lessons.whitenings[0]
-    assert np.array_equal(large.lessons.whitenings[0].mean, expected.mean)
-    assert not np.array_equal(small.lessons.whitenings[0].mean, expected.mean)
-    assert not any(part.enlarge for part in large.recipe.parts)
+    wanted = Recipe(name="both", ensemble=tuple(dataclasses.replace(part, size=128, enlarge=True) for part in parts))
+    expected = fit_recipe(wanted, pictures_folder, dimension=8).fitted.whitenings[0]
+    assert np.array_equal(large.fitted.whitenings[0].mean, expected.mean)
+    assert not np.array_equal(small.fitted.whitenings[0].mean, expected.mean)
+    assert not any(part.enlarge for part in large.recipe.ensemble)
 
 
 def test_unusable_images_are_left_out_where_pairs_are_learned_from(
@@ -183,13 +181,13 @@ def test_unusable_images_are_left_out_where_pairs_are_learned_from(
     whole = fit_recipe(shallow, pictures_folder, pairs=pairs, dimension=4)
     with_bad = fit_recipe(shallow, [*pictures_folder, tmp_path / "bad.jpg"], pairs=pairs, dimension=4)
     assert whole.dimension == 4
-    assert np.array_equal(whole.lessons.whitenings[0].projection, with_bad.lessons.whitenings[0].projection)
+    assert np.array_equal(whole.fitted.whitenings[0].projection, with_bad.fitted.whitenings[0].projection)
 
 
 def test_the_same_seed_learns_the_same(tiny: Recipe, pictures_folder: list[Path]) -> None:
     recipe = dataclasses.replace(tiny, embedding="vlad")
     books = [
-        fit_recipe(recipe, pictures_folder, words=4, whiten=False, seed=seed).lessons.codebooks[0].to_arrays()
+        fit_recipe(recipe, pictures_folder, words=4, whiten=False, seed=seed).fitted.codebooks[0].to_arrays()
         for seed in (0, 0, 1)
     ]
     assert np.array_equal(books[0]["centres"], books[1]["centres"])
@@ -205,13 +203,13 @@ def test_pairs_teach_a_whitening(tiny: Recipe, pictures_folder: list[Path]) -> N
     assert learned.dimension == 6
     assert np.abs(np.abs(learned.transform(rows) * expected.transform(rows)).sum(axis=1).mean() - 1) < 0.2
     with pytest.raises(UsageError, match="pairs need one vector an image"):
-        fit_pair_whitening(dataclasses.replace(tiny, passes="grid", aggregate="keep"), pairs, pictures_folder)
+        fit_pair_whitening(dataclasses.replace(tiny, passes="grid", aggregate="multi_vector"), pairs, pictures_folder)
 
 
 def test_old_or_foreign_files_are_named(tiny: Recipe, tmp_path: Path) -> None:
     np.savez(tmp_path / "old.npz", mean=np.zeros(3), projection=np.zeros((2, 3)))
     with pytest.raises(RecipeError, match=r"old\.npz' cannot be read .*; make one with kindred fit"):
-        load_lessons(dataclasses.replace(tiny, whitening=str(tmp_path / "old.npz")), {})
+        load_fitted(dataclasses.replace(tiny, whitening=str(tmp_path / "old.npz")), {})
 
 
 @pytest.mark.parametrize("code", ["itq", "lsh", "sign"])
@@ -224,7 +222,7 @@ def test_a_code_is_learned_on_the_vectors_as_they_come_to_be(
     kept = Recipe.load(tmp_path / "coded.toml")
     assert Path(kept.code).name == "coded-code.npz"
     describer = Describer(kept)
-    learned = describer.lessons.codes
+    learned = describer.fitted.codes
     assert learned is not None
     rows = describer.describe(pictures_folder)
     expected = CODES[code].fitted.fit(rows, bits=8).to_arrays()
@@ -247,10 +245,10 @@ def test_a_code_keeps_the_whitening_that_a_recipe_has(
     assert [file.name for file in fitted.save(tmp_path / "coded.toml")] == ["coded.toml", "coded-code.npz"]
     coded = Recipe.load(tmp_path / "coded.toml")
     assert Describer(coded).fingerprint == Describer(white).fingerprint
-    # Asked for another, it learns one; asked for none, it does without. An old code goes either way.
+    # DescribedQuery for another, it learns one; asked for none, it does without. An old code goes either way.
     assert fit_recipe(coded, pictures_folder, dimension=4, code="itq", bits=4).dimension == 4
     none = fit_recipe(coded, pictures_folder, whiten=False)
-    assert (none.recipe.whitening, none.recipe.code, none.lessons.codes) == ("", "", None)
+    assert (none.recipe.whitening, none.recipe.code, none.fitted.codes) == ("", "", None)
 
 
 def test_a_code_belongs_to_its_vectors(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
@@ -278,7 +276,7 @@ def test_codes_that_cannot_be_learned_are_refused(tiny: Recipe, pictures_folder:
     with pytest.raises(UsageError, match="code: got 'itp'; did you mean 'itq'"):
         fit_recipe(tiny, pictures_folder, code="itp")
     with pytest.raises(RecipeError, match="code stands for the one vector"):
-        fit_recipe(dataclasses.replace(tiny, aggregate="keep"), pictures_folder, code="itq")
+        fit_recipe(dataclasses.replace(tiny, aggregate="multi_vector"), pictures_folder, code="itq")
     with pytest.raises(UsageError, match="got 4 rows for 8 bits; expected at least 9"):
         fit_code(tiny, pictures_folder[:4], code="itq", bits=8)
     with pytest.raises(UsageError, match="bits: got 64; expected at most 32"):

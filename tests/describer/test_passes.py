@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kindred.arrays import l2_normalise
 from kindred.backbones import load
-from kindred.describer import Describer, Lessons
-from kindred.describer.network import NetworkSource
+from kindred.describer import Describer, FittedParameters
+from kindred.describer.network import NetworkExtractor
 from kindred.errors import RecipeError, UsageError
 from kindred.images import decode
 from kindred.pooling import gem, rmac_regions
@@ -25,8 +25,8 @@ BF16 = 0.015  # what half precision and another order of sums may move in a unit
 
 def passes_of(describer: Describer, path: Path) -> NDArray[np.float32]:
     """The unit GeM vector of every view of an image, one pass at a time."""
-    source = describer.source
-    assert isinstance(source, NetworkSource)
+    source = describer.extractor
+    assert isinstance(source, NetworkExtractor)
     views = source.viewer.views(decode(path))
     return np.stack([l2_normalise(gem(source.engine.run(view.pixels[None])[0]))[0] for view in views])
 
@@ -57,10 +57,10 @@ def test_passes_are_aggregated_as_defined(
 def test_each_pass_is_whitened_before_the_sum_and_the_maximum_after(tiny: Recipe, pictures_folder: list[Path]) -> None:
     grid = dataclasses.replace(tiny, passes="grid", passes_options={"cells": 2})
     rows = np.concatenate([passes_of(Describer(grid), path) for path in pictures_folder])
-    lessons = Lessons(whitenings=(PCAWhitening.fit(rows, dimension=8),))
-    white = lessons.whitenings[0]
+    fitted = FittedParameters(whitenings=(PCAWhitening.fit(rows, dimension=8),))
+    white = fitted.whitenings[0]
     for aggregate in ("sum", "max"):
-        describer = Describer(dataclasses.replace(grid, aggregate=aggregate), lessons=lessons)
+        describer = Describer(dataclasses.replace(grid, aggregate=aggregate), fitted=fitted)
         for path in pictures_folder[:4]:
             passes = passes_of(describer, path)
             if aggregate == "sum":
@@ -82,7 +82,9 @@ def test_layers_are_normalised_weighted_and_laid_end_to_end(tiny: Recipe, pictur
 
 
 def test_kept_passes_are_rows_with_boxes(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    describer = Describer(dataclasses.replace(tiny, passes="grid", passes_options={"cells": 2}, aggregate="keep"))
+    describer = Describer(
+        dataclasses.replace(tiny, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
+    )
     (described,) = describer.stream([("x", pictures_folder[2])])
     assert described.vectors is not None
     assert described.boxes is not None
@@ -91,12 +93,12 @@ def test_kept_passes_are_rows_with_boxes(tiny: Recipe, pictures_folder: list[Pat
     assert described.boxes[1:].tolist() == [[0, 0, 48, 20], [48, 0, 96, 20], [0, 20, 48, 40], [48, 20, 96, 40]]
     assert np.abs(described.vectors - passes_of(describer, pictures_folder[2])).max() < BF16
     assert np.abs(describer.describe(pictures_folder[2]) - described.vectors[:1]).max() < BF16
-    parts = describer.parts_of(pictures_folder[2])
+    parts = describer.image_rows(pictures_folder[2])
     assert parts.owners.tolist() == [0] * 5
 
 
 def test_kept_regions_of_rmac_lie_where_their_cells_do(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    describer = Describer(dataclasses.replace(tiny, pooling="rmac", aggregate="keep", taps=("shallow",)))
+    describer = Describer(dataclasses.replace(tiny, pooling="rmac", aggregate="multi_vector", taps=("shallow",)))
     (described,) = describer.stream([("x", pictures_folder[0])])  # 64 × 48: a map of 16 × 12
     assert described.boxes is not None
     assert described.vectors is not None
@@ -119,10 +121,10 @@ def test_cam_needs_a_classifier(tiny: Recipe) -> None:
 def test_unknown_ways_to_aggregate_are_refused(tiny: Recipe) -> None:
     with pytest.raises(RecipeError, match="unknown aggregate 'sun'; did you mean 'sum'"):
         Describer(dataclasses.replace(tiny, aggregate="sun"))
-    with pytest.raises(RecipeError, match='expected aggregate = "keep"'):
+    with pytest.raises(RecipeError, match='expected aggregate = "multi_vector"'):
         Describer(dataclasses.replace(tiny, matching="patches"))
     with pytest.raises(RecipeError, match="matching is 'patchs'"):
-        Describer(dataclasses.replace(tiny, aggregate="keep", matching="patchs"))
+        Describer(dataclasses.replace(tiny, aggregate="multi_vector", matching="patchs"))
 
 
 def test_rows_of_words_are_no_vector(tiny: Recipe, pictures_folder: list[Path]) -> None:
@@ -131,10 +133,10 @@ def test_rows_of_words_are_no_vector(tiny: Recipe, pictures_folder: list[Path]) 
     fitted = fit_recipe(
         dataclasses.replace(tiny, embedding="asmk", taps=("shallow",)), pictures_folder, words=4, whiten=False
     )
-    describer = Describer(fitted.recipe, lessons=fitted.lessons)
-    with pytest.raises(UsageError, match="gives an image no single vector; ask for parts_of"):
+    describer = Describer(fitted.recipe, fitted=fitted.fitted)
+    with pytest.raises(UsageError, match="gives an image no single vector; ask for image_rows"):
         describer.describe(pictures_folder[0])
-    parts = describer.parts_of(pictures_folder[0])
+    parts = describer.image_rows(pictures_folder[0])
     assert parts.words is not None
     assert (np.diff(parts.words) > 0).all()
     assert len(parts.words) == len(parts.rows) <= 4

@@ -114,7 +114,7 @@ def test_proposals_come_from_the_backbones_own_map(tiny: Recipe, decoded: Decode
         ({"passes": "whole", "passes_options": {"side": 64}}, "passes 'whole' have no option 'side'; it takes none"),
         ({"passes": "grid", "passes_options": {"whole": 1}}, "passes_options.whole is 1; expected true or false"),
         (
-            {"passes": "grid", "passes_options": {"whole": False}, "aggregate": "keep"},
+            {"passes": "grid", "passes_options": {"whole": False}, "aggregate": "multi_vector"},
             "passes_options.whole is False; expected true",
         ),
         ({"passes": "proposals", "passes_options": {"cuont": 2}}, "no option 'cuont'; did you mean 'count'?"),

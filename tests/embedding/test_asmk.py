@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kindred.arrays import Vectors, l2_normalise
-from kindred.embedding import Codebook, embed_kept
+from kindred.embedding import Codebook, embed_multi_vector
 from kindred.embedding.asmk import asmk
 from kindred.errors import UsageError
 
@@ -60,7 +60,7 @@ def test_residuals_that_cancel_stay_zero() -> None:
 
 
 def test_the_codebook_prepares_descriptors(rows: Vectors, centres: Vectors) -> None:
-    owners, words, vectors = embed_kept(3 * rows, COUNTS, "asmk", Codebook(centres), multiple=2)
+    owners, words, vectors = embed_multi_vector(3 * rows, COUNTS, "asmk", Codebook(centres), multiple=2)
     expected = asmk(rows, COUNTS, centres, multiple=2)
     np.testing.assert_array_equal(owners, expected[0])
     np.testing.assert_array_equal(words, expected[1])

@@ -14,7 +14,15 @@ import pytest
 from numpy.typing import NDArray
 
 import kindred.embedding.stack
-from kindred.embedding import EMBEDDINGS, KEPT_EMBEDDINGS, Codebook, Learned, Mixture, embed, embed_kept
+from kindred.embedding import (
+    EMBEDDINGS,
+    MULTI_VECTOR_EMBEDDINGS,
+    Codebook,
+    FittedVocabulary,
+    Mixture,
+    embed,
+    embed_multi_vector,
+)
 from kindred.embedding.fisher import fisher
 from kindred.embedding.netvlad import netvlad, netvlad_weights
 from kindred.embedding.stack import check_counts
@@ -161,7 +169,7 @@ def torch() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def learned() -> dict[str, Learned]:
+def learned() -> dict[str, FittedVocabulary]:
     """A codebook and a mixture made up here; the last word is far from all that is ever seen."""
     generator = np.random.default_rng(5)
     centres = generator.standard_normal((K, D))
@@ -188,11 +196,11 @@ def _images(rows: NDArray[np.float64]) -> list[list[Row]]:
 
 def test_every_embedding_has_an_oracle() -> None:
     assert list(ORACLES) == list(EMBEDDINGS)
-    assert not set(EMBEDDINGS) & set(KEPT_EMBEDDINGS)
+    assert not set(EMBEDDINGS) & set(MULTI_VECTOR_EMBEDDINGS)
 
 
 @variants
-def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict[str, Learned]) -> None:
+def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     entry = EMBEDDINGS[name]
     found = embed(rows, COUNTS, name, learned[entry.learned], **options)
     expected = [ORACLES[name](image, learned[entry.learned], **options) for image in _images(rows)]
@@ -204,7 +212,7 @@ def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict
 
 @variants
 def test_single_precision_and_torch_give_the_same(
-    name: str, options: Options, rows: Any, learned: dict[str, Learned], torch: ModuleType
+    name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType
 ) -> None:
     model = learned[EMBEDDINGS[name].learned]
     expected = embed(rows, COUNTS, name, model, **options)
@@ -220,7 +228,7 @@ def test_single_precision_and_torch_give_the_same(
 
 @pytest.mark.parametrize(("name", "options"), [each for each in VARIANTS if each[0] != "bow"], ids=str)
 def test_gradients_are_finite_and_true(
-    name: str, options: Options, rows: Any, learned: dict[str, Learned], torch: ModuleType
+    name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType
 ) -> None:
     model = learned[EMBEDDINGS[name].learned]
     x = torch.from_numpy(rows).requires_grad_()
@@ -240,7 +248,7 @@ def test_blocks_of_images_change_nothing(
     options: Options,
     block: int,
     rows: Any,
-    learned: dict[str, Learned],
+    learned: dict[str, FittedVocabulary],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = learned[EMBEDDINGS[name].learned]
@@ -251,7 +259,7 @@ def test_blocks_of_images_change_nothing(
 
 @pytest.mark.parametrize("normalise", ["plain", "residual"])
 def test_without_scipy_numpy_does_the_same(
-    normalise: str, rows: Any, learned: dict[str, Learned], monkeypatch: pytest.MonkeyPatch
+    normalise: str, rows: Any, learned: dict[str, FittedVocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = embed(rows, COUNTS, "vlad", learned["codebook"], normalise=normalise)
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
@@ -261,7 +269,7 @@ def test_without_scipy_numpy_does_the_same(
 
 @variants
 def test_an_image_is_embedded_alone_as_among_others(
-    name: str, options: Options, rows: Any, learned: dict[str, Learned]
+    name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]
 ) -> None:
     model = learned[EMBEDDINGS[name].learned]
     together = embed(rows, COUNTS, name, model, **options)
@@ -272,7 +280,7 @@ def test_an_image_is_embedded_alone_as_among_others(
     assert embed(rows[:0], [], name, model, **options).shape == (0, together.shape[1])
 
 
-def test_descriptors_are_prepared_as_the_codebook_says(rows: Any, learned: dict[str, Learned]) -> None:
+def test_descriptors_are_prepared_as_the_codebook_says(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     local = PCAWhitening.fit(rows.astype(np.float32) + 0.3, dimension=D, power=0.25)
@@ -291,7 +299,7 @@ def test_a_residual_of_zero_is_passed_over() -> None:
     np.testing.assert_allclose(found, [[0, 0, *(np.array([0.6, -0.2]) / math.sqrt(0.4))]], atol=1e-12)
 
 
-def test_the_mean_matters_only_before_a_root(rows: Any, learned: dict[str, Learned]) -> None:
+def test_the_mean_matters_only_before_a_root(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     plain, mean = (embed(rows, COUNTS, "vlad", book, mean=mean) for mean in (False, True))
     np.testing.assert_allclose(mean * np.array(COUNTS)[:, None], plain, atol=1e-12)
@@ -314,7 +322,7 @@ def test_fisher_keeps_the_factors_that_a_norm_would_hide() -> None:
     np.testing.assert_allclose(found, [[1.5, 1.5 / math.sqrt(2)]])
 
 
-def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: dict[str, Learned]) -> None:
+def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     sharp = embed(rows, COUNTS, "netvlad", book, start="v2", alpha=1e5)
@@ -326,7 +334,7 @@ def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: d
     np.testing.assert_allclose(biases, -2 * (book.centres**2).sum(axis=1), rtol=1e-6)
 
 
-def test_netvlad_trains_its_words(rows: Any, learned: dict[str, Learned], torch: ModuleType) -> None:
+def test_netvlad_trains_its_words(rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     own = [*netvlad_weights(book, alpha=3.0), book.centres]
@@ -338,7 +346,7 @@ def test_netvlad_trains_its_words(rows: Any, learned: dict[str, Learned], torch:
         assert each.grad.abs().sum() > 0
 
 
-def test_netvlad_takes_the_shares_that_were_trained(rows: Any, learned: dict[str, Learned]) -> None:
+def test_netvlad_takes_the_shares_that_were_trained(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     random = np.random.default_rng(8)
@@ -353,7 +361,7 @@ def test_netvlad_takes_the_shares_that_were_trained(rows: Any, learned: dict[str
             embed(rows, COUNTS, "netvlad", trained, **options)
 
 
-def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, Learned]) -> None:
+def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book, mixture = learned["codebook"], learned["mixture"]
     with pytest.raises(RecipeError, match="unknown embedding 'vald'; did you mean 'vlad'"):
         embed(rows, COUNTS, "vald", book)
@@ -374,7 +382,7 @@ def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, Learned])
     with pytest.raises(UsageError, match="counts: got a sum of 5 for 23 rows"):
         embed(rows, [2, 3], "vlad", book)
     with pytest.raises(RecipeError, match="unknown embedding 'askm'; did you mean 'asmk'"):
-        embed_kept(rows, COUNTS, "askm", book)
+        embed_multi_vector(rows, COUNTS, "askm", book)
 
 
 @pytest.mark.parametrize("counts", [[-1, 3], [1.0, 1.0], [[1, 1]]])

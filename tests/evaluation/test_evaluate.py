@@ -107,10 +107,10 @@ class TestEvaluate:
         seen: list[tuple[int, ...]] = []
         run = Describer.stream
 
-        def spy(self: Describer, items: object, *, asking: bool = False) -> Iterator[object]:
+        def spy(self: Describer, items: object, *, is_query: bool = False) -> Iterator[object]:
             listed = list(items)  # type: ignore[call-overload]
             seen.extend(image.shape for _, image in listed if isinstance(image, np.ndarray))
-            return run(self, listed, asking=asking)
+            return run(self, listed, is_query=is_query)
 
         monkeypatch.setattr(Describer, "stream", spy)
         evaluate(file, recipe=colours)
@@ -212,7 +212,7 @@ class TestProtocols:
         with pytest.raises(RecipeError, match="unknown re-ranker 'aq'; did you mean 'aqe'"):
             evaluate(groundtruth, recipe=colours, rerank="aq")
         with pytest.raises(RecipeError, match="'aqe' compares one vector of each image, and recipe 'colours' keeps"):
-            evaluate(groundtruth, recipe=replace(colours, aggregate="keep"), rerank="aqe")
+            evaluate(groundtruth, recipe=replace(colours, aggregate="multi_vector"), rerank="aqe")
 
     def test_rerankers_are_given_local_features_which_the_cache_keeps(
         self, tmp_path: Path, colours: Recipe, described: list[object]
@@ -253,10 +253,10 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     seen: list[object] = []
     run = Describer.stream
 
-    def spy(self: Describer, items: object, *, asking: bool = False) -> Iterator[object]:
+    def spy(self: Describer, items: object, *, is_query: bool = False) -> Iterator[object]:
         listed = list(items)  # type: ignore[call-overload]
         seen.extend(image for _, image in listed)
-        return run(self, listed, asking=asking)
+        return run(self, listed, is_query=is_query)
 
     monkeypatch.setattr(Describer, "stream", spy)
     return seen

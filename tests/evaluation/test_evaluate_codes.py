@@ -44,7 +44,7 @@ def groundtruth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_database_is_ranked_by_codes(coded: Recipe, groundtruth: Path) -> None:
     describer = Describer(coded)
-    code = describer.lessons.codes
+    code = describer.fitted.codes
     assert code is not None
     database = describer.describe(sorted((groundtruth.parent / "db").iterdir()))
     queries = describer.describe(sorted((groundtruth.parent / "asked").iterdir()))

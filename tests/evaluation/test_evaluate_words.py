@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.describer import Describer, Lessons, fit_recipe
+from kindred.describer import Describer, FittedParameters, fit_recipe
 from kindred.embedding import Codebook
 from kindred.errors import RecipeError
 from kindred.evaluation import evaluate
-from kindred.matching import Parts, narrow, widen
+from kindred.matching import ImageRows, narrow, widen
 from kindred.recipe import Recipe
 from pictures import make_folder, make_groundtruth
 from tiny_model import home, make_recipe
@@ -31,10 +31,10 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
         make_folder(folder / "others", 12, first=500)
         plain = make_recipe(folder, taps=["shallow"], embedding="asmk", positions=40)
         fitted = fit_recipe(plain, sorted((folder / "others").iterdir()), words=WORDS, whiten=False)
-        (book,) = fitted.lessons.codebooks
+        (book,) = fitted.fitted.codebooks
         assert isinstance(book, Codebook)
         rare = dataclasses.replace(book, idf=np.linspace(0.1, 3, WORDS).astype(np.float32))
-        dataclasses.replace(fitted, lessons=Lessons((rare,))).save(folder / "words.toml")
+        dataclasses.replace(fitted, fitted=FittedParameters((rare,))).save(folder / "words.toml")
         yield Recipe.load(folder / "words.toml")
 
 
@@ -44,7 +44,7 @@ def groundtruth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_groundtruth(tmp_path_factory.mktemp("images"), count=COUNT, asked=ASKED)
 
 
-def literal(query: Parts, image: Parts, idf: NDArray[np.float32]) -> float:
+def literal(query: ImageRows, image: ImageRows, idf: NDArray[np.float32]) -> float:
     """Σ idf² u³ over the shared words where u > 0, over the root of both self-similarities."""
     assert query.words is not None
     assert image.words is not None
@@ -66,15 +66,15 @@ def literal_map(recipe: Recipe, groundtruth: Path, idf: NDArray[np.float32]) -> 
     }
     found = []
     for at, name in enumerate(table["queries"]):
-        query = describer.parts_of(groundtruth.parent / name)
-        scores = [literal(query, describer.as_parts(described[image]), idf) for image in table["database"]]
+        query = describer.image_rows(groundtruth.parent / name)
+        scores = [literal(query, describer.as_image_rows(described[image]), idf) for image in table["database"]]
         order = np.argsort(-np.array(scores), kind="stable").tolist()
         found.append(1 / (1 + order.index(at)))
     return float(np.mean(found))
 
 
 def test_words_weigh_by_their_rarity(words: Recipe, groundtruth: Path) -> None:
-    (book,) = Describer(words).lessons.codebooks
+    (book,) = Describer(words).fitted.codebooks
     assert isinstance(book, Codebook)
     assert book.idf is not None
     rare, even = (literal_map(words, groundtruth, idf) for idf in (book.idf, np.ones(WORDS, np.float32)))
@@ -98,16 +98,16 @@ def test_idf_is_true_or_false(words: Recipe) -> None:
 
 def test_queries_are_asked_with_several_words(words: Recipe, groundtruth: Path, tmp_path: Path) -> None:
     several = dataclasses.replace(words, embedding_options={"multiple": 3})
-    assert not Describer(words).asks_otherwise
-    assert Describer(several).asks_otherwise
+    assert not Describer(words).describes_queries_differently
+    assert Describer(several).describes_queries_differently
     describer = Describer(several)
     path = groundtruth.parent / "db/00003.jpg"
-    ((plain,), (asked,)) = (list(describer.stream([(0, path)], asking=asking)) for asking in (False, True))
+    ((plain,), (asked,)) = (list(describer.stream([(0, path)], is_query=is_query)) for is_query in (False, True))
     assert plain.vectors is not None
     assert asked.vectors is not None
     assert len(asked.vectors) > len(plain.vectors)
-    np.testing.assert_array_equal(asked.vectors, describer.parts_of(path).rows)
-    (book,) = describer.lessons.codebooks
+    np.testing.assert_array_equal(asked.vectors, describer.image_rows(path).rows)
+    (book,) = describer.fitted.codebooks
     assert isinstance(book, Codebook)
     assert book.idf is not None
     wanted = literal_map(several, groundtruth, book.idf)
@@ -127,5 +127,5 @@ def test_the_same_image_is_kept_apart_as_a_query(words: Recipe, groundtruth: Pat
     plain, several = (
         Work(Describer(dataclasses.replace(words, embedding_options=options))) for options in ({}, {"multiple": 3})
     )
-    assert plain.key(part) == plain.key(part, asking=True)
-    assert several.key(part) != several.key(part, asking=True)
+    assert plain.key(part) == plain.key(part, is_query=True)
+    assert several.key(part) != several.key(part, is_query=True)

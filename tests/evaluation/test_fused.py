@@ -29,7 +29,9 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Recipe]]:
         yield [
             plain,
             dataclasses.replace(plain, name="strong", pooling="max"),
-            dataclasses.replace(plain, name="parts", passes="grid", passes_options={"cells": 2}, aggregate="keep"),
+            dataclasses.replace(
+                plain, name="parts", passes="grid", passes_options={"cells": 2}, aggregate="multi_vector"
+            ),
         ]
 
 
@@ -45,10 +47,10 @@ def scores_of(recipe: Recipe, groundtruth: Path) -> NDArray[np.float32]:
     describer = Describer(recipe)
     queries = describer.describe([groundtruth.parent / name for name in table["queries"]])
     paths = [groundtruth.parent / name for name in table["database"]]
-    if recipe.aggregate != "keep":
+    if recipe.aggregate != "multi_vector":
         scores: NDArray[np.float32] = queries @ describer.describe(paths).T
         return scores
-    return np.stack([(queries @ describer.parts_of(path).rows.T).max(axis=1) for path in paths], axis=1)
+    return np.stack([(queries @ describer.image_rows(path).rows.T).max(axis=1) for path in paths], axis=1)
 
 
 def fused_by_hand(scores: list[NDArray[np.float32]], fusion: str, depth: int) -> list[int]:

@@ -92,7 +92,7 @@ def test_the_query_itself_is_not_among_what_is_reranked() -> None:
 def test_images_that_keep_several_rows_are_compared_by_their_best() -> None:
     pytest.importorskip("kindred.matching")
     rows = vectors(7, seed=7)
-    recipe = replace(RECIPE, aggregate="keep")
+    recipe = replace(RECIPE, aggregate="multi_vector")
     database = Descriptions(rows, np.array([2, 0, 3, 2]), 0.0)
     queries = Descriptions(vectors(4, seed=8), np.array([3, 1]), 0.0)
     found = [order.tolist() for order in Search(recipe, queries, database, [None, 2]).orders()]

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred.arrays import l2_normalise, top_k
-from kindred.catalogue import Catalogue, Entry
 from kindred.codes import CODES, Code
 from kindred.errors import UsageError
-from kindred.index import CodedIndex, ExactIndex, FollowingIndex, coded
+from kindred.index import CodedIndex, ExactIndex, SyncedIndex, coded
+from kindred.store import Entry, SqliteStore
 
 D, ROWS, BITS = 16, 400, 16
 kinds = pytest.mark.parametrize("kind", CODES)
@@ -166,19 +166,19 @@ def test_what_cannot_be_meant(codes: dict[str, Code], rows: NDArray[np.float32])
         index.search(rows[:1], 0)
 
 
-def test_codes_follow_the_catalogue(tmp_path: Path, codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
-    def put(catalogue: Catalogue, numbers: range) -> None:
-        catalogue.put([Entry(tmp_path / f"{at}.jpg", 1, 1, vectors=rows[at : at + 1]) for at in numbers])
+def test_codes_follow_the_store(tmp_path: Path, codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
+    def put(store: SqliteStore, numbers: range) -> None:
+        store.put([Entry(tmp_path / f"{at}.jpg", 1, 1, vectors=rows[at : at + 1]) for at in numbers])
 
-    with Catalogue.create(tmp_path / "catalogue.sqlite", {}) as catalogue:
-        put(catalogue, range(30))
-        index = FollowingIndex(catalogue, CodedIndex(codes["itq"], rescore=catalogue.fetch))
+    with SqliteStore.create(tmp_path / "store.sqlite", {}) as store:
+        put(store, range(30))
+        index = SyncedIndex(store, CodedIndex(codes["itq"], rescore=store.fetch))
         assert len(index) == 0
         found = index.search(rows[:1], 30)
         assert (len(index), index.nbytes) == (30, 30 * BITS // 8)
         np.testing.assert_allclose(found.scores[0], np.sort(rows[:30] @ rows[0])[::-1], atol=1e-3)
-        put(catalogue, range(30, 40))
-        catalogue.forget([tmp_path / "0.jpg", tmp_path / "35.jpg"])
+        put(store, range(30, 40))
+        store.forget([tmp_path / "0.jpg", tmp_path / "35.jpg"])
         found = index.search(rows[:1], 40)
         assert len(index) == 38
         left = np.delete(np.arange(40), [0, 35])

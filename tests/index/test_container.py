@@ -7,11 +7,11 @@ import pytest
 
 from kindred.errors import LibraryDamaged
 from kindred.index.container import Sink, read_container, write_container
-from kindred.index.live import LiveIds
+from kindred.index.id_map import IdMap
 
 
 def test_facts_ids_and_payload_come_back(tmp_path: Path) -> None:
-    live = LiveIds().extended(np.array([3, 8, 10])).without([8])
+    live = IdMap().extended(np.array([3, 8, 10])).without([8])
     file = tmp_path / "index"
     checksum = write_container(file, {"kind": "toy", "m": 4}, live, payload=lambda sink: _write(sink, b"payload"))
     found = read_container(file, "toy")
@@ -31,7 +31,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_container(file, {"kind": "toy"}, LiveIds(), payload=fail)
+        write_container(file, {"kind": "toy"}, IdMap(), payload=fail)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
     assert file.read_bytes() == b"old"
 

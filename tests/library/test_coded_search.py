@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kindred.catalogue import Filter
 from kindred.describer import Describer, fit_recipe
 from kindred.duplicates import find_duplicates
 from kindred.errors import RecipeMismatch
-from kindred.index import FollowingIndex, SnapshotPolicy
+from kindred.index import SnapshotPolicy, SyncedIndex
 from kindred.library import Library
 from kindred.library.searching import VectorSearch
 from kindred.recipe import Recipe
+from kindred.store import Filter
 from pictures import make_folder, picture, save_picture
 from tiny_model import home, make_recipe
 
@@ -51,10 +51,10 @@ def library(coded: Path, photos: Path, tmp_path: Path) -> Iterator[Library]:
 
 def test_codes_are_searched_and_vectors_score_the_best(library: Library, coded: Path) -> None:
     assert not list(library.path.glob("index-*"))
-    assert sorted(path.name for path in library.path.glob("learned-*")) == ["learned-0.npz", "learned-1.npz"]
-    vectors = np.concatenate([rows for _, rows in library.catalogue.vectors()])
+    assert sorted(path.name for path in library.path.glob("fitted-*")) == ["fitted-0.npz", "fitted-1.npz"]
+    vectors = np.concatenate([rows for _, rows in library.store.vectors()])
     query = library.describe(picture(77))
-    code = library.describer.lessons.codes
+    code = library.describer.fitted.codes
     assert code is not None
     # The library goes 10 times as deep as what is asked for: 20 of 40 images by code.
     places, _ = code.search(query, code.encode(vectors), 20)
@@ -66,7 +66,7 @@ def test_codes_are_searched_and_vectors_score_the_best(library: Library, coded: 
     np.testing.assert_allclose(every.scores, np.sort(vectors @ query[0])[::-1], atol=1e-5)
     searcher = library.searcher
     assert isinstance(searcher, VectorSearch)
-    assert isinstance(searcher.index, FollowingIndex)
+    assert isinstance(searcher.index, SyncedIndex)
     assert searcher.index.nbytes == 2 * COUNT
     assert Describer(Recipe.load(coded)).fingerprint == library.describer.fingerprint
 
@@ -98,5 +98,5 @@ def test_the_code_is_part_of_what_a_library_does(library: Library, coded: Path) 
     with Library.open(library.path, recipe=coded) as same:
         assert len(same) == COUNT
     bare = dataclasses.replace(Recipe.load(coded), code="", name="bare")
-    with pytest.raises(RecipeMismatch, match=r"differs from 'bare': code '.*learned-1\.npz', not ''"):
+    with pytest.raises(RecipeMismatch, match=r"differs from 'bare': code '.*fitted-1\.npz', not ''"):
         Library.open(library.path, recipe=bare)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kindred.catalogue import FORMAT, Filter
+from fitted_files import save_whitening
 from kindred.describer import fit_whitening
 from kindred.errors import (
     ImageError,
@@ -32,10 +32,10 @@ from kindred.errors import (
     UsageError,
 )
 from kindred.index import SnapshotPolicy
-from kindred.indexing import IndexProgress
 from kindred.library import Answer, Library
+from kindred.library.indexing import IndexProgress
 from kindred.recipe import Recipe
-from learned import save_whitening
+from kindred.store import FORMAT, Filter
 from pictures import make_folder, picture, save_picture
 from tiny_model import CHANNELS, make_model, make_recipe
 
@@ -120,7 +120,7 @@ def test_a_library_describes_itself(made: Path, recipe: Recipe) -> None:
         assert info.bytes > COUNT * CHANNELS * 4
         assert repr(library) == f"<Library {str(made)!r}, recipe 'tiny'>"
     mark = json.loads((made / "kindred.json").read_text())
-    assert mark["catalogue"] == "catalogue.sqlite"
+    assert mark["store"] == "store.sqlite"
 
 
 def test_a_second_library_in_one_place_is_refused(made: Path, recipe: Recipe) -> None:
@@ -423,7 +423,7 @@ def test_a_backbone_given_by_a_relative_path_is_found_from_everywhere(
 
 
 def database(library: Path) -> sqlite3.Connection:
-    return sqlite3.connect(library / "catalogue.sqlite", isolation_level=None)
+    return sqlite3.connect(library / "store.sqlite", isolation_level=None)
 
 
 def test_a_newer_format_is_refused_and_left_alone(made: Path, tmp_path: Path) -> None:
@@ -431,16 +431,16 @@ def test_a_newer_format_is_refused_and_left_alone(made: Path, tmp_path: Path) ->
     with database(tmp_path / "new") as connection:
         connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
-    before = (tmp_path / "new/catalogue.sqlite").read_bytes()
+    before = (tmp_path / "new/store.sqlite").read_bytes()
     with pytest.raises(LibraryTooNew, match=f"format {FORMAT + 1}.*upgrade with pip install --upgrade kindred"):
         Library.open(tmp_path / "new")
-    assert (tmp_path / "new/catalogue.sqlite").read_bytes() == before
+    assert (tmp_path / "new/store.sqlite").read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "no recipe"])
 def test_a_damaged_library_is_named_with_what_to_do(made: Path, tmp_path: Path, damage: str) -> None:
     shutil.copytree(made, tmp_path / "bad")
-    file = tmp_path / "bad/catalogue.sqlite"
+    file = tmp_path / "bad/store.sqlite"
     if damage == "no recipe":
         with database(tmp_path / "bad") as connection:
             connection.execute("DELETE FROM meta WHERE key = 'recipe'")
@@ -563,7 +563,7 @@ def test_every_file_of_the_development_photos_is_met_as_its_manifest_says(
         skipped = {path: row["reason"] for path, row in manifest.items() if row["expected"] == "skipped"}
         assert dict(report.skipped) == skipped
         assert report.indexed == len(manifest) - len(skipped) == len(library)
-        rows = library.catalogue.rows(library.catalogue.select(Filter()).tolist()).values()
+        rows = library.store.rows(library.store.select(Filter()).tolist()).values()
         sizes = {row.path: (row.width, row.height) for row in rows}
         expected = {
             path: (int(row["width"]), int(row["height"])) for path, row in manifest.items() if path not in skipped

@@ -11,18 +11,18 @@ import pytest
 from PIL import Image
 
 from kindred.arrays import l2_normalise
-from kindred.catalogue import Filter
-from kindred.describer import Describer, Lessons, fit_recipe
+from kindred.describer import Describer, FittedParameters, fit_recipe
 from kindred.duplicates import find_duplicates
 from kindred.embedding import Codebook
 from kindred.errors import RecipeError, UsageError
 from kindred.fusion import reciprocal_rank
-from kindred.index import FollowingIndex
-from kindred.library import Library, search_together
+from kindred.index import SyncedIndex
+from kindred.library import Library, search_many
 from kindred.library.searching import VectorSearch
-from kindred.matching import Parts, match
+from kindred.matching import ImageRows, match
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
+from kindred.store import Filter
 from pictures import make_folder, picture
 
 pytestmark = pytest.mark.usefixtures("recipe")  # its home, also where no recipe is asked for
@@ -52,7 +52,7 @@ def made(folder: Path, recipe: Recipe, photos: Path) -> Library:
     return library
 
 
-PARTS = {"passes": "grid", "passes_options": {"cells": 2}, "aggregate": "keep"}
+PARTS = {"passes": "grid", "passes_options": {"cells": 2}, "aggregate": "multi_vector"}
 
 
 def test_a_search_of_parts_finds_the_image_and_the_part_of_it(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
@@ -73,10 +73,10 @@ def test_a_search_of_parts_finds_the_image_and_the_part_of_it(tmp_path: Path, re
 def test_parts_are_matched_as_the_recipe_says(tmp_path: Path, recipe: Recipe, photos: Path, method: str) -> None:
     parts = dataclasses.replace(recipe, **PARTS, matching=method)  # type: ignore[arg-type]
     with made(tmp_path / "library", parts, photos) as library:
-        query = library.describer.parts_of(picture(77))
+        query = library.describer.image_rows(picture(77))
         if method == "best":
             query = dataclasses.replace(query, rows=query.rows[:1], owners=query.owners[:1], boxes=None)
-        rows = [library.describer.parts_of(path) for path in sorted(photos.iterdir())]
+        rows = [library.describer.image_rows(path) for path in sorted(photos.iterdir())]
         stacked = dataclasses.replace(
             rows[0],
             rows=np.concatenate([each.rows for each in rows]),
@@ -126,7 +126,7 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
             assert hit.score == pytest.approx(1, abs=0.01)
     with Library.open(tmp_path / "library") as again:  # its codebook was copied
         assert again.search(photos / "00005.jpg")[0].path.name == "00005.jpg"
-        assert (tmp_path / "library" / "learned-0.npz").is_file()
+        assert (tmp_path / "library" / "fitted-0.npz").is_file()
 
 
 def test_an_image_without_a_word_is_skipped_and_cannot_be_asked_for(tmp_path: Path, textured: Path) -> None:
@@ -148,22 +148,22 @@ def test_an_image_without_a_word_is_skipped_and_cannot_be_asked_for(tmp_path: Pa
 def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     words = dataclasses.replace(recipe, taps=("shallow",), embedding="asmk", positions=40)
     fitted = fit_recipe(words, sorted(photos.iterdir()), words=8, local_dimension=8, whiten=False)
-    (book,) = fitted.lessons.codebooks
+    (book,) = fitted.fitted.codebooks
     assert isinstance(book, Codebook)
     rare = dataclasses.replace(book, idf=np.linspace(0.1, 3, 8).astype(np.float32))
-    dataclasses.replace(fitted, lessons=Lessons((rare,))).save(tmp_path / "words.toml")
+    dataclasses.replace(fitted, fitted=FittedParameters((rare,))).save(tmp_path / "words.toml")
     weighed = Recipe.load(tmp_path / "words.toml")
     paths = sorted(photos.iterdir())
     answers = []
     for name, options, idf in (("rare", {}, rare.idf), ("even", {"idf": False}, None)):
         with made(tmp_path / name, dataclasses.replace(weighed, matching_options=options), photos) as library:
-            parts = [library.describer.parts_of(path) for path in paths]
-            database = Parts(
+            parts = [library.describer.image_rows(path) for path in paths]
+            database = ImageRows(
                 np.concatenate([each.rows for each in parts]),
                 np.repeat(np.arange(COUNT), [len(each) for each in parts]),
                 words=np.concatenate([each.words for each in parts if each.words is not None]),
             )
-            _, scores, _ = match(library.describer.parts_of(picture(50)), database, "asmk", idf=idf)
+            _, scores, _ = match(library.describer.image_rows(picture(50)), database, "asmk", idf=idf)
             answer = library.search(picture(50), k=COUNT)
             assert np.abs(answer.scores - np.sort(scores)[::-1]).max() < 0.01
             answers.append(answer.scores)
@@ -176,8 +176,8 @@ def test_bags_of_words_are_searched_by_their_words_alone(tmp_path: Path, recipe:
     with made(tmp_path / "library", Recipe.load(tmp_path / "bow.toml"), photos) as library:
         searcher = library.searcher
         assert isinstance(searcher, VectorSearch)
-        assert isinstance(searcher.index, FollowingIndex)
-        rows = np.concatenate([rows for _, rows in library.catalogue.vectors()])
+        assert isinstance(searcher.index, SyncedIndex)
+        rows = np.concatenate([rows for _, rows in library.store.vectors()])
         query = library.describe(picture(50))
         answer = library.search(picture(50), k=COUNT)
         assert np.abs(answer.scores - np.sort(rows @ query[0])[::-1]).max() < 1e-5
@@ -257,13 +257,13 @@ def test_libraries_of_the_same_images_are_searched_together(tmp_path: Path, reci
         ids = np.array([[names.index(hit.path.name) for hit in answer]])
         rankings.append(Ranking(ids, answer.scores[None]))
     expected = reciprocal_rank(rankings)
-    answer = search_together(libraries, picture(50), k=COUNT)
+    answer = search_many(libraries, picture(50), k=COUNT)
     assert np.abs(answer.scores - expected.scores[0]).max() < 1e-6
     assert {hit.path.name for hit in answer[:3]} == {names[at] for at in expected.ids[0, :3]}
     assert [hit.rank for hit in answer] == list(range(1, COUNT + 1))
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal'; did you mean 'reciprocal_rank'"):
-        search_together(libraries, picture(50), fusion="reciprocal")
+        search_many(libraries, picture(50), fusion="reciprocal")
     with pytest.raises(UsageError, match="no library"):
-        search_together([], picture(50))
+        search_many([], picture(50))
     for library in libraries:
         library.close()

@@ -10,7 +10,7 @@ from diffusion_oracles import SparseIds, affinities, normalised, solved, start
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
-from kindred.rerank import ArrayGallery, Context, Diffusion, NeighbourGraph, Prepared
+from kindred.rerank import ArrayGallery, Context, Diffusion, NeighbourGraph, RerankCache
 from kindred.rerank.diffusion import diffusion, numbers_for
 from kindred.rerank.offline import offline_diffusion
 
@@ -50,7 +50,7 @@ def test_a_small_gallery_keeps_the_nearest_first(method: Callable[..., Ranking])
     things = np.repeat(shared + own, 2, axis=0) + 0.4 * generator.standard_normal((60, 16))
     gallery = ArrayGallery(things)
     queries = gallery.fetch(np.arange(60)) + 0.02 * generator.standard_normal((60, 16)).astype(np.float32)
-    context = Context(l2_normalise(queries), gallery, prepared=Prepared())
+    context = Context(l2_normalise(queries), gallery, cache=RerankCache())
     ranking = gallery.search(queries, 60)
     assert (ranking.ids[:, 0] == np.arange(60)).all()
     assert (method(ranking, context).ids[:, 0] == np.arange(60)).mean() > 0.95
@@ -138,10 +138,10 @@ def test_a_graph_at_hand_is_not_built_again(rows: Vectors, queries: Vectors) -> 
     before = gallery.searches
     found = Diffusion(graph)(ranking, Context(queries, gallery))
     assert gallery.searches == before
-    prepared = Prepared()
+    cache = RerankCache()
     searches = []
     for _ in range(3):
-        again = diffusion(ranking, Context(queries, gallery, prepared=prepared), k=20, kq=10)
+        again = diffusion(ranking, Context(queries, gallery, cache=cache), k=20, kq=10)
         np.testing.assert_array_equal(again.ids, found.ids)
         np.testing.assert_array_equal(again.scores, found.scores)
         searches.append(gallery.searches)

@@ -11,7 +11,7 @@ from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import ModelError, UsageError
 from kindred.manifold import EMBEDDINGS, ManifoldEmbedding
 from kindred.ranking import Ranking
-from kindred.rerank import RERANKERS, ArrayGallery, Context, GalleryManifold, ManifoldOptions, Prepared, rerank
+from kindred.rerank import RERANKERS, ArrayGallery, Context, GalleryManifold, ManifoldOptions, RerankCache, rerank
 
 pytest.importorskip("scipy", reason="manifolds need kindred[maps]")
 
@@ -128,16 +128,16 @@ class TestEveryManifold:
             GalleryManifold.from_arrays({**arrays, "method": np.array("umap")})
 
     def test_it_is_prepared_once_and_kept_as_a_file(self, method: str, rows: Vectors, tmp_path: Path) -> None:
-        gallery, prepared = SparseIds(rows), Prepared(tmp_path)
-        made = prepared.manifold(gallery, options(method))
-        assert prepared.manifold(gallery, options(method)) is made
-        assert prepared.manifold(gallery, ManifoldOptions(method, dimension=7, neighbours=6)) is not made
+        gallery, cache = SparseIds(rows), RerankCache(tmp_path)
+        made = cache.manifold(gallery, options(method))
+        assert cache.manifold(gallery, options(method)) is made
+        assert cache.manifold(gallery, ManifoldOptions(method, dimension=7, neighbours=6)) is not made
         assert sorted(path.name for path in tmp_path.iterdir()) == [f"{method}-d7-k6.npz", f"{method}-d8-k6.npz"]
         (tmp_path / f"{method}-d7-k6.npz").write_bytes(b"PK nothing that can be read")
-        again = Prepared(tmp_path)
+        again = RerankCache(tmp_path)
         np.testing.assert_array_equal(again.manifold(SparseIds(rows), options(method)).rows_, made.rows_)
         assert len(again.manifold(SparseIds(rows), ManifoldOptions(method, 7, 6)).ids) == 90
-        assert len(Prepared(tmp_path).manifold(SparseIds(rows[:50]), options(method)).ids) == 50
+        assert len(RerankCache(tmp_path).manifold(SparseIds(rows[:50]), options(method)).ids) == 50
 
     @pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
     def test_a_weight_out_of_range(self, method: str, weight: float, rows: Vectors, queries: Vectors) -> None:

@@ -11,8 +11,8 @@ from kindred.rerank import Context, Method
 from kindred.rerank.needs import check_needs, needs_of, steps_of
 
 PLAIN = Recipe("made", "kin")
-KEPT = Recipe("made", "kin", aggregate="keep")
-FUSED = Recipe("made", parts=(PLAIN, Recipe("other", "kin", features="sift")))
+MULTI_VECTOR = Recipe("made", "kin", aggregate="multi_vector")
+FUSED = Recipe("made", ensemble=(PLAIN, Recipe("other", "kin", features="sift")))
 
 
 @pytest.mark.parametrize("methods", ["difusion", ["difusion"], [("difusion", {})]])
@@ -31,7 +31,12 @@ def test_what_is_needed_is_told_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("methods", "recipe"),
-    [("aqe", PLAIN), ("verify", FUSED), ("aqe,verify", Recipe("made", "kin", features="sift")), ("localise", KEPT)],
+    [
+        ("aqe", PLAIN),
+        ("verify", FUSED),
+        ("aqe,verify", Recipe("made", "kin", features="sift")),
+        ("localise", MULTI_VECTOR),
+    ],
 )
 def test_what_is_there_is_enough(methods: str, recipe: Recipe) -> None:
     check_needs(steps_of(methods), recipe, images_at_hand=True)
@@ -40,7 +45,7 @@ def test_what_is_there_is_enough(methods: str, recipe: Recipe) -> None:
 @pytest.mark.parametrize(
     ("methods", "recipe", "expected", "error"),
     [
-        ("aqe", KEPT, "recipe 'made' keeps several rows", RecipeError),
+        ("aqe", MULTI_VECTOR, "recipe 'made' keeps several rows", RecipeError),
         ("aqe,verify", PLAIN, "recipe 'made' keeps none; .*--set features=sift", RecipeError),
         ("localise", FUSED, "recipe 'made' is made of parts", RecipeError),
     ],

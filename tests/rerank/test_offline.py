@@ -8,7 +8,7 @@ import pytest
 from diffusion_oracles import SparseIds, affinities, normalised, solved, start
 from kindred.arrays import Vectors
 from kindred.errors import ModelError, UsageError
-from kindred.rerank import ArrayGallery, Context, NeighbourGraph, OfflineDiffusion, OfflineOptions, Prepared
+from kindred.rerank import ArrayGallery, Context, NeighbourGraph, OfflineDiffusion, OfflineOptions, RerankCache
 from kindred.rerank.diffusion import diffusion
 from kindred.rerank.offline import offline_diffusion
 
@@ -93,7 +93,7 @@ def test_progress_counts_to_the_end_and_arrays_bring_it_back(rows: Vectors) -> N
 def test_what_was_prepared_is_used_again(rows: Vectors, queries: Vectors) -> None:
     gallery = SparseIds(rows)
     ranking = gallery.search(queries, 10)
-    context = Context(queries, gallery, prepared=Prepared())
+    context = Context(queries, gallery, cache=RerankCache())
     once = offline_diffusion(ranking, context, k=20)
     before = gallery.searches
     twice = offline_diffusion(ranking, context, k=20)

@@ -9,7 +9,7 @@ import pytest
 from kindred.arrays import Vectors
 from kindred.errors import RecipeError, UsageError
 from kindred.ranking import Ranking
-from kindred.rerank import RERANKERS, ArrayGallery, Context, Prepared, parse_methods, rerank
+from kindred.rerank import RERANKERS, ArrayGallery, Context, RerankCache, parse_methods, rerank
 from kindred.rerank.table import Method, Option
 
 ON_VECTORS = [name for name, entry in RERANKERS.items() if entry.needs == "vectors"]
@@ -17,8 +17,8 @@ INF = np.inf
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Prepared:
-    return Prepared()
+def cache() -> RerankCache:
+    return RerankCache()
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +29,11 @@ def gallery(rows: Vectors) -> ArrayGallery:
 @pytest.mark.parametrize("name", ON_VECTORS)
 class TestContract:
     def test_a_ranking_of_the_same_size_comes_out_and_nothing_is_changed(
-        self, name: str, queries: Vectors, gallery: ArrayGallery, prepared: Prepared
+        self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache
     ) -> None:
         ranking, wanted = gallery.search(queries, 12), queries.copy()
         before = ranking.ids.copy(), ranking.scores.copy()
-        found = rerank(ranking, Context(wanted, gallery, prepared=prepared), [name])
+        found = rerank(ranking, Context(wanted, gallery, cache=cache), [name])
         assert isinstance(found, Ranking)
         assert found.ids.shape == (7, 12)
         assert all(len(set(row)) == 12 for row in found.ids.tolist())
@@ -42,24 +42,24 @@ class TestContract:
         np.testing.assert_array_equal(ranking.scores, before[1])
 
     def test_it_says_the_same_twice(
-        self, name: str, queries: Vectors, gallery: ArrayGallery, prepared: Prepared
+        self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache
     ) -> None:
-        context = Context(queries, gallery, prepared=prepared)
+        context = Context(queries, gallery, cache=cache)
         once, twice = (rerank(gallery.search(queries, 12), context, [name]) for _ in range(2))
         np.testing.assert_array_equal(once.ids, twice.ids)
         np.testing.assert_array_equal(once.scores, twice.scores)
 
     def test_queries_do_not_depend_on_each_other(
-        self, name: str, queries: Vectors, gallery: ArrayGallery, prepared: Prepared
+        self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache
     ) -> None:
-        together = rerank(gallery.search(queries, 12), Context(queries, gallery, prepared=prepared), [name])
+        together = rerank(gallery.search(queries, 12), Context(queries, gallery, cache=cache), [name])
         for q in range(len(queries)):
             one = queries[q : q + 1]
-            alone = rerank(gallery.search(one, 12), Context(one, gallery, prepared=prepared), [name])
+            alone = rerank(gallery.search(one, 12), Context(one, gallery, cache=cache), [name])
             np.testing.assert_array_equal(alone.ids[0], together.ids[q])
 
-    def test_one_answer_is_enough(self, name: str, queries: Vectors, gallery: ArrayGallery, prepared: Prepared) -> None:
-        found = rerank(gallery.search(queries, 1), Context(queries, gallery, prepared=prepared), [name])
+    def test_one_answer_is_enough(self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache) -> None:
+        found = rerank(gallery.search(queries, 1), Context(queries, gallery, cache=cache), [name])
         assert found.ids.shape == (7, 1)
         assert (found.ids >= 0).all()
 
@@ -70,16 +70,16 @@ class TestContract:
 
     @pytest.mark.parametrize("shape", [(0, 5), (7, 0), (0, 0)])
     def test_an_empty_ranking_stays_empty(
-        self, name: str, shape: tuple[int, int], queries: Vectors, gallery: ArrayGallery, prepared: Prepared
+        self, name: str, shape: tuple[int, int], queries: Vectors, gallery: ArrayGallery, cache: RerankCache
     ) -> None:
         ranking = Ranking(np.empty(shape, np.int64), np.empty(shape, np.float32))
-        found = rerank(ranking, Context(queries[: shape[0]], gallery, prepared=prepared), [name])
+        found = rerank(ranking, Context(queries[: shape[0]], gallery, cache=cache), [name])
         assert found.ids.shape == shape
 
-    def test_padding_survives(self, name: str, queries: Vectors, gallery: ArrayGallery, prepared: Prepared) -> None:
+    def test_padding_survives(self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache) -> None:
         ids = np.array([[4, 10, 16, -1], [7, -1, -1, -1], [-1, -1, -1, -1]])
         scores = np.where(ids < 0, -INF, [4.0, 3.0, 2.0, 1.0]).astype(np.float32)
-        found = rerank(Ranking(ids, scores), Context(queries[:3], gallery, prepared=prepared), [name])
+        found = rerank(Ranking(ids, scores), Context(queries[:3], gallery, cache=cache), [name])
         assert found.ids.shape == (3, 4)
         assert (found.ids[0, :3] >= 0).all()
         assert (found.ids[2] == -1).all()

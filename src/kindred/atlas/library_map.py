@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.files import write_whole
 from kindred.arrays import Vectors, check_whole
-from kindred.catalogue import Catalogue, Filter
 from kindred.errors import ImageError, UsageError
-from kindred.files import write_whole
 from kindred.images import decode, resize
 from kindred.manifold.embedding import check_enough
 from kindred.manifold.maps import check_map, manifold_map
+from kindred.store import Filter, SqliteStore
 
 if TYPE_CHECKING:
     from kindred.library import Library
@@ -70,7 +70,7 @@ def map_library(
     library.check_vectors("map")
     check_map(method)  # before images are read in vain
     check_whole(images=images, longest=longest)
-    chosen = _chosen(library.catalogue, images, seed)
+    chosen = _chosen(library.store, images, seed)
     ids, kept, paths, thumbnails, missing = list(chosen), [], [], [], []
     for number, result in zip(ids, _thumbnails([chosen[each] for each in ids], longest), strict=True):
         if isinstance(result, ImageError):
@@ -81,7 +81,7 @@ def map_library(
             thumbnails.append(result)
         if progress is not None:
             progress(len(kept) + len(missing), len(ids))
-    found, rows = library.catalogue.fetch(kept)
+    found, rows = library.store.fetch(kept)
     there = set(found.tolist())  # another process may have removed some meanwhile
     still = [at for at, number in enumerate(kept) if number in there]
     points = _points(rows, method, neighbours=neighbours, seed=seed, missing=len(missing))
@@ -90,7 +90,7 @@ def map_library(
         points,
         tuple(thumbnails[at] for at in still),
         tuple(missing),
-        library.catalogue.counts().indexed,
+        library.store.counts().indexed,
     )
 
 
@@ -108,15 +108,15 @@ def write_coordinates(file: Path, mapped: LibraryMap) -> None:
     write_whole(file, "coordinates", lambda part: part.write_bytes(data))
 
 
-def _chosen(catalogue: Catalogue, images: int, seed: int) -> dict[int, Path]:
+def _chosen(store: SqliteStore, images: int, seed: int) -> dict[int, Path]:
     """Return at most `images` images as {vector id: path}, in order of path."""
-    ids = catalogue.select(Filter())
+    ids = store.select(Filter())
     ids = np.random.default_rng(seed).permutation(ids)
     whole: dict[Path, int] = {}
     parts: dict[Path, tuple[int, int]] = {}
     for start in range(0, len(ids), CHUNK):
         chunk = ids[start : start + CHUNK].tolist()
-        found = catalogue.rows(chunk)  # in an order of its own
+        found = store.rows(chunk)  # in an order of its own
         for number, row in ((number, found[number]) for number in chunk if number in found):
             if row.box is None:
                 whole.setdefault(row.path, number)

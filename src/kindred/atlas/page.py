@@ -12,7 +12,7 @@ from pathlib import Path
 from kindred.atlas.layout import Layout
 from kindred.atlas.library_map import LibraryMap
 from kindred.atlas.picture import Pixels, middle
-from kindred.document import fill, html_address, html_text, picture_address, write_document
+from kindred.html.document import fill, html_address, html_text, picture_address, write_document
 from kindred.images import thumbnail_jpeg
 
 __all__ = ["map_page", "write_map_page"]

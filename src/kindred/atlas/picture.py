@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.files import write_whole
 from kindred.atlas.layout import FILLED, Layout
 from kindred.errors import UsageError
-from kindred.files import write_whole
 from kindred.images import resize
 
 __all__ = ["PICTURES", "cell_size", "draw", "middle", "write_picture"]

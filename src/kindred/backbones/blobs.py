@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.files import replacing
+from kindred._support.files import replacing
 
 __all__ = ["load_blob", "store_blob"]
 

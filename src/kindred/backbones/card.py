@@ -16,8 +16,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
+from kindred._support.files import replacing
 from kindred.errors import ModelError
-from kindred.files import replacing
 from kindred.hints import nearest
 
 __all__ = [

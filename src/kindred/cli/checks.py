@@ -167,7 +167,7 @@ def _default_recipe() -> Iterator[Finding]:
         return
     describer = Describer(recipe)
     vectors = describer.describe(np.full((64, 64, 3), 127, np.uint8))
-    how = f"{vectors.shape[1]} numbers an image, computed {describer.source.runs_on}"
+    how = f"{vectors.shape[1]} numbers an image, computed {describer.extractor.runs_on}"
     yield Finding("ok", "recipe", f"{recipe.name} works: {how}")
 
 
@@ -195,13 +195,13 @@ def _library(path: Path) -> Iterator[Finding]:
         yield Finding("note", "library", f"none at {shown(path)}; make one with kindred index FOLDER")
         return
     with opened:
-        catalogue, counts = opened.catalogue, opened.catalogue.counts()
-        readable = sum(len(ids) for ids, _ in catalogue.vectors())  # raises where one is damaged
+        store, counts = opened.store, opened.store.counts()
+        readable = sum(len(ids) for ids, _ in store.vectors())  # raises where one is damaged
         held = f"{counted(counts.indexed, 'image')}, {counted(readable, 'vector')}, all readable"
         yield Finding("ok", "library", f"{shown(path)}: {held}")
         _ = opened.describer  # raises where its network or whitening is no longer the same
         yield Finding("ok", "its recipe", f"{opened.recipe.name}, its network unchanged")
-        gone = sum(1 for file in catalogue.paths_under(Path(opened.path.anchor)) if not file.exists())
+        gone = sum(1 for file in store.paths_under(Path(opened.path.anchor)) if not file.exists())
         if gone:
             yield Finding("note", "library", f"{counted(gone, 'file')} gone; kindred index FOLDER --prune forgets them")
         if counts.skipped:

@@ -81,7 +81,7 @@ def compare(
         failed = [{"recipe": each.label, "name": each.name, "error": str(each.error)} for each in failures]
         print_json({"results": [each.as_dict() for each in found], "failed": failed})
     else:
-        _tell(found)
+        print_summary(found)
     if output is not None and found:
         plot_costs(found, output, cost=cost)
     if output is not None and found and not as_json:
@@ -92,7 +92,7 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-def _tell(found: list[Evaluation]) -> None:
+def print_summary(found: list[Evaluation]) -> None:
     for number, name in enumerate(dict.fromkeys(each.name for each in found)):
         rows = [each for each in found if each.name == name]
         added = f", {rows[0].distractors:,} of them distractors" if rows[0].distractors else ""

@@ -29,7 +29,7 @@ def tag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, 
     with Library.open(library) as opened:
         known, unknown = _in_library(opened, images)
         count = opened.tag(known, word)
-    _tell(f"Tagged {counted(count, 'image')} {word!r}.", "tagged", count, unknown, as_json=as_json)
+    print_summary(f"Tagged {counted(count, 'image')} {word!r}.", "tagged", count, unknown, as_json=as_json)
 
 
 def untag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
@@ -39,7 +39,7 @@ def untag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY
     with Library.open(library) as opened:
         known, unknown = _in_library(opened, images)
         count = opened.untag(known, word)
-    _tell(f"Took tag {word!r} from {counted(count, 'image')}.", "untagged", count, unknown, as_json=as_json)
+    print_summary(f"Took tag {word!r} from {counted(count, 'image')}.", "untagged", count, unknown, as_json=as_json)
 
 
 def remove(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
@@ -49,7 +49,7 @@ def remove(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json:
     with Library.open(library) as opened:
         known, unknown = _in_library(opened, images)
         count = opened.remove(known)
-    _tell(f"Removed {counted(count, 'image')}; the files stay.", "removed", count, unknown, as_json=as_json)
+    print_summary(f"Removed {counted(count, 'image')}; the files stay.", "removed", count, unknown, as_json=as_json)
 
 
 def _in_library(opened: Library, images: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -62,7 +62,7 @@ def _in_library(opened: Library, images: list[Path]) -> tuple[list[Path], list[P
     known: list[Path] = []
     unknown: list[Path] = []
     for image in map(absolute, images):
-        inside = [image] if opened.catalogue.lookup([image]) else list(opened.catalogue.paths_under(image))
+        inside = [image] if opened.store.lookup([image]) else list(opened.store.paths_under(image))
         known += inside
         if not inside:
             unknown.append(image)
@@ -72,7 +72,7 @@ def _in_library(opened: Library, images: list[Path]) -> tuple[list[Path], list[P
     return known, unknown
 
 
-def _tell(sentence: str, verb: str, count: int, unknown: list[Path], *, as_json: bool) -> None:
+def print_summary(sentence: str, verb: str, count: int, unknown: list[Path], *, as_json: bool) -> None:
     if as_json:
         print_json({verb: count, "not_in_library": [str(path) for path in unknown]})
         return

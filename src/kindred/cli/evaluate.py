@@ -103,10 +103,10 @@ def evaluate(
     if as_json:
         print_json(found.as_dict())
     else:
-        _tell(found)
+        print_summary(found)
 
 
-def _tell(found: Evaluation) -> None:
+def print_summary(found: Evaluation) -> None:
     say(columns([(name, f"{value:.3f}") for name, value in found.metrics.items()], heads=(found.name, ""), right=(1,)))
     queries = f"{found.queries:,} {'query' if found.queries == 1 else 'queries'}"
     added = f" ({found.distractors:,} of them distractors)" if found.distractors else ""

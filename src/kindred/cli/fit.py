@@ -90,7 +90,10 @@ def fit(
         raise UsageError(f"--output is {output}, in a folder that is not there; make the folder first")
     start = chosen_recipe(recipe, settings)
     paths = _chosen(list(_files(images)), limit)
-    with interruptible("nothing was written: run the same command again"), Meter("Learning", quiet=as_json) as meter:
+    with (
+        interruptible("nothing was written: run the same command again"),
+        Meter("FittedPooling", quiet=as_json) as meter,
+    ):
         fitted = fit_recipe(
             start,
             paths,
@@ -112,7 +115,7 @@ def fit(
         return
     numbers = f": {fitted.dimension:,} numbers an image" if fitted.dimension else ""
     coded = f", {found} bytes in its code" if (found := _facts(fitted)["code_bytes"]) else ""
-    say(f"Learned from {counted(fitted.images, 'image')}{numbers}{coded}.")
+    say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{coded}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(output)}")
 
@@ -131,13 +134,13 @@ def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:
     ]
 
 
-def _facts(fitted: Fitted) -> dict[str, object]:
-    lessons = fitted.lessons
+def _facts(result: Fitted) -> dict[str, object]:
+    fitted = result.fitted
     return {
-        "images": fitted.images,
-        "dimension": fitted.dimension,
-        "words": len(lessons.codebooks[0]) if lessons.codebooks else None,
-        "code_bytes": None if lessons.codes is None else lessons.codes.bytes_per_vector,
+        "images": result.images,
+        "dimension": result.dimension,
+        "words": len(fitted.codebooks[0]) if fitted.codebooks else None,
+        "code_bytes": None if fitted.codes is None else fitted.codes.bytes_per_vector,
     }
 
 

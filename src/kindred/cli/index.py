@@ -14,9 +14,9 @@ from kindred.cli.running import interruptible
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
-    from kindred.demo import DemoCollection
-    from kindred.indexing import IndexProgress, IndexReport
     from kindred.library import Library
+    from kindred.library.indexing import IndexProgress, IndexReport
+    from kindred_demo import DemoCollection
 
 __all__ = ["index"]
 
@@ -65,11 +65,11 @@ def index(
         if as_json:
             print_json(_as_dict(report))
             return
-        _tell(report, opened, folder, prune=prune, verbose=verbose)
+        print_summary(report, opened, folder, prune=prune, verbose=verbose)
     if demo is not None:
-        _tell_next(library, f"{typed(_first_query(demo))} --html answers.html")
+        print_next(library, f"{typed(_first_query(demo))} --html answers.html")
     elif report.indexed:
-        _tell_next(library, "IMAGE")
+        print_next(library, "IMAGE")
 
 
 def _opened(path: Path, recipe: str | None, settings: list[str] | None) -> Library:
@@ -108,7 +108,7 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
     }
 
 
-def _tell(report: IndexReport, opened: Library, folder: Path, *, prune: bool, verbose: bool) -> None:
+def print_summary(report: IndexReport, opened: Library, folder: Path, *, prune: bool, verbose: bool) -> None:
     took = duration(report.seconds)
     if not report.found:
         say(f"No images in {shown(folder)}.")
@@ -126,7 +126,7 @@ def _tell(report: IndexReport, opened: Library, folder: Path, *, prune: bool, ve
     say(f"The library {shown(opened.path)} holds {counted(len(opened), 'image')}.")
 
 
-def _tell_next(library: Path, arguments: str) -> None:
+def print_next(library: Path, arguments: str) -> None:
     import os
 
     known = library == Path(os.environ.get("KINDRED_LIBRARY") or DEFAULT_LIBRARY)
@@ -140,8 +140,8 @@ def _check_demo(library: Path) -> None:
 
     try:
         with Library.open(library) as opened:
-            drawn = sum(1 for _ in opened.catalogue.paths_under((DEMO / "photos").absolute()))
-            images = opened.catalogue.counts().images
+            drawn = sum(1 for _ in opened.store.paths_under((DEMO / "photos").absolute()))
+            images = opened.store.counts().images
     except LibraryNotFound:
         return
     if images > drawn:
@@ -152,7 +152,7 @@ def _check_demo(library: Path) -> None:
 
 
 def _render_demo(*, quiet: bool) -> DemoCollection:
-    from kindred.demo import render_demo
+    from kindred_demo import render_demo
 
     advice = f"the pictures in {DEMO} are kept: run the same command again to go on"
     with interruptible(advice), Meter("Drawing the demo collection", unit="pictures", quiet=quiet) as meter:

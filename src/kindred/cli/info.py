@@ -35,7 +35,7 @@ def _rows(facts: Info) -> list[tuple[str, str]]:
 
     recipe = facts.recipe
     how = f"{recipe.embedding or recipe.pooling}, {recipe.size} px" if recipe.backbone else "laid end to end"
-    compared = matching_of(recipe) if recipe.keeps_rows else recipe.similarity
+    compared = matching_of(recipe) if recipe.multi_vector else recipe.similarity
     made_with = f"{recipe.name}: {recipe.networks}, {how}, {compared}"
     return [
         ("library", shown(facts.path)),

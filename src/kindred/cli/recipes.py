@@ -56,4 +56,4 @@ def show(
 
 def _parts(recipe: Recipe) -> list[tuple[str, str, str]]:
     """The backbone, the pooling or embedding and the size of a recipe, or of each that it fuses."""
-    return [(each.backbone, each.embedding or each.pooling, f"{each.size} px") for each in recipe.parts or (recipe,)]
+    return [(each.backbone, each.embedding or each.pooling, f"{each.size} px") for each in recipe.ensemble or (recipe,)]

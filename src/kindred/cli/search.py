@@ -13,8 +13,8 @@ from kindred.cli.output import columns, counted, dim, duration, print_json, say,
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
-    from kindred.catalogue import Filter
     from kindred.library import Answer
+    from kindred.store import Filter
 
 __all__ = ["search"]
 
@@ -67,7 +67,7 @@ def search(
     Given several images of one thing, it looks for what they have in common. The best comes first. A score is
     higher the more alike two images are; with the usual recipes it is a cosine, and 1 is the same picture.
     """
-    from kindred.library import Library, search_together
+    from kindred.library import Library, search_many
 
     box = parse_box(crop, option="--crop") if crop is not None else None
     for image in images:
@@ -83,7 +83,7 @@ def search(
         if also:
             others = [stack.enter_context(Library.open(each)) for each in also]
             recipe = " + ".join([recipe, *(each.recipe.name for each in others)])
-            answer = search_together([opened, *others], query, k=k, box=box, where=where, fusion=fusion)
+            answer = search_many([opened, *others], query, k=k, box=box, where=where, fusion=fusion)
         else:
             answer = opened.search(query, k=k, box=box, where=where, rerank=rerank, depth=depth)
         if html is not None:
@@ -93,13 +93,13 @@ def search(
         if as_json:
             print_json(_as_dict(answer, images, recipe))
         else:
-            _tell(answer, recipe, of=len(opened), filtered=where is not None)
+            print_summary(answer, recipe, of=len(opened), filtered=where is not None)
             if html is not None:
                 say(f"Page: {shown(html)}")
 
 
 def _filter(folder: Path | None, tags: list[str], after: str | None, before: str | None) -> Filter | None:
-    from kindred.catalogue import Filter
+    from kindred.store import Filter
 
     first, last = parse_day(after, option="--after"), parse_day(before, option="--before")
     if folder is None and not tags and first is None and last is None:
@@ -124,7 +124,7 @@ def _as_dict(answer: Answer, images: list[Path], recipe: str) -> dict[str, objec
     }
 
 
-def _tell(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:
+def print_summary(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:
     if not answer:
         say("No image passes the filter." if filtered else "No answers.")
         return

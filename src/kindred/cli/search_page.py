@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kindred.errors import ImageError
+from kindred.html.answers import PageAnswer, PageHit, answers_page, write_page
 from kindred.images import decode, thumbnail_jpeg
-from kindred.page import PageAnswer, PageHit, answers_page, write_page
 
 if TYPE_CHECKING:
     from kindred.library import Answer, Hit

@@ -181,13 +181,13 @@ def train(
             threads=threads,
             reading=lambda done, of: meter.update(done, of),
             noting=None if as_json else note,
-            progress=lambda here: _tell(meter, here, quiet=as_json),
+            progress=lambda here: print_summary(meter, here, quiet=as_json),
         )
     if trained is not None:
         _print(trained, output, judged=bool(trained.classes or validate), as_json=as_json)
 
 
-def _tell(meter: Meter, here: Progress, *, quiet: bool) -> None:
+def print_summary(meter: Meter, here: Progress, *, quiet: bool) -> None:
     meter.title, meter.unit = "Learning", "updates"
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in here.losses.items())
     aside = f"epoch {here.epoch + 1}, {losses}" if losses else meter.aside

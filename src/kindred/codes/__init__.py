@@ -12,12 +12,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors
 from kindred.codes.base import Bytes, kind_of
 from kindred.codes.binary import BinaryCode, IterativeQuantisation, RandomHyperplanes, SignCode, hamming_search
 from kindred.codes.product import ProductQuantiser
 from kindred.errors import ModelError
-from kindred.fitted import ArrayMap
 
 __all__ = [
     "CODES",

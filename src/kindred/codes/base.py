@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import ModelError, UsageError
-from kindred.fitted import ArrayMap, restoring
 
 __all__ = ["Bytes", "checked_bits", "checked_codes", "checked_rows", "kind_of", "no_answers", "restoring_code"]
 

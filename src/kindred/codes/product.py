@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_answers, restoring_code
 from kindred.errors import UsageError
-from kindred.fitted import ArrayMap
 
 if TYPE_CHECKING:
     import faiss

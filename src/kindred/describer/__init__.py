@@ -6,30 +6,30 @@
 The one place where images, passes, backbone, pooling, embedding, fusion and whitening meet.
 """
 
-from kindred.describer.answers import Described, Seen
 from kindred.describer.describer import Describer, ImageLike, matching_of
+from kindred.describer.description import Description, RawFeatures
+from kindred.describer.encoder import AGGREGATES, FittedParameters
 from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
-from kindred.describer.head import AGGREGATES, Lessons
-from kindred.describer.learned import learned_for, load_lessons, save_learned, write_recipe
+from kindred.describer.fitted import fit_record, load_fitted, save_fitted, write_recipe
 from kindred.describer.views import PASSES
 
 __all__ = [
     "AGGREGATES",
     "PASSES",
-    "Described",
     "Describer",
+    "Description",
     "Fitted",
+    "FittedParameters",
     "ImageLike",
-    "Lessons",
-    "Seen",
+    "RawFeatures",
     "fit_code",
     "fit_codebook",
     "fit_pair_whitening",
     "fit_recipe",
+    "fit_record",
     "fit_whitening",
-    "learned_for",
-    "load_lessons",
+    "load_fitted",
     "matching_of",
-    "save_learned",
+    "save_fitted",
     "write_recipe",
 ]

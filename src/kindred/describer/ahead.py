@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
+from kindred._support.prefetch import prefetched
 from kindred.errors import ImageError
-from kindred.prefetch import prefetched
 
 __all__ = ["prepared_ahead"]
 

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.codes import CODES, Code
-from kindred.describer.answers import Seen
-from kindred.describer.describer import Describer, open_source
-from kindred.describer.head import Lessons, embedding_of, learner_of
-from kindred.describer.learned import write_recipe
+from kindred.describer.describer import Describer, open_extractor
+from kindred.describer.description import RawFeatures
+from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
+from kindred.describer.extractor import Extractor
+from kindred.describer.fitted import write_recipe
 from kindred.describer.pooled import strongest
-from kindred.describer.source import Source
-from kindred.embedding import KEPT_EMBEDDINGS, Learned
+from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, FittedVocabulary
 from kindred.errors import UsageError
 from kindred.hints import nearest
-from kindred.pooling import POOLINGS, Learning
+from kindred.pooling import POOLINGS, FittedPooling
 from kindred.recipe import Recipe
 from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
 
@@ -41,7 +41,7 @@ class Fitted:
     """A recipe with what was learned for it: on how many images, to vectors of which dimension."""
 
     recipe: Recipe
-    lessons: Lessons
+    fitted: FittedParameters
     images: int
     dimension: int
     identity: Mapping[str, object]
@@ -50,7 +50,7 @@ class Fitted:
         """Write the recipe as `file` (.toml) and what was learned beside it; return all the files."""
         made = f"Made from {self.recipe.name} by kindred fit, on {self.images:,} images."
         recipe = replace(self.recipe, name=file.stem, description=made)
-        return write_recipe(file, recipe, self.lessons, self.identity)
+        return write_recipe(file, recipe, self.fitted, self.identity)
 
 
 def fit_recipe(
@@ -84,29 +84,29 @@ def fit_recipe(
     _check_code(recipe, code)
     keeps = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
     if whiten is None:
-        whiten = bool(dimension or pairs) or not (keeps or recipe.embedding in KEPT_EMBEDDINGS)
+        whiten = bool(dimension or pairs) or not (keeps or recipe.embedding in MULTI_VECTOR_EMBEDDINGS)
     _check_whitening(recipe, whiten=whiten, dimension=dimension, pairs=pairs)
     plain = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
     bare = _enlarging(plain) if enlarge else plain
-    lessons = None
+    fitted = None
     if embedding_of(recipe) and not recipe.codebook:
-        lessons = Lessons(
+        fitted = FittedParameters(
             fit_codebook(bare, images, words=words, dimension=local_dimension, seed=seed, progress=progress)
         )
     elif not recipe.codebook and (pooling := POOLINGS.get(recipe.pooling)) and pooling.learning is not None:
-        lessons = Lessons(poolings=_poolings(bare, pooling.learning, images, progress))
-    describer = Describer(bare, lessons=lessons)
+        fitted = FittedParameters(poolings=_poolings(bare, pooling.learning, images, progress))
+    describer = Describer(bare, fitted=fitted)
     whitenings: tuple[Whitening, ...] = ()
     if pairs:
-        whitenings = (fit_pair_whitening(bare, pairs, images, dimension=dimension, lessons=lessons),)
+        whitenings = (fit_pair_whitening(bare, pairs, images, dimension=dimension, fitted=fitted),)
     elif whiten:
         whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
-    learned = describer.lessons if keeps else replace(describer.lessons, whitenings=whitenings)
+    learned = describer.fitted if keeps else replace(describer.fitted, whitenings=whitenings)
     if code:
-        codes = fit_code(bare, images, code=code, bits=bits, lessons=learned, seed=seed, progress=progress)
+        codes = fit_code(bare, images, code=code, bits=bits, fitted=learned, seed=seed, progress=progress)
         learned = replace(learned, codes=codes)
     dimension = whitenings[0].dimension * len(whitenings) if whitenings else describer.dimension
-    return Fitted(plain, learned, len(images), dimension, describer.source.identity)
+    return Fitted(plain, learned, len(images), dimension, describer.extractor.identity)
 
 
 def fit_code(
@@ -115,18 +115,18 @@ def fit_code(
     *,
     code: str = "itq",
     bits: int = 256,
-    lessons: Lessons | None = None,
+    fitted: FittedParameters | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Code:
     """Learn a compact code of the vectors that `recipe` gives of `images`; unusable ones are left out.
 
-    code, bits: a name of `kindred.codes.CODES`, and its size. lessons: take the place of the recipe's files. Raises
+    code, bits: a name of `kindred.codes.CODES`, and its size. fitted: take the place of the recipe's files. Raises
     `RecipeError` for a recipe whose vectors a code cannot stand for, `UsageError` for an unknown code, for too few
     images, or for a size that does not go with the vectors.
     """
     _check_code(recipe, code)
-    describer = Describer(replace(recipe, code=""), lessons=None if lessons is None else replace(lessons, codes=None))
+    describer = Describer(replace(recipe, code=""), fitted=None if fitted is None else replace(fitted, codes=None))
     return CODES[code].fitted.fit(_vectors(describer, images, progress), bits=bits, seed=seed)
 
 
@@ -154,15 +154,15 @@ def fit_pair_whitening(
     images: Iterable[Path],
     *,
     dimension: int | None = None,
-    lessons: Lessons | None = None,
+    fitted: FittedParameters | None = None,
 ) -> LearnedWhitening:
     """Learn a whitening from pairs of images that show the same (Radenović et al. 2018), for a recipe of one tap.
 
-    `images` are described for the directions that matter; unusable ones are left out. lessons: take the place of the
+    `images` are described for the directions that matter; unusable ones are left out. fitted: take the place of the
     recipe's files. Raises `ImageError` for one of a pair that cannot be used.
     """
     _check_pairs(recipe)
-    describer = Describer(replace(recipe, whitening="", dimension=0), lessons=lessons)
+    describer = Describer(replace(recipe, whitening="", dimension=0), fitted=fitted)
     queries = describer.describe([query for query, _ in pairs])
     positives = describer.describe([positive for _, positive in pairs])
     return LearnedWhitening.fit(queries, positives, _vectors(describer, images), dimension=dimension)
@@ -176,7 +176,7 @@ def fit_codebook(
     dimension: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[Learned, ...]:
+) -> tuple[FittedVocabulary, ...]:
     """Learn a codebook, or a mixture, for each tap of `recipe`, on the descriptors that it embeds.
 
     Of every image an equal share is drawn, so that all together are at most `SAMPLED`.
@@ -196,7 +196,7 @@ def fit_codebook(
     if not drawn:
         raise UsageError(f"recipe {recipe.name!r}: no image to learn a codebook from could be used")
     return tuple(
-        learner_of(method).fit(
+        vocabulary_of(method).fit(
             np.concatenate(rows),
             words=words,
             counts=[len(each) for each in rows],
@@ -209,8 +209,8 @@ def fit_codebook(
 
 def _enlarging(recipe: Recipe) -> Recipe:
     """Return the recipe, or each of its parts, with small images enlarged."""
-    parts = tuple(_enlarging(part) for part in recipe.parts)
-    return replace(recipe, parts=parts, enlarge=not parts)
+    parts = tuple(_enlarging(part) for part in recipe.ensemble)
+    return replace(recipe, ensemble=parts, enlarge=not parts)
 
 
 def _check_code(recipe: Recipe, code: str) -> None:
@@ -224,7 +224,7 @@ def _check_whitening(
     recipe: Recipe, *, whiten: bool, dimension: int | None = None, pairs: Sequence[tuple[Path, Path]] = ()
 ) -> None:
     """Raise `UsageError` where a whitening is asked for that cannot be, or is of no use."""
-    if whiten and recipe.embedding in KEPT_EMBEDDINGS:
+    if whiten and recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
         raise UsageError(f"{recipe.embedding} compares words, which a whitening does not serve; fit without one")
     if not whiten and (dimension or pairs):
         raise UsageError("dimension and pairs are of a whitening, and none is wanted; leave them out, or learn one")
@@ -233,7 +233,7 @@ def _check_whitening(
 
 
 def _check_pairs(recipe: Recipe) -> None:
-    if len(recipe.taps) > 1 or recipe.keeps_rows:
+    if len(recipe.taps) > 1 or recipe.multi_vector:
         raise UsageError(f"recipe {recipe.name!r}: pairs need one vector an image, of one tap")
 
 
@@ -251,7 +251,7 @@ def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | 
 
 
 def _poolings(
-    recipe: Recipe, learning: Learning, images: Iterable[Path], progress: Progress | None
+    recipe: Recipe, learning: FittedPooling, images: Iterable[Path], progress: Progress | None
 ) -> tuple[Mapping[str, NDArray[Any]], ...]:
     """Learn what the recipe's pooling needs, for each tap, on the rows that it gathers."""
     gathered = _by_tap(recipe, list(images), progress, lambda rows: rows)
@@ -263,7 +263,7 @@ def _by_tap(
 ) -> list[list[Vectors]]:
     """Return for each tap what is `taken` of the rows of every image."""
     taps: list[list[Vectors]] = []
-    for seen in _seen(open_source(recipe), images, progress):
+    for seen in _seen(open_extractor(recipe), images, progress):
         taps.extend([] for _ in seen.rows[len(taps) :])
         for held, rows in zip(taps, seen.rows, strict=True):
             held.append(taken(rows))
@@ -282,8 +282,8 @@ def _whitenings(
 
     def rows(tap: int) -> Iterator[Vectors]:
         held: list[Vectors] = []
-        for seen in _seen(describer.source, paths, progress):
-            held.append(describer.head.to_whiten([seen], tap))
+        for seen in _seen(describer.extractor, paths, progress):
+            held.append(describer.encoder.to_whiten([seen], tap))
             if sum(map(len, held)) >= HELD_ROWS:
                 yield np.concatenate(held)
                 held.clear()
@@ -293,16 +293,16 @@ def _whitenings(
     taps = max(1, len(describer.recipe.taps))
     kept = [dimension] * taps
     if dimension is not None and taps > 1:
-        sample = describer.source.sample()
-        kept = [min(dimension, describer.head.to_whiten([sample], tap).shape[1]) for tap in range(taps)]
+        sample = describer.extractor.sample()
+        kept = [min(dimension, describer.encoder.to_whiten([sample], tap).shape[1]) for tap in range(taps)]
     return tuple(PCAWhitening.fit(rows(tap), dimension=kept[tap], power=power) for tap in range(taps))
 
 
-def _seen(source: Source, images: Sequence[Path], progress: Progress | None) -> Iterator[Seen[int]]:
+def _seen(source: Extractor, images: Sequence[Path], progress: Progress | None) -> Iterator[RawFeatures[int]]:
     """Yield what the network sees of every image that can be used."""
     with closing(source.stream(enumerate(images))) as found:
         for done, each in enumerate(chain.from_iterable(found), 1):
             if progress is not None:
                 progress(done)
-            if isinstance(each, Seen):
+            if isinstance(each, RawFeatures):
                 yield each

@@ -1,4 +1,4 @@
-"""KeypointSource: local features in place of a network's positions, for the embeddings (backbone = "sift")."""
+"""KeypointExtractor: local features in place of a network's positions, for the embeddings (backbone = "sift")."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from kindred.describer.ahead import prepared_ahead
-from kindred.describer.answers import Described, Facts, Seen
+from kindred.describer.description import Description, Facts, RawFeatures
 from kindred.describer.local import KeptFeatures, check_keypoint_options, keypoints, label
 from kindred.errors import ImageError, RecipeError
 from kindred.features.sift import DIMENSION
@@ -20,7 +20,7 @@ from kindred.recipe import Recipe, changed
 if TYPE_CHECKING:
     from kindred.describer.describer import ImageLike
 
-__all__ = ["KEYPOINTS", "KeypointSource"]
+__all__ = ["KEYPOINTS", "KeypointExtractor"]
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ IDLE = ("tap_weights", "shape", "multiple", "scales", "flip")
 """The keys of a recipe that mean something to a network only."""
 
 
-class KeypointSource:
+class KeypointExtractor:
     """Finds the keypoints of images; rows are their descriptors, float32, as found.
 
     Raises `RecipeError` where the recipe asks for what only a network does.
@@ -65,35 +65,35 @@ class KeypointSource:
         """OpenCV knows only the CPU here."""
         return "in f32 on cpu"
 
-    def sample(self) -> Seen[None]:
+    def sample(self) -> RawFeatures[None]:
         """Return some descriptors of any values."""
         rows = np.random.default_rng(0).random((32, DIMENSION), np.float32)
         facts = Facts("<sample>", self.recipe.size, self.recipe.size)
-        return Seen(None, facts, (rows,), np.zeros(len(rows), np.int64), np.empty((0, 4), np.float32))
+        return RawFeatures(None, facts, (rows,), np.zeros(len(rows), np.int64), np.empty((0, 4), np.float32))
 
     def one_by_one(
-        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Generator[Seen[T], None, None]:
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+    ) -> Generator[RawFeatures[T], None, None]:
         """Look at few images."""
         for key, image in items:
-            yield self._seen(key, self._look(image, asking=asking))
+            yield self._seen(key, self._look(image, is_query=is_query))
 
     def stream(
-        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Generator[list[Seen[T] | Described[T]], None, None]:
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+    ) -> Generator[list[RawFeatures[T] | Description[T]], None, None]:
         """Look at any number of images on threads: OpenCV works outside Python's lock."""
-        with closing(prepared_ahead(items, partial(self._look, asking=asking), workers=self._workers)) as ahead:
+        with closing(prepared_ahead(items, partial(self._look, is_query=is_query), workers=self._workers)) as ahead:
             for key, found in ahead:
-                yield [Described(key, error=found) if isinstance(found, ImageError) else self._seen(key, found)]
+                yield [Description(key, error=found) if isinstance(found, ImageError) else self._seen(key, found)]
 
-    def _look(self, image: ImageLike, *, asking: bool) -> Seen[None]:
+    def _look(self, image: ImageLike, *, is_query: bool) -> RawFeatures[None]:
         decoded = decode(image, longest=max(self.recipe.size, self._kept.longest), **self._limits)
         features = keypoints(self.recipe, decoded)
         rows = features.descriptors.astype(np.float32)
         facts = Facts(label(image), decoded.width, decoded.height, decoded.taken)
         nowhere = np.empty((0, 4), np.float32)
         levels = np.zeros(len(rows), np.int64)
-        return Seen(None, facts, (rows,), levels, nowhere, features=self._kept.of(decoded, asking=asking))
+        return RawFeatures(None, facts, (rows,), levels, nowhere, features=self._kept.of(decoded, is_query=is_query))
 
-    def _seen(self, key: T, found: Seen[None]) -> Seen[T]:
-        return Seen(key, found.facts, found.rows, found.levels, found.boxes, features=found.features)
+    def _seen(self, key: T, found: RawFeatures[None]) -> RawFeatures[T]:
+        return RawFeatures(key, found.facts, found.rows, found.levels, found.boxes, features=found.features)

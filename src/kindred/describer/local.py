@@ -34,12 +34,12 @@ class KeptFeatures:
         """How many pixels of the long side they are found in; 0 where none are."""
         return KEPT_LONGEST if self._name else 0
 
-    def of(self, decoded: Decoded, *, asking: bool) -> LocalFeatures | None:
-        """Return the features of an image, or of a query (`asking`), their points in pixels of the original."""
+    def of(self, decoded: Decoded, *, is_query: bool) -> LocalFeatures | None:
+        """Return the features of an image, or of a query (`is_query`), their points in pixels of the original."""
         if not self._name:
             return None
         entry = FEATURES[self._name]
-        options = entry.asked if asking else entry.kept
+        options = entry.asked if is_query else entry.kept
         if entry.needs == "image":
             return _to_original(entry.function(decoded.pixels, **options), decoded.pixels, decoded)
         assert self._viewer is not None

@@ -1,4 +1,4 @@
-"""NetworkSource: images through the network, in as many passes as the recipe asks for, and pooled.
+"""NetworkExtractor: images through the network, in as many passes as the recipe asks for, and pooled.
 
 Threads decode and cut views while the network runs; views of one shape run together as a batch, whatever images
 they come from.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.backbones import Engine, load, load_card
 from kindred.describer.ahead import prepared_ahead
-from kindred.describer.answers import Described, Facts, Seen
+from kindred.describer.description import Description, Facts, RawFeatures
 from kindred.describer.local import KeptFeatures, label
 from kindred.describer.pooled import Pooler, class_map_tap
 from kindred.describer.views import View, Viewer
@@ -31,7 +31,7 @@ from kindred.recipe import Recipe
 if TYPE_CHECKING:
     from kindred.describer.describer import ImageLike
 
-__all__ = ["NetworkSource"]
+__all__ = ["NetworkExtractor"]
 
 T = TypeVar("T")
 
@@ -57,11 +57,11 @@ class _Pending(Generic[T]):
     rows: dict[int, tuple[Vectors, ...]] = field(default_factory=dict)
     boxes: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
-    def seen(self) -> Seen[T]:
+    def seen(self) -> RawFeatures[T]:
         order = range(len(self.prepared.views))
         taps = len(self.rows[0])
         levels = [np.full(len(self.boxes[at]), self.prepared.views[at].level, np.int64) for at in order]
-        return Seen(
+        return RawFeatures(
             self.key,
             self.prepared.facts,
             tuple(np.concatenate([self.rows[at][tap] for at in order]) for tap in range(taps)),
@@ -75,7 +75,7 @@ class _Pending(Generic[T]):
 _Members = list[tuple[_Pending[T], int]]
 
 
-class NetworkSource:
+class NetworkExtractor:
     """A recipe's network, ready to look at images; any thread may use it.
 
     Raises `ModelError` where the network is missing, `RecipeError` where the recipe does not fit it.
@@ -112,7 +112,7 @@ class NetworkSource:
         """The number format and the device."""
         return f"in {self.engine.precision} on {self.engine.device}"
 
-    def sample(self) -> Seen[None]:
+    def sample(self) -> RawFeatures[None]:
         """Return rows of any values; they are the network's own only where they grow with its map."""
         side = self.recipe.size
         image = np.zeros((side, side, 3), np.uint8)
@@ -133,25 +133,25 @@ class NetworkSource:
         return ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height)))
 
     def one_by_one(
-        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Generator[Seen[T], None, None]:
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+    ) -> Generator[RawFeatures[T], None, None]:
         """Look at images with all cores on each, without threads; raises `ImageError` for a bad one."""
         for key, image in items:
-            pending = _Pending(key, self._prepare(image, asking=asking))
+            pending = _Pending(key, self._prepare(image, is_query=is_query))
             for at, view in enumerate(pending.prepared.views):
                 self._take([(pending, at)], self.engine.run(view.pixels[None]))
             yield pending.seen()
 
     def stream(
-        self, items: Iterable[tuple[T, ImageLike]], *, asking: bool = False
-    ) -> Generator[list[Seen[T] | Described[T]], None, None]:
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+    ) -> Generator[list[RawFeatures[T] | Description[T]], None, None]:
         """Look at any number of (key, image), as they come; what failed comes described, with its error.
 
         At most some hundred images are held at a time, and the order may be another. Close it where it is left
         early.
         """
-        failed: list[Described[T]] = []
-        prepare = partial(self._prepare, asking=asking)
+        failed: list[Description[T]] = []
+        prepare = partial(self._prepare, is_query=is_query)
         with closing(prepared_ahead(items, prepare, workers=self._workers)) as prepared:
             while (first := next(prepared, None)) is not None:
                 batches = _batches(chain((first,), prepared), failed)
@@ -159,7 +159,7 @@ class NetworkSource:
                     yield [*self._take(members, maps), *_emptied(failed)]
                 yield [*_emptied(failed)]
 
-    def _prepare(self, image: ImageLike, *, asking: bool = False) -> _Prepared:
+    def _prepare(self, image: ImageLike, *, is_query: bool = False) -> _Prepared:
         """Decode an image and cut its views."""
         longest = max(self.viewer.longest, self._kept.longest)
         decoded = decode(image, longest=longest, **self._limits)
@@ -168,7 +168,7 @@ class NetworkSource:
         if self.engine.card.input_size is None:
             for view in views:
                 self._check_size(view, facts)
-        return _Prepared(facts, views, self._kept.of(decoded, asking=asking))
+        return _Prepared(facts, views, self._kept.of(decoded, is_query=is_query))
 
     def _check_size(self, view: View, facts: Facts) -> None:
         least = min(view.pixels.shape[:2])
@@ -189,7 +189,7 @@ class NetworkSource:
         return SMALL
 
     @np.errstate(over="ignore", invalid="ignore")  # an answer that is not finite is told as a bad image
-    def _take(self, members: _Members[T], maps: Sequence[NDArray[np.float32]]) -> list[Seen[T]]:
+    def _take(self, members: _Members[T], maps: Sequence[NDArray[np.float32]]) -> list[RawFeatures[T]]:
         """Pool the maps of a batch of views; return the images of which that was the last view."""
         for tap, each in zip(self.engine.taps, maps, strict=False):
             if each.shape[1] != tap.channels:
@@ -210,7 +210,7 @@ class NetworkSource:
 
 
 def _batches(
-    prepared: Iterable[tuple[T, _Prepared | ImageError]], failed: list[Described[T]]
+    prepared: Iterable[tuple[T, _Prepared | ImageError]], failed: list[Description[T]]
 ) -> Iterator[tuple[_Members[T], NDArray[np.uint8]]]:
     """Put views of one shape together, `BATCH` at a time; images that failed go to `failed`.
 
@@ -220,7 +220,7 @@ def _batches(
     waiting = 0
     for key, image in prepared:
         if isinstance(image, ImageError):
-            failed.append(Described(key, error=image))
+            failed.append(Description(key, error=image))
             if len(failed) >= FAILURES:
                 break
             continue
@@ -241,7 +241,7 @@ def _stacked(members: _Members[T]) -> tuple[_Members[T], NDArray[np.uint8]]:
     return members, np.stack([pending.prepared.views[at].pixels for pending, at in members])
 
 
-def _emptied(failed: list[Described[T]]) -> list[Described[T]]:
+def _emptied(failed: list[Description[T]]) -> list[Description[T]]:
     told = list(failed)
     failed.clear()
     return told

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.backbones import Engine
 from kindred.backbones.classifier import class_weights
-from kindred.describer.answers import Facts
+from kindred.describer.description import Facts
 from kindred.describer.views import View
 from kindred.errors import RecipeError, UsageError
 from kindred.pooling import POOLINGS, Pooling, pool

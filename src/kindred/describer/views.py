@@ -20,7 +20,7 @@ from kindred.errors import RecipeError
 from kindred.hints import nearest
 from kindred.images import Decoded, resize, stretch
 from kindred.proposals import activation_proposals
-from kindred.recipe import KEPT, Options, Recipe
+from kindred.recipe import MULTI_VECTOR, Options, Recipe
 from kindred.regions import REGIONS, Regions, boxes_to_pixels, divide
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Viewer:
             raise self._wrong("passes_options.side", side, "a whole number of pixels")
         if not isinstance(whole, bool):
             raise self._wrong("passes_options.whole", whole, "true or false")
-        if not whole and self.recipe.aggregate == KEPT:
+        if not whole and self.recipe.aggregate == MULTI_VECTOR:
             raise self._wrong("passes_options.whole", whole, "true, for the whole is the first of the rows kept")
         return side, whole, options
 

@@ -2,31 +2,31 @@
 
 Local descriptors are the positions of one or several feature maps, or the vectors of several regions. `Codebook`
 (k-means) and `Mixture` (Gaussians) are learned once, on independent images. `EMBEDDINGS` is the table of what makes
-one vector of an image; `KEPT_EMBEDDINGS` of what keeps several, for `kindred.matching`.
+one vector of an image; `MULTI_VECTOR_EMBEDDINGS` of what keeps several, for `kindred.matching`.
 """
 
 from kindred.embedding.codebook import Codebook
 from kindred.embedding.mixture import Mixture
 from kindred.embedding.table import (
     EMBEDDINGS,
-    KEPT_EMBEDDINGS,
-    LEARNERS,
+    MULTI_VECTOR_EMBEDDINGS,
+    VOCABULARIES,
     Embedding,
-    KeptEmbedding,
-    Learned,
+    FittedVocabulary,
+    MultiVectorEmbedding,
     embed,
-    embed_kept,
+    embed_multi_vector,
 )
 
 __all__ = [
     "EMBEDDINGS",
-    "KEPT_EMBEDDINGS",
-    "LEARNERS",
+    "MULTI_VECTOR_EMBEDDINGS",
+    "VOCABULARIES",
     "Codebook",
     "Embedding",
-    "KeptEmbedding",
-    "Learned",
+    "FittedVocabulary",
     "Mixture",
+    "MultiVectorEmbedding",
     "embed",
-    "embed_kept",
+    "embed_multi_vector",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, l2_normalise, like
 from kindred.embedding.assignment import nearest_words
 from kindred.embedding.preparation import (
@@ -22,7 +23,6 @@ from kindred.embedding.preparation import (
 )
 from kindred.embedding.stack import check_counts, count_cells
 from kindred.errors import UsageError
-from kindred.fitted import ArrayMap, restoring
 from kindred.whitening import PCAWhitening
 
 __all__ = ["LEAST_PER_WORD", "MOST_PER_WORD", "Codebook", "k_means"]

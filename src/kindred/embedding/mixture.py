@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import ArrayT, Vectors, as_rows, check_whole, namespace
 from kindred.embedding.assignment import nearest_words, soft_words
 from kindred.embedding.codebook import k_means
@@ -23,7 +24,6 @@ from kindred.embedding.preparation import (
     unpack_projection,
 )
 from kindred.errors import MissingExtra, UsageError
-from kindred.fitted import ArrayMap, restoring
 from kindred.whitening import PCAWhitening
 
 __all__ = ["LEAST_PER_COMPONENT", "MOST_PER_COMPONENT", "Mixture", "posteriors"]

@@ -1,7 +1,7 @@
 """Preparation: what happens to a local descriptor before words are learned and before it is assigned to one.
 
 It is made a unit vector; where a local PCA was learned, it is then rotated, reduced, whitened and made a unit
-vector again. Learning and describing must do the same, so what was learned carries it.
+vector again. Fitting and describing must do the same, so what was learned carries it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.npz import ArrayMap
 from kindred.arrays import ArrayT, Vectors, l2_normalise
 from kindred.errors import UsageError
-from kindred.fitted import ArrayMap
 from kindred.whitening import PCAWhitening
 
 __all__ = ["fit_projection", "pack_projection", "prepare", "sample", "unpack_projection"]

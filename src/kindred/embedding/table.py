@@ -21,11 +21,20 @@ from kindred.embedding.vlad import vlad
 from kindred.errors import RecipeError, UsageError
 from kindred.hints import nearest
 
-__all__ = ["EMBEDDINGS", "KEPT_EMBEDDINGS", "LEARNERS", "Embedding", "KeptEmbedding", "Learned", "embed", "embed_kept"]
+__all__ = [
+    "EMBEDDINGS",
+    "MULTI_VECTOR_EMBEDDINGS",
+    "VOCABULARIES",
+    "Embedding",
+    "FittedVocabulary",
+    "MultiVectorEmbedding",
+    "embed",
+    "embed_multi_vector",
+]
 
-Learned: TypeAlias = Codebook | Mixture
+FittedVocabulary: TypeAlias = Codebook | Mixture
 Option: TypeAlias = bool | int | float | str
-LEARNERS: dict[str, type[Codebook] | type[Mixture]] = {"codebook": Codebook, "mixture": Mixture}
+VOCABULARIES: dict[str, type[Codebook] | type[Mixture]] = {"codebook": Codebook, "mixture": Mixture}
 """What an embedding learns first, by name."""
 
 
@@ -36,7 +45,7 @@ class Embedding:
     function: prepared descriptors (M, D), counts (B,), what was learned, and options by name → vectors (B, D').
     summary: what it does, in a few words.
     source: who described it, for the documentation.
-    learned: a name of LEARNERS.
+    learned: a name of VOCABULARIES.
     dimension: what was learned, and the function's options by name → D'.
     """
 
@@ -48,8 +57,8 @@ class Embedding:
 
 
 @dataclass(frozen=True)
-class KeptEmbedding:
-    """One entry of KEPT_EMBEDDINGS.
+class MultiVectorEmbedding:
+    """One entry of MULTI_VECTOR_EMBEDDINGS.
 
     function: prepared descriptors (M, D), counts (B,), what was learned, and options by name → owners (n,), words
     (n,), vectors (n, D).
@@ -88,15 +97,15 @@ def _asmk(
     return asmk(rows, counts, codebook.centres, multiple=multiple, binary=binary)
 
 
-def _words(learned: Learned, **_options: Option) -> int:
+def _words(learned: FittedVocabulary, **_options: Option) -> int:
     return len(learned)
 
 
-def _words_by_components(learned: Learned, **_options: Option) -> int:
+def _words_by_components(learned: FittedVocabulary, **_options: Option) -> int:
     return len(learned) * learned.dimension
 
 
-def _gradients(learned: Learned, **_options: Option) -> int:
+def _gradients(learned: FittedVocabulary, **_options: Option) -> int:
     return 2 * len(learned) * learned.dimension
 
 
@@ -112,8 +121,8 @@ EMBEDDINGS: dict[str, Embedding] = {
 }
 """Embeddings that make one vector of an image."""
 
-KEPT_EMBEDDINGS: dict[str, KeptEmbedding] = {
-    "asmk": KeptEmbedding(
+MULTI_VECTOR_EMBEDDINGS: dict[str, MultiVectorEmbedding] = {
+    "asmk": MultiVectorEmbedding(
         _asmk,
         "one residual for each word, matched word by word",
         "Tolias et al. 2016",
@@ -125,7 +134,7 @@ KEPT_EMBEDDINGS: dict[str, KeptEmbedding] = {
 """Embeddings that keep several vectors of an image, for `kindred.matching`."""
 
 
-def embed(rows: ArrayT, counts: ArrayLike, method: str, learned: Learned, **options: Option) -> ArrayT:
+def embed(rows: ArrayT, counts: ArrayLike, method: str, learned: FittedVocabulary, **options: Option) -> ArrayT:
     """Embed the local descriptors of B images by a name of EMBEDDINGS: rows (M, D₀) → vectors (B, D').
 
     `rows` are the descriptors of all images, stacked, as the network gives them (`learned` prepares them); `counts`
@@ -138,19 +147,20 @@ def embed(rows: ArrayT, counts: ArrayLike, method: str, learned: Learned, **opti
     return vectors
 
 
-def embed_kept(
-    rows: Vectors, counts: ArrayLike, method: str, learned: Learned, **options: Option
+def embed_multi_vector(
+    rows: Vectors, counts: ArrayLike, method: str, learned: FittedVocabulary, **options: Option
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Vectors]:
-    """Embed the local descriptors of B images by a name of KEPT_EMBEDDINGS: → owners (n,), words (n,), vectors (n, D).
+    """Embed the local descriptors of B images, several rows an image: → owners (n,), words (n,), vectors (n, D).
 
+    `method` is a name of MULTI_VECTOR_EMBEDDINGS.
     Owners are the numbers of the images, 0 … B − 1, ascending. The rest is as `embed` has it.
     """
-    entry = _find(method, KEPT_EMBEDDINGS, learned, options)
+    entry = _find(method, MULTI_VECTOR_EMBEDDINGS, learned, options)
     owners, words, vectors = entry.function(learned.prepare(rows), counts, learned, **options)
     return owners, words, vectors
 
 
-def _find(method: str, table: dict[str, Any], learned: Learned, options: dict[str, Option]) -> Any:
+def _find(method: str, table: dict[str, Any], learned: FittedVocabulary, options: dict[str, Option]) -> Any:
     """Return the entry of `method`, with `learned` and the names of `options` checked."""
     if method not in table:
         raise RecipeError(f"unknown embedding {method!r}; {nearest(method, table)}")
@@ -159,6 +169,6 @@ def _find(method: str, table: dict[str, Any], learned: Learned, options: dict[st
     for name in options:
         if name not in known:
             raise RecipeError(f"embedding {method!r} has no option {name!r}; {nearest(name, known)}")
-    if not isinstance(learned, LEARNERS[entry.learned]):
+    if not isinstance(learned, VOCABULARIES[entry.learned]):
         raise UsageError(f"embedding {method!r}: got a {type(learned).__name__}; expected a {entry.learned}")
     return entry

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred import __version__
+from kindred._support.files import replacing
 from kindred.arrays import Vectors
 from kindred.codes import Code
-from kindred.describer import Described, Describer
+from kindred.describer import Describer, Description
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import Box
 from kindred.features import NO_FEATURES, LocalFeatures
-from kindred.files import replacing
 from kindred.images import crop, decode, resize
 
 if TYPE_CHECKING:
@@ -122,20 +122,20 @@ class Work:
         if self.progress is not None and count:
             self.progress(self.done, self.total)
 
-    def describe(self, images: Sequence[Part], *, lenient: bool = False, asking: bool = False) -> Descriptions:
-        """Return the vectors of images, or of parts of them; `asking` for queries.
+    def describe(self, images: Sequence[Part], *, lenient: bool = False, is_query: bool = False) -> Descriptions:
+        """Return the vectors of images, or of parts of them; `is_query` for queries.
 
         Raises ImageError for the first that cannot be used; with `lenient` such images are left out.
         """
         if not images:
             return self.gathered([], 0.0)
-        file = None if self.cache is None else self.cache / f"descriptions-{self.key(images, asking=asking)}.npz"
+        file = None if self.cache is None else self.cache / f"descriptions-{self.key(images, is_query=is_query)}.npz"
         if file is not None and (kept := _load(file)) is not None and (lenient or kept.usable.all()):
             self.step(len(images))
             return kept
         began = time.perf_counter()
-        answers: list[Described[int] | None] = [None] * len(images)
-        with closing(self.describer.stream(enumerate(self.opened(images)), asking=asking)) as stream:
+        answers: list[Description[int] | None] = [None] * len(images)
+        with closing(self.describer.stream(enumerate(self.opened(images)), is_query=is_query)) as stream:
             for described in stream:
                 if described.error is None:
                     answers[described.key] = described
@@ -147,7 +147,7 @@ class Work:
             _store(file, found)
         return found
 
-    def gathered(self, answers: Sequence[Described[int] | None], seconds: float) -> Descriptions:
+    def gathered(self, answers: Sequence[Description[int] | None], seconds: float) -> Descriptions:
         """Lay the answers out as arrays."""
         nothing = np.zeros((0, self.describer.dimension), np.float32)
         rows = [nothing if each is None or each.vectors is None else each.vectors for each in answers]
@@ -167,14 +167,14 @@ class Work:
         for path, box in images:
             yield path if box is None else part_of(path, box, longest=self.describer.recipe.size)
 
-    def key(self, images: Iterable[Part], *, asking: bool = False) -> str:
+    def key(self, images: Iterable[Part], *, is_query: bool = False) -> str:
         """Return what the descriptions depend on: this version, recipe and network, the files, the boxes.
 
-        Queries (`asking`) have a key of their own where they are described otherwise.
+        Queries (`is_query`) have a key of their own where they are described otherwise.
         """
         describer = self.describer
-        digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.kept_features)).encode())
-        digest.update(b"asking" * (asking and describer.asks_otherwise))
+        digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.stored_features)).encode())
+        digest.update(b"query" * (is_query and describer.describes_queries_differently))
         for path, box in images:
             facts = path.stat()
             digest.update(repr((str(path.absolute()), facts.st_size, facts.st_mtime_ns, box)).encode())

@@ -115,7 +115,9 @@ class Bench:
         self.truth = truth
         self.describer = Describer(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe))
         # What is both query and image of the database is described once, unless queries are described otherwise.
-        self.files = replace(files, shared=[None] * len(files.shared)) if self.describer.asks_otherwise else files
+        self.files = (
+            replace(files, shared=[None] * len(files.shared)) if self.describer.describes_queries_differently else files
+        )
         self.work = Work(self.describer, cache=cache)
         self._prepared = TimedPrepared()
 
@@ -129,21 +131,21 @@ class Bench:
         search, before = self.search(), self._prepared.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
         ranks = ranks_of(self.truth, orders)
-        return self.told(search, ranks, methods, prepared=self._prepared.seconds - before)
+        return self.told(search, ranks, methods, cache=self._prepared.seconds - before)
 
     def search(self) -> Search:
         """Return the search of the database with all queries, which are described first."""
         database, queries = self.described
-        code, itself = self.describer.lessons.codes, [query.itself for query in self.truth.queries]
+        code, itself = self.describer.fitted.codes, [query.itself for query in self.truth.queries]
         options = self.describer.matching_options
         return Search(self.describer.recipe, queries, database, itself, code=code, options=options)
 
     def told(
-        self, search: Search, ranks: Sequence[QueryRanks], methods: Sequence[Method] = (), *, prepared: float = 0.0
+        self, search: Search, ranks: Sequence[QueryRanks], methods: Sequence[Method] = (), *, cache: float = 0.0
     ) -> Evaluation:
-        """Return what `ranks` are worth, and what `search` cost; of that, `prepared` seconds once for the database."""
+        """Return what `ranks` are worth, and what `search` cost; of that, `cache` seconds once for the database."""
         database, queries, code = search.database, search.queries, search.code
-        spent = (queries.seconds, search.seconds, max(0.0, search.rerank_seconds - prepared))
+        spent = (queries.seconds, search.seconds, max(0.0, search.rerank_seconds - cache))
         parts = [seconds / len(queries) for seconds in spent]
         return Evaluation(
             name=self.truth.name,
@@ -156,7 +158,7 @@ class Bench:
             seconds_describing=parts[0],
             seconds_searching=parts[1],
             seconds_reranking=parts[2],
-            seconds_preparing=prepared,
+            seconds_preparing=cache,
             images=int(database.usable.sum()),
             distractors=int(database.usable[len(self.truth.database) :].sum()),
             skipped=int((~database.usable).sum()),
@@ -171,7 +173,7 @@ class Bench:
         """Return what the result of `measure` depends on, as 16 hexadecimal digits."""
         described = [self.work.key(images) for images in (self._database, *self._distractors)]
         made_of = (
-            [*described, self.work.key(self._queries, asking=True)],
+            [*described, self.work.key(self._queries, is_query=True)],
             self.truth.digest,
             self.describer.recipe.digest,
             self._code_digest,
@@ -183,7 +185,7 @@ class Bench:
     @property
     def _code_digest(self) -> str:
         """What is in the recipe's code: neither its name nor the descriptions tell."""
-        code = self.describer.lessons.codes
+        code = self.describer.fitted.codes
         arrays = {} if code is None else code.to_arrays()
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
 
@@ -197,7 +199,7 @@ class Bench:
         """The database, distractors at its end, and the queries; what is both was described once."""
         database = self.work.describe(self._database, lenient=self.truth.lenient)
         added = [self.work.describe(images, lenient=True) for images in self._distractors]
-        alone = self.work.describe(self._queries, asking=True)
+        alone = self.work.describe(self._queries, is_query=True)
         pool = Descriptions.joined([database, alone])
         own = iter(range(len(database), len(pool)))
         queries = pool.chosen([next(own) if place is None else place for place in self.files.shared])
@@ -237,7 +239,7 @@ class Bench:
                 self._gallery,
                 query_features=None if own is None else own[asked].__getitem__,
                 image_features=None if others is None else others.__getitem__,
-                prepared=self._prepared,
+                cache=self._prepared,
             )
             return apply(ranking, context, methods)
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kindred._support.files import write_whole
 from kindred.errors import MissingExtra, UsageError
 from kindred.evaluation.plot_labels import Place, spread
 from kindred.evaluation.result import Evaluation
-from kindred.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

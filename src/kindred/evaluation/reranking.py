@@ -14,7 +14,7 @@ from kindred.rerank import (
     NeighbourGraph,
     OfflineDiffusion,
     OfflineOptions,
-    Prepared,
+    RerankCache,
 )
 
 __all__ = ["TimedPrepared", "name_of"]
@@ -34,7 +34,7 @@ def _plain(value: float) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
-class TimedPrepared(Prepared):
+class TimedPrepared(RerankCache):
     """What re-rankers prepare for a gallery, with the seconds that it takes: it is done once, not at each query."""
 
     def __init__(self) -> None:

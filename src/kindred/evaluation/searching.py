@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kindred.codes import Code
 from kindred.evaluation.describing import Descriptions
-from kindred.index.parts import PartIndex
-from kindred.matching import Option, Parts
+from kindred.index.multi_vector import MultiVectorIndex
+from kindred.matching import ImageRows, Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
@@ -54,7 +54,7 @@ class Search:
         if self.code is not None:
             self._compare = _by_codes(self, self.code)
         else:
-            self._compare = _by_parts(self) if self.recipe.keeps_rows else _by_vectors(self)
+            self._compare = _by_rows(self) if self.recipe.multi_vector else _by_vectors(self)
 
     def orders(self) -> Iterator[Order]:
         """Yield for each query the order of all that is searched, best first; equal scores by position."""
@@ -134,29 +134,29 @@ def _by_codes(search: Search, code: Code) -> Compare:
     return compare
 
 
-def _by_parts(search: Search) -> Compare:
+def _by_rows(search: Search) -> Compare:
     """Compare images by all their rows, as the recipe's matching does."""
     recipe, database, queries = search.recipe, search.database, search.queries
     asmk = recipe.embedding == "asmk"
     method = "asmk" if asmk else recipe.matching
-    index = PartIndex(database.vectors.shape[1], method=method, options=search.options)
+    index = MultiVectorIndex(database.vectors.shape[1], method=method, options=search.options)
     ids = np.arange(1, len(database) + 1)  # an index takes no 0
     index.add(np.repeat(ids, database.counts), database.vectors, words=database.words)
     ends = np.cumsum(queries.counts)
 
-    def parts_of(number: int) -> Parts:
+    def image_rows(number: int) -> ImageRows:
         # "best" looks for the query as a whole, wherever it lies in an image.
         count = 1 if recipe.matching == "best" and not asmk else int(queries.counts[number])
         start = int(ends[number] - queries.counts[number])
         rows = slice(start, start + count)
         words = None if queries.words is None else queries.words[rows]
-        return Parts(queries.vectors[rows], np.zeros(count, np.int64), words=words)
+        return ImageRows(queries.vectors[rows], np.zeros(count, np.int64), words=words)
 
     def compare(asked: slice) -> NDArray[np.float32]:
         numbers = range(*asked.indices(len(queries)))
         scores = np.full((len(numbers), len(database)), -np.inf, np.float32)
         for row, number in zip(scores, numbers, strict=True):
-            found = index.search(parts_of(number), len(database))
+            found = index.search(image_rows(number), len(database))
             answers = found.ids[0] > 0
             row[found.ids[0][answers] - 1] = found.scores[0][answers]
         return scores

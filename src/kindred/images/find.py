@@ -71,7 +71,7 @@ class _Walk:
         self.linked: list[Path] = []
 
     def run(self, root: Path) -> Iterator[Found]:
-        # Asked for by name, a folder is walked even where a library lives beside its pictures.
+        # DescribedQuery for by name, a folder is walked even where a library lives beside its pictures.
         yield from self.descend(self.entries(root, library_too=True))
         while self.linked:
             yield from self.descend(self.entries(self.linked.pop(0)))

@@ -1,10 +1,10 @@
 """Search indexes: rows in, the best k for a query out.
 
-An index is derived: it can always be made again from the catalogue. `ExactIndex` compares a query with every
+An index is derived: it can always be made again from the store. `ExactIndex` compares a query with every
 row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and meets a thousandth of a million
-rows; `CodedIndex` holds a few bytes of each. `DerivedIndex` is what a library uses: it keeps the right one of the
-first two in step with the catalogue. `InvertedFile` is for rows of mostly zeros, as bags of words are; a
-`FollowingIndex` keeps it, or codes, in step. `PartIndex` is for images that are several rows each.
+rows; `CodedIndex` holds a few bytes of each. `SnapshotIndex` is what a library uses: it keeps the right one of the
+first two in step with the store. `InvertedFile` is for rows of mostly zeros, as bags of words are; a
+`SyncedIndex` keeps it, or codes, in step. `MultiVectorIndex` is for images that are several rows each.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.index.coded import CodedIndex
-from kindred.index.derived import DerivedIndex, SnapshotPolicy
 from kindred.index.exact import ExactIndex
-from kindred.index.following import FollowingIndex
 from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
 from kindred.index.inverted import InvertedFile
-from kindred.index.parts import PartIndex
+from kindred.index.multi_vector import MultiVectorIndex
+from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
+from kindred.index.synced import SyncedIndex
 from kindred.ranking import Ranking
 
 __all__ = [
     "HNSW_SIMILARITIES",
     "CodedIndex",
-    "DerivedIndex",
     "ExactIndex",
-    "FollowingIndex",
     "HNSWIndex",
     "HNSWSettings",
     "Index",
     "InvertedFile",
-    "PartIndex",
+    "MultiVectorIndex",
+    "SnapshotIndex",
     "SnapshotPolicy",
+    "SyncedIndex",
 ]
 
 

@@ -1,6 +1,6 @@
 """Coded search: what is held of a vector is its compact code; the best by code may be scored by their vectors.
 
-In a library a `FollowingIndex` keeps it in step with the catalogue, where the vectors themselves stay.
+In a library a `SyncedIndex` keeps it in step with the store, where the vectors themselves stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
 from kindred.codes import Code
 from kindred.errors import UsageError
-from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.rows import LiveRows
 from kindred.ranking import Ranking
 
@@ -27,7 +27,7 @@ DEPTH = 10
 BLOCK_CODES = 1 << 18
 
 Fetch: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], Vectors]]
-"""Returns of ids (n,) those that are there, and their vectors, in the same order; as `Catalogue.fetch` does."""
+"""Returns of ids (n,) those that are there, and their vectors, in the same order; as `SqliteStore.fetch` does."""
 
 
 class CodedIndex:
@@ -51,7 +51,7 @@ class CodedIndex:
         return self.live.count
 
     @property
-    def live(self) -> LiveIds:
+    def live(self) -> IdMap:
         """The ids of the rows."""
         return self._codes.state[0]
 

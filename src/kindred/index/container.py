@@ -21,7 +21,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from kindred.errors import LibraryDamaged
-from kindred.index.live import LiveIds
+from kindred.index.id_map import IdMap
 
 __all__ = ["Container", "Fact", "Sink", "read_container", "write_container"]
 
@@ -45,12 +45,12 @@ class Container:
     """What a sound file holds beside its payload, which is its first `payload_bytes`."""
 
     facts: Mapping[str, Fact]
-    live: LiveIds
+    live: IdMap
     payload_bytes: int
     checksum: int
 
 
-def write_container(file: Path, facts: Mapping[str, Fact], live: LiveIds, *, payload: Callable[[Sink], None]) -> int:
+def write_container(file: Path, facts: Mapping[str, Fact], live: IdMap, *, payload: Callable[[Sink], None]) -> int:
     """Write `file` atomically; `payload` writes the index's own bytes. Return the checksum of the file.
 
     Raises OSError, and leaves no trace, where there is no room or right to write.
@@ -97,7 +97,7 @@ def read_container(file: Path, kind: str) -> Container:
         stream.seek(payload_bytes)
         ids = np.frombuffer(stream.read(8 * count), dtype="<i8").astype(np.int64, copy=False)
         alive = np.frombuffer(stream.read(count), dtype=np.bool_)
-    return Container(trailer, LiveIds(ids, alive), payload_bytes, checksum)
+    return Container(trailer, IdMap(ids, alive), payload_bytes, checksum)
 
 
 class _CheckedSink:
@@ -143,7 +143,7 @@ def _checksum(stream: BinaryIO, size: int) -> int:
 
 
 def _damaged(file: Path, what: str) -> LibraryDamaged:
-    return LibraryDamaged(f"{file}: this index is damaged: {what}; delete it, it is made again from the catalogue")
+    return LibraryDamaged(f"{file}: this index is damaged: {what}; delete it, it is made again from the store")
 
 
 def _sync_folder(folder: Path) -> None:

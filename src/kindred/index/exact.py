@@ -13,7 +13,7 @@ from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
 from kindred.index.container import Fact, Sink, read_container, write_container
-from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.rows import LiveRows
 from kindred.ranking import Ranking
 from kindred.similarity import SIMILARITIES
@@ -47,7 +47,7 @@ class ExactIndex:
         return self.live.count
 
     @property
-    def live(self) -> LiveIds:
+    def live(self) -> IdMap:
         """The ids of the rows."""
         return self._rows.state[0]
 

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.index.container import Sink, read_container, write_container
-from kindred.index.live import Found, LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 
 __all__ = ["HNSW_SIMILARITIES", "HNSWIndex", "HNSWSettings"]
@@ -73,7 +73,7 @@ class HNSWIndex:
         graph.hnsw.efConstruction = self.settings.ef_construction
         self._graph: Any = graph
         self._mapped = False
-        self.live = LiveIds()
+        self.live = IdMap()
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import Vectors, as_rows, top_k
 from kindred.errors import UsageError
 from kindred.index.container import Fact, Sink, read_container, write_container
-from kindred.index.live import LiveIds, checked_queries, checked_rows, padded_ranking
+from kindred.index.id_map import IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.segments import Segments
 from kindred.ranking import Ranking
 
@@ -98,7 +98,7 @@ class InvertedFile:
         return self._segments.state[0].count
 
     @property
-    def live(self) -> LiveIds:
+    def live(self) -> IdMap:
         """The ids of the rows."""
         return self._segments.state[0]
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from kindred.index.live import LiveIds
+from kindred.index.id_map import IdMap
 
 __all__ = ["LiveRows"]
 
@@ -23,9 +23,9 @@ class LiveRows(Generic[Scalar]):
 
     def __init__(self, width: int, dtype: DTypeLike) -> None:
         self._room: NDArray[Scalar] = np.empty((0, width), dtype)
-        self.state: tuple[LiveIds, NDArray[Scalar]] = (LiveIds(), self._room)
+        self.state: tuple[IdMap, NDArray[Scalar]] = (IdMap(), self._room)
 
-    def replace(self, live: LiveIds, rows: NDArray[Scalar]) -> None:
+    def replace(self, live: IdMap, rows: NDArray[Scalar]) -> None:
         """Hold rows (N, D) with their ids in place of those before."""
         self._room = rows
         self.state = (live, rows)

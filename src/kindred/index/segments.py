@@ -12,7 +12,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kindred.index.live import LiveIds
+from kindred.index.id_map import IdMap
 
 __all__ = ["Segment", "Segments"]
 
@@ -45,7 +45,7 @@ class Segments(Generic[Part]):
     """
 
     def __init__(self) -> None:
-        self.state: tuple[LiveIds, tuple[Part, ...]] = (LiveIds(), ())
+        self.state: tuple[IdMap, tuple[Part, ...]] = (IdMap(), ())
 
     def add(self, ids: NDArray[np.int64], part: Part) -> None:
         """Add a part whose images are `ids` (count,); raises UsageError unless these ascend, above all before."""

@@ -2,6 +2,6 @@
 
 from kindred.library.answers import Answer, Hit, Info
 from kindred.library.library import DEFAULT_LIBRARY, Library, absolute
-from kindred.library.together import DEFAULT_FUSION, search_together
+from kindred.library.search_many import DEFAULT_FUSION, search_many
 
-__all__ = ["DEFAULT_FUSION", "DEFAULT_LIBRARY", "Answer", "Hit", "Info", "Library", "absolute", "search_together"]
+__all__ = ["DEFAULT_FUSION", "DEFAULT_LIBRARY", "Answer", "Hit", "Info", "Library", "absolute", "search_many"]

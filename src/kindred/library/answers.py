@@ -10,8 +10,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.catalogue import Box
 from kindred.recipe import Recipe
+from kindred.store import Box
 
 __all__ = ["Answer", "Hit", "Info"]
 
@@ -37,7 +37,7 @@ class Hit:
 class Answer(Sequence[Hit]):
     """What a search found, best first: a sequence of hits, and the same as arrays.
 
-    ids: (K,) int64, the catalogue's vector ids. scores: (K,) float32. seconds: the whole search took.
+    ids: (K,) int64, the store's vector ids. scores: (K,) float32. seconds: the whole search took.
     """
 
     hits: tuple[Hit, ...]

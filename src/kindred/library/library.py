@@ -16,28 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.catalogue import Box, Catalogue, Filter
 from kindred.codes import Code
 from kindred.describer import Describer, ImageLike
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
 from kindred.images import find_images
-from kindred.index import CodedIndex, DerivedIndex, FollowingIndex, InvertedFile, SnapshotPolicy
-from kindred.indexing import IndexProgress, IndexReport, files_at, index_images
+from kindred.index import CodedIndex, InvertedFile, SnapshotIndex, SnapshotPolicy, SyncedIndex
 from kindred.library.answers import Answer, Hit, Info
-from kindred.library.asking import Query, ask
+from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
+from kindred.library.query import Query, describe_query
 from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.library.reranking import DEPTH, reranked
-from kindred.library.searching import PartSearch, Search, VectorIndex, VectorSearch
+from kindred.library.searching import MultiVectorSearch, Search, VectorIndex, VectorSearch
 from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
-from kindred.rerank import Method, Prepared
+from kindred.rerank import Method, RerankCache
 from kindred.rerank.needs import check_needs, steps_of
+from kindred.store import Box, Filter, SqliteStore
 
 __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
 
 DEFAULT_LIBRARY = Path(".kindred")
 MARK = "kindred.json"
-CATALOGUE = "catalogue.sqlite"
+STORE = "store.sqlite"
 
 RecipeLike = Recipe | str | Path
 
@@ -49,16 +49,16 @@ class Library:
     until `close`; a second writer gets `LibraryLocked` at once.
     """
 
-    def __init__(self, path: Path, catalogue: Catalogue, recipe: Recipe, policy: SnapshotPolicy) -> None:
+    def __init__(self, path: Path, store: SqliteStore, recipe: Recipe, policy: SnapshotPolicy) -> None:
         """Use `create` or `open`."""
         self.path, self.recipe, self._policy = path, recipe, policy
         # Searches keep the first connection also when a writer is opened beside it: the index hangs on it.
-        self._reader = catalogue
-        self._writer = catalogue if catalogue.writable else None
+        self._reader = store
+        self._writer = store if store.writable else None
         self._describer: Describer | None = None
-        self._index: DerivedIndex | None = None
+        self._index: SnapshotIndex | None = None
         self._searcher: Search | None = None
-        self._prepared: Prepared | None = None
+        self._prepared: RerankCache | None = None
 
     @classmethod
     def create(
@@ -71,19 +71,19 @@ class Library:
         """
         folder = absolute(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
-        if (folder / CATALOGUE).exists():
+        if (folder / STORE).exists():
             raise LibraryError(f"{folder}: there is a library already; open it, or choose another folder")
         describer = Describer(wanted)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             wanted = keep_files(wanted, folder)
-            mark = {"what": "a Kindred library", "catalogue": CATALOGUE}
+            mark = {"what": "a Kindred library", "store": STORE}
             (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
         except OSError as error:
             raise LibraryError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from error
         meta = {"recipe": wanted.to_toml(), "fingerprint": describer.fingerprint}
-        catalogue = Catalogue.create(folder / CATALOGUE, meta)
-        library = cls(folder, catalogue, resolved(wanted, folder), policy or SnapshotPolicy())
+        store = SqliteStore.create(folder / STORE, meta)
+        library = cls(folder, store, resolved(wanted, folder), policy or SnapshotPolicy())
         library._describer = describer
         return library
 
@@ -101,18 +101,18 @@ class Library:
         `policy` is as in `create`. Raises `LibraryNotFound`, `LibraryDamaged` or `LibraryTooNew`.
         """
         folder = absolute(path)
-        catalogue = Catalogue.open(folder / CATALOGUE)
+        store = SqliteStore.open(folder / STORE)
         try:
-            text = catalogue.meta.get("recipe")
+            text = store.meta.get("recipe")
             if text is None:
-                raise LibraryDamaged(f"{folder}: its recipe is missing; restore {CATALOGUE} from a copy")
+                raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a copy")
             own = resolved(_written_recipe(text, folder), folder)
             if recipe is not None:
                 check_same(own, recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), folder)
         except BaseException:
-            catalogue.close()
+            store.close()
             raise
-        return cls(folder, catalogue, own, policy or SnapshotPolicy())
+        return cls(folder, store, own, policy or SnapshotPolicy())
 
     def close(self) -> None:
         """Close the library and let the next writer in; a second call does nothing."""
@@ -149,8 +149,8 @@ class Library:
         return self._describer
 
     @property
-    def search_index(self) -> DerivedIndex:
-        """The index of the vectors, in step with the catalogue. Raises `LibraryError` while the library is empty."""
+    def search_index(self) -> SnapshotIndex:
+        """The index of the vectors, in step with the store. Raises `LibraryError` while the library is empty."""
         if self._index is None:
             self._index = self._new_index(self._reader)
         return self._index
@@ -161,8 +161,8 @@ class Library:
         if self._searcher is None:
             if not self._reader.counts().indexed:
                 raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
-            if self.recipe.keeps_rows:
-                self._searcher = PartSearch(self._reader, self.recipe, self.describer.matching_options)
+            if self.recipe.multi_vector:
+                self._searcher = MultiVectorSearch(self._reader, self.recipe, self.describer.matching_options)
             else:
                 self._searcher = VectorSearch(self._reader, self._vector_index())
         return self._searcher
@@ -172,9 +172,9 @@ class Library:
         reader, code = self._reader, self._code()
         if code is not None:
             coded = CodedIndex(code, similarity=self.recipe.similarity, rescore=reader.fetch)
-            return FollowingIndex(reader, coded)
+            return SyncedIndex(reader, coded)
         if _has_postings(self.recipe):
-            return FollowingIndex(reader, InvertedFile(reader.dimension or 1))
+            return SyncedIndex(reader, InvertedFile(reader.dimension or 1))
         return self.search_index
 
     def index(
@@ -259,11 +259,11 @@ class Library:
         check_needs(steps, self.recipe, images_at_hand=True)
         if where is not None and where.folder is not None:
             where = replace(where, folder=absolute(where.folder))
-        asked = ask(self.recipe, lambda: self.describer, query, box)
+        asked = describe_query(self.recipe, lambda: self.describer, query, box)
         searcher = self.searcher
         if steps:
-            prepared = self._prepared_graphs()
-            ranking = reranked(searcher, asked, k, steps, where=where, depth=depth, prepared=prepared)
+            cache = self._graph_cache()
+            ranking = reranked(searcher, asked, k, steps, where=where, depth=depth, cache=cache)
         else:
             ranking = searcher.ranked(asked, k, where)
         return _answer(searcher, ranking, began)
@@ -289,7 +289,7 @@ class Library:
 
     def check_vectors(self, what: str) -> None:
         """Raise UsageError where images have no vectors to compare, only visual words; `what` is to be done."""
-        if self.recipe.keeps_rows and self.recipe.embedding:
+        if self.recipe.multi_vector and self.recipe.embedding:
             raise UsageError(
                 f"{what}: {self.path} holds the visual words of images ({self.recipe.embedding}), and no vectors; "
                 "use a library of another recipe"
@@ -300,31 +300,31 @@ class Library:
         return self._reader.skipped()
 
     @property
-    def catalogue(self) -> Catalogue:
+    def store(self) -> SqliteStore:
         """The truth beneath: images, vectors, tags and runs."""
         return self._writer or self._reader
 
-    def _writable(self) -> Catalogue:
-        """Return the catalogue opened for writing; takes the write lock at the first call."""
+    def _writable(self) -> SqliteStore:
+        """Return the store opened for writing; takes the write lock at the first call."""
         if self._writer is None:
-            self._writer = Catalogue.open(self._reader.file, mode="write")
+            self._writer = SqliteStore.open(self._reader.file, mode="write")
         return self._writer
 
     def _code(self) -> Code | None:
         """Return the code by which the library is searched, if its recipe has one."""
-        return self.describer.lessons.codes if self.recipe.code else None
+        return self.describer.fitted.codes if self.recipe.code else None
 
-    def _new_index(self, catalogue: Catalogue) -> DerivedIndex:
-        dimension = catalogue.dimension
+    def _new_index(self, store: SqliteStore) -> SnapshotIndex:
+        dimension = store.dimension
         if dimension is None:
             raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
         similarity, policy = self.recipe.similarity, self._policy
-        return DerivedIndex(self.path, catalogue, dimension=dimension, similarity=similarity, policy=policy)
+        return SnapshotIndex(self.path, store, dimension=dimension, similarity=similarity, policy=policy)
 
-    def _prepared_graphs(self) -> Prepared:
-        """Return the graphs of re-rankers, kept beside the catalogue for as long as it does not change."""
+    def _graph_cache(self) -> RerankCache:
+        """Return the graphs of re-rankers, kept beside the store for as long as it does not change."""
         if self._prepared is None:
-            self._prepared = Prepared(self.path, version=lambda _: f"revision {self._reader.revision}")
+            self._prepared = RerankCache(self.path, version=lambda _: f"revision {self._reader.revision}")
         return self._prepared
 
     def _renew_index(self) -> None:
@@ -333,7 +333,7 @@ class Library:
         An index that answers may hang on a connection that only reads; the file is made through the other.
         """
         writer = self._writable()
-        if self.recipe.keeps_rows or self.recipe.code or _has_postings(self.recipe):
+        if self.recipe.multi_vector or self.recipe.code or _has_postings(self.recipe):
             return
         if writer.counts().vectors >= self._policy.exact_below:
             (self.search_index if self._reader is writer else self._new_index(writer)).snapshot()

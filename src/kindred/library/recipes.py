@@ -11,7 +11,7 @@ from kindred.recipe import FILES, Recipe
 
 __all__ = ["check_same", "keep_files", "resolved"]
 
-LEARNED = "learned-"
+FITTED = "fitted-"
 """How the library's own copies of learned files begin."""
 
 
@@ -23,14 +23,14 @@ def keep_files(recipe: Recipe, folder: Path) -> Recipe:
     copies: dict[str, str] = {}
     for name in recipe.learned_files():
         if Path(name).is_file() and name not in copies:
-            copies[name] = f"{LEARNED}{len(copies)}{Path(name).suffix}"
+            copies[name] = f"{FITTED}{len(copies)}{Path(name).suffix}"
             copyfile(name, folder / copies[name])
     return recipe.with_files(lambda name: copies.get(name, name))
 
 
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe with the library's own files located in `folder`, wherever that is now."""
-    return recipe.with_files(lambda name: str(folder / name) if name.startswith(LEARNED) else name)
+    return recipe.with_files(lambda name: str(folder / name) if name.startswith(FITTED) else name)
 
 
 def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
@@ -47,10 +47,10 @@ def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
 def _with_own_files(own: Recipe, other: Recipe) -> Recipe:
     """Return `other` with those of its files that hold the same as those of `own` named as there."""
     same = {key: getattr(own, key) for key in FILES if _holds_the_same(getattr(own, key), getattr(other, key))}
-    parts = other.parts
-    if len(parts) == len(own.parts):
-        parts = tuple(_with_own_files(mine, theirs) for mine, theirs in zip(own.parts, parts, strict=True))
-    return replace(other, parts=parts, **same)
+    parts = other.ensemble
+    if len(parts) == len(own.ensemble):
+        parts = tuple(_with_own_files(mine, theirs) for mine, theirs in zip(own.ensemble, parts, strict=True))
+    return replace(other, ensemble=parts, **same)
 
 
 def _holds_the_same(one: str, other: str) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kindred.catalogue import Filter
 from kindred.errors import UsageError
-from kindred.library.asking import Asked
+from kindred.library.query import DescribedQuery
 from kindred.library.searching import Search
 from kindred.ranking import Ranking
-from kindred.rerank import Method, Prepared, rerank
+from kindred.rerank import Method, RerankCache, rerank
 from kindred.rerank.needs import needs_of
+from kindred.store import Filter
 
 __all__ = ["DEPTH", "reranked"]
 
@@ -20,13 +20,13 @@ DEPTH = 100
 
 def reranked(
     search: Search,
-    asked: Asked,
+    asked: DescribedQuery,
     k: int,
     steps: Sequence[Method],
     *,
     where: Filter | None,
     depth: int,
-    prepared: Prepared | None,
+    cache: RerankCache | None,
 ) -> Ranking:
     """Return the best `k`, after the best `depth` were re-ranked.
 
@@ -36,4 +36,4 @@ def reranked(
         if needs != "vectors" and asked.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image to look for")
     ranking = search.ranked(asked, max(k, depth), where)
-    return rerank(ranking, search.context(asked, prepared), steps).top(k)
+    return rerank(ranking, search.context(asked, cache), steps).top(k)

@@ -1,6 +1,6 @@
 """Searching: a question goes in, a ranking of a library's images comes out.
 
-`VectorSearch` compares one vector an image; its rankings hold the ids of vectors. `PartSearch` compares the rows
+`VectorSearch` compares one vector an image; its rankings hold the ids of vectors. `MultiVectorSearch` compares the rows
 of images; its rankings hold the ids of images, and the boxes that matched.
 """
 
@@ -14,24 +14,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors
-from kindred.catalogue import Catalogue, Filter, Row
 from kindred.describer import matching_of
 from kindred.errors import ImageError, LibraryError, UsageError
 from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, from_bytes
-from kindred.index.parts import PartIndex
-from kindred.library.asking import Asked
+from kindred.index.multi_vector import MultiVectorIndex
+from kindred.library.query import DescribedQuery
 from kindred.matching import Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.rerank import Context, Prepared
+from kindred.rerank import Context, RerankCache
+from kindred.store import Filter, Row, SqliteStore
 
-__all__ = ["PartSearch", "Search", "VectorIndex", "VectorSearch"]
+__all__ = ["MultiVectorSearch", "Search", "VectorIndex", "VectorSearch"]
 
 
 class Search(Protocol):
     """How a library is searched."""
 
-    def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:
+    def ranked(self, asked: DescribedQuery, k: int, where: Filter | None) -> Ranking:
         """Return the best `k` for one question."""
         ...
 
@@ -39,13 +39,13 @@ class Search(Protocol):
         """Return the images behind the ids of a ranking; those that are gone are left out."""
         ...
 
-    def context(self, asked: Asked, prepared: Prepared | None) -> Context:
+    def context(self, asked: DescribedQuery, cache: RerankCache | None) -> Context:
         """Return what re-rankers may ask for."""
         ...
 
 
 class VectorIndex(Protocol):
-    """An index in step with a catalogue: of its vectors, or of their codes."""
+    """An index in step with a store: of its vectors, or of their codes."""
 
     def __len__(self) -> int:
         """Return the number of vectors."""
@@ -59,24 +59,24 @@ class VectorIndex(Protocol):
 class VectorSearch:
     """Search by one vector an image; also the gallery that re-rankers ask."""
 
-    def __init__(self, catalogue: Catalogue, index: VectorIndex) -> None:
-        self.catalogue, self.index = catalogue, index
+    def __init__(self, store: SqliteStore, index: VectorIndex) -> None:
+        self.store, self.index = store, index
 
-    def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:
+    def ranked(self, asked: DescribedQuery, k: int, where: Filter | None) -> Ranking:
         """Return the ids of the best vectors."""
-        allowed = self.catalogue.select(where) if where is not None else None
+        allowed = self.store.select(where) if where is not None else None
         return self.index.search(cast(Vectors, asked.vector), k, allowed=allowed)
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images behind vectors."""
-        return self.catalogue.rows(ids)
+        return self.store.rows(ids)
 
-    def context(self, asked: Asked, prepared: Prepared | None) -> Context:
+    def context(self, asked: DescribedQuery, cache: RerankCache | None) -> Context:
         """Return the question's vector and the library's; local features where both have them."""
 
         def features_of(number: int) -> LocalFeatures:
-            row = self.catalogue.rows([number]).get(number)
-            return NO_FEATURES if row is None else _features(self.catalogue, row.image_id)
+            row = self.store.rows([number]).get(number)
+            return NO_FEATURES if row is None else _features(self.store, row.image_id)
 
         own = asked.features
         return Context(
@@ -84,7 +84,7 @@ class VectorSearch:
             self,
             query_features=None if own is None else lambda _: own,
             image_features=None if own is None else features_of,
-            prepared=prepared,
+            cache=cache,
             **_maps(self, asked),
         )
 
@@ -97,7 +97,7 @@ class VectorSearch:
 
     def fetch(self, ids: NDArray[np.int64]) -> Vectors:
         """Return the vectors (n, D) of `ids`; zero for one that was removed meanwhile."""
-        present, rows = self.catalogue.fetch(ids.tolist())
+        present, rows = self.store.fetch(ids.tolist())
         if len(present) == len(ids):
             return rows
         found = dict(zip(present.tolist(), rows, strict=True))
@@ -106,24 +106,24 @@ class VectorSearch:
 
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
         """Yield all vectors, ids ascending."""
-        return self.catalogue.vectors()
+        return self.store.vectors()
 
 
-class PartSearch:
+class MultiVectorSearch:
     """Search by the rows of images, all of them in memory; read again when the library has changed.
 
     `options` are those of the matching.
     """
 
-    def __init__(self, catalogue: Catalogue, recipe: Recipe, options: Mapping[str, Option]) -> None:
-        self.catalogue, self.recipe, self._options = catalogue, recipe, options
+    def __init__(self, store: SqliteStore, recipe: Recipe, options: Mapping[str, Option]) -> None:
+        self.store, self.recipe, self._options = store, recipe, options
         self._revision = -1
         self._index = self._empty()
 
-    def ranked(self, asked: Asked, k: int, where: Filter | None) -> Ranking:
+    def ranked(self, asked: DescribedQuery, k: int, where: Filter | None) -> Ranking:
         """Return the ids of the best images, with the boxes that matched."""
         self._sync()
-        allowed = self.catalogue.select_images(where) if where is not None else None
+        allowed = self.store.select_images(where) if where is not None else None
         parts = asked.parts
         if parts is None:
             raise UsageError(f"search: recipe {self.recipe.name!r} compares the parts of images; give an image")
@@ -134,9 +134,9 @@ class PartSearch:
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return images by their ids."""
-        return self.catalogue.images(ids)
+        return self.store.images(ids)
 
-    def context(self, asked: Asked, prepared: Prepared | None) -> Context:
+    def context(self, asked: DescribedQuery, cache: RerankCache | None) -> Context:
         """Return local features alone: there is no one vector to compare."""
         own = asked.features
         nothing = np.zeros((1, 1), np.float32)
@@ -144,20 +144,20 @@ class PartSearch:
             nothing,
             _NoVectors(self.recipe),
             query_features=None if own is None else lambda _: own,
-            image_features=None if own is None else lambda number: _features(self.catalogue, number),
-            prepared=prepared,
+            image_features=None if own is None else lambda number: _features(self.store, number),
+            cache=cache,
             **_maps(self, asked),
         )
 
-    def _empty(self) -> PartIndex:
-        return PartIndex(self.catalogue.dimension or 1, method=matching_of(self.recipe), options=self._options)
+    def _empty(self) -> MultiVectorIndex:
+        return MultiVectorIndex(self.store.dimension or 1, method=matching_of(self.recipe), options=self._options)
 
     def _sync(self) -> None:
-        revision = self.catalogue.revision
+        revision = self.store.revision
         if revision == self._revision:
             return
         index = self._empty()
-        for batch in self.catalogue.parts():
+        for batch in self.store.parts():
             index.add(batch.owners, batch.rows, boxes=batch.boxes, words=batch.words)
         self._index, self._revision = index, revision
 
@@ -191,7 +191,7 @@ class _Maps(TypedDict, total=False):
     image_maps: Callable[[int], ConvMap]
 
 
-def _maps(search: Search, asked: Asked) -> _Maps:
+def _maps(search: Search, asked: DescribedQuery) -> _Maps:
     """Return where the feature maps of the query and of images come from: the images are looked at again."""
     look = asked.map_of
     if look is None:
@@ -210,6 +210,6 @@ def _maps(search: Search, asked: Asked) -> _Maps:
     return {"query_maps": lambda _: look(None), "image_maps": of_image}
 
 
-def _features(catalogue: Catalogue, image_id: int) -> LocalFeatures:
-    data = catalogue.features(image_id)
+def _features(store: SqliteStore, image_id: int) -> LocalFeatures:
+    data = store.features(image_id)
     return NO_FEATURES if data is None else from_bytes(data)

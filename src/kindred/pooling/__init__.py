@@ -16,14 +16,14 @@ from kindred.pooling.cam import cam, cam_vectors
 from kindred.pooling.gem import gem, superglobal
 from kindred.pooling.regional import rgem, rgem_regions, rmac, rmac_regions
 from kindred.pooling.scda import scda
-from kindred.pooling.table import POOLINGS, Learning, Pooling, pool
+from kindred.pooling.table import POOLINGS, FittedPooling, Pooling, pool
 from kindred.pooling.weighted import PWA_CHANNELS, crow, pwa, pwa_channels, spoc
 from kindred.pooling.windows import window_average, window_max, window_sum
 
 __all__ = [
     "POOLINGS",
     "PWA_CHANNELS",
-    "Learning",
+    "FittedPooling",
     "Pooling",
     "average_pool",
     "cam",

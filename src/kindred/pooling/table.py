@@ -20,13 +20,13 @@ from kindred.pooling.scda import scda
 from kindred.pooling.weighted import PWA_CHANNELS, crow, pwa, pwa_channels, spoc
 from kindred.pooling.windows import window_average, window_count, window_max, window_sum
 
-__all__ = ["POOLINGS", "Learning", "Parameter", "Pooling", "pool"]
+__all__ = ["POOLINGS", "FittedPooling", "Parameter", "Pooling", "pool"]
 
 Parameter: TypeAlias = bool | int | float | Array | Callable[..., Array] | None
 
 
 @dataclass(frozen=True)
-class Learning:
+class FittedPooling:
     """What a pooling must learn on other images before it can be used.
 
     gather: maps (B, C, H, W) of those images → rows (B, D).
@@ -59,7 +59,7 @@ class Pooling:
     source: str
     dimension: Callable[..., int]
     parts: Callable[..., Array] | None = None
-    learning: Learning | None = None
+    learning: FittedPooling | None = None
     network: tuple[str, ...] = ()
 
     @property
@@ -112,7 +112,7 @@ POOLINGS: dict[str, Pooling] = {
         "a sum for each part, weighted by its detector",
         "Xu et al. 2018",
         _per_part,
-        learning=Learning(("channels",), sum_pool, _learn_channels),
+        learning=FittedPooling(("channels",), sum_pool, _learn_channels),
     ),
     "cam": Pooling(
         cam,

@@ -1,7 +1,17 @@
 """Recipe: what to do with an image, in plain text."""
 
-from kindred.recipe.contradictions import KEPT, changed
+from kindred.recipe.contradictions import MULTI_VECTOR, changed
 from kindred.recipe.recipe import DEFAULT_RECIPE, FILES, Option, Options, Recipe, list_recipes
 from kindred.recipe.text import as_floats
 
-__all__ = ["DEFAULT_RECIPE", "FILES", "KEPT", "Option", "Options", "Recipe", "as_floats", "changed", "list_recipes"]
+__all__ = [
+    "DEFAULT_RECIPE",
+    "FILES",
+    "MULTI_VECTOR",
+    "Option",
+    "Options",
+    "Recipe",
+    "as_floats",
+    "changed",
+    "list_recipes",
+]

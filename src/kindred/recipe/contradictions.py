@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kindred.recipe.recipe import Recipe
 
-__all__ = ["KEPT", "changed", "contradictions"]
+__all__ = ["MULTI_VECTOR", "changed", "contradictions"]
 
-KEPT = "keep"
+MULTI_VECTOR = "multi_vector"
 """The aggregation that keeps every pass as a row of its own."""
 
 # How one network looks at an image: of no meaning where several recipes are fused, of which each has its own.
@@ -32,19 +32,19 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_source(recipe: Recipe) -> Iterator[str]:
-    if not recipe.backbone and not recipe.parts:
-        yield "backbone is ''; expected the name of a model, or parts to fuse"
-    if recipe.backbone and recipe.parts:
-        yield "backbone and parts contradict each other; give one of them"
-    if not recipe.parts:
+    if not recipe.backbone and not recipe.ensemble:
+        yield "backbone is ''; expected the name of a model, or an ensemble of recipes"
+    if recipe.backbone and recipe.ensemble:
+        yield "backbone and ensemble contradict each other; give one of them"
+    if not recipe.ensemble:
         return
-    if len(recipe.parts) < 2:
-        yield "parts needs two recipes or more to fuse"
+    if len(recipe.ensemble) < 2:
+        yield "ensemble needs two recipes or more to fuse"
     if idle := changed(recipe, _OF_A_PART):
-        yield f"{idle[0]} has no effect beside parts; give it to each part that it is meant for"
-    if any(part.keeps_rows for part in recipe.parts):
+        yield f"{idle[0]} has no effect beside ensemble; give it to each recipe of the ensemble that it is meant for"
+    if any(part.multi_vector for part in recipe.ensemble):
         yield "a part keeps several rows of an image, which cannot be laid end to end; fuse rankings instead"
-    if any(part.code for part in recipe.parts):
+    if any(part.code for part in recipe.ensemble):
         yield "a part has a code, which the fused vector cannot use; leave it out"
 
 
@@ -59,14 +59,14 @@ def _of_map(recipe: Recipe) -> Iterator[str]:
         yield f"embedding {recipe.embedding!r} takes the place of a pooling; leave out one of them"
     if recipe.positions and not recipe.embedding:
         yield "positions are those that an embedding takes; name one, or leave them out"
-    if recipe.embedding_options and (recipe.embedding or recipe.aggregate) in ("sum", "max", KEPT):
+    if recipe.embedding_options and (recipe.embedding or recipe.aggregate) in ("sum", "max", MULTI_VECTOR):
         yield "embedding_options without an embedding; name one, or leave them out"
 
 
 def _of_rows(recipe: Recipe) -> Iterator[str]:
-    if not recipe.keeps_rows:
+    if not recipe.multi_vector:
         if recipe.matching_options:
-            yield f'matching_options compare the rows of images; expected aggregate = "{KEPT}", or leave them out'
+            yield f'matching_options are for aggregate = "{MULTI_VECTOR}" only; set that, or leave them out'
         return
     if recipe.similarity != "cosine":
         yield f"the rows of images are compared by a matching, not as similarity {recipe.similarity!r}; leave it out"

@@ -15,7 +15,7 @@ from typing import cast
 
 from kindred.errors import RecipeError
 from kindred.hints import nearest
-from kindred.recipe.contradictions import KEPT, contradictions
+from kindred.recipe.contradictions import MULTI_VECTOR, contradictions
 from kindred.recipe.text import as_floats, as_toml, check_known, is_number, read_value
 
 __all__ = ["DEFAULT_RECIPE", "FILES", "Option", "Options", "Recipe", "list_recipes"]
@@ -57,8 +57,8 @@ class Recipe:
 
     Passes: how often and where the network looks. passes, passes_options: a name of
     `kindred.describer.views.PASSES`. scales: sizes to look at, as factors of `size`. flip: look at the mirror
-    image too. aggregate: a name of `kindred.describer.head.AGGREGATES` makes one vector of all; "keep" keeps them
-    as rows, of which a search finds the best; an embedding's name embeds the pooled passes (MOP-CNN).
+    image too. aggregate: a name of `kindred.describer.encoder.AGGREGATES` makes one vector of all; "multi_vector"
+    stores them as rows, of which a search finds the best; an embedding's name embeds the pooled passes (MOP-CNN).
 
     The map. pooling, pooling_options: a name of `kindred.pooling.POOLINGS`. Or embedding, embedding_options: a
     name of `kindred.embedding.EMBEDDINGS` (or "asmk"), on the map's positions; positions: how many of the
@@ -70,7 +70,7 @@ class Recipe:
     `kindred.similarity.SIMILARITIES`. code: a fitted one of `kindred.codes.CODES`, by which vectors are searched in
     a few bytes each; vectors are what they were. `kindred fit` makes codebooks, whitenings and codes.
 
-    Fusion. parts: recipes whose vectors are laid end to end, each weighing its `weight`; all that is about one
+    Fusion. ensemble: recipes whose vectors are laid end to end, each weighing its `weight`; all that is about one
     network is then given to the parts. features: local features kept for spatial verification, a name of
     `kindred.features.FEATURES`; of parts, those of the first that keeps any.
 
@@ -106,7 +106,7 @@ class Recipe:
     code: str = ""
     features: str = ""
     weight: float = 1.0
-    parts: tuple[Recipe, ...] = ()
+    ensemble: tuple[Recipe, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class Recipe:
             raise self._wrong(key, value, "text that can be written as UTF-8") from None
 
     def _check_lists(self) -> None:
-        for key in ("taps", "tap_weights", "scales", "parts"):
+        for key in ("taps", "tap_weights", "scales", "ensemble"):
             value = getattr(self, key)
             if not isinstance(value, list | tuple):
                 raise self._wrong(key, value, "a list")
@@ -154,8 +154,8 @@ class Recipe:
                 raise self._wrong(key, list(getattr(self, key)), "a list of numbers above 0")
         if not self.scales:
             raise self._wrong("scales", [], "at least one number, such as [1.0]")
-        if not all(isinstance(part, Recipe) for part in self.parts):
-            raise self._wrong("parts", self.parts, "a list of recipes")
+        if not all(isinstance(part, Recipe) for part in self.ensemble):
+            raise self._wrong("ensemble", self.ensemble, "a list of recipes")
 
     def _checked_options(self, key: str) -> Options:
         options = getattr(self, key)
@@ -177,19 +177,19 @@ class Recipe:
         return hash(self.digest)
 
     @property
-    def keeps_rows(self) -> bool:
+    def multi_vector(self) -> bool:
         """Whether an image is kept as several rows."""
-        return self.aggregate == KEPT or self.embedding == "asmk"
+        return self.aggregate == MULTI_VECTOR or self.embedding == "asmk"
 
     @property
     def networks(self) -> str:
         """The backbone, or those of the parts, for people."""
-        return self.backbone or ", ".join(dict.fromkeys(part.networks for part in self.parts))
+        return self.backbone or ", ".join(dict.fromkeys(part.networks for part in self.ensemble))
 
     @property
-    def kept_features(self) -> str:
+    def stored_features(self) -> str:
         """The local features that are kept of an image, "" for none: the recipe's own, or those of a part."""
-        return self.features or next((part.kept_features for part in self.parts if part.kept_features), "")
+        return self.features or next((part.stored_features for part in self.ensemble if part.stored_features), "")
 
     @property
     def digest(self) -> str:
@@ -198,14 +198,14 @@ class Recipe:
 
     def _counted(self) -> dict[str, object]:
         made_of: dict[str, object] = {
-            key: value for key, value in self.as_dict().items() if key not in (*_UNCOUNTED, "parts")
+            key: value for key, value in self.as_dict().items() if key not in (*_UNCOUNTED, "ensemble")
         }
         # p = 3 and p = 3.0 do the same.
         made_of |= {key: {name: as_floats(value) for name, value in getattr(self, key).items()} for key in _OPTIONS}
         made_of |= {key: [as_floats(value) for value in getattr(self, key)] for key in ("scales", "tap_weights")}
         made_of["power_law"] = float(self.power_law)
-        if self.parts:
-            made_of["parts"] = [[float(part.weight), part._counted()] for part in self.parts]
+        if self.ensemble:
+            made_of["ensemble"] = [[float(part.weight), part._counted()] for part in self.ensemble]
         return made_of
 
     def as_dict(self) -> dict[str, object]:
@@ -223,9 +223,9 @@ class Recipe:
 
     def anchored(self) -> Recipe:
         """Return the recipe with the path of its backbone, if it is one, made absolute; its parts likewise."""
-        parts = tuple(part.anchored() for part in self.parts)
+        parts = tuple(part.anchored() for part in self.ensemble)
         if not self.backbone.endswith((".onnx", ".toml")):
-            return dataclasses.replace(self, parts=parts) if parts != self.parts else self
+            return dataclasses.replace(self, ensemble=parts) if parts != self.ensemble else self
         path = Path(self.backbone).expanduser().absolute()
         return dataclasses.replace(self, backbone=str(path))
 
@@ -234,14 +234,14 @@ class Recipe:
         named = {key: rename(value) for key in FILES if (value := getattr(self, key))}
         return dataclasses.replace(
             self,
-            parts=tuple(part.with_files(rename) for part in self.parts),
+            ensemble=tuple(part.with_files(rename) for part in self.ensemble),
             **named,  # type: ignore[arg-type]  # all are text
         )
 
     def learned_files(self) -> Iterator[str]:
         """Yield every file of what was learned that the recipe or one of its parts names."""
         yield from (value for key in FILES if (value := getattr(self, key)))
-        for part in self.parts:
+        for part in self.ensemble:
             yield from part.learned_files()
 
     def with_settings(self, settings: Iterable[str]) -> Recipe:
@@ -333,9 +333,9 @@ def _beside(recipe: Recipe, folder: Path) -> Recipe:
     def found(value: str) -> str:
         return str((folder / value).resolve()) if value and (folder / value).is_file() else value
 
-    parts = tuple(_beside(part, folder) for part in recipe.parts)
+    parts = tuple(_beside(part, folder) for part in recipe.ensemble)
     named = {key: found(getattr(recipe, key)) for key in ("backbone", *FILES)}
-    return dataclasses.replace(recipe, parts=parts, **named)  # type: ignore[arg-type]  # all are text
+    return dataclasses.replace(recipe, ensemble=parts, **named)  # type: ignore[arg-type]  # all are text
 
 
 def _from_table(table: Mapping[str, object], *, source: str) -> Recipe:
@@ -343,21 +343,21 @@ def _from_table(table: Mapping[str, object], *, source: str) -> Recipe:
         check_known(key, _KEYS, source)
     if "name" not in table:
         raise RecipeError(f"{source}: the key 'name' is missing")
-    if "backbone" not in table and "parts" not in table:
+    if "backbone" not in table and "ensemble" not in table:
         raise RecipeError(f"{source}: the key 'backbone' is missing")
     values = dict(table)
-    parts = table.get("parts", [])
+    parts = table.get("ensemble", [])
     if isinstance(parts, Sequence) and not isinstance(parts, str):
-        values["parts"] = tuple(_part(part, source) for part in parts)
+        values["ensemble"] = tuple(_part(part, source) for part in parts)
     return Recipe(**values)  # type: ignore[arg-type]  # checked at birth
 
 
 def _part(table: object, source: str) -> Recipe:
-    """Read one of `parts`: a recipe in full, or the name of a preset or a file under "recipe", with a weight."""
+    """Read one of `ensemble`: a recipe in full, or the name of a preset or a file under "recipe", with a weight."""
     if not isinstance(table, Mapping):
         raise RecipeError(f'{source}: a part is {table!r}; expected a table, such as {{ recipe = "kin" }}')
     if "recipe" not in table:
-        return _from_table(table, source=f"{source}, parts")
+        return _from_table(table, source=f"{source}, ensemble")
     if extra := set(table) - {"recipe", "weight"}:
         raise RecipeError(f"{source}: a part names a recipe and also {', '.join(sorted(extra))}; give only its weight")
     return dataclasses.replace(Recipe.load(str(table["recipe"])), weight=table.get("weight", 1.0))
@@ -369,7 +369,7 @@ def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
         value = getattr(recipe, key.name)
         default = {} if key.name in _OPTIONS else key.default
         if key.name == "name" or value != default:
-            yield key.name, as_toml(_plain(value)) if key.name != "parts" else f"[{', '.join(map(_inline, value))}]"
+            yield key.name, as_toml(_plain(value)) if key.name != "ensemble" else f"[{', '.join(map(_inline, value))}]"
 
 
 def _inline(recipe: Recipe) -> str:

@@ -1,9 +1,10 @@
 """Re-ranking: a ranking goes in, a better one comes out.
 
 `rerank` applies methods by name, from the table `RERANKERS`; each is a function of a `Ranking` and its
-`Context`. `Prepared` keeps what some of them compute once for a gallery.
+`Context`. `RerankCache` keeps what some of them compute once for a gallery.
 """
 
+from kindred.rerank.cache import RerankCache
 from kindred.rerank.context import Context, Gallery, Reranker
 from kindred.rerank.diffusion import Diffusion
 from kindred.rerank.expansion import augment
@@ -11,7 +12,6 @@ from kindred.rerank.gallery import ArrayGallery
 from kindred.rerank.graph import NeighbourGraph
 from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
 from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
-from kindred.rerank.prepared import Prepared
 from kindred.rerank.table import RERANKERS, Entry, Method, parse_methods, rerank
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "NeighbourGraph",
     "OfflineDiffusion",
     "OfflineOptions",
-    "Prepared",
+    "RerankCache",
     "Reranker",
     "augment",
     "parse_methods",

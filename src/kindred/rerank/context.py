@@ -14,7 +14,7 @@ from kindred.features import ConvMap, LocalFeatures
 from kindred.ranking import Ranking
 
 if TYPE_CHECKING:
-    from kindred.rerank.prepared import Prepared
+    from kindred.rerank.cache import RerankCache
 
 __all__ = ["Context", "Gallery", "Reranker"]
 
@@ -45,7 +45,7 @@ class Context:
 
     queries: (Q, D) unit vectors, one for each row of the ranking. gallery: what was searched.
     query_features, image_features: the local features of query number q, and of the image under an id; None
-    where nobody can give them, and a re-ranker that needs them raises UsageError. prepared: the graphs and
+    where nobody can give them, and a re-ranker that needs them raises UsageError. cache: the graphs and
     manifolds of this gallery, kept between calls; None builds them at each call. query_maps, image_maps: the
     feature maps, as the local features.
     """
@@ -54,7 +54,7 @@ class Context:
     gallery: Gallery
     query_features: Callable[[int], LocalFeatures] | None = None
     image_features: Callable[[int], LocalFeatures] | None = None
-    prepared: Prepared | None = None
+    cache: RerankCache | None = None
     query_maps: Callable[[int], ConvMap] | None = None
     image_maps: Callable[[int], ConvMap] | None = None
 

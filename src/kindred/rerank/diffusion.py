@@ -104,14 +104,14 @@ def diffusion(
     gallery: 50 and 10 from 1000 images on, fewer below. f is found by conjugate gradients, `iterations` at
     most or until the residual is `tolerance` of y. Only the `truncate` images nearest to the query take part:
     their part of the graph is normalised anew. An image that no similarity reaches keeps its order after the
-    others. The graph is taken from `context.prepared`; without one it is built at each call, which takes far
+    others. The graph is taken from `context.cache`; without one it is built at each call, which takes far
     longer than the search. Raises UsageError for an option out of range. Source: Iscen et al. 2017.
     """
     k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
-    if context.prepared is None:
+    if context.cache is None:
         graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
     else:
-        graph = context.prepared.graph(context.gallery, k=k, gamma=gamma)
+        graph = context.cache.graph(context.gallery, k=k, gamma=gamma)
     walk = Diffusion(graph, kq, gamma, alpha, iterations, tolerance, truncate)
     return walk(ranking, context)
 

@@ -153,7 +153,7 @@ def spectral(
     cosine too, half and half often does better than the manifold alone. It takes several images of a thing in the
     gallery: where each thing is there once, it makes answers worse. Answers are the same ones, in another order.
 
-    The embedding is taken from `context.prepared`; without one it is computed at each call. A gallery of fewer than
+    The embedding is taken from `context.cache`; without one it is computed at each call. A gallery of fewer than
     `dimension` + 2 images has no such embedding: the ranking is returned unchanged. Raises UsageError for a `weight`
     outside [0, 1], MissingExtra where SciPy is not installed. Source: Belkin and Niyogi 2003; Bengio et al. 2004.
     """
@@ -176,10 +176,10 @@ def _along(ranking: Ranking, context: Context, options: ManifoldOptions, weight:
     _check_weight(weight)
     if not options.suit(context.gallery):
         return ranking
-    if context.prepared is None:
+    if context.cache is None:
         manifold = GalleryManifold.fit(context.gallery, options)
     else:
-        manifold = context.prepared.manifold(context.gallery, options)
+        manifold = context.cache.manifold(context.gallery, options)
     return manifold.rerank(ranking, context, weight=weight)
 
 

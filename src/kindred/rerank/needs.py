@@ -34,19 +34,19 @@ def check_needs(steps: Sequence[Method], recipe: Recipe, *, images_at_hand: bool
     `images_at_hand`: whether the network can look at the images again; UsageError where it must and cannot.
     """
     for name, needs in needs_of(steps):
-        if needs == "features" and not recipe.kept_features:
+        if needs == "features" and not recipe.stored_features:
             raise RecipeError(
                 f"re-ranker {name!r} compares local features, and recipe {recipe.name!r} keeps none; "
                 "describe the images by one that does: --set features=sift"
             )
-        if needs == "vectors" and recipe.keeps_rows:
+        if needs == "vectors" and recipe.multi_vector:
             raise RecipeError(
                 f"re-ranker {name!r} compares one vector of each image, and recipe {recipe.name!r} keeps several rows "
                 "of an image; re-rank by local features (verify)"
             )
         if needs == "maps" and not images_at_hand:
             raise UsageError(f"re-ranker {name!r} looks at the images again, which only a search of a library can")
-        if needs == "maps" and recipe.parts:
+        if needs == "maps" and recipe.ensemble:
             raise RecipeError(
                 f"re-ranker {name!r} looks at the map of one network, and recipe {recipe.name!r} is made of parts"
             )

@@ -121,16 +121,16 @@ def offline_diffusion(
     """Rank as `diffusion` does, from what every image spreads, which was computed once for the whole gallery.
 
     The options are those of `diffusion`; of each image's spread over its `truncate` nearest images the `keep`
-    largest parts are stored, 8 bytes each. The spreads are taken from `context.prepared`; without one they are
+    largest parts are stored, 8 bytes each. The spreads are taken from `context.cache`; without one they are
     computed at each call, which takes far longer than `diffusion` itself. Source: Yang et al. 2019.
     """
     options = OfflineOptions(alpha, iterations, tolerance, truncate, keep)
     k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
-    if context.prepared is None:
+    if context.cache is None:
         graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
         spreads = OfflineDiffusion.fit(context.gallery, graph, options=options)
     else:
-        spreads = context.prepared.offline(context.gallery, k=k, gamma=gamma, options=options)
+        spreads = context.cache.offline(context.gallery, k=k, gamma=gamma, options=options)
     return spreads.rerank(ranking, context, kq=kq, gamma=gamma)
 
 

@@ -89,7 +89,7 @@ def verify(
         for number in range(len(ranking)):
             ids = answers(ranking, number, limit=depth).tolist()
             fit = _Fit(context.query_features(number), model, threshold, max(minimum, SAMPLE[model]), seed)
-            candidates = map(context.image_features, ids)  # in this thread: a catalogue may know no other
+            candidates = map(context.image_features, ids)  # in this thread: a store may know no other
             found = _found(ids, _matches(fit, candidates, ratio, pool), enough or inf)
             best = sorted(found, key=lambda candidate: -found[candidate].inliers)  # stable: ties keep their order
             counts = [found[candidate].inliers for candidate in best]

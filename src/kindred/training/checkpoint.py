@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from kindred._support.files import replacing
 from kindred.errors import MissingExtra, TrainingError
-from kindred.files import replacing
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 

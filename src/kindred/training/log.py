@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from kindred._support.files import replacing
 from kindred.errors import TrainingError
-from kindred.files import replacing
 
 __all__ = ["Figure", "Log", "read_log"]
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from kindred._support.prefetch import prefetched
 from kindred.errors import TrainingError
-from kindred.prefetch import prefetched
 from kindred.training.checkpointer import Keeper, State, keeping
 from kindred.training.log import Log
 from kindred.training.process_group import Place

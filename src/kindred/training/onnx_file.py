@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from kindred._support.files import write_whole
 from kindred.backbones.card import Card, Scalar, Tap, digest_of
-from kindred.files import write_whole
 
 __all__ = ["write_model"]
 

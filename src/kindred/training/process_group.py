@@ -16,7 +16,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from kindred.cores import usable_cores
+from kindred._support.cores import usable_cores
 from kindred.errors import UsageError
 
 __all__ = ["Place", "taking_place"]

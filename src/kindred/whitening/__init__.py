@@ -8,8 +8,8 @@ them. Both are a `Whitening`, and `from_arrays` reads either. `power_law` damps 
 
 from __future__ import annotations
 
+from kindred._support.npz import ArrayMap
 from kindred.errors import ModelError
-from kindred.fitted import ArrayMap
 from kindred.whitening.base import Whitening, kind_of
 from kindred.whitening.learned import LearnedWhitening
 from kindred.whitening.moments import BLOCK

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import ArrayT, as_rows, floating, l2_normalise, like, namespace
 from kindred.errors import ModelError, UsageError
-from kindred.fitted import ArrayMap, restoring
 
 __all__ = ["Whitening", "kind_of", "restoring_whitening"]
 

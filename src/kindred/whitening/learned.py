@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
-from kindred.fitted import ArrayMap
 from kindred.whitening.base import Whitening, restoring_whitening
 from kindred.whitening.moments import BLOCK, moments, upright
 

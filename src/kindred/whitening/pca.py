@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors
 from kindred.errors import UsageError
-from kindred.fitted import ArrayMap
 from kindred.whitening.base import Whitening, restoring_whitening
 from kindred.whitening.moments import upright
 from kindred.whitening.principal import principal_directions

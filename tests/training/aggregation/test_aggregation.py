@@ -66,7 +66,7 @@ def test_vectors_are_those_of_describing(name: str) -> None:
 def test_whitened_vectors_are_those_of_describing(name: str) -> None:
     aggregation = _built(name, dimension=4)
     aggregation.initialise(_batches())
-    (whitening,) = aggregation.lessons().whitenings
+    (whitening,) = aggregation.fitted().whitenings
     assert aggregation.dimension == whitening.dimension == 4
     maps = _maps(seed=99)
     found = aggregation(maps).detach().numpy()

@@ -222,7 +222,7 @@ def test_a_folder_is_indexed_and_searched_without_pytorch(name: str, options: di
 def test_trained_shares_are_those_of_the_file(tmp_path: Path) -> None:
     embedder = _trained("netvlad", words=3)
     exported = _export(embedder, tmp_path)
-    (book,) = Describer(exported.recipe).lessons.codebooks
+    (book,) = Describer(exported.recipe).fitted.codebooks
     aggregation = embedder.aggregation
     assert isinstance(aggregation, NetVLAD)
     arrays = book.to_arrays()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kindred.arrays import Vectors, floating, l2_normalise, to_numpy
-from kindred.describer import Lessons
+from kindred.describer import FittedParameters
 from kindred.embedding import Codebook
 from kindred.errors import UsageError
 from kindred.recipe import Option
@@ -71,9 +71,9 @@ class Aggregation(nn.Module):
         """Return the codebook that the embedding of `recipe_keys` needs, if it needs one."""
         return ()
 
-    def lessons(self) -> Lessons:
+    def fitted(self) -> FittedParameters:
         """Return what a recipe with `recipe_keys` has learned, for describing without PyTorch."""
-        return Lessons(self.codebooks(), () if self.whitening is None else (self.whitening.fitted(),))
+        return FittedParameters(self.codebooks(), () if self.whitening is None else (self.whitening.fitted(),))
 
 
 @torch.no_grad()

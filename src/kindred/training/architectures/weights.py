@@ -19,9 +19,9 @@ from urllib.request import urlopen
 import torch
 from torch import Tensor, nn
 
+from kindred._support.files import replacing
 from kindred.backbones.folders import cache_folder
 from kindred.errors import TrainingError
-from kindred.files import replacing
 from kindred.training.architectures.backbone import Architecture
 
 __all__ = ["PUBLISHER", "load_weights", "published_file", "read_state"]

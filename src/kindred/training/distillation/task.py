@@ -84,7 +84,7 @@ class Settings:
 
     @property
     def epochs(self) -> int:
-        """Parts of the run, of about `EPOCH` steps, after each of which it is validated."""
+        """ImageRows of the run, of about `EPOCH` steps, after each of which it is validated."""
         return max(1, round(self.steps / EPOCH))
 
     def schedule(self) -> Schedule:

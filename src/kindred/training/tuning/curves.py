@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from kindred.document import html_text
+from kindred.html.document import html_text
 
 __all__ = ["draw_curves"]
 

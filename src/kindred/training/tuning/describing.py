@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kindred._support.prefetch import prefetched
 from kindred.arrays import Vectors
 from kindred.errors import ImageError
 from kindred.images import resize
-from kindred.prefetch import prefetched
 
 if TYPE_CHECKING:
     from kindred.training.pictures import Pictures

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kindred.backbones.card import Card, Scalar, Tap, check_name
 from kindred.backbones.openvino import OpenVINOEngine
 from kindred.describer import write_recipe
-from kindred.describer.describer import open_source
+from kindred.describer.describer import open_extractor
 from kindred.errors import TrainingError, UsageError
 from kindred.recipe import Recipe
 from kindred.training.architectures.backbone import Backbone
@@ -99,13 +99,13 @@ def export_embedder(
         training=training or {},
     )
     cosine = _prove(finished, card, file)
-    lessons = finished.aggregation.lessons()
+    fitted = finished.aggregation.fitted()
     # Only what was learned is held to the network, and to open that takes a moment.
-    identity = open_source(recipe).identity if lessons.codebooks or lessons.whitenings else {}
+    identity = open_extractor(recipe).identity if fitted.codebooks or fitted.whitenings else {}
     recipe_file, *learned = write_recipe(
         file.with_name(f"{file.stem}-recipe.toml"),
         replace(recipe, backbone=file.name),
-        lessons,
+        fitted,
         identity,
         stem=file.stem,
     )

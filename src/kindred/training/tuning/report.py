@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.document import fill, html_text, picture_address, write_document
 from kindred.errors import ImageError
+from kindred.html.document import fill, html_text, picture_address, write_document
 from kindred.images import thumbnail_jpeg
 from kindred.training.log import Figure, read_log
 from kindred.training.loop import LOG, Outcome

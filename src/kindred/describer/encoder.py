@@ -1,0 +1,229 @@
+"""Encoder: what was seen of images becomes their vectors, with all that was learned.
+
+Rows of passes are made unit vectors, whitened and aggregated, or aggregated and whitened; positions are embedded;
+taps are laid end to end. `AGGREGATES` is the table of the ways to make one vector of many passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, l2_normalise
+from kindred.codes import Code
+from kindred.describer.description import Description, RawFeatures
+from kindred.describer.pooled import strongest
+from kindred.embedding import (
+    EMBEDDINGS,
+    MULTI_VECTOR_EMBEDDINGS,
+    VOCABULARIES,
+    Codebook,
+    FittedVocabulary,
+    Mixture,
+    embed,
+    embed_multi_vector,
+)
+from kindred.errors import ImageError, RecipeError
+from kindred.fusion import concatenate
+from kindred.hints import nearest
+from kindred.recipe import MULTI_VECTOR, Recipe
+from kindred.whitening import Whitening, power_law
+
+__all__ = ["AGGREGATES", "Encoder", "FittedParameters", "embedding_of", "vocabulary_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One entry of AGGREGATES. whitens_passes: each pass is whitened before, else the aggregate is."""
+
+    summary: str
+    whitens_passes: bool
+
+
+AGGREGATES: dict[str, Aggregate] = {
+    "sum": Aggregate("sum of the unit vectors of all passes, each whitened before", whitens_passes=True),
+    "max": Aggregate("maximum over all passes, whitened after", whitens_passes=False),
+    MULTI_VECTOR: Aggregate("every pass is kept as a row, to find the part that matches", whitens_passes=True),
+    **{
+        name: Aggregate(f"{entry.summary}, of the passes, level by level", whitens_passes=False)
+        for name, entry in EMBEDDINGS.items()
+    },
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FittedParameters:
+    """What was learned for a recipe, one of each for every tap; empty where nothing was.
+
+    poolings: the arrays of a pooling that learns, by the names under which its function takes them. codes: the
+    compact code of the whole vector; it changes nothing in the vector.
+    """
+
+    codebooks: tuple[FittedVocabulary, ...] = ()
+    whitenings: tuple[Whitening, ...] = ()
+    poolings: tuple[Mapping[str, NDArray[Any]], ...] = ()
+    codes: Code | None = None
+
+
+class Encoder:
+    """The end of a recipe. Raises `RecipeError` where the recipe names what there is not, or lacks a codebook."""
+
+    def __init__(self, recipe: Recipe, fitted: FittedParameters) -> None:
+        self.recipe, self.fitted = recipe, fitted
+        if recipe.aggregate not in AGGREGATES:
+            hint = nearest(recipe.aggregate, AGGREGATES)
+            raise RecipeError(f"recipe {recipe.name!r}: unknown aggregate {recipe.aggregate!r}; {hint}")
+        if recipe.embedding in MULTI_VECTOR_EMBEDDINGS and len(recipe.taps) > 1:
+            raise RecipeError(
+                f"recipe {recipe.name!r}: {recipe.embedding} takes one tap, not {len(recipe.taps)}; fuse rankings"
+            )
+        self._method = embedding_of(recipe)
+        if self._method and not fitted.codebooks:
+            raise RecipeError(
+                f"recipe {recipe.name!r}: {self._method} needs a codebook; make one with kindred fit, on other images "
+                "than those to be searched"
+            )
+
+    @np.errstate(over="ignore", invalid="ignore")  # an answer that is not finite is told as a bad image
+    def finish(self, images: Sequence[RawFeatures[T]], *, is_query: bool = False) -> list[Description[T]]:
+        """Return the vectors of images; `is_query` for queries, which some embeddings treat otherwise."""
+        if not images:
+            return []
+        if self.recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
+            return self._kept(images, is_query=is_query)
+        vectors = self._vectors(images)
+        if self.recipe.aggregate != MULTI_VECTOR:
+            return [_answer(image, vector[None]) for image, vector in zip(images, vectors, strict=True)]
+        ends = np.cumsum([len(image.boxes) for image in images])[:-1]
+        return [
+            _answer(image, rows, boxes=image.boxes) for image, rows in zip(images, np.split(vectors, ends), strict=True)
+        ]
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def dimension(self, sample: RawFeatures[T]) -> int:
+        """Return D, the number of components of a vector."""
+        if self.recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
+            return self.fitted.codebooks[0].dimension
+        return int(self._vectors([sample]).shape[1])
+
+    def _vectors(self, images: Sequence[RawFeatures[T]]) -> Vectors:
+        """Return the vectors of images (B, D), or all their rows where they are kept."""
+        taps = [
+            self._one_tap([image.rows[tap] for image in images], [image.levels for image in images], tap)
+            for tap in range(len(images[0].rows))
+        ]
+        return taps[0] if len(taps) == 1 else concatenate(taps, weights=list(self.recipe.tap_weights) or None)
+
+    def to_whiten(self, images: Sequence[RawFeatures[T]], tap: int) -> Vectors:
+        """Return the unit vectors of a tap that a whitening is learned on: as they are before it."""
+        return self._one_tap(
+            [image.rows[tap] for image in images], [image.levels for image in images], tap, whiten=False
+        )
+
+    def _one_tap(
+        self, rows: list[Vectors], levels: list[NDArray[np.int64]], tap: int, *, whiten: bool = True
+    ) -> Vectors:
+        """Return the unit vectors of images by one tap: (B, D), or all their rows where they are kept."""
+        recipe = self.recipe
+        whitening = self.fitted.whitenings[tap] if whiten and self.fitted.whitenings else None
+        before = not self._method and AGGREGATES[recipe.aggregate].whitens_passes
+        if self._method:
+            vectors = self._embedded(rows, levels, tap)
+            return _whitened(self._powered(vectors), whitening)
+        passes = l2_normalise(self._powered(np.concatenate(rows)))
+        if before:
+            passes = _whitened(passes, whitening)
+        if recipe.aggregate == MULTI_VECTOR or (not whiten and before):
+            return passes
+        counts = [len(each) for each in rows]
+        if max(counts) == 1:
+            vectors = passes
+        else:
+            starts = np.cumsum([0, *counts[:-1]])
+            combine = np.maximum if recipe.aggregate == "max" else np.add
+            vectors = l2_normalise(combine.reduceat(passes, starts, axis=0))
+        return vectors if before else _whitened(vectors, whitening)
+
+    def _embedded(self, rows: list[Vectors], levels: list[NDArray[np.int64]], tap: int) -> Vectors:
+        """Embed positions, or passes level by level: (B, D)."""
+        recipe, learned = self.recipe, self.fitted.codebooks[tap]
+        if recipe.embedding:
+            sets = [strongest(each, recipe.positions) for each in rows]
+            return self._embed(sets, learned)
+        count = 1 + max(int(each.max()) for each in levels)
+        by_level = [
+            l2_normalise(self._embed([each[at == level] for each, at in zip(rows, levels, strict=True)], learned))
+            for level in range(count)
+        ]
+        return np.concatenate(by_level, axis=1)
+
+    def _embed(self, sets: list[Vectors], learned: FittedVocabulary) -> Vectors:
+        counts, options = [len(each) for each in sets], cast("dict[str, float]", self.recipe.embedding_options)
+        return embed(np.concatenate(sets), counts, self._method, learned, **options)
+
+    def _kept(self, images: Sequence[RawFeatures[T]], *, is_query: bool) -> list[Description[T]]:
+        """Return images as one row for each of their words."""
+        entry, (learned,) = MULTI_VECTOR_EMBEDDINGS[self.recipe.embedding], self.fitted.codebooks
+        given = cast("dict[str, float]", self.recipe.embedding_options)
+        options = {key: value for key, value in given.items() if is_query or key not in entry.query_options}
+        sets = [strongest(image.rows[0], self.recipe.positions) for image in images]
+        counts = [len(each) for each in sets]
+        owners, words, vectors = embed_multi_vector(
+            np.concatenate(sets), counts, self.recipe.embedding, learned, **options
+        )
+        ends = np.searchsorted(owners, np.arange(1, len(images)))
+        return [
+            _answer(image, rows, words=named)
+            for image, rows, named in zip(images, np.split(vectors, ends), np.split(words, ends), strict=True)
+        ]
+
+    def _powered(self, rows: Vectors) -> Vectors:
+        return rows if self.recipe.power_law == 1 else power_law(rows, alpha=self.recipe.power_law)
+
+
+def embedding_of(recipe: Recipe) -> str:
+    """Return the embedding that the recipe needs a codebook for, "" for none; raises `RecipeError` if unknown."""
+    method = recipe.embedding or (recipe.aggregate if recipe.aggregate in EMBEDDINGS else "")
+    known = [*EMBEDDINGS, *MULTI_VECTOR_EMBEDDINGS]
+    if method and method not in known:
+        raise RecipeError(f"recipe {recipe.name!r}: unknown embedding {method!r}; {nearest(method, known)}")
+    return method
+
+
+def vocabulary_of(method: str) -> type[Codebook] | type[Mixture]:
+    """Return what learns the words of an embedding."""
+    entry = EMBEDDINGS[method] if method in EMBEDDINGS else MULTI_VECTOR_EMBEDDINGS[method]
+    return VOCABULARIES[entry.learned]
+
+
+def _whitened(vectors: Vectors, whitening: Whitening | None) -> Vectors:
+    unit: Vectors = l2_normalise(vectors)
+    return unit if whitening is None else whitening.transform(unit)
+
+
+def _answer(
+    image: RawFeatures[T],
+    vectors: Vectors,
+    *,
+    boxes: NDArray[np.float32] | None = None,
+    words: NDArray[np.int64] | None = None,
+) -> Description[T]:
+    facts = image.facts
+    if not np.isfinite(vectors).all():
+        return Description(image.key, error=ImageError(facts.name, "the network has no finite answer"))
+    return Description(
+        image.key,
+        vectors,
+        facts.width,
+        facts.height,
+        facts.taken,
+        boxes=boxes,
+        words=words,
+        features=image.features,
+    )

@@ -1,0 +1,204 @@
+"""FittedVocabulary files: what `kindred fit` learned for a recipe, as arrays in an `.npz` that says what they are for.
+
+A codebook, a whitening or a code fits only vectors of the kind that it was learned on. The file therefore records the
+network, the taps and the methods before it; a recipe that differs in one of them is refused, with both named.
+Where and how large images are looked at does not count: what is learned at one size serves at others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred._support.files import replacing, write_whole
+from kindred.codes import Code
+from kindred.codes import from_arrays as code_from_arrays
+from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
+from kindred.embedding import Codebook, FittedVocabulary
+from kindred.errors import ModelError, RecipeError, UsageError
+from kindred.pooling import POOLINGS
+from kindred.recipe import Recipe, as_floats
+from kindred.whitening import Whitening, from_arrays
+
+__all__ = ["fit_record", "load_fitted", "save_fitted", "write_recipe"]
+
+LARGEST_COMPONENT = 8192.0  # an eighth of what half precision holds
+RECORD = "record"
+Record = Mapping[str, object]
+Arrays = Mapping[str, NDArray[Any]]
+FittedItem = FittedVocabulary | Whitening | Code | Arrays
+
+
+def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
+    """Return what the recipe's `key` ("codebook", "whitening" or "code") depends on; `identity` is the source's."""
+    record: dict[str, object] = dict(identity)
+    if not recipe.embedding and not recipe.ensemble:
+        record |= {"pooling": recipe.pooling, "pooling_options": as_floats(recipe.pooling_options)}
+    embedding = embedding_of(recipe)
+    if key in ("whitening", "code"):
+        record |= {"power_law": float(recipe.power_law)}
+        if embedding:
+            record |= {"embedding": embedding, "embedding_options": as_floats(recipe.embedding_options)}
+        if recipe.codebook:
+            record |= {"codebook": _digest(recipe.codebook)}
+    if key == "code":
+        if recipe.tap_weights:
+            record |= {"tap_weights": as_floats(recipe.tap_weights)}
+        if recipe.whitening:
+            record |= {"whitening": _digest(recipe.whitening)}
+    return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it comes back from a file
+
+
+def save_fitted(file: Path, learned: Sequence[FittedItem], recipe: Recipe, record: Record) -> None:
+    """Write what was learned for each tap as `.npz`, which appears complete or not at all."""
+    text = json.dumps({"recipe": recipe.name, "for": record, "count": len(learned)})
+    arrays: dict[str, Any] = {RECORD: np.array(text)}
+    for number, each in enumerate(learned):
+        arrays |= {f"{number}.{name}": array for name, array in _compact(each).items()}
+    data = io.BytesIO()
+    np.savez(data, **arrays)
+    with replacing(file) as part:
+        part.write_bytes(data.getvalue())
+
+
+def write_recipe(
+    file: Path, recipe: Recipe, fitted: FittedParameters, identity: Record, *, stem: str = ""
+) -> list[Path]:
+    """Write a recipe as `file` (.toml) and, beside it, what was learned for it and it does not name yet.
+
+    The files are STEM-codebook.npz and so on, by default that of `file`; the recipe names them without their folder, so
+    that all can be moved together. Returns what was written, the recipe first. Raises UsageError where the recipe
+    cannot be written.
+    """
+    codes = () if fitted.codes is None else (fitted.codes,)
+    written: list[Path] = []
+
+    def located(name: str) -> str:
+        beside = file.parent / name
+        return str(beside) if beside in written else name
+
+    # In this order: a record holds the digests of the files before.
+    learned = {"codebook": fitted.codebooks or fitted.poolings, "whitening": fitted.whitenings, "code": codes}
+    for key, each in learned.items():
+        if each and not getattr(recipe, key):
+            arrays = file.with_name(f"{stem or file.stem}-{key}.npz")
+            save_fitted(arrays, each, recipe, fit_record(recipe.with_files(located), key, identity))
+            recipe = replace(recipe, **{key: arrays.name})  # type: ignore[arg-type]
+            written.append(arrays)
+    write_whole(file, "recipe", lambda part: part.write_text(recipe.to_toml(), encoding="utf-8"))
+    return [file, *written]
+
+
+def load_fitted(recipe: Recipe, identity: Record) -> FittedParameters:
+    """Load what the recipe names, bundled or from its files; the whitening is cut to the recipe's dimension.
+
+    Raises `RecipeError` where a file cannot be read, was learned for something else, or is too small.
+    """
+    method = embedding_of(recipe)
+    if recipe.codebook and not method and not _pooling_learns(recipe):
+        raise RecipeError(f"recipe {recipe.name!r}: pooling {recipe.pooling!r} learns nothing; leave out codebook")
+    first = _arrays(recipe, "codebook", identity)
+    codebooks = tuple(_parsed(recipe, "codebook", vocabulary_of(method).from_arrays, each) for each in first if method)
+    whitenings = tuple(
+        _cut(recipe, _parsed(recipe, "whitening", from_arrays, each)) for each in _arrays(recipe, "whitening", identity)
+    )
+    codes = [_parsed(recipe, "code", code_from_arrays, each) for each in _arrays(recipe, "code", identity)]
+    return FittedParameters(codebooks, whitenings, () if method else tuple(first), codes[0] if codes else None)
+
+
+def _pooling_learns(recipe: Recipe) -> bool:
+    entry = POOLINGS.get(recipe.pooling)
+    return entry is not None and entry.learning is not None
+
+
+def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
+    """Return the arrays of each tap, after a look at what they were learned for."""
+    name: str = getattr(recipe, key)
+    if not name:
+        return []
+    try:
+        with np.load(io.BytesIO(_bytes(name)), allow_pickle=False) as stored:
+            arrays = dict(stored)
+        about = json.loads(str(arrays.pop(RECORD)))
+        maker, made_for, count = str(about["recipe"]), about["for"], int(about["count"])
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); make one with kindred fit"
+        ) from error
+    _check_record(recipe, key, maker, made_for, fit_record(recipe, key, identity))
+    return [
+        {each.partition(".")[2]: array for each, array in arrays.items() if each.startswith(f"{number}.")}
+        for number in range(count)
+    ]
+
+
+def _check_record(recipe: Recipe, key: str, maker: str, made_for: Record, wanted: Record) -> None:
+    unlike = [
+        f"{each} {made_for.get(each)!r}, not {wanted.get(each)!r}"
+        for each in {**made_for, **wanted}
+        if made_for.get(each) != wanted.get(each)
+    ]
+    if unlike:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} was learned for recipe {maker!r}, which "
+            f"differs: {'; '.join(unlike)}; make one for {recipe.name!r} with kindred fit"
+        )
+
+
+def _parsed(recipe: Recipe, key: str, parse: Any, arrays: Arrays) -> Any:
+    try:
+        return parse(arrays)
+    except (ModelError, UsageError) as error:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} cannot be read ({error}); "
+            "make one with kindred fit"
+        ) from error
+
+
+def _cut(recipe: Recipe, whitening: Whitening) -> Whitening:
+    if recipe.dimension > whitening.dimension:
+        raise RecipeError(
+            f"recipe {recipe.name!r}: dimension is {recipe.dimension}; expected at most the "
+            f"{whitening.dimension} of its whitening"
+        )
+    kept = recipe.dimension or whitening.dimension
+    return replace(whitening, projection=whitening.projection[:kept])
+
+
+def _compact(learned: FittedItem) -> dict[str, NDArray[Any]]:
+    """Return the arrays of what was learned, its large matrix at half precision."""
+    if isinstance(learned, Mapping):
+        return dict(learned)
+    arrays: dict[str, NDArray[Any]] = dict(learned.to_arrays())
+    if isinstance(learned, Whitening):
+        # What it returns is normalised, so that the projection's scale is free: this one fits half precision.
+        scale = LARGEST_COMPONENT / np.abs(learned.projection).max()
+        arrays["projection"] = (learned.projection * scale).astype(np.float16)
+    elif isinstance(learned, Codebook):
+        arrays["centres"] = learned.centres.astype(np.float16)  # means of unit vectors
+    return arrays
+
+
+def _bytes(name: str) -> bytes:
+    bundled = files("kindred").joinpath("recipes", f"{name}.npz")
+    return bundled.read_bytes() if bundled.is_file() else Path(name).read_bytes()
+
+
+def _digest(name: str) -> str:
+    """Return what is in a learned file, as 16 hexadecimal digits; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(_bytes(name)).hexdigest()[:16]
+    except OSError:  # told where the file itself is loaded
+        return ""

@@ -1,0 +1,186 @@
+"""Answers as one HTML page that needs nothing else: pictures inside, no address outside, opened from the disk.
+
+It loads nothing but its own data and files of this computer, and runs no script but its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from kindred.html.document import fill, html_address, html_text, picture_address, write_document
+from kindred.ranking import score_text
+
+__all__ = ["PageAnswer", "PageHit", "answers_page", "write_page"]
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of the upright original."""
+
+COPY_ICON = (
+    '<svg viewBox="0 0 16 16" aria-hidden="true">'
+    '<rect x="5.5" y="5.5" width="8" height="8" rx="1.6"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/></svg>'
+)
+
+
+@dataclass(frozen=True)
+class PageHit:
+    """One answer: `score` higher is better, `thumbnail` JPEG bytes, `width` and `height` of the upright original.
+
+    `box`: the part of the original that matched; `taken`: an ISO 8601 date.
+    """
+
+    rank: int
+    path: str
+    score: float
+    thumbnail: bytes | None
+    width: int
+    height: int
+    box: Box | None = None
+    taken: str | None = None
+
+
+@dataclass(frozen=True)
+class PageAnswer:
+    """One query with its answers, best first; `query_size` is (width, height) of the upright query image."""
+
+    query_name: str
+    query_thumbnail: bytes
+    query_size: tuple[int, int]
+    query_box: Box | None
+    hits: Sequence[PageHit]
+
+
+def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
+    """Write queries and their ranked answers as an HTML document.
+
+    `seconds`: how long the search took; `library_size`: how many images were searched. The document holds no lone
+    surrogate, so that it can be written as UTF-8.
+    """
+    body = "\n".join(_answer(answer, number) for number, answer in enumerate(answers, start=1))
+    return fill(
+        _template(),
+        images="data: file:",
+        title=html_text(title),
+        facts=_facts(len(answers), recipe=recipe, seconds=seconds, library_size=library_size),
+        contents=_contents(answers) if len(answers) > 1 else "",
+        answers=body or '<p class="empty">No image was searched for.</p>',
+    )
+
+
+def write_page(file: Path, page: str) -> None:
+    """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
+    write_document(file, "page", page)
+
+
+@cache
+def _template() -> str:
+    """The page with $names to fill in; its style and its script are fixed."""
+    return (files("kindred.html") / "answers.html").read_text(encoding="utf-8")
+
+
+def _facts(queries: int, *, recipe: str, seconds: float, library_size: int) -> str:
+    took = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    facts = [
+        f"<b>{library_size:,}</b> images searched",
+        f"<b>{queries:,}</b> {'query' if queries == 1 else 'queries'} in <b>{took}</b>",
+        f"recipe <b>{html_text(recipe)}</b>",
+    ]
+    return "".join(f"<li>{fact}</li>" for fact in facts)
+
+
+def _contents(answers: Sequence[PageAnswer]) -> str:
+    items = "".join(
+        f'<li><a href="#query-{number}"><img src="{picture_address(answer.query_thumbnail)}" alt="">'
+        f"<span>{html_text(_name(answer.query_name))}</span></a></li>"
+        for number, answer in enumerate(answers, start=1)
+    )
+    return f'<nav aria-label="Queries"><ul>{items}</ul></nav>'
+
+
+def _answer(answer: PageAnswer, number: int) -> str:
+    width, height = answer.query_size
+    name = html_text(_name(answer.query_name))
+    note = f"{width:,} × {height:,}" + (", searched within the frame" if answer.query_box else "")
+    shot = _shot(answer.query_thumbnail, answer.query_size, answer.query_box, alt=f"Query {name}", mark="box crop")
+    hits = "\n".join(_hit(hit, share) for hit, share in zip(answer.hits, _shares(answer.hits), strict=True))
+    listed = f'<ol class="hits">\n{hits}\n</ol>' if answer.hits else '<p class="empty">No answers.</p>'
+    return (
+        f'<section id="query-{number}" aria-labelledby="name-{number}">\n<div class="query">\n'
+        f'<p class="eyebrow">Query</p>\n{shot}\n<h2 id="name-{number}"><bdi>{name}</bdi></h2>\n<p>{note}</p>\n'
+        f"</div>\n{listed}\n</section>"
+    )
+
+
+def _hit(hit: PageHit, share: float) -> str:
+    address, name = html_address(Path(hit.path)), html_text(_name(hit.path))
+    folder = hit.path[: -len(_name(hit.path))]
+    nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
+    label = f"{hit.rank} · {name} · {score_text(hit.score)}"
+    if hit.thumbnail is None:
+        shot = "No preview"
+    else:
+        shot = _shot(hit.thumbnail, (hit.width, hit.height), hit.box, alt="", mark="box")
+    taken = f'<span class="taken">{html_text(_date(hit.taken))}</span>' if hit.taken else ""
+    # A path that a page cannot hold as text is copied as its file address, where odd bytes are written out.
+    copied = html_text(hit.path if hit.path.isprintable() else address)
+    return (
+        f'<li><a class="open" href="{address}" data-label="{label}" aria-label="Enlarge {label}">'
+        f'{shot}<span class="rank">{hit.rank}</span></a>'
+        f'<div class="score"><b>{score_text(hit.score)}</b>'
+        f'<span class="bar" aria-hidden="true"><i style="--share:{share:.1%}"></i></span></div>'
+        f'<div class="about"><a class="name" href="{address}" title="{name}"><bdi>{name}</bdi></a>'
+        f'<span class="folder" title="{html_text(folder)}"><bdi>{html_text(nearest)}</bdi></span>{taken}'
+        f'<button class="copy" type="button" data-path="{copied}" aria-label="Copy the path of {name}">'
+        f"{COPY_ICON}</button></div></li>"
+    )
+
+
+def _shot(thumbnail: bytes, size: tuple[int, int], box: Box | None, *, alt: str, mark: str) -> str:
+    """A picture in the proportions of its original, with the box laid over it; `alt` is escaped already."""
+    width, height = size if min(size) > 0 else (4, 3)
+    frame = ""
+    if box is not None:
+        x0, y0, x1, y1 = box
+        left, top = _percent(x0 / width), _percent(y0 / height)
+        across, down = _percent((x1 - x0) / width), _percent((y1 - y0) / height)
+        frame = f'<span class="{mark}" style="--x:{left};--y:{top};--w:{across};--h:{down}"></span>'
+    return (
+        f'<div class="shot" style="--r:{width / height:.4f};aspect-ratio:{width}/{height}">'
+        f'<img src="{picture_address(thumbnail)}" alt="{alt}" decoding="async">{frame}</div>'
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{min(1.0, max(0.0, share)):.2%}"
+
+
+def _name(path: str) -> str:
+    """The last part of a path of either kind of system; the path itself where it has none."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
+def _shares(hits: Sequence[PageHit]) -> list[float]:
+    """How long each score's bar is, from 0 to 1.
+
+    Scores between 0 and 1, as cosines of images are, show as they are; any others by their place between the lowest
+    and the highest, the lowest with a tenth of the bar.
+    """
+    scores = [hit.score if math.isfinite(hit.score) else 0.0 for hit in hits]
+    if all(0.0 <= score <= 1.0 for score in scores):
+        return scores
+    low, high = min(scores), max(scores)
+    return [0.1 + 0.9 * (score - low) / (high - low) if high > low else 1.0 for score in scores]
+
+
+def _date(taken: str) -> str:
+    """An ISO date as "17 May 2024"; anything else as it is."""
+    try:
+        moment = datetime.fromisoformat(taken)
+    except ValueError:
+        return taken
+    return f"{moment.day} {moment:%B %Y}"

@@ -1,0 +1,99 @@
+"""Part index: images kept as several rows each, found by the rows that match best, with their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import as_rows, check_whole, top_k
+from kindred.errors import UsageError
+from kindred.index.id_map import padded_ranking
+from kindred.index.segments import Segments
+from kindred.matching import MATCHINGS, Group, ImageRows, Option, check_matching, check_query, group
+from kindred.ranking import Ranking
+
+__all__ = ["MultiVectorIndex"]
+
+
+class MultiVectorIndex:
+    """All rows of all images in memory, each compared with those of the query that its matching asks for.
+
+    `method` is a name of `kindred.matching.MATCHINGS`, `options` are those of it. Rows are unit vectors; `half`
+    keeps them in half the memory, which moves a score by 0.002 at most and 0.0001 as a rule. For "asmk" they
+    lie sorted by word, so that a search touches only the rows of its words. Equal scores are ordered by id, lower
+    first. One thread at a time may change the index; searches may run beside that.
+    """
+
+    def __init__(
+        self, dimension: int, *, method: str = "best", options: Mapping[str, Option] | None = None, half: bool = True
+    ) -> None:
+        self.dimension = dimension
+        self.method = method
+        self.options = dict(options or {})
+        self.half = half
+        check_matching(method, self.options)
+        self._segments: Segments[Group] = Segments()
+
+    def __len__(self) -> int:
+        """Return the number of images that can be found."""
+        return self._segments.state[0].count
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the rows take, without their ids, words and boxes."""
+        return sum(each.rows.nbytes for each in self._segments.state[1])
+
+    def add(
+        self,
+        ids: ArrayLike,
+        rows: ArrayLike,
+        *,
+        boxes: NDArray[np.float32] | None = None,
+        words: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add rows (n, D) of images `ids` (n,), repeated for each row, ascending, all above the ids before.
+
+        `boxes` (n, 4) are what the rows describe, `words` (n,) what they are residuals to, as in
+        `kindred.matching.ImageRows`; an index has boxes for all rows or for none.
+        """
+        parts = ImageRows(as_rows(rows, "rows"), np.asarray(ids, np.int64), boxes, words)
+        if parts.rows.shape[1] != self.dimension:
+            raise UsageError(f"rows: got shape {parts.rows.shape}; expected (n, {self.dimension})")
+        if not len(parts):
+            return
+        numbers, new = group(parts, self.method, self.options, half=self.half)
+        groups = self._segments.state[1]
+        if groups and (new.boxes is None) != (groups[0].boxes is None):
+            raise UsageError("boxes: got rows with and rows without; expected them for all or for none")
+        self._segments.add(numbers, new)
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Make images impossible to find; ids that are not here are passed over. Return how many were."""
+        return self._segments.remove(ids)
+
+    def search(self, query: ImageRows, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k` images for the rows of one query image, of those in `allowed` only if that is given.
+
+        The ranking has one row; its boxes are those of the rows that matched best, where rows have boxes and the
+        matching looks at places.
+        """
+        check_whole(k=k)
+        check_query(query, self.dimension)
+        live, groups = self._segments.state
+        found = [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]
+        scores = np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])
+        places = np.flatnonzero(live.mask(allowed))
+        order, best = top_k(scores[None, places], k)
+        ranking = padded_ranking((live.ids[places[order]], best), k)
+        boxes = [
+            each.boxes[winners]
+            for each, (_, winners) in zip(groups, found, strict=True)
+            if each.boxes is not None and winners is not None
+        ]
+        if not boxes:
+            return ranking
+        located = np.zeros((1, k, 4), np.float32)
+        located[0, : order.shape[1]] = np.concatenate(boxes)[places[order[0]]]
+        return Ranking(ranking.ids, ranking.scores, located)

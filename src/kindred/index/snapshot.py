@@ -1,0 +1,264 @@
+"""The index of a library: kept in step with its store, never the only place where anything is.
+
+Up to some tens of thousands of rows there is nothing but rows in memory, read from the store in less
+than a second. Above, there is a main index, made now and then and kept in a file (a *snapshot*), and a *tail*
+of the rows that came later. So one more image in a library of a million costs one row, not a new file.
+
+The store names the one snapshot that is right, with its checksum. A file that is missing, cut off,
+changed or left from another time is passed over: answers then come from the store, and are exact, until
+the next snapshot. A search never waits for an index to be built.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Lock, RLock
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.arrays import top_k
+from kindred.errors import LibraryDamaged, LibraryFull
+from kindred.index.exact import ExactIndex
+from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
+from kindred.index.id_map import checked_queries, padded_ranking
+from kindred.ranking import Ranking
+from kindred.store import SqliteStore
+
+__all__ = ["SnapshotIndex", "SnapshotPolicy"]
+
+BUILD_ROWS = 16_384
+META_KEY = "snapshot"
+FILES = "index-*"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SnapshotPolicy:
+    """When a snapshot is worth its while.
+
+    exact_below: rows up to which comparing with all of them (10 ms at 512 components) and reading them at
+    the start (0.4 s) take no longer than describing the query and loading its model.
+    changes, tail_share: a tail is put into a new snapshot when it is longer than both `changes` and this
+    share of the rows; 5,000 rows cost a query 1 ms, writing the snapshot of a million takes seconds.
+    dead_share: removed rows are cleared out above this share, as that means building anew; until then a
+    search fetches some more candidates.
+    """
+
+    exact_below: int = 50_000
+    changes: int = 5_000
+    tail_share: float = 0.02
+    dead_share: float = 0.2
+
+
+@dataclass(frozen=True)
+class SnapshotRecord:
+    """What the store keeps of the snapshot: its file, its checksum, the revision that it stands for."""
+
+    file: str
+    checksum: int
+    revision: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `json.dumps(asdict(record))` wrote, or raise LibraryDamaged."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise LibraryDamaged(f"meta {META_KEY!r}: got {text!r}; the next snapshot replaces it") from error
+
+
+class SnapshotIndex:
+    """Search the vectors of `store`; snapshots lie in `folder`. Any thread may use it.
+
+    The process that writes calls `snapshot` when its changes are done, or in the background when
+    `snapshot_due`. Raises LibraryDamaged where the store itself is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: SqliteStore,
+        *,
+        dimension: int,
+        similarity: str = "cosine",
+        policy: SnapshotPolicy | None = None,
+        settings: HNSWSettings | None = None,
+    ) -> None:
+        self.folder = folder
+        self.dimension = dimension
+        self.similarity = similarity
+        self.policy = policy or SnapshotPolicy()
+        self.settings = settings or HNSWSettings()
+        self._store = store
+        self._main: HNSWIndex | None = None
+        self._tail = self._empty_tail()
+        self._record = ""
+        self._revision = -1
+        self._lock = RLock()
+        self._building = Lock()
+
+    def __len__(self) -> int:
+        """Return the number of vectors, as of the last `sync`."""
+        return len(self._tail) + (len(self._main) if self._main is not None else 0)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether a snapshot answers, rather than a comparison with every row."""
+        return self._main is not None
+
+    @property
+    def snapshot_due(self) -> bool:
+        """Whether `snapshot` would do something, as of the last `sync`."""
+        policy, main = self.policy, self._main
+        if self.similarity not in HNSW_SIMILARITIES:
+            return False
+        if main is None:
+            return len(self) >= policy.exact_below
+        return len(self._tail) > max(policy.changes, policy.tail_share * len(main)) or self._worn(main)
+
+    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call.
+
+        allowed: only these ids may answer, such as `SqliteStore.select` gives.
+        """
+        wanted = checked_queries(queries, k, self.dimension)
+        self.sync()
+        with self._lock:
+            main, tail = self._main, self._tail
+        if main is None:
+            return tail.search(wanted, k, allowed=allowed)
+        if len(tail) == 0:
+            return main.search(wanted, k, allowed=allowed)
+        older_ids, older_scores = main.nearest(wanted, k, allowed=allowed)
+        newer_ids, newer_scores = tail.nearest(wanted, k, allowed=allowed)
+        # The main index first: its ids are lower, and equal scores are ordered by id.
+        ids = np.concatenate((older_ids, newer_ids), axis=1)
+        scores = np.concatenate((older_scores, newer_scores), axis=1)
+        order, best = top_k(scores, k)
+        return padded_ranking((np.take_along_axis(ids, order, axis=1), best), k)
+
+    def sync(self) -> None:
+        """Take over what any process committed since the last call; next to nothing where nothing changed."""
+        with self._lock:
+            revision = self._store.revision
+            if revision == self._revision:
+                return
+            self._follow_snapshot()
+            self._pull()
+            self._revision = revision
+
+    def snapshot(self, *, progress: Callable[[int, int], None] | None = None, force: bool = False) -> bool:
+        """Put all rows into a new main index if that is due, or by `force`; return whether that was done.
+
+        Searches go on meanwhile. Where the store is open for writing the index is kept in a file; else,
+        or where there is no room for the file, in the memory of this process. A million rows take minutes at
+        first and seconds later. progress: called with the rows done and their total.
+        """
+        with self._building:
+            self.sync()
+            buildable = self.similarity in HNSW_SIMILARITIES and len(self) > 0
+            if not buildable or not (force or self.snapshot_due):
+                return False
+            revision = self._store.revision
+            main = self._built(progress or _silent)
+            if not (self._store.writable and self._saved(main, revision)):
+                with self._lock:
+                    self._adopt(main, revision)
+            self.sync()
+            return True
+
+    def _worn(self, main: HNSWIndex) -> bool:
+        return main.live.dead > max(self.policy.changes, self.policy.dead_share * len(main))
+
+    def _empty_tail(self) -> ExactIndex:
+        return ExactIndex(self.dimension, similarity=self.similarity)
+
+    def _adopt(self, main: HNSWIndex, revision: int) -> None:
+        """Answer from `main`, which stands for `revision`, and from the rows after it."""
+        self._main, self._tail, self._revision = main, self._empty_tail(), revision
+
+    def _follow_snapshot(self) -> None:
+        """Load the snapshot that the store names, unless that is the one already loaded or tried."""
+        # A loop, as a writer may replace the snapshot and delete its file before it is opened here.
+        while (record := self._store.meta.get(META_KEY, "")) != self._record:
+            self._record = record
+            try:
+                found = SnapshotRecord.parse(record)
+                main = self._loaded(found, mapped=True)
+            except (OSError, LibraryDamaged) as error:
+                log.warning("search does without its snapshot until the next one is made: %s", error)
+            else:
+                self._adopt(main, found.revision)
+
+    def _loaded(self, record: SnapshotRecord, *, mapped: bool) -> HNSWIndex:
+        """Load a snapshot, or raise OSError or LibraryDamaged where it is not the one that was recorded."""
+        file = self.folder / record.file
+        index = HNSWIndex.load(file, mapped=mapped, checksum=record.checksum)
+        if (index.dimension, index.similarity) != (self.dimension, self.similarity):
+            raise LibraryDamaged(f"{file}: indexes other vectors; delete it, it is made again")
+        index.settings = replace(index.settings, ef_search=self.settings.ef_search)
+        return index
+
+    def _pull(self) -> None:
+        """Add the rows after the last one here and drop those removed since `_revision`.
+
+        Both may run ahead of the revision that `sync` read before; then the next `sync` meets the same
+        removals again, which does no harm.
+        """
+        after = max(self._tail.live.last, self._main.live.last if self._main is not None else 0)
+        for ids, rows in self._store.vectors(after_id=after):
+            self._tail.add(ids, rows)
+        removed = self._store.removed_since(self._revision)
+        if removed.size:
+            self._tail.remove(removed)
+            if self._main is not None:
+                self._main.remove(removed)
+
+    def _built(self, progress: Callable[[int, int], None]) -> HNSWIndex:
+        """Return an index of all rows: the recorded snapshot with what came later, or a new one."""
+        index, revision = self._base()
+        total, done = self._store.counts().vectors, len(index)
+        progress(done, total)
+        for ids, rows in self._store.vectors(after_id=index.live.last, batch=BUILD_ROWS):
+            index.add(ids, rows)
+            done += len(ids)
+            progress(done, max(done, total))
+        index.remove(self._store.removed_since(revision))
+        return index
+
+    def _base(self) -> tuple[HNSWIndex, int]:
+        """Return an index to grow and the revision it stands for: the snapshot's file where it is sound."""
+        if self._main is not None and not self._worn(self._main):
+            with suppress(OSError, LibraryDamaged):
+                record = SnapshotRecord.parse(self._record)
+                return self._loaded(record, mapped=False), record.revision
+        return HNSWIndex(self.dimension, similarity=self.similarity, settings=self.settings), 0
+
+    def _saved(self, index: HNSWIndex, revision: int) -> bool:
+        """Write the snapshot, name it in the store, delete older ones; return whether there was room."""
+        file = self.folder / f"index-{uuid.uuid4().hex[:12]}.hnsw"
+        try:
+            record = SnapshotRecord(file.name, index.save(file), revision)
+            self._store.set_meta(META_KEY, json.dumps(asdict(record)))
+        except (OSError, LibraryFull) as error:
+            log.warning("the search index stays in memory, its file cannot be written: %s", error)
+            file.unlink(missing_ok=True)
+            return False
+        for old in self.folder.glob(FILES):
+            if old != file:
+                with suppress(OSError):  # Windows keeps a file that is mapped; the next snapshot tries again
+                    old.unlink()
+        return True
+
+
+def _silent(done: int, total: int) -> None:
+    """Ignore progress."""

@@ -1,0 +1,71 @@
+"""Search several libraries of the same images, described by different recipes, and fuse the answers (late fusion)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kindred.errors import RecipeError, UsageError
+from kindred.fusion import FUSIONS, fuse
+from kindred.hints import nearest
+from kindred.library.answers import Answer, Hit
+from kindred.library.library import Library
+from kindred.library.query import Query
+from kindred.ranking import Ranking
+from kindred.store import Box, Filter
+
+__all__ = ["DEFAULT_FUSION", "search_many"]
+
+DEFAULT_FUSION = "reciprocal_rank"
+"""The one that needs no scores to be comparable."""
+
+DEPTH = 200
+"""How many answers of each library are fused, at least."""
+
+
+def search_many(
+    libraries: Sequence[Library],
+    query: Query,
+    *,
+    k: int = 10,
+    box: Box | None = None,
+    where: Filter | None = None,
+    fusion: str = DEFAULT_FUSION,
+) -> Answer:
+    """Find the `k` images that are most like `query` by all of several libraries.
+
+    An image is known by its path; one that is in some of the libraries only is ranked by those. `fusion` is a name
+    of `kindred.fusion.FUSIONS`; scores are its own. The ids of the answer are numbers of no further meaning. Other
+    arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown fusion.
+    """
+    if not libraries:
+        raise UsageError("search: no library; give at least one")
+    if fusion not in FUSIONS:
+        raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS)}")
+    began = time.monotonic()
+    answers = [library.search(query, k=max(k, DEPTH), box=box, where=where) for library in libraries]
+    numbers: dict[Path, int] = {}
+    hits: dict[int, Hit] = {}
+    for hit in (hit for answer in answers for hit in answer):
+        number = numbers.setdefault(hit.path, len(numbers))
+        # The better place has the box; the first library is asked first.
+        if number not in hits or hit.rank < hits[number].rank:
+            hits[number] = hit
+    fused = fuse([_ranking(answer, numbers) for answer in answers], fusion).top(k)
+    found = [(int(number), float(score)) for number, score in zip(fused.ids[0], fused.scores[0], strict=True)]
+    kept = [(number, score) for number, score in found if number >= 0]
+    return Answer(
+        tuple(replace(hits[number], rank=rank, score=score) for rank, (number, score) in enumerate(kept, 1)),
+        np.array([number for number, _ in kept], np.int64),
+        np.array([score for _, score in kept], np.float32),
+        time.monotonic() - began,
+    )
+
+
+def _ranking(answer: Answer, numbers: dict[Path, int]) -> Ranking:
+    ids = np.array([[numbers[hit.path] for hit in answer]], np.int64)
+    return Ranking(ids, answer.scores[None])
