@@ -315,6 +315,27 @@ def test_the_square_root_comes_before_the_unit_vectors_of_words() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_fisher_does_not_cancel_at_a_gaussian_that_has_collapsed(kind: str, torch: ModuleType) -> None:
+    """A Gaussian at the floor of its variance, 1e-4 of the mean one: (x − μ)² is far below the rounding of x²."""
+    random = np.random.default_rng(0)
+    width, floor = 32, 1e-4 / 32
+    means = random.standard_normal((4, width)).astype(np.float32)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    variances = np.full((4, width), 1 / width, np.float32)
+    variances[:2] = floor
+    mixture = Mixture(np.full(4, 0.25, np.float32), means, variances)
+    near = means[np.repeat([0, 1], 100)] + np.sqrt(floor) * random.standard_normal((200, width))
+    rows = np.concatenate([near, random.standard_normal((50, width)) / np.sqrt(width)]).astype(np.float32)
+    # The reference centres each row before it squares, in double precision, row by row.
+    expected = _literal_fisher(rows.astype(float).tolist(), mixture)
+    given = rows if kind == "numpy" else torch.from_numpy(rows)
+    found = np.asarray(fisher(given, [len(rows)], mixture))[0]
+    assert found.dtype == np.float32
+    assert float(found @ np.array(expected)) > 0.9999
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_fisher_keeps_the_factors_that_a_norm_would_hide() -> None:
     """One Gaussian, N = 2: u = mean(z) / √π, v = mean(z² − 1) / √(2π), with π = 1."""
     mixture = Mixture(np.ones(1, np.float32), np.zeros((1, 1), np.float32), np.full((1, 1), 4, np.float32))

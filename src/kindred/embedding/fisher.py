@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import ArrayT, l2_normalise, like, namespace
-from kindred.embedding.mixture import Mixture, posteriors
+from kindred.embedding.mixture import Mixture, posteriors_of_powers, with_squares
 from kindred.embedding.stack import in_image_blocks, open_stack, sum_soft
 from kindred.whitening import power_law
 
@@ -23,11 +23,14 @@ def fisher(rows: ArrayT, counts: ArrayLike, mixture: Mixture, *, sqrt: bool = Tr
     Fisher vector is the signed square root (`sqrt`) of it as a unit vector (`l2`). An image without descriptors
     gives 0. Source: Perronnin, Sánchez and Mensink 2010.
     """
-    _, x, numbers = open_stack(rows, counts, mixture.dimension)
-    parts = [like(each, x) for each in (mixture.weights, mixture.means, mixture.variances)]
+    xp, x, numbers = open_stack(rows, counts, mixture.dimension)
+    # (x − μ)² is multiplied out. Where a Gaussian has collapsed to the floor of its variance, what is left of that in
+    # single precision is noise: the cosine to the true vector falls to 0.95.
+    wide = xp.astype(x[:0], xp.float64)
+    parts = [like(each, wide) for each in (mixture.weights, mixture.means, mixture.variances)]
 
     def encode(block: Any, counts: NDArray[np.int64]) -> Any:
-        vectors = _gradients(block, counts, *parts)
+        vectors = xp.astype(_gradients(block, counts, *parts), x.dtype)
         if sqrt:
             vectors = power_law(vectors)
         return l2_normalise(vectors) if l2 else vectors
@@ -40,8 +43,9 @@ def _gradients(rows: Any, counts: NDArray[np.int64], weights: Any, means: Any, v
     """Return u and v of each image, from the sums of q, q x and q x²: (m, D) → (b, 2·K·D)."""
     xp = namespace(rows)
     width = rows.shape[1]
-    shares = posteriors(rows, weights, means, variances)
-    sums, masses = sum_soft(shares, xp.concat([rows, rows * rows], axis=1), counts)
+    powers = with_squares(rows)
+    shares = posteriors_of_powers(powers, weights, means, variances)
+    sums, masses = sum_soft(shares, powers, counts)
     first, second, masses = sums[:, :, :width], sums[:, :, width:], masses[:, :, None]
     scale = like(np.maximum(counts, 1), rows)[:, None, None] * xp.sqrt(weights)[:, None]
     to_means = (first - masses * means) / (xp.sqrt(variances) * scale)

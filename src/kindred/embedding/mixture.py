@@ -26,7 +26,7 @@ from kindred.embedding.preparation import (
 from kindred.errors import MissingExtra, UsageError
 from kindred.whitening import PCAWhitening
 
-__all__ = ["LEAST_PER_COMPONENT", "MOST_PER_COMPONENT", "Mixture", "posteriors"]
+__all__ = ["LEAST_PER_COMPONENT", "MOST_PER_COMPONENT", "Mixture", "posteriors", "posteriors_of_powers", "with_squares"]
 
 LEAST_PER_COMPONENT = 10
 """Local descriptors that each component needs: it has a variance to learn in every direction."""
@@ -124,17 +124,33 @@ class Mixture:
 def posteriors(rows: ArrayT, weights: ArrayT, means: ArrayT, variances: ArrayT) -> ArrayT:
     """Return how far each Gaussian accounts for each row: (M, D) → (M, K), rows of sum 1.
 
-    It is the soft-max of log π_k − ½ Σ log σ_k² − ½ Σ (x − μ_k)² / σ_k²; gradients flow to all.
+    It is the soft-max of log π_k − ½ Σ log σ_k² − ½ Σ (x − μ_k)² / σ_k²; gradients flow to all. Computed in double
+    precision, returned in that of the rows.
     """
     xp: Any = namespace(rows, weights, means, variances)
-    x: Any = rows
-    mu: Any = means
-    squares: Any = variances
-    inverse = 1.0 / squares
-    constant = xp.log(weights) - (xp.sum(xp.log(squares), axis=1) + xp.sum(mu * mu * inverse, axis=1)) / 2
-    # (x − μ)² is multiplied out, so that two matrix products do the work.
-    logits: ArrayT = xp.matmul(x, (mu * inverse).T) - xp.matmul(x * x, inverse.T) / 2 + constant
-    return soft_words(logits)
+    parts = [xp.astype(each, xp.float64, copy=False) for each in (weights, means, variances)]
+    shares: ArrayT = xp.astype(posteriors_of_powers(with_squares(rows), *parts), xp.result_type(rows), copy=False)
+    return shares
+
+
+def with_squares(rows: ArrayT) -> Any:
+    """Return x and x² side by side in double precision: (M, D) → (M, 2·D)."""
+    xp: Any = namespace(rows)
+    x = xp.astype(rows, xp.float64, copy=False)
+    return xp.concat([x, x * x], axis=1)
+
+
+def posteriors_of_powers(powers: Any, weights: Any, means: Any, variances: Any) -> Any:
+    """Return the `posteriors` of rows that `with_squares` has opened; all in double precision.
+
+    (x − μ)² is multiplied out, so that one matrix product does the work. In single precision that cancels where a
+    Gaussian is much narrower than its mean is long.
+    """
+    xp: Any = namespace(powers)
+    inverse = 1.0 / variances
+    constant = xp.log(weights) - (xp.sum(xp.log(variances), axis=1) + xp.sum(means * means * inverse, axis=1)) / 2
+    factors = xp.concat([means * inverse, inverse / -2], axis=1)
+    return soft_words(xp.matmul(powers, factors.T) + constant)
 
 
 def _maximise(rows: Vectors, *, words: int, seed: int, iterations: int) -> tuple[Vectors, Vectors, Vectors]:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
+from array_api_compat import device, is_numpy_array
 from numpy.typing import NDArray
 
 from kindred.arrays import Array, ArrayT, check_positive, check_whole, like, to_numpy
@@ -16,6 +16,9 @@ from kindred.errors import UsageError
 from kindred.pooling.common import in_blocks, open_maps
 
 __all__ = ["gem", "superglobal"]
+
+CUBE_ROOT = 1e12
+"""The cubes of numbers up to this one can be summed in float32: 1e36, a hundredth of its largest number."""
 
 
 def gem(maps: ArrayT, *, p: float | Array = 3.0, eps: float = 1e-6) -> ArrayT:
@@ -44,11 +47,16 @@ def gem(maps: ArrayT, *, p: float | Array = 3.0, eps: float = 1e-6) -> ArrayT:
 
 def _mean(xp: ModuleType, x: Any, p: Any) -> Any:
     """Return the generalised means of rows above 0: (M, N) → (M,); `p` is a number or (M, 1)."""
-    if isinstance(p, int | float) and p == 3:  # the usual case, without a power per position
+    if isinstance(p, int | float) and p == 3 and _has_cubes(x):  # the usual case, without a power per position
         return (xp.linalg.vecdot(x * x, x) / x.shape[-1]) ** (1 / 3)
     largest = xp.max(x, axis=-1, keepdims=True)  # taken out, or the power would vanish or overflow
     means = largest * xp.mean((x / largest) ** p, axis=-1, keepdims=True) ** (1 / p)
     return means[:, 0]
+
+
+def _has_cubes(x: Any) -> bool:
+    """Return whether the cubes of NumPy rows above 0 neither vanish nor overflow; a tensor is not looked at."""
+    return is_numpy_array(x) and x.size > 0 and bool(x.max() < CUBE_ROOT and x.min() > 1 / CUBE_ROOT)
 
 
 def _powers(p: Any, x: Any) -> Any:
