@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -230,11 +231,13 @@ def add_models(work: Path) -> None:
     """Give recipes the public networks by their names, in a home of this script's own."""
     os.environ["KINDRED_HOME"] = str(work / "home")
     from kindred.backbones import add_model, list_models
+    from kindred.errors import ModelError
 
     known = {model.name for model in list_models()}
     for file in sorted((SHARED / "weights").glob("*.onnx")):
         if file.stem not in known:
-            add_model(file)
+            with suppress(ModelError):  # such as a part of a local feature, which takes more than an image
+                add_model(file)
 
 
 def missing(method: Method, name: str, digest: str, *, again: bool) -> list[str]:

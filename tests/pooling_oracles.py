@@ -147,24 +147,28 @@ def literal_grid(width: int, height: int, levels: int) -> list[tuple[int, int, i
     return squares
 
 
-def _literal_regions(x: list[Channel], levels: int, describe: Callable[[list[Channel]], list[float]]) -> list[float]:
-    total = [0.0] * len(x)
+def _literal_regions(
+    x: list[Channel], levels: int, describe: Callable[[list[Channel]], list[float]], *, whole: bool
+) -> list[float]:
+    total = literal_unit(describe(x)) if whole else [0.0] * len(x)
     for left, top, side in literal_grid(len(x[0][0]), len(x[0]), levels):
         region = [[row[left : left + side] for row in c[top : top + side]] for c in x]
         total = [t + v for t, v in zip(total, literal_unit(describe(region)), strict=True)]
     return literal_unit(total)
 
 
-def literal_rmac(x: list[Channel], *, levels: int = 3) -> list[float]:
-    return _literal_regions(x, levels, lambda region: [max(cells_of(c)) for c in region])
+def literal_rmac(x: list[Channel], *, levels: int = 3, whole: bool = False) -> list[float]:
+    return _literal_regions(x, levels, lambda region: [max(cells_of(c)) for c in region], whole=whole)
 
 
-def literal_rgem(x: list[Channel], *, levels: int = 3, p: float = 3.0, eps: float = 1e-6) -> list[float]:
-    return _literal_regions(x, levels, lambda region: literal_gem(region, p=p, eps=eps))
+def literal_rgem(
+    x: list[Channel], *, levels: int = 3, whole: bool = False, p: float = 3.0, eps: float = 1e-6
+) -> list[float]:
+    return _literal_regions(x, levels, lambda region: literal_gem(region, p=p, eps=eps), whole=whole)
 
 
-def literal_parts(mask: list[list[bool]]) -> list[list[tuple[int, int]]]:
-    """The 4-connected parts of a mask by flood fill, in reading order of their first cells."""
+def literal_parts(mask: list[list[bool]], connectivity: int) -> list[list[tuple[int, int]]]:
+    """The connected parts of a mask by flood fill, in reading order of their first cells."""
     left = {(i, j) for i, row in enumerate(mask) for j, value in enumerate(row) if value}
     parts = []
     while left:
@@ -173,22 +177,24 @@ def literal_parts(mask: list[list[bool]]) -> list[list[tuple[int, int]]]:
         while front:
             i, j = front.pop()
             part.append((i, j))
-            near = {(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)} & left
+            near = {(i + di, j + dj) for di in (-1, 0, 1) for dj in (-1, 0, 1) if connectivity == 8 or not di * dj}
+            near &= left
             left -= near
             front += near
         parts.append(part)
     return parts
 
 
-def literal_scda(x: list[Channel]) -> list[float]:
+def literal_scda(x: list[Channel], *, unit_halves: bool = True, connectivity: int = 8) -> list[float]:
     height, width = len(x[0]), len(x[0][0])
     sums = [[sum(c[i][j] for c in x) for j in range(width)] for i in range(height)]
     mean = sum(cells_of(sums)) / (height * width)
     mask = [[s > mean for s in row] for row in sums]
-    parts = literal_parts(mask) or literal_parts([[True] * width] * height)
+    parts = literal_parts(mask, connectivity) or [[(i, j) for i in range(height) for j in range(width)]]
     part = max(parts, key=len)
     chosen = [[c[i][j] for i, j in part] for c in x]
-    return [sum(c) / len(c) for c in chosen] + [max(c) for c in chosen]
+    average, maximum = [sum(c) / len(c) for c in chosen], [max(c) for c in chosen]
+    return literal_unit(average) + literal_unit(maximum) if unit_halves else average + maximum
 
 
 ORACLES: dict[str, Callable[..., list[float]]] = {

@@ -318,7 +318,7 @@ def test_suppression_keeps_what_does_not_overlap_enough() -> None:
         non_maximum_suppression(boxes, np.ones(3))
 
 
-def _flood(mask: NDArray[np.bool_], first: int) -> tuple[NDArray[np.int64], int]:
+def _flood(mask: NDArray[np.bool_], first: int, connectivity: int) -> tuple[NDArray[np.int64], int]:
     """Number the parts of one mask from `first`, one cell after the other."""
     parts = np.zeros(mask.shape, np.int64)
     for start in zip(*np.nonzero(mask), strict=True):
@@ -330,17 +330,24 @@ def _flood(mask: NDArray[np.bool_], first: int) -> tuple[NDArray[np.int64], int]
             if 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x] and not parts[y, x]:
                 parts[y, x] = first
                 waiting += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+                if connectivity == 8:
+                    waiting += [(y + 1, x + 1), (y - 1, x + 1), (y + 1, x - 1), (y - 1, x - 1)]
         first += 1
     return parts, first
 
 
 @settings(deadline=None)
-@given(arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 7), st.integers(1, 7))))
-def test_connected_parts_are_those_of_a_flood(masks: NDArray[np.bool_]) -> None:
+@given(arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 7), st.integers(1, 7))), st.sampled_from([4, 8]))
+def test_connected_parts_are_those_of_a_flood(masks: NDArray[np.bool_], connectivity: int) -> None:
     first, expected = 1, np.zeros(masks.shape, np.int64)
     for at, mask in enumerate(masks):
-        expected[at], first = _flood(mask, first)
-    assert np.array_equal(connected_parts(masks), expected)
+        expected[at], first = _flood(mask, first, connectivity)
+    assert np.array_equal(connected_parts(masks, connectivity=connectivity), expected)
+
+
+def test_the_whole_map_may_be_a_region_too() -> None:
+    assert rmac_grid(7, 7, whole=True).tolist() == [[0, 0, 7, 7], *rmac_grid(7, 7).tolist()]
+    assert rmac_grid(10, 7, levels=1, whole=True).tolist() == [[0, 0, 10, 7], [0, 0, 7, 7], [3, 0, 10, 7]]
 
 
 def test_a_long_winding_part() -> None:

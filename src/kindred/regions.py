@@ -60,12 +60,13 @@ class Regions(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def rmac_grid(width: int, height: int, *, levels: int = 3) -> Boxes:
+def rmac_grid(width: int, height: int, *, levels: int = 3, whole: bool = False) -> Boxes:
     """Return the square regions of R-MAC on a map of `width` × `height` cells; the array is read-only.
 
     Level l = 1 … `levels` has squares of side ⌊2·min(width, height) / (l + 1)⌋, spread evenly, with more of
     them along the longer side; rows of regions from top to bottom, each from left to right. Levels whose side
-    is 0 on a tiny map are left out. There is no extra region for the whole map.
+    is 0 on a tiny map are left out. With `whole` the whole map comes first as one region more, as the code of
+    Radenović, Tolias and Chum 2018 has it; the authors of R-MAC have none.
 
     This is the grid of the authors' code (Tolias, Sicre and Jégou 2016) in its own order of operations, in
     double precision: single precision, or simpler terms, choose other regions where two overlaps tie (9 × 5)
@@ -75,7 +76,7 @@ def rmac_grid(width: int, height: int, *, levels: int = 3) -> Boxes:
         raise UsageError(f"got a {width} × {height} map and {levels} levels; expected at least 1 of each")
     shorter = min(width, height)
     extra = _extra_steps(width, height)
-    boxes: list[tuple[int, int, int, int]] = []
+    boxes: list[tuple[int, int, int, int]] = [(0, 0, width, height)] if whole else []
     for level in range(1, levels + 1):
         side = floor(2 * shorter / (level + 1))
         if side == 0:
@@ -217,11 +218,14 @@ def boxes_to_pixels(
     return np.concatenate([low, high], axis=1)
 
 
-def connected_parts(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number the 4-connected parts of masks (B, H, W), each mask on its own, in reading order: (B, H, W).
+def connected_parts(masks: NDArray[np.bool_], *, connectivity: int = 4) -> NDArray[np.int64]:
+    """Number the connected parts of masks (B, H, W), each mask on its own, in reading order: (B, H, W).
 
-    The parts are 1, 2, … through the whole batch; cells outside the masks are 0.
+    `connectivity` is 4, or 8 where cells that touch at a corner are connected too. The parts are 1, 2, … through the
+    whole batch; cells outside the masks are 0. Raises UsageError for another connectivity.
     """
+    if connectivity not in (4, 8):
+        raise UsageError(f"connectivity: got {connectivity!r}; expected 4 or 8 (diagonal neighbours are connected)")
     batch, height, width = masks.shape
     row = width + 1
     # A frame of unset cells at the left, the top and the very end keeps rows and masks apart in one long line.
@@ -229,7 +233,8 @@ def connected_parts(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
     inner = framed[: batch * (height + 1) * row].reshape(batch, height + 1, row)
     inner[:, 1:, 1:] = masks
     cells = np.flatnonzero(framed)
-    neighbours = cells + np.array([0, -1, 1, -row, row])[:, None]
+    steps = [0, -1, 1, -row, row] + ([-row - 1, -row + 1, row - 1, row + 1] if connectivity == 8 else [])
+    neighbours = cells + np.array(steps)[:, None]
     labels = np.full(framed.size, framed.size - 1)
     labels[cells] = cells
     while True:

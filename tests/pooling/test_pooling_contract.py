@@ -27,6 +27,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("cam", {"classes": 2}),
     ("rmac", {"levels": 2}),
     ("rgem", {"levels": 2, "p": 2.5, "eps": 1e-4}),
+    ("rmac", {"whole": True}),
+    ("rgem", {"levels": 2, "whole": True}),
+    ("scda", {"unit_halves": False}),
+    ("scda", {"connectivity": 4}),
 ]
 
 SHAPES = [(2, 3, 5, 4), (1, 4, 7, 10), (3, 2, 9, 5), (1, 2, 6, 6), (2, 3, 1, 1), (1, 2, 1, 7), (1, 2, 6, 1)]
@@ -128,6 +132,21 @@ class TestEveryPooling:
             tensors = run(brain, name, parameters)
             assert tensors.dtype == torch.float32
             assert torch.equal(tensors, run(brain.float(), name, parameters))
+
+    @pytest.mark.parametrize("scale", [1e13, 1e-13])
+    def test_very_large_and_very_small_maps_are_pooled_as_any(
+        self, name: str, parameters: dict[str, Any], scale: float, torch: ModuleType
+    ) -> None:
+        """1e13³ is beyond float32, and so is 1e-13³ below; in float64 both are numbers like any."""
+        smooth = {"eps": 1e-20} if name in ("gem", "rgem") else {}  # no floor above what is there
+        maps = (after_relu((2, 3, 5, 4)) + 0.1).astype(np.float32) * np.float32(scale)
+        exact = run(maps.astype(np.float64), name, {**parameters, **smooth})
+        if name == "superglobal" and scale < 1:
+            return  # its floor is 1e-8
+        for given_maps in (maps, torch.from_numpy(maps)):
+            with np.errstate(over="raise"):
+                pooled = np.asarray(run(given_maps, name, {**parameters, **smooth}))
+            np.testing.assert_allclose(pooled, exact, rtol=1e-4)
 
     def test_maps_are_read_in_any_layout_and_left_alone(self, name: str, parameters: dict[str, Any]) -> None:
         maps = after_relu((2, 3, 5, 4))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given as given_some
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 from hypothesis.extra.numpy import arrays as some_array
 from numpy.typing import NDArray
@@ -183,25 +184,40 @@ class TestScda:
         maps = np.zeros((1, 1, 3, 5))
         maps[0, 0, 0, :2] = [8, 9]  # two cells, touching the three below only by a corner
         maps[0, 0, 1, 2:] = [3, 4, 5]
-        np.testing.assert_allclose(scda(maps), [[4.0, 5.0]], rtol=1e-12)
+        plain = scda(maps, unit_halves=False, connectivity=4)
+        np.testing.assert_allclose(plain, [[4.0, 5.0]], rtol=1e-12)
+        # The corner connects them: MATLAB's bwconncomp, which the authors call, takes 8 neighbours.
+        np.testing.assert_allclose(scda(maps, unit_halves=False), [[29 / 5, 9.0]], rtol=1e-12)
+
+    def test_each_half_is_a_unit_vector(self) -> None:
+        """As in the authors' SCDA_Aggregation.m: the maximum, several times the mean, would outweigh it."""
+        maps = np.zeros((1, 2, 1, 2))
+        maps[0, :, 0, 0] = [3, 4]
+        maps[0, :, 0, 1] = [1, 0]
+        np.testing.assert_allclose(scda(maps), [[0.6, 0.8, 0.6, 0.8]])
+        np.testing.assert_allclose(scda(maps, unit_halves=False), [[3.0, 4.0, 3.0, 4.0]])
+        with pytest.raises(UsageError, match="connectivity: got 6; expected 4 or 8"):
+            scda(maps, connectivity=6)
 
     def test_among_equal_parts_the_first_in_reading_order_counts(self) -> None:
         maps = np.array([[[[1.0, 0.0, 2.0]]]])
         maps[0, 0, 0, 0] = 3
-        assert scda(maps).tolist() == [[3.0, 3.0]]
-        assert scda(maps[..., ::-1].copy()).tolist() == [[2.0, 2.0]]
+        assert scda(maps, unit_halves=False).tolist() == [[3.0, 3.0]]
+        assert scda(maps[..., ::-1].copy(), unit_halves=False).tolist() == [[2.0, 2.0]]
 
     def test_a_winding_part_is_followed_to_its_end(self) -> None:
         snake = np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]])
         values = snake * np.arange(26, 51).reshape(5, 5)
         expected = [values.sum() / snake.sum(), values.max()]
-        np.testing.assert_allclose(scda(values[None, None]), [expected])
+        np.testing.assert_allclose(scda(values[None, None], unit_halves=False), [expected])
 
-    @given_some(some_array(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=7)))
-    def test_selects_what_a_flood_fill_finds(self, mask: NDArray[np.bool_]) -> None:
+    @given_some(some_array(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=7)), st.sampled_from([4, 8]))
+    def test_selects_what_a_flood_fill_finds(self, mask: NDArray[np.bool_], connectivity: int) -> None:
         # Whole numbers, so that no sum depends on its order.
         values = np.where(mask, 1000.0 + np.arange(mask.size).reshape(mask.shape), 0.0)
-        np.testing.assert_allclose(scda(values[None, None])[0], literal_scda([values.tolist()]), rtol=1e-12)
+        options: dict[str, Any] = {"unit_halves": False, "connectivity": connectivity}
+        expected = literal_scda([values.tolist()], **options)
+        np.testing.assert_allclose(scda(values[None, None], **options)[0], expected, rtol=1e-12)
 
 
 class TestPool:
@@ -220,7 +236,7 @@ class TestPool:
             (
                 "rmac",
                 {"steps": 3},
-                "pooling 'rmac' has no parameter 'steps'; expected one of levels, whitening",
+                "pooling 'rmac' has no parameter 'steps'; expected one of levels, whole, whitening",
             ),
             ("sum", {"p": 3}, "pooling 'sum' has no parameter 'p'; it takes none"),
         ],

@@ -75,7 +75,7 @@ class Pooler:
             gathered = tuple(entry.learning.gather(maps[tap])[:, None] for tap in range(self.taps))  # type: ignore[index]
             return Pooled(gathered, None, size)
         if self.recipe.pooling in GRIDDED:
-            cells = rmac_grid(*size, levels=int(options.get("levels", 3)))
+            cells = rmac_grid(*size, levels=int(options.get("levels", 3)), whole=bool(options.get("whole", False)))
         of_network = self._of_network(maps)
         pooled = []
         for tap in range(self.taps):

@@ -19,20 +19,24 @@ __all__ = ["rgem", "rgem_regions", "rmac", "rmac_regions"]
 Spans: TypeAlias = list[tuple[int, int]]
 
 
-def rmac(maps: ArrayT, *, levels: int = 3, whitening: Callable[[ArrayT], ArrayT] | None = None) -> ArrayT:
+def rmac(
+    maps: ArrayT, *, levels: int = 3, whole: bool = False, whitening: Callable[[ArrayT], ArrayT] | None = None
+) -> ArrayT:
     """Sum the unit MAC vectors of the R-MAC grid and normalise: (B, C, H, W) → (B, D).
 
     `whitening` takes the unit region vectors (B·R, C) to (B·R, D), as `PCAWhitening.transform` does; without,
     D = C. Fit it on such vectors (`rmac_regions`, normalised) of other images; to whiten only the sum is a
-    weaker method. Source: Tolias, Sicre and Jégou 2016.
+    weaker method. With `whole` the whole map is a region too, as in the code of Radenović, Tolias and Chum 2018.
+    Source: Tolias, Sicre and Jégou 2016.
     """
-    return sum_of_units(rmac_regions(maps, levels=levels), whitening)
+    return sum_of_units(rmac_regions(maps, levels=levels, whole=whole), whitening)
 
 
 def rgem(
     maps: ArrayT,
     *,
     levels: int = 3,
+    whole: bool = False,
     p: float = 3.0,
     eps: float = 1e-6,
     whitening: Callable[[ArrayT], ArrayT] | None = None,
@@ -42,23 +46,23 @@ def rgem(
     As `rmac`, with the generalised mean of each region for its maximum: `p` and `eps` are those of `gem`.
     Source: the grid of Tolias, Sicre and Jégou 2016 with the mean of Radenović, Tolias and Chum 2018.
     """
-    return sum_of_units(rgem_regions(maps, levels=levels, p=p, eps=eps), whitening)
+    return sum_of_units(rgem_regions(maps, levels=levels, whole=whole, p=p, eps=eps), whitening)
 
 
-def rgem_regions(maps: ArrayT, *, levels: int = 3, p: float = 3.0, eps: float = 1e-6) -> ArrayT:
+def rgem_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False, p: float = 3.0, eps: float = 1e-6) -> ArrayT:
     """Take the generalised mean of every channel in every region of the R-MAC grid: (B, C, H, W) → (B, R, C).
 
     The regions are those of `kindred.regions.rmac_grid`, in its order; the vectors are not normalised.
     """
     check_whole(levels=levels)
     xp, x = open_maps(maps)
-    boxes = rmac_grid(x.shape[3], x.shape[2], levels=levels).tolist()
+    boxes = rmac_grid(x.shape[3], x.shape[2], levels=levels, whole=whole).tolist()
     means = [gem(x[:, :, y0:y1, x0:x1], p=p, eps=eps) for x0, y0, x1, y1 in boxes]
     regions: ArrayT = xp.stack(means, axis=1)
     return regions
 
 
-def rmac_regions(maps: ArrayT, *, levels: int = 3) -> ArrayT:
+def rmac_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False) -> ArrayT:
     """Take the largest value of every channel in every region of the R-MAC grid: (B, C, H, W) → (B, R, C).
 
     The regions are those of `kindred.regions.rmac_grid`, in its order; the vectors are not normalised.
@@ -66,7 +70,7 @@ def rmac_regions(maps: ArrayT, *, levels: int = 3) -> ArrayT:
     check_whole(levels=levels)
     xp, x = open_maps(maps)
     batch, channels, height, width = x.shape
-    columns, rows, spans = _rmac_plan(width, height, levels)
+    columns, rows, spans = _rmac_plan(width, height, levels, whole)
 
     def largest(x: Any) -> Any:
         # The borders of all regions cut the map into tiles: every cell is looked at once, for the maximum of
@@ -95,9 +99,11 @@ def _row_maximum(xp: Any, x: Any, first: int, count: int, width: int) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _rmac_plan(width: int, height: int, levels: int) -> tuple[Spans, Spans, list[tuple[int, int, int, int]]]:
+def _rmac_plan(
+    width: int, height: int, levels: int, whole: bool
+) -> tuple[Spans, Spans, list[tuple[int, int, int, int]]]:
     """Return the columns and rows (first cell, end) of the tiles, and every region's box in tiles."""
-    boxes = rmac_grid(width, height, levels=levels)
+    boxes = rmac_grid(width, height, levels=levels, whole=whole)
     xs, ys = np.unique(boxes[:, 0::2]), np.unique(boxes[:, 1::2])
     spans = np.stack([np.searchsorted(side, boxes[:, i]) for i, side in enumerate((xs, ys, xs, ys))], axis=1)
     return list(pairwise(xs.tolist())), list(pairwise(ys.tolist())), [tuple(box) for box in spans.tolist()]
