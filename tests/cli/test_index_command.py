@@ -12,7 +12,7 @@ from kindred.library.indexing import IndexProgress
 from kindred_demo import DemoCollection, render_demo
 from pictures import make_folder, save_picture
 
-KEYS = ["found", "indexed", "unchanged", "removed", "skipped", "seconds", "images_per_second"]
+KEYS = ["found", "indexed", "unchanged", "removed", "left_out", "skipped", "seconds", "images_per_second"]
 
 
 def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path, recipe: Path) -> None:
@@ -85,7 +85,11 @@ def test_the_next_command_names_a_library_that_it_could_not_guess(kindred: Kindr
 
 def test_no_folder_no_library(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     done = kindred("index", "nowhere", "--recipe", recipe)
-    assert (done.code, done.out, done.err) == (2, "", "kindred: nowhere: no such folder\n")
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        "kindred: nowhere: no such file or folder; check its spelling, or whether its drive is connected\n",
+    )
     assert list(own_folder.iterdir()) == []
 
 

@@ -92,7 +92,7 @@ def test_broken_links_and_pipes_are_reported_not_opened(tmp_path: Path) -> None:
 
 def test_a_file_that_vanishes_during_the_walk_is_reported(tmp_path: Path) -> None:
     touch(tmp_path / "a.jpg")
-    walk = find_images(touch(tmp_path / "b.jpg").parent)
+    walk = iter(find_images(touch(tmp_path / "b.jpg").parent))
     assert next(walk).path.name == "a.jpg"
     (tmp_path / "b.jpg").unlink()
     assert next(walk) == Found(tmp_path / "b.jpg", 0, 0, "file vanished")
@@ -109,7 +109,12 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: p
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert found(tmp_path) == {"a": "folder cannot be read: permission denied", "b.jpg": None}
+    scan = find_images(tmp_path)
+    assert [(image.path, image.reason) for image in scan] == [
+        (tmp_path / "a", "folder cannot be read: permission denied"),
+        (tmp_path / "b.jpg", None),
+    ]
+    assert scan.unreadable == [tmp_path / "a"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
@@ -123,8 +128,67 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     assert (caught.value.path, caught.value.reason) == (image.path, "empty file")
 
 
-@pytest.mark.parametrize(("name", "message"), [("missing", "no such folder"), ("file.jpg", "is a file")])
-def test_a_root_that_is_no_folder_is_refused_at_once(tmp_path: Path, name: str, message: str) -> None:
-    touch(tmp_path / "file.jpg")
-    with pytest.raises(UsageError, match=message):
-        find_images(tmp_path / name)
+def test_a_missing_root_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="missing: no such file or folder"):
+        find_images([tmp_path, tmp_path / "missing"])
+
+
+def test_several_folders_and_files_are_walked_once_each(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg", "scan.bin"):
+        touch(tmp_path / name)
+    scan = find_images(
+        [tmp_path / "a" / "2.jpg", tmp_path / "a", tmp_path / "b", tmp_path / "scan.bin", tmp_path / "b"]
+    )
+    assert [image.path.name for image in scan] == ["2.jpg", "1.jpg", "3.jpg", "scan.bin"]
+
+
+def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
+    for name in ("a.jpg", "film.MP4", "b/c.mp4", "README", "._a.jpg", "b/list.csv", "b/d.jpg"):
+        touch(tmp_path / name)
+    scan = find_images(tmp_path)
+    assert {image.path.name for image in scan} == {"a.jpg", "d.jpg"}
+    assert scan.left_out.files == {".mp4": 2, "without extension": 1, ".csv": 1, "of macOS": 1}
+    assert str(scan.left_out) == "5 files: 2 .mp4, 1 of macOS, 1 without extension, 1 .csv"
+    list(scan)
+    assert scan.left_out.files.total() == 5, "a second walk counts anew"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@eaDir", "#recycle", ".Trashes", ".Trash-1000", "$RECYCLE.BIN", "Catalog Previews.lrdata", "x.photoslibrary"],
+)
+def test_folders_that_programs_make_are_not_entered_unless_named(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / name.lower() / "deep" / "a.jpg")
+    touch(tmp_path / "b.jpg")
+    scan = find_images(tmp_path)
+    assert [image.path.name for image in scan] == ["b.jpg"]
+    assert (scan.left_out.folders, scan.left_out.named) == ({"machine-made": 1}, [tmp_path / name.lower()])
+    assert str(scan.left_out) == "1 folder: 1 machine-made"
+    assert [image.path.name for image in find_images(tmp_path / name.lower())] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("*.png", ["2019/a.jpg", "drafts/c.jpg"]),
+        ("DRAFTS", ["2019/a.jpg", "2019/b.png"]),
+        ("2019/*", ["drafts/c.jpg"]),
+        ("2019/b.*", ["2019/a.jpg", "drafts/c.jpg"]),
+        ("20?9", ["drafts/c.jpg"]),
+    ],
+)
+def test_globs_leave_out_files_and_folders(tmp_path: Path, pattern: str, left: list[str]) -> None:
+    for name in ("2019/a.jpg", "2019/b.png", "drafts/c.jpg"):
+        touch(tmp_path / name)
+    scan = find_images(tmp_path, exclude=[pattern])
+    assert [image.path.relative_to(tmp_path).as_posix() for image in scan] == left
+    assert scan.left_out.files["excluded"] + scan.left_out.folders["excluded"] >= 1
+
+
+def test_a_raw_file_beside_its_developed_image_is_the_same_shot(tmp_path: Path) -> None:
+    for name in ("IMG_1.CR2", "img_1.jpg", "IMG_2.heic", "IMG_2.dng", "IMG_2.mov", "b/IMG_1.nef"):
+        touch(tmp_path / name)
+    scan = find_images(tmp_path)
+    names = {image.path.name for image in scan}
+    assert names - {"IMG_1.nef"} == {"img_1.jpg", "IMG_2.heic"}
+    assert scan.left_out.files["raw beside its developed image"] == 2

@@ -183,7 +183,7 @@ def test_prune_removes_what_is_gone_below_the_folder_only(
     (photos / "00002.jpg").unlink()
     assert summary(run()) == (11, 0, 11, 0, 0)
     assert store.counts().indexed == 14
-    assert summary(run(prune=photos)) == (11, 0, 11, 0, 1)
+    assert summary(run(prune=[photos])) == (11, 0, 11, 0, 1)
     assert store.counts().indexed == 13
     assert store.runs(1)[0].removed == 1
     assert prune_folder(store, tmp_path) == 1
@@ -244,7 +244,7 @@ def test_odd_names_and_links_are_indexed_and_found_again(run: Run, store: Sqlite
     }
     assert set(store.lookup(odd)) == set(odd)
     assert set(all_rows(store).values()) >= set(odd)
-    again = run(prune=photos)
+    again = run(prune=[photos])
     assert (again.indexed, again.unchanged, again.removed) == (0, 12 + len(odd), 0)
 
 

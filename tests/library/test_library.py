@@ -233,7 +233,7 @@ def test_index_with_prune_and_progress(library: Library, tmp_path: Path, photos:
     assert library.index(photos, prune="gone").removed == 0
     with pytest.raises(UsageError, match="prune is 'all'; expected 'keep' or 'gone'"):
         library.index(photos, prune="all")
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         library.index(tmp_path / "nowhere")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Settings, Verbose, chosen_recipe
-from kindred.cli.output import counted, duration, grouped, print_json, say, shown, typed
+from kindred.cli.output import columns, counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
@@ -24,10 +24,12 @@ DEMO = Path("kindred-demo")
 
 
 def index(
-    folder: Annotated[
-        Path | None,
+    folders: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="FOLDER", help="The images, at any depth. Left out: a demo collection is made.", show_default=False
+            metavar="FOLDER",
+            help="Folders of images, at any depth, or single files. None given: a demo collection is made.",
+            show_default=False,
         ),
     ] = None,
     *,
@@ -42,30 +44,40 @@ def index(
         ),
     ] = None,
     settings: Settings = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="GLOB",
+            help="Leave out files and folders of this name (*.png, drafts) or, with a slash, path below FOLDER "
+            "(2019/*). May be given several times.",
+        ),
+    ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Also drop images of FOLDER whose files are gone.")] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Index a folder of images, or bring its index up to date.
+    """Index folders of images, or bring their index up to date.
 
     Files that have not changed cost only a look, so run it again as often as you like. Files that cannot be used are
-    listed with the reason; they never stop a run. With no FOLDER, a few hundred photographs are drawn into
-    ./kindred-demo and indexed, so that there is something to search.
+    listed with the reason; they never stop a run. Other kinds of files, and folders that programs make for themselves
+    (@eaDir, #recycle, *.photoslibrary and the like), are left out and counted. With no FOLDER, a few hundred
+    photographs are drawn into ./kindred-demo and indexed, so that there is something to search.
     """
     from kindred.images import find_images
 
     demo = None
-    if folder is None:
+    if not folders:
         _check_demo(library)
         demo = _render_demo(quiet=as_json)
-        folder = demo.photos
-    find_images(folder)  # raises for a folder that is none, before a library is made
+        folders = [demo.photos]
+    find_images(folders)  # raises for a folder that is none, before a library is made
     with _opened(library, recipe, settings) as opened:
-        report = _run(opened, folder, prune=prune, quiet=as_json)
+        report = _run(opened, folders, exclude=exclude or [], prune=prune, quiet=as_json)
         if as_json:
             print_json(_as_dict(report))
             return
-        print_summary(report, opened, folder, prune=prune, verbose=verbose)
+        print_summary(report, opened, folders, prune=prune, verbose=verbose)
     if demo is not None:
         print_next(library, f"{typed(_first_query(demo))} --html answers.html")
     elif report.indexed:
@@ -86,14 +98,14 @@ def _opened(path: Path, recipe: str | None, settings: list[str] | None) -> Libra
         return Library.create(path, recipe=wanted or DEFAULT_RECIPE)
 
 
-def _run(opened: Library, folder: Path, *, prune: bool, quiet: bool) -> IndexReport:
+def _run(opened: Library, folders: list[Path], *, exclude: list[str], prune: bool, quiet: bool) -> IndexReport:
     advice = "what was indexed is safe: run the same command again to go on"
     with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
 
         def progress(here: IndexProgress, total: int) -> None:
             meter.update(here.seen, total, aside=f"{here.skipped:,} skipped" if here.skipped else "")
 
-        return opened.index(folder, prune="gone" if prune else "keep", progress=progress)
+        return opened.index(folders, exclude=exclude, prune="gone" if prune else "keep", progress=progress)
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:
@@ -102,16 +114,17 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
         "indexed": report.indexed,
         "unchanged": report.unchanged,
         "removed": report.removed,
+        "left_out": {"files": dict(report.left_out.files), "folders": dict(report.left_out.folders)},
         "skipped": [{"path": str(path), "reason": reason} for path, reason in report.skipped],
         "seconds": round(report.seconds, 3),
         "images_per_second": round(report.images_per_second, 2),
     }
 
 
-def print_summary(report: IndexReport, opened: Library, folder: Path, *, prune: bool, verbose: bool) -> None:
+def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, prune: bool, verbose: bool) -> None:
     took = duration(report.seconds)
     if not report.found:
-        say(f"No images in {shown(folder)}.")
+        say(f"No images in {', '.join(map(shown, folders))}.")
     elif report.indexed:
         pace = f", {report.images_per_second:.0f} a second" if report.indexed >= 10 else ""
         same = f"; {counted(report.unchanged, 'image')} had not changed" if report.unchanged else ""
@@ -123,6 +136,10 @@ def print_summary(report: IndexReport, opened: Library, folder: Path, *, prune: 
     if report.skipped:
         say(f"Skipped {counted(len(report.skipped), 'file')}:")
         say(grouped(report.skipped, verbose=verbose))
+    if report.left_out:
+        say(f"Left out {report.left_out}.")
+        if verbose:
+            say(columns([("  folder", shown(path)) for path in report.left_out.named]))
     say(f"The library {shown(opened.path)} holds {counted(len(opened), 'image')}.")
 
 

@@ -5,13 +5,15 @@ be used.
 """
 
 from kindred.images.decode import Decoded, decode
-from kindred.images.find import EXTENSIONS, Found, find_images
+from kindred.images.find import EXTENSIONS, Found, ImageScan, LeftOut, find_images
 from kindred.images.resize import crop, resize, stretch, thumbnail_jpeg
 
 __all__ = [
     "EXTENSIONS",
     "Decoded",
     "Found",
+    "ImageScan",
+    "LeftOut",
     "crop",
     "decode",
     "find_images",

@@ -12,7 +12,16 @@ from pathlib import Path, PurePosixPath
 
 from kindred.errors import UsageError
 
-__all__ = ["EXTENSIONS", "LIBRARY_MARK", "MACHINE_MADE", "RAW_EXTENSIONS", "Found", "ImageScan", "LeftOut", "find_images"]
+__all__ = [
+    "EXTENSIONS",
+    "LIBRARY_MARK",
+    "MACHINE_MADE",
+    "RAW_EXTENSIONS",
+    "Found",
+    "ImageScan",
+    "LeftOut",
+    "find_images",
+]
 
 EXTENSIONS = frozenset(
     [
@@ -34,8 +43,27 @@ EXTENSIONS = frozenset(
 """Of the files in a folder, those with one of these are images, in upper or lower case."""
 
 RAW_EXTENSIONS = frozenset(
-    [".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw"]
-    + [".rw2", ".rwl", ".sr2", ".srw", ".x3f"]
+    [
+        ".3fr",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".dng",
+        ".erf",
+        ".kdc",
+        ".mrw",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".rwl",
+        ".sr2",
+        ".srw",
+        ".x3f",
+    ]
 )
 """Raw files of cameras: one with a JPEG, HEIC or TIFF of the same name beside it is the same shot."""
 DEVELOPED = (".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".tif", ".tiff")
@@ -61,6 +89,7 @@ MACHINE_MADE = (
 """Folders that programs make for themselves: a walk does not enter them unless one is named as its root."""
 
 LIBRARY_MARK = "kindred.json"
+HIDDEN_FOLDER = "inside a hidden folder"
 MOST_FOLDERS_NAMED = 100
 
 
@@ -82,8 +111,8 @@ class Found:
 class LeftOut:
     """What a walk passed by on purpose.
 
-    files: how many of each kind (".mp4", "without extension", "hidden", "excluded", "raw beside its developed image").
-    folders: how many of each kind ("hidden", "excluded", "machine-made"); named: the first of those folders.
+    files: how many of each kind (".mp4", "without extension", "excluded", "raw beside its developed image").
+    folders: how many of each kind ("excluded", "machine-made"); named: the first of those folders.
     """
 
     files: Counter[str] = field(default_factory=Counter)
@@ -114,12 +143,14 @@ class LeftOut:
 def find_images(roots: Path | Iterable[Path], *, exclude: Sequence[str] = ()) -> ImageScan:
     """Return a walk over every folder in `roots` and all below it; a file in `roots` is found whatever its name.
 
-    In folders, image files are those with one of `EXTENSIONS`. Left out, and counted: hidden files and folders,
-    `MACHINE_MADE` folders, a raw file beside the developed image of the same shot, and what matches a glob of `exclude`: of
-    the name of a file or folder ("*.png", "drafts"), or, with a slash in it, of the path below the root ("2019/*").
-    Case does not matter, and * also stands for slashes. A folder that holds `kindred.json` is a library and is not
-    entered. A root is entered whatever it is called. Linked folders are followed after all the real ones, and no folder is
-    entered twice, so an image that can be reached both ways keeps its real path and a circle of links ends.
+    In folders, image files are those with one of `EXTENSIONS`. Hidden ones, and those in hidden folders, are found
+    with a reason to skip them, so that a person sees it. Left out, and counted: other files, `MACHINE_MADE` folders,
+    what macOS writes beside files (._*), a raw file beside the developed image of the same shot, and what matches a
+    glob of `exclude`: of the name of a file or folder ("*.png", "drafts"), or, with a slash in it, of the path below
+    the root ("2019/*"). Case does not matter, and * also stands for slashes. A folder that holds `kindred.json` is a
+    library and is not entered. A root is entered whatever it is called. Linked folders are followed after all the real
+    ones, and no folder is entered twice, so an image that can be reached both ways keeps its real path and a circle of
+    links ends.
 
     Raises `UsageError` at once for a root that is neither a folder nor a file.
     """
@@ -135,7 +166,9 @@ class ImageScan:
     def __init__(self, roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> None:
         for root in roots:
             if not root.exists():
-                raise UsageError(f"{root}: no such file or folder; check its spelling, or whether its drive is connected")
+                raise UsageError(
+                    f"{root}: no such file or folder; check its spelling, or whether its drive is connected"
+                )
         self.roots, self.exclude = tuple(roots), tuple(pattern.casefold() for pattern in exclude)
         self.left_out, self.unreadable = LeftOut(), list[Path]()
 
@@ -156,38 +189,42 @@ class _Walk:
         self.root = Path()
 
     def run(self) -> Iterator[Found]:
-        for self.root in self.scan.roots:
-            if not self.root.is_dir():
-                yield _look(self.root)
+        for root in self.scan.roots:
+            self.root = root
+            if not root.is_dir():
+                yield _look(root)
                 continue
             # Named by the user, a folder is walked even where a library lies beside its images.
-            yield from self.descend(self.entries(self.root, library_too=True))
+            yield from self.descend(self.entries(root, library_too=True))
             while self.linked:
                 yield from self.descend(self.entries(self.linked.pop(0)))
 
     def descend(self, entries: list[os.DirEntry[str] | Found]) -> Iterator[Found]:
         """Everything below, depth first; with a stack of its own, as folders may nest deeper than calls."""
-        stack = [iter(entries)]
+        stack = [(iter(entries), False)]
         while stack:
-            entry = next(stack[-1], None)
+            level, hidden = stack[-1]
+            entry = next(level, None)
             if entry is None:
                 stack.pop()
             elif isinstance(entry, Found):
                 yield entry
             elif _is_folder(entry):
-                stack.append(iter(self.subfolder(entry)))
+                below_hidden = hidden or entry.name.startswith(".")
+                stack.append((iter(self.subfolder(entry, hidden=below_hidden)), below_hidden))
             elif os.path.abspath(entry.path) not in self.named:  # noqa: PTH100 - found as a root already, or later
-                yield _look(Path(entry.path))
+                yield _look(Path(entry.path), hidden=hidden)
 
-    def subfolder(self, entry: os.DirEntry[str]) -> list[os.DirEntry[str] | Found]:
+    def subfolder(self, entry: os.DirEntry[str], *, hidden: bool) -> list[os.DirEntry[str] | Found]:
         kind = self.folder_kind(entry)
         if kind is not None:
             self.scan.left_out.folder(Path(entry.path), kind)
             return []
-        if entry.is_symlink():
+        if not entry.is_symlink():
+            return self.entries(Path(entry.path))
+        if not hidden:
             self.linked.append(Path(entry.path))
-            return []
-        return self.entries(Path(entry.path))
+        return []
 
     def entries(self, folder: Path, *, library_too: bool = False) -> list[os.DirEntry[str] | Found]:
         """The folders and images in a folder not entered before, sorted; or one report of why it cannot be read."""
@@ -218,8 +255,6 @@ class _Walk:
         name = entry.name.casefold()
         if any(fnmatchcase(name, pattern.casefold()) for pattern in MACHINE_MADE):
             return "machine-made"
-        if name.startswith("."):
-            return "hidden"
         return "excluded" if self.excluded(entry) else None
 
     def file_kind(self, entry: os.DirEntry[str], developed: set[str]) -> str | None:
@@ -228,8 +263,8 @@ class _Walk:
         raw = extension in RAW_EXTENSIONS
         if extension not in EXTENSIONS and not (raw and stem in developed):
             return extension if 1 < len(extension) <= 12 else "without extension"
-        if entry.name.startswith("."):
-            return "hidden"
+        if entry.name.startswith("._"):
+            return "of macOS"
         if raw and stem in developed:
             return "raw beside its developed image"
         return "excluded" if self.excluded(entry) else None
@@ -249,7 +284,8 @@ def _split(entry: os.DirEntry[str]) -> tuple[str, str]:
     return stem.lower(), extension.lower()
 
 
-def _look(path: Path) -> Found:
+def _look(path: Path, *, hidden: bool | None = None) -> Found:
+    """Ask about a file; hidden: whether it lies in a hidden folder, None for one that the user named."""
     try:
         facts = path.stat()
     except OSError as error:
@@ -257,7 +293,13 @@ def _look(path: Path) -> Found:
             return Found(path, reason="broken link")
         vanished = isinstance(error, FileNotFoundError)
         return Found(path, reason="file vanished" if vanished else f"cannot be read: {_plain(error)}")
-    reason = None if stat.S_ISREG(facts.st_mode) else "not a regular file"
+    reason = None
+    if hidden:
+        reason = HIDDEN_FOLDER
+    elif hidden is not None and path.name.startswith("."):
+        reason = "hidden file"
+    elif not stat.S_ISREG(facts.st_mode):
+        reason = "not a regular file"
     return Found(path, facts.st_size, facts.st_mtime_ns, reason)
 
 

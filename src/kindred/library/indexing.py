@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +12,7 @@ from pathlib import Path
 from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError
 from kindred.features import to_bytes
-from kindred.images import Found
+from kindred.images import Found, LeftOut
 from kindred.store import Entry, SqliteStore
 
 __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images", "prune_folder"]
@@ -35,13 +35,17 @@ class IndexProgress:
 
 @dataclass
 class IndexReport:
-    """What a run did. `skipped` lists each file that could not be used, those of earlier runs included."""
+    """What a run did. `skipped` lists each file that could not be used, those of earlier runs included.
+
+    `left_out` counts what a walk passed by on purpose: other kinds of files, hidden ones, what a glob excludes.
+    """
 
     found: int = 0
     indexed: int = 0
     unchanged: int = 0
     removed: int = 0
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
     seconds: float = 0.0
 
     @property
@@ -55,15 +59,15 @@ def index_images(
     describer: Describer,
     files: Iterable[Found],
     *,
-    prune: Path | None = None,
+    prune: Sequence[Path] = (),
     progress: Callable[[IndexProgress], None] | None = None,
 ) -> IndexReport:
     """Describe each file that is new or changed and put it into `store`, opened for writing.
 
     A file whose size and time are unchanged costs a look-up, and one that failed before is not tried again.
     Everything described is committed every two seconds and when the run is interrupted. In the end, images below
-    `prune` whose files are gone are removed. Raises `LibraryFull` where the disk is full; what was committed before
-    stays.
+    the folders of `prune` whose files are gone are removed. Raises `LibraryFull` where the disk is full; what was
+    committed before stays.
     """
     return _Run(store, progress or _silent).finish(describer, files, prune)
 
@@ -110,7 +114,7 @@ class _Run:
         self.buffer: list[Entry] = []
         self.began = self.committed = time.monotonic()
 
-    def finish(self, describer: Describer, files: Iterable[Found], prune: Path | None) -> IndexReport:
+    def finish(self, describer: Describer, files: Iterable[Found], prune: Sequence[Path]) -> IndexReport:
         number, report = self.store.begin_run(), self.report
         try:
             with closing(describer.stream(self.changed(files))) as answers:
@@ -118,8 +122,7 @@ class _Run:
                     self.take(described)
         finally:
             self.commit()
-        if prune is not None:
-            report.removed = prune_folder(self.store, prune)
+        report.removed = sum(prune_folder(self.store, root) for root in prune)
         report.skipped.sort()
         report.seconds = time.monotonic() - self.began
         # Not in `finally`: the record of a run that was cut off has no end.

@@ -179,30 +179,35 @@ class Library:
 
     def index(
         self,
-        folder: Path | str,
+        folders: Path | str | Iterable[Path | str],
         *,
+        exclude: str | Sequence[str] = (),
         prune: str = "keep",
         progress: Callable[[IndexProgress, int], None] | None = None,
     ) -> IndexReport:
-        """Index every image in `folder`, at any depth: new and changed ones are described, others cost a look.
+        """Index every image in `folders`, at any depth: new and changed ones are described, others cost a look.
 
-        `prune` "gone" also removes the images below `folder` whose files are gone. `progress` is called with
+        A file among `folders` is indexed whatever its name. `exclude` are globs of names, or of paths below a folder,
+        to leave out (`kindred.images.find_images`); what was left out is counted in the report.
+        `prune` "gone" also removes the images below `folders` whose files are gone. `progress` is called with
         where the run stands and the number of files. Bad files are in the report, with the reason; they never
         stop a run. Raises `LibraryLocked` while another process writes, `LibraryFull` where the disk is full,
         `RecipeMismatch` where the library was made with another network, even if nothing is new.
         """
         if prune not in ("keep", "gone"):
             raise UsageError(f"prune is {prune!r}; expected 'keep' or 'gone'")
-        began, root = time.monotonic(), absolute(folder)
+        began, roots = time.monotonic(), _absolute_paths(folders)
+        scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
         writer, describer = self._writable(), self.describer  # before files are counted, which may take long
-        total = sum(1 for _ in find_images(root)) if progress is not None else 0
+        total = sum(1 for _ in scan) if progress is not None else 0
         report = index_images(
             writer,
             describer,
-            find_images(root),
-            prune=root if prune == "gone" else None,
+            scan,
+            prune=roots if prune == "gone" else (),
             progress=(lambda here: progress(here, total)) if progress is not None else None,
         )
+        report.left_out = scan.left_out
         self._renew_index()
         report.seconds = time.monotonic() - began
         return report
