@@ -49,6 +49,11 @@ def test_public_names_are_there_and_documented(name: str) -> None:
     assert name in dir(kindred)
 
 
+def test_the_verbs_of_the_command_line_are_functions_of_the_package() -> None:
+    assert {"compare", "distill", "evaluate", "fit", "map", "train"} <= set(kindred.__all__)
+    assert all(callable(getattr(kindred, name)) for name in kindred.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Libary'"):
         _ = kindred.Libary

@@ -15,25 +15,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kindred.atlas import map_library as map  # noqa: A004 - the verb of the command line
     from kindred.describer import Describer
+    from kindred.describer import fit_recipe as fit
+    from kindred.duplicates import find_duplicates
     from kindred.errors import KindredError
-    from kindred.library import Answer, Hit, Library
+    from kindred.evaluation import compare, evaluate
+    from kindred.library import Answer, Hit, Library, search_many
     from kindred.ranking import Ranking
     from kindred.recipe import Recipe
     from kindred.store import Filter
+    from kindred.training.distillation.run import distill_model as distill
+    from kindred.training.tuning.train import train_model as train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": "kindred.library",
-    "Describer": "kindred.describer",
-    "Filter": "kindred.store",
-    "Hit": "kindred.library",
-    "KindredError": "kindred.errors",
-    "Library": "kindred.library",
-    "Ranking": "kindred.ranking",
-    "Recipe": "kindred.recipe",
+    "Answer": "kindred.library:Answer",
+    "Describer": "kindred.describer:Describer",
+    "Filter": "kindred.store:Filter",
+    "Hit": "kindred.library:Hit",
+    "KindredError": "kindred.errors:KindredError",
+    "Library": "kindred.library:Library",
+    "Ranking": "kindred.ranking:Ranking",
+    "Recipe": "kindred.recipe:Recipe",
+    "compare": "kindred.evaluation:compare",
+    "distill": "kindred.training.distillation.run:distill_model",
+    "evaluate": "kindred.evaluation:evaluate",
+    "find_duplicates": "kindred.duplicates:find_duplicates",
+    "fit": "kindred.describer:fit_recipe",
+    "map": "kindred.atlas:map_library",
+    "search_many": "kindred.library:search_many",
+    "train": "kindred.training.tuning.train:train_model",
 }
+"""Where each public name lives; what the command line does has the same verb here."""
 
 __all__ = [
     "Answer",
@@ -44,13 +59,22 @@ __all__ = [
     "Library",
     "Ranking",
     "Recipe",
+    "compare",
+    "distill",
+    "evaluate",
+    "find_duplicates",
+    "fit",
+    "map",
+    "search_many",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'kindred' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 
