@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from kindred.images import decode
-from kindred.images.colour import eight_bits, needs_conversion, turn_upright, upright_size
+from kindred.images.colour import needs_conversion, turn_upright, upright_size
+from kindred.images.raster import eight_bits
 
 if TYPE_CHECKING:
     from images.conftest import Encode, Pixels
@@ -78,8 +79,8 @@ def test_a_grey_profile_is_applied(encode: Encode, name: str) -> None:
 
 
 def test_sixteen_bits_are_scaled_by_their_full_range() -> None:
-    values = np.array([0, 128, 129, 257, 32768, 65406, 65407, 65535], np.uint16)
-    assert eight_bits(values).tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
+    values = np.array([[0, 128, 129, 257, 32768, 65406, 65407, 65535]], np.uint16)
+    assert eight_bits(values)[0].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
 
 
 @pytest.mark.parametrize("name", ["PNG", "TIFF"])
@@ -92,6 +93,15 @@ def test_sixteen_bit_files(encode: Encode, name: str) -> None:
 def test_big_endian_sixteen_bits() -> None:
     image = Image.frombytes("I;16B", (2, 1), struct.pack(">2H", 65535, 257))
     assert decode(image).pixels[0, :, 0].tolist() == [255, 1]
+
+
+@pytest.mark.parametrize(("high", "scale"), [(255, 255), (1000, 1023), (4095, 4095), (4096, 65535), (16383, 65535)])
+def test_fewer_than_sixteen_bits_are_scaled_by_the_range_that_they_fit(high: int, scale: int) -> None:
+    values = np.array([[0, high // 2, high]], np.uint16)
+    expected = np.rint(values * (255 / scale))
+    assert np.array_equal(decode(values).pixels[..., 0], expected)
+    image = Image.frombytes("I;16B", (3, 1), values.astype(">u2").tobytes())
+    assert np.array_equal(decode(image).pixels[..., 0], expected)
 
 
 def test_floats_are_stretched_over_what_they_span(encode: Encode) -> None:
@@ -114,6 +124,25 @@ def test_transparency_is_laid_on_white(picture: Pixels, encode: Encode, name: st
     assert np.array_equal(pixels[:, :20], picture[:, :20])
     assert np.abs(pixels[:, 20:40] - half[:, 20:40]).max() <= 1
     assert (pixels[:, 40:] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("longest", [None, 20])
+def test_a_white_picture_on_transparency_stays_visible(encode: Encode, mode: str, longest: int | None) -> None:
+    """Laid on white, white logos would all be the same blank picture."""
+    logo = np.zeros((60, 60, 4), np.uint8)
+    logo[20:40, 20:40] = (255, 250, 245, 255)
+    pixels = decode(encode(Image.fromarray(logo).convert(mode), "PNG"), longest=longest).pixels.astype(int)
+    by = 1 if longest is None else 3
+    assert (pixels[: 20 // by] == 128).all()
+    assert pixels[30 // by, 30 // by].min() >= 244
+    grey = logo.copy()
+    grey[20:40, 20:30, :3] = 200  # half of it shows on white
+    assert (decode(encode(Image.fromarray(grey).convert(mode), "PNG"), longest=longest).pixels[0] == 255).all()
+    opaque = logo.copy()
+    opaque[...] = 255
+    assert (decode(encode(Image.fromarray(opaque).convert(mode), "PNG"), longest=longest).pixels == 255).all()
+    assert (decode(encode(Image.fromarray(logo * 0).convert(mode), "PNG"), longest=longest).pixels == 255).all()
 
 
 def test_colours_under_transparency_do_not_bleed_when_reduced(encode: Encode) -> None:

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import threading
-import warnings
-
 import pytest
 
-from kindred.images.formats import quiet_pillow, sniff
+from kindred.images.formats import sniff
 from kindred.images.reasons import Refused
 
 
@@ -52,38 +49,3 @@ def test_everything_else_is_refused_with_a_reason(head: bytes, reason: str) -> N
     with pytest.raises(Refused) as caught:
         sniff(head)
     assert caught.value.reason == reason
-
-
-def warn_as(module: str) -> None:
-    warnings.warn_explicit("from a decoder", UserWarning, "decoder.py", 1, module=module)
-
-
-def test_only_pillows_warnings_are_silenced_and_only_inside() -> None:
-    before = list(warnings.filters)
-    with quiet_pillow():
-        warn_as("PIL.TiffImagePlugin")
-        with pytest.warns(UserWarning, match="from a decoder"):
-            warn_as("somebody.else")
-    assert list(warnings.filters) == before
-    with pytest.warns(UserWarning, match="from a decoder"):
-        warn_as("PIL.TiffImagePlugin")
-
-
-def test_threads_that_overlap_leave_the_filters_as_they_were() -> None:
-    before = list(warnings.filters)
-    inside, leave = threading.Event(), threading.Event()
-
-    def stay() -> None:
-        with quiet_pillow():
-            inside.set()
-            leave.wait(60)
-
-    thread = threading.Thread(target=stay)
-    thread.start()
-    inside.wait(60)
-    with quiet_pillow():
-        pass
-    warn_as("PIL.PngImagePlugin")  # the other thread is still inside
-    leave.set()
-    thread.join()
-    assert list(warnings.filters) == before

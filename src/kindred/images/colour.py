@@ -1,4 +1,4 @@
-"""Bring whatever Pillow decoded to upright 8-bit sRGB."""
+"""Bring a decoded picture to upright sRGB."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+
+from kindred.images.transparency import on_ground
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-__all__ = ["eight_bits", "needs_conversion", "to_srgb", "turn_upright", "upright_size"]
+__all__ = ["needs_conversion", "to_srgb", "turn_upright", "upright_size"]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,18 +39,13 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
     return (height, width) if orientation >= 5 else (width, height)
 
 
-def to_srgb(image: Image.Image, *, profile: bytes, longest: int | None = None) -> Image.Image:
-    """Convert a loaded image of any mode to RGB in sRGB, transparency laid on white.
+def to_srgb(image: Image.Image, *, profile: bytes) -> Image.Image:
+    """Convert an image of mode L, LA, RGB, RGBA or CMYK to RGB in sRGB, transparency laid on a ground.
 
-    `profile` is the embedded ICC profile, empty where there is none. With `longest` the image is first
-    reduced by the whole number that leaves its long side ≥ `longest`, so that the rest costs little.
+    `profile` is the embedded ICC profile, empty where there is none.
     """
-    image = _as_plain_mode(image)
-    divisor = max(image.size) // longest if longest else 1
-    if divisor > 1:
-        image = image.reduce(divisor)
     if image.mode in ("LA", "RGBA"):
-        image = _on_white(image)
+        image = on_ground(image)
     transform = _transform(profile, image.mode) if profile else None
     if transform is not None:
         return transform.apply(image)
@@ -59,42 +55,6 @@ def to_srgb(image: Image.Image, *, profile: bytes, longest: int | None = None) -
 def needs_conversion(profile: bytes) -> bool:
     """Whether RGB pixels with this embedded profile differ from sRGB."""
     return bool(profile) and _transform(profile, "RGB") is not None
-
-
-def _as_plain_mode(image: Image.Image) -> Image.Image:
-    """The same image as L, LA, RGB, RGBA or CMYK."""
-    mode = image.mode
-    if mode.startswith("I;16"):
-        return Image.fromarray(eight_bits(np.asarray(image)))
-    if mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.asarray(image)))
-    if mode in ("PA", "La", "RGBa") or "transparency" in image.info:
-        return image.convert("LA" if mode == "La" else "RGBA")
-    if mode == "1":
-        return image.convert("L")
-    return image if mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image.convert("RGB")
-
-
-def eight_bits(values: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Scale 16-bit values by their full range, rounded to the nearest; 8-bit values come back as they are."""
-    if values.dtype == np.uint8:
-        return values.astype(np.uint8, copy=False)
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def _stretched(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Wider integers and floats have no full range to scale by, so theirs is what they span."""
-    real = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = real.min(), real.max()
-    scaled = (real - low) * (255.0 / (high - low)) if high > low else np.zeros_like(real)
-    return np.rint(scaled).astype(np.uint8)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    plain = "L" if image.mode == "LA" else "RGB"
-    white = Image.new(plain, image.size, "white")
-    white.paste(image.convert(plain), mask=image.getchannel("A"))
-    return white
 
 
 @lru_cache(maxsize=32)

@@ -8,11 +8,6 @@ whole process.
 from __future__ import annotations
 
 import io
-import re
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -20,7 +15,7 @@ from PIL import Image
 
 from kindred.images.reasons import ENDS_EARLY, NOT_AN_IMAGE, Refused, refusal
 
-__all__ = ["HEAD", "count_frames", "load_image", "open_image", "quiet_pillow", "seek_frame", "sniff"]
+__all__ = ["HEAD", "count_frames", "load_image", "open_image", "seek_frame", "sniff"]
 
 HEAD = 64  # bytes that `sniff` wants to see
 
@@ -151,31 +146,3 @@ def load_image(image: Image.Image) -> None:
         image.load()
     except Exception as error:  # a decoder given damaged bytes may raise anything
         raise refusal(error) from error
-
-
-_QUIET = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)  # as `warnings` keeps its filters
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-
-
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silence the warnings of Pillow's own modules while at least one thread is inside.
-
-    `warnings.catch_warnings` must not be used for this: it saves and restores the filters of the whole
-    process, and two threads that overlap restore them in the wrong order. Here one filter, which names
-    Pillow's modules only, goes in with each thread that enters (there is never more than one) and out with
-    the last.
-    """
-    global _quiet_users
-    with _quiet_lock:
-        _quiet_users += 1
-        warnings.filterwarnings("ignore", module=_QUIET[3].pattern)
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            filters = cast(list[object], warnings.filters)
-            if not _quiet_users and _QUIET in filters:
-                filters.remove(_QUIET)

@@ -1,0 +1,210 @@
+"""Samples of any type, reduced as they come from a decoder row by row, then brought to 8 bits.
+
+A picture of 200 megapixels is never held whole where a small one is wanted: each group of rows is reduced by a whole
+number at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["Raster", "RowReducer", "eight_bits", "full_scale", "plain_image"]
+
+Samples = NDArray[np.generic]
+
+_MODES = {(1, False): "L", (2, True): "LA", (3, False): "RGB", (4, True): "RGBA", (4, False): "CMYK"}
+_ROWS_AT_ONCE = 256  # when the whole is converted
+_PIXELS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """Samples (H, W, C) and what they mean.
+
+    `alpha` says that the last channel is opacity; the others are one of grey, three of RGB or four of CMYK. `dtype` is
+    the type in the file, `low` and `high` the least and greatest value of its colours, `opaque` the greatest of its
+    opacities.
+    """
+
+    samples: Samples
+    dtype: np.dtype[np.generic]
+    alpha: bool
+    low: float
+    high: float
+    opaque: float
+
+    @property
+    def mode(self) -> str:
+        """Pillow's name for the channels."""
+        return _MODES[self.samples.shape[2], self.alpha]
+
+    def eight_bits(self) -> NDArray[np.uint8]:
+        """The samples in 8 bits (H, W, C): integers up to 16 bits by their range, others by what they span."""
+        if self.samples.dtype == np.uint8:
+            return self.samples.view(np.uint8)
+        with np.errstate(all="ignore"):  # floats may be anything
+            return self._scaled(*self._range())
+
+    def _scaled(self, low: float, high: float) -> NDArray[np.uint8]:
+        height, width, channels = self.samples.shape
+        out = np.empty((height, width, channels), np.uint8)
+        for start in range(0, height, _ROWS_AT_ONCE):
+            rows = np.asarray(self.samples[start : start + _ROWS_AT_ONCE], np.float64)
+            if self.dtype.kind == "f":
+                rows = np.nan_to_num(rows, posinf=0.0, neginf=0.0)
+            scaled = (rows - low) * (255.0 / (high - low)) if high > low else np.zeros_like(rows)
+            if self.alpha:
+                scaled[..., -1] = rows[..., -1] * (255.0 / full_scale(self.dtype, self.opaque))
+            out[start : start + _ROWS_AT_ONCE] = np.rint(np.clip(np.nan_to_num(scaled), 0, 255))
+        return out
+
+    def _range(self) -> tuple[float, float]:
+        if self.dtype.kind == "u" and self.dtype.itemsize <= 2:
+            return 0.0, full_scale(self.dtype, self.high)
+        if self.dtype.kind == "f" and self.low >= 0 and 0.5 < self.high <= 1:  # the usual range of floats
+            return 0.0, 1.0
+        return self.low, self.high
+
+
+def eight_bits(values: Samples) -> NDArray[np.uint8]:
+    """Bring samples (H, W) or (H, W, 4) or (H, W, 3) to 8 bits, the last of four being opacity."""
+    shaped = values if values.ndim == 3 else values[..., None]
+    reducer = RowReducer(shaped.shape[1], shaped.shape[0], divisor=1, alpha=shaped.shape[2] == 4)
+    reducer.add(shaped)
+    return reducer.raster().eight_bits().reshape(values.shape)
+
+
+def plain_image(image: Image.Image, divisor: int) -> Image.Image:
+    """A loaded image of any mode as L, LA, RGB, RGBA or CMYK, reduced by a whole number.
+
+    It goes through in groups of rows, so that the conversion costs little memory.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _wide_image(image, divisor)
+    if divisor == 1 or image.width * image.height <= _PIXELS_AT_ONCE:
+        plain = _as_plain_mode(image)
+        return plain.reduce(divisor) if divisor > 1 else plain
+    size = -(-image.width // divisor), -(-image.height // divisor)
+    out: Image.Image | None = None
+    for top, rows in _row_groups(image, divisor):
+        part = _as_plain_mode(rows).reduce(divisor)
+        out = out or Image.new(part.mode, size)
+        out.paste(part, (0, top // divisor))
+    assert out is not None
+    return out
+
+
+def _wide_image(image: Image.Image, divisor: int) -> Image.Image:
+    reducer = RowReducer(*image.size, divisor=divisor)
+    for _, rows in _row_groups(image, divisor):
+        values = np.asarray(rows)
+        reducer.add(values.astype(values.dtype.newbyteorder("="), copy=False)[..., None])
+    return Image.fromarray(reducer.raster().eight_bits()[..., 0])
+
+
+def _row_groups(image: Image.Image, divisor: int) -> Iterator[tuple[int, Image.Image]]:
+    step = max(1, _PIXELS_AT_ONCE // (image.width * divisor)) * divisor
+    for top in range(0, image.height, step):
+        yield top, image.crop((0, top, image.width, min(image.height, top + step)))
+
+
+def _as_plain_mode(image: Image.Image) -> Image.Image:
+    """The same image as L, LA, RGB, RGBA or CMYK."""
+    mode = image.mode
+    if mode in ("PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("LA" if mode == "La" else "RGBA")
+    if mode == "1":
+        return image.convert("L")
+    return image if mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image.convert("RGB")
+
+
+def full_scale(dtype: np.dtype[np.generic], high: float) -> float:
+    """The value that stands for full brightness or opacity, where `high` is the greatest that occurs.
+
+    16 bits often carry 8, 10 or 12: values that never reach a sixteenth of the range are taken for such. Values of 14
+    bits are not, as a dark picture of 16 may look the same.
+    """
+    if dtype.kind == "f":
+        return max(1.0, high)
+    if dtype.kind == "u" and dtype.itemsize == 2:
+        return float(next(scale for scale in (255, 1023, 4095, 65535) if high <= scale))
+    return float(2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1)
+
+
+class RowReducer:
+    """Collects the rows of a picture from top to bottom and reduces them by a whole number in both directions.
+
+    Each output value is the mean of a block of `divisor` × `divisor`, blocks at the right and lower edge being smaller.
+    Colours are weighted by opacity where the last channel is `alpha`.
+    """
+
+    def __init__(self, width: int, height: int, *, divisor: int, alpha: bool = False) -> None:
+        self.width, self.height, self.divisor, self.alpha = width, height, divisor, alpha
+        self._out: Samples | None = None
+        self._done = 0  # rows of the output
+        self._left: Samples | None = None  # rows of a block that is not complete
+        self._dtype: np.dtype[np.generic] = np.dtype(np.uint8)
+        self._low, self._high, self._opaque = np.inf, -np.inf, 0.0
+
+    def add(self, rows: Samples) -> None:
+        """Take the next rows (R, W, C)."""
+        if self._left is not None:
+            rows = np.concatenate([self._left, rows])
+        taken = self._done * self.divisor + len(rows)
+        whole = len(rows) if taken >= self.height else len(rows) // self.divisor * self.divisor
+        self._left = rows[whole:].copy() if whole < len(rows) else None
+        if not whole:
+            return
+        rows = rows[:whole]
+        self._measure(rows)
+        reduced = rows if self.divisor == 1 else self._reduce(rows)
+        if self._out is None:
+            self._dtype = rows.dtype
+            shape = (-(-self.height // self.divisor), -(-self.width // self.divisor), rows.shape[2])
+            self._out = np.empty(shape, reduced.dtype)
+        self._out[self._done : self._done + len(reduced)] = reduced
+        self._done += len(reduced)
+
+    def raster(self) -> Raster:
+        """What came of all rows."""
+        assert self._out is not None
+        assert self._done == len(self._out)
+        return Raster(self._out, self._dtype, self.alpha, float(self._low), float(self._high), float(self._opaque))
+
+    def _measure(self, rows: Samples) -> None:
+        if rows.dtype == np.uint8:
+            return
+        colours = rows[..., :-1] if self.alpha else rows
+        if colours.dtype.kind == "f":
+            colours = np.where(np.isfinite(colours), colours, 0)
+        self._low, self._high = min(self._low, colours.min()), max(self._high, colours.max())
+        if self.alpha:
+            self._opaque = max(self._opaque, rows[..., -1].max())
+
+    def _reduce(self, rows: Samples) -> Samples:
+        if rows.dtype == np.uint8:
+            mode = _MODES[rows.shape[2], self.alpha]
+            image = Image.fromarray(rows if rows.shape[2] > 1 else rows[..., 0], mode)
+            return np.asarray(image.reduce(self.divisor)).reshape(-1, -(-rows.shape[1] // self.divisor), rows.shape[2])
+        values = np.nan_to_num(rows.astype(np.float32), posinf=0.0, neginf=0.0)
+        if self.alpha:
+            values[..., :-1] *= values[..., -1:]
+        means = _block_means(values, self.divisor)
+        if self.alpha:
+            means[..., :-1] /= np.maximum(means[..., -1:], 1e-12)
+        return means
+
+
+def _block_means(values: NDArray[np.float32], divisor: int) -> NDArray[np.float32]:
+    """Means over blocks of (H, W, C)."""
+    height, width = values.shape[:2]
+    across, down = np.arange(0, width, divisor), np.arange(0, height, divisor)
+    sums = np.add.reduceat(np.add.reduceat(values, across, axis=1, dtype=np.float64), down, axis=0)
+    counts = np.minimum(divisor, height - down)[:, None] * np.minimum(divisor, width - across)
+    means: NDArray[np.float32] = (sums / counts[..., None]).astype(np.float32)
+    return means
