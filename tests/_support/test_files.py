@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from kindred._support.files import replacing, write_whole
+from kindred._support.files import open_bounded, read_bounded, replacing, within, write_whole
 from kindred.errors import UsageError
 
 
@@ -69,3 +70,46 @@ def test_what_a_user_asked_for_is_written_whole_or_refused_in_one_line(tmp_path:
     reason = "No such file or directory; give a file in a folder that can"
     assert str(caught.value) == f"list {missing} cannot be written: {reason}"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_regular_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"12345")
+    assert read_bounded(file, 5) == b"12345"
+    with open_bounded(file, 5) as stream:
+        assert stream.read() == b"12345"
+    with pytest.raises(OSError, match="larger than the 4 bytes that it may have"):
+        read_bounded(file, 4)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    assert read_bounded(str(link), 5) == b"12345"
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    fifo, zero = tmp_path / "fifo", tmp_path / "zero"
+    os.mkfifo(fifo)
+    zero.symlink_to("/dev/zero")
+    for path in (fifo, zero, tmp_path, Path("/dev/null")):
+        with pytest.raises(OSError, match="not a regular file"):
+            open_bounded(path, 100)
+    with pytest.raises(FileNotFoundError, match="no file can have this name"):
+        open_bounded("a\0b", 100)
+
+
+def test_a_file_without_a_size_of_its_own_is_bounded_too() -> None:
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("no /proc here")
+    assert Path("/proc/self/maps").stat().st_size == 0
+    with pytest.raises(OSError, match="larger than"):
+        read_bounded("/proc/self/maps", 10)
+
+
+@pytest.mark.parametrize("name", ["..", "../x", ".", "", "a/../../x", "/etc/passwd", "out", "a\0b", "loop/x"])
+def test_a_name_that_leaves_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "out").symlink_to(tmp_path)
+    (folder / "loop").symlink_to(folder / "loop")
+    with pytest.raises(OSError, match="leaves the folder"):
+        within(folder, name)
+    assert within(folder, "a.npz") == folder / "a.npz"
