@@ -96,9 +96,10 @@ class TestTopK:
     def test_minus_infinity_ranks_last(self) -> None:
         assert top_k(np.array([[-np.inf, -1.0, -np.inf]]), 3)[0].tolist() == [[1, 0, 2]]
 
+    @pytest.mark.parametrize("nan", [np.nan, -np.nan])
     @pytest.mark.parametrize("k", [1, 3])
-    def test_nan_is_an_error_that_names_the_row(self, k: int) -> None:
-        scores = np.array([[1.0, 2.0, 3.0], [1.0, np.nan, 3.0]])
+    def test_nan_is_an_error_that_names_the_row(self, k: int, nan: float) -> None:
+        scores = np.array([[1.0, 2.0, 3.0], [1.0, nan, 3.0]])
         with pytest.raises(UsageError, match="row 1 holds NaN"):
             top_k(scores, k)
 

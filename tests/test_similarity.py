@@ -93,6 +93,15 @@ class TestContract:
         tensors = SIMILARITIES[name](torch.from_numpy(double), torch.from_numpy(half))
         np.testing.assert_allclose(tensors.numpy(), expected, rtol=1e-9, atol=1e-12)
 
+    @pytest.mark.parametrize("sign", [1.0, -1.0])
+    def test_a_vector_with_nan_is_like_nothing(self, name: str, sign: float, torch: ModuleType) -> None:
+        rows = np.abs(np.random.default_rng(0).standard_normal((4, 5))).astype(np.float32)
+        queries = rows[:2].copy()
+        rows[2, 1] = queries[1, 3] = math.copysign(math.nan, sign)
+        for convert in (np.asarray, torch.from_numpy):
+            scores = np.asarray(SIMILARITIES[name](convert(queries), convert(rows)))
+            assert np.isnan(scores).tolist() == [[False, False, True, False], [True] * 4]
+
     def test_nothing_to_compare(self, name: str) -> None:
         rows = _histograms(4)
         assert SIMILARITIES[name](rows[:0], rows).shape == (0, 4)

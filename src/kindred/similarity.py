@@ -1,7 +1,8 @@
 """Similarity: how alike two sets of vectors are, queries (Q, D) against rows (N, D) → (Q, N).
 
 Every score is higher for the more alike: distances are negated, so that 0 is the best they give. NumPy arrays
-or PyTorch tensors in, the same kind out; gradients flow in PyTorch. Half precision is compared in float32.
+or PyTorch tensors in, the same kind out; gradients flow in PyTorch. Half precision is compared in float32. Where a
+vector holds NaN the score is NaN, never a number.
 `SIMILARITIES` is the table of them all.
 """
 
@@ -47,7 +48,7 @@ def euclidean(queries: ArrayT, rows: ArrayT) -> ArrayT:
     def negative_distances(block: Any) -> Any:
         block = xp.astype(block, xp.float64)
         squared = squares + xp.linalg.vecdot(block, block) - 2 * xp.matmul(wide, block.T)
-        apart = squared > 0
+        apart = ~(squared <= 0)  # NaN is no distance of 0, the best there is
         # 1 stands in for 0, where the root has no finite gradient.
         return xp.astype(xp.where(apart, -xp.sqrt(xp.where(apart, squared, 1.0)), 0.0), left.dtype)
 

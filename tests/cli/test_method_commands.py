@@ -211,9 +211,40 @@ def test_evaluate_measures(kindred: Kindred, groundtruth: Path, recipe: Path, ph
         "recall@1": 1.0,
         "mAP": 1.0,
     }
+    assert (found["left_out_of_own_ranking"], found["MRR"], found["nDCG@10"]) == (0, 1.0, 1.0)
     shown = kindred("evaluate", groundtruth, "--recipe", recipe, "--images", photos).out
-    assert ["recall@1", "1.000"] in [line.split() for line in shown.splitlines()]
+    lines = [line.split() for line in shown.splitlines()]
+    for name in ("recall@1", "mAP", "mAP@10", "MRR", "nDCG", "nDCG@10", "MAP@R", "R-precision"):
+        assert [name, "1.000"] in lines
+    assert ["precision@10", "0.100"] in lines
+    assert "own ranking" not in shown
     assert f"{COUNT // 2} queries, {COUNT // 2} images, recipe tiny" in shown
+
+
+def test_evaluate_reports_metrics_that_are_named(
+    kindred: Kindred, groundtruth: Path, recipe: Path, photos: Path
+) -> None:
+    words = ("evaluate", groundtruth, "--recipe", recipe, "--images", photos, "--metric")
+    found = kindred(*words, "precision@4", "--metric", "nDCG@3", "--json").json
+    assert (found["precision@4"], found["nDCG@3"]) == (0.25, 1.0)
+    done = kindred(*words, "presicion@4")
+    assert (done.code, done.err) == (2, "kindred: unknown metric 'presicion@4'; did you mean 'precision@k'?\n")
+
+
+def test_evaluate_says_which_queries_were_no_answers_to_themselves(
+    kindred: Kindred, groundtruth: Path, recipe: Path, photos: Path
+) -> None:
+    table = json.loads(groundtruth.read_text())
+    names = table["database"]
+    table["queries"] = {name: {"relevant": [names[at - 1]]} for at, name in enumerate(names)}
+    groundtruth.write_text(json.dumps(table))
+    words = ("evaluate", groundtruth, "--recipe", recipe, "--images", photos)
+    assert kindred(*words, "--json").json["left_out_of_own_ranking"] == len(names)
+    said = f"{len(names)} queries are in the database and were left out of their own ranking\n"
+    assert said in kindred(*words).out
+    table["queries"] = dict([*table["queries"].items()][:1])
+    groundtruth.write_text(json.dumps(table))
+    assert "1 query is in the database and was left out of its own ranking\n" in kindred(*words).out
 
 
 def test_distill_passes_everything_on(

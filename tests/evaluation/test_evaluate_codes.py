@@ -13,6 +13,7 @@ import pytest
 from kindred.describer import Describer, fit_recipe
 from kindred.evaluation import evaluate
 from kindred.recipe import Recipe
+from literal_orders import literal_order
 from pictures import make_folder
 from tiny_model import CHANNELS, home, make_recipe
 
@@ -50,8 +51,9 @@ def test_the_database_is_ranked_by_codes(coded: Recipe, groundtruth: Path) -> No
     queries = describer.describe(sorted((groundtruth.parent / "asked").iterdir()))
     bits = [np.unpackbits(code.encode(rows), axis=1)[:, :BITS].astype(int) for rows in (queries, database)]
     distances = (bits[0][:, None] != bits[1][None]).sum(axis=2)
-    orders = np.argsort(distances, axis=1, kind="stable")  # equal ones by position
-    ranks = np.array([int(np.flatnonzero(order == at)[0]) for at, order in enumerate(orders)])
+    ranks = np.array([literal_order((-row).tolist()).index(at) for at, row in enumerate(distances)])
+    by_position = np.argsort(distances, axis=1, kind="stable")
+    assert [int(np.flatnonzero(order == at)[0]) for at, order in enumerate(by_position)] != ranks.tolist()
     found = evaluate(groundtruth, recipe=coded)
     assert found.metrics["mAP"] == pytest.approx((1 / (ranks + 1)).mean())
     assert found.metrics["recall@1"] == (ranks == 0).mean()

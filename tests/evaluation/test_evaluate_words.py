@@ -18,6 +18,7 @@ from kindred.errors import RecipeError
 from kindred.evaluation import evaluate
 from kindred.matching import ImageRows, narrow, widen
 from kindred.recipe import Recipe
+from literal_orders import literal_order, own_places
 from pictures import make_folder, make_groundtruth
 from tiny_model import home, make_recipe
 
@@ -68,8 +69,8 @@ def literal_map(recipe: Recipe, groundtruth: Path, idf: NDArray[np.float32]) -> 
     for at, name in enumerate(table["queries"]):
         query = describer.image_rows(groundtruth.parent / name)
         scores = [literal(query, describer.as_image_rows(described[image]), idf) for image in table["database"]]
-        order = np.argsort(-np.array(scores), kind="stable").tolist()
-        found.append(1 / (1 + order.index(at)))
+        (own,) = own_places([name], table["database"])
+        found.append(1 / (1 + literal_order(scores, own=own).index(at)))
     return float(np.mean(found))
 
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from kindred.describer import Describer
 from kindred.errors import RecipeError, UsageError
 from kindred.evaluation import Evaluation, evaluate
+from kindred.evaluation.ties import tie_order
 from kindred.recipe import Recipe
+from literal_orders import literal_order, own_places
 from pictures import make_groundtruth
 from tiny_model import CHANNELS, home, make_recipe
 
@@ -53,9 +55,15 @@ def scores_of(recipe: Recipe, groundtruth: Path) -> NDArray[np.float32]:
     return np.stack([(queries @ describer.image_rows(path).rows.T).max(axis=1) for path in paths], axis=1)
 
 
-def fused_by_hand(scores: list[NDArray[np.float32]], fusion: str, depth: int) -> list[int]:
-    """The fused order of all images for one query; `scores` are those of each recipe (N,)."""
-    orders = [np.argsort(-each, kind="stable").tolist() for each in scores]
+def own_of(groundtruth: Path) -> list[int | None]:
+    """Where each query is in the database."""
+    table = json.loads(groundtruth.read_text())
+    return own_places(list(table["queries"]), table["database"])
+
+
+def fused_by_hand(scores: list[NDArray[np.float32]], fusion: str, depth: int, own: int | None) -> list[int]:
+    """The fused order of all images but `own` for one query; `scores` are those of each recipe (N,)."""
+    orders = [literal_order(each.tolist(), own=own) for each in scores]
     heads = [order[:depth] for order in orders]
     sums: dict[int, float] = {}
     for image in sorted({image for head in heads for image in head}):
@@ -66,7 +74,8 @@ def fused_by_hand(scores: list[NDArray[np.float32]], fusion: str, depth: int) ->
                 sums[image] += 1 / (60 + head.index(image) + 1)
             elif image in head:
                 sums[image] += float((each[image] - low) / (high - low))
-    first = sorted(sums, key=lambda image: (-sums[image], image))
+    turn = tie_order(COUNT).tolist()
+    first = sorted(sums, key=lambda image: (-np.float32(sums[image]), turn.index(image)))
     return [*first, *(image for image in orders[0] if image not in sums)]
 
 
@@ -74,7 +83,8 @@ def fused_by_hand(scores: list[NDArray[np.float32]], fusion: str, depth: int) ->
 @pytest.mark.parametrize("depth", [3, COUNT])
 def test_a_fused_ranking_is_the_literal_one(recipes: list[Recipe], groundtruth: Path, fusion: str, depth: int) -> None:
     scores = [scores_of(recipe, groundtruth) for recipe in recipes[:2]]
-    orders = [fused_by_hand([each[q] for each in scores], fusion, depth) for q in range(ASKED)]
+    own = own_of(groundtruth)
+    orders = [fused_by_hand([each[q] for each in scores], fusion, depth, own[q]) for q in range(ASKED)]
     ranks = np.array([order.index(at) for at, order in enumerate(orders)])
     found = evaluate(groundtruth, recipe=recipes[0], also=recipes[1:2], fusion=fusion, depth=depth)
     assert found.metrics["mAP"] == pytest.approx((1 / (ranks + 1)).mean())
@@ -84,7 +94,8 @@ def test_a_fused_ranking_is_the_literal_one(recipes: list[Recipe], groundtruth: 
 
 def test_three_recipes_one_of_which_keeps_rows(recipes: list[Recipe], groundtruth: Path) -> None:
     scores = [scores_of(recipe, groundtruth) for recipe in recipes]
-    orders = [fused_by_hand([each[q] for each in scores], "reciprocal_rank", 5) for q in range(ASKED)]
+    own = own_of(groundtruth)
+    orders = [fused_by_hand([each[q] for each in scores], "reciprocal_rank", 5, own[q]) for q in range(ASKED)]
     ranks = np.array([order.index(at) for at, order in enumerate(orders)])
     found = evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], depth=5)
     assert found.metrics["mAP"] == pytest.approx((1 / (ranks + 1)).mean(), abs=0.01)  # rows are kept in half the bits

@@ -6,21 +6,25 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kindred.errors import UsageError
 from kindred.evaluation.metrics import (
     average_precision,
+    average_precision_at_k,
     average_precision_at_r,
     cmc,
     mean,
+    ndcg,
     ns_score,
-    oxford_average_precision,
     precision_at_k,
     r_precision,
     recall_at_k,
+    reciprocal_rank,
     relevant_ranks,
+    revisited_precision_at_k,
+    trapezoidal_average_precision,
 )
 
 RANKS = st.lists(st.integers(0, 30), min_size=1, max_size=12, unique=True).map(sorted)
@@ -70,7 +74,7 @@ def within_r(ranks: Sequence[int], total: int) -> float:
     ],
 )
 def test_the_values_of_the_notes(ranks: list[int], expected: float, expected_plain: float) -> None:
-    assert oxford_average_precision(ranks) == pytest.approx(expected, abs=1e-6)
+    assert trapezoidal_average_precision(ranks) == pytest.approx(expected, abs=1e-6)
     assert average_precision(ranks) == pytest.approx(expected_plain, abs=1e-6)
 
 
@@ -78,7 +82,7 @@ def test_the_values_of_the_notes(ranks: list[int], expected: float, expected_pla
 def test_average_precisions_are_their_definitions(ranks: list[int], missing: int) -> None:
     total = len(ranks) + missing
     assert average_precision(ranks, total) == pytest.approx(plain(ranks, total))
-    assert oxford_average_precision(ranks, total) == pytest.approx(trapezoidal(ranks, total))
+    assert trapezoidal_average_precision(ranks, total) == pytest.approx(trapezoidal(ranks, total))
     assert average_precision_at_r(ranks, total) == pytest.approx(within_r(ranks, total))
 
 
@@ -89,9 +93,57 @@ def test_r_precision_counts_the_right_among_the_first_r(ranks: list[int], missin
 
 
 @given(ranks=RANKS, k=st.integers(1, 40))
-def test_precision_at_k_ends_at_the_last_relevant_image(ranks: list[int], k: int) -> None:
+def test_the_revisited_precision_at_k_ends_at_the_last_relevant_image(ranks: list[int], k: int) -> None:
     depth = min(max(ranks) + 1, k)
-    assert precision_at_k(ranks, k) == sum(answers(ranks)[:depth]) / depth
+    assert revisited_precision_at_k(ranks, k) == sum(answers(ranks)[:depth]) / depth
+
+
+@given(ranks=RANKS, k=st.integers(1, 40))
+def test_precision_at_k_is_of_k_answers(ranks: list[int], k: int) -> None:
+    assert precision_at_k(ranks, k) == sum(answers(ranks)[:k]) / k
+
+
+@given(ranks=RANKS, missing=MISSING, k=st.integers(1, 40))
+def test_map_at_k_is_the_landmarks_sum(ranks: list[int], missing: int, k: int) -> None:
+    """1/min(m, k) Σ P(i) rel(i) over the ranks i up to k, m being how many are relevant (Google Landmarks v2)."""
+    total = len(ranks) + missing
+    marks = (answers(ranks) + [False] * k)[:k]
+    summed = sum(sum(marks[: i + 1]) / (i + 1) * marks[i] for i in range(k))
+    assert average_precision_at_k(ranks, k, total) == pytest.approx(summed / min(total, k))
+    assert average_precision_at_k(ranks, 10**6, total) == pytest.approx(average_precision(ranks, total))
+
+
+@settings(deadline=None)  # scikit-learn takes its time to load
+@given(ranks=RANKS, missing=MISSING, k=st.integers(1, 40) | st.none())
+def test_ndcg_is_that_of_scikit_learn(ranks: list[int], missing: int, k: int | None) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    marks = answers(ranks) + [False] * 5 + [True] * missing  # what was not retrieved comes last of all
+    marks += [False] * (2 - len(marks) if len(marks) < 2 else 0)
+    scores = -np.arange(len(marks))[None]
+    if missing:
+        # scikit-learn knows nothing of what was not retrieved: the ideal is computed of all, the gain of the retrieved.
+        gains = np.array(marks, float)
+        gains[len(gains) - missing :] = 0
+        expected = metrics.dcg_score(gains[None], scores, k=k) / metrics.dcg_score(
+            np.sort(np.array([marks], float))[:, ::-1], scores, k=k
+        )
+    else:
+        expected = metrics.ndcg_score(np.array([marks], float), scores, k=k)
+    assert ndcg(ranks, len(ranks) + missing, k=k) == pytest.approx(expected)
+
+
+@given(ranks=RANKS)
+def test_the_reciprocal_rank_is_that_of_the_first(ranks: list[int]) -> None:
+    assert reciprocal_rank(ranks) == 1 / (answers(ranks).index(True) + 1)
+
+
+def test_the_values_of_the_new_metrics_by_hand() -> None:
+    assert reciprocal_rank([2, 5]) == pytest.approx(1 / 3)
+    assert precision_at_k([0, 2, 5], 5) == pytest.approx(2 / 5)
+    assert average_precision_at_k([0, 2, 5], 5) == pytest.approx((1 + 2 / 3) / 3)
+    assert average_precision_at_k([0, 2, 5], 2) == pytest.approx(1 / 2)
+    # 1 + 1/2 + 1/log2(7) of 1 + 1/log2(3) + 1/2.
+    assert ndcg([0, 2, 5]) == pytest.approx((1 + 0.5 + 0.3562071871080222) / (1 + 0.6309297535714575 + 0.5))
 
 
 @given(ranks=RANKS, k=st.integers(1, 40))
@@ -100,8 +152,8 @@ def test_recall_at_k_asks_for_one_right_answer(ranks: list[int], k: int) -> None
 
 
 def test_precision_at_k_of_few_positives_reaches_one() -> None:
-    assert precision_at_k([0, 1, 2], 10) == 1
-    assert precision_at_k([0, 1, 9], 5) == 0.4
+    assert revisited_precision_at_k([0, 1, 2], 10) == 1
+    assert revisited_precision_at_k([0, 1, 9], 5) == 0.4
 
 
 def test_map_at_r_ignores_what_comes_after_rank_r() -> None:
@@ -111,15 +163,16 @@ def test_map_at_r_ignores_what_comes_after_rank_r() -> None:
 
 def test_images_not_retrieved_lower_every_average() -> None:
     assert average_precision([0, 1], 4) == 0.5
-    assert oxford_average_precision([0, 1], 4) == 0.5
+    assert trapezoidal_average_precision([0, 1], 4) == 0.5
     assert r_precision([0, 1], 4) == 0.5
     assert average_precision_at_r([], 3) == 0
-    assert oxford_average_precision([], 3) == 0
+    assert trapezoidal_average_precision([], 3) == 0
 
 
 def test_what_was_never_found_is_at_no_rank() -> None:
     assert recall_at_k([], 10) == 0
-    assert precision_at_k([], 10) == 0
+    assert precision_at_k([], 10) == revisited_precision_at_k([], 10) == reciprocal_rank([]) == 0
+    assert ndcg([], 3) == average_precision_at_k([], 3, 2) == 0
 
 
 @given(rankings=st.lists(RANKS, min_size=1, max_size=6), k=st.integers(1, 35))
@@ -144,6 +197,11 @@ def test_junk_and_padding_are_as_if_they_had_not_been_there() -> None:
     assert relevant_ranks(order, []).tolist() == []
 
 
+def test_an_image_that_is_named_twice_counts_once() -> None:
+    assert relevant_ranks([7, 3, 9, 4], [9, 4, 9]).tolist() == [2, 3]
+    assert relevant_ranks([7, 9, 3, 9, 4], [9, 4]).tolist() == [1, 4]  # in the ranking: where it stands first
+
+
 @given(order=st.permutations(range(12)), relevant=st.sets(st.integers(0, 11)), junk=st.sets(st.integers(0, 11)))
 def test_relevant_ranks_are_those_of_the_cleaned_list(order: list[int], relevant: set[int], junk: set[int]) -> None:
     cleaned = [image for image in order if image not in junk]
@@ -157,7 +215,9 @@ def test_mean_takes_any_iterable_and_needs_one_query() -> None:
         mean([])
 
 
-@pytest.mark.parametrize("metric", [average_precision, oxford_average_precision, r_precision, average_precision_at_r])
+@pytest.mark.parametrize(
+    "metric", [average_precision, trapezoidal_average_precision, r_precision, average_precision_at_r, ndcg]
+)
 def test_a_query_without_relevant_images_has_no_score(metric: Callable[[list[int]], float]) -> None:
     with pytest.raises(UsageError, match="leave such a query out"):
         metric([])
@@ -183,7 +243,10 @@ def test_other_arguments_that_cannot_be_are_refused() -> None:
         average_precision([0, 1], 1)
     with pytest.raises(UsageError, match="k: got 0"):
         recall_at_k([0], 0)
+    for metric in (precision_at_k, revisited_precision_at_k, average_precision_at_k):
+        with pytest.raises(UsageError, match="k: got 0"):
+            metric([0], 0)
     with pytest.raises(UsageError, match="k: got 0"):
-        precision_at_k([0], 0)
+        ndcg([0], k=0)
     with pytest.raises(UsageError, match="at least one query"):
         cmc([], 3)

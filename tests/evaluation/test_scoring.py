@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from kindred.errors import UsageError
 from kindred.evaluation import METRICS, GroundTruth, Judgement, Query, read_groundtruth, score
 from kindred.evaluation.scoring import main_metric, main_ranks, match_curve, ranks_of
+
+LOG3, LOG5 = math.log2(3), math.log2(5)
 
 
 def positions(*numbers: int) -> NDArray[np.int64]:
@@ -34,7 +37,7 @@ class TestScore:
     def test_a_perfect_ranking_reaches_one_in_every_metric(self) -> None:
         truth = truth_of(query(relevant=(4, 2)), query(relevant=(1,), junk=(0,)))
         found = score(truth, [positions(2, 4, 0, 1, 3, 5), positions(0, 1, 2, 3, 4, 5)])
-        assert found == dict.fromkeys(METRICS["plain"], 1.0)
+        assert found == {**dict.fromkeys(METRICS["plain"], 1.0), "precision@10": (0.2 + 0.1) / 2}
 
     def test_a_ranking_worked_out_by_hand(self) -> None:
         # Ranks without the junk: 1 and 3 of the first query, 0 of the second.
@@ -44,7 +47,12 @@ class TestScore:
             {
                 "recall@1": 0.5,
                 "recall@10": 1.0,
+                "precision@10": (0.2 + 0.1) / 2,
                 "mAP": ((1 / 2 + 2 / 4) / 2 + 1) / 2,
+                "mAP@10": ((1 / 2 + 2 / 4) / 2 + 1) / 2,
+                "MRR": (1 / 2 + 1) / 2,
+                "nDCG": ((1 / LOG3 + 1 / LOG5) / (1 + 1 / LOG3) + 1) / 2,
+                "nDCG@10": ((1 / LOG3 + 1 / LOG5) / (1 + 1 / LOG3) + 1) / 2,
                 "MAP@R": ((1 / 2) / 2 + 1) / 2,
                 "R-precision": (1 / 2 + 1) / 2,
             }
@@ -54,6 +62,35 @@ class TestScore:
         truth = truth_of(query(relevant=(0, 1, 2)), protocol="oxford", count=6)
         found = score(truth, [positions(0, 3, 1, 4, 5, 2)])
         assert found == pytest.approx({"recall@1": 1, "recall@10": 1, "mAP": 0.677778}, abs=1e-6)
+
+    def test_holidays_takes_the_trapezoids_of_its_script(self) -> None:
+        truth = truth_of(query(relevant=(0, 1, 2)), protocol="holidays", count=6)
+        found = score(truth, [positions(0, 3, 1, 4, 5, 2)])
+        assert found == pytest.approx({"recall@1": 1, "recall@10": 1, "mAP": 0.677778}, abs=1e-6)
+
+    def test_an_image_that_is_listed_twice_as_relevant_counts_once(self) -> None:
+        truth = truth_of(query(relevant=(3, 3)), query(relevant=(1, 0, 1), junk=(2, 2)))
+        assert [each.judgements[""].relevant.tolist() for each in truth.queries] == [[3], [0, 1]]
+        found = score(truth, [positions(3, 0, 1, 2, 4, 5), positions(1, 2, 0, 3, 4, 5)])
+        assert found["mAP"] == found["R-precision"] == found["nDCG"] == 1
+
+    def test_metrics_that_are_named_come_too(self) -> None:
+        truth = truth_of(query(relevant=(0, 1)))
+        order = [positions(0, 3, 4, 5, 1)]
+        found = score(truth, order, metrics=["precision@2", "mAP@2", "recall@3", "mP@20", "nDCG@2"])
+        assert (found["precision@2"], found["mAP@2"], found["recall@3"], found["mP@20"]) == (0.5, 0.5, 1, 0.4)
+        assert found["nDCG@2"] == pytest.approx(1 / (1 + 1 / LOG3))
+        trapezoids = truth_of(query(relevant=(0, 1)), protocol="oxford")
+        assert score(trapezoids, order, metrics=["MRR", "nDCG"])["MRR"] == 1
+
+    @pytest.mark.parametrize("name", ["precision", "precision@0", "precision@x", "precision@²", "mAP@-1", "recal@1"])
+    def test_unknown_metrics_are_refused(self, name: str) -> None:
+        with pytest.raises(UsageError, match=f"unknown metric '{name}'"):
+            score(truth_of(query(relevant=(0,))), [positions(0)], metrics=[name])
+
+    def test_map_at_k_does_not_stand_beside_trapezoids(self) -> None:
+        with pytest.raises(UsageError, match="metric 'mAP@5': this set's mAP is summed by trapezoids"):
+            score(truth_of(query(relevant=(0,)), protocol="holidays"), [positions(0)], metrics=["mAP@5"])
 
     def test_queries_without_relevant_images_are_skipped_not_zero(self) -> None:
         truth = truth_of(query(relevant=()), query(relevant=(3,)))

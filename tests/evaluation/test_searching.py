@@ -25,8 +25,8 @@ def vectors(count: int, *, seed: int) -> Vectors:
     return l2_normalise(np.random.default_rng(seed).standard_normal((count, 4)).astype(np.float32))
 
 
-def search_of(queries: Vectors, rows: Vectors, *, itself: list[int | None] | None = None) -> Search:
-    return Search(RECIPE, descriptions(queries), descriptions(rows), itself or [None] * len(queries))
+def search_of(queries: Vectors, rows: Vectors, *, left_out: list[list[int]] | None = None) -> Search:
+    return Search(RECIPE, descriptions(queries), descriptions(rows), left_out or [[]] * len(queries))
 
 
 def test_an_order_is_that_of_a_stable_sort() -> None:
@@ -38,6 +38,20 @@ def test_an_order_is_that_of_a_stable_sort() -> None:
         assert searching._order(scores).tolist() == np.argsort(-scores, kind="stable").tolist()
 
 
+@pytest.mark.parametrize("nan", [np.nan, -np.nan])
+def test_what_has_no_score_is_in_no_order(nan: float) -> None:
+    scores = np.array([0.5, nan, -np.inf, 0.7, nan, -0.2], np.float32)
+    assert np.signbit(scores[1]) == np.signbit(nan)
+    assert searching._order(scores).tolist() == [3, 0, 5, 2]
+    rows = vectors(5, seed=9)
+    rows[2, 1] = nan
+    for similarity in ("cosine", "dot", "euclidean", "l1"):
+        made = replace(RECIPE, similarity=similarity)
+        found = list(Search(made, descriptions(rows[[0, 2]]), descriptions(rows), [[], []]).orders())
+        assert (found[0][0], sorted(found[0])) == (0, [0, 1, 3, 4])
+        assert found[1].tolist() == []
+
+
 def test_every_image_is_ranked_by_its_score() -> None:
     queries, rows = vectors(3, seed=1), vectors(20, seed=2)
     found = list(search_of(queries, rows).orders())
@@ -47,10 +61,10 @@ def test_every_image_is_ranked_by_its_score() -> None:
 def test_what_is_left_out_is_in_no_ranking() -> None:
     rows = vectors(6, seed=3)
     whole = [order.tolist() for order in search_of(rows, rows).orders()]
-    alone = [order.tolist() for order in search_of(rows, rows, itself=list(range(6))).orders()]
+    alone = [order.tolist() for order in search_of(rows, rows, left_out=[[n] for n in range(6)]).orders()]
     assert [order[0] for order in whole] == list(range(6))
     assert alone == [order[1:] for order in whole]
-    unread = Search(RECIPE, descriptions(rows), Descriptions(rows[:5], np.array([1, 1, 0, 1, 1, 1]), 0.0), [None] * 6)
+    unread = Search(RECIPE, descriptions(rows), Descriptions(rows[:5], np.array([1, 1, 0, 1, 1, 1]), 0.0), [[]] * 6)
     assert all(sorted(order) == [0, 1, 3, 4, 5] for order in unread.orders())
 
 
@@ -85,8 +99,20 @@ def test_the_query_itself_is_not_among_what_is_reranked() -> None:
         seen.append(ranking.ids)
         return ranking
 
-    list(search_of(rows, rows, itself=list(range(5))).reranked(look, depth=5))
+    list(search_of(rows, rows, left_out=[[n] for n in range(5)]).reranked(look, depth=5))
     assert all(number not in ids[ids >= 0] and (ids >= 0).sum() == 4 for number, ids in enumerate(seen[0]))
+
+
+def test_what_is_left_out_does_not_come_back_by_reranking() -> None:
+    """As query expansion may bring it, which searches anew."""
+    rows = vectors(6, seed=3)
+
+    def anew(ranking: Ranking, asked: slice) -> Ranking:  # noqa: ARG001 - as all re-rankers
+        whole = np.tile(np.arange(6), (len(ranking), 1))
+        return Ranking(whole, np.zeros(whole.shape, np.float32))
+
+    found = search_of(rows, rows, left_out=[[n, 0] for n in range(6)]).reranked(anew, depth=3)
+    assert [order.tolist() for order in found] == [[m for m in range(1, 6) if m != n] for n in range(6)]
 
 
 def test_images_that_keep_several_rows_are_compared_by_their_best() -> None:
@@ -95,7 +121,7 @@ def test_images_that_keep_several_rows_are_compared_by_their_best() -> None:
     recipe = replace(RECIPE, aggregate="multi_vector")
     database = Descriptions(rows, np.array([2, 0, 3, 2]), 0.0)
     queries = Descriptions(vectors(4, seed=8), np.array([3, 1]), 0.0)
-    found = [order.tolist() for order in Search(recipe, queries, database, [None, 2]).orders()]
+    found = [order.tolist() for order in Search(recipe, queries, database, [[], [2]]).orders()]
     wanted = []
     for first, left_out in ((0, None), (3, 2)):  # the first row of each query stands for all of it
         scores = queries.vectors[first] @ rows.T

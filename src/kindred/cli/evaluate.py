@@ -66,6 +66,15 @@ def evaluate(
         int, typer.Option("--depth", min=1, metavar="N", help="How many of the first answers are re-ranked, or fused.")
     ] = 1000,
     distractors: Distractors = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Report this too: precision@K, recall@K, mAP@K, nDCG@K, mP@K, nDCG, MRR, MAP@R or R-precision; "
+            "repeatable.",
+        ),
+    ] = None,
     dataset: DatasetName = None,
     partial: Partial = False,
     images: Images = None,
@@ -94,6 +103,7 @@ def evaluate(
             fusion=fusion,
             depth=depth,
             distractors=distractors or [],
+            metrics=metrics or [],
             dataset=dataset,
             partial=partial,
             images=images,
@@ -111,6 +121,9 @@ def print_summary(found: Evaluation) -> None:
     queries = f"{found.queries:,} {'query' if found.queries == 1 else 'queries'}"
     added = f" ({found.distractors:,} of them distractors)" if found.distractors else ""
     say(dim(f"{queries}, {counted(found.images, 'image')}{added}, recipe {found.label}"))
+    if left := found.left_out_of_own_ranking:
+        some = "1 query is in the database and was" if left == 1 else f"{left:,} queries are in the database and were"
+        say(dim(f"{some} left out of {'its' if left == 1 else 'their'} own ranking"))
     if found.skipped:
         say(dim(f"{counted(found.skipped, 'image')} could not be read and were left out"))
     parts = [("describing", found.seconds_describing), ("searching", found.seconds_searching)]

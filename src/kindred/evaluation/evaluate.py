@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +16,21 @@ from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.describing import Descriptions, Part, Progress, Work
 from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
+from kindred.evaluation.own_images import file_key, left_out, places_of
 from kindred.evaluation.reranking import TimedPrepared, name_of
 from kindred.evaluation.result import Evaluation
-from kindred.evaluation.scoring import QueryRanks, main_metric, main_ranks, match_curve, ranks_of, summary
+from kindred.evaluation.scoring import (
+    METRICS,
+    QueryRanks,
+    find_metric,
+    main_metric,
+    main_ranks,
+    match_curve,
+    ranks_of,
+    summary,
+)
 from kindred.evaluation.searching import Order, Search
+from kindred.evaluation.ties import TIE_SEED, tie_order
 from kindred.images import find_images
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -48,6 +59,7 @@ def evaluate(
     fusion: str = DEFAULT_FUSION,
     depth: int = DEPTH,
     distractors: Sequence[Path] = (),
+    metrics: Sequence[str] = (),
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Evaluation:
@@ -58,7 +70,12 @@ def evaluate(
     order, as `kindred.rerank.rerank` takes it ("aqe:n=5,diffusion"); the rest follows as it was. `also` are recipes
     whose rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` of each,
     then the rest as `recipe` ranks it; fused answers are not re-ranked. `distractors` are folders of images that are
-    added to the database as wrong answers. `progress` is called with the steps done and their number.
+    added to the database as wrong answers. `metrics` are names of more than the protocol reports, such as
+    "precision@20" (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their
+    number.
+
+    A query whose file is in the database too is left out of its own ranking, unless it is listed as relevant or a
+    published protocol has it otherwise. Equal scores are ordered by a fixed random order.
 
     `cache` is a folder for descriptions, which the next evaluation of the same images with the same recipe reads; its
     times are then those of the first. A recipe with a code ranks by codes alone; re-rankers are given the vectors,
@@ -68,37 +85,46 @@ def evaluate(
     if also:
         check_fusion(fusion, rerank)
     truth = read_dataset(Path(groundtruth), dataset, partial=partial)
+    for name in metrics:
+        find_metric(name, truth.protocol)
     files = Files.of(truth, images, distractors)
     benches = [Bench(truth, files, each, cache=cache) for each in (recipe, *also)]
     if also:
-        return measure_fused(benches, fusion, depth=depth, progress=progress)
-    return benches[0].measure(rerank, depth=depth, progress=progress)
+        return measure_fused(benches, fusion, depth=depth, metrics=metrics, progress=progress)
+    return benches[0].measure(rerank, depth=depth, metrics=metrics, progress=progress)
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of an evaluation. shared: for each query its place in the database, if it is the same picture."""
+    """The files of an evaluation.
+
+    shared: for each query its place in the database, if it is the same picture. left_out: for each query the places of
+    the database that are left out of its ranking.
+    """
 
     database: list[Path]
     queries: list[Path]
     distractors: list[list[Path]]
     shared: list[int | None]
+    left_out: list[tuple[int, ...]]
 
     @classmethod
     def of(cls, truth: GroundTruth, images: Path | None = None, distractors: Sequence[Path] = ()) -> Files:
         """Find them all. Raises UsageError naming the first that is missing, or a folder without distractors."""
         database, queries = truth.locate(images)
-        places = {path: place for place, path in enumerate(database)}
-        shared = [None if query.box else places.get(path) for path, query in zip(queries, truth.queries, strict=True)]
-        known = {path.absolute() for path in (*database, *queries)}
+        own = places_of(queries, database)
+        shared = [
+            None if query.box or not places else places[0] for places, query in zip(own, truth.queries, strict=True)
+        ]
+        known = {file_key(path) for path in (*database, *queries)} if distractors else set()
         found = [
-            [each.path for each in find_images(folder) if each.reason is None and each.path.absolute() not in known]
+            [each.path for each in find_images(folder) if each.reason is None and file_key(each.path) not in known]
             for folder in distractors
         ]
         for folder, paths in zip(distractors, found, strict=True):
             if not paths:
                 raise UsageError(f"{folder}: holds no image to add as a distractor")
-        return cls(database, queries, found, shared)
+        return cls(database, queries, found, shared, left_out(truth, own))
 
     @property
     def count(self) -> int:
@@ -107,7 +133,10 @@ class Files:
 
 
 class Bench:
-    """A recipe on a set: described once, then measured with any re-rankers."""
+    """A recipe on a set: described once, then measured with any re-rankers.
+
+    The database is searched in the order of `tie_order`; `ranks` takes orders back to that of the ground truth.
+    """
 
     def __init__(
         self, truth: GroundTruth, files: Files, recipe: Recipe | str | Path, *, cache: Path | None = None
@@ -122,7 +151,12 @@ class Bench:
         self._prepared = TimedPrepared()
 
     def measure(
-        self, rerank: str | Sequence[Method] = (), *, depth: int = DEPTH, progress: Progress | None = None
+        self,
+        rerank: str | Sequence[Method] = (),
+        *,
+        depth: int = DEPTH,
+        metrics: Sequence[str] = (),
+        progress: Progress | None = None,
     ) -> Evaluation:
         """Rank the database for every query, re-rank, and score; arguments are those of `evaluate`."""
         methods = steps_of(rerank)
@@ -130,18 +164,29 @@ class Bench:
         self.work.begin(self.to_describe + (len(self.truth.queries) if methods else 0), progress)
         search, before = self.search(), self._prepared.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
-        ranks = ranks_of(self.truth, orders)
-        return self.told(search, ranks, methods, cache=self._prepared.seconds - before)
+        ranks = self.ranks(orders)
+        return self.told(search, ranks, methods, cache=self._prepared.seconds - before, metrics=metrics)
+
+    def ranks(self, orders: Iterable[Order]) -> list[QueryRanks]:
+        """Return the ranks of what is relevant in orders of the database as it is searched."""
+        return ranks_of(self.truth, (self._tie_order[order] for order in orders))
 
     def search(self) -> Search:
         """Return the search of the database with all queries, which are described first."""
         database, queries = self.described
-        code, itself = self.describer.fitted.codes, [query.itself for query in self.truth.queries]
-        options = self.describer.matching_options
-        return Search(self.describer.recipe, queries, database, itself, code=code, options=options)
+        code, options = self.describer.fitted.codes, self.describer.matching_options
+        searched_at = np.argsort(self._tie_order)
+        left_out = [searched_at[list(places)].tolist() for places in self.files.left_out]
+        return Search(self.describer.recipe, queries, database, left_out, code=code, options=options)
 
     def told(
-        self, search: Search, ranks: Sequence[QueryRanks], methods: Sequence[Method] = (), *, cache: float = 0.0
+        self,
+        search: Search,
+        ranks: Sequence[QueryRanks],
+        methods: Sequence[Method] = (),
+        *,
+        cache: float = 0.0,
+        metrics: Sequence[str] = (),
     ) -> Evaluation:
         """Return what `ranks` are worth, and what `search` cost; of that, `cache` seconds once for the database."""
         database, queries, code = search.database, search.queries, search.code
@@ -151,7 +196,7 @@ class Bench:
             name=self.truth.name,
             recipe=self.describer.recipe,
             queries=len(main_ranks(self.truth, ranks)),
-            metrics=summary(self.truth, ranks),
+            metrics=summary(self.truth, ranks, metrics=metrics),
             dimension=self.describer.dimension,
             seconds_per_image=database.seconds / len(database),
             seconds_per_query=sum(parts),
@@ -160,11 +205,12 @@ class Bench:
             seconds_reranking=parts[2],
             seconds_preparing=cache,
             images=int(database.usable.sum()),
-            distractors=int(database.usable[len(self.truth.database) :].sum()),
+            distractors=int(database.usable[self._tie_order >= len(self.truth.database)].sum()),
             skipped=int((~database.usable).sum()),
             rerank=tuple(map(name_of, methods)),
             bytes_per_image=database.bytes_per_image(None if _ask_vectors(methods) else code),
             passes=database.passes,
+            left_out_of_own_ranking=sum(map(bool, self.files.left_out)),
             main=main_metric(self.truth),
             cmc=match_curve(self.truth, ranks, min(CURVE, len(database))),
         )
@@ -179,6 +225,9 @@ class Bench:
             self._code_digest,
             list(map(name_of, steps_of(rerank))),
             depth,
+            self.files.left_out,
+            TIE_SEED,
+            sorted(METRICS[self.truth.protocol]),
         )
         return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 
@@ -196,7 +245,7 @@ class Bench:
 
     @cached_property
     def described(self) -> tuple[Descriptions, Descriptions]:
-        """The database, distractors at its end, and the queries; what is both was described once."""
+        """The database and distractors in the order of `tie_order`, and the queries; what is both is described once."""
         database = self.work.describe(self._database, lenient=self.truth.lenient)
         added = [self.work.describe(images, lenient=True) for images in self._distractors]
         alone = self.work.describe(self._queries, is_query=True)
@@ -208,7 +257,13 @@ class Bench:
             raise UsageError(f"{self.files.queries[lost]}: cannot be read, and is a query; put a sound copy there")
         # A query that is in the database too would have to be described when it is asked.
         seconds = alone.seconds + (len(queries) - len(alone)) * database.seconds / len(database)
-        return Descriptions.joined([database, *added]), replace(queries, seconds=seconds)
+        whole = Descriptions.joined([database, *added])
+        searched = replace(whole.chosen(self._tie_order), seconds=whole.seconds)
+        return searched, replace(queries, seconds=seconds)
+
+    @cached_property
+    def _tie_order(self) -> Order:
+        return tie_order(len(self.files.database) + sum(map(len, self.files.distractors)))
 
     @cached_property
     def _gallery(self) -> ArrayGallery:

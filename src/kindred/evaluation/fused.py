@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from kindred.errors import RecipeError, UsageError
 from kindred.evaluation.describing import Progress
 from kindred.evaluation.result import Evaluation
-from kindred.evaluation.scoring import ranks_of
 from kindred.fusion import FUSIONS, fuse
 from kindred.hints import nearest
 from kindred.ranking import Ranking
@@ -32,7 +31,14 @@ def check_fusion(fusion: str, rerank: str | Sequence[Method]) -> None:
         raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS)}")
 
 
-def measure_fused(benches: Sequence[Bench], fusion: str, *, depth: int, progress: Progress | None = None) -> Evaluation:
+def measure_fused(
+    benches: Sequence[Bench],
+    fusion: str,
+    *,
+    depth: int,
+    metrics: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Evaluation:
     """Fuse the first `depth` answers of several recipes on one set, by a name of FUSIONS, and score.
 
     What none of them has among these follows as the first recipe ranks it. The result is that of the first recipe,
@@ -44,8 +50,8 @@ def measure_fused(benches: Sequence[Bench], fusion: str, *, depth: int, progress
     def fused(ranking: Ranking, asked: slice) -> Ranking:
         return fuse([ranking, *(each.heads(asked, depth=depth) for each in others)], fusion)
 
-    ranks = ranks_of(benches[0].truth, first.reranked(fused, depth=depth))
-    told = [bench.told(search, ranks) for bench, search in zip(benches, searches, strict=True)]
+    ranks = benches[0].ranks(first.reranked(fused, depth=depth))
+    told = [bench.told(search, ranks, metrics=metrics) for bench, search in zip(benches, searches, strict=True)]
     # What the others took to search lies within what the first took to fuse.
     searching = told[0].seconds_searching + told[0].seconds_reranking
     describing = sum(each.seconds_describing for each in told)

@@ -33,8 +33,9 @@ from kindred.images import EXTENSIONS
 __all__ = ["USUAL_RECALLS", "Box", "GroundTruth", "Judgement", "Protocol", "Query", "positions", "read_groundtruth"]
 
 Box = tuple[float, float, float, float]
-Protocol = Literal["plain", "oxford", "revisited", "ukbench"]
-"""plain: plain average precision. oxford: trapezoidal. revisited: trapezoidal, and three settings. ukbench: N-S."""
+Protocol = Literal["plain", "holidays", "oxford", "revisited", "ukbench"]
+"""plain: plain average precision. holidays, oxford: trapezoidal. revisited: trapezoidal, and three settings. ukbench:
+plain, and N-S."""
 
 USUAL_RECALLS = (1, 10)
 """The depths k of recall@k that are always told."""
@@ -42,13 +43,18 @@ USUAL_RECALLS = (1, 10)
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What counts for a query: positions in the database, (n,) int64 ascending; all others are wrong answers.
+    """What counts for a query: positions in the database, (n,) int64; all others are wrong answers.
 
-    junk is deleted from a ranking before it is scored: it is neither right nor wrong.
+    Each is kept once, in ascending order, however often it is listed. junk is deleted from a ranking before it is
+    scored: it is neither right nor wrong.
     """
 
     relevant: NDArray[np.int64]
     junk: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for name in ("relevant", "junk"):
+            object.__setattr__(self, name, positions(getattr(self, name)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +262,8 @@ class _Reader:
 
 def positions(numbers: Iterable[int]) -> NDArray[np.int64]:
     """Return whole numbers as a Judgement holds them: ascending, each once, read-only."""
-    found = np.unique(np.fromiter(numbers, dtype=np.int64))
+    found = np.unique(numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, dtype=np.int64))
+    found = found.astype(np.int64)
     found.flags.writeable = False
     return found
 

@@ -19,8 +19,8 @@ def read_holidays(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read INRIA Holidays: `jpg/100000.jpg` and so on, or the images themselves (Jégou, Douze and Schmid 2008).
 
     The images of a group have one number but for the last two digits; the one that ends in 00 is the query, and
-    is taken out of its own ranking. Plain average precision. The images as they were published are not all
-    upright: figures on those that people have turned are about one point higher.
+    is taken out of its own ranking. Average precision by trapezoids, as the authors' script sums it. The images as
+    they were published are not all upright: figures on those that people have turned are about one point higher.
     """
     root = subfolder(folder, "jpg")
     images = numbered(root, "Holidays")
@@ -34,7 +34,7 @@ def read_holidays(folder: Path, *, partial: bool = False) -> GroundTruth:
             others = positions(other for other in groups[number // 100] if other != place)
             queries.append(Query(path, None, {"": Judgement(others, positions([place]))}, itself=place))
     check_count(folder, "Holidays", "queries", len(queries), [HOLIDAYS_GROUPS], partial=partial)
-    return GroundTruth("holidays", folder, "plain", tuple(path for _, path in images), tuple(queries), root=root)
+    return GroundTruth("holidays", folder, "holidays", tuple(path for _, path in images), tuple(queries), root=root)
 
 
 def read_ukbench(folder: Path, *, partial: bool = False) -> GroundTruth:

@@ -19,15 +19,19 @@ from kindred.errors import UsageError
 
 __all__ = [
     "average_precision",
+    "average_precision_at_k",
     "average_precision_at_r",
     "cmc",
     "mean",
+    "ndcg",
     "ns_score",
-    "oxford_average_precision",
     "precision_at_k",
     "r_precision",
     "recall_at_k",
+    "reciprocal_rank",
     "relevant_ranks",
+    "revisited_precision_at_k",
+    "trapezoidal_average_precision",
 ]
 
 Ranks = NDArray[np.int64]
@@ -39,14 +43,17 @@ GROUP = 4
 def relevant_ranks(order: ArrayLike, relevant: ArrayLike, *, junk: ArrayLike = ()) -> Ranks:
     """Return the ranks (n,) of `relevant` ids in `order` (K,), best first, as if `junk` ids were not in it.
 
-    Negative ids are padding and are deleted too.
+    Negative ids are padding and are deleted too. A relevant id counts once, where it stands first, however often
+    either list names it.
 
-    >>> relevant_ranks([7, 3, 9, 4], [9, 4], junk=[3])
+    >>> relevant_ranks([7, 3, 9, 4, 9], [9, 4, 4], junk=[3])
     array([1, 2])
     """
     ids = np.asarray(order, dtype=np.int64)
     kept = ids[(ids >= 0) & ~np.isin(ids, np.asarray(junk, dtype=np.int64))]
-    return np.flatnonzero(np.isin(kept, np.asarray(relevant, dtype=np.int64)))
+    places = np.flatnonzero(np.isin(kept, np.asarray(relevant, dtype=np.int64)))
+    _, firsts = np.unique(kept[places], return_index=True)
+    return places[np.sort(firsts)]
 
 
 def average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
@@ -59,13 +66,25 @@ def average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
     return float(_precision_at_each(places).sum()) / total
 
 
-def oxford_average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
-    """Return the average precision of Oxford5k and Paris6k: trapezoids under the precision-recall curve.
+def average_precision_at_k(ranks: ArrayLike, k: int, relevant: int | None = None) -> float:
+    """Return the plain average precision within the first `k` answers; its mean is mAP@k (Weyand et al. 2020).
 
-    Each relevant image counts the mean of the precision just before it and at it (Philbin et al. 2007). Lower
-    than the plain one unless all relevant images come first; figures of the two must not be compared.
+    The sum of the precisions at the relevant images among them, divided by how many there could be: the smaller of
+    `k` and the number of relevant images. (trec_eval divides by the number of relevant images also where k is less.)
+    """
+    check_whole(k=k)
+    places, total = _checked(ranks, relevant)
+    return float(_precision_at_each(places)[places < k].sum()) / min(k, total)
 
-    >>> round(oxford_average_precision([0, 2, 5]), 6)
+
+def trapezoidal_average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
+    """Return the average precision of Oxford5k, Paris6k and Holidays: trapezoids under the precision-recall curve.
+
+    Each relevant image counts the mean of the precision just before it and at it (Philbin et al. 2007; Jégou, Douze
+    and Schmid 2008). Lower than the plain one unless all relevant images come first; figures of the two must not be
+    compared.
+
+    >>> round(trapezoidal_average_precision([0, 2, 5]), 6)
     0.677778
     """
     places, total = _checked(ranks, relevant)
@@ -84,6 +103,16 @@ def recall_at_k(ranks: ArrayLike, k: int) -> float:
 
 
 def precision_at_k(ranks: ArrayLike, k: int) -> float:
+    """Return the share of relevant images among the first `k` answers.
+
+    A query with fewer than k relevant images cannot reach 1.
+    """
+    check_whole(k=k)
+    places, _ = _checked(ranks, None, may_be_empty=True)
+    return float(np.count_nonzero(places < k)) / k
+
+
+def revisited_precision_at_k(ranks: ArrayLike, k: int) -> float:
     """Return the share of relevant images among the first `k`, as in mP@k (Radenović et al. 2018).
 
     Where the last relevant image comes before rank k, the answers after it do not count: a query with three
@@ -95,6 +124,25 @@ def precision_at_k(ranks: ArrayLike, k: int) -> float:
         return 0.0
     depth = min(int(places[-1]) + 1, k)
     return float(np.count_nonzero(places < depth)) / depth
+
+
+def reciprocal_rank(ranks: ArrayLike) -> float:
+    """Return 1 / the rank, from 1, of the first relevant image, 0 where none was retrieved; the mean is MRR."""
+    places, _ = _checked(ranks, None, may_be_empty=True)
+    return 1.0 / (int(places[0]) + 1) if places.size else 0.0
+
+
+def ndcg(ranks: ArrayLike, relevant: int | None = None, *, k: int | None = None) -> float:
+    """Return the normalised discounted cumulative gain, of the first `k` answers or of all (None).
+
+    An image is relevant or not, a gain of 1 or 0, discounted by 1 / log₂(1 + rank), ranks from 1; the sum is divided
+    by that of the best ranking there could be. Source: Järvelin and Kekäläinen 2002, with the discount in common use.
+    """
+    places, total = _checked(ranks, relevant)
+    if k is not None:
+        check_whole(k=k)
+        places, total = places[places < k], min(k, total)
+    return float(_discounts(places).sum() / _discounts(np.arange(total)).sum())
 
 
 def r_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
@@ -140,6 +188,12 @@ def mean(values: Iterable[float]) -> float:
     if not collected:
         raise UsageError("values: got none; expected at least one query that has relevant images")
     return float(np.mean(collected))
+
+
+def _discounts(places: Ranks) -> NDArray[np.float64]:
+    """Return what an image counts at each rank (n,)."""
+    discounts: NDArray[np.float64] = 1 / np.log2(places + 2.0)
+    return discounts
 
 
 def _precision_at_each(places: Ranks) -> NDArray[np.float64]:

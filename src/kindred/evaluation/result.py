@@ -15,6 +15,7 @@ COSTS = (
     "images",
     "distractors",
     "skipped",
+    "left_out_of_own_ranking",
     "dimension",
     "bytes_per_image",
     "passes",
@@ -33,8 +34,9 @@ class Evaluation:
 
     queries: how many were scored; those without relevant images are left out. images: how many were searched,
     with distractors: so many wrong answers that were added. skipped: images that could not be read and were left
-    out. rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and
-    how; costs are then sums. metrics: by name; where the queries lie in a few folders, also for each folder
+    out. left_out_of_own_ranking: how many queries are in the database themselves and were no answers to themselves.
+    rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and how;
+    costs are then sums. metrics: by name; where the queries lie in a few folders, also for each folder
     ("recall@1/Canon"), and for each setting of the revisited protocol ("mAP/hard"), "mAP" alone then being the
     medium one. main: the name of the metric by which results on the set are usually compared. cmc: the share of
     queries answered by rank 1, 2, ….
@@ -59,6 +61,7 @@ class Evaluation:
     images: int = 0
     distractors: int = 0
     skipped: int = 0
+    left_out_of_own_ranking: int = 0
     rerank: tuple[str, ...] = ()
     bytes_per_image: float = 0.0
     passes: float = 1.0

@@ -12,21 +12,28 @@ from kindred.evaluation.groundtruth import USUAL_RECALLS, GroundTruth, Protocol
 from kindred.evaluation.metrics import (
     Ranks,
     average_precision,
+    average_precision_at_k,
     average_precision_at_r,
     cmc,
     mean,
+    ndcg,
     ns_score,
-    oxford_average_precision,
     precision_at_k,
     r_precision,
     recall_at_k,
+    reciprocal_rank,
     relevant_ranks,
+    revisited_precision_at_k,
+    trapezoidal_average_precision,
 )
+from kindred.hints import nearest
 
 __all__ = [
+    "DEEP_METRICS",
     "METRICS",
     "Metric",
     "QueryRanks",
+    "find_metric",
     "main_metric",
     "main_ranks",
     "match_curve",
@@ -40,24 +47,50 @@ QueryRanks = dict[str, Ranks]
 """By setting, the ranks of what is relevant to one query; settings in which nothing is are left out."""
 
 
-def _recall(k: int) -> Metric:
-    return lambda ranks, _: recall_at_k(ranks, k)
+DEEP_METRICS: dict[str, Callable[[Ranks, int, int], float]] = {
+    "recall": lambda ranks, _, k: recall_at_k(ranks, k),
+    "precision": lambda ranks, _, k: precision_at_k(ranks, k),
+    "mP": lambda ranks, _, k: revisited_precision_at_k(ranks, k),
+    "mAP": lambda ranks, relevant, k: average_precision_at_k(ranks, k, relevant),
+    "nDCG": lambda ranks, relevant, k: ndcg(ranks, relevant, k=k),
+}
+"""Metrics of the first k answers, "recall@5": name → (ranks, number of relevant images, k) → the value of a query."""
+
+EVERYWHERE: dict[str, Metric] = {
+    "MRR": lambda ranks, _: reciprocal_rank(ranks),
+    "nDCG": ndcg,
+    "MAP@R": average_precision_at_r,
+    "R-precision": r_precision,
+}
+"""Metrics that any protocol can report when they are named."""
 
 
-def _precision(k: int) -> Metric:
-    return lambda ranks, _: precision_at_k(ranks, k)
+def _at(name: str, k: int) -> Metric:
+    return lambda ranks, relevant: DEEP_METRICS[name](ranks, relevant, k)
 
 
-_RECALLS = {f"recall@{k}": _recall(k) for k in USUAL_RECALLS}
+def _all_at(*names: str) -> dict[str, Metric]:
+    """Make metrics of names such as "recall@1"."""
+    parts = {each: each.partition("@") for each in names}
+    return {each: _at(name, int(k)) for each, (name, _, k) in parts.items()}
+
+
+_RECALLS = _all_at(*(f"recall@{k}" for k in USUAL_RECALLS))
 METRICS: dict[Protocol, dict[str, Metric]] = {
     "plain": {
         **_RECALLS,
+        **_all_at("precision@10"),
         "mAP": average_precision,
+        **_all_at("mAP@10"),
+        "MRR": EVERYWHERE["MRR"],
+        "nDCG": ndcg,
+        **_all_at("nDCG@10"),
         "MAP@R": average_precision_at_r,
         "R-precision": r_precision,
     },
-    "oxford": {**_RECALLS, "mAP": oxford_average_precision},
-    "revisited": {**_RECALLS, "mAP": oxford_average_precision, **{f"mP@{k}": _precision(k) for k in (1, 5, 10)}},
+    "holidays": {**_RECALLS, "mAP": trapezoidal_average_precision},
+    "oxford": {**_RECALLS, "mAP": trapezoidal_average_precision},
+    "revisited": {**_RECALLS, "mAP": trapezoidal_average_precision, **_all_at("mP@1", "mP@5", "mP@10")},
     "ukbench": {
         **_RECALLS,
         "mAP": average_precision,
@@ -66,7 +99,7 @@ METRICS: dict[Protocol, dict[str, Metric]] = {
 }
 """What each protocol reports: name → (ranks, number of relevant images) → the value for one query.
 
-recall@k comes for the depths that a ground truth asks for besides.
+recall@k comes for the depths that a ground truth asks for besides, and any other by `find_metric`.
 """
 
 MAIN_SETTING = "medium"
@@ -76,17 +109,36 @@ FOLDERS = 6
 """Up to so many folders of queries are also scored one by one; of classes there are hundreds."""
 
 
-def score(truth: GroundTruth, orders: Iterable[NDArray[np.int64]]) -> dict[str, float]:
+def score(truth: GroundTruth, orders: Iterable[NDArray[np.int64]], *, metrics: Sequence[str] = ()) -> dict[str, float]:
     """Return the metrics of rankings: for each query of `truth`, in order, database places best first (K,).
 
-    A ranking may be cut off, or padded with −1: what is missing counts as not found. Raises UsageError where
-    the number of rankings is not that of the queries, or where no query has relevant images.
+    A ranking may be cut off, or padded with −1: what is missing counts as not found. `metrics` are names of more than
+    the protocol reports, as `find_metric` takes them. Raises UsageError where the number of rankings is not that of
+    the queries, where no query has relevant images, and for an unknown metric.
     """
-    return summary(truth, ranks_of(truth, orders))
+    return summary(truth, ranks_of(truth, orders), metrics=metrics)
+
+
+def find_metric(name: str, protocol: Protocol) -> Metric:
+    """Return a metric by its name: one of the protocol's, "MRR", "nDCG", "MAP@R", "R-precision", or one "@k".
+
+    Those of the first k answers are the names of DEEP_METRICS, as in "precision@20". Raises UsageError for an unknown
+    name, and for mAP@k where the protocol sums mAP by trapezoids: figures of the two must not stand side by side.
+    """
+    known = {**EVERYWHERE, **METRICS[protocol]}
+    if name in known:
+        return known[name]
+    base, at, depth = name.partition("@")
+    if not (at and base in DEEP_METRICS and depth.isascii() and depth.isdigit() and 0 < int(depth) < 10**9):
+        listed = [*known, *(f"{each}@k" for each in DEEP_METRICS)]
+        raise UsageError(f"unknown metric {name!r}; {nearest(name, dict.fromkeys(listed))}")
+    if base == "mAP" and METRICS[protocol]["mAP"] is trapezoidal_average_precision:
+        raise UsageError(f"metric {name!r}: this set's mAP is summed by trapezoids, mAP@k is not; choose another")
+    return _at(base, int(depth))
 
 
 def main_metric(truth: GroundTruth) -> str:
-    """Return the figure by which results on the set are usually compared."""
+    """Return the metric by which results on the set are usually compared."""
     return "N-S" if truth.protocol == "ukbench" else "mAP"
 
 
@@ -118,8 +170,11 @@ def match_curve(truth: GroundTruth, ranks: Sequence[QueryRanks], k: int) -> tupl
     return tuple(map(float, cmc(main_ranks(truth, ranks), k)))
 
 
-def summary(truth: GroundTruth, ranks: Sequence[QueryRanks]) -> dict[str, float]:
-    """Return the means over queries: of the main setting, of each setting, of each folder of queries."""
+def summary(truth: GroundTruth, ranks: Sequence[QueryRanks], *, metrics: Sequence[str] = ()) -> dict[str, float]:
+    """Return the means over queries: of the main setting, of each setting, of each folder of queries.
+
+    `metrics` are names of more than the protocol reports.
+    """
     scored: dict[str, list[tuple[Ranks, int]]] = {"": []}
     for suffix, places, relevant in _by_suffix(truth, ranks):
         scored.setdefault(suffix, []).append((places, relevant))
@@ -127,11 +182,12 @@ def summary(truth: GroundTruth, ranks: Sequence[QueryRanks]) -> dict[str, float]
         raise UsageError(f"{truth.file}: no query has a relevant image; there is nothing to score")
     # The recalls first, from small to large; those that every protocol has keep their place among them.
     depths = sorted({*USUAL_RECALLS, *truth.recalls})
-    metrics = {**{f"recall@{k}": _recall(k) for k in depths}, **METRICS[truth.protocol]}
+    wanted = {**_all_at(*(f"recall@{k}" for k in depths)), **METRICS[truth.protocol]}
+    wanted |= {name: find_metric(name, truth.protocol) for name in metrics}
     return {
         name + suffix: mean(metric(*query) for query in queries)
         for suffix, queries in scored.items()
-        for name, metric in metrics.items()
+        for name, metric in wanted.items()
     }
 
 

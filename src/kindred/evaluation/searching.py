@@ -35,15 +35,15 @@ Compare = Callable[[slice], NDArray[np.float32]]
 class Search:
     """Queries that search a database as a recipe compares images; it counts the seconds that it takes.
 
-    itself: for each query the image of the database that is left out of its ranking, or None. code: ranks the
-    database by codes in place of vectors. options: those of the matching of rows. Images that could not be read are
-    in no ranking.
+    left_out: for each query the images of the database that are left out of its ranking. code: ranks the database by
+    codes in place of vectors. options: those of the matching of rows. Images that could not be read, or whose score is
+    NaN, are in no ranking.
     """
 
     recipe: Recipe
     queries: Descriptions
     database: Descriptions
-    itself: Sequence[int | None]
+    left_out: Sequence[Sequence[int]]
     code: Code | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     seconds: float = 0.0
@@ -73,8 +73,8 @@ class Search:
             began = time.perf_counter()
             better = rerank(_heads(ranked, min(depth, len(self.database))), asked)
             self.rerank_seconds += time.perf_counter() - began
-            for head, (order, _) in zip(better.ids, ranked, strict=True):
-                yield followed_by(head, order)
+            for number, head, (order, _) in zip(range(start, asked.stop), better.ids, ranked, strict=True):
+                yield self._searched(followed_by(head, order), self.left_out[number])
 
     def heads(self, asked: slice, *, depth: int) -> Ranking:
         """Return the first `depth` answers of some of the queries, with their scores."""
@@ -93,12 +93,14 @@ class Search:
                 began = time.perf_counter()
                 order = _order(scores)
                 self.seconds += time.perf_counter() - began
-                yield self._searched(order, self.itself[number]), scores
+                yield self._searched(order, self.left_out[number]), scores
 
-    def _searched(self, order: Order, left_out: int | None) -> Order:
+    def _searched(self, order: Order, left_out: Sequence[int]) -> Order:
         """Return `order` without the images that are not searched."""
         kept = order if self._usable.all() else order[self._usable[order]]
-        return kept if left_out is None else kept[kept != left_out]
+        for place in left_out:
+            kept = kept[kept != place]
+        return kept
 
 
 def _heads(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> Ranking:
@@ -175,7 +177,7 @@ def followed_by(head: Order, order: Order) -> Order:
 
 
 def _order(scores: NDArray[np.float32]) -> Order:
-    """Return the positions (N,) from the highest score to the lowest, equal ones by position.
+    """Return the positions from the highest score to the lowest, equal ones by position; those of NaN are left out.
 
     Score and position are packed into one whole number each, whose sort is three times as fast as a stable
     argsort for tens of thousands.
@@ -183,7 +185,9 @@ def _order(scores: NDArray[np.float32]) -> Order:
     bits = (0.0 - scores.astype(np.float32)).view(np.int32).astype(np.int64)
     # The bits of a float ascend with it; for a negative one they descend below its sign.
     keys = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    unordered = np.isnan(scores)
+    keys[unordered] = 0x7FFFFFFF  # the bits of NaN have a sign as well, by which it would come first or last
     packed = (keys << 32) | np.arange(len(scores))
     packed.sort()
     order: Order = packed & 0xFFFFFFFF
-    return order
+    return order[: len(order) - np.count_nonzero(unordered)]

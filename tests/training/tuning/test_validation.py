@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,37 @@ def test_a_ground_truth_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [relevant.tolist() for relevant in validation.relevant] == [[0], [1], [2], [3], [4], [5]]
     answers = validation.ranked(_vectors(16))
     assert [len(each) for each in answers] == [12, 12, 12, 12, 11, 11]
+
+
+def test_a_query_by_another_path_is_no_answer_to_itself(tmp_path: Path) -> None:
+    names = [path.name for path in make_folder(tmp_path / "set", 3)]
+    (tmp_path / "set" / "link.jpg").symlink_to(tmp_path / "set" / names[0])
+    file = tmp_path / "set" / "truth.json"
+    queries = {"link.jpg": {"relevant": [names[1]]}, names[2]: {"relevant": [names[2], names[1]]}}
+    file.write_text(json.dumps({"name": "small", "database": names, "queries": queries}))
+    validation = Validation.of(read_dataset(file))
+    assert len(validation.paths) == 3
+    vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)  # the link's, that of names[2], that of names[1]
+    answers = validation.ranked(vectors)
+    assert [sorted(each.tolist()) for each in answers] == [[1, 2], [0, 1]]
+    assert validation.figures(answers)["mAP"] == 1
+
+
+def test_equal_vectors_show_no_gain() -> None:
+    """A network that sees everything alike: in a database class by class, by position, class 0 would be found."""
+    labels = np.repeat(np.arange(10), 10)
+    validation = among_labels(_paths(100), labels, np.arange(10), np.arange(100))
+    ranked = validation.ranked(np.ones((100, 4), np.float32))
+    assert validation.figures(ranked)["mAP"] < 0.3
+
+
+def test_vectors_that_are_no_numbers_find_nothing_and_are_not_found() -> None:
+    vectors = _vectors(6)
+    vectors[0], vectors[4, 1] = np.nan, -np.nan
+    validation = among_labels(_paths(6), np.zeros(6, np.int64), np.arange(2), np.arange(6))
+    first, second = validation.ranked(vectors)
+    assert first.tolist() == []
+    assert sorted(second.tolist()) == [2, 3, 5]
 
 
 def test_a_folder_of_classes_is_a_ground_truth(tmp_path: Path) -> None:

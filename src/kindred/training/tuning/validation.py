@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import UsageError
 from kindred.evaluation.metrics import average_precision, mean, recall_at_k, relevant_ranks
+from kindred.evaluation.own_images import file_key
+from kindred.evaluation.ties import tie_order
 from kindred.training.augment import Augmentation
 from kindred.training.pictures import Pictures
 
@@ -43,31 +45,37 @@ class Validation:
     def of(cls, truth: GroundTruth) -> Validation:
         """Take the first setting of a ground truth; boxes of queries are not looked at.
 
-        Raises UsageError where a file is missing.
+        Paths of one file, however they are written, are one image. Raises UsageError where a file is missing.
         """
         database, queries = truth.locate()
-        paths = list(dict.fromkeys([*queries, *database]))
-        numbers = {path: number for number, path in enumerate(paths)}
+        firsts: dict[Hashable, Path] = {}
+        for path in (*queries, *database):
+            firsts.setdefault(file_key(path), path)
+        numbers = {key: number for number, key in enumerate(firsts)}
+        asked = np.array([numbers[file_key(path)] for path in queries])
+        searched = np.array([numbers[file_key(path)] for path in database])
         judged = [next(iter(query.judgements.values())) for query in truth.queries]
         return cls(
-            tuple(paths),
-            np.array([numbers[path] for path in queries]),
-            np.array([numbers[path] for path in database]),
-            tuple(judgement.relevant for judgement in judged),
-            tuple(judgement.junk for judgement in judged),
+            tuple(firsts.values()),
+            asked,
+            searched,
+            # A query that counts as its own answer, as in Oxford5k, could not be found here.
+            tuple(each.relevant[searched[each.relevant] != own] for each, own in zip(judged, asked, strict=True)),
+            tuple(each.junk for each in judged),
         )
 
     def ranked(self, vectors: Vectors) -> list[NDArray[np.int64]]:
         """Return, for each query, the places in the database by vectors (M, D) of `paths`, best first.
 
-        The query itself and junk are left out.
+        The query itself, junk and images whose vector is not finite are left out. Equal scores go by a fixed random
+        order.
         """
-        rankings = []
+        rankings, turns = [], tie_order(len(self.database))
         for query, junk in zip(self.queries, self.junk, strict=True):
             scores = vectors[self.database] @ vectors[query]
             scores[junk] = -np.inf
             scores[self.database == query] = -np.inf
-            order = np.argsort(-scores, kind="stable")
+            order = turns[np.argsort(-scores[turns], kind="stable")]
             rankings.append(order[np.isfinite(scores[order])])
         return rankings
 
