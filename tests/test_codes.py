@@ -110,7 +110,7 @@ class TestContract:
                 from_arrays({**arrays, name: broken})
         with pytest.raises(ModelError, match=f"{name} missing"):
             from_arrays({key: array for key, array in arrays.items() if key != name})
-        with pytest.raises(ModelError, match="got kind 'zip'; expected one of pq, itq"):
+        with pytest.raises(ModelError, match="unknown code 'zip'; known: pq, itq"):
             from_arrays({**arrays, "kind": np.array("zip")})
         with pytest.raises(ModelError, match="got kind 'zip'; expected"):
             CODES[kind].fitted.from_arrays({**arrays, "kind": np.array("zip")})

@@ -16,7 +16,9 @@ ROOT = Path(kindred.__file__).parent
 DEMO = Path(kindred_demo.__file__).parent
 
 FLOORS = (
-    {"errors", "hints"},
+    {"extras"},
+    {"errors"},
+    {"hints"},
     {"_support", "arrays", "regions"},
     {"blocks", "ranking", "images", "backbones", "store", "recipe"},
     {"similarity", "pooling", "whitening", "proposals", "matching", "fusion", "codes", "features", "manifold"},

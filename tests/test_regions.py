@@ -245,8 +245,8 @@ def test_divide_takes_names_lists_and_functions() -> None:
     ("name", "options", "error", "message"),
     [
         ("gird", {}, RecipeError, "unknown regions 'gird'; did you mean 'grid'\\?"),
-        ("xyz", {}, RecipeError, "expected one of grid, pyramid, dense"),
-        ("grid", {"cell": 2}, RecipeError, "regions 'grid' have no option 'cell'; did you mean 'cells'\\?"),
+        ("xyz", {}, RecipeError, "known: grid, pyramid, dense"),
+        ("grid", {"cell": 2}, RecipeError, "regions 'grid': unknown option 'cell'; did you mean 'cells'\\?"),
         ("grid", {"cells": 0}, UsageError, "cells: got 0; expected a whole number of at least 1"),
         ("pyramid", {"levels": 1.5}, UsageError, "levels: got 1.5; expected a whole number"),
         ("dense", {"sizes": []}, UsageError, "sizes: got none; expected at least one"),

@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from kindred._support.distribution import REMEDY, other_kindred
+
 if TYPE_CHECKING:
     from kindred.atlas import map_library as map  # noqa: A004 - the verb of the command line
     from kindred.describer import Describer
@@ -68,6 +70,13 @@ __all__ = [
     "search_many",
     "train",
 ]
+
+
+if _other := other_kindred():
+    from warnings import warn_explicit
+
+    # Not `warn`, which adds the line of source that imports: this is one line.
+    warn_explicit(f"another project's package {_other} is installed: {REMEDY}", UserWarning, "kindred", 1)
 
 
 def __getattr__(name: str) -> object:

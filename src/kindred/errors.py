@@ -24,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kindred.extras import needs
+
 __all__ = [
     "ImageError",
     "KindredError",
@@ -119,6 +121,6 @@ class MissingExtra(KindredError):
     """An optional package is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs an optional package: pip install 'kindred[{extra}]'")
+        super().__init__(needs(feature, extra))
         self.feature = feature
         self.extra = extra

@@ -14,7 +14,6 @@ answer that none of these lists gets a box of NaN, the whole image.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Array, ArrayT, check_positive, check_whole, l2_normalise, namespace
 from kindred.errors import RecipeError, UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 from kindred.ranking import Ranking
 
 __all__ = [
@@ -178,13 +177,9 @@ def fuse(rankings: Sequence[Ranking], method: str | Callable[..., Ranking], **pa
     """
     if not isinstance(method, str):
         return method(rankings, **parameters)
-    if method not in FUSIONS:
-        raise RecipeError(f"unknown fusion {method!r}; {nearest(method, FUSIONS)}")
+    check_known("fusion", method, FUSIONS, error=RecipeError)
     function = FUSIONS[method].function
-    known = list(inspect.signature(function).parameters)[1:]
-    for name in parameters:
-        if name not in known:
-            raise RecipeError(f"fusion {method!r} has no parameter {name!r}; {nearest(name, known)}")
+    check_options(f"fusion {method!r}", parameters, options_of(function), error=RecipeError)
     return function(rankings, **parameters)
 
 

@@ -1,22 +1,95 @@
-"""Hints: what an error says of a name that is not known."""
+"""Unknown names and wrong options: found and worded in one place, for every table of methods.
+
+"unknown re-ranker 'difusion'; did you mean 'diffusion'? known: aqe, alpha_qe, diffusion"
+"re-ranker 'aqe': unknown option 'k'; known: n"
+"re-ranker 'aqe': option n is 'many'; expected a whole number, such as 10"
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["nearest"]
+from kindred.errors import KindredError
+
+__all__ = ["REQUIRED", "check_known", "check_options", "nearest", "options_of"]
+
+REQUIRED = object()
+"""In place of the default of an option that has none: any type passes."""
+
+LISTED = 40  # names in one message; a home may hold hundreds of models
+
+
+def check_known(kind: str, name: object, known: Collection[str], *, error: type[KindredError], where: str = "") -> None:
+    """Raise `error` unless `name` is one of `known`; `kind` is what it names, `where` what the line begins with.
+
+    >>> check_known("pooling", "gemm", ["mac", "gem"], error=KindredError)
+    Traceback (most recent call last):
+    kindred.errors.KindredError: unknown pooling 'gemm'; did you mean 'gem'? known: mac, gem
+    """
+    if not isinstance(name, str) or name not in known:
+        begin = f"{where}: " if where else ""
+        raise error(f"{begin}unknown {kind} {name!r}; {nearest(str(name), known)}")
+
+
+def check_options(
+    owner: str, given: Mapping[str, object], usual: Mapping[str, object], *, error: type[KindredError]
+) -> None:
+    """Raise `error` for an option of `owner`, such as "pooling 'gem'", that it does not have or of another type.
+
+    `usual` has the default of each option, from which its type is known; see `options_of`.
+    """
+    for name, value in given.items():
+        if not usual:
+            raise error(f"{owner}: unknown option {name!r}; it takes none")
+        check_known("option", name, usual, error=error, where=owner)
+        expected = _expected(value, usual[name])
+        if expected:
+            raise error(f"{owner}: option {name} is {value!r}; expected {expected}, such as {usual[name]!r}")
+
+
+def options_of(function: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, object]:
+    """Return the options of a method with their defaults: what its function takes by keyword only."""
+    import inspect  # costs 10 ms, and only methods that are used need it
+
+    return {
+        each.name: REQUIRED if each.default is each.empty else each.default
+        for each in inspect.signature(function).parameters.values()
+        if each.kind is each.KEYWORD_ONLY and each.name not in without
+    }
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant, or which there are, as the end of an error's line.
+    """Say which known name is meant and which there are, as the end of an error's line.
 
     >>> nearest("gemm", ["gem", "mac"])
-    "did you mean 'gem'?"
+    "did you mean 'gem'? known: gem, mac"
     >>> nearest("x", ["gem", "mac"])
-    'expected one of gem, mac'
+    'known: gem, mac'
     """
     import difflib  # only errors need it
 
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]!r}?"
-    return f"expected one of {', '.join(known)}" if known else "it takes none"
+    if not known:
+        return "there are none"
+    listed = list(known)
+    more = f" and {len(listed) - LISTED:,} more" if len(listed) > LISTED else ""
+    names = f"known: {', '.join(listed[:LISTED])}{more}"
+    near = difflib.get_close_matches(name, listed, n=1)
+    return f"did you mean {near[0]!r}? {names}" if near else names
+
+
+def _expected(value: object, usual: object) -> str:
+    """Return what was expected in place of `value`, "" where it is of the type of the usual value.
+
+    A whole number passes for a decimal one and the reverse, as the functions check ranges themselves; a default of
+    None says nothing of the type.
+    """
+    if usual is None or usual is REQUIRED:
+        return ""
+    if isinstance(usual, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(usual, int | float):
+        wrong = isinstance(value, bool | str | list | tuple | Mapping) or value is None
+        return ("a whole number" if isinstance(usual, int) else "a number") if wrong else ""
+    if isinstance(usual, str):
+        return "" if isinstance(value, str) else "text"
+    return ""

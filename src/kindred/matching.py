@@ -6,8 +6,7 @@ each image which of its rows matched best. `MATCHINGS` is the table of the ways 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_positive
 from kindred.errors import RecipeError, UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 
 __all__ = [
     "MATCHINGS",
@@ -323,14 +322,11 @@ def match(
     return ids, scores, boxes
 
 
-def check_matching(method: str, options: Collection[str]) -> None:
+def check_matching(method: str, options: Mapping[str, object]) -> None:
     """Raise RecipeError for an unknown name of a matching, or of an option of it."""
-    if method not in MATCHINGS:
-        raise RecipeError(f"unknown matching {method!r}; {nearest(method, MATCHINGS)}")
-    known = list(inspect.signature(MATCHINGS[method].function).parameters)[2:]
-    for name in options:
-        if name not in known:
-            raise RecipeError(f"matching {method!r} has no option {name!r}; {nearest(name, known)}")
+    check_known("matching", method, MATCHINGS, error=RecipeError)
+    usual = options_of(MATCHINGS[method].function)
+    check_options(f"matching {method!r}", options, usual, error=RecipeError)
 
 
 def check_query(query: ImageRows, dimension: int) -> None:

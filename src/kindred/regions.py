@@ -9,7 +9,6 @@ Boxes are (R, 4), x0 y0 x1 y1, half-open: x1 and y1 are the first cells, or pixe
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import RecipeError, UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 
 __all__ = [
     "REGIONS",
@@ -192,13 +191,9 @@ def divide(width: int, height: int, scheme: str | Callable[..., Regions], **opti
     given: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     if not isinstance(scheme, str):
         return scheme(width, height, **given)
-    if scheme not in REGIONS:
-        raise RecipeError(f"unknown regions {scheme!r}; {nearest(scheme, REGIONS)}")
+    check_known("regions", scheme, REGIONS, error=RecipeError)
     function = REGIONS[scheme].function
-    known = list(inspect.signature(function).parameters)[2:]
-    for name in given:
-        if name not in known:
-            raise RecipeError(f"regions {scheme!r} have no option {name!r}; {nearest(name, known)}")
+    check_options(f"regions {scheme!r}", given, options_of(function), error=RecipeError)
     return function(width, height, **given)
 
 

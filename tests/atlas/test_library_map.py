@@ -18,7 +18,7 @@ from kindred.recipe import Recipe
 from kindred.store import Entry, SqliteStore
 from pictures import save_picture
 
-pytest.importorskip("sklearn", reason="maps need kindred[maps]")
+pytest.importorskip("sklearn", reason="maps need the extra maps")
 
 COUNT = 24
 

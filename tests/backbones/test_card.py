@@ -89,7 +89,7 @@ def test_a_head_is_written_without_what_is_not_said() -> None:
         ),
         ('[classifier]\nmap = "early"', "classifier: unknown key 'map'; did you mean 'maps'\\?"),
         ("[classifier]\nmaps = 3", "classifier: maps is 3; expected a text"),
-        ('[classifier]\nmaps = "erly"', "has no tap 'erly'; did you mean 'early'"),
+        ('[classifier]\nmaps = "erly"', "unknown tap 'erly'; did you mean 'early'"),
         ('[classifier]\nmaps = "early"\nbackground = 8', "classifier.background is 8; expected one of the 8 channels"),
         (
             '[classifier]\nmaps = "early"\nweights = "w"\ntap = "deep"',
@@ -142,7 +142,7 @@ def test_cards_are_values() -> None:
 
 def test_tap_by_name() -> None:
     assert card().tap("early").channels == 8
-    with pytest.raises(ModelError, match="model net has no tap 'erly'; did you mean 'early'\\?"):
+    with pytest.raises(ModelError, match="model net: unknown tap 'erly'; did you mean 'early'\\?"):
         card().tap("erly")
 
 
@@ -174,7 +174,7 @@ def test_tap_by_name() -> None:
         ("layout =", "input_size = [0, 3]\nlayout =", "input_size is .*; expected \\[height, width\\]"),
         ("layout =", "input_size = 224\nlayout =", "input_size is 224; expected \\[height, width\\]"),
         ('name = "early"', 'name = "deep"', "expected different names"),
-        ('default_tap = "deep"', 'default_tap = "deap"', "has no tap 'deap'; did you mean 'deep'"),
+        ('default_tap = "deep"', 'default_tap = "deap"', "unknown tap 'deap'; did you mean 'deep'"),
         ("[[taps]]", "[[taps]", "not a TOML file"),
     ],
 )

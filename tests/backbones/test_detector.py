@@ -165,7 +165,7 @@ def test_add_and_load_by_name(graph: Callable[..., tuple[Card, Path]]) -> None:
     (by_name,) = load_detector("finder", precision="f32").propose(grey(1, 100, 200))
     (by_file,) = load_detector(path, precision="f32").propose(grey(1, 100, 200))
     assert np.array_equal(by_name[0], by_file[0])
-    with pytest.raises(ModelError, match="no model is named findr; did you mean 'finder'"):
+    with pytest.raises(ModelError, match="unknown model 'findr'; did you mean 'finder'"):
         load_detector("findr")
 
 
@@ -174,7 +174,7 @@ def test_a_detector_that_is_not_true_is_not_added(graph: Callable[..., tuple[Car
     card.save(path.with_suffix(".toml"))
     with pytest.raises(ModelError, match="its card promises"):
         add_model(path)
-    with pytest.raises(ModelError, match="no model is named finder"):
+    with pytest.raises(ModelError, match="unknown model 'finder'"):
         load_card("finder")
 
 

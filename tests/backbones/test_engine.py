@@ -30,7 +30,7 @@ def test_requested_taps() -> None:
     assert requested_taps(CARD, None) == (deep,)
     assert requested_taps(CARD, "early") == (early,)
     assert requested_taps(CARD, ["deep", "early"]) == (deep, early)
-    with pytest.raises(ModelError, match="has no tap 'late'"):
+    with pytest.raises(ModelError, match="unknown tap 'late'"):
         requested_taps(CARD, ["late"])
     with pytest.raises(UsageError, match="expected at least one of early, deep"):
         requested_taps(CARD, [])

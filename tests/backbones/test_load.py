@@ -128,5 +128,5 @@ def test_engines_that_cannot_be_meant() -> None:
         load("tiny", engine="onnx")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="engine 'openvino' runs on the CPU, not on device 'cuda'"):
         load("tiny", engine="openvino", device="cuda")
-    with pytest.raises(ModelError, match="no model is named tiny"):
+    with pytest.raises(ModelError, match="unknown model 'tiny'"):
         load("tiny")

@@ -90,7 +90,7 @@ def test_what_add_asks_for(tiny: Callable[..., Path]) -> None:
             add_model(path, **given)
     with pytest.raises(ModelError, match=r"mean is \[1\]; expected three numbers"):
         add_model(path, mean=[1], std=[1, 1, 1])
-    with pytest.raises(ModelError, match="has no tap 'deeep'; did you mean 'deep'"):
+    with pytest.raises(ModelError, match="unknown tap 'deeep'; did you mean 'deep'"):
         add_model(path, default_tap="deeep", **PIXELS)
     assert list_models() == ()
 
@@ -162,12 +162,12 @@ def test_bundled_models_come_first_and_stay(tiny: Callable[..., Path], bundled: 
 
 
 def test_a_missing_name_names_the_nearest(tiny: Callable[..., Path]) -> None:
-    with pytest.raises(ModelError, match=r"no model is named tyny; there are none yet: `kindred models add FILE.onnx`"):
+    with pytest.raises(ModelError, match=r"unknown model 'tyny'; there are none yet: `kindred models add FILE.onnx`"):
         load_card("tyny")
     add_model(tiny(), **PIXELS)
-    with pytest.raises(ModelError, match="no model is named tyny; did you mean 'tiny'\\?"):
+    with pytest.raises(ModelError, match="unknown model 'tyny'; did you mean 'tiny'\\?"):
         load_card("tyny")
-    with pytest.raises(ModelError, match="no model of yours is named tyny; did you mean 'tiny'\\?"):
+    with pytest.raises(ModelError, match="unknown model 'tyny' among those you added; did you mean 'tiny'\\?"):
         remove_model("tyny")
 
 

@@ -14,7 +14,7 @@ from kindred.library import Library
 from kindred.manifold import MAPS
 
 pytestmark = pytest.mark.usefixtures("library")
-pytest.importorskip("sklearn", reason="maps need kindred[maps]")
+pytest.importorskip("sklearn", reason="maps need the extra maps")
 
 
 @pytest.mark.parametrize("method", MAPS)

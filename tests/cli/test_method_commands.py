@@ -45,7 +45,7 @@ def test_a_model_is_added_listed_shown_and_removed(kindred: Kindred, model: Path
 
 
 def test_an_unknown_network_needs_its_preprocessing(kindred: Kindred, model: Path) -> None:
-    pytest.importorskip("onnx", reason="finding the taps of an unknown graph needs kindred[train]")
+    pytest.importorskip("onnx", reason="finding the taps of an unknown graph needs the extra train")
     model.with_suffix(".toml").unlink()
     done = kindred("models", "add", model)
     assert done.code == 1

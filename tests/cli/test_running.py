@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (
             MissingExtra("distillation", "train"),
             1,
-            "kindred: distillation needs an optional package: pip install 'kindred[train]'\n",
+            "kindred: distillation needs optional packages: pip install torch onnx safetensors\n",
         ),
         (PermissionError(13, "Permission denied", "x.npz"), 1, "kindred: x.npz: Permission denied\n"),
         (KeyboardInterrupt(), 130, "kindred: stopped\n"),

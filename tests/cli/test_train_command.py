@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch", reason="needs PyTorch: pip install 'kindred[train]'")
+pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 pytest.importorskip("onnx")
 
 from class_folders import NAMES, make_classes
@@ -197,12 +197,12 @@ def test_without_pytorch_the_command_that_installs_it_is_named(
 
 
 MISTAKES: list[tuple[list[str], int, str]] = [
-    (["--method", "classify"], 2, "method is 'classify'; did you mean 'classification'?"),
-    (["--backbone", "nobody"], 1, "no backbone is named nobody; "),
+    (["--method", "classify"], 2, "unknown method 'classify'; did you mean 'classification'?"),
+    (["--backbone", "nobody"], 1, "unknown backbone 'nobody'; "),
     (["--backbone", "alexnet"], 2, "backbone 'alexnet' knows nothing without weights: give a file (.safetensors"),
     (["--backbone", "alexnet", "--from", "no.pth"], 1, "no.pth: no such file; expected weights"),
     (["--loss", "triplet"], 2, "loss is 'triplet'; this method learns by one of cross_entropy"),
-    (["--set", "loss.margin=1"], 2, "loss 'normalised_softmax' has no option 'margin'; expected one of temperature"),
+    (["--set", "loss.margin=1"], 2, "loss 'normalised_softmax': unknown option 'margin'; known: temperature"),
     (["--set", "margin=1"], 2, "--set is 'margin=1'; expected loss.NAME=VALUE or aggregation.NAME=VALUE"),
     (["--set", "loss.margin"], 2, "--set is 'loss.margin'; expected"),
     (["--set", "network.margin=1"], 2, "--set is 'network.margin=1'; expected"),

@@ -57,7 +57,7 @@ def test_an_image_without_keypoints_has_a_vector_of_nothing(textured: list[Path]
         ({"flip": True}, "flip has no effect on 'sift'; leave it out"),
         ({"shape": "stretch"}, "shape has no effect on 'sift'; leave it out"),
         ({"passes": "grid"}, "finds keypoints, which are neither pooled"),
-        ({"passes_options": {"contrst": 0.02}}, "sift has no option 'contrst'; did you mean 'contrast'?"),
+        ({"passes_options": {"contrst": 0.02}}, "sift: unknown option 'contrst'; did you mean 'contrast'?"),
         ({"features": "conv"}, "come from a network's map"),
         ({"features": "sfit"}, "unknown features 'sfit'; did you mean 'sift'?"),
     ],

@@ -123,7 +123,7 @@ def test_unknown_ways_to_aggregate_are_refused(tiny: Recipe) -> None:
         Describer(dataclasses.replace(tiny, aggregate="sun"))
     with pytest.raises(RecipeError, match='expected aggregate = "multi_vector"'):
         Describer(dataclasses.replace(tiny, matching="patches"))
-    with pytest.raises(RecipeError, match="matching is 'patchs'"):
+    with pytest.raises(RecipeError, match="unknown matching 'patchs'"):
         Describer(dataclasses.replace(tiny, aggregate="multi_vector", matching="patchs"))
 
 

@@ -109,15 +109,15 @@ def test_proposals_come_from_the_backbones_own_map(tiny: Recipe, decoded: Decode
     ("keys", "expected"),
     [
         ({"passes": "gird"}, "unknown passes 'gird'; did you mean 'grid'?"),
-        ({"passes": "grid", "passes_options": {"cell": 2}}, "no option 'cell'; did you mean 'cells'?"),
-        ({"passes": "whole", "passes_options": {"cells": 2}}, "passes 'whole' have no option 'cells'"),
-        ({"passes": "whole", "passes_options": {"side": 64}}, "passes 'whole' have no option 'side'; it takes none"),
+        ({"passes": "grid", "passes_options": {"cell": 2}}, "unknown option 'cell'; did you mean 'cells'?"),
+        ({"passes": "whole", "passes_options": {"cells": 2}}, "passes 'whole': unknown option 'cells'"),
+        ({"passes": "whole", "passes_options": {"side": 64}}, "passes 'whole': unknown option 'side'; it takes none"),
         ({"passes": "grid", "passes_options": {"whole": 1}}, "passes_options.whole is 1; expected true or false"),
         (
             {"passes": "grid", "passes_options": {"whole": False}, "aggregate": "multi_vector"},
             "passes_options.whole is False; expected true",
         ),
-        ({"passes": "proposals", "passes_options": {"cuont": 2}}, "no option 'cuont'; did you mean 'count'?"),
+        ({"passes": "proposals", "passes_options": {"cuont": 2}}, "unknown option 'cuont'; did you mean 'count'?"),
         (
             {"passes": "grid", "passes_options": {"side": "big"}},
             "passes_options.side is 'big'; expected a whole number",

@@ -386,13 +386,13 @@ def test_what_cannot_be_meant_is_refused(rows: Any, learned: dict[str, FittedVoc
     book, mixture = learned["codebook"], learned["mixture"]
     with pytest.raises(RecipeError, match="unknown embedding 'vald'; did you mean 'vlad'"):
         embed(rows, COUNTS, "vald", book)
-    with pytest.raises(RecipeError, match="embedding 'vlad' has no option 'normalize'; did you mean 'normalise'"):
+    with pytest.raises(RecipeError, match="embedding 'vlad': unknown option 'normalize'; did you mean 'normalise'"):
         embed(rows, COUNTS, "vlad", book, normalize="ssr")
     with pytest.raises(
         RecipeError, match="vlad: normalise is 'both'; expected plain, ssr, intra, residual, or several"
     ):
         embed(rows, COUNTS, "vlad", book, normalise="both")
-    with pytest.raises(RecipeError, match="netvlad: start is 'v3'; expected one of v1, v2"):
+    with pytest.raises(RecipeError, match="netvlad: unknown start 'v3'; known: v1, v2"):
         embed(rows, COUNTS, "netvlad", book, start="v3")
     with pytest.raises(UsageError, match="embedding 'fisher': got a Codebook; expected a mixture"):
         embed(rows, COUNTS, "fisher", book)

@@ -83,5 +83,5 @@ def test_what_cannot_be_meant_is_refused(rows: Vectors, mixture: Mixture, monkey
     with pytest.raises(ModelError, match="mixture: damaged"):
         Mixture.from_arrays(arrays | {"variances": np.zeros((2, 4))})
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
-    with pytest.raises(MissingExtra, match=r"learning a Gaussian mixture needs .*kindred\[maps\]"):
+    with pytest.raises(MissingExtra, match=r"learning a Gaussian mixture needs .*pip install matplotlib scikit-learn"):
         Mixture.fit(rows, words=2)

@@ -145,5 +145,5 @@ def test_what_cannot_be_is_refused_before_anything_is_described(
         evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], rerank="aqe")
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal'; did you mean 'reciprocal_rank'"):
         evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], fusion="reciprocal")
-    with pytest.raises(RecipeError, match="nowhere: no such recipe"):
+    with pytest.raises(RecipeError, match="unknown recipe 'nowhere'"):
         evaluate(groundtruth, recipe=recipes[0], also=["nowhere"])

@@ -84,7 +84,7 @@ def test_avif(picture: Pixels, encode: Encode) -> None:
 
 
 def test_heic(picture: Pixels) -> None:
-    heif = pytest.importorskip("pillow_heif", reason="needs pip install 'kindred[heic]'")
+    heif = pytest.importorskip("pillow_heif", reason="needs pip install pillow-heif")
     file = io.BytesIO()
     heif.from_pillow(Image.fromarray(picture)).save(file, quality=95)
     image = decode(file.getvalue())

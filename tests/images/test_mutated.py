@@ -74,7 +74,7 @@ MUTATIONS = [cut, flip_bits, spoil_header, swap_header, scramble]
 def original(name: str, picture: Pixels, encode: Encode) -> bytes:
     pillow_name, options = FORMATS[name]
     if pillow_name == "HEIC":
-        heif = pytest.importorskip("pillow_heif", reason="needs pip install 'kindred[heic]'")
+        heif = pytest.importorskip("pillow_heif", reason="needs pip install pillow-heif")
         file = io.BytesIO()
         heif.from_pillow(Image.fromarray(picture)).save(file)
         return file.getvalue()

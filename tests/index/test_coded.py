@@ -154,7 +154,7 @@ def test_nothing_to_find(codes: dict[str, Code], queries: NDArray[np.float32]) -
 
 
 def test_what_cannot_be_meant(codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
-    with pytest.raises(UsageError, match="similarity: got 'euclidean'; expected cosine or dot"):
+    with pytest.raises(UsageError, match="unknown similarity 'euclidean'; known: cosine, dot"):
         CodedIndex(codes["lsh"], similarity="euclidean")
     index = CodedIndex(codes["lsh"], similarity="dot")
     with pytest.raises(UsageError, match=r"expected ids \(n,\) and rows \(n, 16\)"):

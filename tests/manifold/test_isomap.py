@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kindred.manifold.graph import nearest
 from kindred.manifold.isomap import Isomap, classical_mds
 
-pytest.importorskip("scipy", reason="maps need kindred[maps]")
+pytest.importorskip("scipy", reason="maps need the extra maps")
 
 Matrix = NDArray[np.float64]
 

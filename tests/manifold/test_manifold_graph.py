@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kindred.manifold.graph import joined_graph, mutual_graph, nearest, nearest_others, symmetric_graph
 
-pytest.importorskip("scipy", reason="maps need kindred[maps]")
+pytest.importorskip("scipy", reason="maps need the extra maps")
 
 
 def rows(count: int, dimension: int = 3, seed: int = 0) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from kindred.manifold.graph import joined_graph, mutual_graph, nearest, nearest_others
 from kindred.manifold.spectral import Spectral
 
-pytest.importorskip("scipy", reason="maps need kindred[maps]")
+pytest.importorskip("scipy", reason="maps need the extra maps")
 
 
 def circle(count: int, *, turn: float = 0.0) -> NDArray[np.float32]:

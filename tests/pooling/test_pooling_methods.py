@@ -231,14 +231,14 @@ class TestPool:
         ("name", "parameters", "message"),
         [
             ("gemm", {}, "unknown pooling 'gemm'; did you mean 'gem'?"),
-            ("zzz", {}, "unknown pooling 'zzz'; expected one of sum, average, max"),
-            ("gem", {"pp": 3}, "pooling 'gem' has no parameter 'pp'; did you mean 'p'?"),
+            ("zzz", {}, "unknown pooling 'zzz'; known: sum, average, max"),
+            ("gem", {"pp": 3}, "pooling 'gem': unknown option 'pp'; did you mean 'p'?"),
             (
                 "rmac",
                 {"steps": 3},
-                "pooling 'rmac' has no parameter 'steps'; expected one of levels, whole, whitening",
+                "pooling 'rmac': unknown option 'steps'; known: levels, whole, whitening",
             ),
-            ("sum", {"p": 3}, "pooling 'sum' has no parameter 'p'; it takes none"),
+            ("sum", {"p": 3}, "pooling 'sum': unknown option 'p'; it takes none"),
         ],
     )
     def test_unknown_names_and_parameters(self, name: str, parameters: dict[str, float], message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'kindred[train]'")
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from kindred.training.pictures import Pictures  # noqa: E402
 from tiny_teacher import TinyTeacher  # noqa: E402

@@ -43,5 +43,5 @@ def test_what_could_not_be_written_is_refused(
 def test_what_is_missing_is_said_before_the_run(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "20000")  # `load_pytorch` sets it, once
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=r"cooking needs an optional package: pip install 'kindred\[train\]'"):
+    with pytest.raises(MissingExtra, match="cooking needs optional packages: pip install torch onnx safetensors"):
         load_pytorch("cooking")

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from kindred._support.files import replacing
 from kindred.errors import ModelError
-from kindred.hints import nearest
+from kindred.hints import check_known
 
 __all__ = [
     "Card",
@@ -176,11 +176,9 @@ class Card:
 
     def tap(self, name: str) -> Tap:
         """Return the tap of that name; raise ModelError, with the names there are, if there is none."""
-        for tap in self.taps:
-            if tap.name == name:
-                return tap
-        names = [tap.name for tap in self.taps]
-        raise ModelError(f"model {self.name} has no tap {name!r}; {nearest(name, names)}")
+        taps = {tap.name: tap for tap in self.taps}
+        check_known("tap", name, taps, error=ModelError, where=f"model {self.name}")
+        return taps[name]
 
     @classmethod
     def load(cls, path: Path) -> Card:
@@ -264,8 +262,7 @@ def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
     """Make a dataclass from a TOML table whose keys are its fields, no more and no less."""
     known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or a part of it
     for key in table:
-        if key not in known:
-            raise ModelError(f"{where}: unknown key {key!r}; {nearest(key, known)}")
+        check_known("key", key, known, error=ModelError, where=where)
     for key, item in known.items():
         if key not in table and item.default is MISSING and item.default_factory is MISSING:
             raise ModelError(f"{where}: the key {key!r} is missing")

@@ -69,7 +69,7 @@ def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
             return _open_card(folder / f"{path}.toml")
     names = [entry.name for entry in list_models()]
     hint = nearest(str(path), names) if names else "there are none yet: `kindred models add FILE.onnx` adds one"
-    raise ModelError(f"no model is named {path}; {hint}")
+    raise ModelError(f"unknown model {str(path)!r}; {hint}")
 
 
 def add_model(
@@ -136,7 +136,7 @@ def remove_model(name: str) -> None:
             raise ModelError(f"model {name} is a part of Kindred and cannot be removed")
         names = [entry.name for entry in list_models() if not entry.bundled]
         hint = nearest(name, names) if names else "you have added none"
-        raise ModelError(f"no model of yours is named {name}; {hint}")
+        raise ModelError(f"unknown model {name!r} among those you added; {hint}")
     try:
         card_path.unlink()  # first: a model is there if and only if its card is
         card_path.with_suffix(".onnx").unlink(missing_ok=True)

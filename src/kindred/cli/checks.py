@@ -12,8 +12,10 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Literal
 
+from kindred._support.distribution import REMEDY, other_kindred
 from kindred.cli.output import counted, shown
 from kindred.errors import KindredError, LibraryNotFound
+from kindred.extras import install_command
 
 __all__ = ["Finding", "State", "examine"]
 
@@ -30,12 +32,13 @@ PACKAGES = (
     ("typer", "typer"),
     ("rich", "rich"),
 )
-EXTRAS = (
+PURPOSES = (
     ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
     ("cv2", "opencv-python-headless", "verify", "finds SIFT features, and verifies by them"),
     ("sklearn", "scikit-learn", "maps", "for kindred map, and to draw comparisons"),
-    ("torch", "torch", "train", "for kindred distill, and for CUDA"),
+    ("torch", "torch", "train", "for kindred train and distill, and for CUDA"),
 )
+AGAIN = "install Kindred again: pip install --force-reinstall --no-deps . in its clone"
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
 
@@ -74,6 +77,8 @@ def _versions() -> Iterator[Finding]:
 
     system = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
     yield Finding("ok", "kindred", f"{__version__} ({system})")
+    if other := other_kindred():
+        yield Finding("wrong", "name", f"another project's package {other} is installed: {REMEDY}")
 
 
 def _packages() -> Iterator[Finding]:
@@ -116,22 +121,26 @@ def _formats() -> Iterator[Finding]:
             bad.append(name)
     yield Finding("ok", "images", f"reads {', '.join(good)}")
     if bad:
-        remedy = "pip install --force-reinstall pillow, from a wheel"
+        remedy = "pip install --force-reinstall --only-binary :all: pillow"
         yield Finding("wrong", "images", f"this Pillow does not read {', '.join(bad)}; {remedy}")
 
 
 def _extras() -> Iterator[Finding]:
-    for module, package, extra, purpose in EXTRAS:
+    for module, package, extra, purpose in PURPOSES:
         try:
             yield Finding("ok", f"extra {extra}", f"{package} {metadata.version(package)}, {purpose}")
         except metadata.PackageNotFoundError:
-            yield Finding("note", f"extra {extra}", f"not installed ({purpose}); pip install 'kindred[{extra}]'")
+            yield Finding("note", f"extra {extra}", f"not installed ({purpose}); {install_command(extra)}")
             continue
         try:
             if module != "torch":  # takes seconds to import
                 import_module(module)
         except Exception as error:  # as above
-            yield Finding("wrong", f"extra {extra}", f"{package} cannot be used ({error}); install it again")
+            yield Finding(
+                "wrong",
+                f"extra {extra}",
+                f"{package} cannot be used ({error}); pip install --force-reinstall {package}",
+            )
 
 
 def _models() -> Iterator[Finding]:
@@ -162,8 +171,7 @@ def _default_recipe() -> Iterator[Finding]:
 
     recipe = Recipe.load(DEFAULT_RECIPE)
     if recipe.backbone not in [entry.name for entry in list_models()]:
-        remedy = "pip install --force-reinstall kindred"
-        yield Finding("wrong", "recipe", f"the bundled network {recipe.backbone} is missing; {remedy}")
+        yield Finding("wrong", "recipe", f"the bundled network {recipe.backbone} is missing; {AGAIN}")
         return
     describer = Describer(recipe)
     vectors = describer.describe(np.full((64, 64, 3), 127, np.uint8))

@@ -64,8 +64,8 @@ def distill(
     """Train a small network to see as TEACHER does.
 
     It learns to return the feature maps of TEACHER, on any images, with no labels. That takes an hour or two on two
-    cores, and PyTorch: pip install 'kindred[train]'. Checkpoint and log lie in MODEL.run; an interrupted run goes on
-    from there. The result is a backbone like any other.
+    cores, and PyTorch: pip install torch onnx safetensors. Checkpoint and log lie in MODEL.run; an interrupted run goes
+    on from there. The result is a backbone like any other.
     """
     from kindred.training.distillation.run import distill_model
 

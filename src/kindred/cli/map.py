@@ -53,7 +53,7 @@ def map_command(
 
     t-SNE keeps the neighbours of each image, Isomap the distances along the way from image to image, MDS all distances
     alike, spectral embedding what many short links join. Thumbnails do not cover one another: each is moved to the
-    nearest free place. Needs pip install 'kindred[maps]'.
+    nearest free place. Needs pip install matplotlib scikit-learn scipy threadpoolctl.
     """
     from kindred.atlas import PICTURES, cell_size, map_library, write_coordinates
     from kindred.library import Library

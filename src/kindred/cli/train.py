@@ -124,8 +124,8 @@ def train(
     """Tune a backbone on your own images.
 
     The result is a network like any other, with a recipe that searches by it. Needs PyTorch: pip install
-    'kindred[train]'. Checkpoint, log and report lie in MODEL.run; an interrupted run goes on from there. Several GPUs:
-    torchrun --nproc-per-node N -m kindred.cli train …
+    torch onnx safetensors. Checkpoint, log and report lie in MODEL.run; an interrupted run goes on from there. Several
+    GPUs: torchrun --nproc-per-node N -m kindred.cli train …
     """
     from kindred.training.tuning.options import TrainingOptions
     from kindred.training.tuning.train import train_model

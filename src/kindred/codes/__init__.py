@@ -18,6 +18,7 @@ from kindred.codes.base import Bytes, kind_of
 from kindred.codes.binary import BinaryCode, IterativeQuantisation, RandomHyperplanes, SignCode, hamming_search
 from kindred.codes.product import ProductQuantiser
 from kindred.errors import ModelError
+from kindred.hints import check_known
 
 __all__ = [
     "CODES",
@@ -90,6 +91,5 @@ CODES: dict[str, CodeKind] = {
 def from_arrays(arrays: ArrayMap) -> Code:
     """Take back what any code's `to_arrays` returned; raises ModelError for anything else."""
     kind = kind_of(arrays)
-    if kind not in CODES:
-        raise ModelError(f"codes: got kind {kind!r}; expected one of {', '.join(CODES)}")
+    check_known("code", kind, CODES, error=ModelError)
     return CODES[kind].fitted.from_arrays(arrays)

@@ -29,6 +29,7 @@ from kindred.describer.network import NetworkExtractor
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.features import ConvMap
+from kindred.hints import check_known
 from kindred.matching import MATCHINGS, ImageRows
 from kindred.matching import Option as MatchOption
 from kindred.recipe import MULTI_VECTOR, Recipe, as_floats
@@ -229,18 +230,15 @@ def matching_of(recipe: Recipe) -> str:
 
 
 def _check_comparison(recipe: Recipe) -> None:
-    if recipe.similarity not in SIMILARITIES:
-        raise RecipeError(
-            f"recipe {recipe.name!r}: similarity is {recipe.similarity!r}; expected {', '.join(SIMILARITIES)}"
-        )
+    where = f"recipe {recipe.name!r}"
+    check_known("similarity", recipe.similarity, SIMILARITIES, error=RecipeError, where=where)
     if recipe.similarity == "chi_square" and recipe.whitening:
         raise RecipeError(
             f"recipe {recipe.name!r}: chi_square compares histograms, which whitened vectors are not; "
             "take another similarity, or no whitening"
         )
     matching = matching_of(recipe)
-    if matching not in MATCHINGS:
-        raise RecipeError(f"recipe {recipe.name!r}: matching is {matching!r}; expected {', '.join(MATCHINGS)}")
+    check_known("matching", matching, MATCHINGS, error=RecipeError, where=where)
     if recipe.matching != "best" and recipe.aggregate != MULTI_VECTOR:
         raise RecipeError(
             f"recipe {recipe.name!r}: matching {recipe.matching!r} compares the rows of images; "

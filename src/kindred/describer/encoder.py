@@ -29,7 +29,7 @@ from kindred.embedding import (
 )
 from kindred.errors import ImageError, RecipeError
 from kindred.fusion import concatenate
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.recipe import MULTI_VECTOR, Recipe
 from kindred.whitening import Whitening, power_law
 
@@ -76,9 +76,8 @@ class Encoder:
 
     def __init__(self, recipe: Recipe, fitted: FittedParameters) -> None:
         self.recipe, self.fitted = recipe, fitted
-        if recipe.aggregate not in AGGREGATES:
-            hint = nearest(recipe.aggregate, AGGREGATES)
-            raise RecipeError(f"recipe {recipe.name!r}: unknown aggregate {recipe.aggregate!r}; {hint}")
+        where = f"recipe {recipe.name!r}"
+        check_known("aggregate", recipe.aggregate, AGGREGATES, error=RecipeError, where=where)
         if recipe.embedding in MULTI_VECTOR_EMBEDDINGS and len(recipe.taps) > 1:
             raise RecipeError(
                 f"recipe {recipe.name!r}: {recipe.embedding} takes one tap, not {len(recipe.taps)}; fuse rankings"
@@ -190,9 +189,9 @@ class Encoder:
 def embedding_of(recipe: Recipe) -> str:
     """Return the embedding that the recipe needs a codebook for, "" for none; raises `RecipeError` if unknown."""
     method = recipe.embedding or (recipe.aggregate if recipe.aggregate in EMBEDDINGS else "")
-    known = [*EMBEDDINGS, *MULTI_VECTOR_EMBEDDINGS]
-    if method and method not in known:
-        raise RecipeError(f"recipe {recipe.name!r}: unknown embedding {method!r}; {nearest(method, known)}")
+    if method:
+        known = [*EMBEDDINGS, *MULTI_VECTOR_EMBEDDINGS]
+        check_known("embedding", method, known, error=RecipeError, where=f"recipe {recipe.name!r}")
     return method
 
 

@@ -22,7 +22,7 @@ from kindred.describer.fitted import write_recipe
 from kindred.describer.pooled import strongest
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, FittedVocabulary
 from kindred.errors import UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.pooling import POOLINGS, FittedPooling
 from kindred.recipe import Recipe
 from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
@@ -215,8 +215,8 @@ def _enlarging(recipe: Recipe) -> Recipe:
 
 def _check_code(recipe: Recipe, code: str) -> None:
     """Raise an error where there is no such code, or `recipe` cannot have one; "" is none."""
-    if code and code not in CODES:
-        raise UsageError(f"code: got {code!r}; {nearest(code, CODES)}")
+    if code:
+        check_known("code", code, CODES, error=UsageError)
     replace(recipe, code=code)  # raises where the recipe contradicts it
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from kindred.describer.views import Viewer
 from kindred.errors import RecipeError
 from kindred.features import FEATURES, ConvMap, LocalFeatures, sift
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 from kindred.images import Decoded, resize
 from kindred.recipe import Recipe
 
@@ -59,9 +58,8 @@ def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
 
 def check_features(recipe: Recipe) -> None:
     """Raise `RecipeError` where the recipe keeps features that there are not, or that need a map it has not."""
-    if recipe.features and recipe.features not in FEATURES:
-        hint = nearest(recipe.features, FEATURES)
-        raise RecipeError(f"recipe {recipe.name!r}: unknown features {recipe.features!r}; {hint}")
+    if recipe.features:
+        check_known("features", recipe.features, FEATURES, error=RecipeError, where=f"recipe {recipe.name!r}")
     if recipe.features and FEATURES[recipe.features].needs == "map" and recipe.backbone in FEATURES:
         raise RecipeError(
             f"recipe {recipe.name!r}: features {recipe.features!r} come from a network's map, which "
@@ -71,12 +69,9 @@ def check_features(recipe: Recipe) -> None:
 
 def check_keypoint_options(recipe: Recipe) -> None:
     """Raise `RecipeError` for an option that the detector of keypoints does not have."""
-    known = [name for name in inspect.signature(sift).parameters if name not in ("image", "longest", "count")]
-    for name in recipe.passes_options:
-        if name not in known:
-            raise RecipeError(
-                f"recipe {recipe.name!r}: {recipe.backbone} has no option {name!r}; {nearest(name, known)}"
-            )
+    usual = options_of(sift, without=("longest", "count"))
+    owner = f"recipe {recipe.name!r}: passes_options of {recipe.backbone}"
+    check_options(owner, recipe.passes_options, usual, error=RecipeError)
 
 
 def label(image: object) -> str:

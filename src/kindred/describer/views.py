@@ -6,7 +6,6 @@ backbone itself, or proposed by a detector.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from kindred.backbones.detector import Detector, load_detector
 from kindred.errors import RecipeError
-from kindred.hints import nearest
+from kindred.hints import REQUIRED, check_known, check_options, options_of
 from kindred.images import Decoded, resize, stretch
 from kindred.proposals import activation_proposals
 from kindred.recipe import MULTI_VECTOR, Options, Recipe
@@ -66,9 +65,7 @@ class Viewer:
 
     def __init__(self, recipe: Recipe, engine: Engine) -> None:
         self.recipe, self.engine = recipe, engine
-        if recipe.passes not in PASSES:
-            hint = nearest(recipe.passes, PASSES)
-            raise RecipeError(f"recipe {recipe.name!r}: unknown passes {recipe.passes!r}; {hint}")
+        check_known("passes", recipe.passes, PASSES, error=RecipeError, where=f"recipe {recipe.name!r}")
         self._looks = PASSES[recipe.passes].looks
         self._side, self._whole, self._options = self._read_options()
         self._check_size()
@@ -182,13 +179,11 @@ def _detections(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> 
 
 def _check_options(name: str, options: Options) -> None:
     """Raise `RecipeError` for an option that passes of that name do not have."""
-    function, known = PASSES[name].options, ["model"] if name == "detector" else []
+    function = PASSES[name].options
+    usual: dict[str, object] = {"model": ""} if name == "detector" else {}
     if function is not None:
-        known += ["side", "whole"]
-        known += [key for key, each in inspect.signature(function).parameters.items() if each.kind == each.KEYWORD_ONLY]
-    for key in options:
-        if key not in known:
-            raise RecipeError(f"passes {name!r} have no option {key!r}; {nearest(key, known)}")
+        usual |= {"side": REQUIRED, "whole": REQUIRED, **options_of(function)}  # the first two are checked by `Viewer`
+    check_options(f"passes {name!r}", options, usual, error=RecipeError)
 
 
 PASSES: dict[str, Pass] = {

@@ -13,6 +13,7 @@ from kindred.embedding.assignment import soft_words
 from kindred.embedding.codebook import Codebook
 from kindred.embedding.stack import open_stack, sum_soft
 from kindred.errors import RecipeError
+from kindred.hints import check_known
 
 __all__ = ["NETVLAD_STARTS", "netvlad", "netvlad_weights"]
 
@@ -45,8 +46,7 @@ def netvlad_weights(
     average the nearest word gets 100 times the share of the second. A codebook that was trained has weights and
     biases of its own. Raises RecipeError for another `start`, and for one, or an α, where nothing starts.
     """
-    if start not in NETVLAD_STARTS:
-        raise RecipeError(f"netvlad: start is {start!r}; expected one of {', '.join(NETVLAD_STARTS)}")
+    check_known("start", start, NETVLAD_STARTS, error=RecipeError, where="netvlad")
     if codebook.weights is not None and codebook.biases is not None:
         if start != NETVLAD_STARTS[0] or alpha:
             raise RecipeError("netvlad: start and alpha have no effect on a codebook that was trained; leave them out")

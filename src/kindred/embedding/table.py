@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from kindred.embedding.mixture import Mixture
 from kindred.embedding.netvlad import netvlad, netvlad_weights
 from kindred.embedding.vlad import vlad
 from kindred.errors import RecipeError, UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 
 __all__ = [
     "EMBEDDINGS",
@@ -162,13 +161,9 @@ def embed_multi_vector(
 
 def _find(method: str, table: dict[str, Any], learned: FittedVocabulary, options: dict[str, Option]) -> Any:
     """Return the entry of `method`, with `learned` and the names of `options` checked."""
-    if method not in table:
-        raise RecipeError(f"unknown embedding {method!r}; {nearest(method, table)}")
+    check_known("embedding", method, table, error=RecipeError)
     entry = table[method]
-    known = list(inspect.signature(entry.function).parameters)[3:]
-    for name in options:
-        if name not in known:
-            raise RecipeError(f"embedding {method!r} has no option {name!r}; {nearest(name, known)}")
+    check_options(f"embedding {method!r}", options, options_of(entry.function), error=RecipeError)
     if not isinstance(learned, VOCABULARIES[entry.learned]):
         raise UsageError(f"embedding {method!r}: got a {type(learned).__name__}; expected a {entry.learned}")
     return entry

@@ -31,7 +31,7 @@ from kindred.evaluation.classes import (
 )
 from kindred.evaluation.groundtruth import GroundTruth, read_groundtruth
 from kindred.evaluation.groups import is_holidays, is_ukbench, read_holidays, read_ukbench
-from kindred.hints import nearest
+from kindred.hints import check_known
 
 __all__ = ["DATASETS", "Dataset", "Reader", "read_dataset"]
 
@@ -116,8 +116,8 @@ def read_dataset(path: Path, dataset: str | None = None, *, partial: bool = Fals
     """
     if path.suffix == ".pkl":
         refuse_pickle(path)
-    if dataset is not None and dataset not in DATASETS:
-        raise UsageError(f"unknown dataset {dataset!r}; {nearest(dataset, DATASETS)}")
+    if dataset is not None:
+        check_known("dataset", dataset, DATASETS, error=UsageError)
     if not path.is_dir():
         if dataset in (None, "json"):
             return read_groundtruth(path)

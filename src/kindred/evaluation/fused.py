@@ -10,7 +10,7 @@ from kindred.errors import RecipeError, UsageError
 from kindred.evaluation.describing import Progress
 from kindred.evaluation.result import Evaluation
 from kindred.fusion import FUSIONS, fuse
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.ranking import Ranking
 from kindred.rerank import Method
 
@@ -27,8 +27,7 @@ def check_fusion(fusion: str, rerank: str | Sequence[Method]) -> None:
     """Raise RecipeError for an unknown fusion, UsageError where fused answers are to be re-ranked."""
     if rerank:
         raise UsageError("rerank and also contradict each other; fused answers are not re-ranked")
-    if fusion not in FUSIONS:
-        raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS)}")
+    check_known("fusion", fusion, FUSIONS, error=RecipeError)
 
 
 def measure_fused(

@@ -11,6 +11,7 @@ from kindred._support.files import write_whole
 from kindred.errors import MissingExtra, UsageError
 from kindred.evaluation.plot_labels import Place, spread
 from kindred.evaluation.result import Evaluation
+from kindred.hints import check_known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,8 +101,7 @@ def check_plot(file: Path, cost: str) -> None:
     """Raise UsageError for an unknown format or cost, MissingExtra without matplotlib: before hours of measuring."""
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"{file}: cannot be drawn; expected a name that ends in {', '.join(FORMATS)}")
-    if cost not in COSTS:
-        raise UsageError(f"cost is {cost!r}; expected {', '.join(COSTS)}")
+    check_known("cost", cost, COSTS, error=UsageError)
     try:
         import matplotlib  # noqa: F401 - only whether it is there
     except ImportError:

@@ -30,7 +30,9 @@ def name_of(method: Method) -> str:
     return str(getattr(method, "__name__", type(method).__name__))
 
 
-def _plain(value: float) -> str:
+def _plain(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 
 from PIL import Image
 
+from kindred.extras import needs
 from kindred.images.reasons import ENDS_EARLY, NOT_AN_IMAGE, Refused, refusal
 
 __all__ = ["HEAD", "count_frames", "load_image", "open_image", "seek_frame", "sniff"]
@@ -98,7 +99,7 @@ def open_image(name: str, data: bytes) -> Image.Image:
     try:
         opener = cast(_Reader, getattr(import_module(module), reader))
     except ImportError:
-        raise Refused("HEIC needs an optional package: pip install pillow-heif", final=False) from None
+        raise Refused(needs("HEIC", "heic"), final=False) from None
     try:
         return opener(io.BytesIO(data))
     except Exception as error:  # a reader given damaged bytes may raise anything

@@ -15,6 +15,7 @@ from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
 from kindred.codes import Code
 from kindred.errors import UsageError
+from kindred.hints import check_known
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.rows import LiveRows
 from kindred.ranking import Ranking
@@ -39,8 +40,7 @@ class CodedIndex:
     """
 
     def __init__(self, code: Code, *, similarity: str = "cosine", rescore: Fetch | None = None) -> None:
-        if similarity not in CODED_SIMILARITIES:
-            raise UsageError(f"similarity: got {similarity!r}; expected {' or '.join(CODED_SIMILARITIES)} for codes")
+        check_known("similarity", similarity, CODED_SIMILARITIES, error=UsageError, where="an index of codes")
         self.code = code
         self.similarity = similarity
         self._fetch = rescore

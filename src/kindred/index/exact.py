@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
+from kindred.hints import check_known
 from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.rows import LiveRows
@@ -33,8 +34,7 @@ class ExactIndex:
     """
 
     def __init__(self, dimension: int, *, similarity: str = "cosine") -> None:
-        if similarity not in SIMILARITIES:
-            raise UsageError(f"similarity: got {similarity!r}; expected one of {', '.join(SIMILARITIES)}")
+        check_known("similarity", similarity, SIMILARITIES, error=UsageError)
         self.dimension = dimension
         self.similarity = similarity
         # Rows made unit vectors once need no norm at every search; their dot product is the cosine.

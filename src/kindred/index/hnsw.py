@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import LibraryDamaged, UsageError
+from kindred.hints import check_known
 from kindred.index.container import Sink, read_container, write_container
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
@@ -62,8 +63,7 @@ class HNSWIndex:
     """
 
     def __init__(self, dimension: int, *, similarity: str = "cosine", settings: HNSWSettings | None = None) -> None:
-        if similarity not in HNSW_SIMILARITIES:
-            raise UsageError(f"similarity: got {similarity!r}; expected one of {', '.join(HNSW_SIMILARITIES)}")
+        check_known("similarity", similarity, HNSW_SIMILARITIES, error=UsageError)
         self.dimension = dimension
         self.similarity = similarity
         self.settings = settings or HNSWSettings()

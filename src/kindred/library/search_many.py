@@ -11,7 +11,7 @@ import numpy as np
 
 from kindred.errors import RecipeError, UsageError
 from kindred.fusion import FUSIONS, fuse
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.library.answers import Answer, Hit
 from kindred.library.library import Library
 from kindred.library.query import Query
@@ -44,8 +44,7 @@ def search_many(
     """
     if not libraries:
         raise UsageError("search: no library; give at least one")
-    if fusion not in FUSIONS:
-        raise RecipeError(f"unknown fusion {fusion!r}; {nearest(fusion, FUSIONS)}")
+    check_known("fusion", fusion, FUSIONS, error=RecipeError)
     began = time.monotonic()
     answers = [library.search(query, k=max(k, DEPTH), box=box, where=where) for library in libraries]
     numbers: dict[Path, int] = {}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole, l2_normalise
 from kindred.errors import MissingExtra, ModelError, UsageError
+from kindred.hints import check_known
 from kindred.manifold.graph import nearest
 from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
@@ -58,8 +59,7 @@ class ManifoldEmbedding:
         no more. Raises UsageError for an unknown method and for fewer than `dimension` + 2 rows, MissingExtra where a
         package is not installed.
         """
-        if method not in EMBEDDINGS:
-            raise UsageError(f"method is {method!r}; expected one of {', '.join(EMBEDDINGS)}")
+        check_known("manifold", method, EMBEDDINGS, error=UsageError)
         if find_spec("scipy") is None:
             raise MissingExtra(f"the manifold {method!r}", "maps")
         vectors = as_rows(rows, "rows")

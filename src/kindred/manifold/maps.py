@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import MissingExtra, UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.manifold.embedding import check_enough
 from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
@@ -142,8 +142,7 @@ def check_map(method: str | Callable[..., Points]) -> None:
     """Raise UsageError for a name that is not in MAPS, MissingExtra where it needs packages that are not there."""
     if not isinstance(method, str):
         return
-    if method not in MAPS:
-        raise UsageError(f"unknown map {method!r}; {nearest(method, MAPS)}")
+    check_known("map", method, MAPS, error=UsageError)
     if method != "mds" and find_spec("sklearn") is None:  # which brings SciPy
         raise MissingExtra(f"the map {method!r}", "maps")
 

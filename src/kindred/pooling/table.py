@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Array, ArrayT, Vectors
 from kindred.errors import RecipeError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 from kindred.pooling.basic import average_pool, max_pool, sum_pool
 from kindred.pooling.cam import cam, cam_vectors
 from kindred.pooling.gem import gem, superglobal
@@ -143,12 +143,8 @@ def pool(maps: ArrayT, method: str | Callable[..., ArrayT], **parameters: Parame
     """
     if not isinstance(method, str):
         return method(maps, **parameters)
-    if method not in POOLINGS:
-        raise RecipeError(f"unknown pooling {method!r}; {nearest(method, POOLINGS)}")
+    check_known("pooling", method, POOLINGS, error=RecipeError)
     function: Any = POOLINGS[method].function
-    known = list(inspect.signature(function).parameters)[1:]
-    for name in parameters:
-        if name not in known:
-            raise RecipeError(f"pooling {method!r} has no parameter {name!r}; {nearest(name, known)}")
+    check_options(f"pooling {method!r}", parameters, options_of(function), error=RecipeError)
     pooled: ArrayT = function(maps, **parameters)
     return pooled

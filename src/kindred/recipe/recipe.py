@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import cast
 
 from kindred.errors import RecipeError
-from kindred.hints import nearest
+from kindred.hints import check_known, nearest
 from kindred.recipe.contradictions import MULTI_VECTOR, contradictions
-from kindred.recipe.text import as_floats, as_toml, check_known, is_number, read_value
+from kindred.recipe.text import as_floats, as_toml, is_number, read_value
 
 __all__ = ["DEFAULT_RECIPE", "FILES", "Option", "Options", "Recipe", "list_recipes"]
 
@@ -289,7 +289,7 @@ class Recipe:
             presets = {preset.name: preset for preset in list_recipes()}
             if text in presets:
                 return presets[text]
-            raise RecipeError(f"{text}: no such recipe; {nearest(text, presets)} (a file must end in .toml)")
+            raise RecipeError(f"unknown recipe {text!r}; {nearest(text, presets)} (a file must end in .toml)")
         path = Path(name_or_path).expanduser()
         try:
             recipe = cls.from_toml(path.read_text(encoding="utf-8"), source=text)
@@ -318,7 +318,7 @@ def _read_setting(text: str) -> tuple[str, str, object]:
     name, dot, option = key.strip().partition(".")
     if not equals or (dot and (name not in _OPTIONS or not option)):
         raise RecipeError(f"setting {text!r}: expected KEY=VALUE, such as size=480 or pooling_options.p=4")
-    check_known(name, _KEYS, f"setting {text!r}")
+    check_known("key", name, _KEYS, error=RecipeError, where=f"setting {text!r}")
     return name, option, read_value(value)
 
 
@@ -340,7 +340,7 @@ def _beside(recipe: Recipe, folder: Path) -> Recipe:
 
 def _from_table(table: Mapping[str, object], *, source: str) -> Recipe:
     for key in table:
-        check_known(key, _KEYS, source)
+        check_known("key", key, _KEYS, error=RecipeError, where=source)
     if "name" not in table:
         raise RecipeError(f"{source}: the key 'name' is missing")
     if "backbone" not in table and "ensemble" not in table:

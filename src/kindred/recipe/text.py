@@ -6,13 +6,10 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TypeGuard
 
-from kindred.errors import RecipeError
-from kindred.hints import nearest
-
-__all__ = ["as_floats", "as_toml", "check_known", "is_number", "read_value"]
+__all__ = ["as_floats", "as_toml", "is_number", "read_value"]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -34,12 +31,6 @@ def read_value(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
-
-
-def check_known(key: str, known: Collection[str], source: str) -> None:
-    """Raise `RecipeError` for an unknown key, with the nearest valid one."""
-    if key not in known:
-        raise RecipeError(f"{source}: unknown key {key!r}; {nearest(key, known)}")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_whole, l2_normalise, top_k
 from kindred.errors import ModelError, UsageError
+from kindred.hints import check_known
 from kindred.manifold import EMBEDDINGS, ManifoldEmbedding
 from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
@@ -41,8 +42,7 @@ class ManifoldOptions:
     neighbours: int = 10
 
     def __post_init__(self) -> None:
-        if self.method not in EMBEDDINGS:
-            raise UsageError(f"method: got {self.method!r}; expected one of {', '.join(EMBEDDINGS)}")
+        check_known("manifold", self.method, EMBEDDINGS, error=UsageError)
         check_whole(dimension=self.dimension, neighbours=self.neighbours)
 
     def suit(self, gallery: Gallery) -> bool:

@@ -6,13 +6,12 @@ and its context: that is the whole plug-in system.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from kindred.errors import RecipeError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options, options_of
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Reranker
 from kindred.rerank.diffusion import diffusion
@@ -25,7 +24,7 @@ from kindred.rerank.verification import verify
 
 __all__ = ["RERANKERS", "Entry", "Method", "Option", "parse_methods", "rerank"]
 
-Option: TypeAlias = bool | int | float
+Option: TypeAlias = bool | int | float | str
 Method: TypeAlias = str | tuple[str, Mapping[str, Option]] | Reranker
 """A name of RERANKERS or a text form, a name with options, or a function of your own."""
 
@@ -105,8 +104,8 @@ def rerank(ranking: Ranking, context: Context, methods: str | Sequence[Method]) 
 def parse_methods(text: str) -> list[tuple[str, dict[str, Option]]]:
     """Read the command line's form: names with a comma between, options after a colon.
 
-    Values are whole numbers, decimal numbers, true or false. Raises RecipeError for anything else, and for an
-    unknown name or option.
+    Values are whole numbers, decimal numbers, true, false or text. Raises RecipeError for an unknown name, and for an
+    option that is unknown or of another type.
 
     >>> parse_methods("alpha_qe:n=10,alpha=2.5,diffusion")
     [('alpha_qe', {'n': 10, 'alpha': 2.5}), ('diffusion', {})]
@@ -141,19 +140,16 @@ def _bound(name: str, options: Mapping[str, Option]) -> Reranker:
     return lambda ranking, context: function(ranking, context, **options)
 
 
-def _check(name: str, options: Collection[str]) -> None:
-    if name not in RERANKERS:
-        raise RecipeError(f"unknown re-ranker {name!r}; {nearest(name, RERANKERS)}")
-    known = list(inspect.signature(RERANKERS[name].function).parameters)[2:]
-    for option in options:
-        if option not in known:
-            raise RecipeError(f"re-ranker {name!r} has no option {option!r}; {nearest(option, known)}")
+def _check(name: str, options: Mapping[str, object]) -> None:
+    check_known("re-ranker", name, RERANKERS, error=RecipeError)
+    usual = options_of(RERANKERS[name].function)
+    check_options(f"re-ranker {name!r}", options, usual, error=RecipeError)
 
 
 def _read_option(text: str, method: str) -> tuple[str, Option]:
     key, equals, value = (part.strip() for part in text.partition("="))
     if not (key and equals):
-        raise RecipeError(f"re-ranker {method!r}: got option {text!r}; expected name=number")
+        raise RecipeError(f"re-ranker {method!r}: got option {text!r}; expected name=value")
     if value in ("true", "false"):
         return key, value == "true"
     for read in (int, float):
@@ -161,4 +157,4 @@ def _read_option(text: str, method: str) -> tuple[str, Option]:
             return key, read(value)
         except ValueError:
             continue
-    raise RecipeError(f"re-ranker {method!r}: got {key}={value!r}; expected a number, true or false")
+    return key, value

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_positive, check_whole
 from kindred.errors import MissingExtra, UsageError
 from kindred.features import Frame, LocalFeatures
+from kindred.hints import check_known
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
 from kindred.rerank.shortlist import Head, answers, compose
@@ -78,8 +79,7 @@ def verify(
     """
     check_whole(depth=depth, minimum=minimum, threads=threads, **({} if enough is None else {"enough": enough}))
     check_positive(ratio=ratio, threshold=threshold)
-    if model not in SAMPLE:
-        raise UsageError(f"model: got {model!r}; expected 'homography' or 'affine'")
+    check_known("model", model, SAMPLE, error=UsageError, where="verify")
     if context.query_features is None or context.image_features is None:
         raise UsageError("verification compares local features, and these images have none; keep them when indexing")
     _opencv()

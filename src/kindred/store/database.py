@@ -142,7 +142,7 @@ class Database:
         if present > known:
             raise LibraryTooNew(
                 f"{self.file}: has format {present}, this version of Kindred knows formats up to {known}; "
-                "upgrade with pip install --upgrade kindred"
+                "update its clone with git pull, then pip install ."
             )
         if present < known and self.mode == "write":
             schema.migrate(connection, schema.MIGRATIONS)

@@ -1,1 +1,1 @@
-"""Training: the only place that needs PyTorch (`pip install 'kindred[train]'`)."""
+"""Training: the only place that needs PyTorch (`pip install torch onnx safetensors`)."""

@@ -230,11 +230,11 @@ def test_maps_that_are_spent_are_refused() -> None:
 def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(RecipeError, match="unknown aggregation 'gemm'; did you mean 'gem'"):
         build_aggregation("gemm", C)
-    with pytest.raises(RecipeError, match="aggregation 'crow' has no option 'p'; expected one of a, b, whiten"):
+    with pytest.raises(RecipeError, match="aggregation 'crow': unknown option 'p'; known: a, b, whiten"):
         build_aggregation("crow", C, p=3.0)
     with pytest.raises(UsageError, match="a: got -1; expected a finite number above 0"):
         build_aggregation("crow", C, a=-1)
-    with pytest.raises(RecipeError, match="netvlad: start is 'v3'"):
+    with pytest.raises(RecipeError, match="netvlad: unknown start 'v3'"):
         NetVLAD(C, start="v3")
     with pytest.raises(UsageError, match="words: got 0"):
         NetVLAD(C, words=0)

@@ -179,14 +179,14 @@ def test_a_cut_backbone_gives_the_same_maps_with_fewer_weights(name: str) -> Non
 
 
 def test_a_tap_that_is_not_there() -> None:
-    with pytest.raises(TrainingError, match=r"the backbone has no tap 'layer5'; did you mean 'layer4'\?"):
+    with pytest.raises(TrainingError, match=r"the backbone: unknown tap 'layer5'; did you mean 'layer4'\?"):
         build_backbone("resnet18").cut("layer5")
 
 
 def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(TrainingError, match=r"no backbone is named resnet51; did you mean 'resnet50'\?"):
+    with pytest.raises(TrainingError, match=r"unknown backbone 'resnet51'; did you mean 'resnet50'\?"):
         build_backbone("resnet51")
-    with pytest.raises(TrainingError, match=r"no backbone is named kim; did you mean 'kin'\?"):
+    with pytest.raises(TrainingError, match=r"unknown backbone 'kim'; did you mean 'kin'\?"):
         build_backbone("kim")
     with pytest.raises(ModelError, match=r"nowhere\.onnx: no such model file"):
         build_backbone("nowhere.onnx")

@@ -205,7 +205,7 @@ def test_taps_end_with_the_default_and_weights_with_them(tiny: tuple[Card, Path]
     assert {key: tuple(value.shape) for key, value in backbone.named_parameters()} == LEARNED
     whole = GraphBackbone(*tiny, last="top")
     assert set(whole.state_dict()) - set(backbone.state_dict()) == {"network.weight_top_w"}
-    with pytest.raises(ModelError, match=r"model tiny has no tap 'tops'; did you mean 'top'\?"):
+    with pytest.raises(ModelError, match=r"model tiny: unknown tap 'tops'; did you mean 'top'\?"):
         GraphBackbone(*tiny, last="tops")
 
 
@@ -215,7 +215,7 @@ def test_cutting_drops_what_lies_behind(tiny: tuple[Card, Path]) -> None:
     image = normalised(pixels(32, 32), whole)
     assert torch.equal(cut(image)["stem"], whole(image)["stem"])
     assert [key for key, _ in cut.named_parameters()] == ["network.weight_stem_b", "network.weight_stem_w32"]
-    with pytest.raises(TrainingError, match=r"no tap 'deep'; expected one of stem"):
+    with pytest.raises(TrainingError, match=r"unknown tap 'deep'; known: stem"):
         cut.cut("deep")
 
 

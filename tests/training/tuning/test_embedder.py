@@ -64,7 +64,7 @@ def test_the_backbone_ends_at_the_tap() -> None:
     assert [tap.name for tap in embedder.backbone.taps] == ["shallow"]
     assert _trained(embedder) == {"first.0.weight", "first.1.weight", "first.1.bias", "aggregation.exponent.free"}
     assert embedder(_pixels()).shape == (3, 6)
-    with pytest.raises(TrainingError, match="no tap 'depe'; did you mean 'deep'"):
+    with pytest.raises(TrainingError, match="unknown tap 'depe'; did you mean 'deep'"):
         _embedder(tap="depe")
     with pytest.raises(UsageError, match="tap deep has 10 channels; the aggregation takes 6"):
         Embedder(TinyBackbone(), GeM(6))
@@ -87,7 +87,7 @@ def test_freezing_is_up_to_a_tap_or_a_part() -> None:
         assert everything - _trained(embedder) == frozen, until
     embedder.freeze(None)
     assert _trained(embedder) == everything
-    with pytest.raises(UsageError, match="no tap or part 'sahllow'; did you mean 'shallow'"):
+    with pytest.raises(UsageError, match="unknown tap or part 'sahllow'; did you mean 'shallow'"):
         embedder.freeze("sahllow")
     assert _trained(embedder) == everything
 

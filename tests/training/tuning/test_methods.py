@@ -144,7 +144,7 @@ def test_every_entry_is_whole(name: str) -> None:
 
 
 def test_an_unknown_method_is_told_from_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"method is 'triple'; did you mean 'triplet'\?"):
+    with pytest.raises(UsageError, match=r"unknown method 'triple'; did you mean 'triplet'\?"):
         find_method("triple")
 
 

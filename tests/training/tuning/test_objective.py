@@ -111,16 +111,31 @@ def test_without_labels_the_relation_is_enough() -> None:
 @pytest.mark.parametrize(
     ("loss", "memory", "options", "message"),
     [
-        ("contrastiv", 0, {}, "unknown loss 'contrastiv'; did you mean 'contrastive'?"),
+        ("contrastiv", 0, {}, "unknown loss 'contrastiv'; did you mean 'contrastive'? known: "),
         ("arcface", 5, {}, "loss 'arcface' looks at classes, not at pairs: a memory has no effect; leave it out"),
-        ("contrastive", 0, {"margins": 1}, "loss 'contrastive' has no option 'margins'; did you mean 'margin'?"),
-        ("contrastive", 0, {"margin": "wide"}, "loss 'contrastive': margin is 'wide'; expected one such as 0.7"),
-        ("contrastive", 0, {"margin": True}, "loss 'contrastive': margin is True; expected one such as 0.7"),
-        ("triplet", 0, {"triplets": 3}, "loss 'triplet': triplets is 3; expected one such as 'hardest'"),
+        (
+            "contrastive",
+            0,
+            {"margins": 1},
+            "loss 'contrastive': unknown option 'margins'; did you mean 'margin'",
+        ),
+        (
+            "contrastive",
+            0,
+            {"margin": "wide"},
+            "loss 'contrastive': option margin is 'wide'; expected a number",
+        ),
+        (
+            "contrastive",
+            0,
+            {"margin": True},
+            "loss 'contrastive': option margin is True; expected a number",
+        ),
+        ("triplet", 0, {"triplets": 3}, "loss 'triplet': option triplets is 3; expected text, such as 'hardest'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(loss: str, memory: int, options: dict[str, Any], message: str) -> None:
     for refused in (check_objective, _build):
         with pytest.raises(UsageError) as raised:
             refused(loss, memory=memory, options=options)
-        assert str(raised.value) == message
+        assert str(raised.value).startswith(message)

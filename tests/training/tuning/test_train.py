@@ -246,15 +246,19 @@ def test_an_unknown_architecture_without_weights_asks_for_some(
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"method": "classify"}, UsageError, "method is 'classify'; did you mean 'classification'?"),
+    ({"method": "classify"}, UsageError, "unknown method 'classify'; did you mean 'classification'?"),
     ({"loss": "contrastive"}, UsageError, "loss is 'contrastive'; this method learns by one of cross_entropy, "),
-    ({"backbone": "nobody"}, TrainingError, "no backbone is named nobody; "),
-    ({"tap": "middle"}, TrainingError, "the backbone has no tap 'middle'; expected one of shallow, deep"),
-    ({"freeze": "middle"}, UsageError, "the backbone has no tap or part 'middle'; "),
+    ({"backbone": "nobody"}, TrainingError, "unknown backbone 'nobody'; "),
+    ({"tap": "middle"}, TrainingError, "the backbone: unknown tap 'middle'; known: shallow, deep"),
+    ({"freeze": "middle"}, UsageError, "the backbone: unknown tap or part 'middle'; "),
     ({"aggregation": "gems"}, Exception, "unknown aggregation 'gems'; did you mean 'gem'?"),
-    ({"aggregation_options": {"q": 3}}, Exception, "aggregation 'gem' has no option 'q'; "),
-    ({"loss_options": {"margin": 1}}, UsageError, "loss 'normalised_softmax' has no option 'margin'; "),
-    ({"loss_options": {"temperature": "hot"}}, UsageError, "loss 'normalised_softmax': temperature is 'hot'; expected"),
+    ({"aggregation_options": {"q": 3}}, Exception, "aggregation 'gem': unknown option 'q'; "),
+    ({"loss_options": {"margin": 1}}, UsageError, "loss 'normalised_softmax': unknown option 'margin'; "),
+    (
+        {"loss_options": {"temperature": "hot"}},
+        UsageError,
+        "option temperature is 'hot'; expected a number",
+    ),
     ({"area": (0.5, 0.1)}, UsageError, "augmentation "),
     ({"memory": 8}, UsageError, "loss 'normalised_softmax' looks at classes, not at pairs: a memory has no effect"),
     ({"memory": 8, "method": "clusters"}, UsageError, "memory is 8; only where classes are labelled"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kindred.errors import RecipeError
-from kindred.hints import nearest
+from kindred.hints import check_known, check_options
 from kindred.pooling import POOLINGS
 from kindred.pooling.table import Parameter
 from kindred.training.aggregation.base import Aggregation
@@ -73,10 +73,7 @@ def build_aggregation(name: str, channels: int, **options: Parameter) -> Aggrega
     `options` are those of its entry, by name; all take `whiten`, `dimension` and `power` (see `Aggregation`). Raises
     RecipeError for an unknown name or option, UsageError for a value out of range.
     """
-    if name not in AGGREGATIONS:
-        raise RecipeError(f"unknown aggregation {name!r}; {nearest(name, AGGREGATIONS)}")
+    check_known("aggregation", name, AGGREGATIONS, error=RecipeError)
     entry = AGGREGATIONS[name]
-    for each in options:
-        if each not in entry.options:
-            raise RecipeError(f"aggregation {name!r} has no option {each!r}; {nearest(each, entry.options)}")
+    check_options(f"aggregation {name!r}", options, entry.options, error=RecipeError)
     return entry.builder(channels, **options)

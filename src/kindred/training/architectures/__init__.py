@@ -12,7 +12,7 @@ import torch
 
 from kindred.backbones import list_models, load_card
 from kindred.errors import TrainingError
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.training.architectures.alexnet import ALEXNET
 from kindred.training.architectures.backbone import Architecture, Backbone, ChainBackbone, TapSpec, initialise
 from kindred.training.architectures.googlenet import GOOGLENET
@@ -52,8 +52,7 @@ def build_backbone(name_or_path: str, *, weights: str | Path | None = None, seed
         return _build(ARCHITECTURES[name_or_path], weights, seed)
     if not name_or_path.endswith((".onnx", ".toml")) and Path(name_or_path).name == name_or_path:
         names = [*ARCHITECTURES, *(entry.name for entry in list_models())]
-        if name_or_path not in names:
-            raise TrainingError(f"no backbone is named {name_or_path}; {nearest(name_or_path, names)}")
+        check_known("backbone", name_or_path, names, error=TrainingError)
     card, path = load_card(name_or_path)
     backbone = GraphBackbone(card, path)
     if weights is not None:

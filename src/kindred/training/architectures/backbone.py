@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kindred.errors import TrainingError
-from kindred.hints import nearest
+from kindred.hints import check_known
 
 __all__ = ["Architecture", "Backbone", "ChainBackbone", "TapSpec", "initialise"]
 
@@ -59,8 +59,7 @@ class Backbone(nn.Module):
         gradient in vain. Raise TrainingError, with the names there are, where there is no such tap.
         """
         names = [entry.name for entry in self.taps]
-        if tap not in names:
-            raise TrainingError(f"the backbone has no tap {tap!r}; {nearest(tap, names)}")
+        check_known("tap", tap, names, error=TrainingError, where="the backbone")
         self.taps = self.taps[: names.index(tap) + 1]
         self._drop_rest()
 

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from kindred.errors import UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.training.losses.circle import circle
 from kindred.training.losses.classification import arcface, cosface, cross_entropy, normalised_softmax, proxy_anchor
 from kindred.training.losses.contrastive import contrastive, contrastive_squared
@@ -77,6 +77,5 @@ LOSSES: dict[str, Loss] = {
 
 def find_loss(name: str) -> Loss:
     """Return the entry of LOSSES; raises UsageError for an unknown name."""
-    if name not in LOSSES:
-        raise UsageError(f"unknown loss {name!r}; {nearest(name, LOSSES)}")
+    check_known("loss", name, LOSSES, error=UsageError)
     return LOSSES[name]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kindred.errors import UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known
 
 __all__ = ["TRIPLETS", "TripletMining", "all_triplets", "find_triplets", "hardest_triplets", "semi_hard_triplets"]
 
@@ -77,8 +77,7 @@ TRIPLETS: dict[str, TripletMining] = {
 
 def find_triplets(distances: Tensor, relation: Tensor, name: str, *, margin: float) -> Triplets:
     """Return the triplets that TRIPLETS[`name`] chooses; raises UsageError for an unknown name."""
-    if name not in TRIPLETS:
-        raise UsageError(f"unknown triplets {name!r}; {nearest(name, TRIPLETS)}")
+    check_known("triplets", name, TRIPLETS, error=UsageError)
     mining = TRIPLETS[name]
     return mining.function(distances, relation, **({"margin": margin} if mining.margin else {}))
 

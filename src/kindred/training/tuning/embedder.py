@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kindred.errors import UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known, nearest
 from kindred.training.aggregation import Aggregation
 from kindred.training.architectures.backbone import Backbone
 
@@ -110,8 +110,7 @@ class Embedder(nn.Module):
         """
         parts = {name: module for name, module in self.backbone.named_modules() if name}
         taps = [tap.name for tap in self.backbone.taps]
-        if until not in parts and until not in taps:
-            raise UsageError(f"the backbone has no tap or part {until!r}; {nearest(until, [*taps, *parts])}")
+        check_known("tap or part", until, [*taps, *parts], error=UsageError, where="the backbone")
         sums: list[Tensor] = []  # of what was returned; a layer that works in place may change it later
         # A part that only holds others is never called itself: the last of those that are is its end.
         within = [] if until in taps else parts[until].modules()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.hints import nearest
+from kindred.hints import check_known
 from kindred.training.losses import LOSSES
 from kindred.training.mining import ByClass, FromPairs, HardNegatives, OnManifold, Planner, PseudoLabels, Shuffled
 
@@ -170,8 +170,7 @@ METHODS: dict[str, Method] = {
 
 def find_method(name: str) -> Method:
     """Return the entry of METHODS; raises UsageError for an unknown name."""
-    if name not in METHODS:
-        raise UsageError(f"method is {name!r}; {nearest(name, METHODS)}")
+    check_known("method", name, METHODS, error=UsageError)
     return METHODS[name]
 
 
@@ -180,6 +179,7 @@ def loss_of(method: Method, name: str | None) -> str:
     if name is None:
         return method.loss
     fitting = [each for each, loss in LOSSES.items() if loss.kind == method.kind]
+    check_known("loss", name, LOSSES, error=UsageError)
     if name not in fitting:
         raise UsageError(f"loss is {name!r}; this method learns by one of {', '.join(fitting)}")
     return name

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kindred.errors import UsageError
-from kindred.hints import nearest
+from kindred.hints import check_options
 from kindred.training.losses import LOSSES, find_loss
 from kindred.training.tuning.memory import CrossBatchMemory
 
@@ -79,12 +79,7 @@ class PairObjective(Objective):
 def check_objective(loss: str, *, memory: int, options: Mapping[str, float | str]) -> None:
     """Raise UsageError for a loss that LOSSES has not, an option that it does not take, or a memory it cannot use."""
     known = find_loss(loss)
-    for name, value in options.items():
-        if name not in known.options:
-            raise UsageError(f"loss {loss!r} has no option {name!r}; {nearest(name, known.options)}")
-        usual = known.options[name]
-        if isinstance(usual, str) != isinstance(value, str) or isinstance(value, bool):
-            raise UsageError(f"loss {loss!r}: {name} is {value!r}; expected one such as {usual!r}")
+    check_options(f"loss {loss!r}", options, known.options, error=UsageError)
     if memory and known.kind == "classes":
         raise UsageError(f"loss {loss!r} looks at classes, not at pairs: a memory has no effect; leave it out")
 
