@@ -257,7 +257,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"loss_options": {"temperature": "hot"}},
         UsageError,
-        "option temperature is 'hot'; expected a number",
+        "loss 'normalised_softmax': option temperature is 'hot'; expected a number",
     ),
     ({"area": (0.5, 0.1)}, UsageError, "augmentation "),
     ({"memory": 8}, UsageError, "loss 'normalised_softmax' looks at classes, not at pairs: a memory has no effect"),
