@@ -149,8 +149,8 @@ def test_vectors_that_are_gone_meanwhile_are_no_answers(
 def test_nothing_to_find(codes: dict[str, Code], queries: NDArray[np.float32]) -> None:
     index = CodedIndex(codes["itq"])
     assert len(index) == 0
-    assert (index.search(queries, 3).ids == -1).all()
-    assert index.search(queries[:0], 3).ids.shape == (0, 3)
+    assert index.search(queries, 10**12).ids.shape == (len(queries), 0)
+    assert index.search(queries[:0], 3).ids.shape == (0, 0)
 
 
 def test_what_cannot_be_meant(codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
@@ -183,4 +183,4 @@ def test_codes_follow_the_store(tmp_path: Path, codes: dict[str, Code], rows: ND
         assert len(index) == 38
         left = np.delete(np.arange(40), [0, 35])
         np.testing.assert_allclose(found.scores[0, :38], np.sort(rows[left] @ rows[0])[::-1], atol=1e-3)
-        assert (found.ids[0, 38:] == -1).all()
+        assert found.ids.shape == (1, 38)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryDamaged, UsageError
-from kindred.index import HNSW_SIMILARITIES, ExactIndex, HNSWIndex, Index
+from kindred.errors import UsageError
+from kindred.index import HNSW_SIMILARITIES, ExactIndex, HNSWIndex, MutableIndex
 from kindred.ranking import Ranking
 from kindred.similarity import SIMILARITIES
 
@@ -18,15 +17,15 @@ D = 16
 COUNT = 2400
 Rows = NDArray[np.float32]
 
-Maker = Callable[[str], Index]
-Case = tuple[Callable[[], Index], str, float]
+Maker = Callable[[str], MutableIndex]
+Case = tuple[Callable[[], MutableIndex], str, float]
 
 
-def exact(similarity: str) -> Index:
+def exact(similarity: str) -> MutableIndex:
     return ExactIndex(D, similarity=similarity)
 
 
-def hnsw(similarity: str) -> Index:
+def hnsw(similarity: str) -> MutableIndex:
     return HNSWIndex(D, similarity=similarity)
 
 
@@ -87,10 +86,12 @@ def check(
     recall: float,
 ) -> None:
     """Compare with the slow scores (Q, N) of rows `ids`, −inf for those that may not answer."""
-    assert ranking.ids.shape == ranking.scores.shape == (len(truth), k)
+    assert ranking.ids.shape == ranking.scores.shape
+    assert ranking.ids.shape[1] <= k
     hits: list[float] = []
     for query, scores in enumerate(truth):
         expected = min(k, int(np.isfinite(scores).sum()))
+        assert ranking.ids.shape[1] >= expected
         found = ranking.ids[query][ranking.ids[query] >= 0]
         assert len(found) == len(set(found.tolist())) == expected
         places = np.searchsorted(ids, found)
@@ -136,7 +137,7 @@ def test_removed_rows_are_never_found_again(case: Case, rows: Rows, ids: NDArray
     check(index.search(rows[:40], 5), truth, ids, k=5, tolerance=tolerance, recall=0.99)
     index.remove(ids)
     assert len(index) == 0
-    assert (index.search(rows[:2], 3).ids == -1).all()
+    assert index.search(rows[:2], 3).ids.shape == (2, 0)
 
 
 @pytest.mark.parametrize("share", [0.002, 0.2, 0.9])
@@ -168,61 +169,16 @@ def test_a_filter_far_from_the_query_still_gives_the_best_that_it_allows(
     check(answers, masked, ids, k=10, tolerance=tolerance, recall=1.0)
 
 
-def test_more_answers_than_rows_are_padded(case: Case, rows: Rows) -> None:
+def test_no_more_answers_than_rows_however_many_are_asked_for(case: Case, rows: Rows) -> None:
     make, _, _ = case
     index = make()
-    assert (index.search(rows[:2], 4).ids == -1).all()
+    assert index.search(rows[:2], 10**12).ids.shape == (2, 0)
     index.add([7, 9], rows[:2])
-    answers = index.search(rows[:1], 4)
-    assert answers.ids[0].tolist() == [7, 9, -1, -1]
-    assert np.isneginf(answers.scores[0, 2:]).all()
-    assert index.search(rows[:0], 4).ids.shape == (0, 4)
-
-
-def test_a_saved_index_answers_as_before_and_can_grow(
-    case: Case, rows: Rows, ids: NDArray[np.int64], tmp_path: Path
-) -> None:
-    make, similarity, tolerance = case
-    index = make()
-    index.add(ids[:2000], rows[:2000])
-    index.remove(ids[5:50])
-    file = tmp_path / "index"
-    checksum = index.save(file)
-    assert [path.name for path in tmp_path.iterdir()] == ["index"]
-    loaded = type(index).load(file)
-    assert loaded.save(tmp_path / "again") == checksum
-    assert len(loaded) == len(index)
-    before, after = index.search(rows[::500], 8), loaded.search(rows[::500], 8)
-    np.testing.assert_array_equal(after.ids, before.ids)
-    np.testing.assert_array_equal(after.scores, before.scores)
-    loaded.add(ids[2000:], rows[2000:])
-    truth = slow_scores(rows[::100], rows, similarity)
-    truth[:, 5:50] = -np.inf
-    check(loaded.search(rows[::100], 8), truth, ids, k=8, tolerance=tolerance, recall=0.99)
-
-
-def test_a_damaged_file_is_recognised_wherever_it_is_damaged(case: Case, rows: Rows, tmp_path: Path) -> None:
-    make, _, _ = case
-    index = make()
-    index.add(np.arange(1, 21), rows[:20])
-    file = tmp_path / "index"
-    index.save(file)
-    sound = file.read_bytes()
-    damaged = [sound[:cut] for cut in (0, 1, len(sound) // 2, len(sound) - 1)]
-    for place in range(0, len(sound), 37):
-        damaged.append(sound[:place] + bytes([sound[place] ^ 4]) + sound[place + 1 :])
-    for place in range(len(sound) - 40, len(sound)):
-        damaged.append(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
-    for content in damaged:
-        file.write_bytes(content)
-        with pytest.raises(LibraryDamaged):
-            type(index).load(file)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    exact("cosine").save(tmp_path / "index")
-    with pytest.raises(LibraryDamaged, match="holds an index of kind 'exact', expected 'hnsw'"):
-        HNSWIndex.load(tmp_path / "index")
+    assert index.search(rows[:1], 10**12).ids.tolist() == [[7, 9]]
+    answers = index.search(rows[:1], 10**12, allowed=np.array([9]))
+    assert answers.ids.tolist() == [[9, -1]]
+    assert np.isneginf(answers.scores[0, 1])
+    assert index.search(rows[:0], 4).ids.shape == (0, 2)
 
 
 def test_what_cannot_be_meant_is_refused(case: Case, rows: Rows) -> None:

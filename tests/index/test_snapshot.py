@@ -58,7 +58,7 @@ def snapshots(store: SqliteStore) -> list[Path]:
 
 def test_a_small_library_is_searched_exactly_and_keeps_no_file(store: SqliteStore) -> None:
     index = derived(store)
-    assert index.search(vector(1), 2).ids.tolist() == [[-1, -1]]
+    assert index.search(vector(1), 2).ids.tolist() == [[]]
     put(store, *range(10))
     answers = index.search(vector(4), 10)
     truth = np.concatenate([vector(seed) for seed in range(10)]) @ vector(4)[0]

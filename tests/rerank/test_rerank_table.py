@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import tracemalloc
 from collections.abc import Mapping
 
 import numpy as np
@@ -66,7 +67,9 @@ class TestContract:
     def test_an_empty_gallery_stays_empty(self, name: str, queries: Vectors) -> None:
         nothing = ArrayGallery(np.empty((0, 16)))
         found = rerank(nothing.search(queries, 3), Context(queries, nothing), [name])
-        assert found.ids.tolist() == [[-1, -1, -1]] * 7
+        assert found.ids.shape == (7, 0)
+        padded = Ranking(np.full((7, 3), -1), np.full((7, 3), -INF))
+        assert rerank(padded, Context(queries, nothing), [name]).ids.tolist() == [[-1, -1, -1]] * 7
 
     @pytest.mark.parametrize("shape", [(0, 5), (7, 0), (0, 0)])
     def test_an_empty_ranking_stays_empty(
@@ -87,7 +90,30 @@ class TestContract:
     def test_the_gallery_may_be_smaller_than_its_numbers(self, name: str, rows: Vectors, queries: Vectors) -> None:
         few = ArrayGallery(rows[:3])
         found = rerank(few.search(queries, 8), Context(queries, few), [name])
+        assert (np.sort(found.ids) == [0, 1, 2]).all()
+        padding = ((0, 0), (0, 5))
+        wide = few.search(queries, 3)
+        wide = Ranking(
+            np.pad(wide.ids, padding, constant_values=-1), np.pad(wide.scores, padding, constant_values=-INF)
+        )
+        found = rerank(wide, Context(queries, few), [name])
         assert (np.sort(found.ids)[:, 5:] == [0, 1, 2]).all()
+
+    def test_no_option_decides_how_much_memory_is_taken(
+        self, name: str, queries: Vectors, gallery: ArrayGallery
+    ) -> None:
+        """A number from outside may be any: what is laid out is bounded by the images that there are."""
+        parameters = inspect.signature(RERANKERS[name].function).parameters
+        sizes = [key for key, each in parameters.items() if type(each.default) is int and key != "iterations"]
+        ranking = gallery.search(queries, 10**12)
+        tracemalloc.start()
+        try:
+            for key in sizes:
+                found = rerank(ranking, Context(queries, gallery), [(name, {key: 10**12})])
+                assert found.ids.shape == ranking.ids.shape
+            assert tracemalloc.get_traced_memory()[1] < 60_000_000
+        finally:
+            tracemalloc.stop()
 
     def test_vectors_of_zeros_are_no_trouble(self, name: str, queries: Vectors) -> None:
         zeros = ArrayGallery(np.zeros((30, 16)), similarity="dot")

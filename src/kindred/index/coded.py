@@ -77,14 +77,15 @@ class CodedIndex:
         depth: how many of the best by code are scored by their vectors, at least `k`; 10 · `k` by default.
         """
         wanted = self._prepared(checked_queries(queries, k, self.code.dimension))
-        deep = k if self._fetch is None else max(k, DEPTH * k if depth is None else depth)
         live, codes = self._codes.state
+        k = max(1, min(k, live.count))
+        deep = k if self._fetch is None else min(live.count, max(k, DEPTH * k if depth is None else depth))
         places = live.places(allowed)
-        found, scores = best_of_blocks(self.code.search, wanted, codes, deep, places=places, size=BLOCK_CODES)
+        found, scores = best_of_blocks(self.code.search, wanted, codes, max(1, deep), places=places, size=BLOCK_CODES)
         ids = live.ids[found]
         if self._fetch is not None and ids.size:
             ids, scores = _rescored(wanted, ids, k, self._fetch, unit=self.similarity == "cosine")
-        return padded_ranking((ids, scores), k)
+        return padded_ranking((ids, scores), min(k, live.count))
 
     def _prepared(self, rows: Vectors) -> Vectors:
         unit: Vectors = l2_normalise(rows) if self.similarity == "cosine" else rows

@@ -2,13 +2,14 @@
 
     payload | ids int64 | alive bool | trailer JSON | CRC-32 of the trailer, its length, magic
 
-The payload comes first so that FAISS can map it into memory as if it were a file of its own. Everything is
-little-endian. A file is written under another name and renamed when it is complete.
+Everything is little-endian. A file is written under another name and renamed when it is complete. The checksum finds
+accidents, not forgery: whoever takes a payload checks what is in it.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 import zlib
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kindred._support.files import open_bounded
 from kindred.errors import LibraryDamaged
 from kindred.index.id_map import IdMap
 
@@ -30,24 +33,31 @@ Fact = str | int | float
 MAGIC = b"kindred1"
 END = struct.Struct("<IQ8s")
 READ_BYTES = 1 << 22
+MOST_TRAILER = 1 << 16
+MOST_BYTES = 1 << 40
 
 
 class Sink(Protocol):
     """Where a payload is written."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Write all of `data`; return how much that was."""
         ...
 
 
 @dataclass(frozen=True)
 class Container:
-    """What a sound file holds beside its payload, which is its first `payload_bytes`."""
+    """What a file holds; the payload lies in the file, and outlives its name."""
 
+    file: Path
     facts: Mapping[str, Fact]
     live: IdMap
-    payload_bytes: int
+    payload: NDArray[np.uint8]
     checksum: int
+
+    def whole(self, name: str, low: int, high: int) -> int:
+        """Return a fact that is a whole number from `low` to `high`; raises LibraryDamaged for anything else."""
+        return _whole(self.facts, name, low, high, self.file)
 
 
 def write_container(file: Path, facts: Mapping[str, Fact], live: IdMap, *, payload: Callable[[Sink], None]) -> int:
@@ -84,20 +94,26 @@ def write_container(file: Path, facts: Mapping[str, Fact], live: IdMap, *, paylo
 def read_container(file: Path, kind: str) -> Container:
     """Check all of `file` and return what it holds.
 
-    Raises OSError where it cannot be read, LibraryDamaged where it is cut off, changed or not of this `kind`.
+    Raises OSError where it cannot be read or is no regular file, LibraryDamaged where it is cut off, changed or not of
+    this `kind`.
     """
-    with file.open("rb") as stream:
+    with open_bounded(file, MOST_BYTES) as stream:
         trailer, body_bytes = _read_trailer(stream, file)
         if trailer.get("kind") != kind:
-            raise LibraryDamaged(f"{file}: holds an index of kind {trailer.get('kind')!r}, expected {kind!r}")
-        count, payload_bytes = int(trailer["count"]), int(trailer["payload_bytes"])
+            raise LibraryDamaged(f"{file}: holds an index of kind {str(trailer.get('kind'))[:20]!r}, expected {kind!r}")
+        count = _whole(trailer, "count", 0, body_bytes // 9, file)
+        payload_bytes = body_bytes - 9 * count
         checksum = _checksum(stream, body_bytes)
-        if body_bytes != payload_bytes + 9 * count or checksum != trailer["checksum"]:
+        if trailer.get("payload_bytes") != payload_bytes or checksum != trailer.get("checksum"):
             raise _damaged(file, "its content does not match its checksum")
         stream.seek(payload_bytes)
         ids = np.frombuffer(stream.read(8 * count), dtype="<i8").astype(np.int64, copy=False)
-        alive = np.frombuffer(stream.read(count), dtype=np.bool_)
-    return Container(trailer, IdMap(ids, alive), payload_bytes, checksum)
+        alive = np.frombuffer(stream.read(count), dtype=np.uint8)
+        if len(alive) != count or alive.max(initial=0) > 1 or (np.diff(ids, prepend=0) <= 0).any():
+            raise _damaged(file, "its ids do not ascend")
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    payload = np.frombuffer(mapped, np.uint8, payload_bytes)
+    return Container(file, trailer, IdMap(ids, alive.astype(np.bool_)), payload, checksum)
 
 
 class _CheckedSink:
@@ -108,7 +124,7 @@ class _CheckedSink:
         self.checksum = 0
         self.written = 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self.checksum = zlib.crc32(data, self.checksum)
         self.written += len(data)
         return self._stream.write(data)
@@ -121,15 +137,27 @@ def _read_trailer(stream: BinaryIO, file: Path) -> tuple[dict[str, Fact], int]:
         raise _damaged(file, "it is cut off")
     stream.seek(size - END.size)
     check, length, magic = END.unpack(stream.read(END.size))
-    if magic != MAGIC or length > size - END.size:
+    if magic != MAGIC or length > min(MOST_TRAILER, size - END.size):
         raise _damaged(file, "it is cut off or of another format")
     start = size - END.size - length
     stream.seek(start)
     encoded = stream.read(length)
     if zlib.crc32(encoded) != check:
         raise _damaged(file, "its trailer does not match its checksum")
-    trailer: dict[str, Fact] = json.loads(encoded)
+    try:
+        trailer = json.loads(encoded)
+    except (ValueError, RecursionError):
+        raise _damaged(file, "its trailer cannot be read") from None
+    if not isinstance(trailer, dict) or not all(isinstance(value, str | int | float) for value in trailer.values()):
+        raise _damaged(file, "its trailer holds no facts")
     return trailer, start
+
+
+def _whole(facts: Mapping[str, Fact], name: str, low: int, high: int, file: Path) -> int:
+    value = facts.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise _damaged(file, f"its {name} is no whole number from {low} to {high}")
+    return value
 
 
 def _checksum(stream: BinaryIO, size: int) -> int:

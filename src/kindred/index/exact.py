@@ -3,9 +3,6 @@ small library starts at once."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,7 +10,6 @@ from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
 from kindred.hints import check_known
-from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.rows import LiveRows
 from kindred.ranking import Ranking
@@ -21,7 +17,6 @@ from kindred.similarity import SIMILARITIES
 
 __all__ = ["ExactIndex"]
 
-KIND = "exact"
 BLOCK_ROWS = 16_384
 """One block of scores takes 16 MB, whatever the number of rows and queries."""
 
@@ -51,6 +46,11 @@ class ExactIndex:
         """The ids of the rows."""
         return self._rows.state[0]
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the rows take."""
+        return self._rows.state[1].nbytes
+
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
         numbers, vectors = checked_rows(ids, rows, self.dimension)
@@ -62,7 +62,7 @@ class ExactIndex:
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given."""
-        return padded_ranking(self.nearest(queries, k, allowed=allowed), k)
+        return padded_ranking(self.nearest(queries, k, allowed=allowed), min(k, len(self)))
 
     def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
         """Return what `search` does as plain arrays, without padding."""
@@ -70,29 +70,9 @@ class ExactIndex:
         if self._unit:
             wanted = l2_normalise(wanted)
         live, rows = self._rows.state
-        found, scores = best_of_blocks(self._top, wanted, rows, k, places=live.places(allowed), size=BLOCK_ROWS)
+        most, places = max(1, min(k, live.count)), live.places(allowed)
+        found, scores = best_of_blocks(self._top, wanted, rows, most, places=places, size=BLOCK_ROWS)
         return live.ids[found], scores
-
-    def save(self, file: Path) -> int:
-        """Write the index to `file`, which appears there complete or not at all; return its checksum."""
-        live, rows = self._rows.state
-        facts: dict[str, Fact] = {"kind": KIND, "dimension": self.dimension, "similarity": self.similarity}
-
-        def payload(sink: Sink) -> None:
-            for start in range(0, len(rows), BLOCK_ROWS):
-                sink.write(rows[start : start + BLOCK_ROWS].astype("<f4").tobytes())
-
-        return write_container(file, facts, live, payload=payload)
-
-    @classmethod
-    def load(cls, file: Path) -> Self:
-        """Read what `save` wrote. Raises LibraryDamaged for a file cut off, changed or of another kind."""
-        container = read_container(file, KIND)
-        index = cls(int(container.facts["dimension"]), similarity=str(container.facts["similarity"]))
-        count = container.payload_bytes // 4
-        rows = np.fromfile(file, dtype="<f4", count=count).reshape(-1, index.dimension)
-        index._rows.replace(container.live, rows)
-        return index
 
     def _top(self, queries: Vectors, rows: Vectors, k: int) -> Found:
         return top_k(self._compare(queries, rows), k)

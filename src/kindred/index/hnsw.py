@@ -7,12 +7,8 @@ unit vectors the scores differ from exact ones by less than 0.0001.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +18,7 @@ from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.hints import check_known
 from kindred.index.container import Sink, read_container, write_container
+from kindred.index.graph_file import GraphShape, graph_bytes, grown, load_faiss, new_graph, scan, viewed, write_graph
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 
@@ -32,7 +29,6 @@ HNSW_SIMILARITIES = ("cosine", "dot", "euclidean")
 
 KIND = "hnsw"
 LARGEST = float(np.finfo(np.float16).max)
-CALLBACK_BYTES = 1 << 22
 BEAM_RATIO = 4
 """Candidates kept for each one wanted: with fewer, the walk misses some of the later ones."""
 FETCH_LIMIT = 512
@@ -46,12 +42,23 @@ class HNSWSettings:
     """m: neighbours of a row. ef_construction, ef_search: candidates kept while building and searching.
 
     The defaults are measured with benchmarks/million.py. A larger m or ef_construction makes building slower,
-    m takes 8 bytes a row, ef_search makes searching slower; each raises recall.
+    m takes 8 bytes a row, ef_search makes searching slower; each raises recall. Raises UsageError for one out of range.
     """
 
     m: int = 24
     ef_construction: int = 200
     ef_search: int = 256
+
+    def __post_init__(self) -> None:
+        for key in fields(self):
+            low, high = _RANGES[key.name]
+            value = getattr(self, key.name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise UsageError(f"{key.name}: got {value!r}; expected a whole number from {low} to {high}")
+
+
+_RANGES = {"m": (2, 128), "ef_construction": (1, 1 << 14), "ef_search": (1, 1 << 16)}
+MOST_COMPONENTS = 1 << 16
 
 
 class HNSWIndex:
@@ -67,17 +74,18 @@ class HNSWIndex:
         self.dimension = dimension
         self.similarity = similarity
         self.settings = settings or HNSWSettings()
-        faiss = _faiss()
-        metric = faiss.METRIC_L2 if similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
-        graph = faiss.IndexHNSWSQ(dimension, faiss.ScalarQuantizer.QT_fp16, self.settings.m, metric)
-        graph.hnsw.efConstruction = self.settings.ef_construction
-        self._graph: Any = graph
-        self._mapped = False
+        self._graph: Any = new_graph(self._shape)
+        self._mapped: NDArray[np.uint8] | None = None
         self.live = IdMap()
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""
         return self.live.count
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that rows and links take, wherever they lie."""
+        return graph_bytes(self._graph)
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before.
@@ -85,7 +93,7 @@ class HNSWIndex:
         No search may run meanwhile: FAISS changes the graph in place. Raises UsageError where a component is
         beyond float16, and on an index that was loaded as mapped.
         """
-        if self._mapped:  # FAISS would end the process
+        if self._mapped is not None:  # FAISS would end the process
             raise UsageError("this index is mapped from its file and cannot grow; load it with mapped=False")
         numbers, vectors = checked_rows(ids, rows, self.dimension)
         extended = self.live.extended(numbers)
@@ -103,7 +111,7 @@ class HNSWIndex:
 
         Where few rows may answer, the graph leads to too few of them, so these rows are compared one by one.
         """
-        return padded_ranking(self.nearest(queries, k, allowed=allowed), k)
+        return padded_ranking(self.nearest(queries, k, allowed=allowed), min(k, len(self)))
 
     def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
         """Return what `search` does as plain arrays, without padding."""
@@ -117,7 +125,7 @@ class HNSWIndex:
         if answers == 0:
             nothing = np.empty((len(wanted), 0))
             return nothing.astype(np.int64), nothing.astype(np.float32)
-        fetch = _candidates_to_fetch(k, candidates, len(live.ids))
+        fetch = _candidates_to_fetch(answers, candidates, len(live.ids))
         if fetch is None:
             places, scores = self._scan(wanted, mask, answers)
         else:
@@ -125,7 +133,7 @@ class HNSWIndex:
             lacking = places[:, -1] < 0
             if lacking.any():
                 places[lacking], scores[lacking] = self._scan(wanted[lacking], mask, answers)
-        return live.ids[places], scores
+        return np.where(places < 0, -1, live.ids[places]), scores
 
     def save(self, file: Path) -> int:
         """Write the index to `file`, which appears there complete or not at all; return its checksum."""
@@ -137,8 +145,8 @@ class HNSWIndex:
         }
 
         def payload(sink: Sink) -> None:
-            faiss = _faiss()
-            faiss.write_index(self._graph, faiss.PyCallbackIOWriter(sink.write, CALLBACK_BYTES))
+            for piece in write_graph(self._graph, self._shape):
+                sink.write(piece)
 
         return write_container(file, facts, self.live, payload=payload)
 
@@ -152,18 +160,24 @@ class HNSWIndex:
         container = read_container(file, KIND)
         if checksum not in (None, container.checksum):
             raise LibraryDamaged(f"{file}: is from another time; delete it, it is made again")
-        facts = container.facts
-        settings = HNSWSettings(int(facts["m"]), int(facts["ef_construction"]), int(facts["ef_search"]))
-        index = cls(int(facts["dimension"]), similarity=str(facts["similarity"]), settings=settings)
-        faiss = _faiss()
+        count = len(container.live.ids)
         try:
-            with _name_for_faiss(file) as name:
-                index._graph = faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
-        except RuntimeError as error:
-            raise LibraryDamaged(f"{file}: FAISS cannot read this index; delete it, it is made again") from error
-        index._mapped = mapped
+            index = cls(
+                container.whole("dimension", 1, MOST_COMPONENTS),
+                similarity=str(container.facts.get("similarity")),
+                settings=HNSWSettings(*(container.whole(name, *_RANGES[name]) for name in _RANGES)),
+            )
+            index._graph = (viewed if mapped else grown)(container.payload, index._shape, count)
+        except (ValueError, UsageError) as error:
+            raise LibraryDamaged(f"{file}: holds no sound graph ({error}); delete it, it is made again") from error
+        index._mapped = container.payload if mapped else None
         index.live = container.live
         return index
+
+    @property
+    def _shape(self) -> GraphShape:
+        settings = self.settings
+        return GraphShape(self.dimension, self.similarity == "euclidean", settings.m, settings.ef_construction)
 
     def _prepared(self, rows: Vectors) -> Vectors:
         if self.similarity == "cosine":
@@ -174,32 +188,33 @@ class HNSWIndex:
 
     def _walk(self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, answers: int) -> Found:
         """Return places and scores (Q, answers) by way of the graph; −1 and −inf where it led to too few."""
-        beam = _faiss().SearchParametersHNSW(efSearch=max(self.settings.ef_search, BEAM_RATIO * fetch))
+        beam = load_faiss().SearchParametersHNSW(efSearch=max(self.settings.ef_search, BEAM_RATIO * fetch))
         distances, places = self._graph.search(queries, fetch, params=beam)
         scores = self._scores(distances)
         if fetch == answers:  # nothing to leave out
-            return places, scores
-        may_answer = (places >= 0) & mask[places]
-        scores[~may_answer] = -np.inf
-        places[~may_answer] = -1
-        best = np.lexsort((places, -scores))[:, :answers]
-        return np.take_along_axis(places, best, axis=1), np.take_along_axis(scores, best, axis=1)
+            return _ordered(places, scores)
+        places[~mask[places]] = -1
+        found, best = _ordered(places, scores)
+        return found[:, :answers], best[:, :answers]
 
     def _scan(self, queries: Vectors, mask: NDArray[np.bool_], answers: int) -> Found:
         """Return places and scores (Q, answers) of the best rows in `mask`, each of them compared."""
-        faiss = _faiss()
-        members = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-        storage = faiss.downcast_index(self._graph.storage)
-        distances, places = storage.search(queries, answers, params=faiss.SearchParameters(sel=members))
-        scores = self._scores(distances)
-        best = np.lexsort((places, -scores))
-        return np.take_along_axis(places, best, axis=1), np.take_along_axis(scores, best, axis=1)
+        distances, places = scan(self._graph, queries, mask, answers)
+        return _ordered(places, self._scores(distances))
 
     def _scores(self, distances: Vectors) -> Vectors:
         """Return higher-is-better scores: FAISS gives squared distances for L2."""
         if self.similarity != "euclidean":
             return distances
         return -np.sqrt(np.maximum(distances, 0))
+
+
+def _ordered(places: NDArray[np.int64], scores: Vectors) -> Found:
+    """Return them best first, equal scores by place; what is no answer, or has no finite score, is −1 at the end."""
+    nothing = (places < 0) | ~np.isfinite(scores)
+    places, scores = np.where(nothing, -1, places), np.where(nothing, -np.inf, scores)
+    best = np.lexsort((places, -scores))
+    return np.take_along_axis(places, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
 
 def _candidates_to_fetch(k: int, candidates: int, total: int) -> int | None:
@@ -214,20 +229,3 @@ def _candidates_to_fetch(k: int, candidates: int, total: int) -> int | None:
         return k if k <= FETCH_LIMIT else None
     fetch = math.ceil(1.5 * k * total / candidates) + 16
     return fetch if fetch <= FETCH_LIMIT else None
-
-
-def _faiss() -> ModuleType:
-    """Import FAISS when it is needed: it takes a tenth of a second. Its own type stubs miss half of it."""
-    return import_module("faiss")
-
-
-@contextmanager
-def _name_for_faiss(file: Path) -> Iterator[str]:
-    """Give a name of `file` that FAISS can take: it knows UTF-8 only, a Linux path may be any bytes."""
-    try:
-        str(file).encode()
-    except UnicodeEncodeError:
-        with file.open("rb") as opened:
-            yield f"/proc/self/fd/{opened.fileno()}"
-    else:
-        yield str(file)

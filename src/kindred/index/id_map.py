@@ -108,7 +108,10 @@ def checked_queries(queries: ArrayLike, k: int, dimension: int) -> Vectors:
 
 
 def padded_ranking(found: Found, k: int) -> Ranking:
-    """Return a ranking (Q, k); what is missing is id −1 at score −inf."""
+    """Return a ranking (Q, k); what is missing is id −1 at score −inf.
+
+    The callers bound k by the rows that there are: a number from outside never decides how much memory is taken.
+    """
     ids, scores = found
     if ids.shape[1] < k:
         missing = ((0, 0), (0, k - ids.shape[1]))

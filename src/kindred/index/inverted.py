@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, as_rows, top_k
 from kindred.errors import UsageError
-from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.id_map import IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.index.segments import Segments
 from kindred.ranking import Ranking
 
 __all__ = ["InvertedFile"]
-
-KIND = "inverted"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +70,6 @@ class _Postings:
             return np.zeros(self.count)
         found = np.bincount(np.concatenate(places), np.concatenate(products), minlength=self.count)
         return found.astype(np.float64, copy=False)
-
-
-_NOTHING = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class InvertedFile:
@@ -149,34 +140,7 @@ class InvertedFile:
             every = np.concatenate([np.empty(0), *(each.scores(query) for each in parts)])
             order, best = top_k(every[None, places], k)
             ids[q], scores[q] = live.ids[places[order[0]]], best[0]
-        return padded_ranking((ids, scores), k)
-
-    def save(self, file: Path) -> int:
-        """Write the index to `file`, which appears there complete or not at all; return its checksum."""
-        live, parts = self._segments.state
-        whole = reduce(_Postings.joined, parts) if parts else _Postings.of(0, self.dimension, *_NOTHING)
-        facts: dict[str, Fact] = {"kind": KIND, "dimension": self.dimension, "components": len(whole.values)}
-
-        def payload(sink: Sink) -> None:
-            sink.write(whole.starts.astype("<i8").tobytes())
-            sink.write(whole.places.astype("<i4").tobytes())
-            sink.write(whole.values.astype("<f4").tobytes())
-
-        return write_container(file, facts, live, payload=payload)
-
-    @classmethod
-    def load(cls, file: Path) -> Self:
-        """Read what `save` wrote. Raises LibraryDamaged for a file cut off, changed or of another kind."""
-        container = read_container(file, KIND)
-        index = cls(int(container.facts["dimension"]))
-        count = int(container.facts["components"])
-        with file.open("rb") as stream:
-            starts = np.fromfile(stream, "<i8", index.dimension + 1).astype(np.int64, copy=False)
-            places = np.fromfile(stream, "<i4", count).astype(np.int32, copy=False)
-            values = np.fromfile(stream, "<f4", count).astype(np.float32, copy=False)
-        rows = len(container.live.ids)
-        index._segments.state = (container.live, (_Postings(rows, starts, places, values),) if rows else ())
-        return index
+        return padded_ranking((ids, scores), min(k, live.count))
 
     def _check(
         self, ids: NDArray[np.int64], bounds: NDArray[np.int64], words: NDArray[np.int64], values: Vectors

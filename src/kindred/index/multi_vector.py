@@ -82,10 +82,11 @@ class MultiVectorIndex:
         check_whole(k=k)
         check_query(query, self.dimension)
         live, groups = self._segments.state
+        k = min(k, live.count)
         found = [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]
         scores = np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])
         places = np.flatnonzero(live.mask(allowed))
-        order, best = top_k(scores[None, places], k)
+        order, best = top_k(scores[None, places], max(1, k))
         ranking = padded_ranking((live.ids[places[order]], best), k)
         boxes = [
             each.boxes[winners]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kindred._support.files import within
 from kindred.arrays import top_k
 from kindred.errors import LibraryDamaged, LibraryFull
 from kindred.index.exact import ExactIndex
@@ -37,6 +39,8 @@ __all__ = ["SnapshotIndex", "SnapshotPolicy"]
 BUILD_ROWS = 16_384
 META_KEY = "snapshot"
 FILES = "index-*"
+FILE_NAME = re.compile(r"index-[0-9a-f]{12}\.hnsw")
+MOST_RECORD = 1000
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +73,17 @@ class SnapshotRecord:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `json.dumps(asdict(record))` wrote, or raise LibraryDamaged."""
+        """Read what `json.dumps(asdict(record))` wrote, or raise LibraryDamaged: a library may come from a stranger."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise LibraryDamaged(f"meta {META_KEY!r}: got {text!r}; the next snapshot replaces it") from error
+            found = cls(**json.loads(text if len(text) <= MOST_RECORD else ""))
+            numbers = (found.checksum, found.revision)
+            sound = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+        except (ValueError, TypeError, RecursionError):
+            sound = False
+        if not sound or not isinstance(found.file, str) or not FILE_NAME.fullmatch(found.file):
+            shown = text[:60].encode("unicode_escape").decode()
+            raise LibraryDamaged(f"meta {META_KEY!r}: is no record of a snapshot ({shown}); the next one replaces it")
+        return found
 
 
 class SnapshotIndex:
@@ -143,8 +153,9 @@ class SnapshotIndex:
         # The main index first: its ids are lower, and equal scores are ordered by id.
         ids = np.concatenate((older_ids, newer_ids), axis=1)
         scores = np.concatenate((older_scores, newer_scores), axis=1)
-        order, best = top_k(scores, k)
-        return padded_ranking((np.take_along_axis(ids, order, axis=1), best), k)
+        most = min(k, len(main) + len(tail))
+        order, best = top_k(scores, max(1, most))
+        return padded_ranking((np.take_along_axis(ids, order, axis=1), best), most)
 
     def sync(self) -> None:
         """Take over what any process committed since the last call; next to nothing where nothing changed."""
@@ -201,7 +212,7 @@ class SnapshotIndex:
 
     def _loaded(self, record: SnapshotRecord, *, mapped: bool) -> HNSWIndex:
         """Load a snapshot, or raise OSError or LibraryDamaged where it is not the one that was recorded."""
-        file = self.folder / record.file
+        file = within(self.folder, record.file)
         index = HNSWIndex.load(file, mapped=mapped, checksum=record.checksum)
         if (index.dimension, index.similarity) != (self.dimension, self.similarity):
             raise LibraryDamaged(f"{file}: indexes other vectors; delete it, it is made again")

@@ -101,7 +101,8 @@ def _search_again(ranking: Ranking, context: Context, n: int, weigh: Weights) ->
     found = context.gallery.search(queries[answered], ranking.ids.shape[1])
     ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
     scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)
-    ids[answered], scores[answered] = found.ids, found.scores
+    width = found.ids.shape[1]  # the gallery may have fewer images than the ranking has room for
+    ids[answered, :width], scores[answered, :width] = found.ids, found.scores
     return Ranking(ids, scores)
 
 
@@ -124,7 +125,7 @@ def _augmented(gallery: Gallery, ids: NDArray[np.int64], rows: Vectors, n: int, 
     # Its own id goes to the end and off; among equal vectors it may not be there at all.
     order = np.argsort(found == ids[:, None], axis=1, kind="stable")[:, :n]
     found = np.take_along_axis(found, order, axis=1)
-    present = found >= 0
+    present = (found >= 0) & (found != ids[:, None])
     known, places = np.unique(np.where(present, found, ids[:, None]), return_inverse=True)
     neighbours = gallery.fetch(known)[places.reshape(found.shape)]
     weights = weigh(np.einsum("md,mnd->mn", rows, neighbours)) * present
@@ -150,5 +151,9 @@ def _linear_or_power(n: int, alpha: float | None) -> Weights:
     if alpha is not None:
         check_positive(alpha=alpha)
         return _power(alpha)
-    linear = ((n - np.arange(1, n + 1)) / n).astype(np.float32)
-    return lambda similarities: np.broadcast_to(linear[: similarities.shape[-1]], similarities.shape)
+
+    def linear(similarities: NDArray[np.float32]) -> NDArray[np.float32]:
+        places = np.arange(1, min(n, similarities.shape[-1]) + 1)
+        return np.broadcast_to(((n - places) / n).astype(np.float32), similarities.shape)
+
+    return linear

@@ -48,17 +48,18 @@ class ArrayGallery:
         return len(self._rows)
 
     def search(self, queries: ArrayLike, k: int) -> Ranking:
-        """Return the best `k` for queries (Q, D), equal scores by id; padded where there are fewer rows."""
+        """Return the best `k` for queries (Q, D), equal scores by id; all of them where there are fewer."""
         check_whole(k=k)
         if self._index is not None:
             return self._index.search(queries, k)
         wanted = as_rows(queries, "queries")
         if wanted.shape[1] != self._rows.shape[1]:
             raise UsageError(f"queries: got shape {wanted.shape}; expected (Q, {self._rows.shape[1]})")
+        k = min(k, len(self))
         ids = np.full((len(wanted), k), -1, dtype=np.int64)
         scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
         asked = l2_normalise(wanted) if self._unit else wanted
-        found, best = best_of_blocks(_dot, asked, self._rows, k, places=None, size=BLOCK_ROWS)
+        found, best = best_of_blocks(_dot, asked, self._rows, max(1, k), places=None, size=BLOCK_ROWS)
         ids[:, : found.shape[1]], scores[:, : found.shape[1]] = found, best
         return Ranking(ids, scores)
 

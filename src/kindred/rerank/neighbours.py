@@ -36,13 +36,15 @@ TOLERANCE = 0.01
 def find_neighbours(
     gallery: Gallery, k: int, *, approximate: bool | None = None, progress: Progress | None = None
 ) -> tuple[NDArray[np.int64], Places, NDArray[np.float32]]:
-    """Return the ids (N,), the places (N, k) in them of each image's nearest others, and their cosines (N, k).
+    """Return the ids (N,), the places (N, n) in them of each image's nearest others, and their cosines (N, n).
 
-    Best first; −1 and −inf where there are fewer. approximate: False asks the gallery itself, which compares
-    all with all if it is exact; True has FAISS sort the vectors into lists and compare near lists only; None
-    does so above 20,000 images. Raises UsageError for a gallery that does not score by cosine.
+    n is `k`, or N − 1 where there are fewer others. Best first; −1 and −inf where the gallery gave fewer. approximate:
+    False asks the gallery itself, which compares all with all if it is exact; True has FAISS sort the vectors into
+    lists and compare near lists only; None does so above 20,000 images. Raises UsageError for a gallery that does not
+    score by cosine.
     """
     ids = np.concatenate([*(ids for ids, _ in gallery.blocks()), np.empty(0, dtype=np.int64)])
+    k = max(0, min(k, len(ids) - 1))
     nearest = np.full((len(ids), k), -1, dtype=np.int32)
     cosines = np.full((len(ids), k), -np.inf, dtype=np.float32)
     if k == 0:
@@ -64,9 +66,9 @@ def find_neighbours(
 def nearest_rows(
     gallery: Gallery, k: int, ids: NDArray[np.int64], *, approximate: bool | None = None
 ) -> Iterator[tuple[NDArray[np.int64], Vectors, NDArray[np.int64], NDArray[np.float32]]]:
-    """Yield for all images, block by block: ids (m,), rows (m, D), places in `ids` and cosines (m, k) of the nearest.
+    """Yield for all images, block by block: ids (m,), rows (m, D), places in `ids` and cosines (m, n) of the nearest.
 
-    An image is among its own nearest; `ids` (N,) are those of the gallery.
+    n is `k`, or N where there are fewer. An image is among its own nearest; `ids` (N,) are those of the gallery.
     """
     wanted = min(k, len(ids))
     search = _lists(gallery, wanted, len(ids)) if _is_approximate(approximate, len(ids)) else _asking(gallery)
@@ -76,13 +78,7 @@ def nearest_rows(
             found, cosines = search(rows, wanted)
             places = np.minimum(np.searchsorted(ids, found), len(ids) - 1)
             places[found < 0] = -1
-            short = ((0, 0), (0, k - wanted))
-            yield (
-                part,
-                rows,
-                np.pad(places, short, constant_values=-1),
-                np.pad(cosines, short, constant_values=-np.inf),
-            )
+            yield part, rows, places, cosines
 
 
 def _is_approximate(approximate: bool | None, count: int) -> bool:
