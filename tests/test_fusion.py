@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from statistics import fmean, pstdev
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from kindred.errors import RecipeError, UsageError
 from kindred.fusion import (
     FUSIONS,
+    borda,
+    comb_mnz,
     concatenate,
     fuse,
     query_adaptive,
     reciprocal_rank,
     weighted_scores,
     weighted_sum,
+    z_score,
 )
 from kindred.ranking import Ranking
 
@@ -213,6 +217,77 @@ class TestReciprocalRank:
             reciprocal_rank([ranked(*ONE)], k=0)
 
 
+class TestZScore:
+    @pytest.mark.parametrize("weights", [None, [1.0, 3.0]])
+    def test_equals_a_loop(self, weights: list[float] | None) -> None:
+        def standard(pairs: Pairs) -> dict[int, float]:
+            scores = [score for _, score in pairs]
+            if not scores or max(scores) == min(scores):
+                return {number: 0.0 for number, _ in pairs}
+            return {number: (score - fmean(scores)) / pstdev(scores) for number, score in pairs}
+
+        w = [0.5, 0.5] if weights is None else [0.25, 0.75]
+        expected = []
+        for one, other in zip(ONE, OTHER, strict=True):
+            a, b = standard(one), standard(other)
+            low = [min(each.values(), default=0.0) for each in (a, b)]
+            expected.append(
+                {each: w[0] * a.get(each, low[0]) + w[1] * b.get(each, low[1]) for each in union(one, other)}
+            )
+        check(z_score([ranked(*ONE), ranked(*OTHER)], weights=weights), expected)
+
+    def test_the_scale_and_the_origin_of_scores_do_not_matter(self) -> None:
+        moved = [[(number, 100 * score - 7) for number, score in pairs] for pairs in ONE]
+        left, right = (z_score([ranked(*each), ranked(*OTHER)]) for each in (ONE, moved))
+        np.testing.assert_array_equal(left.ids, right.ids)
+        np.testing.assert_allclose(left.scores[left.ids >= 0], right.scores[right.ids >= 0], rtol=1e-4)
+
+
+class TestCombMnz:
+    def test_by_hand(self) -> None:
+        found = comb_mnz([ranked([(7, 0.9), (3, 0.5), (4, 0.1)]), ranked([(3, 4.0), (5, 3.0), (7, 2.0)])])
+        assert found.ids.tolist() == [[3, 7, 5, 4]]  # 2 · (0.5 + 1), 2 · (1 + 0), 1 · 0.5, 0
+        np.testing.assert_allclose(found.scores, [[3, 2, 0.5, 0]])
+
+    def test_equals_a_loop(self) -> None:
+        expected = []
+        for one, other in zip(ONE, OTHER, strict=True):
+            a, b = spread(one), spread(other)
+            expected.append(
+                {each: (a.get(each, 0) + b.get(each, 0)) * ((each in a) + (each in b)) for each in union(one, other)}
+            )
+        check(comb_mnz([ranked(*ONE), ranked(*OTHER)]), expected)
+
+
+class TestBorda:
+    def test_by_hand(self) -> None:
+        """Four candidates. The first voter ranks two: 4, 3, and 1.5 for each of the others, who share 2 + 1."""
+        found = borda([ranked([(7, 0.9), (3, 0.5)]), ranked([(3, 4.0), (5, 3.0), (7, 2.0), (9, 1.0)])])
+        assert found.ids.tolist() == [[3, 7, 5, 9]]
+        assert found.scores.tolist() == [[7, 6, 4.5, 2.5]]
+
+    @pytest.mark.parametrize("weights", [None, [1.0, 3.0]])
+    def test_equals_a_loop(self, weights: list[float] | None) -> None:
+        w = [1.0, 1.0] if weights is None else [0.5, 1.5]
+        expected = []
+        for one, other in zip(ONE, OTHER, strict=True):
+            candidates = union(one, other)
+            total = dict.fromkeys(candidates, 0.0)
+            for weight, pairs in zip(w, (one, other), strict=True):
+                points = [float(n) for n in range(len(candidates), 0, -1)]
+                for number, _ in pairs:
+                    total[number] += weight * points.pop(0)
+                for number in candidates - {number for number, _ in pairs}:
+                    total[number] += weight * fmean(points)
+            expected.append(total)
+        check(borda([ranked(*ONE), ranked(*OTHER)], weights=weights), expected)
+
+    def test_only_the_order_of_scores_matters(self) -> None:
+        stretched = [[(number, 100 * score) for number, score in pairs] for pairs in ONE]
+        left, right = (borda([ranked(*each), ranked(*OTHER)]) for each in (ONE, stretched))
+        np.testing.assert_array_equal(left.scores, right.scores)
+
+
 def literal_area(pairs: Pairs, curves: NDArray[np.float64] | None, neighbours: int, tail: float) -> float:
     scores = [score for _, score in pairs]
     if curves is not None:
@@ -357,7 +432,7 @@ class TestEveryFusion:
 def test_fuse_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal_ranks'; did you mean 'reciprocal_rank'"):
         fuse([ranked(*ONE)], "reciprocal_ranks")
-    with pytest.raises(RecipeError, match="unknown fusion 'x'; known: weighted_scores, reciprocal_rank, query"):
+    with pytest.raises(RecipeError, match="unknown fusion 'x'; known: weighted_scores, reciprocal_rank, z_score"):
         fuse([ranked(*ONE)], "x")
     with pytest.raises(RecipeError, match="'weighted_scores': unknown option 'weight'; did you mean 'weights'"):
         fuse([ranked(*ONE)], "weighted_scores", weight=[1.0])

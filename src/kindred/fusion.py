@@ -30,12 +30,15 @@ from kindred.ranking import Ranking
 __all__ = [
     "FUSIONS",
     "Fusion",
+    "borda",
+    "comb_mnz",
     "concatenate",
     "fuse",
     "query_adaptive",
     "reciprocal_rank",
     "weighted_scores",
     "weighted_sum",
+    "z_score",
 ]
 
 Scores = NDArray[np.float64]
@@ -91,6 +94,60 @@ def weighted_scores(
         filled = [each.spread(column, low) for each, column, low in zip(listed, columns, lowest, strict=True)]
         mean: Scores = shares @ np.stack(filled)
         return mean
+
+    return _fused(rankings, score)
+
+
+def z_score(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
+    """Average standard scores, (score − mean) / standard deviation of what a ranking lists for a query.
+
+    Where all are equal they are 0. An answer that a ranking does not list counts as the lowest that it does list.
+    `weights` as in `concatenate`. Source: Montague and Aslam 2001 (ZMUV; they leave open what is not listed).
+    """
+    shares = np.array(_shares(weights, len(_checked_rankings(rankings))))
+
+    def score(listed: Sequence[_Listed]) -> Scores:
+        columns = [_standard(each.scores) for each in listed]
+        lowest = [column.min(initial=0.0) for column in columns]
+        filled = [each.spread(column, low) for each, column, low in zip(listed, columns, lowest, strict=True)]
+        mean: Scores = shares @ np.stack(filled)
+        return mean
+
+    return _fused(rankings, score)
+
+
+def comb_mnz(rankings: Sequence[Ranking]) -> Ranking:
+    """Add the scores, min-max normalised to 0 … 1, times how many rankings list the answer (Fox and Shaw 1994).
+
+    Where all scores of a ranking are equal they are 1. A ranking adds nothing to what it does not list.
+    """
+    _checked_rankings(rankings)
+
+    def score(listed: Sequence[_Listed]) -> Scores:
+        total = np.sum([each.spread(_min_max(each.scores), 0.0) for each in listed], axis=0)
+        times = np.sum([each.spread(np.ones_like(each.scores), 0.0) for each in listed], axis=0)
+        product: Scores = total * times
+        return product
+
+    return _fused(rankings, score)
+
+
+def borda(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
+    """Add up points: of c answers that any ranking lists, the first of a ranking has c, the second c − 1, and so on.
+
+    What a ranking does not list shares its remaining points evenly. Scores need not be comparable. `weights` as in
+    `concatenate`; without, each ranking counts 1. Source: Aslam and Montague 2001 (Borda-fuse).
+    """
+    count = len(_checked_rankings(rankings))
+    shares = np.array(_shares(weights, count)) * count
+
+    def score(listed: Sequence[_Listed]) -> Scores:
+        points = [
+            each.spread(each.count - np.arange(len(each.at), dtype=np.float64), (each.count - len(each.at) + 1) / 2)
+            for each in listed
+        ]
+        total: Scores = shares @ np.stack(points)
+        return total
 
     return _fused(rankings, score)
 
@@ -165,6 +222,9 @@ class Fusion:
 FUSIONS: dict[str, Fusion] = {
     "weighted_scores": Fusion(weighted_scores, "weighted mean of normalised scores", "Fox and Shaw 1994"),
     "reciprocal_rank": Fusion(reciprocal_rank, "sum of 1 / (k + place)", "Cormack et al. 2009"),
+    "z_score": Fusion(z_score, "weighted mean of standard scores", "Montague and Aslam 2001"),
+    "comb_mnz": Fusion(comb_mnz, "sum of normalised scores, times how many rankings list it", "Fox and Shaw 1994"),
+    "borda": Fusion(borda, "points by place, the rest shared by what is not listed", "Aslam and Montague 2001"),
     "query_adaptive": Fusion(query_adaptive, "product of scores, weighted by their curves", "Zheng et al. 2015"),
 }
 
@@ -254,6 +314,14 @@ def _min_max(scores: Scores) -> Scores:
     """Take scores (n,) to 0 … 1; to 1 where all are equal."""
     low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
     return (scores - low) / (high - low) if high > low else np.ones_like(scores)
+
+
+def _standard(scores: Scores) -> Scores:
+    """Return the standard scores (n,); 0 where all are equal."""
+    if not scores.size or np.ptp(scores) == 0:  # a deviation that is rounding only must not be divided by
+        return np.zeros_like(scores)
+    standard: Scores = (scores - scores.mean()) / scores.std()
+    return standard
 
 
 def _area(scores: Scores, curves: Scores | None, neighbours: int, tail: float) -> float:

@@ -55,7 +55,9 @@ RERANKERS = "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spe
 FusionName = Annotated[
     str,
     typer.Option(
-        "--fusion", metavar="NAME", help="How rankings are fused: weighted_scores, reciprocal_rank, query_adaptive."
+        "--fusion",
+        metavar="NAME",
+        help="How rankings are fused: weighted_scores, reciprocal_rank, z_score, comb_mnz, borda, query_adaptive.",
     ),
 ]
 # Of the commands that train.

@@ -28,7 +28,9 @@ def k_reciprocal(
     `depth` answers of the ranking: other images do not take part, and no more than depth × depth numbers are
     held. Which images are on the short list counts, their order does not; answers further down keep theirs.
     Scores are 1 − the distance. With all images on the short list this is the paper's method, its distance being
-    half the squared Euclidean one. Raises UsageError for a `weight` outside [0, 1].
+    half the squared Euclidean one. The authors' code also divides each image's squared distances by the largest of
+    them, which the paper does not say: their weight (λ) is not this one. Raises UsageError for a `weight` outside
+    [0, 1].
     """
     check_whole(k1=k1, k2=k2, depth=depth)
     if not 0 <= weight <= 1:
