@@ -83,7 +83,7 @@ class TestScore:
         trapezoids = truth_of(query(relevant=(0, 1)), protocol="oxford")
         assert score(trapezoids, order, metrics=["MRR", "nDCG"])["MRR"] == 1
 
-    @pytest.mark.parametrize("name", ["precision", "precision@0", "precision@x", "precision@²", "mAP@-1", "recal@1"])
+    @pytest.mark.parametrize("name", ["precision", "precision@0", "precision@k", "precision@²", "mAP@-1", "recal@1"])
     def test_unknown_metrics_are_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match=f"unknown metric '{name}'"):
             score(truth_of(query(relevant=(0,))), [positions(0)], metrics=[name])

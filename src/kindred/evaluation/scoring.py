@@ -129,10 +129,11 @@ def find_metric(name: str, protocol: Protocol) -> Metric:
     if name in known:
         return known[name]
     base, at, depth = name.partition("@")
+    trapezoids = METRICS[protocol]["mAP"] is trapezoidal_average_precision
     if not (at and base in DEEP_METRICS and depth.isascii() and depth.isdigit() and 0 < int(depth) < 10**9):
-        listed = [*known, *(f"{each}@k" for each in DEEP_METRICS)]
-        raise UsageError(f"unknown metric {name!r}; {nearest(name, dict.fromkeys(listed))}")
-    if base == "mAP" and METRICS[protocol]["mAP"] is trapezoidal_average_precision:
+        deep = [f"{each}@10" for each in DEEP_METRICS if not (trapezoids and each == "mAP")]
+        raise UsageError(f"unknown metric {name!r}; {nearest(name, dict.fromkeys([*known, *deep]))}")
+    if trapezoids and base == "mAP":
         raise UsageError(f"metric {name!r}: this set's mAP is summed by trapezoids, mAP@k is not; choose another")
     return _at(base, int(depth))
 
