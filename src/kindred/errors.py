@@ -7,6 +7,7 @@ KindredError
 ├── RecipeError           a recipe with an unknown, missing or contradictory key
 ├── LibraryError          a library cannot be used as asked
 │   ├── LibraryNotFound   there is none at that path
+│   ├── LibraryReplaced   it was deleted and made anew while it was open
 │   ├── LibraryLocked     another process is writing to it
 │   ├── LibraryTooNew     written by a newer Kindred
 │   ├── LibraryDamaged    its database is not readable
@@ -34,6 +35,7 @@ __all__ = [
     "LibraryFull",
     "LibraryLocked",
     "LibraryNotFound",
+    "LibraryReplaced",
     "LibraryTooNew",
     "MissingExtra",
     "ModelError",
@@ -91,6 +93,10 @@ class LibraryError(KindredError):
 
 class LibraryNotFound(LibraryError):
     """There is no library at that path."""
+
+
+class LibraryReplaced(LibraryError):
+    """The library was deleted and made anew while it was open."""
 
 
 class LibraryLocked(LibraryError):

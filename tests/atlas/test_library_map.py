@@ -24,7 +24,7 @@ COUNT = 24
 
 
 def put(library: Library, *entries: Entry) -> None:
-    with SqliteStore.open(library.store.file, mode="write") as writer:
+    with SqliteStore.open(library.store.file) as writer:
         writer.put(entries)
 
 

@@ -279,12 +279,3 @@ def test_fax_and_jpeg_inside(picture: Pixels, encode: Encode) -> None:
         with Image.open(io.BytesIO(data)) as again:
             expected = np.asarray(again.convert("RGB")).astype(int)
         assert np.abs(decode(data).pixels - expected).max() <= 1
-
-
-def test_jpeg_strips_in_several_groups(picture: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kindred.images.tiff_pixels._GROUP", 64 * 3 * 16)  # two strips of eight rows
-    data = encode(picture, "TIFF", compression="jpeg", quality=95, strip_size=64 * 3 * 8)
-    with Image.open(io.BytesIO(data)) as again:
-        expected = np.asarray(again.convert("RGB")).astype(int)
-    assert np.abs(decode(data).pixels - expected).max() <= 1
-    assert decode(data, longest=20).pixels.shape == (16, 22, 3)

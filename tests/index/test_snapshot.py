@@ -210,19 +210,22 @@ def test_a_restored_older_store_does_not_use_a_newer_snapshot(store: SqliteStore
     put(store, *range(30))
     store.close()
     backup = store.file.read_bytes()
-    with SqliteStore.open(store.file, mode="write") as writer:
+    with SqliteStore.open(store.file) as writer:
         put(writer, *range(30, 60))
         derived(writer).snapshot()
     store.file.write_bytes(backup)
-    with SqliteStore.open(store.file, mode="write") as restored:
+    with SqliteStore.open(store.file) as restored:
         put(restored, *range(200, 230))
         index = derived(restored)
         assert not found(index, 40)
         assert found(index, 210)
 
 
-def test_a_reader_builds_in_memory_and_leaves_no_file(store: SqliteStore) -> None:
+def test_where_nothing_can_be_written_the_index_is_built_in_memory(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(store, *range(30))
+    monkeypatch.setattr(SqliteStore, "writable", property(lambda self: self is store))
     with SqliteStore.open(store.file) as reader:
         index = derived(reader)
         assert index.snapshot()
@@ -297,7 +300,7 @@ import numpy as np
 from kindred.store import SqliteStore, Entry
 from kindred.index import SnapshotIndex, SnapshotPolicy
 file = Path(sys.argv[1])
-with SqliteStore.open(file, mode="write") as store:
+with SqliteStore.open(file) as store:
     policy = SnapshotPolicy(exact_below=20, changes=5)
     index = SnapshotIndex(file.parent, store, dimension=8, policy=policy)
     print("ready", flush=True)
@@ -425,7 +428,7 @@ def test_any_sequence_of_changes_answers_like_a_dictionary(steps: list[tuple[str
                 index.snapshot(force=True)
             elif step == "reopen":
                 store.close()
-                store = SqliteStore.open(store.file, mode="write")
+                store = SqliteStore.open(store.file)
                 index, watcher = derived(store), derived(store)
             elif step == "spoil":
                 for file in snapshots(store):

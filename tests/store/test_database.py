@@ -14,12 +14,14 @@ import pytest
 
 from kindred.errors import (
     LibraryDamaged,
+    LibraryError,
     LibraryFull,
     LibraryNotFound,
     LibraryTooNew,
 )
-from kindred.store import FORMAT, Entry, SqliteStore, schema
-from kindred.store.database import Database
+from kindred.store import FORMAT, Entry, SqliteStore
+from kindred.store.sqlite import schema
+from kindred.store.sqlite.database import Database
 
 MakeEntry = Callable[..., Entry]
 
@@ -35,9 +37,8 @@ def change(file: Path, statement: str) -> None:
 
 
 def test_a_missing_library_is_told_apart_from_a_damaged_one(tmp_path: Path) -> None:
-    for mode in ("read", "write"):
-        with pytest.raises(LibraryNotFound, match="no library there"):
-            SqliteStore.open(tmp_path / "none" / "store.sqlite", mode=mode)
+    with pytest.raises(LibraryNotFound, match="no library there"):
+        SqliteStore.open(tmp_path / "none" / "store.sqlite")
     assert not (tmp_path / "none").exists()
 
 
@@ -47,7 +48,7 @@ def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path, con
     file.write_bytes(content)
     for _ in range(2):  # the lock of the failed attempt is free again
         with pytest.raises(LibraryDamaged, match="index the images again"):
-            SqliteStore.open(file, mode="write")
+            SqliteStore.open(file)
     assert file.read_bytes() == content
 
 
@@ -61,8 +62,8 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_a_missing_table_is_damage(store: SqliteStore) -> None:
     store.close()
     change(store.file, "DROP TABLE tags")
-    with SqliteStore.open(store.file) as reader, pytest.raises(LibraryDamaged, match="no such table"):
-        reader.tags()
+    with pytest.raises(LibraryDamaged, match="its index 'tags_by_image' is missing, changed or not Kindred's"):
+        SqliteStore.open(store.file)
 
 
 def test_overwritten_pages_are_damage_not_a_wrong_answer(store: SqliteStore, entry: MakeEntry) -> None:
@@ -80,46 +81,27 @@ def test_a_newer_format_is_refused_and_left_alone(store: SqliteStore) -> None:
     store.close()
     change(store.file, f"PRAGMA user_version = {FORMAT + 1}")
     before = store.file.read_bytes()
-    with pytest.raises(LibraryTooNew, match=f"has format {FORMAT + 1}.*up to {FORMAT}; upgrade"):
-        SqliteStore.open(store.file, mode="write")
+    with pytest.raises(LibraryTooNew, match=f"has format {FORMAT + 1}.*up to {FORMAT}; update its clone"):
+        SqliteStore.open(store.file)
     assert store.file.read_bytes() == before
 
 
-def test_an_older_format_is_upgraded_when_it_is_opened_even_for_reading(
-    store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.put([entry("/p/1.jpg")])
+def test_an_older_format_is_refused_and_left_alone(store: SqliteStore) -> None:
     store.close()
-    newer = (*schema.MIGRATIONS, ("ALTER TABLE images ADD COLUMN colour TEXT",))
-    monkeypatch.setattr(schema, "MIGRATIONS", newer)
-    with SqliteStore.open(store.file) as reader:
-        assert reader.counts().vectors == 1
-    connection = sqlite3.connect(store.file)
-    assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT + 1,)
-    assert connection.execute("SELECT colour FROM images").fetchall() == [(None,)]
-    connection.close()
-
-
-def test_an_upgrade_that_fails_changes_nothing(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.close()
-    broken = (*schema.MIGRATIONS, ("CREATE TABLE fresh (x)", "THIS IS NOT SQL"))
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", broken)
-        with pytest.raises(sqlite3.OperationalError, match="syntax error"):
-            SqliteStore.open(store.file, mode="write")
-    connection = sqlite3.connect(store.file)
-    assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
-    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'fresh'").fetchone() == (0,)
-    connection.close()
+    change(store.file, "PRAGMA user_version = 2")
+    before = store.file.read_bytes()
+    with pytest.raises(LibraryError, match=r"has format 2, of an early version of Kindred.*index the images"):
+        SqliteStore.open(store.file)
+    assert store.file.read_bytes() == before
 
 
 def test_a_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "store.sqlite"
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (("THIS IS NOT SQL",),))
+        patch.setattr(schema, "TABLES", ("THIS IS NOT SQL",))
         with pytest.raises(sqlite3.OperationalError):
             SqliteStore.create(file, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["write.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == ["index.lock"]
     SqliteStore.create(file, {}).close()
 
 
@@ -137,14 +119,13 @@ def fill_up(store: SqliteStore) -> int:
 
 
 def test_a_full_database_loses_nothing_that_was_committed(store: SqliteStore) -> None:
-    connection = store._database._connection
-    assert connection is not None
+    connection = store._database._open_writer()
     connection.execute("PRAGMA max_page_count = 60")
     committed = fill_up(store)
     assert committed > 0
     assert store.counts().images == committed
     store.close()
-    with SqliteStore.open(store.file, mode="write") as reopened:
+    with SqliteStore.open(store.file) as reopened:
         assert reopened.counts().vectors == committed
         reopened.put([Entry(Path("/p/more.jpg"), 1, 1, vectors=np.ones((1, 512), np.float32))])
         assert reopened.counts().vectors == committed + 1
@@ -192,7 +173,8 @@ try:
 except LibraryError as error:
     print(error)
 try:
-    SqliteStore.open(file, mode="write").close()
+    with SqliteStore.open(file) as writer:
+        writer.set_meta("note", "1")
 except LibraryError as error:
     print(error)
 """
@@ -253,12 +235,12 @@ def frozen(store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
     store.close()
     connect = Database._connect
 
-    def refuse_without_log(self: Database, parameters: str) -> sqlite3.Connection:
+    def refuse_without_log(self: Database, parameters: str, patience: float) -> sqlite3.Connection:
         if parameters == "mode=ro" and not store.file.with_name("store.sqlite-wal").exists():
             error = sqlite3.OperationalError("unable to open database file")
             error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
             raise error
-        return connect(self, parameters)
+        return connect(self, parameters, patience)
 
     monkeypatch.setattr(Database, "_connect", refuse_without_log)
     with SqliteStore.open(store.file) as reader:
@@ -267,7 +249,7 @@ def frozen(store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 
 def test_a_frozen_reader_follows_a_file_that_changes_after_all(frozen: SqliteStore, entry: MakeEntry) -> None:
     assert frozen.counts().vectors == 1
-    with SqliteStore.open(frozen.file, mode="write") as writer:
+    with SqliteStore.open(frozen.file) as writer:
         writer.put([entry("/p/2.jpg")])
         assert frozen.counts().vectors == 2
     assert frozen.counts().vectors == 2

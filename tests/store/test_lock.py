@@ -4,11 +4,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
-from kindred.errors import LibraryError, LibraryLocked
+from kindred.errors import LibraryError, LibraryLocked, UsageError
 from kindred.store import Entry, SqliteStore
 
 MakeEntry = Callable[..., Entry]
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from kindred.store import SqliteStore, Entry
-with SqliteStore.open(Path(sys.argv[1]), mode="write") as store:
+with SqliteStore.open(Path(sys.argv[1])) as store, store.indexing():
     print("ready", flush=True)
     for line in sys.stdin:
         number = int(line)
@@ -29,7 +30,7 @@ with SqliteStore.open(Path(sys.argv[1]), mode="write") as store:
 
 
 class Writer:
-    """Another process that has the store open for writing and puts what it is told to."""
+    """Another process in an indexing run, which puts what it is sent."""
 
     def __init__(self, file: Path) -> None:
         command = [sys.executable, "-c", WRITER, str(file)]
@@ -63,36 +64,91 @@ def test_a_reader_beside_a_writer_sees_each_committed_batch_and_kill_loses_none(
         for number in range(1, 4):
             writer.put(number)
             assert reader.counts().vectors == 2 * number
-        with pytest.raises(LibraryLocked, match=f"process {writer.process.pid} is writing"):
-            SqliteStore.open(store.file, mode="write")
+        with pytest.raises(LibraryLocked, match=f"process {writer.process.pid} is indexing"), reader.indexing():
+            pass
+        reader.tag([Path("/p/1.jpg")], "sea")  # a run holds the file only while it commits
+        assert reader.tags() == {"sea": 1}
         writer.end(signal.SIGKILL)
         assert reader.counts().vectors == 6
-    with SqliteStore.open(store.file, mode="write") as next_writer:
+    with SqliteStore.open(store.file) as next_writer:
         assert next_writer.counts().vectors == 6
         next_writer.put([entry("/p/9.jpg")])
         assert next_writer.counts().vectors == 7
 
 
-def test_a_second_writer_in_the_same_process_is_refused_too(store: SqliteStore) -> None:
-    with pytest.raises(LibraryLocked, match="this process is writing to this library"):
-        SqliteStore.open(store.file, mode="write")
-    with pytest.raises(LibraryLocked):
-        SqliteStore.create(store.file, {})
-    store.close()
-    SqliteStore.open(store.file, mode="write").close()
-    assert not store.file.with_name("write.lock.pid").exists()
+def test_a_second_run_in_the_same_process_is_refused_too(store: SqliteStore) -> None:
+    with store.indexing():
+        for refused in (store.indexing, SqliteStore.open(store.file).indexing):
+            with pytest.raises(LibraryLocked, match="this process is indexing into this library"), refused():
+                pass
+        with pytest.raises(LibraryLocked):
+            SqliteStore.create(store.file, {})
+    with store.indexing():
+        assert store.file.with_name("index.lock.pid").exists()
+    assert not store.file.with_name("index.lock.pid").exists()
+
+
+def test_a_store_that_changed_something_locks_nobody_out(store: SqliteStore, entry: MakeEntry) -> None:
+    store.put([entry("/p/1.jpg")])
+    with SqliteStore.open(store.file) as other:
+        other.tag([Path("/p/1.jpg")], "sea")
+        store.tag([Path("/p/1.jpg")], "dog")
+        assert other.tags() == store.tags() == {"dog": 1, "sea": 1}
+
+
+def test_a_change_waits_for_that_of_another_and_not_for_ever(
+    store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindred.store.sqlite.database.WRITE_SECONDS", 0.1)
+    with SqliteStore.open(store.file) as other, store.writing():
+        store.put([entry("/p/1.jpg")])
+        with pytest.raises(LibraryLocked, match="another program holds it locked"):
+            other.tag([Path("/p/1.jpg")], "sea")
+        other.close()
+    monkeypatch.undo()
+    with SqliteStore.open(store.file) as other, ThreadPoolExecutor(1) as pool:
+        with store.writing():
+            store.put([entry("/p/2.jpg")])
+            waiting = pool.submit(other.tag, [Path("/p/2.jpg")], "sea")
+            assert not wait([waiting], timeout=0.2).done
+        assert waiting.result() == 1
+
+
+def test_changes_within_one_are_committed_together_or_not_at_all(store: SqliteStore, entry: MakeEntry) -> None:
+    with SqliteStore.open(store.file) as other:
+        with store.writing():
+            store.put([entry("/p/1.jpg")])
+            store.tag([Path("/p/1.jpg")], "sea")
+            assert (store.tags(), other.tags()) == ({"sea": 1}, {})
+        assert other.tags() == {"sea": 1}
+        with pytest.raises(UsageError, match="expected a word"), store.writing():
+            store.tag(store.paths_under(Path("/")), " " * store.forget([Path("/p/1.jpg")]))
+        assert other.counts().images == store.counts().images == 1
+
+
+def test_threads_that_change_a_store_take_turns(store: SqliteStore, entry: MakeEntry) -> None:
+    def work(worker: int) -> None:
+        for number in range(10):
+            with store.writing():
+                store.put([entry(f"/p/{worker}-{number}.jpg")])
+                assert store.lookup([Path(f"/p/{worker}-{number}.jpg")])
+                store.tag([Path(f"/p/{worker}-{number}.jpg")], f"by {worker}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert store.tags() == {f"by {worker}": 10 for worker in range(4)}
 
 
 def test_the_message_does_without_a_process_id(store: SqliteStore) -> None:
-    store.file.with_name("write.lock.pid").write_text("?")
-    with pytest.raises(LibraryLocked, match="another process is writing"):
-        SqliteStore.open(store.file, mode="write")
+    with store.indexing():
+        store.file.with_name("index.lock.pid").write_text("?")
+        with pytest.raises(LibraryLocked, match="another process is indexing"), store.indexing():
+            pass
 
 
 def test_a_lock_that_cannot_be_made_is_no_lock(tmp_path: Path, store: SqliteStore) -> None:
-    store.close()
-    lock = store.file.with_name("write.lock")
+    lock = store.file.with_name("index.lock")
     lock.unlink()
     lock.symlink_to(tmp_path / "no" / "where")
-    with pytest.raises(LibraryError, match="cannot be written to"):
-        SqliteStore.open(store.file, mode="write")
+    with pytest.raises(LibraryError, match="cannot be written to"), store.indexing():
+        pass

@@ -55,7 +55,7 @@ def test_a_filter_selects_the_vectors_of_the_images_that_fit(
 def test_paths_come_in_pages_and_bear_removal_meanwhile(
     store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.store.reading.PAGE", 2)
+    monkeypatch.setattr("kindred.store.sqlite.reading.PAGE", 2)
     store.put([entry(f"/p/{number}.jpg") for number in range(5)])
     seen = []
     for path in store.paths_under(Path("/p")):

@@ -10,7 +10,6 @@ import pytest
 
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.store import Entry, Filter, SqliteStore
-from kindred.store.schema import MIGRATIONS, migrate
 
 IMAGE = Path("/photos/a.jpg")
 
@@ -93,16 +92,3 @@ def test_words_that_were_cut_off_are_damage(store: SqliteStore) -> None:
     connection.close()
     with pytest.raises(LibraryDamaged, match="the words of image 1 are cut off"):
         list(store.parts())
-
-
-def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
-    file = tmp_path / "store.sqlite"
-    SqliteStore.create(tmp_path / "other.sqlite", {}).close()
-    connection = sqlite3.connect(file, isolation_level=None)
-    migrate(connection, MIGRATIONS[:1])
-    connection.close()
-    with SqliteStore.open(file) as store:
-        assert list(store.parts()) == []
-    connection = sqlite3.connect(file)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-    connection.close()

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kindred import __version__
 from kindred.errors import LibraryError, UsageError
-from kindred.store import Entry, Filter, Known, SqliteStore, Stamp
+from kindred.store import Entry, FileStamp, Filter, Run, Skip, SqliteStore, is_uid
 
 MakeEntry = Callable[..., Entry]
 
@@ -30,10 +31,13 @@ def test_what_is_put_is_found_after_reopening(store: SqliteStore, entry: MakeEnt
     store.close()
     with SqliteStore.open(store.file) as reopened:
         assert stored(reopened) == {1: [1.0, 0.0, 3.0], 2: [7.0, 0.0, 3.0]}
-        assert reopened.lookup([A, B, Path("/no")]) == {
-            A: Known(1, 10, 1_700_000_000_000_000_000, "indexed"),
-            B: Known(2, 10, 1_700_000_000_000_000_000, "indexed"),
-        }
+        known = reopened.lookup([A, B, Path("/no")])
+        assert [(each.id, each.path, each.size, each.mtime_ns, each.state) for each in known.values()] == [
+            (1, A, 10, 1_700_000_000_000_000_000, "indexed"),
+            (2, B, 10, 1_700_000_000_000_000_000, "indexed"),
+        ]
+        assert known[A].version == __version__
+        assert all(is_uid(each.uid) for each in known.values())
         assert reopened.meta["recipe"] == "test"
         assert reopened.dimension == 3
 
@@ -59,7 +63,7 @@ def test_ids_of_removed_vectors_are_never_given_out_again(store: SqliteStore, en
 def test_an_image_that_fails_later_loses_its_vectors_and_keeps_the_reason(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/photos/a.jpg"), entry("/photos/b.jpg")])
     store.put([Entry(A, 0, 1, reason="empty file")])
-    assert store.skipped() == [(A, "empty file")]
+    assert store.skipped() == [Skip(A, "empty file", final=True)]
     assert list(stored(store)) == [2]
     assert store.lookup([A])[A].state == "skipped"
     counts = store.counts()
@@ -140,11 +144,18 @@ def test_relative_paths_and_impossible_dates_are_refused(store: SqliteStore, ent
         store.set_meta("revision", "7")
 
 
-def test_touch_changes_the_stamp_and_the_day_of_the_file_only(store: SqliteStore, entry: MakeEntry) -> None:
-    noon_2001 = 1_000_000_000_000_000_000
+def test_a_new_stamp_changes_the_path_and_the_day_of_the_file_and_no_vector(
+    store: SqliteStore, entry: MakeEntry
+) -> None:
+    noon_2001, c = 1_000_000_000_000_000_000, Path("/photos/c.jpg")
     store.put([entry("/photos/a.jpg"), entry("/photos/b.jpg", taken="2015-06-01")])
-    store.touch([Stamp(A, 11, noon_2001), Stamp(B, 11, noon_2001), Stamp(Path("/no"), 1, 1)])
-    assert store.lookup([A])[A] == Known(1, 11, noon_2001, "indexed")
+    store.tag([A], "sea")
+    uid, vectors = store.lookup([A])[A].uid, store.vectors_revision
+    store.restamp([FileStamp(1, c, 11, noon_2001), FileStamp(2, B, 11, noon_2001), FileStamp(9, A, 1, 1)])
+    known = store.lookup([A, B, c])
+    assert set(known) == {B, c}
+    assert (known[c].id, known[c].uid, known[c].size, known[c].mtime_ns) == (1, uid, 11, noon_2001)
+    assert (store.rows([1])[1].tags, store.vectors_revision) == (("sea",), vectors)
     assert store.select(Filter(before=date(2001, 12, 31))).tolist() == [1]
     assert store.select(Filter(after=date(2015, 6, 1), before=date(2015, 6, 1))).tolist() == [2]
 
@@ -162,22 +173,21 @@ def test_forgotten_images_take_their_tags_with_them(store: SqliteStore, entry: M
 
 def test_runs_are_kept_newest_first_and_a_cut_off_one_has_no_end(store: SqliteStore) -> None:
     first = store.begin_run()
-    store.finish_run(first, found=5, indexed=3, unchanged=1, skipped=1, removed=0)
+    store.finish_run(first, Run(first, "", found=5, indexed=3, unchanged=1, skipped=1, moved=2))
     second = store.begin_run()
     newest, oldest = store.runs()
     assert (newest.id, newest.finished) == (second, None)
-    assert (oldest.found, oldest.indexed, oldest.unchanged, oldest.skipped) == (5, 3, 1, 1)
+    assert (oldest.found, oldest.indexed, oldest.unchanged, oldest.skipped, oldest.moved) == (5, 3, 1, 1, 2)
     assert oldest.finished is not None
 
 
-def test_a_store_opened_for_reading_cannot_be_changed(store: SqliteStore, entry: MakeEntry) -> None:
-    with (
-        SqliteStore.open(store.file) as reader,
-        pytest.raises(UsageError, match="opened for reading"),
-    ):
-        reader.put([entry("/photos/a.jpg")])
+def test_a_closed_store_neither_answers_nor_changes(store: SqliteStore, entry: MakeEntry) -> None:
+    store.put([entry("/photos/a.jpg")])
+    store.close()
     with pytest.raises(UsageError, match="is closed"):
-        reader.counts()
+        store.counts()
+    with pytest.raises(UsageError, match="is closed"):
+        store.put([entry("/photos/b.jpg")])
 
 
 def test_there_is_never_a_second_store_in_one_place(store: SqliteStore) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,39 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kindred.errors import ImageError, UsageError
-from kindred.images.decoded import Decoded
+from kindred.images.colour import needs_conversion, to_srgb, turn_upright, upright_size
 from kindred.images.exif import Exif, read_exif
-from kindred.images.formats import HEAD, count_frames, load_image, sniff
+from kindred.images.formats import HEAD, count_frames, load_image, open_image, seek_frame, sniff
+from kindred.images.frames import first_showing
+from kindred.images.jpeg import decode_jpeg, read_header, scaled_size
 from kindred.images.memory import divisor_for
 from kindred.images.quiet import quiet_pillow
-from kindred.images.raster import RowReducer
-from kindred.images.readers import READERS, finish, finish_image, info
+from kindred.images.raster import Raster, RowReducer, plain_image
 from kindred.images.reasons import Refused, check_size, refusal
+from kindred.images.tiff import Tag, read_pages
+from kindred.images.tiff_pixels import decode_page
 
 __all__ = ["MAX_PIXELS", "Decoded", "Source", "decode"]
 
 MAX_PIXELS = 200_000_000  # decoded in full, 600 MB
 Source = str | Path | bytes | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An upright image in sRGB.
+
+    `pixels` is (H, W, 3) uint8 RGB, C-contiguous, perhaps reduced; `width` and `height` are in pixels of the
+    upright original; `taken` is the ISO 8601 date from EXIF, without a time zone. `frames` is the number of
+    frames or pages of the file, at least 1, and `frame` the position of the one decoded, from 0.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    taken: str | None = None
+    frames: int = 1
+    frame: int = 0
 
 
 def decode(source: Source, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -81,21 +101,80 @@ def _read(path: Path, max_pixels: int) -> bytes:
 
 
 def _from_bytes(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
-    return READERS[sniff(data[:HEAD])](data, longest, max_pixels)
+    name = sniff(data[:HEAD])
+    if name == "JPEG":
+        return _from_jpeg(data, longest, max_pixels)
+    if name == "TIFF":
+        return _from_tiff(data, longest, max_pixels)
+    with quiet_pillow(), open_image(name, data) as image:
+        check_size(*image.size, max_pixels)
+        load_image(image)
+        exif = read_exif(_info(image, "exif"))
+
+        def frame(number: int) -> Decoded:
+            if number:
+                seek_frame(image, number)
+                check_size(*image.size, max_pixels)
+                load_image(image)
+            return _finish(image, exif, longest)
+
+        return first_showing(frame, count_frames(image))
+
+
+def _from_tiff(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    pages, taken = read_pages(data), read_exif(data).taken
+
+    def frame(number: int) -> Decoded:
+        page = pages[number]
+        raster = decode_page(page, longest, max_pixels)
+        exif = Exif(page.number(Tag.ORIENTATION, 1), taken)
+        return _from_raster(raster, page.size, exif, page.raw(Tag.ICC_PROFILE))
+
+    with quiet_pillow():
+        return first_showing(frame, len(pages))
+
+
+def _from_raster(raster: Raster, size: tuple[int, int], exif: Exif, profile: bytes) -> Decoded:
+    """`size` is the stored (width, height) before any reduction."""
+    pixels = raster.eight_bits()
+    if raster.mode != "RGB" or exif.orientation != 1 or needs_conversion(profile):
+        image = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[..., 0], raster.mode)
+        del pixels, raster
+        pixels = _upright_srgb(image, profile, exif.orientation, 1)
+    return Decoded(np.ascontiguousarray(pixels), *upright_size(*size, exif.orientation), exif.taken)
+
+
+def _from_jpeg(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    header = read_header(data)
+    check_size(header.width, header.height, max_pixels)
+    exif = read_exif(header.exif)
+    size = upright_size(header.width, header.height, exif.orientation)
+    try:
+        pixels = decode_jpeg(data, header, longest=longest)
+    except ValueError:
+        with quiet_pillow(), open_image("JPEG", data) as image:
+            image.draft(None, scaled_size(header, longest))
+            load_image(image)
+            pixels = _upright_srgb(image, header.icc, exif.orientation, divisor_for(*image.size, longest))
+        return Decoded(pixels, *size, exif.taken)
+    mode = {1: "L", 3: "RGB", 4: "CMYK"}[pixels.shape[2]]
+    if mode != "RGB" or exif.orientation != 1 or needs_conversion(header.icc):
+        image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
+        pixels = _upright_srgb(image, header.icc, exif.orientation, divisor_for(*image.size, longest))
+    return Decoded(pixels, *size, exif.taken)
 
 
 def _from_pillow(image: Image.Image, longest: int | None, max_pixels: int) -> Decoded:
     check_size(*image.size, max_pixels)
     with quiet_pillow():
         load_image(image)
-        exif = read_exif(info(image, "exif"))
-        decoded = finish_image(image, exif=exif, divisor=divisor_for(*image.size, longest))
+        decoded = _finish(image, read_exif(_info(image, "exif")), longest)
         return replace(decoded, frames=count_frames(image), frame=image.tell())
 
 
 def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | None) -> Decoded:
-    known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype not in (np.uint8, np.uint16) or not known or 0 in array.shape:
+    well = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype not in (np.uint8, np.uint16) or not well or 0 in array.shape:
         raise UsageError(
             f"an array of {array.dtype} {array.shape} is no image; "
             "give uint8 or uint16 of shape (H, W), (H, W, 3) or (H, W, 4)"
@@ -104,5 +183,24 @@ def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | No
     height, width, channels = shaped.shape
     reducer = RowReducer(width, height, divisor=divisor_for(width, height, longest), alpha=channels == 4)
     reducer.add(shaped)
-    raster = reducer.raster()
-    return finish(raster, raster.mode, size=(width, height), exif=Exif())
+    return _from_raster(reducer.raster(), (width, height), Exif(), b"")
+
+
+def _finish(image: Image.Image, exif: Exif, longest: int | None) -> Decoded:
+    width, height = upright_size(*image.size, exif.orientation)
+    divisor = divisor_for(width, height, longest)
+    pixels = _upright_srgb(image, _info(image, "icc_profile"), exif.orientation, divisor)
+    return Decoded(pixels, width, height, exif.taken)
+
+
+def _upright_srgb(image: Image.Image, profile: bytes, orientation: int, divisor: int) -> NDArray[np.uint8]:
+    try:
+        plain = plain_image(image, divisor)
+        return np.array(turn_upright(to_srgb(plain, profile=profile), orientation))
+    except (ValueError, OSError) as error:
+        raise refusal(error, otherwise=f"unsupported colours: {image.mode}") from error
+
+
+def _info(image: Image.Image, key: str) -> bytes:
+    value = image.info.get(key)
+    return value if isinstance(value, bytes) else b""

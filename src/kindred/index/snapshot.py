@@ -115,6 +115,8 @@ class SnapshotIndex:
         self._revision = -1
         self._lock = RLock()
         self._building = Lock()
+        # Set while the main index is not in its file, for want of room: the next snapshot is due at once.
+        self._unwritten = False
 
     def __len__(self) -> int:
         """Return the number of vectors, as of the last `sync`."""
@@ -133,7 +135,9 @@ class SnapshotIndex:
             return False
         if main is None:
             return len(self) >= policy.exact_below
-        return len(self._tail) > max(policy.changes, policy.tail_share * len(main)) or self._worn(main)
+        return (
+            self._unwritten or len(self._tail) > max(policy.changes, policy.tail_share * len(main)) or self._worn(main)
+        )
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call.
@@ -181,9 +185,12 @@ class SnapshotIndex:
                 return False
             revision = self._store.revision
             main = self._built(progress or _silent)
-            if not (self._store.writable and self._saved(main, revision)):
+            writable = self._store.writable
+            saved = writable and self._saved(main, revision)
+            if not saved:
                 with self._lock:
                     self._adopt(main, revision)
+            self._unwritten = writable and not saved
             self.sync()
             return True
 

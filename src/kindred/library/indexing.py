@@ -13,7 +13,7 @@ from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError
 from kindred.features import to_bytes
 from kindred.images import Found, LeftOut
-from kindred.store import Entry, SqliteStore
+from kindred.store import Entry, Run, Store
 
 __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images", "prune_folder"]
 
@@ -55,14 +55,14 @@ class IndexReport:
 
 
 def index_images(
-    store: SqliteStore,
+    store: Store,
     describer: Describer,
     files: Iterable[Found],
     *,
     prune: Sequence[Path] = (),
     progress: Callable[[IndexProgress], None] | None = None,
 ) -> IndexReport:
-    """Describe each file that is new or changed and put it into `store`, opened for writing.
+    """Describe each file that is new or changed and put it into `store`.
 
     A file whose size and time are unchanged costs a look-up, and one that failed before is not tried again.
     Everything described is committed every two seconds and when the run is interrupted. In the end, images below
@@ -85,7 +85,7 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
             yield Found(path, facts.st_size, facts.st_mtime_ns)
 
 
-def prune_folder(store: SqliteStore, folder: Path) -> int:
+def prune_folder(store: Store, folder: Path) -> int:
     """Remove from `store` every image below `folder` whose file is gone; return how many.
 
     A file that cannot be asked, as in a folder that may not be read, is not gone.
@@ -107,10 +107,10 @@ def _is_gone(path: Path) -> bool:
 class _Run:
     """One run: what it has seen, and what waits to be committed."""
 
-    def __init__(self, store: SqliteStore, progress: Callable[[IndexProgress], None]) -> None:
+    def __init__(self, store: Store, progress: Callable[[IndexProgress], None]) -> None:
         self.store, self.progress = store, progress
         self.report = IndexReport()
-        self.reasons = dict(store.skipped())
+        self.reasons = {skip.path: skip.reason for skip in store.skipped()}
         self.buffer: list[Entry] = []
         self.began = self.committed = time.monotonic()
 
@@ -128,11 +128,15 @@ class _Run:
         # Not in `finally`: the record of a run that was cut off has no end.
         self.store.finish_run(
             number,
-            found=report.found,
-            indexed=report.indexed,
-            unchanged=report.unchanged,
-            skipped=len(report.skipped),
-            removed=report.removed,
+            Run(
+                number,
+                "",
+                found=report.found,
+                indexed=report.indexed,
+                unchanged=report.unchanged,
+                skipped=len(report.skipped),
+                removed=report.removed,
+            ),
         )
         return report
 

@@ -45,16 +45,14 @@ RecipeLike = Recipe | str | Path
 class Library:
     """A library in a folder: make one with `create`, open it with `open`, use it with `with`.
 
-    Any number of processes may search while one writes. The first change takes the write lock, which is held
-    until `close`; a second writer gets `LibraryLocked` at once.
+    Any number of processes and threads may search while one writes. Changes take turns: each waits for the others, for
+    some seconds at most. Only one `index` runs at a time, and a second one gets `LibraryLocked` at once.
     """
 
     def __init__(self, path: Path, store: SqliteStore, recipe: Recipe, policy: SnapshotPolicy) -> None:
         """Use `create` or `open`."""
         self.path, self.recipe, self._policy = path, recipe, policy
-        # Searches keep the first connection also when a writer is opened beside it: the index hangs on it.
-        self._reader = store
-        self._writer = store if store.writable else None
+        self._store = store
         self._describer: Describer | None = None
         self._index: SnapshotIndex | None = None
         self._searcher: Search | None = None
@@ -115,11 +113,9 @@ class Library:
         return cls(folder, store, own, policy or SnapshotPolicy())
 
     def close(self) -> None:
-        """Close the library and let the next writer in; a second call does nothing."""
+        """Close the library; a second call does nothing."""
         self._index = self._searcher = None
-        self._reader.close()
-        if self._writer is not None:
-            self._writer.close()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -133,14 +129,14 @@ class Library:
         return f"<Library {str(self.path)!r}, recipe {self.recipe.name!r}>"
 
     def __len__(self) -> int:
-        return self._reader.counts().indexed
+        return self._store.counts().indexed
 
     @property
     def describer(self) -> Describer:
         """The library's own describer. Raises `RecipeMismatch` where its network is no longer the same."""
         if self._describer is None:
             describer = Describer(self.recipe)
-            if describer.fingerprint != self._reader.meta.get("fingerprint"):
+            if describer.fingerprint != self._store.meta.get("fingerprint"):
                 raise RecipeMismatch(
                     f"{self.path}: its vectors were made with another version of Kindred, of {self.recipe.networks} "
                     "or of its whitening; put that one back, or index into another library"
@@ -152,24 +148,24 @@ class Library:
     def search_index(self) -> SnapshotIndex:
         """The index of the vectors, in step with the store. Raises `LibraryError` while the library is empty."""
         if self._index is None:
-            self._index = self._new_index(self._reader)
+            self._index = self._new_index(self._store)
         return self._index
 
     @property
     def searcher(self) -> Search:
         """What answers questions: by one vector an image, by the codes of vectors, or by the rows of images."""
         if self._searcher is None:
-            if not self._reader.counts().indexed:
+            if not self._store.counts().indexed:
                 raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
             if self.recipe.multi_vector:
-                self._searcher = MultiVectorSearch(self._reader, self.recipe, self.describer.matching_options)
+                self._searcher = MultiVectorSearch(self._store, self.recipe, self.describer.matching_options)
             else:
-                self._searcher = VectorSearch(self._reader, self._vector_index())
+                self._searcher = VectorSearch(self._store, self._vector_index())
         return self._searcher
 
     def _vector_index(self) -> VectorIndex:
         """Return what compares vectors: their codes, an inverted file for bags of words, or the vectors themselves."""
-        reader, code = self._reader, self._code()
+        reader, code = self._store, self._code()
         if code is not None:
             coded = CodedIndex(code, similarity=self.recipe.similarity, rescore=reader.fetch)
             return SyncedIndex(reader, coded)
@@ -198,27 +194,27 @@ class Library:
             raise UsageError(f"prune is {prune!r}; expected 'keep' or 'gone'")
         began, roots = time.monotonic(), _absolute_paths(folders)
         scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
-        writer, describer = self._writable(), self.describer  # before files are counted, which may take long
+        store, describer = self._store, self.describer  # before files are counted, which may take long
         total = sum(1 for _ in scan) if progress is not None else 0
-        report = index_images(
-            writer,
-            describer,
-            scan,
-            prune=roots if prune == "gone" else (),
-            progress=(lambda here: progress(here, total)) if progress is not None else None,
-        )
-        report.left_out = scan.left_out
-        self._renew_index()
+        with store.indexing():
+            report = index_images(
+                store,
+                describer,
+                scan,
+                prune=roots if prune == "gone" else (),
+                progress=(lambda here: progress(here, total)) if progress is not None else None,
+            )
+            report.left_out = scan.left_out
+            self._renew_index()
         report.seconds = time.monotonic() - began
         return report
 
     def add(self, images: Path | str | Iterable[Path | str], *, tags: Sequence[str] = ()) -> IndexReport:
         """Add image files one by one, or describe them again where they changed; give them `tags`."""
         paths = _absolute_paths(images)
-        writer = self._writable()
-        report = index_images(writer, self.describer, files_at(paths))
+        report = index_images(self._store, self.describer, files_at(paths))
         for tag in tags:
-            writer.tag(paths, tag)
+            self._store.tag(paths, tag)
         # An index is not loaded only to see whether a few images more make it due.
         if self._index is not None or report.indexed > self._policy.changes:
             self._renew_index()
@@ -226,15 +222,15 @@ class Library:
 
     def remove(self, images: Path | str | Iterable[Path | str]) -> int:
         """Remove images, by path, with their tags; the files stay. Returns how many were in the library."""
-        return self._writable().forget(_absolute_paths(images))
+        return self._store.forget(_absolute_paths(images))
 
     def tag(self, images: Path | str | Iterable[Path | str], tag: str) -> int:
         """Give images a tag; return how many of them are in the library."""
-        return self._writable().tag(_absolute_paths(images), tag)
+        return self._store.tag(_absolute_paths(images), tag)
 
     def untag(self, images: Path | str | Iterable[Path | str], tag: str) -> int:
         """Take a tag from images; return how many had it."""
-        return self._writable().untag(_absolute_paths(images), tag)
+        return self._store.untag(_absolute_paths(images), tag)
 
     def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
         """Describe images with the library's recipe: unit vectors (N, D)."""
@@ -275,7 +271,7 @@ class Library:
 
     def info(self) -> Info:
         """Count what the library holds."""
-        counts, runs = self._reader.counts(), self._reader.runs(1)
+        counts, runs = self._store.counts(), self._store.runs(1)
         size = 0
         for file in self.path.iterdir():
             with suppress(FileNotFoundError):  # another process may replace the search index meanwhile
@@ -286,8 +282,8 @@ class Library:
             images=counts.indexed,
             skipped=counts.skipped,
             vectors=counts.vectors,
-            dimension=self._reader.dimension,
-            tags=self._reader.tags(),
+            dimension=self._store.dimension,
+            tags=self._store.tags(),
             bytes=size,
             last_run=runs[0].finished if runs else None,
         )
@@ -302,18 +298,12 @@ class Library:
 
     def skipped(self) -> list[tuple[Path, str]]:
         """List the files that could not be used, with the reason."""
-        return self._reader.skipped()
+        return [(skip.path, skip.reason) for skip in self._store.skipped()]
 
     @property
     def store(self) -> SqliteStore:
         """The truth beneath: images, vectors, tags and runs."""
-        return self._writer or self._reader
-
-    def _writable(self) -> SqliteStore:
-        """Return the store opened for writing; takes the write lock at the first call."""
-        if self._writer is None:
-            self._writer = SqliteStore.open(self._reader.file, mode="write")
-        return self._writer
+        return self._store
 
     def _code(self) -> Code | None:
         """Return the code by which the library is searched, if its recipe has one."""
@@ -329,19 +319,15 @@ class Library:
     def _graph_cache(self) -> RerankCache:
         """Return the graphs of re-rankers, kept beside the store for as long as it does not change."""
         if self._prepared is None:
-            self._prepared = RerankCache(self.path, version=lambda _: f"revision {self._reader.revision}")
+            self._prepared = RerankCache(self.path, version=lambda _: f"revision {self._store.revision}")
         return self._prepared
 
     def _renew_index(self) -> None:
-        """Put the search index into a new file where that is due; below some size there is none.
-
-        An index that answers may hang on a connection that only reads; the file is made through the other.
-        """
-        writer = self._writable()
+        """Put the search index into a new file where that is due; below some size there is none."""
         if self.recipe.multi_vector or self.recipe.code or _has_postings(self.recipe):
             return
-        if writer.counts().vectors >= self._policy.exact_below:
-            (self.search_index if self._reader is writer else self._new_index(writer)).snapshot()
+        if self._store.counts().vectors >= self._policy.exact_below:
+            self.search_index.snapshot()
 
 
 def _written_recipe(text: str, folder: Path) -> Recipe:

@@ -1,26 +1,51 @@
-"""The store: the SQLite file that is the truth about a library.
+"""The store: what is the truth about a library.
 
-Images, their state, their vectors and regions, tags and runs are rows written in transactions. Whatever
-else a library keeps, the search index above all, is derived from here and can be made again.
-
-One process writes, any number read beside it and see each committed batch. What was committed survives a
-crash or `kill -9` of the process. SQLite's write-ahead log needs shared memory, so the processes that use a
-library at the same time must run on one machine; on a network share, one machine at a time.
+Images, their state, their vectors and regions, tags, metadata and runs are stored here, and each change as a whole or
+not at all. Whatever else belongs to a library, the search index above all, is derived from here and can be made again.
 """
 
-from kindred.store.records import Box, Counts, Entry, Filter, Known, Row, Run, Stamp
-from kindred.store.schema import FORMAT
-from kindred.store.writing import SqliteStore
+from kindred.store.filters import Condition, parse_value, parse_where
+from kindred.store.protocol import Store
+from kindred.store.records import (
+    Box,
+    Counts,
+    Entry,
+    FileStamp,
+    Filter,
+    Key,
+    Known,
+    Root,
+    Row,
+    RowBatch,
+    Run,
+    Skip,
+    Value,
+    is_uid,
+)
+from kindred.store.sqlite import FORMAT, SqliteStore
+from kindred.store.table import STORES, StoreEntry
 
 __all__ = [
     "FORMAT",
+    "STORES",
     "Box",
+    "Condition",
     "Counts",
     "Entry",
+    "FileStamp",
     "Filter",
+    "Key",
     "Known",
+    "Root",
     "Row",
+    "RowBatch",
     "Run",
+    "Skip",
     "SqliteStore",
-    "Stamp",
+    "Store",
+    "StoreEntry",
+    "Value",
+    "is_uid",
+    "parse_value",
+    "parse_where",
 ]

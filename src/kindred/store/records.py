@@ -1,21 +1,51 @@
-"""What goes into the store and what comes out of it: small frozen records."""
+"""What goes into a store and what comes out of it: small frozen records."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Box", "Counts", "Entry", "Filter", "Known", "Row", "Run", "Stamp", "State"]
+from kindred.store.filters import Condition, Value
+
+__all__ = [
+    "Box",
+    "Counts",
+    "Entry",
+    "FileStamp",
+    "Filter",
+    "Key",
+    "Known",
+    "Root",
+    "Row",
+    "RowBatch",
+    "Run",
+    "Skip",
+    "State",
+    "Value",
+    "is_uid",
+]
 
 State = Literal["indexed", "skipped"]
 
 Box = tuple[float, float, float, float]
 """x0 y0 x1 y1 in pixels of the original image, upright."""
+
+Key: TypeAlias = "Path | str"
+"""What an image is called: by its absolute path, or by its id (`str`, 16 hexadecimal digits)."""
+
+UID = re.compile(r"[0-9a-f]{16}")
+
+
+def is_uid(text: str) -> bool:
+    """Whether `text` has the form of an image's id."""
+    return UID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +56,11 @@ class Entry:
     taken: ISO date or date and time from the image itself.
     vectors: (R, D) finite numbers, stored as float32, one row for each region.
     boxes: (R, 4) x0 y0 x1 y1 in pixels of the original image; a row of NaN, or no boxes: the whole image.
-    words: (R,) whole numbers, the visual word of each row: the rows are then kept together, at half precision.
+    words: (R,) whole numbers, the visual word of each row: the rows are then stored together, at half precision.
     features: the local features, as bytes.
+    final: whether the reason lies in the bytes of the file, so that it is not tried again until they change.
+    digest: of the content (`kindred.library.digest`). device, inode: those of the file.
+    frames, frame: how many frames or pages the file has, and which of them, from 0, was described.
     """
 
     path: Path
@@ -41,32 +74,57 @@ class Entry:
     reason: str | None = None
     words: NDArray[np.int64] | None = None
     features: bytes | None = None
+    final: bool = True
+    digest: bytes | None = None
+    device: int | None = None
+    inode: int | None = None
+    frames: int = 1
+    frame: int = 0
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the store knows of a file, to tell whether it changed."""
+    """What the store knows of a file, to tell whether it changed.
+
+    id: the store's own number of the image; uid: the public id, which never changes. version: the version of Kindred
+    that put it. final: of a skipped image, whether its reason lies in its bytes.
+    """
 
     id: int
-    size: int
-    mtime_ns: int
-    state: State
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """The size (bytes) and time (nanoseconds) of a file whose content is known to be unchanged."""
-
+    uid: str
     path: Path
     size: int
     mtime_ns: int
+    state: State
+    digest: bytes | None = None
+    device: int | None = None
+    inode: int | None = None
+    final: bool = True
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """Where a known image lies now and what its file looks like, its content being the same.
+
+    id: the store's own number of the image. size: bytes. mtime_ns: nanoseconds.
+    """
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    digest: bytes | None = None
+    device: int | None = None
+    inode: int | None = None
 
 
 @dataclass(frozen=True)
 class Row:
     """One vector's image; `box` is None where the vector describes the whole image.
 
-    vector_id: 0 where an image was asked for, not one of its vectors.
+    vector_id: 0 where an image was asked for, not one of its vectors. uid: the image's public id. device, inode: those
+    of its file when it was indexed; two images with both the same are two names of one file.
     """
 
     vector_id: int
@@ -78,13 +136,33 @@ class Row:
     region: int
     box: Box | None
     tags: tuple[str, ...] = ()
+    uid: str = ""
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+    frames: int = 1
+    frame: int = 0
+    device: int | None = None
+    inode: int | None = None
+
+
+class RowBatch(NamedTuple):
+    """The rows of images that are stored as several: owners (n,) image ids, rows (n, D), boxes (n, 4), words (n,).
+
+    Boxes are NaN where a row stands for the whole image, None where rows are those of words; words the other way
+    round.
+    """
+
+    owners: NDArray[np.int64]
+    rows: NDArray[np.float32] | NDArray[np.float16]
+    boxes: NDArray[np.float32] | None
+    words: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
 class Filter:
     """Which images may answer; everything given must hold.
 
-    folder: the image lies in it, at any depth. tags: the image has all of them.
+    folder: the image lies in it, at any depth. tags: the image has all of them. where: conditions on its metadata.
+    ids: the image is one of these, by public id; None: any.
     after, before: first and last day, both included. The day is the one on which the picture was taken, or
     else that of the file's time, in the time zone of the machine that indexed it.
     """
@@ -93,6 +171,8 @@ class Filter:
     tags: tuple[str, ...] = ()
     after: date | None = None
     before: date | None = None
+    where: tuple[Condition, ...] = ()
+    ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +183,25 @@ class Counts:
     indexed: int
     skipped: int
     vectors: int
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An image that could not be used, why, and whether the reason lies in the bytes of its file."""
+
+    path: Path
+    reason: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder that was indexed, as it was after its last run: the device it lay on and its images."""
+
+    path: Path
+    device: int
+    images: int
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -117,3 +216,4 @@ class Run:
     unchanged: int = 0
     skipped: int = 0
     removed: int = 0
+    moved: int = 0

@@ -1,4 +1,4 @@
-"""The lock that lets one process at a time write to a library."""
+"""The lock that lets one indexing run at a time into a library."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from filelock import FileLock, Timeout
 
 from kindred.errors import LibraryError, LibraryLocked
 
-__all__ = ["WriteLock"]
+__all__ = ["RunLock"]
+
+NAME = "index.lock"
 
 
-class WriteLock:
+class RunLock:
     """An exclusive lock on the folder of a store, taken at birth.
 
-    The operating system drops it when its process ends, however it ends. The holder's process id is kept in
+    The operating system drops it when its process ends, however it ends. The holder's process id is written to
     a file beside the lock, only so that the message can name it: whoever tries to take the lock may empty the
     lock file itself (filelock before 4 does).
 
@@ -24,32 +26,32 @@ class WriteLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._holder = folder / "write.lock.pid"
-        # thread_local=False: the thread that closes a library need not be the one that opened it.
-        self._lock = FileLock(folder / "write.lock", timeout=0, thread_local=False)
+        self._holder = folder / f"{NAME}.pid"
+        # thread_local=False: the thread that ends a run need not be the one that began it.
+        self._lock = FileLock(folder / NAME, timeout=0, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout:
             raise LibraryLocked(
-                f"{folder}: {self._describe_holder()} is writing to this library; wait for it or stop it"
+                f"{folder}: {self._describe_holder()} is indexing into this library; wait for it or stop it"
             ) from None
         except OSError as error:
             raise LibraryError(
-                f"{folder}: cannot be written to ({error.strerror or error}); open it for reading, "
-                "or make the folder writable"
+                f"{folder}: cannot be written to ({error.strerror or error}); it can be searched, not changed: "
+                "make the folder writable"
             ) from error
         with suppress(OSError):  # only a courtesy; a full disk is reported where something is lost by it
             self._holder.write_text(str(os.getpid()), encoding="ascii")
 
     def release(self) -> None:
-        """Let the next writer in; a second call does nothing."""
+        """Let the next run in; a second call does nothing."""
         if self._lock.is_locked:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
 
     def _describe_holder(self) -> str:
         try:
-            pid = int(self._holder.read_text(encoding="ascii"))
+            pid = int(self._holder.read_text(encoding="ascii")[:20])
         except (OSError, ValueError):
             return "another process"
         return "this process" if pid == os.getpid() else f"process {pid}"

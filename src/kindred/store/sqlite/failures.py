@@ -1,0 +1,55 @@
+"""What SQLite reports, in our own errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kindred.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryLocked
+
+__all__ = ["REMEDY", "primary_code", "reported"]
+
+REMEDY = "restore it from a copy, or delete the library and index the images again"
+ROOM_BYTES = 1 << 20
+"""With less than this free, an input/output error is taken for a full disk: some systems report it so."""
+
+
+@contextmanager
+def reported(file: Path) -> Iterator[None]:
+    """Raise SQLite's errors within as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translated(error, file) from error
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's error code without the detail in its upper bytes; 0 for errors of the Python module itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _translated(error: sqlite3.Error, file: Path) -> Exception:
+    """Return what to raise for `error`: one of ours, or itself where it can only be a mistake in Kindred."""
+    code = primary_code(error)
+    missing_table = code == sqlite3.SQLITE_ERROR and "no such" in str(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT) or missing_table:
+        return LibraryDamaged(f"{file}: is damaged ({error}); {REMEDY}")
+    if code == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError):
+        return LibraryDamaged(f"{file}: a value in it is larger than any that Kindred stores; {REMEDY}")
+    no_room = code == sqlite3.SQLITE_IOERR and shutil.disk_usage(file.parent).free < ROOM_BYTES
+    if code == sqlite3.SQLITE_FULL or no_room:
+        return LibraryFull(
+            f"{file.parent}: the disk is full; what was committed is safe: free some space and run again"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LibraryLocked(f"{file}: another program holds it locked; close that program and try again")
+    if code == sqlite3.SQLITE_IOERR:
+        return LibraryError(f"{file}: reading or writing failed ({error}); check the disk, then try again")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        rights = "" if os.access(file.parent, os.W_OK) else ", its folder cannot be written to"
+        return LibraryError(f"{file}: cannot be opened ({error}{rights}); check its permissions")
+    return error

@@ -1,0 +1,130 @@
+"""Changes of tags and metadata, and of where files lie: functions on a connection that is in a transaction."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from kindred.errors import UsageError
+from kindred.store.filters import MOST_KEYS, Kind, Stored
+from kindred.store.records import Key, is_uid
+from kindred.store.sqlite.conditions import chunks, folder_range, marks, path_key
+from kindred.store.sqlite.writing import forget_images, next_revision
+
+__all__ = ["image_ids", "move_images", "put_metadata", "put_tag", "remove_metadata", "remove_tag"]
+
+TAG_LENGTH = 200
+
+
+def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int]:
+    """Return the numbers of those of `images`, by path or public id, that are in the store, each once."""
+    given = list(images)
+    paths = [path_key(each) for each in given if isinstance(each, Path)]
+    uids = [each for each in given if isinstance(each, str)]
+    if wrong := next((each for each in uids if not is_uid(each)), None):
+        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits) or a Path")
+    found: dict[int, None] = {}
+    for column, values in (("path", paths), ("uid", uids)):
+        for chunk in chunks(values):
+            sql = f"SELECT id FROM images WHERE {column} IN ({marks(chunk)})"
+            found.update((int(row[0]), None) for row in connection.execute(sql, chunk))
+    return list(found)
+
+
+def put_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:
+    """Give `tag` to images; return how many of them are in the store."""
+    if not tag.strip() or len(tag) > TAG_LENGTH:
+        raise UsageError(f"tag: got {tag[:TAG_LENGTH]!r}; expected a word of at most {TAG_LENGTH} characters")
+    try:
+        tag.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"tag: got {tag!r}; it holds a character that is no text (a lone surrogate)") from None
+    known = image_ids(connection, images)
+    if known:
+        next_revision(connection)
+        connection.executemany(
+            "INSERT OR IGNORE INTO tags (tag, image_id) VALUES (?, ?)", [(tag, each) for each in known]
+        )
+    return len(known)
+
+
+def remove_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:
+    """Take `tag` from images; return how many had it."""
+    sql = "DELETE FROM tags WHERE tag = ? AND image_id = ?"
+    removed = connection.executemany(sql, [(tag, each) for each in image_ids(connection, images)]).rowcount
+    if removed > 0:
+        next_revision(connection)
+    return max(removed, 0)
+
+
+def put_metadata(
+    connection: sqlite3.Connection, images: Iterable[Key], values: Mapping[str, tuple[Kind, Stored]]
+) -> int:
+    """Set metadata of images; return how many of them are in the store."""
+    known = image_ids(connection, images)
+    if not known or not values:
+        return len(known)
+    next_revision(connection)
+    sql = """
+        INSERT INTO metadata VALUES (?, ?, ?, ?)
+        ON CONFLICT (image_id, key) DO UPDATE SET kind = excluded.kind, value = excluded.value
+    """
+    connection.executemany(sql, [(each, key, *value) for each in known for key, value in values.items()])
+    for chunk in chunks(known):
+        sql = f"SELECT image_id FROM metadata WHERE image_id IN ({marks(chunk)}) GROUP BY image_id HAVING count(*) > ?"
+        if connection.execute(sql, (*chunk, MOST_KEYS)).fetchone() is not None:
+            raise UsageError(f"metadata: an image would have more than {MOST_KEYS} keys; unset some first")
+    return len(known)
+
+
+def remove_metadata(connection: sqlite3.Connection, images: Iterable[Key], keys: Sequence[str]) -> int:
+    """Remove keys of metadata; return how many images had one of them."""
+    changed = 0
+    for image in image_ids(connection, images):
+        removed = sum(
+            connection.execute("DELETE FROM metadata WHERE image_id = ? AND key = ?", (image, key)).rowcount
+            for key in keys
+        )
+        changed += removed > 0
+    if changed:
+        next_revision(connection)
+    return changed
+
+
+def move_images(connection: sqlite3.Connection, old: Path, new: Path) -> int:
+    """Note that the file or folder `old` is now `new`; return the number of images."""
+    source, target = path_key(old), path_key(new)
+    if len(source) == 1:
+        raise UsageError(f"move: {old} is the root of all files; expected a folder or a file below it")
+    if source == target:
+        raise UsageError(f"move: {old} is given twice; expected where the images were and where they are now")
+    moved = {
+        number: target + path[len(source) :] if path != source else target
+        for number, path in connection.execute(
+            "SELECT id, path FROM images WHERE path = ? OR (path > ? AND path < ?)", (source, *folder_range(old))
+        )
+    }
+    forget_images(connection, list(_superseded(connection, moved)))
+    # A path of its own for each on the way, which no file has: OLD and NEW may lie in each other.
+    for place in (lambda number: b"\0%d" % number, moved.__getitem__):
+        connection.executemany("UPDATE images SET path = ? WHERE id = ?", [(place(number), number) for number in moved])
+    return len(moved)
+
+
+def _superseded(connection: sqlite3.Connection, moved: Mapping[int, bytes]) -> Iterator[int]:
+    """Yield the images that are known where others are moved to, and are the same; raise for others."""
+    for number, path in moved.items():
+        sql = "SELECT id, digest FROM images WHERE path = ?"
+        there = connection.execute(sql, (path,)).fetchone()
+        if there is None or there[0] in moved:
+            continue
+        own = connection.execute("SELECT digest FROM images WHERE id = ?", (number,)).fetchone()
+        if own[0] is None or own[0] != there[1]:
+            where = os.fsdecode(path)
+            raise UsageError(f"move: another image is known at {where}; remove that one first, or index its folder")
+        # What was said of the newer image is carried over to the one that stays.
+        for table in ("tags", "metadata"):
+            connection.execute(f"UPDATE OR IGNORE {table} SET image_id = ? WHERE image_id = ?", (number, there[0]))
+        yield int(there[0])

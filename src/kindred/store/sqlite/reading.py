@@ -1,0 +1,317 @@
+"""What can be asked of a store about its images; every answer is one consistent view."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import LibraryDamaged
+from kindred.store.filters import MOST_KEYS, from_stored
+from kindred.store.records import Counts, Filter, Known, Root, Row, Run, Skip, Value
+from kindred.store.sqlite.cells import Cells
+from kindred.store.sqlite.conditions import chunks, conditions, folder_range, marks, path_key
+from kindred.store.sqlite.database import Database
+from kindred.store.sqlite.failures import REMEDY
+
+__all__ = ["ImageReader"]
+
+PAGE = 1000
+"""Rows that a listing reads at a time, so that it never holds a transaction open while its caller works."""
+
+META_BYTES = 1 << 22
+"""Of all facts about a library together: a recipe of many parts takes some kB."""
+LARGEST_DIMENSION = 1 << 20
+
+KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, final, version"
+IMAGE = "i.id, i.path, i.width, i.height, i.taken, i.uid, i.frames, i.frame, i.device, i.inode"
+
+
+class ImageReader:
+    """The questions about images, tags, metadata and runs. Any thread may ask."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cells = Cells(database.file)
+
+    @property
+    def file(self) -> Path:
+        """The SQLite file."""
+        return self._database.file
+
+    @property
+    def writable(self) -> bool:
+        """Whether the file and its folder may be written to."""
+        return self._database.writable
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """All facts about the library as a whole, by name."""
+        with self._database.read() as connection:
+            if (
+                int(connection.execute("SELECT total(length(key) + length(value)) FROM meta").fetchone()[0])
+                > META_BYTES
+            ):
+                raise LibraryDamaged(f"{self.file}: its table meta is larger than any that Kindred writes; {REMEDY}")
+            found = connection.execute("SELECT key, value FROM meta").fetchall()
+        text = self._cells.text
+        return {text(key, "meta", "key"): text(value, f"meta {key!a}", "value") for key, value in found}
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every committed change."""
+        return self._number("revision")
+
+    @property
+    def vectors_revision(self) -> int:
+        """The `revision` at which vectors, words or local features were last added or removed."""
+        return self._number("vectors_revision")
+
+    @property
+    def dimension(self) -> int | None:
+        """D of every vector; None until the first is put."""
+        with self._database.read() as connection:
+            known = connection.execute("SELECT 1 FROM meta WHERE key = 'dimension'").fetchone()
+        if known is None:
+            return None
+        number = self._number("dimension")
+        if not 1 <= number <= LARGEST_DIMENSION:
+            raise self._cells.damaged("meta 'dimension'", "value", number, f"1 to {LARGEST_DIMENSION:,}")
+        return number
+
+    def _number(self, key: str) -> int:
+        with self._database.read() as connection:
+            found = connection.execute("SELECT substr(value, 1, 40) FROM meta WHERE key = ?", (key,)).fetchone()
+        value = None if found is None else found[0]
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+            return int(value)
+        raise self._cells.damaged(f"meta {key!r}", "value", value, "a whole number")
+
+    def counts(self) -> Counts:
+        """Count images and vectors."""
+        with self._database.read() as connection:
+            states = dict(connection.execute("SELECT state, count(*) FROM images GROUP BY state"))
+            vectors = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+        indexed, skipped = states.get("indexed", 0), states.get("skipped", 0)
+        return Counts(images=indexed + skipped, indexed=indexed, skipped=skipped, vectors=vectors)
+
+    def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
+        """Return what is known of each of `paths`; those that are not in the store are left out."""
+        return {known.path: known for known in self._known("path", [path_key(path) for path in paths])}
+
+    def by_digest(self, digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
+        """Return the images with each of these digests, in order of their number; digests of none are left out."""
+        found: dict[bytes, list[Known]] = {}
+        for known in sorted(self._known("digest", list(set(digests))), key=lambda each: each.id):
+            if known.digest is not None:
+                found.setdefault(known.digest, []).append(known)
+        return found
+
+    def _known(self, column: str, values: Sequence[bytes]) -> Iterator[Known]:
+        for chunk in chunks(values):
+            with self._database.read() as connection:
+                sql = f"SELECT {KNOWN} FROM images WHERE {column} IN ({marks(chunk)})"
+                found = connection.execute(sql, chunk).fetchall()
+            yield from map(self._as_known, found)
+
+    def paths_under(self, folder: Path) -> Iterator[Path]:
+        """Yield the path of every image in `folder`, at any depth, in order; changes meanwhile do no harm."""
+        for number, path in self._pages("id, path", folder):
+            yield self._cells.path(path, f"image {number}")
+
+    def known_under(self, folder: Path) -> Iterator[Known]:
+        """Yield what is known of every image in `folder`, as `paths_under` does its paths."""
+        return (self._as_known(row[:-1]) for row in self._pages(f"{KNOWN}, path", folder))
+
+    def _pages(self, columns: str, folder: Path) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of all images in `folder`; the last of `columns` must be the path."""
+        last, end = folder_range(folder)
+        sql = f"SELECT {columns} FROM images WHERE path > ? AND path < ? ORDER BY path LIMIT ?"
+        while True:
+            with self._database.read() as connection:
+                page = connection.execute(sql, (last, end, PAGE)).fetchall()
+            if not page:
+                return
+            yield from page
+            last = os.fsencode(self._cells.path(page[-1][-1], "an image"))
+
+    def skipped(self) -> list[Skip]:
+        """Return every image that could not be used, with the reason, in order of path."""
+        sql = "SELECT id, path, reason, final FROM images WHERE state = 'skipped' ORDER BY path"
+        with self._database.read() as connection:
+            found = connection.execute(sql).fetchall()
+        cells, skips = self._cells, []
+        for number, path, reason, final in found:
+            row = f"image {number}"
+            skips.append(Skip(cells.path(path, row), cells.text(reason, row, "reason"), bool(final)))
+        return skips
+
+    def tags(self) -> dict[str, int]:
+        """Return every tag with the number of its images, in order of name."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT tag, count(*) FROM tags GROUP BY tag ORDER BY tag").fetchall()
+        return {self._cells.text(tag, "tags", "tag"): count for tag, count in found}
+
+    def metadata_keys(self) -> dict[str, int]:
+        """Return every key of metadata with the number of its images, in order of name."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT key, count(*) FROM metadata GROUP BY key ORDER BY key").fetchall()
+        return {self._cells.text(key, "metadata", "key"): count for key, count in found}
+
+    def roots(self) -> list[Root]:
+        """Return the folders that were indexed, in order of path."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT path, device, images, seen FROM roots ORDER BY path").fetchall()
+        cells, roots = self._cells, []
+        for path, device, images, seen in found:
+            where = cells.path(path, "roots")
+            row = f"root {where}"
+            facts = cells.identity(device, row, "device"), cells.natural(images, row, "images")
+            roots.append(Root(where, *facts, cells.text(seen, row, "seen")))
+        return roots
+
+    def runs(self, limit: int = 10) -> list[Run]:
+        """Return the newest `limit` indexing runs, newest first."""
+        columns = "id, started, finished, found, indexed, unchanged, skipped, removed, moved"
+        with self._database.read() as connection:
+            found = connection.execute(f"SELECT {columns} FROM runs ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        cells, runs = self._cells, []
+        for number, started, finished, *counts in found:
+            row = f"run {number}"
+            times = cells.text(started, row, "started"), cells.optional_text(finished, row, "finished")
+            runs.append(Run(number, *times, *(cells.natural(count, row, "a count") for count in counts)))
+        return runs
+
+    def select(self, where: Filter) -> NDArray[np.int64]:
+        """Return the ids of the vectors of all images that `where` lets through, (n,) ascending."""
+        found, values = conditions(where)
+        sql = "SELECT id FROM vectors"
+        if found:
+            sql = (
+                "SELECT vectors.id FROM images JOIN vectors ON vectors.image_id = images.id "
+                f"WHERE {' AND '.join(found)}"
+            )
+        with self._database.read() as connection:
+            ids = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
+        return np.sort(ids)
+
+    def select_images(self, where: Filter) -> NDArray[np.int64]:
+        """Return the numbers of all images that `where` lets through, (n,) ascending."""
+        found, values = conditions(where)
+        sql = "SELECT id FROM images"
+        if found:
+            sql += f" WHERE {' AND '.join(found)}"
+        with self._database.read() as connection:
+            ids = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
+        return np.sort(ids)
+
+    def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
+        """Return the image and region of each vector by vector id; ids that are gone are left out."""
+        found: dict[int, Row] = {}
+        sql = (
+            f"SELECT {IMAGE}, v.id, v.region, v.x0, v.y0, v.x1, v.y1 FROM vectors v JOIN images i ON i.id = v.image_id"
+        )
+        for chunk in chunks([int(number) for number in vector_ids]):
+            with self._database.read() as connection:
+                rows = connection.execute(f"{sql} WHERE v.id IN ({marks(chunk)})", chunk).fetchall()
+                extras = self._extras(connection, list({row[0] for row in rows}))
+            found.update((row[10], self._as_row(row, *extras)) for row in rows)
+        return found
+
+    def images(self, image_ids: Iterable[int]) -> dict[int, Row]:
+        """Return images by their numbers, as `rows` does by those of vectors; numbers that are gone are left out."""
+        rows = self._images("i.id", [int(number) for number in image_ids])
+        return {row.image_id: row for row in rows}
+
+    def by_uid(self, uids: Iterable[str]) -> dict[str, Row]:
+        """Return images by their public ids, as `images` does; unknown ids are left out."""
+        return {row.uid: row for row in self._images("i.uid", list(uids))}
+
+    def _images(self, column: str, values: Sequence[int | str]) -> Iterator[Row]:
+        for chunk in chunks(values):
+            with self._database.read() as connection:
+                sql = f"SELECT {IMAGE}, 0, 0, NULL, NULL, NULL, NULL FROM images i WHERE {column} IN ({marks(chunk)})"
+                rows = connection.execute(sql, chunk).fetchall()
+                extras = self._extras(connection, [row[0] for row in rows])
+            yield from (self._as_row(row, *extras) for row in rows)
+
+    def _extras(
+        self, connection: sqlite3.Connection, images: Sequence[int]
+    ) -> tuple[dict[int, list[str]], dict[int, dict[str, Value]]]:
+        """Return the tags and the metadata of images."""
+        tags: dict[int, list[str]] = {}
+        metadata: dict[int, dict[str, Value]] = {}
+        sql = f"SELECT image_id, tag FROM tags WHERE image_id IN ({marks(images)}) ORDER BY tag"
+        for image, tag in connection.execute(sql, images):
+            tags.setdefault(image, []).append(self._cells.text(tag, f"image {image}", "tag"))
+        sql = f"SELECT image_id, key, kind, value FROM metadata WHERE image_id IN ({marks(images)}) ORDER BY key"
+        for image, key, kind, value in connection.execute(sql, images):
+            row, held = f"image {image}", metadata.setdefault(image, {})
+            try:
+                held[self._cells.text(key, row, "a key of metadata")] = from_stored(kind, value)
+            except ValueError:
+                raise self._cells.damaged(row, f"metadata {key!a}", value, f"a value of kind {kind!s:.20}") from None
+            if len(held) > MOST_KEYS:
+                raise self._cells.damaged(row, "metadata", f"{len(held)} keys", f"at most {MOST_KEYS}")
+        return tags, metadata
+
+    def _as_row(
+        self, cells: Sequence[object], tags: dict[int, list[str]], metadata: dict[int, dict[str, Value]]
+    ) -> Row:
+        check = self._cells
+        image, path, width, height, taken, uid, frames, frame, device, inode, vector, region, *box = cells
+        row = f"image {image}"
+        number = check.natural(image, row, "id")
+        return Row(
+            vector_id=check.natural(vector, row, "vector"),
+            image_id=number,
+            path=check.path(path, row),
+            width=check.optional_natural(width, row, "width"),
+            height=check.optional_natural(height, row, "height"),
+            taken=check.optional_text(taken, row, "taken"),
+            region=check.natural(region, f"vector {vector}", "region"),
+            box=check.box(box, f"vector {vector}"),
+            tags=tuple(tags.get(number, ())),
+            uid=check.text(uid, row, "uid"),
+            metadata=metadata.get(number, {}),
+            frames=check.natural(frames, row, "frames"),
+            frame=check.natural(frame, row, "frame"),
+            device=check.optional_identity(device, row, "device"),
+            inode=check.optional_identity(inode, row, "inode"),
+        )
+
+    def _as_known(self, cells: Sequence[object]) -> Known:
+        check = self._cells
+        number, uid, path, size, mtime_ns, state, digest, device, inode, final, version = cells
+        row = f"image {number}"
+        return Known(
+            check.natural(number, row, "id"),
+            check.text(uid, row, "uid"),
+            check.path(path, row),
+            check.natural(size, row, "size"),
+            check.whole(mtime_ns, row, "mtime_ns"),
+            "skipped" if state == "skipped" else "indexed",
+            check.optional_bytes(digest, row, "digest"),
+            check.optional_identity(device, row, "device"),
+            check.optional_identity(inode, row, "inode"),
+            bool(final),
+            check.text(version, row, "version"),
+        )
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,139 @@
+"""The tables of a store in SQLite.
+
+The format is kept in SQLite's `user_version`, and `application_id` tells a store from any other SQLite file. What a
+file of this format holds beside these tables (a trigger, a view) is not ours and is never run: such a file is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import cache
+
+__all__ = ["APPLICATION_ID", "FORMAT", "PAGE_BYTES", "TABLES", "Objects", "make_tables", "objects_of", "own_objects"]
+
+APPLICATION_ID = 0x4B494E44
+"""'KIND' in ASCII."""
+
+FORMAT = 10
+"""The format that this version reads and writes; those of early versions ended with 2."""
+
+PAGE_BYTES = 16_384
+"""A row of 512 float32 takes 2.1 kB: SQLite's default page of 4 kB would hold one and waste the rest."""
+
+TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    # The path is a BLOB: on Linux a file name is bytes that need not be UTF-8.
+    # AUTOINCREMENT: a number is never used again, so that nothing derived can take a new row for an old one.
+    """CREATE TABLE images (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        uid TEXT NOT NULL UNIQUE,
+        path BLOB NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        digest BLOB,
+        device INTEGER,
+        inode INTEGER,
+        width INTEGER,
+        height INTEGER,
+        frames INTEGER NOT NULL DEFAULT 1,
+        frame INTEGER NOT NULL DEFAULT 0,
+        taken TEXT,
+        day TEXT,
+        state TEXT NOT NULL CHECK (state IN ('indexed', 'skipped')),
+        reason TEXT,
+        final INTEGER NOT NULL DEFAULT 1,
+        version TEXT NOT NULL DEFAULT '',
+        added_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX images_by_day ON images (day)",
+    "CREATE INDEX images_by_digest ON images (digest) WHERE digest IS NOT NULL",
+    """CREATE TABLE vectors (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        image_id INTEGER NOT NULL REFERENCES images (id),
+        region INTEGER NOT NULL,
+        x0 REAL, y0 REAL, x1 REAL, y1 REAL,
+        data BLOB NOT NULL
+    )""",
+    # Covers (image_id, id): a filter never has to pass through the wide rows.
+    "CREATE INDEX vectors_by_image ON vectors (image_id)",
+    # Where other processes read which rows went away since they last looked.
+    "CREATE TABLE removed_vectors (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL)",
+    "CREATE INDEX removed_by_revision ON removed_vectors (revision)",
+    # Local features, apart from the wide rows: only spatial verification reads them, for a short list.
+    """CREATE TABLE features (
+        image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+        data BLOB NOT NULL
+    )""",
+    # The visual words of an image, int32, and the residual of each, float16: hundreds of short rows, stored as one.
+    """CREATE TABLE words (
+        image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+        words BLOB NOT NULL,
+        data BLOB NOT NULL
+    )""",
+    """CREATE TABLE tags (
+        tag TEXT NOT NULL,
+        image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        PRIMARY KEY (tag, image_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX tags_by_image ON tags (image_id)",
+    # The value has no type of its own: text, a whole number or a fraction, as its kind says.
+    """CREATE TABLE metadata (
+        image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('text', 'number', 'date')),
+        value NOT NULL,
+        PRIMARY KEY (image_id, key)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX metadata_by_value ON metadata (key, value)",
+    """CREATE TABLE roots (
+        path BLOB PRIMARY KEY,
+        device INTEGER NOT NULL,
+        images INTEGER NOT NULL,
+        seen TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        started TEXT NOT NULL,
+        finished TEXT,
+        found INTEGER NOT NULL DEFAULT 0,
+        indexed INTEGER NOT NULL DEFAULT 0,
+        unchanged INTEGER NOT NULL DEFAULT 0,
+        skipped INTEGER NOT NULL DEFAULT 0,
+        removed INTEGER NOT NULL DEFAULT 0,
+        moved INTEGER NOT NULL DEFAULT 0
+    )""",
+    "INSERT INTO meta VALUES ('revision', '0'), ('vectors_revision', '0')",
+)
+
+Objects = frozenset[tuple[str, str, str]]
+"""What a database holds: (type, name, SQL) of each table, index, view and trigger."""
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in TABLES:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def objects_of(connection: sqlite3.Connection) -> Objects:
+    """Return what a database holds, those objects included that SQLite makes by itself."""
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master LIMIT 1000").fetchall()
+    return frozenset((str(kind), str(name), str(sql or "")) for kind, name, sql in found)
+
+
+@cache
+def own_objects() -> Objects:
+    """Return what a store of this format holds."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        make_tables(connection)
+        return objects_of(connection)

@@ -1,0 +1,152 @@
+"""SqliteStore: the first store, one file of SQLite."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from kindred.errors import LibraryError, UsageError
+from kindred.store.filters import checked_metadata
+from kindred.store.records import Entry, FileStamp, Key, Root, Run, Value
+from kindred.store.sqlite import marking, writing
+from kindred.store.sqlite.conditions import path_key
+from kindred.store.sqlite.database import Database, create_database
+from kindred.store.sqlite.lock import RunLock
+from kindred.store.sqlite.vectors import VectorReader
+
+__all__ = ["SqliteStore"]
+
+
+class SqliteStore(VectorReader):
+    """The store of one library in an SQLite file: make one with `create`, open it with `open`, use it with `with`.
+
+    A change takes the file for one transaction, and waits for those of other processes for some seconds. Where
+    the disk is full, LibraryFull is raised: then nothing of that change is stored, and everything before is.
+    """
+
+    @classmethod
+    def create(cls, file: Path, meta: Mapping[str, str]) -> Self:
+        """Make a store at `file`, with its folder, and open it.
+
+        `meta` are facts about the library as a whole; "uuid", "created" and the revisions are added, and so is
+        "dimension" with the first vector. Raises LibraryError where there is one already, LibraryLocked while
+        another process makes one.
+        """
+        for key in writing.KEPT_BY_THE_STORE:
+            if key in meta:
+                raise UsageError(f"meta: {key!r} is kept by the store itself; choose another name")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = RunLock(file.parent)
+        try:
+            if file.exists():
+                raise LibraryError(f"{file}: exists already; open it, or choose another folder")
+            create_database(file, {"uuid": uuid.uuid4().hex, "created": writing.now(), **meta})
+            return cls(Database(file))
+        finally:
+            lock.release()
+
+    @classmethod
+    def open(cls, file: Path) -> Self:
+        """Open the store at `file`; reading works in a folder and on a file system that cannot be written to.
+
+        Raises LibraryNotFound, LibraryTooNew, LibraryDamaged or LibraryError.
+        """
+        return cls(Database(file))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make all changes within one: committed as a whole at the end, or undone by an exception."""
+        with self._database.write():
+            yield
+
+    @contextmanager
+    def indexing(self) -> Iterator[None]:
+        """Hold what lets one indexing run at a time into a store."""
+        lock = RunLock(self.file.parent)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Add images, or replace those of the same path with all their vectors; id, tags and metadata stay.
+
+        Raises UsageError, and changes nothing, where an entry contradicts itself or its rows are not (R, D).
+        """
+        from kindred import __version__
+
+        with self._database.write() as connection:
+            writing.put_entries(connection, entries, version=__version__)
+
+    def restamp(self, stamps: Iterable[FileStamp]) -> None:
+        """Note new paths and looks of files whose content is the same; images that are gone are passed over."""
+        with self._database.write() as connection:
+            writing.restamp_images(connection, list(stamps))
+
+    def forget(self, images: Iterable[Key]) -> int:
+        """Remove images with their vectors, tags and metadata; return how many there were."""
+        with self._database.write() as connection:
+            known = marking.image_ids(connection, images)
+            return writing.forget_images(connection, known) if known else 0
+
+    def move(self, old: Path, new: Path) -> int:
+        """Note that a file, or a folder with all that is in it, lies elsewhere now; return the number of images."""
+        with self._database.write() as connection:
+            return marking.move_images(connection, old, new)
+
+    def tag(self, images: Iterable[Key], tag: str) -> int:
+        """Give `tag` to images; return how many of them are in the store."""
+        with self._database.write() as connection:
+            return marking.put_tag(connection, images, tag)
+
+    def untag(self, images: Iterable[Key], tag: str) -> int:
+        """Take `tag` from images; return how many had it."""
+        with self._database.write() as connection:
+            return marking.remove_tag(connection, images, tag)
+
+    def set_metadata(self, images: Iterable[Key], values: Mapping[str, Value]) -> int:
+        """Set metadata of images, key by key; other keys stay. Return how many of the images are in the store."""
+        checked = checked_metadata(values)
+        with self._database.write() as connection:
+            return marking.put_metadata(connection, images, checked)
+
+    def unset_metadata(self, images: Iterable[Key], keys: Iterable[str]) -> int:
+        """Remove keys from the metadata of images; return how many images had one of them."""
+        with self._database.write() as connection:
+            return marking.remove_metadata(connection, images, list(keys))
+
+    def set_meta(self, key: str, value: str | None) -> None:
+        """Set one fact about the library as a whole; None removes it."""
+        if key in writing.KEPT_BY_THE_STORE and not (key == "dimension" and value is None):
+            raise UsageError(f"meta: {key!r} is kept by the store itself; choose another name")
+        with self._database.write() as connection:
+            writing.next_revision(connection)
+            if value is None:
+                connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+            else:
+                writing.set_meta_value(connection, key, value)
+
+    def set_root(self, root: Root) -> None:
+        """Note a folder that was indexed."""
+        sql = "INSERT OR REPLACE INTO roots (path, device, images, seen) VALUES (?, ?, ?, ?)"
+        with self._database.write() as connection:
+            connection.execute(sql, (path_key(root.path), writing.signed(root.device), root.images, root.seen))
+
+    def begin_run(self) -> int:
+        """Note that an indexing run starts; return its number."""
+        with self._database.write() as connection:
+            number = connection.execute("INSERT INTO runs (started) VALUES (?)", (writing.now(),)).lastrowid
+        return int(number or 0)
+
+    def finish_run(self, run: int, done: Run) -> None:
+        """Note that run `run` ended, with what it did in numbers of images, as `done` has them."""
+        sql = """
+            UPDATE runs SET finished = ?, found = ?, indexed = ?, unchanged = ?, skipped = ?, removed = ?, moved = ?
+            WHERE id = ?
+        """
+        counts = done.found, done.indexed, done.unchanged, done.skipped, done.removed, done.moved
+        with self._database.write() as connection:
+            connection.execute(sql, (writing.now(), *counts, run))

@@ -1,0 +1,144 @@
+"""What can be asked of a store about vectors, regions, visual words and local features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import LibraryDamaged
+from kindred.store.protocol import VectorBatch
+from kindred.store.records import RowBatch
+from kindred.store.sqlite.conditions import chunks, marks
+from kindred.store.sqlite.failures import REMEDY
+from kindred.store.sqlite.reading import ImageReader
+
+__all__ = ["VectorReader"]
+
+Rows = NDArray[np.float32] | NDArray[np.float16]
+
+# A value of another type or length is not even read.
+SOUND = "iif(typeof(data) = 'blob' AND length(data) = ?, data, NULL)"
+
+
+class VectorReader(ImageReader):
+    """The questions about vectors, beside those about images."""
+
+    def vectors(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[VectorBatch]:
+        """Yield all vectors with an id above `after_id`, in order of id, as (ids (n,), rows (n, D)).
+
+        Each batch is a view of its own: rows that are put meanwhile are still met, at the end.
+        """
+        sql = f"SELECT id, {SOUND} FROM vectors WHERE id > ? ORDER BY id LIMIT ?"
+        while True:
+            dimension = self.dimension or 0
+            with self._database.read() as connection:
+                found = connection.execute(sql, (4 * dimension, after_id, batch)).fetchall()
+            if not found:
+                return
+            yield self._as_arrays(found, dimension)
+            after_id = found[-1][0]
+
+    def fetch(self, vector_ids: Iterable[int]) -> VectorBatch:
+        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; ids that are gone are left out."""
+        data: dict[int, bytes | None] = {}
+        wanted, dimension = [int(number) for number in vector_ids], self.dimension or 0
+        for chunk in chunks(wanted):
+            with self._database.read() as connection:
+                sql = f"SELECT id, {SOUND} FROM vectors WHERE id IN ({marks(chunk)})"
+                data.update(connection.execute(sql, (4 * dimension, *chunk)))
+        return self._as_arrays([(number, data[number]) for number in wanted if number in data], dimension)
+
+    def parts(self, *, batch: int = 4096) -> Iterator[RowBatch]:
+        """Yield all rows of all images, in order of image: regions with their boxes, or visual words.
+
+        Each batch is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        """
+        after = 0
+        while (found := self._region_batch(after, batch)) is not None:
+            yield found
+            after = int(found.owners[-1])
+        after = 0
+        while (found := self._word_batch(after, batch)) is not None:
+            yield found
+            after = int(found.owners[-1])
+
+    def _region_batch(self, after: int, images: int) -> RowBatch | None:
+        chosen = "SELECT DISTINCT image_id FROM vectors WHERE image_id > ? ORDER BY image_id LIMIT ?"
+        sql = f"""
+            SELECT id, {SOUND}, image_id, x0, y0, x1, y1 FROM vectors
+            WHERE image_id IN ({chosen}) ORDER BY image_id, region
+        """
+        dimension = self.dimension or 0
+        with self._database.read() as connection:
+            found = connection.execute(sql, (4 * dimension, after, images)).fetchall()
+        if not found:
+            return None
+        _, rows = self._as_arrays([row[:2] for row in found], dimension)
+        boxes = [self._cells.box(row[3:], f"vector {row[0]}") or (np.nan,) * 4 for row in found]
+        owners = [self._cells.natural(row[2], f"vector {row[0]}", "image_id") for row in found]
+        return RowBatch(np.array(owners, np.int64), rows, np.array(boxes, np.float32), None)
+
+    def _word_batch(self, after: int, images: int) -> RowBatch | None:
+        sql = "SELECT image_id, words, data FROM words WHERE image_id > ? ORDER BY image_id LIMIT ?"
+        with self._database.read() as connection:
+            found = connection.execute(sql, (after, images)).fetchall()
+        dimension = self.dimension
+        if not found or dimension is None:
+            return None
+        for image, words, data in found:
+            sound = isinstance(words, bytes) and isinstance(data, bytes)
+            if not sound or len(words) % 4 or len(data) != len(words) // 2 * dimension:
+                raise LibraryDamaged(f"{self.file}: the words of image {image} are cut off; {REMEDY}")
+        counts = [len(words) // 4 for _, words, _ in found]
+        owners = np.repeat(np.array([row[0] for row in found], np.int64), counts)
+        words = np.frombuffer(b"".join(row[1] for row in found), "<i4").astype(np.int64)
+        rows = np.frombuffer(b"".join(row[2] for row in found), "<f2").reshape(-1, dimension)
+        if words.size and words.min() < 0:
+            image = owners[int(np.argmin(words))]
+            raise LibraryDamaged(f"{self.file}: the words of image {image} hold {words.min()}; {REMEDY}")
+        self._check_finite(rows, owners, "the words of image")
+        return RowBatch(owners, rows, None, words)
+
+    def features(self, image_id: int) -> bytes | None:
+        """Return the local features of an image; None where none are stored."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT data FROM features WHERE image_id = ?", (int(image_id),)).fetchone()
+        return None if found is None else self._cells.optional_bytes(found[0], f"image {image_id}", "features")
+
+    def removed_since(self, revision: int) -> NDArray[np.int64]:
+        """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
+        sql = "SELECT id FROM removed_vectors WHERE revision > ? ORDER BY id"
+        with self._database.read() as connection:
+            return np.fromiter((row[0] for row in connection.execute(sql, (revision,))), dtype=np.int64)
+
+    def _as_arrays(self, found: Sequence[tuple[int, bytes | None]], dimension: int) -> VectorBatch:
+        for number, data in found:
+            if data is None:
+                raise self._wrong_vector(number, dimension)
+        ids = np.array([number for number, _ in found], dtype=np.int64)
+        rows = np.frombuffer(b"".join(data for _, data in found if data is not None), dtype="<f4")
+        rows = rows.reshape(len(found), dimension)
+        self._check_finite(rows, ids, "vector")
+        return ids, rows.astype(np.float32, copy=False)
+
+    def _check_finite(self, rows: Rows, owners: NDArray[np.int64], what: str) -> None:
+        """Raise for NaN and infinity, which would win or lose every comparison."""
+        # A sum of finite numbers may overflow, but is NaN or infinite wherever one of them is: seven times as fast.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(rows.sum(dtype=np.float32)):
+                return
+        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if wrong.size:
+            raise LibraryDamaged(f"{self.file}: {what} {owners[wrong[0]]} holds NaN or infinity; {REMEDY}")
+
+    def _wrong_vector(self, number: int, dimension: int) -> LibraryDamaged:
+        """Return what to raise for a vector that is not D numbers."""
+        with self._database.read() as connection:
+            sql = "SELECT typeof(data), length(data) FROM vectors WHERE id = ?"
+            kind, length = connection.execute(sql, (number,)).fetchone() or ("null", 0)
+        held = f"{length:,} bytes" if kind == "blob" else f"a value of type {kind}"
+        return LibraryDamaged(
+            f"{self.file}: vector {number} has {held}, expected {4 * dimension} bytes ({dimension} float32); {REMEDY}"
+        )
