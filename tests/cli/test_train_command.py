@@ -20,6 +20,7 @@ from kindred.errors import MissingExtra
 from kindred.training.aggregation import AGGREGATIONS
 from kindred.training.architectures import ARCHITECTURES
 from kindred.training.loop import Progress
+from kindred.training.losses import LOSSES
 from kindred.training.tuning import train as training
 from kindred.training.tuning.methods import METHODS
 from kindred.training.tuning.options import TrainingOptions
@@ -103,6 +104,13 @@ def test_every_method_can_be_asked_for(method: str, kindred: Kindred, words: lis
     done = kindred(*words, "--method", method, "--negatives", 2, "--images-per-class", 2, "--json")
     assert done.code == 0, done.err
     assert done.json["classes"] == (4 if METHODS[method].labelled else 0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_can_be_asked_for(loss: str, kindred: Kindred, words: list[object]) -> None:
+    method = "classification" if LOSSES[loss].kind == "classes" else "siamese"
+    done = kindred(*words, "--method", method, "--loss", loss, "--images-per-class", 2, "--json")
+    assert done.code == 0, done.err
 
 
 def test_what_is_typed_reaches_the_training(
