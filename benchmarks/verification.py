@@ -62,6 +62,10 @@ class _NoGallery:
     def __len__(self) -> int:
         return 0
 
+    @property
+    def version(self) -> str:
+        return ""
+
     def search(self, queries: Vectors, k: int) -> Ranking:
         raise NotImplementedError
 

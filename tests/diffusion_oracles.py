@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery
+from kindred.rerank.graph import gallery_digest
 
 Double = NDArray[np.float64]
 
@@ -24,6 +25,10 @@ class SparseIds:
 
     def __len__(self) -> int:
         return len(self.inner)
+
+    @property
+    def version(self) -> str:
+        return gallery_digest(self)
 
     def search(self, queries: Vectors, k: int) -> Ranking:
         self.searches += 1

@@ -11,7 +11,7 @@ from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import ModelError, UsageError
 from kindred.manifold import EMBEDDINGS, ManifoldEmbedding
 from kindred.ranking import Ranking
-from kindred.rerank import RERANKERS, ArrayGallery, Context, GalleryManifold, ManifoldOptions, RerankCache, rerank
+from kindred.rerank import RERANKERS, ArrayGallery, Context, GalleryManifold, ManifoldOptions, rerank
 
 pytest.importorskip("scipy", reason="manifolds need the extra maps")
 
@@ -112,7 +112,7 @@ class TestEveryManifold:
         np.savez(tmp_path / "manifold.npz", allow_pickle=False, **fitted.to_arrays())
         with np.load(tmp_path / "manifold.npz", allow_pickle=False) as arrays:
             again = GalleryManifold.from_arrays(arrays)
-        assert (again.key, again.method) == (fitted.key, method)
+        assert again.method == method
         ranking, context = gallery.search(queries, 12), Context(queries, gallery)
         np.testing.assert_array_equal(again.rerank(ranking, context).scores, fitted.rerank(ranking, context).scores)
 
@@ -126,18 +126,6 @@ class TestEveryManifold:
                 GalleryManifold.from_arrays({**arrays, "ids": ids})
         with pytest.raises(ModelError, match="fit it again"):
             GalleryManifold.from_arrays({**arrays, "method": np.array("umap")})
-
-    def test_it_is_prepared_once_and_kept_as_a_file(self, method: str, rows: Vectors, tmp_path: Path) -> None:
-        gallery, cache = SparseIds(rows), RerankCache(tmp_path)
-        made = cache.manifold(gallery, options(method))
-        assert cache.manifold(gallery, options(method)) is made
-        assert cache.manifold(gallery, ManifoldOptions(method, dimension=7, neighbours=6)) is not made
-        assert sorted(path.name for path in tmp_path.iterdir()) == [f"{method}-d7-k6.npz", f"{method}-d8-k6.npz"]
-        (tmp_path / f"{method}-d7-k6.npz").write_bytes(b"PK nothing that can be read")
-        again = RerankCache(tmp_path)
-        np.testing.assert_array_equal(again.manifold(SparseIds(rows), options(method)).rows_, made.rows_)
-        assert len(again.manifold(SparseIds(rows), ManifoldOptions(method, 7, 6)).ids) == 90
-        assert len(RerankCache(tmp_path).manifold(SparseIds(rows[:50]), options(method)).ids) == 50
 
     @pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
     def test_a_weight_out_of_range(self, method: str, weight: float, rows: Vectors, queries: Vectors) -> None:

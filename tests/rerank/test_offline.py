@@ -17,7 +17,7 @@ MANY: dict[str, Any] = {"iterations": 500, "tolerance": 1e-12}
 
 def _fit(rows: Vectors, **options: Any) -> OfflineDiffusion:
     gallery = SparseIds(rows)
-    graph = NeighbourGraph.build(gallery, k=20, key="v")
+    graph = NeighbourGraph.build(gallery, k=20)
     return OfflineDiffusion.fit(gallery, graph, options=OfflineOptions(**options))
 
 
@@ -78,16 +78,13 @@ def test_without_truncation_it_is_diffusion(queries: Vectors, context: Context) 
 def test_progress_counts_to_the_end_and_arrays_bring_it_back(rows: Vectors) -> None:
     calls: list[tuple[int, int]] = []
     gallery = ArrayGallery(rows)
-    graph = NeighbourGraph.build(gallery, k=10, key="v")
+    graph = NeighbourGraph.build(gallery, k=10)
     spreads = OfflineDiffusion.fit(gallery, graph, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (90, 90)
     again = OfflineDiffusion.from_arrays(spreads.to_arrays())
-    assert again.key == spreads.key == OfflineDiffusion.key_of(graph.key, OfflineOptions())
     np.testing.assert_array_equal(again.weights, spreads.weights)
     with pytest.raises(ModelError, match=r"graph: weights missing"):
-        OfflineDiffusion.from_arrays(
-            {"ids": spreads.ids, "indptr": spreads.indptr, "indices": spreads.indices, "key": np.array("")}
-        )
+        OfflineDiffusion.from_arrays({"ids": spreads.ids, "indptr": spreads.indptr, "indices": spreads.indices})
 
 
 def test_what_was_prepared_is_used_again(rows: Vectors, queries: Vectors) -> None:

@@ -17,7 +17,7 @@ from kindred.evaluation.describing import Descriptions, Part, Progress, Work
 from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.own_images import file_key, left_out, places_of
-from kindred.evaluation.reranking import TimedPrepared, name_of
+from kindred.evaluation.reranking import TimedCache, name_of
 from kindred.evaluation.result import Evaluation
 from kindred.evaluation.scoring import (
     METRICS,
@@ -148,7 +148,7 @@ class Bench:
             replace(files, shared=[None] * len(files.shared)) if self.describer.describes_queries_differently else files
         )
         self.work = Work(self.describer, cache=cache)
-        self._prepared = TimedPrepared()
+        self._computed = TimedCache()
 
     def measure(
         self,
@@ -162,10 +162,10 @@ class Bench:
         methods = steps_of(rerank)
         check_needs(methods, self.describer.recipe, images_at_hand=False)
         self.work.begin(self.to_describe + (len(self.truth.queries) if methods else 0), progress)
-        search, before = self.search(), self._prepared.seconds
+        search, before = self.search(), self._computed.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
         ranks = self.ranks(orders)
-        return self.told(search, ranks, methods, cache=self._prepared.seconds - before, metrics=metrics)
+        return self.told(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
 
     def ranks(self, orders: Iterable[Order]) -> list[QueryRanks]:
         """Return the ranks of what is relevant in orders of the database as it is searched."""
@@ -294,7 +294,7 @@ class Bench:
                 self._gallery,
                 query_features=None if own is None else own[asked].__getitem__,
                 image_features=None if others is None else others.__getitem__,
-                cache=self._prepared,
+                cache=self._computed,
             )
             return apply(ranking, context, methods)
 

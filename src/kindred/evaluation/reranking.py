@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
-from kindred.rerank import (
-    Gallery,
-    GalleryManifold,
-    ManifoldOptions,
-    Method,
-    NeighbourGraph,
-    OfflineDiffusion,
-    OfflineOptions,
-    RerankCache,
-)
+from kindred.rerank import Gallery, Method, RerankCache
+from kindred.rerank.cache import Cacheable
 
-__all__ = ["TimedPrepared", "name_of"]
+__all__ = ["TimedCache", "name_of"]
+
+Made = TypeVar("Made", bound=Cacheable)
 
 
 def name_of(method: Method) -> str:
@@ -36,39 +30,21 @@ def _plain(value: float | str) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
 
-class TimedPrepared(RerankCache):
-    """What re-rankers prepare for a gallery, with the seconds that it takes: it is done once, not at each query."""
+class TimedCache(RerankCache):
+    """What re-rankers compute once for a gallery, with the seconds that it takes: it is no part of a query's time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
         self._busy = False
 
-    def graph(self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0) -> NeighbourGraph:
-        """Return the graph of a gallery, and count the seconds."""
-        with self._timed():
-            return super().graph(gallery, k=k, gamma=gamma)
-
-    def offline(
-        self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0, options: OfflineOptions | None = None
-    ) -> OfflineDiffusion:
-        """Return what offline diffusion needs of a gallery, and count the seconds."""
-        with self._timed():
-            return super().offline(gallery, k=k, gamma=gamma, options=options)
-
-    def manifold(self, gallery: Gallery, options: ManifoldOptions) -> GalleryManifold:
-        """Return a manifold of a gallery, and count the seconds."""
-        with self._timed():
-            return super().manifold(gallery, options)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        if self._busy:  # within the other
-            yield
-            return
+    def get(self, kind: type[Made], key: str, make: Callable[[], Made], *, gallery: Gallery) -> Made:
+        """Return what is stored or made, and count the seconds."""
+        if self._busy:  # within another
+            return super().get(kind, key, make, gallery=gallery)
         self._busy, began = True, time.perf_counter()
         try:
-            yield
+            return super().get(kind, key, make, gallery=gallery)
         finally:
             self._busy = False
             self.seconds += time.perf_counter() - began

@@ -317,9 +317,9 @@ class Library:
         return SnapshotIndex(self.path, store, dimension=dimension, similarity=similarity, policy=policy)
 
     def _graph_cache(self) -> RerankCache:
-        """Return the graphs of re-rankers, kept beside the store for as long as it does not change."""
+        """Return what re-rankers compute once, stored beside the store for as long as its vectors do not change."""
         if self._prepared is None:
-            self._prepared = RerankCache(self.path, version=lambda _: f"revision {self._store.revision}")
+            self._prepared = RerankCache(self.path)
         return self._prepared
 
     def _renew_index(self) -> None:

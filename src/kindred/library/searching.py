@@ -91,6 +91,11 @@ class VectorSearch:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def version(self) -> str:
+        """What stands for the vectors: the library and its revision of them."""
+        return f"library {self.store.meta.get('uuid', '')} vectors {self.store.vectors_revision}"
+
     def search(self, queries: Vectors, k: int) -> Ranking:
         """Return the best `k` vectors for queries (Q, D)."""
         return self.index.search(queries, k)
@@ -170,6 +175,10 @@ class _NoVectors:
 
     def __len__(self) -> int:
         return 0
+
+    @property
+    def version(self) -> str:
+        raise self._error("what stands for all vectors")
 
     def search(self, queries: Vectors, k: int) -> Ranking:
         raise self._error(f"searching {len(queries)} vectors for {k}")

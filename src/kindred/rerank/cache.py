@@ -1,39 +1,44 @@
-"""RerankCache: what re-rankers compute once for a gallery, kept in memory and, where wanted, in a folder."""
+"""RerankCache: what re-rankers compute once for a gallery, stored in memory and, where wanted, in a folder."""
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import RLock
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import replacing
-from kindred.errors import ModelError
+from kindred._support.files import read_bounded, replacing, within
+from kindred._support.npz import read_npz
+from kindred.errors import KindredError
 from kindred.rerank.context import Gallery
-from kindred.rerank.graph import NeighbourGraph, gallery_digest
-from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
 from kindred.rerank.neighbours import Progress
-from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
 
-__all__ = ["RerankCache"]
+__all__ = ["Cacheable", "RerankCache"]
+
+MOST = 8
+"""So many results are held, and so many files: options come from outside, and each choice of them is another one."""
+FILES = "rerank-*.npz"
+KEY = "cache_key"
+FIXED_BYTES, BYTES_AN_IMAGE = 1 << 20, 1 << 16
+"""A file that is larger than this for the gallery is not read."""
+
+log = logging.getLogger(__name__)
 
 
-class Keepable(Protocol):
-    """What can be kept: it says what it was made from, and goes into arrays and comes back."""
+class Cacheable(Protocol):
+    """What can be stored: it goes into arrays and comes back. KIND: its name in that of the file."""
 
-    @property
-    def key(self) -> str:
-        """What it was made from."""
-        ...
+    KIND: ClassVar[str]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return all that must be stored, for `numpy.savez`."""
         ...
 
     @classmethod
@@ -42,105 +47,81 @@ class Keepable(Protocol):
         ...
 
 
-Kept = TypeVar("Kept", bound=Keepable)
+Made = TypeVar("Made", bound=Cacheable)
 
 
 class RerankCache:
-    """The graphs and manifolds of a gallery: each is made at its first use and kept as long as the gallery is the same.
+    """Results that are computed once for a gallery, by kind and key, and again as soon as the gallery has changed.
 
-    DescribedQuery for another gallery object, it forgets those of the one before. folder: where they are also kept as
-    files, by what they were made from; a file that is missing, damaged or of other vectors is made again, and
-    one that cannot be written is done without. version: what stands for the content of a gallery, such as a
-    store's generation (default: a digest of all vectors, which reads them once). progress: called while
-    something is computed, with the images done and their number. Threads may share it: one computes, the others
-    wait.
+    folder: where they are also stored as files; a file that is missing, damaged or of other vectors is made again, and
+    one that cannot be written is done without. progress: what `make` may report to, with the images done and their
+    number. Threads may share it: one computes, the others wait.
     """
 
-    def __init__(
-        self,
-        folder: Path | None = None,
-        *,
-        version: Callable[[Gallery], str] = gallery_digest,
-        progress: Progress | None = None,
-    ) -> None:
-        self._folder, self._version_of, self._progress = folder, version, progress
-        self._gallery: Gallery | None = None
-        self._version = ""
-        self._kept: dict[str, Keepable] = {}
-        self._lock = RLock()  # entered again where what is made needs the graph
+    def __init__(self, folder: Path | None = None, *, progress: Progress | None = None) -> None:
+        self.progress = progress
+        self._folder = folder
+        self._held: OrderedDict[tuple[str, str], tuple[str, Cacheable]] = OrderedDict()
+        self._lock = RLock()  # entered again where what is made needs another
 
-    def graph(self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0) -> NeighbourGraph:
-        """Return the graph that `NeighbourGraph.build` makes of a gallery."""
+    def get(self, kind: type[Made], key: str, make: Callable[[], Made], *, gallery: Gallery) -> Made:
+        """Return what `make` makes of a gallery: from memory, from a file, or made now.
+
+        `key` names the options that it is made with. The gallery's `version` is asked for at every call.
+        """
         with self._lock:
-            version = self._version_for(gallery)
-            return self._get(
-                NeighbourGraph,
-                f"graph-k{k}-g{gamma:g}",
-                NeighbourGraph.key_of(version, k=k, gamma=gamma),
-                lambda: NeighbourGraph.build(gallery, k=k, gamma=gamma, key=version, progress=self._progress),
-            )
+            version, place = gallery.version, (kind.KIND, key)
+            held = self._held.get(place)
+            if held is not None and held[0] == version:
+                self._held.move_to_end(place)
+                return cast(Made, held[1])
+            self._held.pop(place, None)
+            found = self._read(kind, key, version, len(gallery))
+            if found is None:
+                found = make()
+                self._write(kind, key, version, found)
+            self._held[place] = version, found
+            while len(self._held) > MOST:
+                self._held.popitem(last=False)
+            return found
 
-    def offline(
-        self, gallery: Gallery, *, k: int = 50, gamma: float = 3.0, options: OfflineOptions | None = None
-    ) -> OfflineDiffusion:
-        """Return what `OfflineDiffusion.fit` makes of a gallery and its graph."""
-        chosen = options or OfflineOptions()
-        number = hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]
-
-        def fit() -> OfflineDiffusion:
-            graph = self.graph(gallery, k=k, gamma=gamma)
-            return OfflineDiffusion.fit(gallery, graph, options=chosen, progress=self._progress)
-
-        with self._lock:
-            graph_key = NeighbourGraph.key_of(self._version_for(gallery), k=k, gamma=gamma)
-            key = OfflineDiffusion.key_of(graph_key, chosen)
-            return self._get(OfflineDiffusion, f"spread-k{k}-g{gamma:g}-{number}", key, fit)
-
-    def manifold(self, gallery: Gallery, options: ManifoldOptions) -> GalleryManifold:
-        """Return what `GalleryManifold.fit` makes of a gallery."""
-        with self._lock:
-            version = self._version_for(gallery)
-            return self._get(
-                GalleryManifold,
-                f"{options.method}-d{options.dimension}-k{options.neighbours}",
-                GalleryManifold.key_of(version, options),
-                lambda: GalleryManifold.fit(gallery, options, key=version),
-            )
-
-    def _version_for(self, gallery: Gallery) -> str:
-        """Return what stands for this gallery, for which everything of another is forgotten."""
-        if gallery is not self._gallery:
-            self._gallery, self._version = gallery, self._version_of(gallery)
-            self._kept.clear()
-        return self._version
-
-    def _get(self, kind: type[Kept], name: str, key: str, make: Callable[[], Kept]) -> Kept:
-        """Return what is kept under `key`: from memory, from the file `name`, or made now."""
-        kept = self._kept.get(key)
-        if isinstance(kept, kind):
-            return kept
-        file = None if self._folder is None else self._folder / f"{name}.npz"
-        found = None if file is None else _load(file, kind)
-        if found is None or found.key != key:
-            found = make()
-            if file is not None:
-                _store(file, found)
-        self._kept[key] = found
-        return found
-
-
-def _load(file: Path, kind: type[Kept]) -> Kept | None:
-    """Read what `_store` wrote; None where there is nothing, or nothing sound."""
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    def _read(self, kind: type[Made], key: str, version: str, images: int) -> Made | None:
+        """Read what `_write` wrote of the same vectors; None where there is nothing, or nothing sound."""
+        if self._folder is None:
+            return None
+        try:
+            file = within(self._folder, _name(kind, key))
+            data = read_bounded(file, FIXED_BYTES + BYTES_AN_IMAGE * images)
+            arrays = read_npz(data, len(data))  # they are stored as they are: what unpacks to more is another's
+            if str(arrays.pop(KEY, "")) != _full_key(key, version):
+                return None
+            if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
+                raise ValueError("numbers that are not finite")
             return kind.from_arrays(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ModelError):
-        return None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KindredError) as error:
+            log.info("what re-ranking had computed is computed again: %s", error)
+            return None
+
+    def _write(self, kind: type[Made], key: str, version: str, made: Made) -> None:
+        if self._folder is None:
+            return
+        # A library that only may be read is searched all the same.
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            arrays = {**made.to_arrays(), KEY: np.array(_full_key(key, version))}
+            with replacing(self._folder / _name(kind, key)) as part, part.open("xb") as stream:
+                np.savez(stream, **arrays)  # type: ignore[arg-type]  # a name never is that of np.savez's own option
+            newest = sorted(self._folder.glob(FILES), key=lambda file: file.lstat().st_mtime_ns, reverse=True)
+            for old in newest[MOST:]:
+                old.unlink()
 
 
-def _store(file: Path, kept: Keepable) -> None:
-    # A library that only may be read is searched all the same.
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part, part.open("wb") as stream:
-            np.savez(stream, **kept.to_arrays())  # type: ignore[arg-type]  # a name never is that of np.savez's own option
+def _name(kind: type[Cacheable], key: str) -> str:
+    """Return the name of a file: the same for all versions of the vectors, so that a new one replaces the old."""
+    return f"rerank-{kind.KIND}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+
+
+def _full_key(key: str, version: str) -> str:
+    return f"{version} {key}"

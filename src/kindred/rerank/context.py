@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,12 @@ from kindred.features import ConvMap, LocalFeatures
 from kindred.ranking import Ranking
 
 if TYPE_CHECKING:
-    from kindred.rerank.cache import RerankCache
+    from kindred.rerank.cache import Cacheable, RerankCache
+    from kindred.rerank.neighbours import Progress
 
 __all__ = ["Context", "Gallery", "Reranker"]
+
+Made = TypeVar("Made", bound="Cacheable")
 
 
 class Gallery(Protocol):
@@ -26,8 +29,16 @@ class Gallery(Protocol):
         """Return the number of vectors."""
         ...
 
+    @property
+    def version(self) -> str:
+        """What stands for the vectors and their ids: another text as soon as one of them has changed."""
+        ...
+
     def search(self, queries: Vectors, k: int) -> Ranking:
-        """Return the best `k` for queries (Q, D), scored by the dot product: for unit vectors the cosine."""
+        """Return the best `k` for queries (Q, D), or all where there are fewer.
+
+        They are scored by the dot product: for unit vectors the cosine.
+        """
         ...
 
     def fetch(self, ids: NDArray[np.int64]) -> Vectors:
@@ -45,9 +56,9 @@ class Context:
 
     queries: (Q, D) unit vectors, one for each row of the ranking. gallery: what was searched.
     query_features, image_features: the local features of query number q, and of the image under an id; None
-    where nobody can give them, and a re-ranker that needs them raises UsageError. cache: the graphs and
-    manifolds of this gallery, kept between calls; None builds them at each call. query_maps, image_maps: the
-    feature maps, as the local features.
+    where nobody can give them, and a re-ranker that needs them raises UsageError. cache: what was computed once for
+    this gallery, stored between calls; None computes it at each call. query_maps, image_maps: the feature maps, as the
+    local features.
     """
 
     queries: Vectors
@@ -57,6 +68,15 @@ class Context:
     cache: RerankCache | None = None
     query_maps: Callable[[int], ConvMap] | None = None
     image_maps: Callable[[int], ConvMap] | None = None
+
+    @property
+    def progress(self) -> Progress | None:
+        """What something that is computed once may report to, with the images done and their number."""
+        return None if self.cache is None else self.cache.progress
+
+    def computed(self, kind: type[Made], key: str, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes of the gallery, from the cache where there is one; `key` names the options."""
+        return make() if self.cache is None else self.cache.get(kind, key, make, gallery=self.gallery)
 
 
 class Reranker(Protocol):

@@ -108,10 +108,7 @@ def diffusion(
     longer than the search. Raises UsageError for an option out of range. Source: Iscen et al. 2017.
     """
     k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
-    if context.cache is None:
-        graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
-    else:
-        graph = context.cache.graph(context.gallery, k=k, gamma=gamma)
+    graph = NeighbourGraph.of(context, k=k, gamma=gamma)
     walk = Diffusion(graph, kq, gamma, alpha, iterations, tolerance, truncate)
     return walk(ranking, context)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from kindred.arrays import Vectors, as_rows, check_whole, l2_normalise, top_k
 from kindred.blocks import best_of_blocks
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
+from kindred.rerank.graph import gallery_digest
 
 __all__ = ["ArrayGallery", "Searcher"]
 
@@ -46,6 +48,11 @@ class ArrayGallery:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self._rows)
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of all rows, which reads them once."""
+        return gallery_digest(self)
 
     def search(self, queries: ArrayLike, k: int) -> Ranking:
         """Return the best `k` for queries (Q, D), equal scores by id; all of them where there are fewer."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import check_positive, check_whole
-from kindred.rerank.context import Gallery
+from kindred.rerank.context import Context, Gallery
 from kindred.rerank.neighbours import Progress, find_neighbours
 from kindred.rerank.sparse import SparseRows, row_sums
 
@@ -48,10 +49,9 @@ class NormalisedGraph:
 
 @dataclass(frozen=True, eq=False)
 class NeighbourGraph(SparseRows):
-    """The affinities A of N images, which are its nodes: symmetric, and zero on the diagonal.
+    """The affinities A of N images, which are its nodes: symmetric, and zero on the diagonal."""
 
-    `key` is what `NeighbourGraph.key_of` says of what it was built from.
-    """
+    KIND: ClassVar[str] = "graph"
 
     @classmethod
     def build(
@@ -61,14 +61,12 @@ class NeighbourGraph(SparseRows):
         k: int = 50,
         gamma: float = 3.0,
         approximate: bool | None = None,
-        key: str | None = None,
         progress: Progress | None = None,
     ) -> NeighbourGraph:
         """Join the images of a gallery of unit vectors, each to those of its `k` nearest to which it is one too.
 
         As in the paper, an image is the first of its own `k`. approximate: as `find_neighbours` takes it.
-        key: what stands for the gallery's vectors (default: `gallery_digest`). progress: called with the
-        images done and their number. Source: Iscen et al. 2017.
+        progress: called with the images done and their number. Source: Iscen et al. 2017.
         """
         check_whole(k=k)
         check_positive(gamma=gamma)
@@ -82,13 +80,17 @@ class NeighbourGraph(SparseRows):
         order = np.argsort(rows * max(1, len(ids)) + columns)
         indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(ids)))))
         both = np.concatenate((weights, weights))[order]
-        made_from = cls.key_of(gallery_digest(gallery) if key is None else key, k=k, gamma=gamma)
-        return cls(ids, indptr, columns[order].astype(np.int32), both, made_from)
+        return cls(ids, indptr, columns[order].astype(np.int32), both)
 
-    @staticmethod
-    def key_of(gallery: str, *, k: int, gamma: float) -> str:
-        """Return the key of the graph that these options make of a gallery with this key."""
-        return f"{gallery} k={int(k)} gamma={float(gamma)}"
+    @classmethod
+    def of(cls, context: Context, *, k: int, gamma: float) -> NeighbourGraph:
+        """Return the graph of the gallery that was searched, from the cache where there is one."""
+        gallery, progress = context.gallery, context.progress
+        # Bounded: more neighbours than there are images make the same graph, and would be another one in the cache.
+        k = min(k, max(1, len(gallery)))
+        return context.computed(
+            cls, f"k={k} gamma={gamma!r}", lambda: cls.build(gallery, k=k, gamma=gamma, progress=progress)
+        )
 
     def degrees(self) -> Values:
         """Return the sums (N,) of the rows of A."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.graph import gallery_digest
 from kindred.rerank.shortlist import Head, answers, checked_queries, compose
 from kindred.rerank.sparse import places_in
 
@@ -54,38 +53,32 @@ class ManifoldOptions:
 class GalleryManifold:
     """The places of N images along their manifold; the images' vectors themselves stay in the gallery.
 
-    ids: (N,) int64, ascending. layout: what EMBEDDINGS[`method`] learned of their vectors. key: what
-    `GalleryManifold.key_of` says of what it was made from. Raises UsageError where the two do not fit.
+    ids: (N,) int64, ascending. layout: what EMBEDDINGS[`method`] learned of their vectors. Raises UsageError where the
+    two do not fit.
     """
+
+    KIND: ClassVar[str] = "manifold"
 
     ids: NDArray[np.int64]
     method: str
     layout: Spectral | Isomap = field(repr=False)
-    key: str = ""
 
     def __post_init__(self) -> None:
         if self.ids.shape != (len(self.layout),) or (np.diff(self.ids) <= 0).any():
             raise UsageError(f"ids: got shape {self.ids.shape}; expected ({len(self.layout)},), ascending")
 
     @classmethod
-    def fit(cls, gallery: Gallery, options: ManifoldOptions, *, key: str | None = None) -> GalleryManifold:
+    def fit(cls, gallery: Gallery, options: ManifoldOptions) -> GalleryManifold:
         """Lay out all images of a gallery.
 
-        All vectors are held while it is done, and each is compared with all others. key: what stands for the
-        gallery's vectors (default: `gallery_digest`). Raises UsageError for fewer than `dimension` + 2 images,
-        MissingExtra where SciPy is not installed.
+        All vectors are held while it is done, and each is compared with all others. Raises UsageError for fewer than
+        `dimension` + 2 images, MissingExtra where SciPy is not installed.
         """
         blocks = list(gallery.blocks())
         rows = np.concatenate([rows for _, rows in blocks]) if blocks else np.empty((0, 1), np.float32)
         ids = np.concatenate([np.empty(0, np.int64), *(numbers for numbers, _ in blocks)])
         fitted = ManifoldEmbedding.fit(rows, options.method, dimension=options.dimension, neighbours=options.neighbours)
-        made_from = cls.key_of(gallery_digest(gallery) if key is None else key, options)
-        return cls(ids, options.method, fitted.layout, made_from)
-
-    @staticmethod
-    def key_of(gallery: str, options: ManifoldOptions) -> str:
-        """Return the key of what these options make of a gallery with this key."""
-        return f"{gallery} {options}"
+        return cls(ids, options.method, fitted.layout)
 
     @cached_property
     def rows_(self) -> Vectors:
@@ -128,9 +121,8 @@ class GalleryManifold:
         return ids[known][order[0]], scores[0]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
-        own = {"ids": self.ids, "method": np.array(self.method), "key": np.array(self.key)}
-        return {**own, **self.layout.to_arrays()}
+        """Return all that must be stored, for `numpy.savez`."""
+        return {"ids": self.ids, "method": np.array(self.method), **self.layout.to_arrays()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> GalleryManifold:
@@ -138,8 +130,8 @@ class GalleryManifold:
         try:
             method = str(arrays["method"])
             layout = EMBEDDINGS[method].from_arrays(arrays)
-            return cls(arrays["ids"].astype(np.int64), method, layout, str(arrays["key"]))
-        except (KeyError, UsageError, TypeError, ValueError) as error:
+            return cls(arrays["ids"].astype(np.int64), method, layout)
+        except (KeyError, UsageError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"manifold: damaged or missing ({error}); fit it again") from None
 
 
@@ -176,10 +168,7 @@ def _along(ranking: Ranking, context: Context, options: ManifoldOptions, weight:
     _check_weight(weight)
     if not options.suit(context.gallery):
         return ranking
-    if context.cache is None:
-        manifold = GalleryManifold.fit(context.gallery, options)
-    else:
-        manifold = context.cache.manifold(context.gallery, options)
+    manifold = context.computed(GalleryManifold, str(options), lambda: GalleryManifold.fit(context.gallery, options))
     return manifold.rerank(ranking, context, weight=weight)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,10 @@ class OfflineOptions:
 class OfflineDiffusion(SparseRows):
     """The spread of N images over their surroundings: sparse rows of (I − alpha·S)⁻¹, ready to be added up.
 
-    Row i is what image `ids[i]` spreads to the others and keeps itself. `key` is what
-    `OfflineDiffusion.key_of` says of what it was made from.
+    Row i is what image `ids[i]` spreads to the others and keeps itself.
     """
+
+    KIND: ClassVar[str] = "spread"
 
     @classmethod
     def fit(
@@ -80,12 +82,7 @@ class OfflineDiffusion(SparseRows):
             if progress is not None:
                 progress(done, len(graph))
         indptr = np.concatenate(([0], np.cumsum(counts)))
-        return cls(graph.ids, indptr, np.concatenate(columns), np.concatenate(weights), cls.key_of(graph.key, chosen))
-
-    @staticmethod
-    def key_of(graph: str, options: OfflineOptions) -> str:
-        """Return the key of the spread that these options make of a graph with this key."""
-        return f"{graph} {options}"
+        return cls(graph.ids, indptr, np.concatenate(columns), np.concatenate(weights))
 
     def rerank(self, ranking: Ranking, context: Context, *, kq: int = 10, gamma: float = 3.0) -> Ranking:
         """Return the ranking by f = Σ y_i F_i over the `kq` best answers i, y_i = max(cosine, 0)^gamma.
@@ -126,11 +123,12 @@ def offline_diffusion(
     """
     options = OfflineOptions(alpha, iterations, tolerance, truncate, keep)
     k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
-    if context.cache is None:
-        graph = NeighbourGraph.build(context.gallery, k=k, gamma=gamma)
-        spreads = OfflineDiffusion.fit(context.gallery, graph, options=options)
-    else:
-        spreads = context.cache.offline(context.gallery, k=k, gamma=gamma, options=options)
+
+    def fit() -> OfflineDiffusion:
+        graph = NeighbourGraph.of(context, k=k, gamma=gamma)
+        return OfflineDiffusion.fit(context.gallery, graph, options=options, progress=context.progress)
+
+    spreads = context.computed(OfflineDiffusion, f"k={k} gamma={gamma!r} {options}", fit)
     return spreads.rerank(ranking, context, kq=kq, gamma=gamma)
 
 

@@ -21,15 +21,14 @@ class SparseRows:
     """A sparse matrix (N, N) of positive weights between N images; its arrays are read-only.
 
     ids: (N,) int64, ascending; row and column i are those of image `ids[i]`. Row i has the columns
-    `indices[indptr[i]:indptr[i + 1]]`, ascending, and there the `weights`, float32 above 0. key: what it was
-    made from. Raises UsageError where the arrays do not fit.
+    `indices[indptr[i]:indptr[i + 1]]`, ascending, and there the `weights`, float32 above 0. Raises UsageError where the
+    arrays do not fit.
     """
 
     ids: NDArray[np.int64]
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     weights: NDArray[np.float32]
-    key: str = ""
 
     def __post_init__(self) -> None:
         if not self._is_sound():
@@ -55,18 +54,18 @@ class SparseRows:
         return np.arange(counts.sum()) + np.repeat(self.indptr[rows] - firsts, counts), counts
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
-        return {**{name: getattr(self, name) for name in ARRAYS}, "key": np.array(self.key)}
+        """Return all that must be stored, for `numpy.savez`."""
+        return {name: getattr(self, name) for name in ARRAYS}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
-        missing = [name for name in (*ARRAYS, "key") if name not in arrays]
+        missing = [name for name in ARRAYS if name not in arrays]
         if missing:
             raise ModelError(f"graph: {', '.join(missing)} missing; build it again")
         try:
             numbers = {name: arrays[name].astype(dtype, copy=False) for name, dtype in ARRAYS.items()}
-            return cls(**numbers, key=str(arrays["key"]))
+            return cls(**numbers)
         except (UsageError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"graph: damaged ({error}); build it again") from None
 

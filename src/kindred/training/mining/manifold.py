@@ -47,7 +47,7 @@ def find_disagreement(
     those of `offline_diffusion`. No N × N matrix is made.
     """
     gallery, most = ArrayGallery(vectors, similarity="dot"), max(near, wide)
-    joined = NeighbourGraph.build(gallery, k=graph, gamma=gamma, key="")
+    joined = NeighbourGraph.build(gallery, k=graph, gamma=gamma)
     options = OfflineOptions(alpha, truncate=max(truncate, most + 1), keep=most + 1)
     on_manifold = _heads(OfflineDiffusion.fit(gallery, joined, options=options), most)
     by_distance = find_neighbours(gallery, most)[1].astype(np.int64)
