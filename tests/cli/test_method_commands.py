@@ -243,6 +243,7 @@ def test_evaluate_says_which_queries_were_no_answers_to_themselves(
     assert kindred(*words, "--json").json["left_out_of_own_ranking"] == len(names)
     said = f"{len(names)} queries are in the database and were left out of their own ranking\n"
     assert said in kindred(*words).out
+    assert said in kindred("compare", groundtruth, "--recipes", recipe, "--images", photos).out
     table["queries"] = dict([*table["queries"].items()][:1])
     groundtruth.write_text(json.dumps(table))
     assert "1 query is in the database and was left out of its own ranking\n" in kindred(*words).out

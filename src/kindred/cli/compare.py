@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, Partial
+from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, Partial, left_out_note
 from kindred.cli.options import AsJson
 from kindred.cli.output import bold, columns, dim, note, print_json, say, shown, size
 from kindred.cli.progress import Meter
@@ -97,6 +97,8 @@ def print_summary(found: list[Evaluation]) -> None:
         rows = [each for each in found if each.name == name]
         added = f", {rows[0].distractors:,} of them distractors" if rows[0].distractors else ""
         say(("\n" if number else "") + bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"))
+        if rows[0].left_out_of_own_ranking:
+            say(dim(left_out_note(rows[0].left_out_of_own_ranking)))
         heads = ("recipe", rows[0].main, "recall@1", "dimension", "size", "passes", "ms an image", "ms a query")
         say(columns([_row(each) for each in rows], heads=heads, right=range(1, len(heads))))
 

@@ -16,7 +16,7 @@ from kindred.errors import UsageError
 if TYPE_CHECKING:
     from kindred.evaluation import Evaluation
 
-__all__ = ["DatasetName", "Depth", "Distractors", "Images", "Partial", "evaluate"]
+__all__ = ["DatasetName", "Depth", "Distractors", "Images", "Partial", "evaluate", "left_out_note"]
 
 DatasetName = Annotated[
     str | None,
@@ -121,9 +121,8 @@ def print_summary(found: Evaluation) -> None:
     queries = f"{found.queries:,} {'query' if found.queries == 1 else 'queries'}"
     added = f" ({found.distractors:,} of them distractors)" if found.distractors else ""
     say(dim(f"{queries}, {counted(found.images, 'image')}{added}, recipe {found.label}"))
-    if left := found.left_out_of_own_ranking:
-        some = "1 query is in the database and was" if left == 1 else f"{left:,} queries are in the database and were"
-        say(dim(f"{some} left out of {'its' if left == 1 else 'their'} own ranking"))
+    if found.left_out_of_own_ranking:
+        say(dim(left_out_note(found.left_out_of_own_ranking)))
     if found.skipped:
         say(dim(f"{counted(found.skipped, 'image')} could not be read and were left out"))
     parts = [("describing", found.seconds_describing), ("searching", found.seconds_searching)]
@@ -136,3 +135,10 @@ def print_summary(found: Evaluation) -> None:
             f"{1e3 * found.seconds_per_query:.1f} ms a query ({listed}){once}"
         )
     )
+
+
+def left_out_note(queries: int) -> str:
+    """Say how many queries were no answers to themselves."""
+    if queries == 1:
+        return "1 query is in the database and was left out of its own ranking"
+    return f"{queries:,} queries are in the database and were left out of their own ranking"

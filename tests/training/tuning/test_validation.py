@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from class_folders import make_classes
 from kindred.errors import UsageError
@@ -128,6 +129,15 @@ def test_vectors_that_are_no_numbers_find_nothing_and_are_not_found() -> None:
     first, second = validation.ranked(vectors)
     assert first.tolist() == []
     assert sorted(second.tolist()) == [2, 3, 5]
+
+
+def test_holidays_is_validated_by_its_own_average_precision(tmp_path: Path) -> None:
+    for name in ("100000", "100001", "100002", "100100", "100101"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
+    validation = Validation.of(read_dataset(tmp_path, "holidays", partial=True))
+    answers = [np.array([3, 1, 2, 4]), np.array([4])]  # ranks 1 and 2 of two, and 0 of one
+    figures = validation.figures(answers)
+    assert figures["mAP"] == pytest.approx((((0 + 1 / 2) + (1 / 2 + 2 / 3)) / 4 + 1) / 2)
 
 
 def test_a_folder_of_classes_is_a_ground_truth(tmp_path: Path) -> None:

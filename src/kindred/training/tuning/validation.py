@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.errors import UsageError
-from kindred.evaluation.metrics import average_precision, mean, recall_at_k, relevant_ranks
+from kindred.evaluation.metrics import (
+    average_precision,
+    mean,
+    recall_at_k,
+    relevant_ranks,
+    trapezoidal_average_precision,
+)
 from kindred.evaluation.own_images import file_key
+from kindred.evaluation.scoring import METRICS
 from kindred.evaluation.ties import tie_order
 from kindred.training.augment import Augmentation
 from kindred.training.pictures import Pictures
@@ -32,7 +39,8 @@ class Validation:
     """Queries, a database, and which images of it are right.
 
     paths: all images that must be described. queries: (Q,) numbers in `paths`. database: (N,) numbers in `paths`.
-    relevant, junk: for each query, places in the database. An image is never an answer to itself.
+    relevant, junk: for each query, places in the database. An image is never an answer to itself. trapezoids: whether
+    average precision is summed by trapezoids, as the protocols of Oxford5k and Holidays have it.
     """
 
     paths: tuple[Path, ...]
@@ -40,6 +48,7 @@ class Validation:
     database: NDArray[np.int64]
     relevant: tuple[NDArray[np.int64], ...]
     junk: tuple[NDArray[np.int64], ...]
+    trapezoids: bool = False
 
     @classmethod
     def of(cls, truth: GroundTruth) -> Validation:
@@ -62,6 +71,7 @@ class Validation:
             # A query that counts as its own answer, as in Oxford5k, could not be found here.
             tuple(each.relevant[searched[each.relevant] != own] for each, own in zip(judged, asked, strict=True)),
             tuple(each.junk for each in judged),
+            trapezoids=METRICS[truth.protocol]["mAP"] is trapezoidal_average_precision,
         )
 
     def ranked(self, vectors: Vectors) -> list[NDArray[np.int64]]:
@@ -88,8 +98,9 @@ class Validation:
         """Return recall@1, recall@10 and mAP of whole rankings, as `ranked` returns them."""
         ranks = [relevant_ranks(order, relevant) for order, relevant in zip(rankings, self.relevant, strict=True)]
         found = [(places, relevant) for places, relevant in zip(ranks, self.relevant, strict=True) if len(relevant)]
+        precision = trapezoidal_average_precision if self.trapezoids else average_precision
         return {
-            "mAP": mean(average_precision(places, len(relevant)) for places, relevant in found),
+            "mAP": mean(precision(places, len(relevant)) for places, relevant in found),
             "recall@1": mean(recall_at_k(places, 1) for places, _ in found),
             "recall@10": mean(recall_at_k(places, 10) for places, _ in found),
         }
