@@ -9,6 +9,7 @@ import pytest
 
 from commands import COUNT, Kindred
 from kindred.library import Library
+from lookalikes import photograph
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -88,10 +89,52 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
     found = kindred("duplicates", "--library", "lib", "--threshold", "1", "--json").json
     assert list(found) == ["threshold", "groups", "seconds"]
     copies = [str(own_folder / "mine" / name) for name in ("00001.jpg", "again.jpg")]
-    assert found["groups"] == [{"score": 1.0, "paths": copies}]
+    (group,) = found["groups"]
+    assert {key: group[key] for key in ("kind", "score", "paths")} == {
+        "kind": "same_bytes",
+        "score": 1.0,
+        "paths": copies,
+    }
+    assert group["images"][1] == {
+        "path": copies[1],
+        "relation": "same_bytes",
+        "score": 1.0,
+        "turned": 0,
+        "mirrored": False,
+        "copy_of": None,
+        "width": 48,
+        "height": 64,
+        "frames": 1,
+    }
     shown = kindred("duplicates", "--library", "lib", "--threshold", "1").out
-    assert shown.splitlines()[:2] == ["1.000  mine/00001.jpg", "       mine/again.jpg"]
-    assert "1 group of nearly the same images among 7 images" in shown
+    assert shown.splitlines() == [
+        "The same bytes",
+        "1.000  mine/00001.jpg  48 × 64",
+        "       mine/again.jpg  48 × 64  same bytes",
+        "",
+        "1 group of same bytes among 7 images. Alike from a cosine of 1.",
+    ]
+
+
+def test_duplicates_of_one_kind(kindred: Kindred, own_folder: Path, recipe: Path) -> None:
+    picture = photograph(1)
+    (own_folder / "mine").mkdir()
+    picture.save(own_folder / "mine" / "whole.png")
+    picture.rotate(-90, expand=True).resize((240, 320)).save(own_folder / "mine" / "turned.jpg")
+    frames = [photograph(number) for number in (2, 3)]
+    for name in ("a.tif", "b.tif"):
+        frames[0].save(own_folder / "mine" / name, save_all=True, append_images=frames[1:])
+        frames = frames[:1] * 3
+    kindred("index", "mine", "--recipe", recipe, "--library", "lib")
+    done = kindred("duplicates", "--library", "lib", "--kind", "same_picture", "--kind", "same_bytes")
+    assert done.out.splitlines()[0] == "The same picture"
+    assert done.out.splitlines()[2] == "       mine/turned.jpg  240 × 320  same picture, turned 90°"
+    assert done.out.splitlines()[-1].startswith("1 group of same picture among 4 images.")
+    alike = kindred("duplicates", "--library", "lib", "--kind", "alike", "--threshold", "0.99").out
+    assert "mine/a.tif  640 × 480" in alike
+    wrong = kindred("duplicates", "--library", "lib", "--kind", "copies")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--kind is 'copies'; expected same_bytes, same_picture, same_shot, alike" in wrong.err
 
 
 def test_duplicates_has_the_threshold_of_the_library(kindred: Kindred) -> None:

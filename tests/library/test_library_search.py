@@ -119,7 +119,11 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
         with pytest.raises(
             UsageError, match=r"duplicates: .* holds the visual words of images \(asmk\), and no vectors"
         ):
-            find_duplicates(library)
+            find_duplicates(library, kinds=["alike"])
+        shutil.copy(photos / "00003.jpg", tmp_path / "again.jpg")
+        library.add(tmp_path / "again.jpg")
+        (group,) = find_duplicates(library)  # by bytes and pixels, whatever the recipe
+        assert (group.kind, set(group.paths)) == ("same_bytes", {photos / "00003.jpg", tmp_path / "again.jpg"})
         for name in ("00000.jpg", "00013.jpg"):
             hit = library.search(photos / name, k=2)[0]
             assert (hit.path.name, hit.box) == (name, None)

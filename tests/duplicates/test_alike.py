@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred import duplicates
-from kindred.duplicates import DuplicateGroup, default_threshold, find_duplicates
+from kindred.duplicates import DuplicateGroup, default_threshold, files, find_duplicates, links, neighbours
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.recipe import Recipe
@@ -54,7 +53,7 @@ def fill(library: Library, vectors: NDArray[np.float32], contents: Sequence[byte
 
 
 def names(groups: Sequence[DuplicateGroup]) -> list[list[int]]:
-    return [[int(path.stem) for path in group.paths] for group in groups]
+    return [sorted(int(path.stem) for path in group.paths) for group in groups]
 
 
 @pytest.fixture
@@ -103,19 +102,20 @@ def test_copies_byte_for_byte_are_grouped_whatever_their_vectors(library: Librar
     fill(library, turned(0, 90, 180, 45), [b"the same", b"the same", b"the sama", b"longer than those"])
     (group,) = find_duplicates(library, threshold=1.0)
     assert names([group]) == [[0, 1]]
-    assert group.score == 1.0
+    assert (group.kind, group.score) == ("same_bytes", 1.0)
 
 
 def test_files_that_differ_in_the_middle_alone_are_not_the_same(library: Library) -> None:
-    ends = b"e" * duplicates.PEEK
+    ends = b"e" * files.ENDS
     fill(library, turned(0, 90, 180), [ends + b"a" + ends, ends + b"b" + ends, ends + b"a" + ends])
     assert names(find_duplicates(library)) == [[0, 2]]
 
 
-def test_files_that_are_gone_are_still_compared_by_vector(library: Library) -> None:
+def test_files_that_are_gone_are_compared_by_vector(library: Library) -> None:
     for path in fill(library, turned(0, 1, 90), [b"same", b"same", b"same"])[:2]:
         path.unlink()
-    assert names(find_duplicates(library)) == [[0, 1]]
+    (group,) = find_duplicates(library)
+    assert (group.kind, names([group])) == ("alike", [[0, 1]])
 
 
 def test_a_link_to_a_file_is_no_copy_of_it(library: Library) -> None:
@@ -148,17 +148,18 @@ def test_removed_images_are_in_no_group(library: Library) -> None:
     assert names(find_duplicates(library)) == [[0, 2]]
 
 
-def test_tells_how_far_it_is(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", 2)
+def test_reports_progress(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", 2)
     fill(library, turned(0, 90, 1, 180, 181))
-    steps: list[tuple[int, int]] = []
+    steps: list[tuple[str, int, int]] = []
     groups = find_duplicates(library, progress=lambda *step: steps.append(step))
-    assert steps == [(2, 5), (4, 5), (5, 5)]
+    assert [step for step in steps if step[0] == "Searching"] == [("Searching", at, 5) for at in (2, 4, 5)]
+    assert [step for step in steps if step[0] == "Looking at images"][-1] == ("Looking at images", 5, 5)
     assert names(groups) == [[0, 2], [3, 4]]
 
 
 @pytest.mark.parametrize("threshold", [0, -0.5, 1.01, float("nan")])
-def test_thresholds_that_cannot_be_meant_are_refused(library: Library, threshold: float) -> None:
+def test_invalid_thresholds_are_refused(library: Library, threshold: float) -> None:
     with pytest.raises(UsageError, match="expected a cosine above 0, at most 1"):
         find_duplicates(library, threshold=threshold)
 
@@ -188,8 +189,8 @@ def test_equals_comparing_all_pairs(library: Library, seed: int, spare: int, mon
     random = np.random.default_rng(seed)
     vectors = random.standard_normal((40, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    monkeypatch.setattr(duplicates, "BLOCK", 7)
-    monkeypatch.setattr(duplicates, "SPARE_LINKS", spare)
+    monkeypatch.setattr(neighbours, "BLOCK", 7)
+    monkeypatch.setattr(links, "SPARE_LINKS", spare)
     fill(library, vectors)
     groups = find_duplicates(library, threshold=0.97, k=39)
     expected = by_hand(vectors, 0.97)

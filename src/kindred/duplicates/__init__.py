@@ -1,0 +1,6 @@
+"""Duplicates: the same bytes, the same picture, the same shot, and the merely alike are told apart."""
+
+from kindred.duplicates.find import default_threshold, find_duplicates
+from kindred.duplicates.groups import KINDS, DuplicateGroup, Kind, Member
+
+__all__ = ["KINDS", "DuplicateGroup", "Kind", "Member", "default_threshold", "find_duplicates"]

@@ -1,0 +1,118 @@
+"""Find the same pictures by their pixels: candidates from sketches and descriptors, each compared closely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred._support.cores import usable_cores
+from kindred._support.prefetch import prefetched
+from kindred.duplicates.confirmation import LONGEST, confirm, may_be_same
+from kindred.duplicates.groups import SameLink
+from kindred.duplicates.links import DisjointSets, Links
+from kindred.duplicates.sketches import Candidate, Sketch, candidates, sketch
+from kindred.duplicates.turns import UPRIGHT
+from kindred.errors import ImageError
+from kindred.images import decode, resize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["same_pictures", "sketched"]
+
+NEAR_FREQUENCIES = 0.6
+"""Cosine of low frequencies from which pixels are compared: copies cut by a tenth on one side have 0.7 (95 of 100)."""
+CANDIDATES = 12
+"""Pictures and turns compared by pixels for each picture."""
+PICTURES = 256
+"""Decoded pictures held for the next comparison: 200 MB at most."""
+
+Progress = Callable[[int, int], None]
+
+
+def sketched(paths: Mapping[int, Path], *, progress: Progress) -> dict[int, Sketch]:
+    """Decode images, by id, and return their sketches; those that cannot be read are left out."""
+    found = {}
+    workers = usable_cores()
+    made = prefetched(sketch, paths.values(), workers=workers, ahead=2 * workers)
+    for done, (image_id, each) in enumerate(zip(paths, made, strict=True), 1):
+        if each is not None:
+            found[image_id] = each
+        progress(done, len(paths))
+    return found
+
+
+def same_pictures(
+    paths: Mapping[int, Path],
+    sketches: Mapping[int, Sketch],
+    known: Sequence[SameLink],
+    *,
+    near: Links,
+    progress: Progress,
+) -> Iterator[SameLink]:
+    """Yield links between images whose pixels say that they are the same picture.
+
+    known: links that need no pixels. near: images whose descriptors are close, compared as well. What hangs together
+    already is not compared again.
+    """
+    joined = DisjointSets()
+    for link in known:
+        joined.join(link.one, link.other)
+    pairs = _pairs(sketches, near)
+    done = 0
+
+    @lru_cache(PICTURES)
+    def picture(image_id: int) -> NDArray[np.uint8] | None:
+        try:
+            return resize(decode(paths[image_id], longest=LONGEST).pixels, longest=LONGEST)
+        except ImageError:  # gone meanwhile
+            return None
+
+    def compared(pair: Candidate) -> tuple[Candidate, float | None]:
+        return pair, _compared(pair, sketches, picture)
+
+    def open_pairs() -> Iterator[Candidate]:
+        nonlocal done
+        for done, pair in enumerate(pairs, 1):  # noqa: B007 - for the progress
+            if joined.find(pair.one) != joined.find(pair.other):
+                yield pair
+
+    workers = usable_cores()
+    for pair, score in prefetched(compared, open_pairs(), workers=workers, ahead=2 * workers):
+        if score is not None and joined.join(pair.one, pair.other):
+            yield SameLink(pair.one, pair.other, "same_picture", score, pair.turn)
+        progress(done, len(pairs))
+    progress(len(pairs), len(pairs))
+
+
+def _pairs(sketches: Mapping[int, Sketch], near: Links) -> list[Candidate]:
+    """Return the pairs of ids to compare, the most alike first, near each other where they share a picture."""
+    ids = sorted(sketches)
+    found = {
+        (ids[each.one], ids[each.other], each.turn): each.score
+        for each in candidates([sketches[image_id] for image_id in ids], k=CANDIDATES, least=NEAR_FREQUENCIES)
+    }
+    for one, other, score in near.tolist():
+        ends = [sketches.get(end) for end in (one, other)]
+        if all(end is not None and end.comparable for end in ends):
+            found.setdefault((min(one, other), max(one, other), UPRIGHT), score)
+    pairs = [Candidate(*key, score) for key, score in found.items()]
+    return sorted(pairs, key=lambda pair: (-round(pair.score, 2), pair.one, pair.other))
+
+
+def _compared(
+    pair: Candidate, sketches: Mapping[int, Sketch], picture: Callable[[int], NDArray[np.uint8] | None]
+) -> float | None:
+    """Return how well two pictures agree, the first turned; None where they are not the same."""
+    small, other_small = (sketches[end].thumbnail.astype(np.float32) for end in (pair.one, pair.other))
+    placement = may_be_same(pair.turn.apply(small), other_small)
+    if placement is None:
+        return None
+    one, other = picture(pair.one), picture(pair.other)
+    if one is None or other is None:
+        return None
+    return confirm(np.ascontiguousarray(pair.turn.apply(one)), other, placement)
