@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from array_api_compat import device, is_numpy_array
+from array_api_compat import device, is_numpy_array, is_torch_array
 from numpy.typing import NDArray
 
 from kindred.arrays import Array, ArrayT, check_positive, check_whole, like, to_numpy
@@ -47,14 +47,18 @@ def gem(maps: ArrayT, *, p: float | Array = 3.0, eps: float = 1e-6) -> ArrayT:
 
 def _mean(xp: ModuleType, x: Any, p: Any) -> Any:
     """Return the generalised means of rows above 0: (M, N) → (M,); `p` is a number or (M, 1)."""
-    if isinstance(p, int | float) and p == 3 and _has_cubes(x):  # the usual case, without a power per position
+    cubes = isinstance(p, int | float) and p == 3  # the usual case, without a power per position
+    if cubes and _in_range_of_cubes(x):
         return (xp.linalg.vecdot(x * x, x) / x.shape[-1]) ** (1 / 3)
     largest = xp.max(x, axis=-1, keepdims=True)  # taken out, or the power would vanish or overflow
-    means = largest * xp.mean((x / largest) ** p, axis=-1, keepdims=True) ** (1 / p)
-    return means[:, 0]
+    if is_torch_array(largest):
+        largest = largest.detach()  # it cancels, and so does its gradient
+    scaled = x / largest
+    powers = scaled * scaled * scaled if cubes else scaled**p
+    return (largest * xp.mean(powers, axis=-1, keepdims=True) ** (1 / p))[:, 0]
 
 
-def _has_cubes(x: Any) -> bool:
+def _in_range_of_cubes(x: Any) -> bool:
     """Return whether the cubes of NumPy rows above 0 neither vanish nor overflow; a tensor is not looked at."""
     return is_numpy_array(x) and x.size > 0 and bool(x.max() < CUBE_ROOT and x.min() > 1 / CUBE_ROOT)
 
