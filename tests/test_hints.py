@@ -11,6 +11,7 @@ import pytest
 import kindred
 from kindred.errors import RecipeError, UsageError
 from kindred.hints import REQUIRED, check_known, check_options, nearest, options_of
+from kindred.pooling import gem
 
 ROOT = Path(kindred.__file__).parent
 
@@ -94,3 +95,10 @@ def test_nothing_else_words_an_unknown_name() -> None:
                 text = ast.unparse(node)
                 begins = "unknown " in text and "!r}" in text
                 assert not begins or "hint" in text or "nearest" in text, f"{file}:{node.lineno}: {text}"
+
+
+def test_an_option_that_may_be_an_array_takes_any_type() -> None:
+    """As GeM's exponent, which a trained network has for each channel."""
+    usual = options_of(gem)
+    check_options("pooling 'gem'", {"p": [2.0, 3.0]}, usual, error=UsageError)
+    assert usual["eps"] == 1e-6

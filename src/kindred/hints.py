@@ -14,7 +14,7 @@ from kindred.errors import KindredError
 __all__ = ["REQUIRED", "check_known", "check_options", "nearest", "options_of"]
 
 REQUIRED = object()
-"""In place of the default of an option that has none: any type passes."""
+"""In place of the default of an option that has none, or that may be an array too: any type passes."""
 
 LISTED = 40  # names in one message; a home may hold hundreds of models
 
@@ -52,7 +52,7 @@ def options_of(function: Callable[..., object], *, without: Collection[str] = ()
     import inspect  # costs 10 ms, and only methods that are used need it
 
     return {
-        each.name: REQUIRED if each.default is each.empty else each.default
+        each.name: REQUIRED if each.default is each.empty or "Array" in str(each.annotation) else each.default
         for each in inspect.signature(function).parameters.values()
         if each.kind is each.KEYWORD_ONLY and each.name not in without
     }
