@@ -66,7 +66,7 @@ def duplicates(
         with Meter("Reading", quiet=as_json) as meter:
 
             def report(what: str, done: int, total: int) -> None:
-                meter.title = what
+                meter.title, meter.unit = what, "pairs" if what.endswith("pairs") else "images"
                 meter.update(done, total)
 
             groups = find_duplicates(opened, kinds=_kinds(kind), threshold=threshold, progress=report)

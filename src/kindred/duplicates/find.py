@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from kindred.arrays import check_whole
 from kindred.duplicates.files import ImageFile, distinct, same_bytes, same_shot
 from kindred.duplicates.groups import KINDS, DuplicateGroup, Image, Kind, SameLink, alike_groups, same_groups
-from kindred.duplicates.links import LINK, Links
+from kindred.duplicates.links import LINK, Forest, Links
 from kindred.duplicates.neighbours import alike
-from kindred.duplicates.pixels import same_pictures, sketched
+from kindred.duplicates.pixels import Report, same_pictures, sketched
 from kindred.duplicates.sketches import Sketch
 from kindred.errors import UsageError
 from kindred.library import Library
@@ -37,8 +37,6 @@ by 4 % 0.93, by 10 % 0.84; different pictures reach 0.82, film frames of one pla
 """
 CLOSER = 0.1
 """How far below the threshold two descriptors may be for the pixels to be compared."""
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 def default_threshold(library: Library) -> float:
@@ -52,7 +50,7 @@ def find_duplicates(
     kinds: Collection[Kind] | None = None,
     threshold: float | None = None,
     k: int = 20,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> list[DuplicateGroup]:
     """Group the images of a library that are the same or alike: the same bytes first, the merely alike last.
 
@@ -68,6 +66,7 @@ def find_duplicates(
     picture as another. A group of same pictures lends its reference to the groups of the alike. Links to one file are
     not duplicates.
 
+    `progress` is called with what is being done, how much of it is done, and how much there is.
     Every file is decoded once, and again where it is compared closely; memory is some 8 kB an image. Raises UsageError
     for another threshold or kind, and where "alike" is asked of a library that holds no vectors.
     """
@@ -85,16 +84,17 @@ def find_duplicates(
     if "same_picture" in wanted:
         copies = {link.other: link.one for link in links if link.kind == "same_bytes"}  # seen once for all
         present = {file.image_id: file.path for file in files if file.size is not None and file.image_id not in copies}
-        sketches = sketched(present, progress=lambda *done: report("Looking at images", *done))
-        closer = lambda *done: report("Comparing images", *done)  # noqa: E731
-        links += same_pictures(present, sketches, links, near=_between(near, copies), progress=closer)
+        sketches = sketched(present, progress=report)
+        links += same_pictures(present, sketches, links, near=_between(near, copies), progress=report)
         sketches |= {other: sketches[one] for other, one in copies.items() if one in sketches}
     images = _known(library, files, sketches)
     groups = same_groups(links, images)
     found = [group for group, _ in groups if group.kind in wanted]
     if "alike" in wanted:
         reference = {each: ids[0] for _, ids in groups for each in ids}
-        found += alike_groups(_between(near[near["score"] >= threshold], reference), images)
+        forest = Forest()
+        forest.add(_between(near[near["score"] >= threshold], reference))
+        found += alike_groups(forest.strongest(), images)
     return found
 
 
@@ -138,7 +138,7 @@ def _known(library: Library, files: Sequence[ImageFile], sketches: dict[int, Ske
 
 
 def _near(
-    library: Library, wanted: set[Kind], threshold: float, k: int, stands_for: dict[int, int], report: Progress
+    library: Library, wanted: set[Kind], threshold: float, k: int, stands_for: dict[int, int], report: Report
 ) -> Links:
     """Return the links of images by descriptor, also those that are a little below the threshold."""
     empty = np.empty(0, LINK)
@@ -158,7 +158,7 @@ def _between(links: Links, stands_for: dict[int, int]) -> Links:
     return kept
 
 
-def _same_files(files: Sequence[ImageFile], wanted: set[Kind], report: Progress) -> Iterator[SameLink]:
+def _same_files(files: Sequence[ImageFile], wanted: set[Kind], report: Report) -> Iterator[SameLink]:
     groups: list[tuple[Kind, list[list[ImageFile]]]] = []
     if wanted & {"same_bytes", "same_picture"}:
         groups.append(("same_bytes", same_bytes(files, progress=lambda *done: report("Comparing files", *done))))

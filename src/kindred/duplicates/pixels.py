@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,10 +31,11 @@ CANDIDATES = 12
 PICTURES = 256
 """Decoded pictures held for the next comparison: 200 MB at most."""
 
-Progress = Callable[[int, int], None]
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
 
 
-def sketched(paths: Mapping[int, Path], *, progress: Progress) -> dict[int, Sketch]:
+def sketched(paths: Mapping[int, Path], *, progress: Report) -> dict[int, Sketch]:
     """Decode images, by id, and return their sketches; those that cannot be read are left out."""
     found = {}
     workers = usable_cores()
@@ -42,7 +43,7 @@ def sketched(paths: Mapping[int, Path], *, progress: Progress) -> dict[int, Sket
     for done, (image_id, each) in enumerate(zip(paths, made, strict=True), 1):
         if each is not None:
             found[image_id] = each
-        progress(done, len(paths))
+        progress("Looking at images", done, len(paths))
     return found
 
 
@@ -52,7 +53,7 @@ def same_pictures(
     known: Sequence[SameLink],
     *,
     near: Links,
-    progress: Progress,
+    progress: Report,
 ) -> Iterator[SameLink]:
     """Yield links between images whose pixels say that they are the same picture.
 
@@ -62,7 +63,7 @@ def same_pictures(
     joined = DisjointSets()
     for link in known:
         joined.join(link.one, link.other)
-    pairs = _pairs(sketches, near)
+    pairs = _pairs(sketches, near, progress)
     done = 0
 
     @lru_cache(PICTURES)
@@ -85,17 +86,16 @@ def same_pictures(
     for pair, score in prefetched(compared, open_pairs(), workers=workers, ahead=2 * workers):
         if score is not None and joined.join(pair.one, pair.other):
             yield SameLink(pair.one, pair.other, "same_picture", score, pair.turn)
-        progress(done, len(pairs))
-    progress(len(pairs), len(pairs))
+        progress("Comparing pairs", done, len(pairs))
+    progress("Comparing pairs", len(pairs), len(pairs))
 
 
-def _pairs(sketches: Mapping[int, Sketch], near: Links) -> list[Candidate]:
+def _pairs(sketches: Mapping[int, Sketch], near: Links, progress: Report) -> list[Candidate]:
     """Return the pairs of ids to compare, the most alike first, near each other where they share a picture."""
     ids = sorted(sketches)
-    found = {
-        (ids[each.one], ids[each.other], each.turn): each.score
-        for each in candidates([sketches[image_id] for image_id in ids], k=CANDIDATES, least=NEAR_FREQUENCIES)
-    }
+    report = partial(progress, "Finding candidates")
+    listed = candidates([sketches[each] for each in ids], k=CANDIDATES, least=NEAR_FREQUENCIES, progress=report)
+    found = {(ids[each.one], ids[each.other], each.turn): each.score for each in listed}
     for one, other, score in near.tolist():
         ends = [sketches.get(end) for end in (one, other)]
         if all(end is not None and end.comparable for end in ends):

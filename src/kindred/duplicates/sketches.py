@@ -7,7 +7,7 @@ turned copies are found with one sketch of each picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -100,10 +100,13 @@ def turned_frequencies(frequencies: Grey, turn: Turn) -> Grey:
     return found
 
 
-def candidates(sketches: Sequence[Sketch], *, k: int, least: float) -> list[Candidate]:
+def candidates(
+    sketches: Sequence[Sketch], *, k: int, least: float, progress: Callable[[int, int], None]
+) -> list[Candidate]:
     """Return for every picture the `k` most alike of all others in all eight turns, each pair and turn once.
 
     least: cosine of the frequencies. Time grows with the square of the number of pictures: 8 × 64 products a pair.
+    `progress` is called with the pictures done and their number.
     """
     import faiss
 
@@ -127,6 +130,7 @@ def candidates(sketches: Sequence[Sketch], *, k: int, least: float) -> list[Cand
             turn = TURNS[turn_of[column]]
             key = (one, other, turn) if one < other else (other, one, turn.undone())
             found[key] = max(found.get(key, -1.0), float(scores[row, column]))
+        progress(min(start + BLOCK, len(rows)), len(rows))
     return [Candidate(one, other, turn, score) for (one, other, turn), score in found.items()]
 
 
