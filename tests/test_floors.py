@@ -26,7 +26,7 @@ FLOORS = (
     {"index", "describer", "rerank"},
     {"library"},
     {"html"},
-    {"duplicates", "evaluation", "atlas", "kindred_demo"},
+    {"duplicates", "evaluation", "exchange", "atlas", "kindred_demo"},
     {"training"},
     {"cli"},
 )

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from kindred.describer import fit_recipe as fit
     from kindred.duplicates import find_duplicates
     from kindred.errors import KindredError
-    from kindred.evaluation import compare, evaluate
-    from kindred.library import Answer, Hit, Library, search_many
+    from kindred.evaluation.compare import compare
+    from kindred.evaluation.evaluate import evaluate
+    from kindred.library import Answer, Hit, Library
+    from kindred.library.search_many import search_many
     from kindred.ranking import Ranking
     from kindred.recipe import Recipe
     from kindred.store import Filter

@@ -8,6 +8,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "heic": ("pillow-heif",),
     "maps": ("matplotlib", "scikit-learn", "scipy", "threadpoolctl"),
     "verify": ("opencv-python-headless", "scipy"),
+    "parquet": ("pyarrow",),
     "train": ("torch", "onnx", "safetensors"),
 }
 """The packages of each extra, by the names that pip knows."""

@@ -25,7 +25,7 @@ from pictures import encoded, make_folder, picture, save_picture
 from tiny_model import CHANNELS, change_card, make_model
 
 if TYPE_CHECKING:
-    from kindred.describer import ImageLike
+    from kindred.images import ImageLike
 
 T = TypeVar("T")
 BF16 = 0.01  # what half precision and another order of sums may move in a unit vector

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import pytest
 
-from kindred.describer import Describer, Description, ImageLike
+from kindred.describer import Describer, Description
 from kindred.errors import LibraryFull
-from kindred.images import Found, find_images
+from kindred.images import Found, ImageLike, find_images
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images, prune_folder
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore

@@ -15,6 +15,8 @@ from kindred.errors import UsageError
 
 __all__ = ["open_bounded", "read_bounded", "replacing", "within", "write_whole"]
 
+CHUNK = 1 << 22
+
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
@@ -71,11 +73,13 @@ def open_bounded(path: Path | str, limit: int) -> BinaryIO:
 
 def read_bounded(path: Path | str, limit: int) -> bytes:
     """Read a file that somebody else may have put there; raises OSError as `open_bounded` does."""
+    content = bytearray()
     with open_bounded(path, limit) as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:  # it grew, or is one of those that have no size of their own, as in /proc
-        raise _too_large(os.fspath(path), limit)
-    return content
+        while chunk := stream.read(CHUNK):  # not `limit` at once: that much memory would be taken first
+            content += chunk
+            if len(content) > limit:  # it grew, or is one of those that have no size of their own, as in /proc
+                raise _too_large(os.fspath(path), limit)
+    return bytes(content)
 
 
 def within(folder: Path, name: str) -> Path:

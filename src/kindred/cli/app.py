@@ -14,6 +14,7 @@ from kindred.cli.doctor import doctor
 from kindred.cli.duplicates import duplicates
 from kindred.cli.editing import remove, tag, untag
 from kindred.cli.evaluate import evaluate
+from kindred.cli.exchange import export_command, import_command
 from kindred.cli.fit import fit
 from kindred.cli.index import index
 from kindred.cli.info import info
@@ -43,6 +44,8 @@ app.command()(info)
 app.command()(tag)
 app.command()(untag)
 app.command()(remove)
+app.command("export")(export_command)
+app.command("import")(import_command)
 app.command()(doctor)
 app.add_typer(recipes, name="recipes")
 app.add_typer(models, name="models")

@@ -6,7 +6,7 @@
 The one place where images, passes, backbone, pooling, embedding, fusion and whitening meet.
 """
 
-from kindred.describer.describer import Describer, ImageLike, matching_of
+from kindred.describer.describer import Describer, matching_of
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
 from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
@@ -20,7 +20,6 @@ __all__ = [
     "Description",
     "Fitted",
     "FittedParameters",
-    "ImageLike",
     "RawFeatures",
     "fit_code",
     "fit_codebook",

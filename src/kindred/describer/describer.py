@@ -10,12 +10,10 @@ import json
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kindred._support.cores import usable_cores
 from kindred.arrays import Vectors
@@ -24,23 +22,20 @@ from kindred.describer.encoder import Encoder, FittedParameters
 from kindred.describer.ensemble import EnsembleExtractor
 from kindred.describer.extractor import Extractor
 from kindred.describer.fitted import load_fitted
+from kindred.describer.imported import ImportedExtractor
 from kindred.describer.keypoints import KEYPOINTS, KeypointExtractor
 from kindred.describer.network import NetworkExtractor
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.features import ConvMap
 from kindred.hints import check_known
+from kindred.images import ImageLike
 from kindred.matching import MATCHINGS, ImageRows
 from kindred.matching import Option as MatchOption
-from kindred.recipe import MULTI_VECTOR, Recipe, as_floats
+from kindred.recipe import IMPORTED, MULTI_VECTOR, Recipe, as_floats
 from kindred.similarity import SIMILARITIES
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-ImageLike: TypeAlias = "str | Path | bytes | Image | NDArray[np.uint8]"
-
-__all__ = ["Describer", "ImageLike", "matching_of", "open_extractor"]
+__all__ = ["Describer", "matching_of", "open_extractor"]
 
 T = TypeVar("T")
 
@@ -214,6 +209,8 @@ def open_extractor(
     if recipe.ensemble:
         parts = [Describer(part, device=device, workers=workers, max_pixels=max_pixels) for part in recipe.ensemble]
         return EnsembleExtractor(recipe, parts)
+    if recipe.backbone == IMPORTED:
+        return ImportedExtractor(recipe)
     threads = workers or min(MOST_WORKERS, usable_cores())
     if recipe.backbone in KEYPOINTS:
         return KeypointExtractor(recipe, workers=threads, max_pixels=max_pixels)

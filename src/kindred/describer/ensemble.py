@@ -16,7 +16,8 @@ from kindred.fusion import concatenate
 from kindred.recipe import Recipe
 
 if TYPE_CHECKING:
-    from kindred.describer.describer import Describer, ImageLike
+    from kindred.describer.describer import Describer
+    from kindred.images import ImageLike
 
 __all__ = ["EnsembleExtractor"]
 

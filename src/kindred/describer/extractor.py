@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from kindred.describer.description import Description, RawFeatures
 
 if TYPE_CHECKING:
-    from kindred.describer.describer import ImageLike
+    from kindred.images import ImageLike
 
 __all__ = ["Extractor"]
 

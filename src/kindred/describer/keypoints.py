@@ -18,7 +18,7 @@ from kindred.images import decode
 from kindred.recipe import Recipe, changed
 
 if TYPE_CHECKING:
-    from kindred.describer.describer import ImageLike
+    from kindred.images import ImageLike
 
 __all__ = ["KEYPOINTS", "KeypointExtractor"]
 

@@ -29,7 +29,7 @@ from kindred.images import Decoded, decode
 from kindred.recipe import Recipe
 
 if TYPE_CHECKING:
-    from kindred.describer.describer import ImageLike
+    from kindred.images import ImageLike
 
 __all__ = ["NetworkExtractor"]
 

@@ -26,7 +26,7 @@ from kindred.features import NO_FEATURES, LocalFeatures
 from kindred.images import crop, decode, resize
 
 if TYPE_CHECKING:
-    from kindred.describer.describer import ImageLike
+    from kindred.images import ImageLike
 
 __all__ = ["Descriptions", "Part", "Progress", "Work", "part_of"]
 

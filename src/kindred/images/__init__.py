@@ -4,7 +4,7 @@ Everything outside this package sees uint8 (H, W, 3) RGB arrays; an `ImageError`
 be used.
 """
 
-from kindred.images.decode import Decoded, decode
+from kindred.images.decode import Decoded, ImageLike, decode
 from kindred.images.find import EXTENSIONS, Found, ImageScan, LeftOut, find_images
 from kindred.images.resize import crop, resize, stretch, thumbnail_jpeg
 
@@ -12,6 +12,7 @@ __all__ = [
     "EXTENSIONS",
     "Decoded",
     "Found",
+    "ImageLike",
     "ImageScan",
     "LeftOut",
     "crop",

@@ -23,10 +23,10 @@ from kindred.images.reasons import Refused, check_size, refusal
 from kindred.images.tiff import Tag, read_pages
 from kindred.images.tiff_pixels import decode_page
 
-__all__ = ["MAX_PIXELS", "Decoded", "Source", "decode"]
+__all__ = ["MAX_PIXELS", "Decoded", "ImageLike", "decode"]
 
 MAX_PIXELS = 200_000_000  # decoded in full, 600 MB
-Source = str | Path | bytes | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+ImageLike = str | Path | bytes | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Decoded:
     frame: int = 0
 
 
-def decode(source: Source, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode a file, the bytes of one, a Pillow image or an array to upright sRGB.
 
     JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and HEIC are recognised by their content. Of several frames or pages the
@@ -74,7 +74,7 @@ def decode(source: Source, *, longest: int | None = None, max_pixels: int = MAX_
         raise ImageError(_label(source), refused.reason, final=refused.final) from error
 
 
-def _label(source: Source) -> Path | str:
+def _label(source: ImageLike) -> Path | str:
     if isinstance(source, str | Path):
         return source
     return str(getattr(source, "filename", "")) or f"<{type(source).__name__}>"

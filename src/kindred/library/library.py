@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.codes import Code
-from kindred.describer import Describer, ImageLike
+from kindred.describer import Describer
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
-from kindred.images import find_images
+from kindred.images import ImageLike, find_images
 from kindred.index import CodedIndex, InvertedFile, SnapshotIndex, SnapshotPolicy, SyncedIndex
 from kindred.library.answers import Answer, Hit, Info
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
@@ -205,7 +205,7 @@ class Library:
                 progress=(lambda here: progress(here, total)) if progress is not None else None,
             )
             report.left_out = scan.left_out
-            self._renew_index()
+            self.renew_index()
         report.seconds = time.monotonic() - began
         return report
 
@@ -217,7 +217,7 @@ class Library:
             self._store.tag(paths, tag)
         # An index is not loaded only to see whether a few images more make it due.
         if self._index is not None or report.indexed > self._policy.changes:
-            self._renew_index()
+            self.renew_index()
         return report
 
     def remove(self, images: Path | str | Iterable[Path | str]) -> int:
@@ -322,7 +322,7 @@ class Library:
             self._prepared = RerankCache(self.path)
         return self._prepared
 
-    def _renew_index(self) -> None:
+    def renew_index(self) -> None:
         """Put the search index into a new file where that is due; below some size there is none."""
         if self.recipe.multi_vector or self.recipe.code or _has_postings(self.recipe):
             return

@@ -10,10 +10,10 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from kindred.arrays import Vectors, as_rows, l2_normalise
-from kindred.describer import Describer, ImageLike
+from kindred.describer import Describer
 from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
-from kindred.images import crop, decode
+from kindred.images import ImageLike, crop, decode
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
 from kindred.store import Box

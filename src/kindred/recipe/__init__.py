@@ -1,12 +1,13 @@
 """Recipe: what to do with an image, in plain text."""
 
-from kindred.recipe.contradictions import MULTI_VECTOR, changed
+from kindred.recipe.contradictions import IMPORTED, MULTI_VECTOR, changed
 from kindred.recipe.recipe import DEFAULT_RECIPE, FILES, Option, Options, Recipe, list_recipes
 from kindred.recipe.text import as_floats
 
 __all__ = [
     "DEFAULT_RECIPE",
     "FILES",
+    "IMPORTED",
     "MULTI_VECTOR",
     "Option",
     "Options",

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kindred.recipe.recipe import Recipe
 
-__all__ = ["MULTI_VECTOR", "changed", "contradictions"]
+__all__ = ["IMPORTED", "MULTI_VECTOR", "changed", "contradictions"]
 
 MULTI_VECTOR = "multi_vector"
 """The aggregation that keeps every pass as a row of its own."""
+
+IMPORTED = "imported"
+"""The backbone of a recipe whose vectors were made elsewhere."""
 
 # How one network looks at an image: of no meaning where several recipes are fused, of which each has its own.
 _OF_A_PART = (
@@ -77,7 +80,10 @@ def _of_rows(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_vector(recipe: Recipe) -> Iterator[str]:
-    if recipe.dimension and not recipe.whitening:
+    if recipe.backbone == IMPORTED:
+        if not recipe.dimension:
+            yield "backbone 'imported' stands for vectors made elsewhere; give their dimension"
+    elif recipe.dimension and not recipe.whitening:
         yield f"dimension {recipe.dimension} needs a whitening to cut; name one"
     if recipe.code and recipe.similarity not in _CODED:
         yield (

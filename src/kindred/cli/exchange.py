@@ -1,0 +1,86 @@
+"""`kindred export` and `kindred import`: descriptors out of a library into a file, and vectors from a file into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.output import counted, print_json, say, shown
+from kindred.cli.progress import Meter
+from kindred.cli.running import interruptible
+
+__all__ = ["export_command", "import_command"]
+
+
+def export_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to write: its ending says how, .npz, .csv or .parquet.")
+    ],
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder, at any depth.")
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the vectors of a library to a file for other programs.
+
+    A row is an image, or a region or visual word of one: its id, path, box and vector. In .npz these are the arrays
+    ids, paths, boxes, words and vectors; in .csv the columns id, path, x0, y0, x1, y1, word, v0, v1 and so on; in
+    .parquet (which needs pyarrow) id, path, box, word and vector.
+    """
+    from kindred.exchange import export_vectors
+    from kindred.library import Library, absolute
+    from kindred.store import Filter
+
+    where = None
+    if folder is not None or tags:
+        where = Filter(folder=None if folder is None else absolute(folder), tags=tuple(tags or ()))
+    with Library.open(library) as opened, interruptible("nothing was written"):
+        total = opened.store.counts().vectors
+        with Meter("Exporting", unit="vectors", quiet=as_json) as meter:
+            count = export_vectors(
+                opened, file, where=where, progress=lambda done: meter.update(done, max(done, total))
+            )
+    if as_json:
+        print_json({"file": str(file), "vectors": count})
+        return
+    say(f"Wrote {counted(count, 'vector')} to {shown(file)}.")
+
+
+def import_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to read: its ending says how, .npz, .csv or .parquet.")
+    ],
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Where relative paths begin. Default: the folder of FILE."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put vectors from a file into a library.
+
+    FILE has a row for each image, or several in a row for its regions: at least a path and a vector, in the columns of
+    `kindred export`. Where there is no library, one is made: with the recipe that FILE was exported with, or, for
+    vectors of other programs, one that is searched by vectors only. A library made by another recipe is refused.
+    """
+    from kindred.exchange import import_vectors
+
+    with (
+        interruptible("what was imported stays: run the same command again to go on"),
+        Meter("Importing", quiet=as_json) as meter,
+    ):
+        report = import_vectors(library, file, root=root, progress=lambda done: meter.update(done, done))
+    if as_json:
+        print_json({"images": report.images, "vectors": report.vectors, "without_file": report.without_file})
+        return
+    gone = f" ({report.without_file:,} of them have no file at their path)" if report.without_file else ""
+    say(f"Imported {counted(report.vectors, 'vector')} of {counted(report.images, 'image')}{gone}.")

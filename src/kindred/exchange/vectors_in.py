@@ -1,0 +1,173 @@
+"""Import: vectors made elsewhere, or exported from another library, become images of a library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import l2_normalise
+from kindred.describer import Describer
+from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageError
+from kindred.exchange.formats import format_of
+from kindred.exchange.rows import ExchangeRecord, VectorRows
+from kindred.library import Library
+from kindred.recipe import IMPORTED, Recipe
+from kindred.store import Entry
+
+__all__ = ["ImportReport", "import_vectors"]
+
+COMMIT_IMAGES = 256
+
+
+@dataclass
+class ImportReport:
+    """What an import did: images and vectors put, and how many of the images have no file at their path."""
+
+    images: int = 0
+    vectors: int = 0
+    without_file: int = 0
+
+
+def import_vectors(
+    library: Path | str,
+    file: Path | str,
+    *,
+    root: Path | str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ImportReport:
+    """Put the vectors of a file of `FORMATS` into the library at a path, which is made where there is none.
+
+    Rows that follow one another with the same path are the regions of one image; an image that the library knows gets
+    the new vectors in place of its own. Paths that are relative lie in `root`, by default the folder of the file.
+    Vectors are made unit vectors. A library that is made gets the recipe that the file was exported with, where that
+    describes as it did then; else its recipe is "imported": it is searched by vectors, and images cannot be described.
+    `progress` is called with the images put so far.
+
+    Raises UsageError for a file that cannot be read and, naming the image, for a vector that is zero or not finite;
+    RecipeMismatch where the library's own vectors were made otherwise.
+    """
+    path = Path(file)
+    folder = Path(os.path.abspath(Path(root) if root is not None else path.parent))  # noqa: PTH100 - links are kept
+    try:
+        record, batches = format_of(path).read(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    report = ImportReport()
+    images = _images(batches, path)
+    first = next(images, None)
+    if first is None:
+        raise UsageError(f"{path}: holds no vectors")
+    with _library(Path(library), path, record, first.vectors.shape[1]) as opened, opened.store.indexing():
+        waiting: list[Entry] = []
+        for image in _chained(first, images):
+            waiting.append(_entry(image, folder, path, words=opened.recipe.multi_vector))
+            report.images += 1
+            report.vectors += len(image)
+            report.without_file += waiting[-1].inode is None
+            if len(waiting) == COMMIT_IMAGES:
+                opened.store.put(waiting)
+                waiting = []
+                if progress is not None:
+                    progress(report.images)
+        opened.store.put(waiting)
+        opened.renew_index()
+    return report
+
+
+def _library(folder: Path, file: Path, record: ExchangeRecord, dimension: int) -> Library:
+    """Open the library, or make it; raises RecipeMismatch where its vectors are of another kind."""
+    try:
+        opened = Library.open(folder)
+    except LibraryNotFound:
+        return Library.create(folder, recipe=_recipe_of(record) or _imported(dimension))
+    foreign = opened.recipe.backbone == IMPORTED
+    own, fingerprint = opened.store.dimension, opened.store.meta.get("fingerprint", "")
+    if (foreign or fingerprint == record.fingerprint) and own in (None, dimension):
+        return opened
+    opened.close()
+    made = f"of {dimension} components" if own != dimension else "that were not made by the same recipe and network"
+    raise RecipeMismatch(
+        f"{folder}: its vectors have {own} components, by recipe {opened.recipe.name!r}; {file} holds vectors {made}; "
+        "import into another library"
+    )
+
+
+def _recipe_of(record: ExchangeRecord) -> Recipe | None:
+    """Return the recipe of an export, where it still describes images as it did then."""
+    if not record.recipe:
+        return None
+    try:
+        recipe = Recipe.from_toml(record.recipe)
+        return recipe if Describer(recipe).fingerprint == record.fingerprint else None
+    except KindredError:  # of a network that is not here, say
+        return None
+
+
+def _imported(dimension: int) -> Recipe:
+    return Recipe("imported", IMPORTED, dimension=dimension, description="Vectors that were made elsewhere.")
+
+
+def _images(batches: Iterator[VectorRows], file: Path) -> Iterator[VectorRows]:
+    """Yield the rows of one image at a time, across batches."""
+    pending: list[VectorRows] = []
+    for batch in batches:
+        if pending and batch.vectors.shape[1] != pending[0].vectors.shape[1]:
+            raise UsageError(
+                f"{file}: vectors of {pending[0].vectors.shape[1]} and of {batch.vectors.shape[1]} components"
+            )
+        starts = [at for at in range(1, len(batch)) if batch.paths[at] != batch.paths[at - 1]]
+        for low, high in zip([0, *starts], [*starts, len(batch)], strict=True):
+            part = _cut(batch, slice(low, high))
+            if pending and part.paths[0] != pending[0].paths[0]:
+                yield _joined(pending)
+                pending = []
+            pending.append(part)
+    if pending:
+        yield _joined(pending)
+
+
+def _chained(first: VectorRows, rest: Iterator[VectorRows]) -> Iterator[VectorRows]:
+    yield first
+    yield from rest
+
+
+def _cut(rows: VectorRows, part: slice) -> VectorRows:
+    return VectorRows(rows.ids[part], rows.paths[part], rows.boxes[part], rows.words[part], rows.vectors[part])
+
+
+def _joined(parts: list[VectorRows]) -> VectorRows:
+    if len(parts) == 1:
+        return parts[0]
+    return VectorRows(
+        [each for part in parts for each in part.ids],
+        [each for part in parts for each in part.paths],
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.words for part in parts]),
+        np.concatenate([part.vectors for part in parts]),
+    )
+
+
+def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
+    """Return one image as the store takes it; raises UsageError where its vectors or its path cannot be used."""
+    name = rows.paths[0]
+    if not name or "\0" in name:
+        raise UsageError(f"{file}: a vector has no path; expected the file name of its image")
+    path = Path(os.path.abspath(folder / name))  # noqa: PTH100 - links are kept
+    if not np.isfinite(rows.vectors).all() or not (np.linalg.norm(rows.vectors, axis=1) > 0).all():
+        raise UsageError(
+            f"{file}: {name}: a vector is zero, NaN or infinite; expected finite numbers, not all of them 0"
+        )
+    given: NDArray[np.int64] | None = rows.words if words and (rows.words >= 0).all() else None
+    vectors = rows.vectors if given is not None else l2_normalise(rows.vectors)
+    boxes = None if given is not None or np.isnan(rows.boxes).all() else rows.boxes
+    try:
+        facts = path.stat()
+    except OSError:
+        return Entry(path, 0, 0, vectors=vectors, boxes=boxes, words=given)
+    size, time = facts.st_size, facts.st_mtime_ns
+    return Entry(path, size, time, vectors=vectors, boxes=boxes, words=given, device=facts.st_dev, inode=facts.st_ino)
