@@ -11,11 +11,9 @@ Names are loaded when they are first used: `import kindred` itself imports neith
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 from kindred._support.distribution import REMEDY, other_kindred
 
+TYPE_CHECKING = False  # type checkers take it for true; `typing` alone would take longer than all the rest
 if TYPE_CHECKING:
     from kindred.atlas import map_library as map  # noqa: A004 - the verb of the command line
     from kindred.describer import Describer
@@ -85,6 +83,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'kindred' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
+    from importlib import import_module
+
     value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value

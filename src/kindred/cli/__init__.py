@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-
 __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the command that was typed; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    try:
-        from kindred.cli.app import run
+    """Run the command that was typed; return its exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal."""
+    import _signal as signal  # type: ignore[import-not-found]  # the part in C of `signal`, which takes milliseconds
 
-        return run(sys.argv[1:])
-    except KeyboardInterrupt:  # while Python was still loading, or while it was going home
-        print("\nkindred: stopped", file=sys.stderr)
-        return 130
+    # Until everything is loaded, Ctrl-C ends the process as it ends `cat`: there is nothing to save, and no traceback.
+    loading = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if loading:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import sys
+
+    from kindred.cli.app import run
+    from kindred.cli.output import note, report_from_libraries
+    from kindred.cli.signals import exit_code, interrupts
+
+    report_from_libraries()
+    try:
+        with interrupts(ctrl_c=loading):
+            return run(sys.argv[1:], alone=True)
+    except KeyboardInterrupt:  # before the command began, or after it ended
+        note("kindred: stopped")
+        return exit_code()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from kindred.cli.index import index
 from kindred.cli.info import info
 from kindred.cli.map import map_command
 from kindred.cli.models import models
-from kindred.cli.output import say
+from kindred.cli.output import libraries_silenced, say, say_lines
 from kindred.cli.recipes import recipes
 from kindred.cli.running import finish
 from kindred.cli.search import search
@@ -67,9 +68,14 @@ def kindred(
         say(f"kindred {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        say_lines(context.get_help())
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run what was typed after `kindred`; return the exit code."""
-    return finish(app, arguments)
+def run(arguments: Sequence[str], *, alone: bool = False) -> int:
+    """Run what was typed after `kindred`; return the exit code.
+
+    With `alone` the process does nothing else: with `--json`, what libraries print is kept from the terminal.
+    """
+    quiet = alone and "--json" in arguments and not {"--help", "-h"} & set(arguments)
+    with libraries_silenced() if quiet else nullcontext():
+        return finish(app, arguments)

@@ -96,7 +96,7 @@ def print_summary(found: list[Evaluation]) -> None:
     for number, name in enumerate(dict.fromkeys(each.name for each in found)):
         rows = [each for each in found if each.name == name]
         added = f", {rows[0].distractors:,} of them distractors" if rows[0].distractors else ""
-        say(("\n" if number else "") + bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"))
+        say(bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"), gap=number > 0)
         if rows[0].left_out_of_own_ranking:
             say(dim(left_out_note(rows[0].left_out_of_own_ranking)))
         heads = ("recipe", rows[0].main, "recall@1", "dimension", "size", "passes", "ms an image", "ms a query")

@@ -103,7 +103,7 @@ def distill(
     taps = ", ".join(f"{tap.name} ({tap.channels} channels, stride {tap.stride})" for tap in card.taps)
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}) and its card, with {counted(len(card.taps), 'tap')}:")
     say(f"  {taps}")
-    say(f"\nNext: kindred models add {typed(output)}")
+    say(f"Next: kindred models add {typed(output)}", gap=True)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -26,6 +26,6 @@ def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False)
         print_json({"healthy": not wrong, "findings": listed})
     else:
         say(columns([(MARKS[each.state], each.what, each.detail) for each in findings]))
-        say(f"\n{counted(wrong, 'thing')} wrong." if wrong else "\nEverything works.")
+        say(f"{counted(wrong, 'thing')} wrong." if wrong else "Everything works.", gap=True)
     if wrong:
         raise typer.Exit(1)

@@ -117,7 +117,7 @@ def fit(
     coded = f", {found} bytes in its code" if (found := _facts(fitted)["code_bytes"]) else ""
     say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{coded}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
-    say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(output)}")
+    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
 
 
 def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:

@@ -147,7 +147,7 @@ def print_next(library: Path, arguments: str) -> None:
     import os
 
     known = library == Path(os.environ.get("KINDRED_LIBRARY") or DEFAULT_LIBRARY)
-    say(f"\nNext: kindred search {arguments}{'' if known else f' --library {typed(library)}'}")
+    say(f"Next: kindred search {arguments}{'' if known else f' --library {typed(library)}'}", gap=True)
 
 
 def _check_demo(library: Path) -> None:

@@ -26,7 +26,7 @@ def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, 
         return
     say(columns(_rows(facts)))
     if skipped:
-        say(f"\nSkipped {counted(len(skipped), 'file')}:")
+        say(f"Skipped {counted(len(skipped), 'file')}:", gap=True)
         say(grouped(skipped, verbose=verbose))
 
 

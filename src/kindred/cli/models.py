@@ -40,7 +40,7 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
     say(columns([_row(entry) for entry in entries], heads=heads, right=(2, 3, 4)))
     for entry in entries:
         if entry.problem:
-            say(f"\n{entry.name} cannot be used: {entry.problem}")
+            say(f"{entry.name} cannot be used: {entry.problem}", gap=True)
     say(dim("More about one: kindred models show NAME"))
 
 
@@ -96,7 +96,7 @@ def add(
         return
     say(f"Added {card.name}, with {counted(len(card.taps), 'tap')}:")
     _tell_taps(card)
-    say(f'\nIn a recipe: backbone = "{card.name}"')
+    say(f'In a recipe: backbone = "{card.name}"', gap=True)
 
 
 @models.command()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from kindred.cli.output import duration, note
+from kindred._support.printable import printable
+from kindred.cli.output import console, duration, is_terminal, note
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -40,7 +39,7 @@ class Meter:
         self._line_done, self._line_time = 0, time.monotonic()
 
     def __enter__(self) -> Self:
-        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._terminal = is_terminal()
         if self._terminal:
             self._timer.start()
         return self
@@ -68,7 +67,6 @@ class Meter:
     def _show(self) -> None:
         """Put up the bar, one second after the start."""
         from rich import progress as parts
-        from rich.console import Console
 
         bar = parts.Progress(
             parts.TextColumn("{task.description}", markup=False),
@@ -78,7 +76,7 @@ class Meter:
             parts.TimeRemainingColumn(compact=True),
             parts.TextColumn("left"),
             parts.TextColumn("{task.fields[aside]}", markup=False),
-            console=Console(stderr=True),
+            console=console(),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -86,7 +84,7 @@ class Meter:
         with self._lock:
             if self._closed:
                 return
-            bar.add_task(self.title, total=None, count="", pace="", aside="")
+            bar.add_task(printable(self.title), total=None, count="", pace="", aside="")
             bar.start()
             self._bar = bar
             self._refresh()
@@ -98,12 +96,12 @@ class Meter:
         speed = task.finished_speed or task.speed
         self._bar.update(
             task.id,
-            description=self.title,
+            description=printable(self.title),
             completed=self._done,
             total=self._total or None,
             count=f"{self._done:,} of {self._total:,} {self.unit}" if self._total else "",
             pace=f"{speed:,.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "",
-            aside=self.aside,
+            aside=printable(self.aside),
         )
 
     def _print_line(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import AsJson
-from kindred.cli.output import columns, dim, print_json, say
+from kindred.cli.output import columns, dim, print_json, say, say_lines
 
 if TYPE_CHECKING:
     from kindred.recipe import Recipe
@@ -51,7 +51,7 @@ def show(
     if as_json:
         print_json({**recipe.as_dict(), "digest": recipe.digest})
     else:
-        say(recipe.to_toml().rstrip())
+        say_lines(recipe.to_toml().rstrip())
 
 
 def _parts(recipe: Recipe) -> list[tuple[str, str, str]]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
 
-from kindred.cli.output import prepare_streams
+from kindred._support.os_errors import explain_os_error
+from kindred.cli.output import abandon_output, finish_output, note, prepare_streams, shown
+from kindred.cli.signals import INTERRUPTED, exit_code
 from kindred.errors import KindredError, UsageError
 
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USAGE", "finish", "interruptible"]
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 
 class _Stopped(Exception):
@@ -35,20 +36,19 @@ def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
     prepare_streams()
     try:
         return _run(app, arguments)
-    except BrokenPipeError:
-        # `kindred … | head`: whoever read us has enough. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `kindred … | head`: whoever read us has enough
+        abandon_output()
         return FAILED
 
 
 def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="kindred", standalone_mode=False)
-        print(end="", flush=True)  # here, where a full disk or a reader that went away can still be told of
+        finish_output()  # here, where a full disk or a reader that went away can still be reported
     except _Stopped as stopped:
-        return _fail(f"stopped; {stopped}", INTERRUPTED)
+        return _fail(f"stopped; {stopped}", exit_code())
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("stopped", INTERRUPTED)
+        return _fail("stopped", exit_code())
     except UsageError as error:
         return _fail(str(error), WRONG_USAGE)
     except KindredError as error:
@@ -56,15 +56,15 @@ def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        named = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(f"{named}{error.strerror or error}", FAILED)
+        named = f"{shown(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+        return _fail(f"{named}{explain_os_error(error)}", FAILED)
     except Exception as error:
         # What typer raises for a word that it does not know has no public name.
         if not hasattr(error, "format_message"):
             raise
         return _fail(_told(error), WRONG_USAGE)
     if code == INTERRUPTED:  # typer's own word for Ctrl-C
-        return _fail("stopped", INTERRUPTED)
+        return _fail("stopped", exit_code())
     return code if isinstance(code, int) else DONE
 
 
@@ -78,5 +78,5 @@ def _told(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"kindred: {' '.join(message.split())}", err=True)
+    note(f"kindred: {' '.join(message.split())}")
     return code

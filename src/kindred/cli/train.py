@@ -229,7 +229,7 @@ def _print(trained: Trained, output: Path, *, judged: bool, as_json: bool) -> No
         say("It finds no more than before: try another method, a smaller --rate, or more images of each class.")
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}), its card and {shown(trained.recipe)}")
     say(f"Curves and pictures: {shown(trained.report)}")
-    say(f"\nNext: kindred index FOLDER --library DIR --recipe {typed(trained.recipe)}")
+    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(trained.recipe)}", gap=True)
 
 
 def _settings(listed: list[str]) -> dict[str, dict[str, Any]]:

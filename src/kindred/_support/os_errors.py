@@ -1,0 +1,77 @@
+"""Errors of the operating system in one true sentence each, wherever they come from."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["explain_os_error", "lack_of_room"]
+
+ROOM_BYTES = 1 << 20
+"""With less than this free on a disk, an error that does not say why is taken for a full disk."""
+
+_REASONS: dict[str, str] = {
+    "ENOENT": "there is no such file or folder",
+    "EACCES": "permission denied",
+    "EPERM": "the operation is not permitted",
+    "EROFS": "its file system is read-only",
+    "ENAMETOOLONG": "its name is too long",
+    "EIO": "the disk reports an input/output error",
+    "EDQUOT": "the disk quota is used up",
+    "EFBIG": "the file is too large for its file system",
+    "EISDIR": "it is a folder",
+    "ENOTDIR": "a part of its path is a file, not a folder",
+    "EEXIST": "there is something of that name already",
+    "ELOOP": "its links lead in a circle",
+    "EMFILE": "this process has too many files open",
+    "ENFILE": "this machine has too many files open",
+    "ENOMEM": "the memory of this machine is used up",
+    "EBUSY": "another program is using it",
+    "ETXTBSY": "another program is using it",
+    "EAGAIN": "another program is using it",
+    "ENXIO": "there is no such device",
+    "ENODEV": "there is no such device",
+    "ESTALE": "its network share is gone",
+    "ENOTCONN": "its network share is not connected",
+    "EHOSTDOWN": "its network share is not reachable",
+    "EHOSTUNREACH": "its network share is not reachable",
+    "ETIMEDOUT": "its network share does not answer",
+    "EXDEV": "it is on another file system",
+    "EINVAL": "its file system does not accept that",
+    "EILSEQ": "its file system does not accept that name",
+}
+"""By the names of errno, as not every system has all of them."""
+_BY_NUMBER = {getattr(errno, name): reason for name, reason in _REASONS.items() if hasattr(errno, name)}
+
+
+def explain_os_error(error: OSError | ValueError, path: Path | str | None = None) -> str:
+    """Say in a few words why the operating system refused: to follow a colon, or to stand in brackets.
+
+    `path` is what the error is about, where the error itself does not know; a full disk and a disk without room for
+    one more file are told apart by asking its file system. A ValueError is that of a path that cannot be one.
+    """
+    if isinstance(error, OSError):
+        about = path if path is not None else error.filename
+        if error.errno == errno.ENOSPC:
+            return lack_of_room(about) or "the disk is full"
+        if error.errno in _BY_NUMBER:
+            return _BY_NUMBER[error.errno]
+        if error.strerror:
+            return error.strerror[:1].lower() + error.strerror[1:]
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def lack_of_room(path: Path | str | None) -> str | None:
+    """Say what the disk that holds `path` lacks, None where it has room: bytes, or room for one more file."""
+    if path is None or not hasattr(os, "statvfs"):
+        return None
+    with suppress(OSError, ValueError, TypeError):
+        place = next(each for each in (Path(path), *Path(path).absolute().parents) if each.exists())
+        facts = os.statvfs(place)
+        if facts.f_files and not facts.f_favail:
+            return "its disk holds as many files as it can (no inodes left)"
+        if facts.f_bavail * facts.f_frsize < ROOM_BYTES:
+            return "the disk is full"
+    return None
