@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from kindred._support.os_errors import explain_os_error, lack_of_room
+import kindred
+from kindred._support.os_errors import explain_os_error, lack_of_room, obstacle
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from kindred._support.os_errors import explain_os_error, lack_of_room
         (errno.EROFS, "its file system is read-only"),
         (errno.ENAMETOOLONG, "its name is too long"),
         (errno.EIO, "the disk reports an input/output error"),
-        (errno.ENOENT, "there is no such file or folder"),
+        (errno.ENOENT, "no such file or folder"),
         (errno.EDQUOT, "the disk quota is used up"),
         (errno.EMFILE, "this process has too many files open"),
         (errno.ENOSPC, "the disk is full"),
@@ -30,12 +31,12 @@ def test_each_has_its_own_sentence(number: int, reason: str, tmp_path: Path) -> 
 
 
 def test_real_ones(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="") as raised:
+    with pytest.raises(OSError, match="name too long") as raised:
         (tmp_path / ("x" * 300)).write_text("")
     assert explain_os_error(raised.value) == "its name is too long"
-    with pytest.raises(OSError, match="") as raised:
+    with pytest.raises(IsADirectoryError) as folder:
         tmp_path.read_bytes()
-    assert explain_os_error(raised.value) == "it is a folder"
+    assert explain_os_error(folder.value) == "it is a folder"
     with pytest.raises(ValueError, match="null") as null:
         Path("a\0b").stat()
     assert explain_os_error(null.value) == "embedded null byte"
@@ -69,3 +70,25 @@ def test_a_file_system_without_inodes_is_not_out_of_them(tmp_path: Path, monkeyp
     facts = SimpleNamespace(f_files=0, f_favail=0, f_bavail=10**6, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda _: facts)
     assert lack_of_room(tmp_path) is None
+
+
+def test_a_reason_of_our_own_is_kept() -> None:
+    assert explain_os_error(OSError(errno.EINVAL, "not a regular file", "x")) == "not a regular file"
+
+
+def test_obstacles_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "store.sqlite"
+    file.touch()
+    assert obstacle(file) is None
+    monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != (tmp_path, os.W_OK))
+    assert obstacle(file) == f"permission denied: {tmp_path} may not be written to"
+    facts = SimpleNamespace(f_files=9, f_favail=9, f_bavail=10**6, f_frsize=4096, f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "statvfs", lambda _: facts)
+    assert obstacle(file) == "its file system is read-only"
+
+
+def test_everything_explains_errors_with_it() -> None:
+    """No module words an OSError by its `strerror`."""
+    for file in sorted(Path(kindred.__file__).parent.rglob("*.py")):
+        if file.name != "os_errors.py":
+            assert ".strerror" not in file.read_text(encoding="utf-8"), file

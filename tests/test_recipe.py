@@ -266,7 +266,7 @@ def test_a_file_is_read_and_names_what_lies_beside_it(tmp_path: Path, monkeypatc
     assert Recipe.load(f"{tmp_path.name}/mine.toml") == recipe
 
 
-@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), (b"\xff\xfe", "decode")])
+@pytest.mark.parametrize(("content", "why"), [(None, "no such file"), (b"\xff\xfe", "decode")])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, why: str) -> None:
     file = tmp_path / "bad.toml"
     if content is not None:

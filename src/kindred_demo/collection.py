@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kindred._support.files import replacing
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred_demo.flat import Box
 from kindred_demo.photograph import photograph
@@ -75,7 +76,7 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"demo collection in {folder}: {error.strerror or error}; give a folder that can be written to"
+            f"demo collection in {folder}: {explain_os_error(error, folder)}; give another folder"
         ) from error
 
 

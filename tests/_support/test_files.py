@@ -67,7 +67,7 @@ def test_what_a_user_asked_for_is_written_whole_or_refused_in_one_line(tmp_path:
     missing = tmp_path / "no" / "a.txt"
     with pytest.raises(UsageError) as caught:
         write_whole(missing, "list", lambda part: part.write_bytes(b""))
-    reason = "No such file or directory; give a file in a folder that can"
+    reason = "no such file or folder; give a file in a folder that can"
     assert str(caught.value) == f"list {missing} cannot be written: {reason}"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -118,7 +118,7 @@ def test_coordinates_are_written_as_csv(library: Library, tmp_path: Path) -> Non
     assert lines[0] == ["path", "x", "y"]
     assert [line[0] for line in lines[1:]] == [str(path) for path in mapped.paths]
     np.testing.assert_allclose(np.array([line[1:] for line in lines[1:]], float), mapped.points, rtol=1e-4)
-    with pytest.raises(UsageError, match=r"coordinates .* cannot be written: No such file"):
+    with pytest.raises(UsageError, match=r"coordinates .* cannot be written: no such file"):
         write_coordinates(tmp_path / "no" / "map.csv", mapped)
 
 

@@ -72,5 +72,5 @@ def test_is_written_as_what_its_name_says(name: str, tmp_path: Path) -> None:
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected a name that ends in \.png"):
         write_picture(tmp_path / "map.bmp", plain((0, 0, 0)))
-    with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
+    with pytest.raises(UsageError, match="cannot be written: no such file or folder"):
         write_picture(tmp_path / "no" / "map.png", plain((0, 0, 0)))

@@ -219,7 +219,7 @@ def test_the_graph_must_be_the_cards(small: tuple[Card, Path]) -> None:
     with pytest.raises(ModelError, match="is not the graph that its card describes"):
         OpenVINOEngine(card, path)
     path.unlink()
-    with pytest.raises(ModelError, match="the model cannot be read: No such file"):
+    with pytest.raises(ModelError, match="the model cannot be read: no such file"):
         OpenVINOEngine(card, path)
 
 

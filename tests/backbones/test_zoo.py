@@ -104,8 +104,8 @@ def test_files_that_cannot_be_added(tiny: Callable[..., Path], tmp_path: Path) -
         "cut.onnx": "not a whole ONNX model",
         "text.onnx": "not a whole ONNX model",
         "other.pb": r"expected an \.onnx file",
-        "none.onnx": "the model cannot be read: No such file",
-        ".": "the model cannot be read: Is a directory",
+        "none.onnx": "the model cannot be read: no such file",
+        ".": "the model cannot be read: it is a folder",
     }.items():
         with pytest.raises(ModelError, match=message) as caught:
             add_model(tmp_path / name, **PIXELS)

@@ -227,9 +227,9 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["--device", "gpu"], 2, "device is 'gpu'; expected 'cpu', 'cuda' or 'cuda:1'"),
     (["-o", "mine.pt"], 2, "mine.pt: the model must be a file that ends in .onnx"),
     (["-o", "no/mine.onnx"], 2, "no/mine.onnx: in a folder that is not there; make the folder first"),
-    (["--labels", "no.csv"], 2, "no.csv: the table cannot be read (No such file or directory)"),
-    (["--method", "siamese", "--pairs", "no.csv"], 2, "no.csv: the table cannot be read (No such file or direct"),
-    (["--validate", "nowhere"], 2, "nowhere: the ground truth cannot be read (No such file or directory)"),
+    (["--labels", "no.csv"], 2, "no.csv: the table cannot be read (no such file or folder)"),
+    (["--method", "siamese", "--pairs", "no.csv"], 2, "no.csv: the table cannot be read (no such file or fold"),
+    (["--validate", "nowhere"], 2, "nowhere: the ground truth cannot be read (no such file or folder)"),
 ]
 
 

@@ -203,7 +203,7 @@ def test_windows_without_a_fixed_shape_are_refused(recipe: Recipe) -> None:
         ({"pooling_options": {"q": 3.0}}, "does not fit its parts: pooling 'gem': unknown option 'q'"),
         ({"pooling_options": {"p": -1.0}}, "does not fit its parts: p: got -1.0"),
         ({"similarity": "cosin"}, "unknown similarity 'cosin'; did you mean 'cosine'"),
-        ({"whitening": "nowhere.npz"}, "whitening 'nowhere.npz' cannot be read (No such file or directory)"),
+        ({"whitening": "nowhere.npz"}, "whitening 'nowhere.npz' cannot be read (no such file or folder)"),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused_at_once(

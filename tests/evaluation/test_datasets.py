@@ -168,7 +168,7 @@ class TestBuildings:
             ("query", "oxc1_hall_000001 1 2 3 x", r"hall_1_query\.txt: expected one line"),
             ("query", "oxc1_hall_000001 9 2 3 4", r"hall_1_query\.txt: the box is 9 2 3 4; expected x0 < x1"),
             ("query", "oxc1_hall_000009 1 2 3 4", r"hall_1_query\.txt: names hall_000009, which is not among"),
-            ("junk", None, r"hall_1_junk\.txt: the list cannot be read \(No such file"),
+            ("junk", None, r"hall_1_junk\.txt: the list cannot be read \(no such file"),
         ],
     )
     def test_what_is_wrong_is_named(self, tmp_path: Path, name: str, text: str | None, message: str) -> None:

@@ -90,7 +90,7 @@ def test_a_missing_query_is_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"gone\.json: the ground truth cannot be read \(No such file"):
+    with pytest.raises(UsageError, match=r"gone\.json: the ground truth cannot be read \(no such file"):
         read_groundtruth(tmp_path / "gone.json")
     damaged = tmp_path / "damaged.json"
     for content in (b"{", b"\xff\xfe", b""):

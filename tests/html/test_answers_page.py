@@ -196,5 +196,5 @@ def test_write_page_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) ->
 
 
 def test_write_page_where_there_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"answers\.html cannot be written: No such file or directory"):
+    with pytest.raises(UsageError, match=r"answers\.html cannot be written: no such file or folder"):
         write_page(tmp_path / "missing" / "answers.html", "page")

@@ -250,7 +250,7 @@ def test_odd_names_and_links_are_indexed_and_found_again(run: Run, store: Sqlite
 
 def test_files_that_cannot_be_read_have_their_reason(photos: Path) -> None:
     (loop,) = files_at([photos / ("x" * 300)])
-    assert loop.reason == "cannot be read: file name too long"
+    assert loop.reason == "cannot be read: its name is too long"
 
 
 def test_progress_tells_every_file_and_ends_with_all(run: Run, photos: Path) -> None:

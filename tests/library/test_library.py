@@ -432,7 +432,7 @@ def test_a_newer_format_is_refused_and_left_alone(made: Path, tmp_path: Path) ->
         connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     connection.close()
     before = (tmp_path / "new/store.sqlite").read_bytes()
-    with pytest.raises(LibraryTooNew, match=f"format {FORMAT + 1}.*update its clone"):
+    with pytest.raises(LibraryTooNew, match=f"format {FORMAT + 1}.*upgrade it with git pull"):
         Library.open(tmp_path / "new")
     assert (tmp_path / "new/store.sqlite").read_bytes() == before
 

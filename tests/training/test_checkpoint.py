@@ -36,7 +36,7 @@ def test_when_the_disk_is_full_the_one_before_stays_whole(tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kindred.training.checkpoint.os.fsync", full)
-    with pytest.raises(TrainingError, match="No space left on device"):
+    with pytest.raises(TrainingError, match="the disk is full"):
         save_checkpoint(file, {"a": torch.ones(2)}, {"step": "2"})
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]

@@ -423,7 +423,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
             patch.setattr(os, "fsync", full)
         else:
             patch.setattr(Path, "open", _opened_on_a_full_disk(Path.open, full))
-        with pytest.raises(TrainingError, match=r"cannot be written \(No space left on device\); the one before is wh"):
+        with pytest.raises(TrainingError, match=r"cannot be written \(the disk is full\); the one before is wh"):
             _fit(TinyTask(), folder, checkpoint_every=0)
     _, facts = load_checkpoint(folder / CHECKPOINT)
     assert f'"updates": {min(full_at - 1, 3)}' in facts["state"]

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 
 __all__ = ["open_bounded", "read_bounded", "replacing", "within", "write_whole"]
@@ -45,7 +46,7 @@ def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
             write(part)
     except OSError as error:
         raise UsageError(
-            f"{what} {file} cannot be written: {error.strerror or error}; give a file in a folder that can"
+            f"{what} {file} cannot be written: {explain_os_error(error, file)}; give a file in a folder that can"
         ) from error
 
 

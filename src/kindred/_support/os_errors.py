@@ -7,13 +7,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["explain_os_error", "lack_of_room"]
+__all__ = ["explain_os_error", "lack_of_room", "obstacle"]
 
 ROOM_BYTES = 1 << 20
 """With less than this free on a disk, an error that does not say why is taken for a full disk."""
 
 _REASONS: dict[str, str] = {
-    "ENOENT": "there is no such file or folder",
+    "ENOENT": "no such file or folder",
     "EACCES": "permission denied",
     "EPERM": "the operation is not permitted",
     "EROFS": "its file system is read-only",
@@ -49,14 +49,16 @@ _BY_NUMBER = {getattr(errno, name): reason for name, reason in _REASONS.items() 
 def explain_os_error(error: OSError | ValueError, path: Path | str | None = None) -> str:
     """Say in a few words why the operating system refused: to follow a colon, or to stand in brackets.
 
-    `path` is what the error is about, where the error itself does not know; a full disk and a disk without room for
+    A reason that Kindred itself gave the error is kept. `path` is what the error is about, where the error itself does
+    not know; a full disk and a disk without room for
     one more file are told apart by asking its file system. A ValueError is that of a path that cannot be one.
     """
     if isinstance(error, OSError):
         about = path if path is not None else error.filename
         if error.errno == errno.ENOSPC:
             return lack_of_room(about) or "the disk is full"
-        if error.errno in _BY_NUMBER:
+        plain = error.errno is None or error.strerror in (None, os.strerror(error.errno))
+        if plain and error.errno in _BY_NUMBER:
             return _BY_NUMBER[error.errno]
         if error.strerror:
             return error.strerror[:1].lower() + error.strerror[1:]
@@ -74,4 +76,22 @@ def lack_of_room(path: Path | str | None) -> str | None:
             return "its disk holds as many files as it can (no inodes left)"
         if facts.f_bavail * facts.f_frsize < ROOM_BYTES:
             return "the disk is full"
+    return None
+
+
+def obstacle(file: Path) -> str | None:
+    """Say what keeps a file that is there from being opened and changed, None where nothing seems to.
+
+    For libraries that report such a thing without its reason.
+    """
+    if lacks := lack_of_room(file):
+        return lacks
+    for path in (file, file.parent):
+        with suppress(OSError):
+            if os.statvfs(path).f_flag & os.ST_RDONLY:
+                return "its file system is read-only"
+        if not os.access(path, os.R_OK):
+            return f"permission denied: {path} may not be read"
+        if not os.access(path, os.W_OK):
+            return f"permission denied: {path} may not be written to"
     return None

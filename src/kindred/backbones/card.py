@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from kindred._support.files import replacing
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import ModelError
 from kindred.hints import check_known
 
@@ -223,7 +224,7 @@ class Card:
             with replacing(path) as part:
                 part.write_text(self.to_toml(), encoding="utf-8")
         except OSError as error:
-            raise ModelError(f"{path}: the card cannot be written: {error.strerror or error}") from None
+            raise ModelError(f"{path}: the card cannot be written: {explain_os_error(error, path)}") from None
 
 
 def digest_of(path: Path) -> str:
@@ -232,7 +233,7 @@ def digest_of(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"{path}: the model cannot be read: {error.strerror or error}") from None
+        raise ModelError(f"{path}: the model cannot be read: {explain_os_error(error)}") from None
 
 
 def check_digest(card: Card, path: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import ModelError
 
 __all__ = ["core", "import_openvino", "read_graph", "reason"]
@@ -66,7 +67,7 @@ def read_graph(path: Path):  # type: ignore[no-untyped-def]  # openvino is untyp
         # covers one file.
         return core().read_model(path.read_bytes())
     except OSError as error:
-        raise ModelError(f"{path}: the model cannot be read: {error.strerror or error}") from None
+        raise ModelError(f"{path}: the model cannot be read: {explain_os_error(error)}") from None
     except RuntimeError as error:
         raise ModelError(
             f"{path}: not a whole ONNX model in one file that OpenVINO can read: {reason(error)}"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kindred._support.os_errors import explain_os_error
 from kindred.backbones.card import Card, ChannelOrder, Tap, check_digest, check_name, digest_of
 from kindred.backbones.folders import models_folder
 from kindred.errors import ModelError, UsageError
@@ -141,7 +142,7 @@ def remove_model(name: str) -> None:
         card_path.unlink()  # first: a model is there if and only if its card is
         card_path.with_suffix(".onnx").unlink(missing_ok=True)
     except OSError as error:
-        raise ModelError(f"{card_path}: the model cannot be removed: {error.strerror or error}") from None
+        raise ModelError(f"{card_path}: the model cannot be removed: {explain_os_error(error)}") from None
 
 
 def _folders() -> list[tuple[Path, bool]]:
@@ -283,5 +284,5 @@ def _install(card: Card, path: Path, folder: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink()
-        raise ModelError(f"{target}: the model cannot be copied: {error.strerror or error}") from None
+        raise ModelError(f"{target}: the model cannot be copied: {explain_os_error(error, target)}") from None
     card.save(target.with_suffix(".toml"))

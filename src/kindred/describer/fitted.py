@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred._support.files import replacing, write_whole
+from kindred._support.os_errors import explain_os_error
 from kindred.codes import Code
 from kindred.codes import from_arrays as code_from_arrays
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
@@ -133,7 +134,7 @@ def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
         about = json.loads(str(arrays.pop(RECORD)))
         maker, made_for, count = str(about["recipe"]), about["for"], int(about["count"])
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        why = getattr(error, "strerror", None) or error
+        why = explain_os_error(error) if isinstance(error, OSError) else error
         raise RecipeError(
             f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); make one with kindred fit"
         ) from error

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kindred import __version__
 from kindred._support.files import replacing
+from kindred._support.os_errors import explain_os_error
 from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
@@ -220,9 +221,8 @@ def _store(file: Path, found: Descriptions) -> None:
         with replacing(file) as part, part.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]  # a name never is that of np.savez's own option
     except OSError as error:
-        raise UsageError(
-            f"{file.parent}: cannot keep descriptions there ({error.strerror}); choose another cache"
-        ) from error
+        why = explain_os_error(error, file.parent)
+        raise UsageError(f"{file.parent}: cannot store descriptions there ({why}); choose another cache") from error
 
 
 FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames")

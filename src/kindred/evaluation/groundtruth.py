@@ -27,6 +27,7 @@ from typing import Literal, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.images import EXTENSIONS
 
@@ -142,7 +143,7 @@ def read_groundtruth(file: Path) -> GroundTruth:
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{file}: the ground truth cannot be read ({error.strerror})") from error
+        raise UsageError(f"{file}: the ground truth cannot be read ({explain_os_error(error)})") from error
     except ValueError as error:  # not UTF-8, or not JSON
         raise UsageError(f"{file}: the ground truth is not JSON ({error})") from error
     if not isinstance(table, dict) or not ("database" in table or "images" in table) or "queries" not in table:

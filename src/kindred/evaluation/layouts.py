@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import GroundTruth, Judgement, Query, positions
 from kindred.images import find_images
@@ -45,7 +46,7 @@ def rows_of(file: Path, columns: int) -> Iterator[list[str]]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UsageError(f"{file}: the list cannot be read ({error.strerror})") from error
+        raise UsageError(f"{file}: the list cannot be read ({explain_os_error(error)})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: the list is not text in UTF-8") from error
     for number, line in enumerate(lines, start=1):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import ImageError, UsageError
 from kindred.images.colour import needs_conversion, to_srgb, turn_upright, upright_size
 from kindred.images.exif import Exif, read_exif
@@ -96,8 +97,7 @@ def _read(path: Path, max_pixels: int) -> bytes:
     except FileNotFoundError:
         raise Refused("file vanished", final=False) from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise Refused(f"cannot be read: {why.lower()}", final=False) from error
+        raise Refused(f"cannot be read: {explain_os_error(error)}", final=False) from error
 
 
 def _from_bytes(data: bytes, longest: int | None, max_pixels: int) -> Decoded:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 
 __all__ = [
@@ -237,7 +238,7 @@ class _Walk:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
             self.scan.unreadable.append(folder)
-            return [Found(folder, reason=f"folder cannot be read: {_plain(error)}")]
+            return [Found(folder, reason=f"folder cannot be read: {explain_os_error(error)}")]
         if not library_too and any(entry.name == LIBRARY_MARK for entry in entries):
             return []
         developed = {stem for stem, extension in map(_split, entries) if extension in DEVELOPED}
@@ -292,7 +293,7 @@ def _look(path: Path, *, hidden: bool | None = None) -> Found:
         if path.is_symlink():
             return Found(path, reason="broken link")
         vanished = isinstance(error, FileNotFoundError)
-        return Found(path, reason="file vanished" if vanished else f"cannot be read: {_plain(error)}")
+        return Found(path, reason="file vanished" if vanished else f"cannot be read: {explain_os_error(error)}")
     reason = None
     if hidden:
         reason = HIDDEN_FOLDER
@@ -308,7 +309,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a circle of links
         return False
-
-
-def _plain(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()

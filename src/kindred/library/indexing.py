@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from kindred._support.os_errors import explain_os_error
 from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError
 from kindred.features import to_bytes
@@ -80,7 +81,7 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
         except FileNotFoundError:
             yield Found(path, reason=VANISHED)
         except OSError as error:
-            yield Found(path, reason=f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
+            yield Found(path, reason=f"cannot be read: {explain_os_error(error)}")
         else:
             yield Found(path, facts.st_size, facts.st_mtime_ns)
 

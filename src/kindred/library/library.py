@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.os_errors import explain_os_error
 from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer
@@ -78,7 +79,9 @@ class Library:
             mark = {"what": "a Kindred library", "store": STORE}
             (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
         except OSError as error:
-            raise LibraryError(f"{folder}: cannot be written to ({error.strerror}); choose another folder") from error
+            raise LibraryError(
+                f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
+            ) from error
         meta = {"recipe": wanted.to_toml(), "fingerprint": describer.fingerprint}
         store = SqliteStore.create(folder / STORE, meta)
         library = cls(folder, store, resolved(wanted, folder), policy or SnapshotPolicy())

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import RecipeError
 from kindred.hints import check_known, nearest
 from kindred.recipe.contradictions import MULTI_VECTOR, contradictions
@@ -294,8 +295,7 @@ class Recipe:
         try:
             recipe = cls.from_toml(path.read_text(encoding="utf-8"), source=text)
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise RecipeError(f"{text}: the recipe cannot be read ({why})") from error
+            raise RecipeError(f"{text}: the recipe cannot be read ({explain_os_error(error)})") from error
         return _beside(recipe, path.parent)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from kindred._support.files import replacing
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import MissingExtra, TrainingError
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
@@ -25,8 +26,9 @@ def save_checkpoint(file: Path, tensors: Mapping[str, Tensor], facts: Mapping[st
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
+        why = explain_os_error(error, file)
         raise TrainingError(
-            f"{file}: the checkpoint cannot be written ({error.strerror}); the one before is whole, make room and go on"
+            f"{file}: the checkpoint cannot be written ({why}); the one before is whole, make room and go on"
         ) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kindred._support.files import replacing
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import TrainingError
 
 __all__ = ["Figure", "Log", "read_log"]
@@ -59,7 +60,7 @@ class Log:
             yield
         except OSError as error:
             raise TrainingError(
-                f"{self._file}: the log cannot be written ({error.strerror}); "
+                f"{self._file}: the log cannot be written ({explain_os_error(error, self._file)}); "
                 "the checkpoint is whole, make room and go on"
             ) from error
 

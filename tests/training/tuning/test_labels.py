@@ -84,7 +84,7 @@ def test_without_labels_folders_mean_nothing(folder: Path, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty: no images; expected a folder with some to learn from"):
         read_unlabelled(tmp_path / "empty")
-    with pytest.raises(UsageError, match="nowhere: no such folder"):
+    with pytest.raises(UsageError, match="nowhere: no such file or folder"):
         read_unlabelled(tmp_path / "nowhere")
 
 
@@ -142,7 +142,7 @@ def test_a_table_that_is_not_text_is_refused(folder: Path, table: Path) -> None:
     table.write_text("path,label\n" + "x" * 200_000)
     with pytest.raises(UsageError, match=r"table\.csv: not a CSV table in UTF-8 \("):
         read_labels(table, folder)
-    with pytest.raises(UsageError, match=r"nowhere\.csv: the table cannot be read \(No such file or directory\)"):
+    with pytest.raises(UsageError, match=r"nowhere\.csv: the table cannot be read \(no such file or folder\)"):
         read_labels(table.with_name("nowhere.csv"), folder)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import RLock
 from weakref import WeakSet
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryDamaged, LibraryError, LibraryNotFound, LibraryReplaced, LibraryTooNew, UsageError
 from kindred.store.sqlite import schema
 from kindred.store.sqlite.failures import REMEDY, primary_code, reported
@@ -178,7 +179,7 @@ class Database:
         try:
             now = _identity(self.file)
         except OSError as error:
-            why = f" ({error.strerror})" if not isinstance(error, FileNotFoundError) else ""
+            why = f" ({explain_os_error(error)})" if not isinstance(error, FileNotFoundError) else ""
             raise LibraryNotFound(f"{self.file}: went away while it was in use{why}; open the library again") from error
         if now != self._identity:
             raise LibraryReplaced(f"{self.file}: was deleted and made anew while it was in use; open the library again")
@@ -225,7 +226,7 @@ def check_header(file: Path) -> None:
             f"{file.parent}: no library there; make one with kindred index, or name its folder with --library"
         ) from None
     except OSError as error:
-        raise LibraryError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+        raise LibraryError(f"{file}: cannot be read ({explain_os_error(error)})") from error
     if header != SQLITE_MAGIC:
         raise LibraryDamaged(f"{file}: is not an SQLite file; {REMEDY}")
 
@@ -251,7 +252,7 @@ def _check_format(connection: sqlite3.Connection, file: Path) -> None:
     if present > schema.FORMAT:
         raise LibraryTooNew(
             f"{file}: has format {present}, this version of Kindred knows formats up to {schema.FORMAT}; "
-            "update its clone with git pull, then pip install ."
+            "upgrade it with git pull and pip install . in its clone"
         )
     if present < schema.FORMAT:
         raise LibraryError(

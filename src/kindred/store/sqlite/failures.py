@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kindred._support.os_errors import lack_of_room, obstacle
 from kindred.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryLocked
 
 __all__ = ["REMEDY", "primary_code", "reported"]
 
 REMEDY = "restore it from a copy, or delete the library and index the images again"
-ROOM_BYTES = 1 << 20
-"""With less than this free, an input/output error is taken for a full disk: some systems report it so."""
 
 
 @contextmanager
@@ -40,16 +37,16 @@ def _translated(error: sqlite3.Error, file: Path) -> Exception:
         return LibraryDamaged(f"{file}: is damaged ({error}); {REMEDY}")
     if code == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError):
         return LibraryDamaged(f"{file}: a value in it is larger than any that Kindred stores; {REMEDY}")
-    no_room = code == sqlite3.SQLITE_IOERR and shutil.disk_usage(file.parent).free < ROOM_BYTES
-    if code == sqlite3.SQLITE_FULL or no_room:
+    # SQLite does not say so where it cannot make its log, and some systems report a full disk as an I/O error.
+    lacks = lack_of_room(file) if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL) else None
+    if code == sqlite3.SQLITE_FULL or lacks:
         return LibraryFull(
-            f"{file.parent}: the disk is full; what was committed is safe: free some space and run again"
+            f"{file.parent}: {lacks or 'the disk is full'}; what was committed is safe: free some space and run again"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LibraryLocked(f"{file}: another program holds it locked; close that program and try again")
     if code == sqlite3.SQLITE_IOERR:
         return LibraryError(f"{file}: reading or writing failed ({error}); check the disk, then try again")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        rights = "" if os.access(file.parent, os.W_OK) else ", its folder cannot be written to"
-        return LibraryError(f"{file}: cannot be opened ({error}{rights}); check its permissions")
+        return LibraryError(f"{file}: cannot be opened or changed ({obstacle(file) or error})")
     return error

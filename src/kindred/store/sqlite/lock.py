@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryError, LibraryLocked
 
 __all__ = ["RunLock"]
@@ -37,8 +38,7 @@ class RunLock:
             ) from None
         except OSError as error:
             raise LibraryError(
-                f"{folder}: cannot be written to ({error.strerror or error}); it can be searched, not changed: "
-                "make the folder writable"
+                f"{folder}: cannot be written to ({explain_os_error(error, folder)}); it can be searched, not changed"
             ) from error
         with suppress(OSError):  # only a courtesy; a full disk is reported where something is lost by it
             self._holder.write_text(str(os.getpid()), encoding="ascii")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.images import find_images
 
@@ -164,7 +165,7 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
                     raise UsageError(f"{file}: line {table.line_num}: too few columns; expected {','.join(columns)}")
                 yield table.line_num, row
     except OSError as error:
-        raise UsageError(f"{file}: the table cannot be read ({error.strerror})") from error
+        raise UsageError(f"{file}: the table cannot be read ({explain_os_error(error)})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file}: not a CSV table in UTF-8 ({error})") from error
 
