@@ -11,9 +11,10 @@ Names are loaded when they are first used: `import kindred` itself imports neith
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from kindred._support.distribution import REMEDY, other_kindred
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` alone would take longer than all the rest
 if TYPE_CHECKING:
     from kindred.atlas import map_library as map  # noqa: A004 - the verb of the command line
     from kindred.describer import Describer

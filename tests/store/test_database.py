@@ -81,7 +81,7 @@ def test_a_newer_format_is_refused_and_left_alone(store: SqliteStore) -> None:
     store.close()
     change(store.file, f"PRAGMA user_version = {FORMAT + 1}")
     before = store.file.read_bytes()
-    with pytest.raises(LibraryTooNew, match=f"has format {FORMAT + 1}.*up to {FORMAT}; update its clone"):
+    with pytest.raises(LibraryTooNew, match=f"has format {FORMAT + 1}.*up to {FORMAT}; upgrade it"):
         SqliteStore.open(store.file)
     assert store.file.read_bytes() == before
 
