@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import kindred
 from kindred._support.distribution import other_kindred
 from kindred.errors import MissingExtra
 from kindred.extras import EXTRAS, install_command, needs
@@ -35,6 +36,7 @@ def names(requirements: list[str]) -> tuple[str, ...]:
 
 def test_the_distribution_has_a_name_of_its_own() -> None:
     assert PROJECT["name"] == "kindred-images"
+    assert PROJECT["version"] == kindred.__version__
     assert PROJECT["scripts"] == {"kindred": "kindred.cli:main"}
 
 

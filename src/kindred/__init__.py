@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kindred._support.distribution import REMEDY, other_kindred
+from kindred._support.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from kindred.atlas import map_library as map  # noqa: A004 - the verb of the command line
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from kindred.training.distillation.run import distill_model as distill
     from kindred.training.tuning.train import train_model as train
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "kindred.library:Answer",
@@ -73,11 +72,18 @@ __all__ = [
 ]
 
 
-if _other := other_kindred():
-    from warnings import warn_explicit
+def _look_for_another_kindred() -> None:
+    """Warn of another project's package of this name, which may have overwritten a part of this one."""
+    from kindred._support.distribution import REMEDY, other_kindred
 
-    # Not `warn`, which adds the line of source that imports: this is one line.
-    warn_explicit(f"another project's package {_other} is installed: {REMEDY}", UserWarning, "kindred", 1)
+    if other := other_kindred():
+        from warnings import warn_explicit
+
+        # Not `warn`, which adds the line of source that imports: this is one line.
+        warn_explicit(f"another project's package {other} is installed: {REMEDY}", UserWarning, "kindred", 1)
+
+
+_look_for_another_kindred()
 
 
 def __getattr__(name: str) -> object:

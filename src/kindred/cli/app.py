@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kindred import __version__
+from kindred._support.version import __version__
 from kindred.cli.compare import compare
 from kindred.cli.distill import distill
 from kindred.cli.doctor import doctor

@@ -73,7 +73,7 @@ def examine(library: Path) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    from kindred import __version__
+    from kindred._support.version import __version__
 
     system = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
     yield Finding("ok", "kindred", f"{__version__} ({system})")

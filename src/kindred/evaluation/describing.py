@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred import __version__
 from kindred._support.files import replacing
 from kindred._support.os_errors import explain_os_error
+from kindred._support.version import __version__
 from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description

@@ -76,7 +76,7 @@ class SqliteStore(VectorReader):
 
         Raises UsageError, and changes nothing, where an entry contradicts itself or its rows are not (R, D).
         """
-        from kindred import __version__
+        from kindred._support.version import __version__
 
         with self._database.write() as connection:
             writing.put_entries(connection, entries, version=__version__)
