@@ -50,7 +50,7 @@ def test_one_recipe_that_fails_does_not_lose_the_others(kindred: Kindred, ground
     done = kindred("compare", groundtruth, "--recipes", f"never,{recipe}")
     assert done.code == 1
     assert "tiny" in done.out
-    assert done.err.startswith("kindred: never on small failed: never: no such recipe")
+    assert done.err.startswith("kindred: never on small failed: unknown recipe 'never'")
     document = json.loads(kindred("compare", groundtruth, "--recipes", f"never,{recipe}", "--json").out)
     assert [each["recipe"] for each in document["failed"]] == ["never"]
     assert len(document["results"]) == 1
@@ -60,7 +60,7 @@ def test_compare_refuses_what_it_could_not_draw_before_it_measures(kindred: Kind
     done = kindred("compare", groundtruth, "--recipes", "kin", "-o", "costs.gif")
     assert (done.code, done.out) == (2, "")
     assert "costs.gif: cannot be drawn" in done.err
-    assert "cost is 'money'" in kindred("compare", groundtruth, "-r", "kin", "-o", "a.png", "--cost", "money").err
+    assert "unknown cost 'money'" in kindred("compare", groundtruth, "-r", "kin", "-o", "a.png", "--cost", "money").err
 
 
 def test_evaluate_reranks_and_adds_distractors(
