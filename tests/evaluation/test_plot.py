@@ -100,7 +100,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     found = [measured("one", 0.5, 7)]
     with pytest.raises(UsageError, match=r"costs\.gif: cannot be drawn; expected a name that ends in \.png"):
         plot_costs(found, tmp_path / "costs.gif")
-    with pytest.raises(UsageError, match="cost is 'money'; expected query, image"):
+    with pytest.raises(UsageError, match="unknown cost 'money'; known: query, image"):
         plot_costs(found, tmp_path / "costs.png", cost="money")
     with pytest.raises(UsageError, match="nothing was measured"):
         plot_costs([], tmp_path / "costs.png")
