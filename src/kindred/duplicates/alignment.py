@@ -7,7 +7,7 @@ Kanade 1981), so that brightness and contrast do not matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ __all__ = ["Placement", "laid_over", "placed", "refined"]
 
 Grey = NDArray[np.float32]
 
-SCALES = np.exp(np.linspace(-0.24, 0.24, 13))
-"""Scales tried for a cut copy, 4 % apart: of a picture cut by a tenth at each edge four fifths are left."""
+SCALES = np.exp(np.linspace(-0.25, 0.25, 11))
+"""Scales tried for a cut copy, 5 % apart: of a picture cut by a tenth at each edge four fifths are left."""
 LEAST_OVERLAP = 0.6
 """Share of each picture that must lie on the other."""
 STEPS = 12
@@ -129,31 +129,28 @@ def placed(first: Grey, second: Grey, *, stretch: float = 1.0) -> Placement:
     stretch: (width / height of the second) / (width / height of the first).
     """
     height, width = first.shape
-    ground = _edges(first)
-    candidates = []
-    for scale in SCALES:
+    ground, edges = _edges(first), _edges(second)
+    shown = np.zeros((len(SCALES), height, width), np.float32)
+    for scale, picture in zip(SCALES, shown, strict=True):
         # A point of the first lies at `scale` in the second: the second is shown smaller where it shows more.
-        here = Placement(scale * stretch**0.5, scale / stretch**0.5)
-        part, rows, columns = laid_over(second, here, (height, width))
-        shown = np.zeros((height, width), np.float32)
-        shown[rows, columns] = _edges(part)
-        candidates.append((here, shown))
-    size = (2 * height, 2 * width)
-    spectrum = np.fft.rfft2(ground, size)
-    shown_all = np.fft.rfft2(np.stack([shown for _, shown in candidates]), size)
-    correlation = np.fft.irfft2(spectrum * np.conj(shown_all), size)
-    norms = np.sqrt([float((shown * shown).sum()) + 1e-6 for _, shown in candidates])
-    correlation /= norms[:, None, None]
+        part, rows, columns = laid_over(edges, _scaled(scale, stretch), (height, width))
+        picture[rows, columns] = part
+    size = (height + height // 4, width + width // 4)  # shifts of a fourth do not reach around the edge
+    correlation = np.fft.irfft2(np.fft.rfft2(ground, size) * np.conj(np.fft.rfft2(shown, size)), size)
+    correlation /= np.sqrt((shown * shown).sum(axis=(1, 2)) + 1e-6)[:, None, None]
     which, row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
-    here = candidates[which][0]
-    down, right = ((at + size // 2) % size - size // 2 for at, size in zip((row, column), size, strict=True))
-    # first(y) = second(scale · (y − down))
-    return Placement(
-        here.scale_y,
-        here.scale_x,
-        -2 * float(down) / height * here.scale_y,
-        -2 * float(right) / width * here.scale_x,
+    here = _scaled(SCALES[which], stretch)
+    down, right = ((at + side // 2) % side - side // 2 for at, side in zip((row, column), size, strict=True))
+    # first(y) = second(scale · (y − down)), with y over 2
+    return replace(
+        here,
+        shift_y=-2 * float(down) / height * here.scale_y,
+        shift_x=-2 * float(right) / width * here.scale_x,
     )
+
+
+def _scaled(scale: float, stretch: float) -> Placement:
+    return Placement(float(scale * stretch**0.5), float(scale / stretch**0.5))
 
 
 def _edges(picture: Grey) -> Grey:

@@ -50,7 +50,9 @@ COLOURLESS = 6.0
 CANDIDATE_CORRELATION = 0.8
 """Of two small pictures that are worth a closer look."""
 CLOSE = 0.98
-"""Correlation of small pictures from which no other placement is looked for."""
+"""Correlation of small pictures at half their size from which no other placement is looked for."""
+HOPEFUL = 0.7
+"""The same, from which the placement is refined."""
 ASPECT = 1.3
 """Widths over heights may differ by this factor: a copy may be cut on one side or slightly squeezed."""
 
@@ -68,20 +70,15 @@ def may_be_same(first: Grey, second: Grey) -> Placement | None:
     stretch_by = (second.shape[1] * first.shape[0]) / (second.shape[0] * first.shape[1])
     if max(stretch_by, 1 / stretch_by) > ASPECT:
         return None
-    placement, score = refined(first, second, Placement())
-    if score < CLOSE:
-        other = refined(first, second, _found(first, second, stretch_by))
-        placement, score = max((placement, score), other, key=lambda found: found[1])
+    small, other = (each if min(each.shape) < 48 else _halved(each) for each in (first, second))
+    best = refined(small, other, Placement(), steps=4)
+    if best[1] < CLOSE:
+        found = refined(small, other, placed(small, other, stretch=stretch_by), steps=6)
+        best = max(best, found, key=lambda each: each[1])
+    if best[1] < HOPEFUL:
+        return None
+    placement, score = refined(first, second, best[0], steps=6)
     return placement if score >= CANDIDATE_CORRELATION else None
-
-
-def _found(first: Grey, second: Grey, stretch_by: float) -> Placement:
-    """Return the placement of a cut copy, searched at half the size where there is enough of it."""
-    if min(*first.shape, *second.shape) < 48:
-        return placed(first, second, stretch=stretch_by)
-    small, other = _halved(first), _halved(second)
-    placement, _ = refined(small, other, placed(small, other, stretch=stretch_by), steps=4)
-    return placement
 
 
 def _halved(picture: Grey) -> Grey:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["same_pictures", "sketched"]
 
-NEAR_FREQUENCIES = 0.6
-"""Cosine of low frequencies from which pixels are compared: copies cut by a tenth on one side have 0.7 (95 of 100)."""
-CANDIDATES = 12
+NEAR_FREQUENCIES = 0.65
+"""Cosine of low frequencies from which pixels are compared: copies cut by a tenth on one side have 0.76 (95 of 100)."""
+CANDIDATES = 10
 """Pictures and turns compared by pixels for each picture."""
 PICTURES = 256
 """Decoded pictures held for the next comparison: 200 MB at most."""
