@@ -21,6 +21,7 @@ __all__ = [
     "MATCHINGS",
     "Group",
     "ImageRows",
+    "Matched",
     "Matching",
     "Option",
     "check_matching",
@@ -288,17 +289,20 @@ class Matching:
     function: query, database as `group` lays it out, and options by name → scores (I,), best rows (I,) or None.
     summary: what it does, in a few words.
     source: who described it, for the documentation.
-    by_word: whether rows are compared only with rows of the same visual word.
+    by_word: whether rows are compared only with rows of the same visual word; its option `idf` then comes from the
+    codebook.
+    whole_query: whether a search looks for the query as a whole, wherever it lies in an image: by its first row alone.
     """
 
     function: Callable[..., Matched]
     summary: str
     source: str
     by_word: bool = False
+    whole_query: bool = False
 
 
 MATCHINGS: dict[str, Matching] = {
-    "best": Matching(_best, "the nearest two rows", "Razavian et al. 2014"),
+    "best": Matching(_best, "the nearest two rows", "Razavian et al. 2014", whole_query=True),
     "patches": Matching(_patches, "the nearest row to each of the query's, on average", "Razavian et al. 2014"),
     "asmk": Matching(_asmk, "residuals of shared words, strong ones counting most", "Tolias et al. 2016", by_word=True),
 }

@@ -12,6 +12,7 @@ from kindred.evaluation import Evaluation, compare
 from kindred.evaluation.compare import Failure
 from kindred.evaluation.evaluate import Bench
 from kindred.recipe import Recipe
+from kindred.similarity import SIMILARITIES
 
 Paint = Callable[[str, str], Path]
 
@@ -50,9 +51,7 @@ def test_every_recipe_on_every_set_with_and_without_reranking(sets: list[Path], 
 
 def test_the_best_comes_first(sets: list[Path], colours: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     blind = replace(colours, name="blind", similarity="l1")
-    monkeypatch.setattr(
-        "kindred.evaluation.searching.SIMILARITIES", {"dot": lambda q, r: q @ r.T, "l1": lambda q, r: -(q @ r.T)}
-    )
+    monkeypatch.setitem(SIMILARITIES, "l1", lambda q, r: -(q @ r.T))
     found = compare(sets[:1], [blind, colours])
     assert [each.recipe.name for each in found] == ["colours", "blind"]
     assert found[0].quality > found[1].quality

@@ -13,6 +13,7 @@ from PIL import Image
 from kindred.describer import Describer
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.evaluation import evaluate, searching
+from kindred.index import exact
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import Context
@@ -77,7 +78,7 @@ class TestEvaluate:
             scores: NDArray[np.float32] = compare(one, other)
             return scores
 
-        monkeypatch.setattr(searching, "SIMILARITIES", {similarity: spy})
+        monkeypatch.setattr(exact, "SIMILARITIES", {similarity: spy})
         assert evaluate(groundtruth, recipe=replace(colours, similarity=similarity)).metrics["recall@10"] == 1
         assert used
 

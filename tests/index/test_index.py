@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.index import HNSW_SIMILARITIES, ExactIndex, HNSWIndex, MutableIndex
+from kindred.index import HNSW_SIMILARITIES, ExactIndex, HNSWIndex
 from kindred.ranking import Ranking
 from kindred.similarity import SIMILARITIES
 
@@ -17,15 +17,15 @@ D = 16
 COUNT = 2400
 Rows = NDArray[np.float32]
 
-Maker = Callable[[str], MutableIndex]
-Case = tuple[Callable[[], MutableIndex], str, float]
+Maker = Callable[[str], ExactIndex | HNSWIndex]
+Case = tuple[Callable[[], ExactIndex | HNSWIndex], str, float]
 
 
-def exact(similarity: str) -> MutableIndex:
+def exact(similarity: str) -> ExactIndex | HNSWIndex:
     return ExactIndex(D, similarity=similarity)
 
 
-def hnsw(similarity: str) -> MutableIndex:
+def hnsw(similarity: str) -> ExactIndex | HNSWIndex:
     return HNSWIndex(D, similarity=similarity)
 
 

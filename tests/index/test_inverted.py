@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.index import MutableIndex
 from kindred.index.inverted import InvertedFile
 
 K, COUNT = 60, 900
@@ -43,7 +42,7 @@ def filled(rows: Rows, ids: NDArray[np.int64], step: int) -> InvertedFile:
     return index
 
 
-def check(index: MutableIndex, queries: Rows, truth: NDArray[np.float64], ids: NDArray[np.int64], k: int) -> None:
+def check(index: InvertedFile, queries: Rows, truth: NDArray[np.float64], ids: NDArray[np.int64], k: int) -> None:
     """Compare with the slow scores, −inf for what may not answer; equal scores by id."""
     ranking = index.search(queries, k)
     for q, scores in enumerate(truth):

@@ -133,8 +133,7 @@ def test_a_filter_reaches_both_the_snapshot_and_the_tail(store: SqliteStore) -> 
     index.snapshot()
     put(store, 30, 31)
     store.tag([Path("/p/7.jpg"), Path("/p/30.jpg")], "wanted")
-    allowed = store.select(Filter(tags=("wanted",)))
-    answers = index.search(vector(1), 5, allowed=allowed)
+    answers = index.search(vector(1), 5, where=Filter(tags=("wanted",)))
     assert sorted(answers.ids[0].tolist()) == [-1, -1, -1, 8, 31]
 
 

@@ -14,7 +14,6 @@ from kindred.duplicates import find_duplicates
 from kindred.errors import RecipeMismatch
 from kindred.index import SnapshotPolicy, SyncedIndex
 from kindred.library import Library
-from kindred.library.searching import VectorSearch
 from kindred.recipe import Recipe
 from kindred.store import Filter
 from pictures import make_folder, picture, save_picture
@@ -65,7 +64,6 @@ def test_codes_are_searched_and_vectors_score_the_best(library: Library, coded: 
     every = library.search(query, k=COUNT)
     np.testing.assert_allclose(every.scores, np.sort(vectors @ query[0])[::-1], atol=1e-5)
     searcher = library.searcher
-    assert isinstance(searcher, VectorSearch)
     assert isinstance(searcher.index, SyncedIndex)
     assert searcher.index.nbytes == 2 * COUNT
     assert Describer(Recipe.load(coded)).fingerprint == library.describer.fingerprint

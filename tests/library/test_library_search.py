@@ -18,7 +18,6 @@ from kindred.errors import RecipeError, UsageError
 from kindred.fusion import reciprocal_rank
 from kindred.index import SyncedIndex
 from kindred.library import Library, search_many
-from kindred.library.searching import VectorSearch
 from kindred.matching import ImageRows, match
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -179,7 +178,6 @@ def test_bags_of_words_are_searched_by_their_words_alone(tmp_path: Path, recipe:
     fit_recipe(bag, sorted(photos.iterdir()), words=64, local_dimension=8, whiten=False).save(tmp_path / "bow.toml")
     with made(tmp_path / "library", Recipe.load(tmp_path / "bow.toml"), photos) as library:
         searcher = library.searcher
-        assert isinstance(searcher, VectorSearch)
         assert isinstance(searcher.index, SyncedIndex)
         rows = np.concatenate([rows for _, rows in library.store.vectors()])
         query = library.describe(picture(50))

@@ -31,11 +31,10 @@ def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, 
 
 
 def _rows(facts: Info) -> list[tuple[str, str]]:
-    from kindred.describer import matching_of
 
     recipe = facts.recipe
     how = f"{recipe.embedding or recipe.pooling}, {recipe.size} px" if recipe.backbone else "laid end to end"
-    compared = matching_of(recipe) if recipe.multi_vector else recipe.similarity
+    compared = recipe.row_matching if recipe.multi_vector else recipe.similarity
     made_with = f"{recipe.name}: {recipe.networks}, {how}, {compared}"
     return [
         ("library", shown(facts.path)),

@@ -6,7 +6,7 @@
 The one place where images, passes, backbone, pooling, embedding, fusion and whitening meet.
 """
 
-from kindred.describer.describer import Describer, matching_of
+from kindred.describer.describer import Describer
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
 from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
@@ -28,7 +28,6 @@ __all__ = [
     "fit_record",
     "fit_whitening",
     "load_fitted",
-    "matching_of",
     "save_fitted",
     "write_recipe",
 ]

@@ -35,7 +35,7 @@ from kindred.matching import Option as MatchOption
 from kindred.recipe import IMPORTED, MULTI_VECTOR, Recipe, as_floats
 from kindred.similarity import SIMILARITIES
 
-__all__ = ["Describer", "matching_of", "open_extractor"]
+__all__ = ["Describer", "open_extractor"]
 
 T = TypeVar("T")
 
@@ -95,12 +95,12 @@ class Describer:
 
     @property
     def matching_options(self) -> dict[str, MatchOption]:
-        """The options of `matching_of` the recipe, by name.
+        """The options of the recipe's `row_matching`, by name.
 
         ASMK's `idf` comes from the codebook, unless the recipe has `idf = false`. Raises `RecipeError` for another.
         """
         options = cast("dict[str, MatchOption]", dict(self.recipe.matching_options))
-        if matching_of(self.recipe) != "asmk":
+        if not MATCHINGS[self.recipe.row_matching].by_word:
             return options
         weighs = options.pop("idf", True)
         if not isinstance(weighs, bool):
@@ -217,15 +217,6 @@ def open_extractor(
     return NetworkExtractor(recipe, device=device, workers=threads, max_pixels=max_pixels)
 
 
-def matching_of(recipe: Recipe) -> str:
-    """Return how the rows of images are compared: as their embedding asks for, or by the recipe's own choice."""
-    return (
-        MULTI_VECTOR_EMBEDDINGS[recipe.embedding].matching
-        if recipe.embedding in MULTI_VECTOR_EMBEDDINGS
-        else recipe.matching
-    )
-
-
 def _check_comparison(recipe: Recipe) -> None:
     where = f"recipe {recipe.name!r}"
     check_known("similarity", recipe.similarity, SIMILARITIES, error=RecipeError, where=where)
@@ -234,7 +225,7 @@ def _check_comparison(recipe: Recipe) -> None:
             f"recipe {recipe.name!r}: chi_square compares histograms, which whitened vectors are not; "
             "take another similarity, or no whitening"
         )
-    matching = matching_of(recipe)
+    matching = recipe.row_matching
     check_known("matching", matching, MATCHINGS, error=RecipeError, where=where)
     if recipe.matching != "best" and recipe.aggregate != MULTI_VECTOR:
         raise RecipeError(

@@ -46,6 +46,7 @@ class Embedding:
     source: who described it, for the documentation.
     learned: a name of VOCABULARIES.
     dimension: what was learned, and the function's options by name → D'.
+    sparse: whether most components are 0, and none is negative.
     """
 
     function: Callable[..., Array]
@@ -53,6 +54,7 @@ class Embedding:
     source: str
     learned: str
     dimension: Callable[..., int]
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,12 @@ def _gradients(learned: FittedVocabulary, **_options: Option) -> int:
 
 EMBEDDINGS: dict[str, Embedding] = {
     "bow": Embedding(
-        _bow, "how often each word comes, weighted by rarity", "Sivic and Zisserman 2003", "codebook", _words
+        _bow,
+        "how often each word comes, weighted by rarity",
+        "Sivic and Zisserman 2003",
+        "codebook",
+        _words,
+        sparse=True,
     ),
     "vlad": Embedding(_vlad, "sum of residuals to each word", "Jégou et al. 2010", "codebook", _words_by_components),
     "fisher": Embedding(fisher, "gradients of a Gaussian mixture", "Perronnin et al. 2010", "mixture", _gradients),

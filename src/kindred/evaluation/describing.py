@@ -72,6 +72,8 @@ class Descriptions:
 
     def first_rows(self) -> Vectors:
         """Return the first row of every image, (n, D); zero for one without any."""
+        if len(self.vectors) == len(self) and self.usable.all():
+            return self.vectors
         rows = np.zeros((len(self), self.vectors.shape[1]), np.float32)
         rows[self.usable] = self.vectors[(np.cumsum(self.counts) - self.counts)[self.usable]]
         return rows

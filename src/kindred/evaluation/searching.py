@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.codes import Code
 from kindred.evaluation.describing import Descriptions
-from kindred.index.multi_vector import MultiVectorIndex
+from kindred.index import ArraySource, ExhaustiveIndex, IndexSettings, Queries, index_for
 from kindred.matching import ImageRows, Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.similarity import SIMILARITIES
 
 __all__ = ["Search", "followed_by"]
 
@@ -27,8 +26,8 @@ TOGETHER = 16
 
 Order = NDArray[np.int64]
 Rerank = Callable[[Ranking, slice], Ranking]
-Compare = Callable[[slice], NDArray[np.float32]]
-"""Returns the scores (Q, N) of all images for the queries in a slice."""
+Ask = Callable[[slice], Sequence[Queries]]
+"""Returns the queries in a slice, as an index takes them."""
 
 
 @dataclass(eq=False)
@@ -50,11 +49,20 @@ class Search:
     rerank_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self._usable = self.database.usable
-        if self.code is not None:
-            self._compare = _by_codes(self, self.code)
-        else:
-            self._compare = _by_rows(self) if self.recipe.multi_vector else _by_vectors(self)
+        # A vector that is no number compares with nothing.
+        self._usable = self.database.usable & _has_numbers(self.database)
+        self._unordered = ~_has_numbers(self.queries)
+        database, queries = self.database, self.queries
+        if not self._usable.all():
+            database = database.chosen(np.flatnonzero(self._usable))
+        if self._unordered.any():
+            queries = replace(queries, vectors=np.nan_to_num(queries.vectors, posinf=0, neginf=0))
+        # The very index that answers in a library, where it compares with all that there is; codes alone, not rescored.
+        settings = IndexSettings(code=self.code, rescore=False, options=self.options)
+        index = index_for(self.recipe, _source(database, self.recipe), settings, exhaustive=True)
+        assert isinstance(index, ExhaustiveIndex)
+        self._index, self._asked = index, _queries(queries, self.recipe)
+        self._index.sync()
 
     def orders(self) -> Iterator[Order]:
         """Yield for each query the order of all that is searched, best first; equal scores by position."""
@@ -95,6 +103,16 @@ class Search:
                 self.seconds += time.perf_counter() - began
                 yield self._searched(order, self.left_out[number]), scores
 
+    def _compare(self, asked: slice) -> NDArray[np.float32]:
+        """Return the scores (Q, N) of all images for some of the queries; −inf for those that could not be read."""
+        found = np.concatenate([self._index.scores(queries) for queries in self._asked(asked)])
+        found[self._unordered[asked]] = np.nan
+        if self._usable.all():
+            return found
+        scores = np.full((len(found), len(self.database)), -np.inf, np.float32)
+        scores[:, self._usable] = found
+        return scores
+
     def _searched(self, order: Order, left_out: Sequence[int]) -> Order:
         """Return `order` without the images that are not searched."""
         kept = order if self._usable.all() else order[self._usable[order]]
@@ -114,56 +132,35 @@ def _heads(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> R
     return Ranking(ids, scores)
 
 
-def _by_vectors(search: Search) -> Compare:
-    """Compare images by one vector each."""
-    similarity = search.recipe.similarity
-    # The describer's vectors are unit vectors: the dot product is their cosine, with no norm at each block.
-    compare = SIMILARITIES["dot" if similarity == "cosine" else similarity]
-    queries, rows = search.queries.first_rows(), search.database.first_rows()
-    return lambda asked: compare(queries[asked], rows)
+def _has_numbers(found: Descriptions) -> NDArray[np.bool_]:
+    """Return which images (n,) have no row with NaN or infinity."""
+    with np.errstate(all="ignore"):  # a sum shows them, and needs no array as large as the rows
+        wrong = np.flatnonzero(~np.isfinite(found.vectors.sum(axis=1)))
+    numbers = np.ones(len(found), np.bool_)
+    numbers[np.searchsorted(np.cumsum(found.counts), wrong, side="right")] = False
+    return numbers
 
 
-def _by_codes(search: Search, code: Code) -> Compare:
-    """Compare a query's vector with the codes of images."""
-    queries, codes = search.queries.first_rows(), code.encode(search.database.first_rows())
-
-    def compare(asked: slice) -> NDArray[np.float32]:
-        places, found = code.search(queries[asked], codes, len(codes))
-        scores = np.empty(found.shape, np.float32)
-        np.put_along_axis(scores, places, found, axis=1)
-        return scores
-
-    return compare
+def _source(found: Descriptions, recipe: Recipe) -> ArraySource:
+    """Return the rows of images as an index reads them; of an image that is one vector, the first."""
+    if recipe.multi_vector:
+        return ArraySource(found.vectors, counts=found.counts, words=found.words)
+    return ArraySource(found.first_rows())
 
 
-def _by_rows(search: Search) -> Compare:
-    """Compare images by all their rows, as the recipe's matching does."""
-    recipe, database, queries = search.recipe, search.database, search.queries
-    asmk = recipe.embedding == "asmk"
-    method = "asmk" if asmk else recipe.matching
-    index = MultiVectorIndex(database.vectors.shape[1], method=method, options=search.options)
-    ids = np.arange(1, len(database) + 1)  # an index takes no 0
-    index.add(np.repeat(ids, database.counts), database.vectors, words=database.words)
-    ends = np.cumsum(queries.counts)
+def _queries(found: Descriptions, recipe: Recipe) -> Ask:
+    """Return what gives an index the queries in a slice: one vector of each, or the rows of one after another."""
+    if not recipe.multi_vector:
+        vectors = found.first_rows()
+        return lambda asked: [vectors[asked]]
+    ends = np.cumsum(found.counts)
 
-    def image_rows(number: int) -> ImageRows:
-        # "best" looks for the query as a whole, wherever it lies in an image.
-        count = 1 if recipe.matching == "best" and not asmk else int(queries.counts[number])
-        start = int(ends[number] - queries.counts[number])
-        rows = slice(start, start + count)
-        words = None if queries.words is None else queries.words[rows]
-        return ImageRows(queries.vectors[rows], np.zeros(count, np.int64), words=words)
+    def rows_of(number: int) -> ImageRows:
+        rows = slice(int(ends[number] - found.counts[number]), int(ends[number]))
+        words = None if found.words is None else found.words[rows]
+        return ImageRows(found.vectors[rows], np.zeros(rows.stop - rows.start, np.int64), words=words)
 
-    def compare(asked: slice) -> NDArray[np.float32]:
-        numbers = range(*asked.indices(len(queries)))
-        scores = np.full((len(numbers), len(database)), -np.inf, np.float32)
-        for row, number in zip(scores, numbers, strict=True):
-            found = index.search(image_rows(number), len(database))
-            answers = found.ids[0] > 0
-            row[found.ids[0][answers] - 1] = found.scores[0][answers]
-        return scores
-
-    return compare
+    return lambda asked: [rows_of(number) for number in range(*asked.indices(len(found)))]
 
 
 def followed_by(head: Order, order: Order) -> Order:

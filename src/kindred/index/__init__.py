@@ -1,10 +1,12 @@
 """Search indexes: rows in, the best k for a query out.
 
-An index is derived: it can always be made again from the store. `ExactIndex` compares a query with every
-row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and meets a thousandth of a million
-rows; `CodedIndex` holds a few bytes of each. `SnapshotIndex` is what a library uses: it keeps the right one of the
-first two in step with the store. `InvertedFile` is for rows of mostly zeros, as bags of words are; a
-`SyncedIndex` keeps it, or codes, in step. `MultiVectorIndex` is for images that are several rows each.
+An index is derived: it can always be made again from the store. `INDEXES` is the table of them, and `index_for` opens
+the one that serves a recipe, over a store or over rows in memory (`ArraySource`).
+
+An `Index` follows its source and takes filters; most are made of an engine, which knows rows and ids alone:
+`ExactIndex` compares a query with every row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and
+meets a thousandth of a million rows; `CodedIndex` holds a few bytes of each; `InvertedFile` is for rows of mostly
+zeros, as bags of words are; `MultiVectorIndex` is for images that are several rows each.
 """
 
 from __future__ import annotations
@@ -14,19 +16,33 @@ from kindred.index.exact import ExactIndex
 from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
 from kindred.index.inverted import InvertedFile
 from kindred.index.multi_vector import MultiVectorIndex
+from kindred.index.protocol import Engine, ExhaustiveIndex, Index, Queries, RowSource
 from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
-from kindred.index.synced import MutableIndex, SyncedIndex
+from kindred.index.source import ArraySource
+from kindred.index.synced import SyncedIndex, SyncedRows
+from kindred.index.table import INDEXES, IndexEntry, IndexSettings, choose_index, index_for
 
 __all__ = [
     "HNSW_SIMILARITIES",
+    "INDEXES",
+    "ArraySource",
     "CodedIndex",
+    "Engine",
     "ExactIndex",
+    "ExhaustiveIndex",
     "HNSWIndex",
     "HNSWSettings",
+    "Index",
+    "IndexEntry",
+    "IndexSettings",
     "InvertedFile",
     "MultiVectorIndex",
-    "MutableIndex",
+    "Queries",
+    "RowSource",
     "SnapshotIndex",
     "SnapshotPolicy",
     "SyncedIndex",
+    "SyncedRows",
+    "choose_index",
+    "index_for",
 ]

@@ -87,6 +87,15 @@ class CodedIndex:
             ids, scores = _rescored(wanted, ids, k, self._fetch, unit=self.similarity == "cosine")
         return padded_ranking((ids, scores), min(k, live.count))
 
+    def scores(self, queries: ArrayLike) -> Vectors:
+        """Return the scores (Q, N) by code of all rows that can be found, in order of id."""
+        wanted = self._prepared(checked_queries(queries, 1, self.code.dimension))
+        live, codes = self._codes.state
+        places, found = self.code.search(wanted, codes, max(1, len(codes)))
+        scores = np.empty((len(wanted), len(codes)), np.float32)
+        np.put_along_axis(scores, places, found, axis=1)
+        return scores if not live.dead else scores[:, live.alive]
+
     def _prepared(self, rows: Vectors) -> Vectors:
         unit: Vectors = l2_normalise(rows) if self.similarity == "cosine" else rows
         return unit

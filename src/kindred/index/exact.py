@@ -64,6 +64,13 @@ class ExactIndex:
         """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given."""
         return padded_ranking(self.nearest(queries, k, allowed=allowed), min(k, len(self)))
 
+    def scores(self, queries: ArrayLike) -> Vectors:
+        """Return the scores (Q, N) of all rows that can be found, in order of id."""
+        wanted = checked_queries(queries, 1, self.dimension)
+        live, rows = self._rows.state
+        scores = self._compare(l2_normalise(wanted) if self._unit else wanted, rows)
+        return scores if not live.dead else scores[:, live.alive]
+
     def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
         """Return what `search` does as plain arrays, without padding."""
         wanted = checked_queries(queries, k, self.dimension)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,18 +130,31 @@ class InvertedFile:
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` for queries (Q, K), among the ids in `allowed` only if that is given."""
-        wanted = checked_queries(queries, k, self.dimension).astype(np.float64)
-        lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
-        wanted /= np.where(lengths > 0, lengths, 1)
+        wanted = self._unit_queries(queries, k)
         live, parts = self._segments.state
         places = np.flatnonzero(live.mask(allowed))
         ids = np.empty((len(wanted), min(k, len(places))), np.int64)
         scores = np.empty(ids.shape, np.float32)
         for q, query in enumerate(wanted):
-            every = np.concatenate([np.empty(0), *(each.scores(query) for each in parts)])
+            every = _scores(query, parts)
             order, best = top_k(every[None, places], k)
             ids[q], scores[q] = live.ids[places[order[0]]], best[0]
         return padded_ranking((ids, scores), min(k, live.count))
+
+    def scores(self, queries: ArrayLike) -> Vectors:
+        """Return the scores (Q, N) of all rows that can be found, in order of id."""
+        wanted = self._unit_queries(queries, 1)
+        live, parts = self._segments.state
+        scores = np.empty((len(wanted), live.count), np.float32)
+        for q, query in enumerate(wanted):
+            scores[q] = _scores(query, parts)[live.alive]
+        return scores
+
+    def _unit_queries(self, queries: ArrayLike, k: int) -> NDArray[np.float64]:
+        wanted = checked_queries(queries, k, self.dimension).astype(np.float64)
+        lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
+        unit: NDArray[np.float64] = wanted / np.where(lengths > 0, lengths, 1)
+        return unit
 
     def _check(
         self, ids: NDArray[np.int64], bounds: NDArray[np.int64], words: NDArray[np.int64], values: Vectors
@@ -157,3 +171,8 @@ class InvertedFile:
             raise UsageError(f"words: got {words.min()} to {words.max()}; expected 0 to {self.dimension - 1}")
         if (values < 0).any():
             raise UsageError("rows: got negative components; expected counts of words, weighted or not")
+
+
+def _scores(query: NDArray[np.float64], parts: Sequence[_Postings]) -> NDArray[np.float64]:
+    """Return the dot product of `query` (K,) with every row of all parts."""
+    return np.concatenate([np.empty(0), *(each.scores(query) for each in parts)])

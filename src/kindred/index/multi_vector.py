@@ -1,17 +1,17 @@
-"""Part index: images kept as several rows each, found by the rows that match best, with their boxes."""
+"""Images stored as several rows each, found by the rows that match best, with their boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import as_rows, check_whole, top_k
 from kindred.errors import UsageError
-from kindred.index.id_map import padded_ranking
+from kindred.index.id_map import IdMap, padded_ranking
 from kindred.index.segments import Segments
-from kindred.matching import MATCHINGS, Group, ImageRows, Option, check_matching, check_query, group
+from kindred.matching import MATCHINGS, Group, ImageRows, Matched, Option, check_matching, check_query, group
 from kindred.ranking import Ranking
 
 __all__ = ["MultiVectorIndex"]
@@ -80,11 +80,10 @@ class MultiVectorIndex:
         matching looks at places.
         """
         check_whole(k=k)
-        check_query(query, self.dimension)
         live, groups = self._segments.state
         k = min(k, live.count)
-        found = [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]
-        scores = np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])
+        found = self._matched(query, groups)
+        scores = _joined(found)
         places = np.flatnonzero(live.mask(allowed))
         order, best = top_k(scores[None, places], max(1, k))
         ranking = padded_ranking((live.ids[places[order]], best), k)
@@ -98,3 +97,22 @@ class MultiVectorIndex:
         located = np.zeros((1, k, 4), np.float32)
         located[0, : order.shape[1]] = np.concatenate(boxes)[places[order[0]]]
         return Ranking(ranking.ids, ranking.scores, located)
+
+    def scores(self, query: ImageRows) -> NDArray[np.float32]:
+        """Return the scores (1, N) of all images that can be found, in order of id."""
+        live, groups = self._segments.state
+        return _joined(self._matched(query, groups))[None, live.alive]
+
+    @property
+    def live(self) -> IdMap:
+        """The ids of the images."""
+        return self._segments.state[0]
+
+    def _matched(self, query: ImageRows, groups: Sequence[Group]) -> list[Matched]:
+        """Return the scores and the best rows of each group of images."""
+        check_query(query, self.dimension)
+        return [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]
+
+
+def _joined(found: Sequence[Matched]) -> NDArray[np.float32]:
+    return np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])

@@ -23,7 +23,6 @@ from threading import Lock, RLock
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from kindred._support.files import within
 from kindred.arrays import top_k
@@ -31,8 +30,11 @@ from kindred.errors import LibraryDamaged, LibraryFull
 from kindred.index.exact import ExactIndex
 from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
 from kindred.index.id_map import checked_queries, padded_ranking
+from kindred.index.protocol import Queries
+from kindred.index.selection import Selection
+from kindred.index.synced import as_vectors
 from kindred.ranking import Ranking
-from kindred.store import SqliteStore
+from kindred.store import Filter, Store
 
 __all__ = ["SnapshotIndex", "SnapshotPolicy"]
 
@@ -87,7 +89,7 @@ class SnapshotRecord:
 
 
 class SnapshotIndex:
-    """Search the vectors of `store`; snapshots lie in `folder`. Any thread may use it.
+    """Search the vectors of `store`; snapshots lie in `folder`, or nowhere. Any thread may use it.
 
     The process that writes calls `snapshot` when its changes are done, or in the background when
     `snapshot_due`. Raises LibraryDamaged where the store itself is.
@@ -95,8 +97,8 @@ class SnapshotIndex:
 
     def __init__(
         self,
-        folder: Path,
-        store: SqliteStore,
+        folder: Path | None,
+        store: Store,
         *,
         dimension: int,
         similarity: str = "cosine",
@@ -109,10 +111,12 @@ class SnapshotIndex:
         self.policy = policy or SnapshotPolicy()
         self.settings = settings or HNSWSettings()
         self._store = store
+        self._selection = Selection(store, store.select)
         self._main: HNSWIndex | None = None
         self._tail = self._empty_tail()
         self._record = ""
-        self._revision = -1
+        self._checked = -1  # the revision of the store at the last sync
+        self._revision = -1  # that of the vectors that are here
         self._lock = RLock()
         self._building = Lock()
         # Set while the main index is not in its file, for want of room: the next snapshot is due at once.
@@ -121,6 +125,11 @@ class SnapshotIndex:
     def __len__(self) -> int:
         """Return the number of vectors, as of the last `sync`."""
         return len(self._tail) + (len(self._main) if self._main is not None else 0)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that rows and graph take, in memory or in the snapshot's file."""
+        return self._tail.nbytes + (self._main.nbytes if self._main is not None else 0)
 
     @property
     def approximate(self) -> bool:
@@ -139,13 +148,11 @@ class SnapshotIndex:
             self._unwritten or len(self._tail) > max(policy.changes, policy.tail_share * len(main)) or self._worn(main)
         )
 
-    def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call.
-
-        allowed: only these ids may answer, such as `SqliteStore.select` gives.
-        """
-        wanted = checked_queries(queries, k, self.dimension)
+    def search(self, queries: Queries, k: int, *, where: Filter | None = None) -> Ranking:
+        """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call."""
+        wanted = checked_queries(as_vectors(queries), k, self.dimension)
         self.sync()
+        allowed = self._selection.ids(where)
         with self._lock:
             main, tail = self._main, self._tail
         if main is None:
@@ -162,14 +169,21 @@ class SnapshotIndex:
         return padded_ranking((np.take_along_axis(ids, order, axis=1), best), most)
 
     def sync(self) -> None:
-        """Take over what any process committed since the last call; next to nothing where nothing changed."""
+        """Take over what any process committed since the last call; next to nothing where no vectors changed."""
         with self._lock:
             revision = self._store.revision
-            if revision == self._revision:
+            if revision == self._checked:
                 return
             self._follow_snapshot()
-            self._pull()
-            self._revision = revision
+            vectors = self._store.vectors_revision
+            if vectors != self._revision:
+                self._pull()
+            self._revision, self._checked = vectors, revision
+
+    def renew(self) -> None:
+        """Make a snapshot where that is due; next to nothing where there are few vectors."""
+        if self._main is not None or self._store.counts().vectors >= self.policy.exact_below:
+            self.snapshot()
 
     def snapshot(self, *, progress: Callable[[int, int], None] | None = None, force: bool = False) -> bool:
         """Put all rows into a new main index if that is due, or by `force`; return whether that was done.
@@ -183,7 +197,7 @@ class SnapshotIndex:
             buildable = self.similarity in HNSW_SIMILARITIES and len(self) > 0
             if not buildable or not (force or self.snapshot_due):
                 return False
-            revision = self._store.revision
+            revision = self._store.vectors_revision
             main = self._built(progress or _silent)
             writable = self._store.writable
             saved = writable and self._saved(main, revision)
@@ -203,9 +217,12 @@ class SnapshotIndex:
     def _adopt(self, main: HNSWIndex, revision: int) -> None:
         """Answer from `main`, which stands for `revision`, and from the rows after it."""
         self._main, self._tail, self._revision = main, self._empty_tail(), revision
+        self._checked = -1
 
     def _follow_snapshot(self) -> None:
         """Load the snapshot that the store names, unless that is the one already loaded or tried."""
+        if self.folder is None:
+            return
         # A loop, as a writer may replace the snapshot and delete its file before it is opened here.
         while (record := self._store.meta.get(META_KEY, "")) != self._record:
             self._record = record
@@ -219,6 +236,7 @@ class SnapshotIndex:
 
     def _loaded(self, record: SnapshotRecord, *, mapped: bool) -> HNSWIndex:
         """Load a snapshot, or raise OSError or LibraryDamaged where it is not the one that was recorded."""
+        assert self.folder is not None
         file = within(self.folder, record.file)
         index = HNSWIndex.load(file, mapped=mapped, checksum=record.checksum)
         if (index.dimension, index.similarity) != (self.dimension, self.similarity):
@@ -263,6 +281,8 @@ class SnapshotIndex:
 
     def _saved(self, index: HNSWIndex, revision: int) -> bool:
         """Write the snapshot, name it in the store, delete older ones; return whether there was room."""
+        if self.folder is None:
+            return False
         file = self.folder / f"index-{uuid.uuid4().hex[:12]}.hnsw"
         try:
             record = SnapshotRecord(file.name, index.save(file), revision)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Self
 
@@ -17,17 +18,16 @@ from numpy.typing import NDArray
 
 from kindred._support.os_errors import explain_os_error
 from kindred.arrays import Vectors
-from kindred.codes import Code
 from kindred.describer import Describer
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
 from kindred.images import ImageLike, find_images
-from kindred.index import CodedIndex, InvertedFile, SnapshotIndex, SnapshotPolicy, SyncedIndex
+from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.answers import Answer, Hit, Info
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.library.query import Query, describe_query
 from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.library.reranking import DEPTH, reranked
-from kindred.library.searching import MultiVectorSearch, Search, VectorIndex, VectorSearch
+from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
 from kindred.rerank import Method, RerankCache
@@ -55,8 +55,8 @@ class Library:
         self.path, self.recipe, self._policy = path, recipe, policy
         self._store = store
         self._describer: Describer | None = None
-        self._index: SnapshotIndex | None = None
-        self._searcher: Search | None = None
+        self._indexes: dict[str, Index] = {}
+        self._lock = RLock()
         self._prepared: RerankCache | None = None
 
     @classmethod
@@ -117,7 +117,7 @@ class Library:
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
-        self._index = self._searcher = None
+        self._indexes.clear()
         self._store.close()
 
     def __enter__(self) -> Self:
@@ -148,33 +148,30 @@ class Library:
         return self._describer
 
     @property
-    def search_index(self) -> SnapshotIndex:
-        """The index of the vectors, in step with the store. Raises `LibraryError` while the library is empty."""
-        if self._index is None:
-            self._index = self._new_index(self._store)
-        return self._index
+    def search_index(self) -> Index:
+        """The index of the vectors themselves, in step with the store. Raises `LibraryError` for an empty library."""
+        return self._opened(choose_index(self.recipe, compares="vectors"))
 
     @property
-    def searcher(self) -> Search:
-        """What answers questions: by one vector an image, by the codes of vectors, or by the rows of images."""
-        if self._searcher is None:
-            if not self._store.counts().indexed:
-                raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
-            if self.recipe.multi_vector:
-                self._searcher = MultiVectorSearch(self._store, self.recipe, self.describer.matching_options)
-            else:
-                self._searcher = VectorSearch(self._store, self._vector_index())
-        return self._searcher
+    def searcher(self) -> Searcher:
+        """The search, by the index that serves the recipe. Raises `LibraryError` while the library is empty."""
+        name = choose_index(self.recipe)
+        return Searcher(self._store, self._opened(name), INDEXES[name], self.recipe)
 
-    def _vector_index(self) -> VectorIndex:
-        """Return what compares vectors: their codes, an inverted file for bags of words, or the vectors themselves."""
-        reader, code = self._store, self._code()
-        if code is not None:
-            coded = CodedIndex(code, similarity=self.recipe.similarity, rescore=reader.fetch)
-            return SyncedIndex(reader, coded)
-        if _has_postings(self.recipe):
-            return SyncedIndex(reader, InvertedFile(reader.dimension or 1))
-        return self.search_index
+    def _opened(self, name: str) -> Index:
+        """Return the index of that name, opened once."""
+        with self._lock:
+            if name not in self._indexes:
+                if not self._store.counts().indexed:
+                    raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
+                self._indexes[name] = INDEXES[name].open(self.recipe, self._store, self._settings())
+            return self._indexes[name]
+
+    def _settings(self) -> IndexSettings:
+        """Return what indexes are opened with; the network is not loaded for one that needs nothing of it."""
+        code = self.describer.fitted.codes if self.recipe.code else None
+        options = self.describer.matching_options if self.recipe.multi_vector else {}
+        return IndexSettings(self.path, self._policy, code, options=options)
 
     def index(
         self,
@@ -219,7 +216,7 @@ class Library:
         for tag in tags:
             self._store.tag(paths, tag)
         # An index is not loaded only to see whether a few images more make it due.
-        if self._index is not None or report.indexed > self._policy.changes:
+        if self._indexes or report.indexed > self._policy.changes:
             self.renew_index()
         return report
 
@@ -308,17 +305,6 @@ class Library:
         """The truth beneath: images, vectors, tags and runs."""
         return self._store
 
-    def _code(self) -> Code | None:
-        """Return the code by which the library is searched, if its recipe has one."""
-        return self.describer.fitted.codes if self.recipe.code else None
-
-    def _new_index(self, store: SqliteStore) -> SnapshotIndex:
-        dimension = store.dimension
-        if dimension is None:
-            raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
-        similarity, policy = self.recipe.similarity, self._policy
-        return SnapshotIndex(self.path, store, dimension=dimension, similarity=similarity, policy=policy)
-
     def _graph_cache(self) -> RerankCache:
         """Return what re-rankers compute once, stored beside the store for as long as its vectors do not change."""
         if self._prepared is None:
@@ -326,11 +312,9 @@ class Library:
         return self._prepared
 
     def renew_index(self) -> None:
-        """Put the search index into a new file where that is due; below some size there is none."""
-        if self.recipe.multi_vector or self.recipe.code or _has_postings(self.recipe):
-            return
-        if self._store.counts().vectors >= self._policy.exact_below:
-            self.search_index.snapshot()
+        """Bring up to date what the search index stores, where that is due."""
+        if self._store.counts().indexed:
+            self._opened(choose_index(self.recipe)).renew()
 
 
 def _written_recipe(text: str, folder: Path) -> Recipe:
@@ -344,12 +328,7 @@ def _written_recipe(text: str, folder: Path) -> Recipe:
         ) from error
 
 
-def _has_postings(recipe: Recipe) -> bool:
-    """Return whether vectors are mostly zeros: bags of words, compared by their cosine."""
-    return recipe.embedding == "bow" and not recipe.whitening and recipe.similarity == "cosine"
-
-
-def _answer(searcher: Search, ranking: Ranking, began: float) -> Answer:
+def _answer(searcher: Searcher, ranking: Ranking, began: float) -> Answer:
     """Turn the ranking of one question into hits; what is gone meanwhile is left out."""
     rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
     places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]

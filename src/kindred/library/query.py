@@ -36,6 +36,14 @@ class DescribedQuery:
     features: LocalFeatures | None = None
     map_of: Callable[[Path | None], ConvMap] | None = None
 
+    @property
+    def compared(self) -> Vectors | ImageRows:
+        """What an index is asked with."""
+        if self.parts is not None:
+            return self.parts
+        assert self.vector is not None
+        return self.vector
+
 
 def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: Box | None) -> DescribedQuery:
     """Describe a query: an image, or the part of it in `box`; several images of one thing; or vectors.

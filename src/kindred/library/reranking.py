@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kindred.errors import UsageError
 from kindred.library.query import DescribedQuery
-from kindred.library.searching import Search
+from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
 from kindred.rerank import Method, RerankCache, rerank
 from kindred.rerank.needs import needs_of
@@ -19,7 +19,7 @@ DEPTH = 100
 
 
 def reranked(
-    search: Search,
+    search: Searcher,
     asked: DescribedQuery,
     k: int,
     steps: Sequence[Method],

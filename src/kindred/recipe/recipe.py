@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import RecipeError
 from kindred.hints import check_known, nearest
 from kindred.recipe.contradictions import MULTI_VECTOR, contradictions
 from kindred.recipe.text import as_floats, as_toml, is_number, read_value
+
+if TYPE_CHECKING:
+    from kindred.embedding import MultiVectorEmbedding
 
 __all__ = ["DEFAULT_RECIPE", "FILES", "Option", "Options", "Recipe", "list_recipes"]
 
@@ -36,6 +39,12 @@ _OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_
 FILES = ("codebook", "whitening", "code")
 """The keys that name a file of what was learned, or a bundled one."""
 _UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
+
+
+def _multi_vector_embeddings() -> Mapping[str, MultiVectorEmbedding]:
+    from kindred.embedding import MULTI_VECTOR_EMBEDDINGS  # not at once: most commands embed nothing
+
+    return MULTI_VECTOR_EMBEDDINGS
 
 
 def _no_options() -> Options:
@@ -62,8 +71,8 @@ class Recipe:
     stores them as rows, of which a search finds the best; an embedding's name embeds the pooled passes (MOP-CNN).
 
     The map. pooling, pooling_options: a name of `kindred.pooling.POOLINGS`. Or embedding, embedding_options: a
-    name of `kindred.embedding.EMBEDDINGS` (or "asmk"), on the map's positions; positions: how many of the
-    strongest to take, 0 for all. codebook: what the embedding (or a pooling) has learned. matching,
+    name of `kindred.embedding.EMBEDDINGS` or `MULTI_VECTOR_EMBEDDINGS`, on the map's positions; positions: how many of
+    the strongest to take, 0 for all. codebook: what the embedding (or a pooling) has learned. matching,
     matching_options: a name of `kindred.matching.MATCHINGS`, for images kept as rows.
 
     The vector. power_law: exponent of the signed power that comes before the whitening; 1 is none. whitening: a
@@ -179,8 +188,14 @@ class Recipe:
 
     @property
     def multi_vector(self) -> bool:
-        """Whether an image is kept as several rows."""
-        return self.aggregate == MULTI_VECTOR or self.embedding == "asmk"
+        """Whether an image is stored as several rows."""
+        return self.aggregate == MULTI_VECTOR or self.embedding in _multi_vector_embeddings()
+
+    @property
+    def row_matching(self) -> str:
+        """The name of `MATCHINGS` by which the rows of images are compared: that of the embedding, or `matching`."""
+        entry = _multi_vector_embeddings().get(self.embedding)
+        return self.matching if entry is None else entry.matching
 
     @property
     def networks(self) -> str:

@@ -1,0 +1,71 @@
+"""ArraySource: rows in memory as an index reads them, for evaluation, experiments and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, as_rows
+from kindred.errors import UsageError
+from kindred.store import Filter, RowBatch
+
+__all__ = ["ArraySource"]
+
+BATCH = 1 << 18
+"""Rows are read in views of so many; a copy is made by whoever needs one."""
+
+
+class ArraySource:
+    """The rows (M, D) of images 1, 2, …: one each, or `counts` (n,) of them, with their `words` (M,). It never changes.
+
+    An image without a row is in no index. Raises UsageError where lengths differ.
+    """
+
+    def __init__(
+        self, rows: Vectors, *, counts: NDArray[np.int64] | None = None, words: NDArray[np.int64] | None = None
+    ) -> None:
+        self._rows = as_rows(rows, "rows")
+        self._counts = np.ones(len(self._rows), np.int64) if counts is None else np.asarray(counts, np.int64)
+        self._words = words
+        if self._counts.sum() != len(self._rows) or (words is not None and len(words) != len(self._rows)):
+            raise UsageError(f"got {self._counts.sum()} rows in counts; expected {len(self._rows)}, one word for each")
+
+    @property
+    def dimension(self) -> int | None:
+        """D of every row."""
+        return int(self._rows.shape[1])
+
+    revision = vectors_revision = 0
+
+    def select(self, where: Filter, /) -> NDArray[np.int64]:
+        """Raise UsageError: images in memory have no facts to choose them by."""
+        raise UsageError(f"where: got {where}; images in memory have no folder, tags or dates")
+
+    select_images = select
+
+    def vectors(self, *, after_id: int = 0, batch: int = BATCH) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+        """Yield the rows of images after `after_id`, which have one each, as (ids (n,), rows (n, D))."""
+        ids = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
+        start = int(np.searchsorted(ids, after_id, side="right"))
+        for at in range(start, len(ids), max(batch, BATCH)):
+            part = slice(at, at + max(batch, BATCH))
+            yield ids[part], self._rows[part]
+
+    def fetch(self, vector_ids: NDArray[np.int64], /) -> tuple[NDArray[np.int64], Vectors]:
+        """Return (ids (n,), rows (n, D)) of images that have one row each."""
+        ids = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
+        places = np.minimum(np.searchsorted(ids, vector_ids), max(0, len(ids) - 1))
+        here = ids[places] == vector_ids if len(ids) else np.zeros(len(vector_ids), np.bool_)
+        return np.asarray(vector_ids)[here], self._rows[places[here]]
+
+    def parts(self, *, batch: int = BATCH) -> Iterator[RowBatch]:  # noqa: ARG002 - as a store has it
+        """Yield all rows of all images."""
+        if len(self._rows):
+            owners = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
+            yield RowBatch(owners, self._rows, None, self._words)
+
+    def removed_since(self, revision: int, /) -> NDArray[np.int64]:  # noqa: ARG002 - nothing is ever removed
+        """Return no ids."""
+        return np.empty(0, np.int64)

@@ -1,0 +1,382 @@
+"""The contract of INDEXES over STORES: what dot products and an argsort say, whatever is added, removed or filtered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kindred.codes import CODES
+from kindred.errors import UsageError
+from kindred.index import (
+    INDEXES,
+    ArraySource,
+    ExhaustiveIndex,
+    Index,
+    IndexSettings,
+    SnapshotPolicy,
+    choose_index,
+    index_for,
+)
+from kindred.matching import ImageRows
+from kindred.ranking import Ranking
+from kindred.recipe import Recipe
+from kindred.store import STORES, Entry, Filter, Store
+
+D, COUNT, ROWS = 16, 240, 3
+POLICY = SnapshotPolicy(exact_below=100, changes=20, tail_share=0.1)
+RECIPES = {
+    "multi_vector": Recipe("several", "kin", aggregate="multi_vector"),
+    "coded": Recipe("coded", "kin", code="codes.npz"),
+    "inverted": Recipe("words", "kin", embedding="bow", codebook="words.npz"),
+    "hnsw": Recipe("plain", "kin"),
+    "exact": Recipe("blocks", "kin", similarity="l1"),
+}
+RECALL = {"hnsw": 0.97, "coded": 0.9}
+Rows = NDArray[np.float32]
+
+
+def test_every_index_has_a_recipe_here() -> None:
+    assert set(RECIPES) == set(INDEXES)
+    assert {name: choose_index(recipe) for name, recipe in RECIPES.items()} == {name: name for name in INDEXES}
+    assert choose_index(RECIPES["hnsw"], exhaustive=True) == "exact"
+    assert choose_index(RECIPES["coded"], compares="vectors") == "hnsw"
+    assert choose_index(RECIPES["multi_vector"], compares="vectors") == "hnsw"
+    for entry in INDEXES.values():
+        assert entry.summary
+
+
+def rows_of(seed: int, count: int = 1) -> Rows:
+    """Rows of mostly zeros, none negative, of unit length: all indexes take them."""
+    generator = np.random.default_rng(seed)
+    found = np.abs(generator.standard_normal((count, D))) * (generator.random((count, D)) < 0.5)
+    found[:, seed % D] += 0.5
+    unit: Rows = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def code() -> Any:
+    return CODES["pq"].fitted.fit(np.concatenate([rows_of(seed) for seed in range(1000)]), bits=8 * D)
+
+
+class Counting:
+    """A store that counts how often rows are read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.reads = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def vectors(self, **options: Any) -> Any:
+        for batch in self._store.vectors(**options):
+            self.reads += len(batch[0])
+            yield batch
+
+    def parts(self, **options: Any) -> Any:
+        for batch in self._store.parts(**options):
+            self.reads += len(batch.rows)
+            yield batch
+
+
+@dataclass
+class Bench:
+    """An index of a kind over a store of a kind, and what ought to be in them: the rows of images by their name."""
+
+    name: str
+    folder: Path
+    store: Store
+    settings: IndexSettings
+    images: dict[str, Rows] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        return INDEXES[self.name].compares == "rows"
+
+    def open(self, store: Any = None) -> Index:
+        recipe = RECIPES[self.name]
+        return INDEXES[self.name].open(recipe, self.store if store is None else store, self.settings)
+
+    def put(self, *seeds: int, folder: str = "a", other: int = 0) -> None:
+        entries = []
+        for seed in seeds:
+            rows = rows_of(seed + other, ROWS if self.several else 1)
+            path = Path(f"/p/{folder}/{seed}.jpg")
+            entries.append(Entry(path, 1, 1, taken=f"2024-01-{1 + seed % 28:02}", vectors=rows))
+            self.images[str(path)] = rows
+        self.store.put(entries)
+
+    def forget(self, *seeds: int, folder: str = "a") -> None:
+        paths = [Path(f"/p/{folder}/{seed}.jpg") for seed in seeds]
+        self.store.forget(paths)
+        for path in paths:
+            del self.images[str(path)]
+
+    def query(self, seed: int) -> Any:
+        vector = rows_of(seed) * 0.8 + rows_of(seed + 1) * 0.6
+        return ImageRows(vector, np.zeros(1, np.int64)) if self.several else vector
+
+    def truth(self, query: Any, keep: Callable[[str], bool] = lambda _: True) -> dict[str, float]:
+        """The score of each image, straight from the definition."""
+        asked = cast(Rows, query.rows if self.several else query)[0].astype(np.float64)
+        if not self.several and RECIPES[self.name].similarity == "cosine":
+            asked = asked / np.linalg.norm(asked)
+        found = {}
+        for path, rows in self.images.items():
+            if keep(path):
+                each = -np.abs(rows - asked).sum(axis=1) if self.name == "exact" else rows @ asked
+                found[path] = float(each.max())
+        return found
+
+    def paths(self, ranking: Ranking) -> list[str]:
+        ids = [number for number in ranking.ids[0].tolist() if number >= 0]
+        known = self.store.images(ids) if self.several else self.store.rows(ids)
+        return [str(known[number].path) for number in ids]
+
+    def check(self, index: Index, seed: int, k: int, *, where: Filter | None = None, **options: Any) -> None:
+        query = self.query(seed)
+        truth = self.truth(query, **options)
+        ranking = index.search(query, k, where=where)
+        paths = self.paths(ranking)
+        expected = sorted(truth.values(), reverse=True)[:k]
+        assert len(paths) == len(set(paths)) == len(expected)
+        scores = ranking.scores[0, : len(paths)]
+        np.testing.assert_allclose(scores, [truth[path] for path in paths], atol=5e-3)
+        right = np.mean([truth[path] >= expected[-1] - 5e-3 for path in paths]) if paths else 1.0
+        assert right >= RECALL.get(self.name, 1.0)
+        if self.name not in RECALL:
+            np.testing.assert_allclose(scores, expected, atol=5e-3)
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made = STORES[request.param].create(tmp_path / "library", {})
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=INDEXES)
+def bench(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Bench:
+    coder = code() if INDEXES[request.param].compares == "codes" else None
+    settings = IndexSettings(tmp_path / "library", POLICY, coder)
+    made = Bench(request.param, tmp_path / "library", store, settings)
+    made.put(*range(COUNT))
+    return made
+
+
+def test_answers_are_those_of_the_definition(bench: Bench) -> None:
+    index = bench.open()
+    index.renew()
+    for seed in range(20):
+        bench.check(index, 7 * seed, 10)
+    assert len(index) == COUNT
+    assert index.nbytes > 0
+    assert index.approximate == INDEXES[bench.name].approximate
+    assert bench.open().approximate in (False, INDEXES[bench.name].approximate)
+
+
+def test_many_queries_are_each_answered_as_alone(bench: Bench) -> None:
+    if bench.several:
+        pytest.skip("takes the rows of one image at a time")
+    index = bench.open()
+    queries = np.concatenate([bench.query(seed) for seed in range(300)])
+    together = index.search(queries, 3)
+    for row in (0, 150, 299):
+        np.testing.assert_array_equal(index.search(queries[row : row + 1], 3).ids[0], together.ids[row])
+
+
+def test_no_more_answers_than_images_however_many_are_asked_for(bench: Bench) -> None:
+    index = bench.open()
+    for k in (COUNT, COUNT + 1, 10**12):
+        ranking = index.search(bench.query(3), k)
+        assert ranking.ids.shape == (1, COUNT)
+        bench.check(index, 3, k)
+
+
+def test_filters(bench: Bench) -> None:
+    bench.put(*range(40), folder="b")
+    index = bench.open()
+    index.renew()
+    tagged = [Path(f"/p/a/{seed}.jpg") for seed in range(0, COUNT, 7)]
+    bench.store.tag(tagged, "seven")
+    cases: list[tuple[Filter, Callable[[str], bool]]] = [
+        (Filter(folder=Path("/p/b")), lambda path: path.startswith("/p/b/")),
+        (Filter(tags=("seven",)), lambda path: Path(path) in tagged),
+        (Filter(after=date(2024, 1, 20)), lambda path: int(Path(path).stem) % 28 >= 19),
+        (Filter(tags=("nothing",)), lambda _: False),
+        (Filter(), lambda _: True),
+        (Filter(tags=("seven",), folder=Path("/p/a")), lambda path: Path(path) in tagged),
+    ]
+    for where, keep in cases:
+        for k in (1, 8, 500):
+            bench.check(index, 5, k, where=where, keep=keep)
+
+
+def test_a_filter_sees_a_tag_at_once(bench: Bench) -> None:
+    index, one = bench.open(), Path("/p/a/9.jpg")
+    where = Filter(tags=("new",))
+    assert bench.paths(index.search(bench.query(9), 5, where=where)) == []
+    bench.store.tag([one], "new")
+    assert bench.paths(index.search(bench.query(9), 5, where=where)) == [str(one)]
+    bench.store.untag([one], "new")
+    assert bench.paths(index.search(bench.query(9), 5, where=where)) == []
+
+
+def test_the_same_filter_is_looked_up_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Counting(bench.store)
+    lookups: list[Filter] = []
+    name = "select_images" if bench.several else "select"
+
+    def select(where: Filter) -> NDArray[np.int64]:
+        lookups.append(where)
+        return cast("NDArray[np.int64]", getattr(bench.store, name)(where))
+
+    monkeypatch.setattr(store, name, select, raising=False)
+    index = bench.open(store)
+    for _ in range(4):
+        index.search(bench.query(1), 3, where=Filter(folder=Path("/p/a")))
+    assert len(lookups) == 1
+    bench.put(900)
+    index.search(bench.query(1), 3, where=Filter(folder=Path("/p/a")))
+    assert len(lookups) == 2
+
+
+def test_what_is_added_removed_and_replaced_is_followed(bench: Bench) -> None:
+    index, watcher = bench.open(), bench.open()
+    bench.check(index, 1, 10)
+    bench.put(*range(COUNT, COUNT + 30))
+    bench.check(index, COUNT + 3, 10)
+    bench.forget(*range(0, COUNT, 3))
+    bench.check(index, 3, 10)
+    index.renew()
+    bench.put(*range(1, 60, 3), other=5000)
+    for each in (index, watcher, bench.open()):
+        bench.check(each, 1, 10)
+        bench.check(each, 5001, 10)
+        assert len(each) == len(bench.images)
+    bench.forget(*(int(Path(path).stem) for path in list(bench.images)))
+    assert index.search(bench.query(1), 5).ids.shape == (1, 0)
+    bench.put(1, 2)
+    bench.check(index, 1, 5)
+
+
+def test_tags_metadata_and_facts_make_no_rows_be_read_again(bench: Bench) -> None:
+    store = Counting(bench.store)
+    index = bench.open(store)
+    bench.check(index, 4, 5)
+    before = store.reads
+    bench.store.tag([Path("/p/a/1.jpg")], "x")
+    bench.store.set_metadata([Path("/p/a/1.jpg")], {"price": 3})
+    bench.store.set_meta("note", "y")
+    bench.store.untag([Path("/p/a/1.jpg")], "x")
+    bench.check(index, 4, 5)
+    assert store.reads == before
+    bench.put(COUNT)
+    bench.check(index, 4, 5)
+    assert store.reads > before
+
+
+def test_another_process_finds_the_same(bench: Bench) -> None:
+    bench.open().renew()
+    bench.put(COUNT, COUNT + 1)
+    bench.forget(5)
+    again = STORES[next(iter(STORES))].open(bench.folder)
+    try:
+        index = bench.open(again)
+        for seed in (1, 5, COUNT):
+            bench.check(index, seed, 10)
+    finally:
+        again.close()
+
+
+def test_an_empty_library_has_no_answers(bench: Bench) -> None:
+    bench.forget(*range(COUNT))
+    index = bench.open()
+    index.renew()
+    assert len(index) == 0
+    assert index.search(bench.query(1), 10**12).ids.shape == (1, 0)
+    assert index.search(bench.query(1), 3, where=Filter(tags=("x",))).ids.shape == (1, 0)
+
+
+def test_threads_search_while_one_writes(bench: Bench) -> None:
+    index = bench.open()
+    faults: list[BaseException] = []
+    done = threading.Event()
+
+    def search(seed: int) -> None:
+        try:
+            while not done.is_set():
+                ranking = index.search(bench.query(seed), 5, where=Filter(folder=Path("/p/a")) if seed % 2 else None)
+                assert (np.diff(ranking.scores[0]) <= 0).all()
+                assert len(set(ranking.ids[0].tolist())) == ranking.ids.shape[1]
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=search, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for step in range(12):
+        bench.put(COUNT + step)
+        bench.forget(step)
+        if step == 6:
+            index.renew()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    bench.check(index, 3, 10)
+
+
+def test_every_score_in_order_of_id(bench: Bench) -> None:
+    index = bench.open()
+    assert isinstance(index, ExhaustiveIndex) == INDEXES[bench.name].exhaustive
+    if not isinstance(index, ExhaustiveIndex):
+        return
+    bench.forget(*range(0, 50, 2))
+    query = bench.query(11)
+    scores = index.scores(query)
+    assert scores.shape == (1, COUNT - 25)
+    if bench.name != "coded":  # which answers by vectors, and scores by codes
+        ranking = index.search(query, COUNT)
+        np.testing.assert_allclose(np.sort(scores[0])[::-1], ranking.scores[0], atol=1e-6)
+        assert bench.paths(ranking)[0] == list(bench.truth(query))[int(scores[0].argmax())]
+
+
+def test_rows_in_memory_are_searched_alike(bench: Bench) -> None:
+    recipe, paths = RECIPES[bench.name], list(bench.images)
+    counts = np.array([len(rows) for rows in bench.images.values()])
+    source = ArraySource(np.concatenate(list(bench.images.values())), counts=counts)
+    settings = IndexSettings(code=bench.settings.code)
+    for exhaustive in (False, True):
+        index = index_for(recipe, source, settings, exhaustive=exhaustive)
+        assert isinstance(index, ExhaustiveIndex)
+        for seed in (2, 30):
+            mine, theirs = index.search(bench.query(seed), 10), bench.open().search(bench.query(seed), 10)
+            assert [paths[number - 1] for number in mine.ids[0]] == bench.paths(theirs)
+            np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-5)
+        with pytest.raises(UsageError, match="no folder, tags or dates"):
+            index.search(bench.query(1), 3, where=Filter(tags=("x",)))
+
+
+def test_queries_of_another_kind_are_refused(bench: Bench) -> None:
+    index = bench.open()
+    wrong: Any = rows_of(1) if bench.several else ImageRows(rows_of(1), np.zeros(1, np.int64))
+    with pytest.raises(UsageError, match="got a vector" if bench.several else "got the rows of an image"):
+        index.search(wrong, 3)
+    narrow: Any = np.ones((1, 3), np.float32)
+    with pytest.raises(UsageError, match=rf"expected .*{D}"):
+        index.search(ImageRows(narrow, np.zeros(1, np.int64)) if bench.several else narrow, 3)
+    with pytest.raises(UsageError, match="k: got 0"):
+        index.search(bench.query(1), 0)
+
+
+def test_a_code_is_needed_where_the_recipe_has_one() -> None:
+    with pytest.raises(UsageError, match="is searched by a code, and none was given"):
+        index_for(RECIPES["coded"], ArraySource(rows_of(1)))
