@@ -73,7 +73,7 @@ def test_a_damaged_model_is_listed_with_its_problem(kindred: Kindred, model: Pat
 def test_removing_nothing_is_an_error(kindred: Kindred) -> None:
     done = kindred("models", "remove", "never")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "kindred: no model of yours is named never; you have added none\n"
+    assert done.err == "kindred: unknown model 'never' among those you added; you have added none\n"
 
 
 def test_recipes_are_listed_and_shown_as_they_are_written(kindred: Kindred, own_folder: Path) -> None:
@@ -151,7 +151,8 @@ def test_fit_refuses_what_cannot_be_meant(kindred: Kindred, photos: Path, recipe
     done = kindred("fit", recipe, photos, "-o", "white.toml")
     assert done.code == 2
     assert f"got {COUNT} rows to whiten {CHANNELS} dimensions" in done.err
-    assert kindred("fit", recipe, "nowhere", "-o", "white.toml").err == "kindred: nowhere: no such folder\n"
+    missing = kindred("fit", recipe, "nowhere", "-o", "white.toml")
+    assert missing.err.startswith("kindred: nowhere: no such file or folder; check its spelling")
     assert list(own_folder.iterdir()) == []
 
 
@@ -188,7 +189,7 @@ def test_a_code_is_learned_searched_and_measured(
     compared = kindred("compare", groundtruth, "--recipes", "coded.toml", *options).json["results"]
     assert compared[0]["bytes_per_image"] == 3
     done = kindred("fit", recipe, "others", "-o", "other.toml", "--code", "opq")
-    assert (done.code, done.err.partition(";")[0]) == (2, "kindred: code: got 'opq'")
+    assert (done.code, done.err.partition(";")[0]) == (2, "kindred: unknown code 'opq'")
 
 
 def test_a_code_follows_a_whitening_of_pairs(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
