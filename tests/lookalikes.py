@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -33,6 +34,11 @@ def photograph(number: int, *, size: tuple[int, int] = (640, 480)) -> Image.Imag
 
 def page(number: int, *, size: tuple[int, int] = (850, 1200), letters: int = 17) -> Image.Image:
     """A justified page of words chosen by `number`; pages differ in their words only."""
+    return _page(number, size, letters).copy()
+
+
+@lru_cache
+def _page(number: int, size: tuple[int, int], letters: int) -> Image.Image:
     random = np.random.default_rng(number)
     image, face = Image.new("RGB", size, (250, 250, 250)), font(letters)
     draw = ImageDraw.Draw(image)

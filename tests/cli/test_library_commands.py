@@ -134,7 +134,7 @@ def test_duplicates_of_one_kind(kindred: Kindred, own_folder: Path, recipe: Path
     assert "mine/a.tif  640 × 480" in alike
     wrong = kindred("duplicates", "--library", "lib", "--kind", "copies")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "--kind is 'copies'; expected same_bytes, same_picture, same_shot, alike" in wrong.err
+    assert "--kind: unknown kind of duplicates 'copies'; known: same_bytes, same_picture, same_shot, alike" in wrong.err
 
 
 def test_duplicates_has_the_threshold_of_the_library(kindred: Kindred) -> None:

@@ -82,11 +82,11 @@ def duplicates(
 def _kinds(names: list[str] | None) -> list[Kind] | None:
     from kindred.duplicates import KINDS
     from kindred.errors import UsageError
+    from kindred.hints import check_known
 
-    kinds = [known for known in KINDS if known in (names or ())]
-    if names and (wrong := sorted(set(names) - set(kinds))):
-        raise UsageError(f"--kind is {wrong[0]!r}; expected {', '.join(KINDS)}")
-    return kinds or None
+    for name in names or ():
+        check_known("kind of duplicates", name, KINDS, error=UsageError, where="--kind")
+    return [kind for kind in KINDS if kind in names] if names else None
 
 
 def _group_form(group: DuplicateGroup) -> dict[str, object]:

@@ -15,6 +15,7 @@ from kindred.duplicates.neighbours import alike
 from kindred.duplicates.pixels import Report, same_pictures, sketched
 from kindred.duplicates.sketches import Sketch
 from kindred.errors import UsageError
+from kindred.hints import check_known
 from kindred.library import Library
 from kindred.store import Filter
 
@@ -101,8 +102,10 @@ def find_duplicates(
 def _wanted(library: Library, kinds: Collection[Kind] | None) -> set[Kind]:
     if kinds is None:
         return set(KINDS) - ({"alike"} if _only_words(library) else set())
-    if not kinds or any(kind not in KINDS for kind in kinds):
-        raise UsageError(f"kinds is {sorted(kinds)}; expected some of {', '.join(KINDS)}")
+    if not kinds:
+        raise UsageError(f"kinds is empty; expected some of {', '.join(KINDS)}")
+    for kind in kinds:
+        check_known("kind of duplicates", kind, KINDS, error=UsageError)
     if "alike" in kinds:
         library.check_vectors("duplicates")
     return set(kinds)
