@@ -33,24 +33,24 @@ import torch
 from kindred._support.prefetch import prefetched
 from kindred.training.aggregation import build_aggregation
 from kindred.training.architectures import build_backbone
+from kindred.training.image_cache import ImageCache
 from kindred.training.loop import Schedule, fit
-from kindred.training.mining import ByClass, HardNegatives
-from kindred.training.pictures import Pictures
-from kindred.training.process_group import taking_place
+from kindred.training.mining import ClassBalanced, HardNegatives
+from kindred.training.process_group import join_process_group
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.objective import build_objective
-from kindred.training.tuning.task import Tuning
+from kindred.training.tuning.task import TuningTask
 from methods import hardware
 
 BAR = 0.05
 IMAGES, CLASSES = 640, 80
 
 
-def made_pictures() -> Pictures:
+def made_pictures() -> ImageCache:
     """Pictures of the size of Grocery Store's, of many colours and shapes."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (IMAGES, 12, 12, 3), dtype=np.uint8)
-    return Pictures.of([image.repeat(19, 0).repeat(19, 1) for image in small])
+    return ImageCache.from_arrays([image.repeat(19, 0).repeat(19, 1) for image in small])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,21 +63,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default=None)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    with taking_place(options.device) as place:
+    with join_process_group(options.device) as processes:
         backbone = build_backbone(options.backbone)
         embedder = Embedder(backbone, build_aggregation("gem", backbone.taps[-1].channels))
         embedder.freeze_norms()
         labels = np.arange(IMAGES) % CLASSES
-        planner = ByClass(labels, options.batch // 4, 4, steps=options.steps)
+        planner = ClassBalanced(labels, options.batch // 4, 4, steps=options.steps)
         objective = build_objective("multi_similarity", classes=0, dimension=embedder.dimension, memory=0, options={})
-        task = Tuning(embedder, objective, planner, made_pictures(), size=options.size, place=place)
+        task = TuningTask(embedder, objective, planner, made_pictures(), size=options.size, processes=processes)
         schedule = Schedule(epochs=1, rate=1e-5)
-        task.begin(0)
-        batch = task.batch(0)
+        task.begin_epoch(0)
+        batch = task.make_batch(0)
         optimiser = torch.optim.AdamW(embedder.parameters(), lr=1e-5, fused=True)
 
         def wait() -> None:
-            if place.device.type == "cuda":
+            if processes.device.type == "cuda":
                 torch.cuda.synchronize()
 
         def bare() -> float:
@@ -93,26 +93,26 @@ def main(arguments: Sequence[str]) -> int:
 
         def looped() -> float:
             with tempfile.TemporaryDirectory() as folder:
-                outcome = fit(task, schedule, Path(folder), place=place)
+                outcome = fit(task, schedule, Path(folder), processes=processes)
             return (outcome.seconds - outcome.planned - outcome.validated) / int(options.steps)
 
         for side in (bare, looped):
             side()
         pairs = [(bare(), looped()) for _ in range(options.rounds)]
         start = time.perf_counter()
-        with closing(prefetched(task.batch, range(options.steps))) as batches:
+        with closing(prefetched(task.make_batch, range(options.steps))) as batches:
             made = sum(len(each.pixels) for each in batches)
         loader = made / (time.perf_counter() - start)
         miner = HardNegatives(labels, 4)
         start = time.perf_counter()
-        mining = Tuning(embedder, objective, miner, made_pictures(), size=options.size, place=place)
-        mining.begin(0)
+        mining = TuningTask(embedder, objective, miner, made_pictures(), size=options.size, processes=processes)
+        mining.begin_epoch(0)
         refresh = time.perf_counter() - start
     step, loop = median(each for each, _ in pairs), median(each for _, each in pairs)
     over = median(b / a for a, b in pairs) - 1
     found = {
         "backbone": options.backbone,
-        "device": str(place.device),
+        "device": str(processes.device),
         "batch": options.batch,
         "size": options.size,
         "bare_ms": round(1e3 * step, 1),

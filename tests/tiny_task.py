@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kindred.training.loop import Outcome, Progress, Schedule, fit
-from kindred.training.process_group import Place, taking_place
+from kindred.training.loop import FitResult, Progress, Schedule, fit
+from kindred.training.process_group import ProcessGroup, join_process_group
 
 __all__ = ["HERE", "SCHEDULE", "Points", "TinyTask"]
 
-HERE = Place(torch.device("cpu"))
+HERE = ProcessGroup(torch.device("cpu"))
 SCHEDULE = Schedule(epochs=3, rate=0.02, seed=3)
 COUNT = 24
 
@@ -49,7 +49,7 @@ class TinyTask:
         seed: int = 3,
         batches: int = 4,
         scores: Sequence[float] | None = None,
-        watched: str = "score",
+        monitor: str = "score",
         identity: Mapping[str, object] | None = None,
     ) -> None:
         rng = torch.Generator().manual_seed(seed)
@@ -60,18 +60,18 @@ class TinyTask:
         same = torch.Generator().manual_seed(0)
         self.x = torch.randn(COUNT, 3, generator=same)
         self.y = torch.sin(self.x.sum(dim=1))
-        self.watched, self.identity = watched, dict(identity or {"task": "tiny"})
+        self.monitor, self.identity = monitor, dict(identity or {"task": "tiny"})
         self.begun: list[int] = []
         self.made: list[int] = []
         self._batches, self._seed, self._scores = batches, seed, scores
         self._plan = torch.zeros(0, 0, dtype=torch.int64)
         self._validated = 0
 
-    def groups(self) -> Sequence[Mapping[str, object]]:
+    def parameter_groups(self) -> Sequence[Mapping[str, object]]:
         first, _, last = self.module.children()
         return [{"params": list(first.parameters())}, {"params": list(last.parameters()), "scale": 2.0}]
 
-    def begin(self, epoch: int) -> Mapping[str, float]:
+    def begin_epoch(self, epoch: int) -> Mapping[str, float]:
         self.begun.append(epoch)
         noise = np.random.default_rng([self._seed, epoch]).uniform(0, 0.1, COUNT)
         order = np.argsort(noise - self._errors().numpy())
@@ -82,7 +82,7 @@ class TinyTask:
     def steps(self) -> int:
         return len(self._plan)
 
-    def batch(self, step: int) -> Points:
+    def make_batch(self, step: int) -> Points:
         self.made.append(step)
         numbers = self._plan[step]
         return Points(numbers, self.x[numbers], self.y[numbers])
@@ -93,7 +93,7 @@ class TinyTask:
         large = torch.stack([parameter.square().sum() for parameter in self.module.parameters()]).sum()
         return {"square": (found - batch.y).square().mean(), "weights": 0.001 * large}
 
-    def describe(self, batch: Points) -> str:
+    def describe_batch(self, batch: Points) -> str:
         return f"points {' '.join(map(str, batch.numbers.tolist()))}"
 
     def validate(self) -> Mapping[str, float]:
@@ -102,10 +102,10 @@ class TinyTask:
             return {"score": self._scores[self._validated - 1]}
         return {"score": -float(self._errors().mean())}
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         return {"plan": self._plan, "validated": torch.tensor(self._validated)}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._plan, self._validated = state["plan"], int(state["validated"])
 
     def _errors(self) -> Tensor:
@@ -114,7 +114,7 @@ class TinyTask:
         return found
 
 
-def _train(folder: Path, kill_at: str, accumulate: int) -> Outcome:
+def _train(folder: Path, kill_at: str, accumulate: int) -> FitResult:
     """Train with a checkpoint after each update; keep the weights, and how many files were written, for each rank."""
     updates = writes = 0
     fsync = os.fsync
@@ -134,9 +134,9 @@ def _train(folder: Path, kill_at: str, accumulate: int) -> Outcome:
 
     os.fsync = written  # type: ignore[assignment]
     task, schedule = TinyTask(), replace(SCHEDULE, accumulate=accumulate)
-    with taking_place("cpu", threads=1) as place:
-        done = fit(task, schedule, folder, place=place, progress=count, checkpoint_every=0)
-        torch.save({**task.module.state_dict(), "writes": torch.tensor(writes)}, folder / f"rank{place.rank}.pth")
+    with join_process_group("cpu", threads=1) as processes:
+        done = fit(task, schedule, folder, processes=processes, progress=count, checkpoint_every=0)
+        torch.save({**task.module.state_dict(), "writes": torch.tensor(writes)}, folder / f"rank{processes.rank}.pth")
     return done
 
 

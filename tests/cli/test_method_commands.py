@@ -12,7 +12,7 @@ import pytest
 from commands import COUNT, Kindred
 from kindred.backbones import list_models, load_card
 from kindred.recipe import Recipe, list_recipes
-from kindred.training.distillation import run as training_run
+from kindred.training.distillation import distill as training_run
 from kindred.training.loop import Progress
 from pictures import make_folder
 from tiny_model import CHANNELS, home, make_model
@@ -254,9 +254,9 @@ def test_distill_passes_everything_on(
     kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
 ) -> None:
     calls: list[inspect.BoundArguments] = []
-    signature = inspect.signature(training_run.distill_model)
+    signature = inspect.signature(training_run.distill)
 
-    def distill_model(*args: object, **options: object) -> object:
+    def distill(*args: object, **options: object) -> object:
         call = signature.bind(*args, **options)  # raises where the function is called wrongly
         calls.append(call)
         call.arguments["reading"](3, 20)
@@ -265,7 +265,7 @@ def test_distill_passes_everything_on(
         with home(own_home):
             return load_card(make_model(own_folder, name="student"))[0]
 
-    monkeypatch.setattr(training_run, "distill_model", distill_model)
+    monkeypatch.setattr(training_run, "distill_model", distill)
     words = ["one.onnx", "x", "y", "-o", "student.onnx", "--also", "two.onnx", "--exclude", "*_0*", "--steps", "7"]
     found = kindred(
         "distill", *words, "--batch", "4", "--sizes", "64,96", "--seed", "3", "--licence", "mine", "--json"

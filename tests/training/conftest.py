@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
-from kindred.training.pictures import Pictures  # noqa: E402
+from kindred.training.image_cache import ImageCache  # noqa: E402
 from tiny_teacher import TinyTeacher  # noqa: E402
 
 # Networks as small as these lose more to waking threads than they win.
@@ -20,7 +20,7 @@ def teacher() -> TinyTeacher:
 
 
 @pytest.fixture
-def pictures() -> Pictures:
+def pictures() -> ImageCache:
     rng = np.random.default_rng(7)
     smooth = rng.integers(0, 256, (20, 6, 8, 3), dtype=np.uint8)
-    return Pictures.of([np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in smooth])
+    return ImageCache.from_arrays([np.kron(image, np.ones((8, 8, 1), np.uint8)) for image in smooth])

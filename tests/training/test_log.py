@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kindred.errors import TrainingError
-from kindred.training.log import Figure, Log, read_log
+from kindred.training.log import Log, LogRow, read_log
 
 
 def _steps(file: Path) -> list[tuple[int, str]]:
@@ -26,8 +26,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     log.write(50, 1, 7, "validation", {"mAP": math.nan})
     log.write(50, 1, 7, "plan", {})
     first, second, third = read_log(file)
-    assert first == Figure(25, 0.5, 3.2, "training", "loss", 1.23457)
-    assert second == Figure(25, 0.5, 3.2, "training", 'a "strange", name', -2.0)
+    assert first == LogRow(25, 0.5, 3.2, "training", "loss", 1.23457)
+    assert second == LogRow(25, 0.5, 3.2, "training", 'a "strange", name', -2.0)
     assert third[:5] == (50, 1.0, 7.0, "validation", "mAP")
     assert math.isnan(third.value)
 

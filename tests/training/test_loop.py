@@ -23,7 +23,7 @@ from kindred.errors import TrainingError
 from kindred.training.checkpoint import load_checkpoint
 from kindred.training.checkpointer import BEST, CHECKPOINT, LOCK
 from kindred.training.log import read_log
-from kindred.training.loop import LOG, Outcome, Progress, Schedule, fit
+from kindred.training.loop import LOG, FitResult, Progress, Schedule, fit
 from tiny_task import HERE, SCHEDULE, Points, TinyTask
 
 UPDATES = 4  # of an epoch of the tiny task
@@ -34,8 +34,8 @@ class Stopped(Exception):
     """Whatever ends a run."""
 
 
-def _fit(task: TinyTask, folder: Path, schedule: Schedule = SCHEDULE, **options: Any) -> Outcome:
-    return fit(task, schedule, folder, place=HERE, **options)
+def _fit(task: TinyTask, folder: Path, schedule: Schedule = SCHEDULE, **options: Any) -> FitResult:
+    return fit(task, schedule, folder, processes=HERE, **options)
 
 
 def _weights(task: TinyTask) -> dict[str, Tensor]:
@@ -48,7 +48,7 @@ def _assert_equal(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> N
         assert torch.equal(value, others[name]), name
 
 
-def _timeless(outcome: Outcome) -> Outcome:
+def _timeless(outcome: FitResult) -> FitResult:
     return replace(outcome, seconds=0, planned=0, validated=0)
 
 
@@ -63,7 +63,7 @@ def every_update(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def straight(every_update: None, tmp_path: Path) -> tuple[dict[str, Tensor], list[tuple[object, ...]], Outcome]:  # noqa: ARG001
+def straight(every_update: None, tmp_path: Path) -> tuple[dict[str, Tensor], list[tuple[object, ...]], FitResult]:  # noqa: ARG001
     """A run that nobody disturbs: its weights, its log and its outcome."""
     task = TinyTask()
     outcome = _fit(task, tmp_path / "straight")
@@ -183,7 +183,7 @@ def test_the_last_update_is_filled_up_from_the_beginning(tmp_path: Path) -> None
 def test_a_stopped_run_goes_on_exactly(
     event: int,
     every: float,
-    straight: tuple[dict[str, Tensor], list[tuple[object, ...]], Outcome],
+    straight: tuple[dict[str, Tensor], list[tuple[object, ...]], FitResult],
     tmp_path: Path,
 ) -> None:
     calls = 0
@@ -206,7 +206,7 @@ def test_a_stopped_run_goes_on_exactly(
 @pytest.mark.parametrize("method", ["begin", "validate", "state"])
 def test_a_run_stopped_between_epochs_goes_on_exactly(
     method: str,
-    straight: tuple[dict[str, Tensor], list[tuple[object, ...]], Outcome],
+    straight: tuple[dict[str, Tensor], list[tuple[object, ...]], FitResult],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -232,7 +232,7 @@ def test_a_run_stopped_between_epochs_goes_on_exactly(
 
 
 def test_a_run_stopped_again_and_again_goes_on_exactly(
-    straight: tuple[dict[str, Tensor], list[tuple[object, ...]], Outcome], tmp_path: Path
+    straight: tuple[dict[str, Tensor], list[tuple[object, ...]], FitResult], tmp_path: Path
 ) -> None:
     def stop(here: Progress) -> None:
         if calls[-1] == 2:
@@ -296,7 +296,7 @@ def test_the_best_epoch_is_returned(tmp_path: Path) -> None:
 
 
 def test_nothing_watched_takes_the_last_epoch(tmp_path: Path) -> None:
-    task = TinyTask(scores=[0.5, 0.4, 0.3, 0.2], watched="")
+    task = TinyTask(scores=[0.5, 0.4, 0.3, 0.2], monitor="")
     outcome = _fit(task, tmp_path)
     assert (outcome.best_epoch, outcome.after) == (3, {"score": 0.2})
 
@@ -349,7 +349,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_from_before(
     message = str(raised.value)
     value = {"loss": "square nan", "gradient": "square 0"}[broken]
     assert message.startswith(f"epoch 2, update 3: the loss ({value}, weights ")
-    assert f"or its gradient (nan) is no finite number, on {task.describe(task.batch(2))}; " in message
+    assert f"or its gradient (nan) is no finite number, on {task.describe_batch(task.make_batch(2))}; " in message
     assert message.endswith("the checkpoint is from before that: lower the rate (0.02)")
     stored, _ = load_checkpoint(tmp_path / CHECKPOINT)
     _assert_equal({f"module.{name}": value for name, value in kept[-1].items()}, _of_module(stored))
@@ -365,7 +365,7 @@ def test_all_batches_of_an_update_are_named(tmp_path: Path) -> None:
     task.y[:] = math.inf
     with pytest.raises(TrainingError) as raised:
         _fit(task, tmp_path, replace(SCHEDULE, accumulate=2))
-    first, second = (task.describe(task.batch(step)) for step in (0, 1))
+    first, second = (task.describe_batch(task.make_batch(step)) for step in (0, 1))
     assert f", on {first}; {second}; the checkpoint" in str(raised.value)
 
 
@@ -529,7 +529,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
 
     (tmp_path / ".checkpoint.safetensors.1-2.part").write_bytes(b"left by a kill")
     with FileLock(tmp_path / LOCK), pytest.raises(TrainingError, match="another process trains here; wait for it"):
-        fit(TinyTask(), SCHEDULE, tmp_path, place=HERE)
+        fit(TinyTask(), SCHEDULE, tmp_path, processes=HERE)
     assert len(list(tmp_path.glob(".*.part"))) == 1  # it may be the other's
-    fit(TinyTask(), SCHEDULE, tmp_path, place=HERE)
+    fit(TinyTask(), SCHEDULE, tmp_path, processes=HERE)
     assert not list(tmp_path.glob(".*.part"))

@@ -17,7 +17,7 @@ from kindred.errors import UsageError
 from kindred.training.checkpointer import BEST, CHECKPOINT, LOCK
 from kindred.training.log import read_log
 from kindred.training.loop import LOG
-from kindred.training.process_group import Place, taking_place
+from kindred.training.process_group import ProcessGroup, join_process_group
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
@@ -73,16 +73,16 @@ import sys, torch
 from kindred.training.tuning.objective import build_objective
 from kindred.training.process_group import taking_place
 
-with taking_place("cpu", threads=1) as place:
+with taking_place("cpu", threads=1) as processes:
     objective = build_objective(
-        "contrastive", classes=0, dimension=2, memory=12, options={}, gather=place.gather
+        "contrastive", classes=0, dimension=2, memory=12, options={}, gather=processes.gather
     )
     for step in range(2):
-        count = 3 - place.rank  # as where an image of the second process could not be read
-        numbers = 100 * step + 10 * place.rank + torch.arange(count)
+        count = 3 - processes.rank  # as where an image of the second process could not be read
+        numbers = 100 * step + 10 * processes.rank + torch.arange(count)
         vectors = torch.stack([numbers, -numbers], dim=1).float().requires_grad_()
         objective(vectors, numbers, torch.zeros(count, count, dtype=torch.int8), numbers + 1)
-    torch.save(objective.state_dict(), f"{sys.argv[1]}/memory{place.rank}.pth")
+    torch.save(objective.state_dict(), f"{sys.argv[1]}/memory{processes.rank}.pth")
 """
 
 
@@ -100,33 +100,33 @@ def test_all_processes_remember_what_each_has_seen(tmp_path: Path) -> None:
 
 
 def test_one_process_is_by_itself() -> None:
-    with taking_place("cpu") as place:
-        assert place == Place(torch.device("cpu"))
-        assert place.leads
+    with join_process_group("cpu") as processes:
+        assert processes == ProcessGroup(torch.device("cpu"))
+        assert processes.is_main
         parameter = torch.nn.Parameter(torch.ones(2))
-        place.average_gradients([parameter])
+        processes.average_gradients([parameter])
         assert parameter.grad is None
         values = torch.arange(3.0)
-        assert place.sum(values) is values
-        assert place.gather(values) is values
-        place.wait()
+        assert processes.sum(values) is values
+        assert processes.gather(values) is values
+        processes.barrier()
 
 
 def test_only_the_first_process_leads() -> None:
-    assert not Place(torch.device("cpu"), rank=1, world=2).leads
+    assert not ProcessGroup(torch.device("cpu"), rank=1, world_size=2).is_main
 
 
 def test_the_environment_names_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("KINDRED_DEVICE", "cpu")
-    with taking_place() as place:
-        assert place.device == torch.device("cpu")
+    with join_process_group() as processes:
+        assert processes.device == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "tpu:0", "", "cuda:one", "cpu:x"])
 def test_an_unknown_device_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KINDRED_DEVICE", "npu")
-    with pytest.raises(UsageError) as raised, taking_place(name):
+    with pytest.raises(UsageError) as raised, join_process_group(name):
         pass
     assert str(raised.value) == f"device is {name or 'npu'!r}; expected 'cpu', 'cuda' or 'cuda:1'"
 
@@ -134,7 +134,7 @@ def test_an_unknown_device_is_refused(name: str, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
 def test_a_device_that_is_not_there_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UsageError) as raised, taking_place(name):
+    with pytest.raises(UsageError) as raised, join_process_group(name):
         pass
     assert str(raised.value) == f"device is {name!r}; this PyTorch finds 0 CUDA devices; use 'cpu'"
 
@@ -145,5 +145,5 @@ def test_threads_are_an_equal_share_or_as_given(local: int, given: int | None, m
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(local))
-    with taking_place("cpu", threads=given):
+    with join_process_group("cpu", threads=given):
         assert told == [3]

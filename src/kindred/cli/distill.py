@@ -67,7 +67,7 @@ def distill(
     cores, and PyTorch: pip install torch onnx safetensors. Checkpoint and log lie in MODEL.run; an interrupted run goes
     on from there. The result is a backbone like any other.
     """
-    from kindred.training.distillation.run import distill_model
+    from kindred.training.distillation.distill import distill
 
     advice = f"the run is kept in {shown(output.with_suffix('.run'))}: run the same command again to go on"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
@@ -78,7 +78,7 @@ def distill(
             aside = f"loss {sum(losses) / len(losses):.3f}" if losses else meter.aside
             meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)
 
-        card = distill_model(
+        card = distill(
             [teacher, *(also or [])],
             images,
             output,
@@ -94,7 +94,7 @@ def distill(
             licence=licence,
             device=device,
             threads=threads,
-            reading=lambda done, of: meter.update(done, of),
+            read_progress=lambda done, of: meter.update(done, of),
             progress=learning,
         )
     if as_json:

@@ -15,7 +15,7 @@ from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.training.loop import Progress
-    from kindred.training.tuning.train import Trained
+    from kindred.training.tuning.train import TrainingResult
 
 __all__ = ["train"]
 
@@ -128,7 +128,7 @@ def train(
     GPUs: torchrun --nproc-per-node N -m kindred.cli train …
     """
     from kindred.training.tuning.options import TrainingOptions
-    from kindred.training.tuning.train import train_model
+    from kindred.training.tuning.train import train
 
     if mining not in ("batch", "pool"):
         raise UsageError(f"--mining is {mining!r}; expected batch or pool")
@@ -172,22 +172,22 @@ def train(
     )
     advice = f"the run is kept in {shown(output.with_suffix('.run'))}: run the same command again to go on"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
-        trained = train_model(
+        trained = train(
             folder,
             output,
             options,
             licence=licence,
             device=device,
             threads=threads,
-            reading=lambda done, of: meter.update(done, of),
-            noting=None if as_json else note,
-            progress=lambda here: print_summary(meter, here, quiet=as_json),
+            read_progress=lambda done, of: meter.update(done, of),
+            on_note=None if as_json else note,
+            progress=lambda here: print_progress(meter, here, quiet=as_json),
         )
     if trained is not None:
         _print(trained, output, judged=bool(trained.classes or validate), as_json=as_json)
 
 
-def print_summary(meter: Meter, here: Progress, *, quiet: bool) -> None:
+def print_progress(meter: Meter, here: Progress, *, quiet: bool) -> None:
     meter.title, meter.unit = "Learning", "updates"
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in here.losses.items())
     aside = f"epoch {here.epoch + 1}, {losses}" if losses else meter.aside
@@ -196,7 +196,7 @@ def print_summary(meter: Meter, here: Progress, *, quiet: bool) -> None:
         note(f"epoch {here.epoch + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in here.validation.items()))
 
 
-def _print(trained: Trained, output: Path, *, judged: bool, as_json: bool) -> None:
+def _print(trained: TrainingResult, output: Path, *, judged: bool, as_json: bool) -> None:
     """Tell what a run came to; `judged` is whether its validation knew what is right."""
     outcome = trained.outcome
     if as_json:

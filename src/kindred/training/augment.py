@@ -1,4 +1,4 @@
-"""Augmentation fit for retrieval: another crop, another light, the same thing."""
+"""Augmentation for retrieval: another crop in other light that still shows the same thing."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from kindred.errors import UsageError
 
 __all__ = ["Augmentation", "degraded"]
 
-NARROWEST = 16  # pixels of the original that a crop has on each side, where there are so many
+MIN_SIDE = 16  # pixels of the original that a crop has on each side, where the image has so many
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random square crops of an image, decided by the generator that they are drawn from.
+    """Random square crops of an image, determined by the generator that they are drawn from.
 
-    area: the smallest and the largest share of the image that a crop shows. aspect: how much wider than high, or
-    higher than wide, it may be; 4/3 as in the training of ImageNet networks (Szegedy et al. 2015). flip: whether half
-    of the crops are mirrored, which is wrong where letters or left and right matter. colour: how far the gain of each
-    channel may lie from 1; a tenth as much again is added to or taken from all. coarse: the share of crops that are
-    shrunk to as little as a quarter of their side first, as an image from a phone or the web may be.
+    area: the smallest and the largest share of the image that a crop shows. aspect: the largest aspect ratio of the
+    cut part, and its inverse the smallest; 4/3 as in the training of ImageNet networks (Szegedy et al. 2015). flip:
+    whether half of the crops are mirrored, which is wrong where letters or left and right matter. colour: how far the
+    gain of each channel may be from 1; half as much more for all three together, and a third of it as a shift of the
+    brightness. coarse: the share of crops that are first reduced to as little as a quarter of their side, as an image
+    from a phone or the web may be.
 
-    Crops are mild compared with those of classification: a search must know the whole thing again, not any part of it.
+    Crops are mild compared with those of classification: retrieval must recognise the whole object, not any part of
+    it. Raises UsageError for values out of range.
     """
 
     area: tuple[float, float] = (0.3, 1.0)
@@ -52,8 +54,8 @@ class Augmentation:
         height, width = image.shape[:2]
         area = height * width * rng.uniform(*self.area)
         aspect = math.exp(rng.uniform(-1, 1) * math.log(self.aspect))
-        w = int(np.clip(math.sqrt(area * aspect), min(NARROWEST, width), width))
-        h = int(np.clip(math.sqrt(area / aspect), min(NARROWEST, height), height))
+        w = int(np.clip(math.sqrt(area * aspect), min(MIN_SIDE, width), width))
+        h = int(np.clip(math.sqrt(area / aspect), min(MIN_SIDE, height), height))
         x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
         side = int(size * rng.uniform(0.25, 1.0)) if rng.random() < self.coarse else size
         cut = Image.fromarray(image)
@@ -62,18 +64,22 @@ class Augmentation:
             cut = cut.resize((size, size), Image.Resampling.BILINEAR)
         if self.flip and rng.random() < 0.5:
             cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.asarray(_in_other_light(cut, self.colour, rng))
+        return np.asarray(_jitter_colour(cut, self.colour, rng))
 
 
 def degraded(crop: NDArray[np.uint8], rng: np.random.Generator, *, colour: float = 0.1) -> NDArray[np.uint8]:
-    """Show a crop (S, S, 3) as a worse camera would: shrunk to as little as a quarter of its side, in other light."""
+    """Return a crop (S, S, 3) as a worse camera shows it: reduced to as little as a quarter of its side, other light.
+
+    colour: as in `Augmentation`.
+    """
     size = crop.shape[0]
     side = int(size * rng.uniform(0.25, 1.0))
     image = Image.fromarray(crop).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(_in_other_light(image.resize((size, size), Image.Resampling.BILINEAR), colour, rng))
+    return np.asarray(_jitter_colour(image.resize((size, size), Image.Resampling.BILINEAR), colour, rng))
 
 
-def _in_other_light(image: Image.Image, colour: float, rng: np.random.Generator) -> Image.Image:
+def _jitter_colour(image: Image.Image, colour: float, rng: np.random.Generator) -> Image.Image:
+    """Multiply each channel by its own random gain, all by a common one, and shift the brightness."""
     if not colour:
         return image
     gains = rng.uniform(1 - colour, 1 + colour, 3) * rng.uniform(1 - colour / 2, 1 + colour / 2)

@@ -1,4 +1,4 @@
-"""`log.csv`: what a run measured, one figure a row, for a person, a plot or a report."""
+"""`log.csv`: what a run measured, one value a row, for a person, a plot or the report."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from typing import NamedTuple
 from kindred._support.files import replacing
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import TrainingError
+from kindred.training.run_folder import check_file
 
-__all__ = ["Figure", "Log", "read_log"]
+__all__ = ["Log", "LogRow", "read_log"]
 
-HEADS = ("step", "epoch", "seconds", "part", "name", "value")
+COLUMNS = ("step", "epoch", "seconds", "part", "name", "value")
+MAX_BYTES = 2**28  # six million rows
 
 
-class Figure(NamedTuple):
-    """One row of a log: after `step` updates and so many epochs (a fraction within one), `value` of `name`.
+class LogRow(NamedTuple):
+    """One row of a log: the `value` of `name` after `step` updates of the run.
 
-    `part` is "training", "validation" or "plan".
+    epoch: complete epochs, with the fraction of the current one. seconds: of training so far. part: "training",
+    "validation" or "plan".
     """
 
     step: int
@@ -32,21 +35,22 @@ class Figure(NamedTuple):
 
 
 class Log:
-    """The log of a run. A run that goes on from a checkpoint cuts what came after its step, and the plan that it had.
+    """The log of a run.
 
-    Raises TrainingError where it cannot be written.
+    A run that resumes at `step` drops the rows of later updates, and those of a plan made at that step. Raises
+    TrainingError where the file cannot be written, or the rows to continue cannot be read.
     """
 
     def __init__(self, file: Path, *, step: int) -> None:
         self._file = file
-        before = read_log(file) if step and file.exists() else []
-        with self._no_room(), replacing(file) as part:
-            self._append(part, [HEADS, *map(_texts, (row for row in before if _came_before(row, step)))])
+        stored = read_log(file) if step and (file.exists() or file.is_symlink()) else []
+        with self._write_errors(), replacing(file) as part:
+            self._append(part, [COLUMNS, *map(_texts, (row for row in stored if _is_before(row, step)))])
 
-    def write(self, step: int, epoch: float, seconds: float, part: str, figures: Mapping[str, float]) -> None:
-        """Add a row for each of `figures`."""
-        rows = [_texts(Figure(step, epoch, seconds, part, name, value)) for name, value in figures.items()]
-        with self._no_room():
+    def write(self, step: int, epoch: float, seconds: float, part: str, values: Mapping[str, float]) -> None:
+        """Add a row for each of `values`."""
+        rows = [_texts(LogRow(step, epoch, seconds, part, name, value)) for name, value in values.items()]
+        with self._write_errors():
             self._append(self._file, rows)
 
     @staticmethod
@@ -55,30 +59,31 @@ class Log:
             csv.writer(stored).writerows(rows)
 
     @contextmanager
-    def _no_room(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise TrainingError(
-                f"{self._file}: the log cannot be written ({explain_os_error(error, self._file)}); "
-                "the checkpoint is whole, make room and go on"
+                f"{self._file}: the log cannot be written ({explain_os_error(error, self._file)}); the checkpoint is whole: "
+                "free some disk space and run the same command again"
             ) from error
 
 
-def _came_before(row: Figure, step: int) -> bool:
-    """Return whether a run that goes on after `step` updates has the row behind it: a plan is for updates to come."""
+def _is_before(row: LogRow, step: int) -> bool:
+    """Return whether a run that resumes after `step` updates has the row in its past: a plan is for later updates."""
     return row.step < step or (row.step == step and row.part != "plan")
 
 
-def _texts(row: Figure) -> tuple[str, ...]:
+def _texts(row: LogRow) -> tuple[str, ...]:
     return (str(row.step), f"{row.epoch:.3f}", f"{row.seconds:.1f}", row.part, row.name, f"{row.value:.5f}")
 
 
-def read_log(file: Path) -> list[Figure]:
-    """Read a log; a last row that a kill cut short is left out. Raises TrainingError for a file that is none."""
+def read_log(file: Path) -> list[LogRow]:
+    """Read a log; a last row that a kill cut short is left out. Raises TrainingError for a file that is not a log."""
+    check_file(file, max_bytes=MAX_BYTES)
     whole, _, _ = file.read_bytes().rpartition(b"\n")
     try:
         rows = list(csv.reader(whole.decode("utf-8").splitlines()))
-        return [Figure(int(row[0]), float(row[1]), float(row[2]), row[3], row[4], float(row[5])) for row in rows[1:]]
+        return [LogRow(int(row[0]), float(row[1]), float(row[2]), row[3], row[4], float(row[5])) for row in rows[1:]]
     except (ValueError, IndexError, csv.Error) as error:
-        raise TrainingError(f"{file}: not a log of a training ({error}); remove it") from error
+        raise TrainingError(f"{file}: not the log of a run ({error}); remove it") from error

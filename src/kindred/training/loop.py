@@ -1,6 +1,6 @@
-"""The loop: plan an epoch, take its steps, look how good it is, keep what is needed to go on. The same for all tasks.
+"""The training loop, the same for all tasks: plan an epoch, take its steps, validate, checkpoint.
 
-Read `fit` from top to bottom; what is learned, from which batches and by which loss is the task's.
+Read `fit` and `_Run` from top to bottom. What is trained, on which batches and by which loss is the `Task`'s.
 """
 
 from __future__ import annotations
@@ -11,40 +11,41 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from kindred._support.prefetch import prefetched
 from kindred.errors import TrainingError
-from kindred.training.checkpointer import Keeper, State, keeping
+from kindred.training.checkpointer import Checkpointer, RunState
 from kindred.training.log import Log
-from kindred.training.process_group import Place
+from kindred.training.process_group import ProcessGroup
+from kindred.training.run_folder import LOG, exclusive_run_folder
 
-__all__ = ["Outcome", "Progress", "Schedule", "Task", "fit"]
+__all__ = ["FitResult", "Progress", "Schedule", "Task", "fit"]
 
 BatchT = TypeVar("BatchT")
-LOG = "log.csv"
 LOG_EVERY = 10  # updates
-NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn; with the task it decides the result.
+    """How long and at which learning rate to train; with the task it decides the result.
 
-    epochs: of the task. rate: the largest learning rate, of AdamW (Loshchilov and Hutter 2019). warmup: the share of
-    the run over which it rises; then it falls as a cosine to zero. decay: weight decay. accumulate: batches to one
-    update. clip: the largest norm of a gradient. patience: so many epochs without a better validation end the run;
-    0 never does. seed: of all that is drawn.
+    epochs: how many. rate: the largest learning rate, of AdamW (Loshchilov and Hutter 2019). warmup: the share of the
+    run over which it rises linearly; then it falls to zero as a cosine. restart_at: the share of the run after which
+    warm-up and cosine begin again, with `restart_rate` as the largest rate; 0 for none. decay: weight decay.
+    accumulate: batches whose gradients are summed up for one update. clip: the largest norm of a gradient. patience:
+    the run ends after this many epochs without a better validation; 0 for never. seed: of all random choices.
     """
 
     epochs: int = 10
     rate: float = 1e-4
     warmup: float = 0.05
-    restart: float = 0.0
-    again: float = 0.0
+    restart_at: float = 0.0
+    restart_rate: float = 0.0
     decay: float = 1e-4
     accumulate: int = 1
     clip: float = 5.0
@@ -53,61 +54,62 @@ class Schedule:
 
     def rate_at(self, done: float) -> float:
         """Return the learning rate after a share `done` of the run, 0 to 1."""
-        if done < self.restart:
-            highest, part = self.rate, done / self.restart
+        if done < self.restart_at:
+            highest, part = self.rate, done / self.restart_at
         else:
-            highest, part = self.again if self.restart else self.rate, (done - self.restart) / (1 - self.restart)
+            highest = self.restart_rate if self.restart_at else self.rate
+            part = (done - self.restart_at) / (1 - self.restart_at)
         warm = min(1.0, (part + 1e-3) / self.warmup) if self.warmup else 1.0
         return highest * warm * 0.5 * (1 + math.cos(math.pi * min(part, 1.0)))
 
 
 class Task(Protocol[BatchT]):
-    """What is learned, from which batches, by which loss."""
+    """What is trained, on which batches, by which loss."""
 
     @property
     def module(self) -> nn.Module:
-        """All that learns: what a checkpoint keeps. Already where it is to be computed."""
+        """All that is trained and stored in a checkpoint, already on its device."""
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """What a checkpoint must agree with before a run may go on from it."""
+        """What must be the same for a run to resume from a checkpoint: options, and digests of the data."""
 
     @property
-    def watched(self) -> str:
-        """The figure of `validate` by which the best epoch is told, the higher the better; "" takes the last epoch."""
+    def monitor(self) -> str:
+        """The metric of `validate` that chooses the best epoch, higher is better; "" takes the last epoch."""
 
-    def groups(self) -> Sequence[Mapping[str, object]]:
-        """Return the optimiser's groups of parameters; a "scale" multiplies the learning rate."""
+    def parameter_groups(self) -> Sequence[Mapping[str, object]]:
+        """Return the optimiser's groups of parameters; the key "scale" multiplies the learning rate of a group."""
 
-    def begin(self, epoch: int) -> Mapping[str, float]:
-        """Plan an epoch, from 0; return what is worth a line in the log."""
+    def begin_epoch(self, epoch: int) -> Mapping[str, float]:
+        """Plan an epoch, from 0; return numbers for the log."""
 
     @property
     def steps(self) -> int:
-        """How many batches the epoch that was begun, or restored, has."""
+        """How many batches the current epoch has."""
 
-    def batch(self, step: int) -> BatchT:
-        """Make a batch of the epoch; called from other threads, ahead of time."""
+    def make_batch(self, step: int) -> BatchT:
+        """Make a batch of the current epoch; called from other threads, ahead of time."""
 
     def losses(self, batch: BatchT, *, done: float) -> Mapping[str, Tensor]:
-        """Return the losses of a batch by name, their sum being what is made small; `done` is the run's share."""
+        """Return the losses of a batch by name, whose sum is minimised; `done` is the share of the run, 0 to 1."""
 
-    def describe(self, batch: BatchT) -> str:
-        """Say in a few words what a batch is made of, for an error."""
+    def describe_batch(self, batch: BatchT) -> str:
+        """Say in a few words what a batch consists of, for an error."""
 
     def validate(self) -> Mapping[str, float]:
-        """Return figures of how good the module is now; empty where there is nothing to tell it by."""
+        """Return metrics of the module as it is; empty where there is nothing to validate on."""
 
-    def state(self) -> Mapping[str, Tensor]:
-        """Return what an epoch that was begun needs to go on, beside the module."""
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return what the current epoch needs to resume, beside the module."""
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` returned; raises ValueError or KeyError for anything else."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: after `step` of the `steps` updates of an epoch, from 0."""
+    """How far a run is: after `step` of the `steps` updates of an epoch, from 0; with metrics after a validation."""
 
     epoch: int
     epochs: int
@@ -118,18 +120,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended. `before` and `after` are validations: of what it started with, and of what it returns.
+class FitResult:
+    """The result of a run.
 
-    seconds: over all parts of a run, of which `planned` went into plans and `validated` into validations.
+    epochs: that were trained. best_epoch: from 1, the one whose module is returned. updates: of the optimiser.
+    seconds: over all sessions of the run, of which `planning_seconds` and `validation_seconds` went there. before,
+    after: metrics of the initial and of the returned module.
     """
 
     epochs: int
     best_epoch: int
     updates: int
     seconds: float
-    planned: float
-    validated: float
+    planning_seconds: float
+    validation_seconds: float
     before: Mapping[str, float]
     after: Mapping[str, float]
 
@@ -139,159 +143,194 @@ def fit(
     schedule: Schedule,
     folder: Path,
     *,
-    place: Place,
+    processes: ProcessGroup,
     progress: Callable[[Progress], None] | None = None,
     checkpoint_every: float = 120.0,
-) -> Outcome:
+) -> FitResult:
     """Train `task.module` in place, and leave it as it was after its best epoch.
 
-    `folder` holds the checkpoint, written every so many seconds and after each epoch, from which a run that was
-    stopped or killed goes on exactly; the module after the best epoch so far; and `log.csv`. Raises `TrainingError`
-    where the checkpoint belongs to another run or cannot be written, where another process trains there, where a loss
-    or a gradient is no number (the checkpoint is then from before that), and where memory ran out.
+    `folder` holds the checkpoint, written every `checkpoint_every` seconds and after each epoch, from which a stopped
+    or killed run resumes exactly; the module after the best epoch so far; and `log.csv`. Raises TrainingError where
+    the checkpoint belongs to another run, is damaged or cannot be written, where another process trains in the folder,
+    where a loss or a gradient is not finite (the checkpoint is then from before that), and where memory runs out.
     """
-    optimiser = torch.optim.AdamW(_groups(task, schedule), lr=schedule.rate, weight_decay=schedule.decay, fused=True)
-    parameters = [each for group in optimiser.param_groups for each in group["params"]]
-    identity = {**task.identity, **asdict(schedule)}
-    with keeping(folder, leads=place.leads), _enough_memory():
-        keeper = Keeper(folder, task, optimiser, identity=identity, place=place)
-        state = keeper.restored()
-        clock = _Clock(state)
-        log = Log(folder / LOG, step=state.updates) if place.leads else _NoLog()
+    with exclusive_run_folder(folder, is_main=processes.is_main), _explain_out_of_memory():
+        run = _Run(task, schedule, folder, processes, progress, checkpoint_every)
+        state = run.state
         if not state.before and not state.updates:
-            state.before = _validated(task, state, log)
-        while state.epoch < schedule.epochs and not _is_over(state, schedule):
+            state.before = run.validate()
+        while state.epoch < schedule.epochs and not run.is_out_of_patience():
             if state.update == 0:
-                with clock.counting("planned"):
-                    facts = task.begin(state.epoch)
-                log.write(state.updates, state.epoch, state.seconds, "plan", facts)
-            task.module.train()
-            steps = task.steps
-            share = schedule.accumulate * place.world
-            updates = -(-steps // share)
-            # The last update takes batches from the epoch's beginning where there are none left.
-            mine = (
-                (update * share + turn * place.world + place.rank) % steps
-                for update in range(state.update, updates)
-                for turn in range(schedule.accumulate)
-            )
-            with closing(prefetched(task.batch, mine)) as batches:
-                while state.update < updates:
-                    done = (state.epoch + state.update / updates) / schedule.epochs
-                    for group in optimiser.param_groups:
-                        group["lr"] = schedule.rate_at(done) * group["scale"]
-                    with _named(f"epoch {state.epoch + 1}, update {state.update + 1}"):
-                        losses, norm = _gradients(task, batches, parameters, schedule, place, done)
-                    optimiser.step()
-                    optimiser.zero_grad()
-                    state.update, state.updates = state.update + 1, state.updates + 1
-                    clock.tick()
-                    if state.updates % LOG_EVERY == 0 or state.update == updates:
-                        epoch = state.epoch + state.update / updates
-                        log.write(state.updates, epoch, state.seconds, "training", {**losses, "gradient": norm})
-                    if progress is not None:
-                        progress(Progress(state.epoch, schedule.epochs, state.update, updates, losses))
-                    if state.update < updates and clock.is_due(checkpoint_every):
-                        keeper.save(state)
-            state.epoch, state.update = state.epoch + 1, 0
-            with clock.counting("validated"):
-                validation = _validated(task, state, log)
-            if not task.watched or not validation or validation[task.watched] > state.best:
-                state.best = validation.get(task.watched, -math.inf)
-                state.best_epoch, state.after = state.epoch, validation
-                keeper.save_best()
-            if progress is not None:
-                progress(Progress(state.epoch - 1, schedule.epochs, updates, updates, {}, validation))
-            clock.tick()
-            keeper.save(state)
+                run.plan_epoch()
+            run.train_epoch()
+            run.finish_epoch()
         if state.best_epoch != state.epoch:
-            keeper.restore_best()
+            run.checkpointer.restore_best()
     task.module.eval()
-    times = (state.seconds, state.planned, state.validated)
-    return Outcome(state.epoch, state.best_epoch, state.updates, *times, state.before, state.after)
+    times = (state.seconds, state.planning_seconds, state.validation_seconds)
+    return FitResult(state.epoch, state.best_epoch, state.updates, *times, state.before, state.after)
 
 
-def _gradients(
-    task: Task[BatchT],
-    batches: Iterator[BatchT],
-    parameters: Sequence[nn.Parameter],
-    schedule: Schedule,
-    place: Place,
-    done: float,
-) -> tuple[dict[str, float], float]:
-    """Lay down the gradients of one update; return its losses and the gradients' norm before it was clipped."""
-    sums: dict[str, float] = {}
-    seen: list[str] = []
-    for _ in range(schedule.accumulate):
-        batch = next(batches)
-        losses = task.losses(batch, done=done)
-        (torch.stack(list(losses.values())).sum() / schedule.accumulate).backward()  # type: ignore[no-untyped-call]
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, 0.0) + loss.item() / schedule.accumulate
-        seen.append(task.describe(batch))
-    place.average_gradients(parameters)
-    norm = nn.utils.clip_grad_norm_(parameters, schedule.clip).item()
-    if not math.isfinite(norm + sum(sums.values())):
-        told = ", ".join(f"{name} {loss:.4g}" for name, loss in sums.items())
-        raise TrainingError(
-            f"the loss ({told}) or its gradient ({norm:.4g}) is no finite number, on {'; '.join(seen)}; "
-            f"the checkpoint is from before that: lower the rate ({schedule.rate:g})"
+class _Run(Generic[BatchT]):
+    """One session of a run, from its checkpoint or from the beginning."""
+
+    def __init__(
+        self,
+        task: Task[BatchT],
+        schedule: Schedule,
+        folder: Path,
+        processes: ProcessGroup,
+        progress: Callable[[Progress], None] | None,
+        checkpoint_every: float,
+    ) -> None:
+        self._task, self._schedule, self._processes = task, schedule, processes
+        self._progress, self._checkpoint_every = progress, checkpoint_every
+        self._optimiser = torch.optim.AdamW(
+            _parameter_groups(task, schedule), lr=schedule.rate, weight_decay=schedule.decay, fused=True
         )
-    return sums, norm
+        self._parameters = [each for group in self._optimiser.param_groups for each in group["params"]]
+        identity = {**task.identity, **asdict(schedule)}
+        self.checkpointer = Checkpointer(folder, task, self._optimiser, identity=identity, processes=processes)
+        self.state = self.checkpointer.restore()
+        self._clock = _Clock(self.state)
+        self._log = Log(folder / LOG, step=self.state.updates) if processes.is_main else None
+
+    def is_out_of_patience(self) -> bool:
+        """Return whether `patience` epochs have passed without a better validation."""
+        patience = self._schedule.patience
+        return bool(patience) and self.state.epoch - self.state.best_epoch >= patience
+
+    def plan_epoch(self) -> None:
+        """Let the task plan the epoch, and log what it says of the plan."""
+        with self._clock.measure("planning_seconds"):
+            facts = self._task.begin_epoch(self.state.epoch)
+        self._write_log(self.state.epoch, "plan", facts)
+
+    def train_epoch(self) -> None:
+        """Take the updates of the epoch that are left."""
+        task, state, schedule = self._task, self.state, self._schedule
+        task.module.train()
+        steps, per_update = task.steps, schedule.accumulate * self._processes.world_size
+        updates = -(-steps // per_update)
+        # The last update takes batches from the epoch's beginning where there are none left.
+        own = (
+            (update * per_update + turn * self._processes.world_size + self._processes.rank) % steps
+            for update in range(state.update, updates)
+            for turn in range(schedule.accumulate)
+        )
+        with closing(prefetched(task.make_batch, own)) as batches:
+            while state.update < updates:
+                losses, norm = self._update(batches, updates)
+                if state.updates % LOG_EVERY == 0 or state.update == updates:
+                    epoch = state.epoch + state.update / updates
+                    self._write_log(epoch, "training", {**losses, "gradient": norm})
+                self._report(Progress(state.epoch, schedule.epochs, state.update, updates, losses))
+                if state.update < updates and self._clock.is_due(self._checkpoint_every):
+                    self.checkpointer.save(state)
+
+    def finish_epoch(self) -> None:
+        """Validate, store the module if it is the best so far, and write the checkpoint."""
+        task, state = self._task, self.state
+        updates, state.epoch, state.update = state.update, state.epoch + 1, 0
+        with self._clock.measure("validation_seconds"):
+            metrics = self.validate()
+        if not task.monitor or not metrics or metrics[task.monitor] > state.best:
+            state.best = metrics.get(task.monitor, -math.inf)
+            state.best_epoch, state.after = state.epoch, metrics
+            self.checkpointer.save_best()
+        self._report(Progress(state.epoch - 1, self._schedule.epochs, updates, updates, {}, metrics))
+        self._clock.tick()
+        self.checkpointer.save(state)
+
+    def validate(self) -> dict[str, float]:
+        """Return the metrics of the module as it is, and log them."""
+        self._task.module.eval()
+        metrics = dict(self._task.validate())
+        self._write_log(self.state.epoch, "validation", metrics)
+        return metrics
+
+    def _update(self, batches: Iterator[BatchT], updates: int) -> tuple[dict[str, float], float]:
+        """Take one update; return its losses, and the norm of the gradient before it was clipped."""
+        state = self.state
+        done = (state.epoch + state.update / updates) / self._schedule.epochs
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._schedule.rate_at(done) * group["scale"]
+        with _errors_located_at(f"epoch {state.epoch + 1}, update {state.update + 1}"):
+            losses, norm = self._gradients(batches, done)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        state.update, state.updates = state.update + 1, state.updates + 1
+        self._clock.tick()
+        return losses, norm
+
+    def _gradients(self, batches: Iterator[BatchT], done: float) -> tuple[dict[str, float], float]:
+        """Compute the gradients of one update; return its losses, and the gradients' norm before clipping."""
+        task, schedule = self._task, self._schedule
+        sums: dict[str, float] = {}
+        contents: list[str] = []
+        for _ in range(schedule.accumulate):
+            batch = next(batches)
+            losses = task.losses(batch, done=done)
+            (torch.stack(list(losses.values())).sum() / schedule.accumulate).backward()  # type: ignore[no-untyped-call]
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0.0) + loss.item() / schedule.accumulate
+            contents.append(task.describe_batch(batch))
+        self._processes.average_gradients(self._parameters)
+        norm = nn.utils.clip_grad_norm_(self._parameters, schedule.clip).item()
+        if not math.isfinite(norm + sum(sums.values())):
+            shown = ", ".join(f"{name} {loss:.4g}" for name, loss in sums.items())
+            raise TrainingError(
+                f"the loss ({shown}) or its gradient ({norm:.4g}) is not finite, on {'; '.join(contents)}; "
+                f"the checkpoint is from before that: lower the rate ({schedule.rate:g})"
+            )
+        return sums, norm
+
+    def _write_log(self, epoch: float, part: str, values: Mapping[str, float]) -> None:
+        if self._log is not None:
+            self._log.write(self.state.updates, epoch, self.state.seconds, part, values)
+
+    def _report(self, here: Progress) -> None:
+        if self._progress is not None:
+            self._progress(here)
 
 
-def _groups(task: Task[Any], schedule: Schedule) -> list[dict[str, object]]:
-    """Return the task's groups of what learns, each with its scale."""
-    groups = [{"scale": 1.0, "lr": schedule.rate, **group} for group in task.groups()]
+def _parameter_groups(task: Task[BatchT], schedule: Schedule) -> list[dict[str, object]]:
+    """Return the task's groups of the parameters that are trained, each with its scale."""
+    groups = [{"scale": 1.0, "lr": schedule.rate, **group} for group in task.parameter_groups()]
     return [{**group, "params": [each for each in group["params"] if each.requires_grad]} for group in groups]  # type: ignore[attr-defined]
 
 
-def _is_over(state: State, schedule: Schedule) -> bool:
-    return bool(schedule.patience) and state.epoch - state.best_epoch >= schedule.patience
-
-
-def _validated(task: Task[Any], state: State, log: Log | _NoLog) -> dict[str, float]:
-    task.module.eval()
-    figures = dict(task.validate())
-    log.write(state.updates, state.epoch, state.seconds, "validation", figures)
-    return figures
-
-
 class _Clock:
-    """The seconds of a run, over all its parts."""
+    """Counts the seconds of a run over all its sessions, in its state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: RunState) -> None:
         self._state = state
         self._began = time.monotonic() - state.seconds
         self._saved = time.monotonic()
 
     def tick(self) -> None:
+        """Bring the seconds of the state up to date."""
         self._state.seconds = time.monotonic() - self._began
 
     def is_due(self, every: float) -> bool:
+        """Return whether `every` seconds have passed since this last returned True."""
         due = time.monotonic() - self._saved > every
         if due:
             self._saved = time.monotonic()
         return due
 
     @contextmanager
-    def counting(self, name: str) -> Iterator[None]:
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the seconds of the block to this field of the state."""
         began = time.monotonic()
         yield
         setattr(self._state, name, getattr(self._state, name) + time.monotonic() - began)
         self.tick()
 
 
-class _NoLog:
-    """What processes that do not lead write to."""
-
-    def write(self, *_: object) -> None:
-        """Write nothing."""
-
-
 @contextmanager
-def _named(where: str) -> Iterator[None]:
-    """Say where in the run an error came up."""
+def _errors_located_at(where: str) -> Iterator[None]:
+    """Begin the message of a TrainingError with where in the run it came up."""
     try:
         yield
     except TrainingError as error:
@@ -299,16 +338,16 @@ def _named(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Say which setting to lower where memory ran out."""
+def _explain_out_of_memory() -> Iterator[None]:
+    """Name the settings to lower where memory runs out."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        told = str(error).partition("\n")[0] or "allocation failed"
-        # PyTorch has an error of its own for CUDA alone, and many messages that speak of memory otherwise.
-        if isinstance(error, RuntimeError) and not any(words in told for words in NO_MEMORY):
+        reason = str(error).partition("\n")[0] or "allocation failed"
+        # PyTorch has its own error only for CUDA; others are RuntimeErrors with varying messages.
+        if isinstance(error, RuntimeError) and not any(words in reason for words in OUT_OF_MEMORY):
             raise
         raise TrainingError(
-            f"out of memory ({told}); lower the batch or the size of the images "
+            f"out of memory ({reason}); lower the batch or the size of the images "
             "(and raise accumulate to make up for the batch)"
         ) from error

@@ -1,4 +1,4 @@
-"""ONNX files: a module that returns feature maps becomes an `.onnx` file with its card, a backbone like any other."""
+"""Export to ONNX: a module that returns feature maps becomes an `.onnx` file with its card, a backbone like any other."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["write_model"]
 Triple: TypeAlias = tuple[float, float, float]
 
 OPSET = 17
-EXAMPLE = (128, 160)  # pixels; sides that differ, so that the graph cannot confuse them
-HALF_FROM = 1024  # arrays of at least so many numbers are stored at half precision
+EXAMPLE = (128, 160)  # pixels; two different sides, so that the tracer cannot confuse them
+HALF_FROM = 1024  # arrays with at least this many numbers are stored at half precision
 
 
 def write_model(
@@ -40,10 +40,10 @@ def write_model(
 ) -> Card:
     """Write `file` (`.onnx`) and its card beside it (`.toml`); return the card.
 
-    `module` takes images (B, 3, H, W), normalised by `mean` and `std` (pixel units, red first), to a tuple of the maps
-    of `taps`, in their order. It is written as it is in evaluation, batch norms folded into the convolutions, for
-    images of any number and size. `half` stores the large weights at half precision: half the size, float32
-    arithmetic. Either file is there whole or not at all. Raises UsageError where it cannot be written.
+    module: images (B, 3, H, W), normalised by `mean` and `std` (pixel units, red first) → a tuple of the maps of
+    `taps`, in their order. It is exported in evaluation mode, batch norms folded into the convolutions, for batches
+    and images of any size. half: store the large weights at half precision, which halves the file; the arithmetic
+    stays float32. Each file is written whole or not at all. Raises UsageError where it cannot be written.
     """
     write_whole(file, "model", lambda part: _trace(module.eval(), part, taps, half=half))
     card = Card(
@@ -70,7 +70,7 @@ def write_model(
 def _trace(module: nn.Module, file: Path, taps: Sequence[Tap], *, half: bool) -> None:
     axes = {0: "N", 2: "H", 3: "W"}
     with warnings.catch_warnings():
-        # PyTorch's newer exporter needs onnxscript, which the training extra would otherwise do without.
+        # PyTorch's newer exporter needs onnxscript, which nothing else here does.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
@@ -83,11 +83,11 @@ def _trace(module: nn.Module, file: Path, taps: Sequence[Tap], *, half: bool) ->
             dynamic_axes={"image": axes} | {tap.tensor: axes for tap in taps},
         )
     if half:
-        _halve(file)
+        _to_half(file)
 
 
-def _halve(file: Path) -> None:
-    """Store the large weights as float16, each with a cast in front of its use, which half the size costs nothing."""
+def _to_half(file: Path) -> None:
+    """Store the large weights as float16, each with a cast to float32 in front of its use: half the size at no cost."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

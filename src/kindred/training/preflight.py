@@ -1,4 +1,4 @@
-"""Opening: what is looked at before a long run begins, so that nothing is found missing at its end."""
+"""Preflight: checks before a long run begins, so that nothing is found missing at its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_output", "load_pytorch"]
 
 
 def check_output(output: Path, others: Sequence[Path]) -> None:
-    """Raise UsageError or ModelError where the model `output` or the files beside it could not be written."""
+    """Raise UsageError or ModelError where the model `output` or the files `others` beside it cannot be written."""
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: the model must be a file that ends in .onnx")
     check_name(output.stem)
@@ -21,17 +21,17 @@ def check_output(output: Path, others: Sequence[Path]) -> None:
         if file.exists():
             raise UsageError(f"{file}: exists already; choose another name or remove it")
     if not output.absolute().parent.is_dir():
-        raise UsageError(f"{output}: in a folder that is not there; make the folder first")
+        raise UsageError(f"{output}: its folder does not exist; create it first")
 
 
-def load_pytorch(what: str) -> None:
-    """Import PyTorch and what an export needs; raises MissingExtra, which says that `what` needs the extra `train`."""
+def load_pytorch(feature: str) -> None:
+    """Import PyTorch and what the export needs; raises MissingExtra, which names the `feature`, where one is missing."""
     # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the loader and
     # from teachers, and ones that sleep at once take four times as long to a step.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
-        import onnx  # noqa: F401  # needed after hours of training, missed now
+        import onnx  # noqa: F401  # used only by the export, after hours of training
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
-        raise MissingExtra(what, "train") from error
+        raise MissingExtra(feature, "train") from error

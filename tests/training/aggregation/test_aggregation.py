@@ -206,11 +206,11 @@ def test_netvlad_draws_from_all_images_alike(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[Any] = []
     fit = Codebook.fit
 
-    def watched(rows: Any, **options: Any) -> Codebook:
+    def monitor(rows: Any, **options: Any) -> Codebook:
         seen.append(rows)
         return fit(rows, **options)
 
-    monkeypatch.setattr(Codebook, "fit", watched)
+    monkeypatch.setattr(Codebook, "fit", monitor)
     images = [torch.full((2, C, 3, 3), 1.0 + (at >= 60)) + 0.1 * _maps(2, 3, 3, seed=at) for at in range(120)]
     NetVLAD(C, words=2).initialise(images)
     (rows,) = seen

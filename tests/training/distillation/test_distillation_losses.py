@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from kindred.training.distillation.losses import described, feature_loss, pooled_loss, relational_loss
+from kindred.training.distillation.losses import descriptors, feature_loss, pooled_loss, relational_loss
 
 torch.manual_seed(5)
 MINE, THEIRS = (torch.nn.functional.normalize(torch.randn(5, width), dim=1) for width in (7, 4))
@@ -66,4 +66,4 @@ def test_a_description_is_the_unit_gem_vector() -> None:
     cubes = [[sum(v**3 for v in channel.flatten().tolist()) / 20 for channel in image] for image in maps]
     roots = [[value ** (1 / 3) for value in image] for image in cubes]
     expected = [[value / math.hypot(*image) for value in image] for image in roots]
-    assert described(maps).tolist() == [pytest.approx(image, rel=1e-4) for image in expected]
+    assert descriptors(maps).tolist() == [pytest.approx(image, rel=1e-4) for image in expected]

@@ -13,23 +13,26 @@ from kindred.backbones.card import Card
 from kindred.backbones.openvino import OpenVINOEngine
 from kindred.training.augment import Augmentation
 from kindred.training.distillation.export import export_student
-from kindred.training.distillation.task import Distilling, Settings
+from kindred.training.distillation.task import DistillationSettings, DistillationTask
+from kindred.training.image_cache import ImageCache
 from kindred.training.loop import fit
-from kindred.training.pictures import Pictures
-from kindred.training.process_group import Place
+from kindred.training.process_group import ProcessGroup
 from tiny_teacher import TinyTeacher
 
 pytest.importorskip("onnx")
 
 
 @pytest.fixture
-def exported(pictures: Pictures, tmp_path: Path) -> tuple[Card, Path, torch.nn.Module, list[str]]:
+def exported(pictures: ImageCache, tmp_path: Path) -> tuple[Card, Path, torch.nn.Module, list[str]]:
     teachers = [TinyTeacher("one", seed=1), TinyTeacher("two", seed=2)]
-    place = Place(torch.device("cpu"))
-    task = Distilling(
-        teachers, pictures, Settings(steps=4, batch=4, sizes=(32,), rate_alone=1e-3, rate=1e-3), place=place
+    processes = ProcessGroup(torch.device("cpu"))
+    task = DistillationTask(
+        teachers,
+        pictures,
+        DistillationSettings(steps=4, batch=4, sizes=(32,), blockwise_rate=1e-3, rate=1e-3),
+        processes=processes,
     )
-    fit(task, task.settings.schedule(), tmp_path / "run", place=place)
+    fit(task, task.settings.schedule(), tmp_path / "run", processes=processes)
     file = tmp_path / "small.onnx"
     card = export_student(
         task.student,
@@ -72,12 +75,12 @@ def test_the_card_says_what_it_is(exported: tuple[Card, Path, torch.nn.Module, l
 
 
 def test_the_first_head_is_as_strong_as_asked_for(
-    exported: tuple[Card, Path, torch.nn.Module, list[str]], pictures: Pictures, tmp_path: Path
+    exported: tuple[Card, Path, torch.nn.Module, list[str]], pictures: ImageCache, tmp_path: Path
 ) -> None:
     card, file, _, _ = exported
     (maps,) = OpenVINOEngine(card, file, precision="f32", cache_dir=tmp_path).run(
         np.stack([Augmentation().crop(pictures[number], 32, np.random.default_rng(number)) for number in range(16)])
     )
-    described = np.cbrt((np.maximum(maps, 1e-6) ** 3).mean(axis=(2, 3)))
-    one, two = (np.linalg.norm(part, axis=1).mean() for part in (described[:, :10], described[:, 10:]))
+    descriptors = np.cbrt((np.maximum(maps, 1e-6) ** 3).mean(axis=(2, 3)))
+    one, two = (np.linalg.norm(part, axis=1).mean() for part in (descriptors[:, :10], descriptors[:, 10:]))
     assert 2 < one / two < 4.5

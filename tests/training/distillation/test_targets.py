@@ -35,8 +35,8 @@ def test_inner_maps_are_standardised_by_channel_and_the_last_stays_positive(teac
 def test_what_was_measured_can_be_kept(teacher: TinyTeacher) -> None:
     targets = targets_of(teacher)
     again = Targets([teacher], plan_student([teacher]))
-    assert again.state() == {}
-    again.restore(targets.state())
+    assert again.state_dict() == {}
+    again.load_state_dict(targets.state_dict())
     for name, maps in targets(BATCH).items():
         assert torch.equal(maps, again(BATCH)[name])
 

@@ -9,7 +9,7 @@ import pytest
 
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import TrainingError, UsageError
-from kindred.training.mining import ByClass, PseudoLabels, Shuffled
+from kindred.training.mining import ClassBalanced, PseudoLabels, Shuffled
 
 GROUPS = np.repeat(np.arange(5), [20, 15, 10, 8, 1])
 
@@ -45,7 +45,7 @@ def test_clusters_are_the_heaps_and_tiny_ones_are_left_out(rows: Vectors, seed: 
 
 
 def test_batches_are_those_of_the_planner_within(rows: Vectors, seed: int) -> None:
-    planner = PseudoLabels(5, partial(ByClass, classes_per_batch=3, images_per_class=4))
+    planner = PseudoLabels(5, partial(ClassBalanced, classes_per_batch=3, images_per_class=4))
     assert planner.needs_vectors
     plan = planner(epoch=0, seed=seed, vectors=rows)
     assert plan.indices.shape == (5, 12)
@@ -84,4 +84,4 @@ def test_clusters_that_cannot_be_are_refused(rows: Vectors) -> None:
     with pytest.raises(UsageError, match="vectors: got none"):
         PseudoLabels(3, then)(epoch=0, seed=0)
     with pytest.raises(TrainingError, match="classes_per_batch: got 9 for"):
-        PseudoLabels(5, partial(ByClass, classes_per_batch=9, images_per_class=2))(epoch=0, seed=0, vectors=rows)
+        PseudoLabels(5, partial(ClassBalanced, classes_per_batch=9, images_per_class=2))(epoch=0, seed=0, vectors=rows)

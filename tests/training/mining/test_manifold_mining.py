@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from diffusion_oracles import affinities, normalised, solved
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import TrainingError, UsageError
-from kindred.training.mining import OnManifold, manifold
+from kindred.training.mining import ManifoldMining, manifold
 from kindred.training.mining.manifold import find_disagreement
 
 LENGTH = 60
@@ -72,7 +72,7 @@ def test_the_lists_are_those_of_dense_matrices(seed: int) -> None:
 
 def test_tuples_are_anchors_with_their_positives_and_negatives() -> None:
     rows = two_lines()
-    planner = OnManifold(3, anchors=40, negatives=4, near=20, wide=20, graph=5)
+    planner = ManifoldMining(3, anchors=40, negatives=4, near=20, wide=20, graph=5)
     assert planner.needs_vectors
     plan = planner(epoch=1, seed=2, vectors=rows)
     found = find_disagreement(rows, near=20, wide=20, graph=5)
@@ -92,7 +92,7 @@ def test_tuples_are_anchors_with_their_positives_and_negatives() -> None:
 
 
 def test_only_the_anchor_knows_its_tuple() -> None:
-    plan = OnManifold(2, anchors=20, negatives=2, near=20, wide=20, graph=5)(epoch=0, seed=0, vectors=two_lines())
+    plan = ManifoldMining(2, anchors=20, negatives=2, near=20, wide=20, graph=5)(epoch=0, seed=0, vectors=two_lines())
     own = [[0, 1, -1, -1], [1, 0, 0, 0], [-1, 0, 0, 0], [-1, 0, 0, 0]]
     for step, images in enumerate(plan.indices):
         expected = np.kron(np.eye(2, dtype=np.int8), np.array(own, np.int8))
@@ -103,7 +103,7 @@ def test_only_the_anchor_knows_its_tuple() -> None:
 @given(st.integers(0, 1000), st.integers(0, 50))
 @settings(max_examples=8, deadline=None)
 def test_it_follows_from_seed_and_epoch_and_vectors(seed: int, epoch: int) -> None:
-    planner = OnManifold(1, anchors=15, negatives=2, near=8, wide=8, graph=12)
+    planner = ManifoldMining(1, anchors=15, negatives=2, near=8, wide=8, graph=12)
     rows = scattered(60, 0)
     first = planner(epoch=epoch, seed=seed, vectors=rows)
     assert np.array_equal(first.indices, planner(epoch=epoch, seed=seed, vectors=rows.copy()).indices)
@@ -112,8 +112,8 @@ def test_it_follows_from_seed_and_epoch_and_vectors(seed: int, epoch: int) -> No
 
 
 def test_no_label_is_read() -> None:
-    assert not [each.name for each in dataclasses.fields(OnManifold) if "label" in each.name]
-    assert list(inspect.signature(OnManifold.__call__).parameters) == ["self", "epoch", "seed", "vectors"]
+    assert not [each.name for each in dataclasses.fields(ManifoldMining) if "label" in each.name]
+    assert list(inspect.signature(ManifoldMining.__call__).parameters) == ["self", "epoch", "seed", "vectors"]
 
 
 def test_anchors_are_drawn_by_the_degree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_anchors_are_drawn_by_the_degree(monkeypatch: pytest.MonkeyPatch) -> Non
     found = find_disagreement(rows, near=8, wide=8, graph=12)
     monkeypatch.setattr(manifold, "find_disagreement", lambda *_, **__: found)
     able = np.flatnonzero((found.positives[:, 0] >= 0) & (found.negatives[:, 0] >= 0))
-    planner = OnManifold(1, anchors=1, negatives=1, near=8, wide=8, graph=12)
+    planner = ManifoldMining(1, anchors=1, negatives=1, near=8, wide=8, graph=12)
     drawn = np.bincount([planner(epoch=n, seed=0, vectors=rows).indices[0, 0] for n in range(400)], minlength=60)
     assert set(np.flatnonzero(drawn)) <= set(able[found.degrees[able] > 0])
     upper = found.degrees > np.median(found.degrees[able])
@@ -131,7 +131,7 @@ def test_anchors_are_drawn_by_the_degree(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_images_without_a_vector_are_left_out() -> None:
     rows = np.insert(two_lines(), [0, 30, 90], 0, axis=0)
-    planner = OnManifold(3, anchors=40, negatives=2, near=20, wide=20, graph=5)
+    planner = ManifoldMining(3, anchors=40, negatives=2, near=20, wide=20, graph=5)
     plan, whole = planner(epoch=0, seed=0, vectors=rows), planner(epoch=0, seed=0, vectors=two_lines())
     places = np.delete(np.arange(len(rows)), [0, 31, 92])
     assert np.array_equal(plan.indices, places[whole.indices])
@@ -141,12 +141,12 @@ def test_images_without_a_vector_are_left_out() -> None:
 def test_images_that_do_not_suffice_are_refused() -> None:
     rows = two_lines()
     with pytest.raises(TrainingError, match="got 5 images; mining on manifolds looks at 10 neighbours of each"):
-        OnManifold(1)(epoch=0, seed=0, vectors=rows[:5])
+        ManifoldMining(1)(epoch=0, seed=0, vectors=rows[:5])
     with pytest.raises(TrainingError, match="no image of 12 has other neighbours on the manifold than by distance"):
-        OnManifold(1, near=11, wide=11, graph=12)(epoch=0, seed=0, vectors=rows[:12])
+        ManifoldMining(1, near=11, wide=11, graph=12)(epoch=0, seed=0, vectors=rows[:12])
     with pytest.raises(UsageError, match="vectors: got none"):
-        OnManifold(1)(epoch=0, seed=0)
+        ManifoldMining(1)(epoch=0, seed=0)
     with pytest.raises(UsageError, match="wide: got -1; expected"):
-        OnManifold(1, wide=-1)
+        ManifoldMining(1, wide=-1)
     with pytest.raises(UsageError, match="anchors: got 0"):
-        OnManifold(1, anchors=0)
+        ManifoldMining(1, anchors=0)

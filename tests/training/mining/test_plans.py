@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kindred.errors import TrainingError, UsageError
-from kindred.training.mining import ByClass, FromPairs, Plan, Planner, Shuffled
+from kindred.training.mining import ClassBalanced, ListedPairs, Plan, Planner, Shuffled
 from kindred.training.mining.plan import checked_vectors, in_batches
 from kindred.training.mining.samplers import _joined_parts
 
@@ -25,8 +25,8 @@ def labels_of(*sizes: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 PLANNERS: dict[str, Planner] = {
     "shuffled": Shuffled(labels_of(3, 4, 9), 5),
-    "by_class": ByClass(labels_of(3, 4, 9, 1), 2, 3),
-    "from_pairs": FromPairs(SAME, DIFFERENT, 10, 4),
+    "by_class": ClassBalanced(labels_of(3, 4, 9, 1), 2, 3),
+    "from_pairs": ListedPairs(SAME, DIFFERENT, 10, 4),
 }
 
 
@@ -73,9 +73,9 @@ def test_by_class_has_p_classes_of_k_images(sizes: list[int], p: int, k: int, ep
     usable = {place for place, size in enumerate(sizes) if size > 1}
     if len(usable) < p:
         with pytest.raises(TrainingError, match=f"{len(usable)} classes of two images or more"):
-            ByClass(labels, p, k)
+            ClassBalanced(labels, p, k)
         return
-    plan = ByClass(labels, p, k)(epoch=epoch, seed=2)
+    plan = ClassBalanced(labels, p, k)(epoch=epoch, seed=2)
     assert plan.labels is not None
     for images, classes in zip(plan.indices, plan.labels, strict=True):
         assert np.array_equal(labels[images], classes)
@@ -92,7 +92,7 @@ def test_by_class_has_p_classes_of_k_images(sizes: list[int], p: int, k: int, ep
 
 
 def test_by_class_draws_all_classes_and_all_images_of_each_about_equally_often() -> None:
-    plan = ByClass(labels_of(6, 12, 9, 6), 2, 3, steps=60)(epoch=0, seed=0)
+    plan = ClassBalanced(labels_of(6, 12, 9, 6), 2, 3, steps=60)(epoch=0, seed=0)
     assert plan.labels is not None
     assert set(Counter(plan.labels.ravel().tolist()).values()) == {90}
     images, counts = np.unique(plan.indices, return_counts=True)
@@ -104,7 +104,7 @@ def test_by_class_draws_all_classes_and_all_images_of_each_about_equally_often()
 
 
 def test_an_image_that_fills_up_its_class_is_no_positive_of_itself() -> None:
-    plan = ByClass(np.array([0, 0, 1, 1, 1]), 2, 3, steps=4)(epoch=0, seed=0)
+    plan = ClassBalanced(np.array([0, 0, 1, 1, 1]), 2, 3, steps=4)(epoch=0, seed=0)
     for step, images in enumerate(plan.indices):
         relation = plan.relation(step)
         equal = images[:, None] == images[None, :]
@@ -114,7 +114,7 @@ def test_an_image_that_fills_up_its_class_is_no_positive_of_itself() -> None:
 
 
 def test_from_pairs_has_every_listed_pair() -> None:
-    plan = FromPairs(SAME, DIFFERENT, 10, 4)(epoch=1, seed=1)
+    plan = ListedPairs(SAME, DIFFERENT, 10, 4)(epoch=1, seed=1)
     assert plan.indices.shape == (4, 4)
     pairs = {tuple(pair) for pair in plan.indices.reshape(-1, 2).tolist()}
     assert pairs == {tuple(pair) for pair in np.concatenate((SAME, DIFFERENT)).tolist()}
@@ -123,7 +123,7 @@ def test_from_pairs_has_every_listed_pair() -> None:
 
 @pytest.mark.parametrize("components", [False, True])
 def test_from_pairs_knows_what_the_lists_say(components: bool) -> None:
-    plan = FromPairs(SAME, DIFFERENT, 10, 14, components=components)(epoch=0, seed=0)
+    plan = ListedPairs(SAME, DIFFERENT, 10, 14, components=components)(epoch=0, seed=0)
     part = [0, 0, 0, 3, 3, 5, 6, 7, 7, 9]
     same = {frozenset(pair) for pair in SAME.tolist()}
     different = {frozenset(pair) for pair in DIFFERENT.tolist()}
@@ -190,34 +190,34 @@ def test_labels_that_do_not_suffice_are_refused() -> None:
     with pytest.raises(UsageError, match="labels: got float64 of shape"):
         Shuffled(np.zeros(3), 1)  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match="got 1 classes of two images or more; expected at least 2"):
-        ByClass(np.array([0, 0, 1, 2]), 2, 2)
+        ClassBalanced(np.array([0, 0, 1, 2]), 2, 2)
     with pytest.raises(
         TrainingError, match="classes_per_batch: got 3 for 2 classes of two images or more; lower it to 2"
     ):
-        ByClass(np.array([0, 0, 1, 1, 2]), 3, 2)
+        ClassBalanced(np.array([0, 0, 1, 1, 2]), 3, 2)
     with pytest.raises(UsageError, match="images_per_class: got 1; expected at least 2"):
-        ByClass(np.array([0, 0, 1, 1]), 2, 1)
+        ClassBalanced(np.array([0, 0, 1, 1]), 2, 1)
     with pytest.raises(UsageError, match="classes_per_batch: got 0"):
-        ByClass(np.array([0, 0, 1, 1]), 0, 2)
+        ClassBalanced(np.array([0, 0, 1, 1]), 0, 2)
 
 
 def test_pairs_that_do_not_suffice_are_refused() -> None:
     nothing = np.empty((0, 2), np.int64)
     with pytest.raises(TrainingError, match="got 4 pairs of the same thing and 0 of different things"):
-        FromPairs(SAME, nothing, 10, 4)
+        ListedPairs(SAME, nothing, 10, 4)
     with pytest.raises(TrainingError, match="got 0 pairs of the same thing"):
-        FromPairs(nothing, DIFFERENT, 10, 4)
+        ListedPairs(nothing, DIFFERENT, 10, 4)
     with pytest.raises(TrainingError, match="images 0 and 1 are listed as the same and as different"):
-        FromPairs(SAME, np.array([[1, 0]]), 10, 4)
+        ListedPairs(SAME, np.array([[1, 0]]), 10, 4)
     with pytest.raises(TrainingError, match="batch: got 20 for 7 pairs; lower it"):
-        FromPairs(SAME, DIFFERENT, 10, 20)
+        ListedPairs(SAME, DIFFERENT, 10, 20)
     with pytest.raises(TrainingError, match="join all images to one"):
-        FromPairs(np.array([[0, 1], [1, 2]]), nothing, 3, 2, components=True)
+        ListedPairs(np.array([[0, 1], [1, 2]]), nothing, 3, 2, components=True)
     with pytest.raises(UsageError, match="batch: got 3; expected an even number"):
-        FromPairs(SAME, DIFFERENT, 10, 3)
+        ListedPairs(SAME, DIFFERENT, 10, 3)
     with pytest.raises(UsageError, match=r"different: pair 2 is \(9, 0\); expected two images of 0 to 8"):
-        FromPairs(SAME, DIFFERENT, 9, 4)
+        ListedPairs(SAME, DIFFERENT, 9, 4)
     with pytest.raises(UsageError, match=r"same: pair 0 is \(1, 1\)"):
-        FromPairs(np.array([[1, 1]]), DIFFERENT, 10, 4)
+        ListedPairs(np.array([[1, 1]]), DIFFERENT, 10, 4)
     with pytest.raises(UsageError, match=r"same: got int64 of shape \(2, 3\)"):
-        FromPairs(np.ones((2, 3), np.int64), DIFFERENT, 10, 4)
+        ListedPairs(np.ones((2, 3), np.int64), DIFFERENT, 10, 4)

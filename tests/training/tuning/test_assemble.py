@@ -14,7 +14,7 @@ from class_folders import make_classes
 from kindred.training.aggregation import GeM
 from kindred.training.loop import Schedule
 from kindred.training.tuning import assemble as module
-from kindred.training.tuning.assemble import Assembled, assemble
+from kindred.training.tuning.assemble import TrainingSetup, assemble
 from kindred.training.tuning.options import TrainingOptions
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
@@ -41,11 +41,11 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def _assemble(images: Path, **changes: object) -> Assembled:
-    return assemble(images, replace(OPTIONS, **changes), place=HERE)  # type: ignore[arg-type]
+def _assemble(images: Path, **changes: object) -> TrainingSetup:
+    return assemble(images, replace(OPTIONS, **changes), processes=HERE)  # type: ignore[arg-type]
 
 
-def _norms(made: Assembled) -> list[bool]:
+def _norms(made: TrainingSetup) -> list[bool]:
     """Whether each batch norm learns new statistics in training."""
     made.task.module.train()
     return [each.training for each in made.task.embedder.modules() if isinstance(each, nn.BatchNorm2d)]
@@ -102,31 +102,31 @@ def test_plans_follow_from_the_seed(images: Path) -> None:
     plans = []
     for seed in (1, 1, 2):
         task = _assemble(images, seed=seed, hold_out=0).task
-        task.begin(0)
+        task.begin_epoch(0)
         plans.append(task.plan.indices.tolist())
     assert plans[0] == plans[1] != plans[2]
 
 
 def test_crops_are_as_large_as_asked_and_as_told(images: Path) -> None:
     made = _assemble(images, crop=48, area=(1.0, 1.0), flip=False, colour=0)
-    made.task.begin(0)
-    batch, again = made.task.batch(0), made.task.batch(0)
+    made.task.begin_epoch(0)
+    batch, again = made.task.make_batch(0), made.task.make_batch(0)
     assert batch.pixels.shape == (8, 48, 48, 3)
     assert torch.equal(batch.pixels, again.pixels)
 
 
 def test_what_is_validated_on_is_not_learned_from(images: Path) -> None:
     made = _assemble(images, hold_out=0.3)
-    assert made.task.examined is not None
-    validation = made.task.examined.validation
+    assert made.task.validation_data is not None
+    validation = made.task.validation_data.validation
     asked = {validation.paths[number] for number in validation.queries}
     assert len(asked) == 8
     assert not asked & set(made.data.paths)
     assert {validation.paths[number] for number in validation.database} == set(made.data.paths)
     assert len(made.data) == 16
-    made.task.begin(0)
+    made.task.begin_epoch(0)
     assert made.task.plan.indices.max() < 16
-    batch = made.task.batch(0)
+    batch = made.task.make_batch(0)
     assert batch.labels is not None
     names = [made.data.paths[number].parent.name for number in batch.numbers.tolist()]
     assert [made.data.classes[label] for label in batch.labels.tolist()] == names

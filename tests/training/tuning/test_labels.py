@@ -59,7 +59,7 @@ def test_what_is_left_out_is_noted(folder: Path) -> None:
 
 def test_some_images_are_kept_with_their_labels(folder: Path) -> None:
     found = read_classes(folder)
-    part = found.only(np.array([0, 3, 6]))
+    part = found.subset(np.array([0, 3, 6]))
     assert part.paths == (found.paths[0], found.paths[3], found.paths[6])
     assert (part.labels.tolist(), part.classes, part.notes) == ([0, 1, 2], found.classes, found.notes)
 

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from class_folders import NAMES, make_classes, member
 from kindred.errors import TrainingError, UsageError
 from kindred.training.aggregation import build_aggregation
+from kindred.training.image_cache import ImageCache
 from kindred.training.loop import Schedule, fit
 from kindred.training.losses import LOSSES
-from kindred.training.mining import ByClass, FromPairs, HardNegatives, Plan, Shuffled
-from kindred.training.pictures import Pictures
+from kindred.training.mining import ClassBalanced, HardNegatives, ListedPairs, Plan, Shuffled
 from kindred.training.tuning.embedder import Embedder
-from kindred.training.tuning.methods import METHODS, Batching, find_method, loss_of
+from kindred.training.tuning.methods import METHODS, Batching, find_method, resolve_loss
 from kindred.training.tuning.objective import build_objective
 from kindred.training.tuning.options import TrainingOptions
-from kindred.training.tuning.task import Tuning
-from kindred.training.tuning.train import train_model
+from kindred.training.tuning.task import TuningTask
+from kindred.training.tuning.train import train
 from tiny_backbone import TinyBackbone
 from tiny_model import home, make_model
 from tiny_task import HERE
@@ -53,21 +53,21 @@ def _vectors() -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def pictures() -> Pictures:
-    return Pictures.of([member(of, number) for number, of in enumerate(LABELS.tolist())])
+def pictures() -> ImageCache:
+    return ImageCache.from_arrays([member(of, number) for number, of in enumerate(LABELS.tolist())])
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains(name: str, pictures: Pictures, tmp_path: Path) -> None:
+def test_every_method_trains(name: str, pictures: ImageCache, tmp_path: Path) -> None:
     method = METHODS[name]
     torch.manual_seed(0)
     embedder = Embedder(TinyBackbone(), build_aggregation("gem", 10))
     before = {key: value.clone() for key, value in embedder.state_dict().items()}
     objective = build_objective(method.loss, classes=4, dimension=10, memory=0, options={})
-    task = Tuning(embedder, objective, method.planner(LABELS, BATCHING), pictures, size=32, place=HERE)
+    task = TuningTask(embedder, objective, method.planner(LABELS, BATCHING), pictures, size=32, processes=HERE)
     losses: list[float] = []
     outcome = fit(
-        task, Schedule(epochs=1), tmp_path, place=HERE, progress=lambda here: losses.extend(here.losses.values())
+        task, Schedule(epochs=1), tmp_path, processes=HERE, progress=lambda here: losses.extend(here.losses.values())
     )
     assert outcome.updates == len(losses) >= 2
     assert np.isfinite(losses).all()
@@ -120,7 +120,7 @@ def test_folders_teach_methods_without_labels_nothing(name: str, tmp_path: Path)
             method=name, backbone=str(make_model(tmp_path)), size=32, batch=8, negatives=2, images_per_class=2, epochs=1
         )
         for folder in (sorted_, flat):
-            done = train_model(folder, tmp_path / f"{folder.name}.onnx", options, device="cpu", threads=1)
+            done = train(folder, tmp_path / f"{folder.name}.onnx", options, device="cpu", threads=1)
             assert done is not None
             digests.append((done.card.digest, done.images, done.classes))
     assert digests[0] == digests[1]
@@ -132,15 +132,15 @@ def test_every_entry_is_whole(name: str) -> None:
     method = METHODS[name]
     assert find_method(name) is method
     assert LOSSES[method.loss].kind == method.kind
-    assert loss_of(method, None) == method.loss
+    assert resolve_loss(method, None) == method.loss
     assert method.summary
     assert method.source
     for loss, entry in LOSSES.items():
         if entry.kind == method.kind:
-            assert loss_of(method, loss) == loss
+            assert resolve_loss(method, loss) == loss
         else:
             with pytest.raises(UsageError, match=f"loss is '{loss}'; this method learns by one of "):
-                loss_of(method, loss)
+                resolve_loss(method, loss)
 
 
 def test_an_unknown_method_is_told_from_those_there_are() -> None:
@@ -151,16 +151,16 @@ def test_an_unknown_method_is_told_from_those_there_are() -> None:
 def test_how_batches_are_made_up_chooses_the_planner() -> None:
     pairs = (np.array([[0, 1], [6, 7], [12, 13]]), np.array([[0, 6]]))
     plain = METHODS["siamese"].planner(LABELS, BATCHING)
-    assert isinstance(plain, ByClass)
+    assert isinstance(plain, ClassBalanced)
     assert (plain.classes_per_batch, plain.images_per_class) == (4, 2)
     pooled = METHODS["siamese"].planner(LABELS, replace(BATCHING, mining="pool", negatives=9))
     assert isinstance(pooled, HardNegatives)
     assert (pooled.negatives, pooled.tuples, pooled.queries) == (3, 1, 4)  # one less than there are classes
     listed = METHODS["triplet"].planner(LABELS, replace(BATCHING, pairs=pairs))
-    assert isinstance(listed, FromPairs)
+    assert isinstance(listed, ListedPairs)
     assert (listed.batch, listed.components) == (8, False)
     alike = METHODS["triplet"].planner(LABELS, replace(BATCHING, pairs=(pairs[0], pairs[1][:0])))
-    assert isinstance(alike, FromPairs)
+    assert isinstance(alike, ListedPairs)
     assert (alike.batch, alike.components) == (6, True)
     assert isinstance(METHODS["classification"].planner(LABELS, BATCHING), Shuffled)
 
@@ -174,9 +174,9 @@ def test_an_epoch_shows_about_as_many_images_as_there_are(name: str, mining: Lit
 
 
 def test_tuples_of_an_epoch_are_bounded() -> None:
-    assert Batching(negatives=5).tuples_of_epoch(3) == 1
-    assert Batching(negatives=5).tuples_of_epoch(1400) == 200
-    assert Batching(negatives=5).tuples_of_epoch(10**6) == 2000
+    assert Batching(negatives=5).tuples_per_epoch(3) == 1
+    assert Batching(negatives=5).tuples_per_epoch(1400) == 200
+    assert Batching(negatives=5).tuples_per_epoch(10**6) == 2000
 
 
 def test_few_images_make_smaller_batches() -> None:
@@ -184,7 +184,7 @@ def test_few_images_make_smaller_batches() -> None:
     assert isinstance(shuffled, Shuffled)
     assert shuffled.batch == 24
     by_class = METHODS["siamese"].planner(LABELS, Batching(batch=64))
-    assert isinstance(by_class, ByClass)
+    assert isinstance(by_class, ClassBalanced)
     assert by_class.classes_per_batch == 4
     with pytest.raises(TrainingError, match="got 1 classes of two images or more; expected at least 2"):
         METHODS["siamese"].planner(np.array([0, 0, 1, 2]), Batching())

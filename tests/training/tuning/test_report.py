@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from class_folders import member
 from kindred.errors import UsageError
 from kindred.training.aggregation import build_aggregation
+from kindred.training.image_cache import ImageCache
 from kindred.training.log import Log
-from kindred.training.loop import LOG, Outcome
-from kindred.training.mining import ByClass
-from kindred.training.pictures import Pictures
+from kindred.training.loop import LOG, FitResult
+from kindred.training.mining import ClassBalanced
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.objective import build_objective
 from kindred.training.tuning.report import GAINED, LOST, write_report
-from kindred.training.tuning.task import SHOWN, Examined, Tuning
+from kindred.training.tuning.task import SHOWN, TuningTask, ValidationData
 from kindred.training.tuning.validation import Validation
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
 
 BEFORE = {"mAP": 0.5, "recall@1": 0.25, "recall@10": 0.0}
 AFTER = {"mAP": 0.75, "recall@1": 0.25, "recall@10": 0.1}
-OUTCOME = Outcome(7, 5, 1234, 1000.0, 50.0, 30.5, BEFORE, AFTER)
+OUTCOME = FitResult(7, 5, 1234, 1000.0, 50.0, 30.5, BEFORE, AFTER)
 NAUGHTY = "<script>alert('x')</script>&amp;\"\u202e"
 VOID = {"meta", "img", "br", "hr", "link", "input", "path", "circle"}
 
@@ -67,12 +67,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def _examined(queries: int) -> Examined:
+def _examined(queries: int) -> ValidationData:
     """So many queries for a database of two images, of which the first is right."""
     count = queries + 2
-    pictures = Pictures.of([member(number % 4, number) for number in range(count)])
+    pictures = ImageCache.from_arrays([member(number % 4, number) for number in range(count)])
     paths = tuple(Path("folder") / NAUGHTY.replace("/", "") / f"{number}<b>.jpg" for number in range(count))
-    return Examined(
+    return ValidationData(
         Validation(
             paths,
             np.arange(queries),
@@ -91,11 +91,19 @@ def _answers(first: list[int]) -> NDArray[np.int64]:
     return found
 
 
-def _task(examined: Examined | None) -> Tuning:
+def _task(validation_data: ValidationData | None) -> TuningTask:
     embedder = Embedder(TinyBackbone(), build_aggregation("gem", 10))
     objective = build_objective("contrastive", classes=2, dimension=10, memory=0, options={})
-    planner = ByClass(np.array([0, 0, 1, 1]), 2, 2)
-    return Tuning(embedder, objective, planner, Pictures.of([]), size=32, place=HERE, examined=examined)
+    planner = ClassBalanced(np.array([0, 0, 1, 1]), 2, 2)
+    return TuningTask(
+        embedder,
+        objective,
+        planner,
+        ImageCache.from_arrays([]),
+        size=32,
+        processes=HERE,
+        validation_data=validation_data,
+    )
 
 
 @pytest.fixture
@@ -110,13 +118,13 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _page(run: Path, task: Tuning, outcome: Outcome = OUTCOME) -> tuple[Page, str]:
+def _page(run: Path, task: TuningTask, outcome: FitResult = OUTCOME) -> tuple[Page, str]:
     write_report(run / "report.html", task, outcome, title=NAUGHTY, command=f"kindred train {NAUGHTY}")
     text = (run / "report.html").read_text(encoding="utf-8")
     return Page(text), text
 
 
-def _gained_and_lost(gained: int, lost: int, same: int) -> Tuning:
+def _gained_and_lost(gained: int, lost: int, same: int) -> TuningTask:
     task = _task(_examined(gained + lost + same))
     task.before = _answers([1] * gained + [0] * lost + [0] * same)
     task.after = _answers([0] * gained + [1] * lost + [0] * same)
@@ -190,7 +198,7 @@ def test_of_many_queries_some_are_shown(run: Path) -> None:
 
 
 def test_without_a_validation_it_says_so(run: Path) -> None:
-    page, _ = _page(run, _task(None), Outcome(2, 2, 8, 20.0, 0.0, 0.0, {}, {}))
+    page, _ = _page(run, _task(None), FitResult(2, 2, 8, 20.0, 0.0, 0.0, {}, {}))
     assert "Nothing was validated on: there were too few images to hold some back." in page.text
     assert page.named("section") == []
     assert page.named("table") == []
@@ -198,8 +206,10 @@ def test_without_a_validation_it_says_so(run: Path) -> None:
 
 def test_a_picture_that_went_away_leaves_its_place(run: Path) -> None:
     task = _gained_and_lost(1, 0, 0)
-    assert task.examined is not None
-    task.examined = Examined(task.examined.validation, Pictures(task.examined.validation.paths, longest=64))
+    assert task.validation_data is not None
+    task.validation_data = ValidationData(
+        task.validation_data.validation, ImageCache(task.validation_data.validation.paths, longest=64)
+    )
     page, _ = _page(run, task)
     assert page.named("img") == []
     assert len(page.named("section")) == 1

@@ -22,7 +22,7 @@ from kindred.recipe import Recipe
 from kindred.training.log import read_log
 from kindred.training.loop import Progress
 from kindred.training.tuning.options import TrainingOptions
-from kindred.training.tuning.train import Trained, train_model
+from kindred.training.tuning.train import TrainingResult, train
 from pictures import make_folder
 from tiny_model import CHANNELS, home, make_model
 
@@ -52,8 +52,8 @@ def options(tmp_path: Path) -> TrainingOptions:
     return TrainingOptions(backbone=backbone, size=32, batch=8, epochs=2, rate=3e-3, hold_out=0.2)
 
 
-def _train(images: Path, output: Path, options: TrainingOptions, **more: Any) -> Trained:
-    done = train_model(images, output, options, device="cpu", threads=1, **more)
+def _train(images: Path, output: Path, options: TrainingOptions, **more: Any) -> TrainingResult:
+    done = train(images, output, options, device="cpu", threads=1, **more)
     assert done is not None
     return done
 
@@ -71,8 +71,8 @@ def test_a_folder_of_classes_becomes_a_backbone_with_card_recipe_and_report(
         options,
         licence="my own",
         progress=seen.append,
-        reading=lambda *here: read.append(here),
-        noting=noted.append,
+        read_progress=lambda *here: read.append(here),
+        on_note=noted.append,
     )
     assert (done.images, done.classes) == (20, 4)  # one of six held out
     assert noted == []
@@ -194,7 +194,7 @@ def test_images_that_cannot_be_used_are_noted_and_left_out(
     make_folder(images / "alone", 1)
     make_folder(images, 2)
     noted: list[str] = []
-    done = _train(images, tmp_path / "mine.onnx", replace(options, epochs=1), noting=noted.append)
+    done = _train(images, tmp_path / "mine.onnx", replace(options, epochs=1), on_note=noted.append)
     assert noted == [
         "1 empty classes left out: empty",
         f"2 images left out that lie in {images} itself, in no class",
@@ -282,7 +282,9 @@ def test_what_cannot_be_meant_is_refused_before_an_image_is_read(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(kind) as raised:
-        _train(images, tmp_path / "mine.onnx", replace(options, **changes), reading=lambda *_: pytest.fail("read"))
+        _train(
+            images, tmp_path / "mine.onnx", replace(options, **changes), read_progress=lambda *_: pytest.fail("read")
+        )
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "mine.run").exists()
@@ -292,7 +294,7 @@ def test_what_cannot_be_meant_is_refused_before_an_image_is_read(
 def test_what_is_there_is_not_overwritten(there: str, images: Path, options: TrainingOptions, tmp_path: Path) -> None:
     (tmp_path / there).write_bytes(b"precious")
     with pytest.raises(UsageError, match=f"{there}: exists already; choose another name or remove it"):
-        _train(images, tmp_path / "mine.onnx", options, reading=lambda *_: pytest.fail("read"))
+        _train(images, tmp_path / "mine.onnx", options, read_progress=lambda *_: pytest.fail("read"))
     assert (tmp_path / there).read_bytes() == b"precious"
 
 
@@ -347,7 +349,7 @@ def test_a_run_is_not_gone_on_with_on_other_images(images: Path, options: Traini
 def test_a_picture_that_goes_away_costs_its_place_in_the_report(
     images: Path, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.training.pictures.memory_for_pictures", lambda: 0)
+    monkeypatch.setattr("kindred.training.image_cache.memory_for_pictures", lambda: 0)
 
     def lose(here: Progress) -> None:
         if here.validation:

@@ -15,15 +15,15 @@ from kindred.arrays import Vectors
 from kindred.errors import TrainingError
 from kindred.training.aggregation import build_aggregation
 from kindred.training.augment import Augmentation
+from kindred.training.image_cache import ImageCache, read_images
 from kindred.training.log import read_log
 from kindred.training.loop import LOG, Schedule, fit
-from kindred.training.mining import ByClass, HardNegatives, Plan, Planner, Shuffled
-from kindred.training.pictures import Pictures, read_pictures
+from kindred.training.mining import ClassBalanced, HardNegatives, Plan, Planner, Shuffled
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.labels import read_classes
 from kindred.training.tuning.objective import build_objective
-from kindred.training.tuning.task import SHOWN, Examined, Tuning
-from kindred.training.tuning.validation import among_labels
+from kindred.training.tuning.task import SHOWN, TuningTask, ValidationData
+from kindred.training.tuning.validation import class_validation
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
 
@@ -31,15 +31,19 @@ LABELS = np.repeat(np.arange(4), 6)
 
 
 @pytest.fixture
-def pictures() -> Pictures:
-    return Pictures.of([member(of, number) for number, of in enumerate(LABELS.tolist())])
+def pictures() -> ImageCache:
+    return ImageCache.from_arrays([member(of, number) for number, of in enumerate(LABELS.tolist())])
 
 
-def _tuning(pictures: Pictures, planner: Planner | None = None, *, loss: str = "contrastive", **options: Any) -> Tuning:
+def _tuning(
+    pictures: ImageCache, planner: Planner | None = None, *, loss: str = "contrastive", **options: Any
+) -> TuningTask:
     torch.manual_seed(0)
     embedder = Embedder(TinyBackbone(), build_aggregation("gem", 10))
     objective = build_objective(loss, classes=4, dimension=10, memory=0, options={})
-    return Tuning(embedder, objective, planner or ByClass(LABELS, 2, 3), pictures, size=32, place=HERE, **options)
+    return TuningTask(
+        embedder, objective, planner or ClassBalanced(LABELS, 2, 3), pictures, size=32, processes=HERE, **options
+    )
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,13 @@ class Fixed:
         return self.plan
 
 
-def test_a_batch_is_what_the_plan_says(pictures: Pictures) -> None:
+def test_a_batch_is_what_the_plan_says(pictures: ImageCache) -> None:
     task = _tuning(pictures)
-    facts = task.begin(0)
+    facts = task.begin_epoch(0)
     assert facts["batches"] == task.steps == 4
     assert facts["classes"] == 4
     for step in range(task.steps):
-        batch = task.batch(step)
+        batch = task.make_batch(step)
         assert batch.numbers.tolist() == task.plan.indices[step].tolist()
         assert batch.labels is not None
         assert batch.labels.tolist() == LABELS[task.plan.indices[step]].tolist()
@@ -70,11 +74,11 @@ def test_a_batch_is_what_the_plan_says(pictures: Pictures) -> None:
         assert (batch.pixels.shape, batch.pixels.dtype) == ((6, 32, 32, 3), torch.uint8)
 
 
-def test_crops_follow_from_the_seed_the_epoch_and_the_step(pictures: Pictures) -> None:
+def test_crops_follow_from_the_seed_the_epoch_and_the_step(pictures: ImageCache) -> None:
     def crops(epoch: int, step: int, **options: Any) -> torch.Tensor:
         task = _tuning(pictures, Fixed(Plan(np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64))), **options)
-        task.begin(epoch)
-        return task.batch(step).pixels
+        task.begin_epoch(epoch)
+        return task.make_batch(step).pixels
 
     first = crops(0, 0)
     assert torch.equal(first, crops(0, 0))
@@ -88,14 +92,14 @@ def test_crops_follow_from_the_seed_the_epoch_and_the_step(pictures: Pictures) -
 
 def test_an_image_that_went_away_is_left_out_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     data = read_classes(_classes(tmp_path))
-    pictures, _ = read_pictures(data.paths, longest=64, memory=0)
-    task = _tuning(pictures, ByClass(data.labels, 2, 3))
-    task.begin(0)
+    pictures, _ = read_images(data.paths, longest=64, memory=0)
+    task = _tuning(pictures, ClassBalanced(data.labels, 2, 3))
+    task.begin_epoch(0)
     indices = task.plan.indices[0]
-    whole = task.batch(0)
+    whole = task.make_batch(0)
     for row in (1, 4):
         pictures.paths[indices[row]].unlink()
-    batch, kept = task.batch(0), [0, 2, 3, 5]
+    batch, kept = task.make_batch(0), [0, 2, 3, 5]
     assert batch.numbers.tolist() == indices[kept].tolist()
     assert torch.equal(batch.pixels, whole.pixels[kept])
     assert torch.equal(batch.relation, whole.relation[kept][:, kept])
@@ -106,7 +110,7 @@ def test_an_image_that_went_away_is_left_out_with_all_that_is_known_of_it(tmp_pa
     for number in indices[kept]:
         pictures.paths[number].unlink(missing_ok=True)
     with pytest.raises(TrainingError, match="none of the images of a batch can be read any more; are their files st"):
-        task.batch(0)
+        task.make_batch(0)
 
 
 def _classes(folder: Path) -> Path:
@@ -116,57 +120,57 @@ def _classes(folder: Path) -> Path:
 
 def test_relations_without_labels_are_cut_as_well(tmp_path: Path) -> None:
     data = read_classes(_classes(tmp_path))
-    pictures, _ = read_pictures(data.paths, longest=64, memory=0)
+    pictures, _ = read_images(data.paths, longest=64, memory=0)
     relations = np.random.default_rng(0).integers(-1, 2, (1, 4, 4)).astype(np.int8)
     np.fill_diagonal(relations[0], 0)
     task = _tuning(pictures, Fixed(Plan(np.array([[0, 5, 9, 20]]), None, relations)))
-    task.begin(0)
+    task.begin_epoch(0)
     pictures.paths[5].unlink()
-    batch = task.batch(0)
+    batch = task.make_batch(0)
     assert batch.labels is None
     assert batch.relation.tolist() == relations[0][np.ix_([0, 2, 3], [0, 2, 3])].tolist()
 
 
-def test_mining_sees_the_vectors_of_all_images(pictures: Pictures) -> None:
+def test_mining_sees_the_vectors_of_all_images(pictures: ImageCache) -> None:
     planner = Fixed(Plan(np.zeros((1, 2), np.int64), np.zeros((1, 2), np.int64)), needs_vectors=True)
     task = _tuning(pictures, planner)
-    task.begin(0)
+    task.begin_epoch(0)
     (vectors,) = planner.given
     assert vectors is not None
     assert vectors.shape == (24, 10)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     other = Fixed(planner.plan)
-    _tuning(pictures, other).begin(0)
+    _tuning(pictures, other).begin_epoch(0)
     assert other.given == [None]
 
 
-def test_norms_and_biases_do_not_decay_and_the_head_learns_faster(pictures: Pictures) -> None:
+def test_norms_and_biases_do_not_decay_and_the_head_learns_faster(pictures: ImageCache) -> None:
     task = _tuning(pictures, Shuffled(LABELS, 8), loss="normalised_softmax", head_scale=7.0)
-    weights, others, head = task.groups()
+    weights, others, head = task.parameter_groups()
     assert {each.ndim for each in weights["params"]} == {4}  # type: ignore[attr-defined]
     assert max(each.ndim for each in others["params"]) <= 1  # type: ignore[attr-defined]
     assert others["weight_decay"] == 0.0
     assert "weight_decay" not in weights
     assert [each.shape for each in head["params"]] == [(4, 10)]  # type: ignore[attr-defined]
     assert head["scale"] == 7.0
-    counted = sum(len(group["params"]) for group in task.groups())  # type: ignore[arg-type, misc]
+    counted = sum(len(group["params"]) for group in task.parameter_groups())  # type: ignore[arg-type, misc]
     assert counted == len(list(task.module.parameters()))
 
 
-def test_a_batch_is_described_by_its_first_images(pictures: Pictures) -> None:
+def test_a_batch_is_described_by_its_first_images(pictures: ImageCache) -> None:
     task = _tuning(pictures, Fixed(Plan(np.array([[3, 1, 2, 0, 5]]), np.zeros((1, 5), np.int64))))
-    task.begin(0)
-    batch = task.batch(0)
-    assert task.describe(batch) == "image 3, image 1, image 2 and 2 more"
-    assert task.describe(replace(batch, numbers=batch.numbers[:2])) == "image 3, image 1"
+    task.begin_epoch(0)
+    batch = task.make_batch(0)
+    assert task.describe_batch(batch) == "image 3, image 1, image 2 and 2 more"
+    assert task.describe_batch(replace(batch, numbers=batch.numbers[:2])) == "image 3, image 1"
 
 
-def _examined(pictures: Pictures) -> Examined:
-    return Examined(among_labels(pictures.paths, LABELS, np.arange(0, 24, 2), np.arange(24)), pictures)
+def _examined(pictures: ImageCache) -> ValidationData:
+    return ValidationData(class_validation(pictures.paths, LABELS, np.arange(0, 24, 2), np.arange(24)), pictures)
 
 
-def test_the_first_and_the_last_answers_are_kept(pictures: Pictures) -> None:
-    task = _tuning(pictures, examined=_examined(pictures))
+def test_the_first_and_the_last_answers_are_kept(pictures: ImageCache) -> None:
+    task = _tuning(pictures, validation_data=_examined(pictures))
     assert _tuning(pictures).validate() == {}
     figures = task.validate()
     assert figures.keys() == {"mAP", "recall@1", "recall@10"}
@@ -183,9 +187,9 @@ def test_the_first_and_the_last_answers_are_kept(pictures: Pictures) -> None:
     assert task.after is not before
 
 
-def test_fewer_answers_than_are_shown_are_filled_up(pictures: Pictures) -> None:
-    validation = among_labels(pictures.paths, LABELS, np.array([0]), np.array([0, 1, 7]))
-    task = _tuning(pictures, examined=Examined(validation, pictures))
+def test_fewer_answers_than_are_shown_are_filled_up(pictures: ImageCache) -> None:
+    validation = class_validation(pictures.paths, LABELS, np.array([0]), np.array([0, 1, 7]))
+    task = _tuning(pictures, validation_data=ValidationData(validation, pictures))
     task.validate()
     assert task.after is not None
     assert sorted(task.after[0, :2].tolist()) == [1, 2]
@@ -193,30 +197,30 @@ def test_fewer_answers_than_are_shown_are_filled_up(pictures: Pictures) -> None:
 
 
 @pytest.mark.parametrize("known", ["labels", "relations"])
-def test_what_is_restored_is_what_was_kept(known: str, pictures: Pictures) -> None:
+def test_what_is_restored_is_what_was_kept(known: str, pictures: ImageCache) -> None:
     plan = Plan(
         np.arange(8).reshape(2, 4),
         np.arange(8).reshape(2, 4) // 2 if known == "labels" else None,
         np.ones((2, 4, 4), np.int8) if known == "relations" else None,
     )
-    task = _tuning(pictures, Fixed(plan), examined=_examined(pictures))
+    task = _tuning(pictures, Fixed(plan), validation_data=_examined(pictures))
     task.validate()
-    task.begin(3)
-    again = _tuning(pictures, Fixed(plan), examined=_examined(pictures))
-    again.restore({name: value.clone() for name, value in task.state().items()})
+    task.begin_epoch(3)
+    again = _tuning(pictures, Fixed(plan), validation_data=_examined(pictures))
+    again.load_state_dict({name: value.clone() for name, value in task.state_dict().items()})
     assert again.steps == 2
-    assert torch.equal(again.batch(1).pixels, task.batch(1).pixels)
-    assert torch.equal(again.batch(1).relation, task.batch(1).relation)
+    assert torch.equal(again.make_batch(1).pixels, task.make_batch(1).pixels)
+    assert torch.equal(again.make_batch(1).relation, task.make_batch(1).relation)
     assert (again.plan.labels is None, again.plan.relations is None) == (known != "labels", known != "relations")
     assert task.before is not None
     assert again.before is not None
     np.testing.assert_array_equal(again.before, task.before)
 
 
-def test_nothing_begun_is_nothing_to_take_from(pictures: Pictures) -> None:
+def test_nothing_begun_is_nothing_to_take_from(pictures: ImageCache) -> None:
     task = _tuning(pictures)
-    assert task.state().keys() == {"epoch"}
-    task.restore(task.state())
+    assert task.state_dict().keys() == {"epoch"}
+    task.load_state_dict(task.state_dict())
     with pytest.raises(RuntimeError, match="no epoch was begun"):
         _ = task.steps
 
@@ -226,14 +230,16 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize("mined", [False, True], ids=["by class", "mined"])
-def test_a_stopped_tuning_goes_on_exactly(mined: bool, pictures: Pictures, tmp_path: Path) -> None:
-    def made() -> Tuning:
+def test_a_stopped_tuning_goes_on_exactly(mined: bool, pictures: ImageCache, tmp_path: Path) -> None:
+    def made() -> TuningTask:
         planner = (
-            HardNegatives(LABELS, 2, negatives=2, queries=8, labels_known=True) if mined else ByClass(LABELS, 2, 3)
+            HardNegatives(LABELS, 2, negatives=2, queries=8, labels_known=True)
+            if mined
+            else ClassBalanced(LABELS, 2, 3)
         )
-        return _tuning(pictures, planner, examined=_examined(pictures))
+        return _tuning(pictures, planner, validation_data=_examined(pictures))
 
-    def run(folder: Path, stop_at: int = 0) -> tuple[Tuning, object]:
+    def run(folder: Path, stop_at: int = 0) -> tuple[TuningTask, object]:
         seen: list[object] = []
 
         def stop(here: object) -> None:
@@ -242,7 +248,7 @@ def test_a_stopped_tuning_goes_on_exactly(mined: bool, pictures: Pictures, tmp_p
                 raise Stopped
 
         task = made()
-        done = fit(task, Schedule(epochs=2, rate=0.01), folder, place=HERE, progress=stop, checkpoint_every=0)
+        done = fit(task, Schedule(epochs=2, rate=0.01), folder, processes=HERE, progress=stop, checkpoint_every=0)
         return task, replace(done, seconds=0, planned=0, validated=0)
 
     straight, outcome = run(tmp_path / "straight")

@@ -13,9 +13,9 @@ from PIL import Image
 from class_folders import make_classes
 from kindred.errors import UsageError
 from kindred.evaluation.datasets import read_dataset
-from kindred.training.pictures import read_pictures
-from kindred.training.tuning.labels import Labelled, read_classes
-from kindred.training.tuning.validation import Validation, among_labels, hold_out, of_views
+from kindred.training.image_cache import read_images
+from kindred.training.tuning.labels import LabelledImages, read_classes
+from kindred.training.tuning.validation import Validation, class_validation, hold_out, view_validation
 from pictures import make_folder, make_groundtruth
 
 
@@ -56,7 +56,7 @@ def test_figures_are_those_of_the_definitions(seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 6, 40)
     rng = np.random.default_rng([seed, 1])
     everything = np.arange(40)
-    validation = among_labels(_paths(40), labels, np.sort(rng.choice(40, 15, replace=False)), everything)
+    validation = class_validation(_paths(40), labels, np.sort(rng.choice(40, 15, replace=False)), everything)
     vectors = _vectors(40, seed=seed)
     assert validation.figures(validation.ranked(vectors)) == pytest.approx(_slow(validation, vectors))
     assert 0 < validation.figures(validation.ranked(vectors))["mAP"] < 1
@@ -65,7 +65,7 @@ def test_figures_are_those_of_the_definitions(seed: int) -> None:
 def test_what_is_perfect_is_one_and_itself_is_never_an_answer() -> None:
     labels = np.repeat(np.arange(4), 3)
     vectors = np.eye(4, dtype=np.float32)[labels]
-    validation = among_labels(_paths(12), labels, np.arange(12), np.arange(12))
+    validation = class_validation(_paths(12), labels, np.arange(12), np.arange(12))
     assert validation.figures(validation.ranked(vectors)) == {"mAP": 1.0, "recall@1": 1.0, "recall@10": 1.0}
     for query, answers in enumerate(validation.ranked(vectors)):
         assert query not in validation.database[answers]
@@ -91,7 +91,7 @@ def test_images_without_a_vector_come_last() -> None:
 
 def test_a_ground_truth_is_taken_as_it_is(tmp_path: Path) -> None:
     truth = read_dataset(make_groundtruth(tmp_path, count=12, asked=6))
-    validation = Validation.of(truth)
+    validation = Validation.from_groundtruth(truth)
     assert len(validation.paths) == 12 + 4  # two queries lie in the database
     assert [validation.paths[number] for number in validation.queries] == truth.locate()[1]
     assert [validation.paths[number] for number in validation.database] == truth.locate()[0]
@@ -142,27 +142,27 @@ def test_holidays_is_validated_by_its_own_average_precision(tmp_path: Path) -> N
 
 def test_a_folder_of_classes_is_a_ground_truth(tmp_path: Path) -> None:
     make_classes(tmp_path / "set", {"a": 3, "b": 2})
-    validation = Validation.of(read_dataset(tmp_path / "set"))
+    validation = Validation.from_groundtruth(read_dataset(tmp_path / "set"))
     assert (len(validation.queries), len(validation.database)) == (5, 5)
     labels = np.array([path.parent.name == "b" for path in validation.paths]).astype(np.int64)
     vectors = _vectors(5)
-    slow = among_labels(validation.paths, labels, validation.queries, validation.database)
+    slow = class_validation(validation.paths, labels, validation.queries, validation.database)
     assert validation.figures(validation.ranked(vectors)) == pytest.approx(_slow(slow, vectors))
 
 
 def test_a_query_without_its_like_is_not_asked() -> None:
     labels = _numbers(0, 0, 1, 2, 2)
-    validation = among_labels(_paths(5), labels, np.arange(5), _numbers(0, 1, 2, 3))
+    validation = class_validation(_paths(5), labels, np.arange(5), _numbers(0, 1, 2, 3))
     assert validation.queries.tolist() == [0, 1, 4]
     assert [relevant.tolist() for relevant in validation.relevant] == [[1], [0], [3]]
     with pytest.raises(UsageError, match="no query has another image of its class to find; expected classes of two"):
-        among_labels(_paths(5), labels, _numbers(2), np.arange(5))
+        class_validation(_paths(5), labels, _numbers(2), np.arange(5))
 
 
-def _data(counts: dict[str, int], unlabelled: int = 0) -> Labelled:
+def _data(counts: dict[str, int], unlabelled: int = 0) -> LabelledImages:
     labels = np.repeat(np.arange(len(counts)), list(counts.values()))
     labels = np.concatenate([labels, np.full(unlabelled, -1)])
-    return Labelled(_paths(len(labels)), labels, tuple(counts))
+    return LabelledImages(_paths(len(labels)), labels, tuple(counts))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -219,8 +219,8 @@ def test_nothing_to_spare_is_no_validation(counts: dict[str, int], share: float)
 
 
 def test_views_look_for_their_images(tmp_path: Path) -> None:
-    pictures, _ = read_pictures(make_folder(tmp_path, 8), longest=64)
-    validation, shown = of_views(pictures, seed=3, most=5)
+    pictures, _ = read_images(make_folder(tmp_path, 8), longest=64)
+    validation, shown = view_validation(pictures, seed=3, most=5)
     assert (len(validation.queries), len(validation.database), len(shown), len(validation.paths)) == (5, 5, 10, 10)
     for query, (number, relevant) in enumerate(zip(validation.queries, validation.relevant, strict=True)):
         whole = int(validation.database[relevant[0]])
@@ -232,16 +232,16 @@ def test_views_look_for_their_images(tmp_path: Path) -> None:
     colours = np.stack([shown[number].mean(axis=(0, 1)) for number in range(10)])
     right = np.abs(colours[:5, None] - colours[None, 5:]).sum(axis=2).argmin(axis=1)
     assert (right == np.arange(5)).sum() >= 3
-    again, also = of_views(pictures, seed=3, most=5)
+    again, also = view_validation(pictures, seed=3, most=5)
     assert again.paths == validation.paths
     np.testing.assert_array_equal(also[0], shown[0])
-    assert of_views(pictures, seed=4, most=5)[0].paths != validation.paths
-    assert len(of_views(pictures, seed=3, most=300)[1]) == 16
+    assert view_validation(pictures, seed=4, most=5)[0].paths != validation.paths
+    assert len(view_validation(pictures, seed=3, most=300)[1]) == 16
 
 
 def test_labels_are_not_needed_for_views(tmp_path: Path) -> None:
     make_classes(tmp_path / "set", {"a": 2, "b": 2})
     data = read_classes(tmp_path / "set")
-    pictures, _ = read_pictures(data.paths, longest=64)
-    validation, _ = of_views(pictures, seed=0, most=2)
+    pictures, _ = read_images(data.paths, longest=64)
+    validation, _ = view_validation(pictures, seed=0, most=2)
     assert all(len(relevant) == 1 for relevant in validation.relevant)

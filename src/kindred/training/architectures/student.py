@@ -21,7 +21,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     Maps = dict[str, Tensor]
 
-__all__ = ["Chain", "FusedBlock", "InvertedBlock", "Piece", "Stage", "Student"]
+__all__ = ["Chain", "FusedBlock", "InvertedBlock", "Segment", "Stage", "Student"]
 
 FUSED = 4
 """The largest stride of a stage whose blocks are fused."""
@@ -140,7 +140,7 @@ def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class Segment:
     """What lies between two maps: from `before`, "" for the image, to `name`, a target or a teacher's head.
 
     `stride` is that of the map it ends at.
@@ -178,10 +178,10 @@ class Student(nn.Module):
                 inputs, stride = stage.channels, stage.stride
             self.stages.append(blocks)
             self.heads.append(nn.Sequential(nn.Conv2d(inputs, chain.head, 1), nn.ReLU()))
-        self.pieces = tuple(self._pieces())
+        self.segments = tuple(self._segments())
         _initialise(self)
 
-    def _pieces(self) -> Iterator[Piece]:
+    def _segments(self) -> Iterator[Segment]:
         """Yield the pieces, each behind those that it takes its map from."""
         modules: tuple[nn.Module, ...] = (self.stem,)
         trunk = [("", modules)]  # where each stage of the trunk begins: the last target, and what follows on it
@@ -190,11 +190,11 @@ class Student(nn.Module):
             for stage, blocks in zip(chain.stages, stages, strict=True):  # type: ignore[call-overload]
                 modules = (*modules, blocks)
                 if stage.target:
-                    yield Piece(stage.target, before, stage.stride, modules)
+                    yield Segment(stage.target, before, stage.stride, modules)
                     before, modules = stage.target, ()
                 if chain.start < 0:
                     trunk.append((before, modules))
-            yield Piece(chain.teacher, before, chain.stages[-1].stride, (*modules, head))
+            yield Segment(chain.teacher, before, chain.stages[-1].stride, (*modules, head))
 
     def forward(self, images: Tensor, forced: Maps | None = None, names: Collection[str] | None = None) -> Maps:
         """Images (B, 3, H, W), normalised, to one map for each target and, keyed by teacher, one for each head.
@@ -205,7 +205,7 @@ class Student(nn.Module):
         """
         maps: Maps = {}
         given = {"": images, **(forced or {})}
-        for piece in self.pieces:
+        for piece in self.segments:
             if names is None or piece.name in names:
                 maps[piece.name] = piece(given[piece.before])
                 if forced is None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kindred.pooling import gem
 
-__all__ = ["described", "feature_loss", "pooled_loss", "relational_loss"]
+__all__ = ["descriptors", "feature_loss", "pooled_loss", "relational_loss"]
 
 
 def feature_loss(maps: Tensor, targets: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def feature_loss(maps: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(maps.float(), targets)
 
 
-def described(maps: Tensor) -> Tensor:
+def descriptors(maps: Tensor) -> Tensor:
     """Pool maps (B, C, H, W) to what a search would compare: the unit GeM vectors (B, C)."""
     return F.normalize(gem(maps.float(), eps=1e-3), dim=1)
 

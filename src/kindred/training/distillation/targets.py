@@ -54,12 +54,12 @@ class Targets:
                 self._mean[name] = torch.zeros(1, device=self._device)
                 self._std[name] = variance.mean().sqrt().float().reshape(1)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return what `calibrate` measured; empty before."""
         means = {f"mean.{name}": value for name, value in self._mean.items()}
         return means | {f"std.{name}": value for name, value in self._std.items()}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` returned."""
         for kind, kept in (("mean.", self._mean), ("std.", self._std)):
             kept |= {

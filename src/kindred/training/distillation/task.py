@@ -23,13 +23,13 @@ from kindred.errors import UsageError
 from kindred.training.architectures.student import Student
 from kindred.training.augment import Augmentation, degraded
 from kindred.training.distillation.layout import Teacher, plan_student
-from kindred.training.distillation.losses import described, feature_loss, pooled_loss, relational_loss
+from kindred.training.distillation.losses import descriptors, feature_loss, pooled_loss, relational_loss
 from kindred.training.distillation.targets import Targets
+from kindred.training.image_cache import ImageCache
 from kindred.training.loop import Schedule
-from kindred.training.pictures import Pictures
-from kindred.training.process_group import Place
+from kindred.training.process_group import ProcessGroup
 
-__all__ = ["INPUT_MEAN", "INPUT_STD", "Distilling", "Settings", "images_to_input"]
+__all__ = ["INPUT_MEAN", "INPUT_STD", "DistillationSettings", "DistillationTask", "images_to_input"]
 
 INPUT_MEAN, INPUT_STD = 127.5, 64.0  # of the student's input, in pixel units
 EPOCH = 500  # steps from one validation to the next, about
@@ -39,7 +39,7 @@ MEMORY = 0.9  # of what a piece left unexplained in the steps before
 
 
 @dataclass(frozen=True)
-class Settings:
+class DistillationSettings:
     """What a run is made of; with the images and the teachers it decides the result.
 
     steps, batch: how many batches of how many crops. sizes: sides of the crops, in pixels; one is drawn for each step.
@@ -59,7 +59,7 @@ class Settings:
     sizes: tuple[int, ...] = (128, 160)
     alone: float = 0.6
     part: float = 0.25
-    rate_alone: float = 2e-2
+    blockwise_rate: float = 2e-2
     rate: float = 2e-3
     warmup: float = 0.05
     decay: float = 0.02
@@ -84,14 +84,14 @@ class Settings:
 
     @property
     def epochs(self) -> int:
-        """ImageRows of the run, of about `EPOCH` steps, after each of which it is validated."""
+        """Parts of the run, of about `EPOCH` steps, after each of which it is validated."""
         return max(1, round(self.steps / EPOCH))
 
     def schedule(self) -> Schedule:
         """Return how long and how fast the loop is to learn."""
         return Schedule(
             epochs=self.epochs,
-            rate=self.rate_alone if self.alone else self.rate,
+            rate=self.blockwise_rate if self.alone else self.rate,
             restart=self.alone,
             again=self.rate,
             warmup=self.warmup,
@@ -109,31 +109,38 @@ class Crops:
     same: NDArray[np.bool_]
 
 
-class Distilling:
+class DistillationTask:
     """A student that learns its teachers' maps on crops of `pictures`; a `kindred.training.loop.Task`."""
 
-    watched = ""
+    monitor = ""
 
-    def __init__(self, teachers: Sequence[Teacher], pictures: Pictures, settings: Settings, *, place: Place) -> None:
+    def __init__(
+        self,
+        teachers: Sequence[Teacher],
+        pictures: ImageCache,
+        settings: DistillationSettings,
+        *,
+        processes: ProcessGroup,
+    ) -> None:
         torch.manual_seed(settings.seed)
         chains = plan_student(teachers)
         self.student = Student(chains)
-        self.student.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        self.student.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         self.module: nn.Module = self.student
         self.settings = settings
-        self.targets = Targets(teachers, chains, device=place.device)
+        self.targets = Targets(teachers, chains, device=processes.device)
         self.identity: Mapping[str, object] = {
             **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()},
             "teachers": [teacher.name for teacher in teachers],
             "images": len(pictures),
         }
-        self._place = place
+        self._processes = processes
         self._heads = [chain.teacher for chain in chains]
         self._pictures = pictures
         self._augmentation = Augmentation(area=(0.08 if settings.varied else 0.2, 1.0), coarse=0.2 * settings.varied)
         self._epoch = 0
-        self._left = {piece.name: 1.0 for piece in self.student.pieces}
-        self.student.stem.whiten(images_to_input(self.held, place.device))
+        self._left = {piece.name: 1.0 for piece in self.student.segments}
+        self.student.stem.whiten(images_to_input(self.held, processes.device))
 
     @property
     def steps(self) -> int:
@@ -149,11 +156,11 @@ class Distilling:
         """Crops (N, S, S, 3) that are not learned from."""
         return self._crops(HELD, self.settings.sizes[-1], [self.settings.seed, 3])
 
-    def groups(self) -> Sequence[Mapping[str, object]]:
+    def parameter_groups(self) -> Sequence[Mapping[str, object]]:
         """Return all parameters, alike."""
         return [{"params": list(self.student.parameters())}]
 
-    def begin(self, epoch: int) -> Mapping[str, float]:
+    def begin_epoch(self, epoch: int) -> Mapping[str, float]:
         """Measure the teachers' maps at the beginning of the run."""
         self._epoch = epoch
         self.calibrate()
@@ -161,14 +168,14 @@ class Distilling:
 
     def calibrate(self) -> None:
         """Measure how far the teachers' maps vary, unless it was done before."""
-        if not self.targets.state():
+        if not self.targets.state_dict():
             settings = self.settings
             self.targets.calibrate(
                 self._crops(settings.batch, settings.sizes[-1], [settings.seed, index, 2])
                 for index in range(CALIBRATION_BATCHES)
             )
 
-    def batch(self, step: int) -> Crops:
+    def make_batch(self, step: int) -> Crops:
         """Cut the crops of a step."""
         settings, number = self.settings, self._epoch * self.steps + step
         rng = np.random.default_rng([settings.seed, number])
@@ -183,16 +190,16 @@ class Distilling:
         targets = self.targets(batch.shown)
         alone = done < self.settings.alone
         names = self.learning(done) if alone else None
-        with torch.autocast(self._place.device.type, torch.bfloat16):
-            maps = self.student(images_to_input(batch.seen, self._place.device), targets if alone else None, names)
-        losses = self._losses(maps, targets, same=torch.from_numpy(batch.same).to(self._place.device))
+        with torch.autocast(self._processes.device.type, torch.bfloat16):
+            maps = self.student(images_to_input(batch.seen, self._processes.device), targets if alone else None, names)
+        losses = self._losses(maps, targets, same=torch.from_numpy(batch.same).to(self._processes.device))
         for name in names or ():
             self._left[name] = MEMORY * self._left[name] + (1 - MEMORY) * losses[name].item()
         return losses
 
     def learning(self, done: float) -> set[str]:
         """Name the pieces that learn in a step: the deepest ones, and others drawn by what they leave unexplained."""
-        strides = {piece.name: piece.stride for piece in self.student.pieces}
+        strides = {piece.name: piece.stride for piece in self.student.segments}
         deepest = {name for name, stride in strides.items() if stride == max(strides.values())}
         others = [name for name in self._left if name not in deepest]
         count = math.ceil(self.settings.part * len(others))
@@ -202,7 +209,7 @@ class Distilling:
         rng = np.random.default_rng([self.settings.seed, round(done * self._all_steps), 4])
         return deepest | set(rng.choice(others, count, replace=False, p=left / left.sum()).tolist())
 
-    def describe(self, batch: Crops) -> str:
+    def describe_batch(self, batch: Crops) -> str:
         """Say what a batch is made of."""
         return f"{len(batch.shown)} crops of {batch.shown.shape[1]} pixels"
 
@@ -211,20 +218,20 @@ class Distilling:
         self.calibrate()
         held = self.held
         targets = self.targets(held)
-        with torch.no_grad(), torch.autocast(self._place.device.type, torch.bfloat16):
-            maps = self.student(images_to_input(held, self._place.device))
+        with torch.no_grad(), torch.autocast(self._processes.device.type, torch.bfloat16):
+            maps = self.student(images_to_input(held, self._processes.device))
         return {name: loss.item() for name, loss in self._losses(maps, targets, weighed=False).items()}
 
-    def state(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """Return the epoch, what each piece leaves unexplained, and what was measured of the teachers' maps."""
         left = torch.tensor(list(self._left.values()), dtype=torch.float64)
-        return {"epoch": torch.tensor(self._epoch), "left": left, **self.targets.state()}
+        return {"epoch": torch.tensor(self._epoch), "left": left, **self.targets.state_dict()}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` returned."""
         self._epoch = int(state["epoch"])
         self._left = dict(zip(self._left, state["left"].tolist(), strict=True))
-        self.targets.restore(state)
+        self.targets.load_state_dict(state)
 
     def _losses(
         self,
@@ -242,7 +249,7 @@ class Distilling:
             free = same is not None and name not in self._heads
             losses[name] = feature_loss(maps[name][same], target[same]) if free else feature_loss(maps[name], target)
         for name in [head for head in self._heads if head in maps]:
-            mine, theirs = described(maps[name]), described(targets[name])
+            mine, theirs = descriptors(maps[name]), descriptors(targets[name])
             for what, loss, weight in (
                 ("gem", pooled_loss(mine, theirs), settings.pooled),
                 ("relations", relational_loss(mine, theirs), settings.relational),

@@ -12,7 +12,7 @@ from kindred.arrays import Vectors, check_whole
 from kindred.embedding.assignment import nearest_words
 from kindred.embedding.codebook import k_means
 from kindred.errors import TrainingError, UsageError
-from kindred.training.mining.plan import Numbers, Plan, Planner, checked_vectors, generator
+from kindred.training.mining.plan import Numbers, Plan, Planner, checked_vectors, epoch_rng
 
 __all__ = ["PseudoLabels"]
 
@@ -54,7 +54,7 @@ class PseudoLabels:
                 f"clusters: got {self.clusters} of at least {self.smallest} images for {len(rows)} images; "
                 f"lower it to {len(rows) // self.smallest} at most"
             )
-        drawn = int(generator(seed, epoch).integers(LARGEST_SEED))
+        drawn = int(epoch_rng(seed, epoch).integers(LARGEST_SEED))
         words = nearest_words(rows, k_means(rows, words=self.clusters, seed=drawn))
         sizes = np.bincount(words, minlength=self.clusters)
         labels = np.full(len(all_rows), -1)

@@ -18,10 +18,10 @@ from kindred.errors import TrainingError, UsageError
 from kindred.rerank import ArrayGallery, NeighbourGraph, OfflineDiffusion, OfflineOptions
 from kindred.rerank.diffusion import check_alpha, numbers_for
 from kindred.rerank.neighbours import find_neighbours
-from kindred.training.mining.plan import Numbers, Plan, checked_vectors, generator
+from kindred.training.mining.plan import Numbers, Plan, checked_vectors, epoch_rng
 from kindred.training.mining.tuples import mean_cosine, plan_of_tuples
 
-__all__ = ["Disagreement", "OnManifold", "find_disagreement"]
+__all__ = ["Disagreement", "ManifoldMining", "find_disagreement"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def find_disagreement(
 
 
 @dataclass(frozen=True, eq=False)
-class OnManifold:
+class ManifoldMining:
     """Tuples of an anchor, a hard positive and hard negatives on the manifold, without any label.
 
     tuples: of a batch, each of 2 + `negatives` images. anchors: of an epoch, drawn among the images that have both a
@@ -121,7 +121,7 @@ class OnManifold:
                 f"no image of {len(rows)} has other neighbours on the manifold than by distance; "
                 "give more images, or another number for near or wide"
             )
-        rng = generator(seed, epoch)
+        rng = epoch_rng(seed, epoch)
         shares = found.degrees[able] / found.degrees[able].sum()
         anchors = rng.choice(able, min(self.anchors, len(able)), replace=False, p=shares)
         positives = _draw(rng, found.positives[anchors], 1)
@@ -134,7 +134,7 @@ class OnManifold:
             "negative_cosine": mean_cosine(rows, anchors, negatives),
         }
         tuples = present[np.column_stack((anchors, positives, negatives))]
-        return plan_of_tuples(tuples, per_batch=self.tuples, positive_knows=False, labels=None, facts=facts)
+        return plan_of_tuples(tuples, per_batch=self.tuples, positive_has_negatives=False, labels=None, facts=facts)
 
 
 def _heads(spread: OfflineDiffusion, k: int) -> Numbers:

@@ -17,7 +17,7 @@ from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 from kindred.training.mining.relations import relation_of
 
-__all__ = ["Plan", "Planner", "as_labels", "checked_vectors", "generator", "in_batches"]
+__all__ = ["Plan", "Planner", "as_labels", "checked_vectors", "epoch_rng", "in_batches"]
 
 Numbers = NDArray[np.int64]
 LENGTH_TOLERANCE = 0.01
@@ -85,7 +85,7 @@ class Planner(Protocol):
         ...
 
 
-def generator(seed: int, epoch: int) -> np.random.Generator:
+def epoch_rng(seed: int, epoch: int) -> np.random.Generator:
     """Return the random numbers of one epoch. Raises UsageError for a negative seed or epoch."""
     if seed < 0 or epoch < 0:
         raise UsageError(f"got seed {seed} and epoch {epoch}; expected whole numbers of at least 0")

@@ -9,7 +9,7 @@ import numpy as np
 
 from kindred.arrays import Vectors, check_whole, top_k
 from kindred.errors import TrainingError
-from kindred.training.mining.plan import Numbers, Plan, as_labels, checked_vectors, generator
+from kindred.training.mining.plan import Numbers, Plan, as_labels, checked_vectors, epoch_rng
 from kindred.training.mining.tuples import mean_cosine, plan_of_tuples
 
 __all__ = ["HardNegatives"]
@@ -44,15 +44,15 @@ class HardNegatives:
     def __post_init__(self) -> None:
         check_whole(tuples=self.tuples, queries=self.queries, pool=self.pool, negatives=self.negatives)
         object.__setattr__(self, "labels", as_labels(self.labels))
-        _check_classes(_Classes.of(self.labels), self.negatives)
+        _check_classes(_Classes.from_labels(self.labels), self.negatives)
 
     def __call__(self, *, epoch: int, seed: int, vectors: Vectors | None = None) -> Plan:
         """Return the plan of an epoch, by the unit vectors (N, D) of all images."""
         rows, present = checked_vectors(vectors, len(self.labels))
-        rng = generator(seed, epoch)
+        rng = epoch_rng(seed, epoch)
         labels = np.full_like(self.labels, -1)
         labels[present] = self.labels[present]
-        classes = _Classes.of(labels)
+        classes = _Classes.from_labels(labels)
         _check_classes(classes, self.negatives)
         queries, positives = classes.draw_pairs(rng, self.queries)
         pool = rng.permutation(classes.images)[: self.pool]
@@ -67,7 +67,7 @@ class HardNegatives:
         return plan_of_tuples(
             np.column_stack((queries, positives, negatives)),
             per_batch=self.tuples,
-            positive_knows=True,
+            positive_has_negatives=True,
             labels=self.labels if self.labels_known else None,
             facts=facts,
         )
@@ -104,7 +104,7 @@ class _Classes:
     sizes: Numbers
 
     @classmethod
-    def of(cls, labels: Numbers) -> _Classes:
+    def from_labels(cls, labels: Numbers) -> _Classes:
         known = np.flatnonzero(labels >= 0)
         images = known[np.argsort(labels[known], kind="stable")]
         return cls(images, *_runs(labels[images]))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole
 from kindred.errors import TrainingError, UsageError
 from kindred.rerank.sparse import places_in
-from kindred.training.mining.plan import Numbers, Plan, as_labels, generator, in_batches
+from kindred.training.mining.plan import Numbers, Plan, as_labels, epoch_rng, in_batches
 
-__all__ = ["ByClass", "FromPairs", "Shuffled"]
+__all__ = ["ClassBalanced", "ListedPairs", "Shuffled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,12 @@ class Shuffled:
     ) -> Plan:
         """Return the plan of an epoch."""
         known = np.flatnonzero(self.labels >= 0)
-        indices = in_batches(generator(seed, epoch).permutation(known), self.batch)
+        indices = in_batches(epoch_rng(seed, epoch).permutation(known), self.batch)
         return Plan(indices, self.labels[indices], facts={"left_out": float(len(self.labels) - len(known))})
 
 
 @dataclass(frozen=True, eq=False)
-class ByClass:
+class ClassBalanced:
     """Batches of P classes with K images of each (P×K: Hermans, Beyer and Leibe 2017).
 
     labels: (N,), below 0 for images of no class. All classes come equally often, and all images of a class; a class of
@@ -89,7 +89,7 @@ class ByClass:
         vectors: Vectors | None = None,  # noqa: ARG002
     ) -> Plan:
         """Return the plan of an epoch."""
-        rng = generator(seed, epoch)
+        rng = epoch_rng(seed, epoch)
         members, size = self._members, self.images_per_class
         usable = sum(len(each) for each in members)
         steps = self.steps or -(-usable // (self.classes_per_batch * size))
@@ -116,7 +116,7 @@ class ByClass:
 
 
 @dataclass(frozen=True, eq=False)
-class FromPairs:
+class ListedPairs:
     """Batches of listed pairs: every pair of the same thing and of different things once an epoch.
 
     same: (n, 2) and different: (m, 2), numbers of images below `count`. batch: images of a step, two for each pair; the
@@ -163,7 +163,7 @@ class FromPairs:
         vectors: Vectors | None = None,  # noqa: ARG002
     ) -> Plan:
         """Return the plan of an epoch."""
-        rng = generator(seed, epoch)
+        rng = epoch_rng(seed, epoch)
         pairs = rng.permutation(np.concatenate((self.same, self.different)))
         indices = in_batches(pairs, self.batch // 2).reshape(-1, self.batch)
         relations = np.stack([self._relation(images) for images in indices])

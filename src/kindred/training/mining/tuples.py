@@ -14,7 +14,7 @@ __all__ = ["mean_cosine", "plan_of_tuples", "tuple_relation"]
 
 
 def plan_of_tuples(
-    tuples: Numbers, *, per_batch: int, positive_knows: bool, labels: Numbers | None, facts: Mapping[str, float]
+    tuples: Numbers, *, per_batch: int, positive_has_negatives: bool, labels: Numbers | None, facts: Mapping[str, float]
 ) -> Plan:
     """Return the plan of tuples (T, 2 + n) of an anchor, a positive and n negatives, `per_batch` of them a step.
 
@@ -24,11 +24,11 @@ def plan_of_tuples(
     indices = in_batches(tuples, per_batch).reshape(-1, per_batch * tuples.shape[1])
     if labels is not None:
         return Plan(indices, labels[indices], None, facts)
-    relation = tuple_relation(tuples.shape[1], per_batch, positive_knows=positive_knows)
+    relation = tuple_relation(tuples.shape[1], per_batch, positive_has_negatives=positive_has_negatives)
     return Plan(indices, None, np.repeat(relation[None], len(indices), axis=0), facts)
 
 
-def tuple_relation(size: int, count: int, *, positive_knows: bool) -> NDArray[np.int8]:
+def tuple_relation(size: int, count: int, *, positive_has_negatives: bool) -> NDArray[np.int8]:
     """Return the relation (count·size, count·size) of a batch of `count` tuples of `size` images.
 
     In a tuple the first and the second show the same thing, and what the others show is another than the first's; with
@@ -36,7 +36,7 @@ def tuple_relation(size: int, count: int, *, positive_knows: bool) -> NDArray[np
     """
     own = np.zeros((size, size), np.int8)
     own[0, 1] = 1
-    own[: 1 + positive_knows, 2:] = -1
+    own[: 1 + positive_has_negatives, 2:] = -1
     return np.kron(np.eye(count, dtype=np.int8), own + own.T)
 
 

@@ -17,21 +17,21 @@ from kindred.evaluation.datasets import read_dataset
 from kindred.training.aggregation import build_aggregation
 from kindred.training.architectures import ARCHITECTURES, build_backbone
 from kindred.training.augment import Augmentation
+from kindred.training.image_cache import ImageCache, read_images
 from kindred.training.loop import Schedule
-from kindred.training.pictures import Pictures, read_pictures
-from kindred.training.process_group import Place
+from kindred.training.process_group import ProcessGroup
 from kindred.training.tuning.describing import whole_images
 from kindred.training.tuning.embedder import Embedder
-from kindred.training.tuning.labels import Labelled, read_classes, read_labels, read_pairs, read_unlabelled
-from kindred.training.tuning.methods import Batching, Method, find_method, loss_of
+from kindred.training.tuning.labels import LabelledImages, read_classes, read_labels, read_pairs, read_unlabelled
+from kindred.training.tuning.methods import Batching, Method, find_method, resolve_loss
 from kindred.training.tuning.objective import build_objective, check_objective
 from kindred.training.tuning.options import TrainingOptions
-from kindred.training.tuning.task import Examined, Tuning
-from kindred.training.tuning.validation import Validation, hold_out, of_views
+from kindred.training.tuning.task import TuningTask, ValidationData
+from kindred.training.tuning.validation import Validation, hold_out, view_validation
 
-__all__ = ["Assembled", "assemble"]
+__all__ = ["TrainingSetup", "assemble"]
 
-FEWEST_IMAGES = 16
+MIN_IMAGES = 16
 SPARE = 1.5  # images are kept so many times as large as crops, so that a crop of a part is still sharp
 START_IMAGES = 2048  # images that a whitening or words start from, at most
 VIEWS = 300  # images of a validation without labels, at most
@@ -40,23 +40,25 @@ Reading = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Assembled:
+class TrainingSetup:
     """A task for the loop, its schedule, the images that it learns from, and what a person should know of them."""
 
-    task: Tuning
+    task: TuningTask
     schedule: Schedule
-    data: Labelled
+    data: LabelledImages
     notes: tuple[str, ...]
 
 
-def assemble(folder: Path, options: TrainingOptions, *, place: Place, reading: Reading | None = None) -> Assembled:
+def assemble(
+    folder: Path, options: TrainingOptions, *, processes: ProcessGroup, read_progress: Reading | None = None
+) -> TrainingSetup:
     """Read the images below `folder`, and make of them and the options what the loop carries out.
 
     Raises UsageError for options that contradict each other or the images, TrainingError where images or classes do
     not suffice or weights do not fit.
     """
     method = find_method(options.method)
-    loss = loss_of(method, options.loss or None)
+    loss = resolve_loss(method, options.loss or None)
     _check(options, method)
     check_objective(loss, memory=options.memory, options=options.loss_options)
     # What may be refused comes before the images, which take their time.
@@ -65,12 +67,12 @@ def assemble(folder: Path, options: TrainingOptions, *, place: Place, reading: R
     if options.freeze:
         embedder.freeze(options.freeze)
     found = _labelled(folder, options, labelled=method.labelled)
-    validation = Validation.of(read_dataset(Path(options.validate))) if options.validate else None
+    validation = Validation.from_groundtruth(read_dataset(Path(options.validate))) if options.validate else None
     longest = round(options.size * SPARE)
-    pictures, refused = read_pictures(found.paths, longest=longest, progress=reading)
+    pictures, refused = read_images(found.paths, longest=longest, progress=read_progress)
     data = _usable(found, pictures, refused)
-    left, examined = _examined(data, pictures, options, validation)
-    learned, kept = data.only(left), pictures.only(left.tolist())
+    left, validation_data = _examined(data, pictures, options, validation)
+    learned, kept = data.subset(left), pictures.subset(left.tolist())
     pairs = read_pairs(Path(options.pairs), learned.paths, folder) if options.pairs else None
     embedder.initialise(_start(kept, options))
     if not options.tune_norms:
@@ -81,22 +83,22 @@ def assemble(folder: Path, options: TrainingOptions, *, place: Place, reading: R
         dimension=embedder.dimension,
         memory=options.memory,
         options=options.loss_options,
-        gather=place.gather,
+        gather=processes.gather,
     )
-    task = Tuning(
+    task = TuningTask(
         embedder,
         objective,
         method.planner(learned.labels, _batching(options, pairs)),
         kept,
         size=options.size,
         crop=options.crop,
-        place=place,
+        processes=processes,
         augmentation=augmentation,
-        examined=examined,
+        validation_data=validation_data,
         identity={**options.identity(), "images": len(kept), "files": _digest(learned, folder)},
         seed=options.seed,
     )
-    return Assembled(task, _schedule(options), learned, (*found.notes, *_reasons(refused)))
+    return TrainingSetup(task, _schedule(options), learned, (*found.notes, *_reasons(refused)))
 
 
 def _check(options: TrainingOptions, method: Method) -> None:
@@ -113,17 +115,17 @@ def _check(options: TrainingOptions, method: Method) -> None:
         raise UsageError(f"memory is {options.memory}; only where classes are labelled can it be of use; leave it out")
 
 
-def _labelled(folder: Path, options: TrainingOptions, *, labelled: bool) -> Labelled:
+def _labelled(folder: Path, options: TrainingOptions, *, labelled: bool) -> LabelledImages:
     if options.labels:
         return read_labels(Path(options.labels), folder)
     return read_classes(folder) if labelled and not options.pairs else read_unlabelled(folder)
 
 
-def _usable(found: Labelled, pictures: Pictures, refused: Mapping[Path, str]) -> Labelled:
-    data = found.only([number for number, path in enumerate(found.paths) if path not in refused])
-    if len(data) < FEWEST_IMAGES:
+def _usable(found: LabelledImages, pictures: ImageCache, refused: Mapping[Path, str]) -> LabelledImages:
+    data = found.subset([number for number, path in enumerate(found.paths) if path not in refused])
+    if len(data) < MIN_IMAGES:
         raise TrainingError(
-            f"{len(data)} usable images of {len(found)}; training needs at least {FEWEST_IMAGES}: give more images"
+            f"{len(data)} usable images of {len(found)}; training needs at least {MIN_IMAGES}: give more images"
         )
     if data.classes and len(np.unique(data.labels)) < 2:
         raise TrainingError("fewer than two classes have an image that can be read; give more images")
@@ -140,23 +142,23 @@ def _reasons(refused: Mapping[Path, str]) -> list[str]:
 
 
 def _examined(
-    data: Labelled, pictures: Pictures, options: TrainingOptions, validation: Validation | None
-) -> tuple[NDArray[np.int64], Examined | None]:
+    data: LabelledImages, pictures: ImageCache, options: TrainingOptions, validation: Validation | None
+) -> tuple[NDArray[np.int64], ValidationData | None]:
     """Return the numbers of the images to learn from, and what the run is validated on."""
     everything = np.arange(len(data))
     if validation is not None:
-        shown, refused = read_pictures(validation.paths, longest=pictures.longest)
+        shown, refused = read_images(validation.paths, longest=pictures.longest)
         if refused:
             path, reason = next(iter(refused.items()))
             raise UsageError(f"{options.validate}: {path} cannot be read ({reason}); a validation needs all its images")
-        return everything, Examined(validation, shown)
+        return everything, ValidationData(validation, shown)
     if not (data.labels >= 0).any():
-        return everything, Examined(*of_views(pictures, seed=options.seed, most=VIEWS))
+        return everything, ValidationData(*view_validation(pictures, seed=options.seed, most=VIEWS))
     left, held = hold_out(data, share=options.hold_out, seed=options.seed)
-    return left, None if held is None else Examined(held, pictures)
+    return left, None if held is None else ValidationData(held, pictures)
 
 
-def _digest(data: Labelled, folder: Path) -> str:
+def _digest(data: LabelledImages, folder: Path) -> str:
     """Return eight digits of what is learned from: a run may not go on with other images, or other classes of them."""
     names = [os.path.relpath(path, folder) for path in data.paths]
     return hashlib.sha256(os.fsencode("\0".join(names)) + data.labels.tobytes()).hexdigest()[:8]
@@ -176,7 +178,7 @@ def _embedder(options: TrainingOptions) -> Embedder:
     return Embedder(backbone, build_aggregation(options.aggregation, channels, **options.aggregation_options))
 
 
-def _start(pictures: Pictures, options: TrainingOptions) -> _Start:
+def _start(pictures: ImageCache, options: TrainingOptions) -> _Start:
     rng = np.random.default_rng([options.seed, 0x57A7])
     count = min(START_IMAGES, len(pictures))
     return _Start(pictures, np.sort(rng.choice(len(pictures), count, replace=False)), options.size)
@@ -186,7 +188,7 @@ def _start(pictures: Pictures, options: TrainingOptions) -> _Start:
 class _Start:
     """Pixels of some training images, to be gone through more than once."""
 
-    pictures: Pictures
+    pictures: ImageCache
     numbers: NDArray[np.int64]
     size: int
 

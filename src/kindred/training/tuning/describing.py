@@ -17,8 +17,8 @@ from kindred.errors import ImageError
 from kindred.images import resize
 
 if TYPE_CHECKING:
-    from kindred.training.pictures import Pictures
-    from kindred.training.process_group import Place
+    from kindred.training.image_cache import ImageCache
+    from kindred.training.process_group import ProcessGroup
     from kindred.training.tuning.embedder import Embedder
 
 __all__ = ["MULTIPLE", "describe", "whole_images"]
@@ -29,7 +29,7 @@ Numbers = Sequence[int] | NDArray[np.int64]
 
 
 def whole_images(
-    pictures: Pictures, numbers: Numbers, *, size: int, batch: int = 32
+    pictures: ImageCache, numbers: Numbers, *, size: int, batch: int = 32
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield whole images in their own shape, at most `size` pixels on the longer side, in batches of one shape.
 
@@ -57,18 +57,20 @@ def whole_images(
     yield from map(full, buckets.values())
 
 
-def describe(embedder: Embedder, pictures: Pictures, numbers: Numbers, *, size: int, place: Place) -> Vectors:
+def describe(
+    embedder: Embedder, pictures: ImageCache, numbers: Numbers, *, size: int, processes: ProcessGroup
+) -> Vectors:
     """Return the unit vectors (N, D) of these images, as a recipe of that `size` gives them.
 
     The embedder is put into eval mode. Several processes share the work, and all get all vectors. An image that can no
     longer be read has a vector of zeros.
     """
-    mine = np.asarray(numbers, np.int64)[place.rank :: place.world]
-    vectors = torch.zeros(len(numbers), embedder.dimension, device=place.device)
+    mine = np.asarray(numbers, np.int64)[processes.rank :: processes.world_size]
+    vectors = torch.zeros(len(numbers), embedder.dimension, device=processes.device)
     embedder.eval()
     for places, pixels in whole_images(pictures, mine, size=size):
-        with torch.inference_mode(), torch.autocast(place.device.type, torch.bfloat16):
-            found = embedder(pixels.to(place.device))
-        vectors[[place.rank + each * place.world for each in places]] = found.float()
-    shared: Vectors = place.sum(vectors).cpu().numpy()
+        with torch.inference_mode(), torch.autocast(processes.device.type, torch.bfloat16):
+            found = embedder(pixels.to(processes.device))
+        vectors[[processes.rank + each * processes.world_size for each in places]] = found.float()
+    shared: Vectors = processes.sum(vectors).cpu().numpy()
     return shared

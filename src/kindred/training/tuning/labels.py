@@ -15,13 +15,13 @@ from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.images import find_images
 
-__all__ = ["Labelled", "read_classes", "read_labels", "read_pairs", "read_unlabelled"]
+__all__ = ["LabelledImages", "read_classes", "read_labels", "read_pairs", "read_unlabelled"]
 
 UNLABELLED = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledImages:
     """Images and their classes.
 
     paths: of the images. labels: (N,) int64, places in `classes`, −1 for an image whose class is not known. notes:
@@ -36,22 +36,22 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def only(self, kept: Sequence[int] | NDArray[np.int64]) -> Labelled:
+    def subset(self, kept: Sequence[int] | NDArray[np.int64]) -> LabelledImages:
         """Return the images of these numbers; classes that have none left keep their place."""
         numbers = [int(each) for each in kept]
         paths = tuple(self.paths[number] for number in numbers)
-        return Labelled(paths, self.labels[numbers], self.classes, self.notes)
+        return LabelledImages(paths, self.labels[numbers], self.classes, self.notes)
 
 
-def read_unlabelled(folder: Path) -> Labelled:
+def read_unlabelled(folder: Path) -> LabelledImages:
     """Read every image below `folder`; folders mean nothing. Raises UsageError where there is none."""
     paths = _images(folder)
     if not paths:
         raise UsageError(f"{folder}: no images; expected a folder with some to learn from")
-    return Labelled(tuple(paths), np.full(len(paths), UNLABELLED))
+    return LabelledImages(tuple(paths), np.full(len(paths), UNLABELLED))
 
 
-def read_classes(folder: Path) -> Labelled:
+def read_classes(folder: Path) -> LabelledImages:
     """Read a folder of classes: each of its sub-folders is one, with everything below it.
 
     Sub-folders without images, and images that lie in no sub-folder, are left out and noted. Raises UsageError where
@@ -75,7 +75,7 @@ def read_classes(folder: Path) -> Labelled:
     return _labelled(names, classes, notes)
 
 
-def read_labels(file: Path, folder: Path) -> Labelled:
+def read_labels(file: Path, folder: Path) -> LabelledImages:
     """Read a table of labels: CSV with the columns `path` (from `folder`) and `label`.
 
     Rows with an empty label are left out and noted. Raises UsageError where a file is missing, naming the first and
@@ -142,13 +142,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _labelled(names: Mapping[Path, str], classes: Sequence[str], notes: list[str]) -> Labelled:
+def _labelled(names: Mapping[Path, str], classes: Sequence[str], notes: list[str]) -> LabelledImages:
     places = {name: place for place, name in enumerate(classes)}
     labels = np.array([places[name] for name in names.values()], np.int64)
     alone = sorted(name for name, count in Counter(names.values()).items() if count == 1)
     if alone:
         notes = [*notes, f"{len(alone)} classes have one image, which no pair can be made of: {_some(alone)}"]
-    return Labelled(tuple(names), labels, tuple(classes), tuple(notes))
+    return LabelledImages(tuple(names), labels, tuple(classes), tuple(notes))
 
 
 def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 from kindred.errors import UsageError
 from kindred.hints import check_known
 from kindred.training.losses import LOSSES
-from kindred.training.mining import ByClass, FromPairs, HardNegatives, OnManifold, Planner, PseudoLabels, Shuffled
+from kindred.training.mining import (
+    ClassBalanced,
+    HardNegatives,
+    ListedPairs,
+    ManifoldMining,
+    Planner,
+    PseudoLabels,
+    Shuffled,
+)
 
-__all__ = ["METHODS", "Batching", "Method", "find_method", "loss_of"]
+__all__ = ["METHODS", "Batching", "Method", "find_method", "resolve_loss"]
 
 Numbers = NDArray[np.int64]
 
@@ -26,7 +34,7 @@ IMAGES_PER_CLUSTER = 5
 # Tuples are of the network as it was when they were mined: few, mined often, teach more. On unseen classes of Grocery
 # Store, from MobileNetV2, 5 epochs of all images as queries gave mAP 0.472 (manifold: 0.437), 5 of as many tuples as
 # show all images once 0.552 (0.462), in a fifth of the time.
-MOST_TUPLES = 2000
+MAX_TUPLES = 2000
 """Of an epoch, as of Radenović, Tolias and Chum 2018."""
 
 
@@ -37,7 +45,7 @@ class Batching:
     batch: images of a step. images_per_class: of each class (or cluster) where a method wants several. mining:
     "batch" takes classes as they come, "pool" looks for the hardest negatives among all images before each epoch.
     negatives: in each tuple of mining. clusters: of pseudo-labels, 0 for one to five images. pairs: listed pairs of
-    the same and of different things, as `FromPairs` takes them.
+    the same and of different things, as `ListedPairs` takes them.
     """
 
     batch: int = 64
@@ -57,9 +65,9 @@ class Batching:
         """How many tuples of an image, a positive and negatives a batch has."""
         return max(1, self.batch // (2 + self.negatives))
 
-    def tuples_of_epoch(self, images: int) -> int:
+    def tuples_per_epoch(self, images: int) -> int:
         """Return how many tuples show about as many images as there are, so that all epochs are alike; 2000 at most."""
-        return min(MOST_TUPLES, max(1, images // (2 + self.negatives)))
+        return min(MAX_TUPLES, max(1, images // (2 + self.negatives)))
 
 
 @dataclass(frozen=True)
@@ -87,23 +95,23 @@ def _matching(labels: Numbers, batching: Batching) -> Planner:
     if batching.pairs is not None:
         same, different = batching.pairs
         size = min(batching.batch // 2, len(same) + len(different)) * 2
-        return FromPairs(same, different, len(labels), size, components=not len(different))
+        return ListedPairs(same, different, len(labels), size, components=not len(different))
     if batching.mining == "pool":
         classes = len(np.unique(labels[labels >= 0]))
         mined = replace(batching, negatives=min(batching.negatives, classes - 1))
-        queries = mined.tuples_of_epoch(len(labels))
+        queries = mined.tuples_per_epoch(len(labels))
         return HardNegatives(labels, mined.tuples, queries=queries, negatives=mined.negatives, labels_known=True)
     return _by_class(labels, batching)
 
 
 def _by_class(labels: Numbers, batching: Batching) -> Planner:
     usable = int((np.bincount(labels[labels >= 0]) > 1).sum())
-    return ByClass(labels, max(2, min(batching.classes, usable)), batching.images_per_class)
+    return ClassBalanced(labels, max(2, min(batching.classes, usable)), batching.images_per_class)
 
 
 def _manifold(labels: Numbers, batching: Batching) -> Planner:
-    anchors = batching.tuples_of_epoch(len(labels))
-    return OnManifold(batching.tuples, anchors=anchors, negatives=batching.negatives)
+    anchors = batching.tuples_per_epoch(len(labels))
+    return ManifoldMining(batching.tuples, anchors=anchors, negatives=batching.negatives)
 
 
 def _clusters(labels: Numbers, batching: Batching) -> Planner:
@@ -174,7 +182,7 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def loss_of(method: Method, name: str | None) -> str:
+def resolve_loss(method: Method, name: str | None) -> str:
     """Return the loss by which a method learns; raises UsageError for an unknown one, or one of another kind."""
     if name is None:
         return method.loss

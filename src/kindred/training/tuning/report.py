@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from kindred.errors import ImageError
 from kindred.html.document import fill, html_text, picture_address, write_document
 from kindred.images import thumbnail_jpeg
-from kindred.training.log import Figure, read_log
-from kindred.training.loop import LOG, Outcome
+from kindred.training.log import LogRow, read_log
+from kindred.training.loop import LOG, FitResult
 from kindred.training.tuning.curves import draw_curves
-from kindred.training.tuning.task import Examined, Tuning
+from kindred.training.tuning.task import TuningTask, ValidationData
 
 __all__ = ["write_report"]
 
@@ -27,7 +27,7 @@ SMOOTHED = 8  # points of the loss that one of its curve stands for, at least wh
 NAMES = {"mAP": "mAP", "recall@1": "recall@1", "recall@10": "recall@10"}
 
 
-def write_report(file: Path, task: Tuning, outcome: Outcome, *, title: str, command: str) -> None:
+def write_report(file: Path, task: TuningTask, outcome: FitResult, *, title: str, command: str) -> None:
     """Write the page of a run that is over, `file` in its folder beside the log; raises UsageError where it cannot.
 
     Queries are shown whose first answer became right, and honestly those where it became wrong.
@@ -51,7 +51,7 @@ def _template() -> str:
     return (files("kindred.training.tuning") / "report.html").read_text(encoding="utf-8")
 
 
-def _facts(outcome: Outcome) -> str:
+def _facts(outcome: FitResult) -> str:
     learning = outcome.seconds - outcome.planned - outcome.validated
     facts = [
         f"<b>{outcome.epochs}</b> epochs, the best the <b>{outcome.best_epoch}.</b>",
@@ -66,7 +66,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _figures(outcome: Outcome) -> str:
+def _figures(outcome: FitResult) -> str:
     """The table of what the validation found before and after."""
     if not outcome.after:
         return '<p class="empty">Nothing was validated on: there were too few images to hold some back.</p>'
@@ -83,7 +83,7 @@ def _gain(before: float, after: float) -> str:
     return f"{(after / before - 1) * 100:+.0f} %" if before else f"{after - before:+.3f}"
 
 
-def _curves(log: Sequence[Figure]) -> str:
+def _curves(log: Sequence[LogRow]) -> str:
     def of(part: str, name: str) -> list[tuple[float, float]]:
         return [(row.epoch, row.value) for row in log if row.part == part and row.name == name]
 
@@ -105,11 +105,11 @@ def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(group[-1][0], float(np.mean([y for _, y in group]))) for group in groups]
 
 
-def _queries(task: Tuning) -> str:
-    examined, before, after = task.examined, task.before, task.after
-    if examined is None or before is None or after is None:
+def _queries(task: TuningTask) -> str:
+    validation_data, before, after = task.validation_data, task.before, task.after
+    if validation_data is None or before is None or after is None:
         return ""
-    relevant = examined.validation.relevant
+    relevant = validation_data.validation.relevant
     right = [_is_right(answers, relevant) for answers in (before, after)]
     gained, lost = np.flatnonzero(~right[0] & right[1]), np.flatnonzero(right[0] & ~right[1])
     counts = (
@@ -117,7 +117,7 @@ def _queries(task: Tuning) -> str:
         f"and wrong for <b>{len(lost):,}</b>.</p>"
     )
     shown = [*_spread(gained, GAINED), *_spread(lost, LOST)]
-    return counts + "".join(_query(examined, query, before[query], after[query]) for query in shown)
+    return counts + "".join(_query(validation_data, query, before[query], after[query]) for query in shown)
 
 
 def _is_right(answers: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
@@ -130,32 +130,32 @@ def _spread(numbers: NDArray[np.int64], most: int) -> list[int]:
     return [int(number) for number in numbers[chosen]]
 
 
-def _query(examined: Examined, query: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> str:
-    validation = examined.validation
+def _query(validation_data: ValidationData, query: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> str:
+    validation = validation_data.validation
     number = int(validation.queries[query])
     rows = (("before", before), ("after", after))
     shown = "".join(
-        f'<div class="row"><span>{name}</span>{"".join(_answers(examined, query, answers))}</div>'
+        f'<div class="row"><span>{name}</span>{"".join(_answers(validation_data, query, answers))}</div>'
         for name, answers in rows
     )
     path = validation.paths[number]
     name = html_text(f"{path.parent.name}/{path.name}")
-    asked = f"{_picture(examined, number)}<figcaption><bdi>{name}</bdi></figcaption>"
+    asked = f"{_picture(validation_data, number)}<figcaption><bdi>{name}</bdi></figcaption>"
     return f'<section><figure class="asked">{asked}</figure><div>{shown}</div></section>'
 
 
-def _answers(examined: Examined, query: int, answers: NDArray[np.int64]) -> Iterator[str]:
-    validation = examined.validation
+def _answers(validation_data: ValidationData, query: int, answers: NDArray[np.int64]) -> Iterator[str]:
+    validation = validation_data.validation
     for place in answers[answers >= 0][:ANSWERS].tolist():
         mark = "right" if place in validation.relevant[query] else "wrong"
         number = int(validation.database[place])
         title = html_text(str(validation.paths[number]))
-        yield f'<span class="answer {mark}" title="{title}">{_picture(examined, number)}</span>'
+        yield f'<span class="answer {mark}" title="{title}">{_picture(validation_data, number)}</span>'
 
 
-def _picture(examined: Examined, number: int) -> str:
+def _picture(validation_data: ValidationData, number: int) -> str:
     try:
-        jpeg = thumbnail_jpeg(examined.pictures[number], THUMBNAIL)
+        jpeg = thumbnail_jpeg(validation_data.pictures[number], THUMBNAIL)
     except ImageError:  # its file went away during the run
         return ""
     return f'<img src="{picture_address(jpeg)}" alt="">'

@@ -14,15 +14,15 @@ from kindred.training.preflight import check_output, load_pytorch
 from kindred.training.tuning.options import TrainingOptions
 
 if TYPE_CHECKING:
-    from kindred.training.loop import Outcome, Progress
-    from kindred.training.tuning.assemble import Assembled
+    from kindred.training.loop import FitResult, Progress
+    from kindred.training.tuning.assemble import TrainingSetup
     from kindred.training.tuning.export_embedder import ExportedModel
 
-__all__ = ["Trained", "train_model"]
+__all__ = ["TrainingResult", "train"]
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainingResult:
     """What a run came to.
 
     card, model, recipe: the new backbone, and how it is used. files: all that was written for it. report: a page with
@@ -35,12 +35,12 @@ class Trained:
     recipe: Path
     files: tuple[Path, ...]
     report: Path
-    outcome: Outcome
+    outcome: FitResult
     images: int
     classes: int
 
 
-def train_model(
+def train(
     folder: Path,
     output: Path,
     options: TrainingOptions,
@@ -48,10 +48,10 @@ def train_model(
     licence: str = "",
     device: str | None = None,
     threads: int | None = None,
-    reading: Callable[[int, int], None] | None = None,
-    noting: Callable[[str], None] | None = None,
+    read_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Trained | None:
+) -> TrainingResult | None:
     """Tune a backbone on the images below `folder`; write it as `output` (`.onnx`), with its card and a recipe.
 
     Checkpoint, log and report lie in a folder of the same name (`.run`), from which a run that was stopped goes on.
@@ -66,21 +66,25 @@ def train_model(
     import torch
 
     from kindred.training.loop import fit
-    from kindred.training.process_group import taking_place
+    from kindred.training.process_group import join_process_group
     from kindred.training.tuning.assemble import assemble
     from kindred.training.tuning.report import write_report
 
-    with taking_place(device, threads=threads) as place:
+    with join_process_group(device, threads=threads) as processes:
         torch.manual_seed(options.seed)
-        made = assemble(folder, options, place=place, reading=reading if place.leads else None)
-        if noting is not None and place.leads:
+        made = assemble(
+            folder, options, processes=processes, read_progress=read_progress if processes.is_main else None
+        )
+        if on_note is not None and processes.is_main:
             for note in made.notes:
-                noting(note)
+                on_note(note)
         run_folder = output.with_suffix(".run")
-        outcome = fit(made.task, made.schedule, run_folder, place=place, progress=progress if place.leads else None)
+        outcome = fit(
+            made.task, made.schedule, run_folder, processes=processes, progress=progress if processes.is_main else None
+        )
         if outcome.best_epoch != outcome.epochs or made.task.after is None:
             made.task.validate()  # for the answers of what is kept, which those of the last validation are not
-        if not place.leads:
+        if not processes.is_main:
             return None
     command = options.command(folder, output)
     exported = _export(made, output, options, outcome, command, licence)
@@ -88,11 +92,11 @@ def train_model(
     write_report(report, made.task, outcome, title=output.stem, command=command)
     classes = len(np.unique(made.data.labels[made.data.labels >= 0]))
     files = exported.files
-    return Trained(exported.card, output, exported.recipe_file, files, report, outcome, len(made.data), classes)
+    return TrainingResult(exported.card, output, exported.recipe_file, files, report, outcome, len(made.data), classes)
 
 
 def _export(
-    made: Assembled, output: Path, options: TrainingOptions, outcome: Outcome, command: str, licence: str
+    made: TrainingSetup, output: Path, options: TrainingOptions, outcome: FitResult, command: str, licence: str
 ) -> ExportedModel:
     from kindred.training.tuning.export_embedder import export_embedder
 

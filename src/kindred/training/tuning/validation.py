@@ -23,13 +23,13 @@ from kindred.evaluation.own_images import file_key
 from kindred.evaluation.scoring import METRICS
 from kindred.evaluation.ties import tie_order
 from kindred.training.augment import Augmentation
-from kindred.training.pictures import Pictures
+from kindred.training.image_cache import ImageCache
 
 if TYPE_CHECKING:
     from kindred.evaluation.groundtruth import GroundTruth
-    from kindred.training.tuning.labels import Labelled
+    from kindred.training.tuning.labels import LabelledImages
 
-__all__ = ["Validation", "among_labels", "hold_out", "of_views"]
+__all__ = ["Validation", "class_validation", "hold_out", "view_validation"]
 
 VIEW = Augmentation(area=(0.3, 0.6), colour=0.3, coarse=0.3)
 
@@ -51,7 +51,7 @@ class Validation:
     trapezoids: bool = False
 
     @classmethod
-    def of(cls, truth: GroundTruth) -> Validation:
+    def from_groundtruth(cls, truth: GroundTruth) -> Validation:
         """Take the first setting of a ground truth; boxes of queries are not looked at.
 
         Paths of one file, however they are written, are one image. Raises UsageError where a file is missing.
@@ -106,7 +106,7 @@ class Validation:
         }
 
 
-def among_labels(
+def class_validation(
     paths: Sequence[Path], labels: NDArray[np.int64], queries: NDArray[np.int64], database: NDArray[np.int64]
 ) -> Validation:
     """Let the images `queries` look for their class among the images `database`; both are numbers in `paths`.
@@ -124,7 +124,7 @@ def among_labels(
 
 
 def hold_out(
-    data: Labelled, *, share: float, seed: int, most_queries: int = 500, most_database: int = 2000
+    data: LabelledImages, *, share: float, seed: int, most_queries: int = 500, most_database: int = 2000
 ) -> tuple[NDArray[np.int64], Validation | None]:
     """Take a share of each class out of training, to be the queries of a validation among the rest.
 
@@ -146,10 +146,10 @@ def hold_out(
     sought = np.isin(data.labels[left], data.labels[queries])
     own = _drawn(left[sought], most_database, rng)
     others = _drawn(left[~sought], most_database - len(own), rng)
-    return left, among_labels(data.paths, data.labels, queries, np.union1d(own, others))
+    return left, class_validation(data.paths, data.labels, queries, np.union1d(own, others))
 
 
-def of_views(pictures: Pictures, *, seed: int, most: int) -> tuple[Validation, Pictures]:
+def view_validation(pictures: ImageCache, *, seed: int, most: int) -> tuple[Validation, ImageCache]:
     """Let changed views of some images, a mirrored part of them in other light, look for the images: no label is read.
 
     Returns the validation and the images that it needs, both views and whole ones. It tells whether things are still
@@ -169,7 +169,7 @@ def of_views(pictures: Pictures, *, seed: int, most: int) -> tuple[Validation, P
         tuple(np.array([number]) for number in range(count)),
         (empty,) * count,
     )
-    return validation, Pictures.of([*views, *whole])
+    return validation, ImageCache.from_arrays([*views, *whole])
 
 
 def _drawn(numbers: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:

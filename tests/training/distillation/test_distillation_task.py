@@ -14,23 +14,23 @@ from torch import nn
 
 from kindred.errors import TrainingError, UsageError
 from kindred.training.distillation.export import export_student
-from kindred.training.distillation.start import SIZE, start_from
-from kindred.training.distillation.task import Distilling, Settings, images_to_input
+from kindred.training.distillation.task import DistillationSettings, DistillationTask, images_to_input
+from kindred.training.distillation.warm_start import SIZE, warm_start
+from kindred.training.image_cache import ImageCache
 from kindred.training.log import read_log
-from kindred.training.loop import Outcome, Progress, fit
-from kindred.training.pictures import Pictures
-from kindred.training.process_group import Place
+from kindred.training.loop import FitResult, Progress, fit
+from kindred.training.process_group import ProcessGroup
 from tiny_teacher import TinyTeacher
 
-HERE = Place(torch.device("cpu"))
-SETTINGS = Settings(
+HERE = ProcessGroup(torch.device("cpu"))
+SETTINGS = DistillationSettings(
     steps=150,
     batch=8,
     sizes=(32,),
     alone=0.5,
     warmup=0.05,
     rate=4e-3,
-    rate_alone=4e-3,
+    blockwise_rate=4e-3,
     pooled=0.5,
     relational=1.0,
     noisy=0.0,
@@ -42,20 +42,20 @@ class StopHereError(Exception):
     pass
 
 
-def run(task: Distilling, folder: Path, progress: object = None) -> Outcome:
-    return fit(task, task.settings.schedule(), folder, place=HERE, progress=progress, checkpoint_every=0)  # type: ignore[arg-type]
+def run(task: DistillationTask, folder: Path, progress: object = None) -> FitResult:
+    return fit(task, task.settings.schedule(), folder, processes=HERE, progress=progress, checkpoint_every=0)  # type: ignore[arg-type]
 
 
-def exported(task: Distilling, folder: Path) -> Path:
+def exported(task: DistillationTask, folder: Path) -> Path:
     """Write the student of `task` as a graph, and say where it is."""
     file = folder / "student.onnx"
     export_student(task.student, file, held=task.held, name="tiny", licence="", source="", description="", training={})
     return file
 
 
-def test_it_learns_what_the_teacher_does(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
+def test_it_learns_what_the_teacher_does(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    outcome = run(Distilling([teacher], pictures, SETTINGS, place=HERE), tmp_path, seen.append)
+    outcome = run(DistillationTask([teacher], pictures, SETTINGS, processes=HERE), tmp_path, seen.append)
     assert seen[-2].losses["tiny/inner"] < 0.5 * outcome.before["tiny/inner"]
     assert set(outcome.after) == {"tiny", "tiny/inner", "tiny.gem", "tiny.relations"}
     for name in outcome.after:
@@ -63,13 +63,13 @@ def test_it_learns_what_the_teacher_does(teacher: TinyTeacher, pictures: Picture
     assert {row.name for row in read_log(tmp_path / "log.csv") if row.part == "validation"} == set(outcome.after)
 
 
-def test_at_first_every_stage_learns_alone(teacher: TinyTeacher, pictures: Pictures) -> None:
-    task = Distilling([teacher], pictures, SETTINGS, place=HERE)
-    task.begin(0)
+def test_at_first_every_stage_learns_alone(teacher: TinyTeacher, pictures: ImageCache) -> None:
+    task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
+    task.begin_epoch(0)
     reached = {}
     for done in (0.49, 0.51):
         task.student.zero_grad()
-        task.losses(task.batch(0), done=done)["tiny"].backward()  # type: ignore[no-untyped-call]
+        task.losses(task.make_batch(0), done=done)["tiny"].backward()  # type: ignore[no-untyped-call]
         reached[done] = task.student.stem.conv.weight.grad
     assert reached[0.49] is None or not reached[0.49].any()
     assert reached[0.51] is not None
@@ -77,28 +77,28 @@ def test_at_first_every_stage_learns_alone(teacher: TinyTeacher, pictures: Pictu
 
 
 def test_the_deepest_pieces_learn_always_the_others_by_what_they_leave(
-    teacher: TinyTeacher, pictures: Pictures
+    teacher: TinyTeacher, pictures: ImageCache
 ) -> None:
-    task = Distilling([teacher, TinyTeacher("two")], pictures, replace(SETTINGS, steps=400), place=HERE)
-    task.begin(0)
-    assert [piece.name for piece in task.student.pieces] == ["tiny/inner", "tiny", "two/inner", "two"]
-    task.restore({**task.state(), "left": torch.tensor([0.9, 0.5, 0.1, 0.5])})
+    task = DistillationTask([teacher, TinyTeacher("two")], pictures, replace(SETTINGS, steps=400), processes=HERE)
+    task.begin_epoch(0)
+    assert [piece.name for piece in task.student.segments] == ["tiny/inner", "tiny", "two/inner", "two"]
+    task.load_state_dict({**task.state_dict(), "left": torch.tensor([0.9, 0.5, 0.1, 0.5])})
     drawn = [name for step in range(200) for name in task.learning(step / 400)]
     assert drawn.count("tiny") == drawn.count("two") == 200
     assert 150 < drawn.count("tiny/inner") < 195
     assert drawn.count("tiny/inner") + drawn.count("two/inner") == 200
     assert task.learning(0.25) == task.learning(0.25)
-    losses = task.losses(task.batch(0), done=0.0)
+    losses = task.losses(task.make_batch(0), done=0.0)
     assert {name for name in losses if "." not in name} == task.learning(0.0)
-    assert len(losses) < len(task.losses(task.batch(0), done=0.9)) == 8
-    resting = Distilling([teacher], pictures, replace(SETTINGS, part=0.0), place=HERE)
+    assert len(losses) < len(task.losses(task.make_batch(0), done=0.9)) == 8
+    resting = DistillationTask([teacher], pictures, replace(SETTINGS, part=0.0), processes=HERE)
     assert resting.learning(0.0) == {"tiny"}
 
 
 @pytest.mark.parametrize("stop", [3, 7])
-def test_a_stopped_run_goes_on_exactly(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path, stop: int) -> None:
+def test_a_stopped_run_goes_on_exactly(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path, stop: int) -> None:
     settings = replace(SETTINGS, steps=10)
-    straight = Distilling([teacher], pictures, settings, place=HERE)
+    straight = DistillationTask([teacher], pictures, settings, processes=HERE)
     run(straight, tmp_path / "straight")
 
     def halt(here: Progress) -> None:
@@ -106,50 +106,50 @@ def test_a_stopped_run_goes_on_exactly(teacher: TinyTeacher, pictures: Pictures,
             raise StopHereError
 
     with pytest.raises(StopHereError):
-        run(Distilling([teacher], pictures, settings, place=HERE), tmp_path / "cut", halt)
-    again = Distilling([teacher], pictures, settings, place=HERE)
+        run(DistillationTask([teacher], pictures, settings, processes=HERE), tmp_path / "cut", halt)
+    again = DistillationTask([teacher], pictures, settings, processes=HERE)
     run(again, tmp_path / "cut")
     for name, value in straight.student.state_dict().items():
         assert torch.equal(value, again.student.state_dict()[name]), name
 
 
-def test_other_settings_are_refused(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
-    run(Distilling([teacher], pictures, replace(SETTINGS, steps=2), place=HERE), tmp_path)
+def test_other_settings_are_refused(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
+    run(DistillationTask([teacher], pictures, replace(SETTINGS, steps=2), processes=HERE), tmp_path)
     with pytest.raises(TrainingError, match=r"relational 1.0, now 2.0"):
-        run(Distilling([teacher], pictures, replace(SETTINGS, steps=2, relational=2.0), place=HERE), tmp_path)
+        run(DistillationTask([teacher], pictures, replace(SETTINGS, steps=2, relational=2.0), processes=HERE), tmp_path)
 
 
-def test_a_teacher_that_gives_no_numbers_stops_the_run(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_teacher_that_gives_no_numbers_stops_the_run(pictures: ImageCache, tmp_path: Path) -> None:
     class Broken(TinyTeacher):
         def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
             return tuple(np.full_like(maps, np.nan) for maps in super().run(batch))
 
     with pytest.raises(TrainingError, match=r"epoch 1, update 1: .*on 8 crops of 32 pixels"):
-        run(Distilling([Broken()], pictures, replace(SETTINGS, steps=2), place=HERE), tmp_path)
+        run(DistillationTask([Broken()], pictures, replace(SETTINGS, steps=2), processes=HERE), tmp_path)
 
 
-def test_crops_follow_from_seed_and_step(teacher: TinyTeacher, pictures: Pictures) -> None:
+def test_crops_follow_from_seed_and_step(teacher: TinyTeacher, pictures: ImageCache) -> None:
     settings = replace(SETTINGS, steps=1500, sizes=(32, 48))
-    tasks = [Distilling([teacher], pictures, replace(settings, seed=seed), place=HERE) for seed in (1, 1, 2)]
+    tasks = [DistillationTask([teacher], pictures, replace(settings, seed=seed), processes=HERE) for seed in (1, 1, 2)]
     for task in tasks:
-        task.begin(1)
-    one, same, other = (task.batch(4) for task in tasks)
+        task.begin_epoch(1)
+    one, same, other = (task.make_batch(4) for task in tasks)
     assert np.array_equal(one.shown, same.shown)
     assert np.array_equal(one.seen, same.seen)
     assert one.shown.shape != other.shown.shape or not np.array_equal(one.shown, other.shown)
-    assert {task.batch(step).shown.shape[1] for task in tasks for step in range(8)} == {32, 48}
+    assert {task.make_batch(step).shown.shape[1] for task in tasks for step in range(8)} == {32, 48}
 
 
-def test_once_it_is_whole_the_student_sees_some_crops_worse(teacher: TinyTeacher, pictures: Pictures) -> None:
+def test_once_it_is_whole_the_student_sees_some_crops_worse(teacher: TinyTeacher, pictures: ImageCache) -> None:
     settings = replace(SETTINGS, steps=40, alone=0.5, noisy=0.5)
-    task = Distilling([teacher], pictures, settings, place=HERE)
-    task.begin(0)
-    alone, whole = task.batch(19), task.batch(20)
+    task = DistillationTask([teacher], pictures, settings, processes=HERE)
+    task.begin_epoch(0)
+    alone, whole = task.make_batch(19), task.make_batch(20)
     assert np.array_equal(alone.shown, alone.seen)
     changed = [not np.array_equal(shown, seen) for shown, seen in zip(whole.shown, whole.seen, strict=True)]
     assert changed == (~whole.same).tolist()
     assert sum(changed) == len(changed) // 2
-    never = Distilling([teacher], pictures, replace(settings, noisy=0.0), place=HERE).batch(30)
+    never = DistillationTask([teacher], pictures, replace(settings, noisy=0.0), processes=HERE).make_batch(30)
     assert np.array_equal(never.shown, never.seen)
 
 
@@ -160,15 +160,15 @@ def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> 
 
 
 def test_a_student_goes_on_from_the_graph_it_was_exported_to(
-    teacher: TinyTeacher, pictures: Pictures, tmp_path: Path
+    teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path
 ) -> None:
     teachers = [teacher, TinyTeacher("two", seed=2)]
-    first = Distilling(teachers, pictures, replace(SETTINGS, steps=20), place=HERE)
+    first = DistillationTask(teachers, pictures, replace(SETTINGS, steps=20), processes=HERE)
     run(first, tmp_path / "run")
     file = exported(first, tmp_path)
-    second = Distilling(teachers, pictures, replace(SETTINGS, seed=9), place=HERE)
+    second = DistillationTask(teachers, pictures, replace(SETTINGS, seed=9), processes=HERE)
     images = images_to_input(second.held)
-    start_from(second.student, file, images)
+    warm_start(second.student, file, images)
     with torch.no_grad():
         before, after = first.student.eval()(images), second.student.eval()(images)
         learning = second.student.train()(images)
@@ -178,12 +178,12 @@ def test_a_student_goes_on_from_the_graph_it_was_exported_to(
 
 
 def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
-    teacher: TinyTeacher, pictures: Pictures, tmp_path: Path
+    teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path
 ) -> None:
-    first = Distilling([teacher], pictures, replace(SETTINGS, steps=10, alone=0.0), place=HERE)
+    first = DistillationTask([teacher], pictures, replace(SETTINGS, steps=10, alone=0.0), processes=HERE)
     run(first, tmp_path / "run")
     file = exported(first, tmp_path)
-    start_from(first.student, file, images_to_input(first.held))
+    warm_start(first.student, file, images_to_input(first.held))
     normed = [
         before.weight
         for before, after in pairwise(first.student.modules())
@@ -194,13 +194,13 @@ def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
         assert weight.square().mean((1, 2, 3)).sqrt().tolist() == pytest.approx([SIZE] * len(weight), rel=1e-4)
 
 
-def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: Pictures, tmp_path: Path) -> None:
-    task = Distilling([teacher], pictures, SETTINGS, place=HERE)
+def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
+    task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
     file = exported(task, tmp_path)
     images = images_to_input(task.held)
-    two = Distilling([teacher, TinyTeacher("two")], pictures, SETTINGS, place=HERE)
+    two = DistillationTask([teacher, TinyTeacher("two")], pictures, SETTINGS, processes=HERE)
     with pytest.raises(TrainingError, match="it was made for other teachers"):
-        start_from(two.student, file, images)
+        warm_start(two.student, file, images)
     file.write_bytes(b"no graph")
     with pytest.raises(TrainingError, match="cannot be read as a student"):
-        start_from(task.student, file, images)
+        warm_start(task.student, file, images)

@@ -14,17 +14,17 @@ from kindred.images import find_images
 from kindred.training.preflight import check_output, load_pytorch
 
 if TYPE_CHECKING:
-    from kindred.training.distillation.task import Settings
+    from kindred.training.distillation.task import DistillationSettings
     from kindred.training.distillation.teachers import EngineTeacher
-    from kindred.training.loop import Outcome, Progress
+    from kindred.training.loop import FitResult, Progress
 
-__all__ = ["distill_model"]
+__all__ = ["distill"]
 
-FEWEST_IMAGES = 16
+MIN_IMAGES = 16
 KEPT_SIZE = 256  # longest side of the images that crops are cut of, in pixels
 
 
-def distill_model(
+def distill(
     teachers: Sequence[str],
     folders: Sequence[Path],
     output: Path,
@@ -41,14 +41,14 @@ def distill_model(
     licence: str = "",
     device: str | None = None,
     threads: int | None = None,
-    reading: Callable[[int, int], None] | None = None,
+    read_progress: Callable[[int, int], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Card:
     """Distil `teachers`, the leading one first, on the images below `folders` into the backbone `output` (`.onnx`).
 
     `exclude` holds glob patterns, matched against the path below its folder. `start` is an earlier student of the same
     teachers, to be trained on, as one network, or first, for the share `alone` of the steps, its deepest pieces each on
-    its own; at half the rates, unless `rate` is given. The others are of `Settings`. The card is written beside the
+    its own; at half the rates, unless `rate` is given. The others are of `DistillationSettings`. The card is written beside the
     model; checkpoint and log lie in a folder of the same name (`.run`), from which an interrupted run goes on.
     `reading` is called with the number of images read and of all, `progress` after each step and validation. Raises
     `MissingExtra` without PyTorch, `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot
@@ -57,12 +57,12 @@ def distill_model(
     check_output(output, [output.with_suffix(".toml")])
     load_pytorch("distillation")
     from kindred.training.distillation.export import export_student
-    from kindred.training.distillation.start import start_from
-    from kindred.training.distillation.task import Distilling, Settings, images_to_input
+    from kindred.training.distillation.task import DistillationSettings, DistillationTask, images_to_input
     from kindred.training.distillation.teachers import EngineTeacher
+    from kindred.training.distillation.warm_start import warm_start
+    from kindred.training.image_cache import read_images
     from kindred.training.loop import fit
-    from kindred.training.pictures import read_pictures
-    from kindred.training.process_group import taking_place
+    from kindred.training.process_group import join_process_group
 
     given = {
         "steps": steps,
@@ -75,17 +75,17 @@ def distill_model(
     chosen = {key: value for key, value in given.items() if value is not None}
     if start is not None:  # its pieces have learned alone already, the deepest ones perhaps not enough
         chosen = {"alone": 0.0, "part": 0.0, "rate_alone": 1e-2, "rate": 1e-3, **chosen}
-    settings = Settings(seed=seed, **chosen)  # type: ignore[arg-type]
-    with taking_place(device, threads=threads) as place:
-        engines = [EngineTeacher(teacher, device=str(place.device)) for teacher in teachers]
-        pictures, _ = read_pictures(_images(folders, exclude), longest=KEPT_SIZE, progress=reading)
-        if len(pictures) < FEWEST_IMAGES:
+    settings = DistillationSettings(seed=seed, **chosen)  # type: ignore[arg-type]
+    with join_process_group(device, threads=threads) as processes:
+        engines = [EngineTeacher(teacher, device=str(processes.device)) for teacher in teachers]
+        pictures, _ = read_images(_images(folders, exclude), longest=KEPT_SIZE, progress=read_progress)
+        if len(pictures) < MIN_IMAGES:
             places = ", ".join(map(str, folders))
-            raise TrainingError(f"{places}: {len(pictures)} usable images; training needs at least {FEWEST_IMAGES}")
-        task = Distilling(engines, pictures, settings, place=place)
+            raise TrainingError(f"{places}: {len(pictures)} usable images; training needs at least {MIN_IMAGES}")
+        task = DistillationTask(engines, pictures, settings, processes=processes)
         if start is not None:
-            start_from(task.student, start, images_to_input(task.held, place.device))
-        outcome = fit(task, settings.schedule(), output.with_suffix(".run"), place=place, progress=progress)
+            warm_start(task.student, start, images_to_input(task.held, processes.device))
+        outcome = fit(task, settings.schedule(), output.with_suffix(".run"), processes=processes, progress=progress)
     names = " and ".join(engine.name for engine in engines)
     command = ["kindred", "distill", *_arguments(teachers, folders, output, exclude, start, settings)]
     return export_student(
@@ -112,7 +112,7 @@ def _images(folders: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
 
 
 def _record(
-    engines: Sequence[EngineTeacher], outcome: Outcome, settings: Settings, *, images: int
+    engines: Sequence[EngineTeacher], outcome: FitResult, settings: DistillationSettings, *, images: int
 ) -> dict[str, Scalar]:
     """What the card says of a run beside its command."""
     return {
@@ -130,7 +130,7 @@ def _arguments(
     output: Path,
     exclude: Sequence[str],
     start: Path | None,
-    settings: Settings,
+    settings: DistillationSettings,
 ) -> list[str]:
     """The command line that does the same again."""
     lead, *others = teachers

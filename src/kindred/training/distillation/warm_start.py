@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from kindred.errors import TrainingError
 from kindred.training.architectures.student import Student
 
-__all__ = ["start_from"]
+__all__ = ["warm_start"]
 
 SIZE = 0.25  # root mean square of a filter's weights when pieces have learned alone, about
 
 
-def start_from(student: Student, file: Path, images: Tensor) -> None:
+def warm_start(student: Student, file: Path, images: Tensor) -> None:
     """Give a student the weights of the `.onnx` that one of the same layout was exported to.
 
     images: (B, 3, H, W), on which the statistics of the batch norms are measured, some dozens. Raises TrainingError

@@ -1,0 +1,62 @@
+"""The folder of a run: the names of its files, one process at a time, and nothing in it trusted.
+
+A run resumes from what it finds there. The folder may come from somewhere else, so that no file is opened that is not
+a regular file of bounded size: a link could lead to any file of the user, a pipe would block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from kindred.errors import TrainingError
+
+__all__ = ["BEST", "CHECKPOINT", "LOCK", "LOG", "REPORT", "check_file", "exclusive_run_folder"]
+
+CHECKPOINT, BEST, LOCK = "checkpoint.safetensors", "best.safetensors", "lock"
+LOG, REPORT = "log.csv", "report.html"
+
+
+def check_file(file: Path, *, max_bytes: int) -> None:
+    """Raise TrainingError unless `file` is a regular file, not a link, of at most `max_bytes` bytes."""
+    if file.is_symlink() or not file.is_file():
+        raise TrainingError(f"{file}: not a regular file; a run only resumes from its own files: remove it")
+    size = file.stat().st_size
+    if size > max_bytes:
+        raise TrainingError(f"{file}: {size:,} bytes; expected at most {max_bytes:,} for this run: remove it")
+
+
+@contextmanager
+def exclusive_run_folder(folder: Path, *, is_main: bool) -> Iterator[None]:
+    """Create the folder of a run, lock it for this process, and remove the unfinished files that a kill left.
+
+    Processes other than the main one neither lock nor write. Raises TrainingError where another process trains in the
+    folder, and where it cannot be used.
+    """
+    if not is_main:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder}: the folder of the run cannot be created ({error.strerror})") from error
+    if (folder / LOCK).is_symlink():  # it would be followed, and the file that it leads to be emptied
+        raise TrainingError(f"{folder / LOCK}: not a regular file; remove it")
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(f"{folder}: another process trains here; wait for it, or give another output") from None
+    except OSError as error:
+        raise TrainingError(f"{folder / LOCK}: the folder cannot be locked ({error.strerror})") from error
+    try:
+        for name in (CHECKPOINT, BEST, LOG, REPORT):
+            for part in folder.glob(f".{name}.*.part"):
+                with suppress(OSError):
+                    part.unlink()
+        yield
+    finally:
+        lock.release()
