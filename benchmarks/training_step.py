@@ -94,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         def looped() -> float:
             with tempfile.TemporaryDirectory() as folder:
                 outcome = fit(task, schedule, Path(folder), processes=processes)
-            return (outcome.seconds - outcome.planned - outcome.validated) / int(options.steps)
+            return (outcome.seconds - outcome.planning_seconds - outcome.validation_seconds) / int(options.steps)
 
         for side in (bare, looped):
             side()

@@ -14,7 +14,7 @@ class TinyTeacher:
 
     def __init__(self, name: str = "tiny", seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.name = name
+        self.name, self.digest = name, f"seed {seed}"
         self.taps: Sequence[tuple[str, int, int]] = [("inner", 6, 4), ("last", 10, 8)]
         self._first = torch.randn(6, 3, 4, 4, generator=generator) / 7
         self._second = torch.randn(10, 6, 2, 2, generator=generator) / 5

@@ -259,13 +259,13 @@ def test_distill_passes_everything_on(
     def distill(*args: object, **options: object) -> object:
         call = signature.bind(*args, **options)  # raises where the function is called wrongly
         calls.append(call)
-        call.arguments["reading"](3, 20)
+        call.arguments["read_progress"](3, 20)
         call.arguments["progress"](Progress(0, 1, 1, 7, {"a": 1.0}))
         call.arguments["progress"](Progress(0, 1, 7, 7, {}, {"a.gem": 0.25}))
         with home(own_home):
             return load_card(make_model(own_folder, name="student"))[0]
 
-    monkeypatch.setattr(training_run, "distill_model", distill)
+    monkeypatch.setattr(training_run, "distill", distill)
     words = ["one.onnx", "x", "y", "-o", "student.onnx", "--also", "two.onnx", "--exclude", "*_0*", "--steps", "7"]
     found = kindred(
         "distill", *words, "--batch", "4", "--sizes", "64,96", "--seed", "3", "--licence", "mine", "--json"
@@ -290,7 +290,7 @@ def test_distill_interrupted_says_where_it_goes_on(kindred: Kindred, monkeypatch
     def interrupted(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_run, "distill_model", interrupted)
+    monkeypatch.setattr(training_run, "distill", interrupted)
     done = kindred("distill", "one.onnx", "x", "-o", "student.onnx")
     assert done.code == 130
-    assert done.err == "kindred: stopped; the run is kept in student.run: run the same command again to go on\n"
+    assert done.err == "kindred: stopped; the run is saved in student.run: the same command resumes it\n"

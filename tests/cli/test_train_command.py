@@ -54,7 +54,7 @@ def words(images: Path, start: Path) -> list[object]:
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOMP_SPINCOUNT", "20000")  # `train_model` sets it, once
+    monkeypatch.setenv("GOMP_SPINCOUNT", "20000")  # `train` sets it, once
 
 
 def test_json_has_exactly_the_promised_keys(kindred: Kindred, words: list[object]) -> None:
@@ -74,11 +74,11 @@ def test_a_person_is_told_what_it_was_worth_and_how_to_go_on(kindred: Kindred, w
     done = kindred(*words)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0] == "Learned from 20 images of 4 classes; epoch 1 of 1 was the best."
+    assert lines[0] == "Trained on 20 images of 4 classes; epoch 1 of 1 had the best result."
     for line, name in zip(lines[1:4], ("mAP", "recall@1", "recall@10"), strict=True):
         assert re.fullmatch(rf"  {name} +\d\.\d{{3}} → \d\.\d{{3}}", line)
     assert re.search(r"^Wrote mine\.onnx \(\d+(\.\d)? kB\), its card and mine-recipe\.toml$", done.out, re.MULTILINE)
-    assert "Curves and pictures: mine.run/report.html" in lines
+    assert "Curves and queries: mine.run/report.html" in lines
     assert done.out.endswith("\n\nNext: kindred index FOLDER --library DIR --recipe mine-recipe.toml\n")
     assert re.fullmatch(r"epoch 1: mAP \d\.\d{3}, recall@1 \d\.\d{3}, recall@10 \d\.\d{3}\n", done.err)
 
@@ -87,9 +87,12 @@ def test_without_labels_nobody_is_told_that_it_finds_more_or_less(kindred: Kindr
     done = kindred(*words, "--method", "clusters", "--images-per-class", 2)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0] == "Learned from 24 images; epoch 1 of 1 was the best."
-    assert lines[1] == "Found by changed views of themselves, which shows what it forgot, not what it learned:"
-    assert not any("no more than before" in line for line in lines)
+    assert lines[0] == "Trained on 24 images; epoch 1 of 1 had the best result."
+    assert (
+        lines[1]
+        == "Without labels the queries are augmented views, which measure what was forgotten, not what was learned:"
+    )
+    assert not any("No gain" in line for line in lines)
 
 
 def test_the_result_indexes_and_searches(kindred: Kindred, words: list[object], images: Path) -> None:
@@ -117,7 +120,7 @@ def test_what_is_typed_reaches_the_training(
     kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    monkeypatch.setattr(training, "train_model", lambda *given, **more: calls.append((given, more)))
+    monkeypatch.setattr(training, "train", lambda *given, **more: calls.append((given, more)))
     typed = "--method siamese --backbone resnet18 --from w.pth --pairs p.csv --validate v --hold-out 0.2 --tap layer3 "
     typed += "--aggregation rmac -d 16 --loss triplet --set loss.margin=0.3 --set aggregation.levels=2 "
     typed += "--set aggregation.power=true --set loss.triplets=all --mining pool --memory 9 --clusters 7 "
@@ -125,10 +128,10 @@ def test_what_is_typed_reaches_the_training(
     typed += "--images-per-class 3 --negatives 4 --epochs 5 --rate 0.01 --warmup 0.1 --decay 0.2 --accumulate 6 "
     typed += "--patience 8 --seed 11 --licence mine --device cuda:1 --threads 2"
     done = kindred("train", "images", "-o", "mine.onnx", *typed.split())
-    assert (done.code, done.out) == (0, "")  # as of a process that does not lead
+    assert (done.code, done.out) == (0, "")  # as of a process that is not the main one
     ((given, more),) = calls
-    assert given == (
-        Path("images"),
+    assert given == (Path("images"),)
+    assert (more["output"], more["options"]) == (
         Path("mine.onnx"),
         TrainingOptions(
             method="siamese",
@@ -168,17 +171,24 @@ def test_what_is_typed_reaches_the_training(
 
 
 def test_nothing_typed_is_the_defaults(kindred: Kindred, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(training, "train_model", lambda *given, **_: calls.append(given))
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(training, "train", lambda *_, **more: calls.append(more))
     kindred("train", "images", "-o", "mine.onnx")
-    assert calls == [(Path("images"), Path("mine.onnx"), TrainingOptions())]
+    assert [(more["output"], more["options"]) for more in calls] == [(Path("mine.onnx"), TrainingOptions())]
 
 
 def test_the_help_names_what_there_is(kindred: Kindred) -> None:
     done = kindred("train", "--help")
     assert (done.code, done.err) == (0, "")
     shown = " ".join(done.out.split())
-    for words in ("--method", "--backbone", "--from", "--set", "an interrupted run goes on from there", "torchrun"):
+    for words in (
+        "--method",
+        "--backbone",
+        "--from",
+        "--set",
+        "the same command resumes an interrupted run",
+        "torchrun",
+    ):
         assert words in shown
     assert command.METHODS.split(", ") == list(METHODS)
     assert [name for name, method in METHODS.items() if not method.labelled] == list(METHODS)[-2:]
@@ -207,9 +217,9 @@ def test_without_pytorch_the_command_that_installs_it_is_named(
 MISTAKES: list[tuple[list[str], int, str]] = [
     (["--method", "classify"], 2, "unknown method 'classify'; did you mean 'classification'?"),
     (["--backbone", "nobody"], 1, "unknown backbone 'nobody'; "),
-    (["--backbone", "alexnet"], 2, "backbone 'alexnet' knows nothing without weights: give a file (.safetensors"),
+    (["--backbone", "alexnet"], 2, "backbone 'alexnet' needs weights: give a file (.safetensors"),
     (["--backbone", "alexnet", "--from", "no.pth"], 1, "no.pth: no such file; expected weights"),
-    (["--loss", "triplet"], 2, "loss is 'triplet'; this method learns by one of cross_entropy"),
+    (["--loss", "triplet"], 2, "loss is 'triplet'; this method takes one of cross_entropy"),
     (["--set", "loss.margin=1"], 2, "loss 'normalised_softmax': unknown option 'margin'; known: temperature"),
     (["--set", "margin=1"], 2, "--set is 'margin=1'; expected loss.NAME=VALUE or aggregation.NAME=VALUE"),
     (["--set", "loss.margin"], 2, "--set is 'loss.margin'; expected"),
@@ -226,7 +236,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["--size", "8"], 2, "invalid value for '--size': 8 is not in the range x>=32; see kindred train --help"),
     (["--device", "gpu"], 2, "device is 'gpu'; expected 'cpu', 'cuda' or 'cuda:1'"),
     (["-o", "mine.pt"], 2, "mine.pt: the model must be a file that ends in .onnx"),
-    (["-o", "no/mine.onnx"], 2, "no/mine.onnx: in a folder that is not there; make the folder first"),
+    (["-o", "no/mine.onnx"], 2, "no/mine.onnx: its folder does not exist; create it first"),
     (["--labels", "no.csv"], 2, "no.csv: the table cannot be read (no such file or folder)"),
     (["--method", "siamese", "--pairs", "no.csv"], 2, "no.csv: the table cannot be read (no such file or fold"),
     (["--validate", "nowhere"], 2, "nowhere: the ground truth cannot be read (no such file or folder)"),
@@ -277,7 +287,7 @@ def test_a_table_that_names_a_missing_file_is_one_line(
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         f"kindred: labels.csv: line 3: anise/9.png is not in {images} (2 such lines); "
-        "paths run from the folder of the images\n"
+        "paths are relative to the folder of the images\n"
     )
     assert [each.name for each in own_folder.iterdir()] == ["labels.csv"]
 
@@ -290,8 +300,8 @@ def test_images_that_cannot_be_read_are_noted_and_stop_nothing(
     words[1] = "other"
     done = kindred(*words)
     assert done.code == 0, done.err
-    assert done.err.startswith("1 images left out that cannot be read: 0.png (not an image)\nepoch 1: ")
-    assert done.out.startswith("Learned from 19 images of 4 classes; ")
+    assert done.err.startswith("1 unreadable images skipped: 0.png (not an image)\nepoch 1: ")
+    assert done.out.startswith("Trained on 19 images of 4 classes; ")
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
@@ -301,7 +311,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
     Path("mine.run").rename("straight.run")
     for file in straight["files"]:
         Path(file).unlink()
-    told = command.print_summary
+    told = command.print_progress
 
     def press(meter: Any, here: Progress, *, quiet: bool) -> None:
         told(meter, here, quiet=quiet)
@@ -310,10 +320,10 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command, "print_summary", press)
+        patch.setattr(command, "print_progress", press)
         done = kindred(*words, "--epochs", 2)
     assert (done.code, done.out) == (130, "")
-    line = "kindred: stopped; the run is kept in mine.run: run the same command again to go on\n"
+    line = "kindred: stopped; the run is saved in mine.run: the same command resumes it\n"
     assert done.err.endswith(line)
     again = kindred(*words, "--epochs", 2, "--json").json
     assert again["digest"] == straight["digest"]
@@ -322,4 +332,4 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
 
 def test_a_training_that_found_no_gain_says_so(kindred: Kindred, words: list[object]) -> None:
     done = kindred(*words, "--rate", "1e-12", "--warmup", 0)
-    assert "It finds no more than before: try another method, a smaller --rate, or more images" in done.out
+    assert "No gain: try another method, a smaller --rate, or more images" in done.out

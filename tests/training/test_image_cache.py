@@ -26,7 +26,7 @@ def paths(tmp_path: Path) -> list[Path]:
 def test_what_is_kept_has_the_pixels_of_its_file(paths: list[Path]) -> None:
     kept, none_refused = read_images(paths, longest=40)
     read, also = read_images(paths, longest=40, memory=0)
-    assert (kept.kept, read.kept, none_refused, also) == (6, 0, {}, {})
+    assert (kept.cached, read.cached, none_refused, also) == (6, 0, {}, {})
     assert kept.paths == read.paths == tuple(paths)
     assert len(kept) == len(read) == 6
     for number in range(6):
@@ -39,7 +39,7 @@ def test_what_is_kept_has_the_pixels_of_its_file(paths: list[Path]) -> None:
 def test_no_more_is_kept_than_there_is_room_for(paths: list[Path]) -> None:
     some, _ = read_images(paths, longest=40, memory=2 * ROOM + ROOM // 2)
     everything, _ = read_images(paths, longest=40)
-    assert some.kept == 2
+    assert some.cached == 2
     for number in range(6):
         np.testing.assert_array_equal(some[number], everything[number])
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_used_is_refused_with_its_reason(paths: list[Path], tmp_p
     asked = [paths[0], *bad, paths[1], tmp_path / "gone.jpg", *paths[2:]]
     found, refused = read_images(asked, longest=40, progress=lambda *here: seen.append(here))
     assert found.paths == tuple(paths)
-    assert found.kept == 6
+    assert found.cached == 6
     assert list(refused) == [*bad, tmp_path / "gone.jpg"]
     assert list(refused.values())[:2] == ["empty file", "not an image"]
     assert seen == [(number, 9) for number in range(1, 10)]
@@ -84,7 +84,7 @@ def test_a_part_shares_what_is_in_memory(paths: list[Path]) -> None:
     found, _ = read_images(paths, longest=40, memory=4 * ROOM)
     part = found.subset([4, 3, 0])
     assert part.paths == (paths[4], paths[3], paths[0])
-    assert (part.kept, part.longest) == (2, 40)
+    assert (part.cached, part.longest) == (2, 40)
     assert part[1] is found[3]
     np.testing.assert_array_equal(part[0], found[4])
 
@@ -92,7 +92,7 @@ def test_a_part_shares_what_is_in_memory(paths: list[Path]) -> None:
 def test_arrays_are_pictures_too() -> None:
     images = [picture(number, width=40 + number) for number in range(3)]
     found = ImageCache.from_arrays(images)
-    assert (len(found), found.kept, found.longest) == (3, 3, 48)
+    assert (len(found), found.cached, found.longest) == (3, 3, 48)
     assert all(found[number] is image for number, image in enumerate(images))
     assert len(ImageCache.from_arrays([])) == 0
 
@@ -106,8 +106,8 @@ def test_pictures_may_take_a_quarter_of_the_memory(monkeypatch: pytest.MonkeyPat
 
 
 def test_as_much_as_that_is_kept_unless_said_otherwise(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "memory_for_pictures", lambda: 3 * ROOM)
-    assert read_images(paths, longest=40)[0].kept == 3
+    monkeypatch.setattr(module, "image_memory", lambda: 3 * ROOM)
+    assert read_images(paths, longest=40)[0].cached == 3
 
 
 def _unknown(name: str) -> int:

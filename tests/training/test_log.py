@@ -84,7 +84,7 @@ def test_a_last_row_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
 def test_what_is_no_log_is_named(text: bytes, tmp_path: Path) -> None:
     file = tmp_path / "log.csv"
     file.write_bytes(text)
-    with pytest.raises(TrainingError, match=r"log\.csv: not a log of a training \(.*\); remove it") as raised:
+    with pytest.raises(TrainingError, match=r"log\.csv: not the log of a run \(.*\); remove it") as raised:
         read_log(file)
     assert "\n" not in str(raised.value)
 
@@ -103,7 +103,7 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.M
         return opened(self, mode, **given)
 
     monkeypatch.setattr(Path, "open", full)
-    told = r"log\.csv: the log cannot be written \(the disk is full\); the checkpoint is whole, make room and"
+    told = r"log\.csv: the log cannot be written \(the disk is full\); the checkpoint is whole: free some disk"
     with pytest.raises(TrainingError, match=told):
         log.write(2, 0, 0, "training", {"loss": 1})
     with pytest.raises(TrainingError, match=told):

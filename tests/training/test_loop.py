@@ -21,9 +21,9 @@ import kindred.training.loop as loop_module
 import tiny_task
 from kindred.errors import TrainingError
 from kindred.training.checkpoint import load_checkpoint
-from kindred.training.checkpointer import BEST, CHECKPOINT, LOCK
 from kindred.training.log import read_log
-from kindred.training.loop import LOG, FitResult, Progress, Schedule, fit
+from kindred.training.loop import FitResult, Progress, Schedule, fit
+from kindred.training.run_folder import BEST, CHECKPOINT, LOCK, LOG
 from tiny_task import HERE, SCHEDULE, Points, TinyTask
 
 UPDATES = 4  # of an epoch of the tiny task
@@ -49,7 +49,7 @@ def _assert_equal(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> N
 
 
 def _timeless(outcome: FitResult) -> FitResult:
-    return replace(outcome, seconds=0, planned=0, validated=0)
+    return replace(outcome, seconds=0, planning_seconds=0, validation_seconds=0)
 
 
 def _rows(folder: Path) -> list[tuple[object, ...]]:
@@ -84,7 +84,7 @@ def test_it_learns_and_tells_how_far_it_is(tmp_path: Path) -> None:
     assert {(here.epochs, here.steps) for here in seen} == {(10, 4)}
     assert [bool(here.validation) for here in seen] == [False, False, False, False, True] * 10
     assert seen[0].losses.keys() == {"square", "weights"}
-    assert 0 <= outcome.planned + outcome.validated <= outcome.seconds
+    assert 0 <= outcome.planning_seconds + outcome.validation_seconds <= outcome.seconds
 
 
 def test_the_log_has_plans_losses_and_validations(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 def test_the_rate_may_rise_once_more() -> None:
-    schedule = Schedule(rate=2.0, warmup=0.1, restart=0.25, again=0.5)
+    schedule = Schedule(rate=2.0, warmup=0.1, restart_at=0.25, restart_rate=0.5)
     assert schedule.rate_at(0.025) == pytest.approx(1 + math.cos(0.1 * math.pi))
     assert schedule.rate_at(0.25 - 1e-9) == pytest.approx(0.0)
     assert schedule.rate_at(0.25) == pytest.approx(0.005)
@@ -203,7 +203,7 @@ def test_a_stopped_run_goes_on_exactly(
     assert _timeless(outcome) == straight[2]
 
 
-@pytest.mark.parametrize("method", ["begin", "validate", "state"])
+@pytest.mark.parametrize("method", ["begin_epoch", "validate", "state_dict"])
 def test_a_run_stopped_between_epochs_goes_on_exactly(
     method: str,
     straight: tuple[dict[str, Tensor], list[tuple[object, ...]], FitResult],
@@ -349,7 +349,7 @@ def test_a_loss_that_is_no_number_stops_with_the_checkpoint_from_before(
     message = str(raised.value)
     value = {"loss": "square nan", "gradient": "square 0"}[broken]
     assert message.startswith(f"epoch 2, update 3: the loss ({value}, weights ")
-    assert f"or its gradient (nan) is no finite number, on {task.describe_batch(task.make_batch(2))}; " in message
+    assert f"or its gradient (nan) is not finite, on {task.describe_batch(task.make_batch(2))}; " in message
     assert message.endswith("the checkpoint is from before that: lower the rate (0.02)")
     stored, _ = load_checkpoint(tmp_path / CHECKPOINT)
     _assert_equal({f"module.{name}": value for name, value in kept[-1].items()}, _of_module(stored))
@@ -377,7 +377,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         _fit(other, tmp_path, replace(SCHEDULE, rate=0.1))
     assert str(raised.value) == (
         f"{tmp_path / CHECKPOINT}: belongs to another run (loss 'square', now 'round', rate 0.02, now 0.1); "
-        "give another folder, or remove it"
+        f"give another output, or remove {tmp_path}"
     )
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
@@ -390,7 +390,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         _fit(task, tmp_path)
     assert str(raised.value) == (
         f"{tmp_path / CHECKPOINT}: belongs to another network (2.weight (1, 8), now (2, 8)); "
-        "give another folder, or remove it"
+        f"give another output, or remove {tmp_path}"
     )
 
 
@@ -423,7 +423,9 @@ def test_a_full_disk_leaves_the_checkpoint_before(
             patch.setattr(os, "fsync", full)
         else:
             patch.setattr(Path, "open", _opened_on_a_full_disk(Path.open, full))
-        with pytest.raises(TrainingError, match=r"cannot be written \(the disk is full\); the one before is wh"):
+        with pytest.raises(
+            TrainingError, match=r"cannot be written \(the disk is full\); the previous one is wh"
+        ):
             _fit(TinyTask(), folder, checkpoint_every=0)
     _, facts = load_checkpoint(folder / CHECKPOINT)
     assert f'"updates": {min(full_at - 1, 3)}' in facts["state"]
@@ -477,7 +479,7 @@ MEMORY = (
     ],
     ids=["Python", "PyTorch", "CUDA"],
 )
-@pytest.mark.parametrize("method", ["batch", "losses", "begin", "validate"])
+@pytest.mark.parametrize("method", ["make_batch", "losses", "begin_epoch", "validate"])
 def test_no_memory_says_what_to_lower(
     method: str, error: Exception, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ def test_what_is_there_is_not_overwritten(there: str, tmp_path: Path) -> None:
     ("name", "kind", "message"),
     [
         ("mine.pt", UsageError, r"mine\.pt: the model must be a file that ends in \.onnx"),
-        ("nowhere/mine.onnx", UsageError, r"mine\.onnx: in a folder that is not there; make the folder first"),
+        ("nowhere/mine.onnx", UsageError, r"mine\.onnx: its folder does not exist; create it first"),
         ("my model.onnx", ModelError, "'my model' cannot name a model: expected"),
     ],
 )

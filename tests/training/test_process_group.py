@@ -14,10 +14,9 @@ from torch import Tensor
 
 import tiny_task
 from kindred.errors import UsageError
-from kindred.training.checkpointer import BEST, CHECKPOINT, LOCK
 from kindred.training.log import read_log
-from kindred.training.loop import LOG
 from kindred.training.process_group import ProcessGroup, join_process_group
+from kindred.training.run_folder import BEST, CHECKPOINT, LOCK, LOG
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
@@ -71,9 +70,9 @@ def test_two_processes_take_the_updates_of_one_with_twice_the_batches(tmp_path: 
 REMEMBERING = """
 import sys, torch
 from kindred.training.tuning.objective import build_objective
-from kindred.training.process_group import taking_place
+from kindred.training.process_group import join_process_group
 
-with taking_place("cpu", threads=1) as processes:
+with join_process_group("cpu", threads=1) as processes:
     objective = build_objective(
         "contrastive", classes=0, dimension=2, memory=12, options={}, gather=processes.gather
     )

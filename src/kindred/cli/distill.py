@@ -1,4 +1,4 @@
-"""`kindred distill`: train a small network of one's own to see as pretrained ones do."""
+"""`kindred distill`: train a small network to reproduce the feature maps of pretrained ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kindred.cli.running import interruptible
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
+    from kindred.backbones.card import Card
     from kindred.training.loop import Progress
 
 __all__ = ["distill"]
@@ -22,38 +23,56 @@ __all__ = ["distill"]
 def distill(
     teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="One of `kindred models`, or an .onnx file.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES", help="Folders of images to learn from; no labels are needed.")
+        list[Path], typer.Argument(metavar="IMAGES", help="Folders of images to train on; no labels are needed.")
     ],
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The new network; its card goes beside it.")
+        Path, typer.Option("--output", "-o", metavar="MODEL.onnx", help="The new model; its card is written beside it.")
     ],
     also: Annotated[
         list[str] | None,
-        typer.Option("--also", metavar="TEACHER", help="A second teacher, which lends its last map; may be repeated."),
+        typer.Option(
+            "--also", metavar="TEACHER", help="A further teacher, of which the last map is learned; repeatable."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", metavar="GLOB", help="Leave out images whose path matches; may be repeated."),
+        typer.Option("--exclude", metavar="GLOB", help="Leave out images whose path matches; repeatable."),
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="How long to train.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=2, metavar="N", help="Crops in a step.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, metavar="N", help="Training steps. Default: 7000.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=2, metavar="N", help="Crops in a batch. Default: 32.")
+    ] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", metavar="MODEL.onnx", help="Train on an earlier student of these teachers.")
+        Path | None,
+        typer.Option("--from", metavar="MODEL.onnx", help="Continue from an earlier student of the same teachers."),
     ] = None,
     sizes: Annotated[
-        str, typer.Option("--sizes", metavar="PIXELS,…", help="Sides of the crops; each step draws one of them.")
+        str,
+        typer.Option(
+            "--sizes", metavar="PIXELS,…", help="Sides of the crops, one drawn for each step. Default: 128,160."
+        ),
     ] = "",
-    alone: Annotated[
+    blockwise: Annotated[
         float | None,
-        typer.Option("--alone", metavar="SHARE", help="Share of the steps in which each piece learns on its own."),
+        typer.Option("--blockwise", metavar="SHARE", help="Share of the steps of blockwise training. Default: 0.6."),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", metavar="R", help="The largest learning rate, once it is one network.")
+        float | None,
+        typer.Option(
+            "--rate", metavar="R", help="The largest learning rate of the end-to-end training. Default: 0.002."
+        ),
     ] = None,
     relational: Annotated[
         float | None,
-        typer.Option("--relational", min=0.0, metavar="W", help="Weight of how images lie to each other."),
+        typer.Option(
+            "--relational",
+            min=0.0,
+            metavar="W",
+            help="Weight of the loss on the distances between images. Default: 25.",
+        ),
     ] = None,
     seed: Seed = 0,
     licence: Licence = "",
@@ -61,33 +80,25 @@ def distill(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a small network to see as TEACHER does.
+    """Train a small network to reproduce the feature maps of TEACHER.
 
-    It learns to return the feature maps of TEACHER, on any images, with no labels. That takes an hour or two on two
-    cores, and PyTorch: pip install torch onnx safetensors. Checkpoint and log lie in MODEL.run; an interrupted run goes
-    on from there. The result is a backbone like any other.
+    It needs no labels, an hour or two on two cores, and PyTorch: pip install torch onnx safetensors. Checkpoint and
+    log are in MODEL.run; the same command resumes an interrupted run. The result is a backbone like any other.
     """
-    from kindred.training.distillation.distill import distill
+    from kindred.training import distill as distill_backbone
 
-    advice = f"the run is kept in {shown(output.with_suffix('.run'))}: run the same command again to go on"
+    advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
-
-        def learning(here: Progress) -> None:
-            meter.title, meter.unit = "Learning", "steps"
-            losses = [loss for name, loss in here.validation.items() if name.endswith(".gem")]
-            aside = f"loss {sum(losses) / len(losses):.3f}" if losses else meter.aside
-            meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)
-
-        card = distill(
+        card = distill_backbone(
             [teacher, *(also or [])],
             images,
-            output,
+            output=output,
             exclude=exclude or [],
             start=start,
             steps=steps,
             batch=batch,
             sizes=_sizes(sizes),
-            alone=alone,
+            blockwise=blockwise,
             rate=rate,
             relational=relational,
             seed=seed,
@@ -95,8 +106,22 @@ def distill(
             device=device,
             threads=threads,
             read_progress=lambda done, of: meter.update(done, of),
-            progress=learning,
+            progress=lambda here: print_progress(meter, here),
         )
+    if card is not None:
+        print_summary(card, output, as_json=as_json)
+
+
+def print_progress(meter: Meter, here: Progress) -> None:
+    """Show how far a run is on the meter, with the mean loss of the descriptors after a validation."""
+    meter.title, meter.unit = "Training", "steps"
+    losses = [loss for name, loss in here.validation.items() if name.endswith(".gem")]
+    aside = f"loss {sum(losses) / len(losses):.3f}" if losses else meter.aside
+    meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)
+
+
+def print_summary(card: Card, output: Path, *, as_json: bool) -> None:
+    """Print the new model and its taps."""
     if as_json:
         print_json({"model": str(output), "name": card.name, "digest": card.digest, "training": dict(card.training)})
         return
@@ -107,8 +132,8 @@ def distill(
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    """Read sides of crops with commas between."""
+    """Read the sides of crops, separated by commas."""
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise UsageError(f"--sizes is {text!r}; expected pixels with commas between, such as 128,160,192") from None
+        raise UsageError(f"--sizes is {text!r}; expected pixels separated by commas, such as 128,160,192") from None

@@ -1,4 +1,4 @@
-"""`kindred train`: make a backbone fit one's own images."""
+"""`kindred train`: fine-tune a backbone on one's own images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kindred.cli.running import interruptible
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
+    from kindred.training import TrainingResult
     from kindred.training.loop import Progress
-    from kindred.training.tuning.train import TrainingResult
 
 __all__ = ["train"]
 
-# Those of `kindred.training`, which takes too long to import for a page of help. Tests hold them together.
+# The names in the tables of `kindred.training`, which is too slow to import for a page of help; a test compares them.
 METHODS = "classification, siamese, triplet, multi_similarity, smooth_ap, manifold, clusters"
 AGGREGATIONS = "gem, rmac, rgem, netvlad, or any pooling"
 ARCHITECTURES = "alexnet, vgg16, vgg19, googlenet, resnet18/34/50/101/152, mobilenet_v2"
@@ -28,15 +28,19 @@ ARCHITECTURES = "alexnet, vgg16, vgg19, googlenet, resnet18/34/50/101/152, mobil
 def train(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="The images; its sub-folders are the classes, where any are needed."),
+        typer.Argument(
+            metavar="FOLDER", help="The images; its sub-folders are the classes, for methods that need any."
+        ),
     ],
     *,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="MODEL.onnx", help="The new network; card and recipe go beside it."),
+        typer.Option(
+            "--output", "-o", metavar="MODEL.onnx", help="The new model; its card and recipe are written beside it."
+        ),
     ],
     method: Annotated[
-        str, typer.Option("--method", "-m", metavar="NAME", help=f"{METHODS} (the last two read no labels).")
+        str, typer.Option("--method", "-m", metavar="NAME", help=f"{METHODS} (the last two need no labels).")
     ] = "classification",
     backbone: Annotated[
         str,
@@ -45,75 +49,115 @@ def train(
     weights: Annotated[
         str,
         typer.Option(
-            "--from", "--weights", metavar="WEIGHTS", help="Of an architecture: a file, 'published' or 'random'."
+            "--from", "--weights", metavar="WEIGHTS", help="For an architecture: a file, 'published' or 'random'."
         ),
     ] = "",
     labels: Annotated[
-        Path | None, typer.Option("--labels", metavar="CSV", help="Classes from a table: path,label.")
+        Path | None, typer.Option("--labels", metavar="CSV", help="Classes from a table with the columns path,label.")
     ] = None,
     pairs: Annotated[
-        Path | None, typer.Option("--pairs", metavar="CSV", help="Pairs from a table: a,b,same (1 or 0).")
+        Path | None,
+        typer.Option("--pairs", metavar="CSV", help="Pairs from a table with the columns a,b,same (1 or 0)."),
     ] = None,
     validate: Annotated[
         Path | None,
-        typer.Option("--validate", metavar="SET", help="A folder of classes or a ground truth. Default: --hold-out."),
+        typer.Option(
+            "--validate", metavar="SET", help="Validate on a folder of classes or a ground truth. Default: --hold-out."
+        ),
     ] = None,
     hold_out: Annotated[
-        float, typer.Option("--hold-out", min=0.0, max=0.9, metavar="SHARE", help="Of each class, to validate on.")
+        float,
+        typer.Option(
+            "--hold-out", min=0.0, max=0.9, metavar="SHARE", help="Share of each class to hold out for validation."
+        ),
     ] = 0.1,
     tap: Annotated[
-        str, typer.Option("--tap", metavar="NAME", help="The map that is described. Default: the last.")
+        str, typer.Option("--tap", metavar="NAME", help="The feature map to aggregate. Default: the last.")
     ] = "",
     aggregation: Annotated[str, typer.Option("--aggregation", metavar="NAME", help=f"{AGGREGATIONS}.")] = "gem",
     dimension: Annotated[
         int | None,
-        typer.Option("--dimension", "-d", min=1, metavar="N", help="Add a whitening layer that keeps N numbers."),
+        typer.Option(
+            "--dimension",
+            "-d",
+            min=1,
+            metavar="N",
+            help="Add a whitening layer that reduces the vectors to N dimensions.",
+        ),
     ] = None,
-    loss: Annotated[str, typer.Option("--loss", metavar="NAME", help="Another loss than the method's own.")] = "",
+    loss: Annotated[str, typer.Option("--loss", metavar="NAME", help="Another loss than the method's default.")] = "",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in loss.margin=0.3 or aggregation.p=4; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the loss or the aggregation, as in loss.margin=0.3 or aggregation.p=4; repeatable.",
+        ),
     ] = None,
     mining: Annotated[
-        str, typer.Option("--mining", metavar="NAME", help="batch: as they come. pool: the hardest of all, each epoch.")
+        str,
+        typer.Option(
+            "--mining",
+            metavar="NAME",
+            help="batch: negatives of the batch. pool: the hardest of all images, mined every epoch.",
+        ),
     ] = "batch",
     memory: Annotated[
-        int, typer.Option("--memory", min=0, metavar="N", help="Vectors of batches before that pairs are made with.")
+        int,
+        typer.Option(
+            "--memory",
+            min=0,
+            metavar="N",
+            help="Vectors of earlier batches that the loss also compares with (cross-batch memory).",
+        ),
     ] = 0,
     clusters: Annotated[
-        int, typer.Option("--clusters", min=0, metavar="N", help="Of method clusters. Default: by the images.")
+        int,
+        typer.Option("--clusters", min=0, metavar="N", help="For method clusters. Default: one for every 5 images."),
     ] = 0,
-    freeze: Annotated[str, typer.Option("--freeze", metavar="TAP", help="Nothing up to this tap or part learns.")] = "",
+    freeze: Annotated[
+        str, typer.Option("--freeze", metavar="TAP", help="Train only the layers after this tap or submodule.")
+    ] = "",
     tune_norms: Annotated[
-        bool, typer.Option("--tune-norms", help="Batch norms learn new statistics; by default they keep theirs.")
+        bool, typer.Option("--tune-norms", help="Let batch norms update their statistics; by default they are fixed.")
     ] = False,
     image_size: Annotated[
-        int, typer.Option("--size", min=32, metavar="PIXELS", help="Longest side of images that are described.")
+        int, typer.Option("--size", min=32, metavar="PIXELS", help="Longest side of the images, as in the recipe.")
     ] = 224,
     crop: Annotated[
-        int, typer.Option("--crop", min=0, metavar="PIXELS", help="Side of the crops. Default: as --size.")
+        int, typer.Option("--crop", min=0, metavar="PIXELS", help="Side of the training crops. Default: as --size.")
     ] = 0,
-    area: Annotated[str, typer.Option("--area", metavar="LOW,HIGH", help="The share of an image in a crop.")] = "0.3,1",
+    area: Annotated[
+        str, typer.Option("--area", metavar="LOW,HIGH", help="Smallest and largest share of an image in a crop.")
+    ] = "0.3,1",
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror half of the crops.")] = True,
     colour: Annotated[
-        float, typer.Option("--colour", min=0.0, max=0.9, metavar="C", help="How much the light of a crop varies.")
+        float, typer.Option("--colour", min=0.0, max=0.9, metavar="C", help="Strength of the colour jitter.")
     ] = 0.3,
-    batch: Annotated[int, typer.Option("--batch", min=2, metavar="N", help="Images in a step.")] = 64,
+    batch: Annotated[int, typer.Option("--batch", min=2, metavar="N", help="Images in a batch.")] = 64,
     images_per_class: Annotated[
-        int, typer.Option("--images-per-class", min=2, metavar="N", help="In a batch that looks at pairs.")
+        int,
+        typer.Option(
+            "--images-per-class", min=2, metavar="N", help="Images of each class in a batch, for methods on pairs."
+        ),
     ] = 4,
-    negatives: Annotated[int, typer.Option("--negatives", min=1, metavar="N", help="In each tuple that is mined.")] = 5,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="How long to train.")] = 10,
+    negatives: Annotated[
+        int, typer.Option("--negatives", min=1, metavar="N", help="Negatives in each mined tuple.")
+    ] = 5,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="Epochs to train.")] = 10,
     rate: Annotated[float, typer.Option("--rate", metavar="R", help="The largest learning rate.")] = 1e-4,
     warmup: Annotated[
-        float, typer.Option("--warmup", metavar="SHARE", help="Of the run, while the rate rises.")
+        float, typer.Option("--warmup", metavar="SHARE", help="Share of the run in which the learning rate rises.")
     ] = 0.05,
     decay: Annotated[float, typer.Option("--decay", metavar="W", help="Weight decay.")] = 1e-4,
     accumulate: Annotated[
-        int, typer.Option("--accumulate", min=1, metavar="N", help="Batches to one update, where memory is short.")
+        int, typer.Option("--accumulate", min=1, metavar="N", help="Batches for one update, where memory is short.")
     ] = 1,
     patience: Annotated[
-        int, typer.Option("--patience", min=0, metavar="N", help="Stop after N epochs without a gain. 0: never.")
+        int,
+        typer.Option(
+            "--patience", min=0, metavar="N", help="Stop after N epochs without a better validation. 0: never."
+        ),
     ] = 0,
     seed: Seed = 0,
     licence: Licence = "",
@@ -121,14 +165,14 @@ def train(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tune a backbone on your own images.
+    """Fine-tune a backbone on your own images.
 
-    The result is a network like any other, with a recipe that searches by it. Needs PyTorch: pip install
-    torch onnx safetensors. Checkpoint, log and report lie in MODEL.run; an interrupted run goes on from there. Several
-    GPUs: torchrun --nproc-per-node N -m kindred.cli train …
+    The result is a model like any other, with a recipe that uses it. Needs PyTorch: pip install torch onnx safetensors.
+    Checkpoint, log and report are in MODEL.run; the same command resumes an interrupted run. Several GPUs:
+    torchrun --nproc-per-node N -m kindred.cli train …
     """
-    from kindred.training.tuning.options import TrainingOptions
-    from kindred.training.tuning.train import train
+    from kindred.training import TrainingOptions
+    from kindred.training import train as train_backbone
 
     if mining not in ("batch", "pool"):
         raise UsageError(f"--mining is {mining!r}; expected batch or pool")
@@ -170,12 +214,12 @@ def train(
         patience=patience,
         seed=seed,
     )
-    advice = f"the run is kept in {shown(output.with_suffix('.run'))}: run the same command again to go on"
+    advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
-        trained = train(
+        result = train_backbone(
             folder,
-            output,
-            options,
+            output=output,
+            options=options,
             licence=licence,
             device=device,
             threads=threads,
@@ -183,12 +227,13 @@ def train(
             on_note=None if as_json else note,
             progress=lambda here: print_progress(meter, here, quiet=as_json),
         )
-    if trained is not None:
-        _print(trained, output, judged=bool(trained.classes or validate), as_json=as_json)
+    if result is not None:
+        print_summary(result, output, has_labels=bool(result.classes or validate), as_json=as_json)
 
 
 def print_progress(meter: Meter, here: Progress, *, quiet: bool) -> None:
-    meter.title, meter.unit = "Learning", "updates"
+    """Show how far a run is on the meter, and the metrics of a validation as a line."""
+    meter.title, meter.unit = "Training", "updates"
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in here.losses.items())
     aside = f"epoch {here.epoch + 1}, {losses}" if losses else meter.aside
     meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)
@@ -196,44 +241,45 @@ def print_progress(meter: Meter, here: Progress, *, quiet: bool) -> None:
         note(f"epoch {here.epoch + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in here.validation.items()))
 
 
-def _print(trained: TrainingResult, output: Path, *, judged: bool, as_json: bool) -> None:
-    """Tell what a run came to; `judged` is whether its validation knew what is right."""
-    outcome = trained.outcome
+def print_summary(result: TrainingResult, output: Path, *, has_labels: bool, as_json: bool) -> None:
+    """Print the result of a run; has_labels: whether its validation had labels."""
+    fit = result.fit
     if as_json:
         print_json(
             {
                 "model": str(output),
-                "recipe": str(trained.recipe),
-                "files": [str(file) for file in trained.files],
-                "report": str(trained.report),
-                "name": trained.card.name,
-                "digest": trained.card.digest,
-                "images": trained.images,
-                "classes": trained.classes,
-                "epochs": outcome.epochs,
-                "best_epoch": outcome.best_epoch,
-                "seconds": outcome.seconds,
-                "before": dict(outcome.before),
-                "after": dict(outcome.after),
+                "recipe": str(result.recipe),
+                "files": [str(file) for file in result.files],
+                "report": str(result.report),
+                "name": result.card.name,
+                "digest": result.card.digest,
+                "images": result.images,
+                "classes": result.classes,
+                "epochs": fit.epochs,
+                "best_epoch": fit.best_epoch,
+                "seconds": fit.seconds,
+                "before": dict(fit.before),
+                "after": dict(fit.after),
             }
         )
         return
-    of = f" of {trained.classes:,} classes" if trained.classes else ""
-    best = f"epoch {outcome.best_epoch} of {outcome.epochs} was the best"
-    say(f"Learned from {counted(trained.images, 'image')}{of}; {best}.")
-    if outcome.after and not judged:
-        say("Found by changed views of themselves, which shows what it forgot, not what it learned:")
-    for name, value in outcome.after.items():
-        say(f"  {name:10}{outcome.before[name]:.3f} → {value:.3f}")
-    if judged and outcome.after and outcome.after["mAP"] <= outcome.before["mAP"]:
-        say("It finds no more than before: try another method, a smaller --rate, or more images of each class.")
-    say(f"Wrote {shown(output)} ({size(output.stat().st_size)}), its card and {shown(trained.recipe)}")
-    say(f"Curves and pictures: {shown(trained.report)}")
-    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(trained.recipe)}", gap=True)
+    of = f" of {result.classes:,} classes" if result.classes else ""
+    say(
+        f"Trained on {counted(result.images, 'image')}{of}; epoch {fit.best_epoch} of {fit.epochs} had the best result."
+    )
+    if fit.after and not has_labels:
+        say("Without labels the queries are augmented views, which measure what was forgotten, not what was learned:")
+    for name, value in fit.after.items():
+        say(f"  {name:10}{fit.before[name]:.3f} → {value:.3f}")
+    if has_labels and fit.after and fit.after["mAP"] <= fit.before["mAP"]:
+        say("No gain: try another method, a smaller --rate, or more images of each class.")
+    say(f"Wrote {shown(output)} ({size(output.stat().st_size)}), its card and {shown(result.recipe)}")
+    say(f"Curves and queries: {shown(result.report)}")
+    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(result.recipe)}", gap=True)
 
 
 def _settings(listed: list[str]) -> dict[str, dict[str, Any]]:
-    """Read settings such as loss.margin=0.3: what is set of the loss and of the aggregation."""
+    """Read settings such as loss.margin=0.3: the options of the loss and of the aggregation."""
     found: dict[str, dict[str, Any]] = {"loss": {}, "aggregation": {}}
     for text in listed:
         key, equals, value = text.partition("=")

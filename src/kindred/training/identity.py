@@ -35,7 +35,7 @@ def digest_images(images: Iterable[tuple[str, Path]]) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Return the sha256 of the size, the first megabyte and the last kilobyte of a file, nothing if it is unreadable."""
+    """Return the sha256 of size, first megabyte and last kilobyte of a file, b"" where it cannot be read."""
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD)

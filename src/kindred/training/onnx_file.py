@@ -1,4 +1,4 @@
-"""Export to ONNX: a module that returns feature maps becomes an `.onnx` file with its card, a backbone like any other."""
+"""Export to ONNX: a module that returns feature maps becomes an `.onnx` file with its card, a usual backbone."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def check_output(output: Path, others: Sequence[Path]) -> None:
 
 
 def load_pytorch(feature: str) -> None:
-    """Import PyTorch and what the export needs; raises MissingExtra, which names the `feature`, where one is missing."""
+    """Import PyTorch and what the export needs; raises MissingExtra, naming the `feature`, where one is missing."""
     # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the loader and
     # from teachers, and ones that sleep at once take four times as long to a step.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")

@@ -160,13 +160,13 @@ def test_the_whitening_layer_is_a_whitening() -> None:
     layer.initialise([rows[:20], rows[20:]])
     expected = PCAWhitening.fit(rows, dimension=4, power=0.25).transform(rows)
     np.testing.assert_allclose(layer(torch.from_numpy(rows)).detach().numpy(), expected, atol=1e-5)
-    np.testing.assert_allclose(layer.fitted().transform(rows), expected, atol=1e-5)
+    np.testing.assert_allclose(layer.to_whitening().transform(rows), expected, atol=1e-5)
     with pytest.raises(UsageError, match="dimension: got 7; expected 1 to 6"):
         WhiteningLayer(C, 7)
     with pytest.raises(UsageError, match="add images or ask for a smaller dimension"):
         layer.initialise(rows[:4])
     with pytest.raises(UsageError, match=r"projection: got \(3, 6\); expected \(4, 6\)"):
-        layer.become(PCAWhitening.fit(rows, dimension=3))
+        layer.load(PCAWhitening.fit(rows, dimension=3))
 
 
 def test_regions_are_those_of_the_grid() -> None:

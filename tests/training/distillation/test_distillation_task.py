@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ from torch import nn
 
 from kindred.errors import TrainingError, UsageError
 from kindred.training.distillation.export import export_student
-from kindred.training.distillation.task import DistillationSettings, DistillationTask, images_to_input
-from kindred.training.distillation.warm_start import SIZE, warm_start
+from kindred.training.distillation.settings import DistillationSettings
+from kindred.training.distillation.task import DistillationTask, images_to_input
+from kindred.training.distillation.warm_start import FILTER_SIZE, warm_start
 from kindred.training.image_cache import ImageCache
 from kindred.training.log import read_log
 from kindred.training.loop import FitResult, Progress, fit
@@ -27,7 +29,7 @@ SETTINGS = DistillationSettings(
     steps=150,
     batch=8,
     sizes=(32,),
-    alone=0.5,
+    blockwise=0.5,
     warmup=0.05,
     rate=4e-3,
     blockwise_rate=4e-3,
@@ -49,14 +51,16 @@ def run(task: DistillationTask, folder: Path, progress: object = None) -> FitRes
 def exported(task: DistillationTask, folder: Path) -> Path:
     """Write the student of `task` as a graph, and say where it is."""
     file = folder / "student.onnx"
-    export_student(task.student, file, held=task.held, name="tiny", licence="", source="", description="", training={})
+    export_student(
+        task.student, file, crops=task.validation_crops, name="tiny", licence="", source="", description="", training={}
+    )
     return file
 
 
 def test_it_learns_what_the_teacher_does(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
-    seen: list[Progress] = []
-    outcome = run(DistillationTask([teacher], pictures, SETTINGS, processes=HERE), tmp_path, seen.append)
-    assert seen[-2].losses["tiny/inner"] < 0.5 * outcome.before["tiny/inner"]
+    student: list[Progress] = []
+    outcome = run(DistillationTask([teacher], pictures, SETTINGS, processes=HERE), tmp_path, student.append)
+    assert student[-2].losses["tiny/inner"] < 0.5 * outcome.before["tiny/inner"]
     assert set(outcome.after) == {"tiny", "tiny/inner", "tiny.gem", "tiny.relations"}
     for name in outcome.after:
         assert outcome.after[name] < 0.8 * outcome.before[name], name
@@ -82,17 +86,17 @@ def test_the_deepest_pieces_learn_always_the_others_by_what_they_leave(
     task = DistillationTask([teacher, TinyTeacher("two")], pictures, replace(SETTINGS, steps=400), processes=HERE)
     task.begin_epoch(0)
     assert [piece.name for piece in task.student.segments] == ["tiny/inner", "tiny", "two/inner", "two"]
-    task.load_state_dict({**task.state_dict(), "left": torch.tensor([0.9, 0.5, 0.1, 0.5])})
-    drawn = [name for step in range(200) for name in task.learning(step / 400)]
+    task.load_state_dict({**task.state_dict(), "errors": torch.tensor([0.9, 0.5, 0.1, 0.5])})
+    drawn = [name for step in range(200) for name in task.trained_segments(step / 400)]
     assert drawn.count("tiny") == drawn.count("two") == 200
     assert 150 < drawn.count("tiny/inner") < 195
     assert drawn.count("tiny/inner") + drawn.count("two/inner") == 200
-    assert task.learning(0.25) == task.learning(0.25)
+    assert task.trained_segments(0.25) == task.trained_segments(0.25)
     losses = task.losses(task.make_batch(0), done=0.0)
-    assert {name for name in losses if "." not in name} == task.learning(0.0)
+    assert {name for name in losses if "." not in name} == task.trained_segments(0.0)
     assert len(losses) < len(task.losses(task.make_batch(0), done=0.9)) == 8
-    resting = DistillationTask([teacher], pictures, replace(SETTINGS, part=0.0), processes=HERE)
-    assert resting.learning(0.0) == {"tiny"}
+    resting = DistillationTask([teacher], pictures, replace(SETTINGS, shallow=0.0), processes=HERE)
+    assert resting.trained_segments(0.0) == {"tiny"}
 
 
 @pytest.mark.parametrize("stop", [3, 7])
@@ -134,23 +138,25 @@ def test_crops_follow_from_seed_and_step(teacher: TinyTeacher, pictures: ImageCa
     for task in tasks:
         task.begin_epoch(1)
     one, same, other = (task.make_batch(4) for task in tasks)
-    assert np.array_equal(one.shown, same.shown)
-    assert np.array_equal(one.seen, same.seen)
-    assert one.shown.shape != other.shown.shape or not np.array_equal(one.shown, other.shown)
-    assert {task.make_batch(step).shown.shape[1] for task in tasks for step in range(8)} == {32, 48}
+    assert np.array_equal(one.teacher, same.teacher)
+    assert np.array_equal(one.student, same.student)
+    assert one.teacher.shape != other.teacher.shape or not np.array_equal(one.teacher, other.teacher)
+    assert {task.make_batch(step).teacher.shape[1] for task in tasks for step in range(8)} == {32, 48}
 
 
 def test_once_it_is_whole_the_student_sees_some_crops_worse(teacher: TinyTeacher, pictures: ImageCache) -> None:
-    settings = replace(SETTINGS, steps=40, alone=0.5, noisy=0.5)
+    settings = replace(SETTINGS, steps=40, blockwise=0.5, noisy=0.5)
     task = DistillationTask([teacher], pictures, settings, processes=HERE)
     task.begin_epoch(0)
-    alone, whole = task.make_batch(19), task.make_batch(20)
-    assert np.array_equal(alone.shown, alone.seen)
-    changed = [not np.array_equal(shown, seen) for shown, seen in zip(whole.shown, whole.seen, strict=True)]
+    blockwise, whole = task.make_batch(19), task.make_batch(20)
+    assert np.array_equal(blockwise.teacher, blockwise.student)
+    changed = [
+        not np.array_equal(teacher, student) for teacher, student in zip(whole.teacher, whole.student, strict=True)
+    ]
     assert changed == (~whole.same).tolist()
     assert sum(changed) == len(changed) // 2
     never = DistillationTask([teacher], pictures, replace(settings, noisy=0.0), processes=HERE).make_batch(30)
-    assert np.array_equal(never.shown, never.seen)
+    assert np.array_equal(never.teacher, never.student)
 
 
 @pytest.mark.parametrize("wrong", [{"sizes": ()}, {"sizes": (16,)}, {"steps": 0}, {"batch": 1}])
@@ -167,23 +173,23 @@ def test_a_student_goes_on_from_the_graph_it_was_exported_to(
     run(first, tmp_path / "run")
     file = exported(first, tmp_path)
     second = DistillationTask(teachers, pictures, replace(SETTINGS, seed=9), processes=HERE)
-    images = images_to_input(second.held)
+    images = images_to_input(second.validation_crops)
     warm_start(second.student, file, images)
     with torch.no_grad():
         before, after = first.student.eval()(images), second.student.eval()(images)
-        learning = second.student.train()(images)
+        trained_segments = second.student.train()(images)
     for name, maps in before.items():
         assert (after[name] - maps).norm() <= 0.005 * maps.norm(), name
-        assert (learning[name] - maps).norm() <= 0.05 * maps.norm(), name
+        assert (trained_segments[name] - maps).norm() <= 0.05 * maps.norm(), name
 
 
 def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
     teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path
 ) -> None:
-    first = DistillationTask([teacher], pictures, replace(SETTINGS, steps=10, alone=0.0), processes=HERE)
+    first = DistillationTask([teacher], pictures, replace(SETTINGS, steps=10, blockwise=0.0), processes=HERE)
     run(first, tmp_path / "run")
     file = exported(first, tmp_path)
-    warm_start(first.student, file, images_to_input(first.held))
+    warm_start(first.student, file, images_to_input(first.validation_crops))
     normed = [
         before.weight
         for before, after in pairwise(first.student.modules())
@@ -191,16 +197,75 @@ def test_its_filters_are_as_large_as_trained_ones_where_a_norm_allows(
     ]
     assert len(normed) >= 3
     for weight in normed:
-        assert weight.square().mean((1, 2, 3)).sqrt().tolist() == pytest.approx([SIZE] * len(weight), rel=1e-4)
+        assert weight.square().mean((1, 2, 3)).sqrt().tolist() == pytest.approx([FILTER_SIZE] * len(weight), rel=1e-4)
 
 
 def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
     task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
     file = exported(task, tmp_path)
-    images = images_to_input(task.held)
+    images = images_to_input(task.validation_crops)
     two = DistillationTask([teacher, TinyTeacher("two")], pictures, SETTINGS, processes=HERE)
     with pytest.raises(TrainingError, match="it was made for other teachers"):
         warm_start(two.student, file, images)
     file.write_bytes(b"no graph")
     with pytest.raises(TrainingError, match="cannot be read as a student"):
+        warm_start(task.student, file, images)
+
+
+def _damaged() -> dict[str, dict[str, torch.Tensor]]:
+    return {
+        "an epoch beyond the run": {"epoch": torch.tensor(99)},
+        "an epoch of several numbers": {"epoch": torch.tensor([0, 1])},
+        "too few errors": {"errors": torch.ones(1)},
+        "errors that are not finite": {"errors": torch.full((2,), torch.nan)},
+        "statistics of another map": {"mean.other": torch.ones(6)},
+        "statistics of other channels": {"std.tiny/inner": torch.ones(7)},
+        "statistics that are not finite": {"mean.tiny": torch.full((1,), torch.inf)},
+    }
+
+
+@pytest.mark.parametrize("change", _damaged().values(), ids=_damaged())
+def test_a_state_that_is_not_the_tasks_is_refused(
+    change: dict[str, torch.Tensor], teacher: TinyTeacher, pictures: ImageCache
+) -> None:
+    task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
+    task.begin_epoch(0)
+    state = task.state_dict()
+    task.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"epoch|errors|statistics"):
+        task.load_state_dict({**state, **change})
+    with pytest.raises(KeyError):
+        task.load_state_dict({name: value for name, value in state.items() if name != "errors"})
+
+
+def test_a_hostile_student_is_one_clear_line(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
+    task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
+    file = exported(task, tmp_path)
+    images = images_to_input(task.validation_crops)
+    model = onnx.load(str(file))
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"\0" * 10**6)
+    first = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    kept = onnx.TensorProto()
+    kept.CopyFrom(first)
+
+    def refused(message: str) -> None:
+        file.write_bytes(model.SerializeToString())
+        with pytest.raises(TrainingError, match=message) as raised:
+            warm_start(task.student, file, images)
+        assert "\n" not in str(raised.value)
+        first.CopyFrom(kept)
+
+    first.ClearField("raw_data")
+    first.data_location = onnx.TensorProto.EXTERNAL
+    first.external_data.add(key="location", value="secret")
+    refused(r"cannot be read as a student \(its weights are in another file\)")
+    first.dims[0] = 2**40
+    refused("cannot be read as a student")
+    kind = onnx.helper.tensor_dtype_to_np_dtype(first.data_type)
+    first.raw_data = np.full(len(first.raw_data) // kind.itemsize, np.nan, kind).tobytes()
+    refused(r"convolution \d+ has weights that are not finite")
+    file.unlink()
+    file.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TrainingError, match=r"no such file; expected the \.onnx of an earlier student"):
         warm_start(task.student, file, images)

@@ -13,7 +13,8 @@ from kindred.backbones.card import Card
 from kindred.backbones.openvino import OpenVINOEngine
 from kindred.training.augment import Augmentation
 from kindred.training.distillation.export import export_student
-from kindred.training.distillation.task import DistillationSettings, DistillationTask
+from kindred.training.distillation.settings import DistillationSettings
+from kindred.training.distillation.task import DistillationTask
 from kindred.training.image_cache import ImageCache
 from kindred.training.loop import fit
 from kindred.training.process_group import ProcessGroup
@@ -37,8 +38,8 @@ def exported(pictures: ImageCache, tmp_path: Path) -> tuple[Card, Path, torch.nn
     card = export_student(
         task.student,
         file,
-        held=task.held,
-        lead=3.0,
+        crops=task.validation_crops,
+        lead_weight=3.0,
         name="small",
         licence="ours",
         source="a test",
@@ -58,9 +59,9 @@ def test_the_file_answers_as_the_student_does(
     with torch.no_grad():
         maps = student((torch.from_numpy(batch).float().permute(0, 3, 1, 2) - 127.5) / 64)
     assert joined.shape == (2, 20, 6, 8)
-    for part, name in zip((joined[:, :10], joined[:, 10:]), names, strict=True):
+    for shallow, name in zip((joined[:, :10], joined[:, 10:]), names, strict=True):
         own = maps[name].numpy()
-        cosine = (part * own).sum() / np.linalg.norm(part) / np.linalg.norm(own)
+        cosine = (shallow * own).sum() / np.linalg.norm(shallow) / np.linalg.norm(own)
         assert cosine > 0.9999
     assert [tap.stride for tap in card.taps] == [8]
     assert not inner
@@ -82,5 +83,5 @@ def test_the_first_head_is_as_strong_as_asked_for(
         np.stack([Augmentation().crop(pictures[number], 32, np.random.default_rng(number)) for number in range(16)])
     )
     descriptors = np.cbrt((np.maximum(maps, 1e-6) ** 3).mean(axis=(2, 3)))
-    one, two = (np.linalg.norm(part, axis=1).mean() for part in (descriptors[:, :10], descriptors[:, 10:]))
+    one, two = (np.linalg.norm(shallow, axis=1).mean() for shallow in (descriptors[:, :10], descriptors[:, 10:]))
     assert 2 < one / two < 4.5

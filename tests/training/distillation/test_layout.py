@@ -7,10 +7,10 @@ from tiny_teacher import TinyTeacher
 
 
 def test_a_second_teacher_starts_at_a_quarter_of_its_final_stride() -> None:
-    lead, other = TinyTeacher("lead"), TinyTeacher("other")
-    lead.taps = [("a", 4, 4), ("b", 8, 8), ("c", 16, 16), ("d", 32, 32), ("last", 64, 32)]
+    lead_weight, other = TinyTeacher("lead"), TinyTeacher("other")
+    lead_weight.taps = [("a", 4, 4), ("b", 8, 8), ("c", 16, 16), ("d", 32, 32), ("last", 64, 32)]
     other.taps = [("p", 4, 8), ("q", 8, 16), ("r", 9, 16), ("s", 32, 32), ("last", 50, 32)]
-    trunk, branch = plan_student([lead, other])
+    trunk, branch = plan_student([lead_weight, other])
     assert [stage.target for stage in trunk.stages] == ["lead/a", "lead/b", "lead/c", "lead/d"]
     assert [stage.blocks for stage in trunk.stages] == [1, 1, 1, 1]
     assert trunk.stages[branch.start].target == "lead/b"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kindred.errors import TrainingError, UsageError
 from kindred.training.mining import ClassBalanced, ListedPairs, Plan, Planner, Shuffled
 from kindred.training.mining.plan import checked_vectors, in_batches
-from kindred.training.mining.samplers import _joined_parts
+from kindred.training.mining.samplers import _connected_components
 
 SAME = np.array([[0, 1], [1, 2], [4, 3], [7, 8]])
 DIFFERENT = np.array([[0, 3], [5, 2], [9, 0]])
@@ -145,12 +145,12 @@ def test_parts_are_those_of_a_walk(pairs: list[tuple[int, int]]) -> None:
     for _ in range(20):
         for first, second in pairs:
             expected[first] = expected[second] = min(expected[first], expected[second])
-    assert _joined_parts(np.array(pairs, np.int64).reshape(-1, 2), 20).tolist() == expected
+    assert _connected_components(np.array(pairs, np.int64).reshape(-1, 2), 20).tolist() == expected
 
 
 def test_a_long_chain_is_one_part() -> None:
     order = np.random.default_rng(0).permutation(5000)
-    assert not _joined_parts(np.column_stack((order[:-1], order[1:])), 5000).any()
+    assert not _connected_components(np.column_stack((order[:-1], order[1:])), 5000).any()
 
 
 def test_in_batches_fills_up_from_the_beginning() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,16 +130,16 @@ def test_what_is_validated_on_is_not_learned_from(images: Path) -> None:
     assert made.task.plan.indices.max() < 16
     batch = made.task.make_batch(0)
     assert batch.labels is not None
-    names = [made.data.paths[number].parent.name for number in batch.numbers.tolist()]
+    names = [made.data.paths[number].parent.name for number in batch.indices.tolist()]
     assert [made.data.classes[label] for label in batch.labels.tolist()] == names
 
 
 def test_what_a_run_must_agree_with_is_all_that_decides_it(images: Path) -> None:
     identity = _assemble(images).task.identity
-    assert identity.items() >= OPTIONS.identity().items()
-    assert identity["images"] == 20
+    assert identity.items() >= OPTIONS.as_json().items()
+    assert str(identity["images"]).startswith("24, ")
     (images / "dill" / "0.png").unlink()
-    assert _assemble(images).task.identity["files"] != identity["files"]
+    assert _assemble(images).task.identity["images"] != identity["images"]
 
 
 def test_notes_say_what_was_left_out(images: Path) -> None:
@@ -146,13 +148,51 @@ def test_notes_say_what_was_left_out(images: Path) -> None:
     (images / "none").mkdir()
     assert _assemble(images).notes == (
         "1 empty classes left out: none",
-        "3 images left out that cannot be read: bad0.png (not an image), and 2 more",
+        "3 unreadable images skipped: bad0.png (not an image), and 2 more",
     )
 
 
 def test_the_start_may_be_gone_through_twice(images: Path) -> None:
     made = _assemble(images, hold_out=0)
-    start = module._start(made.task._pictures, OPTIONS)
+    start = module._StartImages.drawn(made.task._images, OPTIONS)
     counts = [sum(len(pixels) for pixels in start) for _ in range(2)]
     assert counts == [24, 24]
-    assert np.array_equal(start.numbers, np.arange(24))
+    assert np.array_equal(start.indices, np.arange(24))
+
+
+def test_other_content_is_another_run(images: Path, tmp_path: Path) -> None:
+    table, set_ = tmp_path / "pairs.csv", tmp_path / "validation"
+    make_classes(set_, {"elder": 3, "fennel": 3})
+    rows = [f"anise/{number}.png,anise/{number + 1}.png,1" for number in range(3)]
+    rows += [f"anise/{number}.png,dill/{number}.png,0" for number in range(3)]
+
+    def identity(**changes: Any) -> dict[str, object]:
+        table.write_text("\n".join(["a,b,same", *rows]))
+        return dict(_assemble(images, method="siamese", pairs=str(table), validate=str(set_), **changes).task.identity)
+
+    before = identity()
+    assert identity() == before
+    (images / "dill" / "0.png").write_bytes((images / "dill" / "1.png").read_bytes())
+    assert _differences(before, identity()) == {"images"}  # of the same name and number
+    before = identity()
+    rows[0] = "anise/0.png,anise/5.png,1"
+    assert _differences(before, identity()) == {"listed pairs"}
+    before = identity()
+    (set_ / "elder" / "0.png").write_bytes((set_ / "elder" / "1.png").read_bytes())
+    assert _differences(before, identity()) == {"validation"}
+
+
+def test_other_weights_of_the_same_name_are_another_run(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identities = []
+    for change in (0.0, 0.0, 0.1):
+        backbone = TinyBackbone()
+        with torch.no_grad():
+            next(backbone.parameters()).add_(change)
+        monkeypatch.setattr(module, "build_backbone", lambda *_, found=backbone, **__: found)
+        identities.append(_assemble(images).task.identity)
+    assert _differences(identities[0], identities[1]) == set()
+    assert _differences(identities[0], identities[2]) == {"initial weights"}
+
+
+def _differences(first: Mapping[str, object], second: Mapping[str, object]) -> set[str]:
+    return {key for key in {**first, **second} if first.get(key) != second.get(key)}

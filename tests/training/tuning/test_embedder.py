@@ -87,7 +87,7 @@ def test_freezing_is_up_to_a_tap_or_a_part() -> None:
         assert everything - _trained(embedder) == frozen, until
     embedder.freeze(None)
     assert _trained(embedder) == everything
-    with pytest.raises(UsageError, match="unknown tap or part 'sahllow'; did you mean 'shallow'"):
+    with pytest.raises(UsageError, match="unknown tap or submodule 'sahllow'; did you mean 'shallow'"):
         embedder.freeze("sahllow")
     assert _trained(embedder) == everything
 

@@ -166,7 +166,9 @@ def test_a_graph_that_is_not_the_network_is_found_out(tmp_path: Path) -> None:
             maps = super().forward(image)
             return maps | {"deep": (maps["deep"] - image.shape[2] / 100).roll(image.shape[3] // 16, dims=1)}
 
-    with pytest.raises(TrainingError, match="describes an image of 128 × 160 pixels otherwise"):
+    with pytest.raises(
+        TrainingError, match="the exported graph and the trained network differ on an image of 128 × 160 pixels"
+    ):
         _export(Embedder(Frozen(), build_aggregation("gem", 10)), tmp_path)
 
 

@@ -52,8 +52,8 @@ def test_what_is_left_out_is_noted(folder: Path) -> None:
     assert len(found) == 8
     assert found.notes == (
         "4 empty classes left out: also, empty, nothing, …",
-        f"2 images left out that lie in {folder} itself, in no class",
-        "1 classes have one image, which no pair can be made of: alone",
+        f"2 images directly in {folder} left out: they have no class",
+        "1 classes have a single image and give no positive pair: alone",
     )
 
 
@@ -82,7 +82,7 @@ def test_without_labels_folders_mean_nothing(folder: Path, tmp_path: Path) -> No
     found = read_unlabelled(folder)
     assert (len(found), found.classes, set(found.labels.tolist())) == (9, (), {-1})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="empty: no images; expected a folder with some to learn from"):
+    with pytest.raises(UsageError, match="empty: no images; expected a folder of images to train on"):
         read_unlabelled(tmp_path / "empty")
     with pytest.raises(UsageError, match="nowhere: no such file or folder"):
         read_unlabelled(tmp_path / "nowhere")
@@ -104,7 +104,7 @@ def test_a_table_gives_the_classes(text: str, folder: Path, table: Path) -> None
     found = read_labels(table, folder)
     assert found.paths == (folder / "a" / "0.png", folder / "b" / "0.png", folder / "b" / "1.png")
     assert (found.classes, found.labels.tolist()) == (("cat", "dog"), [0, 1, 0])
-    assert found.notes[-1] == "1 classes have one image, which no pair can be made of: dog"
+    assert found.notes[-1] == "1 classes have a single image and give no positive pair: dog"
     assert found.notes[:-1] == (("2 rows without a label left out",) if "c/0.png" in text else ())
 
 
@@ -113,15 +113,15 @@ def test_a_table_gives_the_classes(text: str, folder: Path, table: Path) -> None
     [
         (
             "path,label\na/0.png,x\na/9.png,x\nb/9.png,y\n",
-            "line 3: a/9.png is not in {folder} (2 such lines); paths run",
+            "line 3: a/9.png is not in {folder} (2 such lines); paths are relative",
         ),
         ("path,label\na/0.png,x\na/0.png,y\n", "line 3: a/0.png has the labels 'x' and 'y'; give one"),
         ("path,label\na/0.png,x\na/1.png,x\n", "1 classes; expected two or more in the column label"),
         ("path,label\n", "0 classes; expected two or more in the column label"),
-        ("file,label\na/0.png,x\n", "no column path; expected a first line with path,label"),
-        ("a/0.png,x\n", "no column path, label; expected a first line with path,label"),
-        ("path;label\na/0.png;x\n", "no column path, label; expected a first line with path,label"),
-        ("", "no column path, label; expected a first line with path,label"),
+        ("file,label\na/0.png,x\n", "no column path; expected a header with path,label"),
+        ("a/0.png,x\n", "no column path, label; expected a header with path,label"),
+        ("path;label\na/0.png;x\n", "no column path, label; expected a header with path,label"),
+        ("", "no column path, label; expected a header with path,label"),
         ("path,label\na/0.png,x\nb/0.png\n", "line 3: too few columns; expected path,label"),
         ("path,label\n,x\nb/0.png,y\n", "line 2:  is not in {folder} (1 such lines)"),
         (f"path,label\n{'a' * 5000}/0.png,x\n", "line 2: aaa"),
@@ -162,8 +162,8 @@ def test_a_table_of_pairs_gives_both_kinds(folder: Path, table: Path) -> None:
     ("rows", "message"),
     [
         ("a/0.png,a/1.png,yes", "line 2: same is 'yes'; expected 1 or 0"),
-        ("a/0.png,a/9.png,1", "line 2: a/9.png is no usable image of {folder}"),
-        ("a/0.png,b/0.png,0", "no pair with same = 1; expected some that show the same thing"),
+        ("a/0.png,a/9.png,1", "line 2: a/9.png is not a usable image of {folder}"),
+        ("a/0.png,b/0.png,0", "no pair with same = 1; expected at least one positive pair"),
         ("a/0.png,b/0.png", "line 2: too few columns; expected a,b,same"),
         ("a/0.png,a/1.png,1\na/0.png,a/0.png,1", "line 3: a/0.png is paired with itself"),
     ],

@@ -120,7 +120,7 @@ def test_folders_teach_methods_without_labels_nothing(name: str, tmp_path: Path)
             method=name, backbone=str(make_model(tmp_path)), size=32, batch=8, negatives=2, images_per_class=2, epochs=1
         )
         for folder in (sorted_, flat):
-            done = train(folder, tmp_path / f"{folder.name}.onnx", options, device="cpu", threads=1)
+            done = train(folder, output=tmp_path / f"{folder.name}.onnx", options=options, device="cpu", threads=1)
             assert done is not None
             digests.append((done.card.digest, done.images, done.classes))
     assert digests[0] == digests[1]
@@ -139,7 +139,7 @@ def test_every_entry_is_whole(name: str) -> None:
         if entry.kind == method.kind:
             assert resolve_loss(method, loss) == loss
         else:
-            with pytest.raises(UsageError, match=f"loss is '{loss}'; this method learns by one of "):
+            with pytest.raises(UsageError, match=f"loss is '{loss}'; this method takes one of "):
                 resolve_loss(method, loss)
 
 

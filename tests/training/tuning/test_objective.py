@@ -112,7 +112,7 @@ def test_without_labels_the_relation_is_enough() -> None:
     ("loss", "memory", "options", "message"),
     [
         ("contrastiv", 0, {}, "unknown loss 'contrastiv'; did you mean 'contrastive'? known: "),
-        ("arcface", 5, {}, "loss 'arcface' looks at classes, not at pairs: a memory has no effect; leave it out"),
+        ("arcface", 5, {}, "loss 'arcface' is on classes, not on pairs: a memory has no effect; leave it out"),
         (
             "contrastive",
             0,

@@ -71,8 +71,12 @@ OPTIONS = st.builds(
 def trained() -> Iterator[list[tuple[Path, Path, TrainingOptions]]]:
     """What the command line would have trained."""
     calls: list[tuple[Path, Path, TrainingOptions]] = []
+
+    def train(folder: Path, *, output: Path, options: TrainingOptions, **_: object) -> None:
+        calls.append((folder, output, options))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "train_model", lambda *given, **_: calls.append(given))
+        patch.setattr(training, "train", train)
         yield calls
 
 
@@ -106,7 +110,7 @@ def test_what_is_usual_is_not_said() -> None:
 @settings(max_examples=30, deadline=None)
 @given(OPTIONS)
 def test_the_identity_is_what_json_gives_back(options: TrainingOptions) -> None:
-    identity = options.identity()
+    identity = options.as_json()
     assert json.loads(json.dumps(identity)) == identity
     assert len(identity) == len(TrainingOptions.__dataclass_fields__)
 

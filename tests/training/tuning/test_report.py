@@ -16,12 +16,13 @@ from kindred.errors import UsageError
 from kindred.training.aggregation import build_aggregation
 from kindred.training.image_cache import ImageCache
 from kindred.training.log import Log
-from kindred.training.loop import LOG, FitResult
+from kindred.training.loop import FitResult
 from kindred.training.mining import ClassBalanced
+from kindred.training.run_folder import LOG
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.objective import build_objective
-from kindred.training.tuning.report import GAINED, LOST, write_report
-from kindred.training.tuning.task import SHOWN, TuningTask, ValidationData
+from kindred.training.tuning.report import SHOWN_GAINED, SHOWN_LOST, write_report
+from kindred.training.tuning.task import REPORTED_ANSWERS, TuningTask, ValidationData
 from kindred.training.tuning.validation import Validation
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
@@ -86,7 +87,7 @@ def _examined(queries: int) -> ValidationData:
 
 def _answers(first: list[int]) -> NDArray[np.int64]:
     """The answers to queries: the first of them, the other of the two, and no more."""
-    found = np.full((len(first), SHOWN), -1)
+    found = np.full((len(first), REPORTED_ANSWERS), -1)
     found[:, 0], found[:, 1] = first, [1 - each for each in first]
     return found
 
@@ -133,9 +134,9 @@ def _gained_and_lost(gained: int, lost: int, same: int) -> TuningTask:
 
 def test_it_says_what_the_run_came_to(run: Path) -> None:
     page, text = _page(run, _gained_and_lost(1, 0, 0))
-    assert "7 epochs, the best the 5." in page.text
+    assert "7 epochs, best epoch 5" in page.text
     assert "1,234 updates in 15 min" in page.text
-    assert "plans 50 s validation 30 s" in page.text
+    assert "planning 50 s validation 30 s" in page.text
     assert "mAP 0.500 0.750 +50 %" in page.text
     assert "recall@1 0.250 0.250 +0 %" in page.text
     assert "recall@10 0.000 0.100 +0.100" in page.text
@@ -190,16 +191,16 @@ def test_queries_are_shown_with_their_answers_before_and_after(run: Path) -> Non
 def test_of_many_queries_some_are_shown(run: Path) -> None:
     page, text = _page(run, _gained_and_lost(20, 10, 2))
     assert "Of 32 queries the first answer became right for <b>20</b> and wrong for <b>10</b>." in text
-    assert len(page.named("section")) == GAINED + LOST
+    assert len(page.named("section")) == SHOWN_GAINED + SHOWN_LOST
     names = [text for text in page.texts if text.endswith("<b>.jpg")]
     numbers = [int(name.rpartition("/")[2].removesuffix("<b>.jpg")) for name in names]
-    assert numbers[:GAINED] == [0, 4, 8, 11, 15, 19]
-    assert numbers[GAINED:] == [20, 24, 29]
+    assert numbers[:SHOWN_GAINED] == [0, 4, 8, 11, 15, 19]
+    assert numbers[SHOWN_GAINED:] == [20, 24, 29]
 
 
 def test_without_a_validation_it_says_so(run: Path) -> None:
     page, _ = _page(run, _task(None), FitResult(2, 2, 8, 20.0, 0.0, 0.0, {}, {}))
-    assert "Nothing was validated on: there were too few images to hold some back." in page.text
+    assert "No validation: there were too few images to hold some out." in page.text
     assert page.named("section") == []
     assert page.named("table") == []
 
@@ -236,7 +237,7 @@ def test_the_template_is_a_file_of_the_package() -> None:
         "title",
         "facts",
         "command",
-        "figures",
+        "metrics",
         "curves",
         "queries",
     }

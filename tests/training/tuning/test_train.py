@@ -53,7 +53,7 @@ def options(tmp_path: Path) -> TrainingOptions:
 
 
 def _train(images: Path, output: Path, options: TrainingOptions, **more: Any) -> TrainingResult:
-    done = train(images, output, options, device="cpu", threads=1, **more)
+    done = train(images, output=output, options=options, device="cpu", threads=1, **more)
     assert done is not None
     return done
 
@@ -85,12 +85,12 @@ def test_a_folder_of_classes_becomes_a_backbone_with_card_recipe_and_report(
     }
     assert Card.load(tmp_path / "mine.toml") == done.card
     assert (done.card.name, done.card.licence) == ("mine", "my own")
-    assert done.card.source == f"{options.backbone}, tuned by `kindred train`"
+    assert done.card.source == f"{options.backbone}, fine-tuned by `kindred train`"
     facts = done.card.training
     assert facts["command"] == options.command(images, output)
-    assert (facts["images"], facts["epochs"], facts["best_epoch"]) == (20, 2, done.outcome.best_epoch)
-    assert facts["mAP before"] == round(done.outcome.before["mAP"], 4)
-    assert facts["recall@1 after"] == round(done.outcome.after["recall@1"], 4)
+    assert (facts["images"], facts["epochs"], facts["best_epoch"]) == (20, 2, done.fit.best_epoch)
+    assert facts["mAP before"] == round(done.fit.before["mAP"], 4)
+    assert facts["recall@1 after"] == round(done.fit.after["recall@1"], 4)
     run = tmp_path / "mine.run"
     assert {each.name for each in run.iterdir()} >= {"checkpoint.safetensors", "log.csv", "report.html"}
     assert {row.part for row in read_log(run / "log.csv")} == {"plan", "training", "validation"}
@@ -105,7 +105,7 @@ def test_a_folder_of_classes_becomes_a_backbone_with_card_recipe_and_report(
 
 def test_it_learns_to_tell_the_classes_apart(images: Path, options: TrainingOptions, tmp_path: Path) -> None:
     options = replace(options, epochs=12, rate=0.01, colour=0.1, area=(0.8, 1.0), flip=False)
-    outcome = _train(images, tmp_path / "mine.onnx", options).outcome
+    outcome = _train(images, tmp_path / "mine.onnx", options).fit
     losses = [row.value for row in read_log(tmp_path / "mine.run" / "log.csv") if row.name == "loss"]
     assert losses[-1] < 0.7 * losses[0]
     assert outcome.after["mAP"] >= outcome.before["mAP"]
@@ -123,7 +123,7 @@ def test_a_stopped_run_gives_the_same_network(images: Path, options: TrainingOpt
         _train(images, tmp_path / "b" / "mine.onnx", options, progress=stop)
     again = _train(images, tmp_path / "b" / "mine.onnx", options)
     assert again.card.digest == straight.card.digest
-    assert again.outcome.after == straight.outcome.after
+    assert again.fit.after == straight.fit.after
     pages = [page.report.read_text().partition("<div")[2] for page in (straight, again)]
     assert pages[0] == pages[1]
 
@@ -152,7 +152,7 @@ def test_options_reach_what_they_are_for(images: Path, options: TrainingOptions,
     assert [tap.name for tap in done.card.taps] == ["shallow"]
     assert tmp_path / "mine-whitening.npz" in done.files
     assert Describer(Recipe.load(done.recipe)).dimension == 6
-    assert done.outcome.updates == 2
+    assert done.fit.updates == 2
 
 
 _WITHOUT_TORCH = """
@@ -197,9 +197,9 @@ def test_images_that_cannot_be_used_are_noted_and_left_out(
     done = _train(images, tmp_path / "mine.onnx", replace(options, epochs=1), on_note=noted.append)
     assert noted == [
         "1 empty classes left out: empty",
-        f"2 images left out that lie in {images} itself, in no class",
-        "1 classes have one image, which no pair can be made of: alone",
-        "2 images left out that cannot be read: empty.jpg (empty file), and 1 more",
+        f"2 images directly in {images} left out: they have no class",
+        "1 classes have a single image and give no positive pair: alone",
+        "2 unreadable images skipped: empty.jpg (empty file), and 1 more",
     ]
     assert (done.images, done.classes) == (20, 5)
 
@@ -221,7 +221,7 @@ def test_a_table_of_pairs_stands_for_the_classes(images: Path, options: Training
     options = replace(options, method="siamese", pairs=str(table), epochs=1)
     done = _train(images, tmp_path / "mine.onnx", options)
     assert (done.images, done.classes) == (24, 0)
-    assert done.outcome.after.keys() == {"mAP", "recall@1", "recall@10"}  # of views: no label is read
+    assert done.fit.after.keys() == {"mAP", "recall@1", "recall@10"}  # of views: no label is read
 
 
 def test_another_set_may_be_what_it_is_validated_on(images: Path, options: TrainingOptions, tmp_path: Path) -> None:
@@ -229,28 +229,28 @@ def test_another_set_may_be_what_it_is_validated_on(images: Path, options: Train
     options = replace(options, validate=str(tmp_path / "other"), epochs=1)
     done = _train(images, tmp_path / "mine.onnx", options)
     assert done.images == 24
-    assert 0 < done.outcome.before["mAP"] <= 1
+    assert 0 < done.fit.before["mAP"] <= 1
 
 
 def test_nothing_held_out_is_no_error(images: Path, options: TrainingOptions, tmp_path: Path) -> None:
     done = _train(images, tmp_path / "mine.onnx", replace(options, hold_out=0, epochs=1))
-    assert (done.images, done.outcome.after, done.outcome.best_epoch) == (24, {}, 1)
-    assert "Nothing was validated on" in done.report.read_text()
+    assert (done.images, done.fit.after, done.fit.best_epoch) == (24, {}, 1)
+    assert "No validation: " in done.report.read_text()
 
 
 def test_an_unknown_architecture_without_weights_asks_for_some(
     images: Path, options: TrainingOptions, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="backbone 'resnet18' knows nothing without weights: give a file"):
+    with pytest.raises(UsageError, match="backbone 'resnet18' needs weights: give a file"):
         _train(images, tmp_path / "mine.onnx", replace(options, backbone="resnet18"))
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"method": "classify"}, UsageError, "unknown method 'classify'; did you mean 'classification'?"),
-    ({"loss": "contrastive"}, UsageError, "loss is 'contrastive'; this method learns by one of cross_entropy, "),
+    ({"loss": "contrastive"}, UsageError, "loss is 'contrastive'; this method takes one of cross_entropy, "),
     ({"backbone": "nobody"}, TrainingError, "unknown backbone 'nobody'; "),
     ({"tap": "middle"}, TrainingError, "the backbone: unknown tap 'middle'; known: shallow, deep"),
-    ({"freeze": "middle"}, UsageError, "the backbone: unknown tap or part 'middle'; "),
+    ({"freeze": "middle"}, UsageError, "the backbone: unknown tap or submodule 'middle'; "),
     ({"aggregation": "gems"}, Exception, "unknown aggregation 'gems'; did you mean 'gem'?"),
     ({"aggregation_options": {"q": 3}}, Exception, "aggregation 'gem': unknown option 'q'; "),
     ({"loss_options": {"margin": 1}}, UsageError, "loss 'normalised_softmax': unknown option 'margin'; "),
@@ -260,15 +260,27 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
         "loss 'normalised_softmax': option temperature is 'hot'; expected a number",
     ),
     ({"area": (0.5, 0.1)}, UsageError, "augmentation "),
-    ({"memory": 8}, UsageError, "loss 'normalised_softmax' looks at classes, not at pairs: a memory has no effect"),
-    ({"memory": 8, "method": "clusters"}, UsageError, "memory is 8; only where classes are labelled"),
-    ({"memory": 8, "method": "siamese", "pairs": "x.csv"}, UsageError, "memory is 8; only where classes are labelled"),
-    ({"mining": "pool"}, UsageError, "mining is 'pool'; only methods that make pairs of labelled classes"),
-    ({"mining": "pool", "method": "manifold"}, UsageError, "mining is 'pool'; only methods that make pairs of"),
-    ({"pairs": "x.csv"}, UsageError, "method 'classification' does not learn from listed pairs; leave out pairs"),
-    ({"pairs": "x.csv", "method": "clusters"}, UsageError, "method 'clusters' does not learn from listed pairs"),
-    ({"labels": "x.csv", "method": "manifold"}, UsageError, "method 'manifold' and labels cannot go together"),
-    ({"labels": "x", "pairs": "x", "method": "triplet"}, UsageError, "listed pairs and labels cannot go together"),
+    ({"memory": 8}, UsageError, "loss 'normalised_softmax' is on classes, not on pairs: a memory has no effect"),
+    ({"memory": 8, "method": "clusters"}, UsageError, "memory 8 has an effect only where classes are labelled"),
+    (
+        {"memory": 8, "method": "siamese", "pairs": "x.csv"},
+        UsageError,
+        "memory 8 has an effect only where classes are labelled",
+    ),
+    ({"mining": "pool"}, UsageError, "mining 'pool' has an effect only for methods on pairs with labelled classes"),
+    ({"mining": "pool", "method": "manifold"}, UsageError, "mining 'pool' has an effect only for methods"),
+    ({"pairs": "x.csv"}, UsageError, "method 'classification' does not train on listed pairs; leave out pairs"),
+    ({"pairs": "x.csv", "method": "clusters"}, UsageError, "method 'clusters' does not train on listed pairs"),
+    (
+        {"labels": "x.csv", "method": "manifold"},
+        UsageError,
+        "labels have no effect with method 'manifold', for which no class is read",
+    ),
+    (
+        {"labels": "x", "pairs": "x", "method": "triplet"},
+        UsageError,
+        "labels have no effect with listed pairs, for which no class is read",
+    ),
 ]
 
 
@@ -327,7 +339,7 @@ def test_a_run_of_other_options_is_not_gone_on_with(images: Path, options: Train
     done = _train(images, output, replace(options, epochs=1))
     for file in done.files:
         file.unlink()
-    with pytest.raises(TrainingError, match=r"belongs to another run .*size 32, now 48.*; give another folder, or rem"):
+    with pytest.raises(TrainingError, match=r"belongs to another run .*size 32, now 48.*; give another output, or rem"):
         _train(images, output, replace(options, epochs=1, size=48))
 
 
@@ -342,14 +354,17 @@ def test_a_run_is_not_gone_on_with_on_other_images(images: Path, options: Traini
     for file in again.files:
         file.unlink()
     (tmp_path / "moved" / "dill" / "0.png").rename(tmp_path / "moved" / "anise" / "9.png")
-    with pytest.raises(TrainingError, match=r"belongs to another run \(files '\w{8}', now '\w{8}'\); give another"):
+    with pytest.raises(
+        TrainingError,
+        match=r"belongs to another run \(classes '\w{16}', now '\w{16}', images '24, \w{16}', now '24, \w{16}'\); give",
+    ):
         _train(tmp_path / "moved", output, options)
 
 
 def test_a_picture_that_goes_away_costs_its_place_in_the_report(
     images: Path, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.training.image_cache.memory_for_pictures", lambda: 0)
+    monkeypatch.setattr("kindred.training.image_cache.image_memory", lambda: 0)
 
     def lose(here: Progress) -> None:
         if here.validation:
@@ -357,7 +372,7 @@ def test_a_picture_that_goes_away_costs_its_place_in_the_report(
                 path.unlink(missing_ok=True)
 
     done = _train(images, tmp_path / "mine.onnx", options, progress=lose)
-    assert done.outcome.epochs == 2
+    assert done.fit.epochs == 2
     assert done.report.is_file()
 
 

@@ -17,12 +17,13 @@ from kindred.training.aggregation import build_aggregation
 from kindred.training.augment import Augmentation
 from kindred.training.image_cache import ImageCache, read_images
 from kindred.training.log import read_log
-from kindred.training.loop import LOG, Schedule, fit
+from kindred.training.loop import Schedule, fit
 from kindred.training.mining import ClassBalanced, HardNegatives, Plan, Planner, Shuffled
+from kindred.training.run_folder import LOG
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.labels import read_classes
 from kindred.training.tuning.objective import build_objective
-from kindred.training.tuning.task import SHOWN, TuningTask, ValidationData
+from kindred.training.tuning.task import REPORTED_ANSWERS, TuningTask, ValidationData
 from kindred.training.tuning.validation import class_validation
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
@@ -67,7 +68,7 @@ def test_a_batch_is_what_the_plan_says(pictures: ImageCache) -> None:
     assert facts["classes"] == 4
     for step in range(task.steps):
         batch = task.make_batch(step)
-        assert batch.numbers.tolist() == task.plan.indices[step].tolist()
+        assert batch.indices.tolist() == task.plan.indices[step].tolist()
         assert batch.labels is not None
         assert batch.labels.tolist() == LABELS[task.plan.indices[step]].tolist()
         assert batch.relation.tolist() == task.plan.relation(step).tolist()
@@ -100,7 +101,7 @@ def test_an_image_that_went_away_is_left_out_with_all_that_is_known_of_it(tmp_pa
     for row in (1, 4):
         pictures.paths[indices[row]].unlink()
     batch, kept = task.make_batch(0), [0, 2, 3, 5]
-    assert batch.numbers.tolist() == indices[kept].tolist()
+    assert batch.indices.tolist() == indices[kept].tolist()
     assert torch.equal(batch.pixels, whole.pixels[kept])
     assert torch.equal(batch.relation, whole.relation[kept][:, kept])
     assert batch.labels is not None
@@ -162,7 +163,7 @@ def test_a_batch_is_described_by_its_first_images(pictures: ImageCache) -> None:
     task.begin_epoch(0)
     batch = task.make_batch(0)
     assert task.describe_batch(batch) == "image 3, image 1, image 2 and 2 more"
-    assert task.describe_batch(replace(batch, numbers=batch.numbers[:2])) == "image 3, image 1"
+    assert task.describe_batch(replace(batch, indices=batch.indices[:2])) == "image 3, image 1"
 
 
 def _examined(pictures: ImageCache) -> ValidationData:
@@ -177,7 +178,7 @@ def test_the_first_and_the_last_answers_are_kept(pictures: ImageCache) -> None:
     assert task.before is task.after
     before = task.before
     assert before is not None
-    assert before.shape == (12, SHOWN)
+    assert before.shape == (12, REPORTED_ANSWERS)
     assert (before >= 0).all()
     with torch.no_grad():
         for parameter in task.embedder.parameters():
@@ -193,7 +194,7 @@ def test_fewer_answers_than_are_shown_are_filled_up(pictures: ImageCache) -> Non
     task.validate()
     assert task.after is not None
     assert sorted(task.after[0, :2].tolist()) == [1, 2]
-    assert task.after[0, 2:].tolist() == [-1] * (SHOWN - 2)
+    assert task.after[0, 2:].tolist() == [-1] * (REPORTED_ANSWERS - 2)
 
 
 @pytest.mark.parametrize("known", ["labels", "relations"])
@@ -249,7 +250,7 @@ def test_a_stopped_tuning_goes_on_exactly(mined: bool, pictures: ImageCache, tmp
 
         task = made()
         done = fit(task, Schedule(epochs=2, rate=0.01), folder, processes=HERE, progress=stop, checkpoint_every=0)
-        return task, replace(done, seconds=0, planned=0, validated=0)
+        return task, replace(done, seconds=0, planning_seconds=0, validation_seconds=0)
 
     straight, outcome = run(tmp_path / "straight")
     for stop_at in (2, 5, 7):
@@ -268,3 +269,30 @@ def test_a_stopped_tuning_goes_on_exactly(mined: bool, pictures: ImageCache, tmp
 
 def _values(folder: Path) -> list[tuple[object, ...]]:
     return [(row.step, row.part, row.name, row.value) for row in read_log(folder / LOG)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"indices": torch.full((2, 6), 10**6)}, "indices are not whole numbers from 0 to"),
+        ({"indices": torch.full((2, 6), -1)}, "indices are not whole numbers from 0 to"),
+        ({"indices": torch.zeros(2, 6)}, "indices are not whole numbers from 0 to"),
+        ({"labels": torch.full((2, 6), -7)}, "labels are not whole numbers from -1 to"),
+        ({"relations": torch.zeros((2, 6, 6), dtype=torch.int64)}, "relations are not of type int8"),
+        ({"relations": torch.full((2, 6, 6), 5, dtype=torch.int8)}, "relations are not whole numbers from -1 to 1"),
+        ({"before": torch.zeros((1, 10), dtype=torch.int64)}, "answers"),
+        ({"epoch": torch.tensor(-1)}, "epoch is not a number from 0"),
+        ({"epoch": torch.zeros(3)}, "epoch is not a number from 0"),
+        ({"other": torch.zeros(3)}, "unknown tensor 'other'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_state_that_is_not_the_tasks_is_refused(
+    change: dict[str, torch.Tensor], message: str, pictures: ImageCache
+) -> None:
+    task = _tuning(pictures)
+    task.begin_epoch(0)
+    state = task.state_dict()
+    task.load_state_dict(state)
+    with pytest.raises(ValueError, match=message):
+        task.load_state_dict({**state, **change})

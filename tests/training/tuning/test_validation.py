@@ -58,19 +58,19 @@ def test_figures_are_those_of_the_definitions(seed: int) -> None:
     everything = np.arange(40)
     validation = class_validation(_paths(40), labels, np.sort(rng.choice(40, 15, replace=False)), everything)
     vectors = _vectors(40, seed=seed)
-    assert validation.figures(validation.ranked(vectors)) == pytest.approx(_slow(validation, vectors))
-    assert 0 < validation.figures(validation.ranked(vectors))["mAP"] < 1
+    assert validation.metrics(validation.rank(vectors)) == pytest.approx(_slow(validation, vectors))
+    assert 0 < validation.metrics(validation.rank(vectors))["mAP"] < 1
 
 
 def test_what_is_perfect_is_one_and_itself_is_never_an_answer() -> None:
     labels = np.repeat(np.arange(4), 3)
     vectors = np.eye(4, dtype=np.float32)[labels]
     validation = class_validation(_paths(12), labels, np.arange(12), np.arange(12))
-    assert validation.figures(validation.ranked(vectors)) == {"mAP": 1.0, "recall@1": 1.0, "recall@10": 1.0}
-    for query, answers in enumerate(validation.ranked(vectors)):
+    assert validation.metrics(validation.rank(vectors)) == {"mAP": 1.0, "recall@1": 1.0, "recall@10": 1.0}
+    for query, answers in enumerate(validation.rank(vectors)):
         assert query not in validation.database[answers]
         assert len(answers) == 11
-    assert [len(answers) for answers in validation.best(validation.ranked(vectors), 3)] == [3] * 12
+    assert [len(answers) for answers in validation.top(validation.rank(vectors), 3)] == [3] * 12
 
 
 def test_junk_is_neither_right_nor_wrong() -> None:
@@ -78,15 +78,15 @@ def test_junk_is_neither_right_nor_wrong() -> None:
     database = _numbers(1, 2, 3)
     plain = Validation(_paths(4), _numbers(0), database, (_numbers(1),), (_numbers(),))
     junked = Validation(_paths(4), _numbers(0), database, (_numbers(1),), (_numbers(0),))
-    assert plain.figures(plain.ranked(vectors))["mAP"] == 0.5
-    assert junked.figures(junked.ranked(vectors))["mAP"] == 1.0
-    assert [answers.tolist() for answers in junked.ranked(vectors)] == [[1, 2]]
+    assert plain.metrics(plain.rank(vectors))["mAP"] == 0.5
+    assert junked.metrics(junked.rank(vectors))["mAP"] == 1.0
+    assert [answers.tolist() for answers in junked.rank(vectors)] == [[1, 2]]
 
 
 def test_images_without_a_vector_come_last() -> None:
     vectors = np.array([[1, 0], [0, 0], [0.5, 0.5]], np.float32)
     validation = Validation(_paths(3), _numbers(0), _numbers(1, 2), (_numbers(1),), (_numbers(),))
-    assert validation.figures(validation.ranked(vectors))["recall@1"] == 1.0
+    assert validation.metrics(validation.rank(vectors))["recall@1"] == 1.0
 
 
 def test_a_ground_truth_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_ground_truth_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [validation.paths[number] for number in validation.queries] == truth.locate()[1]
     assert [validation.paths[number] for number in validation.database] == truth.locate()[0]
     assert [relevant.tolist() for relevant in validation.relevant] == [[0], [1], [2], [3], [4], [5]]
-    answers = validation.ranked(_vectors(16))
+    answers = validation.rank(_vectors(16))
     assert [len(each) for each in answers] == [12, 12, 12, 12, 11, 11]
 
 
@@ -147,7 +147,7 @@ def test_a_folder_of_classes_is_a_ground_truth(tmp_path: Path) -> None:
     labels = np.array([path.parent.name == "b" for path in validation.paths]).astype(np.int64)
     vectors = _vectors(5)
     slow = class_validation(validation.paths, labels, validation.queries, validation.database)
-    assert validation.figures(validation.ranked(vectors)) == pytest.approx(_slow(slow, vectors))
+    assert validation.metrics(validation.rank(vectors)) == pytest.approx(_slow(slow, vectors))
 
 
 def test_a_query_without_its_like_is_not_asked() -> None:

@@ -1,8 +1,8 @@
 """Trainable aggregation: maps of a backbone (B, C, H, W) to unit vectors (B, D), trained together with it.
 
-The mathematics is that of `kindred.pooling`, `kindred.embedding` and `kindred.whitening`, so that what was trained here
-is described there, without PyTorch. `AGGREGATIONS` is the table of them all, and `build_aggregation` takes a name from
-it. Before training, `initialise` learns clusters and whitenings on maps of the training images.
+The mathematics is that of `kindred.pooling`, `kindred.embedding` and `kindred.whitening`, so that a trained aggregation
+is exported as a recipe and needs no PyTorch. `AGGREGATIONS` is the table of them, `build_aggregation` builds one by its
+name. Before training, `initialise` fits codebooks and whitenings on maps of the training images.
 """
 
 from __future__ import annotations

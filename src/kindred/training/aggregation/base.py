@@ -1,4 +1,4 @@
-"""What every trainable aggregation is: maps in, unit vectors out, and a recipe that says the same."""
+"""The base class of trainable aggregations: maps to unit vectors, and the recipe keys that do the same."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Aggregation"]
 
 
 class Aggregation(nn.Module):
-    """Maps (B, C, H, W) to unit vectors (B, D), in float32 whatever the maps are.
+    """Maps (B, C, H, W) to unit vectors (B, D), computed in float32 for maps of any precision.
 
-    channels: C. width: components of a vector before the whitening. whiten, dimension: whether a whitening layer
-    ends it, and to how many components that reduces; with a dimension there is always one. power: as in
-    `WhiteningLayer`. Those who inherit define `unwhitened` and `recipe_keys`.
+    channels: C. width: dimension of a vector before the whitening. whiten, dimension: whether a whitening layer comes
+    last, and the dimension that it reduces to; with a dimension there always is one. power: as in `WhiteningLayer`.
+    Subclasses define `unwhitened` and `recipe_keys`.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Aggregation(nn.Module):
 
     @property
     def dimension(self) -> int:
-        """D, the number of components of a vector."""
+        """D, the dimension of a vector."""
         return self.width if self.whitening is None else self.whitening.dimension
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (B, C, H, W), of any precision, to unit vectors (B, D); raises UsageError for other channels."""
         if maps.ndim != 4 or maps.shape[1] != self.channels:
             raise UsageError(f"maps: got shape {tuple(maps.shape)}; expected (B, {self.channels}, H, W)")
-        # Powers and sums of squares of half-precision maps overflow, and their products lose what small weights say.
+        # In half precision powers and sums of squares overflow, and small weights are lost in products.
         with torch.autocast(maps.device.type, enabled=False):
             return self.aggregate(floating(maps))
 
@@ -52,11 +52,11 @@ class Aggregation(nn.Module):
         return unit if self.whitening is None else self.whitening(unit)
 
     def unwhitened(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to what is normalised and then whitened: (B, width), or (B, R, width) of R regions."""
+        """Maps (B, C, H, W) to the vectors to be whitened: (B, width), or (B, R, width) of R regions."""
         raise NotImplementedError
 
     def initialise(self, maps: Iterable[Tensor]) -> None:
-        """Learn what it starts from on maps of training images, batches (B, C, H, W): here, the whitening.
+        """Fit the initial parameters, here the whitening, on maps of training images in batches (B, C, H, W).
 
         Raises UsageError where there are too few images.
         """
@@ -72,8 +72,8 @@ class Aggregation(nn.Module):
         return ()
 
     def fitted(self) -> FittedParameters:
-        """Return what a recipe with `recipe_keys` has learned, for describing without PyTorch."""
-        return FittedParameters(self.codebooks(), () if self.whitening is None else (self.whitening.fitted(),))
+        """Return the fitted parameters of a recipe with `recipe_keys`, for describing without PyTorch."""
+        return FittedParameters(self.codebooks(), () if self.whitening is None else (self.whitening.to_whitening(),))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The exponent of a generalised mean, trained."""
+"""The trainable exponent of a generalised mean."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Exponent"]
 
 
 class Exponent(nn.Module):
-    """p of GeM, one or one for each channel, above 1 whatever the optimiser does (Radenović et al. 2018).
+    """p of GeM, one for all channels or one for each, always above 1 (Radenović et al. 2018).
 
-    The parameter is `free`, and p = 1 + softplus(free). Below 1 the mean would favour what is weak; a clipped p would
-    have no gradient there, and changing the parameter itself would break a backward pass that is under way. At p = 3
-    a step changes p by 0.87 of what it changes `free`, so the papers' learning rates hold; near 1 by less.
-    channels: how many exponents, 0 for one that all share. Raises UsageError for a `p` of 1 or less to start with.
+    The parameter is `free`, with p = 1 + softplus(free). Below 1 the mean would favour weak activations; a clipped p
+    would have no gradient there, and changing the parameter in place would break a backward pass. At p = 3 a step
+    changes p by 0.87 of the change of `free`, so that the papers' learning rates hold; near 1 by less. p: the initial
+    value. channels: how many exponents, 0 for one that all channels share. Raises UsageError for a `p` of 1 or less.
     """
 
     def __init__(self, p: float = 3.0, *, channels: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Poolings with a gradient: GeM with a trained exponent, and those without anything to train but the whitening."""
+"""Trainable poolings: GeM with a trained exponent, and those of which only the whitening is trained."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["GeM", "Pooled", "fits"]
 
 
 def fits(pooling: Pooling) -> bool:
-    """Return whether a pooling is one vector of one length, of the map alone: without parts, or something learned."""
+    """Return whether a pooling maps a feature map alone to one vector of fixed dimension."""
     if pooling.parts or pooling.learning or pooling.network:
         return False
     return pooling.dimension(8, 1, 1) == pooling.dimension(8, 64, 64)
 
 
 class Pooled(Aggregation):
-    """Any pooling of `kindred.pooling.POOLINGS` that makes one vector of the map alone, as a unit vector.
+    """Any pooling of `kindred.pooling.POOLINGS` that maps a feature map alone to one vector, normalised.
 
-    method: its name. options: its parameters. The rest is as in `Aggregation`. Raises RecipeError for a pooling that
-    there is not, or that needs more than the map, and UsageError for a parameter out of range.
+    method: its name. options: its parameters. The rest is as in `Aggregation`. Raises RecipeError for an unknown
+    pooling or one that needs more than the feature map, and UsageError for a parameter out of range.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Pooled(Aggregation):
     ) -> None:
         self.method, self.options = method, dict(options or {})
         if method in POOLINGS and not fits(POOLINGS[method]):
-            raise RecipeError(f"pooling {method!r} is not trained as it is: it is no one vector of the map alone")
+            raise RecipeError(
+                f"pooling {method!r} cannot be trained: it needs more than one feature map, or makes several vectors"
+            )
         sample = self._pool(torch.ones(1, channels, 4, 4))
         super().__init__(channels, sample.shape[1], whiten=whiten, dimension=dimension, power=power)
 
@@ -63,7 +65,7 @@ class Pooled(Aggregation):
 class GeM(Aggregation):
     """The generalised mean with a trained exponent (Radenović, Tolias and Chum 2018).
 
-    p: the exponent to start from. per_channel: whether every channel has its own. The rest is as in `Aggregation`.
+    p: the initial exponent. per_channel: whether every channel has its own. The rest is as in `Aggregation`.
     Raises UsageError for a `p` of 1 or less.
     """
 
@@ -85,5 +87,5 @@ class GeM(Aggregation):
         return gem(maps, p=self.exponent())
 
     def recipe_keys(self) -> Mapping[str, str | Mapping[str, Option]]:
-        """Return GeM with the exponent as it is now."""
+        """Return GeM with its current exponent."""
         return {"pooling": "gem", "pooling_options": {"p": self.exponent.value()}}

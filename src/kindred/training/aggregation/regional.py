@@ -1,4 +1,4 @@
-"""Regions with a gradient: R-MAC and regional GeM, each region whitened by a trained layer before the sum."""
+"""Trainable regional poolings: R-MAC and regional GeM, with a trained whitening of the regions before the sum."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["RMAC", "RegionalGeM"]
 
 
 class RMAC(Aggregation):
-    """R-MAC: the maxima of a grid of regions, as unit vectors whitened and summed (Gordo et al. 2016).
+    """R-MAC: maxima over a grid of regions, normalised, whitened and summed (Gordo et al. 2016).
 
-    levels: of the grid of Tolias, Sicre and Jégou 2016. whiten: on by default, for that layer is what there is to
-    train. The rest is as in `Aggregation`.
+    levels: of the grid of Tolias, Sicre and Jégou 2016. whiten: on by default, since only that
+    layer is trained. The rest is as in `Aggregation`.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class RMAC(Aggregation):
 
 
 class RegionalGeM(Aggregation):
-    """R-MAC with the generalised mean of each region for its maximum, the exponent trained.
+    """R-MAC with the generalised mean of each region in place of its maximum, and a trained exponent.
 
-    levels, whiten: as in `RMAC`. p: the exponent to start from, one for all channels and regions. The rest is as in
+    levels, whiten: as in `RMAC`. p: the initial exponent, one for all channels and regions. The rest is as in
     `Aggregation`. Raises UsageError for a `p` of 1 or less.
     """
 
@@ -77,5 +77,5 @@ class RegionalGeM(Aggregation):
         return rgem_regions(maps, levels=self.levels, p=p)
 
     def recipe_keys(self) -> Mapping[str, str | Mapping[str, Option]]:
-        """Return regional GeM with its levels, and the exponent as it is now."""
+        """Return regional GeM with its levels and its current exponent."""
         return {"pooling": "rgem", "pooling_options": {"levels": self.levels, "p": self.exponent.value()}}

@@ -1,4 +1,4 @@
-"""The table of all aggregations that can be trained, and `build_aggregation`, which takes a name from it."""
+"""The table of trainable aggregations, and `build_aggregation`, which builds one by its name."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["AGGREGATIONS", "AggregationEntry", "build_aggregation"]
 class AggregationEntry:
     """One entry of AGGREGATIONS.
 
-    builder: the channels of the map, and options by name → the aggregation.
-    summary: what it does and what of it is trained, in a few words.
+    builder: channels of the map, and options by keyword → the aggregation.
+    summary: what it computes and what is trained, in a few words.
     source: who described it, for the documentation.
-    options: what the builder takes by name, with the defaults.
+    options: the keyword arguments of the builder, with their defaults.
     """
 
     builder: Callable[..., Aggregation]
@@ -40,7 +40,7 @@ def _trained(builder: Callable[..., Aggregation], summary: str, source: str) -> 
 
 
 def _plain(name: str) -> AggregationEntry:
-    """Return the entry of a pooling without anything to train but the whitening."""
+    """Return the entry of a pooling of which only the whitening is trained."""
     pooling, common = POOLINGS[name], _keywords(Pooled)
     del common["options"]
 
@@ -57,20 +57,20 @@ def _keywords(builder: Callable[..., Aggregation]) -> dict[str, Parameter]:
 
 
 AGGREGATIONS: dict[str, AggregationEntry] = {
-    "gem": _trained(GeM, "generalised mean, its exponent trained", "Radenović et al. 2018"),
-    "rmac": _trained(RMAC, "R-MAC, the whitening of its regions trained", "Gordo et al. 2016"),
+    "gem": _trained(GeM, "generalised mean with a trained exponent", "Radenović et al. 2018"),
+    "rmac": _trained(RMAC, "R-MAC with a trained whitening of its regions", "Gordo et al. 2016"),
     "rgem": _trained(
-        RegionalGeM, "R-MAC of generalised means, exponent and whitening trained", "Radenović et al. 2018"
+        RegionalGeM, "R-MAC of generalised means, with trained exponent and whitening", "Radenović et al. 2018"
     ),
-    "netvlad": _trained(NetVLAD, "VLAD with soft assignment, words and shares trained", "Arandjelović et al. 2016"),
+    "netvlad": _trained(NetVLAD, "VLAD with trained words and soft assignment", "Arandjelović et al. 2016"),
     **{name: _plain(name) for name, each in POOLINGS.items() if name != "gem" and fits(each)},
 }
 
 
 def build_aggregation(name: str, channels: int, **options: Parameter) -> Aggregation:
-    """Make the aggregation of that name of AGGREGATIONS for maps of so many channels.
+    """Return the aggregation AGGREGATIONS[`name`] for maps of `channels` channels.
 
-    `options` are those of its entry, by name; all take `whiten`, `dimension` and `power` (see `Aggregation`). Raises
+    options: those of its entry; all take `whiten`, `dimension` and `power` (see `Aggregation`). Raises
     RecipeError for an unknown name or option, UsageError for a value out of range.
     """
     check_known("aggregation", name, AGGREGATIONS, error=RecipeError)

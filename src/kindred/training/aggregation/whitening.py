@@ -17,8 +17,8 @@ __all__ = ["WhiteningLayer"]
 class WhiteningLayer(nn.Module):
     """y = l2(P (x − m)), P and m trained: vectors (N, D) to unit vectors (N, D_out) (Gordo et al. 2016).
 
-    width, dimension: D and D_out, by default the same. power: of the PCA whitening that it starts from; 0.5 gives all
-    directions the same variance, 0 only rotates. Until `initialise` P is a part of the identity, and m is 0. The
+    width, dimension: D and D_out, by default the same. power: of the PCA whitening of `initialise`; 0.5 gives all
+    directions the same variance, 0 only rotates. Until then P is the first rows of the identity, and m is 0. The
     parameters are `projection`, P (D_out, D), and `mean`, m (D,). Raises UsageError for a dimension above the width.
     """
 
@@ -36,20 +36,20 @@ class WhiteningLayer(nn.Module):
         return unit
 
     def initialise(self, batches: Vectors | Iterable[Vectors]) -> None:
-        """Become the PCA whitening of vectors (N, D), all at once or in batches of training images.
+        """Set P and m to the PCA whitening of vectors (N, D) of training images, all at once or in batches.
 
         Raises UsageError where there are too few (`PCAWhitening.fit`).
         """
-        self.become(PCAWhitening.fit(batches, dimension=self.dimension, power=self.power))
+        self.load(PCAWhitening.fit(batches, dimension=self.dimension, power=self.power))
 
     @torch.no_grad()
-    def become(self, whitening: Whitening) -> None:
-        """Take the mean and the projection of a fitted whitening; raises UsageError where its shape is another."""
+    def load(self, whitening: Whitening) -> None:
+        """Copy the mean and the projection of a whitening; raises UsageError where its shape is another."""
         if whitening.projection.shape != self.projection.shape:
             raise UsageError(f"projection: got {whitening.projection.shape}; expected {tuple(self.projection.shape)}")
         self.mean.copy_(torch.from_numpy(whitening.mean))
         self.projection.copy_(torch.from_numpy(whitening.projection))
 
-    def fitted(self) -> LearnedWhitening:
-        """Return the same whitening for describing, without gradients."""
+    def to_whitening(self) -> LearnedWhitening:
+        """Return the same whitening for describing, without PyTorch."""
         return LearnedWhitening(to_numpy(self.mean.float()), to_numpy(self.projection.float()))

@@ -1,4 +1,4 @@
-"""Networks that can be trained: the field's usual architectures, and every model of the zoo.
+"""Trainable networks: the field's usual architectures, and every model of `kindred models`.
 
 Parameters and buffers have exactly the names and shapes of torchvision's feature parts, so that published checkpoints
 load as they are. The networks are fully convolutional: they take images of any size that is not too small.
@@ -39,13 +39,14 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def build_backbone(name_or_path: str, *, weights: str | Path | None = None, seed: int = 0) -> Backbone:
-    """Return a backbone, on the CPU: one of ARCHITECTURES, a model of the zoo, or that of an `.onnx` file with a card.
+    """Return a backbone on the CPU: one of ARCHITECTURES, a model of `kindred models`, or an `.onnx` file with a card.
 
-    `weights` of an architecture are a file, a name of its published weights ("published", and "published-v2" where
-    there is a second edition), or None for random ones by `seed`; see `load_weights`. A model of the zoo comes with
-    its weights; a file replaces them. A name of both is the architecture's: give the model's file, or weights.
+    weights: of an architecture: a file, the name of published weights ("published", and "published-v2" where there is
+    a second edition), or None for random ones by `seed`; see `load_weights`. Other models come with their weights; a
+    file replaces them. A name that an architecture and a model share means the architecture; name the model's file
+    instead.
 
-    Raise TrainingError where no backbone has that name or the weights do not fit, ModelError where the graph is
+    Raises TrainingError where no backbone has that name or the weights do not fit, ModelError where the graph is
     damaged or cannot be trained.
     """
     if name_or_path in ARCHITECTURES:
@@ -56,13 +57,13 @@ def build_backbone(name_or_path: str, *, weights: str | Path | None = None, seed
     card, path = load_card(name_or_path)
     backbone = GraphBackbone(card, path)
     if weights is not None:
-        zoo = Architecture(name=card.name, build=lambda: backbone, summary=card.description, source=card.source)
-        load_weights(backbone, weights, architecture=zoo)
+        entry = Architecture(name=card.name, build=lambda: backbone, summary=card.description, source=card.source)
+        load_weights(backbone, weights, architecture=entry)
     return backbone
 
 
 def _build(architecture: Architecture, weights: str | Path | None, seed: int) -> Backbone:
-    # Without memory at first: PyTorch's own initialisation would cost seconds, and be thrown away.
+    # First without memory: PyTorch's own initialisation would take seconds and be overwritten.
     with torch.device("meta"):
         backbone = architecture.build()
     backbone.to_empty(device="cpu")

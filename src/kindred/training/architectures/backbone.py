@@ -1,8 +1,8 @@
 """Backbones: networks from images to feature maps, as chains of named steps.
 
-Every architecture here is a chain: its forward pass runs through its parts one after the other, and the maps to be
-described ("taps") lie between them. So an architecture is its parts, under the names of the published checkpoints,
-and a list that says in what order they run and where the taps are.
+Every architecture here is a chain: its submodules run one after the other, with the feature maps that can be used
+("taps") between them. An architecture is its submodules, named as in the published checkpoints, and a list of the order
+in which they run and of the taps.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["Architecture", "Backbone", "ChainBackbone", "TapSpec", "initialise"]
 
 Triple: TypeAlias = tuple[float, float, float]
 
-# Of ImageNet's training images, in pixel units (0 to 255), red first: the usual one, 0.485 × 255 and so on.
+# Of ImageNet's training images, in pixel units (0 to 255), red first: the usual 0.485 × 255 and so on.
 IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
 class TapSpec:
-    """A feature map: of an H × W image it is (channels, about H / stride, about W / stride)."""
+    """A feature map: for an image of H × W pixels (channels, about H / stride, about W / stride)."""
 
     name: str
     channels: int
@@ -38,8 +38,8 @@ class TapSpec:
 class Backbone(nn.Module):
     """Images (B, 3, H, W), normalised by `mean` and `std`, to one map (B, C, h, w) for each tap, in order of depth.
 
-    `taps` are in order of depth; the last one is the default. `mean` and `std` are in pixel units (0 to 255), red
-    first, as the images are: (pixel − mean) / std is what the network takes.
+    taps: in order of depth; the last one is the default. mean, std: in pixel units (0 to 255), red first: the input of
+    the network is (pixel − mean) / std.
     """
 
     def __init__(self, taps: Sequence[TapSpec], *, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD) -> None:
@@ -53,25 +53,24 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def cut(self, tap: str) -> None:
-        """Make this tap the last one, and drop the layers behind it, with their parameters.
+        """Make this tap the last one, and remove the layers after it, with their parameters.
 
-        A layer that no loss reaches costs time and memory in every step, and `DistributedDataParallel` waits for its
-        gradient in vain. Raise TrainingError, with the names there are, where there is no such tap.
+        A layer that no loss reaches takes time and memory in every step. Raises TrainingError for an unknown tap.
         """
         names = [entry.name for entry in self.taps]
         check_known("tap", tap, names, error=TrainingError, where="the backbone")
         self.taps = self.taps[: names.index(tap) + 1]
-        self._drop_rest()
+        self._remove_rest()
 
-    def _drop_rest(self) -> None:
-        """Drop what lies behind the last tap."""
+    def _remove_rest(self) -> None:
+        """Remove the layers after the last tap."""
         raise NotImplementedError
 
 
 class ChainBackbone(Backbone):
     """A backbone whose submodules run one after the other.
 
-    `steps` has, for each tap, the names of the submodules from the tap before to this one.
+    steps: for each tap, the names of the submodules between the previous tap and this one.
     """
 
     def __init__(
@@ -95,11 +94,11 @@ class ChainBackbone(Backbone):
             maps[tap.name] = x
         return maps
 
-    def _drop_rest(self) -> None:
+    def _remove_rest(self) -> None:
         kept, rest = self._steps[: len(self.taps)], self._steps[len(self.taps) :]
         for name in (name for names in rest for name in names):
             parent, _, child = name.rpartition(".")
-            # Not `del` on an nn.Sequential, which gives the layers that stay new names.
+            # Not `del` on an nn.Sequential, which renames the remaining layers.
             delattr(self.get_submodule(parent), child)
         self._steps = kept
 
@@ -108,11 +107,11 @@ class ChainBackbone(Backbone):
 class Architecture:
     """One entry of ARCHITECTURES.
 
-    build: makes the backbone; its weights mean nothing until `initialise` or `load_weights` has filled them.
+    build: makes the backbone, whose weights are undefined until `initialise` or `load_weights`.
     summary: what it is, in a few words. source: who described it, for the documentation.
     published: names of public weights → file names at torchvision's address. The eight hexadecimal digits at the end
-    of a file name are the first of its sha256. "published" is there where anything is.
-    dropped: how the names of parameters begin that the published network has and its feature part has not.
+    of a file name are the first of its sha256. Where there are any, one is named "published".
+    dropped: prefixes of the names of parameters that the published network has and its feature part has not.
     """
 
     name: str
@@ -128,8 +127,8 @@ def initialise(backbone: nn.Module, *, seed: int = 0) -> None:
 
     Convolutions: normal, with the variance 2 / fan-out that keeps gradients level through ReLUs (He et al. 2015);
     biases: 0; batch norms: 1 and 0. That is torchvision's way for ResNet, VGG and MobileNetV2. Its truncated normal
-    of deviation 0.01 for GoogLeNet, and PyTorch's uniform default for AlexNet, are not kept: they are slower, or train
-    worse. Raise TypeError for a layer with weights of another kind.
+    of deviation 0.01 for GoogLeNet, and PyTorch's uniform default for AlexNet, are not used: they are slower, or train
+    worse. Raises TypeError for a layer with weights of another type.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in backbone.modules():

@@ -1,4 +1,4 @@
-"""Any model of the zoo as a backbone to be trained."""
+"""Any model with a card as a trainable backbone."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ __all__ = ["GraphBackbone"]
 class GraphBackbone(Backbone):
     """The graph of a card, with its weights as parameters.
 
-    Images (B, 3, H, W), red first, normalised by `mean` and `std`, which are the card's; channel order and layout of
-    the graph are seen to here. `taps` are the card's, in the order in which the graph computes them, up to its
-    default tap or to `last`.
+    Images (B, 3, H, W), red first, normalised by the card's `mean` and `std`; they are converted to the channel order
+    and layout of the graph. The taps are the card's, in the order in which the graph computes them, up to its default
+    tap or to `last`.
 
-    Batch norms that the exporter has folded into convolutions are a part of their weights. The others keep their
-    statistics, as in evaluation, and learn gamma and beta. A dropout does nothing. Raise ModelError if the graph is
-    missing, damaged, not the one that the card describes, has an operator that is not supported, or computes at half
-    precision.
+    Batch norms that were folded into convolutions are part of their weights. The others have fixed statistics, and
+    trained scales and shifts. A dropout does nothing. Raises ModelError if the graph is missing, damaged, not the one
+    that the card describes, has an unsupported operator, or computes at half precision.
     """
 
     def __init__(self, card: Card, path: Path, *, last: str | None = None) -> None:
@@ -43,5 +42,5 @@ class GraphBackbone(Backbone):
         x = x.permute(0, 2, 3, 1) if self.card.layout == "NHWC" else x
         return dict(zip((tap.name for tap in self.taps), self.network(x), strict=True))
 
-    def _drop_rest(self) -> None:
+    def _remove_rest(self) -> None:
         self.network.keep([self.card.tap(tap.name).tensor for tap in self.taps])

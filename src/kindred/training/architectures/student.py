@@ -1,27 +1,26 @@
 """The student of a distillation: chains of blocks that follow the feature maps of their teachers. `kin` is one.
 
-Each stage ends at one tap of a teacher, with as many channels and the same stride, so that it can be trained on its
-own: it is given the teacher's map of the tap before and learns to return the teacher's map of its own tap (blockwise
-distillation: Wang et al. 2018, Li et al. 2020). Put one after the other the stages are a network.
+Each stage ends at one tap of a teacher, with as many channels and the same stride, so that it can be trained
+separately: its input is the teacher's map of the tap before, its target the teacher's map of its own tap (blockwise
+distillation: Wang et al. 2018, Li et al. 2020). One after the other the stages are a network.
 
-Blocks are inverted residuals, as their teachers' are, but wider: what is to be returned is then of a kind that they can
-return, and of many ways to do it one is soon found. Where maps are large and have few channels they are fused instead,
-which costs a fourth of the time and learns as well (Tan and Le 2021).
+Blocks are inverted residuals like their teachers', but wider: they can represent their targets, and with more
+parameters than needed they are soon trained. Where maps are large and have few channels they are fused instead, which
+takes a quarter of the time and learns as well (Tan and Le 2021).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    Maps = dict[str, Tensor]
-
 __all__ = ["Chain", "FusedBlock", "InvertedBlock", "Segment", "Stage", "Student"]
+
+Maps: TypeAlias = dict[str, Tensor]
 
 FUSED = 4
 """The largest stride of a stage whose blocks are fused."""
@@ -29,20 +28,20 @@ FUSED = 4
 
 @dataclass(frozen=True)
 class Stage:
-    """Some blocks that end at one map. `target` is the teacher's map they are to return, "" where they are free."""
+    """Blocks that end at one map. `target` is the teacher's map that they are trained to return, "" for none."""
 
     target: str
     channels: int
     stride: int  # of the map to the image, in pixels
     blocks: int
-    expansion: int  # of a block's channels, in its middle
+    expansion: int  # of the channels inside a block
 
 
 @dataclass(frozen=True)
 class Chain:
-    """The stages and the head that follow one teacher. `start` is the stage of the first chain whose map it takes.
+    """The stages and the head that follow one teacher; the first chain is the trunk, the others are branches.
 
-    The first chain starts at the image (`start` −1).
+    start: the stage of the trunk whose map a branch takes as its input; −1 for the trunk, which starts at the image.
     """
 
     teacher: str
@@ -52,7 +51,7 @@ class Chain:
 
 
 class FusedBlock(nn.Module):
-    """3×3 convolution to `expansion` times the channels, ReLU6, 1×1 to `channels`; residual where shapes agree.
+    """3×3 convolution to `expansion` times the channels, ReLU6, 1×1 to `channels`; a shortcut where shapes agree.
 
     Source: Tan and Le 2021.
     """
@@ -74,9 +73,9 @@ class FusedBlock(nn.Module):
 
 
 class InvertedBlock(nn.Module):
-    """1×1 convolution to `expansion` times the channels, 3×3 by channel, 1×1 to `channels` (Sandler et al. 2018).
+    """1×1 convolution to `expansion` times the channels, 3×3 depthwise, 1×1 to `channels` (Sandler et al. 2018).
 
-    ReLU6 behind the first two; residual where shapes agree.
+    ReLU6 after the first two; a shortcut where shapes agree.
     """
 
     def __init__(self, inputs: int, channels: int, *, expansion: int, stride: int = 1) -> None:
@@ -99,13 +98,13 @@ class InvertedBlock(nn.Module):
 
 
 class Stem(nn.Module):
-    """Patches of 3×3 pixels at stride 2 in a basis of their own, 1×1 and 3×3 convolution, ReLU behind these two.
+    """A whitened basis of 3×3 patches at stride 2, then a 1×1 and a 3×3 convolution with ReLU.
 
-    Neighbouring pixels are much alike, so that filters on them are slow to learn. `whiten` sets the basis such that
-    what the first layer that learns sees is uncorrelated (Jordan 2024).
+    Neighbouring pixels are strongly correlated, so that filters on them are slow to learn. `whiten` sets the basis such
+    that the input of the first trained layer is uncorrelated (Jordan 2024).
     """
 
-    PATCH = 27  # numbers of a patch: all are kept
+    PATCH = 27  # values of a patch, 3 × 3 × 3; the basis keeps all dimensions
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -117,7 +116,7 @@ class Stem(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor, floor: float = 1e-3) -> None:
-        """Take as basis the principal axes of the patches of images (B, 3, H, W), over their strengths plus `floor`."""
+        """Set the basis to the principal axes of the patches of images (B, 3, H, W), over √(variance + `floor`)."""
         patches = nn.functional.unfold(images.float(), 3, stride=2).transpose(1, 2).reshape(-1, self.PATCH).double()
         powers, axes = torch.linalg.eigh(patches.T @ patches / len(patches))
         self.basis.weight.copy_((axes / (powers + floor).sqrt()).T.reshape(self.basis.weight.shape))
@@ -129,7 +128,7 @@ class Stem(nn.Module):
 
 
 def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
-    """The blocks of one stage, the first ones taking its stride in steps of 2."""
+    """Return the blocks of one stage, the first of them with a stride of 2 each until the stride is reached."""
     block = FusedBlock if stage.stride <= FUSED else InvertedBlock
     steps = [2] * (stride.bit_length() - 1)
     blocks: list[nn.Module] = []
@@ -141,9 +140,9 @@ def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What lies between two maps: from `before`, "" for the image, to `name`, a target or a teacher's head.
+    """The layers between two maps: from `before`, "" for the image, to `name`, a target or a teacher's head.
 
-    `stride` is that of the map it ends at.
+    `stride` is that of the map at its end.
     """
 
     name: str
@@ -152,14 +151,14 @@ class Segment:
     modules: tuple[nn.Module, ...]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Carry the one map to the other."""
+        """Compute the map at the end from the map at the beginning."""
         for module in self.modules:
             x = module(x)
         return x
 
 
 class Student(nn.Module):
-    """Chains of stages on one stem, each with a head: a network, or pieces that each learn alone. See `forward`."""
+    """Chains of stages on one stem, each with a head: one network, or segments trained separately. See `forward`."""
 
     STEM = 32
 
@@ -182,9 +181,9 @@ class Student(nn.Module):
         _initialise(self)
 
     def _segments(self) -> Iterator[Segment]:
-        """Yield the pieces, each behind those that it takes its map from."""
+        """Yield the segments, each after those that its input comes from."""
         modules: tuple[nn.Module, ...] = (self.stem,)
-        trunk = [("", modules)]  # where each stage of the trunk begins: the last target, and what follows on it
+        trunk = [("", modules)]  # where each stage of the trunk begins: the last target, and the layers after it
         for chain, stages, head in zip(self.chains, self.stages, self.heads, strict=True):
             before, modules = trunk[chain.start + 1]
             for stage, blocks in zip(chain.stages, stages, strict=True):  # type: ignore[call-overload]
@@ -196,20 +195,20 @@ class Student(nn.Module):
                     trunk.append((before, modules))
             yield Segment(chain.teacher, before, chain.stages[-1].stride, (*modules, head))
 
-    def forward(self, images: Tensor, forced: Maps | None = None, names: Collection[str] | None = None) -> Maps:
+    def forward(self, images: Tensor, teacher_maps: Maps | None = None, names: Collection[str] | None = None) -> Maps:
         """Images (B, 3, H, W), normalised, to one map for each target and, keyed by teacher, one for each head.
 
-        With `forced` (maps keyed by target) every piece sees its teacher's map instead of the piece before, so that
-        all learn side by side and no gradient passes from one to the next; then those of `names` alone can be asked
-        for.
+        teacher_maps: by target; every segment then takes its teacher's map as input instead of the previous segment's
+        output (teacher forcing), so that no gradient passes between segments. names: the segments to compute, all for
+        None; for teacher forcing only.
         """
         maps: Maps = {}
-        given = {"": images, **(forced or {})}
-        for piece in self.segments:
-            if names is None or piece.name in names:
-                maps[piece.name] = piece(given[piece.before])
-                if forced is None:
-                    given[piece.name] = maps[piece.name]
+        given = {"": images, **(teacher_maps or {})}
+        for segment in self.segments:
+            if names is None or segment.name in names:
+                maps[segment.name] = segment(given[segment.before])
+                if teacher_maps is None:
+                    given[segment.name] = maps[segment.name]
         return maps
 
 

@@ -1,6 +1,6 @@
-"""Weights that others have published: read without running their code, checked name by name, downloaded if asked.
+"""Published weights: read without executing code, checked parameter by parameter, downloaded on request.
 
-Kindred ships none of them. Those that it knows by name are torchvision's, trained on ImageNet.
+Kindred contains none of them. Those that it knows by name are torchvision's, trained on ImageNet.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _EXPECTED = "expected a state dict of tensors alone, torch.save(model.state_dict
 
 
 def load_weights(backbone: nn.Module, source: str | Path, *, architecture: Architecture) -> None:
-    """Fill a backbone with the weights of a file, or with published ones by their name ("published").
+    """Load the weights of a file into a backbone, or published ones by their name ("published").
 
-    What the architecture drops, its classifiers, is left out; the counters of batch norms (`num_batches_tracked`) may
-    be missing and start at 0; half precision becomes the backbone's own. Everything else must be there, in the same
-    shape, and nothing more. Raise TrainingError, naming the first key that differs and both shapes, where it is not;
+    Classifiers are left out; the counters of batch norms (`num_batches_tracked`) may be missing and start at 0; half
+    precision is converted to that of the backbone. All other parameters must be there with the same shapes, and no
+    further ones. Raises TrainingError, naming the first parameter that differs and both shapes, where they are not;
     where a weight is not finite; and as `read_state` and `published_file` do.
     """
     file = source if isinstance(source, Path) else _named(source, architecture)
@@ -54,7 +54,7 @@ def load_weights(backbone: nn.Module, source: str | Path, *, architecture: Archi
     _check(state, own, f"{file}: these are not weights of {architecture.name}", architecture.name)
     for key, value in state.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise TrainingError(f"{file}: {key} holds numbers that are not finite; it was saved by a run that failed")
+            raise TrainingError(f"{file}: {key} has values that are not finite; it was saved by a run that failed")
     backbone.load_state_dict(state)
 
 
@@ -69,7 +69,7 @@ def _named(source: str, architecture: Architecture) -> Path:
 
 
 def _check(state: Mapping[str, Tensor], own: Mapping[str, Tensor], problem: str, name: str) -> None:
-    """Raise TrainingError at the first key, in the backbone's order, that is missing or of another shape or kind."""
+    """Raise TrainingError for the first parameter, in the backbone's order, that is missing or different."""
     for key, value in own.items():
         if key not in state:
             raise TrainingError(f"{problem}: {key} {_shape(value)} is missing")
@@ -89,9 +89,9 @@ def _shape(value: Tensor) -> str:
 def read_state(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a `.safetensors`, `.pth` or `.pt` file by name.
 
-    A state dict may lie under "state_dict" or "model", and its names may begin with "module.", as
-    `DistributedDataParallel` writes them. Code in a pickle is never run: it is refused. Raise TrainingError where the
-    file is missing or damaged, holds no state dict, or holds code.
+    A state dict may be stored under "state_dict" or "model", and its names may begin with "module.", as
+    `DistributedDataParallel` writes them. Code in a pickle is never executed: such a file is refused. Raises
+    TrainingError where the file is missing or damaged, holds no state dict, or holds code.
     """
     if not file.is_file():
         raise TrainingError(f"{file}: no such file; expected weights, a .pth or .safetensors file")
@@ -100,7 +100,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if isinstance(stored, Mapping) and isinstance(stored.get(nest), Mapping):
             stored = stored[nest]
     if not isinstance(stored, Mapping) or not stored:
-        raise TrainingError(f"{file}: holds no state dict but {_kind(stored)}; {_EXPECTED}")
+        raise TrainingError(f"{file}: holds {_kind(stored)}, not a state dict; {_EXPECTED}")
     for key, value in stored.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise TrainingError(f"{file}: {key!r} is {_kind(value)}; {_EXPECTED}")
@@ -130,10 +130,10 @@ def _read_pickle(file: Path) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old and new forms of pickles; what cannot be read is an error
-            # weights_only: a pickle is a program; this reader knows tensors and containers, and calls nothing else.
+            # weights_only: a pickle is a program; this reader builds tensors and containers, and calls nothing else.
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
-        # PyTorch's own message goes on with the advice to run the code, which must not reach the user.
+        # PyTorch's own message advises to run the code, which must not reach the user.
         foreign = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if foreign is None:
             raise TrainingError(f"{file}: not a whole checkpoint of PyTorch; get the file again") from None
@@ -141,24 +141,24 @@ def _read_pickle(file: Path) -> object:
 
 
 def _line(error: Exception) -> str:
-    """Return the first line of what an error says; of a failed connection, without the reader's own words."""
+    """Return the first line of an error's message; of a failed connection, its cause alone."""
     cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
     text = str(cause).strip() or type(error).__name__
     return text.splitlines()[0]
 
 
 def published_file(name: str, *, base: str = PUBLISHER, folder: Path | None = None) -> Path:
-    """Return published weights by their file name, from the user's cache or downloaded to it.
+    """Return published weights by their file name, from the cache or downloaded to it.
 
-    `base` is the address that the name is added to, `folder` the place of the cache, None for `weights` in the user's
-    own. The name ends with the first eight digits of the file's sha256, which are checked every time; a file in the
-    cache that fails is downloaded again. A download appears whole or not at all. Raise TrainingError, saying what to
-    do by hand, where there is no network, the download breaks off, or its digest is wrong.
+    base: the address that the name is appended to. folder: of the cache, None for `weights` in the user's cache. The
+    name ends with the first eight digits of the file's sha256, which are checked every time; a cached file that fails
+    is downloaded again. A download is stored whole or not at all. Raises TrainingError, saying what to do by hand,
+    where there is no network, the download breaks off, or its digest is wrong.
     """
     if folder is None:
         cache = cache_folder()
         if cache is None:
-            raise TrainingError("no home folder to keep weights in: set KINDRED_HOME to a folder")
+            raise TrainingError("no home folder to store weights in: set KINDRED_HOME to a folder")
         folder = cache / "weights"
     file = folder / name
     if file.is_file() and _digest(file).startswith(_expected(name)):
@@ -169,22 +169,22 @@ def published_file(name: str, *, base: str = PUBLISHER, folder: Path | None = No
         with replacing(file) as part:
             found = _fetch(address, part)
             if not found.startswith(_expected(name)):
-                raise _Wrong(f"its sha256 begins with {found[:8]}, not with {_expected(name)}")
-    except (OSError, HTTPException, _Wrong) as error:
+                raise _DownloadError(f"its sha256 begins with {found[:8]}, not with {_expected(name)}")
+    except (OSError, HTTPException, _DownloadError) as error:
         if isinstance(error, HTTPError):
-            error.close()  # it is the answer too, and keeps its connection
+            error.close()  # it is the response, too, and holds its connection
         raise TrainingError(
             f"{address} cannot be downloaded: {_line(error)}; download it elsewhere and give the file: --weights {name}"
         ) from None
     return file
 
 
-class _Wrong(Exception):
-    """What came is not what was asked for."""
+class _DownloadError(Exception):
+    """A download is incomplete or has the wrong digest."""
 
 
 def _expected(name: str) -> str:
-    """Return the digits of the digest that a file name ends with: `resnet18-f37072fd.pth`."""
+    """Return the digits of the sha256 at the end of a file name, as in `resnet18-f37072fd.pth`."""
     return Path(name).stem.rpartition("-")[2]
 
 
@@ -202,5 +202,5 @@ def _fetch(address: str, file: Path) -> str:
             out.write(block)
         size = response.headers.get("Content-Length")
         if size is not None and out.tell() != int(size):
-            raise _Wrong(f"the connection broke off after {out.tell()} of {size} bytes")
+            raise _DownloadError(f"the connection broke off after {out.tell()} of {size} bytes")
     return digest.hexdigest()

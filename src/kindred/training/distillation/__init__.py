@@ -1,1 +1,1 @@
-"""Distillation: a small network of one's own learns to see as pretrained ones do, on images without labels."""
+"""Distillation: a small network learns to reproduce the feature maps of pretrained ones, on images without labels."""

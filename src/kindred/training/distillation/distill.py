@@ -1,4 +1,4 @@
-"""`kindred distill`: teachers and folders in, a backbone with its card out."""
+"""`kindred distill`: teachers and folders of images in, a backbone with its card out."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kindred.backbones.card import Card, Scalar
-from kindred.errors import TrainingError
+from kindred.backbones.card import Card, Scalar, digest_of
+from kindred.errors import TrainingError, UsageError
 from kindred.images import find_images
 from kindred.training.preflight import check_output, load_pytorch
 
 if TYPE_CHECKING:
-    from kindred.training.distillation.task import DistillationSettings
+    from kindred.training.distillation.settings import DistillationSettings
+    from kindred.training.distillation.task import DistillationTask
     from kindred.training.distillation.teachers import EngineTeacher
     from kindred.training.loop import FitResult, Progress
+    from kindred.training.process_group import ProcessGroup
 
 __all__ = ["distill"]
 
 MIN_IMAGES = 16
-KEPT_SIZE = 256  # longest side of the images that crops are cut of, in pixels
+CACHED_SIZE = 256  # longest side of the images that crops are cut from, in pixels
 
 
 def distill(
     teachers: Sequence[str],
     folders: Sequence[Path],
-    output: Path,
     *,
+    output: Path,
     exclude: Sequence[str] = (),
     start: Path | None = None,
     steps: int | None = None,
     batch: int | None = None,
     sizes: Sequence[int] = (),
-    alone: float | None = None,
+    blockwise: float | None = None,
     rate: float | None = None,
     relational: float | None = None,
     seed: int = 0,
@@ -43,83 +45,137 @@ def distill(
     threads: int | None = None,
     read_progress: Callable[[int, int], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Card:
-    """Distil `teachers`, the leading one first, on the images below `folders` into the backbone `output` (`.onnx`).
+) -> Card | None:
+    """Distil `teachers`, the leading one first, into a new backbone `output` (`.onnx`); return its card.
 
-    `exclude` holds glob patterns, matched against the path below its folder. `start` is an earlier student of the same
-    teachers, to be trained on, as one network, or first, for the share `alone` of the steps, its deepest pieces each on
-    its own; at half the rates, unless `rate` is given. The others are of `DistillationSettings`. The card is written beside the
-    model; checkpoint and log lie in a folder of the same name (`.run`), from which an interrupted run goes on.
-    `reading` is called with the number of images read and of all, `progress` after each step and validation. Raises
-    `MissingExtra` without PyTorch, `ModelError` for a teacher that cannot be used, `TrainingError` where a run cannot
-    start or go on, and `UsageError` where `output` or its card is there already or an argument cannot be meant.
+    teachers: names of models, or `.onnx` files with their cards. folders: of the images, which need no labels.
+    exclude: glob patterns, matched against the path of an image below its folder. start: the `.onnx` of an earlier
+    student of the same teachers, to be trained further: end to end at half the rates, unless `blockwise` and `rate`
+    say otherwise. steps, batch, sizes, blockwise, rate, relational, seed: see `DistillationSettings`; None for its
+    default. licence: for the card. device, threads: see `join_process_group`. read_progress: called with the number of
+    images read so far and of all. progress: called after each step and validation.
+
+    The card is written beside the model; checkpoint and log are in a folder of the same name (`.run`), from which a
+    run that was interrupted resumes, if settings, images and teachers are the same. Where `torchrun` started several
+    processes they share the work, and all but the first return None. Raises MissingExtra without PyTorch, ModelError
+    for a teacher that cannot be used, TrainingError where a run cannot start or resume, and UsageError where `output`
+    or its card exists already or an argument is invalid.
     """
     check_output(output, [output.with_suffix(".toml")])
     load_pytorch("distillation")
-    from kindred.training.distillation.export import export_student
-    from kindred.training.distillation.task import DistillationSettings, DistillationTask, images_to_input
     from kindred.training.distillation.teachers import EngineTeacher
-    from kindred.training.distillation.warm_start import warm_start
-    from kindred.training.image_cache import read_images
     from kindred.training.loop import fit
     from kindred.training.process_group import join_process_group
 
-    given = {
-        "steps": steps,
-        "batch": batch,
-        "sizes": tuple(sizes) or None,
-        "alone": alone,
-        "rate": rate,
-        "relational": relational,
-    }
-    chosen = {key: value for key, value in given.items() if value is not None}
-    if start is not None:  # its pieces have learned alone already, the deepest ones perhaps not enough
-        chosen = {"alone": 0.0, "part": 0.0, "rate_alone": 1e-2, "rate": 1e-3, **chosen}
-    settings = DistillationSettings(seed=seed, **chosen)  # type: ignore[arg-type]
+    settings = _settings(
+        start,
+        seed=seed,
+        steps=steps,
+        batch=batch,
+        sizes=tuple(sizes) or None,
+        blockwise=blockwise,
+        rate=rate,
+        relational=relational,
+    )
     with join_process_group(device, threads=threads) as processes:
         engines = [EngineTeacher(teacher, device=str(processes.device)) for teacher in teachers]
-        pictures, _ = read_images(_images(folders, exclude), longest=KEPT_SIZE, progress=read_progress)
-        if len(pictures) < MIN_IMAGES:
-            places = ", ".join(map(str, folders))
-            raise TrainingError(f"{places}: {len(pictures)} usable images; training needs at least {MIN_IMAGES}")
-        task = DistillationTask(engines, pictures, settings, processes=processes)
-        if start is not None:
-            warm_start(task.student, start, images_to_input(task.held, processes.device))
-        outcome = fit(task, settings.schedule(), output.with_suffix(".run"), processes=processes, progress=progress)
-    names = " and ".join(engine.name for engine in engines)
+        reported = read_progress if processes.is_main else None
+        task, count = _task(engines, folders, exclude, settings, start, processes, reported)
+        result = fit(
+            task,
+            settings.schedule(),
+            output.with_suffix(".run"),
+            processes=processes,
+            progress=progress if processes.is_main else None,
+        )
+        if not processes.is_main:
+            return None
     command = ["kindred", "distill", *_arguments(teachers, folders, output, exclude, start, settings)]
+    record = {"command": shlex.join(command), **_record(engines, result, settings, images=count)}
+    return _export(task, output, engines, licence, record)
+
+
+def _settings(start: Path | None, *, seed: int, **given: object) -> DistillationSettings:
+    """Return the settings with what was given; a further training has its own defaults."""
+    from kindred.training.distillation.settings import DistillationSettings
+
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if start is not None:  # blockwise training was done; where it is asked for again, it is for the deepest segments
+        chosen = {"blockwise": 0.0, "shallow": 0.0, "blockwise_rate": 1e-2, "rate": 1e-3, **chosen}
+    return DistillationSettings(seed=seed, **chosen)  # type: ignore[arg-type]
+
+
+def _task(
+    engines: Sequence[EngineTeacher],
+    folders: Sequence[Path],
+    exclude: Sequence[str],
+    settings: DistillationSettings,
+    start: Path | None,
+    processes: ProcessGroup,
+    read_progress: Callable[[int, int], None] | None,
+) -> tuple[DistillationTask, int]:
+    """Read the images and return the task, from an earlier student where there is a `start`, and their number."""
+    from kindred.training.distillation.task import DistillationTask, images_to_input
+    from kindred.training.distillation.warm_start import warm_start
+    from kindred.training.identity import digest_images
+    from kindred.training.image_cache import read_images
+
+    identity: dict[str, object] = {}
+    if start is not None:
+        if not start.is_file():
+            raise UsageError(f"{start}: no such file; expected the .onnx of an earlier student")
+        identity["start"] = digest_of(start)
+    names = _images(folders, exclude)
+    images, _ = read_images(list(names), longest=CACHED_SIZE, progress=read_progress)
+    if len(images) < MIN_IMAGES:
+        searched = ", ".join(map(str, folders))
+        raise TrainingError(f"{searched}: {len(images)} usable images; training needs at least {MIN_IMAGES}")
+    identity["images"] = f"{len(images)}, {digest_images((names[path], path) for path in images.paths)}"
+    task = DistillationTask(engines, images, settings, processes=processes, identity=identity)
+    if start is not None:
+        warm_start(task.student, start, images_to_input(task.validation_crops, processes.device))
+    return task, len(images)
+
+
+def _images(folders: Sequence[Path], exclude: Sequence[str]) -> dict[Path, str]:
+    """Return the images below the folders, without excluded ones: path → folder's number and path below the folder."""
+    found: dict[Path, str] = {}
+    for number, folder in enumerate(folders):
+        for image in find_images(folder):
+            below = image.path.relative_to(folder)
+            if image.reason is None and not any(below.match(pattern) for pattern in exclude):
+                found.setdefault(image.path, f"{number}/{below}")
+    return found
+
+
+def _export(
+    task: DistillationTask, output: Path, engines: Sequence[EngineTeacher], licence: str, record: dict[str, Scalar]
+) -> Card:
+    from kindred.training.distillation.export import export_student
+
+    names = " and ".join(engine.name for engine in engines)
     return export_student(
         task.student,
         output,
-        held=task.held,
-        lead=settings.lead,
+        crops=task.validation_crops,
+        lead_weight=task.settings.lead_weight,
         name=output.stem,
         licence=licence or "the distiller's own; see the licences of the teachers and of the images",
         source=f"distilled from {names}",
         description=f"A student of {names}.",
-        training={"command": shlex.join(command), **_record(engines, outcome, settings, images=len(pictures))},
+        training=record,
     )
 
 
-def _images(folders: Sequence[Path], exclude: Sequence[str]) -> list[Path]:
-    """Return the images below the folders, without those whose path below its folder matches a pattern."""
-    return [
-        found.path
-        for folder in folders
-        for found in find_images(folder)
-        if found.reason is None and not any(found.path.relative_to(folder).match(pattern) for pattern in exclude)
-    ]
-
-
 def _record(
-    engines: Sequence[EngineTeacher], outcome: FitResult, settings: DistillationSettings, *, images: int
+    engines: Sequence[EngineTeacher], result: FitResult, settings: DistillationSettings, *, images: int
 ) -> dict[str, Scalar]:
-    """What the card says of a run beside its command."""
+    """Return what the card says of a run beside its command."""
     return {
-        "teachers": ", ".join(f"{engine.name} (sha256 {engine.card.digest[:12]})" for engine in engines),
+        "teachers": ", ".join(f"{engine.name} (sha256 {engine.digest[:12]})" for engine in engines),
         "images": images,
-        "seconds": round(outcome.seconds),
-        **{f"unexplained {name}": round(loss, 4) for name, loss in outcome.after.items() if "/" not in name},
+        "seconds": round(result.seconds),
+        **{f"unexplained {name}": round(loss, 4) for name, loss in result.after.items() if "/" not in name},
         **{key: str(value) for key, value in asdict(settings).items()},
     }
 
@@ -132,7 +188,7 @@ def _arguments(
     start: Path | None,
     settings: DistillationSettings,
 ) -> list[str]:
-    """The command line that does the same again."""
+    """Return the arguments of the command line that does the same."""
     lead, *others = teachers
     words = [lead, *map(str, folders), "-o", output.name]
     for other in others:
@@ -140,5 +196,6 @@ def _arguments(
     for pattern in exclude:
         words += ["--exclude", pattern]
     words += ["--from", str(start)] if start is not None else []
-    words += [f"--{key}={getattr(settings, key)}" for key in ("steps", "batch", "alone", "rate", "relational", "seed")]
+    options = ("steps", "batch", "blockwise", "rate", "relational", "seed")
+    words += [f"--{key}={getattr(settings, key)}" for key in options]
     return [*words, f"--sizes={','.join(map(str, settings.sizes))}"]

@@ -1,4 +1,4 @@
-"""Export: a finished student becomes an `.onnx` file with its card, a backbone like any other."""
+"""Export: a trained student becomes an `.onnx` file with its card, a backbone like any other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INNER_STRIDES = (8, 16)
 
 
 class _Exported(nn.Module):
-    """The student as others see it: its last inner map of each stride, and all heads as one."""
+    """The student as it is exported: its last inner map of each stride, and the maps of all heads joined."""
 
     def __init__(self, student: Student, scales: Mapping[str, float]) -> None:
         super().__init__()
@@ -59,8 +59,8 @@ def export_student(
     student: Student,
     file: Path,
     *,
-    held: NDArray[np.uint8],
-    lead: float = 1.0,
+    crops: NDArray[np.uint8],
+    lead_weight: float = 1.0,
     name: str,
     licence: str,
     source: str,
@@ -69,12 +69,13 @@ def export_student(
 ) -> Card:
     """Write `file` (`.onnx`, weights at half precision) and its card beside it (`.toml`); return the card.
 
-    Batch norms are folded into the convolutions. Each teacher's head is scaled so that its GeM description of the
-    images `held` (B, H, W, 3) uint8 has a mean norm of 1, and of `lead` for the first: in the joined map none drowns
-    the others.
+    crops: (B, H, W, 3) uint8 RGB, on which the heads are balanced: the map of each is scaled so that its GeM pooling
+    has a mean norm of 1, and of `lead_weight` for the first teacher's; in the joint map none then drowns the others.
+    name, licence, source, description, training: for the card. Batch norms are folded into the convolutions. Raises
+    UsageError where a file cannot be written.
     """
     student = copy.deepcopy(student).cpu().eval()
-    module = _Exported(student, _balance(student, images_to_input(held), lead)).eval()
+    module = _Exported(student, _balance(student, images_to_input(crops), lead_weight)).eval()
     return write_model(
         module,
         file,
@@ -91,12 +92,12 @@ def export_student(
     )
 
 
-def _balance(student: Student, images: Tensor, lead: float) -> dict[str, float]:
-    """For each head, its strength over the mean norm of its GeM description."""
+def _balance(student: Student, images: Tensor, lead_weight: float) -> dict[str, float]:
+    """Return for each head the factor that gives its GeM pooling the wanted mean norm."""
     with torch.no_grad():
         maps = student(images)
-    strengths = [lead] + [1.0] * (len(student.chains) - 1)
+    weights = [lead_weight] + [1.0] * (len(student.chains) - 1)
     return {
-        chain.teacher: strength / max(float(gem(maps[chain.teacher]).norm(dim=1).mean()), 1e-6)
-        for chain, strength in zip(student.chains, strengths, strict=True)
+        chain.teacher: weight / max(float(gem(maps[chain.teacher]).norm(dim=1).mean()), 1e-6)
+        for chain, weight in zip(student.chains, weights, strict=True)
     }

@@ -1,4 +1,4 @@
-"""Layout: which stages a student has, for the teachers that it is to follow."""
+"""Layout: which stages a student has, derived from the taps of its teachers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from kindred.training.architectures.student import Chain, Stage
 
 __all__ = ["Teacher", "plan_student"]
 
-# How many times the channels of a block its middle has, by the stride of its map. The teachers' inverted residuals
-# have 6, or less; blocks up to stride 4 are fused, and have fewer.
+# The expansion of a block, by the stride of its map. The inverted residuals of the teachers have 6 or less; blocks up
+# to stride 4 are fused and expand less.
 EXPANSION = {2: 4, 4: 4, 8: 8, 16: 8, 32: 12}
-FREE_CHANNELS = 320  # of a stage that no map of the teacher guides
-FIRST_OF_BRANCH = 4  # blocks of a branch's first stage: another's map is far from what it is to return
+FREE_CHANNELS = 320  # of a stage without a target
+FIRST_OF_BRANCH = 4  # blocks of a branch's first stage: the other teacher's map is far from its target
 
 
 class Teacher(Protocol):
-    """What a teacher must offer: maps of its taps, in order of depth, the last one being the description's."""
+    """A network to follow: the maps of its taps, in order of depth; the last one is the one that is pooled."""
 
     @property
     def name(self) -> str:
         """Unique among the teachers."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies its weights: another network of the same name has another digest."""
 
     @property
     def taps(self) -> Sequence[tuple[str, int, int]]:
@@ -35,9 +39,10 @@ class Teacher(Protocol):
 
 
 def plan_student(teachers: Sequence[Teacher]) -> tuple[Chain, ...]:
-    """Lay out a student: the first teacher from the image on, the others from a quarter of their final stride on.
+    """Lay out a student: a trunk that follows the first teacher, and a branch for each of the others.
 
-    What two networks see early is much alike, so that the one's map can be made of the other's; later ever less.
+    A branch leaves the trunk at a quarter of its teacher's final stride. The early maps of two networks are much
+    alike, so that one can be computed from the other's; later ones ever less.
     """
     lead, *others = teachers
     trunk = _chain(lead, lead.taps[:-1], start=-1)
@@ -51,7 +56,7 @@ def plan_student(teachers: Sequence[Teacher]) -> tuple[Chain, ...]:
 
 
 def _chain(teacher: Teacher, taps: Sequence[tuple[str, int, int]], *, start: int) -> Chain:
-    """One block for each map, some for the first of a branch."""
+    """Return the chain of a teacher: one block for each map, several for the first of a branch."""
     first = 1 if start < 0 else FIRST_OF_BRANCH
     stages = [
         Stage(f"{teacher.name}/{tap}", channels, stride, first if index == 0 else 1, EXPANSION[stride])

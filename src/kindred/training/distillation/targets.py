@@ -1,4 +1,4 @@
-"""Targets: the teachers' maps of a batch, standardised, so that an error is a share of what there is to explain."""
+"""Targets: the teachers' maps of a batch, standardised, so that an error is a share of their variance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Targets"]
 
 
 class Targets:
-    """The teachers' maps: standardised per channel for inner taps, by one number for a last map (it stays ≥ 0)."""
+    """The teachers' maps: inner ones standardised per channel, a last map divided by one number (it stays ≥ 0)."""
 
     def __init__(
         self, teachers: Sequence[Teacher], chains: Sequence[Chain], *, device: torch.device | None = None
@@ -37,7 +37,7 @@ class Targets:
         }
 
     def calibrate(self, batches: Iterable[NDArray[np.uint8]]) -> None:
-        """Measure mean and standard deviation of each map on some batches."""
+        """Measure mean and standard deviation of each map on batches (B, S, S, 3) uint8 RGB."""
         sums: dict[str, list[Tensor]] = {}
         for batch in batches:
             for name, maps in self._raw(batch).items():
@@ -47,7 +47,7 @@ class Targets:
             mean, square = torch.stack(parts).mean(0)
             variance = (square - mean.square()).clamp(min=0)
             if name in self._inner:
-                # A channel that hardly varies must not be blown up: its noise would be a target like any other.
+                # A channel that hardly varies must not be amplified: its noise would be a target like any other.
                 self._mean[name] = mean.float()
                 self._std[name] = variance.clamp(min=float(variance.mean()) * 1e-2).sqrt().float()
             else:
@@ -55,18 +55,22 @@ class Targets:
                 self._std[name] = variance.mean().sqrt().float().reshape(1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what `calibrate` measured; empty before."""
+        """Return the means and standard deviations; empty before `calibrate`."""
         means = {f"mean.{name}": value for name, value in self._mean.items()}
         return means | {f"std.{name}": value for name, value in self._std.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
-        for kind, kept in (("mean.", self._mean), ("std.", self._std)):
-            kept |= {
-                name.removeprefix(kind): value.to(self._device)
-                for name, value in state.items()
-                if name.startswith(kind)
-            }
+        """Restore what `state_dict` returned; raises ValueError for anything else."""
+        channels = {f"{teacher.name}/{tap}": count for teacher in self._teachers for tap, count, _ in teacher.taps[:-1]}
+        sizes = {name: channels[name] for name in self._inner} | {teacher.name: 1 for teacher in self._teachers}
+        expected = {f"{kind}.{name}": (size,) for name, size in sizes.items() for kind in ("mean", "std")}
+        if state and {name: tuple(value.shape) for name, value in state.items()} != expected:
+            raise ValueError("the statistics are not those of these teachers' maps")
+        for name, value in state.items():
+            if not value.is_floating_point() or not value.isfinite().all():
+                raise ValueError("the statistics of the teachers' maps are not finite")
+            kind, _, target = name.partition(".")
+            (self._mean if kind == "mean" else self._std)[target] = value.to(self._device)
 
     def _raw(self, batch: NDArray[np.uint8]) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = {}
@@ -74,12 +78,12 @@ class Targets:
             names = [*(f"{teacher.name}/{tap}" for tap, _, _ in teacher.taps[:-1]), teacher.name]
             for name, found, (_, _, stride) in zip(names, teacher.run(batch), teacher.taps, strict=True):
                 if name in self._inner or name == teacher.name:
-                    maps[name] = _fitted(torch.from_numpy(found).to(self._device), batch.shape[1], stride)
+                    maps[name] = _resized(torch.from_numpy(found).to(self._device), batch.shape[1], stride)
         return maps
 
 
-def _fitted(maps: Tensor, size: int, stride: int) -> Tensor:
-    """Maps (B, C, h, w) of crops of `size` pixels, brought to the student's sides: some networks do not pad."""
+def _resized(maps: Tensor, size: int, stride: int) -> Tensor:
+    """Resize maps (B, C, h, w) of crops of `size` pixels to those of the student; without padding they are smaller."""
     side = -(-size // stride)
     if maps.shape[2:] == (side, side):
         return maps

@@ -1,4 +1,4 @@
-"""Teachers: any backbone with a card, asked for the ends of its blocks."""
+"""Teachers: any backbone with a card, run for the maps at the ends of its blocks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class EngineTeacher:
     """A pretrained network: the maps at the ends of its blocks, then the one of its default tap."""
 
     def __init__(self, name_or_path: str, *, device: str = "cpu") -> None:
-        """Load a bundled or added model, or an `.onnx` with its card; raises `ModelError` where it cannot be used.
+        """Load a model by its name, or an `.onnx` with its card; raises ModelError where it cannot be used.
 
-        On the CPU it runs in OpenVINO, on CUDA in PyTorch.
+        It runs in OpenVINO on the CPU, in PyTorch on CUDA. Loading checks that the graph has the card's digest.
         """
         card, path = load_card(name_or_path)
         last = card.tap(card.default_tap)
@@ -32,8 +32,7 @@ class EngineTeacher:
             if device == "cpu"
             else TorchEngine(whole, path, taps=names, device=device)
         )
-        self.name = card.name
-        self.card = card
+        self.name, self.digest = card.name, card.digest
         self.taps: Sequence[tuple[str, int, int]] = [(tap.name, tap.channels, tap.stride) for tap in self._engine.taps]
 
     def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:

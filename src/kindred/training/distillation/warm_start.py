@@ -1,7 +1,7 @@
-"""Starting from an earlier student: its weights read back from the graph that was exported.
+"""Warm start: a student takes the weights of an earlier one from the graph that it was exported to.
 
 The graph has its batch norms folded into the convolutions. They are unfolded with statistics that are measured anew,
-such that the student answers as the graph does and its norms are at work: it can be trained on, longer or on more.
+such that the student computes what the graph does and its norms are active: it can be trained further.
 """
 
 from __future__ import annotations
@@ -21,27 +21,33 @@ from kindred.training.architectures.student import Student
 
 __all__ = ["warm_start"]
 
-SIZE = 0.25  # root mean square of a filter's weights when pieces have learned alone, about
+FILTER_SIZE = 0.25  # root mean square of the weights of a filter after blockwise training, about
+MAX_BYTES = 2**31  # of a graph: protobuf itself reads no more
+MAX_MESSAGE = 200
 
 
 def warm_start(student: Student, file: Path, images: Tensor) -> None:
     """Give a student the weights of the `.onnx` that one of the same layout was exported to.
 
-    images: (B, 3, H, W), on which the statistics of the batch norms are measured, some dozens. Raises TrainingError
+    images: (B, 3, H, W), some dozens, on which the statistics of the batch norms are measured. Raises TrainingError
     where the file cannot be read, or its convolutions are not those of the student.
     """
     pairs = _convolutions(student, images[:1])
-    stored = list(_stored(file))
+    stored = list(_stored(file, most=len(pairs) + 1))
     if len(stored) != len(pairs):
+        count = len(stored) if len(stored) < len(pairs) else f"more than {len(pairs)}"
         raise TrainingError(
-            f"{file}: has {len(stored)} convolutions; this student has {len(pairs)}: it was made for other teachers"
+            f"{file}: has {count} convolutions; this student has {len(pairs)}: it was made for other teachers"
         )
-    for number, ((conv, norm), (weight, bias)) in enumerate(zip(pairs, stored, strict=True)):
-        if weight.shape != tuple(conv.weight.shape):
+    for index, ((conv, norm), (weight, bias)) in enumerate(zip(pairs, stored, strict=True)):
+        expected = tuple(conv.weight.shape)
+        if weight.shape != expected or bias.shape != expected[:1]:
             raise TrainingError(
-                f"{file}: convolution {number} is {weight.shape}; expected {tuple(conv.weight.shape)}: "
-                "it was made for other teachers"
+                f"{file}: convolution {index} is {weight.shape} with a bias {bias.shape}; expected {expected} and "
+                f"{expected[:1]}: it was made for other teachers"
             )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise TrainingError(f"{file}: convolution {index} has weights that are not finite; do not use the file")
         with torch.no_grad():
             conv.weight.copy_(torch.from_numpy(weight))
             shift = norm.bias if norm is not None else conv.bias
@@ -55,7 +61,7 @@ def warm_start(student: Student, file: Path, images: Tensor) -> None:
 
 
 def _convolutions(student: Student, image: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """Return the convolutions in the order in which they run, each with the batch norm behind it, if there is one."""
+    """Return the convolutions in the order in which they run, each with its batch norm, if it has one."""
     found: list[tuple[nn.Conv2d, nn.BatchNorm2d | None]] = []
 
     def ran(module: nn.Module, _given: object, _out: object) -> None:
@@ -73,33 +79,47 @@ def _convolutions(student: Student, image: Tensor) -> list[tuple[nn.Conv2d, nn.B
     return found
 
 
-def _stored(file: Path) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield weight and bias of the graph's convolutions in order."""
+def _stored(file: Path, *, most: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield weight and bias of the graph's convolutions in order, `most` of them at most.
+
+    The file is not trusted: weights in other files are not followed, and no array is larger than the file.
+    """
+    if not file.is_file():
+        raise TrainingError(f"{file}: no such file; expected the .onnx of an earlier student")
+    if file.stat().st_size > MAX_BYTES:
+        raise TrainingError(f"{file}: {file.stat().st_size:,} bytes; expected a student of at most {MAX_BYTES:,}")
     try:
-        graph = onnx.load(str(file)).graph
+        graph = onnx.load(str(file), load_external_data=False).graph
+        arrays = {entry.name: entry for entry in graph.initializer}
+        for node in graph.node:  # weights at half precision, and one bias that stands for several
+            if node.op_type in ("Cast", "Identity") and node.input[0] in arrays:
+                arrays[node.output[0]] = arrays[node.input[0]]
+        convolutions = [node for node in graph.node if node.op_type == "Conv"][:most]
+        found = [[_values(arrays[name]) for name in (node.input[1], node.input[2])] for node in convolutions]
     except Exception as error:  # protobuf's DecodeError among others; onnx documents none
-        raise TrainingError(f"{file}: cannot be read as a student ({' '.join(str(error).split())})") from None
-    arrays = {entry.name: entry for entry in graph.initializer}
-    for node in graph.node:  # weights at half precision, and one bias that stands for several
-        if node.op_type in ("Cast", "Identity") and node.input[0] in arrays:
-            arrays[node.output[0]] = arrays[node.input[0]]
-    for node in graph.node:
-        if node.op_type == "Conv":
-            weight, bias = (numpy_helper.to_array(arrays[name]).astype(np.float32) for name in node.input[1:3])
-            yield weight, bias
+        reason = " ".join(str(error).split())[:MAX_MESSAGE]
+        raise TrainingError(f"{file}: cannot be read as a student ({reason})") from None
+    yield from ((weight, bias) for weight, bias in found)
+
+
+def _values(stored: onnx.TensorProto) -> NDArray[np.float32]:
+    if stored.data_location == onnx.TensorProto.EXTERNAL:
+        raise ValueError("its weights are in another file")
+    values: NDArray[np.float32] = numpy_helper.to_array(stored).astype(np.float32)
+    return values
 
 
 def _unfold(student: Student, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]], images: Tensor) -> None:
-    """Give the batch norms the statistics of what they see, and weights that undo them.
+    """Give the batch norms the statistics of their inputs, and weights that compensate for them.
 
-    Folded filters are up to seventeen times smaller than those that were trained. A norm takes no notice of that, but a
-    step of the optimiser, which is as large for small weights, would undo what was learned; so they get a size back.
+    Folded filters are up to seventeen times smaller than those that were trained. A batch norm is invariant to that,
+    but a step of the optimiser, which is as large for small weights, would destroy them; so they are scaled back up.
     """
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+    statistics: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def measure(conv: nn.Module, _given: object, out: Tensor) -> None:
         rows = out.float().transpose(0, 1).flatten(1)
-        seen[conv] = rows.mean(1), rows.var(1, unbiased=False)
+        statistics[conv] = rows.mean(1), rows.var(1, unbiased=False)
 
     hooks = [conv.register_forward_hook(measure) for conv, _ in pairs]
     with torch.no_grad():
@@ -107,9 +127,9 @@ def _unfold(student: Student, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]], ima
         for hook in hooks:
             hook.remove()
         for conv, norm in pairs:
-            mean, variance = seen[conv]
+            mean, variance = statistics[conv]
             size = conv.weight.square().mean((1, 2, 3)).sqrt()
-            scale = torch.where(size > 0, SIZE / size, 1.0)
+            scale = torch.where(size > 0, FILTER_SIZE / size, 1.0)
             conv.weight.mul_(scale[:, None, None, None])
             assert norm.running_mean is not None
             assert norm.running_var is not None

@@ -1,8 +1,8 @@
-"""Mining: which images a step looks at, and which of their pairs and triplets count.
+"""Mining: which images meet in a batch, and which of their pairs and triplets a loss uses.
 
 Planners make the `Plan` of each epoch: `Shuffled`, `ClassBalanced` and `ListedPairs` from labels or listed pairs,
-`HardNegatives`, `ManifoldMining` and `PseudoLabels` from the vectors by the current network. `TRIPLETS` are the triplets
-of a batch. `relation_of` says which pairs show the same thing.
+`HardNegatives`, `ManifoldMining` and `PseudoLabels` from the vectors by the current network. `TRIPLETS` is the table of
+the ways to select triplets within a batch. `relation_of` tells positive from negative pairs.
 """
 
 from kindred.training.mining.clusters import PseudoLabels

@@ -1,4 +1,4 @@
-"""Pseudo-labels: the clusters of the current vectors stand for the classes that nobody gave."""
+"""Pseudo-labels: the clusters of the current vectors take the place of classes (deep clustering)."""
 
 from __future__ import annotations
 
@@ -17,41 +17,42 @@ from kindred.training.mining.plan import Numbers, Plan, Planner, checked_vectors
 __all__ = ["PseudoLabels"]
 
 LARGEST_SEED = 2**31 - 1
-"""FAISS takes an int of C."""
+"""FAISS takes a C int."""
 
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """Batches of the clusters that k-means finds among the vectors, anew in each epoch.
+    """Batches from the clusters that k-means finds among the vectors, anew in each epoch.
 
-    clusters: K; a label is the number of a cluster, and the same cluster has another number in the next epoch, so that
-    the head of a loss on classes must start anew. then: makes the planner of the pseudo-labels (N,), as
-    `partial(ByClass, classes_per_batch=16, images_per_class=4)` for losses on pairs, `partial(Shuffled, batch=64)` for
-    those on classes. smallest: clusters of fewer images are left out. Raises UsageError for what is out of range,
-    TrainingError for fewer than `smallest` images a cluster. Source: Caron et al. 2018.
+    clusters: K; a label is the index of a cluster, and changes from epoch to epoch, so that the class weights of a loss
+    on classes must be reset. planner: makes the planner from the pseudo-labels (N,), such as
+    `partial(ClassBalanced, classes_per_batch=16, images_per_class=4)` for losses on pairs and
+    `partial(Shuffled, batch=64)` for losses on classes. smallest: clusters of fewer images are left out. Raises
+    UsageError for values out of range, TrainingError for fewer than `smallest` images per cluster. Source: Caron et
+    al. 2018.
 
-    Many small clusters are purer than few large ones, and two of one thing seldom meet in a batch. On grocery's 2,640
-    training photographs of 81 things, by kin's vectors, 43 % of the pairs in a cluster are right for 100 clusters,
-    61 % for 300 and 76 % for 600.
+    Many small clusters are purer than few large ones, and two of the same class seldom meet in a batch. On the 2,640
+    training photographs of 81 classes of Grocery Store, described by `kin`, 43 % of the pairs in a cluster are of one
+    class for 100 clusters, 61 % for 300 and 76 % for 600.
     """
 
     clusters: int
-    then: Callable[[Numbers], Planner]
+    planner: Callable[[Numbers], Planner]
     smallest: int = 2
     needs_vectors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole(clusters=self.clusters, smallest=self.smallest)
         if self.clusters < 2:
-            raise UsageError("clusters: got 1; expected at least 2, or all images show one thing")
+            raise UsageError("clusters: got 1; expected at least 2, or there are no negatives")
 
     def __call__(self, *, epoch: int, seed: int, vectors: Vectors | None = None) -> Plan:
-        """Return the plan of an epoch, by the unit vectors (N, D) of all images."""
+        """Return the plan of an epoch from the unit vectors (N, D) of all images."""
         all_rows, present = checked_vectors(vectors)
         rows = all_rows[present]
         if len(rows) < self.clusters * self.smallest:
             raise TrainingError(
-                f"clusters: got {self.clusters} of at least {self.smallest} images for {len(rows)} images; "
+                f"clusters: got {self.clusters} with at least {self.smallest} images each for {len(rows)} images; "
                 f"lower it to {len(rows) // self.smallest} at most"
             )
         drawn = int(epoch_rng(seed, epoch).integers(LARGEST_SEED))
@@ -59,7 +60,7 @@ class PseudoLabels:
         sizes = np.bincount(words, minlength=self.clusters)
         labels = np.full(len(all_rows), -1)
         labels[present] = np.where(sizes[words] < self.smallest, -1, words)
-        plan = self.then(labels)(epoch=epoch, seed=seed)
+        plan = self.planner(labels)(epoch=epoch, seed=seed)
         facts = {
             "clusters": float((sizes >= self.smallest).sum()),
             "largest_cluster": float(sizes.max()),

@@ -1,4 +1,4 @@
-"""Triplets of a batch: which anchors, positives and negatives a triplet loss looks at.
+"""Triplets of a batch: which anchors, positives and negatives a triplet loss uses.
 
 Each function takes distances (B, M) and the relation (B, M) and returns three index tensors (T,): anchors among the
 rows, positives and negatives among the columns.
@@ -24,7 +24,7 @@ Triplets: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 def all_triplets(distances: Tensor, relation: Tensor) -> Triplets:
     """Return every triplet of an anchor, one of its positives and one of its negatives, in order."""
-    del distances  # all are taken, near or far
+    del distances  # all triplets are used, whatever their distances
     a, p = (relation > 0).nonzero(as_tuple=True)
     pair, n = (relation < 0)[a].nonzero(as_tuple=True)
     return a[pair], p[pair], n
@@ -43,9 +43,9 @@ def hardest_triplets(distances: Tensor, relation: Tensor) -> Triplets:
 
 
 def semi_hard_triplets(distances: Tensor, relation: Tensor, *, margin: float) -> Triplets:
-    """Return for each anchor and positive the nearest negative that is farther, by less than `margin`.
+    """Return for each anchor and positive the nearest negative that is farther than it, by less than `margin`.
 
-    Where no negative lies in between, the pair has no triplet. Source: Schroff, Kalenichenko and Philbin 2015.
+    A pair without such a negative has no triplet. Source: Schroff, Kalenichenko and Philbin 2015.
     """
     a, p = (relation > 0).nonzero(as_tuple=True)
     rows, own = distances[a], distances[a, p, None]
@@ -56,7 +56,7 @@ def semi_hard_triplets(distances: Tensor, relation: Tensor, *, margin: float) ->
 
 @dataclass(frozen=True)
 class TripletMining:
-    """One entry of TRIPLETS: its function, whether that takes a `margin`, what it does, and who described it."""
+    """One entry of TRIPLETS: its function, whether it takes a `margin`, what it selects, and who described it."""
 
     function: Callable[..., Triplets]
     margin: bool
@@ -65,12 +65,15 @@ class TripletMining:
 
 
 TRIPLETS: dict[str, TripletMining] = {
-    "all": TripletMining(all_triplets, False, "every one", "Hermans et al. 2017"),
+    "all": TripletMining(all_triplets, False, "all triplets", "Hermans et al. 2017"),
     "hardest": TripletMining(
         hardest_triplets, False, "farthest positive and nearest negative of each anchor", "Hermans et al. 2017"
     ),
     "semi_hard": TripletMining(
-        semi_hard_triplets, True, "nearest negative between each positive and the margin", "Schroff et al. 2015"
+        semi_hard_triplets,
+        True,
+        "nearest negative beyond the positive, within the margin",
+        "Schroff et al. 2015",
     ),
 }
 
@@ -83,6 +86,6 @@ def find_triplets(distances: Tensor, relation: Tensor, name: str, *, margin: flo
 
 
 def _first(values: Tensor) -> Tensor:
-    """Return the column of the least value of each row, of equal ones the first: (T, M) → (T,)."""
-    # A column at the end, because the least of no columns is an error even for no rows.
+    """Return the column of the smallest value of each row, the first of equal ones: (T, M) → (T,)."""
+    # One more column, since the minimum over no columns is an error even for no rows.
     return F.pad(values, (0, 1), value=torch.inf).argmin(dim=1)

@@ -1,7 +1,7 @@
-"""Plan: what one epoch looks at, decided before it begins.
+"""Plans: the batches of an epoch, determined before it begins.
 
-A plan follows from the seed, the number of the epoch and, for some, the vectors of the images by the network as it
-was; so a run that was killed goes on with the batches that it would have had.
+A plan follows from the seed, the epoch and, where it is mined, the vectors of the images by the network at that time;
+stored in the checkpoint, it lets a killed run resume with exactly the same batches.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["Plan", "Planner", "as_labels", "checked_vectors", "epoch_rng", "in_b
 
 Numbers = NDArray[np.int64]
 LENGTH_TOLERANCE = 0.01
-"""Vectors that went through bfloat16 are this far from length 1."""
+"""Vectors computed in bfloat16 are up to this far from length 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The batches of one epoch, S steps of B images.
 
-    indices: (S, B) int64, numbers of images. labels: (S, B) int64, the class or pseudo-class of each, below 0 where it
-    is not known; for losses on classes, and for relations. relations: (S, B, B) int8, where labels do not say it.
-    facts: for the log, in numbers. Raises UsageError where the shapes do not fit.
+    indices: (S, B) int64, of the images. labels: (S, B) int64, the class or pseudo-label of each, below 0 where
+    unknown; for losses on classes, and for relations. relations: (S, B, B) int8, where labels do not determine them.
+    facts: numbers for the log. Raises UsageError where the shapes do not agree.
     """
 
     indices: Numbers
@@ -57,9 +57,10 @@ class Plan:
         return int(self.indices.shape[1])
 
     def relation(self, step: int) -> NDArray[np.int8]:
-        """Return what is known of the pairs of a batch: (B, B), 1 the same thing, −1 another, 0 not known.
+        """Return the relation (B, B) of the pairs of a batch: 1 positive, −1 negative, 0 unknown.
 
-        An image with itself is 0, also where it is in the batch twice. Raises UsageError for a plan that says nothing.
+        An image with itself is 0, also where it is in the batch twice. Raises UsageError for a plan with neither labels
+        nor relations.
         """
         images = self.indices[step]
         if self.relations is not None:
@@ -70,7 +71,7 @@ class Plan:
 
 
 class Planner(Protocol):
-    """What makes the plan of each epoch. `needs_vectors`: it wants the vectors of all images by the current network."""
+    """Makes the plan of each epoch; with `needs_vectors` from the vectors of all images by the current network."""
 
     @property
     def needs_vectors(self) -> bool:
@@ -80,20 +81,20 @@ class Planner(Protocol):
     def __call__(self, *, epoch: int, seed: int, vectors: Vectors | None = None) -> Plan:
         """Return the plan of an epoch; the same arguments give the same plan.
 
-        `vectors` (N, D) are unit vectors, zeros where an image has none: such images are left out.
+        vectors: (N, D) unit vectors; images with a row of zeros, which could not be read, are left out.
         """
         ...
 
 
 def epoch_rng(seed: int, epoch: int) -> np.random.Generator:
-    """Return the random numbers of one epoch. Raises UsageError for a negative seed or epoch."""
+    """Return the random generator of an epoch. Raises UsageError for a negative seed or epoch."""
     if seed < 0 or epoch < 0:
         raise UsageError(f"got seed {seed} and epoch {epoch}; expected whole numbers of at least 0")
     return np.random.default_rng([seed, epoch])
 
 
 def as_labels(labels: ArrayLike) -> Numbers:
-    """Return labels (N,) as int64; raises UsageError for what is not a list of whole numbers."""
+    """Return labels (N,) as int64; raises UsageError for anything but a list of whole numbers."""
     given = np.asarray(labels)
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise UsageError(
@@ -103,12 +104,12 @@ def as_labels(labels: ArrayLike) -> Numbers:
 
 
 def checked_vectors(vectors: Vectors | None, count: int | None = None) -> tuple[Vectors, Numbers]:
-    """Return the vectors (N, D) of the `count` images, and which (n,) of them have one: an image without has zeros.
+    """Return the vectors (N, D) of `count` images, and the indices (n,) of those that are not zero.
 
-    Raises UsageError for none, another number of them, or one that is not of unit length.
+    Raises UsageError for None, for another number of rows, and for a row that is neither zero nor of unit length.
     """
     if vectors is None:
-        raise UsageError("vectors: got none; this plan is made with the vectors (N, D) of all images")
+        raise UsageError("vectors: got none; this planner needs the vectors (N, D) of all images")
     rows = as_rows(vectors, "vectors")
     if count is not None and len(rows) != count:
         raise UsageError(f"vectors: got {len(rows)} rows; expected {count}, one for each image")
@@ -120,9 +121,9 @@ def checked_vectors(vectors: Vectors | None, count: int | None = None) -> tuple[
 
 
 def in_batches(order: Numbers, size: int) -> Numbers:
-    """Return all of `order` (n, …) in rows of `size`, the last row filled up from the beginning: (S, size, …).
+    """Return all of `order` (n, …) in rows of `size`, the last one filled up from the beginning: (S, size, …).
 
-    `order` must not be empty; it may be shorter than one row.
+    `order` must not be empty; it may be shorter than a row.
     """
     steps = -(-len(order) // size)
     return order[np.resize(np.arange(len(order)), (steps, size))]

@@ -15,20 +15,20 @@ from kindred.training.mining.tuples import mean_cosine, plan_of_tuples
 __all__ = ["HardNegatives"]
 
 BLOCK = 256
-"""Queries that are compared with the pool at a time: 20 MB of scores for a pool of 20,000."""
+"""Queries compared with the pool at a time: 20 MB of scores for a pool of 20,000."""
 
 
 @dataclass(frozen=True, eq=False)
 class HardNegatives:
-    """Tuples of a query, a positive of its class and the hardest negatives of a pool, anew in each epoch.
+    """Tuples of a query, a positive of its class and the hardest negatives of a pool, mined anew in each epoch.
 
-    labels: (N,), the class or the cluster (as of 3-D models) of each image, below 0 where it is not known; such images
-    are left out, for they may show anything. tuples: of a batch, each of 2 + `negatives` images. queries: of an
-    epoch, drawn among the images that are not alone in their class, all where there are fewer. pool: images among
-    which negatives are looked for, drawn as well. The positive is drawn; the negatives are the most similar by the
-    current vectors, at most one of each class, or most of them would show one thing. labels_known: the labels say also
-    what images of different tuples show; otherwise only a query and its positive know its negatives. Raises
-    UsageError for what is out of range, TrainingError for classes that do not suffice.
+    labels: (N,), the class or the cluster (as of 3-D models) of each image, below 0 where unknown; such images are left
+    out, since they may be positives. tuples: per batch, each of 2 + `negatives` images. queries: per epoch, drawn among
+    the images whose class has another one; all where there are fewer. pool: how many images, drawn as well, the
+    negatives are searched in. The positive is drawn; the negatives are the most similar by the current vectors, at most
+    one of each class, since most of them would otherwise be of one class. labels_known: the labels also relate images
+    of different tuples; otherwise only a query and its positive are related to their negatives. Raises UsageError for
+    values out of range, TrainingError for too few classes.
 
     Source: Radenović, Tolias and Chum 2018, who take 2,000 queries, a pool of 20,000 and 5 negatives.
     """
@@ -47,7 +47,7 @@ class HardNegatives:
         _check_classes(_Classes.from_labels(self.labels), self.negatives)
 
     def __call__(self, *, epoch: int, seed: int, vectors: Vectors | None = None) -> Plan:
-        """Return the plan of an epoch, by the unit vectors (N, D) of all images."""
+        """Return the plan of an epoch from the unit vectors (N, D) of all images."""
         rows, present = checked_vectors(vectors, len(self.labels))
         rng = epoch_rng(seed, epoch)
         labels = np.full_like(self.labels, -1)
@@ -73,14 +73,14 @@ class HardNegatives:
         )
 
     def _hardest(self, rows: Vectors, queries: Numbers, pool: Numbers) -> Numbers:
-        """Return the most similar images of the pool, each of another class, none of the query's: (Q, negatives)."""
+        """Return the most similar images of the pool, one of each class but the query's: (Q, negatives)."""
         pool = pool[np.argsort(self.labels[pool], kind="stable")]
         starts, sizes = _runs(self.labels[pool])
         classes = self.labels[pool[starts]]
         if len(classes) <= self.negatives:
             raise TrainingError(
-                f"pool: {len(pool)} images drawn show {len(classes)} classes; expected more than the {self.negatives} "
-                "negatives; raise pool or lower negatives"
+                f"pool: the {len(pool)} images drawn are of {len(classes)} classes; expected more than the "
+                f"{self.negatives} negatives; raise pool or lower negatives"
             )
         known, found = rows[pool], np.empty((len(queries), self.negatives), np.int64)
         for first in range(0, len(queries), BLOCK):
@@ -97,7 +97,7 @@ class HardNegatives:
 
 @dataclass(frozen=True, eq=False)
 class _Classes:
-    """The images that have a class (n,), class by class; where each class begins and how many it has, both (C,)."""
+    """The indices (n,) of images with a class, sorted by class; start and size of each class, both (C,)."""
 
     images: Numbers
     starts: Numbers
@@ -110,7 +110,7 @@ class _Classes:
         return cls(images, *_runs(labels[images]))
 
     def draw_pairs(self, rng: np.random.Generator, count: int) -> tuple[Numbers, Numbers]:
-        """Return at most `count` images that are not alone in their class, and another of the class of each."""
+        """Return at most `count` images whose class has another one, and for each a random other image of its class."""
         places = rng.permutation(np.flatnonzero(np.repeat(self.sizes, self.sizes) > 1))[:count]
         of_class = np.searchsorted(self.starts, places, side="right") - 1
         start, size = self.starts[of_class], self.sizes[of_class]
@@ -126,10 +126,10 @@ def _check_classes(classes: _Classes, negatives: int) -> None:
             + (f"lower it to {count - 1} at most" if count > 1 else "expected at least two classes")
         )
     if classes.sizes.max() < 2:
-        raise TrainingError(f"labels: all {len(classes.images)} images are alone in their class; add images to some")
+        raise TrainingError(f"labels: all {len(classes.images)} classes have a single image; add images to some")
 
 
 def _runs(labels: Numbers) -> tuple[Numbers, Numbers]:
-    """Return where each run of equal labels begins, and how long it is: (C,) and (C,)."""
+    """Return the start and the length of each run of equal labels: (C,) and (C,)."""
     starts = np.flatnonzero(np.diff(labels, prepend=-1))
     return starts, np.diff(starts, append=len(labels))

@@ -1,4 +1,4 @@
-"""Relations: what is known of pairs of images, which all losses on pairs take."""
+"""Relations: which pairs of images are positive, negative or unknown; all losses on pairs take them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def relation_of(
     images: ArrayT | None = None,
     other_images: ArrayT | None = None,
 ) -> ArrayT:
-    """Return 1 for pairs of equal labels (B,) and (M,), −1 for pairs of different ones, 0 for all others: (B, M) int8.
+    """Return the relation (B, M) int8 of labels (B,) and (M,): 1 for equal ones, −1 for different ones, 0 for unknown.
 
-    Not known, 0, is a pair with a label below 0. 0 is also every image with itself: the diagonal, where `others` is
-    None or `labels` themselves, and all pairs of one number, where `images` (B,) and `other_images` (M,) say the
-    numbers of the images. NumPy or PyTorch. Raises UsageError for numbers of one side alone.
+    A pair with a label below 0 is unknown. An image with itself is 0, too: the diagonal where `others` is None or
+    `labels` itself, and equal indices where `images` (B,) and `other_images` (M,) are given. NumPy or PyTorch. Raises
+    UsageError for indices of one side alone.
 
     >>> relation_of(np.array([4, 4, 7]))
     array([[ 0,  1, -1],
@@ -34,7 +34,7 @@ def relation_of(
     if same_batch and other_images is None:
         other_images = images
     if (images is None) != (other_images is None):
-        raise UsageError("images: got the numbers of one side alone; expected both or none")
+        raise UsageError("images: got the indices of one side alone; expected both or none")
     xp, rows = namespace(labels), _untyped(labels)
     columns = rows if others is None else _untyped(others)
     known = (rows >= 0)[:, None] & (columns >= 0)[None, :]
@@ -48,5 +48,5 @@ def relation_of(
 
 
 def _untyped(x: ArrayT | None) -> Any:
-    """Hand `x` to the array API, whose functions have no static types."""
+    """Return `x` for the array API, whose functions have no static types."""
     return x

@@ -1,4 +1,4 @@
-"""Samplers: plans that follow from labels or listed pairs alone, without a look at any vector."""
+"""Samplers: planners that use labels or listed pairs alone, and no vectors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["ClassBalanced", "ListedPairs", "Shuffled"]
 
 @dataclass(frozen=True, eq=False)
 class Shuffled:
-    """Every image once an epoch, in another order each time; the last batch is filled up with the first images.
+    """Every image once per epoch, in a new random order; the last batch is filled up with the first images.
 
-    labels: (N,), below 0 for images of no class, which are left out. batch: images of a step. Raises UsageError for
-    what is out of range, TrainingError for a batch larger than the set.
+    labels: (N,), below 0 for images without a class, which are left out. batch: images per step. Raises UsageError for
+    values out of range, TrainingError for a batch larger than the set.
     """
 
     labels: Numbers
@@ -53,10 +53,10 @@ class Shuffled:
 class ClassBalanced:
     """Batches of P classes with K images of each (P×K: Hermans, Beyer and Leibe 2017).
 
-    labels: (N,), below 0 for images of no class. All classes come equally often, and all images of a class; a class of
-    fewer than K images gives some of them twice, one image alone leaves its class out: it has no positive. steps: of
-    an epoch; None for as many as it takes to look at as many images as there are. Raises UsageError for what is out
-    of range, TrainingError for fewer than two usable classes or fewer than P.
+    labels: (N,), below 0 for images without a class. All classes are drawn equally often, and all images of a class; of
+    a class with fewer than K images some are repeated; a class with a single image is left out, since it has no
+    positive pair. steps: per epoch; None for as many as show the number of usable images. Raises UsageError for values
+    out of range, TrainingError for fewer than two usable classes or fewer than P.
     """
 
     labels: Numbers
@@ -117,13 +117,13 @@ class ClassBalanced:
 
 @dataclass(frozen=True, eq=False)
 class ListedPairs:
-    """Batches of listed pairs: every pair of the same thing and of different things once an epoch.
+    """Batches of listed pairs: every positive and every negative pair once per epoch.
 
-    same: (n, 2) and different: (m, 2), numbers of images below `count`. batch: images of a step, two for each pair; the
-    last is filled up with the first pairs. Nothing else is known of the pairs in a batch, unless the list has them
-    too. components: images that no chain of `same` pairs joins are known to show different things; a chain itself says
-    nothing, for pairs of overlapping views are not transitive. Raises UsageError for what is out of range,
-    TrainingError for lists that contradict each other, have no pair of one kind, or fewer pairs than a batch takes.
+    same: (n, 2) positive pairs, different: (m, 2) negative pairs, of indices below `count`. batch: images per step, two
+    for each pair; the last one is filled up with the first pairs. Other pairs of a batch are unknown, unless they are
+    listed too. components: images in different connected components of the positive pairs are negatives; within a
+    component nothing follows, since pairs of overlapping views are not transitive. Raises UsageError for values out of
+    range, TrainingError for lists that contradict each other, lack one kind of pair, or have too few pairs for a batch.
     """
 
     same: Numbers
@@ -141,17 +141,17 @@ class ListedPairs:
             object.__setattr__(self, name, _checked_pairs(getattr(self, name), name, self.count))
         if not len(self.same) or not (len(self.different) or self.components):
             raise TrainingError(
-                f"got {len(self.same)} pairs of the same thing and {len(self.different)} of different things; "
-                "expected some of both, or components=True where images that no pair joins differ"
+                f"got {len(self.same)} positive and {len(self.different)} negative pairs; expected some of both, or "
+                "components=True where images that no chain of positive pairs connects are negatives"
             )
         both = np.intersect1d(*self._listed)
         if both.size:
             raise TrainingError(
-                f"images {both[0] // self.count} and {both[0] % self.count} are listed as the same and as different; "
-                "remove one of the two lines"
+                f"images {both[0] // self.count} and {both[0] % self.count} are listed as positive and as negative "
+                "pair; remove one of the two lines"
             )
-        if self.components and not np.any(self._parts):
-            raise TrainingError("same: the pairs join all images to one; with components=True nothing is different")
+        if self.components and not np.any(self._components):
+            raise TrainingError("same: the pairs connect all images; with components=True there are no negatives")
         if self.batch > 2 * (len(self.same) + len(self.different)):
             raise TrainingError(f"batch: got {self.batch} for {len(self.same) + len(self.different)} pairs; lower it")
 
@@ -176,37 +176,37 @@ class ListedPairs:
         return Plan(indices, None, relations, facts)
 
     def _relation(self, images: Numbers) -> NDArray[np.int8]:
-        """Return what the lists say of all pairs of a batch (B,): (B, B)."""
+        """Return the relation (B, B) of a batch (B,) by the lists."""
         first, second = np.meshgrid(images, images, indexing="ij")
         keys = self._keys(np.stack((first, second), axis=-1))
         relation = np.zeros(keys.shape, np.int8)
         if self.components:
-            relation[self._parts[first] != self._parts[second]] = -1
+            relation[self._components[first] != self._components[second]] = -1
         for listed, value in ((self._listed[1], -1), (self._listed[0], 1)):
             relation[places_in(listed, keys.ravel()).reshape(keys.shape) >= 0] = value
         return relation
 
     def _keys(self, pairs: Numbers) -> Numbers:
-        """Return one number for each pair (…, 2), whichever comes first."""
+        """Return one number for each pair (…, 2), in either order the same."""
         keys: Numbers = pairs.min(axis=-1) * self.count + pairs.max(axis=-1)
         return keys
 
     @cached_property
     def _listed(self) -> tuple[Numbers, Numbers]:
-        """The keys of the pairs of the same thing and of different ones, each once, ascending."""
+        """The keys of the positive and of the negative pairs, each once, ascending."""
         return np.unique(self._keys(self.same)), np.unique(self._keys(self.different))
 
     @cached_property
-    def _parts(self) -> Numbers:
-        """For each image the number of the part that chains of `same` pairs join: (count,), 0 for the first image's."""
-        return _joined_parts(self.same, self.count)
+    def _components(self) -> Numbers:
+        """For each image its connected component of the positive pairs: (count,), 0 for the first image's."""
+        return _connected_components(self.same, self.count)
 
 
 def _groups(rng: np.random.Generator, members: Numbers, size: int, count: int) -> Numbers:
-    """Return `count` groups of `size` distinct members, all about equally often: (count, size).
+    """Return `count` groups of `size` members, distinct and about equally often: (count, size).
 
-    Cut out of one shuffle after the other, so that none comes a second time before all had their chance. Fewer
-    members than `size` come more than once in a group, all of them at least once.
+    They are cut out of successive shuffles, so that none is repeated before all others were drawn. Where there are
+    fewer members than `size`, each group has all of them, some repeatedly.
     """
     per_shuffle = max(1, len(members) // size)
     shuffles = rng.permuted(np.tile(members, (-(-count // per_shuffle), 1)), axis=1)
@@ -215,12 +215,12 @@ def _groups(rng: np.random.Generator, members: Numbers, size: int, count: int) -
 
 
 def _checked_pairs(pairs: Numbers, name: str, count: int) -> Numbers:
-    """Return pairs (n, 2) of two images each; raises UsageError for others."""
+    """Return pairs (n, 2) as int64; raises UsageError for anything but pairs of two images below `count`."""
     given = np.asarray(pairs)
     if not given.size:
         return np.empty((0, 2), np.int64)
     if given.ndim != 2 or given.shape[1] != 2 or given.dtype.kind not in "iu":
-        raise UsageError(f"{name}: got {given.dtype} of shape {given.shape}; expected numbers of images (n, 2)")
+        raise UsageError(f"{name}: got {given.dtype} of shape {given.shape}; expected indices of images (n, 2)")
     faulty = np.flatnonzero(((given < 0) | (given >= count)).any(axis=1) | (given[:, 0] == given[:, 1]))
     if faulty.size:
         first, second = given[faulty[0]]
@@ -228,13 +228,13 @@ def _checked_pairs(pairs: Numbers, name: str, count: int) -> Numbers:
     return given.astype(np.int64)
 
 
-def _joined_parts(pairs: Numbers, count: int) -> Numbers:
-    """Return for each of `count` images the least image that a chain of pairs (n, 2) joins it to: (count,)."""
+def _connected_components(pairs: Numbers, count: int) -> Numbers:
+    """Return for each of `count` images the smallest index in its connected component of pairs (n, 2): (count,)."""
     least = np.arange(count)
     while True:
         before = least.copy()
         lower = least[pairs].min(axis=1)
-        # Both ends, and whoever they pointed to, learn the lower number; then all follow their pointers to the end.
+        # Both ends, and what they pointed to, take the lower index; then all follow their pointers to the end.
         for ends in (pairs[:, 0], pairs[:, 1], before[pairs[:, 0]], before[pairs[:, 1]]):
             np.minimum.at(least, ends, lower)
         while not np.array_equal(least, least[least]):

@@ -1,4 +1,4 @@
-"""Tuples: an anchor, a positive and some negatives, of which pairs something is known only within one tuple."""
+"""Tuples of an anchor, a positive and negatives, with known relations only within a tuple."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["mean_cosine", "plan_of_tuples", "tuple_relation"]
 def plan_of_tuples(
     tuples: Numbers, *, per_batch: int, positive_has_negatives: bool, labels: Numbers | None, facts: Mapping[str, float]
 ) -> Plan:
-    """Return the plan of tuples (T, 2 + n) of an anchor, a positive and n negatives, `per_batch` of them a step.
+    """Return the plan of tuples (T, 2 + n) of an anchor, a positive and n negatives, `per_batch` of them per step.
 
-    The last batch is filled up with the first tuples. positive_knows: see `tuple_relation`. labels: (N,) of all
-    images, which then say all of every pair; None for the relation within each tuple alone.
+    The last batch is filled up with the first tuples. positive_has_negatives: see `tuple_relation`. labels: (N,) of all
+    images, which relate all pairs; None for relations within each tuple alone. facts: numbers for the log.
     """
     indices = in_batches(tuples, per_batch).reshape(-1, per_batch * tuples.shape[1])
     if labels is not None:
@@ -31,8 +31,8 @@ def plan_of_tuples(
 def tuple_relation(size: int, count: int, *, positive_has_negatives: bool) -> NDArray[np.int8]:
     """Return the relation (count·size, count·size) of a batch of `count` tuples of `size` images.
 
-    In a tuple the first and the second show the same thing, and what the others show is another than the first's; with
-    `positive_knows` also than the second's. All else is not known.
+    In a tuple the first and the second image are a positive pair, the first and each of the others negative pairs;
+    with `positive_has_negatives` also the second and each of the others. All else is unknown.
     """
     own = np.zeros((size, size), np.int8)
     own[0, 1] = 1

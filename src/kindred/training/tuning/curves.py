@@ -1,4 +1,4 @@
-"""Curves of a run as a drawing inside a page: its colours are the page's, in the light and in the dark."""
+"""Curves of a run as SVG inside a page; its style sheet sets the colours, for light and dark."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, 108, 14, 34
 TICKS = 4
 GAP = 15  # between the names of two curves, at least
-
-FINEST = 1e-6  # of the largest number: what differs by less is flat, its ticks would all be named alike
+FINEST = 1e-6  # of the largest value: a curve that varies by less is flat, its tick labels would all be equal
 
 Curve = Sequence[tuple[float, float]]
 
 
 def draw_curves(curves: Mapping[str, Curve], *, title: str, across: str = "epochs") -> str:
-    """Return an SVG element: each curve, its points (x, y) in order of x, named where it ends.
+    """Return an SVG element with the curves, each a list of points (x, y) in order of x and named at its end.
 
-    `title` is what a reader who cannot see it is told. Points that are no finite numbers are left out.
+    title: for screen readers. across: name of the x axis. Points that are not finite are left out; without any point
+    the text is empty.
     """
     drawn = {
         name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)] for name, points in curves.items()
@@ -62,7 +62,7 @@ def draw_curves(curves: Mapping[str, Curve], *, title: str, across: str = "epoch
 
 
 def _ticks(low: float, high: float, *, least: float = 0.0) -> list[float]:
-    """Return round numbers, `least` apart or more, of which the first and the last embrace `low` and `high`."""
+    """Return round numbers, at least `least` apart, from `low` or below to `high` or above."""
     largest = max(abs(low), abs(high))
     span = max(high - low or largest, FINEST * largest)
     if span < FINEST**2:  # nothing but zeros
@@ -75,7 +75,7 @@ def _ticks(low: float, high: float, *, least: float = 0.0) -> list[float]:
 
 
 def _apart(heights: Mapping[str, float]) -> dict[str, float]:
-    """Return the heights of names, moved down where they would lie on each other."""
+    """Return the heights of names, moved down where they would overlap."""
     placed: dict[str, float] = {}
     lowest = -math.inf
     for name, height in sorted(heights.items(), key=lambda item: item[1]):

@@ -1,4 +1,4 @@
-"""The embedder: a backbone and an aggregation, pixels in, unit vectors out. It is what is trained and exported."""
+"""The embedder, which is trained and exported: a backbone and an aggregation, from pixels to unit vectors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from kindred.training.architectures.backbone import Backbone
 
 __all__ = ["Embedder"]
 
-PROBE = 128  # pixels of a side that every network is taken to manage
+PROBE = 128  # side in pixels of a test image, large enough for every network
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Embedder(nn.Module):
     """Images, uint8 (B, H, W, 3) RGB, to unit vectors (B, D) float32.
 
-    tap: the map that is aggregated, by default the backbone's last. The backbone is cut behind it: what no loss reaches
-    would only cost. Weights are laid out channels last. Raises TrainingError where the backbone has no such tap,
-    UsageError where its channels are not those of the aggregation.
+    tap: the map that is aggregated, by default the backbone's last. The layers after it are removed from the backbone:
+    no loss reaches them. Weights have the memory format channels last. Raises TrainingError where the backbone has no
+    such tap, UsageError where its channels are not those of the aggregation.
     """
 
     mean: Tensor
@@ -41,10 +41,10 @@ class Embedder(nn.Module):
             )
         self.backbone, self.aggregation, self.tap = backbone, aggregation, last.name
         self._norms_frozen = False
-        # Not kept with the weights: they are the backbone's, and say nothing that was learned.
+        # Not stored with the weights: they are constants of the backbone.
         self.register_buffer("mean", torch.tensor(backbone.mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).reshape(1, 3, 1, 1), persistent=False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types do not know it alone
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub has no such overload
 
     @property
     def dimension(self) -> int:
@@ -60,25 +60,25 @@ class Embedder(nn.Module):
         """Images, uint8 (B, H, W, 3) RGB, to the maps (B, C, h, w) that are aggregated."""
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
             raise UsageError(f"pixels: got {pixels.dtype} {tuple(pixels.shape)}; expected uint8 (B, H, W, 3)")
-        # Seen with the channels first, images whose channels lie together are "channels last" already.
+        # A permuted view of interleaved channels already has the memory format "channels last".
         image = (pixels.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
         found: Tensor = self.backbone(image)[self.tap]
         return found
 
     def initialise(self, batches: Iterable[Tensor]) -> None:
-        """Let the aggregation learn what it starts from, on batches of pixels of training images.
+        """Initialise the aggregation (whitening, codebook) on batches of pixels of training images.
 
-        The network is as in describing while it looks: batch norms use their running statistics. NetVLAD with a
-        whitening goes through `batches` twice. Raises UsageError where there are too few images.
+        The network is in evaluation mode meanwhile. NetVLAD with a whitening iterates over `batches` twice. Raises
+        UsageError where there are too few images.
         """
         self.aggregation.initialise(
             _Maps(self, batches) if iter(batches) is not batches else iter(_Maps(self, batches))
         )
 
     def freeze(self, until: str | None) -> None:
-        """Train only what comes behind `until`: a tap, or a part by its name in the backbone ("layer2", "features.5").
+        """Train only the layers after `until`: a tap, or a submodule of the backbone ("layer2", "features.5").
 
-        The parameters that have a part in its map get no gradient, and its batch norms keep their statistics; all
+        The parameters that contribute to its output get no gradient, and its batch norms keep their statistics; all
         others are trained. None trains everything. Raises UsageError for an unknown name.
         """
         frozen = set() if until is None else self._before(until)
@@ -87,16 +87,16 @@ class Embedder(nn.Module):
         self.train(self.training)
 
     def freeze_norms(self) -> None:
-        """Keep all batch norms at their running statistics from now on, in training too.
+        """Use the running statistics in all batch norms from now on, in training mode too.
 
-        The usual choice in retrieval, where batches are small or all of one kind; their scales and shifts are still
-        trained, as far as `freeze` lets them. `train` does not undo it.
+        The usual choice in retrieval, where batches are small or of few classes; their scales and shifts are still
+        trained, unless `freeze` excludes them. `train` does not undo it.
         """
         self._norms_frozen = True
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Embedder:
-        """Set training or evaluation, as every module does; frozen batch norms stay in evaluation."""
+        """Set training or evaluation mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
         for module in self.backbone.modules():
             if isinstance(module, NORMS) and (self._norms_frozen or _is_frozen(module)):
@@ -104,15 +104,15 @@ class Embedder(nn.Module):
         return self
 
     def _before(self, until: str) -> set[nn.Parameter]:
-        """Return the parameters that have a part in a tap's map, or in what a part of the backbone returns.
+        """Return the parameters that contribute to a tap's map, or to the output of a submodule of the backbone.
 
-        They are found by asking for gradients, so that it holds for every way to wire a network.
+        They are found by a backward pass, so that it holds for any topology.
         """
         parts = {name: module for name, module in self.backbone.named_modules() if name}
         taps = [tap.name for tap in self.backbone.taps]
-        check_known("tap or part", until, [*taps, *parts], error=UsageError, where="the backbone")
-        sums: list[Tensor] = []  # of what was returned; a layer that works in place may change it later
-        # A part that only holds others is never called itself: the last of those that are is its end.
+        check_known("tap or submodule", until, [*taps, *parts], error=UsageError, where="the backbone")
+        sums: list[Tensor] = []  # of the outputs, at once: a layer that works in place may change them later
+        # A container is never called itself: its output is that of the last submodule that is.
         within = [] if until in taps else parts[until].modules()
         hooks = [each.register_forward_hook(lambda _module, _given, out: sums.append(out.sum())) for each in within]
         parameters = list(self.backbone.parameters())
@@ -125,7 +125,7 @@ class Embedder(nn.Module):
                 if until in taps:
                     sums.append(maps[until].sum())
                 if not sums:
-                    raise UsageError(f"the backbone never runs its part {until!r}; {nearest('', taps)}")
+                    raise UsageError(f"the backbone never runs its submodule {until!r}; {nearest('', taps)}")
                 found = torch.autograd.grad(sums[-1], parameters, allow_unused=True)
         finally:
             for hook in hooks:
@@ -138,7 +138,7 @@ class Embedder(nn.Module):
 
 @dataclass(frozen=True)
 class _Maps:
-    """The maps of batches of pixels, made anew each time that they are gone through."""
+    """The maps of batches of pixels, computed anew at each iteration."""
 
     embedder: Embedder
     batches: Iterable[Tensor]

@@ -25,17 +25,17 @@ from kindred.training.tuning.embedder import Embedder
 
 __all__ = ["ExportedModel", "export_embedder"]
 
-PROOFS = ((160, 128), (192, 256))  # height and width of images that both must describe alike
-LEAST_COSINE = 0.999  # a graph that is not the network's is far below; half precision costs 0.00001
+CHECKED_SIZES = ((160, 128), (192, 256))  # height and width of the images that the exported graph is checked on
+MIN_COSINE = 0.999  # a wrong graph is far below; half precision costs 0.00001
 
 
 @dataclass(frozen=True, eq=False)
 class ExportedModel:
-    """What an export wrote.
+    """The files of an export.
 
-    model, card: the graph and what is known of it. recipe_file, recipe: the recipe as written and as read, its files
-    found. files: all that was written; they can be moved together. cosine: the least between the vectors of the
-    embedder and of the exported graph, in float32.
+    model, card: the graph and its card. recipe_file, recipe: the recipe as a file and as it is read. files: all that
+    was written; they can be moved together. cosine: the smallest between the vectors of the embedder and of the
+    exported graph, in float32.
     """
 
     model: Path
@@ -46,8 +46,8 @@ class ExportedModel:
     cosine: float
 
 
-class _Tapped(nn.Module):
-    """A backbone whose maps come as a tuple, in the order of its taps."""
+class _TupleBackbone(nn.Module):
+    """A backbone that returns its maps as a tuple, in the order of its taps."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -70,13 +70,13 @@ def export_embedder(
     training: Mapping[str, Scalar] | None = None,
     half: bool = True,
 ) -> ExportedModel:
-    """Write `file` (STEM.onnx), its card STEM.toml, and STEM-recipe.toml with what it has learned beside it.
+    """Write `file` (STEM.onnx), its card STEM.toml, and STEM-recipe.toml with the files of its fitted parameters.
 
-    name: of the model and the recipe. size: longest side at the network's input, in pixels, that the recipe asks for.
+    name: of the model and the recipe. size: longest side at the network's input, in pixels, for the recipe.
     description, licence, source, training: for the card. half: whether the weights are stored at half precision; the
-    arithmetic is in float32 either way. `embedder` stays as it is, on its device. Raises UsageError where a file
-    cannot be written or is no `.onnx`, ModelError or RecipeError for a name or a size that cannot be meant, and
-    TrainingError where the exported graph does not describe as the embedder does.
+    arithmetic is float32 either way. `embedder` is not changed. Raises UsageError where a file cannot be written or
+    is not `.onnx`, ModelError or RecipeError for an invalid name or size, and TrainingError where the vectors of the
+    exported graph differ from the embedder's.
     """
     if file.suffix != ".onnx":
         raise UsageError(f"{file}: the model must be a file that ends in .onnx")
@@ -85,7 +85,7 @@ def export_embedder(
     keys: Mapping[str, Any] = finished.aggregation.recipe_keys()
     recipe = Recipe(name, str(file), size=size, description=description, **keys)
     card = write_model(
-        _Tapped(finished.backbone),
+        _TupleBackbone(finished.backbone),
         file,
         name=name,
         taps=_taps(finished.backbone),
@@ -98,45 +98,45 @@ def export_embedder(
         source=source,
         training=training or {},
     )
-    cosine = _prove(finished, card, file)
+    cosine = _check_export(finished, card, file)
     fitted = finished.aggregation.fitted()
-    # Only what was learned is held to the network, and to open that takes a moment.
+    # Only fitted parameters depend on the network, and opening it takes a moment.
     identity = open_extractor(recipe).identity if fitted.codebooks or fitted.whitenings else {}
-    recipe_file, *learned = write_recipe(
+    recipe_file, *others = write_recipe(
         file.with_name(f"{file.stem}-recipe.toml"),
         replace(recipe, backbone=file.name),
         fitted,
         identity,
         stem=file.stem,
     )
-    files = (file, file.with_suffix(".toml"), recipe_file, *learned)
+    files = (file, file.with_suffix(".toml"), recipe_file, *others)
     return ExportedModel(file, card, recipe_file, Recipe.load(recipe_file), files, cosine)
 
 
 def _taps(backbone: Backbone) -> list[Tap]:
-    """Return the taps as the card has them; a map of the graph is called as the tap."""
+    """Return the taps for the card; an output of the graph has the name of its tap."""
     return [Tap(name=each.name, tensor=each.name, channels=each.channels, stride=each.stride) for each in backbone.taps]
 
 
-def _prove(embedder: Embedder, card: Card, file: Path) -> float:
-    """Return the least cosine between the vectors of `embedder` and those by the maps of the graph, of some images.
+def _check_export(embedder: Embedder, card: Card, file: Path) -> float:
+    """Return the smallest cosine between the vectors of `embedder` and of the exported graph, on images of noise.
 
-    Raises TrainingError where it is low: a graph that was traced may have taken a size for a constant.
+    Raises TrainingError where it is low: tracing may have turned a size into a constant.
     """
     least = 1.0
     random = np.random.default_rng(0)
     with TemporaryDirectory() as folder, torch.no_grad():
         engine = OpenVINOEngine(card, file, precision="f32", cache_dir=Path(folder))
-        for height, width in PROOFS:
+        for height, width in CHECKED_SIZES:
             coarse = random.integers(0, 256, (1, height // 16, width // 16, 3), dtype=np.uint8)
             pixels = coarse.repeat(16, axis=1).repeat(16, axis=2)
             own = embedder(torch.from_numpy(pixels))
             exported = embedder.aggregation(torch.from_numpy(engine.run(pixels)[0]))
             cosine = float((own * exported).sum())
-            if not cosine >= LEAST_COSINE:
+            if not cosine >= MIN_COSINE:
                 raise TrainingError(
-                    f"{file}: describes an image of {width} × {height} pixels otherwise than the network it was made "
-                    f"of: cosine {cosine:.4f}, expected at least {LEAST_COSINE}; do not use it"
+                    f"{file}: the exported graph and the trained network differ on an image of {width} × {height} "
+                    f"pixels: cosine {cosine:.4f}, expected at least {MIN_COSINE}; do not use the file"
                 )
             least = min(least, cosine)
     return least

@@ -1,4 +1,4 @@
-"""Labels: which images there are to learn from, and what is known of them."""
+"""Labels: the images to train on, and their classes or listed pairs, from folders or tables."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ UNLABELLED = -1
 class LabelledImages:
     """Images and their classes.
 
-    paths: of the images. labels: (N,) int64, places in `classes`, −1 for an image whose class is not known. notes:
-    what a person should know of what was read, a line each.
+    paths: of the images. labels: (N,) int64, indices into `classes`, −1 for an image of unknown class. notes: for the
+    user, a line each.
     """
 
     paths: tuple[Path, ...]
@@ -36,25 +36,25 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def subset(self, kept: Sequence[int] | NDArray[np.int64]) -> LabelledImages:
-        """Return the images of these numbers; classes that have none left keep their place."""
-        numbers = [int(each) for each in kept]
-        paths = tuple(self.paths[number] for number in numbers)
-        return LabelledImages(paths, self.labels[numbers], self.classes, self.notes)
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledImages:
+        """Return the images of these indices; classes without images keep their label."""
+        chosen = [int(index) for index in indices]
+        paths = tuple(self.paths[index] for index in chosen)
+        return LabelledImages(paths, self.labels[chosen], self.classes, self.notes)
 
 
 def read_unlabelled(folder: Path) -> LabelledImages:
-    """Read every image below `folder`; folders mean nothing. Raises UsageError where there is none."""
+    """Return all images below `folder`, without classes. Raises UsageError where there is none."""
     paths = _images(folder)
     if not paths:
-        raise UsageError(f"{folder}: no images; expected a folder with some to learn from")
+        raise UsageError(f"{folder}: no images; expected a folder of images to train on")
     return LabelledImages(tuple(paths), np.full(len(paths), UNLABELLED))
 
 
 def read_classes(folder: Path) -> LabelledImages:
-    """Read a folder of classes: each of its sub-folders is one, with everything below it.
+    """Return the images of a folder of classes: each of its sub-folders is one, with everything below it.
 
-    Sub-folders without images, and images that lie in no sub-folder, are left out and noted. Raises UsageError where
+    Sub-folders without images, and images outside all sub-folders, are left out and noted. Raises UsageError where
     there are fewer than two classes.
     """
     paths = _images(folder)
@@ -66,7 +66,7 @@ def read_classes(folder: Path) -> LabelledImages:
     if empty:
         notes.append(f"{len(empty)} empty classes left out: {_some(empty)}")
     if stray := len(paths) - len(names):
-        notes.append(f"{stray} images left out that lie in {folder} itself, in no class")
+        notes.append(f"{stray} images directly in {folder} left out: they have no class")
     if len(classes) < 2:
         raise UsageError(
             f"{folder}: {len(classes)} classes; expected two or more sub-folders with images, one for each class "
@@ -76,10 +76,10 @@ def read_classes(folder: Path) -> LabelledImages:
 
 
 def read_labels(file: Path, folder: Path) -> LabelledImages:
-    """Read a table of labels: CSV with the columns `path` (from `folder`) and `label`.
+    """Return the images and classes of a CSV table with the columns `path` (relative to `folder`) and `label`.
 
     Rows with an empty label are left out and noted. Raises UsageError where a file is missing, naming the first and
-    its line, where a path comes twice with two labels, and where there are fewer than two classes.
+    its line, where a path has two labels, and where there are fewer than two classes.
     """
     names: dict[Path, str] = {}
     missing: list[tuple[int, str]] = []
@@ -98,7 +98,7 @@ def read_labels(file: Path, folder: Path) -> LabelledImages:
         line, path_text = missing[0]
         raise UsageError(
             f"{file}: line {line}: {path_text} is not in {folder} ({len(missing)} such lines); "
-            "paths run from the folder of the images"
+            "paths are relative to the folder of the images"
         )
     classes = sorted(set(names.values()))
     if len(classes) < 2:
@@ -107,27 +107,26 @@ def read_labels(file: Path, folder: Path) -> LabelledImages:
 
 
 def read_pairs(file: Path, paths: Sequence[Path], folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Read a table of pairs: CSV with the columns `a`, `b` (paths from `folder`) and `same` (1 or 0).
+    """Read a CSV table of pairs with the columns `a`, `b` (paths relative to `folder`) and `same` (1 or 0).
 
-    Returns the numbers in `paths` of those that show the same, (n, 2), and of those that do not, (m, 2); both int64.
-    Raises UsageError where a path is none of `paths` or both are the same, naming its line, and where no pair shows
-    the same.
+    Returns the positive pairs (n, 2) and the negative pairs (m, 2) as indices into `paths`, int64. Raises UsageError,
+    naming the line, where a path is not one of `paths` or is paired with itself, and where there is no positive pair.
     """
-    numbers = {path: number for number, path in enumerate(paths)}
+    indices = {path: index for index, path in enumerate(paths)}
     same: list[tuple[int, int]] = []
     different: list[tuple[int, int]] = []
     for line, row in _rows(file, ("a", "b", "same")):
         if row["same"].strip() not in ("0", "1"):
             raise UsageError(f"{file}: line {line}: same is {row['same']!r}; expected 1 or 0")
         for name in (row["a"], row["b"]):
-            if folder / name not in numbers:
-                raise UsageError(f"{file}: line {line}: {name} is no usable image of {folder}")
+            if folder / name not in indices:
+                raise UsageError(f"{file}: line {line}: {name} is not a usable image of {folder}")
         if folder / row["a"] == folder / row["b"]:
             raise UsageError(f"{file}: line {line}: {row['a']} is paired with itself; expected two images")
-        pair = numbers[folder / row["a"]], numbers[folder / row["b"]]
+        pair = indices[folder / row["a"]], indices[folder / row["b"]]
         (same if row["same"].strip() == "1" else different).append(pair)
     if not same:
-        raise UsageError(f"{file}: no pair with same = 1; expected some that show the same thing")
+        raise UsageError(f"{file}: no pair with same = 1; expected at least one positive pair")
     return np.array(same, np.int64).reshape(-1, 2), np.array(different, np.int64).reshape(-1, 2)
 
 
@@ -143,23 +142,21 @@ def _is_file(path: Path) -> bool:
 
 
 def _labelled(names: Mapping[Path, str], classes: Sequence[str], notes: list[str]) -> LabelledImages:
-    places = {name: place for place, name in enumerate(classes)}
-    labels = np.array([places[name] for name in names.values()], np.int64)
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = np.array([label_of[name] for name in names.values()], np.int64)
     alone = sorted(name for name, count in Counter(names.values()).items() if count == 1)
     if alone:
-        notes = [*notes, f"{len(alone)} classes have one image, which no pair can be made of: {_some(alone)}"]
+        notes = [*notes, f"{len(alone)} classes have a single image and give no positive pair: {_some(alone)}"]
     return LabelledImages(tuple(names), labels, tuple(classes), tuple(notes))
 
 
 def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the lines of a table with a head, each with its number."""
+    """Yield the rows of a CSV table with a header, each with its line number."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stored:
             table = csv.DictReader(stored, skipinitialspace=True)
             if missing := [name for name in columns if name not in (table.fieldnames or ())]:
-                raise UsageError(
-                    f"{file}: no column {', '.join(missing)}; expected a first line with {','.join(columns)}"
-                )
+                raise UsageError(f"{file}: no column {', '.join(missing)}; expected a header with {','.join(columns)}")
             for row in table:
                 if any(row[name] is None for name in columns):
                     raise UsageError(f"{file}: line {table.line_num}: too few columns; expected {','.join(columns)}")

@@ -1,4 +1,4 @@
-"""Cross-batch memory: the vectors of the batches before, as further references of a loss on pairs."""
+"""Cross-batch memory: the vectors of earlier batches, as further references of a loss on pairs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["CrossBatchMemory"]
 
 
 class CrossBatchMemory(nn.Module):
-    """The last M vectors with their labels and the numbers of their images (Wang et al. 2020).
+    """The last M vectors, with their labels and the indices of their images (XBM: Wang et al. 2020).
 
-    A network changes slowly, so that vectors of some steps ago are nearly what they would be now, and cost no pass.
-    size: M. dimension: D of the vectors. start: steps before it begins to remember, for at first a network changes
-    fast. All of it is in `state_dict`. Raises UsageError for what is out of range.
+    A network changes slowly, so that vectors of some steps ago are nearly what they would be now, and cost no forward
+    pass. size: M. dimension: D of the vectors. start: steps before the first vectors are stored, since a network
+    changes fast at first. Its whole content is in `state_dict`. Raises UsageError for values out of range.
     """
 
     vectors: Tensor
@@ -36,17 +36,17 @@ class CrossBatchMemory(nn.Module):
         self.register_buffer("labels", torch.full((size,), -1))
         self.register_buffer("images", torch.full((size,), -1))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("stored", torch.zeros((), dtype=torch.int64))  # vectors that ever came in
+        self.register_buffer("stored", torch.zeros((), dtype=torch.int64))  # vectors that were ever stored
 
     def __len__(self) -> int:
-        """Return how many vectors are remembered."""
+        """Return how many vectors it holds."""
         return min(self.size, int(self.stored))
 
     @torch.no_grad()
     def enqueue(self, vectors: Tensor, labels: Tensor, images: Tensor) -> None:
-        """Take the vectors (B, D) of a step, their labels (B,) and images (B,) for the oldest ones.
+        """Replace the oldest vectors by those of a step: vectors (B, D), labels (B,) and indices of images (B,).
 
-        No gradient passes. In the first `start` steps nothing is taken.
+        They are stored without gradients. In the first `start` steps nothing is stored.
         """
         self.steps += 1
         if int(self.steps) <= self.start:
@@ -59,13 +59,13 @@ class CrossBatchMemory(nn.Module):
         self.stored += count
 
     def references(self) -> Tensor:
-        """Return the vectors that are remembered, in no order of time: (m, D), m ≤ M, a copy without gradient."""
+        """Return a copy of its vectors, in no particular order, without gradients: (m, D), m ≤ M."""
         return self.vectors[: len(self)].clone()
 
     def relation(self, labels: Tensor, images: Tensor) -> Tensor:
-        """Return what is known of a batch, labels (B,) and images (B,), and the `references`: (B, m) int8.
+        """Return the relation of a batch, labels (B,) and indices of images (B,), and the `references`: (B, m) int8.
 
-        An image and its own former vector are 0: it is no positive of itself.
+        An image and its own earlier vector are 0, neither a positive nor a negative pair.
         """
         count = len(self)
         return relation_of(labels, self.labels[:count], images=images, other_images=self.images[:count])

@@ -1,4 +1,4 @@
-"""The table of all ways to tune an embedder: which images a step looks at, and what it makes of them."""
+"""The table of fine-tuning methods: which images meet in a batch, and which loss compares them."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ __all__ = ["METHODS", "Batching", "Method", "find_method", "resolve_loss"]
 
 Numbers = NDArray[np.int64]
 
-# On Grocery Store, 2,640 images of 81 classes, as `kin` sees it: of the pairs within a cluster 43 % were of one class
+# On Grocery Store, 2,640 images of 81 classes described by `kin`: of the pairs within a cluster 43 % were of one class
 # with 100 clusters, 61 % with 300, 76 % with 600.
 IMAGES_PER_CLUSTER = 5
 
-# Tuples are of the network as it was when they were mined: few, mined often, teach more. On unseen classes of Grocery
-# Store, from MobileNetV2, 5 epochs of all images as queries gave mAP 0.472 (manifold: 0.437), 5 of as many tuples as
-# show all images once 0.552 (0.462), in a fifth of the time.
+# Tuples are mined with the network at the beginning of an epoch: few tuples, mined often, are worth more. On unseen
+# classes of Grocery Store, from MobileNetV2, 5 epochs with all images as queries gave mAP 0.472 (manifold: 0.437), 5
+# with as many tuples as show each image once 0.552 (0.462), in a fifth of the time.
 MAX_TUPLES = 2000
-"""Of an epoch, as of Radenović, Tolias and Chum 2018."""
+"""Tuples of an epoch at most, as in Radenović, Tolias and Chum 2018."""
 
 
 @dataclass(frozen=True)
 class Batching:
-    """How batches are made up.
+    """How batches are composed.
 
-    batch: images of a step. images_per_class: of each class (or cluster) where a method wants several. mining:
-    "batch" takes classes as they come, "pool" looks for the hardest negatives among all images before each epoch.
-    negatives: in each tuple of mining. clusters: of pseudo-labels, 0 for one to five images. pairs: listed pairs of
-    the same and of different things, as `ListedPairs` takes them.
+    batch: images of a step. images_per_class: of each class (or cluster), for methods on pairs. mining: "batch" draws
+    classes at random, "pool" searches all images for the hardest negatives before each epoch. negatives: in each mined
+    tuple. clusters: of the pseudo-labels, 0 for one to every five images. pairs: listed positive and negative pairs,
+    (n, 2) and (m, 2), as `ListedPairs` takes them.
     """
 
     batch: int = 64
@@ -57,16 +57,16 @@ class Batching:
 
     @property
     def classes(self) -> int:
-        """How many classes a batch has where it has several images of each."""
+        """How many classes a batch of several images of each class has."""
         return max(2, self.batch // self.images_per_class)
 
     @property
     def tuples(self) -> int:
-        """How many tuples of an image, a positive and negatives a batch has."""
+        """How many tuples of a query, a positive and negatives a batch has."""
         return max(1, self.batch // (2 + self.negatives))
 
     def tuples_per_epoch(self, images: int) -> int:
-        """Return how many tuples show about as many images as there are, so that all epochs are alike; 2000 at most."""
+        """Return how many tuples show about as many images as there are, 2,000 at most: all epochs cost the same."""
         return min(MAX_TUPLES, max(1, images // (2 + self.negatives)))
 
 
@@ -74,8 +74,8 @@ class Batching:
 class Method:
     """One entry of METHODS.
 
-    planner: labels (N,), −1 where there are none, and how batches are made up → the planner. loss: of LOSSES, unless
-    another is chosen; of `kind`. labelled: whether it reads labels. summary: what it does. source: who described it.
+    planner: labels (N,), −1 where unknown, and how batches are composed → the planner. kind: of losses that it takes.
+    loss: of LOSSES, the default. labelled: whether it reads labels. summary: what it does. source: who described it.
     """
 
     planner: Callable[[Numbers, Batching], Planner]
@@ -91,7 +91,7 @@ def _shuffled(labels: Numbers, batching: Batching) -> Planner:
 
 
 def _matching(labels: Numbers, batching: Batching) -> Planner:
-    """Batches in which images meet their like: listed, mined among all, or classes as they come."""
+    """Return a planner of batches with positive pairs: listed ones, mined tuples, or several images of each class."""
     if batching.pairs is not None:
         same, different = batching.pairs
         size = min(batching.batch // 2, len(same) + len(different)) * 2
@@ -125,7 +125,7 @@ METHODS: dict[str, Method] = {
         "classes",
         "normalised_softmax",
         True,
-        "tell the classes apart; the embedding is kept",
+        "a classifier of the classes, of which the embedding is used",
         "Babenko et al. 2014",
     ),
     "siamese": Method(
@@ -133,7 +133,7 @@ METHODS: dict[str, Method] = {
         "pairs",
         "contrastive",
         True,
-        "pairs: the same thing near, others a margin away",
+        "pairs: positives close, negatives at least a margin apart",
         "Radenović et al. 2018",
     ),
     "triplet": Method(
@@ -141,7 +141,7 @@ METHODS: dict[str, Method] = {
         "pairs",
         "triplet",
         True,
-        "triplets: the same thing nearer than others, by a margin",
+        "triplets: positives closer than negatives by a margin",
         "Gordo et al. 2016",
     ),
     "multi_similarity": Method(
@@ -149,28 +149,33 @@ METHODS: dict[str, Method] = {
         "pairs",
         "multi_similarity",
         True,
-        "all pairs of a batch, weighed by how hard they are",
+        "all pairs of a batch, weighted by how hard they are",
         "Wang et al. 2019",
     ),
     "smooth_ap": Method(
-        _matching, "pairs", "smooth_ap", True, "the average precision of a batch, made smooth", "Brown et al. 2020"
+        _matching,
+        "pairs",
+        "smooth_ap",
+        True,
+        "the average precision of a batch, smoothed",
+        "Brown et al. 2020",
     ),
     "manifold": Method(
         _manifold,
         "pairs",
         "contrastive",
         False,
-        "no labels: where the manifold and the distance disagree",
+        "no labels: pairs for which manifold and Euclidean distance disagree",
         "Iscen et al. 2018",
     ),
-    # Some clusters mix two things, and others share one: a loss that looks for the hardest pairs finds those. On unseen
-    # classes of Grocery Store, from MobileNetV2, multi_similarity gave mAP 0.404, contrastive 0.473.
+    # Some clusters mix two classes, and some classes are split: a loss that selects the hardest pairs selects those
+    # errors. On unseen classes of Grocery Store, from MobileNetV2, multi_similarity gave mAP 0.404, contrastive 0.473.
     "clusters": Method(
         _clusters,
         "pairs",
         "contrastive",
         False,
-        "no labels: clusters of the vectors stand for classes",
+        "no labels: clusters of the vectors serve as classes",
         "Caron et al. 2018",
     ),
 }
@@ -183,11 +188,11 @@ def find_method(name: str) -> Method:
 
 
 def resolve_loss(method: Method, name: str | None) -> str:
-    """Return the loss by which a method learns; raises UsageError for an unknown one, or one of another kind."""
+    """Return the name of the loss of a method, None for its default; raises UsageError for one that does not fit it."""
     if name is None:
         return method.loss
     fitting = [each for each, loss in LOSSES.items() if loss.kind == method.kind]
     check_known("loss", name, LOSSES, error=UsageError)
     if name not in fitting:
-        raise UsageError(f"loss is {name!r}; this method learns by one of {', '.join(fitting)}")
+        raise UsageError(f"loss is {name!r}; this method takes one of {', '.join(fitting)}")
     return name

@@ -1,4 +1,4 @@
-"""Objectives: what a batch of vectors should be like. A loss, with what it learns or remembers beside the network."""
+"""Objectives: a loss, with the parameters and the memory that it needs beside the network."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ __all__ = ["ClassObjective", "Objective", "PairObjective", "build_objective", "c
 
 
 class Objective(nn.Module):
-    """Vectors of a batch, and what is known of its images, to a loss."""
+    """From the vectors of a batch, and what is known of its images, to a loss."""
 
-    def forward(self, vectors: Tensor, numbers: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, vectors: Tensor, indices: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
         """Return the loss of unit vectors (B, D).
 
-        numbers: (B,) int64, which images they are of. relation: (B, B) int8, what is known of pairs. labels: (B,)
-        int64, None where only pairs are known.
+        indices: (B,) int64, of the images. relation: (B, B) int8, see `relation_of`. labels: (B,) int64, None where
+        only pairs are known.
         """
         raise NotImplementedError
 
 
 class ClassObjective(Objective):
-    """A loss on classes, each with a vector that is learned and dropped after the training."""
+    """A loss on classes: each class has a trained vector, which is dropped after the training."""
 
     def __init__(self, loss: str, *, classes: int, dimension: int, options: Mapping[str, float]) -> None:
         super().__init__()
         self._loss, self._options = LOSSES[loss].function, dict(options)
         self.classes = nn.Parameter(torch.randn(classes, dimension) / dimension**0.5)
 
-    def forward(self, vectors: Tensor, numbers: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, vectors: Tensor, indices: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
         """See `Objective`."""
-        del numbers, relation
+        del indices, relation
         assert labels is not None
         return self._loss(vectors, self.classes, labels, **self._options)
 
@@ -47,10 +47,10 @@ def _own(rows: Tensor) -> Tensor:
 
 
 class PairObjective(Objective):
-    """A loss on pairs of the batch, and of the batch with the vectors of batches before where there is a memory.
+    """A loss on pairs of the batch and, with a memory, on pairs of the batch and the vectors of earlier batches.
 
-    gather: rows of this process → those of all that train together. All remember the same, and a checkpoint of one is
-    enough for all.
+    gather: rows of this process → rows of all processes. With it the memories of all processes are the same, so that
+    the checkpoint of one holds for all.
     """
 
     def __init__(
@@ -65,23 +65,23 @@ class PairObjective(Objective):
         self._loss, self._options, self._gather = LOSSES[loss].function, dict(options), gather
         self.memory = memory
 
-    def forward(self, vectors: Tensor, numbers: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
-        """See `Objective`. With a memory labels must be given: they tell which of its vectors are of the same."""
+    def forward(self, vectors: Tensor, indices: Tensor, relation: Tensor, labels: Tensor | None) -> Tensor:
+        """See `Objective`. A memory is used only where labels are given, which relate its vectors to the batch."""
         references = vectors
         if self.memory is not None and labels is not None:
-            remembered, known = self.memory.references(), self.memory.relation(labels, numbers)
-            references, relation = torch.cat([vectors, remembered]), torch.cat([relation, known], dim=1)
+            stored, known = self.memory.references(), self.memory.relation(labels, indices)
+            references, relation = torch.cat([vectors, stored]), torch.cat([relation, known], dim=1)
             if self.training:
-                self.memory.enqueue(*(self._gather(each) for each in (vectors.detach(), labels, numbers)))
+                self.memory.enqueue(*(self._gather(each) for each in (vectors.detach(), labels, indices)))
         return self._loss(vectors, references, relation, **self._options)
 
 
 def check_objective(loss: str, *, memory: int, options: Mapping[str, float | str]) -> None:
-    """Raise UsageError for a loss that LOSSES has not, an option that it does not take, or a memory it cannot use."""
+    """Raise UsageError for an unknown loss or option, an option of the wrong type, or a memory without effect."""
     known = find_loss(loss)
     check_options(f"loss {loss!r}", options, known.options, error=UsageError)
     if memory and known.kind == "classes":
-        raise UsageError(f"loss {loss!r} looks at classes, not at pairs: a memory has no effect; leave it out")
+        raise UsageError(f"loss {loss!r} is on classes, not on pairs: a memory has no effect; leave it out")
 
 
 def build_objective(
@@ -95,11 +95,11 @@ def build_objective(
 ) -> Objective:
     """Return the objective of a loss of LOSSES; raises UsageError as `check_objective` does.
 
-    classes: how many there are, for losses on classes. dimension: of the vectors. memory: how many of them are
-    remembered, 0 for none. gather: see `PairObjective`.
+    classes: their number, for losses on classes. dimension: of the vectors. memory: vectors of earlier batches that are
+    stored, 0 for none. options: of the loss. gather: see `PairObjective`.
     """
     check_objective(loss, memory=memory, options=options)
     if LOSSES[loss].kind == "classes":
         return ClassObjective(loss, classes=classes, dimension=dimension, options=options)  # type: ignore[arg-type]
-    kept = CrossBatchMemory(memory, dimension) if memory else None
-    return PairObjective(loss, memory=kept, gather=gather, options=options)
+    stored = CrossBatchMemory(memory, dimension) if memory else None
+    return PairObjective(loss, memory=stored, gather=gather, options=options)

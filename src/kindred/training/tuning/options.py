@@ -1,4 +1,4 @@
-"""All that decides what a training comes to, beside the images: the options of `kindred train`."""
+"""The options of `kindred train`: with the images they decide the result."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ __all__ = ["TrainingOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """All that decides the result of a run, beside the images.
+    """Everything that decides the result of a run, beside the images.
 
-    What learns. backbone: a name of `kindred.training.architectures.ARCHITECTURES`, a model of the zoo, or an `.onnx`
-    with its card. weights: for an architecture, a file, "published" or "random". tap: the map that is described, "" for
-    the last. aggregation, aggregation_options: a name of `kindred.training.aggregation.AGGREGATIONS`; the option
-    `dimension` adds a whitening layer. freeze: a tap or part up to which nothing learns. tune_norms: whether batch
-    norms learn new statistics.
+    The network. backbone: a name of `kindred.training.architectures.ARCHITECTURES`, a model of `kindred models`, or an
+    `.onnx` with its card. weights: of an architecture: a file, "published" or "random". tap: the feature map that is
+    aggregated, "" for the last. aggregation, aggregation_options: a name of
+    `kindred.training.aggregation.AGGREGATIONS`; the option `dimension` adds a whitening layer. freeze: the tap or
+    submodule up to which no parameter is trained. tune_norms: whether batch norms update their running statistics.
 
-    From what, and how. method: a name of `kindred.training.tuning.methods.METHODS`. loss, loss_options: a name of
-    `kindred.training.losses.LOSSES`, "" for the method's own. mining: "batch" or "pool". memory: vectors of batches
-    before that a loss on pairs looks at too. batch, images_per_class, negatives, clusters: as in
-    `Batching` of `kindred.training.tuning.methods`. labels, pairs: tables in place of a folder of classes. validate: a
-    folder of classes or a ground truth to validate on; "" holds out the share `hold_out` of each class.
+    The training signal. method: a name of `kindred.training.tuning.methods.METHODS`. loss, loss_options: a name of
+    `kindred.training.losses.LOSSES`, "" for the method's default. mining: "batch" or "pool". memory: vectors of earlier
+    batches as further references of a loss on pairs. batch, images_per_class, negatives, clusters: as in `Batching` of
+    `kindred.training.tuning.methods`. labels, pairs: CSV tables that replace a folder of classes. validate: a folder of
+    classes or a ground truth to validate on; "" holds out the share `hold_out` of each class.
 
-    Images. size: longest side of whole images that are described, in pixels, as the recipe will have it. crop: side of
-    the square crops that are learned from, 0 for `size`; somewhat smaller ones cost less and, since things in a crop
-    are enlarged, serve as well (Touvron et al. 2019). area, flip, colour: as in
-    `kindred.training.augment.Augmentation`.
+    The images. size: longest side of whole images that are described, in pixels, as in the recipe. crop: side of the
+    square crops that are trained on, 0 for `size`; somewhat smaller ones take less time and serve as well, since a crop
+    enlarges its objects (Touvron et al. 2019). area, flip, colour: as in `kindred.training.augment.Augmentation`.
 
-    The schedule: epochs, rate, warmup, decay, accumulate, patience, seed: as in `kindred.training.loop.Schedule`.
+    The schedule. epochs, rate, warmup, decay, accumulate, patience, seed: as in `kindred.training.loop.Schedule`.
 
-    Raises UsageError for what is out of range.
+    Raises UsageError for values out of range.
     """
 
     method: str = "classification"
@@ -92,17 +91,17 @@ class TrainingOptions:
             raise UsageError(f"mining is {self.mining!r}; expected batch or pool")
 
     def changed(self) -> dict[str, object]:
-        """Return the options that are not at their defaults."""
+        """Return the options that differ from their defaults."""
         plain = TrainingOptions()
         mine = {key.name: getattr(self, key.name) for key in fields(self)}
         return {name: value for name, value in mine.items() if value != getattr(plain, name)}
 
-    def identity(self) -> dict[str, object]:
-        """Return all options, as JSON gives them back."""
+    def as_json(self) -> dict[str, object]:
+        """Return all options as JSON reads them back."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def command(self, folder: Path, output: Path) -> str:
-        """Return the command line that trains by these options."""
+        """Return the command line that trains with these options."""
         words = ["kindred", "train", str(folder), "-o", output.name]
         for key, value in self.changed().items():
             option = "--" + {"weights": "from"}.get(key, key).replace("_", "-")

@@ -1,4 +1,4 @@
-"""The report of a run: its curves, what it gained, and queries with their answers before and after."""
+"""The report of a run: loss and validation curves, the gain, and queries with their answers before and after."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from kindred.errors import ImageError
 from kindred.html.document import fill, html_text, picture_address, write_document
 from kindred.images import thumbnail_jpeg
 from kindred.training.log import LogRow, read_log
-from kindred.training.loop import LOG, FitResult
+from kindred.training.loop import FitResult
+from kindred.training.run_folder import LOG
 from kindred.training.tuning.curves import draw_curves
 from kindred.training.tuning.task import TuningTask, ValidationData
 
 __all__ = ["write_report"]
 
-GAINED, LOST = 6, 3  # queries shown whose first answer became right, and wrong
-ANSWERS = 5
+SHOWN_GAINED, SHOWN_LOST = 6, 3  # queries shown whose first answer became right, and wrong
+SHOWN_ANSWERS = 5
 THUMBNAIL = 112  # pixels
-SMOOTHED = 8  # points of the loss that one of its curve stands for, at least where there are many
-NAMES = {"mAP": "mAP", "recall@1": "recall@1", "recall@10": "recall@10"}
+SMOOTHING = 8  # rows of the log that one point of a curve averages, at most
+METRICS = ("mAP", "recall@1", "recall@10")
 
 
-def write_report(file: Path, task: TuningTask, outcome: FitResult, *, title: str, command: str) -> None:
-    """Write the page of a run that is over, `file` in its folder beside the log; raises UsageError where it cannot.
+def write_report(file: Path, task: TuningTask, result: FitResult, *, title: str, command: str) -> None:
+    """Write the page of a finished run, `file` in its folder beside the log; raises UsageError where it cannot.
 
-    Queries are shown whose first answer became right, and honestly those where it became wrong.
+    It shows queries whose first answer became right, and also those where it became wrong.
     """
     log = read_log(file.with_name(LOG))
     document = fill(
@@ -38,8 +39,8 @@ def write_report(file: Path, task: TuningTask, outcome: FitResult, *, title: str
         images="data:",
         title=html_text(title),
         command=html_text(command),
-        facts=_facts(outcome),
-        figures=_figures(outcome),
+        facts=_facts(result),
+        metrics=_metrics_table(result),
         curves=_curves(log),
         queries=_queries(task),
     )
@@ -51,29 +52,29 @@ def _template() -> str:
     return (files("kindred.training.tuning") / "report.html").read_text(encoding="utf-8")
 
 
-def _facts(outcome: FitResult) -> str:
-    learning = outcome.seconds - outcome.planned - outcome.validated
+def _facts(result: FitResult) -> str:
+    updating = result.seconds - result.planning_seconds - result.validation_seconds
     facts = [
-        f"<b>{outcome.epochs}</b> epochs, the best the <b>{outcome.best_epoch}.</b>",
-        f"<b>{outcome.updates:,}</b> updates in <b>{_minutes(learning)}</b>",
-        f"plans <b>{_minutes(outcome.planned)}</b>",
-        f"validation <b>{_minutes(outcome.validated)}</b>",
+        f"<b>{result.epochs}</b> epochs, best epoch <b>{result.best_epoch}</b>",
+        f"<b>{result.updates:,}</b> updates in <b>{_duration(updating)}</b>",
+        f"planning <b>{_duration(result.planning_seconds)}</b>",
+        f"validation <b>{_duration(result.validation_seconds)}</b>",
     ]
     return "".join(f"<li>{fact}</li>" for fact in facts)
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _figures(outcome: FitResult) -> str:
-    """The table of what the validation found before and after."""
-    if not outcome.after:
-        return '<p class="empty">Nothing was validated on: there were too few images to hold some back.</p>'
+def _metrics_table(result: FitResult) -> str:
+    """Return the table of the validation's metrics before and after."""
+    if not result.after:
+        return '<p class="empty">No validation: there were too few images to hold some out.</p>'
     rows = [
-        f"<tr><th>{NAMES[name]}</th><td>{outcome.before[name]:.3f}</td><td>{outcome.after[name]:.3f}</td>"
-        f"<td>{_gain(outcome.before[name], outcome.after[name])}</td></tr>"
-        for name in NAMES
+        f"<tr><th>{name}</th><td>{result.before[name]:.3f}</td><td>{result.after[name]:.3f}</td>"
+        f"<td>{_gain(result.before[name], result.after[name])}</td></tr>"
+        for name in METRICS
     ]
     head = "<thead><tr><th></th><th>before</th><th>after</th><th>gain</th></tr></thead>"
     return f"<table>{head}<tbody>{''.join(rows)}</tbody></table>"
@@ -87,75 +88,74 @@ def _curves(log: Sequence[LogRow]) -> str:
     def of(part: str, name: str) -> list[tuple[float, float]]:
         return [(row.epoch, row.value) for row in log if row.part == part and row.name == name]
 
-    losses = {
-        name: _smooth(of("training", name)) for name in dict.fromkeys(r.name for r in log if r.part == "training")
-    }
-    losses.pop("gradient", None)
+    names = dict.fromkeys(row.name for row in log if row.part == "training" and row.name != "gradient")
+    losses = {name: _smooth(of("training", name)) for name in names}
     drawn = [
-        ("What it learned by", draw_curves(losses, title="The loss, epoch by epoch")),
-        ("What it was worth", draw_curves({name: of("validation", name) for name in NAMES}, title="The validation")),
+        ("Training loss", draw_curves(losses, title="The training loss by epoch")),
+        (
+            "Validation",
+            draw_curves({name: of("validation", name) for name in METRICS}, title="The validation metrics by epoch"),
+        ),
     ]
     return "".join(f"<figure><figcaption>{name}</figcaption>{curve}</figure>" for name, curve in drawn if curve)
 
 
 def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the means of neighbouring points, some forty of them at least."""
-    width = max(1, min(SMOOTHED, len(points) // 40))
+    """Return the means of up to eight neighbouring points, such that some forty points are left."""
+    width = max(1, min(SMOOTHING, len(points) // 40))
     groups = [points[at : at + width] for at in range(0, len(points), width)]
     return [(group[-1][0], float(np.mean([y for _, y in group]))) for group in groups]
 
 
 def _queries(task: TuningTask) -> str:
-    validation_data, before, after = task.validation_data, task.before, task.after
-    if validation_data is None or before is None or after is None:
+    data, before, after = task.validation_data, task.before, task.after
+    if data is None or before is None or after is None:
         return ""
-    relevant = validation_data.validation.relevant
+    relevant = data.validation.relevant
     right = [_is_right(answers, relevant) for answers in (before, after)]
     gained, lost = np.flatnonzero(~right[0] & right[1]), np.flatnonzero(right[0] & ~right[1])
     counts = (
         f"<p>Of {len(relevant):,} queries the first answer became right for <b>{len(gained):,}</b> "
         f"and wrong for <b>{len(lost):,}</b>.</p>"
     )
-    shown = [*_spread(gained, GAINED), *_spread(lost, LOST)]
-    return counts + "".join(_query(validation_data, query, before[query], after[query]) for query in shown)
+    shown = [*_spread(gained, SHOWN_GAINED), *_spread(lost, SHOWN_LOST)]
+    return counts + "".join(_query(data, query, before[query], after[query]) for query in shown)
 
 
 def _is_right(answers: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    return np.array([best[0] in places for best, places in zip(answers, relevant, strict=True)], bool)
+    return np.array([best[0] in positions for best, positions in zip(answers, relevant, strict=True)], bool)
 
 
-def _spread(numbers: NDArray[np.int64], most: int) -> list[int]:
-    """Return `most` of the numbers, evenly spread."""
-    chosen = np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)
-    return [int(number) for number in numbers[chosen]]
+def _spread(queries: NDArray[np.int64], most: int) -> list[int]:
+    """Return at most `most` of the queries, evenly spread."""
+    chosen = np.linspace(0, len(queries) - 1, min(most, len(queries))).round().astype(int)
+    return [int(query) for query in queries[chosen]]
 
 
-def _query(validation_data: ValidationData, query: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> str:
-    validation = validation_data.validation
-    number = int(validation.queries[query])
+def _query(data: ValidationData, query: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> str:
+    index = int(data.validation.queries[query])
     rows = (("before", before), ("after", after))
-    shown = "".join(
-        f'<div class="row"><span>{name}</span>{"".join(_answers(validation_data, query, answers))}</div>'
-        for name, answers in rows
+    answers = "".join(
+        f'<div class="row"><span>{name}</span>{"".join(_answers(data, query, shown))}</div>' for name, shown in rows
     )
-    path = validation.paths[number]
+    path = data.validation.paths[index]
     name = html_text(f"{path.parent.name}/{path.name}")
-    asked = f"{_picture(validation_data, number)}<figcaption><bdi>{name}</bdi></figcaption>"
-    return f'<section><figure class="asked">{asked}</figure><div>{shown}</div></section>'
+    image = f"{_picture(data, index)}<figcaption><bdi>{name}</bdi></figcaption>"
+    return f'<section><figure class="query">{image}</figure><div>{answers}</div></section>'
 
 
-def _answers(validation_data: ValidationData, query: int, answers: NDArray[np.int64]) -> Iterator[str]:
-    validation = validation_data.validation
-    for place in answers[answers >= 0][:ANSWERS].tolist():
-        mark = "right" if place in validation.relevant[query] else "wrong"
-        number = int(validation.database[place])
-        title = html_text(str(validation.paths[number]))
-        yield f'<span class="answer {mark}" title="{title}">{_picture(validation_data, number)}</span>'
+def _answers(data: ValidationData, query: int, answers: NDArray[np.int64]) -> Iterator[str]:
+    validation = data.validation
+    for position in answers[answers >= 0][:SHOWN_ANSWERS].tolist():
+        mark = "right" if position in validation.relevant[query] else "wrong"
+        index = int(validation.database[position])
+        title = html_text(str(validation.paths[index]))
+        yield f'<span class="answer {mark}" title="{title}">{_picture(data, index)}</span>'
 
 
-def _picture(validation_data: ValidationData, number: int) -> str:
+def _picture(data: ValidationData, index: int) -> str:
     try:
-        jpeg = thumbnail_jpeg(validation_data.pictures[number], THUMBNAIL)
+        jpeg = thumbnail_jpeg(data.images[index], THUMBNAIL)
     except ImageError:  # its file went away during the run
         return ""
     return f'<img src="{picture_address(jpeg)}" alt="">'

@@ -1,4 +1,4 @@
-"""Tuning: the task of making an embedder fit one's own images, for the loop to carry out."""
+"""The task of fine-tuning an embedder on one's own images, for the training loop."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from kindred.training.mining import Plan, Planner
 from kindred.training.process_group import ProcessGroup
 from kindred.training.tuning.describing import describe
 from kindred.training.tuning.embedder import Embedder
-from kindred.training.tuning.objective import Objective
+from kindred.training.tuning.objective import ClassObjective, Objective
 from kindred.training.tuning.validation import Validation
 
-__all__ = ["SHOWN", "Batch", "TuningTask", "ValidationData"]
+__all__ = ["REPORTED_ANSWERS", "Batch", "TuningTask", "ValidationData"]
 
-SHOWN = 10  # answers of a validation that are kept, for the report
+REPORTED_ANSWERS = 10  # of each query of a validation, for the report
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Crops (B, S, S, 3) uint8 of the images `numbers` (B,), their relation (B, B) and, where known, labels (B,)."""
+    """Crops (B, S, S, 3) uint8 of the images `indices` (B,), their relation (B, B) and, where known, labels (B,)."""
 
     pixels: Tensor
-    numbers: Tensor
+    indices: Tensor
     relation: Tensor
     labels: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
 class ValidationData:
-    """A validation, and the images it needs."""
+    """A validation, and the images of its `paths`, in the same order."""
 
     validation: Validation
-    pictures: ImageCache
+    images: ImageCache
 
 
 class TuningTask:
-    """An embedder, the images it learns from, in batches of a planner, by an objective; a `kindred.training.loop.Task`.
+    """An embedder trained on images, in the batches of a planner, by an objective; a `kindred.training.loop.Task`.
 
-    size: longest side of whole images that are described; crop: side of the crops that are learned from, 0 for `size`;
-    both in pixels. head_scale: how many times as fast what starts from nothing (the objective's classes) learns. seed:
-    of crops and plans.
+    images: to train on. size: longest side of whole images that are described; crop: side of the crops that are
+    trained on, 0 for `size`; both in pixels. validation_data: None to validate nothing. identity: what a checkpoint
+    must agree with. head_scale: factor on the learning rate of the objective's own parameters (class weights or
+    proxies), which start from random values. seed: of crops and plans.
     """
 
     monitor = "mAP"
@@ -58,7 +59,7 @@ class TuningTask:
         embedder: Embedder,
         objective: Objective,
         planner: Planner,
-        pictures: ImageCache,
+        images: ImageCache,
         *,
         size: int,
         crop: int = 0,
@@ -74,7 +75,7 @@ class TuningTask:
         self.identity = dict(identity or {})
         self.before: NDArray[np.int64] | None = None
         self.after: NDArray[np.int64] | None = None
-        self._planner, self._pictures, self.validation_data = planner, pictures, validation_data
+        self._planner, self._images, self.validation_data = planner, images, validation_data
         self._augmentation = augmentation or Augmentation()
         self._size, self._crop, self._processes = size, crop or size, processes
         self._head_scale, self._seed = head_scale, seed
@@ -82,26 +83,26 @@ class TuningTask:
         self._epoch = 0
 
     def parameter_groups(self) -> Sequence[Mapping[str, object]]:
-        """Weights decay; what has one dimension (norms, biases, exponents) does not (He et al. 2019)."""
-        learned = list(self.embedder.parameters())
+        """Return filters and matrices with weight decay, norms, biases and exponents without (He et al. 2019)."""
+        parameters = list(self.embedder.parameters())
         return [
-            {"params": [each for each in learned if each.ndim > 1]},
-            {"params": [each for each in learned if each.ndim <= 1], "weight_decay": 0.0},
+            {"params": [each for each in parameters if each.ndim > 1]},
+            {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
             {"params": list(self.objective.parameters()), "scale": self._head_scale},
         ]
 
     def begin_epoch(self, epoch: int) -> Mapping[str, float]:
-        """Plan an epoch; where the planner mines, all images are described as the network sees them now."""
+        """Plan an epoch; where the planner mines, all images are described by the network as it is."""
         vectors = None
         if self._planner.needs_vectors:
-            numbers = np.arange(len(self._pictures))
-            vectors = describe(self.embedder, self._pictures, numbers, size=self._size, processes=self._processes)
+            everything = np.arange(len(self._images))
+            vectors = describe(self.embedder, self._images, everything, size=self._size, processes=self._processes)
         self._plan, self._epoch = self._planner(epoch=epoch, seed=self._seed, vectors=vectors), epoch
         return {"batches": float(self.steps), **self._plan.facts}
 
     @property
     def plan(self) -> Plan:
-        """The plan of the epoch that was begun."""
+        """The plan of the current epoch."""
         if self._plan is None:
             raise RuntimeError("no epoch was begun")
         return self._plan
@@ -112,12 +113,12 @@ class TuningTask:
         return len(self.plan.indices)
 
     def make_batch(self, step: int) -> Batch:
-        """Make a batch; an image whose file went away in the meantime is left out of it."""
+        """Make a batch; an image whose file can no longer be read is left out of it."""
         plan, crops, rows = self.plan, [], []
-        for row, number in enumerate(plan.indices[step].tolist()):
+        for row, index in enumerate(plan.indices[step].tolist()):
             rng = np.random.default_rng([self._seed, self._epoch, step, row])
             try:
-                crops.append(self._augmentation.crop(self._pictures[number], self._crop, rng))
+                crops.append(self._augmentation.crop(self._images[index], self._crop, rng))
                 rows.append(row)
             except ImageError:
                 continue
@@ -130,56 +131,85 @@ class TuningTask:
         )
 
     def losses(self, batch: Batch, *, done: float) -> Mapping[str, Tensor]:
-        """Return the objective's loss; the network runs in bfloat16, the loss is taken in float32."""
+        """Return the objective's loss; the network runs in bfloat16, the loss is computed in float32."""
         del done
-        processes = self._processes
-        pixels, numbers, relation = (
-            each.to(processes.device, non_blocking=True) for each in (batch.pixels, batch.numbers, batch.relation)
+        device = self._processes.device
+        pixels, indices, relation = (
+            each.to(device, non_blocking=True) for each in (batch.pixels, batch.indices, batch.relation)
         )
-        labels = None if batch.labels is None else batch.labels.to(processes.device, non_blocking=True)
-        with torch.autocast(processes.device.type, torch.bfloat16):
+        labels = None if batch.labels is None else batch.labels.to(device, non_blocking=True)
+        with torch.autocast(device.type, torch.bfloat16):
             vectors = self.embedder(pixels)
-        return {"loss": self.objective(vectors.float(), numbers, relation, labels)}
+        return {"loss": self.objective(vectors.float(), indices, relation, labels)}
 
     def describe_batch(self, batch: Batch) -> str:
         """Name the first images of a batch."""
-        names = [str(self._pictures.paths[number]) for number in batch.numbers[:3].tolist()]
-        more = len(batch.numbers) - len(names)
+        names = [str(self._images.paths[index]) for index in batch.indices[:3].tolist()]
+        more = len(batch.indices) - len(names)
         return ", ".join(names) + (f" and {more} more" if more else "")
 
     def validate(self) -> Mapping[str, float]:
-        """Return mAP and recall of the validation's queries.
+        """Return mAP and recall of the validation's queries; empty where there is no validation.
 
-        The best answers to each query, (Q, 10) places in the database, −1 where there are no more, are kept: those of
-        the first time in a run as `before`, those of the last as `after`.
+        The best answers to each query, (Q, 10) positions in the database, −1 where there are fewer, are stored: those
+        of the first validation of a run as `before`, those of the last one as `after`.
         """
         if self.validation_data is None:
             return {}
-        pictures, validation = self.validation_data.pictures, self.validation_data.validation
-        everything = np.arange(len(pictures))
-        vectors = describe(self.embedder, pictures, everything, size=self._size, processes=self._processes)
-        rankings = validation.ranked(vectors)
-        self.after = validation.best(rankings, SHOWN)
+        images, validation = self.validation_data.images, self.validation_data.validation
+        everything = np.arange(len(images))
+        vectors = describe(self.embedder, images, everything, size=self._size, processes=self._processes)
+        rankings = validation.rank(vectors)
+        self.after = validation.top(rankings, REPORTED_ANSWERS)
         self.before = self.after if self.before is None else self.before
-        return validation.figures(rankings)
+        return validation.metrics(rankings)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Return the plan of the epoch: mined with a network that is there no more, it cannot be made again."""
+        """Return the first answers and the epoch's plan, which the network as it is now would not mine again."""
         arrays: dict[str, NDArray[np.generic] | None] = {"before": self.before}
         if self._plan is not None:
             plan = self._plan
             arrays |= {"indices": plan.indices, "labels": plan.labels, "relations": plan.relations}
-        kept = {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
-        return {**kept, "epoch": torch.tensor(self._epoch)}
+        stored = {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
+        return {**stored, "epoch": torch.tensor(self._epoch)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back the plan, and the first answers."""
+        """Restore what `state_dict` returned; raises ValueError, KeyError or UsageError for anything else."""
+        if unknown := sorted(state.keys() - {"before", "indices", "labels", "relations", "epoch"}):
+            raise ValueError(f"unknown tensor {unknown[0]!r}")
         arrays = {name: value.numpy() for name, value in state.items()}
-        self.before = arrays.get("before")
-        if "indices" in arrays:
-            self._plan = Plan(arrays["indices"], arrays.get("labels"), arrays.get("relations"))
-        self._epoch = int(state["epoch"])
+        epoch, before, indices = arrays["epoch"], arrays.get("before"), arrays.get("indices")
+        if epoch.shape != () or epoch.dtype.kind != "i" or epoch < 0:
+            raise ValueError("epoch is not a number from 0")
+        if before is not None:
+            self._check_answers(before)
+        if indices is not None:
+            _check_range("indices", indices, 0, len(self._images))
+            labels, relations = arrays.get("labels"), arrays.get("relations")
+            if labels is not None:
+                classes = len(self.objective.classes) if isinstance(self.objective, ClassObjective) else 2**31
+                _check_range("labels", labels, -1, classes)
+            if relations is not None:
+                if relations.dtype != np.int8:
+                    raise ValueError("relations are not of type int8")
+                _check_range("relations", relations, -1, 2)
+            self._plan = Plan(indices, labels, relations)
+        self.before, self._epoch = before, int(epoch)
+
+    def _check_answers(self, answers: NDArray[np.generic]) -> None:
+        if self.validation_data is None:
+            raise ValueError("answers of a validation that this run has not")
+        validation = self.validation_data.validation
+        if answers.shape != (len(validation.queries), REPORTED_ANSWERS):
+            raise ValueError("the answers are not those of this validation")
+        _check_range("answers", answers, -1, len(validation.database))
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor.pin_memory() if self._processes.device.type == "cuda" else tensor
+
+
+def _check_range(name: str, values: NDArray[np.generic], low: int, end: int) -> None:
+    """Raise ValueError unless all values are whole numbers from `low` to below `end`."""
+    if values.dtype.kind != "i" or (values.size and not (low <= values.min() and values.max() < end)):
+        raise ValueError(f"{name} are not whole numbers from {low} to {end - 1}")

@@ -1,4 +1,4 @@
-"""`kindred train`: a folder of one's own images in, a backbone that fits them out, with its card and recipe."""
+"""`kindred train`: a folder of one's own images in, a backbone fine-tuned on them out, with its card and recipe."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from kindred.backbones.card import Card, Scalar
 from kindred.training.preflight import check_output, load_pytorch
+from kindred.training.run_folder import REPORT
 from kindred.training.tuning.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ __all__ = ["TrainingResult", "train"]
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """What a run came to.
+    """The result of `train`.
 
-    card, model, recipe: the new backbone, and how it is used. files: all that was written for it. report: a page with
-    curves and pictures. outcome: how it went; its validations are empty where there was nothing to validate on.
-    images, classes: how many of them it learned from.
+    card, model, recipe: the new backbone, and the recipe that describes with it. files: all that belongs to it.
+    report: a page with curves and queries. fit: how the training went; its metrics are empty where there was nothing
+    to validate on. images, classes: how many it was trained on.
     """
 
     card: Card
@@ -35,16 +36,16 @@ class TrainingResult:
     recipe: Path
     files: tuple[Path, ...]
     report: Path
-    outcome: FitResult
+    fit: FitResult
     images: int
     classes: int
 
 
 def train(
     folder: Path,
-    output: Path,
-    options: TrainingOptions,
     *,
+    output: Path,
+    options: TrainingOptions | None = None,
     licence: str = "",
     device: str | None = None,
     threads: int | None = None,
@@ -52,15 +53,19 @@ def train(
     on_note: Callable[[str], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> TrainingResult | None:
-    """Tune a backbone on the images below `folder`; write it as `output` (`.onnx`), with its card and a recipe.
+    """Fine-tune a backbone on the images below `folder`; write it as `output` (`.onnx`), with its card and a recipe.
 
-    Checkpoint, log and report lie in a folder of the same name (`.run`), from which a run that was stopped goes on.
-    `reading` is called with the number of images read and of all, `noting` with what a person should know of them,
-    `progress` after each update and validation. Where `torchrun` started several processes they share the work, and
-    all but the first return None. Raises `MissingExtra` without PyTorch, `UsageError` for arguments that cannot be
-    meant or an `output` that is there already, `TrainingError` where a run cannot start or go on, `ModelError` for a
-    backbone that cannot be used.
+    options: None for the defaults. licence: for the card. device, threads: see `join_process_group`. read_progress:
+    called with the number of images read so far and of all. on_note: called with each note for the user. progress:
+    called after each update and validation.
+
+    Checkpoint, log and report are in a folder of the same name (`.run`), from which a run that was interrupted
+    resumes, if options, images and initial weights are the same. Where `torchrun` started several processes they share
+    the work, and all but the first return None. Raises MissingExtra without PyTorch, UsageError for invalid arguments
+    or an `output` that exists already, TrainingError where a run cannot start or resume, ModelError for a backbone
+    that cannot be used.
     """
+    options = options or TrainingOptions()
     check_output(output, [output.with_suffix(".toml"), output.with_name(f"{output.stem}-recipe.toml")])
     load_pytorch("training")
     import torch
@@ -70,52 +75,58 @@ def train(
     from kindred.training.tuning.assemble import assemble
     from kindred.training.tuning.report import write_report
 
+    run_folder = output.with_suffix(".run")
     with join_process_group(device, threads=threads) as processes:
+        if not processes.is_main:
+            read_progress = on_note = progress = None
         torch.manual_seed(options.seed)
-        made = assemble(
-            folder, options, processes=processes, read_progress=read_progress if processes.is_main else None
-        )
-        if on_note is not None and processes.is_main:
-            for note in made.notes:
+        setup = assemble(folder, options, processes=processes, read_progress=read_progress)
+        if on_note is not None:
+            for note in setup.notes:
                 on_note(note)
-        run_folder = output.with_suffix(".run")
-        outcome = fit(
-            made.task, made.schedule, run_folder, processes=processes, progress=progress if processes.is_main else None
-        )
-        if outcome.best_epoch != outcome.epochs or made.task.after is None:
-            made.task.validate()  # for the answers of what is kept, which those of the last validation are not
+        result = fit(setup.task, setup.schedule, run_folder, processes=processes, progress=progress)
+        if result.best_epoch != result.epochs or setup.task.after is None:
+            setup.task.validate()  # for the answers of the best module, which the last validation was not of
         if not processes.is_main:
             return None
     command = options.command(folder, output)
-    exported = _export(made, output, options, outcome, command, licence)
-    report = run_folder / "report.html"
-    write_report(report, made.task, outcome, title=output.stem, command=command)
-    classes = len(np.unique(made.data.labels[made.data.labels >= 0]))
-    files = exported.files
-    return TrainingResult(exported.card, output, exported.recipe_file, files, report, outcome, len(made.data), classes)
+    exported = _export(setup, output, options, result, command, licence)
+    report = run_folder / REPORT
+    write_report(report, setup.task, result, title=output.stem, command=command)
+    labels = setup.data.labels
+    return TrainingResult(
+        card=exported.card,
+        model=output,
+        recipe=exported.recipe_file,
+        files=exported.files,
+        report=report,
+        fit=result,
+        images=len(setup.data),
+        classes=len(np.unique(labels[labels >= 0])),
+    )
 
 
 def _export(
-    made: TrainingSetup, output: Path, options: TrainingOptions, outcome: FitResult, command: str, licence: str
+    setup: TrainingSetup, output: Path, options: TrainingOptions, result: FitResult, command: str, licence: str
 ) -> ExportedModel:
     from kindred.training.tuning.export_embedder import export_embedder
 
     record: dict[str, Scalar] = {
         "command": command,
-        "images": len(made.data),
-        "epochs": outcome.epochs,
-        "best_epoch": outcome.best_epoch,
-        "seconds": round(outcome.seconds),
+        "images": len(setup.data),
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "seconds": round(result.seconds),
     }
-    for when, figures in (("before", outcome.before), ("after", outcome.after)):
-        record |= {f"{name} {when}": round(value, 4) for name, value in figures.items()}
+    for when, metrics in (("before", result.before), ("after", result.after)):
+        record |= {f"{name} {when}": round(value, 4) for name, value in metrics.items()}
     return export_embedder(
-        made.task.embedder,
+        setup.task.embedder,
         output,
         name=output.stem,
         size=options.size,
-        licence=licence or "the trainer's own; see the licences of the first weights and of the images",
-        source=f"{options.backbone}, tuned by `kindred train`",
-        description=f"{options.backbone}, tuned on {len(made.data)} images by {options.method}.",
+        licence=licence or "the trainer's own; see the licences of the initial weights and of the images",
+        source=f"{options.backbone}, fine-tuned by `kindred train`",
+        description=f"{options.backbone}, fine-tuned on {len(setup.data)} images by {options.method}.",
         training=record,
     )

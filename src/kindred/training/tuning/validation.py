@@ -1,17 +1,17 @@
-"""Validation: how often a network that is being trained finds the right image, and on which queries it changed."""
+"""Validation: retrieval metrics of a network that is being trained."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.errors import UsageError
+from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.metrics import (
     average_precision,
     mean,
@@ -24,10 +24,7 @@ from kindred.evaluation.scoring import METRICS
 from kindred.evaluation.ties import tie_order
 from kindred.training.augment import Augmentation
 from kindred.training.image_cache import ImageCache
-
-if TYPE_CHECKING:
-    from kindred.evaluation.groundtruth import GroundTruth
-    from kindred.training.tuning.labels import LabelledImages
+from kindred.training.tuning.labels import LabelledImages
 
 __all__ = ["Validation", "class_validation", "hold_out", "view_validation"]
 
@@ -36,11 +33,11 @@ VIEW = Augmentation(area=(0.3, 0.6), colour=0.3, coarse=0.3)
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Queries, a database, and which images of it are right.
+    """Queries, a database, and which images of it are relevant.
 
-    paths: all images that must be described. queries: (Q,) numbers in `paths`. database: (N,) numbers in `paths`.
-    relevant, junk: for each query, places in the database. An image is never an answer to itself. trapezoids: whether
-    average precision is summed by trapezoids, as the protocols of Oxford5k and Holidays have it.
+    paths: all images to describe. queries: (Q,) indices into `paths`. database: (N,) indices into `paths`. relevant,
+    junk: for each query, positions in the database; junk is ignored. An image is never an answer to itself.
+    trapezoids: whether average precision is a sum of trapezoids, as in the protocols of Oxford5k and Holidays.
     """
 
     paths: tuple[Path, ...]
@@ -52,7 +49,7 @@ class Validation:
 
     @classmethod
     def from_groundtruth(cls, truth: GroundTruth) -> Validation:
-        """Take the first setting of a ground truth; boxes of queries are not looked at.
+        """Take the first setting of a ground truth; the queries' boxes are ignored.
 
         Paths of one file, however they are written, are one image. Raises UsageError where a file is missing.
         """
@@ -60,22 +57,22 @@ class Validation:
         firsts: dict[Hashable, Path] = {}
         for path in (*queries, *database):
             firsts.setdefault(file_key(path), path)
-        numbers = {key: number for number, key in enumerate(firsts)}
-        asked = np.array([numbers[file_key(path)] for path in queries])
-        searched = np.array([numbers[file_key(path)] for path in database])
+        indices = {key: index for index, key in enumerate(firsts)}
+        query_indices = np.array([indices[file_key(path)] for path in queries])
+        database_indices = np.array([indices[file_key(path)] for path in database])
         judged = [next(iter(query.judgements.values())) for query in truth.queries]
         return cls(
             tuple(firsts.values()),
-            asked,
-            searched,
+            query_indices,
+            database_indices,
             # A query that counts as its own answer, as in Oxford5k, could not be found here.
-            tuple(each.relevant[searched[each.relevant] != own] for each, own in zip(judged, asked, strict=True)),
+            tuple(each.relevant[database_indices[each.relevant] != own] for each, own in zip(judged, query_indices, strict=True)),
             tuple(each.junk for each in judged),
             trapezoids=METRICS[truth.protocol]["mAP"] is trapezoidal_average_precision,
         )
 
-    def ranked(self, vectors: Vectors) -> list[NDArray[np.int64]]:
-        """Return, for each query, the places in the database by vectors (M, D) of `paths`, best first.
+    def rank(self, vectors: Vectors) -> list[NDArray[np.int64]]:
+        """Return for each query the positions in the database, best first, by the vectors (M, D) of `paths`.
 
         The query itself, junk and images whose vector is not finite are left out. Equal scores go by a fixed random
         order.
@@ -90,46 +87,50 @@ class Validation:
         return rankings
 
     @staticmethod
-    def best(rankings: Sequence[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
-        """Return the first `most` places of each ranking: (Q, most), −1 where there are no more."""
+    def top(rankings: Sequence[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
+        """Return the first `most` positions of each ranking: (Q, most), −1 where there are fewer."""
         return np.stack([np.pad(order[:most], (0, most), constant_values=-1)[:most] for order in rankings])
 
-    def figures(self, rankings: Sequence[NDArray[np.int64]]) -> dict[str, float]:
-        """Return recall@1, recall@10 and mAP of whole rankings, as `ranked` returns them."""
-        ranks = [relevant_ranks(order, relevant) for order, relevant in zip(rankings, self.relevant, strict=True)]
-        found = [(places, relevant) for places, relevant in zip(ranks, self.relevant, strict=True) if len(relevant)]
+    def metrics(self, rankings: Sequence[NDArray[np.int64]]) -> dict[str, float]:
+        """Return mAP, recall@1 and recall@10 of whole rankings by `rank`, over the queries with relevant images."""
+        found = [
+            (relevant_ranks(order, relevant), relevant)
+            for order, relevant in zip(rankings, self.relevant, strict=True)
+            if len(relevant)
+        ]
         precision = trapezoidal_average_precision if self.trapezoids else average_precision
         return {
-            "mAP": mean(precision(places, len(relevant)) for places, relevant in found),
-            "recall@1": mean(recall_at_k(places, 1) for places, _ in found),
-            "recall@10": mean(recall_at_k(places, 10) for places, _ in found),
+            "mAP": mean(precision(ranks, len(relevant)) for ranks, relevant in found),
+            "recall@1": mean(recall_at_k(ranks, 1) for ranks, _ in found),
+            "recall@10": mean(recall_at_k(ranks, 10) for ranks, _ in found),
         }
 
 
 def class_validation(
     paths: Sequence[Path], labels: NDArray[np.int64], queries: NDArray[np.int64], database: NDArray[np.int64]
 ) -> Validation:
-    """Let the images `queries` look for their class among the images `database`; both are numbers in `paths`.
+    """Return the validation in which the relevant images are those of the query's class.
 
-    A query whose class nobody else has is left out. Raises UsageError where none is left.
+    queries, database: indices into `paths`. A query without another image of its class is left out. Raises UsageError
+    where none is left.
     """
     relevant = [np.flatnonzero((labels[database] == labels[query]) & (database != query)) for query in queries]
-    asked = [number for number, places in enumerate(relevant) if len(places)]
-    if not asked:
+    usable = [query for query, positions in enumerate(relevant) if len(positions)]
+    if not usable:
         raise UsageError("validation: no query has another image of its class to find; expected classes of two or more")
     empty = np.zeros(0, np.int64)
     return Validation(
-        tuple(paths), queries[asked], database, tuple(relevant[number] for number in asked), (empty,) * len(asked)
+        tuple(paths), queries[usable], database, tuple(relevant[query] for query in usable), (empty,) * len(usable)
     )
 
 
 def hold_out(
     data: LabelledImages, *, share: float, seed: int, most_queries: int = 500, most_database: int = 2000
 ) -> tuple[NDArray[np.int64], Validation | None]:
-    """Take a share of each class out of training, to be the queries of a validation among the rest.
+    """Hold out a share of each class as the queries of a validation, with the rest as its database.
 
-    Returns the numbers of the images that are left to learn from, and the validation, None where no class has enough
-    images (three) to spare one. Both are drawn by `seed`.
+    Returns the indices of the images that are left to train on, and the validation, None where no class has the three
+    images that it takes. What is drawn follows from `seed`.
     """
     rng = np.random.default_rng([seed, 0x0A11])
     held: list[int] = []
@@ -142,37 +143,37 @@ def hold_out(
         return np.arange(len(data)), None
     left = np.setdiff1d(np.arange(len(data)), held)
     queries = _drawn(np.array(sorted(held)), most_queries, rng)
-    # What the queries look for comes first: of thousands of classes few of theirs would be drawn.
-    sought = np.isin(data.labels[left], data.labels[queries])
-    own = _drawn(left[sought], most_database, rng)
-    others = _drawn(left[~sought], most_database - len(own), rng)
+    # The relevant images first: drawn among thousands of classes, few would be in the database.
+    relevant = np.isin(data.labels[left], data.labels[queries])
+    own = _drawn(left[relevant], most_database, rng)
+    others = _drawn(left[~relevant], most_database - len(own), rng)
     return left, class_validation(data.paths, data.labels, queries, np.union1d(own, others))
 
 
-def view_validation(pictures: ImageCache, *, seed: int, most: int) -> tuple[Validation, ImageCache]:
-    """Let changed views of some images, a mirrored part of them in other light, look for the images: no label is read.
+def view_validation(images: ImageCache, *, seed: int, most: int) -> tuple[Validation, ImageCache]:
+    """Return a validation without labels: augmented views of at most `most` images are the queries for the images.
 
-    Returns the validation and the images that it needs, both views and whole ones. It tells whether things are still
-    known again, not whether what is alike in kind is found.
+    A view is a part of its image in other light, half of them mirrored. Returns the validation and its images, views
+    first. It shows whether a network still recognises the same image, not whether it finds images of the same class.
     """
     rng = np.random.default_rng([seed, 0x71E5])
-    chosen = _drawn(np.arange(len(pictures)), most, rng)
-    whole = [pictures[number] for number in chosen.tolist()]
+    chosen = _drawn(np.arange(len(images)), most, rng)
+    whole = [images[index] for index in chosen.tolist()]
     views = [VIEW.crop(image, max(32, round(0.7 * max(image.shape[:2]))), rng) for image in whole]
     count, empty = len(chosen), np.zeros(0, np.int64)
-    paths = tuple(pictures.paths[number] for number in chosen)
+    paths = tuple(images.paths[index] for index in chosen)
     names = tuple(path.with_name(f"view of {path.name}") for path in paths)
     validation = Validation(
         (*names, *paths),
         np.arange(count),
         np.arange(count, 2 * count),
-        tuple(np.array([number]) for number in range(count)),
+        tuple(np.array([position]) for position in range(count)),
         (empty,) * count,
     )
     return validation, ImageCache.from_arrays([*views, *whole])
 
 
-def _drawn(numbers: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    if len(numbers) <= most:
-        return numbers
-    return np.sort(rng.choice(numbers, most, replace=False))
+def _drawn(indices: NDArray[np.int64], most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    if len(indices) <= most:
+        return indices
+    return np.sort(rng.choice(indices, most, replace=False))
