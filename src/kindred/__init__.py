@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from kindred.ranking import Ranking
     from kindred.recipe import Recipe
     from kindred.store import Filter
-    from kindred.training.distillation.run import distill_model as distill
-    from kindred.training.tuning.train import train_model as train
+    from kindred.training import distill, train
 
 
 _HOMES = {
@@ -42,13 +41,13 @@ _HOMES = {
     "Ranking": "kindred.ranking:Ranking",
     "Recipe": "kindred.recipe:Recipe",
     "compare": "kindred.evaluation:compare",
-    "distill": "kindred.training.distillation.run:distill_model",
+    "distill": "kindred.training:distill",
     "evaluate": "kindred.evaluation:evaluate",
     "find_duplicates": "kindred.duplicates:find_duplicates",
     "fit": "kindred.describer:fit_recipe",
     "map": "kindred.atlas:map_library",
     "search_many": "kindred.library:search_many",
-    "train": "kindred.training.tuning.train:train_model",
+    "train": "kindred.training:train",
 }
 """Where each public name lives; what the command line does has the same verb here."""
 

@@ -106,27 +106,27 @@ def test_a_query_by_another_path_is_no_answer_to_itself(tmp_path: Path) -> None:
     file = tmp_path / "set" / "truth.json"
     queries = {"link.jpg": {"relevant": [names[1]]}, names[2]: {"relevant": [names[2], names[1]]}}
     file.write_text(json.dumps({"name": "small", "database": names, "queries": queries}))
-    validation = Validation.of(read_dataset(file))
+    validation = Validation.from_groundtruth(read_dataset(file))
     assert len(validation.paths) == 3
     vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)  # the link's, that of names[2], that of names[1]
-    answers = validation.ranked(vectors)
+    answers = validation.rank(vectors)
     assert [sorted(each.tolist()) for each in answers] == [[1, 2], [0, 1]]
-    assert validation.figures(answers)["mAP"] == 1
+    assert validation.metrics(answers)["mAP"] == 1
 
 
 def test_equal_vectors_show_no_gain() -> None:
     """A network that sees everything alike: in a database class by class, by position, class 0 would be found."""
     labels = np.repeat(np.arange(10), 10)
-    validation = among_labels(_paths(100), labels, np.arange(10), np.arange(100))
-    ranked = validation.ranked(np.ones((100, 4), np.float32))
-    assert validation.figures(ranked)["mAP"] < 0.3
+    validation = class_validation(_paths(100), labels, np.arange(10), np.arange(100))
+    ranked = validation.rank(np.ones((100, 4), np.float32))
+    assert validation.metrics(ranked)["mAP"] < 0.3
 
 
 def test_vectors_that_are_no_numbers_find_nothing_and_are_not_found() -> None:
     vectors = _vectors(6)
     vectors[0], vectors[4, 1] = np.nan, -np.nan
-    validation = among_labels(_paths(6), np.zeros(6, np.int64), np.arange(2), np.arange(6))
-    first, second = validation.ranked(vectors)
+    validation = class_validation(_paths(6), np.zeros(6, np.int64), np.arange(2), np.arange(6))
+    first, second = validation.rank(vectors)
     assert first.tolist() == []
     assert sorted(second.tolist()) == [2, 3, 5]
 
@@ -134,9 +134,9 @@ def test_vectors_that_are_no_numbers_find_nothing_and_are_not_found() -> None:
 def test_holidays_is_validated_by_its_own_average_precision(tmp_path: Path) -> None:
     for name in ("100000", "100001", "100002", "100100", "100101"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
-    validation = Validation.of(read_dataset(tmp_path, "holidays", partial=True))
+    validation = Validation.from_groundtruth(read_dataset(tmp_path, "holidays", partial=True))
     answers = [np.array([3, 1, 2, 4]), np.array([4])]  # ranks 1 and 2 of two, and 0 of one
-    figures = validation.figures(answers)
+    figures = validation.metrics(answers)
     assert figures["mAP"] == pytest.approx((((0 + 1 / 2) + (1 / 2 + 2 / 3)) / 4 + 1) / 2)
 
 

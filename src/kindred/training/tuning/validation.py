@@ -66,7 +66,10 @@ class Validation:
             query_indices,
             database_indices,
             # A query that counts as its own answer, as in Oxford5k, could not be found here.
-            tuple(each.relevant[database_indices[each.relevant] != own] for each, own in zip(judged, query_indices, strict=True)),
+            tuple(
+                each.relevant[database_indices[each.relevant] != own]
+                for each, own in zip(judged, query_indices, strict=True)
+            ),
             tuple(each.junk for each in judged),
             trapezoids=METRICS[truth.protocol]["mAP"] is trapezoidal_average_precision,
         )
