@@ -223,7 +223,7 @@ def test_maps_that_are_spent_are_refused() -> None:
         yield from _batches()
 
     NetVLAD(C, words=3).initialise(once())
-    with pytest.raises(UsageError, match="maps: got an iterator, which is spent after the clustering"):
+    with pytest.raises(UsageError, match="maps: got an iterator, exhausted by the clustering"):
         NetVLAD(C, words=3, dimension=2).initialise(once())
 
 
@@ -247,5 +247,5 @@ def test_poolings_that_need_more_than_the_map_are_left_out() -> None:
 
     left_out = {"window_sum", "window_average", "window_max", "pwa", "cam"}
     assert set(POOLINGS) - set(AGGREGATIONS) == left_out
-    with pytest.raises(RecipeError, match="pooling 'cam' is not trained as it is"):
+    with pytest.raises(RecipeError, match="pooling 'cam' cannot be trained: it needs more than one feature map"):
         Pooled(C, "cam")

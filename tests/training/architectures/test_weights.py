@@ -166,7 +166,7 @@ def test_weights_of_a_run_that_failed(state: dict[str, Tensor], save: Callable[.
     state["bn.running_var"][2] = torch.nan
     network = Small()
     before = network.conv.weight.clone()
-    with pytest.raises(TrainingError, match=r"bn\.running_var holds numbers that are not finite"):
+    with pytest.raises(TrainingError, match=r"bn\.running_var has values that are not finite"):
         loaded(save(state), network)
     assert torch.equal(network.conv.weight, before)
 

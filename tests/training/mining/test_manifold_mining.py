@@ -140,7 +140,7 @@ def test_images_without_a_vector_are_left_out() -> None:
 
 def test_images_that_do_not_suffice_are_refused() -> None:
     rows = two_lines()
-    with pytest.raises(TrainingError, match="got 5 images; mining on manifolds looks at 10 neighbours of each"):
+    with pytest.raises(TrainingError, match="got 5 images; mining on manifolds needs 10 neighbours of each"):
         ManifoldMining(1)(epoch=0, seed=0, vectors=rows[:5])
     with pytest.raises(TrainingError, match="no image of 12 has other neighbours on the manifold than by distance"):
         ManifoldMining(1, near=11, wide=11, graph=12)(epoch=0, seed=0, vectors=rows[:12])

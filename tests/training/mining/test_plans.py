@@ -203,15 +203,15 @@ def test_labels_that_do_not_suffice_are_refused() -> None:
 
 def test_pairs_that_do_not_suffice_are_refused() -> None:
     nothing = np.empty((0, 2), np.int64)
-    with pytest.raises(TrainingError, match="got 4 pairs of the same thing and 0 of different things"):
+    with pytest.raises(TrainingError, match="got 4 positive and 0 negative pairs"):
         ListedPairs(SAME, nothing, 10, 4)
-    with pytest.raises(TrainingError, match="got 0 pairs of the same thing"):
+    with pytest.raises(TrainingError, match="got 0 positive and"):
         ListedPairs(nothing, DIFFERENT, 10, 4)
-    with pytest.raises(TrainingError, match="images 0 and 1 are listed as the same and as different"):
+    with pytest.raises(TrainingError, match="images 0 and 1 are listed as positive and as negative"):
         ListedPairs(SAME, np.array([[1, 0]]), 10, 4)
     with pytest.raises(TrainingError, match="batch: got 20 for 7 pairs; lower it"):
         ListedPairs(SAME, DIFFERENT, 10, 20)
-    with pytest.raises(TrainingError, match="join all images to one"):
+    with pytest.raises(TrainingError, match="the pairs connect all images"):
         ListedPairs(np.array([[0, 1], [1, 2]]), nothing, 3, 2, components=True)
     with pytest.raises(UsageError, match="batch: got 3; expected an even number"):
         ListedPairs(SAME, DIFFERENT, 10, 3)

@@ -144,7 +144,7 @@ def test_clusters_and_whitening_need_images_twice() -> None:
     batches = [_pixels(4, seed=at) for at in range(5)]
     embedder = Embedder(TinyBackbone(), NetVLAD(10, words=2, dimension=3))
     embedder.initialise(batches)
-    with pytest.raises(UsageError, match="which is spent after the clustering"):
+    with pytest.raises(UsageError, match="exhausted by the clustering"):
         embedder.initialise(iter(batches))
 
 
