@@ -64,8 +64,8 @@ class Log:
             yield
         except OSError as error:
             raise TrainingError(
-                f"{self._file}: the log cannot be written ({explain_os_error(error, self._file)}); the checkpoint is whole: "
-                "free some disk space and run the same command again"
+                f"{self._file}: the log cannot be written ({explain_os_error(error, self._file)}); the checkpoint is "
+                "whole: free some disk space and run the same command again"
             ) from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import TrainingError
 
 __all__ = ["BEST", "CHECKPOINT", "LOCK", "LOG", "REPORT", "check_file", "exclusive_run_folder"]
@@ -42,7 +43,9 @@ def exclusive_run_folder(folder: Path, *, is_main: bool) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"{folder}: the folder of the run cannot be created ({error.strerror})") from error
+        raise TrainingError(
+            f"{folder}: the folder of the run cannot be created ({explain_os_error(error, folder)})"
+        ) from error
     if (folder / LOCK).is_symlink():  # it would be followed, and the file that it leads to be emptied
         raise TrainingError(f"{folder / LOCK}: not a regular file; remove it")
     lock = FileLock(folder / LOCK)
@@ -51,7 +54,9 @@ def exclusive_run_folder(folder: Path, *, is_main: bool) -> Iterator[None]:
     except Timeout:
         raise TrainingError(f"{folder}: another process trains here; wait for it, or give another output") from None
     except OSError as error:
-        raise TrainingError(f"{folder / LOCK}: the folder cannot be locked ({error.strerror})") from error
+        raise TrainingError(
+            f"{folder / LOCK}: the folder cannot be locked ({explain_os_error(error, folder)})"
+        ) from error
     try:
         for name in (CHECKPOINT, BEST, LOG, REPORT):
             for part in folder.glob(f".{name}.*.part"):

@@ -219,8 +219,8 @@ def test_damaged_files(name: str, damage: str, state: dict[str, Tensor], save: C
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({}, "holds no state dict but an empty table"),
-        ([1, 2], "holds no state dict but a value of type list"),
+        ({}, "holds an empty table, not a state dict"),
+        ([1, 2], "holds a value of type list, not a state dict"),
         ({"state_dict": {"a": 1}}, "'a' is a value of type int"),
         ({3: torch.zeros(1)}, "3 is a value of type Tensor"),
     ],

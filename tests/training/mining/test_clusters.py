@@ -79,7 +79,9 @@ def test_clusters_that_cannot_be_are_refused(rows: Vectors) -> None:
     then = partial(Shuffled, batch=4)
     with pytest.raises(UsageError, match="clusters: got 1; expected at least 2"):
         PseudoLabels(1, then)
-    with pytest.raises(TrainingError, match="clusters: got 30 with at least 2 images each for 54 images; lower it to 27"):
+    with pytest.raises(
+        TrainingError, match="clusters: got 30 with at least 2 images each for 54 images; lower it to 27"
+    ):
         PseudoLabels(30, then)(epoch=0, seed=0, vectors=rows)
     with pytest.raises(UsageError, match="vectors: got none"):
         PseudoLabels(3, then)(epoch=0, seed=0)

@@ -132,7 +132,9 @@ def test_classes_that_do_not_suffice_are_refused() -> None:
     with pytest.raises(TrainingError, match="all 6 classes have a single image"):
         HardNegatives(np.arange(6), 1)
     planner = HardNegatives(np.array([0, 0, 0, 0, 0, 1]), 1, pool=1, negatives=1)
-    with pytest.raises(TrainingError, match="pool: the 1 images drawn are of 1 classes; expected more than the 1 negatives"):
+    with pytest.raises(
+        TrainingError, match="pool: the 1 images drawn are of 1 classes; expected more than the 1 negatives"
+    ):
         planner(epoch=0, seed=0, vectors=rows)
     with pytest.raises(UsageError, match="vectors: got none"):
         planner(epoch=0, seed=0)
