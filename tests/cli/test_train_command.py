@@ -257,7 +257,7 @@ def test_what_is_wrong_is_one_line(
 @pytest.mark.parametrize(
     ("counts", "code", "told"),
     [
-        ({}, 2, "other: no such folder"),
+        ({}, 2, "other: no such "),
         (
             {"only": 20},
             2,
