@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -103,7 +104,8 @@ def test_a_page_that_cannot_be_written_is_an_error(kindred: Kindred, photos: Pat
     [
         (["nope.jpg"], 2, "kindred: nope.jpg: no such file; give an image to look for\n"),
         (["text.jpg"], 1, "kindred: text.jpg: not an image\n"),
-        (["."], 1, "kindred: .: is a folder\n"),
+        (["."], 2, "kindred: .: is a folder; give an image to look for\n"),
+        (["https://a.org/b.jpg"], 2, "kindred: https://a.org/b.jpg: is an address of the web, not a file; download it"),
         (["a.jpg", "-k", "0"], 2, "see kindred search --help\n"),
         (["a.jpg", "--crop", "1,2,3"], 2, "--crop is '1,2,3'; expected 4 numbers"),
         (["a.jpg", "--crop", "1,2,nan,4"], 2, "--crop is '1,2,nan,4'; expected 4 numbers"),
@@ -140,3 +142,14 @@ def test_an_empty_library_says_so(kindred: Kindred, recipe: Path, photos: Path, 
     done = kindred("search", photos / "a" / "00000.jpg", "--library", "lib")
     assert done.code == 1
     assert "holds no images yet; index a folder first" in done.err
+
+
+@pytest.mark.usefixtures("library")
+def test_an_image_may_come_from_standard_input(kindred: Kindred, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = photos / "a" / "00003.jpg"
+    stream = io.TextIOWrapper(io.BytesIO(picture.read_bytes()))
+    monkeypatch.setattr("sys.stdin", stream)
+    found = kindred("search", "-", "-k", 1, "--html", "page.html", "--json").json
+    assert found["query"] == "-"
+    assert found["results"][0]["path"] == str(picture)
+    assert "standard input" in Path("page.html").read_text(encoding="utf-8")

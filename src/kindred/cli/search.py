@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from kindred.cli.output import columns, counted, dim, duration, print_json, say,
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
+    from kindred.images import ImageLike
     from kindred.library import Answer
     from kindred.store import Filter
 
@@ -21,7 +23,8 @@ __all__ = ["search"]
 
 def search(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="What to look for; several images of one thing help.")
+        list[str],
+        typer.Argument(metavar="IMAGE", help="What to look for; several images of one thing help. -: standard input."),
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
@@ -70,11 +73,8 @@ def search(
     from kindred.library import Library, search_many
 
     box = parse_box(crop, option="--crop") if crop is not None else None
-    for image in images:
-        if not image.exists():
-            raise UsageError(f"{shown(image)}: no such file; give an image to look for")
+    query = [_query_image(image) for image in images]
     where = _filter(folder, tag or [], after, before)
-    query = [str(image) for image in images]
     if also and rerank:
         raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
     with ExitStack() as stack:
@@ -89,13 +89,24 @@ def search(
         if html is not None:
             from kindred.cli.search_page import write_answers
 
-            write_answers(html, answer, recipe=recipe, of=len(opened), images=images, box=box)
+            write_answers(html, answer, recipe=recipe, of=len(opened), names=images, query=query[0], box=box)
         if as_json:
             print_json(_as_dict(answer, images, recipe))
         else:
             print_summary(answer, recipe, of=len(opened), filtered=where is not None)
             if html is not None:
                 say(f"Page: {shown(html)}")
+
+
+def _query_image(image: str) -> ImageLike:
+    """Return an image to look for, from standard input for "-"; raises `UsageError` that says what it is instead."""
+    from kindred.errors import ImageError
+    from kindred.images import as_image
+
+    try:
+        return as_image(sys.stdin.buffer if image == "-" else image)
+    except ImageError as error:
+        raise UsageError(f"{error}; give an image to look for") from error
 
 
 def _filter(folder: Path | None, tags: list[str], after: str | None, before: str | None) -> Filter | None:
@@ -107,9 +118,9 @@ def _filter(folder: Path | None, tags: list[str], after: str | None, before: str
     return Filter(folder=folder, tags=tuple(tags), after=first, before=last)
 
 
-def _as_dict(answer: Answer, images: list[Path], recipe: str) -> dict[str, object]:
+def _as_dict(answer: Answer, images: list[str], recipe: str) -> dict[str, object]:
     return {
-        "query": str(images[0]) if len(images) == 1 else [str(image) for image in images],
+        "query": images[0] if len(images) == 1 else images,
         "recipe": recipe,
         "results": [
             {

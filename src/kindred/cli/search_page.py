@@ -13,6 +13,7 @@ from kindred.html.answers import PageAnswer, PageHit, answers_page, write_page
 from kindred.images import decode, thumbnail_jpeg
 
 if TYPE_CHECKING:
+    from kindred.images import ImageLike
     from kindred.library import Answer, Hit
 
 __all__ = ["write_answers"]
@@ -26,25 +27,27 @@ def write_answers(
     *,
     recipe: str,
     of: int,
-    images: Sequence[Path],
+    names: Sequence[str],
+    query: ImageLike,
     box: tuple[float, float, float, float] | None,
 ) -> None:
-    """Write the answers for `images`, of which the first is shown; `of` so many were searched.
+    """Write the answers for the images called `names`, of which `query` is the first; `of` so many were searched.
 
     Raises `UsageError` where `file` cannot be written.
     """
-    query = decode(images[0], longest=LONGEST)
-    more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+    decoded = decode(query, longest=LONGEST)
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    name = "standard input" if names[0] == "-" else Path(names[0]).name
     with ThreadPoolExecutor() as threads:
         hits = list(threads.map(_hit, answer))
     shown = PageAnswer(
-        query_name=f"{images[0].name}{more}",
-        query_thumbnail=thumbnail_jpeg(query.pixels, LONGEST),
-        query_size=(query.width, query.height),
+        query_name=f"{name}{more}",
+        query_thumbnail=thumbnail_jpeg(decoded.pixels, LONGEST),
+        query_size=(decoded.width, decoded.height),
         query_box=box,
         hits=hits,
     )
-    title = f"Images like {images[0].name}{more}"
+    title = f"Images like {name}{more}"
     page = answers_page([shown], title=title, recipe=recipe, seconds=answer.seconds, library_size=of)
     write_page(file, page)
 

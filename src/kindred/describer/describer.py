@@ -29,7 +29,7 @@ from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.features import ConvMap
 from kindred.hints import check_known
-from kindred.images import ImageLike
+from kindred.images import ImageLike, as_image
 from kindred.matching import MATCHINGS, ImageRows
 from kindred.matching import Option as MatchOption
 from kindred.recipe import IMPORTED, MULTI_VECTOR, Recipe, as_floats
@@ -116,12 +116,12 @@ class Describer:
         return self._passes / self._images if self._images else 1.0
 
     def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
-        """Describe images: paths, encoded bytes, Pillow images or uint8 RGB arrays (H, W, 3).
+        """Describe images: paths, encoded bytes, binary files, Pillow images or uint8 RGB arrays (H, W, 3).
 
         Returns unit vectors (N, D) float32, in order; where the recipe keeps several rows of an image, the one of
         the whole (`image_rows` gives all). Raises `ImageError` for one that cannot be used.
         """
-        many = cast("list[ImageLike]", list(images) if isinstance(images, list | tuple) else [images])
+        many = [as_image(each) for each in (images if isinstance(images, list | tuple) else [images])]
         if self.recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
             raise UsageError(f"recipe {self.recipe.name!r} gives an image no single vector; ask for image_rows")
         vectors = np.empty((len(many), self.dimension), np.float32)

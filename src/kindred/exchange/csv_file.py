@@ -10,6 +10,7 @@ from typing import TextIO
 
 import numpy as np
 
+from kindred._support.csv_files import delimiter_of
 from kindred._support.files import open_bounded
 from kindred.errors import UsageError
 from kindred.exchange.rows import MOST_COMPONENTS, ExchangeRecord, VectorRows
@@ -43,7 +44,7 @@ def read_csv(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
     stream = _open(file)
     try:
         first = stream.readline(LONGEST_FIELD * 64)
-        delimiter = ";" if first.count(";") > first.count(",") else ","
+        delimiter = delimiter_of(first)
         head = next(csv.reader([first], delimiter=delimiter), [])
         places = {name.strip(): at for at, name in enumerate(head)}
         numbers = [places[f"v{number}"] for number in range(len(places)) if f"v{number}" in places]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,10 @@ from kindred.images.tiff_pixels import decode_page
 __all__ = ["MAX_PIXELS", "Decoded", "ImageLike", "decode"]
 
 MAX_PIXELS = 200_000_000  # decoded in full, 600 MB
-ImageLike = str | Path | bytes | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+ImageLike = (
+    str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
+)
+"""What can be decoded; `kindred.images.as_image` makes bytes of the streams and buffers among them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = M
             return _from_array(source, longest)
         if isinstance(source, Image.Image):
             return _from_pillow(source, longest, max_pixels)
-        data = source if isinstance(source, bytes) else _read(Path(source), max_pixels)
+        data = _read(Path(source), max_pixels) if isinstance(source, str | Path) else _held(source)
         return _from_bytes(data, longest, max_pixels)
     except (Refused, MemoryError) as error:
         refused = refusal(error)
@@ -79,6 +83,13 @@ def _label(source: ImageLike) -> Path | str:
     if isinstance(source, str | Path):
         return source
     return str(getattr(source, "filename", "")) or f"<{type(source).__name__}>"
+
+
+def _held(source: bytes | bytearray | memoryview | BinaryIO) -> bytes:
+    """The bytes of a buffer, or of a stream from where it stands to its end."""
+    from kindred.images.given import as_image
+
+    return cast(bytes, as_image(source))
 
 
 def _read(path: Path, max_pixels: int) -> bytes:

@@ -209,11 +209,11 @@ class Library:
         report.seconds = time.monotonic() - began
         return report
 
-    def add(self, images: Path | str | Iterable[Path | str], *, tags: Sequence[str] = ()) -> IndexReport:
-        """Add image files one by one, or describe them again where they changed; give them `tags`."""
+    def add(self, images: Path | str | Iterable[Path | str], *, tags: str | Iterable[str] = ()) -> IndexReport:
+        """Add image files one by one, or describe them again where they changed; give them `tags`, one or several."""
         paths = _absolute_paths(images)
         report = index_images(self._store, self.describer, files_at(paths))
-        for tag in tags:
+        for tag in _listed(tags):
             self._store.tag(paths, tag)
         # An index is not loaded only to see whether a few images more make it due.
         if self._indexes or report.indexed > self._policy.changes:
@@ -224,13 +224,15 @@ class Library:
         """Remove images, by path, with their tags; the files stay. Returns how many were in the library."""
         return self._store.forget(_absolute_paths(images))
 
-    def tag(self, images: Path | str | Iterable[Path | str], tag: str) -> int:
-        """Give images a tag; return how many of them are in the library."""
-        return self._store.tag(_absolute_paths(images), tag)
+    def tag(self, images: Path | str | Iterable[Path | str], tag: str | Iterable[str]) -> int:
+        """Give images a tag, or several; return how many of them are in the library."""
+        paths = _absolute_paths(images)
+        return max((self._store.tag(paths, each) for each in _listed(tag)), default=0)
 
-    def untag(self, images: Path | str | Iterable[Path | str], tag: str) -> int:
-        """Take a tag from images; return how many had it."""
-        return self._store.untag(_absolute_paths(images), tag)
+    def untag(self, images: Path | str | Iterable[Path | str], tag: str | Iterable[str]) -> int:
+        """Take a tag from images, or several; return how many images had the commonest of them."""
+        paths = _absolute_paths(images)
+        return max((self._store.untag(paths, each) for each in _listed(tag)), default=0)
 
     def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
         """Describe images with the library's recipe: unit vectors (N, D)."""
@@ -351,6 +353,11 @@ def _box(edges: NDArray[np.float32]) -> Box | None:
 def absolute(path: Path | str) -> Path:
     """Return `path` as a library keeps it: absolute, `~` and `..` resolved, links left as they are."""
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+
+def _listed(words: str | Iterable[str]) -> list[str]:
+    """Return one word as a list of one, not of its letters."""
+    return [words] if isinstance(words, str) else list(words)
 
 
 def _absolute_paths(images: Path | str | Iterable[Path | str]) -> list[Path]:

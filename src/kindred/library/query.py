@@ -13,7 +13,7 @@ from kindred.arrays import Vectors, as_rows, l2_normalise
 from kindred.describer import Describer
 from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
-from kindred.images import ImageLike, crop, decode
+from kindred.images import ImageLike, as_image, crop, decode
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
 from kindred.store import Box
@@ -53,7 +53,7 @@ def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Qu
     """
     if isinstance(query, np.ndarray) and query.dtype.kind == "f":
         return DescribedQuery(_vector(recipe, cast(Vectors, query), box))
-    images = cast("list[ImageLike]", list(query) if isinstance(query, list | tuple) else [query])
+    images = [as_image(each) for each in (query if isinstance(query, list | tuple) else [query])]
     if box is not None:
         if len(images) != 1:
             raise UsageError(f"search: a box belongs to one query image, {len(images)} were given")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.errors import UsageError
 from kindred.store.filters import Condition, Value
 
 __all__ = [
@@ -174,6 +175,21 @@ class Filter:
     where: tuple[Condition, ...] = ()
     ids: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        """Take arguments as people have them: one tag or id as text, a date as ISO text or with a time, a path as text.
+
+        Raises UsageError for text that is no date.
+        """
+        taken: dict[str, object] = {
+            "folder": None if self.folder is None else Path(self.folder),
+            "tags": _several(self.tags),
+            "after": _day("after", self.after),
+            "before": _day("before", self.before),
+            "ids": None if self.ids is None else _several(self.ids),
+        }
+        for name, value in taken.items():
+            object.__setattr__(self, name, value)
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -217,3 +233,18 @@ class Run:
     skipped: int = 0
     removed: int = 0
     moved: int = 0
+
+
+def _several(words: str | Iterable[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
+def _day(name: str, value: object) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return datetime.fromisoformat(str(value)).date()
+    except ValueError:
+        raise UsageError(f"{name} is {value!r}; expected a date, or text such as '2024-05-31'") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.csv_files import HEAD_CHARACTERS, delimiter_of
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.images import find_images
@@ -154,7 +155,9 @@ def _rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, s
     """Yield the rows of a CSV table with a header, each with its line number."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stored:
-            table = csv.DictReader(stored, skipinitialspace=True)
+            delimiter = delimiter_of(stored.readline(HEAD_CHARACTERS))
+            stored.seek(0)
+            table = csv.DictReader(stored, skipinitialspace=True, delimiter=delimiter)
             if missing := [name for name in columns if name not in (table.fieldnames or ())]:
                 raise UsageError(f"{file}: no column {', '.join(missing)}; expected a header with {','.join(columns)}")
             for row in table:

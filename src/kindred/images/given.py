@@ -1,0 +1,69 @@
+"""Images as people give them: each kind of argument is taken, or named as what it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from kindred._support.os_errors import explain_os_error
+from kindred.errors import ImageError, UsageError
+from kindred.images.decode import ImageLike
+
+__all__ = ["MOST_BYTES", "as_image"]
+
+MOST_BYTES = 2**31
+"""Of a stream: more than any picture that can be used takes."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def as_image(given: object) -> ImageLike:
+    """Return an image argument so that it can be decoded more than once, its bytes held where it was a stream.
+
+    Paths, bytes, bytearrays, memoryviews, open binary files, `BytesIO`, Pillow images and arrays are taken; a stream
+    is read from where it stands to its end. Raises `ImageError` for a path that is an address of the web, missing or a
+    folder, `UsageError` for anything that is no image.
+    """
+    if isinstance(given, str | Path):
+        return _existing(given)
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    if hasattr(given, "read") and not hasattr(given, "getbands"):  # Pillow's images have a `read` of their own kind
+        return _read_whole(given)
+    if isinstance(given, bytes) or hasattr(given, "__array_interface__") or hasattr(given, "getbands"):
+        return given  # type: ignore[return-value]  # `decode` says what is wrong with an array
+    raise UsageError(
+        f"an image is {given!r:.80}; expected a path, bytes, a binary file, a Pillow image or an array of uint8"
+    )
+
+
+def _existing(path: str | Path) -> str | Path:
+    if isinstance(path, str) and _ADDRESS.match(path):
+        raise ImageError(path, "is an address of the web, not a file; download it first", final=False)
+    try:
+        place = Path(path)
+        folder = place.is_dir()
+        if not folder:
+            place.stat()
+    except FileNotFoundError:
+        raise ImageError(path, "no such file", final=False) from None
+    except (OSError, ValueError) as error:
+        raise ImageError(path, f"cannot be read: {explain_os_error(error)}", final=False) from error
+    if folder:
+        raise ImageError(path, "is a folder", final=False)
+    return path
+
+
+def _read_whole(stream: Any) -> bytes:
+    name = getattr(stream, "name", None)
+    label = name if isinstance(name, str) else f"<{type(stream).__name__}>"
+    try:
+        data = stream.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # closed, or open for writing
+        raise ImageError(label, f"cannot be read: {explain_os_error(error)}", final=False) from error
+    if not isinstance(data, bytes):
+        raise UsageError(f"{label}: is open as text; open it as bytes, in mode 'rb'")
+    if len(data) > MOST_BYTES:
+        raise ImageError(label, f"too large: more than {MOST_BYTES / 1e9:.0f} GB", final=False)
+    return data
