@@ -1,6 +1,6 @@
-"""Losses of classification, whose heads are dropped afterwards: the vectors are kept.
+"""Losses of classification; the class weights are dropped after the training, only the vectors are used.
 
-A label below 0 is not known, and its vector does not count.
+A vector with a label below 0 (unknown) is ignored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["arcface", "cosface", "cross_entropy", "normalised_softmax", "proxy_a
 def cross_entropy(vectors: Tensor, classes: Tensor, labels: Tensor, *, scale: float = 16.0) -> Tensor:
     """Return the mean cross-entropy of softmax(scale · v·w) for vectors v (B, D), weights w (K, D) and labels (B,).
 
-    The weights are as long as they like. `scale` stands for the length of the vectors: those that are compared have
-    length 1, and would leave the probabilities near 1/K for as long as the weights are short.
+    The weights may have any length. `scale` replaces the length of the vectors: unit vectors alone would leave the
+    probabilities near 1/K as long as the weights are short.
     """
     return _mean_cross_entropy(scale * similarities(vectors, classes), labels)
 

@@ -1,4 +1,4 @@
-"""Multi-similarity loss: pairs weigh by how hard they are for themselves and beside the others of their query."""
+"""Multi-similarity loss: pairs are weighted by their own and their relative similarity."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def multi_similarity(
 ) -> Tensor:
     """Return the mean over queries of log(1 + Σ e^(−alpha(s_p − base)))/alpha + log(1 + Σ e^(beta(s_n − base)))/beta.
 
-    s are the cosines of a query (B, D) and the references (M, D) that show the same thing (p) or another (n) by the
-    relation (B, M), of which only the `informative_pairs` by `epsilon` count. The mean is over the queries of which
-    anything is known. Source: Wang et al. 2019.
+    s are the cosines of a query (B, D) and its positives (p) or negatives (n) among the references (M, D) by the
+    relation (B, M), of which only the `informative_pairs` by `epsilon` count. The mean is over the queries with any
+    known pair. Source: Wang et al. 2019.
     """
     s = similarities(queries, references)
     positive, negative = informative_pairs(s.detach(), relation, epsilon=epsilon)
@@ -36,10 +36,11 @@ def multi_similarity(
 
 
 def informative_pairs(similarity: Tensor, relation: Tensor, *, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Return masks (B, M) of the pairs of the same thing and of another that are worth a look.
+    """Return masks (B, M) of the informative positive and negative pairs.
 
-    A positive is, if it is less similar than the most similar negative of its query plus `epsilon`; a negative, if it
-    is more similar than the least similar positive less `epsilon`. A query without the one has none of the other.
+    A positive is informative if it is less similar than the most similar negative of its query plus `epsilon`; a negative if it
+    is more similar than the least similar positive less `epsilon`. A query without positives has no informative negatives,
+    and the other way round.
     Source: Wang et al. 2019, equations 11 and 12.
     """
     infinity = torch.finfo(similarity.dtype).max

@@ -1,4 +1,4 @@
-"""Smooth AP: average precision with a sigmoid for the step, so that it has a gradient."""
+"""Smooth AP: average precision with a sigmoid in place of the step function, so that it has a gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["smooth_ap"]
 def smooth_ap(queries: Tensor, references: Tensor, relation: Tensor, *, temperature: float = 0.01) -> Tensor:
     """Return 1 − the mean smooth average precision of the queries with at least one positive.
 
-    Each query (B, D) ranks the references (M, D) of which anything is known by the relation (B, M). The rank of a
+    Each query (B, D) ranks the references (M, D) with a known relation (B, M). The rank of a
     positive is 1 + Σ sigmoid(d / temperature) over the others, d being how much more similar they are; its precision
     is its rank among the positives by its rank among all. The smaller the temperature, the nearer to the step, and
     the fewer pairs have a gradient. Source: Brown et al. 2020, who count the query as one of its own positives.

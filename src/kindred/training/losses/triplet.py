@@ -1,6 +1,6 @@
-"""Triplet loss: the same thing is to be nearer than another, by a margin.
+"""Triplet loss: positives shall be closer than negatives by a margin.
 
-Which triplets of a batch count is chosen by a name of `kindred.training.mining.TRIPLETS`.
+The triplets of a batch are selected by a name of `kindred.training.mining.TRIPLETS`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["triplet", "triplet_squared"]
 def triplet(
     queries: Tensor, references: Tensor, relation: Tensor, *, margin: float = 0.1, triplets: str = "hardest"
 ) -> Tensor:
-    """Return the mean of max(0, margin + D(a, p) − D(a, n)) over the triplets that are not yet right.
+    """Return the mean of max(0, margin + D(a, p) − D(a, n)) over the triplets that violate the margin.
 
-    D is the Euclidean distance: a is one of the queries (B, D), p and n are references (M, D) that show the same
-    thing and another by the relation (B, M). The mean is that of pytorch-metric-learning: triplets with nothing to
-    learn from (0) are not counted, so that the step does not shrink with their growing number. `triplets`: all,
+    D is the Euclidean distance: a is one of the queries (B, D), p and n are references (M, D), a positive and
+    a negative of it by the relation (B, M). The mean is that of pytorch-metric-learning: triplets with a loss of 0 are
+    not counted, so that steps do not shrink as their number grows. `triplets`: all,
     hardest or semi_hard. Source: Schroff, Kalenichenko and Philbin 2015; Hermans, Beyer and Leibe 2017.
     """
     return _mean_hinge(distances(queries, references), relation, margin, triplets)
@@ -29,10 +29,10 @@ def triplet(
 def triplet_squared(
     queries: Tensor, references: Tensor, relation: Tensor, *, margin: float = 0.1, triplets: str = "hardest"
 ) -> Tensor:
-    """Return the mean of max(0, margin + D(a, p) − D(a, n)) over the triplets that are not yet right.
+    """Return the mean of max(0, margin + D(a, p) − D(a, n)) over the triplets that violate the margin.
 
-    As `triplet`, where D is the *squared* Euclidean distance, also for the choice of triplets. cirtorch has the sum
-    of the terms. Source: Wang et al. 2014; Schroff et al. 2015.
+    As `triplet`, where D is the *squared* Euclidean distance, also for the selection of triplets. cirtorch takes the
+    sum of the terms. Source: Wang et al. 2014; Schroff et al. 2015.
     """
     return _mean_hinge(squared_distances(queries, references), relation, margin, triplets)
 

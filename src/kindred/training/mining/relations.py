@@ -25,6 +25,7 @@ def relation_of(
     `labels` itself, and equal indices where `images` (B,) and `other_images` (M,) are given. NumPy or PyTorch. Raises
     UsageError for indices of one side alone.
 
+    >>> import numpy as np
     >>> relation_of(np.array([4, 4, 7]))
     array([[ 0,  1, -1],
            [ 1,  0, -1],
