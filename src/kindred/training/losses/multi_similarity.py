@@ -38,9 +38,9 @@ def multi_similarity(
 def informative_pairs(similarity: Tensor, relation: Tensor, *, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
     """Return masks (B, M) of the informative positive and negative pairs.
 
-    A positive is informative if it is less similar than the most similar negative of its query plus `epsilon`; a negative if it
-    is more similar than the least similar positive less `epsilon`. A query without positives has no informative negatives,
-    and the other way round.
+    A positive is informative if it is less similar than the most similar negative of its query plus `epsilon`; a
+    negative if it is more similar than the least similar positive less `epsilon`. A query without positives has no
+    informative negatives, and the other way round.
     Source: Wang et al. 2019, equations 11 and 12.
     """
     infinity = torch.finfo(similarity.dtype).max
