@@ -2,13 +2,13 @@
 
     python benchmarks/finetune.py [--protocols unseen seen] [--starts mobilenet_v2 kin] [--runs NAME ...] [--again]
 
-Two protocols. `unseen`, that of metric learning: the first half of the classes (by name) is learned from, the other
-half is searched for, so that nothing of what is asked was ever seen. `seen`: the train split is learned from, and
-queries and database are those of the set's ground truth. Every run is `kindred train` and then `kindred evaluate` by
-the recipe that it wrote, without PyTorch; a tenth of each training class is held out to choose the epoch by, and the
-images that are asked are looked at once, at the end. Results are written to docs/finetune.json as they come, and what
-is there already, by the same options, is not measured again: the benchmark can be stopped and goes on. `tables` and
-`picture` make those of docs/training.md of it. Each run leaves its report, curves and pictures, in the folder --work.
+Two protocols. `unseen`, the usual one of metric learning: training on the first half of the classes (by name), search
+in the other half, so that no class of a query was trained on. `seen`: training on the train split, with the queries and
+the database of the set's ground truth. Every run is `kindred train` and then `kindred evaluate` with the recipe that it
+wrote, without PyTorch; a tenth of each training class is held out to choose the epoch, and the queries are used once,
+at the end. Results are written to docs/finetune.json one by one, and a result of the same options is not measured
+again: the benchmark can be interrupted. `tables` and `picture` make those of docs/training.md from it. Each run leaves
+its report with curves and queries in the folder --work.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ BARS = {"supervised": 0.15, "best": 0.30, "unlabelled": 0.05}
 Row = dict[str, object]
 
 
-class DescribedQuery(NamedTuple):
-    """What a protocol learns from, and where the answers are known."""
+class ProtocolData(NamedTuple):
+    """The images that a protocol trains on, and the ground truth that it is measured on."""
 
     images: Path
     groundtruth: Path
@@ -161,10 +161,10 @@ def _panel(title: str, before: float, found: Mapping[str, float], top: int) -> s
 # Measuring
 
 
-def asked(protocol: str, work: Path) -> DescribedQuery:
-    """Lay out what a protocol learns from and asks; links to the images, and a ground truth."""
+def protocol_data(protocol: str, work: Path) -> ProtocolData:
+    """Prepare the data of a protocol: links to the images, and a ground truth."""
     if protocol == "seen":
-        return DescribedQuery(GROCERY / "train", GROCERY / "groundtruth.json")
+        return ProtocolData(GROCERY / "train", GROCERY / "groundtruth.json")
     classes = sorted(folder.name for folder in (GROCERY / "train").iterdir() if folder.is_dir())
     half = len(classes) // 2
     images = work / "unseen" / "train"
@@ -183,12 +183,12 @@ def asked(protocol: str, work: Path) -> DescribedQuery:
     truth["queries"] = {path: query for path, query in truth["queries"].items() if kept(path)}
     file = work / "unseen" / "groundtruth.json"
     file.write_text(json.dumps(truth))
-    return DescribedQuery(images, file)
+    return ProtocolData(images, file)
 
 
 def measure(protocol: str, start: str, run: str, work: Path) -> Row:
-    """Train, unless `run` is "" (the network as it was), and evaluate."""
-    what = asked(protocol, work)
+    """Train, unless `run` is "" (the network before training), and evaluate."""
+    what = protocol_data(protocol, work)
     if run:
         options = options_of(protocol, start, run)
         model = model_of(protocol, start, run, work)
@@ -219,31 +219,31 @@ def measure(protocol: str, start: str, run: str, work: Path) -> Row:
 
 
 def options_of(protocol: str, start: str, run: str) -> list[str]:
-    """Return what is said to `kindred train` beside the folder and the file."""
+    """Return the options of `kindred train`."""
     return [*STARTS[start], *COMMON, "--epochs", EPOCHS[protocol], *RUNS[run]]
 
 
 def key_of(protocol: str, start: str, run: str) -> str:
-    """What a row stands for: the options of the run."""
+    """Return a digest of the options of a run, by which its row is found again."""
     words = options_of(protocol, start, run) if run else [start]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
 
 def model_of(protocol: str, start: str, run: str, work: Path) -> Path:
-    """Return the file of the network that a run makes: one of its own for other options."""
+    """Return the file of the model of a run; other options give another file."""
     words = "".join(c if c.isalnum() else " " for c in run).split()
     return work / f"{'-'.join([protocol, start, *words, key_of(protocol, start, run)[:6]])}.onnx"
 
 
 def forget(model: Path) -> None:
-    """Remove what a run left, so that it begins anew."""
+    """Remove the files of a run, so that it is trained again."""
     for file in (model, model.with_suffix(".toml"), model.with_name(f"{model.stem}-recipe.toml")):
         file.unlink(missing_ok=True)
     shutil.rmtree(model.with_suffix(".run"), ignore_errors=True)
 
 
 def keep(row: Row) -> None:
-    """Write a row among the others, in place of an older one of the same run."""
+    """Store a row, in place of an older one of the same run."""
     same = ("protocol", "start", "run")
     rows = [old for old in read_rows() if any(old[key] != row[key] for key in same)]
     rows = sorted([*rows, row], key=lambda each: tuple(str(each[key]) for key in same))
@@ -253,7 +253,7 @@ def keep(row: Row) -> None:
 
 
 def read_rows() -> list[Row]:
-    """Read what was measured before."""
+    """Read the stored rows."""
     return cast("list[Row]", json.loads(RESULTS.read_text())["rows"]) if RESULTS.is_file() else []
 
 
@@ -274,7 +274,7 @@ def _shown(word: str) -> str:
 
 
 def judge(rows: Sequence[Row]) -> list[str]:
-    """Say of each bar whether it is met, for each start."""
+    """Return for each start which targets are met, a line each."""
     lines = []
     for start in STARTS:
         own = {
@@ -302,7 +302,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS))
     parser.add_argument("--starts", nargs="+", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
-    parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
+    parser.add_argument("--again", action="store_true", help="measure everything again")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "kindred-finetune")
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)

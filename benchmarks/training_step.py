@@ -5,7 +5,7 @@
 
 The bare step is forward, backward and the optimiser's step on one batch that lies ready on the device, with the same
 loss, precision and memory format: nothing is loaded, checked or written. The loop is `kindred.training.loop.fit` on
-pictures in memory: crops are cut and batches made on its threads, gradients clipped, losses looked at, the log
+images in memory: crops are cut and batches made on its threads, gradients clipped, losses checked, the log
 written. In each round both do the same number of steps; the ratio is the median over the rounds. The loader alone is
 timed too, as the images/s that its threads make while the network rests. Mining is apart: one refresh of the hardest
 negatives, and how long that is in steps. Exit code 1 if the loop costs more than 5 % over the bare step.
@@ -46,8 +46,8 @@ BAR = 0.05
 IMAGES, CLASSES = 640, 80
 
 
-def made_pictures() -> ImageCache:
-    """Pictures of the size of Grocery Store's, of many colours and shapes."""
+def random_images() -> ImageCache:
+    """Return random images of the size of Grocery Store's."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (IMAGES, 12, 12, 3), dtype=np.uint8)
     return ImageCache.from_arrays([image.repeat(19, 0).repeat(19, 1) for image in small])
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         labels = np.arange(IMAGES) % CLASSES
         planner = ClassBalanced(labels, options.batch // 4, 4, steps=options.steps)
         objective = build_objective("multi_similarity", classes=0, dimension=embedder.dimension, memory=0, options={})
-        task = TuningTask(embedder, objective, planner, made_pictures(), size=options.size, processes=processes)
+        task = TuningTask(embedder, objective, planner, random_images(), size=options.size, processes=processes)
         schedule = Schedule(epochs=1, rate=1e-5)
         task.begin_epoch(0)
         batch = task.make_batch(0)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         loader = made / (time.perf_counter() - start)
         miner = HardNegatives(labels, 4)
         start = time.perf_counter()
-        mining = TuningTask(embedder, objective, miner, made_pictures(), size=options.size, processes=processes)
+        mining = TuningTask(embedder, objective, miner, random_images(), size=options.size, processes=processes)
         mining.begin_epoch(0)
         refresh = time.perf_counter() - start
     step, loop = median(each for each, _ in pairs), median(each for _, each in pairs)
