@@ -108,8 +108,8 @@ def chosen(originals: int, strangers: int) -> tuple[list[Path], list[Path]]:
 
 
 def usable(path: Path) -> bool:
-    """Whether a file of the folder with awkward files is a picture, and no turned copy of another."""
-    return path.parent.name not in ("rotated", "downloads", ".thumbnails") and path.stat().st_size > 3000
+    """Whether a file of the mixed folder is a readable picture that is neither turned nor in one of the other sets."""
+    return not {"rotated", "downloads", ".thumbnails", "walk", "shelf", "kitchen"} & set(path.parts)
 
 
 def make_copies(originals: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
@@ -129,6 +129,7 @@ class Bench:
     def __init__(self, originals: list[Path], strangers: list[Path], copies: dict[str, list[Path]]) -> None:
         self.originals, self.common = len(originals), len(originals) + len(strangers)
         self.paths = dict(enumerate([*originals, *strangers, *(path for each in copies.values() for path in each)]))
+        self.wrong: set[tuple[int, int]] = set()
         began = time.monotonic()
         self.sketches: dict[int, Sketch] = sketched(self.paths, progress=lambda *_: None)
         print(f"{len(self.paths)} pictures looked at, {1e3 * (time.monotonic() - began) / len(self.paths):.1f} ms each")
@@ -145,8 +146,9 @@ class Bench:
         paths = {each: self.paths[each] for each in numbers}
         sketches = {each: self.sketches[each] for each in numbers if each in self.sketches}
         links = list(same_pictures(paths, sketches, [], near=near, progress=lambda *_: None))
-        right = sum(link.other - start == link.one for link in links)
-        return right / self.originals, len(links) - right, time.monotonic() - began
+        wrong = {(link.one, link.other) for link in links if link.other - start != link.one}
+        self.wrong |= {pair for pair in wrong if pair[1] < self.common}
+        return 1 - (self.originals - len(links) + len(wrong)) / self.originals, len(wrong), time.monotonic() - began
 
     def near(self, rows: NDArray[np.float32], change: int, least: float) -> Links:
         """Return the links by descriptor that `find_duplicates` would have compared."""
@@ -189,6 +191,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=["kin"])
     parser.add_argument("--originals", type=int, default=60)
     parser.add_argument("--strangers", type=int, default=400)
+    parser.add_argument("--changes", nargs="*", default=list(CHANGES), metavar="NAME", help="only these")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     options = parser.parse_args()
     print(f"{date.today()}, {platform.processor() or platform.machine()}")
@@ -200,7 +203,7 @@ def main() -> None:
         recipes = [Recipe.load(name) for name in options.recipes]
         vectors = [described(recipe, list(bench.paths.values())) for recipe in recipes]
         print(f"\n{'the same picture':24} {'pixels':>7} {'wrong':>6} {'with vectors':>13} {'wrong':>6} {'s':>6}")
-        for change, name in enumerate(CHANGES):
+        for change, name in ((list(CHANGES).index(name), name) for name in options.changes):
             alone = bench.pixels(change, np.empty(0, LINK))
             both = alone
             if recipes:
@@ -212,6 +215,9 @@ def main() -> None:
                 "wrong with vectors": both[1],
             }
             print(f"{name:24} {alone[0]:7.1%} {alone[1]:6} {both[0]:13.1%} {both[1]:6} {both[2]:6.1f}", flush=True)
+        print("\nPictures of the sets that were called the same (some are: look at them)")
+        for pair in sorted(bench.wrong):
+            print("  " + "  ".join(str(bench.paths[each].relative_to(DATA)) for each in pair))
         alike = {recipe.name: cosines(bench, recipe, rows) for recipe, rows in zip(recipes, vectors, strict=True)}
     if options.json:
         options.json.write_text(json.dumps({"same_picture": figures, "alike": alike}, indent=2) + "\n")
