@@ -10,10 +10,12 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.errors import ImageError
+from kindred.images import ImageLike
 from kindred.recipe import Recipe
 from kindred.store import Box
 
-__all__ = ["Answer", "Hit", "Info"]
+__all__ = ["Answer", "Hit", "Info", "QueryAnswer"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,28 @@ class Answer(Sequence[Hit]):
     def __len__(self) -> int:
         return len(self.hits)
 
+    def above(self, score: float) -> Answer:
+        """Return the answers of at least this score."""
+        count = sum(1 for hit in self.hits if hit.score >= score)
+        if count == len(self.hits):
+            return self
+        return Answer(self.hits[:count], self.ids[:count], self.scores[:count], self.seconds)
+
     @overload
     def __getitem__(self, at: int) -> Hit: ...
     @overload
     def __getitem__(self, at: slice) -> Sequence[Hit]: ...
     def __getitem__(self, at: int | slice) -> Hit | Sequence[Hit]:
         return self.hits[at]
+
+
+@dataclass(frozen=True)
+class QueryAnswer:
+    """One of several queries: its answer, or the error that its image met."""
+
+    query: ImageLike
+    answer: Answer | None = None
+    error: ImageError | None = None
 
 
 @dataclass(frozen=True)

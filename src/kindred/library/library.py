@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from kindred._support.os_errors import explain_os_error
 from kindred.arrays import Vectors
 from kindred.describer import Describer
-from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
+from kindred.errors import ImageError, LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
 from kindred.images import ImageLike, find_images
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
-from kindred.library.answers import Answer, Hit, Info
+from kindred.library.answers import Answer, Hit, Info, QueryAnswer
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
-from kindred.library.query import Query, describe_query
+from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away
 from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.library.reranking import DEPTH, reranked
 from kindred.library.searching import Searcher
@@ -244,7 +244,9 @@ class Library:
         *,
         k: int = 10,
         box: Box | None = None,
+        negatives: Query = (),
         where: Filter | None = None,
+        min_score: float | None = None,
         rerank: str | Sequence[Method] = (),
         depth: int = DEPTH,
     ) -> Answer:
@@ -252,24 +254,81 @@ class Library:
 
         `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean
         is searched), or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1 in pixels of the upright
-        query) searches for a part of it. `where` limits the search to a folder, tags or dates. `rerank` is what is
-        done to the best `depth` answers, as `kindred.rerank.rerank` takes it. Raises `ImageError` for an unusable
-        query, `RecipeError` for a re-ranker that there is not or that needs what the library does not hold,
+        query) searches for a part of it. `negatives`, queries likewise, are what answers should not be like.
+        `where` limits the search to a folder, tags, dates, metadata or ids. Answers below `min_score` are left out.
+        `rerank` is what is done to the best `depth` answers, as `kindred.rerank.rerank` takes it. Raises `ImageError`
+        for an unusable query, `RecipeError` for an unknown re-ranker or one that needs what the library does not hold,
         `LibraryError` while the library is empty.
         """
         began = time.monotonic()
+        asked = describe_query(self.recipe, lambda: self.describer, query, box)
+        if isinstance(negatives, np.ndarray) or negatives:
+            asked = moved_away(asked, describe_query(self.recipe, lambda: self.describer, negatives, None))
+        return self._ranked(asked, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began)
+
+    def search_each(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        k: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        rerank: str | Sequence[Method] = (),
+        depth: int = DEPTH,
+    ) -> Iterator[QueryAnswer]:
+        """Search for every image on its own, in their order; several times as fast as one `search` after another.
+
+        A bad image is an answer with its error. Arguments and other errors are those of `search`.
+        """
+        waiting: dict[int, ImageLike] = {}
+
+        def numbered() -> Iterator[tuple[int, ImageLike]]:
+            for number, image in enumerate(images):
+                waiting[number] = image
+                yield number, image
+
+        answers: dict[int, QueryAnswer] = {}
+        following = 0
+        describer = self.describer
+        with closing(describer.stream(numbered(), is_query=True)) as stream:
+            for description in stream:
+                began, image = time.monotonic(), waiting.pop(description.key)
+                try:
+                    asked = as_query(description, image, describer)
+                    answer = self._ranked(
+                        asked, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began
+                    )
+                    answers[description.key] = QueryAnswer(image, answer)
+                except ImageError as error:
+                    answers[description.key] = QueryAnswer(image, error=error)
+                while following in answers:
+                    yield answers.pop(following)
+                    following += 1
+
+    def _ranked(
+        self,
+        asked: DescribedQuery,
+        k: int,
+        *,
+        where: Filter | None,
+        min_score: float | None,
+        rerank: str | Sequence[Method],
+        depth: int,
+        began: float,
+    ) -> Answer:
+        """Search for what was described."""
         steps = steps_of(rerank)
         check_needs(steps, self.recipe, images_at_hand=True)
         if where is not None and where.folder is not None:
             where = replace(where, folder=absolute(where.folder))
-        asked = describe_query(self.recipe, lambda: self.describer, query, box)
         searcher = self.searcher
         if steps:
             cache = self._graph_cache()
             ranking = reranked(searcher, asked, k, steps, where=where, depth=depth, cache=cache)
         else:
             ranking = searcher.ranked(asked, k, where)
-        return _answer(searcher, ranking, began)
+        answer = _answer(searcher, ranking, began)
+        return answer if min_score is None else answer.above(min_score)
 
     def info(self) -> Info:
         """Count what the library holds."""

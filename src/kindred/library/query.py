@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from kindred.arrays import Vectors, as_rows, l2_normalise
-from kindred.describer import Describer
+from kindred.describer import Describer, Description
 from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.images import ImageLike, as_image, crop, decode
@@ -18,9 +18,14 @@ from kindred.matching import ImageRows
 from kindred.recipe import Recipe
 from kindred.store import Box
 
-__all__ = ["DescribedQuery", "Query", "describe_query"]
+__all__ = ["NEGATIVE_WEIGHT", "DescribedQuery", "Query", "as_query", "describe_query", "moved_away"]
 
 Query: TypeAlias = "ImageLike | Sequence[ImageLike] | Vectors"
+
+T = TypeVar("T")
+
+NEGATIVE_WEIGHT = 0.5
+"""How strongly negative examples count against one of the query. Rocchio 1971 leaves it to the application."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,24 +70,44 @@ def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Qu
             f"search: recipe {recipe.name!r} compares the parts of images; give one image, not {len(images)}"
         )
     ready = describer()
-    described = list(ready.one_by_one(enumerate(images), is_query=True))
-    for each in described:
-        if each.error is not None:
-            raise each.error
-        if not len(cast(Vectors, each.vectors)):
-            raise UsageError("search: the query has no local features to compare; give another image or part of it")
-    alone = len(images) == 1
-    features = described[0].features if alone else None
+    descriptions = ready.one_by_one(enumerate(images), is_query=True)
+    described = [as_query(each, image, ready) for each, image in zip(descriptions, images, strict=True)]
+    if len(described) == 1:
+        return described[0]
+    return DescribedQuery(_mean(np.concatenate([cast(Vectors, each.vector) for each in described])))
+
+
+def as_query(description: Description[T], image: ImageLike, describer: Describer) -> DescribedQuery:
+    """Return a described image as what is looked for; raises the `ImageError` that it met.
+
+    Raises `UsageError` where it has no local features and is compared by them.
+    """
+    if description.error is not None:
+        raise description.error
+    if not len(cast(Vectors, description.vectors)):
+        raise UsageError("search: the query has no local features to compare; give another image or part of it")
 
     def map_of(path: Path | None) -> ConvMap:
-        return ready.map_of(images[0] if path is None else path)
+        return describer.map_of(image if path is None else path)
 
-    seen = map_of if alone else None
-    if recipe.multi_vector:
-        return DescribedQuery(parts=ready.as_image_rows(described[0]), features=features, map_of=seen)
-    return DescribedQuery(
-        _mean(np.stack([cast(Vectors, each.vector) for each in described])), features=features, map_of=seen
-    )
+    if describer.recipe.multi_vector:
+        rows = describer.as_image_rows(description)
+        return DescribedQuery(parts=rows, features=description.features, map_of=map_of)
+    vector = _mean(cast(Vectors, description.vector)[None])
+    return DescribedQuery(vector, features=description.features, map_of=map_of)
+
+
+def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQuery:
+    """Return a query that is less like negative examples: its vector minus a share of theirs (Rocchio 1971).
+
+    Raises `UsageError` where images are compared by several rows, or where query and negatives are the same.
+    """
+    if query.vector is None or negatives.vector is None:
+        raise UsageError("search: negative examples need a recipe with one vector an image; leave them out")
+    difference = query.vector - NEGATIVE_WEIGHT * negatives.vector
+    if float(np.abs(query.vector - negatives.vector).max()) < 1e-6:
+        raise UsageError("search: the negative examples are the query itself; give other images")
+    return replace(query, vector=cast(Vectors, l2_normalise(difference)))
 
 
 def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:

@@ -1,0 +1,72 @@
+"""Answers without copies: of the same picture only the best, and none that is the query's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kindred.duplicates.files import distinct, same_bytes
+from kindred.duplicates.groups import SameLink
+from kindred.duplicates.links import LINK, DisjointSets
+from kindred.duplicates.pixels import same_pictures, sketched
+from kindred.library import Answer, Hit
+
+__all__ = ["search_without_copies", "without_copies"]
+
+SPARE = 8
+"""Answers asked for beyond those wanted, at first."""
+
+
+def search_without_copies(search: Callable[[int], Answer], queries: Sequence[Path], k: int) -> Answer:
+    """Return the best `k` answers that are no copies (`without_copies`); `search` returns as many as it is asked for.
+
+    More are asked for until there are enough, or no more.
+    """
+    asked = k + SPARE
+    while True:
+        answer = search(asked)
+        kept = without_copies(answer, queries)
+        if len(kept) >= k or len(answer) < asked:
+            return _ranked(answer, kept[:k])
+        asked *= 2
+
+
+def without_copies(answer: Sequence[Hit], queries: Sequence[Path] = ()) -> list[int]:
+    """Return the places of the answers that are no copy of a better one, nor of a query image.
+
+    Copies have the same bytes, or are the same picture by their pixels: in another format, size or turned. An answer
+    whose file cannot be read is kept.
+    """
+    first = len(queries)
+    paths = dict(enumerate([*queries, *(hit.path for hit in answer)]))
+    files, stands_for = distinct(paths.items())
+    joined = DisjointSets()
+    for each, other in stands_for.items():
+        joined.join(each, other)
+    known = [
+        SameLink(group[0].image_id, other.image_id, "same_bytes") for group in same_bytes(files) for other in group[1:]
+    ]
+    sketches = sketched({file.image_id: file.path for file in files}, progress=_silent)
+    nothing = np.empty(0, LINK)
+    for link in [*known, *same_pictures(paths, sketches, known, near=nothing, progress=_silent)]:
+        joined.join(link.one, link.other)
+    seen = {joined.find(place) for place in range(first)}
+    kept = []
+    for place in range(first, len(paths)):
+        group = joined.find(place)
+        if group not in seen:
+            seen.add(group)
+            kept.append(place - first)
+    return kept
+
+
+def _ranked(answer: Answer, places: Sequence[int]) -> Answer:
+    hits = tuple(replace(answer[place], rank=rank) for rank, place in enumerate(places, 1))
+    return Answer(hits, answer.ids[list(places)], answer.scores[list(places)], answer.seconds)
+
+
+def _silent(_: str, __: int, ___: int) -> None:
+    """Report nothing: a few answers take no time."""

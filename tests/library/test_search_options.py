@@ -1,0 +1,98 @@
+"""Negative examples, many queries in one call, and a least score."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kindred.arrays import l2_normalise
+from kindred.errors import UsageError
+from kindred.library import Library
+from kindred.library.query import NEGATIVE_WEIGHT
+from kindred.recipe import Recipe
+from pictures import make_folder
+
+pytestmark = pytest.mark.usefixtures("recipe")
+COUNT = 15
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return make_folder(tmp_path_factory.mktemp("photos"), COUNT)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, photos: list[Path]) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "library"
+    with Library.create(folder, recipe=recipe) as library:
+        library.index(photos)
+    return folder
+
+
+def test_negatives_are_subtracted_as_rocchio_does(made: Path, photos: list[Path]) -> None:
+    with Library.open(made) as library:
+        wanted, first, second = library.describe([photos[0], photos[1], photos[2]])
+        unwanted = l2_normalise((first + second)[None])[0]
+        by_hand = library.search(l2_normalise((wanted - NEGATIVE_WEIGHT * unwanted)[None])[0], k=COUNT)
+        found = library.search(photos[0], k=COUNT, negatives=[photos[1], photos[2]])
+        assert [hit.path for hit in found] == [hit.path for hit in by_hand]
+        np.testing.assert_allclose(found.scores, by_hand.scores, atol=1e-5)
+        plain = {hit.path: hit.score for hit in library.search(photos[0], k=COUNT)}
+        assert {hit.path: hit.score for hit in found}[photos[1]] < plain[photos[1]]
+        np.testing.assert_allclose(library.search(wanted, k=COUNT, negatives=unwanted).scores, found.scores, atol=1e-5)
+
+
+def test_negatives_that_are_the_query_are_refused(
+    made: Path, photos: list[Path], recipe: Recipe, tmp_path: Path
+) -> None:
+    with Library.open(made) as library, pytest.raises(UsageError, match="the query itself"):
+        library.search(photos[0], negatives=photos[0])
+    rows = dataclasses.replace(recipe, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
+    with Library.create(tmp_path / "rows", recipe=rows) as library:
+        library.index(photos[:3])
+        with pytest.raises(UsageError, match="one vector an image"):
+            library.search(photos[0], negatives=photos[1])
+
+
+def test_a_least_score_ends_the_answers(made: Path, photos: list[Path]) -> None:
+    with Library.open(made) as library:
+        every = library.search(photos[3], k=COUNT)
+        least = every[4].score
+        some = library.search(photos[3], k=COUNT, min_score=least)
+        assert [hit.path for hit in some] == [hit.path for hit in every if hit.score >= least]
+        assert len(some.ids) == len(some.scores) == len(some) >= 5
+        assert len(library.search(photos[3], min_score=1.5)) == 0
+
+
+def test_many_queries_are_answered_in_their_order_as_one_by_one(made: Path, photos: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    queries = [*photos[:5], bad, *photos[5:]]
+    with Library.open(made) as library:
+        answers = list(library.search_each(iter(queries), k=3))
+        assert [answer.query for answer in answers] == queries
+        assert answers[5].answer is None
+        assert answers[5].error is not None
+        for answer, query in zip(answers, queries, strict=True):
+            if query is bad:
+                continue
+            assert answer.error is None
+            assert answer.answer is not None
+            alone = library.search(query, k=3)
+            assert [hit.path for hit in answer.answer] == [hit.path for hit in alone]
+            np.testing.assert_allclose(answer.answer.scores, alone.scores, atol=1e-3)
+        assert answers[0].answer is not None
+        assert answers[0].answer[0].path == photos[0]
+        assert list(library.search_each([])) == []
+
+
+def test_many_queries_can_be_re_ranked_and_filtered(made: Path, photos: list[Path]) -> None:
+    with Library.open(made) as library:
+        for answer in library.search_each(photos[:3], k=4, rerank="aqe:n=2", min_score=-1):
+            assert isinstance(answer.query, Path)
+            assert answer.answer is not None
+            alone = library.search(answer.query, k=4, rerank="aqe:n=2")
+            assert [hit.path for hit in answer.answer] == [hit.path for hit in alone]
