@@ -6,6 +6,7 @@ __all__ = ["EXTRAS", "install_command", "needs"]
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "heic": ("pillow-heif",),
+    "jxl": ("pillow-jxl-plugin",),
     "maps": ("matplotlib", "scikit-learn", "scipy", "threadpoolctl"),
     "verify": ("opencv-python-headless", "scipy"),
     "parquet": ("pyarrow",),

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from kindred.images import decode
-from kindred.images.colour import needs_conversion, turn_upright, upright_size
+from kindred.images.colour import needs_conversion
 from kindred.images.raster import eight_bits
+from kindred.images.turning import turn_upright, upright_size
 
 if TYPE_CHECKING:
     from images.conftest import Encode, Pixels
@@ -197,6 +198,7 @@ def test_turning_upright_is_what_pillow_does(picture: Pixels, orientation: int) 
     Image.fromarray(picture).save(file, "PNG", exif=exif.tobytes())
     with Image.open(file) as image:
         expected = ImageOps.exif_transpose(image)
-    turned = turn_upright(Image.fromarray(picture), orientation)
-    assert np.array_equal(np.asarray(turned), np.asarray(expected))
-    assert upright_size(64, 48, orientation) == turned.size
+    turned = turn_upright(picture, orientation)
+    assert np.array_equal(turned, np.asarray(expected))
+    assert turned.flags.c_contiguous
+    assert upright_size(64, 48, orientation) == expected.size

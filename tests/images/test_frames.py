@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,3 +73,27 @@ def test_what_uniform_means(picture: Pixels) -> None:
     dotted = np.full((20, 20, 3), 255, np.uint8)
     dotted[3, 4] = 0
     assert not is_uniform(dotted)
+
+
+def gif_on_canvas(frame: Pixels, canvas: tuple[int, int], at: tuple[int, int]) -> bytes:
+    """A GIF of one frame of two colours that is smaller than its canvas."""
+    image = Image.fromarray(frame, "P")
+    image.putpalette([200, 0, 0, 0, 0, 200])
+    file = io.BytesIO()
+    image.save(file, "GIF", optimize=False)
+    data = bytearray(file.getvalue())
+    place = data.index(b"\x2c" + bytes(4) + struct.pack("<HH", *image.size))
+    struct.pack_into("<HH", data, 6, *canvas)
+    struct.pack_into("<HH", data, place + 1, *at)
+    return bytes(data)
+
+
+def test_a_gif_smaller_than_its_canvas_has_nothing_around_it() -> None:
+    frame = np.tile(np.array([0, 1] * 20, np.uint8), (30, 1))
+    image = decode(gif_on_canvas(frame, (100, 80), (10, 20)))
+    assert (image.width, image.height, image.frames) == (100, 80, 1)
+    inside = np.where(frame[..., None] == 0, [200, 0, 0], [0, 0, 200])
+    assert np.array_equal(image.pixels[20:50, 10:50], inside)
+    around = image.pixels.copy()
+    around[20:50, 10:50] = 255
+    assert (around == 255).all()

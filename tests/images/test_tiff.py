@@ -246,7 +246,7 @@ def test_a_file_that_ends_early_is_refused(picture: Pixels, separate: bool, part
     [
         ({259: (34712,)}, "unsupported TIFF: compression JPEG 2000"),
         ({259: (12345,)}, "unsupported TIFF: compression 12345"),
-        ({262: (32803,)}, "unsupported TIFF: kind of colours 32803"),
+        ({262: (32844,)}, "unsupported TIFF: kind of colours 32844"),
         ({339: (5, 5, 5)}, "unsupported TIFF: complex numbers"),
         ({258: (8, 8, 16)}, "unsupported TIFF: channels of different sizes"),
         ({277: (1,), 262: (2,)}, "image data is damaged"),
@@ -279,3 +279,12 @@ def test_fax_and_jpeg_inside(picture: Pixels, encode: Encode) -> None:
         with Image.open(io.BytesIO(data)) as again:
             expected = np.asarray(again.convert("RGB")).astype(int)
         assert np.abs(decode(data).pixels - expected).max() <= 1
+
+
+def test_jpeg_strips_in_several_groups(picture: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindred.images.tiff_pixels._GROUP", 64 * 3 * 16)  # two strips of eight rows
+    data = encode(picture, "TIFF", compression="jpeg", quality=95, strip_size=64 * 3 * 8)
+    with Image.open(io.BytesIO(data)) as again:
+        expected = np.asarray(again.convert("RGB")).astype(int)
+    assert np.abs(decode(data).pixels - expected).max() <= 1
+    assert decode(data, longest=20).pixels.shape == (16, 22, 3)

@@ -34,6 +34,7 @@ PACKAGES = (
 )
 PURPOSES = (
     ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
+    ("pillow_jxl", "pillow-jxl-plugin", "jxl", "reads JPEG XL"),
     ("cv2", "opencv-python-headless", "verify", "finds SIFT features, and verifies by them"),
     ("sklearn", "scikit-learn", "maps", "for kindred map, and to draw comparisons"),
     ("torch", "torch", "train", "for kindred train and distill, and for CUDA"),

@@ -1,4 +1,4 @@
-"""Bring a decoded picture to upright sRGB."""
+"""Bring decoded pixels of any colours to sRGB, a group of rows at a time."""
 
 from __future__ import annotations
 
@@ -7,49 +7,52 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from kindred.images.transparency import on_ground
+from kindred.images.transparency import choose_ground, lay_on
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-__all__ = ["needs_conversion", "to_srgb", "turn_upright", "upright_size"]
+__all__ = ["needs_conversion", "to_srgb"]
 
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _PROFILE_SPACES = {"RGB": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}
 _SAME_COLOURS = 2  # of 255: a profile that moves no colour further is sRGB under another name
+_PIXELS_AT_ONCE = 4_000_000
 
 
-def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Undo the turn that an EXIF orientation (1 to 8) describes."""
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+def to_srgb(source: Image.Image | NDArray[np.uint8], mode: str, profile: bytes) -> NDArray[np.uint8]:
+    """Pixels of mode L, LA, RGB, RGBA or CMYK as (H, W, 3) in sRGB, transparency laid on a ground.
 
-
-def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """The (width, height) after `turn_upright`."""
-    return (height, width) if orientation >= 5 else (width, height)
-
-
-def to_srgb(image: Image.Image, *, profile: bytes) -> Image.Image:
-    """Convert an image of mode L, LA, RGB, RGBA or CMYK to RGB in sRGB, transparency laid on a ground.
-
-    `profile` is the embedded ICC profile, empty where there is none.
+    `source` is a loaded image or an array (H, W, C), which may be changed and returned; `profile` is the embedded ICC
+    profile, empty where there is none.
     """
-    if image.mode in ("LA", "RGBA"):
-        image = on_ground(image)
-    transform = _transform(profile, image.mode) if profile else None
-    if transform is not None:
-        return transform.apply(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    transform = _transform(profile, {"RGBA": "RGB", "LA": "L"}.get(mode, mode)) if profile else None
+    if mode == "RGB" and transform is None and isinstance(source, np.ndarray):
+        return source
+    height, width = source.shape[:2] if isinstance(source, np.ndarray) else (source.height, source.width)
+    ground = choose_ground(source) if mode in ("LA", "RGBA") else None
+    in_place = isinstance(source, np.ndarray) and mode == "RGB" and source.flags.writeable
+    out = source if isinstance(source, np.ndarray) and in_place else np.empty((height, width, 3), np.uint8)
+    step = max(1, _PIXELS_AT_ONCE // width)
+    for top in range(0, height, step):
+        rows = _rows(source, mode, top, min(height, top + step))
+        if ground is not None:
+            rows = lay_on(rows, ground)
+        if transform is not None:
+            rows = transform.apply(rows)
+        out[top : top + step] = np.asarray(rows if rows.mode == "RGB" else rows.convert("RGB"))
+    return out
+
+
+def _rows(source: Image.Image | NDArray[np.uint8], mode: str, top: int, bottom: int) -> Image.Image:
+    if isinstance(source, np.ndarray):
+        rows = np.ascontiguousarray(source[top:bottom])
+        return Image.frombuffer(mode, (rows.shape[1], rows.shape[0]), rows, "raw", mode, 0, 1)
+    if (top, bottom) == (0, source.height):
+        return source
+    return source.crop((0, top, source.width, bottom))
 
 
 def needs_conversion(profile: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -13,42 +13,24 @@ from PIL import Image
 
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import ImageError, UsageError
-from kindred.images.colour import needs_conversion, to_srgb, turn_upright, upright_size
+from kindred.images.decoded import Decoded
 from kindred.images.exif import Exif, read_exif
-from kindred.images.formats import HEAD, count_frames, load_image, open_image, seek_frame, sniff
-from kindred.images.frames import first_showing
-from kindred.images.jpeg import decode_jpeg, read_header, scaled_size
-from kindred.images.memory import divisor_for
+from kindred.images.formats import HEAD, count_frames, load_image, sniff
+from kindred.images.memory import divisor_for, memory_limit
 from kindred.images.quiet import quiet_pillow
-from kindred.images.raster import Raster, RowReducer, plain_image
+from kindred.images.raster import RowReducer
+from kindred.images.readers import READERS, finish, finish_image, info
 from kindred.images.reasons import Refused, check_size, refusal
-from kindred.images.tiff import Tag, read_pages
-from kindred.images.tiff_pixels import decode_page
 
 __all__ = ["MAX_PIXELS", "Decoded", "ImageLike", "decode"]
 
 MAX_PIXELS = 200_000_000  # decoded in full, 600 MB
+_MOST_PIXELS = 2**31 - 1  # beyond which the libraries beneath do not count
+_SHARE_OF_FILE = 0.85  # of the memory for an image, as the file is held while it is decoded
 ImageLike = (
     str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 )
 """What can be decoded; `kindred.images.as_image` makes bytes of the streams and buffers among them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """An upright image in sRGB.
-
-    `pixels` is (H, W, 3) uint8 RGB, C-contiguous, perhaps reduced; `width` and `height` are in pixels of the
-    upright original; `taken` is the ISO 8601 date from EXIF, without a time zone. `frames` is the number of
-    frames or pages of the file, at least 1, and `frame` the position of the one decoded, from 0.
-    """
-
-    pixels: NDArray[np.uint8]
-    width: int
-    height: int
-    taken: str | None = None
-    frames: int = 1
-    frame: int = 0
 
 
 def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -65,6 +47,8 @@ def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = M
     Raises `ImageError` for a file that cannot be used and `UsageError` for an array of another kind. Emits no
     warning, changes no setting of Pillow, and may be called from many threads.
     """
+    if not 1 <= max_pixels <= _MOST_PIXELS:
+        raise UsageError(f"max_pixels is {max_pixels}; give a number of pixels from 1 to {_MOST_PIXELS}")
     if longest is not None and longest < 1:
         raise UsageError(f"longest is {longest}; give the wanted long side in pixels, at least 1")
     try:
@@ -100,8 +84,7 @@ def _read(path: Path, max_pixels: int) -> bytes:
             raise Refused("is a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file", final=False)
         with path.open("rb", buffering=0) as file:
             sniff(file.read(HEAD))
-            # 8 bytes a pixel are more than any picture takes; the rest is room for what else files hold.
-            if facts.st_size > 8 * max_pixels + 2**28:
+            if facts.st_size > _SHARE_OF_FILE * memory_limit(max_pixels):
                 raise Refused(f"too large: {facts.st_size / 1e6:.0f} megabytes", final=False)
             file.seek(0)
             return file.read()
@@ -112,80 +95,21 @@ def _read(path: Path, max_pixels: int) -> bytes:
 
 
 def _from_bytes(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
-    name = sniff(data[:HEAD])
-    if name == "JPEG":
-        return _from_jpeg(data, longest, max_pixels)
-    if name == "TIFF":
-        return _from_tiff(data, longest, max_pixels)
-    with quiet_pillow(), open_image(name, data) as image:
-        check_size(*image.size, max_pixels)
-        load_image(image)
-        exif = read_exif(_info(image, "exif"))
-
-        def frame(number: int) -> Decoded:
-            if number:
-                seek_frame(image, number)
-                check_size(*image.size, max_pixels)
-                load_image(image)
-            return _finish(image, exif, longest)
-
-        return first_showing(frame, count_frames(image))
-
-
-def _from_tiff(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
-    pages, taken = read_pages(data), read_exif(data).taken
-
-    def frame(number: int) -> Decoded:
-        page = pages[number]
-        raster = decode_page(page, longest, max_pixels)
-        exif = Exif(page.number(Tag.ORIENTATION, 1), taken)
-        return _from_raster(raster, page.size, exif, page.raw(Tag.ICC_PROFILE))
-
-    with quiet_pillow():
-        return first_showing(frame, len(pages))
-
-
-def _from_raster(raster: Raster, size: tuple[int, int], exif: Exif, profile: bytes) -> Decoded:
-    """`size` is the stored (width, height) before any reduction."""
-    pixels = raster.eight_bits()
-    if raster.mode != "RGB" or exif.orientation != 1 or needs_conversion(profile):
-        image = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[..., 0], raster.mode)
-        del pixels, raster
-        pixels = _upright_srgb(image, profile, exif.orientation, 1)
-    return Decoded(np.ascontiguousarray(pixels), *upright_size(*size, exif.orientation), exif.taken)
-
-
-def _from_jpeg(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
-    header = read_header(data)
-    check_size(header.width, header.height, max_pixels)
-    exif = read_exif(header.exif)
-    size = upright_size(header.width, header.height, exif.orientation)
-    try:
-        pixels = decode_jpeg(data, header, longest=longest)
-    except ValueError:
-        with quiet_pillow(), open_image("JPEG", data) as image:
-            image.draft(None, scaled_size(header, longest))
-            load_image(image)
-            pixels = _upright_srgb(image, header.icc, exif.orientation, divisor_for(*image.size, longest))
-        return Decoded(pixels, *size, exif.taken)
-    mode = {1: "L", 3: "RGB", 4: "CMYK"}[pixels.shape[2]]
-    if mode != "RGB" or exif.orientation != 1 or needs_conversion(header.icc):
-        image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
-        pixels = _upright_srgb(image, header.icc, exif.orientation, divisor_for(*image.size, longest))
-    return Decoded(pixels, *size, exif.taken)
+    return READERS[sniff(data[:HEAD])](data, longest, max_pixels)
 
 
 def _from_pillow(image: Image.Image, longest: int | None, max_pixels: int) -> Decoded:
     check_size(*image.size, max_pixels)
     with quiet_pillow():
         load_image(image)
-        decoded = _finish(image, read_exif(_info(image, "exif")), longest)
+        exif = read_exif(info(image, "exif"))
+        decoded = finish_image(image, exif=exif, divisor=divisor_for(*image.size, longest))
         return replace(decoded, frames=count_frames(image), frame=image.tell())
 
 
 def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | None) -> Decoded:
-    well = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if array.dtype not in (np.uint8, np.uint16) or not well or 0 in array.shape:
+    known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype not in (np.uint8, np.uint16) or not known or 0 in array.shape:
         raise UsageError(
             f"an array of {array.dtype} {array.shape} is no image; "
             "give uint8 or uint16 of shape (H, W), (H, W, 3) or (H, W, 4)"
@@ -194,24 +118,5 @@ def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | No
     height, width, channels = shaped.shape
     reducer = RowReducer(width, height, divisor=divisor_for(width, height, longest), alpha=channels == 4)
     reducer.add(shaped)
-    return _from_raster(reducer.raster(), (width, height), Exif(), b"")
-
-
-def _finish(image: Image.Image, exif: Exif, longest: int | None) -> Decoded:
-    width, height = upright_size(*image.size, exif.orientation)
-    divisor = divisor_for(width, height, longest)
-    pixels = _upright_srgb(image, _info(image, "icc_profile"), exif.orientation, divisor)
-    return Decoded(pixels, width, height, exif.taken)
-
-
-def _upright_srgb(image: Image.Image, profile: bytes, orientation: int, divisor: int) -> NDArray[np.uint8]:
-    try:
-        plain = plain_image(image, divisor)
-        return np.array(turn_upright(to_srgb(plain, profile=profile), orientation))
-    except (ValueError, OSError) as error:
-        raise refusal(error, otherwise=f"unsupported colours: {image.mode}") from error
-
-
-def _info(image: Image.Image, key: str) -> bytes:
-    value = image.info.get(key)
-    return value if isinstance(value, bytes) else b""
+    raster = reducer.raster()
+    return finish(raster, raster.mode, size=(width, height), exif=Exif())

@@ -35,6 +35,7 @@ EXTENSIONS = frozenset(
         ".jpe",
         ".jpeg",
         ".jpg",
+        ".jxl",
         ".png",
         ".tif",
         ".tiff",
@@ -262,7 +263,7 @@ class _Walk:
         """Return why a file is left out, or None."""
         stem, extension = _split(entry)
         raw = extension in RAW_EXTENSIONS
-        if extension not in EXTENSIONS and not (raw and stem in developed):
+        if extension not in EXTENSIONS and not raw:
             return extension if 1 < len(extension) <= 12 else "without extension"
         if entry.name.startswith("._"):
             return "of macOS"

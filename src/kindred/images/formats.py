@@ -29,7 +29,9 @@ _READERS = {
     "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIC": ("pillow_heif", "HeifImageFile"),
+    "JPEG XL": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
 }
+_EXTRAS = {"HEIC": "heic", "JPEG XL": "jxl"}
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -39,6 +41,14 @@ _STARTS = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),  # BigTIFF
     (b"MM\0+", "TIFF"),
+    (b"IIRO", "RAW"),  # Olympus
+    (b"IIRS", "RAW"),
+    (b"MMOR", "RAW"),
+    (b"IIU\0", "RAW"),  # Panasonic
+    (b"FUJIFILMCCD-RAW", "RAW"),
+    (b"FOVb", "RAW"),  # Sigma
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
 )
 # Known, but not read: their parsers are large and little used, and some run programs.
 _REFUSED_STARTS = (
@@ -47,12 +57,10 @@ _REFUSED_STARTS = (
     (b"\xc5\xd0\xd3\xc6", "PostScript"),
     (b"8BPS", "Photoshop"),
     (b"\0\0\1\0", "icon"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
 )
-_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
+_BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
@@ -88,6 +96,8 @@ def _sniff_brands(head: bytes) -> str:
         return "AVIF"
     if brands & _HEIC_BRANDS:
         return "HEIC"
+    if head[8:12] == b"crx ":  # Canon
+        return "RAW"
     raise Refused(NOT_AN_IMAGE)  # a film, as a rule
 
 
@@ -99,7 +109,7 @@ def open_image(name: str, data: bytes) -> Image.Image:
     try:
         opener = cast(_Reader, getattr(import_module(module), reader))
     except ImportError:
-        raise Refused(needs("HEIC", "heic"), final=False) from None
+        raise Refused(needs(name, _EXTRAS[name]), final=False) from None
     try:
         return opener(io.BytesIO(data))
     except Exception as error:  # a reader given damaged bytes may raise anything

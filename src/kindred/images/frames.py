@@ -25,8 +25,12 @@ _SPREAD = 12  # of 255: what compression and paper make of one colour
 
 def is_uniform(pixels: NDArray[np.uint8]) -> bool:
     """Whether (H, W, 3) is of one colour, within what compression makes of it."""
-    low, high = pixels.min(axis=(0, 1)).astype(int), pixels.max(axis=(0, 1)).astype(int)
-    return bool((high - low <= _SPREAD).all())
+    few = pixels[:: 1 + len(pixels) // 64, :: 1 + pixels.shape[1] // 64]  # mostly enough to see that it is not
+    return all(
+        int(channel.max()) - int(channel.min()) <= _SPREAD
+        for part in (few, pixels)
+        for channel in np.moveaxis(part, 2, 0)
+    )
 
 
 def first_showing(frame: Callable[[int], Decoded], count: int) -> Decoded:
@@ -36,15 +40,12 @@ def first_showing(frame: Callable[[int], Decoded], count: int) -> Decoded:
     refused.
     """
     first = frame(0)
-    chosen, number = first, 0
-    while is_uniform(chosen.pixels):
-        number += 1
-        if number >= min(count, LOOKED_AT):
-            chosen, number = first, 0
-            break
-        try:
-            chosen = frame(number)
-        except Refused:
-            chosen, number = first, 0
-            break
-    return replace(chosen, frames=count, frame=number)
+    if count > 1 and is_uniform(first.pixels):
+        for number in range(1, min(count, LOOKED_AT)):
+            try:
+                other = frame(number)
+            except Refused:
+                break
+            if not is_uniform(other.pixels):
+                return replace(other, frames=count, frame=number)
+    return replace(first, frames=count)

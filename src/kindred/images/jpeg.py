@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused
 
-__all__ = ["JpegHeader", "decode_jpeg", "encode_jpeg", "read_header", "scaled_size"]
+__all__ = ["JpegHeader", "coefficient_bytes", "decode_jpeg", "encode_jpeg", "read_header", "scaled_size"]
 
 Pixels = NDArray[np.uint8]
 
@@ -48,6 +48,17 @@ class JpegHeader:
     adobe: bool
     exif: bytes
     icc: bytes
+    sampling: tuple[tuple[int, int], ...] = ()  # of each component, across and down
+
+
+def coefficient_bytes(header: JpegHeader) -> int:
+    """What libjpeg holds of the whole image, at any scale, where it comes in several scans."""
+    if header.one_scan or not header.sampling:
+        return 0
+    across, down = (max(factors) for factors in zip(*header.sampling, strict=True))
+    area = sum(x * y for x, y in header.sampling) / (across * down)
+    samples: float = area * (header.width + 8 * across) * (header.height + 8 * down)
+    return round(2 * samples)
 
 
 def read_header(data: bytes) -> JpegHeader:
@@ -79,7 +90,8 @@ def read_header(data: bytes) -> JpegHeader:
         raise Refused(DAMAGED)
     profile = b"".join(icc[number] for number in sorted(icc))
     one_scan = not progressive and segment[:1] == frame[5:6]  # which holds all components
-    return JpegHeader(width, height, components, one_scan, bool(adobe), exif, profile)
+    factors = tuple((value >> 4 or 1, value & 15 or 1) for value in frame[7 : 7 + 3 * components : 3])
+    return JpegHeader(width, height, components, one_scan, bool(adobe), exif, profile, factors)
 
 
 def _next_segment(data: bytes, at: int) -> tuple[int, bytes, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Raster", "RowReducer", "eight_bits", "full_scale", "plain_image"]
+__all__ = ["Raster", "RowReducer", "brighten", "eight_bits", "full_scale", "plain_image", "unpack_bits"]
 
 Samples = NDArray[np.generic]
 
@@ -28,7 +28,7 @@ class Raster:
 
     `alpha` says that the last channel is opacity; the others are one of grey, three of RGB or four of CMYK. `dtype` is
     the type in the file, `low` and `high` the least and greatest value of its colours, `opaque` the greatest of its
-    opacities.
+    opacities. `gamma` is the power to which colours from 0 to 1 are raised.
     """
 
     samples: Samples
@@ -37,6 +37,7 @@ class Raster:
     low: float
     high: float
     opaque: float
+    gamma: float = 1.0
 
     @property
     def mode(self) -> str:
@@ -46,7 +47,8 @@ class Raster:
     def eight_bits(self) -> NDArray[np.uint8]:
         """The samples in 8 bits (H, W, C): integers up to 16 bits by their range, others by what they span."""
         if self.samples.dtype == np.uint8:
-            return self.samples.view(np.uint8)
+            eight = self.samples.view(np.uint8)
+            return eight if self.gamma == 1 else self._raised(eight)
         with np.errstate(all="ignore"):  # floats may be anything
             return self._scaled(*self._range())
 
@@ -58,10 +60,18 @@ class Raster:
             if self.dtype.kind == "f":
                 rows = np.nan_to_num(rows, posinf=0.0, neginf=0.0)
             scaled = (rows - low) * (255.0 / (high - low)) if high > low else np.zeros_like(rows)
+            if self.gamma != 1:
+                scaled = 255 * np.clip(scaled / 255, 0, 1) ** self.gamma
             if self.alpha:
                 scaled[..., -1] = rows[..., -1] * (255.0 / full_scale(self.dtype, self.opaque))
             out[start : start + _ROWS_AT_ONCE] = np.rint(np.clip(np.nan_to_num(scaled), 0, 255))
         return out
+
+    def _raised(self, eight: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        raised: NDArray[np.uint8] = _power(self.gamma)[eight]
+        if self.alpha:
+            raised[..., -1] = eight[..., -1]
+        return raised
 
     def _range(self) -> tuple[float, float]:
         if self.dtype.kind == "u" and self.dtype.itemsize <= 2:
@@ -86,9 +96,10 @@ def plain_image(image: Image.Image, divisor: int) -> Image.Image:
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _wide_image(image, divisor)
-    if divisor == 1 or image.width * image.height <= _PIXELS_AT_ONCE:
-        plain = _as_plain_mode(image)
-        return plain.reduce(divisor) if divisor > 1 else plain
+    plain = image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info
+    if plain or divisor == 1 or image.width * image.height <= _PIXELS_AT_ONCE:
+        image = _as_plain_mode(image)
+        return image.reduce(divisor) if divisor > 1 else image
     size = -(-image.width // divisor), -(-image.height // divisor)
     out: Image.Image | None = None
     for top, rows in _row_groups(image, divisor):
@@ -97,6 +108,19 @@ def plain_image(image: Image.Image, divisor: int) -> Image.Image:
         out.paste(part, (0, top // divisor))
     assert out is not None
     return out
+
+
+def brighten(image: Image.Image, gamma: float) -> Image.Image:
+    """Raise the colours of an L, LA, RGB or RGBA image, from 0 to 1, to a power."""
+    if gamma == 1:
+        return image
+    table = _power(gamma).tolist()
+    bands = image.getbands()
+    return image.point([value for band in bands for value in (range(256) if band == "A" else table)])
+
+
+def _power(gamma: float) -> NDArray[np.uint8]:
+    return np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
 
 
 def _wide_image(image: Image.Image, divisor: int) -> Image.Image:
@@ -121,6 +145,15 @@ def _as_plain_mode(image: Image.Image) -> Image.Image:
     if mode == "1":
         return image.convert("L")
     return image if mode in ("L", "LA", "RGB", "RGBA", "CMYK") else image.convert("RGB")
+
+
+def unpack_bits(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Samples (..., count) of 1 to 15 bits from bytes (..., L), the first in the highest bits of the first byte."""
+    ones = np.unpackbits(packed, axis=-1, count=count * bits).reshape(*packed.shape[:-1], count, bits)
+    out = np.zeros(ones.shape[:-1], np.uint8 if bits < 8 else np.uint16)
+    for place in range(bits):
+        out = (out << 1) | ones[..., place]
+    return out
 
 
 def full_scale(dtype: np.dtype[np.generic], high: float) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
 from kindred.images.memory import check_memory, divisor_for
-from kindred.images.raster import Raster, RowReducer
+from kindred.images.raster import Raster, RowReducer, unpack_bits
 from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused, check_size, refusal
 from kindred.images.tiff import Page, Tag
 
@@ -301,7 +301,7 @@ class _Layout:
         predictor = self.page.number(Tag.PREDICTOR, 1) if self.compression != _NONE else 1
         shape = (rows, across, wide, channels)
         if self.packed:
-            values: Samples = _unpacked(packed, wide * channels, self.bits).reshape(shape)
+            values: Samples = unpack_bits(packed, wide * channels, self.bits).reshape(shape)
         elif predictor == 3 and self.dtype.kind == "f":
             values = _undo_float_predictor(packed, self.dtype.itemsize, channels).reshape(shape)
         else:
@@ -357,9 +357,9 @@ class _Layout:
                 tile = (wide, tall) if self.tiled else None
                 image = _open(_small_file(self.page, segments, size=size, tile=tile, strip=tall, tags=tags))
             plain = image if image.mode in ("L", "RGB", "CMYK") else image.convert("L" if image.mode == "1" else "RGB")
-            step = max(1, _GROUP // (4 * plain.width))
-            for start in range(0, rows, step):
-                box = (0, start, plain.width, min(rows, start + step))
+            few = max(1, _GROUP // (4 * plain.width))
+            for start in range(0, rows, few):
+                box = (0, start, plain.width, min(rows, start + few))
                 yield np.asarray(plain.crop(box)).reshape(box[3] - start, plain.width, -1)
 
     def _from_webp(self, segments: list[bytes], units: int) -> Image.Image:
@@ -456,16 +456,6 @@ def _inflate(inflater: zlib._Decompress, data: bytes, wanted: int) -> bytes:
     while len(part) < wanted and inflater.unconsumed_tail and not inflater.eof:
         part += inflater.decompress(inflater.unconsumed_tail, wanted - len(part))
     return part
-
-
-def _unpacked(packed: Bytes, count: int, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Samples of 1 to 15 bits (R, segments, count), the first in the highest bits of the first byte."""
-    ones = np.unpackbits(packed, axis=2, count=count * bits)
-    ones = ones.reshape(*packed.shape[:2], count, bits)
-    out = np.zeros(ones.shape[:3], np.uint8 if bits < 8 else np.uint16)
-    for place in range(bits):
-        out = (out << 1) | ones[..., place]
-    return out
 
 
 def _undo_float_predictor(packed: Bytes, size: int, channels: int) -> Samples:
