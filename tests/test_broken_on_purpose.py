@@ -21,6 +21,7 @@ from kindred.errors import LibraryFull, LibraryLocked
 from kindred.index import SnapshotPolicy
 from kindred.library import Library
 from kindred.recipe import Recipe
+from kindred.store import SqliteStore
 from pictures import encoded, make_folder, mutated, picture
 from tiny_model import home, make_recipe
 
@@ -148,6 +149,7 @@ def test_a_full_database_is_told_and_what_was_committed_is_safe(
     wide = dataclasses.replace(recipe, pooling="window_max", shape="stretch", pooling_options={"window": 1}, size=256)
     folder = tmp_path / "library"
     with Library.create(folder, recipe=wide) as library:
+        assert isinstance(library.store, SqliteStore)
         connection = library.store._database._open_writer()
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 60}")

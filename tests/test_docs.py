@@ -32,7 +32,21 @@ COMMANDS = {" ".join(words): command for words, command in make_docs.walk(make_d
 def test_every_verb_is_a_command() -> None:
     verbs = {name.split()[1] for name in COMMANDS if " " in name}
     assert verbs == {
-        *("index", "search", "duplicates", "map", "info", "tag", "untag", "remove", "export", "import", "doctor"),
+        *(
+            "index",
+            "search",
+            "duplicates",
+            "map",
+            "info",
+            "tag",
+            "untag",
+            "remove",
+            "move",
+            "meta",
+            "export",
+            "import",
+            "doctor",
+        ),
         *("evaluate", "compare", "fit", "train", "distill", "recipes", "models"),
     }
 

@@ -129,8 +129,17 @@ def test_a_whole_option_and_its_float_are_the_same() -> None:
 
 def test_differences_name_what_would_be_done_differently() -> None:
     other = dataclasses.replace(PLAIN, name="other", size=224, pooling_options={"p": 4.0})
-    assert PLAIN.differences(other) == ["size 320, not 224", "pooling_options {}, not {'p': 4.0}"]
+    assert PLAIN.differences(other) == ["size 320, not 224", "pooling_options.p not given, not 4.0"]
     assert PLAIN.differences(dataclasses.replace(PLAIN, name="other")) == []
+
+
+def test_differences_of_parts_name_the_part_and_the_key() -> None:
+    smaller = dataclasses.replace(PLAIN, size=224, weight=0.5)
+    both, mixed = (Recipe(name, ensemble=(PLAIN, part)) for name, part in (("both", PLAIN), ("mixed", smaller)))
+    nested, other = (Recipe("nested", ensemble=(each, PLAIN)) for each in (both, mixed))
+    assert both.differences(mixed) == ["ensemble[1].size 320, not 224", "ensemble[1].weight 1, not 0.5"]
+    assert nested.differences(other) == [f"ensemble[0].{each}" for each in both.differences(mixed)]
+    assert all(len(each) < 120 for each in PLAIN.differences(both))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ COUNT = 24
 
 
 def put(library: Library, *entries: Entry) -> None:
-    with SqliteStore.open(library.store.file) as writer:
+    with SqliteStore.open(library.path / "store.sqlite") as writer:
         writer.put(entries)
 
 

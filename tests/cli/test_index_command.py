@@ -9,10 +9,14 @@ import pytest
 from commands import COUNT, Kindred
 from kindred.library import DEFAULT_LIBRARY, Library
 from kindred.library.indexing import IndexProgress
+from kindred.library.pruning import Prune
 from kindred_demo import DemoCollection, render_demo
 from pictures import make_folder, save_picture
 
-KEYS = ["found", "indexed", "unchanged", "removed", "left_out", "skipped", "seconds", "images_per_second"]
+KEYS = [
+    *("found", "indexed", "unchanged", "moved", "missing", "removed", "held", "left_out", "skipped", "notes"),
+    *("seconds", "images_per_second"),
+]
 
 
 def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path, recipe: Path) -> None:
@@ -116,7 +120,7 @@ def test_ctrl_c_says_what_is_safe_and_the_next_run_goes_on(
     make_folder(own_folder / "many", 60)
     index = Library.index
 
-    def interrupted(self: Library, folder: Path, *, prune: str, **_: object) -> object:
+    def interrupted(self: Library, folder: Path, *, prune: Prune, **_: object) -> object:
         def press(here: IndexProgress, _: int) -> None:
             # Not a signal: whoever runs the tests in the background of a shell has them ignored.
             if here.indexed == 20:

@@ -73,13 +73,16 @@ def test_remove_forgets_images_but_not_files(kindred: Kindred, photos: Path, lib
     assert len(list((photos / "b").iterdir())) == COUNT // 2
 
 
-def test_a_second_writer_gets_one_line(kindred: Kindred, photos: Path, library: Path) -> None:
-    with Library.open(library) as opened:
-        opened.tag([photos / "a" / "00000.jpg"], "mine")  # takes the write lock
-        done = kindred("tag", "sea", photos / "a")
+def test_a_second_run_gets_one_line_and_a_tag_does_not_wait_for_the_first(
+    kindred: Kindred, photos: Path, library: Path
+) -> None:
+    with Library.open(library) as opened, opened.store.indexing():
+        opened.tag([photos / "a" / "00000.jpg"], "mine")
+        assert kindred("tag", "sea", photos / "a").code == 0
+        done = kindred("index", photos)
     assert done.code == 1
     assert done.err.count("\n") == 1
-    assert "is writing to this library" in done.err
+    assert "is indexing into this library; wait for it or stop it" in done.err
 
 
 def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:

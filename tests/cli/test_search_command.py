@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands import COUNT, Kindred
+from kindred.store import is_uid
 from pictures import save_picture
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -19,8 +20,13 @@ def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path) -> N
     assert list(found) == ["query", "recipe", "results", "seconds"]
     assert (found["query"], found["recipe"]) == (str(query), "tiny")
     assert [each["rank"] for each in found["results"]] == [1, 2, 3, 4]
-    assert list(found["results"][0]) == ["rank", "path", "score", "box"]
-    assert found["results"][0] == {"rank": 1, "path": str(query), "score": 1.0, "box": None}
+    first = found["results"][0]
+    assert is_uid(first.pop("id"))
+    assert (first.pop("width"), first.pop("height")) in {(64, 48), (48, 64)}
+    assert first == {
+        **{"rank": 1, "path": str(query), "score": 1.0, "box": None},
+        **{"taken": None, "tags": [], "metadata": {}, "missing": False},
+    }
     scores = [each["score"] for each in found["results"]]
     assert scores == sorted(scores, reverse=True)
 

@@ -36,7 +36,7 @@ def make_library(folder: Path, similarity: str = "cosine") -> Library:
 
 
 def put(library: Library, *entries: Entry) -> None:
-    with SqliteStore.open(library.store.file) as writer:
+    with SqliteStore.open(library.path / "store.sqlite") as writer:
         writer.put(entries)
 
 
@@ -143,7 +143,7 @@ def test_parts_of_images_make_no_duplicates(library: Library) -> None:
 
 def test_removed_images_are_in_no_group(library: Library) -> None:
     paths = fill(library, turned(0, 1, 2), [b"same"] * 3)
-    with SqliteStore.open(library.store.file) as writer:
+    with SqliteStore.open(library.path / "store.sqlite") as writer:
         writer.forget(paths[1:2])
     assert names(find_duplicates(library)) == [[0, 2]]
 

@@ -31,7 +31,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 
 def put(library: Library, path: Path, vector: list[float]) -> None:
-    with SqliteStore.open(library.store.file) as writer:
+    with SqliteStore.open(library.path / "store.sqlite") as writer:
         writer.put([Entry(path, 1, 1, vectors=np.array([vector], np.float32))])
 
 

@@ -11,7 +11,7 @@ import pytest
 from kindred.describer import Describer, Description
 from kindred.errors import LibraryFull
 from kindred.images import Found, ImageLike, find_images
-from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images, prune_folder
+from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore
 from pictures import make_folder, save_picture
@@ -114,8 +114,8 @@ def test_new_and_changed_files_are_described_and_no_others(run: Run, counting: C
     save_picture(photos / "00003.jpg", 100)  # other bytes
     later(photos / "00005.jpg")  # another time
     save_picture(photos / "new.png", 101)
-    assert summary(run()) == (13, 3, 10, 0, 0)
-    assert counting.names() == ["00003.jpg", "00005.jpg", "new.png"]
+    assert summary(run()) == (13, 2, 11, 0, 0)  # one was touched only
+    assert counting.names() == ["00003.jpg", "new.png"]
 
 
 def test_a_changed_file_has_one_vector_the_new_one(
@@ -159,6 +159,9 @@ def test_a_bad_file_is_listed_every_time_but_tried_again_only_when_it_changes(
     assert counting.names() == []
     later(photos / "bad.jpg")
     assert run().skipped == expected
+    assert counting.names() == []
+    (photos / "bad.jpg").write_bytes(b"no image at all, not even the end of one")
+    assert run().skipped == expected
     assert counting.names() == ["bad.jpg"]
 
 
@@ -171,37 +174,6 @@ def test_files_are_told_apart_when_one_is_named_twice(
     report = index_images(store, counting, files_at(twice))
     assert report.found == 40 == report.indexed + report.unchanged + len(report.skipped)
     assert store.counts().images == 2
-
-
-def test_prune_removes_what_is_gone_below_the_folder_only(
-    run: Run, store: SqliteStore, counting: Counting, photos: Path, tmp_path: Path
-) -> None:
-    elsewhere = make_folder(tmp_path / "photos-other", 2, first=50)
-    index_images(store, counting, files_at(elsewhere))
-    run()
-    elsewhere[0].unlink()
-    (photos / "00002.jpg").unlink()
-    assert summary(run()) == (11, 0, 11, 0, 0)
-    assert store.counts().indexed == 14
-    assert summary(run(prune=[photos])) == (11, 0, 11, 0, 1)
-    assert store.counts().indexed == 13
-    assert store.runs(1)[0].removed == 1
-    assert prune_folder(store, tmp_path) == 1
-    assert store.counts().indexed == 12
-
-
-def test_prune_keeps_what_cannot_be_asked(
-    run: Run, store: SqliteStore, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run()
-
-    def refused(_: Path) -> None:
-        raise PermissionError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "stat", refused)
-        assert prune_folder(store, photos) == 0
-    assert store.counts().indexed == 12
 
 
 def test_a_file_that_vanishes_is_reported_and_not_kept(store: SqliteStore, counting: Counting, photos: Path) -> None:
@@ -244,7 +216,7 @@ def test_odd_names_and_links_are_indexed_and_found_again(run: Run, store: Sqlite
     }
     assert set(store.lookup(odd)) == set(odd)
     assert set(all_rows(store).values()) >= set(odd)
-    again = run(prune=[photos])
+    again = run(roots=[photos], prune="gone")
     assert (again.indexed, again.unchanged, again.removed) == (0, 12 + len(odd), 0)
 
 

@@ -19,7 +19,7 @@ from kindred.errors import ImageError, UsageError
 from kindred.images import decode, resize
 from kindred.manifold.embedding import check_enough
 from kindred.manifold.maps import check_map, manifold_map
-from kindred.store import Filter, SqliteStore
+from kindred.store import Filter, Store
 
 if TYPE_CHECKING:
     from kindred.library import Library
@@ -108,7 +108,7 @@ def write_coordinates(file: Path, mapped: LibraryMap) -> None:
     write_whole(file, "coordinates", lambda part: part.write_bytes(data))
 
 
-def _chosen(store: SqliteStore, images: int, seed: int) -> dict[int, Path]:
+def _chosen(store: Store, images: int, seed: int) -> dict[int, Path]:
     """Return at most `images` images as {vector id: path}, in order of path."""
     ids = store.select(Filter())
     ids = np.random.default_rng(seed).permutation(ids)

@@ -13,13 +13,14 @@ from kindred.cli.compare import compare
 from kindred.cli.distill import distill
 from kindred.cli.doctor import doctor
 from kindred.cli.duplicates import duplicates
-from kindred.cli.editing import remove, tag, untag
+from kindred.cli.editing import move, remove, tag, untag
 from kindred.cli.evaluate import evaluate
 from kindred.cli.exchange import export_command, import_command
 from kindred.cli.fit import fit
 from kindred.cli.index import index
 from kindred.cli.info import info
 from kindred.cli.map import map_command
+from kindred.cli.meta import meta
 from kindred.cli.models import models
 from kindred.cli.output import libraries_silenced, say, say_lines
 from kindred.cli.recipes import recipes
@@ -45,6 +46,8 @@ app.command()(info)
 app.command()(tag)
 app.command()(untag)
 app.command()(remove)
+app.command()(move)
+app.add_typer(meta, name="meta")
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.command()(doctor)

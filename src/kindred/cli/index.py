@@ -16,6 +16,7 @@ from kindred.errors import UsageError
 if TYPE_CHECKING:
     from kindred.library import Library
     from kindred.library.indexing import IndexProgress, IndexReport
+    from kindred.library.pruning import Prune
     from kindred_demo import DemoCollection
 
 __all__ = ["index"]
@@ -53,7 +54,18 @@ def index(
             "(2019/*). May be given several times.",
         ),
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Also drop images of FOLDER whose files are gone.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Also remove images of FOLDER whose files are gone. Nothing is removed where its disk may only not be "
+            "mounted: FOLDER is empty, on another device, or more than a tenth of it, and 20 images, are gone at once.",
+        ),
+    ] = False,
+    prune_all: Annotated[
+        bool, typer.Option("--prune-all", help="Remove every image of FOLDER whose file is not there, whatever it is.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Describe every image again, changed or not.")] = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,11 +85,12 @@ def index(
         folders = [demo.photos]
     find_images(folders)  # raises for a folder that is none, before a library is made
     with _opened(library, recipe, settings) as opened:
-        report = _run(opened, folders, exclude=exclude or [], prune=prune, quiet=as_json)
+        mode: Prune = "all" if prune_all else "gone" if prune else "keep"
+        report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json)
         if as_json:
             print_json(_as_dict(report))
             return
-        print_summary(report, opened, folders, prune=prune, verbose=verbose)
+        print_summary(report, opened, folders, prune=mode, verbose=verbose)
     if demo is not None:
         print_next(library, f"{typed(_first_query(demo))} --html answers.html")
     elif report.indexed:
@@ -98,14 +111,16 @@ def _opened(path: Path, recipe: str | None, settings: list[str] | None) -> Libra
         return Library.create(path, recipe=wanted or DEFAULT_RECIPE)
 
 
-def _run(opened: Library, folders: list[Path], *, exclude: list[str], prune: bool, quiet: bool) -> IndexReport:
+def _run(
+    opened: Library, folders: list[Path], *, exclude: list[str], prune: Prune, force: bool, quiet: bool
+) -> IndexReport:
     advice = "what was indexed is safe: run the same command again to go on"
     with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
 
         def progress(here: IndexProgress, total: int) -> None:
             meter.update(here.seen, total, aside=f"{here.skipped:,} skipped" if here.skipped else "")
 
-        return opened.index(folders, exclude=exclude, prune="gone" if prune else "keep", progress=progress)
+        return opened.index(folders, exclude=exclude, prune=prune, force=force, progress=progress)
 
 
 def _as_dict(report: IndexReport) -> dict[str, object]:
@@ -113,15 +128,19 @@ def _as_dict(report: IndexReport) -> dict[str, object]:
         "found": report.found,
         "indexed": report.indexed,
         "unchanged": report.unchanged,
+        "moved": report.moved,
+        "missing": report.missing,
         "removed": report.removed,
+        "held": report.held,
         "left_out": {"files": dict(report.left_out.files), "folders": dict(report.left_out.folders)},
         "skipped": [{"path": str(path), "reason": reason} for path, reason in report.skipped],
+        "notes": [{"path": str(path), "note": note} for path, note in report.notes],
         "seconds": round(report.seconds, 3),
         "images_per_second": round(report.images_per_second, 2),
     }
 
 
-def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, prune: bool, verbose: bool) -> None:
+def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, prune: Prune, verbose: bool) -> None:
     took = duration(report.seconds)
     if not report.found:
         say(f"No images in {', '.join(map(shown, folders))}.")
@@ -131,16 +150,35 @@ def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, 
         say(f"Indexed {counted(report.indexed, 'image')} in {took}{pace}{same}.")
     elif report.unchanged:
         say(f"Nothing new: {counted(report.unchanged, 'image')} had not changed ({took}).")
-    if prune:
-        say(f"Removed {counted(report.removed, 'image')} (files gone).")
+    if report.moved:
+        say(f"{counted(report.moved, 'image')} had moved or got another name: id, tags and metadata stay.")
+    _print_missing(report, prune)
     if report.skipped:
         say(f"Skipped {counted(len(report.skipped), 'file')}:")
         say(grouped(report.skipped, verbose=verbose))
+    if report.notes:
+        say(f"Of {counted(len(report.notes), 'file')} with several frames or pages, one was described:")
+        say(grouped(report.notes, verbose=verbose))
     if report.left_out:
         say(f"Left out {report.left_out}.")
         if verbose:
             say(columns([("  folder", shown(path)) for path in report.left_out.named]))
     say(f"The library {shown(opened.path)} holds {counted(len(opened), 'image')}.")
+
+
+def _print_missing(report: IndexReport, prune: Prune) -> None:
+    """Say what became of images whose files are not there."""
+    if prune != "keep" and (report.removed or not report.missing):
+        say(f"Removed {counted(report.removed, 'image')} (files gone).")
+    left = report.missing - report.removed
+    if not left:
+        return
+    files = f"The {'file' if left == 1 else 'files'} of {counted(left, 'image')} {'is' if left == 1 else 'are'} missing"
+    if prune == "keep":
+        say(f"{files}; --prune removes what is gone, kindred move OLD NEW says where it is now.")
+        return
+    why = shown("; ".join(report.held))
+    say(f"{files}, and nothing of that was removed: {why}. --prune-all removes it all the same.")
 
 
 def print_next(library: Path, arguments: str) -> None:

@@ -43,6 +43,8 @@ def _rows(facts: Info) -> list[tuple[str, str]]:
         ("vectors", _vectors(facts)),
         ("recipe", made_with),
         ("tags", ", ".join(f"{tag} ({count:,})" for tag, count in facts.tags.items()) or "none"),
+        ("metadata", ", ".join(f"{shown(key)} ({count:,})" for key, count in facts.metadata.items()) or "none"),
+        ("folders", ", ".join(shown(root) for root in facts.roots) or "none"),
         ("on disk", size(facts.bytes)),
         ("last run", facts.last_run.replace("T", " ").replace("+00:00", " UTC") if facts.last_run else "not finished"),
     ]
@@ -66,6 +68,8 @@ def _as_dict(facts: Info, skipped: list[tuple[Path, str]]) -> dict[str, object]:
         "recipe": facts.recipe.as_dict(),
         "digest": facts.recipe.digest,
         "tags": facts.tags,
+        "metadata": facts.metadata,
+        "roots": [str(root) for root in facts.roots],
         "bytes": facts.bytes,
         "last_run": facts.last_run,
     }

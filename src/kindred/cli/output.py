@@ -36,6 +36,7 @@ __all__ = [
     "is_terminal",
     "libraries_silenced",
     "note",
+    "plain_values",
     "prepare_streams",
     "print_json",
     "report_from_libraries",
@@ -165,6 +166,11 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(file=_Streams.err, stderr=True, markup=False, emoji=False, highlight=False)
+
+
+def plain_values(metadata: Mapping[str, object]) -> dict[str, str | int | float]:
+    """Return metadata as JSON has it: dates as ISO text."""
+    return {key: value if isinstance(value, int | float) else str(value) for key, value in metadata.items()}
 
 
 def shown(path: Path | str) -> str:

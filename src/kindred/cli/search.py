@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, RERANKERS, AsJson, FusionName, LibraryFolder, parse_box, parse_day
-from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
+from kindred.cli.output import columns, counted, dim, duration, plain_values, print_json, say, shown
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ def search(
     before: Annotated[
         str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only images with such metadata: price<20, maker=Leica, bought>=2024-01-31; =, !=, <, <=, >, >=; "
+            "repeatable, and all must hold. Set metadata with kindred meta.",
+        ),
+    ] = None,
     rerank: Annotated[
         str,
         typer.Option(
@@ -74,7 +83,7 @@ def search(
 
     box = parse_box(crop, option="--crop") if crop is not None else None
     query = [_query_image(image) for image in images]
-    where = _filter(folder, tag or [], after, before)
+    chosen = _filter(folder, tag or [], after, before, where or [])
     if also and rerank:
         raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
     with ExitStack() as stack:
@@ -83,9 +92,9 @@ def search(
         if also:
             others = [stack.enter_context(Library.open(each)) for each in also]
             recipe = " + ".join([recipe, *(each.recipe.name for each in others)])
-            answer = search_many([opened, *others], query, k=k, box=box, where=where, fusion=fusion)
+            answer = search_many([opened, *others], query, k=k, box=box, where=chosen, fusion=fusion)
         else:
-            answer = opened.search(query, k=k, box=box, where=where, rerank=rerank, depth=depth)
+            answer = opened.search(query, k=k, box=box, where=chosen, rerank=rerank, depth=depth)
         if html is not None:
             from kindred.cli.search_page import write_answers
 
@@ -93,7 +102,7 @@ def search(
         if as_json:
             print_json(_as_dict(answer, images, recipe))
         else:
-            print_summary(answer, recipe, of=len(opened), filtered=where is not None)
+            print_summary(answer, recipe, of=len(opened), filtered=chosen is not None)
             if html is not None:
                 say(f"Page: {shown(html)}")
 
@@ -109,13 +118,16 @@ def _query_image(image: str) -> ImageLike:
         raise UsageError(f"{error}; give an image to look for") from error
 
 
-def _filter(folder: Path | None, tags: list[str], after: str | None, before: str | None) -> Filter | None:
-    from kindred.store import Filter
+def _filter(
+    folder: Path | None, tags: list[str], after: str | None, before: str | None, where: list[str]
+) -> Filter | None:
+    from kindred.store import Filter, parse_where
 
     first, last = parse_day(after, option="--after"), parse_day(before, option="--before")
-    if folder is None and not tags and first is None and last is None:
+    if folder is None and not tags and first is None and last is None and not where:
         return None
-    return Filter(folder=folder, tags=tuple(tags), after=first, before=last)
+    conditions = tuple(map(parse_where, where))
+    return Filter(folder=folder, tags=tuple(tags), after=first, before=last, where=conditions)
 
 
 def _as_dict(answer: Answer, images: list[str], recipe: str) -> dict[str, object]:
@@ -125,9 +137,16 @@ def _as_dict(answer: Answer, images: list[str], recipe: str) -> dict[str, object
         "results": [
             {
                 "rank": hit.rank,
+                "id": hit.id,
                 "path": str(hit.path),
                 "score": round(hit.score, 6),
                 "box": list(hit.box) if hit.box is not None else None,
+                "width": hit.width,
+                "height": hit.height,
+                "taken": hit.taken,
+                "tags": list(hit.tags),
+                "metadata": plain_values(hit.metadata),
+                "missing": hit.missing,
             }
             for hit in answer
         ],
@@ -145,7 +164,7 @@ def print_summary(answer: Answer, recipe: str, *, of: int, filtered: bool) -> No
         (
             str(hit.rank),
             score_text(hit.score),
-            shown(hit.path),
+            f"{shown(hit.path)} (file missing)" if hit.missing else shown(hit.path),
             ",".join(str(round(edge)) for edge in hit.box) if hit.box is not None else "",
             (hit.taken or "")[:10],
             ", ".join(hit.tags),

@@ -20,12 +20,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Facts:
-    """What an image says of itself; sizes in pixels, upright. `name` is for errors."""
+    """What an image says of itself; sizes in pixels, upright. `name` is for errors.
+
+    frames, frame: how many frames or pages its file has, and which of them, from 0, was decoded.
+    """
 
     name: Path | str
     width: int
     height: int
     taken: str | None = None
+    frames: int = 1
+    frame: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +58,8 @@ class Description(Generic[T]):
 
     R is 1 unless the recipe keeps several rows of an image; the first is then that of the whole image, but for
     ASMK. boxes: (R, 4) x0 y0 x1 y1, NaN for the whole image; None where all are. words: (R,) int64, the visual
-    word that each row belongs to, in ASMK. Sizes and boxes are in pixels of the upright original.
+    word that each row belongs to, in ASMK. Sizes and boxes are in pixels of the upright original. frames, frame: as in
+    `Facts`.
     """
 
     key: T
@@ -65,6 +71,8 @@ class Description(Generic[T]):
     boxes: NDArray[np.float32] | None = None
     words: NDArray[np.int64] | None = None
     features: LocalFeatures | None = field(default=None, repr=False)
+    frames: int = 1
+    frame: int = 0
 
     @property
     def vector(self) -> NDArray[np.float32] | None:

@@ -225,4 +225,6 @@ def _answer(
         boxes=boxes,
         words=words,
         features=image.features,
+        frames=facts.frames,
+        frame=facts.frame,
     )

@@ -92,7 +92,7 @@ class EnsembleExtractor:
         rows: list[Vectors] = [each.vectors for each in answers if each.vectors is not None]
         fused = concatenate(rows, weights=[part.recipe.weight for part in self.ensemble])
         first = answers[0]
-        facts = Facts(label(image), first.width or 0, first.height or 0, first.taken)
+        facts = Facts(label(image), first.width or 0, first.height or 0, first.taken, first.frames, first.frame)
         whole = np.full((1, 4), np.nan, np.float32)
         passes = sum(round(part.passes) for part in self.ensemble)
         features = next((each.features for each in answers if each.features is not None), None)

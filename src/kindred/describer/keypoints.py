@@ -90,7 +90,7 @@ class KeypointExtractor:
         decoded = decode(image, longest=max(self.recipe.size, self._kept.longest), **self._limits)
         features = keypoints(self.recipe, decoded)
         rows = features.descriptors.astype(np.float32)
-        facts = Facts(label(image), decoded.width, decoded.height, decoded.taken)
+        facts = Facts(label(image), decoded.width, decoded.height, decoded.taken, decoded.frames, decoded.frame)
         nowhere = np.empty((0, 4), np.float32)
         levels = np.zeros(len(rows), np.int64)
         return RawFeatures(None, facts, (rows,), levels, nowhere, features=self._kept.of(decoded, is_query=is_query))

@@ -163,7 +163,7 @@ class NetworkExtractor:
         """Decode an image and cut its views."""
         longest = max(self.viewer.longest, self._kept.longest)
         decoded = decode(image, longest=longest, **self._limits)
-        facts = Facts(label(image), decoded.width, decoded.height, decoded.taken)
+        facts = Facts(label(image), decoded.width, decoded.height, decoded.taken, decoded.frames, decoded.frame)
         views = self.viewer.views(decoded)
         if self.engine.card.input_size is None:
             for view in views:

@@ -100,13 +100,16 @@ class Found:
     """An image file, or a folder that cannot be read.
 
     `size` is in bytes and `mtime_ns` in nanoseconds; both are 0 where the file cannot be asked. `reason` is
-    None for a file to be read, otherwise it says why the file is skipped without reading it.
+    None for a file to be read, otherwise it says why the file is skipped without reading it. `device` and
+    `inode` are those of the file: two paths with both the same are two names of one file.
     """
 
     path: Path
     size: int = 0
     mtime_ns: int = 0
     reason: str | None = None
+    device: int | None = None
+    inode: int | None = None
 
 
 @dataclass
@@ -302,7 +305,7 @@ def _look(path: Path, *, hidden: bool | None = None) -> Found:
         reason = "hidden file"
     elif not stat.S_ISREG(facts.st_mode):
         reason = "not a regular file"
-    return Found(path, facts.st_size, facts.st_mtime_ns, reason)
+    return Found(path, facts.st_size, facts.st_mtime_ns, reason, facts.st_dev, facts.st_ino)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

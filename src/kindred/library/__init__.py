@@ -1,7 +1,8 @@
 """Library: a folder on disk that holds the descriptions of images and answers which show the same thing."""
 
-from kindred.library.answers import Answer, Hit, Info, QueryAnswer
-from kindred.library.library import DEFAULT_LIBRARY, Library, absolute
+from kindred.library.answers import Answer, Hit, ImageRecord, Info, QueryAnswer
+from kindred.library.library import DEFAULT_LIBRARY, Library
+from kindred.library.paths import absolute, located
 from kindred.library.search_many import DEFAULT_FUSION, search_many
 
 __all__ = [
@@ -9,9 +10,11 @@ __all__ = [
     "DEFAULT_LIBRARY",
     "Answer",
     "Hit",
+    "ImageRecord",
     "Info",
     "Library",
     "QueryAnswer",
     "absolute",
+    "located",
     "search_many",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from kindred.errors import ImageError
 from kindred.images import ImageLike
 from kindred.recipe import Recipe
-from kindred.store import Box
+from kindred.store import Box, Value
 
-__all__ = ["Answer", "Hit", "Info", "QueryAnswer"]
+__all__ = ["Answer", "Hit", "ImageRecord", "Info", "QueryAnswer"]
 
 
 @dataclass(frozen=True)
 class Hit:
     """One image found: `score` is higher the more alike, `box` the part that matched, None for the whole.
 
-    Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original.
+    Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: the image's own, which stays when it
+    is moved or described again. missing: its file was not there when the answer was given.
     """
 
     rank: int
@@ -33,6 +34,29 @@ class Hit:
     height: int | None = None
     taken: str | None = None
     tags: tuple[str, ...] = ()
+    id: str = ""
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What a library knows of an image. Sizes are in pixels of the upright original.
+
+    id: stays when the image is moved or described again. frames, frame: how many frames or pages its file has, and
+    which of them, from 0, was described. missing: its file is not there.
+    """
+
+    id: str
+    path: Path
+    width: int | None = None
+    height: int | None = None
+    taken: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+    frames: int = 1
+    frame: int = 0
+    missing: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +100,11 @@ class QueryAnswer:
 
 @dataclass(frozen=True)
 class Info:
-    """What a library holds."""
+    """What a library holds.
+
+    tags, metadata: each tag, and each key of metadata, with the number of its images. roots: the folders that were
+    indexed.
+    """
 
     path: Path
     recipe: Recipe
@@ -87,3 +115,5 @@ class Info:
     tags: dict[str, int]
     bytes: int
     last_run: str | None
+    metadata: dict[str, int] = field(default_factory=dict)
+    roots: tuple[Path, ...] = ()

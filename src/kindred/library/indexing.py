@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from kindred import __version__
 from kindred._support.os_errors import explain_os_error
+from kindred._support.prefetch import prefetched
 from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError
 from kindred.features import to_bytes
 from kindred.images import Found, LeftOut
-from kindred.store import Entry, Run, Store
+from kindred.library.digests import digest_of
+from kindred.library.moves import Moves, Seen, stamp
+from kindred.library.paths import Folders
+from kindred.library.pruning import Prune, note_root, prune_root
+from kindred.store import Entry, FileStamp, Known, Run, Store
 
-__all__ = ["IndexProgress", "IndexReport", "files_at", "index_images", "prune_folder"]
+__all__ = ["IndexProgress", "IndexReport", "files_at", "index_images"]
 
 LOOKUP = 500  # files asked about at a time
 COMMIT_IMAGES, COMMIT_SECONDS = 256, 2.0  # a kill loses at most so much
+DIGEST_THREADS, DIGEST_AHEAD = 2, 32
 VANISHED = "file vanished"
 FEATURELESS = "no local features found in it"
 
@@ -38,14 +46,22 @@ class IndexProgress:
 class IndexReport:
     """What a run did. `skipped` lists each file that could not be used, those of earlier runs included.
 
-    `left_out` counts what a walk passed by on purpose: other kinds of files, hidden ones, what a glob excludes.
+    moved: images whose files lie elsewhere now, or have other names; nothing of them was described. missing: images of
+    the folders whose files are not there; removed: those that left the library; held: for each folder where others
+    stay although they were to be removed, why. notes: what to know of an image that was described, such as which
+    of its frames. `left_out` counts what a walk passed by on purpose: other kinds of files, hidden ones, what a glob
+    excludes.
     """
 
     found: int = 0
     indexed: int = 0
     unchanged: int = 0
+    moved: int = 0
+    missing: int = 0
     removed: int = 0
+    held: list[str] = field(default_factory=list)
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
     seconds: float = 0.0
 
@@ -60,17 +76,23 @@ def index_images(
     describer: Describer,
     files: Iterable[Found],
     *,
-    prune: Sequence[Path] = (),
+    roots: Sequence[Path] = (),
+    prune: Prune = "keep",
+    force: bool = False,
     progress: Callable[[IndexProgress], None] | None = None,
 ) -> IndexReport:
     """Describe each file that is new or changed and put it into `store`.
 
-    A file whose size and time are unchanged costs a look-up, and one that failed before is not tried again.
-    Everything described is committed every two seconds and when the run is interrupted. In the end, images below
-    the folders of `prune` whose files are gone are removed. Raises `LibraryFull` where the disk is full; what was
-    committed before stays.
+    A file whose size and time are unchanged costs a look-up. One that failed before is tried again where the reason
+    did not lie in its bytes, and after a new version of Kindred. A file that was moved, renamed or touched, its content
+    the same, is not described again. force: every file is described again.
+
+    Everything described is committed every two seconds and when the run is interrupted. In the end, `prune` says what
+    becomes of the images below the folders `roots` whose files are gone (see `kindred.library.pruning`). Raises
+    `LibraryFull` where the disk is full; what was committed before stays.
     """
-    return _Run(store, progress or _silent).finish(describer, files, prune)
+    run = _Run(store, progress or _silent, force=force)
+    return run.finish(describer, files, roots, prune)
 
 
 def files_at(paths: Iterable[Path]) -> Iterator[Found]:
@@ -83,93 +105,135 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
         except OSError as error:
             yield Found(path, reason=f"cannot be read: {explain_os_error(error)}")
         else:
-            yield Found(path, facts.st_size, facts.st_mtime_ns)
-
-
-def prune_folder(store: Store, folder: Path) -> int:
-    """Remove from `store` every image below `folder` whose file is gone; return how many.
-
-    A file that cannot be asked, as in a folder that may not be read, is not gone.
-    """
-    gone = [path for path in store.paths_under(folder) if _is_gone(path)]
-    return store.forget(gone) if gone else 0
-
-
-def _is_gone(path: Path) -> bool:
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
+            yield Found(path, facts.st_size, facts.st_mtime_ns, None, facts.st_dev, facts.st_ino)
 
 
 class _Run:
     """One run: what it has seen, and what waits to be committed."""
 
-    def __init__(self, store: Store, progress: Callable[[IndexProgress], None]) -> None:
-        self.store, self.progress = store, progress
+    def __init__(self, store: Store, progress: Callable[[IndexProgress], None], *, force: bool) -> None:
+        self.store, self.progress, self.force = store, progress, force
         self.report = IndexReport()
         self.reasons = {skip.path: skip.reason for skip in store.skipped()}
+        self.folders, self.moves = Folders(), Moves(store, any_known=store.counts().images > 0)
         self.buffer: list[Entry] = []
+        self.stamps: list[FileStamp] = []
+        self.met: Counter[Path] = Counter()  # files in each folder
         self.began = self.committed = time.monotonic()
 
-    def finish(self, describer: Describer, files: Iterable[Found], prune: Sequence[Path]) -> IndexReport:
+    def finish(self, describer: Describer, files: Iterable[Found], roots: Sequence[Path], prune: Prune) -> IndexReport:
         number, report = self.store.begin_run(), self.report
         try:
-            with closing(describer.stream(self.changed(files))) as answers:
+            with closing(describer.stream(self.to_describe(files))) as answers:
                 for described in answers:
                     self.take(described)
         finally:
             self.commit()
-        report.removed = sum(prune_folder(self.store, root) for root in prune)
+        for root in roots:
+            self.prune(root, prune)
         report.skipped.sort()
+        report.notes.sort()
         report.seconds = time.monotonic() - self.began
         # Not in `finally`: the record of a run that was cut off has no end.
-        self.store.finish_run(
-            number,
-            Run(
-                number,
-                "",
-                found=report.found,
-                indexed=report.indexed,
-                unchanged=report.unchanged,
-                skipped=len(report.skipped),
-                removed=report.removed,
-            ),
-        )
+        self.store.finish_run(number, _record(number, report))
         return report
 
-    def changed(self, files: Iterable[Found]) -> Iterator[tuple[Found, Path]]:
+    def to_describe(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Path]]:
         """Yield the files to be described; count the others."""
-        report, remaining = self.report, iter(files)
+        with closing(prefetched(_digested, self.looked_up(files), workers=DIGEST_THREADS, ahead=DIGEST_AHEAD)) as read:
+            for seen, known in read:
+                if self.is_new(seen, known):
+                    yield seen, seen.path
+        moved, replaced = self.moves.settle()
+        self.stamps += replaced
+        again = [seen for seen, source in moved if self.take_over(seen, source)]  # first all: names are exchanged
+        yield from ((seen, seen.path) for seen in again)
+
+    def looked_up(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Known | None]]:
+        """Yield the files that are new or look changed, with what is known of them; count the others."""
+        remaining = iter(files)
         while chunk := list(islice(remaining, LOOKUP)):
-            known = self.store.lookup(found.path for found in chunk if found.reason is None)
+            self.commit_stamps()
+            met = []
             for found in chunk:
-                report.found += 1
-                entry = known.get(found.path)
-                if found.reason is not None:
-                    report.skipped.append((found.path, found.reason))
-                elif entry is None or (entry.size, entry.mtime_ns) != (found.size, found.mtime_ns):
-                    yield found, found.path
-                elif entry.state == "skipped":
-                    report.skipped.append((found.path, self.reasons[found.path]))
+                path, volume = self.folders.place(found.path)
+                met.append(Seen(replace(found, path=path), path, volume))
+            known = self.store.lookup(seen.path for seen in met if seen.found.reason is None)
+            for seen in met:
+                self.report.found += 1
+                if seen.found.reason is not None:
+                    self.report.skipped.append((seen.path, seen.found.reason))
+                    continue
+                self.met[seen.path.parent] += 1
+                entry = known.get(seen.path)
+                if entry is None or self.looks_changed(seen, entry) or self.is_due(entry):
+                    yield seen, entry
                 else:
-                    report.unchanged += 1
+                    self.pass_by(seen, entry)
             self.tell()
 
-    def take(self, described: Description[Found]) -> None:
+    def is_new(self, seen: Seen, known: Known | None) -> bool:
+        """Whether a file is to be described; one that was only moved or touched is not."""
+        if known is not None and known.id in self.moves.claimed:
+            known = None  # the image that was here lies elsewhere now
+        if known is not None and seen.digest is not None and known.digest == seen.digest:
+            if self.is_due(known):
+                return True
+            if self.looks_changed(seen, known):
+                self.stamps.append(stamp(known, seen))
+            self.pass_by(seen, known)
+            return False
+        source = self.moves.source(seen)
+        if source is None:
+            return True
+        self.moves.claimed.add(source.id)
+        if known is not None:
+            self.moves.wait(seen, known, source)
+            return False
+        return self.take_over(seen, source)
+
+    def take_over(self, seen: Seen, source: Known) -> bool:
+        """Let image `source` be the file that it is now; return whether it is described again."""
+        self.stamps.append(stamp(source, seen))
+        self.report.moved += 1
+        if self.is_due(source):
+            return True
+        if source.state == "skipped":
+            self.report.skipped.append((seen.path, self.reasons[source.path]))
+        return False
+
+    def pass_by(self, seen: Seen, known: Known) -> None:
+        """Count a file whose content is the one that is known."""
+        if known.state == "skipped":
+            self.report.skipped.append((seen.path, self.reasons[known.path]))
+        else:
+            self.report.unchanged += 1
+        found = seen.found
+        # Disks get other numbers when they are mounted anew.
+        if (known.device, known.inode, known.volume) != (found.device, found.inode, seen.volume):
+            self.stamps.append(stamp(known, seen))
+
+    def looks_changed(self, seen: Seen, known: Known) -> bool:
+        return (known.size, known.mtime_ns) != (seen.found.size, seen.found.mtime_ns)
+
+    def is_due(self, known: Known) -> bool:
+        """Whether a file is described again although its content may be the same."""
+        failed = known.state == "skipped"
+        return self.force or (failed and (not known.final or known.version != __version__))
+
+    def take(self, described: Description[Seen]) -> None:
         """Put one answer into the buffer, and the buffer into the store when it is time."""
         if described.vectors is not None and not len(described.vectors):
             described = Description(described.key, error=ImageError(described.key.path, FEATURELESS))
-        found, error = described.key, described.error
+        seen, error = described.key, described.error
         if error is None:
             self.report.indexed += 1
             self.buffer.append(_entry(described))
+            if described.frames > 1:
+                self.report.notes.append((seen.path, _frame_note(described.frame, described.frames)))
         else:
-            self.report.skipped.append((found.path, error.reason))
-            self.reasons[found.path] = error.reason
+            self.report.skipped.append((seen.path, error.reason))
+            self.reasons[seen.path] = error.reason
             # A file that went away is no bad image: it may be back, unchanged, at the next run.
             if error.reason != VANISHED:
                 self.buffer.append(_entry(described))
@@ -179,27 +243,68 @@ class _Run:
 
     def commit(self) -> None:
         try:
+            self.commit_stamps()
             if self.buffer:
                 self.store.put(self.buffer)
         except KindredError:
             # The disk is full, and the run ends with one more commit, which must not fail on the same rows.
             # An interrupt, though, leaves them to that commit.
             self.buffer.clear()
+            self.stamps.clear()
             raise
         self.buffer.clear()
         self.committed = time.monotonic()
 
+    def commit_stamps(self) -> None:
+        if self.stamps:
+            self.store.restamp(self.stamps)
+            self.stamps.clear()
+
+    def prune(self, root: Path, mode: Prune) -> None:
+        if not root.is_dir():
+            return
+        found = sum(count for folder, count in self.met.items() if root == folder or root in folder.parents)
+        pruned = prune_root(self.store, root, mode, found=found)
+        self.report.missing += pruned.missing
+        self.report.removed += pruned.removed
+        if pruned.held:
+            self.report.held.append(pruned.held)
+        if found and (not pruned.held or pruned.removed):
+            note_root(self.store, root)
+
     def tell(self) -> None:
         report = self.report
-        seen = report.indexed + report.unchanged + len(report.skipped)
+        seen = report.indexed + report.unchanged + report.moved + len(report.skipped)
         seconds = time.monotonic() - self.began
         self.progress(IndexProgress(seen, report.indexed, len(report.skipped), seconds))
 
 
-def _entry(described: Description[Found]) -> Entry:
-    found, error = described.key, described.error
+def _digested(item: tuple[Seen, Known | None]) -> tuple[Seen, Known | None]:
+    seen, known = item
+    return replace(seen, digest=digest_of(seen.path)), known
+
+
+def _frame_note(frame: int, frames: int) -> str:
+    return f"first of {frames} frames or pages" if not frame else f"frame or page {frame + 1} of {frames}"
+
+
+def _record(number: int, report: IndexReport) -> Run:
+    return Run(
+        number,
+        "",
+        found=report.found,
+        indexed=report.indexed,
+        unchanged=report.unchanged,
+        skipped=len(report.skipped),
+        removed=report.removed,
+        moved=report.moved,
+    )
+
+
+def _entry(described: Description[Seen]) -> Entry:
+    seen, found, error = described.key, described.key.found, described.error
     return Entry(
-        found.path,
+        seen.path,
         found.size,
         found.mtime_ns,
         described.width,
@@ -210,6 +315,13 @@ def _entry(described: Description[Found]) -> Entry:
         words=described.words,
         features=to_bytes(described.features) if described.features is not None else None,
         reason=error.reason if error is not None else None,
+        final=error.final if error is not None else True,
+        digest=seen.digest,
+        device=found.device,
+        inode=found.inode,
+        volume=seen.volume,
+        frames=described.frames,
+        frame=described.frame,
     )
 
 

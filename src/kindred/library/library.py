@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -16,45 +14,44 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.os_errors import explain_os_error
 from kindred.arrays import Vectors
 from kindred.describer import Describer
-from kindred.errors import ImageError, LibraryDamaged, LibraryError, RecipeError, RecipeMismatch, UsageError
+from kindred.errors import ImageError, LibraryError, LibraryReplaced, RecipeMismatch, UsageError
 from kindred.images import ImageLike, find_images
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.answers import Answer, Hit, Info, QueryAnswer
+from kindred.library.editing import Editing, listed
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
+from kindred.library.opening import Opened, make, open_at, ready_describer
+from kindred.library.paths import absolute, is_missing, located
+from kindred.library.pruning import Prune
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away
-from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.library.reranking import DEPTH, reranked
 from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
 from kindred.rerank import Method, RerankCache
 from kindred.rerank.needs import check_needs, steps_of
-from kindred.store import Box, Filter, SqliteStore
+from kindred.store import Box, Filter, SqliteStore, Store
 
 __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
 
 DEFAULT_LIBRARY = Path(".kindred")
-MARK = "kindred.json"
-STORE = "store.sqlite"
-
 RecipeLike = Recipe | str | Path
 
 
-class Library:
+class Library(Editing):
     """A library in a folder: make one with `create`, open it with `open`, use it with `with`.
 
     Any number of processes and threads may search while one writes. Changes take turns: each waits for the others, for
     some seconds at most. Only one `index` runs at a time, and a second one gets `LibraryLocked` at once.
     """
 
-    def __init__(self, path: Path, store: SqliteStore, recipe: Recipe, policy: SnapshotPolicy) -> None:
+    def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy) -> None:
         """Use `create` or `open`."""
-        self.path, self.recipe, self._policy = path, recipe, policy
-        self._store = store
-        self._describer: Describer | None = None
+        self.path, self.recipe, self._policy = path, opened.recipe, policy
+        self._base, self._closed = opened, False
+        self._describer = opened.describer
         self._indexes: dict[str, Index] = {}
         self._lock = RLock()
         self._prepared: RerankCache | None = None
@@ -66,27 +63,11 @@ class Library:
         """Make an empty library in folder `path`, which may exist as long as no library is in it.
 
         `policy` says when a search index is worth its while. Raises `LibraryError` where there is a library
-        already, `RecipeError` or `ModelError` where the recipe cannot be used.
+        already, `RecipeError`, `ModelError` or `MissingExtra` where the recipe cannot be used; then nothing is made.
         """
         folder = absolute(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
-        if (folder / STORE).exists():
-            raise LibraryError(f"{folder}: there is a library already; open it, or choose another folder")
-        describer = Describer(wanted)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            wanted = keep_files(wanted, folder)
-            mark = {"what": "a Kindred library", "store": STORE}
-            (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise LibraryError(
-                f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
-            ) from error
-        meta = {"recipe": wanted.to_toml(), "fingerprint": describer.fingerprint}
-        store = SqliteStore.create(folder / STORE, meta)
-        library = cls(folder, store, resolved(wanted, folder), policy or SnapshotPolicy())
-        library._describer = describer
-        return library
+        return cls(folder, make(folder, wanted), policy or SnapshotPolicy())
 
     @classmethod
     def open(
@@ -98,27 +79,43 @@ class Library:
     ) -> Self:
         """Open the library in folder `path`; it knows its own recipe.
 
-        `recipe`, where given, must do the same as the library's, or `RecipeMismatch` says where they differ.
-        `policy` is as in `create`. Raises `LibraryNotFound`, `LibraryDamaged` or `LibraryTooNew`.
+        `recipe`, where given, must do the same as the library's, or `RecipeMismatch` says where they differ; a
+        library without images takes any. `policy` is as in `create`. Raises `LibraryNotFound`, `LibraryDamaged`
+        or `LibraryTooNew`.
         """
         folder = absolute(path)
-        store = SqliteStore.open(folder / STORE)
-        try:
-            text = store.meta.get("recipe")
-            if text is None:
-                raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a copy")
-            own = resolved(_written_recipe(text, folder), folder)
-            if recipe is not None:
-                check_same(own, recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), folder)
-        except BaseException:
-            store.close()
-            raise
-        return cls(folder, store, own, policy or SnapshotPolicy())
+        wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe)
+        return cls(folder, open_at(folder, wanted), policy or SnapshotPolicy())
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
+        self._closed = True
         self._indexes.clear()
-        self._store.close()
+        self._base.store.close()
+
+    @property
+    def _store(self) -> SqliteStore:
+        """The store; opened again where the library was deleted and made anew in the same way.
+
+        Raises `LibraryNotFound` where it is gone, `LibraryReplaced` where it was made anew with another recipe.
+        """
+        if not self._closed and self._base.store.replaced:
+            with self._lock:
+                if self._base.store.replaced:
+                    self._reopen()
+        return self._base.store
+
+    def _reopen(self) -> None:
+        now, before = open_at(self.path), self._base
+        if (now.recipe, now.fingerprint) != (before.recipe, before.fingerprint):
+            now.store.close()
+            raise LibraryReplaced(
+                f"{self.path}: was deleted and made anew with recipe {now.recipe.name!r} while it was in use; "
+                "open the library again"
+            )
+        # The one before is not closed, as another thread may be using it; it goes when nobody does any more.
+        self._base, self._prepared = now, None
+        self._indexes.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -139,7 +136,7 @@ class Library:
         """The library's own describer. Raises `RecipeMismatch` where its network is no longer the same."""
         if self._describer is None:
             describer = Describer(self.recipe)
-            if describer.fingerprint != self._store.meta.get("fingerprint"):
+            if describer.fingerprint != self._base.fingerprint:
                 raise RecipeMismatch(
                     f"{self.path}: its vectors were made with another version of Kindred, of {self.recipe.networks} "
                     "or of its whitening; put that one back, or index into another library"
@@ -161,10 +158,11 @@ class Library:
     def _opened(self, name: str) -> Index:
         """Return the index of that name, opened once."""
         with self._lock:
+            store = self._store  # first: where the library was made anew, indexes of before are dropped
             if name not in self._indexes:
-                if not self._store.counts().indexed:
+                if not store.counts().indexed:
                     raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
-                self._indexes[name] = INDEXES[name].open(self.recipe, self._store, self._settings())
+                self._indexes[name] = INDEXES[name].open(self.recipe, store, self._settings())
             return self._indexes[name]
 
     def _settings(self) -> IndexSettings:
@@ -178,30 +176,38 @@ class Library:
         folders: Path | str | Iterable[Path | str],
         *,
         exclude: str | Sequence[str] = (),
-        prune: str = "keep",
+        prune: Prune = "keep",
+        force: bool = False,
         progress: Callable[[IndexProgress, int], None] | None = None,
     ) -> IndexReport:
         """Index every image in `folders`, at any depth: new and changed ones are described, others cost a look.
 
         A file among `folders` is indexed whatever its name. `exclude` are globs of names, or of paths below a folder,
-        to leave out (`kindred.images.find_images`); what was left out is counted in the report.
-        `prune` "gone" also removes the images below `folders` whose files are gone. `progress` is called with
-        where the run stands and the number of files. Bad files are in the report, with the reason; they never
-        stop a run. Raises `LibraryLocked` while another process writes, `LibraryFull` where the disk is full,
-        `RecipeMismatch` where the library was made with another network, even if nothing is new.
+        to leave out (`kindred.images.find_images`); what was left out is counted in the report. Files that were moved
+        or renamed stay the images that they were, with id, tags and metadata. `force` describes every image again.
+
+        `prune` "gone" also removes the images below `folders` whose files are gone, unless so much is gone, or in
+        such a way, that a disk may only not be mounted; the report says so (`kindred.library.pruning`). "all"
+        removes every image whose file is not there. `progress` is called with where the run stands and the number of
+        files. Bad files are in the report, with the reason; they never stop a run. Raises `LibraryLocked` while
+        another process indexes, `LibraryFull` where the disk is full, `RecipeMismatch` where the library was made with
+        another network, even if nothing is new.
         """
-        if prune not in ("keep", "gone"):
-            raise UsageError(f"prune is {prune!r}; expected 'keep' or 'gone'")
-        began, roots = time.monotonic(), _absolute_paths(folders)
+        if prune not in ("keep", "gone", "all"):
+            raise UsageError(f"prune is {prune!r}; expected 'keep', 'gone' or 'all'")
+        began, roots = time.monotonic(), _located_all(folders)
         scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
         store, describer = self._store, self.describer  # before files are counted, which may take long
+        ready_describer(self.recipe, describer)
         total = sum(1 for _ in scan) if progress is not None else 0
         with store.indexing():
             report = index_images(
                 store,
                 describer,
                 scan,
-                prune=roots if prune == "gone" else (),
+                roots=roots,
+                prune=prune,
+                force=force,
                 progress=(lambda here: progress(here, total)) if progress is not None else None,
             )
             report.left_out = scan.left_out
@@ -211,28 +217,14 @@ class Library:
 
     def add(self, images: Path | str | Iterable[Path | str], *, tags: str | Iterable[str] = ()) -> IndexReport:
         """Add image files one by one, or describe them again where they changed; give them `tags`, one or several."""
-        paths = _absolute_paths(images)
-        report = index_images(self._store, self.describer, files_at(paths))
-        for tag in _listed(tags):
-            self._store.tag(paths, tag)
+        paths, store = _located_all(images), self._store
+        report = index_images(store, self.describer, files_at(paths))
+        for tag in listed(tags):
+            store.tag(paths, tag)
         # An index is not loaded only to see whether a few images more make it due.
         if self._indexes or report.indexed > self._policy.changes:
             self.renew_index()
         return report
-
-    def remove(self, images: Path | str | Iterable[Path | str]) -> int:
-        """Remove images, by path, with their tags; the files stay. Returns how many were in the library."""
-        return self._store.forget(_absolute_paths(images))
-
-    def tag(self, images: Path | str | Iterable[Path | str], tag: str | Iterable[str]) -> int:
-        """Give images a tag, or several; return how many of them are in the library."""
-        paths = _absolute_paths(images)
-        return max((self._store.tag(paths, each) for each in _listed(tag)), default=0)
-
-    def untag(self, images: Path | str | Iterable[Path | str], tag: str | Iterable[str]) -> int:
-        """Take a tag from images, or several; return how many images had the commonest of them."""
-        paths = _absolute_paths(images)
-        return max((self._store.untag(paths, each) for each in _listed(tag)), default=0)
 
     def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
         """Describe images with the library's recipe: unit vectors (N, D)."""
@@ -320,7 +312,7 @@ class Library:
         steps = steps_of(rerank)
         check_needs(steps, self.recipe, images_at_hand=True)
         if where is not None and where.folder is not None:
-            where = replace(where, folder=absolute(where.folder))
+            where = replace(where, folder=located(where.folder))
         searcher = self.searcher
         if steps:
             cache = self._graph_cache()
@@ -347,6 +339,8 @@ class Library:
             tags=self._store.tags(),
             bytes=size,
             last_run=runs[0].finished if runs else None,
+            metadata=self._store.metadata_keys(),
+            roots=tuple(root.path for root in self._store.roots()),
         )
 
     def check_vectors(self, what: str) -> None:
@@ -362,8 +356,8 @@ class Library:
         return [(skip.path, skip.reason) for skip in self._store.skipped()]
 
     @property
-    def store(self) -> SqliteStore:
-        """The truth beneath: images, vectors, tags and runs."""
+    def store(self) -> Store:
+        """The truth beneath: images, vectors, tags, metadata and runs."""
         return self._store
 
     def _graph_cache(self) -> RerankCache:
@@ -378,17 +372,6 @@ class Library:
             self._opened(choose_index(self.recipe)).renew()
 
 
-def _written_recipe(text: str, folder: Path) -> Recipe:
-    """Read the recipe that a library was made with."""
-    try:
-        return Recipe.from_toml(text)
-    except RecipeError as error:
-        why = str(error).removeprefix("recipe: ").partition(";")[0]
-        raise LibraryError(
-            f"{folder}: its recipe is one of another version of Kindred ({why}); index the images into another library"
-        ) from error
-
-
 def _answer(searcher: Searcher, ranking: Ranking, began: float) -> Answer:
     """Turn the ranking of one question into hits; what is gone meanwhile is left out."""
     rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
@@ -397,7 +380,21 @@ def _answer(searcher: Searcher, ranking: Ranking, began: float) -> Answer:
     for rank, at in enumerate(places, 1):
         row, score = rows[int(ranking.ids[0, at])], float(ranking.scores[0, at])
         box = row.box if ranking.boxes is None else _box(ranking.boxes[0, at])
-        hits.append(Hit(rank, row.path, score, box, row.width, row.height, row.taken, row.tags))
+        hits.append(
+            Hit(
+                rank,
+                row.path,
+                score,
+                box,
+                row.width,
+                row.height,
+                row.taken,
+                row.tags,
+                id=row.uid,
+                metadata=row.metadata,
+                missing=is_missing(row.path),
+            )
+        )
     return Answer(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
 
 
@@ -409,17 +406,7 @@ def _box(edges: NDArray[np.float32]) -> Box | None:
     return x0, y0, x1, y1
 
 
-def absolute(path: Path | str) -> Path:
-    """Return `path` as a library keeps it: absolute, `~` and `..` resolved, links left as they are."""
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
-
-
-def _listed(words: str | Iterable[str]) -> list[str]:
-    """Return one word as a list of one, not of its letters."""
-    return [words] if isinstance(words, str) else list(words)
-
-
-def _absolute_paths(images: Path | str | Iterable[Path | str]) -> list[Path]:
-    """Return the images' absolute paths, each once."""
+def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
+    """Return the paths by which a library knows images or folders, each once."""
     given = [images] if isinstance(images, str | Path) else images
-    return list(dict.fromkeys(absolute(path) for path in given))
+    return list(dict.fromkeys(located(path) for path in given))

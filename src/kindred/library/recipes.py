@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
-from kindred.errors import RecipeMismatch
+from kindred.errors import LibraryDamaged, RecipeMismatch
 from kindred.recipe import FILES, Recipe
 
 __all__ = ["check_same", "keep_files", "resolved"]
 
 FITTED = "fitted-"
 """How the library's own copies of learned files begin."""
+MOST_NAMED = 6
+"""Differences between recipes in one message."""
+_COPY = re.compile(rf"{FITTED}[0-9]{{1,4}}(\.[A-Za-z0-9]{{1,8}})?")
 
 
 def keep_files(recipe: Recipe, folder: Path) -> Recipe:
@@ -29,8 +33,22 @@ def keep_files(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe with the library's own files located in `folder`, wherever that is now."""
-    return recipe.with_files(lambda name: str(folder / name) if name.startswith(FITTED) else name)
+    """Return the recipe with the library's own files located in `folder`, wherever that is now.
+
+    Raises LibraryDamaged where it names a file that is neither the library's own nor bundled with Kindred.
+    """
+
+    def place(name: str) -> str:
+        if _COPY.fullmatch(name):
+            return str(folder / name)
+        if name.startswith(FITTED) or Path(name).name != name or "\\" in name or not name.isprintable():
+            raise LibraryDamaged(
+                f"{folder}: its recipe names the file {name[:80]!a}, which is none of its own; "
+                "restore it from a copy, or index the images into another library"
+            )
+        return name
+
+    return recipe.with_files(place)
 
 
 def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
@@ -40,8 +58,14 @@ def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
     if unlike:
         raise RecipeMismatch(
             f"{folder}: was made with recipe {own.name!r}, which differs from {other.name!r}: "
-            f"{'; '.join(unlike)}; leave out --recipe, or index into another library"
+            f"{_few(unlike)}; leave out --recipe, or index into another library"
         )
+
+
+def _few(differences: list[str]) -> str:
+    """Name some differences, and how many more there are."""
+    more = len(differences) - MOST_NAMED
+    return "; ".join(differences[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _with_own_files(own: Recipe, other: Recipe) -> Recipe:

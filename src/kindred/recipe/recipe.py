@@ -47,6 +47,14 @@ def _multi_vector_embeddings() -> Mapping[str, MultiVectorEmbedding]:
     return MULTI_VECTOR_EMBEDDINGS
 
 
+def _brief(value: object) -> str:
+    """Return a value of a recipe for a message."""
+    if value is None:
+        return "not given"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:20]} … {text[-36:]}"
+
+
 def _no_options() -> Options:
     return MappingProxyType({})
 
@@ -229,13 +237,33 @@ class Recipe:
         return {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(self)}
 
     def differences(self, other: Recipe) -> list[str]:
-        """Name each key in which the two would do something else: "size 320, not 224"."""
-        mine, theirs = self.as_dict(), other.as_dict()
-        return [
-            f"{key} {mine[key]!r}, not {theirs[key]!r}"
-            for key in mine
-            if mine[key] != theirs[key] and key not in _UNCOUNTED
+        """Name each key in which the two would do something else: "size 320, not 224"; "ensemble[1].taps" of a part."""
+        mine, theirs = self._counted_keys(), other._counted_keys()
+        parts = len(self.ensemble) == len(other.ensemble)
+        found = [
+            f"{key} {_brief(mine.get(key))}, not {_brief(theirs.get(key))}"
+            for key in dict.fromkeys((*mine, *theirs))
+            if mine.get(key) != theirs.get(key) and not (parts and key == "ensemble")
         ]
+        if parts:
+            for at, (own, its) in enumerate(zip(self.ensemble, other.ensemble, strict=True)):
+                unlike = own.differences(its)
+                if own.weight != its.weight:
+                    unlike.append(f"weight {own.weight:g}, not {its.weight:g}")
+                found += [f"ensemble[{at}].{difference}" for difference in unlike]
+        return found
+
+    def _counted_keys(self) -> dict[str, object]:
+        """Return what the recipe does, key by key; options one by one, parts by their number."""
+        found: dict[str, object] = {}
+        for key, value in self.as_dict().items():
+            if key == "ensemble":
+                found[key] = f"of {len(self.ensemble)}"
+            elif key in _OPTIONS and isinstance(value, dict):
+                found |= {f"{key}.{name}": each for name, each in value.items()}
+            elif key not in _UNCOUNTED:
+                found[key] = value
+        return found
 
     def anchored(self) -> Recipe:
         """Return the recipe with the path of its backbone, if it is one, made absolute; its parts likewise."""

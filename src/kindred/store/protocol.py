@@ -77,6 +77,10 @@ class Store(Protocol):
         """Return the images with each of these digests, in order of their number; digests of none are left out."""
         ...
 
+    def count_under(self, folder: Path) -> int:
+        """Count the images in `folder`, at any depth."""
+        ...
+
     def paths_under(self, folder: Path) -> Iterator[Path]:
         """Yield the path of every image in `folder`, at any depth, in order; changes meanwhile do no harm."""
         ...

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.store.filters import Condition, Value
+from kindred.store.filters import Condition, Value, parse_where
 
 __all__ = [
     "Box",
@@ -60,7 +60,8 @@ class Entry:
     words: (R,) whole numbers, the visual word of each row: the rows are then stored together, at half precision.
     features: the local features, as bytes.
     final: whether the reason lies in the bytes of the file, so that it is not tried again until they change.
-    digest: of the content (`kindred.library.digest`). device, inode: those of the file.
+    digest: of the content, as `kindred.library.digests` has it. device, inode: those of the file; volume: the device
+    of the folder it lies in.
     frames, frame: how many frames or pages the file has, and which of them, from 0, was described.
     """
 
@@ -79,6 +80,7 @@ class Entry:
     digest: bytes | None = None
     device: int | None = None
     inode: int | None = None
+    volume: int | None = None
     frames: int = 1
     frame: int = 0
 
@@ -100,6 +102,7 @@ class Known:
     digest: bytes | None = None
     device: int | None = None
     inode: int | None = None
+    volume: int | None = None
     final: bool = True
     version: str = ""
 
@@ -118,6 +121,7 @@ class FileStamp:
     digest: bytes | None = None
     device: int | None = None
     inode: int | None = None
+    volume: int | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class Filter:
     def __post_init__(self) -> None:
         """Take arguments as people have them: one tag or id as text, a date as ISO text or with a time, a path as text.
 
-        Raises UsageError for text that is no date.
+        A condition may be text as well, such as "price<20". Raises UsageError for text that is no date or condition.
         """
         taken: dict[str, object] = {
             "folder": None if self.folder is None else Path(self.folder),
@@ -186,6 +190,7 @@ class Filter:
             "after": _day("after", self.after),
             "before": _day("before", self.before),
             "ids": None if self.ids is None else _several(self.ids),
+            "where": _conditions(self.where),
         }
         for name, value in taken.items():
             object.__setattr__(self, name, value)
@@ -233,6 +238,11 @@ class Run:
     skipped: int = 0
     removed: int = 0
     moved: int = 0
+
+
+def _conditions(given: object) -> tuple[Condition, ...]:
+    listed = [given] if isinstance(given, str | Condition) else list(cast("Iterable[object]", given))
+    return tuple(each if isinstance(each, Condition) else parse_where(str(each)) for each in listed)
 
 
 def _several(words: str | Iterable[str]) -> tuple[str, ...]:

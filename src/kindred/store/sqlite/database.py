@@ -80,6 +80,14 @@ class Database:
             self._reader = self._writer = None
 
     @property
+    def replaced(self) -> bool:
+        """Whether the file is gone, or another than the one that was opened."""
+        try:
+            return _identity(self.file) != self._identity
+        except OSError:
+            return True
+
+    @property
     def writable(self) -> bool:
         """Whether the file and its folder may be written to."""
         return os.access(self.file, os.W_OK) and os.access(self.file.parent, os.W_OK)

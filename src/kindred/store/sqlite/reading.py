@@ -29,7 +29,7 @@ META_BYTES = 1 << 22
 """Of all facts about a library together: a recipe of many parts takes some kB."""
 LARGEST_DIMENSION = 1 << 20
 
-KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, final, version"
+KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version"
 IMAGE = "i.id, i.path, i.width, i.height, i.taken, i.uid, i.frames, i.frame, i.device, i.inode"
 
 
@@ -119,6 +119,12 @@ class ImageReader:
                 sql = f"SELECT {KNOWN} FROM images WHERE {column} IN ({marks(chunk)})"
                 found = connection.execute(sql, chunk).fetchall()
             yield from map(self._as_known, found)
+
+    def count_under(self, folder: Path) -> int:
+        """Count the images in `folder`, at any depth."""
+        with self._database.read() as connection:
+            sql = "SELECT count(*) FROM images WHERE path > ? AND path < ?"
+            return int(connection.execute(sql, folder_range(folder)).fetchone()[0])
 
     def paths_under(self, folder: Path) -> Iterator[Path]:
         """Yield the path of every image in `folder`, at any depth, in order; changes meanwhile do no harm."""
@@ -288,7 +294,7 @@ class ImageReader:
 
     def _as_known(self, cells: Sequence[object]) -> Known:
         check = self._cells
-        number, uid, path, size, mtime_ns, state, digest, device, inode, final, version = cells
+        number, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version = cells
         row = f"image {number}"
         return Known(
             check.natural(number, row, "id"),
@@ -300,6 +306,7 @@ class ImageReader:
             check.optional_bytes(digest, row, "digest"),
             check.optional_identity(device, row, "device"),
             check.optional_identity(inode, row, "inode"),
+            check.optional_identity(volume, row, "volume"),
             bool(final),
             check.text(version, row, "version"),
         )

@@ -34,6 +34,7 @@ TABLES = (
         digest BLOB,
         device INTEGER,
         inode INTEGER,
+        volume INTEGER,
         width INTEGER,
         height INTEGER,
         frames INTEGER NOT NULL DEFAULT 1,

@@ -56,6 +56,11 @@ class SqliteStore(VectorReader):
         """
         return cls(Database(file))
 
+    @property
+    def replaced(self) -> bool:
+        """Whether the file is gone, or another than the one that was opened."""
+        return self._database.replaced
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Make all changes within one: committed as a whole at the end, or undone by an exception."""

@@ -64,13 +64,14 @@ def restamp_images(connection: sqlite3.Connection, stamps: Sequence[FileStamp]) 
     connection.executemany("UPDATE images SET path = ? WHERE id = ?", [(b"\0%d" % each.id, each.id) for each in moved])
     sql = """
         UPDATE images SET path = ?, size = ?, mtime_ns = ?, digest = coalesce(?, digest), device = ?, inode = ?,
-            day = CASE WHEN taken IS NULL THEN ? ELSE day END
+            volume = ?, day = CASE WHEN taken IS NULL THEN ? ELSE day END
         WHERE id = ?
     """
     for each in stamps:
         facts = path_key(each.path), each.size, each.mtime_ns, each.digest, signed(each.device), signed(each.inode)
+        volume = signed(each.volume)
         try:
-            connection.execute(sql, (*facts, _day(None, each.mtime_ns), each.id))
+            connection.execute(sql, (*facts, volume, _day(None, each.mtime_ns), each.id))
         except sqlite3.IntegrityError:
             raise UsageError(f"{each.path}: another image is known at this path") from None
 
@@ -114,6 +115,7 @@ def _put_image(connection: sqlite3.Connection, entry: Entry, version: str) -> tu
         "digest": entry.digest,
         "device": signed(entry.device),
         "inode": signed(entry.inode),
+        "volume": signed(entry.volume),
         "width": entry.width,
         "height": entry.height,
         "frames": entry.frames,

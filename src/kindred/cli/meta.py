@@ -1,0 +1,171 @@
+"""`kindred meta`: what is known of images beside their pictures, as key = value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.editing import Images, in_library, print_changed
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.output import columns, counted, note, plain_values, print_json, say, shown
+from kindred.errors import UsageError
+
+if TYPE_CHECKING:
+    from kindred.store import Value
+
+__all__ = ["meta"]
+
+UNKNOWN_NAMED = 10
+
+meta = typer.Typer(invoke_without_command=True)
+
+
+@meta.callback()
+def keys(context: typer.Context, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+    """List the keys of metadata; set, import and show it.
+
+    Metadata is what is known of an image beside its picture, such as price=20, maker=Leica or bought=2024-01-31.
+    kindred search --where filters by it.
+    """
+    from kindred.library import Library
+
+    if context.invoked_subcommand is not None:
+        return
+    with Library.open(library) as opened:
+        counts = opened.info().metadata
+    if as_json:
+        print_json({"keys": counts})
+    elif counts:
+        say(columns([(shown(key), counted(count, "image")) for key, count in counts.items()]))
+    else:
+        say("No metadata yet; kindred meta set KEY=VALUE IMAGE sets it.")
+
+
+Pair = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY=VALUE", help="A number, a date (2024-01-31) or text; in quotes it is text: 'code=\"12\"'."
+    ),
+]
+More = Annotated[
+    list[str] | None, typer.Option("--and", metavar="KEY=VALUE", help="Set this too; repeatable.", show_default=False)
+]
+
+
+@meta.command("set")
+def set_(
+    pair: Pair,
+    images: Images,
+    *,
+    more: More = None,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    as_json: AsJson = False,
+) -> None:
+    """Set metadata of images, as in price=20 photos/a.jpg."""
+    from kindred.library import Library
+
+    wanted = dict(map(_pair, [pair, *(more or [])]))
+    with Library.open(library) as opened:
+        known, unknown = in_library(opened, images)
+        count = opened.set_metadata(known, wanted)
+    print_changed(f"Set {', '.join(wanted)} of {counted(count, 'image')}.", "set", count, unknown, as_json=as_json)
+
+
+@meta.command()
+def unset(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key to remove.")],
+    images: Images,
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a key from the metadata of images."""
+    from kindred.library import Library
+
+    with Library.open(library) as opened:
+        known, unknown = in_library(opened, images)
+        count = opened.unset_metadata(known, key)
+    print_changed(f"Removed {key} from {counted(count, 'image')}.", "unset", count, unknown, as_json=as_json)
+
+
+@meta.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV (, or ; between) with a column id or path and one for each key; or JSON, {path: {key: value}}.",
+        ),
+    ],
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    as_json: AsJson = False,
+) -> None:
+    """Set metadata of many images from a table.
+
+    Relative paths are below the folder of FILE. Empty cells say nothing. Either all of FILE is set, or nothing.
+    """
+    from kindred.library import Library
+
+    with Library.open(library) as opened:
+        count, unknown = opened.import_metadata(file)
+    if as_json:
+        print_json({"set": count, "not_in_library": unknown})
+        return
+    say(f"Set metadata of {counted(count, 'image')}.")
+    for name in unknown[:UNKNOWN_NAMED]:
+        note(f"Not in the library: {shown(name)}")
+    if len(unknown) > UNKNOWN_NAMED:
+        note(f"… and {len(unknown) - UNKNOWN_NAMED:,} more (--json lists all)")
+
+
+@meta.command()
+def show(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+    """Show what is known of images: id, size, date, tags and metadata."""
+    from kindred.library import Library
+
+    with Library.open(library) as opened:
+        known, unknown = in_library(opened, images)
+        records = [opened.get(each) for each in known]
+    if as_json:
+        listed = [
+            {
+                "id": each.id,
+                "path": str(each.path),
+                "width": each.width,
+                "height": each.height,
+                "taken": each.taken,
+                "frames": each.frames,
+                "tags": list(each.tags),
+                "metadata": plain_values(each.metadata),
+                "missing": each.missing,
+            }
+            for each in records
+        ]
+        print_json({"images": listed, "not_in_library": [str(path) for path in unknown]})
+        return
+    rows = [
+        (
+            each.id,
+            f"{shown(each.path)} (file missing)" if each.missing else shown(each.path),
+            f"{each.width} × {each.height}" if each.width and each.height else "",
+            (each.taken or "")[:10],
+            shown(", ".join(each.tags)),
+            shown(", ".join(f"{key}={value}" for key, value in each.metadata.items())),
+        )
+        for each in records
+    ]
+    say(columns(rows, heads=("id", "image", "size", "taken", "tags", "metadata")))
+    for path in unknown:
+        note(f"Not in the library: {shown(path)}")
+
+
+def _pair(text: str) -> tuple[str, Value]:
+    from kindred.store import parse_value
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise UsageError(f"metadata: got {text!r}; expected KEY=VALUE, such as price=20")
+    return key.strip(), parse_value(value)

@@ -1,0 +1,107 @@
+"""Metadata from files: a table (CSV) or JSON that says of each image, by path or id, what is known of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kindred._support.csv_files import delimiter_of
+from kindred._support.files import read_bounded
+from kindred.errors import UsageError
+from kindred.library.paths import located
+from kindred.store import Key, Value, is_uid, parse_value
+
+__all__ = ["read_metadata"]
+
+NAMES = ("id", "path", "image", "file", "filename")
+"""Columns of a table, or keys of an entry, that say which image is meant; the first that there is counts."""
+LARGEST = 1 << 28
+
+
+def read_metadata(file: Path) -> list[tuple[Key, dict[str, Value]]]:
+    """Return what a file says of images: (path or id, metadata), in its order.
+
+    CSV, with `,` or `;` or tabs between, has one image a row, and a first row of names: one of `NAMES`, and keys. Empty
+    cells say nothing. Values are numbers or dates where they look like it (`kindred.store.parse_value`).
+    JSON is {"path or id": {key: value}}, or a list of entries with one of `NAMES`; text stays text unless it is
+    an ISO date. Relative paths are below the folder of the file. Raises UsageError that names the place.
+    """
+    try:
+        text = read_bounded(file, LARGEST).decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: is no text in UTF-8; save it as UTF-8 and try again") from None
+    entries = _from_json(text, file) if file.suffix.lower() == ".json" else _from_csv(text, file)
+    return [(_key(name, file), values) for name, values in entries]
+
+
+def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
+    head = text.partition("\n")[0]
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter_of(head))
+    try:
+        names = [name.strip() for name in next(rows, [])]
+        at = next((names.index(name) for name in NAMES if name in names), None)
+        if at is None:
+            raise UsageError(f"{file}: its first row has none of the columns {', '.join(NAMES)}; got {head[:80]!r}")
+        if len(set(names)) != len(names):
+            raise UsageError(f"{file}: its first row names a column twice")
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(names):
+                raise UsageError(f"{file}: line {rows.line_num} has {len(row)} cells, expected {len(names)}")
+            cells = dict(zip(names, row, strict=True))
+            name = cells.pop(names[at])
+            yield name, {key: parse_value(cell) for key, cell in cells.items() if cell.strip() and key not in NAMES}
+    except csv.Error as error:
+        raise UsageError(f"{file}: line {rows.line_num} is no CSV ({error})") from error
+
+
+def _from_json(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: is no JSON ({error})") from error
+    if isinstance(found, dict):
+        entries = list(found.items())
+    elif isinstance(found, list):
+        entries = [_named(entry, number, file) for number, entry in enumerate(found)]
+    else:
+        raise UsageError(f"{file}: expected an object or a list, got {type(found).__name__}")
+    for name, values in entries:
+        if not isinstance(values, dict):
+            raise UsageError(f"{file}: {name!r}: expected an object of keys and values, got {type(values).__name__}")
+        yield (
+            name,
+            {key: _value(value, f"{file}: {name!r}: {key!r}") for key, value in values.items() if value is not None},
+        )
+
+
+def _named(entry: object, number: int, file: Path) -> tuple[str, Mapping[str, object]]:
+    if isinstance(entry, dict):
+        at = next((name for name in NAMES if isinstance(entry.get(name), str)), None)
+        if at is not None:
+            return entry[at], {key: value for key, value in entry.items() if key not in NAMES}
+    raise UsageError(f"{file}: entry {number}: expected an object with one of {', '.join(NAMES)}")
+
+
+def _value(value: object, where: str) -> Value:
+    if isinstance(value, str):
+        dated = parse_value(value)
+        return value if isinstance(dated, str | int | float) else dated
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise UsageError(f"{where} is {str(value)[:40]!r}; expected text or a number")
+
+
+def _key(name: str, file: Path) -> Key:
+    name = name.strip()
+    if is_uid(name):
+        return name
+    if not name or "\0" in name:
+        raise UsageError(f"{file}: got {name!r} as an image; expected a path or an id")
+    return located(file.absolute().parent / Path(name).expanduser())

@@ -1,0 +1,122 @@
+"""How a library comes to be and is opened: its folder, its store, and the recipe that its vectors are made with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kindred._support.os_errors import explain_os_error
+from kindred.describer import Describer
+from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
+from kindred.features import FEATURES
+from kindred.library.recipes import check_same, keep_files, resolved
+from kindred.recipe import Recipe
+from kindred.store import SqliteStore
+
+__all__ = ["Opened", "make", "open_at", "ready_describer"]
+
+MARK = "kindred.json"
+STORE = "store.sqlite"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A library that was opened: its store, its recipe, and the fingerprint of what makes its vectors."""
+
+    store: SqliteStore
+    recipe: Recipe
+    fingerprint: str
+    describer: Describer | None = None
+
+
+def make(folder: Path, wanted: Recipe) -> Opened:
+    """Make an empty library in `folder`; everything that its recipe needs is checked before anything is made."""
+    if (folder / STORE).exists():
+        raise LibraryError(f"{folder}: there is a library already; open it, or choose another folder")
+    describer = ready_describer(wanted)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = keep_files(wanted, folder)
+        mark = {"what": "a Kindred library", "store": STORE}
+        (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise LibraryError(
+            f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
+        ) from error
+    meta = {"recipe": wanted.to_toml(), "fingerprint": describer.fingerprint}
+    store = SqliteStore.create(folder / STORE, meta)
+    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer)
+
+
+def open_at(folder: Path, wanted: Recipe | None = None) -> Opened:
+    """Open the library in `folder`; an empty one takes the recipe `wanted`, another must have been made with it."""
+    store = SqliteStore.open(folder / STORE)
+    try:
+        meta = store.meta
+        text = meta.get("recipe")
+        if text is None:
+            raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a copy")
+        own = resolved(_written_recipe(text, folder), folder)
+        if wanted is not None:
+            try:
+                check_same(own, wanted, folder)
+            except RecipeMismatch:
+                if store.counts().indexed:
+                    raise
+                return _rebind(folder, store, wanted.anchored())
+    except BaseException:
+        store.close()
+        raise
+    return Opened(store, own, meta.get("fingerprint", ""))
+
+
+def ready_describer(recipe: Recipe, describer: Describer | None = None) -> Describer:
+    """Return the describer of a recipe, after all that it needs was tried: networks, learned files, packages.
+
+    Raises ModelError, RecipeError or MissingExtra.
+    """
+    describer = describer or Describer(recipe)
+    for name in sorted(_local_features(recipe)):
+        if FEATURES[name].needs == "image":
+            FEATURES[name].function(np.zeros((32, 32, 3), np.uint8))
+    return describer
+
+
+def _rebind(folder: Path, store: SqliteStore, wanted: Recipe) -> Opened:
+    """Give an empty library another recipe; what could not be used before may be of use to it."""
+    describer = ready_describer(wanted)
+    try:
+        wanted = keep_files(wanted, folder)
+    except OSError as error:
+        raise LibraryError(
+            f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
+        ) from error
+    with store.writing():
+        store.forget([skip.path for skip in store.skipped()])
+        for key, value in (("recipe", wanted.to_toml()), ("fingerprint", describer.fingerprint), ("dimension", None)):
+            store.set_meta(key, value)
+    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer)
+
+
+def _local_features(recipe: Recipe) -> set[str]:
+    """Return the local features that a recipe, or a part of it, finds in images."""
+    own = {name for name in (recipe.features, recipe.backbone) if name in FEATURES}
+    return own.union(*(_local_features(part) for part in recipe.ensemble))
+
+
+def _written_recipe(text: str, folder: Path) -> Recipe:
+    """Read the recipe that a library was made with."""
+    try:
+        return Recipe.from_toml(text)
+    except RecipeError as error:
+        why = str(error).removeprefix("recipe: ").partition(";")[0][:200]
+        raise LibraryError(
+            f"{folder}: its recipe is one of another version of Kindred ({why}); index the images into another library"
+        ) from error
+    except RecursionError:
+        raise LibraryDamaged(
+            f"{folder / STORE}: meta 'recipe' is nested too deeply; restore it from a copy, or index the images anew"
+        ) from None

@@ -1,0 +1,96 @@
+"""meta, move, ids instead of paths, and search --where."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from commands import COUNT, Kindred
+
+pytestmark = pytest.mark.usefixtures("library")
+
+
+def test_metadata_is_set_shown_filtered_by_and_removed(kindred: Kindred, photos: Path) -> None:
+    one, other = photos / "a" / "00000.jpg", photos / "a" / "00001.jpg"
+    assert kindred("meta").out == "No metadata yet; kindred meta set KEY=VALUE IMAGE sets it.\n"
+    done = kindred("meta", "set", "price=20", one, "--and", "maker=Leica", "--and", 'code="007"')
+    assert done.out == "Set price, maker, code of 1 image.\n"
+    kindred("meta", "set", "price=25.5", other)
+    assert kindred("meta", "--json").json == {"keys": {"code": 1, "maker": 1, "price": 2}}
+    (shown,) = kindred("meta", "show", one, "--json").json["images"]
+    assert (shown["path"], shown["missing"]) == (str(one), False)
+    assert shown["metadata"] == {"code": "007", "maker": "Leica", "price": 20}
+    assert "code=007, maker=Leica, price=20" in kindred("meta", "show", one).out
+    found = kindred("search", one, "--where", "price>=20", "--where", "price<25.5", "--json").json["results"]
+    assert [(each["path"], each["metadata"]["price"], each["id"]) for each in found] == [(str(one), 20, shown["id"])]
+    assert kindred("search", one, "--where", "price>100").out == "No image passes the filter.\n"
+    done = kindred("search", one, "--where", "price")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "expected a key, an operator" in done.err
+    assert kindred("meta", "unset", "price", photos / "a").out == "Removed price from 2 images.\n"
+    done = kindred("meta", "set", "price", one)
+    assert (done.code, done.err) == (
+        2,
+        "kindred: metadata: got 'price'; expected KEY=VALUE, such as price=20\n",
+    )
+
+
+def test_a_table_is_imported_whole_or_not_at_all(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    table = own_folder / "table.csv"
+    table.write_text(f"path;price;bought\n{photos}/a/00000.jpg;20;2024-01-31\nnowhere.jpg;3;\n{photos}/a/00001.jpg;;\n")
+    done = kindred("meta", "import", table)
+    assert (done.out, done.err) == ("Set metadata of 2 images.\n", "Not in the library: nowhere.jpg\n")
+    (shown,) = kindred("meta", "show", photos / "a" / "00000.jpg", "--json").json["images"]
+    assert shown["metadata"] == {"bought": "2024-01-31", "price": 20}
+    table.write_text(f"path,price,bad key\n{photos}/a/00001.jpg,1,2\n")
+    assert kindred("meta", "import", table).code == 2
+    assert kindred("meta", "--json").json == {"keys": {"bought": 1, "price": 1}}
+
+
+def test_images_are_named_by_their_ids(kindred: Kindred, photos: Path) -> None:
+    one = photos / "a" / "00000.jpg"
+    (first,) = kindred("search", one, "-k", 1, "--json").json["results"]
+    assert kindred("tag", "sea", first["id"]).out == "Tagged 1 image 'sea'.\n"
+    assert kindred("search", one, "-k", 1, "--json").json["results"][0]["tags"] == ["sea"]
+    assert kindred("remove", first["id"], "0" * 16, "--json").json["removed"] == 1
+    assert kindred("search", one, "-k", 1, "--json").json["results"][0]["id"] != first["id"]
+
+
+def test_move_and_what_is_missing_are_said(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    copies = shutil.copytree(photos, own_folder / "mine")
+    assert kindred("move", photos, copies).out == f"{COUNT} images of {photos}: known at mine now.\n"
+    assert kindred("index", copies).out.startswith(f"Nothing new: {COUNT} images had not changed")
+    (copies / "a" / "00000.jpg").rename(copies / "renamed.jpg")
+    assert "1 image had moved or got another name" in kindred("index", copies).out
+    shutil.rmtree(copies / "b")
+    (copies / "renamed.jpg").unlink()
+    gone = COUNT // 2 + 1
+    assert f"The files of {gone} images are missing; --prune removes what is gone" in kindred("index", copies).out
+    done = kindred("search", copies / "a" / "00001.jpg", "-k", COUNT)
+    assert done.out.count("(file missing)") == gone
+    assert f"Removed {gone} images (files gone)." in kindred("index", copies, "--prune").out
+    shutil.rmtree(copies)
+    copies.mkdir()
+    left = COUNT - gone
+    held = kindred("index", copies, "--prune")
+    assert (
+        f"The files of {left} images are missing, and nothing of that was removed: mine is empty, as if its disk was "
+        "not mounted. --prune-all removes it all the same." in held.out.replace(str(own_folder) + "/", "")
+    )
+    report = kindred("index", copies, "--prune-all", "--json").json
+    assert (report["missing"], report["removed"], report["held"]) == (left, left, [])
+
+
+def test_moving_to_nowhere_is_warned_of(kindred: Kindred, photos: Path) -> None:
+    done = kindred("move", photos, "/no/where")
+    assert done.code == 0
+    assert done.err.startswith("Warning: there is nothing at /no/where now.")
+    done = kindred("move", photos, "/no/where")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+def test_force_describes_every_image_again(kindred: Kindred, photos: Path) -> None:
+    report = kindred("index", photos, "--force", "--json").json
+    assert (report["indexed"], report["unchanged"]) == (COUNT, 0)
