@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.images.memory import check_memory
+from kindred.images.memory import check_memory, result_bytes
 from kindred.images.raster import Raster, RowReducer, unpack_bits
 from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused, check_size
 
@@ -97,10 +97,11 @@ def decode_bitmap(bitmap: Bitmap, *, divisor: int, max_pixels: int) -> Raster:
     """The samples of an uncompressed bitmap, reduced by `divisor` as they come."""
     if bitmap.start + bitmap.row_bytes * bitmap.height > len(bitmap.data):
         raise Refused(ENDS_EARLY)
-    result = -(-bitmap.width // divisor) * -(-bitmap.height // divisor)
-    check_memory(len(bitmap.data) + 8 * max(_GROUP, bitmap.row_bytes * 4) + 8 * result, max_pixels)
     # Some programs name a mask of opacity and leave it at zero: that means opaque.
     alpha = bool(bitmap.masks[3]) and any(rows.any() for rows in _packed(bitmap, bitmap.masks[3]))
+    pixels = -(-bitmap.width // divisor) * -(-bitmap.height // divisor)
+    result = result_bytes(pixels, 3 + alpha, itemsize=1, alpha=alpha)
+    check_memory(len(bitmap.data) + 8 * max(_GROUP, bitmap.row_bytes * 4) + result, max_pixels)
     reducer = RowReducer(bitmap.width, bitmap.height, divisor=divisor, alpha=alpha)
     for rows in _rows(bitmap):
         reducer.add(_colours(bitmap, rows, alpha=alpha))

@@ -36,16 +36,20 @@ ImageLike = (
 def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode a file, the bytes of one, a Pillow image or an array to upright sRGB.
 
-    JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF and HEIC are recognised by their content. Of several frames or pages the
-    first that is not of one colour is taken, among the first 16. EXIF orientation and embedded colour profiles are
-    applied, transparency is laid on white, 16 bits are scaled by their full range. Arrays are (H, W), (H, W, 3) or
-    (H, W, 4), uint8 or uint16, and already upright.
+    Formats are recognised by their content; docs/images.md lists them. Of several frames or pages the first that is
+    not of one colour is taken, among the first 16. EXIF orientation and embedded colour profiles are applied.
+    Transparency is laid on white, or on grey where white would hide the picture. 16 bits are scaled by their full
+    range, or by 8, 10 or 12 bits where no value is larger. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16,
+    and already upright.
 
     With `longest` the decoder may return any scale whose long side is at least `longest` pixels (smaller
     images keep their size), which for photos is several times as fast.
 
-    Raises `ImageError` for a file that cannot be used and `UsageError` for an array of another kind. Emits no
-    warning, changes no setting of Pillow, and may be called from many threads.
+    A picture of more than `max_pixels` pixels is refused, and one that would cost more than 700 MB of memory (3.5 bytes
+    for each of `max_pixels`, where that is more); both show in its header.
+
+    Raises `ImageError` for a file that cannot be used, `UsageError` for an array of another kind and for numbers out
+    of range. Emits no warning, leaves no setting of Pillow changed, and may be called from many threads.
     """
     if not 1 <= max_pixels <= _MOST_PIXELS:
         raise UsageError(f"max_pixels is {max_pixels}; give a number of pixels from 1 to {_MOST_PIXELS}")

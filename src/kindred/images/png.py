@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from kindred.images.memory import check_memory
+from kindred.images.memory import check_memory, result_bytes
 from kindred.images.raster import Raster, RowReducer, unpack_bits
 from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused, check_size, refusal
 
@@ -187,7 +187,8 @@ def decode_rows(png: Png, *, divisor: int, max_pixels: int) -> Raster:
     alpha = png.kind in (4, 6) or bool(png.transparent)
     shown = (3 if png.kind in (_RGB, _PALETTE, 6) else 1) + alpha
     size = (2 if divisor == 1 else 4) if wide else 1
-    result = -(-png.width // divisor) * -(-png.height // divisor) * (shown * size + 7)
+    pixels = -(-png.width // divisor) * -(-png.height // divisor)
+    result = result_bytes(pixels, shown, itemsize=size, alpha=alpha, turned=bool(png.exif))
     file = sum(len(chunk.whole) for chunk in png.pixels)
     whole = png.width * png.height * png.channels * 3 if png.interlaced else 0
     row = png.width * png.channels * (2 if wide else 1)

@@ -39,7 +39,7 @@ Pixels = NDArray[np.uint8]
 # Bytes that Pillow and the libraries beneath it hold for each pixel while they decode, without opacity and with it:
 # measured (benchmarks/image_memory.py), with room for samples of more than 8 bits. Later frames are laid over others.
 _BYTES_A_PIXEL = {"WebP": (17, 17), "GIF": (2, 5), "BMP": (6, 6), "AVIF": (11, 15), "HEIC": (10, 14), "PNG": (5, 9)}
-_JXL_BYTES_A_PIXEL = 24
+_JXL_BYTES_A_PIXEL = 16
 _LATER_FRAME = 20
 _PIXELS_WHOLE = 30_000_000  # of a PNG that Pillow decodes at once, which is faster than by rows
 

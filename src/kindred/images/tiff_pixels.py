@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, WebPImagePlugin
 
-from kindred.images.memory import check_memory, divisor_for
+from kindred.images.memory import check_memory, divisor_for, result_bytes
 from kindred.images.raster import Raster, RowReducer, unpack_bits
 from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused, check_size, refusal
 from kindred.images.tiff import Page, Tag
@@ -192,7 +192,9 @@ class _Layout:
         width, height = self.page.size
         shown = 3 if self.by_colour else _COLOURS[self.photometric] + (self.alpha is not None)
         size = 1 if self.by_colour else self.dtype.itemsize if divisor == 1 else min(4, 4 * self.dtype.itemsize - 3)
-        result = -(-width // divisor) * -(-height // divisor) * (shown * size + 4 + 3)
+        pixels = -(-width // divisor) * -(-height // divisor)
+        turned = self.page.number(Tag.ORIENTATION, 1) != 1
+        result = result_bytes(pixels, shown, itemsize=size, alpha=self.alpha is not None, turned=turned)
         check_memory(len(self.page.data) + self.working_bytes + result, max_pixels)
 
     @cached_property
