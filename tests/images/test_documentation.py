@@ -107,7 +107,7 @@ NOT_READ: dict[str, Make] = {
     "SVG": lambda p, e: [b"<svg xmlns='http://www.w3.org/2000/svg'/>"],
     "films": lambda p, e: [b"\0\0\0\x18ftypisom\0\0\0\0mp41isom", b"\x1a\x45\xdf\xa3"],
     "TIFF with JPEG 2000 inside": lambda p, e: [tiff(p, Kind(tags={259: (34712,)}))],
-    "TIFF with old JPEG inside": lambda p, e: [tiff(p, Kind(tags={259: (6,)}))],
+    "TIFF with LERC inside": lambda p, e: [tiff(p, Kind(tags={259: (34887,)}))],
     "TIFF of complex numbers": lambda p, e: [tiff(p, Kind(tags={339: (5, 5, 5)}))],
     "TIFF with channels of different sizes": lambda p, e: [tiff(p, Kind(tags={258: (8, 8, 16)}))],
     "BMP with JPEG or PNG inside": lambda p, e: [bitmap(info(24, compression=4), b"", [bytes(192)] * 48)],

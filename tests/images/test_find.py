@@ -192,3 +192,9 @@ def test_a_raw_file_beside_its_developed_image_is_the_same_shot(tmp_path: Path) 
     names = {image.path.name for image in scan}
     assert names - {"IMG_1.nef"} == {"img_1.jpg", "IMG_2.heic"}
     assert scan.left_out.files["raw beside its developed image"] == 2
+
+
+def test_a_raw_file_without_its_developed_image_is_an_image(tmp_path: Path) -> None:
+    for name in ("IMG_1.NEF", "IMG_2.dng", "IMG_2.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert {found.path.name for found in find_images(tmp_path)} == {"IMG_1.NEF", "IMG_2.jpg"}

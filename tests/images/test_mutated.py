@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from images.png_files import png
+from images.test_bmp import bitmap, info, packed
+from images.test_boxes import jxl
+from images.test_raw import files
+from images.tiff_files import Kind, tiff
 from kindred.errors import ImageError
 from kindred.images import decode
 
@@ -31,6 +36,18 @@ FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     "gif": ("GIF", {}),
     "avif": ("AVIF", {}),
     "heic": ("HEIC", {}),
+}
+WIDE = np.uint16(257)
+MADE: dict[str, Callable[[Pixels, Encode], bytes]] = {
+    "png of 16 bits": lambda p, _: png(p * WIDE),
+    "interlaced png of 16 bits": lambda p, _: png(p * WIDE, interlaced=True),
+    "tiff of 16 bits in planes": lambda p, _: tiff(p * WIDE, Kind(separate=True, compression="tiff_lzw", predictor=2)),
+    "BigTIFF of tiles": lambda p, _: tiff(p, Kind(big=True, order=">", tile=16, compression="deflate")),
+    "tiff of floats": lambda p, _: tiff((p / 255).astype(np.float32), Kind(compression="deflate", predictor=3)),
+    "bmp with masks": lambda p, _: bitmap(info(16), b"", packed(p, (0x7C00, 0x3E0, 0x1F), 2)),
+    "raw": lambda p, e: files(e(p, "JPEG"), e(p[:8, :8], "JPEG"))["CR2"],
+    "raw in boxes": lambda p, e: files(e(p, "JPEG"), e(p[:8, :8], "JPEG"))["CR3"],
+    "jpeg xl": lambda p, _: jxl(Image.fromarray(p)),
 }
 
 
@@ -72,6 +89,8 @@ MUTATIONS = [cut, flip_bits, spoil_header, swap_header, scramble]
 
 
 def original(name: str, picture: Pixels, encode: Encode) -> bytes:
+    if name in MADE:
+        return MADE[name](picture, encode)
     pillow_name, options = FORMATS[name]
     if pillow_name == "HEIC":
         heif = pytest.importorskip("pillow_heif", reason="needs pip install pillow-heif")
@@ -83,7 +102,7 @@ def original(name: str, picture: Pixels, encode: Encode) -> bytes:
     return encode(picture, pillow_name, **options)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *MADE])
 def test_a_damaged_file_is_decoded_or_refused(name: str, picture: Pixels, encode: Encode) -> None:
     data = original(name, picture, encode)
     random = np.random.default_rng([7, *name.encode()])

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from images.tiff_files import Kind, tiff
+from images.tiff_files import Kind, assemble, tiff
 from kindred.errors import ImageError
 from kindred.images import decode
 from kindred.images.tiff import read_pages
@@ -159,7 +159,7 @@ def test_a_palette(picture: Pixels, big: bool) -> None:
 @pytest.mark.parametrize("tile", [0, 32])
 def test_webp_inside(picture: Pixels, encode: Encode, tile: int) -> None:
     """Pillow's libtiff has no WebP; each strip or tile is a WebP file without its own directory."""
-    from images.tiff_files import assemble, parts
+    from images.tiff_files import parts
 
     kind = Kind(tile=tile, rows=20)
     segments = [encode(np.ascontiguousarray(part), "WEBP", lossless=True) for part in parts(picture, kind)]
@@ -288,3 +288,16 @@ def test_jpeg_strips_in_several_groups(picture: Pixels, encode: Encode, monkeypa
         expected = np.asarray(again.convert("RGB")).astype(int)
     assert np.abs(decode(data).pixels - expected).max() <= 1
     assert decode(data, longest=20).pixels.shape == (16, 22, 3)
+
+
+@pytest.mark.parametrize("longest", [None, 16])
+def test_old_jpeg_inside(picture: Pixels, encode: Encode, longest: int | None) -> None:
+    """Compression 6, given up in 1995: the whole file says where its JPEG stream lies."""
+    stream = encode(picture, "JPEG", quality=95)
+    tags: dict[int, tuple[int, ...] | bytes] = {256: (64,), 257: (48,), 258: (8, 8, 8), 259: (6,), 262: (6,), 277: (3,)}
+    tags |= {278: (48,), 513: (16,), 514: (len(stream),), 530: (2, 2), 274: (3,)}
+    image = decode(assemble([stream], tags, Kind()), longest=longest)
+    turned = np.ascontiguousarray(picture[::-1, ::-1])
+    expected = turned if longest is None else np.asarray(Image.fromarray(turned).reduce(4))
+    assert image.pixels.shape == expected.shape
+    assert np.abs(image.pixels.astype(int) - expected).mean() < 8

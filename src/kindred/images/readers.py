@@ -39,6 +39,8 @@ Pixels = NDArray[np.uint8]
 # Bytes that Pillow and the libraries beneath it hold for each pixel while they decode, without opacity and with it:
 # measured (benchmarks/image_memory.py), with room for samples of more than 8 bits. Later frames are laid over others.
 _BYTES_A_PIXEL = {"WebP": (17, 17), "GIF": (2, 5), "BMP": (6, 6), "AVIF": (11, 15), "HEIC": (10, 14), "PNG": (5, 9)}
+_BYTES_A_PIXEL["TIFF"] = (6, 6)  # of old JPEG
+_OLD_JPEG = 6
 _JXL_BYTES_A_PIXEL = 16
 _LATER_FRAME = 20
 _PIXELS_WHOLE = 30_000_000  # of a PNG that Pillow decodes at once, which is faster than by rows
@@ -98,6 +100,8 @@ def _read_tiff(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
     pages, taken = read_pages(data), read_exif(data).taken
     if is_raw_tiff(data, pages):
         return _read_raw(data, longest, max_pixels)
+    if pages[0].number(Tag.COMPRESSION, 1) == _OLD_JPEG:  # whose strips mean nothing without the rest of the file
+        return _read_frames("TIFF", data, longest, max_pixels, exif=Exif(taken=taken))
 
     def frame(number: int) -> Decoded:
         page = pages[number]
