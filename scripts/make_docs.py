@@ -69,9 +69,9 @@ def cli_page() -> str:
         "says what was given, what was expected and what to do. Progress is shown on standard error.",
         "JSON of `index`: `found`, `indexed`, `unchanged`, `removed`, `skipped` (a list of `path` and `reason`), "
         "`seconds`, `images_per_second`. JSON of `search`: `query` (a path, or a list where several images were "
-        "given), `recipe`, `results` (a list of `rank`, `path`, `score` and `box`, null where the whole image "
-        "matched), `seconds`. Names that are not UTF-8 come out as lone surrogates, as Python's `json` and `os` "
-        "read them.",
+        "given), `recipe`, `results` (a list of `rank`, `path`, `score`, `box` (null where the whole image "
+        "matched), `width`, `height`, `taken` and `tags`), `seconds`. Names that are not "
+        "UTF-8 come out as lone surrogates, as Python's `json` and `os` read them.",
     ]
     parts += [_section(words, command) for words, command in walk(root()) if len(words) > 1]
     return "\n\n".join(parts) + "\n"

@@ -29,6 +29,7 @@ FLOORS = (
     {"html"},
     {"duplicates", "evaluation", "exchange", "atlas", "kindred_demo"},
     {"training"},
+    {"service"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

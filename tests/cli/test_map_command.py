@@ -57,7 +57,10 @@ def test_what_cannot_be_meant(kindred: Kindred, own_folder: Path) -> None:
     endings = ", ".join((*PICTURES, *PAGES))
     assert done.err == f"kindred: --output is map.gif; expected a name that ends in {endings}\n"
     done = kindred("map", "-o", "map.png", "--method", "isomp")
-    assert (done.code, done.err) == (2, "kindred: unknown map 'isomp'; did you mean 'isomap'?\n")
+    assert (done.code, done.err) == (
+        2,
+        "kindred: unknown map 'isomp'; did you mean 'isomap'? known: tsne, isomap, mds, spectral\n",
+    )
     assert kindred("map", "-o", "no/map.png", "--method", "mds").code == 2
     assert not list(own_folder.glob("*.png*"))
 

@@ -78,8 +78,9 @@ def compare(
             failed=failures.append,
         )
     if as_json:
-        failed = [{"recipe": each.label, "name": each.name, "error": str(each.error)} for each in failures]
-        print_json({"results": [each.as_dict() for each in found], "failed": failed})
+        from kindred.service import ComparisonForm
+
+        print_json(ComparisonForm.of(found, failures))
     else:
         print_summary(found)
     if output is not None and found:

@@ -123,7 +123,9 @@ def print_progress(meter: Meter, here: Progress) -> None:
 def print_summary(card: Card, output: Path, *, as_json: bool) -> None:
     """Print the new model and its taps."""
     if as_json:
-        print_json({"model": str(output), "name": card.name, "digest": card.digest, "training": dict(card.training)})
+        from kindred.service import DistillationForm
+
+        print_json(DistillationForm.of(card, output))
         return
     taps = ", ".join(f"{tap.name} ({tap.channels} channels, stride {tap.stride})" for tap in card.taps)
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}) and its card, with {counted(len(card.taps), 'tap')}:")

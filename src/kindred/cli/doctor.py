@@ -22,8 +22,9 @@ def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False)
     findings = list(examine(library))
     wrong = sum(finding.state == "wrong" for finding in findings)
     if as_json:
-        listed = [{"state": each.state, "what": each.what, "detail": each.detail} for each in findings]
-        print_json({"healthy": not wrong, "findings": listed})
+        from kindred.service import FindingForm, HealthForm
+
+        print_json(HealthForm(not wrong, tuple(FindingForm(each.state, each.what, each.detail) for each in findings)))
     else:
         say(columns([(MARKS[each.state], each.what, each.detail) for each in findings]))
         say(f"{counted(wrong, 'thing')} wrong." if wrong else "Everything works.", gap=True)

@@ -72,8 +72,9 @@ def duplicates(
             groups = find_duplicates(opened, kinds=_kinds(kind), threshold=threshold, progress=report)
         images = len(opened)
     if as_json:
-        seconds = round(time.monotonic() - began, 3)
-        print_json({"threshold": threshold, "groups": [_group_form(group) for group in groups], "seconds": seconds})
+        from kindred.service import DuplicatesForm
+
+        print_json(DuplicatesForm.of(groups, threshold=threshold, seconds=time.monotonic() - began))
         return
     _print(groups)
     say(dim(f"{_summary(groups)} among {counted(images, 'image')}. Alike from a cosine of {threshold:g}."))
@@ -87,29 +88,6 @@ def _kinds(names: list[str] | None) -> list[Kind] | None:
     for name in names or ():
         check_known("kind of duplicates", name, KINDS, error=UsageError, where="--kind")
     return [kind for kind in KINDS if kind in names] if names else None
-
-
-def _group_form(group: DuplicateGroup) -> dict[str, object]:
-    return {
-        "kind": group.kind,
-        "score": round(group.score, 6),
-        "paths": [str(path) for path in group.paths],
-        "images": [_member_form(member) for member in group.members],
-    }
-
-
-def _member_form(member: Member) -> dict[str, object]:
-    return {
-        "path": str(member.path),
-        "relation": member.relation,
-        "score": round(member.score, 6),
-        "turned": member.turned,
-        "mirrored": member.mirrored,
-        "copy_of": None if member.copy_of is None else str(member.copy_of),
-        "width": member.width or None,
-        "height": member.height or None,
-        "frames": member.frames or None,
-    }
 
 
 def _print(groups: list[DuplicateGroup]) -> None:

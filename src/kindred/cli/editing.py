@@ -74,7 +74,9 @@ def move(
         count = opened.move(old, new)
     there = new.exists()
     if as_json:
-        print_json({"moved": count, "new_exists": there})
+        from kindred.service import MoveForm
+
+        print_json(MoveForm(count, there))
         return
     say(f"{counted(count, 'image')} of {shown(old)}: known at {shown(new)} now.")
     if not there:
@@ -109,7 +111,9 @@ def in_library(opened: Library, images: list[str]) -> tuple[list[Path | str], li
 def print_changed(sentence: str, verb: str, count: int, unknown: list[Path | str], *, as_json: bool) -> None:
     """Say how many images were changed, and which of those named are not in the library."""
     if as_json:
-        print_json({verb: count, "not_in_library": [str(path) for path in unknown]})
+        from kindred.service import ChangeForm
+
+        print_json(ChangeForm(verb, count, tuple(unknown)))
         return
     say(sentence)
     for path in unknown:

@@ -111,7 +111,9 @@ def evaluate(
             progress=lambda done, total: meter.update(done, total),
         )
     if as_json:
-        print_json(found.as_dict())
+        from kindred.service import EvaluationForm
+
+        print_json(EvaluationForm(found))
     else:
         print_summary(found)
 

@@ -49,7 +49,9 @@ def export_command(
                 opened, file, where=where, progress=lambda done: meter.update(done, max(done, total))
             )
     if as_json:
-        print_json({"file": str(file), "vectors": count})
+        from kindred.service import ExportForm
+
+        print_json(ExportForm(file, count))
         return
     say(f"Wrote {counted(count, 'vector')} to {shown(file)}.")
 
@@ -80,7 +82,9 @@ def import_command(
     ):
         report = import_vectors(library, file, root=root, progress=lambda done: meter.update(done, done))
     if as_json:
-        print_json({"images": report.images, "vectors": report.vectors, "without_file": report.without_file})
+        from kindred.service import ImportForm
+
+        print_json(ImportForm.of(report))
         return
     gone = f" ({report.without_file:,} of them have no file at their path)" if report.without_file else ""
     say(f"Imported {counted(report.vectors, 'vector')} of {counted(report.images, 'image')}{gone}.")

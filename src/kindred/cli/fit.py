@@ -15,7 +15,7 @@ from kindred.cli.running import interruptible
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
-    from kindred.describer import Fitted
+    pass
 
 __all__ = ["fit"]
 
@@ -83,6 +83,7 @@ def fit(
     image in place of its vector.
     """
     from kindred.describer import fit_recipe
+    from kindred.service import FitForm
 
     if output.suffix != ".toml":
         raise UsageError(f"--output is {output}; expected a name that ends in .toml")
@@ -110,11 +111,12 @@ def fit(
             progress=lambda done: meter.update(done, len(paths)),
         )
     written = fitted.save(output)
+    form = FitForm.of(fitted, output, written[1:])
     if as_json:
-        print_json({"recipe": str(output), "files": [str(file) for file in written[1:]], **_facts(fitted)})
+        print_json(form)
         return
     numbers = f": {fitted.dimension:,} numbers an image" if fitted.dimension else ""
-    coded = f", {found} bytes in its code" if (found := _facts(fitted)["code_bytes"]) else ""
+    coded = f", {found} bytes in its code" if (found := form.code_bytes) else ""
     say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{coded}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
@@ -132,16 +134,6 @@ def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:
         for judgement in list(query.judgements.values())[:1]
         for place in judgement.relevant.tolist()
     ]
-
-
-def _facts(result: Fitted) -> dict[str, object]:
-    fitted = result.fitted
-    return {
-        "images": result.images,
-        "dimension": result.dimension,
-        "words": len(fitted.codebooks[0]) if fitted.codebooks else None,
-        "code_bytes": None if fitted.codes is None else fitted.codes.bytes_per_vector,
-    }
 
 
 def _chosen(paths: list[Path], limit: int | None) -> list[Path]:

@@ -88,7 +88,9 @@ def index(
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
         report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json)
         if as_json:
-            print_json(_as_dict(report))
+            from kindred.service import IndexForm
+
+            print_json(IndexForm.of(report))
             return
         print_summary(report, opened, folders, prune=mode, verbose=verbose)
     if demo is not None:
@@ -121,23 +123,6 @@ def _run(
             meter.update(here.seen, total, aside=f"{here.skipped:,} skipped" if here.skipped else "")
 
         return opened.index(folders, exclude=exclude, prune=prune, force=force, progress=progress)
-
-
-def _as_dict(report: IndexReport) -> dict[str, object]:
-    return {
-        "found": report.found,
-        "indexed": report.indexed,
-        "unchanged": report.unchanged,
-        "moved": report.moved,
-        "missing": report.missing,
-        "removed": report.removed,
-        "held": report.held,
-        "left_out": {"files": dict(report.left_out.files), "folders": dict(report.left_out.folders)},
-        "skipped": [{"path": str(path), "reason": reason} for path, reason in report.skipped],
-        "notes": [{"path": str(path), "note": note} for path, note in report.notes],
-        "seconds": round(report.seconds, 3),
-        "images_per_second": round(report.images_per_second, 2),
-    }
 
 
 def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, prune: Prune, verbose: bool) -> None:

@@ -8,8 +8,6 @@ from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Verbose
 from kindred.cli.output import columns, counted, grouped, print_json, say, shown, size
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kindred.library import Info
 
 __all__ = ["info"]
@@ -22,7 +20,9 @@ def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, 
     with Library.open(library) as opened:
         facts, skipped = opened.info(), opened.skipped()
     if as_json:
-        print_json(_as_dict(facts, skipped))
+        from kindred.service import InfoForm
+
+        print_json(InfoForm.of(facts, skipped))
         return
     say(columns(_rows(facts)))
     if skipped:
@@ -56,20 +56,3 @@ def _vectors(facts: Info) -> str:
     if facts.vectors or not facts.images:
         return f"{facts.vectors:,} of {facts.dimension} numbers"
     return f"one of {facts.dimension} numbers for each visual word of an image"
-
-
-def _as_dict(facts: Info, skipped: list[tuple[Path, str]]) -> dict[str, object]:
-    return {
-        "path": str(facts.path),
-        "images": facts.images,
-        "skipped": [{"path": str(path), "reason": reason} for path, reason in skipped],
-        "vectors": facts.vectors,
-        "dimension": facts.dimension,
-        "recipe": facts.recipe.as_dict(),
-        "digest": facts.recipe.digest,
-        "tags": facts.tags,
-        "metadata": facts.metadata,
-        "roots": [str(root) for root in facts.roots],
-        "bytes": facts.bytes,
-        "last_run": facts.last_run,
-    }

@@ -79,10 +79,9 @@ def map_command(
         write_coordinates(csv, mapped)
     seconds = time.monotonic() - began
     if as_json:
-        facts = {"map": str(output), "csv": None if csv is None else str(csv), "method": method}
-        missing = [{"path": str(path), "reason": reason} for path, reason in mapped.missing]
-        counts = {"images": len(mapped.paths), "library": mapped.total, "missing": missing}
-        print_json({**facts, **counts, "seconds": round(seconds, 3)})
+        from kindred.service import MapForm
+
+        print_json(MapForm.of(mapped, file=output, csv=csv, method=method, seconds=seconds))
         return
     more = f" and {shown(csv)}" if csv is not None else ""
     say(f"Wrote {shown(output)}{more}: {counted(len(mapped.paths), 'image')} of {mapped.total:,}.")

@@ -9,7 +9,7 @@ import typer
 
 from kindred.cli.editing import Images, in_library, print_changed
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
-from kindred.cli.output import columns, counted, note, plain_values, print_json, say, shown
+from kindred.cli.output import columns, counted, note, print_json, say, shown
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def keys(context: typer.Context, *, library: LibraryFolder = DEFAULT_LIBRARY, as
     with Library.open(library) as opened:
         counts = opened.info().metadata
     if as_json:
-        print_json({"keys": counts})
+        from kindred.service import KeysForm
+
+        print_json(KeysForm(counts))
     elif counts:
         say(columns([(shown(key), counted(count, "image")) for key, count in counts.items()]))
     else:
@@ -112,7 +114,9 @@ def import_(
     with Library.open(library) as opened:
         count, unknown = opened.import_metadata(file)
     if as_json:
-        print_json({"set": count, "not_in_library": unknown})
+        from kindred.service import ChangeForm
+
+        print_json(ChangeForm("set", count, tuple(unknown)))
         return
     say(f"Set metadata of {counted(count, 'image')}.")
     for name in unknown[:UNKNOWN_NAMED]:
@@ -130,21 +134,9 @@ def show(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: A
         known, unknown = in_library(opened, images)
         records = [opened.get(each) for each in known]
     if as_json:
-        listed = [
-            {
-                "id": each.id,
-                "path": str(each.path),
-                "width": each.width,
-                "height": each.height,
-                "taken": each.taken,
-                "frames": each.frames,
-                "tags": list(each.tags),
-                "metadata": plain_values(each.metadata),
-                "missing": each.missing,
-            }
-            for each in records
-        ]
-        print_json({"images": listed, "not_in_library": [str(path) for path in unknown]})
+        from kindred.service import ImageForm, ImagesForm
+
+        print_json(ImagesForm(tuple(map(ImageForm.of, records)), tuple(unknown)))
         return
     rows = [
         (

@@ -31,7 +31,9 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
 
     entries = list_models()
     if as_json:
-        print_json({"models": [_entry_as_dict(entry) for entry in entries]})
+        from kindred.service import ModelForm, ModelsForm
+
+        print_json(ModelsForm(tuple(map(ModelForm.of, entries))))
         return
     if not entries:
         say("No models yet. Add one with kindred models add FILE.onnx")
@@ -92,7 +94,9 @@ def add(
         default_tap=tap,
     )
     if as_json:
-        print_json(_card_as_dict(card))
+        from kindred.service import ModelForm
+
+        print_json(ModelForm(card, {}))
         return
     say(f"Added {card.name}, with {counted(len(card.taps), 'tap')}:")
     _tell_taps(card)
@@ -106,7 +110,9 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
 
     card, file = load_card(name)
     if as_json:
-        print_json({**_card_as_dict(card), "path": str(file)})
+        from kindred.service import ModelForm
+
+        print_json(ModelForm(card, {"path": file}))
         return
     free = "any size" if card.input_size is None else f"{card.input_size[1]} x {card.input_size[0]} only"
     facts = [
@@ -136,7 +142,9 @@ def remove(name: Name, *, as_json: AsJson = False) -> None:
 
     remove_model(name)
     if as_json:
-        print_json({"removed": name})
+        from kindred.service import RemovedForm
+
+        print_json(RemovedForm(name))
     else:
         say(f"Removed {name}.")
 
@@ -160,14 +168,3 @@ def _tell_taps(card: Card) -> None:
 
 def _plain(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
-
-
-def _entry_as_dict(entry: Entry) -> dict[str, object]:
-    facts: dict[str, object] = {"name": entry.name, "bundled": entry.bundled, "problem": entry.problem or None}
-    return facts if entry.card is None else {**_card_as_dict(entry.card), **facts}
-
-
-def _card_as_dict(card: Card) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return {**asdict(card), "training": dict(card.training)}

@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -21,6 +21,8 @@ from kindred._support.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from kindred.service.form import Form
 
 __all__ = [
     "Clean",
@@ -36,7 +38,6 @@ __all__ = [
     "is_terminal",
     "libraries_silenced",
     "note",
-    "plain_values",
     "prepare_streams",
     "print_json",
     "report_from_libraries",
@@ -137,10 +138,10 @@ def note(text: str) -> None:
     typer.echo(_clean(text), file=_Streams.err, err=True)
 
 
-def print_json(value: Mapping[str, object]) -> None:
+def print_json(form: Form) -> None:
     """Print one JSON document. Names that are not UTF-8 come out as lone surrogates, as Python's `json` reads them."""
     # JSON escapes all that acts but DEL.
-    typer.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"), file=_Streams.out)
+    typer.echo(json.dumps(form.to_json(), indent=2, allow_nan=False).replace("\x7f", "\\u007f"), file=_Streams.out)
 
 
 def finish_output() -> None:
@@ -166,11 +167,6 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(file=_Streams.err, stderr=True, markup=False, emoji=False, highlight=False)
-
-
-def plain_values(metadata: Mapping[str, object]) -> dict[str, str | int | float]:
-    """Return metadata as JSON has it: dates as ISO text."""
-    return {key: value if isinstance(value, int | float) else str(value) for key, value in metadata.items()}
 
 
 def shown(path: Path | str) -> str:

@@ -29,7 +29,9 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
 
     presets = list_recipes()
     if as_json:
-        print_json({"recipes": [{**recipe.as_dict(), "digest": recipe.digest} for recipe in presets]})
+        from kindred.service import RecipeForm, RecipesForm
+
+        print_json(RecipesForm(tuple(map(RecipeForm, presets))))
         return
     rows = [
         (recipe.name, *map(" + ".join, zip(*_parts(recipe), strict=True)), recipe.description) for recipe in presets
@@ -49,7 +51,9 @@ def show(
 
     recipe = Recipe.load(name)
     if as_json:
-        print_json({**recipe.as_dict(), "digest": recipe.digest})
+        from kindred.service import RecipeForm
+
+        print_json(RecipeForm(recipe))
     else:
         say_lines(recipe.to_toml().rstrip())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, RERANKERS, AsJson, FusionName, LibraryFolder, parse_box, parse_day
-from kindred.cli.output import columns, counted, dim, duration, plain_values, print_json, say, shown
+from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ def search(
 
             write_answers(html, answer, recipe=recipe, of=len(opened), names=images, query=query[0], box=box)
         if as_json:
-            print_json(_as_dict(answer, images, recipe))
+            from kindred.service import AnswerForm
+
+            print_json(AnswerForm.of(answer, images, recipe))
         else:
             print_summary(answer, recipe, of=len(opened), filtered=chosen is not None)
             if html is not None:
@@ -128,30 +130,6 @@ def _filter(
         return None
     conditions = tuple(map(parse_where, where))
     return Filter(folder=folder, tags=tuple(tags), after=first, before=last, where=conditions)
-
-
-def _as_dict(answer: Answer, images: list[str], recipe: str) -> dict[str, object]:
-    return {
-        "query": images[0] if len(images) == 1 else images,
-        "recipe": recipe,
-        "results": [
-            {
-                "rank": hit.rank,
-                "id": hit.id,
-                "path": str(hit.path),
-                "score": round(hit.score, 6),
-                "box": list(hit.box) if hit.box is not None else None,
-                "width": hit.width,
-                "height": hit.height,
-                "taken": hit.taken,
-                "tags": list(hit.tags),
-                "metadata": plain_values(hit.metadata),
-                "missing": hit.missing,
-            }
-            for hit in answer
-        ],
-        "seconds": round(answer.seconds, 4),
-    }
 
 
 def print_summary(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:

@@ -245,23 +245,9 @@ def print_summary(result: TrainingResult, output: Path, *, has_labels: bool, as_
     """Print the result of a run; has_labels: whether its validation had labels."""
     fit = result.fit
     if as_json:
-        print_json(
-            {
-                "model": str(output),
-                "recipe": str(result.recipe),
-                "files": [str(file) for file in result.files],
-                "report": str(result.report),
-                "name": result.card.name,
-                "digest": result.card.digest,
-                "images": result.images,
-                "classes": result.classes,
-                "epochs": fit.epochs,
-                "best_epoch": fit.best_epoch,
-                "seconds": fit.seconds,
-                "before": dict(fit.before),
-                "after": dict(fit.after),
-            }
-        )
+        from kindred.service import TrainingForm
+
+        print_json(TrainingForm.of(result, output))
         return
     of = f" of {result.classes:,} classes" if result.classes else ""
     say(

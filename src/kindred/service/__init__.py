@@ -1,0 +1,73 @@
+"""What is answered to programs: the forms that `--json` prints, and that a server and its client share.
+
+Each is a dataclass whose fields are the keys of the JSON; `to_json` gives plain dictionaries. Nothing here knows a
+framework, and nothing else makes JSON of answers.
+"""
+
+from __future__ import annotations
+
+from kindred.service.form import Form, plain
+from kindred.service.library import (
+    ChangeForm,
+    ExportForm,
+    ImageForm,
+    ImagesForm,
+    ImportForm,
+    IndexForm,
+    InfoForm,
+    KeysForm,
+    MapForm,
+    MoveForm,
+    NoteForm,
+    SkipForm,
+)
+from kindred.service.methods import (
+    ComparisonForm,
+    EvaluationForm,
+    FailureForm,
+    FindingForm,
+    FitForm,
+    HealthForm,
+    ModelForm,
+    ModelsForm,
+    RecipeForm,
+    RecipesForm,
+    RemovedForm,
+)
+from kindred.service.search import AnswerForm, DuplicateForm, DuplicatesForm, GroupForm, HitForm
+from kindred.service.training import DistillationForm, TrainingForm
+
+__all__ = [
+    "AnswerForm",
+    "ChangeForm",
+    "ComparisonForm",
+    "DistillationForm",
+    "DuplicateForm",
+    "DuplicatesForm",
+    "EvaluationForm",
+    "ExportForm",
+    "FailureForm",
+    "FindingForm",
+    "FitForm",
+    "Form",
+    "GroupForm",
+    "HealthForm",
+    "HitForm",
+    "ImageForm",
+    "ImagesForm",
+    "ImportForm",
+    "IndexForm",
+    "InfoForm",
+    "KeysForm",
+    "MapForm",
+    "ModelForm",
+    "ModelsForm",
+    "MoveForm",
+    "NoteForm",
+    "RecipeForm",
+    "RecipesForm",
+    "RemovedForm",
+    "SkipForm",
+    "TrainingForm",
+    "plain",
+]

@@ -1,0 +1,41 @@
+"""Form: what is answered to a program, as a dataclass whose fields are the keys of its JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+
+__all__ = ["Form", "plain"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The base of all forms: `to_json` gives plain dictionaries, lists, text, numbers, true, false and None."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fields by name, as JSON has them."""
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def plain(value: object) -> object:
+    """Return a value as JSON has it: a path or a date as text, a tuple as a list, None for a number that is not finite.
+
+    >>> plain({"path": Path("a.jpg"), "score": float("nan"), "box": (1, 2)})
+    {'path': 'a.jpg', 'score': None, 'box': [1, 2]}
+    """
+    if isinstance(value, Form):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, date):  # and a date with a time
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

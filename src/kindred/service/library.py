@@ -1,0 +1,232 @@
+"""The forms of a library: what was indexed, what it holds, what was changed, written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from kindred.service.form import Form
+
+if TYPE_CHECKING:
+    from kindred.atlas import LibraryMap
+    from kindred.exchange import ImportReport
+    from kindred.library import ImageRecord, Info
+    from kindred.library.indexing import IndexReport
+    from kindred.store import Value
+
+__all__ = [
+    "ChangeForm",
+    "ExportForm",
+    "ImageForm",
+    "ImagesForm",
+    "ImportForm",
+    "IndexForm",
+    "InfoForm",
+    "KeysForm",
+    "MapForm",
+    "MoveForm",
+    "NoteForm",
+    "SkipForm",
+]
+
+
+@dataclass(frozen=True)
+class SkipForm(Form):
+    """A file that could not be used, and why."""
+
+    path: Path
+    reason: str
+
+    @classmethod
+    def each(cls, skipped: Sequence[tuple[Path, str]]) -> tuple[Self, ...]:
+        """Return the forms of files with their reasons."""
+        return tuple(cls(path, reason) for path, reason in skipped)
+
+
+@dataclass(frozen=True)
+class NoteForm(Form):
+    """What to know of a file that was described, such as which of its frames."""
+
+    path: Path
+    note: str
+
+
+@dataclass(frozen=True)
+class IndexForm(Form):
+    """What an indexing run did."""
+
+    found: int
+    indexed: int
+    unchanged: int
+    moved: int
+    missing: int
+    removed: int
+    held: tuple[str, ...]
+    left_out: Mapping[str, Mapping[str, int]]
+    skipped: tuple[SkipForm, ...]
+    notes: tuple[NoteForm, ...]
+    seconds: float
+    images_per_second: float
+
+    @classmethod
+    def of(cls, report: IndexReport) -> Self:
+        """Return the form of a report."""
+        return cls(
+            found=report.found,
+            indexed=report.indexed,
+            unchanged=report.unchanged,
+            moved=report.moved,
+            missing=report.missing,
+            removed=report.removed,
+            held=tuple(report.held),
+            left_out={"files": dict(report.left_out.files), "folders": dict(report.left_out.folders)},
+            skipped=SkipForm.each(report.skipped),
+            notes=tuple(NoteForm(path, note) for path, note in report.notes),
+            seconds=round(report.seconds, 3),
+            images_per_second=round(report.images_per_second, 2),
+        )
+
+
+@dataclass(frozen=True)
+class InfoForm(Form):
+    """What a library holds."""
+
+    path: Path
+    images: int
+    skipped: tuple[SkipForm, ...]
+    vectors: int
+    dimension: int | None
+    recipe: Mapping[str, object]
+    digest: str
+    tags: Mapping[str, int]
+    metadata: Mapping[str, int]
+    roots: tuple[Path, ...]
+    bytes: int
+    last_run: str | None
+
+    @classmethod
+    def of(cls, info: Info, skipped: Sequence[tuple[Path, str]]) -> Self:
+        """Return the form of a library's facts and of the files that it could not use."""
+        return cls(
+            path=info.path,
+            images=info.images,
+            skipped=SkipForm.each(skipped),
+            vectors=info.vectors,
+            dimension=info.dimension,
+            recipe=info.recipe.as_dict(),
+            digest=info.recipe.digest,
+            tags=info.tags,
+            metadata=info.metadata,
+            roots=tuple(info.roots),
+            bytes=info.bytes,
+            last_run=info.last_run,
+        )
+
+
+@dataclass(frozen=True)
+class ChangeForm(Form):
+    """How many images were changed (`verb` is the key: tagged, untagged, removed), and which are not in the library."""
+
+    verb: str
+    count: int
+    not_in_library: tuple[Path | str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the count under the name of the verb."""
+        return {self.verb: self.count, "not_in_library": [str(path) for path in self.not_in_library]}
+
+
+@dataclass(frozen=True)
+class MoveForm(Form):
+    """How many images a library knows at another path now, and whether there is anything at that path."""
+
+    moved: int
+    new_exists: bool
+
+
+@dataclass(frozen=True)
+class ImageForm(Form):
+    """What a library knows of an image."""
+
+    id: str
+    path: Path
+    width: int | None
+    height: int | None
+    taken: str | None
+    frames: int
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Value]
+    missing: bool
+
+    @classmethod
+    def of(cls, image: ImageRecord) -> Self:
+        """Return the form of an image's record."""
+        return cls(
+            id=image.id,
+            path=image.path,
+            width=image.width,
+            height=image.height,
+            taken=image.taken,
+            frames=image.frames,
+            tags=image.tags,
+            metadata=image.metadata,
+            missing=image.missing,
+        )
+
+
+@dataclass(frozen=True)
+class ImagesForm(Form):
+    """What a library knows of several images, and which of those named it does not know."""
+
+    images: tuple[ImageForm, ...]
+    not_in_library: tuple[Path | str, ...]
+
+
+@dataclass(frozen=True)
+class KeysForm(Form):
+    """The keys of metadata, each with the number of its images."""
+
+    keys: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ExportForm(Form):
+    """Where vectors were written, and how many."""
+
+    file: Path
+    vectors: int
+
+
+@dataclass(frozen=True)
+class ImportForm(Form):
+    """How many images and vectors were read, and how many of the images have no file."""
+
+    images: int
+    vectors: int
+    without_file: int
+
+    @classmethod
+    def of(cls, report: ImportReport) -> Self:
+        """Return the form of a report."""
+        return cls(report.images, report.vectors, report.without_file)
+
+
+@dataclass(frozen=True)
+class MapForm(Form):
+    """A map that was drawn of a library of `library` images."""
+
+    map: Path
+    csv: Path | None
+    method: str
+    images: int
+    library: int
+    missing: tuple[SkipForm, ...]
+    seconds: float
+
+    @classmethod
+    def of(cls, mapped: LibraryMap, *, file: Path, csv: Path | None, method: str, seconds: float) -> Self:
+        """Return the form of a map and of the files that it was written to."""
+        missing = SkipForm.each(mapped.missing)
+        return cls(file, csv, method, len(mapped.paths), mapped.total, missing, round(seconds, 3))

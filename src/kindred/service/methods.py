@@ -1,0 +1,157 @@
+"""The forms of recipes and models, of what was fitted and trained, and of how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from kindred.service.form import Form, plain
+
+if TYPE_CHECKING:
+    from kindred.backbones import Card, Entry
+    from kindred.describer import Fitted
+    from kindred.evaluation import Evaluation
+    from kindred.evaluation.compare import Failure
+    from kindred.recipe import Recipe
+
+__all__ = [
+    "ComparisonForm",
+    "EvaluationForm",
+    "FailureForm",
+    "FindingForm",
+    "FitForm",
+    "HealthForm",
+    "ModelForm",
+    "ModelsForm",
+    "RecipeForm",
+    "RecipesForm",
+    "RemovedForm",
+]
+
+
+@dataclass(frozen=True)
+class RecipeForm(Form):
+    """A recipe by its own keys, and its digest."""
+
+    recipe: Recipe
+
+    def to_json(self) -> dict[str, object]:
+        """Return the keys of the recipe file."""
+        return {**{key: plain(value) for key, value in self.recipe.as_dict().items()}, "digest": self.recipe.digest}
+
+
+@dataclass(frozen=True)
+class RecipesForm(Form):
+    """All recipes that come with Kindred."""
+
+    recipes: tuple[RecipeForm, ...]
+
+
+@dataclass(frozen=True)
+class ModelForm(Form):
+    """A model by the keys of its card; `extra` are more."""
+
+    card: Card | None
+    extra: Mapping[str, object]
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return the form of an entry of the list of models, whose card may be damaged."""
+        return cls(entry.card, {"name": entry.name, "bundled": entry.bundled, "problem": entry.problem or None})
+
+    def to_json(self) -> dict[str, object]:
+        """Return the keys of the card, and the others."""
+        card = {} if self.card is None else {**asdict(self.card), "training": dict(self.card.training)}
+        return {key: plain(value) for key, value in {**card, **self.extra}.items()}
+
+
+@dataclass(frozen=True)
+class ModelsForm(Form):
+    """All models there are."""
+
+    models: tuple[ModelForm, ...]
+
+
+@dataclass(frozen=True)
+class RemovedForm(Form):
+    """The name of a model that was removed."""
+
+    removed: str
+
+
+@dataclass(frozen=True)
+class FitForm(Form):
+    """A recipe that was fitted, and what it came to."""
+
+    recipe: Path
+    files: tuple[Path, ...]
+    images: int
+    dimension: int | None
+    words: int | None
+    code_bytes: int | None
+
+    @classmethod
+    def of(cls, fitted: Fitted, recipe: Path, files: Sequence[Path]) -> Self:
+        """Return the form of what was fitted and written."""
+        found = fitted.fitted
+        return cls(
+            recipe=recipe,
+            files=tuple(files),
+            images=fitted.images,
+            dimension=fitted.dimension,
+            words=len(found.codebooks[0]) if found.codebooks else None,
+            code_bytes=None if found.codes is None else found.codes.bytes_per_vector,
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationForm(Form):
+    """What was measured, the metrics under their own names."""
+
+    evaluation: Evaluation
+
+    def to_json(self) -> dict[str, object]:
+        """Return metrics and costs by name."""
+        return {key: plain(value) for key, value in self.evaluation.as_dict().items()}
+
+
+@dataclass(frozen=True)
+class FailureForm(Form):
+    """A recipe that could not be measured on a set, and why."""
+
+    recipe: str
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ComparisonForm(Form):
+    """What was measured of several recipes, and what failed."""
+
+    results: tuple[EvaluationForm, ...]
+    failed: tuple[FailureForm, ...]
+
+    @classmethod
+    def of(cls, found: Sequence[Evaluation], failures: Sequence[Failure]) -> Self:
+        """Return the form of a comparison."""
+        failed = tuple(FailureForm(each.label, each.name, str(each.error)) for each in failures)
+        return cls(tuple(map(EvaluationForm, found)), failed)
+
+
+@dataclass(frozen=True)
+class FindingForm(Form):
+    """One finding of `kindred doctor`: ok, note or wrong."""
+
+    state: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class HealthForm(Form):
+    """All findings, and whether none is wrong."""
+
+    healthy: bool
+    findings: tuple[FindingForm, ...]

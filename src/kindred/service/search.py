@@ -1,0 +1,130 @@
+"""The forms of a search and of duplicates: images found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from kindred.service.form import Form
+
+if TYPE_CHECKING:
+    from kindred.duplicates import DuplicateGroup, Member
+    from kindred.library import Answer, Hit
+    from kindred.store import Value
+
+__all__ = ["AnswerForm", "DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm"]
+
+
+@dataclass(frozen=True)
+class HitForm(Form):
+    """One image found; `box` is null where the whole image matched, sizes are in pixels of the upright original.
+
+    `id` stays when the image is moved or described again; `missing` says that its file is not there.
+    """
+
+    rank: int
+    id: str
+    path: Path
+    score: float
+    box: tuple[float, ...] | None
+    width: int | None
+    height: int | None
+    taken: str | None
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Value]
+    missing: bool
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """Return the form of a hit."""
+        return cls(
+            rank=hit.rank,
+            id=hit.id,
+            path=hit.path,
+            score=round(hit.score, 6),
+            box=None if hit.box is None else tuple(hit.box),
+            width=hit.width,
+            height=hit.height,
+            taken=hit.taken,
+            tags=hit.tags,
+            metadata=hit.metadata,
+            missing=hit.missing,
+        )
+
+
+@dataclass(frozen=True)
+class AnswerForm(Form):
+    """What a search found: `query` is what was looked for, a list where several images were given."""
+
+    query: str | tuple[str, ...]
+    recipe: str
+    results: tuple[HitForm, ...]
+    seconds: float
+
+    @classmethod
+    def of(cls, answer: Answer, query: Sequence[str], recipe: str) -> Self:
+        """Return the form of the answer to images of these names."""
+        asked = query[0] if len(query) == 1 else tuple(query)
+        return cls(asked, recipe, tuple(map(HitForm.of, answer)), round(answer.seconds, 4))
+
+
+@dataclass(frozen=True)
+class DuplicateForm(Form):
+    """One image of a group of duplicates, and how it relates to the first."""
+
+    path: Path
+    relation: str
+    score: float
+    turned: int
+    mirrored: bool
+    copy_of: Path | None
+    width: int | None
+    height: int | None
+    frames: int | None
+
+    @classmethod
+    def of(cls, member: Member) -> Self:
+        """Return the form of a member of a group."""
+        return cls(
+            path=member.path,
+            relation=member.relation,
+            score=round(member.score, 6),
+            turned=member.turned,
+            mirrored=member.mirrored,
+            copy_of=member.copy_of,
+            width=member.width or None,
+            height=member.height or None,
+            frames=member.frames or None,
+        )
+
+
+@dataclass(frozen=True)
+class GroupForm(Form):
+    """Images that are the same, or alike, in one way."""
+
+    kind: str
+    score: float
+    paths: tuple[Path, ...]
+    images: tuple[DuplicateForm, ...]
+
+    @classmethod
+    def of(cls, group: DuplicateGroup) -> Self:
+        """Return the form of a group."""
+        members = tuple(map(DuplicateForm.of, group.members))
+        return cls(group.kind, round(group.score, 6), tuple(group.paths), members)
+
+
+@dataclass(frozen=True)
+class DuplicatesForm(Form):
+    """All groups of duplicates of a library."""
+
+    threshold: float
+    groups: tuple[GroupForm, ...]
+    seconds: float
+
+    @classmethod
+    def of(cls, groups: Sequence[DuplicateGroup], *, threshold: float, seconds: float) -> Self:
+        """Return the form of what was found from a cosine of `threshold`."""
+        return cls(threshold, tuple(map(GroupForm.of, groups)), round(seconds, 3))
