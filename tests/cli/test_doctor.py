@@ -1,18 +1,30 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from commands import COUNT, Kindred
 from kindred.backbones import list_models
+from kindred.cli import checks
+from kindred.cli.app import app
 from kindred.cli.checks import FORMATS, examine
+from kindred.library import Library
+from pictures import make_folder
 from tiny_model import make_model
 
+ROOT = Path(__file__).resolve().parents[2]
 HAS_KIN = "kin" in [entry.name for entry in list_models()]
 
 
@@ -52,10 +64,47 @@ def test_a_damaged_library_is_wrong(library: Path) -> None:
     assert findings(library)["library"].startswith("wrong: ")
 
 
-def test_missing_files_are_noted(library: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exists = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda path: path.parent != photos / "a" and exists(path))
-    assert findings(library)["library"].startswith(f"note: {COUNT // 2} files gone; ")
+def test_missing_files_are_noted_with_commands_that_work(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+    photos = own_folder / "my photos"
+    make_folder(photos / "a", 8)
+    make_folder(photos / "it's\nb", 3, first=8)
+    assert kindred("index", photos, "--recipe", recipe).code == 0
+    (photos / "a" / "00002.jpg").unlink()
+    shutil.rmtree(photos / "it's\nb")
+    notes = [each.detail for each in examine(Path(".kindred")) if each.what == "library" and each.state == "note"]
+    assert [note.partition("; ")[0] for note in notes] == [
+        "3 files of my photos/it's\\nb gone",
+        "1 file of my photos/a gone",
+    ]
+    for note in notes:  # through a shell, as a person would
+        command = note[note.index("kindred ") :].replace("kindred ", f"{sys.executable} -m kindred.cli ", 1)
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Removed " in done.stdout
+    assert [each.state for each in examine(Path(".kindred")) if each.what == "library"] == ["ok"]
+    with Library.open(".kindred") as library:
+        assert len(library) == 7
+
+
+def test_every_advice_is_a_command_that_exists() -> None:
+    """Commands in the findings are ours with options that they have, or pip's with packages of this project."""
+    source = inspect.getsource(checks)
+    known = {line.partition(">")[0].partition("=")[0] for line in _requirements()}
+    for words in re.findall(r"pip install ([^;\"{]*)", source):
+        named = [word for word in words.split() if not word.startswith(("-", ":"))]
+        assert all(word in known or word in (".", "in", "its", "clone") for word in named), words
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for name, rest in re.findall(r"kindred (index|info|remove|models|search|move)\b([^\"]*)", source):
+        options = {option for each in commands[name].params for option in each.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options, f"kindred {name}{rest}"
+
+
+def _requirements() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [
+        *project["dependencies"],
+        *(each for listed in project["optional-dependencies"].values() for each in listed),
+    ]
 
 
 def test_a_cache_that_cannot_be_written_to_is_noted(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

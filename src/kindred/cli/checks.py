@@ -6,6 +6,7 @@ import io
 import os
 import platform
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from kindred._support.distribution import REMEDY, other_kindred
-from kindred.cli.output import counted, shown
+from kindred.cli.output import counted, shown, typed
 from kindred.errors import KindredError, LibraryNotFound
 from kindred.extras import install_command
 
@@ -40,6 +41,7 @@ PURPOSES = (
     ("torch", "torch", "train", "for kindred train and distill, and for CUDA"),
 )
 AGAIN = "install Kindred again: pip install --force-reinstall --no-deps . in its clone"
+FOLDERS = 3  # named of those whose files are gone
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
 
@@ -195,6 +197,24 @@ def _cache() -> Iterator[Finding]:
         yield Finding("note", "cache", f"{shown(place)} cannot be written to, so every start is slow; {remedy}")
 
 
+def _gone(files: list[Path], library: Path) -> Iterator[Finding]:
+    """Say of each folder how many of its files are gone, and the command that removes them from the library."""
+    folders = Counter(file.parent for file in files)
+    for folder, count in folders.most_common(FOLDERS):
+        many = f"{counted(count, 'file')} of {shown(folder)} gone"
+        if folder.is_dir():
+            remedy = f"to remove from the library: kindred index {typed(folder)} --prune --library {typed(library)}"
+        else:
+            remedy = (
+                "connect its drive where it is on one, or remove from the library: "
+                f"kindred remove {typed(folder)} --library {typed(library)}"
+            )
+        yield Finding("note", "library", f"{many}; {remedy}")
+    more = len(folders) - FOLDERS
+    if more > 0:
+        yield Finding("note", "library", f"files of {counted(more, 'more folder')} are gone")
+
+
 def _library(path: Path) -> Iterator[Finding]:
     from kindred.library import Library
 
@@ -210,9 +230,7 @@ def _library(path: Path) -> Iterator[Finding]:
         yield Finding("ok", "library", f"{shown(path)}: {held}")
         _ = opened.describer  # raises where its network or whitening is no longer the same
         yield Finding("ok", "its recipe", f"{opened.recipe.name}, its network unchanged")
-        gone = sum(1 for file in store.paths_under(Path(opened.path.anchor)) if not file.exists())
-        if gone:
-            yield Finding("note", "library", f"{counted(gone, 'file')} gone; kindred index FOLDER --prune forgets them")
+        yield from _gone([file for file in store.paths_under(Path(opened.path.anchor)) if not file.exists()], path)
         if counts.skipped:
             yield Finding("note", "library", f"{counted(counts.skipped, 'file')} not usable; kindred info lists them")
         if not os.access(opened.path, os.W_OK):
