@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,68 @@ def test_the_graph_of_diffusion_is_kept_with_the_library(tmp_path: Path, recipe:
         assert (tmp_path / "library" / kept[0]).stat().st_mtime_ns == changed
         library.remove(photos / "00000.jpg")
         assert all(hit.path.name != "00000.jpg" for hit in library.search(picture(50), k=20, rerank="diffusion:k=5"))
+
+
+GRAPHS = ["diffusion:k=5", "offline_diffusion:k=5", "spectral:dimension=4", "isomap:dimension=4"]
+
+
+@pytest.mark.parametrize("rerank", GRAPHS)
+def test_images_that_came_later_are_in_what_re_rankers_compute(
+    tmp_path: Path, recipe: Recipe, photos: Path, rerank: str
+) -> None:
+    pytest.importorskip("scipy")
+    with made(tmp_path / "library", recipe, photos) as library:
+        library.search(picture(50), k=5, rerank=rerank)
+        more = make_folder(tmp_path / "more", 10, first=300)
+        library.index(tmp_path / "more")
+        found = library.search(more[3], k=COUNT + 10, rerank=rerank)
+        assert {hit.path for hit in found} >= set(more)
+        for file in library.path.glob("rerank-*"):
+            file.unlink()
+        with Library.open(library.path) as fresh:
+            afresh = fresh.search(more[3], k=COUNT + 10, rerank=rerank)
+        assert [hit.path for hit in found] == [hit.path for hit in afresh]
+        np.testing.assert_array_equal(found.scores, afresh.scores)
+
+
+def test_a_tag_makes_nothing_be_computed_or_read_again(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with made(tmp_path / "library", recipe, photos) as library:
+        library.search(picture(50), k=5, rerank="diffusion:k=5")
+        library.search(picture(50), k=5, where=Filter(tags=("x",)))
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("all vectors are read again")
+
+        monkeypatch.setattr(type(library.store), "vectors", refuse)
+        (file,) = library.path.glob("rerank-*")
+        changed = file.stat().st_mtime_ns
+        library.tag(photos / "00003.jpg", "x")
+        assert len(library.search(picture(50), k=5, rerank="diffusion:k=5")) == 5
+        assert [hit.path.name for hit in library.search(picture(50), where=Filter(tags=("x",)))] == ["00003.jpg"]
+        assert file.stat().st_mtime_ns == changed
+
+
+def test_no_number_from_outside_decides_how_much_memory_is_taken(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    several = dataclasses.replace(recipe, **PARTS)  # type: ignore[arg-type]
+    libraries = [made(tmp_path / "one", recipe, photos), made(tmp_path / "several", several, photos)]
+    huge = 10**12
+    for library in libraries:
+        library.search(picture(50), k=1)
+    tracemalloc.start()
+    try:
+        for library in libraries:
+            assert len(library.search(picture(50), k=huge)) == COUNT
+            assert len(library.search(picture(50), k=huge, where=Filter(folder=photos))) == COUNT
+        assert len(libraries[0].search(picture(50), k=3, depth=huge, rerank=f"aqe:n={huge}")) == 3
+        assert len(libraries[0].search(picture(50), k=huge, depth=huge, rerank="diffusion")) == COUNT
+        assert len(search_many(libraries, picture(50), k=huge)) == COUNT
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+        for library in libraries:
+            library.close()
 
 
 def test_answers_are_verified_by_local_features(tmp_path: Path, recipe: Recipe, textured: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import RERANKERS, AsJson, FusionName, Settings, chosen_recipe
+from kindred.cli.options import RERANKERS, AllowCode, AsJson, FusionName, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, dim, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -82,6 +82,7 @@ def evaluate(
         Path | None,
         typer.Option("--cache", metavar="DIR", help="Keep descriptions in this folder, for the next evaluation."),
     ] = None,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure how well a recipe finds the right images.
@@ -97,9 +98,9 @@ def evaluate(
     with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruth,
-            recipe=chosen_recipe(recipe, settings),
+            recipe=chosen_recipe(recipe, settings, allow_code=allow_code),
             rerank=rerank,
-            also=also or [],
+            also=[chosen_recipe(each, None, allow_code=allow_code) for each in also or []],
             fusion=fusion,
             depth=depth,
             distractors=distractors or [],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import AsJson, Settings, chosen_recipe
+from kindred.cli.options import AllowCode, AsJson, Settings, chosen_recipe
 from kindred.cli.output import counted, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -71,6 +71,7 @@ def fit(
         bool, typer.Option("--enlarge", help="Enlarge small images to the recipe's size while learning.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a codebook, whitening or code for a recipe.
@@ -89,7 +90,7 @@ def fit(
         raise UsageError(f"--output is {output}; expected a name that ends in .toml")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output is {output}, in a folder that is not there; make the folder first")
-    start = chosen_recipe(recipe, settings)
+    start = chosen_recipe(recipe, settings, allow_code=allow_code)
     paths = _chosen(list(_files(images)), limit)
     with (
         interruptible("nothing was written: run the same command again"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Settings, Verbose, chosen_recipe
+from kindred.cli.options import DEFAULT_LIBRARY, AllowCode, AsJson, LibraryFolder, Settings, Verbose, chosen_recipe
 from kindred.cli.output import columns, counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -66,6 +66,7 @@ def index(
         bool, typer.Option("--prune-all", help="Remove every image of FOLDER whose file is not there, whatever it is.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Describe every image again, changed or not.")] = False,
+    allow_code: AllowCode = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +85,7 @@ def index(
         demo = _render_demo(quiet=as_json)
         folders = [demo.photos]
     find_images(folders)  # raises for a folder that is none, before a library is made
-    with _opened(library, recipe, settings) as opened:
+    with _opened(library, recipe, settings, allow_code=allow_code) as opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
         report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json)
         if as_json:
@@ -99,16 +100,16 @@ def index(
         print_next(library, "IMAGE")
 
 
-def _opened(path: Path, recipe: str | None, settings: list[str] | None) -> Library:
+def _opened(path: Path, recipe: str | None, settings: list[str] | None, *, allow_code: bool) -> Library:
     """Open the library, or make it where there is none."""
     from kindred.errors import LibraryNotFound
     from kindred.library import Library
     from kindred.recipe import DEFAULT_RECIPE
 
     asked = recipe is not None or settings
-    wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings) if asked else None
+    wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings, allow_code=allow_code) if asked else None
     try:
-        return Library.open(path, recipe=wanted)
+        return Library.open(path, recipe=wanted, allow_code=allow_code)
     except LibraryNotFound:
         return Library.create(path, recipe=wanted or DEFAULT_RECIPE)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_LIBRARY",
     "RERANKERS",
+    "AllowCode",
     "AsJson",
     "Device",
     "FusionName",
@@ -50,6 +51,12 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, as in pooling=crow; repeatable."),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", help="Run code outside Kindred that the recipe names (pooling = package.module:function)."
+    ),
+]
 # Those of `kindred.rerank` and `kindred.fusion`, for the same reason; tests hold them together.
 RERANKERS = "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, verify"
 FusionName = Annotated[
@@ -74,11 +81,11 @@ Threads = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
 
 
-def chosen_recipe(name: str | Path, settings: list[str] | None) -> Recipe:
+def chosen_recipe(name: str | Path, settings: list[str] | None, *, allow_code: bool = False) -> Recipe:
     """Return the recipe of that name or file with the keys changed that `--set` names."""
     from kindred.recipe import Recipe
 
-    recipe = Recipe.load(name)
+    recipe = Recipe.load(name, allow_code=allow_code)
     return recipe.with_settings(settings) if settings else recipe
 
 

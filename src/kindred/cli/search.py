@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, RERANKERS, AsJson, FusionName, LibraryFolder, parse_box, parse_day
+from kindred.cli.options import (
+    DEFAULT_LIBRARY,
+    RERANKERS,
+    AllowCode,
+    AsJson,
+    FusionName,
+    LibraryFolder,
+    parse_box,
+    parse_day,
+)
 from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
 from kindred.errors import UsageError
 
@@ -72,6 +81,7 @@ def search(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write the answers as a page with pictures.")
     ] = None,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the images that show the same thing as IMAGE.
@@ -87,10 +97,10 @@ def search(
     if also and rerank:
         raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
     with ExitStack() as stack:
-        opened = stack.enter_context(Library.open(library))
+        opened = stack.enter_context(Library.open(library, allow_code=allow_code))
         recipe = opened.recipe.name
         if also:
-            others = [stack.enter_context(Library.open(each)) for each in also]
+            others = [stack.enter_context(Library.open(each, allow_code=allow_code)) for each in also]
             recipe = " + ".join([recipe, *(each.recipe.name for each in others)])
             answer = search_many([opened, *others], query, k=k, box=box, where=chosen, fusion=fusion)
         else:

@@ -100,7 +100,7 @@ class NetworkExtractor:
         card = self.engine.card
         sees = [card.channel_order, card.mean, card.std, card.layout, card.input_size]
         looks = [self.viewer.detector.card.digest] if self.recipe.passes == "detector" else []
-        return [card.digest, sees, [tap.tensor for tap in self.engine.taps], *looks]
+        return [card.digest, sees, [tap.tensor for tap in self.engine.taps], *looks, *self.pooler.depends_on]
 
     @property
     def identity(self) -> dict[str, object]:

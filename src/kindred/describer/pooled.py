@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,14 @@ from kindred.backbones import Engine
 from kindred.backbones.classifier import class_weights
 from kindred.describer.description import Facts
 from kindred.describer.views import View
-from kindred.errors import RecipeError, UsageError
-from kindred.pooling import POOLINGS, Pooling, pool
+from kindred.errors import KindredError, RecipeError, UsageError
+from kindred.pooling import POOLINGS, Pooling, find_pooling, is_own, own_digest, pool
 from kindred.recipe import Recipe
-from kindred.regions import Boxes, rmac_grid
+from kindred.regions import Boxes
 
 __all__ = ["Pooled", "Pooler", "class_map_tap", "strongest"]
 
 Maps = Sequence[NDArray[np.float32]]
-GRIDDED = ("rmac", "rgem")
-"""The poolings whose parts are the regions of R-MAC's grid, so that they have a place in the image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,27 +69,38 @@ class Pooler:
         if self.recipe.embedding:
             rows = tuple([strongest(_flat(view), self.recipe.positions) for view in each] for each in maps)
             return Pooled(rows, None, size)
-        entry, options, cells = POOLINGS[self.recipe.pooling], self._options, None
+        entry, options, cells = self._entry, self._options, None
+        assert entry is not None
         if entry.learning is not None and not self.learned:
             gathered = tuple(entry.learning.gather(maps[tap])[:, None] for tap in range(self.taps))  # type: ignore[index]
             return Pooled(gathered, None, size)
-        if self.recipe.pooling in GRIDDED:
-            cells = rmac_grid(*size, levels=int(options.get("levels", 3)), whole=bool(options.get("whole", False)))
+        if entry.grid is not None:
+            cells = entry.grid(*size, **options)
         of_network = self._of_network(maps)
+        method: Any = entry.function if is_own(self.recipe.pooling) else self.recipe.pooling
         pooled = []
         for tap in range(self.taps):
             extra = {} if not self.learned else self.learned[tap]
             given = {**options, **extra, **of_network}
             # Of parts the sum is the head's, which whitens them first.
-            found: Any = (
-                entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], self.recipe.pooling, **given)
-            )
+            found: Any = entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], method, **given)
             pooled.append(found if found.ndim == 3 else found[:, None])
         return Pooled(tuple(pooled), cells, size)
 
     @property
     def _entry(self) -> Pooling | None:
+        if is_own(self.recipe.pooling):
+            return self._own
         return POOLINGS.get(self.recipe.pooling)
+
+    @cached_property
+    def _own(self) -> Pooling:
+        return find_pooling(self.recipe.pooling, allow_code=self.recipe.allow_code)
+
+    @property
+    def depends_on(self) -> list[str]:
+        """What its rows depend on beside the recipe: the code of a pooling of one's own."""
+        return own_digest(self.recipe.pooling, allow_code=self.recipe.allow_code)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -109,7 +119,9 @@ class Pooler:
         recipe, channels = self.recipe, self._engine.taps[0].channels
         entry, options = self._entry, self._options
         try:
-            if entry is not None and not entry.network and entry.learning is None:
+            if entry is not None and is_own(recipe.pooling):
+                self._check_own(entry, channels)
+            elif entry is not None and not entry.network and entry.learning is None:
                 pool(np.ones((1, channels, 4, 4), np.float32), recipe.pooling, **options)
             elif entry is None:
                 pool(np.ones((1, 1, 1, 1), np.float32), recipe.pooling)  # raises for an unknown name
@@ -122,6 +134,15 @@ class Pooler:
                 f"recipe {recipe.name!r}: vectors of pooling {recipe.pooling!r} grow with the image; "
                 'expected shape = "stretch"'
             )
+
+    def _check_own(self, entry: Pooling, channels: int) -> None:
+        """Raise RecipeError where a function of one's own does not pool."""
+        try:
+            entry.dimension(channels, 4, 4, **self._options)
+        except KindredError:
+            raise
+        except Exception as error:
+            raise RecipeError(f"pooling {self.recipe.pooling!r}: failed on a map of ones ({error!r})") from error
 
 
 def class_map_tap(recipe: Recipe, card: Any) -> str:

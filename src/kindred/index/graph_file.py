@@ -35,6 +35,7 @@ QUANTISER = struct.Struct("<iifQQ")
 LENGTH = struct.Struct("<Q")
 UNUSED = 1 << 20
 CHUNK = 1 << 24
+CHECKED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -227,8 +228,10 @@ def _check_walks(parts: _Parts, slots: NDArray[np.int32]) -> None:
         return
     if not 0 <= parts.entry < count or levels[parts.entry] != levels.max():
         raise ValueError("the entry is not on the highest level")
-    if neighbours.min() < -1 or neighbours.max() >= count:
-        raise ValueError("a neighbour that is no row")
+    for start in range(0, len(neighbours), CHECKED):
+        part = neighbours[start : start + CHECKED].copy()  # in the file they are not aligned, which is slow to compare
+        if part.min() < -1 or part.max() >= count:
+            raise ValueError("a neighbour that is no row")
     starts = np.cumsum(slots[levels], dtype=np.int64) - slots[levels]
     for level in range(1, int(levels.max())):
         here = starts[levels > level]

@@ -58,15 +58,22 @@ class Library(Editing):
 
     @classmethod
     def create(
-        cls, path: Path | str, *, recipe: RecipeLike = DEFAULT_RECIPE, policy: SnapshotPolicy | None = None
+        cls,
+        path: Path | str,
+        *,
+        recipe: RecipeLike = DEFAULT_RECIPE,
+        policy: SnapshotPolicy | None = None,
+        allow_code: bool = False,
     ) -> Self:
         """Make an empty library in folder `path`, which may exist as long as no library is in it.
 
-        `policy` says when a search index is worth its while. Raises `LibraryError` where there is a library
-        already, `RecipeError`, `ModelError` or `MissingExtra` where the recipe cannot be used; then nothing is made.
+        `policy` says when a search index is worth its while. `allow_code` lets a pooling "package.module:function" of
+        the recipe run, which is code outside Kindred. Raises `LibraryError` where there is a library already,
+        `RecipeError`, `ModelError` or `MissingExtra` where the recipe cannot be used; then nothing is made.
         """
         folder = absolute(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
+        wanted = wanted.allowing_code(allow_code or wanted.allow_code)
         return cls(folder, make(folder, wanted), policy or SnapshotPolicy())
 
     @classmethod
@@ -76,16 +83,18 @@ class Library(Editing):
         *,
         recipe: RecipeLike | None = None,
         policy: SnapshotPolicy | None = None,
+        allow_code: bool = False,
     ) -> Self:
         """Open the library in folder `path`; it knows its own recipe.
 
         `recipe`, where given, must do the same as the library's, or `RecipeMismatch` says where they differ; a
-        library without images takes any. `policy` is as in `create`. Raises `LibraryNotFound`, `LibraryDamaged`
-        or `LibraryTooNew`.
+        library without images takes any. `policy` is as in `create`. A library may come from a stranger: code outside
+        Kindred that its recipe names runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged` or
+        `LibraryTooNew`.
         """
         folder = absolute(path)
-        wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe)
-        return cls(folder, open_at(folder, wanted), policy or SnapshotPolicy())
+        wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe, allow_code=allow_code)
+        return cls(folder, open_at(folder, wanted, allow_code=allow_code), policy or SnapshotPolicy())
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
@@ -106,7 +115,7 @@ class Library(Editing):
         return self._base.store
 
     def _reopen(self) -> None:
-        now, before = open_at(self.path), self._base
+        now, before = open_at(self.path, allow_code=self.recipe.allow_code), self._base
         if (now.recipe, now.fingerprint) != (before.recipe, before.fingerprint):
             now.store.close()
             raise LibraryReplaced(

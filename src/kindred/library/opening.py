@@ -51,15 +51,18 @@ def make(folder: Path, wanted: Recipe) -> Opened:
     return Opened(store, resolved(wanted, folder), describer.fingerprint, describer)
 
 
-def open_at(folder: Path, wanted: Recipe | None = None) -> Opened:
-    """Open the library in `folder`; an empty one takes the recipe `wanted`, another must have been made with it."""
+def open_at(folder: Path, wanted: Recipe | None = None, *, allow_code: bool = False) -> Opened:
+    """Open the library in `folder`; an empty one takes the recipe `wanted`, another must have been made with it.
+
+    `allow_code`: whether code outside Kindred that the library's own recipe names may run.
+    """
     store = SqliteStore.open(folder / STORE)
     try:
         meta = store.meta
         text = meta.get("recipe")
         if text is None:
             raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a copy")
-        own = resolved(_written_recipe(text, folder), folder)
+        own = resolved(_written_recipe(text, folder), folder).allowing_code(allow_code)
         if wanted is not None:
             try:
                 check_same(own, wanted, folder)

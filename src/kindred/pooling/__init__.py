@@ -14,6 +14,7 @@ from __future__ import annotations
 from kindred.pooling.basic import average_pool, max_pool, sum_pool
 from kindred.pooling.cam import cam, cam_vectors
 from kindred.pooling.gem import gem, superglobal
+from kindred.pooling.own import find_pooling, is_own, own_digest
 from kindred.pooling.regional import rgem, rgem_regions, rmac, rmac_regions
 from kindred.pooling.scda import scda
 from kindred.pooling.table import POOLINGS, FittedPooling, Pooling, pool
@@ -29,8 +30,11 @@ __all__ = [
     "cam",
     "cam_vectors",
     "crow",
+    "find_pooling",
     "gem",
+    "is_own",
     "max_pool",
+    "own_digest",
     "pool",
     "pwa",
     "pwa_channels",

@@ -19,6 +19,7 @@ from kindred.pooling.regional import rgem, rgem_regions, rmac, rmac_regions
 from kindred.pooling.scda import scda
 from kindred.pooling.weighted import PWA_CHANNELS, crow, pwa, pwa_channels, spoc
 from kindred.pooling.windows import window_average, window_count, window_max, window_sum
+from kindred.regions import Boxes, rmac_grid
 
 __all__ = ["POOLINGS", "FittedPooling", "Parameter", "Pooling", "pool"]
 
@@ -52,6 +53,8 @@ class Pooling:
     whitening is learned on these, and handed to the function. None: the one vector is whitened.
     learning: what is learned on other images, which a recipe cannot hold as a number.
     network: parameters that come from the network: its classifier's weights.
+    grid: width and height of a map, and parameters by name → the boxes (n, 4) of its parts on the map, so that each has
+    a place in the image; None where parts have none.
     """
 
     function: Callable[..., Array]
@@ -61,6 +64,7 @@ class Pooling:
     parts: Callable[..., Array] | None = None
     learning: FittedPooling | None = None
     network: tuple[str, ...] = ()
+    grid: Callable[..., Boxes] | None = None
 
     @property
     def options(self) -> dict[str, Parameter]:
@@ -86,6 +90,10 @@ def _per_window(channels: int, height: int, width: int, *, window: int = 2, stri
 def _per_part(depth: int, _height: int, _width: int, **parameters: Any) -> int:
     channels = parameters.get("channels")
     return depth * (PWA_CHANNELS if channels is None else len(channels))
+
+
+def _grid(width: int, height: int, *, levels: int = 3, whole: bool = False, **_others: Parameter) -> Boxes:
+    return rmac_grid(width, height, levels=levels, whole=whole)
 
 
 def _learn_channels(rows: Vectors) -> dict[str, NDArray[Any]]:
@@ -123,10 +131,20 @@ POOLINGS: dict[str, Pooling] = {
         network=("weights", "class_maps"),
     ),
     "rmac": Pooling(
-        rmac, "sum of unit MAC vectors of a grid of regions", "Tolias et al. 2016", _per_channel, parts=rmac_regions
+        rmac,
+        "sum of unit MAC vectors of a grid of regions",
+        "Tolias et al. 2016",
+        _per_channel,
+        parts=rmac_regions,
+        grid=_grid,
     ),
     "rgem": Pooling(
-        rgem, "sum of unit GeM vectors of a grid of regions", "Radenović et al. 2018", _per_channel, parts=rgem_regions
+        rgem,
+        "sum of unit GeM vectors of a grid of regions",
+        "Radenović et al. 2018",
+        _per_channel,
+        parts=rgem_regions,
+        grid=_grid,
     ),
     "scda": Pooling(scda, "mean and maximum over the main object", "Wei et al. 2017", _per_channel_twice),
 }

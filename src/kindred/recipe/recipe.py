@@ -92,6 +92,9 @@ class Recipe:
     network is then given to the parts. features: local features kept for spatial verification, a name of
     `kindred.features.FEATURES`; of parts, those of the first that keeps any.
 
+    allow_code is no key of a recipe: it is given by whoever runs one whose pooling is "package.module:function", code
+    outside Kindred, and is never written down. It holds for the parts, too.
+
     Raises `RecipeError`, naming the key, where a value cannot be meant, contradicts another or would have no
     effect. Names are checked where they are used, by `Describer`.
     """
@@ -126,6 +129,7 @@ class Recipe:
     weight: float = 1.0
     ensemble: tuple[Recipe, ...] = ()
     description: str = ""
+    allow_code: bool = field(default=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for key in (*_TEXTS, *FILES):
@@ -234,7 +238,7 @@ class Recipe:
 
     def as_dict(self) -> dict[str, object]:
         """All keys, in order, as plain values."""
-        return {key.name: _plain(getattr(self, key.name)) for key in dataclasses.fields(self)}
+        return {key: _plain(getattr(self, key)) for key in _KEYS}
 
     def differences(self, other: Recipe) -> list[str]:
         """Name each key in which the two would do something else: "size 320, not 224"; "ensemble[1].taps" of a part."""
@@ -264,6 +268,13 @@ class Recipe:
             elif key not in _UNCOUNTED:
                 found[key] = value
         return found
+
+    def allowing_code(self, allow: bool = True) -> Recipe:
+        """Return the recipe, and its parts, with `allow_code` as given."""
+        if allow == self.allow_code:
+            return self
+        parts = tuple(part.allowing_code(allow) for part in self.ensemble)
+        return dataclasses.replace(self, ensemble=parts, allow_code=allow)
 
     def anchored(self) -> Recipe:
         """Return the recipe with the path of its backbone, if it is one, made absolute; its parts likewise."""
@@ -307,7 +318,7 @@ class Recipe:
             if name == "embedding" and value:
                 table |= {"pooling": "gem", "pooling_options": {}}
             table[name] = value
-        return _from_table(table, source=f"recipe {self.name!r}")
+        return _from_table(table, source=f"recipe {self.name!r}").allowing_code(self.allow_code)
 
     def to_toml(self) -> str:
         """Write the recipe as `from_toml` reads it; keys at their defaults are left out."""
@@ -323,26 +334,27 @@ class Recipe:
         return _from_table(table, source=source)
 
     @classmethod
-    def load(cls, name_or_path: str | Path) -> Recipe:
+    def load(cls, name_or_path: str | Path, *, allow_code: bool = False) -> Recipe:
         """Return the preset of that name, or read a `.toml` file.
 
         In a file, the paths of a backbone or of what was learned that lie beside it may be given relative to it.
+        `allow_code` lets a pooling "package.module:function" run, which is code outside Kindred.
         """
         text = str(name_or_path)
         if not text.endswith(".toml"):
             presets = {preset.name: preset for preset in list_recipes()}
             if text in presets:
-                return presets[text]
+                return presets[text].allowing_code(allow_code)
             raise RecipeError(f"unknown recipe {text!r}; {nearest(text, presets)} (a file must end in .toml)")
         path = Path(name_or_path).expanduser()
         try:
             recipe = cls.from_toml(path.read_text(encoding="utf-8"), source=text)
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{text}: the recipe cannot be read ({explain_os_error(error)})") from error
-        return _beside(recipe, path.parent)
+        return _beside(recipe, path.parent).allowing_code(allow_code)
 
 
-_KEYS = [each.name for each in dataclasses.fields(Recipe)]
+_KEYS = [each.name for each in dataclasses.fields(Recipe) if each.name != "allow_code"]
 
 
 def list_recipes() -> list[Recipe]:
@@ -408,7 +420,7 @@ def _part(table: object, source: str) -> Recipe:
 
 def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Yield the keys that differ from their defaults, each with its value as TOML."""
-    for key in dataclasses.fields(recipe):
+    for key in (each for each in dataclasses.fields(recipe) if each.name in _KEYS):
         value = getattr(recipe, key.name)
         default = {} if key.name in _OPTIONS else key.default
         if key.name == "name" or value != default:
