@@ -93,7 +93,7 @@ def test_nothing_else_words_an_unknown_name() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 text = ast.unparse(node)
-                begins = "unknown " in text and "!r}" in text
+                begins = "unknown " in text and "!r}" in text and "unknown tensor" not in text  # of a damaged file
                 assert not begins or "hint" in text or "nearest" in text, f"{file}:{node.lineno}: {text}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.os_errors import explain_os_error
 from kindred.arrays import l2_normalise
 from kindred.describer import Describer
 from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageError
@@ -56,7 +57,7 @@ def import_vectors(
     try:
         record, batches = format_of(path).read(path)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{path}: cannot be read: {explain_os_error(error)}") from error
     report = ImportReport()
     images = _images(batches, path)
     first = next(images, None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kindred._support.csv_files import delimiter_of
 from kindred._support.files import read_bounded
+from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.library.paths import located
 from kindred.store import Key, Value, is_uid, parse_value
@@ -32,7 +33,7 @@ def read_metadata(file: Path) -> list[tuple[Key, dict[str, Value]]]:
     try:
         text = read_bounded(file, LARGEST).decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
+        raise UsageError(f"{file}: cannot be read ({explain_os_error(error)})") from error
     except UnicodeDecodeError:
         raise UsageError(f"{file}: is no text in UTF-8; save it as UTF-8 and try again") from None
     entries = _from_json(text, file) if file.suffix.lower() == ".json" else _from_csv(text, file)
