@@ -31,7 +31,8 @@ def test_it_names_image_files_sorted_with_size_and_time(tmp_path: Path) -> None:
         "b.jpg",
         "c.HeIc",
     ]
-    assert images[2] == Found(tmp_path / "b.jpg", 1, (tmp_path / "b.jpg").stat().st_mtime_ns, None)
+    facts = (tmp_path / "b.jpg").stat()
+    assert images[2] == Found(tmp_path / "b.jpg", 1, facts.st_mtime_ns, device=facts.st_dev, inode=facts.st_ino)
 
 
 @pytest.mark.parametrize("extension", sorted(EXTENSIONS))

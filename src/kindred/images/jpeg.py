@@ -48,7 +48,7 @@ class JpegHeader:
     adobe: bool
     exif: bytes
     icc: bytes
-    sampling: tuple[tuple[int, int], ...] = ()  # of each component, across and down
+    sampling: tuple[tuple[int, int], ...] = ()  # of each component, across and down; of one scan not asked for
 
 
 def coefficient_bytes(header: JpegHeader) -> int:
@@ -90,7 +90,9 @@ def read_header(data: bytes) -> JpegHeader:
         raise Refused(DAMAGED)
     profile = b"".join(icc[number] for number in sorted(icc))
     one_scan = not progressive and segment[:1] == frame[5:6]  # which holds all components
-    factors = tuple((value >> 4 or 1, value & 15 or 1) for value in frame[7 : 7 + 3 * components : 3])
+    factors: tuple[tuple[int, int], ...] = ()
+    if not one_scan:
+        factors = tuple((value >> 4 or 1, value & 15 or 1) for value in frame[7 : 7 + 3 * components : 3])
     return JpegHeader(width, height, components, one_scan, bool(adobe), exif, profile, factors)
 
 
