@@ -67,14 +67,16 @@ def cli_page() -> str:
         "Every command takes `--help`, and `--json` to print one JSON document on standard output and nothing else. "
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. An error is one line on standard error that "
         "says what was given, what was expected and what to do. Progress is shown on standard error.",
-        "JSON of `index`: `found`, `indexed`, `unchanged`, `removed`, `skipped` (a list of `path` and `reason`), "
-        "`seconds`, `images_per_second`. JSON of `search`: `query` (a path, or a list where several images were "
-        "given), `recipe`, `results` (a list of `rank`, `id`, `path`, `score`, `box` (null where the whole image "
-        "matched), `width`, `height`, `taken`, `tags`, `metadata` and `missing`), `seconds`. The forms of all commands "
-        "are the dataclasses of `kindred.service`; a number that is not finite is null. An error is shown with escapes "
-        "for what steers a terminal; JSON and CSV hold names as they are, so a spreadsheet may take a name that begins "
-        "with `=` for a formula. Exit codes of signals are 143 for SIGTERM and 129 for SIGHUP. Names that are not "
-        "UTF-8 come out as lone surrogates, as Python's `json` and `os` read them.",
+        "JSON of `index`: `found`, `indexed`, `unchanged`, `moved`, `missing`, `removed`, `left_out`, `skipped` (a "
+        "list of `path` and `reason`), `seconds`, `images_per_second`. JSON of `search`: `query` (a path, or a list "
+        "with `--together`), `recipe`, `results` (a list of `rank`, `id`, `path`, `score`, `box`, null where the "
+        "whole image matched, `width`, `height`, `taken`, `tags`, `metadata` and `missing`, true where its file is "
+        "gone), `seconds`; several queries are several lines, one with `query` and `error` where an image cannot be "
+        "used. The forms of all commands are the dataclasses of `kindred.service`; a number that is not "
+        "finite is null. An error "
+        "is shown with escapes for what steers a terminal; JSON and CSV hold names as they are, so a spreadsheet may "
+        "take a name that begins with `=` for a formula. Exit codes of signals are 143 for SIGTERM and 129 for SIGHUP. "
+        "Names that are not UTF-8 come out as lone surrogates, as Python's `json` and `os` read them.",
     ]
     parts += [_section(words, command) for words, command in walk(root()) if len(words) > 1]
     return "\n\n".join(parts) + "\n"

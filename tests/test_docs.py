@@ -35,6 +35,7 @@ def test_every_verb_is_a_command() -> None:
         *(
             "index",
             "search",
+            "match",
             "duplicates",
             "map",
             "info",

@@ -47,9 +47,63 @@ def test_ten_answers_unless_told(kindred: Kindred, photos: Path) -> None:
     assert len(everything) == COUNT
 
 
-def test_several_images_are_one_query(kindred: Kindred, photos: Path) -> None:
+def test_several_images_are_as_many_queries(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    images = [photos / "a" / "00000.jpg", photos / "b" / "00008.jpg", photos / "a" / "00001.jpg"]
+    lines = [json.loads(line) for line in kindred("search", *images, "-k", 2, "--json").out.splitlines()]
+    assert [line["query"] for line in lines] == [str(image) for image in images]
+    assert [line["results"][0]["path"] for line in lines] == [str(image) for image in images]
+    table = kindred("search", *images, "-k", 1).out
+    assert [table.index(str(image)) for image in images] == sorted(table.index(str(image)) for image in images)
+    (own_folder / "text.jpg").write_text("no image")
+    done = kindred("search", images[0], "text.jpg", images[1], "-k", 1, "--json")
+    assert done.code == 1
+    first, bad, last = (json.loads(line) for line in done.out.splitlines())
+    assert (first["query"], last["query"]) == (str(images[0]), str(images[1]))
+    assert bad == {"query": "text.jpg", "error": "not an image"}
+
+
+def test_negatives_a_least_score_and_copies(kindred: Kindred, photos: Path) -> None:
+    query, other = photos / "a" / "00003.jpg", photos / "b" / "00007.jpg"
+    plain = {each["path"]: each["score"] for each in kindred("search", query, "-k", COUNT, "--json").json["results"]}
+    moved = kindred("search", query, "--not", other, "-k", COUNT, "--json").json["results"]
+    assert {each["path"]: each["score"] for each in moved}[str(other)] < plain[str(other)]
+    some = kindred("search", query, "--min-score", 0.9999, "--json").json["results"]
+    assert [each["path"] for each in some] == [path for path, score in plain.items() if score >= 0.9999]
+    without = kindred("search", query, "--no-copies", "-k", 3, "--json").json["results"]
+    assert str(query) not in {each["path"] for each in without}
+    assert [each["rank"] for each in without] == [1, 2, 3]
+    done = kindred("search", query, "--not", query)
+    assert (done.code, done.err) == (
+        2,
+        "kindred: search: the negative examples are the query itself; give other images\n",
+    )
+    done = kindred("search", query, "--also", ".kindred", "--not", other)
+    assert done.code == 2
+    assert "--also cannot be combined" in done.err
+
+
+def test_match_answers_every_image_of_a_folder(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    shutil.copytree(photos / "a", own_folder / "new")
+    (own_folder / "new" / "bad.jpg").write_text("no image")
+    lines = [json.loads(line) for line in kindred("match", "new", "--json").out.splitlines()]
+    assert len(lines) == COUNT // 2 + 1
+    for line in lines:
+        name = Path(line["query"]).name
+        if name == "bad.jpg":
+            assert (line["results"], line["error"]) == ([], "not an image")
+        else:
+            assert [each["path"] for each in line["results"]] == [str(photos / "a" / name)]
+            assert line["results"][0]["score"] == pytest.approx(1, abs=1e-3)
+    inside = [json.loads(line) for line in kindred("match", photos / "a", "--json").out.splitlines()]
+    assert all(each["path"] != line["query"] for line in inside for each in line["results"])
+    done = kindred("match", "new", "--min-score", 0.999)
+    assert f"{COUNT // 2} of {COUNT // 2 + 1} images with an answer of at least 0.999." in done.out
+    assert "Skipped 1 file" in done.out
+
+
+def test_several_images_of_one_thing_are_one_query(kindred: Kindred, photos: Path) -> None:
     images = [photos / "a" / "00000.jpg", photos / "a" / "00001.jpg"]
-    found = kindred("search", *images, "-k", 2, "--json").json
+    found = kindred("search", *images, "--together", "-k", 2, "--json").json
     assert found["query"] == [str(image) for image in images]
     assert {each["path"] for each in found["results"]} == {str(image) for image in images}
 
@@ -90,7 +144,7 @@ def test_the_page_holds_the_answers_and_survives_a_missing_original(
     kindred("index", "mine", "--recipe", recipe, "--library", "lib")
     query = photos / "a" / "00000.jpg"
     (own_folder / "mine" / "00001.jpg").unlink()
-    done = kindred("search", query, query, "--library", "lib", "--html", "found.html")
+    done = kindred("search", query, query, "--together", "--library", "lib", "--html", "found.html")
     assert done.code == 0, done.err
     assert done.out.endswith("Page: found.html\n")
     page = (own_folder / "found.html").read_text()
@@ -117,7 +171,7 @@ def test_a_page_that_cannot_be_written_is_an_error(kindred: Kindred, photos: Pat
         (["a.jpg", "--crop", "1,2,nan,4"], 2, "--crop is '1,2,nan,4'; expected 4 numbers"),
         (["a.jpg", "--crop", "50,2,3,40"], 2, "which is empty"),
         (["a.jpg", "--crop", "500,500,600,600"], 2, "holds no pixel"),
-        (["a.jpg", "text.jpg", "--crop", "0,0,9,9"], 2, "a box belongs to one query image"),
+        (["a.jpg", "text.jpg", "--together", "--crop", "0,0,9,9"], 2, "a box belongs to one query image"),
         (["a.jpg", "--after", "May"], 2, "--after is 'May'; expected a day such as 2024-05-31"),
         (["a.jpg", "--library", "none"], 1, "no library there"),
         ([], 2, "kindred: missing argument 'IMAGE'; see kindred search --help\n"),

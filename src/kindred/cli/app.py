@@ -20,6 +20,7 @@ from kindred.cli.fit import fit
 from kindred.cli.index import index
 from kindred.cli.info import info
 from kindred.cli.map import map_command
+from kindred.cli.match import match
 from kindred.cli.meta import meta
 from kindred.cli.models import models
 from kindred.cli.output import libraries_silenced, say, say_lines
@@ -40,6 +41,7 @@ app = typer.Typer(
 
 app.command()(index)
 app.command()(search)
+app.command()(match)
 app.command()(duplicates)
 app.command("map")(map_command)
 app.command()(info)

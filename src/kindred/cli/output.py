@@ -40,6 +40,7 @@ __all__ = [
     "note",
     "prepare_streams",
     "print_json",
+    "print_json_line",
     "report_from_libraries",
     "say",
     "say_lines",
@@ -142,6 +143,11 @@ def print_json(form: Form) -> None:
     """Print one JSON document. Names that are not UTF-8 come out as lone surrogates, as Python's `json` reads them."""
     # JSON escapes all that acts but DEL.
     typer.echo(json.dumps(form.to_json(), indent=2, allow_nan=False).replace("\x7f", "\\u007f"), file=_Streams.out)
+
+
+def print_json_line(form: Form) -> None:
+    """Print one JSON document on one line, as one of many (JSON Lines)."""
+    typer.echo(json.dumps(form.to_json(), allow_nan=False).replace("\x7f", "\\u007f"), file=_Streams.out)
 
 
 def finish_output() -> None:

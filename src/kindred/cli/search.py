@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +19,22 @@ from kindred.cli.options import (
     parse_box,
     parse_day,
 )
-from kindred.cli.output import columns, counted, dim, duration, print_json, say, shown
-from kindred.errors import UsageError
+from kindred.cli.output import (
+    bold,
+    columns,
+    counted,
+    dim,
+    duration,
+    note,
+    print_json,
+    print_json_line,
+    say,
+    shown,
+)
+from kindred.cli.querying import CommandQuery, QueryOptions, answer_each, read_image
+from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from kindred.images import ImageLike
     from kindred.library import Answer
     from kindred.store import Filter
 
@@ -38,6 +49,24 @@ def search(
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many answers.")] = 10,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="All IMAGEs show one thing: look for what they have in common."),
+    ] = False,
+    unwanted: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="IMAGE", help="Answers should not be like this image; repeatable."),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out answers below this score.")
+    ] = None,
+    no_copies: Annotated[
+        bool,
+        typer.Option(
+            "--no-copies",
+            help="Leave out copies of IMAGE and of better answers: the same bytes, or the same picture by its pixels.",
+        ),
+    ] = False,
     crop: Annotated[
         str | None,
         typer.Option("--crop", metavar="x0,y0,x1,y1", help="Look for this part of IMAGE, in pixels of it upright."),
@@ -86,48 +115,80 @@ def search(
 ) -> None:
     """Find the images that show the same thing as IMAGE.
 
-    Given several images of one thing, it looks for what they have in common. The best comes first. A score is
-    higher the more alike two images are; with the usual recipes it is a cosine, and 1 is the same picture.
+    The best comes first. A score is higher the more alike two images are; with the usual recipes it is a cosine, and 1
+    is the same picture. Several IMAGEs are several queries; with --json each is answered by a line of its own. With
+    --together they are images of one thing. --not IMAGE moves the query away from what is not wanted.
     """
-    from kindred.library import Library, search_many
+    from kindred.library import Library
+    from kindred.service import AnswerForm
 
-    box = parse_box(crop, option="--crop") if crop is not None else None
-    query = [_query_image(image) for image in images]
-    chosen = _filter(folder, tag or [], after, before, where or [])
-    if also and rerank:
-        raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
+    if also and (rerank or unwanted):
+        raise UsageError("--also cannot be combined with --rerank or --not: fused answers have no vector")
+    options = QueryOptions(
+        k,
+        box=parse_box(crop, option="--crop") if crop is not None else None,
+        negatives=tuple(map(read_image, unwanted or [])),
+        where=_filter(folder, tag or [], after, before, where or []),
+        min_score=min_score,
+        rerank=rerank,
+        depth=depth,
+        fusion=fusion,
+        no_copies=no_copies,
+    )
+    groups = [images] if together else [[image] for image in images]
+    queries = [CommandQuery(tuple(names), tuple(map(read_image, names))) for names in groups]
     with ExitStack() as stack:
-        opened = stack.enter_context(Library.open(library, allow_code=allow_code))
-        recipe = opened.recipe.name
-        if also:
-            others = [stack.enter_context(Library.open(each, allow_code=allow_code)) for each in also]
-            recipe = " + ".join([recipe, *(each.recipe.name for each in others)])
-            answer = search_many([opened, *others], query, k=k, box=box, where=chosen, fusion=fusion)
-        else:
-            answer = opened.search(query, k=k, box=box, where=chosen, rerank=rerank, depth=depth)
-        if html is not None:
-            from kindred.cli.search_page import write_answers
+        folders = (library, *(also or []))
+        libraries = [stack.enter_context(Library.open(each, allow_code=allow_code)) for each in folders]
+        recipe, of = " + ".join(each.recipe.name for each in libraries), len(libraries[0])
+        answers = answer_each(libraries, queries, options)
+        if html is not None:  # before anything is printed, as it may fail
+            found = list(answers)
+            _write_page(html, found, recipe=recipe, of=of, box=options.box)
+            answers = iter(found)
+        failed = 0
+        for number, (query, answer) in enumerate(answers):
+            if isinstance(answer, ImageError):
+                _report_error(query, answer, alone=len(queries) == 1, as_json=as_json)
+                failed += 1
+            elif as_json:
+                form = AnswerForm.of(answer, query.names, recipe)
+                (print_json if len(queries) == 1 else print_json_line)(form)
+            else:
+                if len(queries) > 1:
+                    say(bold(shown(query.names[0])), gap=number > 0)
+                print_summary(answer, recipe, of=of, filtered=options.where is not None)
+    if html is not None and not as_json:
+        say(f"Page: {shown(html)}")
+    if failed:
+        raise typer.Exit(1)
 
-            write_answers(html, answer, recipe=recipe, of=len(opened), names=images, query=query[0], box=box)
-        if as_json:
-            from kindred.service import AnswerForm
 
-            print_json(AnswerForm.of(answer, images, recipe))
-        else:
-            print_summary(answer, recipe, of=len(opened), filtered=chosen is not None)
-            if html is not None:
-                say(f"Page: {shown(html)}")
+def _write_page(
+    file: Path,
+    answers: Iterable[tuple[CommandQuery, Answer | ImageError]],
+    *,
+    recipe: str,
+    of: int,
+    box: tuple[float, float, float, float] | None,
+) -> None:
+    from kindred.cli.search_page import write_answers
+
+    usable = [(query, answer) for query, answer in answers if not isinstance(answer, ImageError)]
+    if usable:
+        write_answers(file, usable, recipe=recipe, of=of, box=box)
 
 
-def _query_image(image: str) -> ImageLike:
-    """Return an image to look for, from standard input for "-"; raises `UsageError` that says what it is instead."""
-    from kindred.errors import ImageError
-    from kindred.images import as_image
+def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_json: bool) -> None:
+    """Raise the error of the only query; of several, note it and go on."""
+    from kindred.service import QueryErrorForm
 
-    try:
-        return as_image(sys.stdin.buffer if image == "-" else image)
-    except ImageError as error:
-        raise UsageError(f"{error}; give an image to look for") from error
+    if alone:
+        raise error
+    if as_json:
+        print_json_line(QueryErrorForm(query.names[0], error.reason))
+    else:
+        note(f"kindred: {error}")
 
 
 def _filter(

@@ -13,7 +13,7 @@ from kindred.html.answers import PageAnswer, PageHit, answers_page, write_page
 from kindred.images import decode, thumbnail_jpeg
 
 if TYPE_CHECKING:
-    from kindred.images import ImageLike
+    from kindred.cli.querying import CommandQuery
     from kindred.library import Answer, Hit
 
 __all__ = ["write_answers"]
@@ -23,33 +23,36 @@ LONGEST = 320  # pixels of a thumbnail, about 20 kB
 
 def write_answers(
     file: Path,
-    answer: Answer,
+    answered: Sequence[tuple[CommandQuery, Answer]],
     *,
     recipe: str,
     of: int,
-    names: Sequence[str],
-    query: ImageLike,
     box: tuple[float, float, float, float] | None,
 ) -> None:
-    """Write the answers for the images called `names`, of which `query` is the first; `of` so many were searched.
+    """Write queries and their answers as a page; `of` is the number of images searched, `box` the part of the queries.
 
     Raises `UsageError` where `file` cannot be written.
     """
-    decoded = decode(query, longest=LONGEST)
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    name = "standard input" if names[0] == "-" else Path(names[0]).name
+    shown = [_page_answer(query, answer, box) for query, answer in answered]
+    more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
+    title = f"Images like {shown[0].query_name}{more}" if shown else "No query could be used"
+    seconds = sum(answer.seconds for _, answer in answered)
+    write_page(file, answers_page(shown, title=title, recipe=recipe, seconds=seconds, library_size=of))
+
+
+def _page_answer(query: CommandQuery, answer: Answer, box: tuple[float, float, float, float] | None) -> PageAnswer:
+    decoded = decode(query.images[0], longest=LONGEST)
+    more = f" and {len(query.names) - 1} more" if len(query.names) > 1 else ""
+    name = "standard input" if query.names[0] == "-" else Path(query.names[0]).name
     with ThreadPoolExecutor() as threads:
         hits = list(threads.map(_hit, answer))
-    shown = PageAnswer(
+    return PageAnswer(
         query_name=f"{name}{more}",
         query_thumbnail=thumbnail_jpeg(decoded.pixels, LONGEST),
         query_size=(decoded.width, decoded.height),
         query_box=box,
         hits=hits,
     )
-    title = f"Images like {name}{more}"
-    page = answers_page([shown], title=title, recipe=recipe, seconds=answer.seconds, library_size=of)
-    write_page(file, page)
 
 
 def _hit(hit: Hit) -> PageHit:

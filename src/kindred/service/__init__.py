@@ -34,7 +34,15 @@ from kindred.service.methods import (
     RecipesForm,
     RemovedForm,
 )
-from kindred.service.search import AnswerForm, DuplicateForm, DuplicatesForm, GroupForm, HitForm
+from kindred.service.search import (
+    AnswerForm,
+    DuplicateForm,
+    DuplicatesForm,
+    GroupForm,
+    HitForm,
+    MatchForm,
+    QueryErrorForm,
+)
 from kindred.service.training import DistillationForm, TrainingForm
 
 __all__ = [
@@ -60,10 +68,12 @@ __all__ = [
     "InfoForm",
     "KeysForm",
     "MapForm",
+    "MatchForm",
     "ModelForm",
     "ModelsForm",
     "MoveForm",
     "NoteForm",
+    "QueryErrorForm",
     "RecipeForm",
     "RecipesForm",
     "RemovedForm",

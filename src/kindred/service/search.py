@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kindred.library import Answer, Hit
     from kindred.store import Value
 
-__all__ = ["AnswerForm", "DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm"]
+__all__ = ["AnswerForm", "DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm", "QueryErrorForm"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,28 @@ class AnswerForm(Form):
         """Return the form of the answer to images of these names."""
         asked = query[0] if len(query) == 1 else tuple(query)
         return cls(asked, recipe, tuple(map(HitForm.of, answer)), round(answer.seconds, 4))
+
+
+@dataclass(frozen=True)
+class QueryErrorForm(Form):
+    """One of several queries whose image cannot be used."""
+
+    query: str
+    error: str
+
+
+@dataclass(frozen=True)
+class MatchForm(Form):
+    """What a library has that is like one image of a folder; `error` where the image cannot be used, else null."""
+
+    query: Path
+    results: tuple[HitForm, ...]
+    error: str | None
+
+    @classmethod
+    def of(cls, query: Path, hits: Sequence[Hit], error: str | None) -> Self:
+        """Return the form of the hits of an image."""
+        return cls(query, tuple(map(HitForm.of, hits)), error)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""`kindred match`: which images of a folder show something that a library has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.output import columns, counted, grouped, print_json_line, say, shown
+from kindred.cli.progress import Meter
+from kindred.cli.running import interruptible
+
+if TYPE_CHECKING:
+    from kindred.library import Hit, QueryAnswer
+
+__all__ = ["match"]
+
+
+def match(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER", help="Folders of images, at any depth, or single files.")
+    ],
+    *,
+    library: LibraryFolder = DEFAULT_LIBRARY,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many answers for each image.")] = 1,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out answers below this score.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out files and folders; see index.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a library for every image of a folder.
+
+    Each image is answered by what in the library is most like it; itself, where the library has it, is no answer. With
+    --json each image is answered by a line of its own: path, results and, for one that cannot be used, error.
+    """
+    from kindred.images import find_images
+    from kindred.library import Library
+    from kindred.service import MatchForm
+
+    scan = find_images(folders, exclude=exclude or [])
+    found = [each for each in scan if each.reason is None]
+    skipped = [(each.path, each.reason) for each in scan if each.reason is not None]
+    rows: list[tuple[str, str, str]] = []
+    matched = 0
+    with (
+        Library.open(library) as opened,
+        interruptible("nothing was changed"),
+        Meter("Matching", quiet=as_json) as meter,
+    ):
+        # One more than wanted, as an image that the library has finds itself.
+        answers = opened.search_each([each.path for each in found], k=k + 1, min_score=min_score)
+        for done, (each, result) in enumerate(zip(found, answers, strict=True), 1):
+            if result.error is not None:
+                skipped.append((each.path, result.error.reason))
+            hits = [replace(hit, rank=rank) for rank, hit in enumerate(_others(each.path, result)[:k], 1)]
+            matched += bool(hits)
+            if as_json:
+                print_json_line(MatchForm.of(each.path, hits, None if result.error is None else result.error.reason))
+            rows += [(shown(each.path), f"{hit.score:.3f}", shown(hit.path)) for hit in hits]
+            meter.update(done, len(found))
+    if as_json:
+        return
+    if rows:
+        say(columns(rows, heads=("image", "score", "in the library"), right=(1,)))
+    least = "" if min_score is None else f" of at least {min_score:g}"
+    say(f"{matched:,} of {counted(len(found), 'image')} with an answer{least}.")
+    if skipped:
+        say(f"Skipped {counted(len(skipped), 'file')}:")
+        say(grouped(skipped, verbose=False))
+
+
+def _others(path: Path, result: QueryAnswer) -> list[Hit]:
+    """Return the answers that are another file than the query."""
+    hits = list(result.answer or ())
+    return [hit for hit in hits if not _same_file(hit.path, path)]
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is gone
+        return False

@@ -1,0 +1,108 @@
+"""The queries of a command and their answers: one by one, many in one pass, of several libraries, without copies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kindred.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from kindred.images import ImageLike
+    from kindred.library import Answer, Library
+    from kindred.store import Filter
+
+__all__ = ["CommandQuery", "QueryOptions", "answer_each", "read_image"]
+
+
+@dataclass(frozen=True)
+class CommandQuery:
+    """What is looked for: images of one thing, by the names that were typed."""
+
+    names: tuple[str, ...]
+    images: tuple[ImageLike, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """Those of the images that are files."""
+        return [Path(image) for image in self.images if isinstance(image, str | Path)]
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """How is searched; see `Library.search` and `kindred.duplicates.search_without_copies`."""
+
+    k: int
+    box: tuple[float, float, float, float] | None = None
+    negatives: tuple[ImageLike, ...] = ()
+    where: Filter | None = None
+    min_score: float | None = None
+    rerank: str = ""
+    depth: int = 100
+    fusion: str = ""
+    no_copies: bool = False
+
+
+def read_image(name: str) -> ImageLike:
+    """Return an image to look for, from standard input for "-"; raises `UsageError` that says what it is instead."""
+    from kindred.images import as_image
+
+    try:
+        return as_image(sys.stdin.buffer if name == "-" else name)
+    except ImageError as error:
+        raise UsageError(f"{error}; give an image to look for") from error
+
+
+def answer_each(
+    libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions
+) -> Iterator[tuple[CommandQuery, Answer | ImageError]]:
+    """Search the first library, or fuse the answers of several; yield the answer of every query, or its error."""
+    if _in_one_pass(libraries, queries, options):
+        found = libraries[0].search_each(
+            (query.images[0] for query in queries),
+            k=options.k,
+            where=options.where,
+            min_score=options.min_score,
+            rerank=options.rerank,
+            depth=options.depth,
+        )
+        for query, each in zip(queries, found, strict=True):
+            assert each.answer is not None or each.error is not None
+            yield query, each.answer if each.answer is not None else each.error  # type: ignore[misc]
+        return
+    for query in queries:
+        try:
+            yield query, _answer(libraries, query, options)
+        except ImageError as error:
+            yield query, error
+
+
+def _in_one_pass(libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions) -> bool:
+    plain = options.box is None and not options.negatives and not options.no_copies
+    return plain and len(libraries) == 1 and len(queries) > 1 and all(len(query.images) == 1 for query in queries)
+
+
+def _answer(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> Answer:
+    from kindred.duplicates import search_without_copies
+    from kindred.library import search_many
+
+    def search(k: int) -> Answer:
+        images, box, where = list(query.images), options.box, options.where
+        if len(libraries) > 1:
+            fused = search_many(libraries, images, k=k, box=box, where=where, fusion=options.fusion)
+            return fused if options.min_score is None else fused.above(options.min_score)
+        return libraries[0].search(
+            images,
+            k=k,
+            box=box,
+            negatives=list(options.negatives),
+            where=where,
+            min_score=options.min_score,
+            rerank=options.rerank,
+            depth=options.depth,
+        )
+
+    return search_without_copies(search, query.files, options.k) if options.no_copies else search(options.k)
