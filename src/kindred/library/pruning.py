@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from kindred._support.os_errors import explain_os_error
 from kindred.library.paths import is_gone, is_missing
 from kindred.store import Root, Store
 
@@ -76,7 +77,7 @@ def _doubt(store: Store, root: Path, *, found: int, known: int, gone: int) -> st
         with os.scandir(root) as entries:
             empty = next(entries, None) is None
     except OSError as error:
-        return f"{root} cannot be read ({(error.strerror or str(error)).lower()})"
+        return f"{root} cannot be read ({explain_os_error(error)})"
     if empty:
         return f"{root} is empty, as if its disk was not mounted"
     before = {each.path: each for each in store.roots()}.get(root)
