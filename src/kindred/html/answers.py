@@ -31,7 +31,7 @@ COPY_ICON = (
 class PageHit:
     """One answer: `score` higher is better, `thumbnail` JPEG bytes, `width` and `height` of the upright original.
 
-    `box`: the part of the original that matched; `taken`: an ISO 8601 date.
+    `box`: the part of the original that matched; `taken`: an ISO 8601 date; `missing`: its file is not there.
     """
 
     rank: int
@@ -42,6 +42,7 @@ class PageHit:
     height: int
     box: Box | None = None
     taken: str | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _hit(hit: PageHit, share: float) -> str:
     nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
     label = f"{hit.rank} · {name} · {score_text(hit.score)}"
     if hit.thumbnail is None:
-        shot = "No preview"
+        shot = "File missing" if hit.missing else "No preview"
     else:
         shot = _shot(hit.thumbnail, (hit.width, hit.height), hit.box, alt="", mark="box")
     taken = f'<span class="taken">{html_text(_date(hit.taken))}</span>' if hit.taken else ""

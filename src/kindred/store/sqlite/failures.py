@@ -20,6 +20,9 @@ def reported(file: Path) -> Iterator[None]:
     """Raise SQLite's errors within as ours."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        # Not of text in a cell: Python's own, of a message that quotes a damaged table.
+        raise LibraryDamaged(f"{file}: is damaged (its tables have names that are no text); {REMEDY}") from error
     except sqlite3.Error as error:
         raise _translated(error, file) from error
 

@@ -1,0 +1,233 @@
+"""How a library comes to be, takes a recipe, and notices that it is another one."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kindred.errors import (
+    LibraryDamaged,
+    LibraryNotFound,
+    LibraryReplaced,
+    MissingExtra,
+    RecipeMismatch,
+    UsageError,
+)
+from kindred.library import Library
+from kindred.recipe import Recipe
+from kindred.store import Filter, SqliteStore
+from pictures import make_folder, save_picture
+
+COUNT = 8
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    make_folder(tmp_path / "photos", COUNT)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def other(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, name="other", size=96)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    for module in modules:
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+
+
+def test_a_recipe_that_lacks_a_package_leaves_nothing_behind(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = dataclasses.replace(recipe, features="sift")
+    without(monkeypatch, "cv2")
+    with pytest.raises(MissingExtra):
+        Library.create(tmp_path / "library", recipe=verified)
+    assert not (tmp_path / "library").exists()
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        assert library.index(photos).indexed == COUNT
+
+
+def test_a_package_that_is_missing_later_is_said_before_files_are_looked_at(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = dataclasses.replace(recipe, features="sift")
+    Library.create(tmp_path / "library", recipe=verified).close()
+    without(monkeypatch, "cv2")
+    with Library.open(tmp_path / "library") as library, pytest.raises(MissingExtra):
+        library.index(photos)
+    with Library.open(tmp_path / "library", recipe=recipe) as library:  # empty still, it takes another
+        assert library.index(photos).indexed == COUNT
+
+
+def test_an_empty_library_takes_any_recipe_and_another_does_not(
+    tmp_path: Path, recipe: Recipe, other: Recipe, photos: Path
+) -> None:
+    (photos / "bad.jpg").write_bytes(b"no image")
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        library.index(photos)
+        library.remove(library.store.paths_under(photos.parent))
+        library.add(photos / "bad.jpg")
+        assert library.info().skipped == 1
+    with Library.open(tmp_path / "library", recipe=other) as library:
+        assert (library.recipe.size, library.info().skipped, library.info().dimension) == (96, 0, None)
+        assert library.index(photos).indexed == COUNT
+    with Library.open(tmp_path / "library") as library:
+        assert library.recipe.size == 96
+        assert library.search(photos / "00001.jpg")[0].path == photos / "00001.jpg"
+    with pytest.raises(RecipeMismatch, match="with recipe 'other', which differs from 'tiny': size 96, not 64;"):
+        Library.open(tmp_path / "library", recipe=recipe)
+
+
+def test_a_mismatch_of_parts_names_the_keys_that_differ(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    def joined(size: int) -> Recipe:
+        return Recipe("both", ensemble=(recipe, dataclasses.replace(recipe, size=size)))
+
+    with Library.create(tmp_path / "library", recipe=joined(96)) as library:
+        library.index(photos)
+    with pytest.raises(RecipeMismatch) as caught:
+        Library.open(tmp_path / "library", recipe=joined(80))
+    assert "differs from 'both': ensemble[1].size 96, not 80; leave out --recipe" in str(caught.value)
+    with pytest.raises(RecipeMismatch) as caught:
+        Library.open(tmp_path / "library", recipe=recipe)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_library_made_anew_in_the_same_way_is_opened_again(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    folder = tmp_path / "library"
+    with Library.create(folder, recipe=recipe) as library:
+        library.index(photos)
+        library.search(photos / "00001.jpg", rerank="aqe")
+        shutil.rmtree(folder)
+        with pytest.raises(LibraryNotFound):
+            library.search(photos / "00001.jpg")
+        with Library.create(folder, recipe=recipe) as made:
+            made.add(photos / "00002.jpg")
+        assert [hit.path.name for hit in library.search(photos / "00001.jpg", k=50)] == ["00002.jpg"]
+        assert library.add(photos / "00003.jpg").indexed == 1
+        assert len(library) == 2
+    with Library.open(folder) as again:
+        assert len(again) == 2  # nothing went into the deleted file
+
+
+def test_a_library_made_anew_otherwise_is_refused(tmp_path: Path, recipe: Recipe, other: Recipe, photos: Path) -> None:
+    folder = tmp_path / "library"
+    with Library.create(folder, recipe=recipe) as library:
+        library.index(photos)
+        shutil.rmtree(folder)
+        Library.create(folder, recipe=other).close()
+        with pytest.raises(LibraryReplaced, match="made anew with recipe 'other' while it was in use"):
+            library.search(photos / "00001.jpg")
+        with pytest.raises(LibraryReplaced):
+            library.add(photos / "00001.jpg")
+
+
+@pytest.mark.parametrize(
+    "name", ["/dev/zero", "fitted-/../../etc/passwd", "fitted-0/../x", "../x.npz", "fitted-x", "fitted-0.npz/.."]
+)
+def test_a_recipe_that_names_a_file_outside_of_the_library_is_refused(
+    tmp_path: Path, recipe: Recipe, name: str
+) -> None:
+    Library.create(tmp_path / "library", recipe=recipe).close()
+    with SqliteStore.open(tmp_path / "library" / "store.sqlite") as store:
+        hostile = dataclasses.replace(recipe, whitening=name)
+        store.set_meta("recipe", hostile.to_toml())
+    with pytest.raises(LibraryDamaged, match="which is none of its own"):
+        Library.open(tmp_path / "library")
+
+
+def test_a_recipe_that_is_nested_too_deeply_is_damage(tmp_path: Path, recipe: Recipe) -> None:
+    Library.create(tmp_path / "library", recipe=recipe).close()
+    for text in ("x = " + "[" * 100_000, "ensemble = " + "[{ensemble = " * 5_000):
+        with SqliteStore.open(tmp_path / "library" / "store.sqlite") as store:
+            store.set_meta("recipe", text)
+        with pytest.raises((LibraryDamaged, Exception)) as caught:
+            Library.open(tmp_path / "library")
+        assert type(caught.value).__module__ == "kindred.errors"
+        assert len(str(caught.value)) < 700
+
+
+def test_images_are_named_by_id_and_answers_say_which(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        library.index(photos)
+        hit = library.search(photos / "00001.jpg", k=1)[0]
+        assert library.get(hit.id) == library.get(hit.path)
+        assert (library.get(hit.id).path, library.get(hit.id).frames) == (photos / "00001.jpg", 1)
+        assert library.tag(hit.id, ["sea", "sun"]) == 1
+        assert library.set_metadata([hit.id, photos / "00002.jpg"], {"price": 20}) == 2
+        found = library.search(photos / "00001.jpg", where=Filter(where="price=20"))  # type: ignore[arg-type]
+        assert {answer.path.name for answer in found} == {"00001.jpg", "00002.jpg"}
+        first = library.search(photos / "00001.jpg", k=1)[0]
+        assert (first.id, first.tags, first.metadata, first.missing) == (hit.id, ("sea", "sun"), {"price": 20}, False)
+        (photos / "00001.jpg").unlink()
+        vector = np.ones(library.store.dimension or 0, np.float32)
+        assert [each.missing for each in library.search(vector, k=COUNT) if each.id == hit.id] == [True]
+        assert library.get(hit.id).missing
+        assert library.remove(hit.id) == 1
+        with pytest.raises(UsageError, match="holds no image"):
+            library.get(hit.id)
+
+
+def test_a_file_without_the_right_to_be_read_is_tried_again(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kindred.errors import ImageError
+    from kindred.images import decode
+
+    def refusing(source: object, **options: object) -> object:
+        if str(source).endswith("00003.jpg"):
+            raise ImageError(str(source), "cannot be read: permission denied", final=False)
+        return decode(source, **options)  # type: ignore[arg-type]
+
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        with monkeypatch.context() as patch:
+            patch.setattr("kindred.describer.network.decode", refusing)
+            assert library.index(photos).skipped == [(photos / "00003.jpg", "cannot be read: permission denied")]
+            assert library.index(photos).indexed == 0
+        report = library.index(photos)
+        assert (report.indexed, report.unchanged, report.skipped) == (1, COUNT - 1, [])
+
+
+def test_a_new_version_tries_every_skipped_file_again(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "bad.jpg").write_bytes(b"no image")
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        library.index(photos)
+        save_picture(tmp_path / "good.jpg", 3)
+        facts = (photos / "bad.jpg").stat()
+        monkeypatch.setattr("kindred.library.indexing.__version__", "99")
+        tried: list[object] = []
+        from kindred.images import decode
+
+        def noted(source: object, **options: object) -> object:
+            tried.append(source)
+            return decode(source, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("kindred.describer.network.decode", noted)
+        library.index(photos)
+        assert tried == [photos / "bad.jpg"]
+        assert os.stat(photos / "bad.jpg").st_mtime_ns == facts.st_mtime_ns  # noqa: PTH116
+
+
+def test_several_frames_are_noted(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    from PIL import Image
+
+    shades = [Image.new("RGB", (64, 48), (9 * n, 40, 200 - 9 * n)) for n in range(3)]
+    drawn = Image.open(photos / "00001.jpg").convert("RGB")
+    shades[0].save(photos / "blank-first.tif", save_all=True, append_images=[drawn, shades[1]])
+    drawn.save(photos / "drawn-first.tif", save_all=True, append_images=shades)
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        report = library.index(photos)
+        assert report.notes == [
+            (photos / "blank-first.tif", "frame or page 2 of 3"),
+            (photos / "drawn-first.tif", "first of 4 frames or pages"),
+        ]
+        record = library.get(photos / "blank-first.tif")
+        assert (record.frames, record.frame) == (3, 1)

@@ -1,0 +1,252 @@
+"""What every store does, whatever keeps it: run over the table STORES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kindred.errors import UsageError
+from kindred.store import STORES, Condition, Entry, FileStamp, Filter, Root, Run, Store, Value, is_uid, parse_where
+
+MakeEntry = Callable[..., Entry]
+
+A, B, C = (Path(f"/photos/{name}.jpg") for name in "abc")
+
+
+@pytest.fixture(params=STORES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def store(kind: str, tmp_path: Path) -> Iterator[Store]:
+    made = STORES[kind].create(tmp_path / "store", {"recipe": "test"})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def filled(store: Store, entry: MakeEntry) -> Store:
+    store.put([entry("/photos/a.jpg", 1.0), entry("/photos/b.jpg", 2.0), entry("/other/c.jpg", 3.0)])
+    return store
+
+
+def uid(store: Store, path: Path) -> str:
+    return store.lookup([path])[path].uid
+
+
+def test_what_is_put_is_there_after_opening_again(kind: str, tmp_path: Path, filled: Store) -> None:
+    filled.tag([A], "sea")
+    filled.set_metadata([A], {"price": 20})
+    before = uid(filled, A)
+    filled.close()
+    again = STORES[kind].open(tmp_path / "store")
+    assert [rows[:, 0].tolist() for _, rows in again.vectors()] == [[1.0, 2.0, 3.0]]
+    row = again.by_uid([before])[before]
+    assert (row.path, row.tags, row.metadata, again.meta["recipe"]) == (A, ("sea",), {"price": 20}, "test")
+    again.close()
+
+
+def test_ids_are_their_own_and_stay(filled: Store, entry: MakeEntry) -> None:
+    ids = [uid(filled, path) for path in (A, B)]
+    assert all(map(is_uid, ids))
+    assert len(set(ids)) == 2
+    filled.put([entry("/photos/a.jpg", 9.0)])
+    assert uid(filled, A) == ids[0]
+    assert filled.by_uid([*ids, "0" * 16]).keys() == set(ids)
+    assert filled.forget([ids[0]]) == 1
+    filled.put([entry("/photos/a.jpg", 9.0)])
+    assert uid(filled, A) != ids[0]
+
+
+def test_the_revision_of_vectors_grows_only_with_vectors(filled: Store, entry: MakeEntry) -> None:
+    changes: dict[Callable[[], object], bool] = {
+        lambda: filled.put([entry("/photos/d.jpg", 4.0)]): True,
+        lambda: filled.tag([A], "sea"): False,
+        lambda: filled.untag([A], "sea"): False,
+        lambda: filled.set_metadata([A], {"price": 20}): False,
+        lambda: filled.unset_metadata([A], ["price"]): False,
+        lambda: filled.set_meta("note", "x"): False,
+        lambda: filled.restamp([FileStamp(1, C, 1, 1)]): False,
+        lambda: filled.move(C, A): False,
+        lambda: filled.put([Entry(C, 0, 1, reason="empty file")]): False,
+        lambda: filled.put([Entry(A, 0, 1, reason="empty file")]): True,
+        lambda: filled.forget([B]): True,
+        lambda: filled.forget([C]): False,
+    }
+    for number, (change, grows) in enumerate(changes.items()):
+        before, vectors = filled.revision, filled.vectors_revision
+        change()
+        assert filled.revision > before, number
+        assert (filled.vectors_revision > vectors) is grows, number
+        assert filled.vectors_revision <= filled.revision
+
+
+def test_removed_vectors_are_told_by_revision(filled: Store) -> None:
+    before = filled.vectors_revision
+    filled.tag([A], "x")
+    filled.forget([B])
+    assert filled.removed_since(before).tolist() == [2]
+    assert filled.removed_since(filled.vectors_revision).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("conditions", "found"),
+    [
+        (["price<20"], [1]),
+        (["price<=20"], [1, 2]),
+        (["price>19.5"], [2]),
+        (["price=20.0"], [2]),
+        (["price!=20"], [1, 3]),
+        (["price=cheap"], [3]),
+        (["price>=a"], [3]),
+        (["maker=Leica", "price>5"], [1]),
+        (["bought>=2024-02-01"], [2, 3]),
+        (["bought<=2024-02-10"], [1, 2]),
+        (["bought=2024-02-10"], [2]),
+        (["bought>2024-02-10T11:00:00"], [2, 3]),
+        (["nothing!=1"], []),
+        (['code="007"'], [1]),
+        (["code=7"], [2]),
+        (["code=007"], [1]),
+    ],
+)
+def test_conditions_compare_values_of_one_kind(filled: Store, conditions: list[str], found: list[int]) -> None:
+    given: dict[Path, dict[str, Value]] = {
+        A: {"price": 10, "maker": "Leica", "bought": date(2024, 1, 31), "code": "007"},
+        B: {"price": 20.0, "maker": "Nikon", "bought": datetime(2024, 2, 10, 12), "code": 7},
+        Path("/other/c.jpg"): {"price": "cheap", "bought": date(2024, 3, 1)},
+    }
+    for path, values in given.items():
+        filled.set_metadata([path], values)
+    where = Filter(where=tuple(map(parse_where, conditions)))
+    assert filled.select(where).tolist() == found
+    assert filled.select_images(where).tolist() == found
+
+
+def test_a_filter_by_ids_holds_together_with_others(filled: Store) -> None:
+    ids = uid(filled, A), uid(filled, Path("/other/c.jpg"))
+    assert filled.select(Filter(ids=ids)).tolist() == [1, 3]
+    assert filled.select(Filter(ids=(*ids, "no such"), folder=Path("/photos"))).tolist() == [1]
+    assert filled.select(Filter(ids=())).tolist() == []
+
+
+def test_metadata_comes_back_as_it_was(filled: Store) -> None:
+    values: dict[str, Value] = {
+        "text": "été; 'quoted' \"twice\"",
+        "whole": 2**62,
+        "fraction": 0.1,
+        "negative": -3,
+        "day": date(2024, 1, 31),
+        "time": datetime(2024, 1, 31, 12, 30, 15, 5),
+        "empty": "",
+    }
+    assert filled.set_metadata([A, uid(filled, B), Path("/no")], values) == 2
+    rows = filled.images([1, 2])
+    assert rows[1].metadata == rows[2].metadata == values
+    assert {key: type(value) for key, value in rows[1].metadata.items()} == {
+        key: type(value) for key, value in values.items()
+    }
+    assert filled.set_metadata([A], {"whole": "now text"}) == 1
+    assert filled.images([1])[1].metadata["whole"] == "now text"
+    assert filled.metadata_keys() == dict.fromkeys(sorted(values), 2)
+    assert filled.unset_metadata([A, B], ["text", "day"]) == 2
+    assert filled.unset_metadata([A], ["text"]) == 0
+    filled.forget([A, B])
+    assert filled.metadata_keys() == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"price": float("nan")}, "expected a finite number"),
+        ({"price": float("inf")}, "expected a finite number"),
+        ({"price": 2**63}, "at most 63 bits"),
+        ({"price": True}, "expected text, a number or a date"),
+        ({"price": None}, "expected text, a number or a date"),
+        ({"two words": 1}, "expected a word"),
+        ({"": 1}, "expected a word"),
+        ({"k" * 101: 1}, "expected a word"),
+        ({"1st": 1}, "a letter first"),
+        ({"text": "x" * 10_001}, "expected at most 10,000"),
+        ({"text": "\udce9"}, "no text"),
+        ({f"k{number}": 1 for number in range(201)}, "at most 200 for an image"),
+    ],
+)
+def test_metadata_that_cannot_be_stored_is_refused(filled: Store, values: dict[str, object], message: str) -> None:
+    revision = filled.revision
+    with pytest.raises(UsageError, match=message):
+        filled.set_metadata([A], values)  # type: ignore[arg-type]
+    assert (filled.revision, filled.metadata_keys()) == (revision, {})
+
+
+def test_an_image_has_at_most_so_many_keys_over_several_calls(filled: Store) -> None:
+    filled.set_metadata([A], {f"k{number}": 1 for number in range(200)})
+    with pytest.raises(UsageError, match="more than 200 keys"):
+        filled.set_metadata([B, A], {"one": 1})
+    assert (len(filled.metadata_keys()), filled.images([2])[2].metadata) == (200, {})
+
+
+def test_paths_of_one_call_may_be_exchanged(filled: Store) -> None:
+    filled.restamp([FileStamp(1, B, 5, 6), FileStamp(2, A, 7, 8)])
+    known = filled.lookup([A, B])
+    assert [(known[path].id, known[path].size) for path in (A, B)] == [(2, 7), (1, 5)]
+    with pytest.raises(UsageError, match="another image is known at this path"):
+        filled.restamp([FileStamp(1, A, 5, 6)])
+    assert filled.lookup([A])[A].id == 2
+
+
+def test_images_are_found_by_digest_in_order(filled: Store) -> None:
+    digests = [bytes([number]) * 32 for number in range(3)]
+    for number, digest in zip((1, 2, 3), (digests[0], digests[1], digests[0]), strict=True):
+        path = filled.images([number])[number].path
+        filled.restamp([FileStamp(number, path, 1, 1, digest, device=2**64 - 1, inode=2**63)])
+    found = filled.by_digest(digests)
+    assert {digest[0]: [each.id for each in found[digest]] for digest in found} == {0: [1, 3], 1: [2]}
+    assert (found[digests[1]][0].device, found[digests[1]][0].inode) == (2**64 - 1, 2**63)
+
+
+def test_roots_and_runs_are_on_record(filled: Store) -> None:
+    filled.set_root(Root(Path("/photos"), 7, 2, "2024-01-01T00:00:00+00:00"))
+    filled.set_root(Root(Path("/photos"), 2**64 - 2, 3, "2024-01-02T00:00:00+00:00"))
+    assert filled.roots() == [Root(Path("/photos"), 2**64 - 2, 3, "2024-01-02T00:00:00+00:00")]
+    number = filled.begin_run()
+    assert filled.runs(1)[0].finished is None
+    filled.finish_run(number, Run(number, "", found=3, moved=1))
+    assert (filled.runs(1)[0].found, filled.runs(1)[0].moved) == (3, 1)
+
+
+def test_counts_below_a_folder(filled: Store) -> None:
+    assert [filled.count_under(Path(folder)) for folder in ("/", "/photos", "/photos/a.jpg", "/none")] == [3, 2, 0, 0]
+    assert [known.path for known in filled.known_under(Path("/photos"))] == [A, B]
+
+
+def test_names_that_are_no_ids_are_refused(filled: Store) -> None:
+    with pytest.raises(UsageError, match="expected the id of an image"):
+        filled.tag(["a.jpg"], "x")
+
+
+def test_all_changes_within_writing_are_one(filled: Store) -> None:
+    with pytest.raises(UsageError, match="NaN"), filled.writing():
+        filled.put([Entry(C, 1, 1, vectors=np.full((1, 3), np.nan if filled.forget([A]) else 0, np.float32))])
+    assert filled.lookup([A])
+
+
+@pytest.mark.parametrize("text", ["price", "<20", "price<", "price ~ 20", "two words=1", ""])
+def test_conditions_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_where(text)
+
+
+def test_conditions_are_read_as_typed() -> None:
+    assert parse_where(" maker = Leica M6 ") == Condition("maker", "=", "Leica M6")
+    assert parse_where("a:b-c.d==1e3") == Condition("a:b-c.d", "=", 1000.0)
+    assert parse_where("at>2024-01-31T10:00Z").value == datetime.fromisoformat("2024-01-31T10:00Z")
+    assert parse_where("day=2024-13-01").value == "2024-13-01"
+    assert Filter(where="price<20").where == (Condition("price", "<", 20),)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="operator"):
+        Condition("price", "; DROP TABLE images", 1)  # type: ignore[arg-type]
