@@ -202,3 +202,10 @@ def test_turning_upright_is_what_pillow_does(picture: Pixels, orientation: int) 
     assert np.array_equal(turned, np.asarray(expected))
     assert turned.flags.c_contiguous
     assert upright_size(64, 48, orientation) == expected.size
+
+
+def test_colours_of_a_jpeg_are_converted_at_the_least_size(picture: Pixels, encode: Encode) -> None:
+    large = np.asarray(Image.fromarray(picture).resize((640, 480)))
+    data = encode(large, "JPEG", quality=95, icc_profile=SWAPPED)
+    assert decode(data, longest=35).pixels.shape == (30, 40, 3)  # an eighth by the decoder, a half before the profile
+    assert decode(encode(large, "JPEG", quality=95), longest=35).pixels.shape == (60, 80, 3)

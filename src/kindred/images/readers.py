@@ -14,7 +14,7 @@ from PIL import Image
 
 from kindred.images.bmp import decode_bitmap, read_bitmap
 from kindred.images.boxes import clean_aperture, has_size
-from kindred.images.colour import to_srgb
+from kindred.images.colour import needs_conversion, to_srgb
 from kindred.images.decoded import Decoded
 from kindred.images.exif import Exif, read_exif
 from kindred.images.formats import count_frames, load_image, open_image, seek_frame
@@ -24,7 +24,7 @@ from kindred.images.jxl import jxl_size
 from kindred.images.memory import check_memory, divisor_for
 from kindred.images.png import decode_rows, read_png, whole_file
 from kindred.images.quiet import quiet_pillow
-from kindred.images.raster import Raster, brighten, plain_image
+from kindred.images.raster import Raster, RowReducer, brighten, plain_image
 from kindred.images.raw import container_exif, is_raw_tiff, previews
 from kindred.images.reasons import DAMAGED, Refused, check_size, refusal
 from kindred.images.tiff import Tag, read_pages
@@ -93,6 +93,11 @@ def _read_jpeg(data: bytes, longest: int | None, max_pixels: int, outer: Exif | 
         width, height = upright_size(*size, exif.orientation)
         return replace(decoded, width=width, height=height)
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[pixels.shape[2]]
+    divisor = divisor_for(*scaled, longest)
+    if divisor > 1 and (mode != "RGB" or needs_conversion(header.icc)):  # colours are converted at the least size
+        reducer = RowReducer(pixels.shape[1], pixels.shape[0], divisor=divisor)
+        reducer.add(pixels)
+        pixels = reducer.raster().eight_bits()
     return finish(pixels, mode, size=size, exif=exif, profile=header.icc)
 
 
