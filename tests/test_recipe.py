@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_the_digest_counts_what_is_done_and_not_what_it_is_called() -> None:
         for key, value in {
             "backbone": "other",
             "taps": ["deep"],
-            "enlarge": True,
+            "enlarge": False,
             "scales": [1.0, 0.5],
             "flip": True,
             "passes": "grid",
@@ -288,3 +289,11 @@ def test_anchored_makes_only_paths_absolute(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     assert PLAIN.anchored() == PLAIN
     assert dataclasses.replace(PLAIN, backbone="nets/a.onnx").anchored().backbone == str(tmp_path / "nets/a.onnx")
+
+
+def test_a_recipe_can_be_sent_to_another_process() -> None:
+    for recipe in [*list_recipes(), dataclasses.replace(PLAIN, pooling_options={"p": 4.0}, scales=[1.0, 0.5])]:
+        back = pickle.loads(pickle.dumps(recipe))
+        assert back == recipe
+        assert hash(back) == hash(recipe)
+        assert back.to_toml() == recipe.to_toml()

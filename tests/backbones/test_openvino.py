@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from forked import in_fork
 from kindred.backbones.card import Card
-from kindred.backbones.openvino import OpenVINOEngine
+from kindred.backbones.openvino import FULL, OpenVINOEngine
 from kindred.backbones.runtime import core
 from kindred.backbones.zoo import add_model, load_card
 from kindred.errors import ModelError, UsageError
@@ -268,3 +273,72 @@ def test_precision(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None
     a, b = exact.run(picture)[0].ravel(), coarse.run(picture)[0].ravel()
     assert not np.array_equal(a, b)
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999
+
+
+def test_batches_of_any_size_give_each_image_its_own_maps(small: tuple[Card, Path]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    random = np.random.default_rng(3)
+    sizes = [1, FULL, FULL + 3, 3, 2 * FULL, 1]
+    batches = [random.integers(0, 256, (size, 64, 48, 3), np.uint8) for size in sizes]
+    alone = [np.concatenate([engine.run(image[None])[0] for image in batch]) for batch in batches]
+    for (token, (maps,)), expected, at in zip(engine.stream(enumerate(batches)), alone, range(9), strict=False):
+        assert token == at
+        np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(engine.run(batches[at])[0], expected, rtol=1e-4, atol=1e-4)
+
+
+GROWTH = """
+import sys
+import numpy as np
+from kindred.backbones import load
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+engine = load("kin", threads=1, precision="f32")
+shapes = [(1, 32 + 16 * (n % 10), 32 + 16 * (n // 10), 3) for n in range(100)]
+for batch in shapes[:20]:
+    engine.run(np.zeros(batch, np.uint8))
+few = resident()
+for batch in shapes[20:]:
+    engine.run(np.zeros(batch, np.uint8))
+print(resident() - few)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process on Linux")
+def test_memory_does_not_grow_with_the_variety_of_shapes() -> None:
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 60  # megabytes; each shape more took some 4, these 80 above 300
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_compiles_the_network_anew(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    expected = engine.run(picture)[0]
+    list(engine.stream((at, picture) for at in range(4)))
+
+    def child() -> bool:
+        streamed = [maps[0] for _, maps in engine.stream((at, picture) for at in range(4))]
+        return all(np.array_equal(each, expected) for each in [engine.run(picture)[0], *streamed])
+
+    assert in_fork(child)
+    assert np.array_equal(engine.run(picture)[0], expected)
+
+
+def test_many_first_streams_at_once_compile_once(
+    small: tuple[Card, Path], picture: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = OpenVINOEngine(*small)
+    compiled: list[str] = []
+    original = OpenVINOEngine._compiled
+
+    def counted(self: OpenVINOEngine, hint: Any) -> Any:
+        compiled.append(hint)
+        return original(self, hint)
+
+    monkeypatch.setattr(OpenVINOEngine, "_compiled", counted)
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda _: list(engine.stream([(0, picture)])), range(16)))
+    assert compiled == ["THROUGHPUT"]

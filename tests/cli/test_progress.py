@@ -48,12 +48,12 @@ def test_a_new_part_of_a_task_has_a_pace_of_its_own(clock: Clock, capsys: pytest
     with Meter("Reading") as meter:
         clock.now += 11
         meter.update(1100, 1100)
-        meter.title = "FittedPooling"
+        meter.title = "Fitting"
         clock.now += 2
         meter.update(1, 40)
         clock.now += 9
         meter.update(19, 40)
-    assert capsys.readouterr().err.splitlines()[1] == "FittedPooling: 19 of 40 images, 2.1/s, 9.9 s left"
+    assert capsys.readouterr().err.splitlines()[1] == "Fitting: 19 of 40 images, 2.1/s, 9.9 s left"
 
 
 def test_an_unknown_total_has_no_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def test_a_bad_image_is_an_answer_of_a_fused_recipe(tiny: Recipe, pictures_folde
 
 def test_the_whole_of_a_fused_recipe_can_be_whitened(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     fused = Recipe(name="both", ensemble=(tiny, dataclasses.replace(tiny, pooling="max")))
-    fitted = fit_recipe(fused, pictures_folder, dimension=8, enlarge=True)
+    fitted = fit_recipe(fused, pictures_folder, dimension=8)
     fitted.save(tmp_path / "fused.toml")
     describer = Describer(Recipe.load(tmp_path / "fused.toml"))
     expected = fitted.fitted.whitenings[0].transform(Describer(fused).describe(pictures_folder))

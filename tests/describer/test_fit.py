@@ -161,17 +161,6 @@ def test_words_are_compared_without_a_whitening(tiny: Recipe, pictures_folder: l
     assert not fitted.fitted.whitenings
 
 
-def test_parts_are_enlarged_while_they_are_learned_on(tiny: Recipe, pictures_folder: list[Path]) -> None:
-    parts = (tiny, dataclasses.replace(tiny, pooling="max"))
-    both = Recipe(name="both", ensemble=tuple(dataclasses.replace(part, size=128) for part in parts))
-    small, large = (fit_recipe(both, pictures_folder, dimension=8, enlarge=enlarge) for enlarge in (False, True))
-    wanted = Recipe(name="both", ensemble=tuple(dataclasses.replace(part, size=128, enlarge=True) for part in parts))
-    expected = fit_recipe(wanted, pictures_folder, dimension=8).fitted.whitenings[0]
-    assert np.array_equal(large.fitted.whitenings[0].mean, expected.mean)
-    assert not np.array_equal(small.fitted.whitenings[0].mean, expected.mean)
-    assert not any(part.enlarge for part in large.recipe.ensemble)
-
-
 def test_unusable_images_are_left_out_where_pairs_are_learned_from(
     tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
 ) -> None:

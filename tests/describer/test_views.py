@@ -78,11 +78,12 @@ def test_the_whole_may_be_left_out_and_regions_have_a_side_of_their_own(tiny: Re
     assert {max(view.pixels.shape[:2]) for view in found} == {32}
 
 
-def test_small_images_stay_small_unless_enlarged(tiny: Recipe) -> None:
+def test_small_images_are_enlarged_unless_the_recipe_says_otherwise(tiny: Recipe) -> None:
     small = decode(picture(1, width=32, height=32))
-    assert views(tiny, small)[0].pixels.shape == (32, 32, 3)
-    assert views(tiny, small, enlarge=True)[0].pixels.shape == (64, 64, 3)
-    assert [view.pixels.shape[0] for view in views(tiny, small, scales=[1.0, 2.0])] == [32, 64]
+    assert views(tiny, small)[0].pixels.shape == (64, 64, 3)
+    assert views(tiny, small, enlarge=False)[0].pixels.shape == (32, 32, 3)
+    scaled = [view.pixels.shape[0] for view in views(tiny, small, enlarge=False, scales=[1.0, 2.0])]
+    assert scaled == [32, 64]
     assert views(tiny, small, shape="stretch")[0].pixels.shape == (64, 64, 3)
 
 

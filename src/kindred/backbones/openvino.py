@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from kindred._support.forks import ForkSafeLock, ProcessMark
 from kindred.backbones.blobs import load_blob, store_blob
 from kindred.backbones.card import Card, Tap, check_digest
 from kindred.backbones.engine import Batch, Maps, Precision, as_batch, requested_taps
@@ -23,22 +24,43 @@ from kindred.errors import ModelError, UsageError
 __all__ = ["OpenVINOEngine"]
 
 T = TypeVar("T")
+Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
 _BLOB_FORMAT = 1  # raise it when `_prepared` changes what it builds
+
+FULL = 8
+"""Images that run together; of a smaller batch each runs alone.
+
+OpenVINO keeps compiled code for every shape of a batch, so each image size has two, and not one for each number.
+"""
+
+COMPILED = 256
+"""Compiled layers of each kind that OpenVINO may keep in each stream, the least recently used dropped first.
+
+One takes some 40 kB; a shape of a batch needs as many as the network has different layers. With OpenVINO's own bound,
+5,000, an index of 600 images of different shapes took 1.4 GB.
+"""
+
+_ABANDONED: list[Any] = []
+"""Compiled networks that a forked child inherited; freeing them would wait for threads that it does not have."""
 
 
 class _Running(NamedTuple):
     token: Any
-    batch: Batch  # the request reads this memory until it is done
+    piece: Batch  # the request reads this memory until it is done
     request: Any
+    found: list[Maps]  # those of the batch's pieces that are done, shared by all its pieces
+    is_last: bool
 
 
 class OpenVINOEngine:
     """A model on the CPU.
 
     The graph is cut behind the requested taps, and the card's preprocessing becomes a part of it, so uint8
-    pixels go in as they are. It takes every batch and image size without compiling again: on MobileNetV2
+    pixels go in as they are. It takes every batch and image size without compiling the whole again: on MobileNetV2
     a size seen for the first time costs about 20 ms of one core, where a graph compiled for that size alone
-    costs 190 ms and is no faster afterwards.
+    costs 190 ms and is no faster afterwards. Memory does not grow with the number of sizes; see `COMPILED`.
+
+    Any thread may use it. A forked child compiles the network anew when it first uses it.
 
     `threads` is how many to use, None for one per core. `precision` "auto" is bfloat16 where the processor
     multiplies it natively, else float32. `cache_dir` keeps the compiled graph; None is the user's cache
@@ -66,44 +88,52 @@ class OpenVINOEngine:
         self._threads = threads
         folder = cache_dir if cache_dir is not None else cache_folder()
         self._blob = folder / "openvino" / f"{card.name}-{self._key()}.blob" if folder is not None else None
-        self._quick = self._compiled("LATENCY")
-        self._steady: Any = None  # made by the first stream
+        self._lock = ForkSafeLock()
+        self._networks: dict[Hint, Any] = {}
+        self._made_in = ProcessMark()
+        self._network("LATENCY")
 
     def run(self, batch: Batch) -> Maps:
         """Return the maps of one batch, all cores at work on it; see `Engine.run`."""
-        batch = as_batch(batch, self.card)
-        request = self._quick.create_infer_request()  # its own, so that threads do not meet; it costs nothing
-        self._start(request, batch)
-        return self._maps(request, batch)
+        network = self._network("LATENCY")
+        found = []
+        for piece in _pieces(as_batch(batch, self.card)):
+            request = network.create_infer_request()  # its own, so that threads do not meet; it costs nothing
+            self._start(request, piece)
+            found.append(self._maps(request, piece))
+        return _joined(found)
 
     def stream(self, batches: Iterable[tuple[T, Batch]]) -> Iterator[tuple[T, Maps]]:
         """Yield the maps of many batches in order, several at work side by side; see `Engine.stream`."""
-        if self._steady is None:
-            self._steady = self._compiled("THROUGHPUT")
+        network = self._network("THROUGHPUT")
         # One more than can run, so that no core waits while maps are copied and handed on.
-        slots = self._steady.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
-        idle = [self._steady.create_infer_request() for _ in range(slots)]
+        slots = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
+        idle = [network.create_infer_request() for _ in range(slots)]
         running: deque[_Running] = deque()
         try:
             for token, batch in batches:
-                while running and (not idle or _is_done(running[0].request)):
-                    yield self._finish(running, idle)
-                job = _Running(token, as_batch(batch, self.card), idle.pop())
-                running.append(job)
-                self._start(job.request, job.batch)
+                pieces, found = _pieces(as_batch(batch, self.card)), list[Maps]()
+                for at, piece in enumerate(pieces, 1):
+                    while running and (not idle or _is_done(running[0].request)):
+                        yield from self._finish(running, idle)
+                    job = _Running(token, piece, idle.pop(), found, at == len(pieces))
+                    running.append(job)
+                    self._start(job.request, job.piece)
             while running:
-                yield self._finish(running, idle)
+                yield from self._finish(running, idle)
         finally:
             # The consumer left, or a batch was bad: no request may outlive the memory that it reads.
             for job in running:
                 with suppress(RuntimeError):
                     job.request.wait()
 
-    def _finish(self, running: deque[_Running], idle: list[Any]) -> tuple[Any, Maps]:
+    def _finish(self, running: deque[_Running], idle: list[Any]) -> Iterator[tuple[Any, Maps]]:
+        """Wait for the first piece; yield its batch where it was the last one of it."""
         job = running[0]
-        maps = self._maps(job.request, job.batch)
+        job.found.append(self._maps(job.request, job.piece))
         idle.append(running.popleft().request)
-        return job.token, maps
+        if job.is_last:
+            yield job.token, _joined(job.found)
 
     def _start(self, request: Any, batch: Batch) -> None:
         # OpenVINO shares memory only where it may be written to; a read-only batch is copied.
@@ -121,11 +151,22 @@ class OpenVINOEngine:
         # A copy, because the request's next run overwrites its outputs.
         return tuple(np.array(request.get_output_tensor(at).data, dtype=np.float32) for at in range(len(self.taps)))
 
-    def _compiled(self, hint: Literal["LATENCY", "THROUGHPUT"]) -> Any:
+    def _network(self, hint: Hint) -> Any:
+        """Return the compiled network, made at its first use in this process."""
+        with self._lock:
+            if self._made_in.inherited:
+                _ABANDONED.append(self._networks)
+                self._networks, self._made_in = {}, ProcessMark()
+            if hint not in self._networks:
+                self._networks[hint] = self._compiled(hint)
+            return self._networks[hint]
+
+    def _compiled(self, hint: Hint) -> Any:
         """Compile the graph, or take it from the cache: one blob serves both hints and any threads."""
         options: dict[str, object] = {
             "PERFORMANCE_HINT": hint,
             "INFERENCE_PRECISION_HINT": self.precision,
+            "CPU_RUNTIME_CACHE_CAPACITY": str(COMPILED),
         }
         if self._threads is not None:
             options["INFERENCE_NUM_THREADS"] = self._threads
@@ -156,6 +197,17 @@ class OpenVINOEngine:
             [tap.tensor for tap in self.taps],
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _pieces(batch: Batch) -> list[Batch]:
+    """Cut a batch into parts of `FULL` images, and single ones; see there."""
+    full = len(batch) - len(batch) % FULL
+    parts = [batch[at : at + FULL] for at in range(0, full, FULL)]
+    return parts + [batch[at : at + 1] for at in range(full, len(batch))]
+
+
+def _joined(found: Sequence[Maps]) -> Maps:
+    return found[0] if len(found) == 1 else tuple(np.concatenate(maps) for maps in zip(*found, strict=True))
 
 
 def _is_done(request: Any) -> bool:

@@ -67,9 +67,6 @@ def fit(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Learn from N of the images, evenly chosen.")
     ] = None,
-    enlarge: Annotated[
-        bool, typer.Option("--enlarge", help="Enlarge small images to the recipe's size while learning.")
-    ] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
@@ -94,7 +91,7 @@ def fit(
     paths = _chosen(list(_files(images)), limit)
     with (
         interruptible("nothing was written: run the same command again"),
-        Meter("FittedPooling", quiet=as_json) as meter,
+        Meter("Fitting", quiet=as_json) as meter,
     ):
         fitted = fit_recipe(
             start,
@@ -107,7 +104,6 @@ def fit(
             pairs=_pairs(pairs) if pairs is not None else (),
             code=code,
             bits=bits,
-            enlarge=enlarge,
             seed=seed,
             progress=lambda done: meter.update(done, len(paths)),
         )

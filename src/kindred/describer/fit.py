@@ -65,7 +65,6 @@ def fit_recipe(
     pairs: Sequence[tuple[Path, Path]] = (),
     code: str = "",
     bits: int = 256,
-    enlarge: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -76,18 +75,16 @@ def fit_recipe(
     without; by default one is learned, but not for ASMK, which compares words, nor where the recipe has one, a code is
     asked for and `dimension` does not ask for another. dimension, power: of the whitening. pairs: images that show
     the same, of which the whitening is learned, as by `fit_pair_whitening`. code, bits: a name of
-    `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. enlarge: small images are
-    enlarged to the recipe's size while learning. Unusable images are left out. `progress` is called with the number
-    of images looked at, in each round. Raises `UsageError` where there are too few, for an unknown code, or where
-    the arguments contradict each other or the recipe.
+    `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. Unusable images are left out.
+    `progress` is called with the number of images looked at, in each round. Raises `UsageError` where there are too
+    few, for an unknown code, or where the arguments contradict each other or the recipe.
     """
     _check_code(recipe, code)
     keeps = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
     if whiten is None:
         whiten = bool(dimension or pairs) or not (keeps or recipe.embedding in MULTI_VECTOR_EMBEDDINGS)
     _check_whitening(recipe, whiten=whiten, dimension=dimension, pairs=pairs)
-    plain = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
-    bare = _enlarging(plain) if enlarge else plain
+    bare = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
     fitted = None
     if embedding_of(recipe) and not recipe.codebook:
         fitted = FittedParameters(
@@ -106,7 +103,7 @@ def fit_recipe(
         codes = fit_code(bare, images, code=code, bits=bits, fitted=learned, seed=seed, progress=progress)
         learned = replace(learned, codes=codes)
     dimension = whitenings[0].dimension * len(whitenings) if whitenings else describer.dimension
-    return Fitted(plain, learned, len(images), dimension, describer.extractor.identity)
+    return Fitted(bare, learned, len(images), dimension, describer.extractor.identity)
 
 
 def fit_code(
@@ -205,12 +202,6 @@ def fit_codebook(
         )
         for rows in drawn
     )
-
-
-def _enlarging(recipe: Recipe) -> Recipe:
-    """Return the recipe, or each of its parts, with small images enlarged."""
-    parts = tuple(_enlarging(part) for part in recipe.ensemble)
-    return replace(recipe, ensemble=parts, enlarge=not parts)
 
 
 def _check_code(recipe: Recipe, code: str) -> None:

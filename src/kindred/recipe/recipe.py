@@ -68,7 +68,8 @@ class Recipe:
     each on its own and laid end to end, weighing tap_weights.
 
     The image. size: longest side at the network's input, in pixels; larger images are shrunk to it, smaller ones
-    stay unless `enlarge`. shape: "keep" the image's own, or "stretch" to size × size, whatever `enlarge` and
+    enlarged, queries and indexed images alike, unless `enlarge` is false: a thumbnail described at its own size does
+    not find its original. shape: "keep" the image's own, or "stretch" to size × size, whatever `enlarge` and
     `multiple` are (which pooling over windows needs). multiple: both sides are rounded to multiples of it, so that
     images of nearly the same shape run as one batch. A network that takes only one size gets every image stretched
     to that; these keys do nothing there.
@@ -106,7 +107,7 @@ class Recipe:
     size: int = 320
     shape: str = "keep"
     multiple: int = 16
-    enlarge: bool = False
+    enlarge: bool = True
     passes: str = "whole"
     passes_options: Options = field(default_factory=_no_options)
     scales: tuple[float, ...] = (1.0,)
@@ -178,6 +179,11 @@ class Recipe:
             raise self._wrong("scales", [], "at least one number, such as [1.0]")
         if not all(isinstance(part, Recipe) for part in self.ensemble):
             raise self._wrong("ensemble", self.ensemble, "a list of recipes")
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, object]], Recipe], tuple[dict[str, object]]]:
+        # A recipe can be sent to another process: its tables travel as plain ones.
+        values = {key.name: getattr(self, key.name) for key in dataclasses.fields(self)}
+        return _remade, ({key: dict(each) if isinstance(each, Mapping) else each for key, each in values.items()},)
 
     def _checked_options(self, key: str) -> Options:
         options = getattr(self, key)
@@ -352,6 +358,10 @@ class Recipe:
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{text}: the recipe cannot be read ({explain_os_error(error)})") from error
         return _beside(recipe, path.parent).allowing_code(allow_code)
+
+
+def _remade(values: dict[str, object]) -> Recipe:
+    return Recipe(**values)  # type: ignore[arg-type]  # checked at birth
 
 
 _KEYS = [each.name for each in dataclasses.fields(Recipe) if each.name != "allow_code"]
