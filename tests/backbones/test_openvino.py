@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -325,6 +326,26 @@ def test_a_forked_child_compiles_the_network_anew(small: tuple[Card, Path], pict
 
     assert in_fork(child)
     assert np.array_equal(engine.run(picture)[0], expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_is_not_given_the_idle_threads_of_a_network_that_was_freed(
+    small: tuple[Card, Path], picture: NDArray[np.uint8]
+) -> None:
+    kept = OpenVINOEngine(*small, precision="f32")
+    expected = kept.run(picture)[0]
+    freed = OpenVINOEngine(*small, precision="f32")
+    list(freed.stream((at, picture) for at in range(4)))
+    del freed
+    gc.collect()
+
+    def child() -> bool:
+        engine = OpenVINOEngine(*small, precision="f32")
+        streamed = [maps[0] for _, maps in engine.stream((at, picture) for at in range(4))]
+        return all(np.array_equal(each, expected) for each in [engine.run(picture)[0], *streamed])
+
+    assert in_fork(child)
+    assert np.array_equal(kept.run(picture)[0], expected)
 
 
 def test_many_first_streams_at_once_compile_once(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.backbones.card import Card, ClassifierHead, check_digest
-from kindred.backbones.runtime import core, import_openvino, read_graph, reason
+from kindred.backbones.runtime import core, import_openvino, note_freed, read_graph, reason
 from kindred.errors import ModelError
 
 __all__ = ["class_weights"]
@@ -62,4 +62,5 @@ def _constant(path: Path, tensor: str) -> NDArray[np.float32]:
         values = core().compile_model(alone, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([])[0]
     except RuntimeError as error:
         raise ModelError(f"{path}: tensor {tensor!r} is not a constant of the graph: {reason(error)}") from None
+    note_freed()
     return np.array(values, dtype=np.float32)

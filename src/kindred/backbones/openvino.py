@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from kindred.backbones.blobs import load_blob, store_blob
 from kindred.backbones.card import Card, Tap, check_digest
 from kindred.backbones.engine import Batch, Maps, Precision, as_batch, requested_taps
 from kindred.backbones.folders import cache_folder
-from kindred.backbones.runtime import core, import_openvino, read_graph, reason
+from kindred.backbones.runtime import core, import_openvino, note_freed, read_graph, reason
 from kindred.errors import ModelError, UsageError
 
 __all__ = ["OpenVINOEngine"]
@@ -91,6 +92,7 @@ class OpenVINOEngine:
         self._lock = ForkSafeLock()
         self._networks: dict[Hint, Any] = {}
         self._made_in = ProcessMark()
+        weakref.finalize(self, note_freed)
         self._network("LATENCY")
 
     def run(self, batch: Batch) -> Maps:

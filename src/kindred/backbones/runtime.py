@@ -13,7 +13,7 @@ from types import ModuleType
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import ModelError
 
-__all__ = ["core", "import_openvino", "read_graph", "reason"]
+__all__ = ["core", "import_openvino", "note_freed", "read_graph", "reason"]
 
 _CONVERTER = "openvino.tools.ovc"
 
@@ -59,7 +59,29 @@ def core():  # type: ignore[no-untyped-def]  # openvino is untyped
     # Beside OpenVINO's, oneDNN has a cache of compiled code, by default of 1,024 pieces, some 50 MB; it heeds the
     # environment alone.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "200")
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_drop_idle_threads)
     return import_openvino().Core()
+
+
+_freed = False  # whether a compiled network was freed, and its threads are idle since
+
+
+def note_freed() -> None:
+    """Take note that a compiled network is freed; OpenVINO keeps its threads for the next one."""
+    global _freed
+    _freed = True
+
+
+def _drop_idle_threads() -> None:
+    """End idle threads of OpenVINO before a fork: in the child, the next network would be given them, and wait.
+
+    OpenVINO does so for the whole process where a core goes that had the CPU plug-in.
+    """
+    global _freed
+    if _freed:
+        import_openvino().Core().get_property("CPU", "NUM_STREAMS")  # loads the plug-in
+        _freed = False
 
 
 def read_graph(path: Path):  # type: ignore[no-untyped-def]  # openvino is untyped

@@ -10,12 +10,12 @@ import json
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from threading import Lock
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import numpy as np
 
 from kindred._support.cores import usable_cores
+from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import Encoder, FittedParameters
@@ -71,9 +71,15 @@ class Describer:
         if isinstance(self.extractor, NetworkExtractor):
             self.extractor.pooler.learned = self.fitted.poolings
         self.encoder = Encoder(recipe, self.fitted)
-        self._counting = Lock()
+        self._counting = ForkSafeLock()
         self._images = self._passes = 0
         self.dimension = self._checked_dimension()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            f"a Describer (of recipe {self.recipe.name!r}) holds a network and cannot be sent to another process; "
+            "send its recipe and make one there, or send the Library, which opens itself anew"
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors
 from kindred.describer import Describer
 from kindred.errors import ImageError, LibraryError, LibraryReplaced, RecipeMismatch, UsageError
@@ -38,13 +38,15 @@ __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
 
 DEFAULT_LIBRARY = Path(".kindred")
 RecipeLike = Recipe | str | Path
+L = TypeVar("L", bound="Library")
 
 
 class Library(Editing):
     """A library in a folder: make one with `create`, open it with `open`, use it with `with`.
 
-    Any number of processes and threads may search while one writes. Changes take turns: each waits for the others, for
-    some seconds at most. Only one `index` runs at a time, and a second one gets `LibraryLocked` at once.
+    Any number of threads may use it, forked children too, and other processes that it is sent to, which open it anew
+    by its path. Any number of processes and threads may search while one writes. Changes take turns: each waits for
+    the others, for some seconds at most. Only one `index` runs at a time; a second one gets `LibraryLocked` at once.
     """
 
     def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy) -> None:
@@ -53,7 +55,7 @@ class Library(Editing):
         self._base, self._closed = opened, False
         self._describer = opened.describer
         self._indexes: dict[str, Index] = {}
-        self._lock = RLock()
+        self._lock = ForkSafeLock()
         self._prepared: RerankCache | None = None
 
     @classmethod
@@ -134,6 +136,9 @@ class Library(Editing):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Callable[[type[Self], Path, SnapshotPolicy], Self], tuple[object, ...]]:
+        return _opened, (type(self), self.path, self._policy)
+
     def __repr__(self) -> str:
         return f"<Library {str(self.path)!r}, recipe {self.recipe.name!r}>"
 
@@ -143,15 +148,16 @@ class Library(Editing):
     @property
     def describer(self) -> Describer:
         """The library's own describer. Raises `RecipeMismatch` where its network is no longer the same."""
-        if self._describer is None:
-            describer = Describer(self.recipe)
-            if describer.fingerprint != self._base.fingerprint:
-                raise RecipeMismatch(
-                    f"{self.path}: its vectors were made with another version of Kindred, of {self.recipe.networks} "
-                    "or of its whitening; put that one back, or index into another library"
-                )
-            self._describer = describer
-        return self._describer
+        with self._lock:
+            if self._describer is None:
+                describer = Describer(self.recipe)
+                if describer.fingerprint != self._base.fingerprint:
+                    raise RecipeMismatch(
+                        f"{self.path}: its vectors were made with another version of Kindred, of "
+                        f"{self.recipe.networks} or of its whitening; put that one back, or index into another library"
+                    )
+                self._describer = describer
+            return self._describer
 
     @property
     def search_index(self) -> Index:
@@ -371,9 +377,10 @@ class Library(Editing):
 
     def _graph_cache(self) -> RerankCache:
         """Return what re-rankers compute once, stored beside the store for as long as its vectors do not change."""
-        if self._prepared is None:
-            self._prepared = RerankCache(self.path)
-        return self._prepared
+        with self._lock:
+            if self._prepared is None:
+                self._prepared = RerankCache(self.path)
+            return self._prepared
 
     def renew_index(self) -> None:
         """Bring up to date what the search index stores, where that is due."""
@@ -419,3 +426,8 @@ def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
     """Return the paths by which a library knows images or folders, each once."""
     given = [images] if isinstance(images, str | Path) else images
     return list(dict.fromkeys(located(path) for path in given))
+
+
+def _opened(kind: type[L], path: Path, policy: SnapshotPolicy) -> L:
+    """Open a library that was sent to this process."""
+    return kind.open(path, policy=policy)
