@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 from pathlib import Path
 
@@ -292,8 +293,19 @@ def test_anchored_makes_only_paths_absolute(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_recipe_can_be_sent_to_another_process() -> None:
-    for recipe in [*list_recipes(), dataclasses.replace(PLAIN, pooling_options={"p": 4.0}, scales=[1.0, 0.5])]:
+    for recipe in [*list_recipes(), dataclasses.replace(PLAIN, pooling_options={"p": 4.0}, scales=(1.0, 0.5))]:
         back = pickle.loads(pickle.dumps(recipe))
         assert back == recipe
         assert hash(back) == hash(recipe)
         assert back.to_toml() == recipe.to_toml()
+
+
+def test_recipe_files_are_not_trusted(tmp_path: Path) -> None:
+    fifo, zero, deep = (tmp_path / f"{name}.toml" for name in ("fifo", "zero", "deep"))
+    os.mkfifo(fifo)
+    zero.symlink_to("/dev/zero")
+    deep.write_text(f"name = {'[' * 100_000}", encoding="utf-8")
+    for path, reason in {fifo: "not a regular file", zero: "not a regular file", deep: "nested too deeply"}.items():
+        with pytest.raises(RecipeError, match=reason) as caught:
+            Recipe.load(path)
+        assert "\n" not in str(caught.value)

@@ -89,9 +89,11 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -
     fifo, zero = tmp_path / "fifo", tmp_path / "zero"
     os.mkfifo(fifo)
     zero.symlink_to("/dev/zero")
-    for path in (fifo, zero, tmp_path, Path("/dev/null")):
+    for path in (fifo, zero, Path("/dev/null")):
         with pytest.raises(OSError, match="not a regular file"):
             open_bounded(path, 100)
+    with pytest.raises(IsADirectoryError):
+        open_bounded(tmp_path, 100)
     with pytest.raises(FileNotFoundError, match="no file can have this name"):
         open_bounded("a\0b", 100)
 

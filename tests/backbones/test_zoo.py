@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -280,3 +281,28 @@ def test_public_networks_need_no_option(shared: Path, name: str) -> None:
     for tap in card.taps:  # where the README has a row for it, its channels and stride
         if found := re.search(rf"`{re.escape(tap.name)}` \((\d+), (\d+)", readme):
             assert found.groups() == (str(tap.channels), str(tap.stride))
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    fifo, zero = tmp_path / "fifo.onnx", tmp_path / "zero.onnx"
+    os.mkfifo(fifo)
+    zero.symlink_to("/dev/zero")
+    for path in (fifo, zero):
+        with pytest.raises(ModelError, match="the model cannot be read: not a regular file"):
+            add_model(path, mean=(0.0,) * 3, std=(1.0,) * 3)
+        with pytest.raises(ModelError, match="no such model file") as caught:
+            load_card(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_cards_that_are_no_regular_files_or_nested_without_end_are_refused(tmp_path: Path) -> None:
+    fifo, zero, large, deep = (tmp_path / f"{name}.toml" for name in ("fifo", "zero", "large", "deep"))
+    os.mkfifo(fifo)
+    zero.symlink_to("/dev/zero")
+    large.write_text("#" * 2_000_000, encoding="utf-8")
+    deep.write_text(f"name = {'[' * 100_000}", encoding="utf-8")
+    reasons = {fifo: "not a regular file", zero: "not a regular file", large: "larger than", deep: "nested too deeply"}
+    for path, reason in reasons.items():
+        with pytest.raises(ModelError, match=reason) as caught:
+            Card.load(path)
+        assert "\n" not in str(caught.value)

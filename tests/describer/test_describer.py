@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -415,3 +417,20 @@ def test_a_folder_of_pictures_is_described_with_one_worker_as_with_many(recipe: 
     paths = make_folder(tmp_path, 20)
     one, many = (Describer(recipe, workers=workers).describe(paths) for workers in (1, 6))
     assert np.abs(one - many).max() < BF16
+
+
+@pytest.mark.parametrize("key", ["whitening", "codebook"])
+def test_fitted_files_are_not_trusted(tiny: Recipe, tmp_path: Path, key: str) -> None:
+    fifo, zero, claims = tmp_path / "fifo.npz", tmp_path / "zero.npz", tmp_path / "claims.npz"
+    os.mkfifo(fifo)
+    zero.symlink_to("/dev/zero")
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}"
+    with zipfile.ZipFile(claims, "w") as archive:
+        archive.writestr("0.mean.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    reasons = {fifo: "not a regular file", zero: "not a regular file", claims: "with 0 bytes"}
+    embedding = {"embedding": "vlad"} if key == "codebook" else {}
+    for path, reason in {**reasons, tmp_path / "learned-" / ".." / ".." / "x": "no such file"}.items():
+        recipe = dataclasses.replace(tiny, **{key: str(path)}, **embedding)  # type: ignore[arg-type]
+        with pytest.raises(RecipeError, match=reason) as caught:
+            Describer(recipe)
+        assert "\n" not in str(caught.value)

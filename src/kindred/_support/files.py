@@ -99,6 +99,8 @@ def within(folder: Path, name: str) -> Path:
 
 
 def _check_regular(found: os.stat_result, place: str, limit: int) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), place)
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", place)
     if found.st_size > limit:

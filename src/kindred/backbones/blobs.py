@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import replacing
+from kindred._support.files import read_bounded, replacing
+from kindred.backbones.card import MODEL_BYTES
 
 __all__ = ["load_blob", "store_blob"]
 
@@ -26,7 +27,7 @@ _KEPT = 16  # blobs in a folder; one model with one choice of taps is one blob o
 def load_blob(path: Path) -> NDArray[np.uint8] | None:
     """Return the blob stored at `path`, or None if there is none or it is damaged."""
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        content = np.frombuffer(read_bounded(path, MODEL_BYTES), dtype=np.uint8)
         os.utime(path)  # it was used: the oldest are dropped first
     except OSError:
         return None

@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from kindred._support.files import replacing
+from kindred._support.files import open_bounded, read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import ModelError
 from kindred.hints import check_known
@@ -38,6 +38,12 @@ Scalar: TypeAlias = str | int | float
 BoxForm: TypeAlias = Literal["yxyx", "xyxy"]
 BoxUnits: TypeAlias = Literal["relative", "pixels"]
 T = TypeVar("T")
+
+MODEL_BYTES = 2**31
+"""The largest `.onnx` file that is read: what protobuf allows for one."""
+
+CARD_BYTES = 1_000_000
+"""The largest card that is read; usual ones have some 2,000 bytes."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -185,12 +191,14 @@ class Card:
     def load(cls, path: Path) -> Card:
         """Read a card; raise ModelError where the file is missing or not TOML, or a key unknown or wrong."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_bounded(path, CARD_BYTES).decode()
         except FileNotFoundError:
             raise ModelError(
                 f"{path}: no such card; a model is an .onnx file with a card beside it: `kindred models add` writes one"
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ModelError(f"{path}: the card cannot be read: {explain_os_error(error)}") from None
+        except UnicodeDecodeError as error:
             raise ModelError(f"{path}: the card cannot be read: {error}") from None
         return cls.from_toml(text, str(path))
 
@@ -201,6 +209,8 @@ class Card:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ModelError(f"{where}: not a TOML file: {error}") from None
+        except RecursionError:
+            raise ModelError(f"{where}: not a card: its values are nested too deeply") from None
         return _build(cls, table, where)
 
     def to_toml(self) -> str:
@@ -230,7 +240,7 @@ class Card:
 def digest_of(path: Path) -> str:
     """Return the sha256 of a file, in hex; raise ModelError if it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with open_bounded(path, MODEL_BYTES) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {explain_os_error(error)}") from None

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from kindred._support.files import read_bounded
 from kindred._support.os_errors import explain_os_error
+from kindred.backbones.card import MODEL_BYTES
 from kindred.errors import ModelError
 
 __all__ = ["core", "import_openvino", "note_freed", "read_graph", "reason"]
@@ -91,7 +93,7 @@ def read_graph(path: Path):  # type: ignore[no-untyped-def]  # openvino is untyp
     try:
         # From memory, not by name: a graph whose weights lie in other files must fail, for its digest
         # covers one file.
-        return core().read_model(path.read_bytes())
+        return core().read_model(read_bounded(path, MODEL_BYTES))
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {explain_os_error(error)}") from None
     except RuntimeError as error:

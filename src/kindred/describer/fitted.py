@@ -10,18 +10,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import replacing, write_whole
+from kindred._support.files import read_bounded, replacing, write_whole
+from kindred._support.npz import read_npz
 from kindred._support.os_errors import explain_os_error
 from kindred.codes import Code
 from kindred.codes import from_arrays as code_from_arrays
@@ -36,6 +35,9 @@ __all__ = ["fit_record", "load_fitted", "save_fitted", "write_recipe"]
 
 LARGEST_COMPONENT = 8192.0  # an eighth of what half precision holds
 RECORD = "record"
+FITTED_BYTES = 1_000_000_000  # the largest file that is read
+ARRAYS_BYTES = 2_000_000_000  # the most that its arrays may have together
+MOST_TAPS = 1000
 Record = Mapping[str, object]
 Arrays = Mapping[str, NDArray[Any]]
 FittedItem = FittedVocabulary | Whitening | Code | Arrays
@@ -129,11 +131,12 @@ def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
     if not name:
         return []
     try:
-        with np.load(io.BytesIO(_bytes(name)), allow_pickle=False) as stored:
-            arrays = dict(stored)
+        arrays: dict[str, NDArray[Any]] = read_npz(_bytes(name), ARRAYS_BYTES)
         about = json.loads(str(arrays.pop(RECORD)))
         maker, made_for, count = str(about["recipe"]), about["for"], int(about["count"])
-    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        if not 0 <= count <= MOST_TAPS or not isinstance(made_for, dict):
+            raise ValueError("its record is damaged")
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         why = explain_os_error(error) if isinstance(error, OSError) else error
         raise RecipeError(
             f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); make one with kindred fit"
@@ -194,7 +197,7 @@ def _compact(learned: FittedItem) -> dict[str, NDArray[Any]]:
 
 def _bytes(name: str) -> bytes:
     bundled = files("kindred").joinpath("recipes", f"{name}.npz")
-    return bundled.read_bytes() if bundled.is_file() else Path(name).read_bytes()
+    return bundled.read_bytes() if bundled.is_file() else read_bounded(name, FITTED_BYTES)
 
 
 def _digest(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from kindred._support.files import read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import RecipeError
 from kindred.hints import check_known, nearest
@@ -27,6 +28,7 @@ __all__ = ["DEFAULT_RECIPE", "FILES", "Option", "Options", "Recipe", "list_recip
 Option = int | float | bool | str | tuple[float, ...]
 Options = Mapping[str, Option]
 DEFAULT_RECIPE = "kin"
+RECIPE_BYTES = 1_000_000  # the largest file that is read; usual recipes have some 500 bytes
 
 # The smallest and the largest value of the keys that are whole numbers, and of those that are not.
 _WHOLE = {"size": (32, 4096), "multiple": (1, 256), "positions": (0, 1 << 20), "dimension": (0, 65536)}
@@ -337,6 +339,8 @@ class Recipe:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{source}: not valid TOML ({error})") from error
+        except RecursionError:
+            raise RecipeError(f"{source}: its values are nested too deeply; expected a recipe") from None
         return _from_table(table, source=source)
 
     @classmethod
@@ -354,7 +358,7 @@ class Recipe:
             raise RecipeError(f"unknown recipe {text!r}; {nearest(text, presets)} (a file must end in .toml)")
         path = Path(name_or_path).expanduser()
         try:
-            recipe = cls.from_toml(path.read_text(encoding="utf-8"), source=text)
+            recipe = cls.from_toml(read_bounded(path, RECIPE_BYTES).decode(), source=text)
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{text}: the recipe cannot be read ({explain_os_error(error)})") from error
         return _beside(recipe, path.parent).allowing_code(allow_code)
