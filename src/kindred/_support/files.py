@@ -8,8 +8,8 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
@@ -50,7 +50,7 @@ def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
         ) from error
 
 
-def open_bounded(path: Path | str, limit: int) -> BinaryIO:
+def open_bounded(path: Path | str, limit: int) -> BufferedReader:
     """Open a file that somebody else may have put there, for reading bytes.
 
     Raises OSError, with a reason in `strerror`, where it is missing or unreadable, where it is no regular file (a
