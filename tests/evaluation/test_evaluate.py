@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -300,6 +301,36 @@ class TestCache:
         assert len(kept) == 2
         kept[0].write_bytes(kept[0].read_bytes()[:50])
         kept[1].write_bytes(b"")
+        described.clear()
+        assert evaluate(groundtruth, recipe=colours, cache=tmp_path).metrics == first.metrics
+        assert len(described) == 7
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"vectors": np.zeros((4, 3), np.float32)},
+            {"vectors": np.zeros((4, 32), np.float64)},
+            {"counts": np.array([1, 1, 1, 2])},
+            {"counts": np.array([1, 1])},
+            {"counts": np.array([2**62, 2**62, 2**62, 2**62 + 4])},
+            {"counts": np.array([-1, 1, 2, 2])},
+            {"words": np.zeros(3, np.int64)},
+            {"seconds": np.array(["long"])},
+        ],
+        ids=str,
+    )
+    def test_is_made_again_where_it_holds_something_else(
+        self,
+        tmp_path: Path,
+        groundtruth: Path,
+        colours: Recipe,
+        described: list[object],
+        change: dict[str, NDArray[Any]],
+    ) -> None:
+        first = evaluate(groundtruth, recipe=colours, cache=tmp_path)
+        for file in tmp_path.glob("*.npz"):
+            with np.load(file) as arrays:
+                np.savez(file, **{**arrays, **change})
         described.clear()
         assert evaluate(groundtruth, recipe=colours, cache=tmp_path).metrics == first.metrics
         assert len(described) == 7

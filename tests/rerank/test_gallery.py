@@ -6,7 +6,6 @@ import pytest
 from kindred import blocks
 from kindred.arrays import Vectors
 from kindred.errors import UsageError
-from kindred.index import ExactIndex
 from kindred.rerank import ArrayGallery
 from kindred.rerank import gallery as module
 
@@ -54,13 +53,6 @@ def test_fetch_keeps_the_order_and_refuses_strangers(rows: Vectors) -> None:
     np.testing.assert_array_equal(gallery.fetch(np.array([5, 0, 5])), rows[[5, 0, 5]])
     with pytest.raises(UsageError, match=r"ids: got -1; expected 0 to 89"):
         gallery.fetch(np.array([3, -1]))
-
-
-def test_an_index_may_answer(rows: Vectors, queries: Vectors) -> None:
-    index = ExactIndex(16)
-    index.add(np.arange(1, 91), np.zeros((90, 16)))
-    index.remove(np.arange(1, 90))
-    assert ArrayGallery(rows, index=index).search(queries, 1).ids.tolist() == [[90]] * 7
 
 
 def test_refuses_what_it_cannot_mean(rows: Vectors) -> None:

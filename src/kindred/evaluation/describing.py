@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import replacing
+from kindred._support.files import read_bounded, replacing
+from kindred._support.npz import read_npz
 from kindred._support.os_errors import explain_os_error
 from kindred._support.version import __version__
 from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
-from kindred.errors import UsageError
+from kindred.errors import KindredError, UsageError
 from kindred.evaluation.groundtruth import Box
 from kindred.features import NO_FEATURES, LocalFeatures
 from kindred.images import crop, decode, resize
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from kindred.images import ImageLike
 
 __all__ = ["Descriptions", "Part", "Progress", "Work", "part_of"]
+
+MOST_BYTES = 1 << 36
+"""A file of descriptions that is larger is made again."""
 
 Progress = Callable[[int, int], None]
 Part = tuple[Path, Box | None]
@@ -134,9 +137,11 @@ class Work:
         if not images:
             return self.gathered([], 0.0)
         file = None if self.cache is None else self.cache / f"descriptions-{self.key(images, is_query=is_query)}.npz"
-        if file is not None and (kept := _load(file)) is not None and (lenient or kept.usable.all()):
-            self.step(len(images))
-            return kept
+        if file is not None:
+            stored = _load(file)
+            if stored is not None and self._fits(stored, len(images)) and (lenient or stored.usable.all()):
+                self.step(len(images))
+                return stored
         began = time.perf_counter()
         answers: list[Description[int] | None] = [None] * len(images)
         with closing(self.describer.stream(enumerate(self.opened(images)), is_query=is_query)) as stream:
@@ -150,6 +155,18 @@ class Work:
         if file is not None:
             _store(file, found)
         return found
+
+    def _fits(self, found: Descriptions, images: int) -> bool:
+        """Return whether arrays from a file are those of so many images, as the recipe describes them."""
+        vectors, counts, words, features = found.vectors, found.counts, found.words, found.features
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != self.describer.dimension:
+            return False
+        if counts.dtype != np.int64 or counts.shape != (images,) or (counts < 0).any() or (counts > len(vectors)).any():
+            return False
+        several = self.describer.recipe.multi_vector
+        if words is not None and (not several or words.dtype != np.int64 or words.shape != (len(vectors),)):
+            return False
+        return bool(counts.sum() == len(vectors)) and (features is None or len(features) == images)
 
     def gathered(self, answers: Sequence[Description[int] | None], seconds: float) -> Descriptions:
         """Lay the answers out as arrays."""
@@ -202,12 +219,12 @@ def part_of(path: Path, box: Box, *, longest: int) -> NDArray[np.uint8]:
 def _load(file: Path) -> Descriptions | None:
     """Read what `_store` wrote; None where there is nothing, or nothing sound, so that it is made again."""
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            words = arrays.get("words")
-            features = _split(*(arrays[name] for name in FEATURES)) if FEATURES[0] in arrays else None
-            seconds, passes = float(arrays["seconds"]), float(arrays["passes"])
-            return Descriptions(arrays["vectors"], arrays["counts"], seconds, words, features, passes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        data = read_bounded(file, MOST_BYTES)
+        arrays = read_npz(data, len(data))  # they are stored as they are: what unpacks to more is another's
+        features = _split(*(arrays[name] for name in FEATURES)) if FEATURES[0] in arrays else None
+        seconds, passes = float(arrays["seconds"]), float(arrays["passes"])
+        return Descriptions(arrays["vectors"], arrays["counts"], seconds, arrays.get("words"), features, passes)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, KindredError):
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,35 +14,25 @@ from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.graph import gallery_digest
 
-__all__ = ["ArrayGallery", "Searcher"]
+__all__ = ["ArrayGallery"]
 
 BLOCK_ROWS = 16_384
 """One block of scores takes 16 MB, whatever the number of rows and queries."""
-
-
-class Searcher(Protocol):
-    """What an index can do for a gallery, as those of `kindred.index` do."""
-
-    def search(self, queries: ArrayLike, k: int) -> Ranking:
-        """Return the best `k` for queries (Q, D)."""
-        ...
 
 
 class ArrayGallery:
     """The rows of a matrix (N, D) as a gallery; an id is a row's position, 0 … N − 1.
 
     similarity: "cosine" (rows are made unit vectors, in a copy) or "dot" (rows are kept as they are, for those
-    that are unit vectors already). index: answers searches instead of comparing all rows; it must hold these
-    rows under these ids and score as `similarity` does. Raises UsageError for another similarity.
+    that are unit vectors already). Raises UsageError for another similarity.
     """
 
-    def __init__(self, rows: ArrayLike, *, similarity: str = "cosine", index: Searcher | None = None) -> None:
+    def __init__(self, rows: ArrayLike, *, similarity: str = "cosine") -> None:
         if similarity not in ("cosine", "dot"):
             raise UsageError(f"similarity: got {similarity!r}; expected 'cosine' or 'dot'")
         vectors = as_rows(rows, "rows")
         self._unit = similarity == "cosine"
         self._rows: Vectors = l2_normalise(vectors) if self._unit else vectors
-        self._index = index
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -57,8 +46,6 @@ class ArrayGallery:
     def search(self, queries: ArrayLike, k: int) -> Ranking:
         """Return the best `k` for queries (Q, D), equal scores by id; all of them where there are fewer."""
         check_whole(k=k)
-        if self._index is not None:
-            return self._index.search(queries, k)
         wanted = as_rows(queries, "queries")
         if wanted.shape[1] != self._rows.shape[1]:
             raise UsageError(f"queries: got shape {wanted.shape}; expected (Q, {self._rows.shape[1]})")
