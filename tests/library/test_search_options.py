@@ -96,3 +96,18 @@ def test_many_queries_can_be_re_ranked_and_filtered(made: Path, photos: list[Pat
             assert answer.answer is not None
             alone = library.search(answer.query, k=4, rerank="aqe:n=2")
             assert [hit.path for hit in answer.answer] == [hit.path for hit in alone]
+
+
+def test_the_id_of_an_image_is_a_query(made: Path, photos: list[Path], recipe: Recipe, tmp_path: Path) -> None:
+    with Library.open(made) as library:
+        by_path = library.search(photos[4], k=5)
+        by_id = library.search(by_path[0].id, k=5)
+        assert [hit.path for hit in by_id] == [hit.path for hit in by_path]
+        np.testing.assert_allclose(by_id.scores, by_path.scores, atol=1e-3)
+        with pytest.raises(UsageError, match="no image of this library has the id 0123456789abcdef"):
+            library.search("0123456789abcdef")
+    rows = dataclasses.replace(recipe, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
+    with Library.create(tmp_path / "rows", recipe=rows) as library:
+        library.index(photos[:3])
+        wanted = library.search(photos[1], k=1)[0]
+        assert library.search(wanted.id, k=1)[0].path == photos[1]

@@ -25,13 +25,13 @@ from kindred.library.indexing import IndexProgress, IndexReport, files_at, index
 from kindred.library.opening import Opened, make, open_at, ready_describer
 from kindred.library.paths import absolute, is_missing, located
 from kindred.library.pruning import Prune
-from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away
+from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
 from kindred.library.reranking import DEPTH, reranked
 from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
 from kindred.rerank import Method, RerankCache
-from kindred.rerank.needs import check_needs, steps_of
+from kindred.rerank.needs import check_needs, needs_of, steps_of
 from kindred.store import Box, Filter, SqliteStore, Store
 
 __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
@@ -259,17 +259,21 @@ class Library(Editing):
     ) -> Answer:
         """Find the `k` images that are most like `query`.
 
-        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean
-        is searched), or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1 in pixels of the upright
-        query) searches for a part of it. `negatives`, queries likewise, are what answers should not be like.
+        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean is
+        searched), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1
+        in pixels of the upright query) searches for a part of it. `negatives`, queries likewise, are what answers
+        should not be like.
         `where` limits the search to a folder, tags, dates, metadata or ids. Answers below `min_score` are left out.
         `rerank` is what is done to the best `depth` answers, as `kindred.rerank.rerank` takes it. Raises `ImageError`
         for an unusable query, `RecipeError` for an unknown re-ranker or one that needs what the library does not hold,
         `LibraryError` while the library is empty.
         """
         began = time.monotonic()
+        look_again = box is not None or any(needs != "vectors" for _, needs in needs_of(steps_of(rerank)))
+        query = of_stored(self.store, self.recipe, query, look_again=look_again)
         asked = describe_query(self.recipe, lambda: self.describer, query, box)
         if isinstance(negatives, np.ndarray) or negatives:
+            negatives = of_stored(self.store, self.recipe, negatives, look_again=False)
             asked = moved_away(asked, describe_query(self.recipe, lambda: self.describer, negatives, None))
         return self._ranked(asked, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began)
 

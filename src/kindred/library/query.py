@@ -16,9 +16,9 @@ from kindred.features import ConvMap, LocalFeatures
 from kindred.images import ImageLike, as_image, crop, decode
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
-from kindred.store import Box
+from kindred.store import Box, Filter, Store, is_uid
 
-__all__ = ["NEGATIVE_WEIGHT", "DescribedQuery", "Query", "as_query", "describe_query", "moved_away"]
+__all__ = ["NEGATIVE_WEIGHT", "DescribedQuery", "Query", "as_query", "describe_query", "moved_away", "of_stored"]
 
 Query: TypeAlias = "ImageLike | Sequence[ImageLike] | Vectors"
 
@@ -95,6 +95,25 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
         return DescribedQuery(parts=rows, features=description.features, map_of=map_of)
     vector = _mean(cast(Vectors, description.vector)[None])
     return DescribedQuery(vector, features=description.features, map_of=map_of)
+
+
+def of_stored(store: Store, recipe: Recipe, query: Query, *, look_again: bool) -> Query:
+    """Return the vector of an image of the library where `query` is its id, and any other query as it is.
+
+    Its file is looked at instead where a recipe compares several rows of an image, and with `look_again`, as for
+    re-rankers that compare more than vectors. Raises `UsageError` for an id of no image, or of one that was skipped.
+    """
+    if not (isinstance(query, str) and is_uid(query)) or Path(query).exists():
+        return query
+    row = store.by_uid([query]).get(query)
+    if row is None:
+        raise UsageError(f"search: no image of this library has the id {query}, and no file that name")
+    if recipe.multi_vector or look_again:
+        return row.path
+    ids = store.select(Filter(ids=(query,)))
+    if not ids.size:
+        raise UsageError(f"search: image {query} ({row.path}) was skipped and has no vector; search with another image")
+    return store.fetch(ids.tolist())[1]
 
 
 def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQuery:
