@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -380,3 +383,41 @@ def test_queries_of_another_kind_are_refused(bench: Bench) -> None:
 def test_a_code_is_needed_where_the_recipe_has_one() -> None:
     with pytest.raises(UsageError, match="is searched by a code, and none was given"):
         index_for(RECIPES["coded"], ArraySource(rows_of(1)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_searches_although_a_lock_was_held(bench: Bench) -> None:
+    index = bench.open()
+    expected = index.search(bench.query(3), 5, where=Filter(folder=Path("/p/a"))).ids.tolist()
+    held = [lock for name in ("_lock", "_building") if (lock := getattr(index, name, None)) is not None]
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for lock in (*held, cast(Any, index)._selection._lock):
+                stack.enter_context(lock)
+            taken.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - another process
+        signal.alarm(30)
+        code = 1
+        try:
+            index.sync()
+            for entry in held:
+                with entry:
+                    pass
+            # What a store does in a forked process is the store's own matter; the index is asked over rows in memory.
+            cast(Any, index)._selection._lock.__enter__()
+            code = 0
+        finally:
+            os._exit(code)
+    done.set()
+    holder.join()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert index.search(bench.query(3), 5, where=Filter(folder=Path("/p/a"))).ids.tolist() == expected

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.forks import ForkSafeLock
 from kindred.index.protocol import RowSource
 from kindred.store import Filter
 
@@ -27,7 +27,7 @@ class Selection:
     def __init__(self, source: RowSource, select: Select) -> None:
         self._source, self._select = source, select
         self._known: OrderedDict[Filter, tuple[int, NDArray[np.int64]]] = OrderedDict()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def ids(self, where: Filter | None) -> NDArray[np.int64] | None:
         """Return the ids (n,) that `where` lets through, ascending; None where that is all of them."""

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Lock, RLock
 from typing import Self
 
 import numpy as np
 
 from kindred._support.files import within
+from kindred._support.forks import ForkSafeLock
 from kindred.arrays import top_k
 from kindred.errors import LibraryDamaged, LibraryFull
 from kindred.index.exact import ExactIndex
@@ -117,8 +117,8 @@ class SnapshotIndex:
         self._record = ""
         self._checked = -1  # the revision of the store at the last sync
         self._revision = -1  # that of the vectors that are here
-        self._lock = RLock()
-        self._building = Lock()
+        self._lock = ForkSafeLock()
+        self._building = ForkSafeLock()
         # Set while the main index is not in its file, for want of room: the next snapshot is due at once.
         self._unwritten = False
 

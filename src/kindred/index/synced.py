@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from threading import RLock
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 from kindred.index.multi_vector import MultiVectorIndex
@@ -45,7 +45,7 @@ class SyncedIndex:
         self._selection = Selection(source, source.select)
         self._approximate = approximate
         self._revision = -1
-        self._lock = RLock()
+        self._lock = ForkSafeLock()
 
     def __len__(self) -> int:
         """Return the number of vectors, as of the last `sync`."""
@@ -100,7 +100,7 @@ class SyncedRows:
         self._selection = Selection(source, source.select_images)
         self._revision = -1
         self._engine = make(source.dimension or 1)
-        self._lock = RLock()
+        self._lock = ForkSafeLock()
 
     def __len__(self) -> int:
         """Return the number of images, as of the last `sync`."""

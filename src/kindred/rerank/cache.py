@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from threading import RLock
 from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred._support.files import read_bounded, replacing, within
+from kindred._support.forks import ForkSafeLock
 from kindred._support.npz import read_npz
 from kindred.errors import KindredError
 from kindred.rerank.context import Gallery
@@ -62,7 +62,7 @@ class RerankCache:
         self.progress = progress
         self._folder = folder
         self._held: OrderedDict[tuple[str, str], tuple[str, Cacheable]] = OrderedDict()
-        self._lock = RLock()  # entered again where what is made needs another
+        self._lock = ForkSafeLock()  # entered again where what is made needs another
 
     def get(self, kind: type[Made], key: str, make: Callable[[], Made], *, gallery: Gallery) -> Made:
         """Return what `make` makes of a gallery: from memory, from a file, or made now.
