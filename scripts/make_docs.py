@@ -190,7 +190,7 @@ def _embeddings() -> str:
 
     known: dict[str, Embedding | MultiVectorEmbedding] = {**EMBEDDINGS, **MULTI_VECTOR_EMBEDDINGS}
     rows = [
-        (f"`{name}`", each.summary, _options(each.function, keep=_is_keyword), each.learned, each.source)
+        (f"`{name}`", each.summary, _options(each.function, keep=_is_keyword), each.vocabulary, each.source)
         for name, each in known.items()
     ]
     return _table("name|what it does|options|learns a|source", rows)

@@ -20,7 +20,6 @@ from kindred.fusion import (
     query_adaptive,
     reciprocal_rank,
     weighted_scores,
-    weighted_sum,
     z_score,
 )
 from kindred.ranking import Ranking
@@ -71,33 +70,15 @@ class TestConcatenate:
         np.testing.assert_allclose(np.linalg.norm(fused, axis=1), 1, rtol=1e-6)
         assert fused[2, :3].tolist() == [0, 0, 0]
 
-    @pytest.mark.parametrize("function", [concatenate, weighted_sum])
-    def test_torch_gives_the_same_with_gradients(self, function: Any, torch: ModuleType) -> None:
+    def test_torch_gives_the_same_with_gradients(self, torch: ModuleType) -> None:
         given = parts(4, 4)
         leaves = [torch.from_numpy(part).requires_grad_() for part in given]
-        fused = function(leaves, weights=[2.0, 1.0])
-        np.testing.assert_allclose(fused.detach().numpy(), function(given, weights=[2.0, 1.0]), atol=1e-6)
+        fused = concatenate(leaves, weights=[2.0, 1.0])
+        np.testing.assert_allclose(fused.detach().numpy(), concatenate(given, weights=[2.0, 1.0]), atol=1e-6)
         fused[:, 0].sum().backward()
         assert all(torch.isfinite(leaf.grad).all() and (leaf.grad != 0).any() for leaf in leaves)
 
 
-class TestWeightedSum:
-    @pytest.mark.parametrize("weights", [None, [1.0, 3.0]])
-    def test_equals_a_loop(self, weights: list[float] | None) -> None:
-        given = parts(4, 4)
-        fused = weighted_sum(given, weights=weights)
-        for row in range(5):
-            total = np.zeros(4)
-            for weight, part in zip(weights or [1.0, 1.0], given, strict=True):
-                total += weight * part[row].astype(np.float64) / np.linalg.norm(part[row].astype(np.float64))
-            np.testing.assert_allclose(fused[row], total / np.linalg.norm(total), atol=1e-6)
-
-    def test_parts_of_different_dimensions_cannot_be_added(self) -> None:
-        with pytest.raises(UsageError, match=r"got shapes \(5, 4\), \(5, 3\); expected all alike, or concatenate"):
-            weighted_sum(parts(4, 3))
-
-
-@pytest.mark.parametrize("function", [concatenate, weighted_sum])
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
@@ -107,17 +88,16 @@ class TestWeightedSum:
         ([1.0, float("nan")], "got 1, nan"),
     ],
 )
-def test_weights_that_cannot_be_meant(function: Any, weights: list[float], message: str) -> None:
+def test_invalid_weights(weights: list[float], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        function(parts(4, 4), weights=weights)
+        concatenate(parts(4, 4), weights=weights)
 
 
-@pytest.mark.parametrize("function", [concatenate, weighted_sum])
-def test_parts_that_do_not_fit(function: Any) -> None:
+def test_parts_of_different_shapes_or_none() -> None:
     with pytest.raises(UsageError, match="parts: got none"):
-        function([])
+        concatenate([])
     with pytest.raises(UsageError, match=r"got shapes \(5, 4\), \(6, 4\); expected matrices \(N, Di\) with the same N"):
-        function([*parts(4), *parts(4, count=6)])
+        concatenate([*parts(4), *parts(4, count=6)])
 
 
 def ranked(*queries: Pairs, boxes: bool = False) -> Ranking:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import kindred.matching
 from kindred.arrays import l2_normalise
 from kindred.errors import RecipeError, UsageError
-from kindred.matching import MATCHINGS, ImageRows, match, narrow, widen
+from kindred.matching import MATCHINGS, ImageRows, from_bfloat16, match, to_bfloat16
 
 D, WORDS = 6, 9
 COUNTS = {3: 4, 5: 1, 8: 7, 11: 2, 12: 5}
@@ -153,11 +153,11 @@ def test_the_first_of_equal_rows_gives_the_box() -> None:
 
 def test_narrow_rows_are_rounded_to_eight_digits() -> None:
     rows = np.array([[1.0, -1.0, 0.0, 1 + 2**-8, 1 + 2**-8 + 2**-20, 1 + 3 * 2**-8, -0.1]], np.float32)
-    found = widen(narrow(rows))
+    found = from_bfloat16(to_bfloat16(rows))
     np.testing.assert_array_equal(found[0, :6], [1, -1, 0, 1, 1 + 2**-7, 1 + 2**-6])  # halves go to the even one
     assert found[0, 6] == pytest.approx(-0.1, rel=2**-8)
-    assert narrow(rows).dtype == np.uint16
-    assert widen(rows) is rows
+    assert to_bfloat16(rows).dtype == np.uint16
+    assert from_bfloat16(rows) is rows
 
 
 def test_both_sides_of_patches_are_not_alike(query: ImageRows, database: ImageRows) -> None:
@@ -197,7 +197,7 @@ def test_what_cannot_be_meant_is_refused(query: ImageRows, database: ImageRows) 
         match(database, database, "best")
     with pytest.raises(UsageError, match="query: got rows of 3 components; expected 6"):
         match(ImageRows(query.rows[:, :3], query.owners), database, "best")
-    with pytest.raises(UsageError, match="words: got rows without them"):
+    with pytest.raises(UsageError, match="words: got rows without words"):
         match(query, ImageRows(database.rows, database.owners), "asmk")
     with pytest.raises(UsageError, match="expected 0 to 2, those of the idf"):
         match(query, database, "asmk", idf=IDF[:3])

@@ -141,7 +141,7 @@ def test_objectness_is_its_definition() -> None:
 
 def test_the_energy_is_interpolated_between_the_middles_of_cells() -> None:
     layers = np.array([[[0.0, 4.0, 8.0]], [[1.0, 1.0, 5.0]]])
-    finer = proposals._finer(layers)
+    finer = proposals._upsampled(layers)
     assert finer.tolist() == [[[0, 1, 3, 5, 7, 8]] * 2, [[1, 1, 1, 2, 4, 5]] * 2]
 
 

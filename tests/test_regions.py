@@ -16,7 +16,7 @@ from kindred.regions import (
     Boxes,
     Regions,
     boxes_to_pixels,
-    connected_parts,
+    connected_components,
     dense_windows,
     divide,
     non_maximum_suppression,
@@ -342,7 +342,7 @@ def test_connected_parts_are_those_of_a_flood(masks: NDArray[np.bool_], connecti
     first, expected = 1, np.zeros(masks.shape, np.int64)
     for at, mask in enumerate(masks):
         expected[at], first = _flood(mask, first, connectivity)
-    assert np.array_equal(connected_parts(masks, connectivity=connectivity), expected)
+    assert np.array_equal(connected_components(masks, connectivity=connectivity), expected)
 
 
 def test_the_whole_map_may_be_a_region_too() -> None:
@@ -353,4 +353,4 @@ def test_the_whole_map_may_be_a_region_too() -> None:
 def test_a_long_winding_part() -> None:
     mask = np.ones((1, 41, 41), bool)
     mask[0, 1::4, 1:] = mask[0, 3::4, :-1] = False
-    assert np.array_equal(connected_parts(mask), mask)
+    assert np.array_equal(connected_components(mask), mask)

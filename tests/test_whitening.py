@@ -260,7 +260,7 @@ class TestLearned:
             LearnedWhitening.fit([queries, queries], [positives], queries)
         with pytest.raises(UsageError, match="6 components in all batches"):
             LearnedWhitening.fit([queries, queries[:, :5]], [positives, positives[:, :5]], queries)
-        with pytest.raises(UsageError, match="rows: got 5 components; expected 6, as the pairs have"):
+        with pytest.raises(UsageError, match="rows: got 5 components; expected 6, as in the pairs"):
             LearnedWhitening.fit(queries, positives, queries[:, :5])
         with pytest.raises(UsageError, match="got 200 pairs of equal vectors"):
             LearnedWhitening.fit(queries, queries, queries)
@@ -303,9 +303,9 @@ class TestArrays:
 
     def test_another_kind_is_refused(self) -> None:
         arrays = PCAWhitening.fit(_vectors()).to_arrays()
-        with pytest.raises(ModelError, match="got one of kind 'pca'; expected 'learned'"):
+        with pytest.raises(ModelError, match="got kind 'pca'; expected 'learned'"):
             LearnedWhitening.from_arrays(arrays)
-        with pytest.raises(ModelError, match="got one of kind 'zca'; expected 'pca' or 'learned'"):
+        with pytest.raises(ModelError, match="got kind 'zca'; expected 'pca' or 'learned'"):
             from_arrays({**arrays, "kind": np.array("zca")})
 
     def test_damaged_learned_arrays(self) -> None:
@@ -347,11 +347,11 @@ def test_wide_vectors_are_whitened_by_their_products_as_by_their_covariance(monk
         1, 4, 24, dtype=np.float32
     )
     usual = PCAWhitening.fit(rows, dimension=10, power=0.5)
-    monkeypatch.setattr("kindred.whitening.principal.WIDE", 16)
+    monkeypatch.setattr("kindred.whitening.principal.MOST_COMPONENTS", 16)
     wide = PCAWhitening.fit([rows[:15], rows[15:15], rows[15:]], dimension=10, power=0.5)
     assert np.abs(wide.mean - usual.mean).max() < 1e-5
     assert np.abs(wide.projection - usual.projection).max() < 1e-4
-    monkeypatch.setattr("kindred.whitening.principal.HELD", 20)
+    monkeypatch.setattr("kindred.whitening.principal.MOST_ROWS", 20)
     held = PCAWhitening.fit([rows[:15], rows[15:]], dimension=10)
     assert np.abs(held.projection - PCAWhitening.fit(rows[:20], dimension=10).projection).max() < 1e-4
     with pytest.raises(UsageError, match="got 5 rows to whiten 10 dimensions"):

@@ -1,7 +1,7 @@
-"""Arrays: what NumPy and PyTorch share, unit vectors, the best k of a row.
+"""Arrays: functions for both NumPy and PyTorch, unit vectors, and the best k of a row.
 
-The maths of Kindred is written once against the Python array API standard, so the same function serves NumPy
-when describing and PyTorch when training. `Array` is all that a signature needs to know of either.
+The mathematics is written once, against the Python array API standard: the same function serves NumPy when images
+are described and PyTorch in training. `Array` is the type of either in signatures.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ArrayT = TypeVar("ArrayT", bound=Array)
 
 def namespace(*arrays: Array) -> ModuleType:
     """Return the array API namespace that all of `arrays` belong to (NumPy's or PyTorch's)."""
-    # From version 2 on NumPy speaks the standard itself; the wrapper would add a sixth of a second to the start.
+    # From version 2 on NumPy implements the standard itself; importing the wrapper takes a sixth of a second.
     if all(isinstance(x, np.ndarray) for x in arrays):
         return np
     try:
@@ -67,23 +67,23 @@ def namespace(*arrays: Array) -> ModuleType:
 
 
 def floating(x: ArrayT) -> ArrayT:
-    """Return `x` itself if it is float32 or float64, else as float32: float16 overflows above 65504."""
+    """Return `x` itself if it is float32 or float64, otherwise as float32: float16 overflows above 65504."""
     xp, values = namespace(x), _untyped(x)
     converted: ArrayT = values if values.dtype in (xp.float32, xp.float64) else xp.astype(values, xp.float32)
     return converted
 
 
 def like(values: Array | NDArray[Any] | ArrayLike, x: Array) -> Any:
-    """Return `values` as an array of the kind, type and device of `x`; gradients flow through a tensor."""
+    """Return `values` as an array of the library, dtype and device of `x`; gradients flow through a tensor."""
     wanted, given = _untyped(x), _untyped(values)  # type: ignore[arg-type]  # numbers and lists pass through
     if is_torch_array(given):
-        namespace(given, x)  # raises where x is no tensor
+        namespace(given, x)  # raises if x is not a tensor
         return given.to(dtype=wanted.dtype, device=wanted.device)
     return namespace(x).asarray(given, dtype=wanted.dtype, device=device(wanted))
 
 
 def to_numpy(x: Array) -> NDArray[Any]:
-    """Return `x` as a NumPy array, cut off from any gradient and copied from its device where it must be."""
+    """Return `x` as a NumPy array, detached from any gradient and copied from its device if needed."""
     values = _untyped(x)
     array: NDArray[Any] = np.asarray(values.detach().cpu() if is_torch_array(x) else values)
     return array
@@ -106,9 +106,9 @@ def l2_normalise(x: ArrayT, axis: int = -1) -> ArrayT:
 
 
 def as_rows(x: ArrayLike, name: str) -> Vectors:
-    """Return `x` as (N, D) float32 rows, C-contiguous; copied only where it must be.
+    """Return `x` as (N, D) float32 rows, C-contiguous; copied only if needed.
 
-    `name` is what the message calls it. Raises UsageError where `x` is not a matrix of finite real numbers.
+    `name` is its name in error messages. Raises UsageError if `x` is not a matrix of finite real numbers.
     """
     try:
         given = np.asarray(x)
@@ -130,8 +130,8 @@ def as_rows(x: ArrayLike, name: str) -> Vectors:
 def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the indices and scores of the best `k` of every row of (Q, N), best first.
 
-    Both are (Q, min(k, N)). Equal scores are ordered by index, lower first, so that answers do not depend on
-    how the work was split. Raises UsageError for k < 1 and for NaN, which has no place in an order.
+    Both are (Q, min(k, N)). Equal scores are ordered by index, lower first, so that the result does not depend on
+    how the rows were split into blocks. Raises UsageError for k < 1 and for NaN, which cannot be ordered.
     """
     if scores.ndim != 2:
         raise UsageError(f"scores: got shape {scores.shape}; expected a matrix (Q, N)")
@@ -144,9 +144,9 @@ def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int64],
         return indices, best
     for q, row in enumerate(scores):
         upper = np.partition(row, count - k)[count - k :]
-        if np.isnan(upper).any():  # a partition puts NaN above every number
+        if np.isnan(upper).any():  # np.partition sorts NaN above every number
             raise UsageError(f"scores: row {q} holds NaN; expected numbers")
-        # All that reach the k-th score, in order of index; a stable sort keeps that order among equals.
+        # All scores of at least the k-th, in order of index; a stable sort keeps that order among equals.
         reached = np.flatnonzero(row >= upper[0])
         indices[q] = reached[np.argsort(-row[reached], kind="stable")[:k]]
         best[q] = row[indices[q]]
@@ -170,7 +170,7 @@ def check_whole(**parameters: int) -> None:
 def _check_finite(rows: Vectors, name: str) -> None:
     """Raise UsageError naming the first row with NaN or infinity."""
     with np.errstate(all="ignore"):
-        # One cheap pass settles the usual case; the sum of sound rows may overflow.
+        # One cheap pass settles the usual case; the sum of finite rows may overflow, hence the check below.
         if np.isfinite(rows.sum()):
             return
     faulty = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -179,5 +179,5 @@ def _check_finite(rows: Vectors, name: str) -> None:
 
 
 def _untyped(x: Array) -> Any:
-    """Hand `x` to the array API, whose functions have no static types."""
+    """Return `x` without its static type: array API functions have none."""
     return x

@@ -1,4 +1,4 @@
-"""The best of many rows, compared one block after another, so that no more scores are held than a block has."""
+"""The best of many rows, compared block by block: memory is bounded by the scores of one block."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from kindred.arrays import Vectors, top_k
 
 __all__ = ["best_of_blocks"]
 
-Found: TypeAlias = tuple[NDArray[np.int64], Vectors]
-"""Places (Q, n) and scores (Q, n), best first."""
+Results: TypeAlias = tuple[NDArray[np.int64], Vectors]
+"""Positions (Q, n) and scores (Q, n), best first."""
 
-Kept = TypeVar("Kept", NDArray[np.float32], NDArray[np.uint8])
-Compare: TypeAlias = Callable[[Vectors, Kept, int], Found]
-"""Queries (Q, D), some rows (m, …) and k → places among these and scores (Q, min(k, m)), best first."""
+RowsT = TypeVar("RowsT", NDArray[np.float32], NDArray[np.uint8])
+Compare: TypeAlias = Callable[[Vectors, RowsT, int], Results]
+"""Queries (Q, D), a block of rows (m, …) and k → positions in the block and scores (Q, min(k, m)), best first."""
 
 BLOCK_QUERIES = 256
 
 
 def best_of_blocks(
-    compare: Compare[Kept], queries: Vectors, rows: Kept, k: int, *, places: NDArray[np.int64] | None, size: int
-) -> Found:
-    """Return the places and scores (Q, n ≤ k) of the best rows for queries (Q, D), `size` rows compared at a time.
+    compare: Compare[RowsT], queries: Vectors, rows: RowsT, k: int, *, places: NDArray[np.int64] | None, size: int
+) -> Results:
+    """Return the positions and scores (Q, n ≤ k) of the best rows for queries (Q, D), `size` rows at a time.
 
-    `places` (ascending) are the rows that may answer, None for all. Equal scores are ordered by place, if `compare`
-    orders them so.
+    `places`: the positions of the rows to search, ascending; None for all. Equal scores are ordered by position if
+    `compare` orders them so.
     """
     parts = [
         _best(compare, queries[start : start + BLOCK_QUERIES], rows, k, places, size)
@@ -39,8 +39,8 @@ def best_of_blocks(
 
 
 def _best(
-    compare: Compare[Kept], queries: Vectors, rows: Kept, k: int, places: NDArray[np.int64] | None, size: int
-) -> Found:
+    compare: Compare[RowsT], queries: Vectors, rows: RowsT, k: int, places: NDArray[np.int64] | None, size: int
+) -> Results:
     best = np.empty((len(queries), 0), np.int64)
     best_scores = np.empty((len(queries), 0), np.float32)
     for start in range(0, len(rows) if places is None else len(places), size):
@@ -54,7 +54,7 @@ def _best(
         if start == 0:
             best, best_scores = at[found], scores
             continue
-        # Earlier rows stay in front, so that equal scores keep the order of their places.
+        # Earlier rows come first, so that equal scores stay in the order of their positions.
         candidates = np.concatenate((best, at[found]), axis=1)
         order, best_scores = top_k(np.concatenate((best_scores, scores), axis=1), k)
         best = np.take_along_axis(candidates, order, axis=1)

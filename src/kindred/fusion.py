@@ -1,13 +1,12 @@
-"""Fusion: several vectors of one image to one (early), or several rankings of one query to one (late).
+"""Fusion: several vectors of an image into one (early), or several rankings of a query into one (late).
 
-Early fusion works on vectors, of several layers or several networks, before anything is compared; NumPy arrays or
-PyTorch tensors alike, gradients flow. Late fusion works on the rankings that they lead to, whose ids must mean the
-same images.
+Early fusion combines vectors of several layers or networks before any comparison; it takes NumPy arrays or PyTorch
+tensors, and gradients flow. Late fusion combines rankings, whose ids must refer to the same images.
 
-What all late fusions share: the answers of a query are all those that any ranking lists, each once; a ranking that
-names an id twice counts it where it stands first. Equal scores are ordered by id, lower first. The box of an answer
-is that of the ranking with the better place for it, among those that have boxes (equal places: the first given); an
-answer that none of these lists gets a box of NaN, the whole image.
+All late fusions have in common: the answers to a query are the union of the rankings' answers, each once; if a
+ranking lists an id twice, its first rank counts. Equal scores are ordered by id, lower first. The box of an answer
+comes from the ranking with boxes that ranks it best (on equal ranks, the first ranking given); an answer that no such
+ranking lists has a box of NaN, which stands for the whole image.
 
 `FUSIONS` is the table of late fusions; `fuse` takes a name from it, or any function of your own.
 """
@@ -37,7 +36,6 @@ __all__ = [
     "query_adaptive",
     "reciprocal_rank",
     "weighted_scores",
-    "weighted_sum",
     "z_score",
 ]
 
@@ -46,11 +44,12 @@ Options = int | float | str | Sequence[float] | Sequence[NDArray[np.floating[Any
 
 
 def concatenate(parts: Sequence[ArrayT], *, weights: Sequence[float] | None = None) -> ArrayT:
-    """Lay the vectors of several layers or networks end to end: M parts (N, Di) → unit vectors (N, ΣDi).
+    """Concatenate the vectors of several layers or networks: M parts (N, Di) → unit vectors (N, ΣDi).
 
-    Each part is normalised and scaled by √(its weight), so that the dot product of two fused vectors is the weighted
-    mean of the cosines of their parts. A part that is zero leaves its weight to the others. `weights`: M numbers, none
-    negative, not all 0; None weighs all alike. Raises UsageError for other weights and for parts of different N.
+    Each part is normalised and scaled by the square root of its weight, so that the dot product of two fused vectors
+    is the weighted mean of the cosines of their parts. The weight of a zero part goes to the others. `weights`: M
+    non-negative numbers, not all 0; None for equal weights. Raises UsageError for invalid weights and for parts of
+    different N.
     """
     shares = _shares(weights, len(_checked_parts(parts)))
     xp = namespace(*parts)
@@ -59,30 +58,14 @@ def concatenate(parts: Sequence[ArrayT], *, weights: Sequence[float] | None = No
     return fused
 
 
-def weighted_sum(parts: Sequence[ArrayT], *, weights: Sequence[float] | None = None) -> ArrayT:
-    """Add the vectors of several layers or networks: M parts (N, D) → unit vectors (N, D).
-
-    Each part is normalised first, the sum is in the end. Only vectors whose components mean the same can be added,
-    such as those of one network at several image sizes. `weights` as in `concatenate`. Raises UsageError where the
-    parts differ in dimension.
-    """
-    shares = _shares(weights, len(_checked_parts(parts)))
-    if len({part.shape for part in parts}) > 1:
-        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
-        raise UsageError(f"parts: got shapes {shapes}; expected all alike, or concatenate them")
-    total: Any = sum(share * _unit(part) for share, part in zip(shares, parts, strict=True))
-    fused: ArrayT = l2_normalise(total)
-    return fused
-
-
 def weighted_scores(
     rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None, normalise: str = "min_max"
 ) -> Ranking:
     """Average the scores of several rankings (CombSUM, weighted; Fox and Shaw 1994).
 
-    normalise: "min_max" takes the scores that a ranking has for a query to 0 … 1 (to 1 where all are equal); "none"
-    averages them as they are. An answer that a ranking does not list counts as the lowest that it does list: it
-    cannot have more. `weights` as in `concatenate`. Raises UsageError for another `normalise` or other weights.
+    normalise: "min_max" scales the scores of each ranking and query to 0 … 1 (to 1 if all are equal); "none" averages
+    them unchanged. An answer missing from a ranking gets the lowest score in it, the most it could have. `weights` as
+    in `concatenate`. Raises UsageError for an unknown `normalise` or invalid weights.
     """
     if normalise not in ("min_max", "none"):
         raise UsageError(f"normalise is {normalise!r}; expected 'min_max' or 'none'")
@@ -99,10 +82,10 @@ def weighted_scores(
 
 
 def z_score(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
-    """Average standard scores, (score − mean) / standard deviation of what a ranking lists for a query.
+    """Average standard scores: (score − mean) / standard deviation over a ranking's answers to a query.
 
-    Where all are equal they are 0. An answer that a ranking does not list counts as the lowest that it does list.
-    `weights` as in `concatenate`. Source: Montague and Aslam 2001 (ZMUV; they leave open what is not listed).
+    If all scores are equal, the standard scores are 0. An answer missing from a ranking gets the lowest score in it.
+    `weights` as in `concatenate`. Source: Montague and Aslam 2001 (ZMUV; they do not define missing answers).
     """
     shares = np.array(_shares(weights, len(_checked_rankings(rankings))))
 
@@ -117,9 +100,9 @@ def z_score(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = No
 
 
 def comb_mnz(rankings: Sequence[Ranking]) -> Ranking:
-    """Add the scores, min-max normalised to 0 … 1, times how many rankings list the answer (Fox and Shaw 1994).
+    """Sum the min-max normalised scores and multiply by the number of rankings with the answer (Fox and Shaw 1994).
 
-    Where all scores of a ranking are equal they are 1. A ranking adds nothing to what it does not list.
+    If all scores of a ranking are equal, they become 1. A missing answer counts 0.
     """
     _checked_rankings(rankings)
 
@@ -133,10 +116,10 @@ def comb_mnz(rankings: Sequence[Ranking]) -> Ranking:
 
 
 def borda(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
-    """Add up points: of c answers that any ranking lists, the first of a ranking has c, the second c − 1, and so on.
+    """Sum Borda points: of c answers in all rankings, a ranking gives its first c points, its second c − 1, and so on.
 
-    What a ranking does not list shares its remaining points evenly. Scores need not be comparable. `weights` as in
-    `concatenate`; without, each ranking counts 1. Source: Aslam and Montague 2001 (Borda-fuse).
+    The answers missing from a ranking share its remaining points evenly. Scores need not be comparable. `weights` as
+    in `concatenate`; None counts each ranking once. Source: Aslam and Montague 2001 (Borda-fuse).
     """
     count = len(_checked_rankings(rankings))
     shares = np.array(_shares(weights, count)) * count
@@ -153,10 +136,10 @@ def borda(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None
 
 
 def reciprocal_rank(rankings: Sequence[Ranking], *, k: int = 60) -> Ranking:
-    """Add 1 / (k + place) over the rankings that list an answer, places from 1 (Cormack et al. 2009).
+    """Sum 1 / (k + rank) over the rankings that contain an answer, ranks from 1 (Cormack et al. 2009).
 
-    Scores need not be comparable. A ranking adds nothing to what it does not list. The larger `k`, the less the very
-    first places count.
+    Scores need not be comparable. A missing answer counts 0. The larger `k`, the smaller the advantage of the first
+    ranks.
     """
     check_whole(k=k)
     _checked_rankings(rankings)
@@ -176,19 +159,19 @@ def query_adaptive(
     tail: float = 0.5,
     floor: float = 0.01,
 ) -> Ranking:
-    """Multiply the scores of several rankings, each raised to how well it does for this query (Zheng et al. 2015).
+    """Multiply the scores of several rankings, weighted for each query by their score curves (Zheng et al. 2015).
 
-    A ranking that knows the answer has a score curve like an L: high for a few, then low. Its weight is 1 / A, A the
-    area under the curve normalised to 0 … 1; weights sum to 1. The fused score is Π s^weight.
+    A ranking that discriminates well has an L-shaped score curve: high for a few answers, then low. Its weight is
+    1 / A, where A is the area under the curve normalised to 0 … 1; weights sum to 1. The fused score is Π s^weight.
 
-    references: for each ranking, the score curves (n, L ≥ K) of queries for data that hold no answer, each falling.
-    The mean of the `neighbours` that are nearest to the query's own curve over its last `tail` (0 to 1) is subtracted
-    before the curve is normalised; None subtracts nothing. Areas compare only among lists of about equal length.
+    references: for each ranking, the falling score curves (n, L ≥ K) of queries on data without relevant images. The
+    mean of the `neighbours` curves nearest to the query's own over its last `tail` (a fraction) is subtracted before
+    the curve is normalised; None subtracts nothing. Areas are comparable only for lists of about equal length.
 
-    Where this departs from the paper: the scores multiplied are those of the ranking, min-max normalised, without the
-    subtraction, which goes by place and could turn two answers around; and an answer that a ranking does not list, or
-    lists last, counts `floor`, not 0, which would delete it. Raises UsageError for parameters out of range and for
-    curves that are too short.
+    Differences from the paper: the multiplied scores are the min-max normalised scores without the subtraction, which
+    depends on the rank and could swap two answers; and an answer that is missing from a ranking, or last in it, counts
+    `floor` instead of 0, which would exclude it. Raises UsageError for parameters out of range and for curves that
+    are too short.
     """
     check_whole(neighbours=neighbours)
     check_positive(tail=tail, floor=floor)
@@ -210,8 +193,8 @@ def query_adaptive(
 class Fusion:
     """One entry of FUSIONS.
 
-    function: rankings, and parameters by name → a ranking. summary: what it does, in a few words. source: who
-    described it, for the documentation.
+    function: rankings, and parameters by name → a ranking. summary: what it does, in a few words. source: author and
+    year, for the documentation.
     """
 
     function: Callable[..., Ranking]
@@ -221,10 +204,10 @@ class Fusion:
 
 FUSIONS: dict[str, Fusion] = {
     "weighted_scores": Fusion(weighted_scores, "weighted mean of normalised scores", "Fox and Shaw 1994"),
-    "reciprocal_rank": Fusion(reciprocal_rank, "sum of 1 / (k + place)", "Cormack et al. 2009"),
+    "reciprocal_rank": Fusion(reciprocal_rank, "sum of 1 / (k + rank)", "Cormack et al. 2009"),
     "z_score": Fusion(z_score, "weighted mean of standard scores", "Montague and Aslam 2001"),
-    "comb_mnz": Fusion(comb_mnz, "sum of normalised scores, times how many rankings list it", "Fox and Shaw 1994"),
-    "borda": Fusion(borda, "points by place, the rest shared by what is not listed", "Aslam and Montague 2001"),
+    "comb_mnz": Fusion(comb_mnz, "sum of normalised scores times number of rankings with it", "Fox and Shaw 1994"),
+    "borda": Fusion(borda, "points by rank; missing answers share the rest", "Aslam and Montague 2001"),
     "query_adaptive": Fusion(query_adaptive, "product of scores, weighted by their curves", "Zheng et al. 2015"),
 }
 
@@ -245,9 +228,9 @@ def fuse(rankings: Sequence[Ranking], method: str | Callable[..., Ranking], **pa
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """What one ranking lists for one query: n answers out of the `count` that any ranking lists.
+    """The n answers of one ranking to one query, out of the `count` answers of all rankings.
 
-    at: (n,) where they are among those. scores: (n,), never rising. places: (n,) from 0.
+    at: (n,), their positions among all answers. scores: (n,), non-increasing. places: (n,), their ranks from 0.
     """
 
     at: NDArray[np.int64]
@@ -256,14 +239,14 @@ class _Listed:
     count: int
 
     def spread(self, values: Scores, missing: float) -> Scores:
-        """Return `values` (n,) as (count,), `missing` for what is not listed."""
+        """Scatter `values` (n,) into (count,), with `missing` for answers that the ranking does not have."""
         full = np.full(self.count, missing)
         full[self.at] = values
         return full
 
 
 def _fused(rankings: Sequence[Ranking], score: Callable[[Sequence[_Listed]], Scores]) -> Ranking:
-    """Rank, query by query, all that is listed by the (count,) scores that `score` gives it."""
+    """Rank the union of the answers to each query by the scores (count,) that `score` returns."""
     answers = [_fused_query(rankings, query, score) for query in range(len(rankings[0]))]
     width = max((len(ids) for ids, _, _ in answers), default=0)
     shape = (len(answers), width)
@@ -282,7 +265,7 @@ def _fused_query(
     """Return ids (n,), scores (n,) and boxes (n, 4) of one query, best first."""
     firsts = []
     for ranking in rankings:
-        ids, places = np.unique(ranking.ids[query], return_index=True)  # the first place of each
+        ids, places = np.unique(ranking.ids[query], return_index=True)  # the first rank of each
         order = np.argsort(places)
         order = order[ids[order] >= 0]
         firsts.append((ids[order], places[order]))
@@ -294,12 +277,12 @@ def _fused_query(
         for ranking, (ids, places) in zip(rankings, firsts, strict=True)
     ]
     scores = score(listed).astype(np.float32)
-    order = np.argsort(-scores, kind="stable")  # `union` ascends
+    order = np.argsort(-scores, kind="stable")  # `union` is ascending
     return union[order], scores[order], _boxes(rankings, listed, query)[order]
 
 
 def _boxes(rankings: Sequence[Ranking], listed: Sequence[_Listed], query: int) -> NDArray[np.float32]:
-    """Return the boxes (count, 4) of the ranking with the best place for each answer; NaN where none has one."""
+    """Return for each answer the box (4,) of the ranking that ranks it best; NaN if there is none: (count, 4)."""
     boxes = np.full((listed[0].count, 4), np.nan, np.float32)
     best = np.full(listed[0].count, np.inf)
     for ranking, each in zip(rankings, listed, strict=True):
@@ -311,21 +294,21 @@ def _boxes(rankings: Sequence[Ranking], listed: Sequence[_Listed], query: int) -
 
 
 def _min_max(scores: Scores) -> Scores:
-    """Take scores (n,) to 0 … 1; to 1 where all are equal."""
+    """Scale scores (n,) to 0 … 1; to 1 if all are equal."""
     low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
     return (scores - low) / (high - low) if high > low else np.ones_like(scores)
 
 
 def _standard(scores: Scores) -> Scores:
-    """Return the standard scores (n,); 0 where all are equal."""
-    if not scores.size or np.ptp(scores) == 0:  # a deviation that is rounding only must not be divided by
+    """Return the standard scores (n,); 0 if all are equal."""
+    if not scores.size or np.ptp(scores) == 0:  # the standard deviation would be rounding error only
         return np.zeros_like(scores)
     standard: Scores = (scores - scores.mean()) / scores.std()
     return standard
 
 
 def _area(scores: Scores, curves: Scores | None, neighbours: int, tail: float) -> float:
-    """Return the mean height of a score curve (n,) from which those of irrelevant data are subtracted; 0 for none."""
+    """Return the area under a score curve (n,) less that of the nearest reference `curves`; 0 for an empty curve."""
     if not scores.size:
         return 0.0
     if curves is not None:
@@ -333,7 +316,7 @@ def _area(scores: Scores, curves: Scores | None, neighbours: int, tail: float) -
         apart = np.linalg.norm(curves[:, first : len(scores)] - scores[first:], axis=1)
         nearest = np.argsort(apart, kind="stable")[:neighbours]
         left = scores - curves[nearest, : len(scores)].mean(axis=0)
-        if np.ptp(left) <= 1e-6 * np.ptp(scores):  # only rounding is left, which must not pass for a curve
+        if np.ptp(left) <= 1e-6 * np.ptp(scores):  # what is left is rounding error, not a curve
             return 1.0
         scores = left
     return float(_min_max(scores).mean())
@@ -342,7 +325,7 @@ def _area(scores: Scores, curves: Scores | None, neighbours: int, tail: float) -
 def _checked_curves(
     references: Sequence[NDArray[np.floating[Any]]] | None, rankings: Sequence[Ranking]
 ) -> list[Scores] | list[None]:
-    """Return the reference curves of each ranking, or None for each; raise UsageError where they do not fit."""
+    """Return the reference curves of each ranking, or None for each; raise UsageError for invalid ones."""
     if references is None:
         return [None] * len(rankings)
     if len(references) != len(rankings):
@@ -358,7 +341,7 @@ def _checked_curves(
 
 
 def _checked_rankings(rankings: Sequence[Ranking]) -> Sequence[Ranking]:
-    """Raise UsageError unless there are rankings, all of the same number of queries, with finite scores."""
+    """Raise UsageError unless there is a ranking, and all have the same number of queries and finite scores."""
     if not rankings:
         raise UsageError("rankings: got none; expected at least one")
     if len({len(ranking) for ranking in rankings}) > 1:
@@ -371,7 +354,7 @@ def _checked_rankings(rankings: Sequence[Ranking]) -> Sequence[Ranking]:
 
 
 def _checked_parts(parts: Sequence[ArrayT]) -> Sequence[ArrayT]:
-    """Raise UsageError unless there are parts, all matrices of the same number of rows."""
+    """Raise UsageError unless there is a part, and all are matrices with the same number of rows."""
     if not parts:
         raise UsageError("parts: got none; expected at least one matrix (N, D)")
     if any(part.ndim != 2 for part in parts) or len({part.shape[0] for part in parts}) > 1:
@@ -381,17 +364,17 @@ def _checked_parts(parts: Sequence[ArrayT]) -> Sequence[ArrayT]:
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Return `count` weights that sum to 1; raise UsageError where that cannot be."""
+    """Return `count` weights that sum to 1; raise UsageError for invalid ones."""
     given = [1.0] * count if weights is None else [float(weight) for weight in weights]
     if len(given) != count:
         raise UsageError(f"weights: got {len(given)}; expected {count}, one for each")
     if any(not isfinite(weight) or weight < 0 for weight in given) or not sum(given) > 0:
         raise UsageError(
-            f"weights: got {', '.join(f'{weight:g}' for weight in given)}; expected none below 0, not all 0"
+            f"weights: got {', '.join(f'{weight:g}' for weight in given)}; expected none below 0 and not all 0"
         )
     return [weight / sum(given) for weight in given]
 
 
 def _unit(part: Array) -> Any:
-    """Normalise; what comes back is arithmetic that no static type knows."""
+    """Normalise; the result is untyped, for arithmetic that `Array` does not declare."""
     return l2_normalise(part)

@@ -1,7 +1,7 @@
-"""Matching: how alike two images are that are kept as several rows each, such as one for each region or word.
+"""Matching: the similarity of images with several vectors each, such as one per region or per visual word.
 
-`match` compares the rows of one query image with those of all images of a database, block by block, and says for
-each image which of its rows matched best. `MATCHINGS` is the table of the ways to do so.
+`match` compares the rows of one query image with those of all images of a database, block by block, and returns for
+each image its score and its best-matching row. `MATCHINGS` is the table of all matchings.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from kindred.hints import check_known, check_options, options_of
 
 __all__ = [
     "MATCHINGS",
-    "Group",
+    "GroupedRows",
     "ImageRows",
     "Matched",
     "Matching",
     "Option",
     "check_matching",
     "check_query",
-    "group",
+    "from_bfloat16",
+    "group_rows",
     "match",
-    "narrow",
-    "widen",
+    "to_bfloat16",
 ]
 
 Option: TypeAlias = bool | int | float | NDArray[np.float32] | None
 Scalar = TypeVar("Scalar", bound=np.generic)
 Matched: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64] | None]
-"""The score of each image (I,), and the row of it that matched best (I,), where rows have a place in the image."""
+"""The score of each image (I,), and its best-matching row (I,) if rows have a position in the image."""
 Stored: TypeAlias = NDArray[np.float32] | NDArray[np.uint16]
 Score: TypeAlias = Callable[[Vectors, NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
-"""Dot products with some images' rows (R, n), where each image begins (i,), the largest of each (i,) → scores (i,)."""
+"""Dot products (R, n) with the rows of i images, the start of each image (i,), its largest (i,) → scores (i,)."""
 
 BLOCK = 2**18
-"""Components that are compared at a time, which the cache holds; measured."""
+"""Components compared at a time, so that a block fits the processor's cache; measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRows:
-    """Images that are kept as several rows each, N rows in all.
+    """Images represented by several rows each, N rows in all.
 
-    rows: (N, D) float32, unit vectors; scores are dot products. owners: (N,) int64, the id of the image that a
-    row belongs to, ascending. boxes: (N, 4) float32 x0 y0 x1 y1 in pixels of the original image, what a row
-    describes; or None. words: (N,) int64, the visual word that a row is the residual to, ascending within each
-    image and each at most once; or None.
+    rows: (N, D) float32, unit vectors; scores are dot products. owners: (N,) int64, ascending, the id of the image
+    that each row belongs to. boxes: (N, 4) float32 x0 y0 x1 y1 in pixels of the original image, the region that each
+    row describes; or None. words: (N,) int64, the visual word of each residual, strictly ascending within an image;
+    or None.
 
-    Raises UsageError where lengths differ or the order is another.
+    Raises UsageError if lengths differ or rows are not in this order.
     """
 
     rows: Vectors
@@ -79,7 +79,7 @@ class ImageRows:
         if (steps < 0).any():
             raise UsageError("owners: expected ids in ascending order, each repeated for its rows")
         if self.words is not None and ((steps == 0) & (np.diff(self.words) <= 0)).any():
-            raise UsageError("words: expected them to ascend within each image, none twice")
+            raise UsageError("words: expected ascending words within each image, none twice")
 
     def __len__(self) -> int:
         """Return N, the number of rows."""
@@ -87,12 +87,12 @@ class ImageRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
-    """Rows laid out to be compared: those of images numbered 0 … count − 1, by image, or by word and then image.
+class GroupedRows:
+    """The rows of images numbered 0 … count − 1, sorted for comparison: by image, or by word and then image.
 
-    rows: (N, D) float32, or uint16 as `narrow` makes them. images: (N,) int32. boxes: (N, 4) or None. words: (N,),
-    ascending, or None for rows that lie by image. norms: (count,), the similarity of an image to itself, where rows
-    lie by word.
+    rows: (N, D) float32, or uint16 as returned by `to_bfloat16`. images: (N,) int32. boxes: (N, 4) or None. words:
+    (N,), ascending, or None for rows sorted by image. norms: (count,), the similarity of each image to itself, for
+    rows sorted by word.
     """
 
     count: int
@@ -102,51 +102,51 @@ class Group:
     words: NDArray[np.int64] | None = None
     norms: NDArray[np.float64] | None = None
 
-    def joined(self, other: Group) -> Group:
-        """Return the rows of both, the images of `other` after these."""
+    def joined(self, other: GroupedRows) -> GroupedRows:
+        """Return the rows of both; the images of `other` are numbered after these."""
         images = np.concatenate((self.images, other.images + np.int32(self.count)))
         rows: Any = np.concatenate((self.rows, other.rows))
-        return Group(
+        return GroupedRows(
             self.count + other.count,
             rows,
             images,
-            _after(self.boxes, other.boxes),
-            _after(self.words, other.words),
-            _after(self.norms, other.norms),
+            _concatenated(self.boxes, other.boxes),
+            _concatenated(self.words, other.words),
+            _concatenated(self.norms, other.norms),
         ).by_word()
 
-    def by_word(self) -> Group:
-        """Return the rows in the order of their words, where they have words."""
-        return self if self.words is None else self._only(np.argsort(self.words, kind="stable"))
+    def by_word(self) -> GroupedRows:
+        """Return the rows sorted by word, if they have words."""
+        return self if self.words is None else self._take(np.argsort(self.words, kind="stable"))
 
-    def alive(self, images: NDArray[np.bool_]) -> Group:
-        """Return the rows of some images, a mask (count,), which are numbered anew."""
-        kept = self._only(np.flatnonzero(images[self.images]))
+    def alive(self, images: NDArray[np.bool_]) -> GroupedRows:
+        """Return the rows of the images in a mask (count,), renumbered."""
+        kept = self._take(np.flatnonzero(images[self.images]))
         numbers = (np.cumsum(images) - 1).astype(np.int32)
         norms = None if self.norms is None else self.norms[images]
-        return Group(int(images.sum()), kept.rows, numbers[kept.images], kept.boxes, kept.words, norms)
+        return GroupedRows(int(images.sum()), kept.rows, numbers[kept.images], kept.boxes, kept.words, norms)
 
-    def _only(self, places: NDArray[np.int64]) -> Group:
+    def _take(self, places: NDArray[np.int64]) -> GroupedRows:
         boxes = None if self.boxes is None else self.boxes[places]
         words = None if self.words is None else self.words[places]
-        return Group(self.count, self.rows[places], self.images[places], boxes, words, self.norms)
+        return GroupedRows(self.count, self.rows[places], self.images[places], boxes, words, self.norms)
 
 
-def _after(first: NDArray[Scalar] | None, second: NDArray[Scalar] | None) -> NDArray[Scalar] | None:
+def _concatenated(first: NDArray[Scalar] | None, second: NDArray[Scalar] | None) -> NDArray[Scalar] | None:
     return None if first is None or second is None else np.concatenate((first, second))
 
 
-def group(
+def group_rows(
     parts: ImageRows, method: str, options: Mapping[str, Option], *, half: bool = False
-) -> tuple[NDArray[np.int64], Group]:
-    """Lay out `parts` as the matching `method` wants them → the ids of the images (I,), ascending, and the rows.
+) -> tuple[NDArray[np.int64], GroupedRows]:
+    """Sort `parts` as the matching `method` needs them; return the ids of the images (I,), ascending, and the rows.
 
-    `half` keeps the rows in half the memory (`narrow`). Raises UsageError where a matching by word gets rows without
-    words.
+    `half` stores the rows in half the memory (`to_bfloat16`). Raises UsageError if a matching by word gets rows
+    without words.
     """
     ids, images = np.unique(parts.owners, return_inverse=True)
-    rows: Stored = narrow(parts.rows) if half else parts.rows
-    laid_out = Group(len(ids), rows, images.astype(np.int32), parts.boxes)
+    rows: Stored = to_bfloat16(parts.rows) if half else parts.rows
+    laid_out = GroupedRows(len(ids), rows, images.astype(np.int32), parts.boxes)
     if not MATCHINGS[method].by_word:
         return ids, laid_out
     words = _words_of(parts)
@@ -155,18 +155,18 @@ def group(
     return ids, replace(laid_out, boxes=None, words=words, norms=norms).by_word()
 
 
-def narrow(rows: Vectors) -> NDArray[np.uint16]:
-    """Return the upper halves of float32 values, rounded (bfloat16): they keep 8 binary digits.
+def to_bfloat16(rows: Vectors) -> NDArray[np.uint16]:
+    """Return float32 values rounded to bfloat16 (8 significant bits), as uint16.
 
-    A dot product of unit vectors moves by 0.002 at most and 0.0001 as a rule. NumPy's own half precision takes
-    six times as long to widen.
+    A dot product of unit vectors changes by 0.002 at most, typically by 0.0001. Converting NumPy's float16 back takes
+    six times as long.
     """
     bits = np.ascontiguousarray(rows, dtype=np.float32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def widen(rows: Stored) -> Vectors:
-    """Return rows as float32, those of `narrow` too."""
+def from_bfloat16(rows: Stored) -> Vectors:
+    """Return rows as float32, from float32 or from the uint16 of `to_bfloat16`."""
     if rows.dtype == np.float32:
         return rows.astype(np.float32, copy=False)
     bits = rows.astype(np.uint32)
@@ -174,15 +174,15 @@ def widen(rows: Stored) -> Vectors:
     return bits.view(np.float32)
 
 
-def _best(query: ImageRows, database: Group) -> Matched:
-    """Score an image by its one row that is nearest to any of the query's."""
+def _best(query: ImageRows, database: GroupedRows) -> Matched:
+    """Score an image by the largest dot product of any of its rows with any of the query's."""
     return _row_scores(query.rows, database, lambda _products, _runs, best: best)
 
 
-def _patches(query: ImageRows, database: Group, *, distance: bool = False) -> Matched:
-    """Score an image by how near each of the query's rows has one in it, on average.
+def _patches(query: ImageRows, database: GroupedRows, *, distance: bool = False) -> Matched:
+    """Score an image by the mean, over the query's rows, of the largest dot product with a row of the image.
 
-    `distance` averages −√(2 − 2s), the negative distance of unit vectors, in place of the dot products s.
+    `distance` averages −√(2 − 2s), the negative distance of unit vectors, instead of the dot products s.
     """
 
     def average(products: Vectors, runs: NDArray[np.int64], _best: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -195,14 +195,14 @@ def _patches(query: ImageRows, database: Group, *, distance: bool = False) -> Ma
     return _row_scores(query.rows, database, average)
 
 
-def _row_scores(query: Vectors, database: Group, score: Score) -> Matched:
-    """Compare the rows (R, D) of a query with those of all images, some images at a time."""
+def _row_scores(query: Vectors, database: GroupedRows, score: Score) -> Matched:
+    """Compare the rows (R, D) of a query with those of all images, a block of images at a time."""
     starts = np.flatnonzero(np.diff(database.images, prepend=-1))
     scores, winners = np.empty(len(starts), np.float32), np.empty(len(starts), np.int64)
     ends = np.append(starts, len(database.rows))[1:]
     for first, last in _image_blocks(ends, max(1, BLOCK // query.shape[1])):
         low, high = starts[first], ends[last - 1]
-        products = query @ widen(database.rows[low:high]).T
+        products = query @ from_bfloat16(database.rows[low:high]).T
         runs = starts[first:last] - low
         strongest = products.max(axis=0)
         best = np.maximum.reduceat(strongest, runs)
@@ -212,7 +212,7 @@ def _row_scores(query: Vectors, database: Group, score: Score) -> Matched:
 
 
 def _image_blocks(ends: NDArray[np.int64], size: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of images (first, last) of at most `size` rows, or of one image; `ends` is where each ends."""
+    """Yield ranges of images (first, last) with at most `size` rows, or of one image; `ends`: the end of each image."""
     first = 0
     while first < len(ends):
         begin = ends[first - 1] if first else 0
@@ -224,7 +224,7 @@ def _image_blocks(ends: NDArray[np.int64], size: int) -> Iterator[tuple[int, int
 def _first_equal(
     values: NDArray[np.float32], largest: NDArray[np.float32], starts: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the place of the first value of each run that equals its `largest`."""
+    """Return the position of the first value of each run that equals its `largest`."""
     runs = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(values))))
     places = np.flatnonzero(values == largest[runs])
     return places[np.unique(runs[places], return_index=True)[1]]
@@ -232,7 +232,7 @@ def _first_equal(
 
 def _asmk(
     query: ImageRows,
-    database: Group,
+    database: GroupedRows,
     *,
     alpha: float = 3.0,
     tau: float = 0.0,
@@ -240,11 +240,11 @@ def _asmk(
 ) -> Matched:
     """Score an image by the residuals of the words that it shares with the query.
 
-    Two residuals of one word with dot product u count idf² · sign(u)|u|^α where u > τ; the sum is divided by the
-    root of both images' similarities to themselves. Only rows of the query's words are touched.
+    Two residuals of a word with dot product u > τ contribute idf² · sign(u)|u|^α; the sum is divided by the square
+    root of the product of both images' self-similarities. Only rows of the query's words are read.
     """
     check_positive(alpha=alpha)
-    if not -1 <= tau < 1:  # from 1 on an image would not even match itself
+    if not -1 <= tau < 1:  # from 1 on, an image would not match itself
         raise UsageError(f"tau: got {tau}; expected at least -1 and below 1")
     words = _words_of(query)
     assert database.words is not None
@@ -254,7 +254,7 @@ def _asmk(
     spans = [span for span in zip(range(len(words)), lows, highs, strict=True) if span[1] < span[2]]
     sums: NDArray[np.float64] = np.zeros(database.count)
     if spans:
-        u = np.concatenate([widen(database.rows[low:high]) @ query.rows[q] for q, low, high in spans])
+        u = np.concatenate([from_bfloat16(database.rows[low:high]) @ query.rows[q] for q, low, high in spans])
         strength = np.where(u > tau, np.sign(u) * np.abs(u) ** alpha, 0)
         votes = strength * np.repeat([weights[q] for q, _, _ in spans], [high - low for _, low, high in spans])
         images = np.concatenate([database.images[low:high] for _, low, high in spans])
@@ -265,12 +265,12 @@ def _asmk(
 
 def _words_of(parts: ImageRows) -> NDArray[np.int64]:
     if parts.words is None:
-        raise UsageError("words: got rows without them; expected the words that an ASMK embedding gives")
+        raise UsageError("words: got rows without words; expected those of an ASMK embedding")
     return parts.words
 
 
 def _weights(words: NDArray[np.int64], idf: Option) -> NDArray[np.float64]:
-    """Return idf² of each of `words` (n,), or 1; raises UsageError for a word that `idf` (K,) has not."""
+    """Return idf² of each of `words` (n,), or 1; raises UsageError for a word outside `idf` (K,)."""
     if idf is None:
         return np.ones(len(words))
     rarity = np.asarray(idf, np.float64)
@@ -286,12 +286,12 @@ def _weights(words: NDArray[np.int64], idf: Option) -> NDArray[np.float64]:
 class Matching:
     """One entry of MATCHINGS.
 
-    function: query, database as `group` lays it out, and options by name → scores (I,), best rows (I,) or None.
+    function: query, database as `group_rows` returns it, options by name → scores (I,), best rows (I,) or None.
     summary: what it does, in a few words.
-    source: who described it, for the documentation.
-    by_word: whether rows are compared only with rows of the same visual word; its option `idf` then comes from the
+    source: author and year, for the documentation.
+    by_word: whether rows are compared only with rows of the same visual word; the option `idf` then comes from the
     codebook.
-    whole_query: whether a search looks for the query as a whole, wherever it lies in an image: by its first row alone.
+    whole_query: whether a search uses only the first row of the query, which describes it as a whole.
     """
 
     function: Callable[..., Matched]
@@ -302,8 +302,8 @@ class Matching:
 
 
 MATCHINGS: dict[str, Matching] = {
-    "best": Matching(_best, "the nearest two rows", "Razavian et al. 2014", whole_query=True),
-    "patches": Matching(_patches, "the nearest row to each of the query's, on average", "Razavian et al. 2014"),
+    "best": Matching(_best, "similarity of the best pair of rows", "Razavian et al. 2014", whole_query=True),
+    "patches": Matching(_patches, "mean similarity of the query's rows to their nearest", "Razavian et al. 2014"),
     "asmk": Matching(_asmk, "residuals of shared words, strong ones counting most", "Tolias et al. 2016", by_word=True),
 }
 
@@ -313,28 +313,28 @@ def match(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]:
     """Compare one image with all of a database by a name of MATCHINGS → ids (I,), scores (I,), boxes (I, 4) or None.
 
-    Ids ascend; boxes are those of the rows that matched best, where the database has boxes and the matching looks
-    at places. Options: `distance` for "patches", which compares distances in place of dot products; `alpha`, `tau`
-    and `idf` (K,) for "asmk". Raises RecipeError for an unknown name or option, UsageError for a query of no row or
-    of several images, or rows of another width.
+    Ids are ascending; boxes are those of the best-matching rows, if the database has boxes and the matching selects a
+    row. Options: `distance` for "patches", which averages distances instead of dot products; `alpha`, `tau` and `idf`
+    (K,) for "asmk". Raises RecipeError for an unknown name or option, UsageError for a query of no rows or of several
+    images, or of another dimension.
     """
     check_matching(method, options)
     check_query(query, database.rows.shape[1])
-    ids, laid_out = group(database, method, options)
+    ids, laid_out = group_rows(database, method, options)
     scores, winners = MATCHINGS[method].function(query, laid_out, **options)
     boxes = None if laid_out.boxes is None or winners is None else laid_out.boxes[winners]
     return ids, scores, boxes
 
 
 def check_matching(method: str, options: Mapping[str, object]) -> None:
-    """Raise RecipeError for an unknown name of a matching, or of an option of it."""
+    """Raise RecipeError for an unknown matching or option."""
     check_known("matching", method, MATCHINGS, error=RecipeError)
     usual = options_of(MATCHINGS[method].function)
     check_options(f"matching {method!r}", options, usual, error=RecipeError)
 
 
 def check_query(query: ImageRows, dimension: int) -> None:
-    """Raise UsageError where `query` is not of one image, or its rows are of another width."""
+    """Raise UsageError unless `query` has rows of exactly one image, of that dimension."""
     if query.rows.shape[1] != dimension:
         raise UsageError(f"query: got rows of {query.rows.shape[1]} components; expected {dimension}")
     if not len(query) or query.owners[0] != query.owners[-1]:

@@ -1,15 +1,15 @@
-"""Region proposals with no detector: where the map of a network is active, there is something.
+"""Region proposals without a detector, from the activations of a feature map.
 
-The energy of a map, the norm of its channels, is high on objects and low on what lies behind them, and single
-channels are high on parts of them. The connected parts above many thresholds are the candidates; how much each
-stands out from what surrounds it is its score. The deepest maps serve best: in shallow ones edges are active.
+The energy of a map, the norm over its channels, is high on objects and low on the background, and single channels are
+high on parts of objects. Candidates are the connected components above several thresholds; the score of a candidate
+is how much it stands out from its surroundings. The deepest maps work best: shallow ones respond to edges.
 
-On 198 phone photos of DVD covers (MobileNetV2 at 320 pixels; the truth from matching SIFT) the first box has an
-IoU above 0.5 with the cover in 82 %, the best of twenty in 96 %; those of a COCO detector in 74 % and 100 %.
+On 198 phone photos of DVD covers (MobileNetV2 at 320 pixels; ground truth from SIFT matches) the first box has an IoU
+above 0.5 with the cover in 82 % of the photos, the best of twenty in 96 %; for a COCO detector, 74 % and 100 %.
 
-Candidates as parts of parts: Uijlings et al. 2013 (selective search). Objectness by what a box holds and its
-surroundings do not: Alexe, Deselaers and Ferrari 2012; Zitnick and Dollár 2014 (edge boxes). Mopuri and Babu 2015
-pool such proposals for retrieval (OLDFP).
+Nested candidate regions: Uijlings et al. 2013 (selective search). Objectness as the contrast between a box and its
+surroundings: Alexe, Deselaers and Ferrari 2012; Zitnick and Dollár 2014 (edge boxes). Mopuri and Babu 2015 pool such
+proposals for retrieval (OLDFP).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 
 from kindred.arrays import check_whole
 from kindred.errors import UsageError
-from kindred.regions import boxes_to_pixels, connected_parts, non_maximum_suppression
+from kindred.regions import boxes_to_pixels, connected_components, non_maximum_suppression
 
 __all__ = ["activation_proposals", "boxes_to_pixels", "non_maximum_suppression", "objectness"]
 
-FINER = 2
-"""The energy is interpolated to so many times as many cells a side: an object's border seldom meets a cell's."""
+UPSAMPLING = 2
+"""Factor by which the map is upsampled along each side: borders of objects seldom coincide with those of cells."""
 
 RING = 0.25
-"""How far the surroundings of a box reach on each side, as a share of that side; at least one cell."""
+"""Width of the ring around a box, as a fraction of its side; at least one cell."""
 
 ROUNDING = 1e-6
-"""A map that varies by less, as a share of its largest value, is flat: what differs is rounding."""
+"""A map whose standard deviation is below this fraction of its largest value is constant up to rounding."""
 
 Floats = NDArray[np.floating[Any]]
 Energy = NDArray[np.float64]
@@ -43,18 +43,19 @@ def activation_proposals(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Propose up to `count` boxes in a map (C, H, W): (R, 4) in cells, x0 y0 x1 y1, and scores (R,), best first.
 
-    Candidates are the 4-connected parts above each of `levels` thresholds, evenly spread from the least to the
-    largest value, of the energy and of the `channels` channels that vary most, of at least `smallest` of the
-    area. They are ranked by the `objectness` of the energy, and of boxes that overlap by more than `iou` the
-    best is kept. A flat map, and one of a single cell, has one box, the whole, of score 0. Raises UsageError for
-    another shape, for values that are not finite, and for options out of range.
+    Candidates are the boxes around the 4-connected components above each of `levels` thresholds, evenly spaced
+    between the minimum and the maximum, of the energy and of the `channels` channels of largest variance; those
+    smaller than the fraction `smallest` of the area are dropped. They are ranked by the `objectness` of the energy,
+    followed by non-maximum suppression at an IoU of `iou`. A constant map, and one of a single cell, gives one box of
+    score 0, the whole map. Raises UsageError for another shape, for values that are not finite, and for options out
+    of range.
     """
     check_whole(count=count, levels=levels)
     x = _checked(maps, channels)
     flat = x.reshape(len(x), -1)
     energy = np.sqrt(np.einsum("cp,cp->p", flat, flat))
     varied = np.argsort(-flat.std(axis=1), kind="stable")[:channels]
-    layers = _finer(np.concatenate([energy[None], flat[varied]]).reshape(-1, *x.shape[1:]))
+    layers = _upsampled(np.concatenate([energy[None], flat[varied]]).reshape(-1, *x.shape[1:]))
     boxes = _candidates(layers, levels)
     boxes = boxes[_areas(boxes) >= smallest * layers[0].size]
     scores = objectness(layers[0], boxes)
@@ -62,7 +63,7 @@ def activation_proposals(
     kept = kept[scores[kept] > 0]
     if not kept.size:
         return np.array([[0, 0, *x.shape[:0:-1]]], np.float32), np.zeros(1, np.float32)
-    return (boxes[kept] / FINER).astype(np.float32), scores[kept].astype(np.float32)
+    return (boxes[kept] / UPSAMPLING).astype(np.float32), scores[kept].astype(np.float32)
 
 
 def _checked(maps: Floats, channels: int) -> NDArray[np.float32]:
@@ -78,9 +79,9 @@ def _checked(maps: Floats, channels: int) -> NDArray[np.float32]:
 def objectness(energy: Floats, boxes: NDArray[np.int64]) -> Energy:
     """Score how much boxes (R, 4), in cells, stand out from their surroundings in a map of energy (H, W): (R,).
 
-    It is the mean inside less the mean of the ring around the box, in standard deviations of the map, times
-    √(n·m / (n + m)) for n cells inside and m in the ring: the statistic that tells two means apart, so that a large
-    box need not stand out as much as a single cell. A box with no ring, the whole map, has 0.
+    The score is the mean inside the box minus the mean of the ring around it, in standard deviations of the map,
+    times √(n·m / (n + m)) for n cells inside and m in the ring. This is the two-sample statistic for a difference of
+    means, so a large box needs less contrast than a single cell. A box without a ring, the whole map, has score 0.
     """
     height, width = energy.shape
     deviation = float(np.std(energy))
@@ -100,28 +101,28 @@ def objectness(energy: Floats, boxes: NDArray[np.int64]) -> Energy:
     return scores
 
 
-def _finer(layers: Floats) -> Energy:
-    """Interpolate (L, H, W) linearly between the middles of cells; beyond the outermost it stays as there."""
+def _upsampled(layers: Floats) -> Energy:
+    """Interpolate (L, H, W) linearly between the centres of cells; constant beyond the outermost centres."""
     height, width = layers.shape[1:]
-    finer: Energy = _weights(height) @ layers @ _weights(width).T
-    return finer
+    upsampled: Energy = _weights(height) @ layers @ _weights(width).T
+    return upsampled
 
 
 def _weights(length: int) -> Energy:
-    """Return what each of FINER · length cells takes of each of `length`."""
-    middles = (np.arange(FINER * length) + 0.5) / FINER - 0.5
+    """Return the interpolation weights (UPSAMPLING · length, length) along a side."""
+    middles = (np.arange(UPSAMPLING * length) + 0.5) / UPSAMPLING - 0.5
     distances = np.abs(np.clip(middles, 0, length - 1)[:, None] - np.arange(length))
     weights: Energy = np.maximum(0, 1 - distances)
     return weights
 
 
 def _candidates(layers: Energy, levels: int) -> NDArray[np.int64]:
-    """Return the different boxes around the parts of every layer (L, H, W) above each threshold, in a fixed order."""
+    """Return the distinct boxes of the components of every layer (L, H, W) above each threshold, in a fixed order."""
     height, width = layers.shape[1:]
     low, high = layers.min(axis=(1, 2)), layers.max(axis=(1, 2))
     thresholds = low + (high - low) * np.arange(1, levels + 1)[:, None] / (levels + 1)
     masks = layers > thresholds[..., None, None]
-    parts = connected_parts(masks.reshape(-1, height, width))
+    parts = connected_components(masks.reshape(-1, height, width))
     _, y, x = np.nonzero(parts)
     part = parts[parts > 0] - 1
     boxes = np.tile([width, height, 0, 0], (part.max(initial=-1) + 1, 1))

@@ -1,4 +1,4 @@
-"""Ranking: what every search returns and every re-ranker takes and returns."""
+"""Ranking: ids and scores, returned by every search, taken and returned by every re-ranker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Scalar = TypeVar("Scalar", np.int64, np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The answers to Q queries, best first; checked at birth, its arrays are read-only copies.
+    """The answers to Q queries, best first; validated when it is made, its arrays are read-only copies.
 
-    ids: (Q, K) int64, what was found; −1 pads a row that has fewer than K answers.
-    scores: (Q, K) float32, higher is better, never rising along a row; −inf exactly where the id is −1.
+    ids: (Q, K) int64, the answers; −1 pads a row with fewer than K answers.
+    scores: (Q, K) float32, higher is better, non-increasing along a row; −inf exactly where the id is −1.
     boxes: (Q, K, 4) float32 x0 y0 x1 y1 in pixels of the original image, the region that matched; or None.
 
-    Raises UsageError where shapes differ, scores rise or are NaN, or padding is not at the end.
+    Raises UsageError if shapes differ, scores rise or are NaN, or padding is not at the end.
     """
 
     ids: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Ranking:
         return len(self.ids)
 
     def top(self, k: int) -> Ranking:
-        """Return the best `k` answers of every query; all of them where there are fewer."""
+        """Return the best `k` answers to every query, or all if there are fewer."""
         if k < 1:
             raise UsageError(f"k: got {k}; expected at least 1")
         boxes = None if self.boxes is None else self.boxes[:, :k]
@@ -73,7 +73,7 @@ class Ranking:
 
 
 def score_text(score: float) -> str:
-    """Write a score for people: a cosine with three decimals, a count of inliers whole."""
+    """Format a score for display: three decimals below 10 (cosines), none above (counts of inliers)."""
     return f"{score:.3f}" if abs(score) < 10 else f"{score:.0f}"
 
 

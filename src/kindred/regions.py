@@ -1,8 +1,7 @@
-"""Regions: boxes in a feature map or an image, and what is done with boxes.
+"""Regions: boxes in a feature map or an image, and operations on boxes.
 
-R-MAC looks at regions of a map (`rmac_grid`). With multiple passes every region of the image is a pass of its
-own through the network: `REGIONS` is the table of the schemes that lay them out, `divide` takes a name from
-it, or any function of your own.
+R-MAC pools regions of a map (`rmac_grid`). With multiple passes, every region of the image passes through the network
+on its own: `REGIONS` is the table of the region schemes; `divide` takes a name from it or any function of your own.
 
 Boxes are (R, 4), x0 y0 x1 y1, half-open: x1 and y1 are the first cells, or pixels, outside.
 """
@@ -27,7 +26,7 @@ __all__ = [
     "RegionScheme",
     "Regions",
     "boxes_to_pixels",
-    "connected_parts",
+    "connected_components",
     "dense_windows",
     "divide",
     "non_maximum_suppression",
@@ -42,17 +41,17 @@ Boxes = NDArray[np.int64]
 Option: TypeAlias = bool | int | float | tuple[float, ...] | list[float]
 
 OVERLAP = 0.4
-"""How much of its width a region of the first level shares with the next, as nearly as whole steps allow."""
+"""Target overlap of neighbouring regions of the first level, as a fraction of their width."""
 
 STEPS = range(2, 8)
-"""How many regions of the first level may lie along the longer side."""
+"""Possible numbers of regions of the first level along the longer side."""
 
-LONGEST = 8
-"""An image more than this many times as long as wide counts as that wide: shares of one pixel are no windows."""
+MOST_ELONGATED = 8
+"""Largest ratio of the sides from which window sizes are derived: on thinner images, fractions would be 0 pixels."""
 
 
 class Regions(NamedTuple):
-    """Boxes (R, 4), and the level of each, (R,), from 0: what VLAD per level keeps apart. Both are read-only."""
+    """Boxes (R, 4), and the level of each, (R,), from 0, for a VLAD per level. Both are read-only."""
 
     boxes: Boxes
     levels: NDArray[np.int64]
@@ -62,14 +61,14 @@ class Regions(NamedTuple):
 def rmac_grid(width: int, height: int, *, levels: int = 3, whole: bool = False) -> Boxes:
     """Return the square regions of R-MAC on a map of `width` × `height` cells; the array is read-only.
 
-    Level l = 1 … `levels` has squares of side ⌊2·min(width, height) / (l + 1)⌋, spread evenly, with more of
-    them along the longer side; rows of regions from top to bottom, each from left to right. Levels whose side
-    is 0 on a tiny map are left out. With `whole` the whole map comes first as one region more, as the code of
-    Radenović, Tolias and Chum 2018 has it; the authors of R-MAC have none.
+    Level l = 1 … `levels` has squares of side ⌊2·min(width, height) / (l + 1)⌋, evenly spaced, with more of them
+    along the longer side; in rows from top to bottom, each from left to right. Levels with a side of 0 on a tiny map
+    are omitted. With `whole`, the whole map is the first region, as in the code of Radenović, Tolias and Chum 2018;
+    the authors of R-MAC do not use it.
 
-    This is the grid of the authors' code (Tolias, Sicre and Jégou 2016) in its own order of operations, in
-    double precision: single precision, or simpler terms, choose other regions where two overlaps tie (9 × 5)
-    or where a position falls on a whole number (63 × 4). Raises UsageError for sizes or levels below 1.
+    This is the grid of the authors' code (Tolias, Sicre and Jégou 2016) with the same order of operations in double
+    precision: single precision or simplified expressions select other regions where two overlaps tie (9 × 5) or where
+    a position is a whole number (63 × 4). Raises UsageError for sizes or levels below 1.
     """
     if min(width, height, levels) < 1:
         raise UsageError(f"got a {width} × {height} map and {levels} levels; expected at least 1 of each")
@@ -89,7 +88,7 @@ def rmac_grid(width: int, height: int, *, levels: int = 3, whole: bool = False) 
 
 
 def _extra_steps(width: int, height: int) -> int:
-    """Return how many more regions the longer side gets: the steps whose overlap is nearest to OVERLAP."""
+    """Return the number of additional regions along the longer side that gives an overlap nearest to OVERLAP."""
     shorter = float(min(width, height))
 
     def miss(steps: int) -> float:
@@ -100,9 +99,9 @@ def _extra_steps(width: int, height: int) -> int:
 
 
 def _positions(length: int, side: int, count: int) -> list[int]:
-    """Return where `count` squares of `side` cells begin along `length` cells."""
+    """Return the start of each of `count` squares of `side` cells along `length` cells."""
     stride = (length - side) / (count - 1) if count > 1 else 0.0
-    # Half a side added and taken away again: it is whole, yet it decides how the sum rounds before the floor.
+    # As in the authors' code: adding and subtracting half a side affects how the sum is rounded before the floor.
     half = floor(side / 2 - 1)
     return [floor(half + k * stride) - half for k in range(count)]
 
@@ -111,32 +110,32 @@ def _positions(length: int, side: int, count: int) -> list[int]:
 def rigid_grid(width: int, height: int, *, cells: int = 3) -> Regions:
     """Cut an image into `cells` × `cells` equal parts, row by row: R = cells², all of level 0.
 
-    Their borders fall on the nearest whole pixels. On an image of fewer pixels than cells neighbours share
-    pixels; none is empty. Raises UsageError for sizes or cells below 1.
+    Borders are rounded to whole pixels. On an image with fewer pixels than cells, neighbours share pixels, so that
+    none is empty. Raises UsageError for sizes or cells below 1.
     """
-    return _numbered([_equal_cells(width, height, _whole("cells", cells))])
+    return _with_levels([_equal_cells(width, height, _whole("cells", cells))])
 
 
 @lru_cache(maxsize=1024)
 def spatial_pyramid(width: int, height: int, *, levels: int = 3) -> Regions:
     """Cut an image into 1 × 1, 2 × 2, … `levels` × `levels` equal parts, coarse to fine.
 
-    Level l, from 0, is the rigid grid of l + 1 cells a side; R = 1 + 4 + … + levels². Raises UsageError for
+    Level l, from 0, is the rigid grid with l + 1 cells per side; R = 1 + 4 + … + levels². Raises UsageError for
     sizes or levels below 1. Source: Lazebnik, Schmid and Ponce 2006.
     """
-    return _numbered([_equal_cells(width, height, cells) for cells in range(1, _whole("levels", levels) + 1)])
+    return _with_levels([_equal_cells(width, height, cells) for cells in range(1, _whole("levels", levels) + 1)])
 
 
 @lru_cache(maxsize=1024)
 def dense_windows(width: int, height: int, *, sizes: tuple[float, ...] = (0.5,), stride: float = 0.25) -> Regions:
-    """Lay square windows of several sizes over an image, each size a level, in the order given.
+    """Cover an image with square windows of several sizes; each size is a level, in the order given.
 
-    A size or stride up to 1 is a share of the shorter side; above 1 it is pixels. Windows of a size are spread
-    evenly from border to border, at most `stride` apart, rows from top to bottom. A window larger than the
-    image ends at its border. Shares of an image more than 8 times as long as wide are taken of an eighth of
-    the longer side. Raises UsageError for sizes of the image below 1, and for a size or stride not above 0.
+    A size or stride up to 1 is a fraction of the shorter side; above 1 it is in pixels. The windows of a size are
+    evenly spaced from border to border, at most `stride` apart, in rows from top to bottom. A window larger than the
+    image is clipped to it. On images more than 8 times as long as wide, fractions are of an eighth of the longer
+    side. Raises UsageError for image sizes below 1, and for a size or stride that is not above 0.
 
-    MOP-CNN (Gong et al. 2014; the whole, and 128 and 64 pixels of 256, 32 apart):
+    MOP-CNN (Gong et al. 2014) uses the whole image, and windows of 128 and 64 pixels of 256, 32 apart:
 
     >>> np.bincount(dense_windows(256, 256, sizes=(1.0, 0.5, 0.25), stride=0.125).levels).tolist()
     [1, 25, 49]
@@ -144,15 +143,15 @@ def dense_windows(width: int, height: int, *, sizes: tuple[float, ...] = (0.5,),
     _check_image(width, height)
     if not sizes:
         raise UsageError("sizes: got none; expected at least one, a share of the shorter side or pixels")
-    shorter = max(min(width, height), ceil(max(width, height) / LONGEST))
+    shorter = max(min(width, height), ceil(max(width, height) / MOST_ELONGATED))
     step = _pixels("stride", stride, shorter)
     levels = []
     for size in sizes:
         side = _pixels("sizes", size, shorter)
         across, down = min(side, width), min(side, height)
-        xs, ys = _spread(width, across, step), _spread(height, down, step)
+        xs, ys = _window_starts(width, across, step), _window_starts(height, down, step)
         levels.append([(x, y, x + across, y + down) for y in ys for x in xs])
-    return _numbered(levels)
+    return _with_levels(levels)
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ class RegionScheme:
 
     function: width and height in pixels, and options by name → Regions.
     summary: what it does, in a few words.
-    source: who described it, for the documentation.
+    source: author and year, for the documentation.
     """
 
     function: Callable[..., Regions]
@@ -173,17 +172,17 @@ _PYRAMID = "Lazebnik, Schmid and Ponce 2006"
 _DENSE = "Gong et al. 2014; Razavian et al. 2014"
 
 REGIONS: dict[str, RegionScheme] = {
-    "grid": RegionScheme(rigid_grid, "equal cells, n × n", "Chen et al. 2023, the survey"),
+    "grid": RegionScheme(rigid_grid, "equal cells, n × n", "Chen et al. 2023 (survey)"),
     "pyramid": RegionScheme(spatial_pyramid, "grids of 1 × 1, 2 × 2, … cells", _PYRAMID),
     "dense": RegionScheme(dense_windows, "square windows of several sizes, evenly spread", _DENSE),
 }
 
 
 def divide(width: int, height: int, scheme: str | Callable[..., Regions], **options: Option) -> Regions:
-    """Lay regions over an image of `width` × `height` pixels by a name of REGIONS or a function of your own.
+    """Divide an image of `width` × `height` pixels into regions by a name of REGIONS or a function of your own.
 
-    `options` are those of the function, by name; lists, as TOML has them, are taken for tuples. Raises
-    RecipeError for an unknown name or option, UsageError for an option out of range.
+    `options` are those of the function, by name; lists (from TOML) are converted to tuples. Raises RecipeError for an
+    unknown name or option, UsageError for an option out of range.
 
     >>> divide(90, 60, "grid", cells=2).boxes.tolist()
     [[0, 0, 45, 30], [45, 0, 90, 30], [0, 30, 45, 60], [45, 30, 90, 60]]
@@ -200,30 +199,30 @@ def divide(width: int, height: int, scheme: str | Callable[..., Regions], **opti
 def boxes_to_pixels(
     boxes: NDArray[np.floating[Any] | np.integer[Any]], cells: tuple[int, int], pixels: tuple[int, int]
 ) -> Boxes:
-    """Turn boxes in a map of `cells` (width, height) into boxes in an image of `pixels` (width, height).
+    """Convert boxes in a map of `cells` (width, height) to boxes in an image of `pixels` (width, height).
 
-    They grow outwards to whole pixels, are clipped to the image, and hold at least one pixel: (R, 4) → (R, 4).
-    With equal sizes it rounds boxes that are in pixels already.
+    They are rounded outwards to whole pixels and clipped to the image, with at least one pixel: (R, 4) → (R, 4).
+    With equal sizes, boxes that are in pixels already are rounded.
     """
     size = np.tile(np.asarray(pixels, np.int64), 2)
-    # Rounded to a millionth first: 3 · (100 / 3) is a little more than 100 in some orders of operations.
+    # Rounded to 6 decimals first: 3 · (100 / 3) is slightly more than 100 in some orders of operations.
     scaled = np.round(np.asarray(boxes, np.float64).reshape(-1, 4) * (size / np.tile(cells, 2)), 6)
     low = np.clip(np.floor(scaled[:, :2]).astype(np.int64), 0, size[:2] - 1)
     high = np.clip(np.ceil(scaled[:, 2:]).astype(np.int64), low + 1, size[2:])
     return np.concatenate([low, high], axis=1)
 
 
-def connected_parts(masks: NDArray[np.bool_], *, connectivity: int = 4) -> NDArray[np.int64]:
-    """Number the connected parts of masks (B, H, W), each mask on its own, in reading order: (B, H, W).
+def connected_components(masks: NDArray[np.bool_], *, connectivity: int = 4) -> NDArray[np.int64]:
+    """Label the connected components of masks (B, H, W), each mask on its own, in reading order: (B, H, W).
 
-    `connectivity` is 4, or 8 where cells that touch at a corner are connected too. The parts are 1, 2, … through the
-    whole batch; cells outside the masks are 0. Raises UsageError for another connectivity.
+    `connectivity` is 4, or 8 if diagonal neighbours are connected. Labels are 1, 2, … through the whole batch; cells
+    outside the masks are 0. Raises UsageError for another connectivity.
     """
     if connectivity not in (4, 8):
         raise UsageError(f"connectivity: got {connectivity!r}; expected 4 or 8 (diagonal neighbours are connected)")
     batch, height, width = masks.shape
     row = width + 1
-    # A frame of unset cells at the left, the top and the very end keeps rows and masks apart in one long line.
+    # Padding at the left, the top and the very end separates rows and masks in the flattened array.
     framed = np.zeros(batch * (height + 1) * row + row + 1, dtype=bool)
     inner = framed[: batch * (height + 1) * row].reshape(batch, height + 1, row)
     inner[:, 1:, 1:] = masks
@@ -233,7 +232,7 @@ def connected_parts(masks: NDArray[np.bool_], *, connectivity: int = 4) -> NDArr
     labels = np.full(framed.size, framed.size - 1)
     labels[cells] = cells
     while True:
-        # The smallest label around, and on from there: a label is a cell of the same part, with a label as small.
+        # The smallest label among the neighbours, then the label of that cell (pointer jumping), until nothing changes.
         smallest = labels[labels[neighbours].min(axis=0)]
         if np.array_equal(smallest, labels[cells]):
             break
@@ -253,10 +252,10 @@ def non_maximum_suppression(
     iou: float = 0.6,
     count: int | None = None,
 ) -> NDArray[np.int64]:
-    """Return which boxes (R, 4) to keep, best score first: those that overlap no better one by more than `iou`.
+    """Return the indices of the boxes (R, 4) that overlap no better one by more than `iou`, best score first.
 
-    Overlap is the intersection over the union of the areas, in [0, 1]; 1 keeps all. Equal scores are ordered by
-    index, lower first. At most `count` are kept, None for all. Raises UsageError for shapes that do not fit.
+    Overlap is the intersection over union, in [0, 1]; an `iou` of 1 keeps all. Equal scores are ordered by index,
+    lower first. At most `count` are returned, None for all. Raises UsageError for shapes that do not match.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
         raise UsageError(f"boxes and scores: got shapes {boxes.shape} and {scores.shape}; expected (R, 4) and (R,)")
@@ -270,7 +269,7 @@ def non_maximum_suppression(
         across = np.minimum(x1[best], x1[order]) - np.maximum(x0[best], x0[order])
         down = np.minimum(y1[best], y1[order]) - np.maximum(y0[best], y0[order])
         shared = np.maximum(across, 0) * np.maximum(down, 0)
-        # Not divided: boxes without an area overlap nothing.
+        # Written without a division: boxes without an area overlap nothing.
         order = order[shared <= iou * (areas[best] + areas[order] - shared)]
     return np.array(kept, dtype=np.int64)
 
@@ -287,32 +286,34 @@ def _whole(name: str, value: int) -> int:
 
 
 def _pixels(name: str, length: float, shorter: int) -> int:
-    """Return a length in whole pixels, at least 1: up to 1 it is a share of `shorter`, above 1 pixels already."""
+    """Return a length in whole pixels, at least 1: up to 1 it is a fraction of `shorter`, above 1 it is in pixels."""
     if not 0 < length < inf:
-        raise UsageError(f"{name}: got {length!r}; expected a share of the shorter side (up to 1), or pixels (above 1)")
+        raise UsageError(
+            f"{name}: got {length!r}; expected a fraction of the shorter side (up to 1), or pixels (above 1)"
+        )
     return max(1, floor((length * shorter if length <= 1 else length) + 0.5))
 
 
 def _equal_cells(width: int, height: int, cells: int) -> list[tuple[int, int, int, int]]:
     _check_image(width, height)
-    xs, ys = _cuts(width, cells), _cuts(height, cells)
+    xs, ys = _cell_edges(width, cells), _cell_edges(height, cells)
     return [(x0, y0, x1, y1) for y0, y1 in ys for x0, x1 in xs]
 
 
-def _cuts(length: int, cells: int) -> list[tuple[int, int]]:
-    """Cut `length` pixels into parts (begin, end) that differ by one pixel at most and hold one at least."""
+def _cell_edges(length: int, cells: int) -> list[tuple[int, int]]:
+    """Divide `length` pixels into parts (begin, end) of equal length within one pixel, none empty."""
     edges = [(2 * k * length + cells) // (2 * cells) for k in range(cells + 1)]  # k · length / cells, rounded
     begins = [min(edge, length - 1) for edge in edges[:-1]]
     return [(begin, max(begin + 1, end)) for begin, end in zip(begins, edges[1:], strict=True)]
 
 
-def _spread(length: int, side: int, step: int) -> list[int]:
-    """Return where windows of `side` begin: from 0 to length − side, evenly, at most `step` apart."""
+def _window_starts(length: int, side: int, step: int) -> list[int]:
+    """Return the starts of windows of `side`: from 0 to length − side, evenly spaced, at most `step` apart."""
     gaps = -(-(length - side) // step)
     return [(2 * k * (length - side) + gaps) // (2 * gaps) for k in range(gaps + 1)] if gaps else [0]
 
 
-def _numbered(levels: list[list[tuple[int, int, int, int]]]) -> Regions:
+def _with_levels(levels: list[list[tuple[int, int, int, int]]]) -> Regions:
     boxes = np.array([box for level in levels for box in level], dtype=np.int64)
     numbers = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
     boxes.flags.writeable = numbers.flags.writeable = False

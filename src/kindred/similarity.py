@@ -1,9 +1,8 @@
-"""Similarity: how alike two sets of vectors are, queries (Q, D) against rows (N, D) → (Q, N).
+"""Similarity of two sets of vectors: queries (Q, D) and rows (N, D) → (Q, N).
 
-Every score is higher for the more alike: distances are negated, so that 0 is the best they give. NumPy arrays
-or PyTorch tensors in, the same kind out; gradients flow in PyTorch. Half precision is compared in float32. Where a
-vector holds NaN the score is NaN, never a number.
-`SIMILARITIES` is the table of them all.
+Higher is more similar: distances are negated, so that their best score is 0. Functions take NumPy arrays or PyTorch
+tensors and return the same kind; gradients flow in PyTorch. Half precision is computed in float32. The score of a
+vector with NaN is NaN. `SIMILARITIES` is the table of them all.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from kindred.errors import UsageError
 __all__ = ["SIMILARITIES", "chi_square", "cosine", "dot", "euclidean", "l1"]
 
 BLOCK = 2**18
-"""Components of the rows that are compared at a time, which the cache holds; measured."""
+"""Components of the rows compared at a time, so that a block fits the processor's cache; measured."""
 
 
 def cosine(queries: ArrayT, rows: ArrayT) -> ArrayT:
-    """Return the cosine of the angle, in [−1, 1]; 0 where either vector is zero."""
+    """Return the cosine of the angle, in [−1, 1]; 0 if either vector is zero."""
     xp, left, right = _open(queries, rows)
     scores: ArrayT = xp.matmul(l2_normalise(left), l2_normalise(right).T)
     return scores
 
 
 def dot(queries: ArrayT, rows: ArrayT) -> ArrayT:
-    """Return the dot product; for unit vectors the cosine."""
+    """Return the dot product; for unit vectors, the cosine."""
     xp, left, right = _open(queries, rows)
     scores: ArrayT = xp.matmul(left, right.T)
     return scores
@@ -38,8 +37,8 @@ def dot(queries: ArrayT, rows: ArrayT) -> ArrayT:
 def euclidean(queries: ArrayT, rows: ArrayT) -> ArrayT:
     """Return the negative Euclidean distance, in (−∞, 0]; for unit vectors it ranks as the cosine does.
 
-    The squares |q|² + |r|² − 2 q·r cancel where vectors are near, so they are taken in double precision: in
-    single, unit vectors that are equal come out 0.0005 apart.
+    |q|² + |r|² − 2 q·r cancels for vectors that are close, so it is computed in double precision: in single
+    precision, equal unit vectors have a distance of 0.0005.
     """
     xp, left, right = _open(queries, rows)
     wide = xp.astype(left, xp.float64)
@@ -48,8 +47,8 @@ def euclidean(queries: ArrayT, rows: ArrayT) -> ArrayT:
     def negative_distances(block: Any) -> Any:
         block = xp.astype(block, xp.float64)
         squared = squares + xp.linalg.vecdot(block, block) - 2 * xp.matmul(wide, block.T)
-        apart = ~(squared <= 0)  # NaN is no distance of 0, the best there is
-        # 1 stands in for 0, where the root has no finite gradient.
+        apart = ~(squared <= 0)  # True for NaN, which must not become 0, the best distance
+        # 1 replaces 0, where the square root has no finite gradient.
         return xp.astype(xp.where(apart, -xp.sqrt(xp.where(apart, squared, 1.0)), 0.0), left.dtype)
 
     scores: ArrayT = _in_blocks(xp, negative_distances, right)
@@ -64,13 +63,13 @@ def l1(queries: ArrayT, rows: ArrayT) -> ArrayT:
 
 
 def chi_square(queries: ArrayT, rows: ArrayT) -> ArrayT:
-    """Return the negative χ² distance −½ Σ (a − b)² / (a + b), in (−∞, 0]; where both are 0, a term is 0.
+    """Return the negative χ² distance −½ Σ (a − b)² / (a + b), in (−∞, 0]; terms with a = b = 0 are 0.
 
     It compares histograms: raises UsageError for negative components, which whitened vectors have.
     """
     xp, left, right = _open(queries, rows)
     if bool(xp.any(left < 0)) or bool(xp.any(right < 0)):
-        raise UsageError("chi_square: got negative components; expected histograms, such as vectors not whitened")
+        raise UsageError("chi_square: got negative components; expected histograms, such as vectors without whitening")
 
     def negative_distances(query: Any, block: Any) -> Any:
         total, difference = block + query, block - query
@@ -100,7 +99,7 @@ def _each(xp: ModuleType, function: Callable[[Any, Any], Any], queries: Any, row
 
 
 def _in_blocks(xp: ModuleType, function: Callable[[Any], Any], rows: Any) -> Any:
-    """Apply `function`, (n, D) → (Q, n), to blocks of rows: no (Q, N, D) array is ever made."""
+    """Apply `function`, (n, D) → (Q, n), to blocks of rows, so that no (Q, N, D) array is made."""
     step = max(1, BLOCK // max(1, rows.shape[1]))
     parts = [function(rows[start : start + step]) for start in range(0, max(1, rows.shape[0]), step)]
     return parts[0] if len(parts) == 1 else xp.concat(parts, axis=1)
@@ -113,4 +112,4 @@ SIMILARITIES: dict[str, Callable[[ArrayT, ArrayT], ArrayT]] = {
     "l1": l1,
     "chi_square": chi_square,
 }
-"""queries (Q, D), rows (N, D) → scores (Q, N), higher for the more alike."""
+"""Queries (Q, D), rows (N, D) → scores (Q, N), higher is more similar."""

@@ -70,5 +70,5 @@ def test_the_codebook_prepares_descriptors(rows: Vectors, centres: Vectors) -> N
 def test_nothing_gives_nothing(rows: Vectors, centres: Vectors) -> None:
     owners, words, vectors = asmk(rows[:0], [0, 0], centres)
     assert (owners.shape, words.shape, vectors.shape) == ((0,), (0,), (0, 4))
-    with pytest.raises(UsageError, match="n: got 6; expected at most the 5 words"):
+    with pytest.raises(UsageError, match="n: got 6; expected at most 5, the number of words"):
         asmk(rows, COUNTS, centres, multiple=6)

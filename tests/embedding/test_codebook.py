@@ -104,13 +104,13 @@ def test_trained_shares_come_back_from_a_file() -> None:
 
 def test_trained_shares_must_fit() -> None:
     eye = np.eye(3, dtype=np.float32)
-    with pytest.raises(UsageError, match="got weights or biases alone; expected both, or none"):
+    with pytest.raises(UsageError, match="got only weights or only biases; expected both or none"):
         Codebook(eye, weights=eye)
     with pytest.raises(UsageError, match=r"got weights \(2, 3\) and biases \(3,\); expected \(3, 3\) and \(3,\)"):
         Codebook(eye, weights=eye[:2], biases=np.ones(3, np.float32))
     with pytest.raises(UsageError, match="biases: row 0 holds NaN"):
         Codebook(eye, weights=eye, biases=np.array([0, 1, np.nan], np.float32))
-    with pytest.raises(ModelError, match=r"codebook: damaged .*weights or biases alone"):
+    with pytest.raises(ModelError, match=r"codebook: damaged .*only weights or only biases"):
         Codebook.from_arrays(Codebook(eye).to_arrays() | {"biases": np.ones(3)})
 
 
@@ -127,7 +127,7 @@ def test_damage_is_named(rows: Vectors) -> None:
 
 
 def test_too_few_descriptors_say_how_many_are_needed(rows: Vectors) -> None:
-    message = "got 300 local descriptors to learn 76 words; expected at least 304, 4 for each: add images"
+    message = "got 300 local descriptors to fit 76 words; expected at least 304, 4 per word: add images"
     with pytest.raises(UsageError, match=message):
         Codebook.fit(rows, words=76)
     with pytest.raises(UsageError, match="words: got 0"):
@@ -140,7 +140,7 @@ def test_rows_that_are_not_prepared_are_refused(rows: Vectors) -> None:
     book = Codebook.fit(rows, words=3, dimension=4)
     with pytest.raises(UsageError, match=r"rows: got shape \(300, 8\); expected prepared descriptors \(M, 4\)"):
         book.assign(rows)
-    with pytest.raises(UsageError, match="n: got 4; expected at most the 3 words"):
+    with pytest.raises(UsageError, match="n: got 4; expected at most 3, the number of words"):
         nearest_several(book.prepare(rows), book.centres, 4)
 
 

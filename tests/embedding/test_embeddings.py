@@ -202,10 +202,10 @@ def test_every_embedding_has_an_oracle() -> None:
 @variants
 def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     entry = EMBEDDINGS[name]
-    found = embed(rows, COUNTS, name, learned[entry.learned], **options)
-    expected = [ORACLES[name](image, learned[entry.learned], **options) for image in _images(rows)]
+    found = embed(rows, COUNTS, name, learned[entry.vocabulary], **options)
+    expected = [ORACLES[name](image, learned[entry.vocabulary], **options) for image in _images(rows)]
     assert found.dtype == np.float64
-    assert found.shape == (len(COUNTS), entry.dimension(learned[entry.learned], **options))
+    assert found.shape == (len(COUNTS), entry.dimension(learned[entry.vocabulary], **options))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found[1], 0)
 
@@ -214,7 +214,7 @@ def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict
 def test_single_precision_and_torch_give_the_same(
     name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType
 ) -> None:
-    model = learned[EMBEDDINGS[name].learned]
+    model = learned[EMBEDDINGS[name].vocabulary]
     expected = embed(rows, COUNTS, name, model, **options)
     single = embed(rows.astype(np.float32), COUNTS, name, model, **options)
     assert single.dtype == np.float32
@@ -230,7 +230,7 @@ def test_single_precision_and_torch_give_the_same(
 def test_gradients_are_finite_and_true(
     name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType
 ) -> None:
-    model = learned[EMBEDDINGS[name].learned]
+    model = learned[EMBEDDINGS[name].vocabulary]
     x = torch.from_numpy(rows).requires_grad_()
     weights = torch.arange(1, EMBEDDINGS[name].dimension(model) + 1, dtype=torch.float64).sin()
     (embed(x, COUNTS, name, model, **options) @ weights).sum().backward()
@@ -251,7 +251,7 @@ def test_blocks_of_images_change_nothing(
     learned: dict[str, FittedVocabulary],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = learned[EMBEDDINGS[name].learned]
+    model = learned[EMBEDDINGS[name].vocabulary]
     expected = embed(rows, COUNTS, name, model, **options)
     monkeypatch.setattr(kindred.embedding.stack, "BLOCK_ROWS", block)
     np.testing.assert_allclose(embed(rows, COUNTS, name, model, **options), expected, rtol=1e-9, atol=1e-12)
@@ -271,7 +271,7 @@ def test_without_scipy_numpy_does_the_same(
 def test_an_image_is_embedded_alone_as_among_others(
     name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]
 ) -> None:
-    model = learned[EMBEDDINGS[name].learned]
+    model = learned[EMBEDDINGS[name].vocabulary]
     together = embed(rows, COUNTS, name, model, **options)
     ends = np.cumsum(COUNTS)
     for i, count in enumerate(COUNTS):

@@ -71,7 +71,7 @@ def test_equal_descriptors_get_a_variance_above_zero(rows: Vectors) -> None:
 
 
 def test_what_cannot_be_meant_is_refused(rows: Vectors, mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="got 600 local descriptors to learn 61 words; expected at least 610"):
+    with pytest.raises(UsageError, match="got 600 local descriptors to fit 61 words; expected at least 610"):
         Mixture.fit(rows, words=61)
     with pytest.raises(UsageError, match="some of 0 or less"):
         Mixture(mixture.weights, mixture.means, -mixture.variances)
@@ -83,5 +83,5 @@ def test_what_cannot_be_meant_is_refused(rows: Vectors, mixture: Mixture, monkey
     with pytest.raises(ModelError, match="mixture: damaged"):
         Mixture.from_arrays(arrays | {"variances": np.zeros((2, 4))})
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
-    with pytest.raises(MissingExtra, match=r"learning a Gaussian mixture needs .*pip install matplotlib scikit-learn"):
+    with pytest.raises(MissingExtra, match=r"fitting a Gaussian mixture needs .*pip install matplotlib scikit-learn"):
         Mixture.fit(rows, words=2)

@@ -16,7 +16,7 @@ from kindred.describer import Describer, FittedParameters, fit_recipe
 from kindred.embedding import Codebook
 from kindred.errors import RecipeError
 from kindred.evaluation import evaluate
-from kindred.matching import ImageRows, narrow, widen
+from kindred.matching import ImageRows, from_bfloat16, to_bfloat16
 from kindred.recipe import Recipe
 from literal_orders import literal_order, own_places
 from pictures import make_folder, make_groundtruth
@@ -49,7 +49,7 @@ def literal(query: ImageRows, image: ImageRows, idf: NDArray[np.float32]) -> flo
     """Σ idf² u³ over the shared words where u > 0, over the root of both self-similarities."""
     assert query.words is not None
     assert image.words is not None
-    kept = widen(narrow(image.rows))  # as the index keeps them
+    kept = from_bfloat16(to_bfloat16(image.rows))  # as the index keeps them
     theirs = dict(zip(image.words.tolist(), kept, strict=True))
     shared = 0.0
     for word, row in zip(query.words.tolist(), query.rows, strict=True):

@@ -122,7 +122,7 @@ def test_what_cannot_be_meant_is_refused(query: ImageRows, database: ImageRows) 
     with pytest.raises(RecipeError, match="unknown option 'beta'"):
         MultiVectorIndex(D, options={"beta": 1})
     index = MultiVectorIndex(D, method="asmk")
-    with pytest.raises(UsageError, match="words: got rows without them"):
+    with pytest.raises(UsageError, match="words: got rows without words"):
         index.add(database.owners, database.rows)
     plain = MultiVectorIndex(D)
     plain.add([1, 1, 2], database.rows[:3])

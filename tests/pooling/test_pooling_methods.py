@@ -268,7 +268,7 @@ class TestPool:
     def test_what_an_entry_needs_from_elsewhere_is_a_parameter(self) -> None:
         for name, entry in POOLINGS.items():
             known = inspect.signature(entry.function).parameters
-            learned = set(entry.learning.names) if entry.learning else set()
+            learned = set(entry.fitted.names) if entry.fitted else set()
             assert {*entry.network, *learned, *entry.options} <= set(known)
             assert not {*entry.network, *learned, "whitening"} & set(entry.options)
             assert ("whitening" in known) == (entry.parts is not None), name

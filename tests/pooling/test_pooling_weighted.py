@@ -50,7 +50,7 @@ class TestPwa:
     @pytest.mark.parametrize(
         ("channels", "message"),
         [
-            (None, "pwa: got no channels; learn them on other images"),
+            (None, "pwa: got no channels; fit them on other images"),
             ([0, 2], "channels: got 0 to 2; the maps have 0 to 1"),
             ([-1], "channels: got -1 to -1; the maps have 0 to 1"),
             ([], r"channels: got float64 \(0,\); expected whole numbers"),
@@ -81,7 +81,7 @@ class TestPwaChannels:
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            (ROWS, "got 50 rows of 6 channels to choose 25 from; expected at least 2 and 25"),
+            (ROWS, "got 50 rows of 6 channels to select 25 from; expected at least 2 and 25"),
             (ROWS[:1], "got 1 rows"),
             (ROWS[:0], "got 0 rows"),
             ([ROWS, ROWS[:, :5]], "rows: got 5 components after 6; expected all alike"),
@@ -92,7 +92,7 @@ class TestPwaChannels:
             pwa_channels(rows)
 
     def test_what_is_learned_is_what_the_function_takes(self) -> None:
-        learning = POOLINGS["pwa"].learning
+        learning = POOLINGS["pwa"].fitted
         assert learning is not None
         maps = after_relu((8, 30, 3, 3)).astype(np.float32)
         rows = learning.gather(maps)

@@ -11,7 +11,7 @@ from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context, Diffusion, NeighbourGraph, RerankCache
-from kindred.rerank.diffusion import diffusion, numbers_for
+from kindred.rerank.diffusion import default_neighbours, diffusion
 from kindred.rerank.offline import offline_diffusion
 
 MANY: dict[str, Any] = {"iterations": 500, "tolerance": 1e-12}
@@ -37,9 +37,9 @@ def test_it_is_the_definition(
     [(0, (10, 1)), (60, (10, 1)), (200, (10, 2)), (600, (30, 6)), (1000, (50, 10)), (10**6, (50, 10))],
 )
 def test_numbers_go_by_the_gallery_and_given_ones_are_kept(count: int, expected: tuple[int, int]) -> None:
-    assert numbers_for(count, k=0, kq=0) == expected
-    assert numbers_for(count, k=50, kq=10) == (50, 10)
-    assert numbers_for(count, k=3, kq=0) == (3, expected[1])
+    assert default_neighbours(count, k=0, kq=0) == expected
+    assert default_neighbours(count, k=50, kq=10) == (50, 10)
+    assert default_neighbours(count, k=3, kq=0) == (3, expected[1])
 
 
 @pytest.mark.parametrize("method", [diffusion, offline_diffusion])

@@ -6,12 +6,12 @@ import pytest
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context
-from kindred.rerank.shortlist import Head, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
 
 INF = np.inf
 
 
-def _head(*pairs: tuple[int, float]) -> Head:
+def _head(*pairs: tuple[int, float]) -> Reranked:
     return np.array([id_ for id_, _ in pairs], np.int64), np.array([score for _, score in pairs], np.float32)
 
 
@@ -54,5 +54,5 @@ def test_boxes_follow_their_images_where_all_are_known() -> None:
 
 def test_queries_must_be_as_many_as_the_rows() -> None:
     context = Context(np.ones((2, 3), np.float32), ArrayGallery(np.ones((4, 3))))
-    with pytest.raises(UsageError, match=r"queries: got 2 vectors for a ranking of 1 queries; expected one each"):
+    with pytest.raises(UsageError, match=r"queries: got 2 vectors for a ranking of 1 queries; expected one per query"):
         checked_queries(Ranking(np.array([[1]]), np.array([[1.0]])), context)

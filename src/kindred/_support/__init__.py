@@ -1,1 +1,1 @@
-"""What everything else stands on and what knows nothing of images: files, threads, cores, arrays in files."""
+"""Internal helpers that have nothing to do with images: files, threads, cores, arrays in files, text for terminals."""

@@ -1,4 +1,4 @@
-"""Notice that another project's package of the name `kindred` is installed in this environment.
+"""Detect another project's package named `kindred` in this environment.
 
 The package index has a `kindred` that extracts relations from biomedical texts. This project's distribution is called
 `kindred-images`, but both are imported as `kindred`, so that installed beside each other one overwrites the other.
@@ -12,15 +12,14 @@ import sys
 __all__ = ["REMEDY", "other_kindred"]
 
 SUMMARY = "Summary: Deep image retrieval"
-"""How the metadata of this project begin, also where it was installed under its earlier name, `kindred`."""
+"""A line of this project's metadata, also of versions installed under its earlier name, `kindred`."""
 REMEDY = "pip uninstall kindred, then pip install . in the clone of this project"
 
 
 def other_kindred() -> str | None:
-    """Return the name and version of another project's `kindred`, or None where there is none.
+    """Return the name and version of another project's `kindred`, or None.
 
-    Only names of folders are looked at unless one is found, which takes a tenth of a millisecond: `import kindred`
-    does it each time.
+    It reads only names of folders unless it finds one, which takes 0.1 ms: every `import kindred` calls it.
     """
     for folder in sys.path:
         if not folder.endswith(("site-packages", "dist-packages")):

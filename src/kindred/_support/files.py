@@ -1,4 +1,4 @@
-"""Files: written so that they appear whole or not at all, read only where they are regular and of bounded size."""
+"""Files: written atomically, and read only if they are regular and of bounded size."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CHUNK = 1 << 22
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Give a path beside `file` to write to; what is there takes the place of `file` at the end.
+    """Yield a temporary path beside `file` to write to, which replaces `file` on success.
 
-    After an error nothing is left and `file` is as it was. Raises OSError where there is no room or right to write.
+    After an error the temporary file is removed and `file` is unchanged. Raises OSError if it cannot be written.
     """
-    # Another writer of the same file, a process or a thread, has a part of its own.
+    # Another process or thread that writes the same file uses another temporary name.
     part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield part
@@ -37,9 +37,9 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file that a user asked for, by `replacing` it; `what` is what a message calls it.
+    """Write a file named by the user atomically, by `write`; `what` is its name in error messages.
 
-    Raises UsageError where that is impossible.
+    Raises UsageError if the file cannot be written.
     """
     try:
         with replacing(file) as part:
@@ -51,16 +51,16 @@ def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
 
 
 def open_bounded(path: Path | str, limit: int) -> BufferedReader:
-    """Open a file that somebody else may have put there, for reading bytes.
+    """Open an untrusted file for reading bytes.
 
-    Raises OSError, with a reason in `strerror`, where it is missing or unreadable, where it is no regular file (a
-    folder, a FIFO, a device, or a link to one: opening them may wait forever, reading them may never end), or where
-    it has more than `limit` bytes.
+    Raises OSError, with the reason in `strerror`, if it is missing or unreadable, if it is not a regular file (a
+    folder, a FIFO, a device, or a link to one: opening one may block, reading one may never end), or if it has more
+    than `limit` bytes.
     """
     place = os.fspath(path)
     try:
-        _check_regular(Path(path).stat(), place, limit)  # first, for opening alone can do something to a device
-        # Without waiting for a writer, should it have become a FIFO in between.
+        _check_regular(Path(path).stat(), place, limit)  # before opening, which may have side effects on a device
+        # Non-blocking, in case it has become a FIFO since then.
         handle = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError:  # a NUL in the name
         raise FileNotFoundError(errno.ENOENT, "no file can have this name", place) from None
@@ -73,20 +73,20 @@ def open_bounded(path: Path | str, limit: int) -> BufferedReader:
 
 
 def read_bounded(path: Path | str, limit: int) -> bytes:
-    """Read a file that somebody else may have put there; raises OSError as `open_bounded` does."""
+    """Read an untrusted file; raises OSError as `open_bounded` does."""
     content = bytearray()
     with open_bounded(path, limit) as stream:
-        while chunk := stream.read(CHUNK):  # not `limit` at once: that much memory would be taken first
+        while chunk := stream.read(CHUNK):  # not `limit` at once, which would allocate that much memory
             content += chunk
-            if len(content) > limit:  # it grew, or is one of those that have no size of their own, as in /proc
+            if len(content) > limit:  # it has grown, or reports no size, as files in /proc
                 raise _too_large(os.fspath(path), limit)
     return bytes(content)
 
 
 def within(folder: Path, name: str) -> Path:
-    """Return the path of file `name` in `folder`; raises OSError where it would lie elsewhere, links followed.
+    """Return the path of file `name` in `folder`; raises OSError if it lies elsewhere after following links.
 
-    For names that come out of a file that somebody else may have written.
+    For names from an untrusted file.
     """
     try:
         path = folder / name

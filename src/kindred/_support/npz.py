@@ -1,4 +1,4 @@
-"""Arrays in `.npz` files: read without trust, and turned back into fitted objects or a clear error."""
+"""Arrays in untrusted `.npz` files: read safely, and turned into fitted objects or a clear error."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ ArrayMap = Mapping[str, NDArray[Any]]
 
 @contextmanager
 def restoring(what: str, arrays: ArrayMap, *names: str, remedy: str = "fit it again") -> Iterator[list[NDArray[Any]]]:
-    """Give the arrays of those names, to make `what` of them.
+    """Yield the arrays of those names, from which `what` is restored in the body.
 
-    Raises ModelError where one is missing, and in place of an error that comes of their being of wrong shapes, kinds
-    or values.
+    Raises ModelError if one is missing, and instead of errors in the body that come from wrong shapes, types or
+    values.
     """
     if missing := [name for name in names if name not in arrays]:
         raise ModelError(f"{what}: {', '.join(missing)} missing; expected {', '.join(names)}")
@@ -47,8 +47,8 @@ def restoring(what: str, arrays: ArrayMap, *names: str, remedy: str = "fit it ag
 def read_npz(data: bytes, limit: int) -> dict[str, NDArray[Any]]:
     """Return the arrays of an `.npz` file, by name, from its bytes (`read_bounded` reads them).
 
-    Together they have at most `limit` bytes, whatever the file claims. Raises ValueError, in one line, for anything
-    but a whole file of plain arrays: objects, which would be unpickled, are refused.
+    Raises ValueError, with a message of one line, if the arrays have more than `limit` bytes in total, or if the file
+    is not a complete archive of plain arrays: object arrays, which would be unpickled, are refused.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -63,7 +63,7 @@ def read_npz(data: bytes, limit: int) -> dict[str, NDArray[Any]]:
 
 
 def _array(content: bytes) -> NDArray[Any]:
-    """Read one `.npy`, whose header must agree with its length before memory is taken for it."""
+    """Read one `.npy`; its header is checked against its length before memory is allocated."""
     stream = io.BytesIO(content)
     version = npy.read_magic(stream)
     if version == (1, 0):

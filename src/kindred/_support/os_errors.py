@@ -1,4 +1,4 @@
-"""Errors of the operating system in one true sentence each, wherever they come from."""
+"""Errors of the operating system explained in a few words each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 __all__ = ["explain_os_error", "lack_of_room", "obstacle"]
 
 ROOM_BYTES = 1 << 20
-"""With less than this free on a disk, an error that does not say why is taken for a full disk."""
+"""With less than this free on a disk, an error without a reason is attributed to a full disk."""
 
 _REASONS: dict[str, str] = {
     "ENOENT": "no such file or folder",
@@ -42,16 +42,16 @@ _REASONS: dict[str, str] = {
     "EINVAL": "its file system does not accept that",
     "EILSEQ": "its file system does not accept that name",
 }
-"""By the names of errno, as not every system has all of them."""
+"""By the names of errno, since not every system defines all of them."""
 _BY_NUMBER = {getattr(errno, name): reason for name, reason in _REASONS.items() if hasattr(errno, name)}
 
 
 def explain_os_error(error: OSError | ValueError, path: Path | str | None = None) -> str:
-    """Say in a few words why the operating system refused: to follow a colon, or to stand in brackets.
+    """Return in a few words why the operating system refused, to follow a colon or stand in brackets.
 
-    A reason that Kindred itself gave the error is kept. `path` is what the error is about, where the error itself does
-    not know; a full disk and a disk without room for
-    one more file are told apart by asking its file system. A ValueError is that of a path that cannot be one.
+    A reason that Kindred itself put into the error is used as it is. `path` is the file concerned, if the error does
+    not name it; its file system is queried to distinguish a full disk from one without free inodes. A ValueError is
+    one raised for an invalid path.
     """
     if isinstance(error, OSError):
         about = path if path is not None else error.filename
@@ -66,7 +66,7 @@ def explain_os_error(error: OSError | ValueError, path: Path | str | None = None
 
 
 def lack_of_room(path: Path | str | None) -> str | None:
-    """Say what the disk that holds `path` lacks, None where it has room: bytes, or room for one more file."""
+    """Return what the disk of `path` has run out of, bytes or inodes; None if it has room."""
     if path is None or not hasattr(os, "statvfs"):
         return None
     with suppress(OSError, ValueError, TypeError):
@@ -80,9 +80,9 @@ def lack_of_room(path: Path | str | None) -> str | None:
 
 
 def obstacle(file: Path) -> str | None:
-    """Say what keeps a file that is there from being opened and changed, None where nothing seems to.
+    """Return why an existing file cannot be opened for writing, None if no reason is found.
 
-    For libraries that report such a thing without its reason.
+    For errors of libraries that do not report the reason.
     """
     if lacks := lack_of_room(file):
         return lacks

@@ -1,4 +1,4 @@
-"""Make things ahead of time, on other threads, while those before are at work."""
+"""Compute items ahead of time on other threads."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 def prefetched(make: Callable[[I], T], items: Iterable[I], *, workers: int = 2, ahead: int = 4) -> Generator[T]:
-    """Yield `make(item)` for each item, in order, up to `ahead` of them made in advance by `workers` threads.
+    """Yield `make(item)` for each item, in order; `workers` threads compute up to `ahead` of them in advance.
 
-    An error of `make` is raised where what it makes would have come. Close it where it is left early.
+    An error in `make` is raised in place of its result. Close the generator if it is not exhausted.
     """
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:

@@ -198,7 +198,7 @@ def embedding_of(recipe: Recipe) -> str:
 def vocabulary_of(method: str) -> type[Codebook] | type[Mixture]:
     """Return what learns the words of an embedding."""
     entry = EMBEDDINGS[method] if method in EMBEDDINGS else MULTI_VECTOR_EMBEDDINGS[method]
-    return VOCABULARIES[entry.learned]
+    return VOCABULARIES[entry.vocabulary]
 
 
 def _whitened(vectors: Vectors, whitening: Whitening | None) -> Vectors:

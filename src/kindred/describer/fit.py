@@ -90,8 +90,8 @@ def fit_recipe(
         fitted = FittedParameters(
             fit_codebook(bare, images, words=words, dimension=local_dimension, seed=seed, progress=progress)
         )
-    elif not recipe.codebook and (pooling := POOLINGS.get(recipe.pooling)) and pooling.learning is not None:
-        fitted = FittedParameters(poolings=_poolings(bare, pooling.learning, images, progress))
+    elif not recipe.codebook and (pooling := POOLINGS.get(recipe.pooling)) and pooling.fitted is not None:
+        fitted = FittedParameters(poolings=_poolings(bare, pooling.fitted, images, progress))
     describer = Describer(bare, fitted=fitted)
     whitenings: tuple[Whitening, ...] = ()
     if pairs:

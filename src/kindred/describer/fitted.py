@@ -122,7 +122,7 @@ def load_fitted(recipe: Recipe, identity: Record) -> FittedParameters:
 
 def _pooling_learns(recipe: Recipe) -> bool:
     entry = POOLINGS.get(recipe.pooling)
-    return entry is not None and entry.learning is not None
+    return entry is not None and entry.fitted is not None
 
 
 def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:

@@ -71,8 +71,8 @@ class Pooler:
             return Pooled(rows, None, size)
         entry, options, cells = self._entry, self._options, None
         assert entry is not None
-        if entry.learning is not None and not self.learned:
-            gathered = tuple(entry.learning.gather(maps[tap])[:, None] for tap in range(self.taps))  # type: ignore[index]
+        if entry.fitted is not None and not self.learned:
+            gathered = tuple(entry.fitted.gather(maps[tap])[:, None] for tap in range(self.taps))  # type: ignore[index]
             return Pooled(gathered, None, size)
         if entry.grid is not None:
             cells = entry.grid(*size, **options)
@@ -121,7 +121,7 @@ class Pooler:
         try:
             if entry is not None and is_own(recipe.pooling):
                 self._check_own(entry, channels)
-            elif entry is not None and not entry.network and entry.learning is None:
+            elif entry is not None and not entry.network and entry.fitted is None:
                 pool(np.ones((1, channels, 4, 4), np.float32), recipe.pooling, **options)
             elif entry is None:
                 pool(np.ones((1, 1, 1, 1), np.float32), recipe.pooling)  # raises for an unknown name

@@ -1,8 +1,9 @@
-"""Embedding: the local descriptors of an image, as many as it has, to one vector by way of a learned codebook.
+"""Embedding: any number of local descriptors of an image to one vector, by means of a fitted codebook.
 
 Local descriptors are the positions of one or several feature maps, or the vectors of several regions. `Codebook`
-(k-means) and `Mixture` (Gaussians) are learned once, on independent images. `EMBEDDINGS` is the table of what makes
-one vector of an image; `MULTI_VECTOR_EMBEDDINGS` of what keeps several, for `kindred.matching`.
+(k-means) and `Mixture` (Gaussians) are fitted once, on independent images. `EMBEDDINGS` is the table of the
+embeddings that return one vector per image, `MULTI_VECTOR_EMBEDDINGS` of those that return several, for
+`kindred.matching`.
 """
 
 from kindred.embedding.codebook import Codebook

@@ -1,4 +1,4 @@
-"""ASMK: an image kept as one residual for each word that it has, to be matched word by word."""
+"""ASMK: an image as one aggregated residual per visual word, matched word by word."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def asmk(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Vectors]:
     """Sum the residuals of each image to each of its words: (M, D) → owners (n,), words (n,), vectors (n, D).
 
-    Owners are the numbers 0 … B − 1 of the images, ascending, and within each its words ascend; an image without
-    descriptors has no row. Vectors are unit vectors (or 0, where residuals cancel); `binary` keeps the signs of
-    their components only, as ±1/√D. `multiple` assigns each descriptor to so many of its nearest words, which
-    queries do. `kindred.matching` compares what comes out. Source: Tolias, Avrithis and Jégou 2016.
+    Owners are the numbers 0 … B − 1 of the images, ascending, with ascending words within each image; an image
+    without descriptors has no row. Vectors are unit vectors (or 0 if the residuals cancel); `binary` reduces them to
+    the signs of their components, as ±1/√D. `multiple` assigns each descriptor to that many nearest words (multiple
+    assignment, for queries). `kindred.matching` compares the result. Source: Tolias, Avrithis and Jégou 2016.
     """
     _, x, numbers = open_stack(as_rows(rows, "rows"), counts, centres.shape[1])
     means = np.asarray(centres, np.float32)

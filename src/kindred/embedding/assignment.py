@@ -1,4 +1,4 @@
-"""Assignment: which words of a codebook a local descriptor belongs to."""
+"""Assignment of local descriptors to the words of a codebook."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kindred.errors import UsageError
 __all__ = ["nearest_several", "nearest_words", "soft_words"]
 
 BLOCK = 2**18
-"""Scores that are held at a time, which the cache holds; measured."""
+"""Scores computed at a time, so that a block fits the processor's cache; measured."""
 LEAST_ROWS = 256
-"""A product with fewer rows waits for the centres to come from memory."""
+"""With fewer rows, a matrix product is limited by reading the centres from memory."""
 
 
 def nearest_words(rows: ArrayT, centres: ArrayT) -> ArrayT:
-    """Return the nearest of `centres` (K, D) for each of `rows` (M, D): (M,) int64.
+    """Return the index of the nearest of `centres` (K, D) for each of `rows` (M, D): (M,) int64.
 
-    Nearest is by Euclidean distance; among equals, the first.
+    Nearest by Euclidean distance; among equals, the first.
     """
     xp = namespace(rows, centres)
     half = _half_squares(centres)
@@ -38,13 +38,13 @@ def nearest_several(rows: ArrayT, centres: ArrayT, n: int) -> ArrayT:
     """Return the `n` nearest of `centres` (K, D) for each of `rows` (M, D), nearest first: (M, n) int64."""
     check_whole(n=n)
     if n > centres.shape[0]:
-        raise UsageError(f"n: got {n}; expected at most the {centres.shape[0]} words that there are")
+        raise UsageError(f"n: got {n}; expected at most {centres.shape[0]}, the number of words")
     xp = namespace(rows, centres)
     half, columns = _half_squares(centres), _columns(centres)
 
     def best(block: Any) -> Any:
         scores, found = _closeness(block, columns, half), []
-        for _ in range(n):  # a few looks for the largest are faster than a sort of thousands
+        for _ in range(n):  # a few passes for the maximum are faster than sorting thousands of scores
             found.append(xp.argmax(scores, axis=1))
             scores[xp.arange(len(scores)), found[-1]] = -inf
         return xp.stack(found, axis=1)
@@ -54,10 +54,10 @@ def nearest_several(rows: ArrayT, centres: ArrayT, n: int) -> ArrayT:
 
 
 def soft_words(logits: ArrayT) -> ArrayT:
-    """Return the soft-max of each row: (M, K) → (M, K), rows of sum 1."""
+    """Return the softmax of each row: (M, K) → (M, K), rows of sum 1."""
     xp: Any = namespace(logits)
     values: Any = logits
-    powers = xp.exp(values - xp.max(values, axis=1, keepdims=True))  # of 0 and less: none overflows
+    powers = xp.exp(values - xp.max(values, axis=1, keepdims=True))  # of exponents ≤ 0: none overflows
     shares: ArrayT = powers / xp.sum(powers, axis=1, keepdims=True)
     return shares
 
@@ -69,20 +69,20 @@ def _half_squares(centres: Array) -> Any:
 
 
 def _columns(centres: Array) -> Any:
-    """Return (D, K), laid out for the product with many rows."""
+    """Return the transpose (D, K), contiguous for the product with many rows."""
     values: Any = centres
     return values.T.copy() if is_numpy_array(values) else values.T
 
 
 def _closeness(block: Any, columns: Any, half: Any) -> Any:
-    """Return x·c − ½|c|², which is larger the nearer: (m, D) → (m, K)."""
+    """Return x·c − ½|c|², which is larger for nearer centres: (m, D) → (m, K)."""
     scores = namespace(block).matmul(block, columns)
     scores -= half
     return scores
 
 
 def _in_blocks(function: Any, rows: Any, centres: Any) -> Any:
-    """Apply `function` to blocks of rows; no (M, K) array is ever made."""
+    """Apply `function` to blocks of rows, so that no (M, K) array is made."""
     xp = namespace(rows)
     step = max(LEAST_ROWS, BLOCK // max(1, centres.shape[0]))
     parts = [function(rows[start : start + step]) for start in range(0, max(1, rows.shape[0]), step)]

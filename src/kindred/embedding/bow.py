@@ -1,4 +1,4 @@
-"""Bag of words: how often an image has each visual word."""
+"""Bag of words: histograms of visual words."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def bag_of_words(
 ) -> ArrayT:
     """Count the words of each image, as fractions of its descriptors: (M, D) → (B, K).
 
-    `idf` (K,) weighs each word by how rare it is among images (tf-idf). `sqrt` takes the root of the fractions
-    first, so that a word that comes in bursts does not drown the others. The counts are steps: no gradient
-    reaches the rows. Source: Sivic and Zisserman 2003.
+    `idf` (K,) weights each word by its inverse document frequency (tf-idf). `sqrt` takes the square root of the
+    fractions first, which reduces the effect of bursty words. Counts are not differentiable: no gradient reaches the
+    rows. Source: Sivic and Zisserman 2003.
     """
     _, x, numbers = open_stack(rows, counts, centres.shape[1])
     words = nearest_words(x, like(centres, x))

@@ -1,6 +1,6 @@
-"""Codebook: the visual words that k-means finds among the local descriptors of many images.
+"""Codebook: visual words, found by k-means among the local descriptors of many images.
 
-It is learned on images that are *not* those to be searched, or the results of an evaluation are too good.
+Fit it on images *other* than those to be searched; otherwise evaluation results are too good.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from kindred.whitening import PCAWhitening
 __all__ = ["LEAST_PER_WORD", "MOST_PER_WORD", "Codebook", "k_means"]
 
 LEAST_PER_WORD = 4
-"""Local descriptors that each word needs. FAISS advises 39; below 4 a centre is hardly a mean of anything."""
+"""Minimum of local descriptors per word. FAISS advises 39; below 4 a centre is hardly a mean."""
 MOST_PER_WORD = 256
-"""More are not looked at (FAISS's own limit): the centres hardly move, and time grows."""
+"""Maximum of local descriptors used per word (FAISS's limit): with more, centres hardly change and time grows."""
 GAP_ROWS = 4096
 _TRAINED = ("weights", "biases")
 
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """K visual words, and how descriptors are prepared for them.
+    """K visual words, and the preparation of descriptors for them.
 
     centres: (K, D) float32, the means of the words.
-    idf: (K,) float32, ln(N / n_k) for n_k of the N training images that have the word; 1 where it was not learned.
-    gaps: (2,) float32, what NetVLAD's first weights are made of: the mean difference of the best and the second
-    best dot product with the unit centres, and that of the squared distances to the second nearest and the
-    nearest centre.
+    idf: (K,) float32, ln(N / n_k), where n_k of the N training images have the word; 1 if it was not fitted.
+    gaps: (2,) float32, from which NetVLAD's weights are initialised: the mean difference between the largest and the
+    second largest dot product with the unit centres, and that between the squared distances to the second nearest and
+    the nearest centre.
     projection: a local PCA, or None.
-    weights, biases: (K, D) and (K,) float32, NetVLAD's own where it was trained; both, or None.
+    weights, biases: (K, D) and (K,) float32, those of a trained NetVLAD; both, or None.
 
-    Raises UsageError where shapes do not fit.
+    Raises UsageError if shapes do not match.
     """
 
     centres: NDArray[np.float32]
@@ -74,11 +74,11 @@ class Codebook:
         self._check_trained()
 
     def _check_trained(self) -> None:
-        """Bring the weights and biases of a trained NetVLAD into form, where there are any."""
+        """Check and convert the weights and biases of a trained NetVLAD, if there are any."""
         if self.weights is None and self.biases is None:
             return
         if self.weights is None or self.biases is None:
-            raise UsageError("got weights or biases alone; expected both, or none")
+            raise UsageError("got only weights or only biases; expected both or none")
         weights = as_rows(self.weights, "weights")
         biases = as_rows(np.asarray(self.biases)[None], "biases")[0]
         if weights.shape != self.centres.shape or biases.shape != (len(self),):
@@ -108,12 +108,12 @@ class Codebook:
         power: float = 0.0,
         iterations: int = 25,
     ) -> Codebook:
-        """Learn `words` centres from local descriptors (M, D) by k-means (FAISS).
+        """Fit `words` centres to local descriptors (M, D) by k-means (FAISS).
 
-        Descriptors are made unit vectors. With a `dimension` or a `power` above 0 a local PCA is learned first:
-        they are rotated, cut to `dimension`, whitened with `power` (0 to 0.5) and made unit vectors again.
-        `counts` (B,) says how many rows each of the training images has, in order; idf is learned from it.
-        Raises UsageError for fewer than 4 rows a word; at most 256 a word are looked at, drawn by `seed`.
+        Descriptors are L2-normalised. With a `dimension`, or a `power` above 0, a local PCA is fitted first: they are
+        rotated, reduced to `dimension`, whitened with `power` (0 to 0.5) and L2-normalised again. `counts` (B,) is the
+        number of rows of each training image, in order; idf is computed from it. Raises UsageError for fewer than 4
+        rows per word; at most 256 per word are used, drawn with `seed`.
         """
         check_whole(words=words, iterations=iterations)
         given = as_rows(rows, "rows")
@@ -125,10 +125,10 @@ class Codebook:
         book = cls(centres, None, gaps, projection)
         if counts is None:
             return book
-        return cls(centres, _learn_idf(book, given, check_counts(counts, len(given))), gaps, projection)
+        return cls(centres, _fit_idf(book, given, check_counts(counts, len(given))), gaps, projection)
 
     def prepare(self, rows: ArrayT) -> ArrayT:
-        """Return local descriptors (M, D₀), as a network gives them, ready for `assign`: unit vectors (M, D)."""
+        """Prepare local descriptors (M, D₀) of a network for `assign`: unit vectors (M, D)."""
         return prepare(rows, self.projection)
 
     def assign(self, rows: ArrayT) -> ArrayT:
@@ -137,15 +137,15 @@ class Codebook:
         return nearest_words(self._checked(rows), centres)
 
     def to_arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return the codebook as arrays, for `numpy.savez`."""
         assert self.idf is not None
         trained = {name: values for name in _TRAINED if (values := getattr(self, name)) is not None}
-        learned = {"centres": self.centres, "idf": self.idf, "gaps": self.gaps}
-        return {**learned, **trained, **pack_projection(self.projection)}
+        fitted = {"centres": self.centres, "idf": self.idf, "gaps": self.gaps}
+        return {**fitted, **trained, **pack_projection(self.projection)}
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Codebook:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore a codebook from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         with restoring("codebook", arrays, "centres", "idf", "gaps") as found:
             centres, idf, gaps = (each.astype(np.float32) for each in found)
             trained = {name: arrays[name] for name in _TRAINED if name in arrays}
@@ -163,7 +163,7 @@ def k_means(rows: Vectors, *, words: int, seed: int, iterations: int = 25) -> Ve
     """Return the centres (`words`, D) that k-means finds among rows (M, D), M ≥ `words`."""
     import faiss
 
-    # The limits are Kindred's own, and FAISS would print its advice to the standard output.
+    # Kindred checks its own limits; with its defaults FAISS would print warnings to the standard output.
     means = faiss.Kmeans(
         rows.shape[1],
         words,
@@ -176,8 +176,8 @@ def k_means(rows: Vectors, *, words: int, seed: int, iterations: int = 25) -> Ve
     return np.array(means.centroids, dtype=np.float32)
 
 
-def _learn_idf(book: Codebook, rows: Vectors, counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return ln(N / n_k); a word that no image has counts as in one."""
+def _fit_idf(book: Codebook, rows: Vectors, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return ln(N / n_k) for N images, n_k of them with word k; n_k is at least 1."""
     seen = np.zeros(len(book))
     ends = np.cumsum(counts)
     for first in range(0, len(counts), 256):
@@ -188,7 +188,7 @@ def _learn_idf(book: Codebook, rows: Vectors, counts: NDArray[np.int64]) -> NDAr
 
 
 def _gaps(rows: Vectors, centres: Vectors) -> NDArray[np.float32]:
-    """Return the mean gaps between the best and the second best word of some rows; 1 where there is one word."""
+    """Return the mean gaps between the nearest and the second nearest word of some rows; 1 for a single word."""
     if len(centres) < 2:
         return np.ones(2, np.float32)
     products = np.sort(rows @ l2_normalise(centres).T, axis=1)

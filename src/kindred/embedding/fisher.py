@@ -1,4 +1,4 @@
-"""Fisher vector: in which direction the descriptors of an image would move a Gaussian mixture."""
+"""Fisher vector: the gradient of the log-likelihood of an image's descriptors under a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["fisher"]
 
 
 def fisher(rows: ArrayT, counts: ArrayLike, mixture: Mixture, *, sqrt: bool = True, l2: bool = True) -> ArrayT:
-    """Take the gradients to the means, then to the variances: (M, D) → (B, 2·K·D), Gaussian by Gaussian.
+    """Take the gradients by the means, then by the variances: (M, D) → (B, 2·K·D), Gaussian by Gaussian.
 
     u_k = 1/(N√π_k) Σ q_k (x − μ_k)/σ_k and v_k = 1/(N√(2π_k)) Σ q_k [((x − μ_k)/σ_k)² − 1], with the posteriors q
-    and N the number of the image's descriptors, which are prepared as the mixture's `prepare` does. The improved
-    Fisher vector is the signed square root (`sqrt`) of it as a unit vector (`l2`). An image without descriptors
-    gives 0. Source: Perronnin, Sánchez and Mensink 2010.
+    and the number N of the image's descriptors, as returned by the mixture's `prepare`. The improved Fisher vector is
+    its signed square root (`sqrt`), L2-normalised (`l2`). An image without descriptors gives 0. Source: Perronnin,
+    Sánchez and Mensink 2010.
     """
     xp, x, numbers = open_stack(rows, counts, mixture.dimension)
-    # (x − μ)² is multiplied out. Where a Gaussian has collapsed to the floor of its variance, what is left of that in
-    # single precision is noise: the cosine to the true vector falls to 0.95.
+    # (x − μ)² is expanded. For a Gaussian that has collapsed to the variance floor this cancels in single precision:
+    # the cosine to the exact vector falls to 0.95.
     wide = xp.astype(x[:0], xp.float64)
     parts = [like(each, wide) for each in (mixture.weights, mixture.means, mixture.variances)]
 

@@ -1,6 +1,6 @@
-"""Mixture: a Gaussian mixture of local descriptors with diagonal covariances, which Fisher vectors are taken of.
+"""Mixture: a Gaussian mixture of local descriptors with diagonal covariances, for Fisher vectors.
 
-It is learned on images that are *not* those to be searched, or the results of an evaluation are too good.
+Fit it on images *other* than those to be searched; otherwise evaluation results are too good.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from kindred.whitening import PCAWhitening
 __all__ = ["LEAST_PER_COMPONENT", "MOST_PER_COMPONENT", "Mixture", "posteriors", "posteriors_of_powers", "with_squares"]
 
 LEAST_PER_COMPONENT = 10
-"""Local descriptors that each component needs: it has a variance to learn in every direction."""
+"""Minimum of local descriptors per component: a variance is estimated in every direction."""
 MOST_PER_COMPONENT = 1000
-"""More are not looked at: the mixture hardly moves, and time grows."""
+"""Maximum of local descriptors used per component: with more, the mixture hardly changes and time grows."""
 VARIANCE_FLOOR = 1e-4
-"""The smallest variance, as a fraction of the descriptors' mean variance: a division by less is noise blown up."""
+"""The smallest variance, as a fraction of the descriptors' mean variance: dividing by less amplifies noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """K Gaussians with diagonal covariances, and how descriptors are prepared for them.
+    """K Gaussians with diagonal covariances, and the preparation of descriptors for them.
 
     weights: π, (K,) float32, of sum 1. means: μ, (K, D) float32. variances: σ², (K, D) float32, above 0.
-    projection: a local PCA, or None; without one the diagonal model does not fit.
+    projection: a local PCA, which decorrelates the components as the diagonal model assumes; or None.
 
-    Raises UsageError where shapes do not fit or a weight or a variance is not above 0.
+    Raises UsageError if shapes do not match, or if a weight or a variance is not above 0.
     """
 
     weights: NDArray[np.float32]
@@ -89,13 +89,13 @@ class Mixture:
         power: float = 0.0,
         iterations: int = 100,
     ) -> Mixture:
-        """Learn `words` Gaussians from local descriptors (M, D), by k-means and then scikit-learn.
+        """Fit `words` Gaussians to local descriptors (M, D), by expectation maximisation initialised by k-means.
 
-        Descriptors are made unit vectors, rotated by a local PCA, cut to `dimension` (default: D), whitened with
-        `power` (0 to 0.5) and made unit vectors again: without the rotation their components would be
-        correlated, which diagonal covariances cannot say. `counts` is taken as `Codebook.fit` does, and not
-        needed. Raises UsageError for fewer than 10 rows a Gaussian; at most 1000 are looked at, drawn by `seed`.
-        Raises MissingExtra without scikit-learn.
+        Descriptors are L2-normalised, rotated by a local PCA, reduced to `dimension` (default: D), whitened with
+        `power` (0 to 0.5) and L2-normalised again: without the rotation their components would be correlated, which
+        diagonal covariances cannot model. `counts` is accepted as by `Codebook.fit`, and ignored. Raises UsageError
+        for fewer than 10 rows per Gaussian; at most 1,000 are used, drawn with `seed`. Raises MissingExtra without
+        scikit-learn.
         """
         check_whole(words=words, iterations=iterations)
         given = as_rows(rows, "rows")
@@ -105,27 +105,27 @@ class Mixture:
         return cls(*_maximise(prepared, words=words, seed=seed, iterations=iterations), projection)
 
     def prepare(self, rows: ArrayT) -> ArrayT:
-        """Return local descriptors (M, D₀), as a network gives them, as unit vectors (M, D) for `posteriors`."""
+        """Prepare local descriptors (M, D₀) of a network for `posteriors`: unit vectors (M, D)."""
         return prepare(rows, self.projection)
 
     def to_arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return the mixture as arrays, for `numpy.savez`."""
         own = {"weights": self.weights, "means": self.means, "variances": self.variances}
         return {**own, **pack_projection(self.projection)}
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Mixture:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore a mixture from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         with restoring("mixture", arrays, "weights", "means", "variances") as found:
             weights, means, variances = (each.astype(np.float32) for each in found)
             return cls(weights, means, variances, unpack_projection(arrays))
 
 
 def posteriors(rows: ArrayT, weights: ArrayT, means: ArrayT, variances: ArrayT) -> ArrayT:
-    """Return how far each Gaussian accounts for each row: (M, D) → (M, K), rows of sum 1.
+    """Return the posterior probability of each Gaussian for each row: (M, D) → (M, K), rows of sum 1.
 
-    It is the soft-max of log π_k − ½ Σ log σ_k² − ½ Σ (x − μ_k)² / σ_k²; gradients flow to all. Computed in double
-    precision, returned in that of the rows.
+    It is the softmax of log π_k − ½ Σ log σ_k² − ½ Σ (x − μ_k)² / σ_k²; gradients flow to all arguments. Computed in
+    double precision, returned in that of the rows.
     """
     xp: Any = namespace(rows, weights, means, variances)
     parts = [xp.astype(each, xp.float64, copy=False) for each in (weights, means, variances)]
@@ -134,17 +134,17 @@ def posteriors(rows: ArrayT, weights: ArrayT, means: ArrayT, variances: ArrayT) 
 
 
 def with_squares(rows: ArrayT) -> Any:
-    """Return x and x² side by side in double precision: (M, D) → (M, 2·D)."""
+    """Concatenate x and x² in double precision: (M, D) → (M, 2·D)."""
     xp: Any = namespace(rows)
     x = xp.astype(rows, xp.float64, copy=False)
     return xp.concat([x, x * x], axis=1)
 
 
 def posteriors_of_powers(powers: Any, weights: Any, means: Any, variances: Any) -> Any:
-    """Return the `posteriors` of rows that `with_squares` has opened; all in double precision.
+    """Return the `posteriors` of rows given as `with_squares` returns them; all in double precision.
 
-    (x − μ)² is multiplied out, so that one matrix product does the work. In single precision that cancels where a
-    Gaussian is much narrower than its mean is long.
+    (x − μ)² is expanded, so that one matrix product suffices. In single precision this cancels for a Gaussian whose
+    standard deviation is much smaller than the norm of its mean.
     """
     xp: Any = namespace(powers)
     inverse = 1.0 / variances
@@ -154,12 +154,12 @@ def posteriors_of_powers(powers: Any, weights: Any, means: Any, variances: Any) 
 
 
 def _maximise(rows: Vectors, *, words: int, seed: int, iterations: int) -> tuple[Vectors, Vectors, Vectors]:
-    """Return weights, means and variances by expectation maximisation, begun at the words of k-means."""
+    """Return weights, means and variances by expectation maximisation, initialised by k-means."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
     except ImportError:
-        raise MissingExtra("learning a Gaussian mixture", "maps") from None
+        raise MissingExtra("fitting a Gaussian mixture", "maps") from None
     floor = VARIANCE_FLOOR * float(rows.var(axis=0).mean())
     centres = k_means(rows, words=words, seed=seed)
     nearest = nearest_words(rows, centres)
@@ -177,7 +177,7 @@ def _maximise(rows: Vectors, *, words: int, seed: int, iterations: int) -> tuple
         precisions_init=1 / variances,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near the optimum is near enough
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an approximate optimum is sufficient
         mixture.fit(rows.astype(np.float64))
     weights = np.maximum(mixture.weights_, np.finfo(np.float32).tiny)
     return weights.astype(np.float32), mixture.means_.astype(np.float32), mixture.covariances_.astype(np.float32)

@@ -1,4 +1,4 @@
-"""NetVLAD: VLAD whose descriptors belong to all words, each by a share that can be trained."""
+"""NetVLAD: VLAD with a soft assignment that can be trained."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NETVLAD_STARTS = ("v1", "v2")
 def netvlad(rows: ArrayT, counts: ArrayLike, weights: ArrayT, biases: ArrayT, centres: ArrayT) -> ArrayT:
     """Sum the residuals to each word, weighted by softmax_k(w_k·x + b_k): (M, D) → (B, K·D), word by word.
 
-    `weights` (K, D), `biases` (K,) and `centres` (K, D) are of the kind of `rows`, which are unit vectors (as a
-    codebook prepares them); gradients flow to all four. Each word's part is made a unit vector, then the whole.
-    Source: Arandjelović et al. 2016.
+    `weights` (K, D), `biases` (K,) and `centres` (K, D) are arrays of the same library as `rows`, which are unit
+    vectors (as a codebook prepares them); gradients flow to all four. The part of each word is L2-normalised, then
+    the whole. Source: Arandjelović et al. 2016.
     """
     xp, x, numbers = open_stack(rows, counts, centres.shape[1])
     w: Any = weights
@@ -39,12 +39,12 @@ def netvlad(rows: ArrayT, counts: ArrayLike, weights: ArrayT, biases: ArrayT, ce
 def netvlad_weights(
     codebook: Codebook, *, start: str = "v1", alpha: float = 0.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the weights (K, D) and biases (K,) of NetVLAD: those that it starts from, or was trained to.
+    """Return the weights (K, D) and biases (K,) of NetVLAD: initial ones, or those of a trained codebook.
 
-    "v1" is that of the authors' published models: w_k = α c_k / ‖c_k‖ and no bias; "v2" that of the paper:
-    w_k = 2α c_k, b_k = −α‖c_k‖², the soft-max of −α times the squared distances. With α = 0 it is learned: on
-    average the nearest word gets 100 times the share of the second. A codebook that was trained has weights and
-    biases of its own. Raises RecipeError for another `start`, and for one, or an α, where nothing starts.
+    start: "v1", as in the authors' published models, is w_k = α c_k / ‖c_k‖ without a bias; "v2", as in the paper, is
+    w_k = 2α c_k and b_k = −α‖c_k‖², the softmax of −α times the squared distances. With α = 0 it is estimated so that
+    the nearest word gets on average 100 times the weight of the second nearest. A trained codebook has its own weights
+    and biases. Raises RecipeError for an unknown `start`, and for a `start` or an α given for a trained codebook.
     """
     check_known("start", start, NETVLAD_STARTS, error=RecipeError, where="netvlad")
     if codebook.weights is not None and codebook.biases is not None:

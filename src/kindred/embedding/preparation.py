@@ -1,7 +1,7 @@
-"""Preparation: what happens to a local descriptor before words are learned and before it is assigned to one.
+"""Preparation of local descriptors before words are fitted and before they are assigned to words.
 
-It is made a unit vector; where a local PCA was learned, it is then rotated, reduced, whitened and made a unit
-vector again. Fitting and describing must do the same, so what was learned carries it.
+They are L2-normalised; with a local PCA they are then rotated, reduced, whitened and L2-normalised again. Fitting and
+describing must do the same, so the local PCA is stored with the codebook or mixture.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ BLOCK = 2**16
 
 
 def prepare(rows: ArrayT, projection: PCAWhitening | None) -> ArrayT:
-    """Return local descriptors (M, D) ready for assignment: unit vectors (M, D')."""
+    """Prepare local descriptors (M, D) for assignment: unit vectors (M, D')."""
     unit: ArrayT = l2_normalise(rows)
     return unit if projection is None else projection.transform(unit)
 
 
 def fit_projection(rows: Vectors, dimension: int | None, power: float) -> PCAWhitening:
-    """Learn the local PCA on unit vectors of `rows`, block by block."""
+    """Fit the local PCA to the L2-normalised `rows`, block by block."""
     blocks = (l2_normalise(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
     return PCAWhitening.fit(blocks, dimension=dimension, power=power)
 
 
 def sample(rows: Vectors, *, words: int, least: int, most: int, seed: int) -> Vectors:
-    """Return at most `most` rows for each word, drawn without repetition and kept in order.
+    """Return at most `most` rows per word, drawn without replacement, in their order.
 
-    Raises UsageError where there are fewer than `least` for each.
+    Raises UsageError for fewer than `least` rows per word.
     """
     if len(rows) < least * words:
         raise UsageError(
-            f"got {len(rows)} local descriptors to learn {words} words; expected at least {least * words}, "
-            f"{least} for each: add images or ask for fewer words"
+            f"got {len(rows)} local descriptors to fit {words} words; expected at least {least * words}, "
+            f"{least} per word: add images or reduce the number of words"
         )
     if len(rows) <= most * words:
         return rows
@@ -50,13 +50,13 @@ def sample(rows: Vectors, *, words: int, least: int, most: int, seed: int) -> Ve
 
 
 def pack_projection(projection: PCAWhitening | None) -> dict[str, NDArray[np.floating[Any]]]:
-    """Return the arrays of a local PCA under names of their own; none where there is none."""
+    """Return the arrays of a local PCA, with a prefix to their names; empty without one."""
     arrays = {} if projection is None else projection.to_arrays()
     return {f"local_{name}": values for name, values in arrays.items()}
 
 
 def unpack_projection(arrays: ArrayMap) -> PCAWhitening | None:
-    """Take back what `pack_projection` returned; raises ModelError for a part of it."""
+    """Restore a local PCA from the arrays of `pack_projection`, None without any; raises ModelError if damaged."""
     prefix = "local_"
     found = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
     return PCAWhitening.from_arrays(found) if found else None

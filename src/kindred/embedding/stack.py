@@ -1,7 +1,7 @@
-"""Stacks: the local descriptors of B images in one matrix (M, D), and how many of its rows each image has.
+"""Stacks: the local descriptors of B images in one matrix (M, D), with the number of rows of each image.
 
-Images differ in their number of local descriptors; a stack needs no padding and no loop to be assigned to
-words. Rows of an image lie together, images follow in order, and an image may have none.
+Images differ in their number of local descriptors; a stack can be assigned to words without padding and without a
+loop over images. The rows of an image are contiguous, images are in order, and an image may have no rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 Real = TypeVar("Real", np.float32, np.float64)
 
 BLOCK_ROWS = 2**14
-"""Descriptors of whole images that are worked on at a time; measured: with fewer, the calls cost more."""
+"""Descriptors processed at a time; with fewer, call overhead dominates (measured)."""
 
 
 def open_stack(rows: Array, counts: ArrayLike, dimension: int) -> tuple[ModuleType, Any, NDArray[np.int64]]:
@@ -45,7 +45,7 @@ def open_stack(rows: Array, counts: ArrayLike, dimension: int) -> tuple[ModuleTy
 
 
 def check_counts(counts: ArrayLike, total: int) -> NDArray[np.int64]:
-    """Return `counts` as (B,) int64; raises UsageError where they are not whole numbers that add up to `total`."""
+    """Return `counts` as (B,) int64; raises UsageError unless they are whole numbers that add up to `total`."""
     given = np.asarray(counts)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu") or (given < 0).any():
         raise UsageError(
@@ -54,21 +54,21 @@ def check_counts(counts: ArrayLike, total: int) -> NDArray[np.int64]:
     numbers = given.astype(np.int64)
     if numbers.sum() != total:
         raise UsageError(
-            f"counts: got a sum of {numbers.sum()} for {total} rows; expected how many rows each image has"
+            f"counts: got a sum of {numbers.sum()} for {total} rows; expected the number of rows of each image"
         )
     return numbers
 
 
 def count_cells(words: Array, counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Count how many rows of each image have each word: words (M,) → (B, `size`)."""
+    """Count the rows of each image with each word: words (M,) → (B, `size`)."""
     cells = np.repeat(np.arange(len(counts)) * size, counts) + to_numpy(words)
     return np.bincount(cells, minlength=len(counts) * size).reshape(len(counts), size)
 
 
 def sum_soft(assignment: Any, rows: Any, counts: NDArray[np.int64]) -> tuple[Any, Any]:
-    """Sum the rows of each image weighted by their share in each word: (M, K), (M, D) → (B, K, D), masses (B, K).
+    """Sum the rows of each image weighted by their assignment: (M, K), (M, D) → sums (B, K, D), masses (B, K).
 
-    It is one matrix product for each image; gradients flow to both.
+    One matrix product per image; gradients flow to both arguments.
     """
     xp = namespace(rows)
     spans = list(pairwise([0, *np.cumsum(counts).tolist()]))
@@ -81,7 +81,7 @@ def sum_soft(assignment: Any, rows: Any, counts: NDArray[np.int64]) -> tuple[Any
 
 
 def sum_words(words: Any, rows: Any, counts: NDArray[np.int64], size: int) -> Any:
-    """Sum the rows of each image that have each word: (M,), (M, D) → (B, `size`, D); a word without rows is 0."""
+    """Sum the rows of each image by word: (M,), (M, D) → (B, `size`, D); a word without rows is 0."""
     if is_numpy_array(rows):
         places = np.repeat(np.arange(len(counts)) * size, counts) + words
         return sum_at(places, rows, len(counts) * size).reshape(len(counts), size, rows.shape[1])
@@ -91,9 +91,9 @@ def sum_words(words: Any, rows: Any, counts: NDArray[np.int64], size: int) -> An
 
 
 def sum_at(places: NDArray[np.int64], rows: NDArray[Real], size: int) -> NDArray[Real]:
-    """Sum the rows that have the same place, 0 … size − 1: (M,), (M, D) → (size, D).
+    """Sum the rows with the same index in 0 … size − 1: (M,), (M, D) → (size, D).
 
-    SciPy's sparse product is thirty times as fast as NumPy, which serves where SciPy is missing.
+    SciPy's sparse product is thirty times as fast as NumPy, which is the fallback without SciPy.
     """
     try:
         from scipy.sparse import csc_array
@@ -101,7 +101,7 @@ def sum_at(places: NDArray[np.int64], rows: NDArray[Real], size: int) -> NDArray
         sums = np.zeros((size, rows.shape[1]), rows.dtype)
         np.add.at(sums, places, rows)
         return sums
-    # SciPy would have to check and narrow indices of 64 bits.
+    # With 64-bit indices SciPy would check and convert them.
     kind = np.int32 if max(len(rows), size) < 2**31 else np.int64
     entries = (np.ones(len(rows), rows.dtype), places.astype(kind), np.arange(len(rows) + 1, dtype=kind))
     found: NDArray[Real] = csc_array(entries, shape=(size, len(rows))) @ rows
@@ -111,10 +111,10 @@ def sum_at(places: NDArray[np.int64], rows: NDArray[Real], size: int) -> NDArray
 def in_image_blocks(
     function: Callable[[Any, NDArray[np.int64]], Any], rows: Any, counts: NDArray[np.int64], width: int
 ) -> Any:
-    """Apply `function`, rows (m, D) and counts (b,) → (b, `width`), to some images at a time: → (B, `width`).
+    """Apply `function`, rows (m, D) and counts (b,) → (b, `width`), to blocks of images: → (B, `width`).
 
-    NumPy writes every intermediate result to memory, so blocks that the cache holds are faster. PyTorch gets all at
-    once.
+    NumPy writes every intermediate result to memory, so blocks that fit the cache are faster. PyTorch tensors are
+    processed at once.
     """
     if not is_numpy_array(rows) or not len(counts):
         return function(rows, counts)

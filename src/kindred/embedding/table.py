@@ -1,4 +1,4 @@
-"""The tables of embeddings, and the two functions that take a name from them."""
+"""The tables of embeddings, and `embed` and `embed_multi_vector`, which take a name from them."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ __all__ = [
 FittedVocabulary: TypeAlias = Codebook | Mixture
 Option: TypeAlias = bool | int | float | str
 VOCABULARIES: dict[str, type[Codebook] | type[Mixture]] = {"codebook": Codebook, "mixture": Mixture}
-"""What an embedding learns first, by name."""
+"""The fitted vocabularies that embeddings need, by name."""
 
 
 @dataclass(frozen=True)
 class Embedding:
     """One entry of EMBEDDINGS.
 
-    function: prepared descriptors (M, D), counts (B,), what was learned, and options by name → vectors (B, D').
+    function: prepared descriptors (M, D), counts (B,), the vocabulary, and options by name → vectors (B, D').
     summary: what it does, in a few words.
-    source: who described it, for the documentation.
-    learned: a name of VOCABULARIES.
-    dimension: what was learned, and the function's options by name → D'.
-    sparse: whether most components are 0, and none is negative.
+    source: author and year, for the documentation.
+    vocabulary: a name of VOCABULARIES.
+    dimension: the vocabulary, and the function's options by name → D'.
+    sparse: whether most components are 0 and none is negative.
     """
 
     function: Callable[..., Array]
     summary: str
     source: str
-    learned: str
+    vocabulary: str
     dimension: Callable[..., int]
     sparse: bool = False
 
@@ -61,17 +61,17 @@ class Embedding:
 class MultiVectorEmbedding:
     """One entry of MULTI_VECTOR_EMBEDDINGS.
 
-    function: prepared descriptors (M, D), counts (B,), what was learned, and options by name → owners (n,), words
-    (n,), vectors (n, D).
-    summary, source, learned: as in `Embedding`.
+    function: prepared descriptors (M, D), counts (B,), the vocabulary, and options by name → owners (n,), words (n,),
+    vectors (n, D).
+    summary, source, vocabulary: as in `Embedding`.
     matching: the name of `kindred.matching.MATCHINGS` that compares such images.
-    query_options: those of the function that queries take otherwise than the images that are searched.
+    query_options: the options of the function that apply to queries only.
     """
 
     function: Callable[..., tuple[NDArray[np.int64], NDArray[np.int64], Vectors]]
     summary: str
     source: str
-    learned: str
+    vocabulary: str
     matching: str
     query_options: tuple[str, ...]
 
@@ -98,22 +98,22 @@ def _asmk(
     return asmk(rows, counts, codebook.centres, multiple=multiple, binary=binary)
 
 
-def _words(learned: FittedVocabulary, **_options: Option) -> int:
-    return len(learned)
+def _words(vocabulary: FittedVocabulary, **_options: Option) -> int:
+    return len(vocabulary)
 
 
-def _words_by_components(learned: FittedVocabulary, **_options: Option) -> int:
-    return len(learned) * learned.dimension
+def _words_by_components(vocabulary: FittedVocabulary, **_options: Option) -> int:
+    return len(vocabulary) * vocabulary.dimension
 
 
-def _gradients(learned: FittedVocabulary, **_options: Option) -> int:
-    return 2 * len(learned) * learned.dimension
+def _gradients(vocabulary: FittedVocabulary, **_options: Option) -> int:
+    return 2 * len(vocabulary) * vocabulary.dimension
 
 
 EMBEDDINGS: dict[str, Embedding] = {
     "bow": Embedding(
         _bow,
-        "how often each word comes, weighted by rarity",
+        "histogram of words, weighted by their rarity (tf-idf)",
         "Sivic and Zisserman 2003",
         "codebook",
         _words,
@@ -125,7 +125,7 @@ EMBEDDINGS: dict[str, Embedding] = {
         _netvlad, "VLAD with soft assignment", "Arandjelović et al. 2016", "codebook", _words_by_components
     ),
 }
-"""Embeddings that make one vector of an image."""
+"""Embeddings with one vector per image."""
 
 MULTI_VECTOR_EMBEDDINGS: dict[str, MultiVectorEmbedding] = {
     "asmk": MultiVectorEmbedding(
@@ -137,40 +137,40 @@ MULTI_VECTOR_EMBEDDINGS: dict[str, MultiVectorEmbedding] = {
         ("multiple",),
     ),
 }
-"""Embeddings that keep several vectors of an image, for `kindred.matching`."""
+"""Embeddings with several vectors per image, for `kindred.matching`."""
 
 
-def embed(rows: ArrayT, counts: ArrayLike, method: str, learned: FittedVocabulary, **options: Option) -> ArrayT:
+def embed(rows: ArrayT, counts: ArrayLike, method: str, vocabulary: FittedVocabulary, **options: Option) -> ArrayT:
     """Embed the local descriptors of B images by a name of EMBEDDINGS: rows (M, D₀) → vectors (B, D').
 
-    `rows` are the descriptors of all images, stacked, as the network gives them (`learned` prepares them); `counts`
-    (B,) says how many each image has, 0 gives a vector of 0. Only Fisher vectors and NetVLAD end as unit vectors.
+    `rows` are the stacked descriptors of all images, as the network returns them (`vocabulary` prepares them);
+    `counts` (B,) is the number of each image, 0 gives a zero vector. Only Fisher vectors and NetVLAD are L2-normalised.
     NumPy or PyTorch; gradients flow. Raises RecipeError for an unknown name or option, UsageError for shapes that do
-    not fit or something learned for another method.
+    not match and for a vocabulary of another method.
     """
-    entry = _find(method, EMBEDDINGS, learned, options)
-    vectors: ArrayT = entry.function(learned.prepare(rows), counts, learned, **options)
+    entry = _find(method, EMBEDDINGS, vocabulary, options)
+    vectors: ArrayT = entry.function(vocabulary.prepare(rows), counts, vocabulary, **options)
     return vectors
 
 
 def embed_multi_vector(
-    rows: Vectors, counts: ArrayLike, method: str, learned: FittedVocabulary, **options: Option
+    rows: Vectors, counts: ArrayLike, method: str, vocabulary: FittedVocabulary, **options: Option
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Vectors]:
-    """Embed the local descriptors of B images, several rows an image: → owners (n,), words (n,), vectors (n, D).
+    """Embed the local descriptors of B images in several rows each: → owners (n,), words (n,), vectors (n, D).
 
-    `method` is a name of MULTI_VECTOR_EMBEDDINGS.
-    Owners are the numbers of the images, 0 … B − 1, ascending. The rest is as `embed` has it.
+    `method` is a name of MULTI_VECTOR_EMBEDDINGS. Owners are the numbers 0 … B − 1 of the images, ascending. All else
+    is as in `embed`.
     """
-    entry = _find(method, MULTI_VECTOR_EMBEDDINGS, learned, options)
-    owners, words, vectors = entry.function(learned.prepare(rows), counts, learned, **options)
+    entry = _find(method, MULTI_VECTOR_EMBEDDINGS, vocabulary, options)
+    owners, words, vectors = entry.function(vocabulary.prepare(rows), counts, vocabulary, **options)
     return owners, words, vectors
 
 
-def _find(method: str, table: dict[str, Any], learned: FittedVocabulary, options: dict[str, Option]) -> Any:
-    """Return the entry of `method`, with `learned` and the names of `options` checked."""
+def _find(method: str, table: dict[str, Any], vocabulary: FittedVocabulary, options: dict[str, Option]) -> Any:
+    """Return the entry of `method` after checking `vocabulary` and the names of `options`."""
     check_known("embedding", method, table, error=RecipeError)
     entry = table[method]
     check_options(f"embedding {method!r}", options, options_of(entry.function), error=RecipeError)
-    if not isinstance(learned, VOCABULARIES[entry.learned]):
-        raise UsageError(f"embedding {method!r}: got a {type(learned).__name__}; expected a {entry.learned}")
+    if not isinstance(vocabulary, VOCABULARIES[entry.vocabulary]):
+        raise UsageError(f"embedding {method!r}: got a {type(vocabulary).__name__}; expected a {entry.vocabulary}")
     return entry

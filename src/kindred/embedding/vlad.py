@@ -1,4 +1,4 @@
-"""VLAD: what the descriptors of an image have beside the words that they belong to."""
+"""VLAD: sums of residuals of descriptors to their visual words."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def vlad(
 ) -> ArrayT:
     """Sum each word's residuals x − μ_k over the descriptors nearest to it: (M, D) → (B, K·D), word by word.
 
-    `normalise` is "plain" (nothing more), or one of these, or several with + between ("residual+intra"), done in this
-    order however they are written: "residual", each residual made a unit vector before the sum (Delhumeau et al.
-    2013); "ssr", the signed square root of every component (Jégou et al. 2012); "intra", each word's part made a unit
-    vector (Arandjelović and Zisserman 2013). All of them want the whole made a unit vector in the end.
+    `normalise` is "plain" (none), or one or several of the following joined by + ("residual+intra"), always applied
+    in this order: "residual", each residual is L2-normalised before the sum (Delhumeau et al. 2013); "ssr", the signed
+    square root of every component (Jégou et al. 2012); "intra", the part of each word is L2-normalised (Arandjelović
+    and Zisserman 2013). L2-normalise the result in every case.
 
-    A word without descriptors stays 0, a residual of 0 is passed over. `mean` divides by the number of descriptors
-    before the root, as textbooks write it; without a root that vanishes in the end. Raises RecipeError for another
-    `normalise`. Source: Jégou et al. 2010.
+    A word without descriptors gives 0, a residual of 0 is ignored. `mean` divides by the number of descriptors before
+    the square root, as in textbooks; without a square root this cancels in the final normalisation. Raises
+    RecipeError for an unknown `normalise`. Source: Jégou et al. 2010.
     """
     steps = normalise.split("+")
     if not set(steps) <= set(VLAD_NORMALISATIONS):
         known = ", ".join(VLAD_NORMALISATIONS)
-        raise RecipeError(f"vlad: normalise is {normalise!r}; expected {known}, or several with + between")
+        raise RecipeError(f"vlad: normalise is {normalise!r}; expected {known}, or several joined by +")
     _, x, numbers = open_stack(rows, counts, centres.shape[1])
     means = like(centres, x)
 
@@ -59,13 +59,13 @@ def vlad(
 
 
 def _residuals(rows: Any, counts: NDArray[np.int64], centres: Any, *, unit: bool) -> Any:
-    """Sum the residuals to each word, or with `unit` their directions: (m, D) → (b, K, D)."""
+    """Sum the residuals to each word, or with `unit` the L2-normalised residuals: (m, D) → (b, K, D)."""
     size = centres.shape[0]
     words = nearest_words(rows, centres)
     if unit:
         directions = l2_normalise(rows - namespace(rows).take(centres, words, axis=0))
         return sum_words(words, directions, counts, size)
-    # Σ (x − μ) = Σ x − n μ: no residual is ever written down.
+    # Σ (x − μ) = Σ x − n μ, without computing the residuals themselves.
     sums = sum_words(words, rows, counts, size)
     sums -= like(count_cells(words, counts, size), rows)[:, :, None] * centres
     return sums

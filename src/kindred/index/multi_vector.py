@@ -11,7 +11,7 @@ from kindred.arrays import as_rows, check_whole, top_k
 from kindred.errors import UsageError
 from kindred.index.id_map import IdMap, padded_ranking
 from kindred.index.segments import Segments
-from kindred.matching import MATCHINGS, Group, ImageRows, Matched, Option, check_matching, check_query, group
+from kindred.matching import MATCHINGS, GroupedRows, ImageRows, Matched, Option, check_matching, check_query, group_rows
 from kindred.ranking import Ranking
 
 __all__ = ["MultiVectorIndex"]
@@ -34,7 +34,7 @@ class MultiVectorIndex:
         self.options = dict(options or {})
         self.half = half
         check_matching(method, self.options)
-        self._segments: Segments[Group] = Segments()
+        self._segments: Segments[GroupedRows] = Segments()
 
     def __len__(self) -> int:
         """Return the number of images that can be found."""
@@ -63,7 +63,7 @@ class MultiVectorIndex:
             raise UsageError(f"rows: got shape {parts.rows.shape}; expected (n, {self.dimension})")
         if not len(parts):
             return
-        numbers, new = group(parts, self.method, self.options, half=self.half)
+        numbers, new = group_rows(parts, self.method, self.options, half=self.half)
         groups = self._segments.state[1]
         if groups and (new.boxes is None) != (groups[0].boxes is None):
             raise UsageError("boxes: got rows with and rows without; expected them for all or for none")
@@ -108,7 +108,7 @@ class MultiVectorIndex:
         """The ids of the images."""
         return self._segments.state[0]
 
-    def _matched(self, query: ImageRows, groups: Sequence[Group]) -> list[Matched]:
+    def _matched(self, query: ImageRows, groups: Sequence[GroupedRows]) -> list[Matched]:
         """Return the scores and the best rows of each group of images."""
         check_query(query, self.dimension)
         return [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]

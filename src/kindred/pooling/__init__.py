@@ -1,12 +1,12 @@
 """Pooling: feature maps (B, C, H, W) to one vector per image (B, D).
 
-Every function takes NumPy arrays or PyTorch tensors and returns the same kind; gradients flow in PyTorch.
-Half precision is pooled in float32. Maps are taken to be activations after a ReLU, as in the papers; with
-negative values every function still returns finite numbers. Only `rmac`, `rgem` and `cam` end with a unit
-vector, because their definitions do; normalise the others with `kindred.arrays.l2_normalise`.
+Every function takes NumPy arrays or PyTorch tensors and returns the same kind; gradients flow in PyTorch. Half
+precision is computed in float32. Maps are assumed to be activations after a ReLU, as in the papers; with negative
+values every function still returns finite numbers. Only `rmac`, `rgem` and `cam` return unit vectors, by definition;
+normalise the others with `kindred.arrays.l2_normalise`.
 
-`POOLINGS` is the table of them all: the command line's choices, the documentation and the contract test read
-it. `pool` takes a name from it, or any function of your own.
+`POOLINGS` is the table of them all, read by the command line, the documentation and the contract tests. `pool` takes
+a name from it or any function of your own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The plain ones: the sum, the average and the maximum of every channel."""
+"""Basic poolings: the sum, the average and the maximum of every channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CAM: where the classifier sees its most probable classes, there positions count."""
+"""CAM: sums weighted by the class activation maps of the most probable classes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def cam(
 ) -> ArrayT:
     """Sum the unit vectors of the most probable classes and normalise: (B, C, H, W) → (B, D).
 
-    The vectors are those of `cam_vectors`; `whitening` takes them (B·n, C) to (B·n, D) before the sum, as
-    `PCAWhitening.transform` does, fitted on such vectors of other images. Source: Jimenez, Alvarez and
+    The vectors are those of `cam_vectors`. `whitening` maps them from (B·n, C) to (B·n, D) before the sum, as
+    `PCAWhitening.transform` does; it is fitted on such vectors of other images. Source: Jimenez, Alvarez and
     Giró-i-Nieto 2017.
     """
     vectors = cam_vectors(maps, weights=weights, class_maps=class_maps, classes=classes)
@@ -43,12 +43,12 @@ def cam_vectors(
 ) -> ArrayT:
     """Sum every channel for each of the most probable classes, weighted by its map: (B, C, H, W) → (B, n, C).
 
-    A class's activation map is Σ_c weights[k, c] X_c, with the `weights` (K, C) of the classifier that follows
-    the average of these very maps; or the `class_maps` (B, K, H, W) are given. The n = min(`classes`, K) with
-    the highest mean, which is the classifier's score without its bias, are taken, best first. A position
-    weighs what the class's map has there, negative values counting as 0 (the map's scale cancels in the unit
-    vector); a channel weighs as in CroW. The vectors are not normalised. Raises UsageError unless exactly one
-    of `weights` and `class_maps` is given.
+    The activation map of class k is Σ_c weights[k, c] X_c, with the `weights` (K, C) of the classifier that follows
+    the average pooling of these maps; alternatively, `class_maps` (B, K, H, W) are given. The n = min(`classes`, K)
+    classes with the highest mean activation (the classifier's score without its bias) are used, best first. The
+    weight of a position is the class map's value there, negative values counting as 0 (the map's scale cancels in
+    the unit vector); channels are weighted as in CroW. The vectors are not normalised. Raises UsageError unless
+    exactly one of `weights` and `class_maps` is given.
     """
     check_whole(classes=classes)
     xp, x = open_maps(maps)
@@ -63,7 +63,7 @@ def cam_vectors(
 
 
 def _class_maps(xp: ModuleType, x: Any, weights: Any, class_maps: Any) -> Any:
-    """Return the class activation maps (B, K, H·W) of maps (B, C, H, W), made or given."""
+    """Return the class activation maps (B, K, H·W) of maps (B, C, H, W), computed or given."""
     if (weights is None) == (class_maps is None):
         raise UsageError("cam: expected the weights of the network's classifier (K, C), or class_maps: one of the two")
     if class_maps is None:

@@ -1,4 +1,4 @@
-"""What the poolings share: maps in, unit vectors summed, work in blocks that the cache holds."""
+"""Helpers of the poolings: checks of maps, sums of unit vectors, computation in blocks that fit the cache."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def positions_last(xp: ModuleType, x: Any) -> Any:
 
 
 def in_blocks(function: Callable[..., Any], *arrays: Any, step: int) -> Any:
-    """Apply `function`, from arrays (M, …) to (…, M) and alike for every row, to `step` rows at a time.
+    """Apply `function`, which maps arrays (M, …) to (…, M) row by row, to `step` rows at a time.
 
-    NumPy writes every intermediate result to memory: blocks that the cache holds make it several times as
-    fast, smaller ones lose that to the calls; the callers' steps were measured. PyTorch gets all at once.
+    NumPy writes every intermediate result to memory: blocks that fit the cache are several times as fast, and smaller
+    ones lose the gain to call overhead. The callers' steps were measured. PyTorch tensors are processed at once.
     """
     length = len(arrays[0])
     if not is_numpy_array(arrays[0]) or length <= step:
@@ -44,7 +44,7 @@ def in_blocks(function: Callable[..., Any], *arrays: Any, step: int) -> Any:
 def sum_of_units(vectors: ArrayT, whitening: Callable[[ArrayT], ArrayT] | None) -> ArrayT:
     """Normalise the n vectors of each image, whiten and normalise, sum, normalise: (B, n, C) → (B, D).
 
-    `whitening` takes unit vectors (B·n, C) to (B·n, D); without, D = C.
+    `whitening` maps unit vectors (B·n, C) to (B·n, D); without it, D = C.
     """
     units: Any = l2_normalise(vectors)
     xp = namespace(units)

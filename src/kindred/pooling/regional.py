@@ -1,4 +1,4 @@
-"""Regions: the unit vectors of R-MAC's grid, summed."""
+"""Regional poolings: sums of the unit vectors of R-MAC's grid of regions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def rmac(
 ) -> ArrayT:
     """Sum the unit MAC vectors of the R-MAC grid and normalise: (B, C, H, W) → (B, D).
 
-    `whitening` takes the unit region vectors (B·R, C) to (B·R, D), as `PCAWhitening.transform` does; without,
-    D = C. Fit it on such vectors (`rmac_regions`, normalised) of other images; to whiten only the sum is a
-    weaker method. With `whole` the whole map is a region too, as in the code of Radenović, Tolias and Chum 2018.
-    Source: Tolias, Sicre and Jégou 2016.
+    `whitening` maps the unit region vectors (B·R, C) to (B·R, D), as `PCAWhitening.transform` does; without it,
+    D = C. Fit it on such vectors (`rmac_regions`, normalised) of other images; whitening only the sum performs
+    worse. With `whole`, the whole map is a region too, as in the code of Radenović, Tolias and Chum 2018. Source:
+    Tolias, Sicre and Jégou 2016.
     """
     return sum_of_units(rmac_regions(maps, levels=levels, whole=whole), whitening)
 
@@ -43,7 +43,7 @@ def rgem(
 ) -> ArrayT:
     """Sum the unit GeM vectors of the R-MAC grid and normalise (regional GeM): (B, C, H, W) → (B, D).
 
-    As `rmac`, with the generalised mean of each region for its maximum: `p` and `eps` are those of `gem`.
+    As `rmac`, with the generalised mean of each region instead of its maximum: `p` and `eps` are those of `gem`.
     Source: the grid of Tolias, Sicre and Jégou 2016 with the mean of Radenović, Tolias and Chum 2018.
     """
     return sum_of_units(rgem_regions(maps, levels=levels, whole=whole, p=p, eps=eps), whitening)
@@ -52,7 +52,7 @@ def rgem(
 def rgem_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False, p: float = 3.0, eps: float = 1e-6) -> ArrayT:
     """Take the generalised mean of every channel in every region of the R-MAC grid: (B, C, H, W) → (B, R, C).
 
-    The regions are those of `kindred.regions.rmac_grid`, in its order; the vectors are not normalised.
+    The regions are those of `kindred.regions.rmac_grid`, in that order; the vectors are not normalised.
     """
     check_whole(levels=levels)
     xp, x = open_maps(maps)
@@ -65,7 +65,7 @@ def rgem_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False, p: float
 def rmac_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False) -> ArrayT:
     """Take the largest value of every channel in every region of the R-MAC grid: (B, C, H, W) → (B, R, C).
 
-    The regions are those of `kindred.regions.rmac_grid`, in its order; the vectors are not normalised.
+    The regions are those of `kindred.regions.rmac_grid`, in that order; the vectors are not normalised.
     """
     check_whole(levels=levels)
     xp, x = open_maps(maps)
@@ -73,8 +73,8 @@ def rmac_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False) -> Array
     columns, rows, spans = _rmac_plan(width, height, levels, whole)
 
     def largest(x: Any) -> Any:
-        # The borders of all regions cut the map into tiles: every cell is looked at once, for the maximum of
-        # its tile, and regions share tiles. Rows come first, because whole rows can be compared at once.
+        # The borders of all regions cut the map into tiles: every cell is read once, for the maximum of its tile,
+        # and regions share tiles. Rows come first, because whole rows can be compared at once.
         bands = xp.stack([_row_maximum(xp, x, y0 * width, (y1 - y0), width) for y0, y1 in rows])
         tiles = [reduce(xp.maximum, [bands[..., i] for i in range(*column)]) for column in columns]
         grid = xp.stack(tiles, axis=1)
@@ -88,7 +88,7 @@ def rmac_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False) -> Array
 def _row_maximum(xp: Any, x: Any, first: int, count: int, width: int) -> Any:
     """Return the maximum over `count` rows of `width` cells that begin at cell `first`: (M, H·W) → (M, W).
 
-    Half of the rows is compared with the other half, and so on: few long runs, which the processor likes.
+    One half of the rows is compared with the other, recursively: few operations on long contiguous runs.
     """
     if count == 1:
         return x[:, first : first + width]
@@ -102,7 +102,7 @@ def _row_maximum(xp: Any, x: Any, first: int, count: int, width: int) -> Any:
 def _rmac_plan(
     width: int, height: int, levels: int, whole: bool
 ) -> tuple[Spans, Spans, list[tuple[int, int, int, int]]]:
-    """Return the columns and rows (first cell, end) of the tiles, and every region's box in tiles."""
+    """Return the columns and rows of tiles, as (first cell, end), and the box of every region in tiles."""
     boxes = rmac_grid(width, height, levels=levels, whole=whole)
     xs, ys = np.unique(boxes[:, 0::2]), np.unique(boxes[:, 1::2])
     spans = np.stack([np.searchsorted(side, boxes[:, i]) for i, side in enumerate((xs, ys, xs, ys))], axis=1)

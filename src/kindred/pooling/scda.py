@@ -1,4 +1,4 @@
-"""SCDA: the mean and the maximum over the main object of the image."""
+"""SCDA (selective convolutional descriptor aggregation): mean and maximum over the main object."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 
 from kindred.arrays import ArrayT, l2_normalise, to_numpy
 from kindred.pooling.common import open_maps, positions_last
-from kindred.regions import connected_parts
+from kindred.regions import connected_components
 
 __all__ = ["scda"]
 
 
 def scda(maps: ArrayT, *, unit_halves: bool = True, connectivity: int = 8) -> ArrayT:
-    """Average and take the maximum over the main object's positions (SCDA): (B, C, H, W) → (B, 2·C).
+    """Concatenate the average and the maximum over the main object's positions (SCDA): (B, C, H, W) → (B, 2·C).
 
     A position belongs to the object if the sum of its channels is above the mean of these sums and it lies in the
-    largest connected part of such positions (the first in reading order among equals); `connectivity` is 8 where
-    diagonal neighbours are connected, 4 where they are not. Where no sum is above the mean, as on a constant map,
-    every position belongs. The first half of the vector is the average over the selected positions, the second the
-    maximum; with `unit_halves` each is made a unit vector, so that neither outweighs the other. The selection is a
-    constant as far as gradients go. The defaults are those of the authors' code. Raises UsageError for another
-    connectivity. Source: Wei et al. 2017.
+    largest connected component of such positions (among equals, the first in reading order). `connectivity` is 8 if
+    diagonal neighbours are connected, 4 if not. If no sum is above the mean, as on a constant map, every position is
+    selected. With `unit_halves` the average and the maximum are L2-normalised before they are concatenated, so that
+    neither outweighs the other. No gradient flows through the selection. The defaults are those of the authors' code.
+    Raises UsageError for another connectivity. Source: Wei et al. 2017.
     """
     xp, x = open_maps(maps)
     total = to_numpy(xp.sum(x, axis=1))
@@ -39,11 +38,11 @@ def scda(maps: ArrayT, *, unit_halves: bool = True, connectivity: int = 8) -> Ar
 
 
 def _largest_part(masks: NDArray[np.bool_], connectivity: int) -> NDArray[np.bool_]:
-    """Keep the largest connected part of each mask, the first of equals: (B, H, W) → (B, H, W)."""
+    """Return the largest connected component of each mask, the first among equals: (B, H, W) → (B, H, W)."""
     batch, height, width = masks.shape
-    parts = connected_parts(masks, connectivity=connectivity).reshape(batch, height * width)
+    parts = connected_components(masks, connectivity=connectivity).reshape(batch, height * width)
     sizes = np.bincount(parts.reshape(-1), minlength=1)
-    sizes[0] = 0  # that of the cells outside
+    sizes[0] = 0  # cells outside the mask
     largest = parts[np.arange(batch), sizes[parts].argmax(axis=1)]
     part: NDArray[np.bool_] = (parts == largest[:, None]).reshape(masks.shape)
     return part

@@ -1,4 +1,4 @@
-"""The table of all poolings, and `pool`, which takes a name from it."""
+"""`POOLINGS`, the table of all poolings, and `pool`, which takes a name from it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Parameter: TypeAlias = bool | int | float | Array | Callable[..., Array] | None
 
 @dataclass(frozen=True)
 class FittedPooling:
-    """What a pooling must learn on other images before it can be used.
+    """Parameters of a pooling that are fitted on other images before it can be used.
 
     gather: maps (B, C, H, W) of those images → rows (B, D).
-    fit: the rows (N, D), all at once or in batches → what was learned, as arrays by `names`.
+    fit: the rows (N, D), all at once or in batches → the fitted arrays by `names`.
     names: the parameters of the pooling's function that take them.
     """
 
@@ -46,15 +46,15 @@ class Pooling:
 
     function: maps (B, C, H, W), and parameters by name → vectors (B, D).
     summary: what it does, in a few words.
-    source: who described it, for the documentation.
-    dimension: channels, height, width of the map, and the function's parameters by name → D. For one with
-    `parts` it is that without whitening, which decides the dimension itself.
-    parts: maps, and parameters by name → the vectors (B, n, D) that are normalised, whitened and summed; a
-    whitening is learned on these, and handed to the function. None: the one vector is whitened.
-    learning: what is learned on other images, which a recipe cannot hold as a number.
-    network: parameters that come from the network: its classifier's weights.
-    grid: width and height of a map, and parameters by name → the boxes (n, 4) of its parts on the map, so that each has
-    a place in the image; None where parts have none.
+    source: author and year, for the documentation.
+    dimension: channels, height and width of the map, and parameters by name → D. For a pooling with `parts`, D without
+    whitening; a whitening sets the dimension itself.
+    parts: maps, and parameters by name → the vectors (B, n, D) that are normalised, whitened and summed; a whitening
+    is fitted on these and passed to the function. None: the pooled vector itself is whitened.
+    fitted: the parameters that are fitted on other images, because a recipe cannot hold them.
+    network: the parameters that come from the network, such as its classifier's weights.
+    grid: width and height of a map, and parameters by name → the boxes (n, 4) of the `parts` on the map; None if parts are
+    not regions.
     """
 
     function: Callable[..., Array]
@@ -62,14 +62,14 @@ class Pooling:
     source: str
     dimension: Callable[..., int]
     parts: Callable[..., Array] | None = None
-    learning: FittedPooling | None = None
+    fitted: FittedPooling | None = None
     network: tuple[str, ...] = ()
     grid: Callable[..., Boxes] | None = None
 
     @property
     def options(self) -> dict[str, Parameter]:
-        """The function's parameters that a recipe may give, with their defaults: not what is learned or built."""
-        brought = {"whitening", *self.network, *(self.learning.names if self.learning else ())}
+        """The parameters that a recipe may set, with their defaults: none that are fitted or come from the network."""
+        brought = {"whitening", *self.network, *(self.fitted.names if self.fitted else ())}
         known = list(inspect.signature(self.function).parameters.values())[1:]
         return {each.name: each.default for each in known if each.name not in brought}
 
@@ -96,7 +96,7 @@ def _grid(width: int, height: int, *, levels: int = 3, whole: bool = False, **_o
     return rmac_grid(width, height, levels=levels, whole=whole)
 
 
-def _learn_channels(rows: Vectors) -> dict[str, NDArray[Any]]:
+def _fit_channels(rows: Vectors) -> dict[str, NDArray[Any]]:
     return {"channels": pwa_channels(rows)}
 
 
@@ -107,24 +107,24 @@ POOLINGS: dict[str, Pooling] = {
     "sum": Pooling(sum_pool, "sum over all positions", "Babenko and Lempitsky 2015", _per_channel),
     "average": Pooling(average_pool, "mean over all positions", "Lin, Chen and Yan 2014", _per_channel),
     "max": Pooling(max_pool, "maximum over all positions", _MAC, _per_channel),
-    "mac": Pooling(max_pool, "maximum over all positions, by its name in R-MAC", _MAC, _per_channel),
-    "window_sum": Pooling(window_sum, "sum in each window, laid end to end", _LECUN, _per_window),
-    "window_average": Pooling(window_average, "mean in each window, laid end to end", _LECUN, _per_window),
-    "window_max": Pooling(window_max, "maximum in each window, laid end to end", _LECUN, _per_window),
-    "spoc": Pooling(spoc, "sum, central positions weighing more", "Babenko and Lempitsky 2015", _per_channel),
+    "mac": Pooling(max_pool, "another name of max, as in R-MAC", _MAC, _per_channel),
+    "window_sum": Pooling(window_sum, "sum in each window, concatenated", _LECUN, _per_window),
+    "window_average": Pooling(window_average, "mean in each window, concatenated", _LECUN, _per_window),
+    "window_max": Pooling(window_max, "maximum in each window, concatenated", _LECUN, _per_window),
+    "spoc": Pooling(spoc, "sum, weighted towards the centre", "Babenko and Lempitsky 2015", _per_channel),
     "gem": Pooling(gem, "generalised mean: average to maximum", "Radenović et al. 2018", _per_channel),
     "superglobal": Pooling(superglobal, "GeM of the map and its regional GeM", "Shao et al. 2023", _per_channel),
     "crow": Pooling(crow, "sum, weighted by position and channel", "Kalantidis et al. 2016", _per_channel),
     "pwa": Pooling(
         pwa,
-        "a sum for each part, weighted by its detector",
+        "one weighted sum per part detector, concatenated",
         "Xu et al. 2018",
         _per_part,
-        learning=FittedPooling(("channels",), sum_pool, _learn_channels),
+        fitted=FittedPooling(("channels",), sum_pool, _fit_channels),
     ),
     "cam": Pooling(
         cam,
-        "sum of unit vectors of the probable classes, weighted by their maps",
+        "sum of unit vectors, one per probable class, weighted by its activation map",
         "Jimenez et al. 2017",
         _per_channel,
         parts=cam_vectors,
@@ -153,8 +153,8 @@ POOLINGS: dict[str, Pooling] = {
 def pool(maps: ArrayT, method: str | Callable[..., ArrayT], **parameters: Parameter) -> ArrayT:
     """Pool maps (B, C, H, W) to vectors (B, D) by a name of POOLINGS or a function of your own.
 
-    `parameters` are those of the function, by name. Raises RecipeError for an unknown name or parameter,
-    UsageError for maps of another shape or a parameter out of range.
+    `parameters` are those of the function, by name. Raises RecipeError for an unknown name or parameter, UsageError
+    for maps of another shape and parameters out of range.
 
     >>> pool(np.ones((1, 2, 3, 3)), "gem", p=4.0)
     array([[1., 1.]])

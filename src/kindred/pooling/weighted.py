@@ -1,4 +1,4 @@
-"""Weighted sums: positions, channels or both count more where they say more."""
+"""Weighted sums: poolings with weights for positions, channels or both."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kindred.pooling.common import open_maps, positions_last
 __all__ = ["PWA_CHANNELS", "crow", "crow_channels", "pwa", "pwa_channels", "spoc"]
 
 PWA_CHANNELS = 25
-"""How many channels serve as detectors of parts, as in the paper."""
+"""Number of channels that serve as part detectors, as in the paper."""
 
 
 def spoc(maps: ArrayT, *, centre_prior: bool = True) -> ArrayT:
     """Sum every channel, positions weighted by how central they are (SPoC): (B, C, H, W) → (B, C).
 
-    The weight is a Gaussian about the centre of the map with σ = a third of the way from there to the nearest
-    border, 1 in the centre. It helps where the object stands in the middle, as landmarks do, and harms where
-    it does not: `centre_prior=False` is the plain sum. Source: Babenko and Lempitsky 2015.
+    The weight is a Gaussian around the centre of the map, with σ a third of the distance from the centre to the
+    nearest border, and 1 at the centre. It helps for objects in the middle of the image, such as landmarks, and hurts
+    otherwise: `centre_prior=False` is the plain sum. Source: Babenko and Lempitsky 2015.
     """
     if not centre_prior:
         return sum_pool(maps)
@@ -37,7 +37,7 @@ def spoc(maps: ArrayT, *, centre_prior: bool = True) -> ArrayT:
 
 
 def _centre_prior(height: int, width: int) -> NDArray[np.float64]:
-    """Return SPoC's weights of the cells, (H·W,), measured between the middles of cells."""
+    """Return SPoC's weights of the cells, (H·W,), from the distances of their centres."""
     sigma = min(height, width) / 2 / 3
     y, x = (np.arange(length) - (length - 1) / 2 for length in (height, width))
     weights: NDArray[np.float64] = np.exp(-(y[:, None] ** 2 + x**2) / (2 * sigma**2))
@@ -47,9 +47,9 @@ def _centre_prior(height: int, width: int) -> NDArray[np.float64]:
 def crow(maps: ArrayT, *, a: float = 2.0, b: float = 2.0) -> ArrayT:
     """Sum every channel, weighted by position and by channel (CroW): (B, C, H, W) → (B, C).
 
-    A position weighs (S / ‖S‖_a)^(1/b), where S is the sum of its channels (a negative sum counts as 0); a
-    channel weighs ln(Σ_k q_k / q_c), where q_c is the fraction of its positions that are not zero. A dead
-    channel and an empty map give 0. Source: Kalantidis, Mellina and Osindero 2016.
+    The weight of a position is (S / ‖S‖_a)^(1/b), where S is the sum of its channels (a negative sum counts as 0);
+    that of a channel is ln(Σ_k q_k / q_c), where q_c is the fraction of its positions that are not zero. A channel
+    without activations and an empty map give 0. Source: Kalantidis, Mellina and Osindero 2016.
     """
     check_positive(a=a, b=b)
     xp, x = open_maps(maps)
@@ -62,7 +62,7 @@ def crow(maps: ArrayT, *, a: float = 2.0, b: float = 2.0) -> ArrayT:
 def _position_weights(xp: ModuleType, x: Any, a: float, b: float) -> Any:
     """Return (x / ‖x‖_a)^(1/b) of maps (B, n, H·W), where negative values count as 0."""
     seen = x > 0
-    # 1 stands in where there is nothing: a root has no finite gradient at 0, and infinity times 0 is NaN.
+    # 1 replaces 0: a root has no finite gradient at 0, and infinity times 0 is NaN.
     x = xp.where(seen, x, 1.0)
     power = xp.sum(xp.where(seen, x**a, 0.0), axis=-1, keepdims=True)
     norm = xp.where(power > 0, power, 1.0) ** (1 / a)
@@ -79,10 +79,10 @@ def crow_channels(xp: ModuleType, x: Any) -> Any:
 def pwa(maps: ArrayT, *, channels: ArrayLike | None = None, alpha: float = 2.0, beta: float = 2.0) -> ArrayT:
     """Sum every channel once for each part, weighted by the part's detector (PWA): (B, C, H, W) → (B, n·C).
 
-    The n `channels` (indices, n) are the detectors: a position weighs (X_k / ‖X_k‖_alpha)^(1/beta) for part
-    k. `pwa_channels` finds them on other images. The vectors of the parts are laid end to end, in the order
-    of `channels`, and are meant to be whitened to fewer numbers. Raises UsageError without `channels`, or for
-    one that the maps do not have. Source: Xu et al. 2018.
+    The n `channels` (indices, n) are the detectors: the weight of a position for part k is
+    (X_k / ‖X_k‖_alpha)^(1/beta). `pwa_channels` selects them on other images. The vectors of the parts are
+    concatenated in the order of `channels`, and are meant to be reduced by a whitening. Raises UsageError without
+    `channels` and for a channel that the maps do not have. Source: Xu et al. 2018.
     """
     check_positive(alpha=alpha, beta=beta)
     xp, x = open_maps(maps)
@@ -96,7 +96,7 @@ def pwa(maps: ArrayT, *, channels: ArrayLike | None = None, alpha: float = 2.0, 
 
 def _checked_channels(channels: ArrayLike | None, count: int) -> NDArray[np.int64]:
     if channels is None:
-        raise UsageError("pwa: got no channels; learn them on other images (kindred fit, or pwa_channels)")
+        raise UsageError("pwa: got no channels; fit them on other images (kindred fit, or pwa_channels)")
     chosen = np.asarray(channels)
     if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu":
         raise UsageError(f"channels: got {chosen.dtype} {chosen.shape}; expected whole numbers (n,)")
@@ -106,10 +106,10 @@ def _checked_channels(channels: ArrayLike | None, count: int) -> NDArray[np.int6
 
 
 def pwa_channels(batches: Vectors | Iterable[Vectors], *, count: int = PWA_CHANNELS) -> NDArray[np.int64]:
-    """Return the `count` channels whose sums vary most from image to image: (N, C) → (count,).
+    """Return the `count` channels whose sums vary most between images: (N, C) → (count,).
 
-    `batches` are the vectors of `sum_pool`, not normalised, of images other than those to be searched, all at
-    once or in batches (n, C). The most varying comes first, of equals the lower. Raises UsageError for fewer
+    `batches` are the vectors of `sum_pool`, not normalised, of images other than those to be searched, all at once or
+    in batches (n, C). The largest variance comes first, among equals the lower index. Raises UsageError for fewer
     than two rows, or fewer than `count` channels.
     """
     check_whole(count=count)
@@ -120,12 +120,12 @@ def pwa_channels(batches: Vectors | Iterable[Vectors], *, count: int = PWA_CHANN
             continue
         if rows and block.shape[1] != len(mean):
             raise UsageError(f"rows: got {block.shape[1]} components after {len(mean)}; expected all alike")
-        # Chan, Golub and LeVeque 1983: the sums of squares about two means, brought together.
+        # Chan, Golub and LeVeque 1983: merges the sums of squares around two means.
         step, share = block.mean(axis=0) - mean, len(block) / (rows + len(block))
         squares = squares + ((block - block.mean(axis=0)) ** 2).sum(axis=0) + step**2 * rows * share
         mean, rows = mean + step * share, rows + len(block)
     if rows < 2 or len(squares) < count:
         raise UsageError(
-            f"got {rows} rows of {len(squares)} channels to choose {count} from; expected at least 2 and {count}"
+            f"got {rows} rows of {len(squares)} channels to select {count} from; expected at least 2 and {count}"
         )
     return np.argsort(-squares, kind="stable")[:count].astype(np.int64)

@@ -1,7 +1,7 @@
-"""Re-ranking: a ranking goes in, a better one comes out.
+"""Re-ranking: improve a ranking with the vectors or the local features of its answers.
 
 `rerank` applies methods by name, from the table `RERANKERS`; each is a function of a `Ranking` and its
-`Context`. `RerankCache` stores what some of them compute once for a gallery.
+`Context`. `RerankCache` stores what some of them compute once per gallery.
 """
 
 from kindred.rerank.cache import RerankCache

@@ -1,4 +1,4 @@
-"""Context: what a re-ranker may ask for beside the ranking that it is given."""
+"""Context: the vectors, features and maps that a re-ranker may use besides the ranking itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Made = TypeVar("Made", bound="Cacheable")
 
 
 class Gallery(Protocol):
-    """The vectors that are searched, under the ids that rankings name."""
+    """The vectors that are searched, by the ids of rankings."""
 
     def __len__(self) -> int:
         """Return the number of vectors."""
@@ -31,13 +31,13 @@ class Gallery(Protocol):
 
     @property
     def version(self) -> str:
-        """What stands for the vectors and their ids: another text as soon as one of them has changed."""
+        """A version of the vectors and their ids, which changes whenever one of them changes."""
         ...
 
     def search(self, queries: Vectors, k: int) -> Ranking:
-        """Return the best `k` for queries (Q, D), or all where there are fewer.
+        """Return the best `k` for queries (Q, D), or all if there are fewer.
 
-        They are scored by the dot product: for unit vectors the cosine.
+        The score is the dot product: for unit vectors, the cosine.
         """
         ...
 
@@ -52,13 +52,13 @@ class Gallery(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What stands behind a ranking.
+    """The queries and the gallery of a ranking, for re-rankers.
 
-    queries: (Q, D) unit vectors, one for each row of the ranking. gallery: what was searched.
-    query_features, image_features: the local features of query number q, and of the image under an id; None
-    where nobody can give them, and a re-ranker that needs them raises UsageError. cache: what was computed once for
-    this gallery, stored between calls; None computes it at each call. query_maps, image_maps: the feature maps, as the
-    local features.
+    queries: (Q, D) unit vectors, one for each row of the ranking. gallery: the vectors that were searched.
+    query_features, image_features: functions that return the local features of query number q, and of the image with
+    an id; None if they are not available, in which case a re-ranker that needs them raises UsageError. cache: results
+    computed once for this gallery, kept between calls; None computes them at each call. query_maps, image_maps: the
+    same for feature maps.
     """
 
     queries: Vectors
@@ -71,17 +71,17 @@ class Context:
 
     @property
     def progress(self) -> Progress | None:
-        """What something that is computed once may report to, with the images done and their number."""
+        """The callback for long computations, called with the images done and their number."""
         return None if self.cache is None else self.cache.progress
 
     def computed(self, kind: type[Made], key: str, make: Callable[[], Made]) -> Made:
-        """Return what `make` makes of the gallery, from the cache where there is one; `key` names the options."""
+        """Return the result of `make` for the gallery, cached if there is a cache; `key` identifies the options."""
         return make() if self.cache is None else self.cache.get(kind, key, make, gallery=self.gallery)
 
 
 class Reranker(Protocol):
-    """A re-ranker: a ranking goes in, a new one comes out; nothing is changed in place."""
+    """A re-ranker: takes a ranking and returns a new one; nothing is changed in place."""
 
     def __call__(self, ranking: Ranking, context: Context, /) -> Ranking:
-        """Return the better ranking, of the same number of queries and at most as many answers."""
+        """Return the re-ranked ranking, with the same number of queries and at most as many answers."""
         ...

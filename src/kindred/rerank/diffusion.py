@@ -1,8 +1,8 @@
 """Diffusion: similarity spreads from the best answers over the graph of mutual neighbours (Iscen et al. 2017).
 
 f solves (I − alpha·S) f = y, where y holds the similarities of the query's best answers and S is the normalised
-graph: an image is ranked by how well it is connected to them. `diffusion` is the re-ranker, `Diffusion` the
-same with a graph at hand; `kindred.rerank.offline` solves for every image beforehand.
+graph: an image is ranked by how well it is connected to them. `diffusion` is the re-ranker, `Diffusion` the same for
+a given graph; `kindred.rerank.offline` solves the equations for every image in advance.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
 from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
-from kindred.rerank.shortlist import Head, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
 from kindred.rerank.sparse import SparseRows
 
-__all__ = ["Diffusion", "check_alpha", "diffusion", "numbers_for", "reached", "seeds"]
+__all__ = ["Diffusion", "best_positive", "check_alpha", "default_neighbours", "diffusion", "start_nodes"]
 
 Places = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 BLOCK_QUERIES = 64
-"""Queries whose nearest images are looked for at a time."""
+"""Queries searched at a time."""
 K, KQ = 50, 10
-"""Iscen et al.'s k and kq, for galleries of many thousands."""
+"""The k and kq of Iscen et al., for galleries of many thousands of images."""
 LEAST_K = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Diffusion:
-    """Diffusion on a graph that is at hand: a re-ranker.
+    """A re-ranker by diffusion on a given graph.
 
-    The graph is that of the gallery that was searched; an image that it does not know keeps its place behind
-    those that it does. The options are those of `diffusion`. Raises UsageError for one out of range.
+    The graph is that of the gallery that was searched; images that are not in it stay in their order after those that
+    are. The options are those of `diffusion`. Raises UsageError for options out of range.
     """
 
     graph: NeighbourGraph
@@ -55,18 +55,20 @@ class Diffusion:
         check_alpha(self.alpha)
 
     def __call__(self, ranking: Ranking, context: Context) -> Ranking:
-        """Return the ranking by f, as many answers as before; where f is 0, the old order goes on."""
+        """Return the ranking by f, with as many answers as before; images with f = 0 follow in their old order."""
         queries = checked_queries(ranking, context)
-        heads = []
+        reranked = []
         for q, near in enumerate(self._near(queries, context.gallery)):
-            sources, y = seeds(ranking, context, q, nodes=self.graph, kq=self.kq, gamma=self.gamma)
+            sources, y = start_nodes(ranking, context, q, nodes=self.graph, kq=self.kq, gamma=self.gamma)
             nodes = None if near is None else np.union1d(near, sources)
             f = self._spread(nodes, sources, y)
-            heads.append(reached(self.graph.ids if nodes is None else self.graph.ids[nodes], f, ranking.ids.shape[1]))
-        return compose(ranking, heads)
+            reranked.append(
+                best_positive(self.graph.ids if nodes is None else self.graph.ids[nodes], f, ranking.ids.shape[1])
+            )
+        return compose(ranking, reranked)
 
     def _near(self, queries: Vectors, gallery: Gallery) -> Iterator[Places | None]:
-        """Yield for each query the nodes of its `truncate` nearest images; None where that is the whole graph."""
+        """Yield for each query the nodes of its `truncate` nearest images; None if that is the whole graph."""
         if self.truncate >= len(self.graph):
             yield from [None] * len(queries)
             return
@@ -99,52 +101,52 @@ def diffusion(
 ) -> Ranking:
     """Rank by f of (I − alpha·S) f = y, where y is max(cosine, 0)^gamma for the `kq` best answers and 0 elsewhere.
 
-    The answers are those of the ranking, so it goes on from whatever came before. S is the normalised graph of
-    mutual `k` nearest neighbours, by max(cosine, 0)^gamma. `k` and `kq` of 0 are chosen by `numbers_for` the
-    gallery: 50 and 10 from 1000 images on, fewer below. f is found by conjugate gradients, `iterations` at
-    most or until the residual is `tolerance` of y. Only the `truncate` images nearest to the query take part:
-    their part of the graph is normalised anew. An image that no similarity reaches keeps its order after the
-    others. The graph is taken from `context.cache`; without one it is built at each call, which takes far
-    longer than the search. Raises UsageError for an option out of range. Source: Iscen et al. 2017.
+    The best answers are those of the ranking, so that re-rankers can be chained. S is the normalised graph of mutual
+    `k` nearest neighbours, weighted by max(cosine, 0)^gamma. `k` and `kq` of 0 are replaced by `default_neighbours`
+    of the gallery: 50 and 10 from 1,000 images on, fewer below. f is computed by conjugate gradients, with at most
+    `iterations` steps or until the residual is `tolerance` times ‖y‖. Only the `truncate` images nearest to the query
+    are used: their subgraph is normalised on its own. Images that diffusion does not reach follow in their old order.
+    The graph is taken from `context.cache`; without a cache it is built at each call, which takes far longer than the
+    search. Raises UsageError for options out of range. Source: Iscen et al. 2017.
     """
-    k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
+    k, kq = default_neighbours(len(context.gallery), k=k, kq=kq)
     graph = NeighbourGraph.of(context, k=k, gamma=gamma)
-    walk = Diffusion(graph, kq, gamma, alpha, iterations, tolerance, truncate)
-    return walk(ranking, context)
+    method = Diffusion(graph, kq, gamma, alpha, iterations, tolerance, truncate)
+    return method(ranking, context)
 
 
-def numbers_for(count: int, *, k: int, kq: int) -> tuple[int, int]:
-    """Return `k` and `kq` for a gallery of `count` images: as they are, or chosen where they are 0.
+def default_neighbours(count: int, *, k: int, kq: int) -> tuple[int, int]:
+    """Return `k` and `kq` for a gallery of `count` images, each replaced by a default if it is 0.
 
-    k becomes 50, but at most a twentieth of the gallery and at least 10; kq becomes 10, but at most a hundredth and
-    at least 1. With more, the graph of a small gallery joins nearly all with all, and most of what spreads starts at
-    images that show something else.
+    The default of k is 50, but at most a twentieth of the gallery and at least 10; that of kq is 10, but at most a
+    hundredth and at least 1. With more, the graph of a small gallery is nearly complete, and diffusion starts mostly
+    from images that are not relevant.
     """
     return k or min(K, max(LEAST_K, count // 20)), kq or min(KQ, max(1, count // 100))
 
 
-def seeds(
+def start_nodes(
     ranking: Ranking, context: Context, query: int, *, nodes: SparseRows, kq: int, gamma: float
 ) -> tuple[Places, Values]:
-    """Return the places (n,) in `nodes` of the `kq` best answers that are there, and max(cosine, 0)^gamma."""
+    """Return the nodes (n,) of the `kq` best answers in the graph, and their max(cosine, 0)^gamma."""
     ids = answers(ranking, query)
     places = nodes.places(ids)
     best = np.flatnonzero(places >= 0)[:kq]
     if not best.size:
         return places[best], np.empty(0)
     cosines = context.gallery.fetch(ids[best]) @ np.asarray(context.queries[query], dtype=np.float32)
-    # Clipped before the power: an even gamma would make a negative cosine a strong start.
+    # Clipped before the power: an even gamma would make a negative cosine a large weight.
     return places[best], np.maximum(cosines, 0).astype(np.float64) ** gamma
 
 
-def reached(ids: NDArray[np.int64], f: Values, k: int) -> Head:
-    """Return the best `k` of `ids` (n,) by f (n,), of those that are above 0."""
+def best_positive(ids: NDArray[np.int64], f: Values, k: int) -> Reranked:
+    """Return the best `k` of `ids` (n,) by f (n,), among those with f > 0."""
     order, scores = top_k(f[None], max(1, k))
     above = scores[0] > 0
     return ids[order[0][above]], scores[0][above]
 
 
 def check_alpha(alpha: float) -> None:
-    """Raise UsageError for an `alpha` with which the equations have no one solution."""
+    """Raise UsageError for an `alpha` for which the equations have no unique solution."""
     if not 0 <= alpha < 1:
         raise UsageError(f"alpha: got {alpha}; expected at least 0 and below 1")

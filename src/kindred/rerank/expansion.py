@@ -1,8 +1,8 @@
 """Query expansion and database augmentation: a vector is replaced by a mean of itself and its neighbours.
 
-`aqe` and `alpha_qe` add the best answers to the query and search again. `dba` does so with the candidates as
-well, `augment` with a whole database, for those who index the result. Weights are never negative: what is
-unlike pushes nothing away. A query that is itself in the database does not count as its own answer.
+`aqe` and `alpha_qe` add the best answers to the query and search again. `dba` augments the candidates as well;
+`augment` augments a whole database, to be indexed. Weights are never negative. A query that is itself in the database
+is not used as one of its own answers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_positive, check_whole, l2_normalise, top_k
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.shortlist import Head, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
 
 __all__ = ["alpha_qe", "aqe", "augment", "dba"]
 
@@ -23,16 +23,16 @@ Weights = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Similarities (…, n) of the neighbours, best first → their weights (…, n)."""
 
 SAME = 1 - 1e-5
-"""From this cosine on an answer is the query itself: rounding aside, its direction is that of the query."""
+"""An answer with at least this cosine is the query itself, up to rounding."""
 BLOCK = 512
-"""Rows that are augmented at a time: with 20 neighbours of 2048 components, 80 MB."""
+"""Rows augmented at a time: 80 MB for 20 neighbours of 2,048 components."""
 
 
 def aqe(ranking: Ranking, context: Context, *, n: int = 10) -> Ranking:
     """Search again with q' = l2(q + Σ d), d the `n` best answers (average query expansion).
 
-    The answers are those of the ranking, so what came before decides what the query learns from. A query
-    without answers keeps none. Source: Chum et al. 2007.
+    The answers are those of the ranking, so that re-rankers can be chained. A query without answers still has none.
+    Source: Chum et al. 2007.
     """
     check_whole(n=n)
     return _search_again(ranking, context, n, _equal)
@@ -41,7 +41,7 @@ def aqe(ranking: Ranking, context: Context, *, n: int = 10) -> Ranking:
 def alpha_qe(ranking: Ranking, context: Context, *, n: int = 50, alpha: float = 3.0) -> Ranking:
     """Search again with q' = l2(q + Σ max(q·d, 0)^alpha d), d the `n` best answers (αQE).
 
-    The larger `alpha`, the less do distant answers count. Source: Radenović, Tolias and Chum 2018.
+    The larger `alpha`, the less weight have distant answers. Source: Radenović, Tolias and Chum 2018.
     """
     check_whole(n=n)
     check_positive(alpha=alpha)
@@ -49,11 +49,11 @@ def alpha_qe(ranking: Ranking, context: Context, *, n: int = 50, alpha: float = 
 
 
 def dba(ranking: Ranking, context: Context, *, n: int = 20, alpha: float | None = None, depth: int = 1000) -> Ranking:
-    """Compare the augmented query with the augmented candidates (database augmentation on the short list).
+    """Compare the expanded query with the augmented candidates (database-side augmentation on the short list).
 
-    A candidate becomes what `augment` makes of it; the query becomes the same sum over its own best answers.
-    The first `depth` answers are re-ranked, by the cosine of the two; the others follow in their order.
-    Source: Arandjelović and Zisserman 2012; the weights are those of Gordo et al. 2017.
+    Candidates are augmented as in `augment`, the query by the same sum over its own best answers. The first `depth`
+    answers are re-ranked by the cosine of the two; the others follow in their order. Source: Arandjelović and
+    Zisserman 2012; the weights are those of Gordo et al. 2017.
     """
     check_whole(n=n, depth=depth)
     weigh = _linear_or_power(n, alpha)
@@ -62,7 +62,7 @@ def dba(ranking: Ranking, context: Context, *, n: int = 20, alpha: float | None 
     similarities = [np.empty(len(ids), dtype=np.float32) for ids in short]
     wanted = np.unique(np.concatenate([*short, np.empty(0, dtype=np.int64)]))
     for start in range(0, len(wanted), BLOCK):
-        # Each candidate is augmented once for all queries, and only a block of them is held.
+        # Each candidate is augmented once for all queries, and only one block is in memory.
         block = wanted[start : start + BLOCK]
         scores = queries @ _augmented(context.gallery, block, context.gallery.fetch(block), n, weigh).T
         for q, ids in enumerate(short):
@@ -77,8 +77,8 @@ def augment(
     """Yield all vectors of a gallery augmented by their neighbours, as (ids (m,), unit rows (m, D)), ids ascending.
 
     d' = l2(d + Σ_i w_i d_i) over the `n` nearest others, i = 1 … n. Without `alpha` the weights are
-    w_i = (n − i) / n (Gordo et al. 2017), with it max(d·d_i, 0)^alpha. Search the result with queries that
-    were expanded alike, or they do not meet. Raises UsageError for `n` or `alpha` out of range.
+    w_i = (n − i) / n (Gordo et al. 2017), with it max(d·d_i, 0)^alpha. Search the result with queries expanded in the
+    same way. Raises UsageError for `n` or `alpha` out of range.
     """
     check_whole(n=n)
     weigh = _linear_or_power(n, alpha)
@@ -93,7 +93,7 @@ def augment(
 
 
 def _search_again(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Ranking:
-    """Search with the expanded queries, for as many answers as the ranking has room for."""
+    """Search with the expanded queries, for as many answers as the ranking is wide."""
     queries = _expanded(ranking, context, n, weigh)
     answered = np.flatnonzero((ranking.ids >= 0).any(axis=1))
     if not answered.size:
@@ -101,7 +101,7 @@ def _search_again(ranking: Ranking, context: Context, n: int, weigh: Weights) ->
     found = context.gallery.search(queries[answered], ranking.ids.shape[1])
     ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
     scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)
-    width = found.ids.shape[1]  # the gallery may have fewer images than the ranking has room for
+    width = found.ids.shape[1]  # the gallery may have fewer images than the ranking is wide
     ids[answered, :width], scores[answered, :width] = found.ids, found.scores
     return Ranking(ids, scores)
 
@@ -122,7 +122,7 @@ def _expanded(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Vec
 def _augmented(gallery: Gallery, ids: NDArray[np.int64], rows: Vectors, n: int, weigh: Weights) -> Vectors:
     """Return the augmented unit vectors (m, D) of `ids` (m,), whose vectors are `rows`."""
     found = gallery.search(rows, n + 1).ids
-    # Its own id goes to the end and off; among equal vectors it may not be there at all.
+    # The image itself is moved to the end and dropped; among equal vectors it may be missing.
     order = np.argsort(found == ids[:, None], axis=1, kind="stable")[:, :n]
     found = np.take_along_axis(found, order, axis=1)
     present = (found >= 0) & (found != ids[:, None])
@@ -132,8 +132,8 @@ def _augmented(gallery: Gallery, ids: NDArray[np.int64], rows: Vectors, n: int, 
     return l2_normalise(rows + np.einsum("mn,mnd->md", weights, neighbours))
 
 
-def _ordered(ids: NDArray[np.int64], scores: NDArray[np.float32]) -> Head:
-    """Return both by falling score; equals keep their order."""
+def _ordered(ids: NDArray[np.int64], scores: NDArray[np.float32]) -> Reranked:
+    """Return both by decreasing score; equal scores stay in order."""
     order, best = top_k(scores[None], max(1, len(ids)))
     return ids[order[0]], best[0]
 
@@ -143,7 +143,7 @@ def _equal(similarities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _power(alpha: float) -> Weights:
-    # Clipped first: an odd power of a negative similarity subtracts, an even one adds what is unlike.
+    # Clipped first: an odd power of a negative similarity would subtract, an even one add a dissimilar vector.
     return lambda similarities: np.maximum(similarities, 0) ** np.float32(alpha)
 
 

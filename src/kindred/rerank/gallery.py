@@ -17,14 +17,14 @@ from kindred.rerank.graph import gallery_digest
 __all__ = ["ArrayGallery"]
 
 BLOCK_ROWS = 16_384
-"""One block of scores takes 16 MB, whatever the number of rows and queries."""
+"""One block of scores takes 16 MB, for any number of rows and queries."""
 
 
 class ArrayGallery:
     """The rows of a matrix (N, D) as a gallery; an id is a row's position, 0 … N − 1.
 
-    similarity: "cosine" (rows are made unit vectors, in a copy) or "dot" (rows are kept as they are, for those
-    that are unit vectors already). Raises UsageError for another similarity.
+    similarity: "cosine" (rows are copied and L2-normalised) or "dot" (rows are used as they are, for unit vectors).
+    Raises UsageError for another similarity.
     """
 
     def __init__(self, rows: ArrayLike, *, similarity: str = "cosine") -> None:
@@ -40,11 +40,11 @@ class ArrayGallery:
 
     @cached_property
     def version(self) -> str:
-        """A digest of all rows, which reads them once."""
+        """A digest of all rows, computed once."""
         return gallery_digest(self)
 
     def search(self, queries: ArrayLike, k: int) -> Ranking:
-        """Return the best `k` for queries (Q, D), equal scores by id; all of them where there are fewer."""
+        """Return the best `k` for queries (Q, D), or all if there are fewer; equal scores are ordered by id."""
         check_whole(k=k)
         wanted = as_rows(queries, "queries")
         if wanted.shape[1] != self._rows.shape[1]:
@@ -52,13 +52,13 @@ class ArrayGallery:
         k = min(k, len(self))
         ids = np.full((len(wanted), k), -1, dtype=np.int64)
         scores = np.full((len(wanted), k), -np.inf, dtype=np.float32)
-        asked = l2_normalise(wanted) if self._unit else wanted
-        found, best = best_of_blocks(_dot, asked, self._rows, max(1, k), places=None, size=BLOCK_ROWS)
+        vectors = l2_normalise(wanted) if self._unit else wanted
+        found, best = best_of_blocks(_dot, vectors, self._rows, max(1, k), places=None, size=BLOCK_ROWS)
         ids[:, : found.shape[1]], scores[:, : found.shape[1]] = found, best
         return Ranking(ids, scores)
 
     def fetch(self, ids: NDArray[np.int64]) -> Vectors:
-        """Return the rows (n, D) of `ids` (n,), in their order. Raises UsageError for an id that is not here."""
+        """Return the rows (n, D) of `ids` (n,), in their order. Raises UsageError for an unknown id."""
         numbers = np.asarray(ids, dtype=np.int64)
         outside = numbers[(numbers < 0) | (numbers >= len(self._rows))]
         if outside.size:

@@ -1,8 +1,8 @@
-"""The graph of mutual neighbours of a gallery, on which diffusion walks.
+"""The graph of mutual nearest neighbours of a gallery, for diffusion.
 
-Two images are joined when each is among the other's k nearest, by max(cosine, 0)^gamma; never to themselves.
-Only the neighbours of a block of images are looked for at a time, and only the edges are kept: about k / 2 for
-each image, so the graph of a million images takes some 200 MB.
+Two images are connected, with weight max(cosine, 0)^gamma, if each is among the other's k nearest; there are no
+loops. Neighbours are searched for a block of images at a time, and only the edges are stored: about k / 2 per image,
+so that the graph of a million images takes some 200 MB.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class NormalisedGraph:
-    """S = D^−1/2 A D^−1/2 of a graph or of a part of it, (n, n) and symmetric, ready to be multiplied.
+    """S = D^−1/2 A D^−1/2 of a graph or a subgraph, (n, n) and symmetric, as a sparse matrix.
 
-    rows: (r,) the rows that have entries. starts: (r,) where each begins in columns and values, both (E,).
+    rows: (r,) the rows that have entries. starts: (r,) the start of each in columns and values, both (E,).
     """
 
     size: int
@@ -42,7 +42,7 @@ class NormalisedGraph:
     def times(self, x: Values) -> Values:
         """Return S x for x (n,)."""
         product = np.zeros(self.size)
-        if self.rows.size:  # reduceat gives a row without entries the value of the next one: such rows are left out
+        if self.rows.size:  # reduceat would give a row without entries the value of the next: such rows are left out
             product[self.rows] = np.add.reduceat(self.values * x.take(self.columns, mode="clip"), self.starts)
         return product
 
@@ -63,10 +63,10 @@ class NeighbourGraph(SparseRows):
         approximate: bool | None = None,
         progress: Progress | None = None,
     ) -> NeighbourGraph:
-        """Join the images of a gallery of unit vectors, each to those of its `k` nearest to which it is one too.
+        """Connect the images of a gallery of unit vectors that are mutual `k` nearest neighbours.
 
-        As in the paper, an image is the first of its own `k`. approximate: as `find_neighbours` takes it.
-        progress: called with the images done and their number. Source: Iscen et al. 2017.
+        As in the paper, an image is the first of its own `k`. approximate: as in `find_neighbours`. progress: called
+        with the images done and their number. Source: Iscen et al. 2017.
         """
         check_whole(k=k)
         check_positive(gamma=gamma)
@@ -84,9 +84,9 @@ class NeighbourGraph(SparseRows):
 
     @classmethod
     def of(cls, context: Context, *, k: int, gamma: float) -> NeighbourGraph:
-        """Return the graph of the gallery that was searched, from the cache where there is one."""
+        """Return the graph of the gallery that was searched, from the cache if there is one."""
         gallery, progress = context.gallery, context.progress
-        # Bounded: more neighbours than there are images make the same graph, and would be another one in the cache.
+        # Bounded: a k above the number of images gives the same graph, but would be cached under another key.
         k = min(k, max(1, len(gallery)))
         return context.computed(
             cls, f"k={k} gamma={gamma!r}", lambda: cls.build(gallery, k=k, gamma=gamma, progress=progress)
@@ -97,10 +97,10 @@ class NeighbourGraph(SparseRows):
         return row_sums(self.indptr[:-1], np.diff(self.indptr), self.weights.astype(np.float64))
 
     def normalised(self, nodes: Places | None = None, *, degrees: Values | None = None) -> NormalisedGraph:
-        """Return S of the whole graph, or of the part between `nodes` (n,), which must ascend.
+        """Return S of the whole graph, or of the subgraph of `nodes` (n,), which must be ascending.
 
-        The part is normalised by its own degrees, or cut out of the whole S where the `degrees` (N,) of the
-        whole graph are given. A node without edges has a row of zeros.
+        The subgraph is normalised by its own degrees, or by the `degrees` (N,) of the whole graph if they are given.
+        A node without edges has a row of zeros.
         """
         if nodes is None:
             counts, starts = np.diff(self.indptr), self.indptr[:-1]
@@ -115,7 +115,7 @@ class NeighbourGraph(SparseRows):
         return NormalisedGraph(len(counts), rows, starts[rows], columns, scaled)
 
     def _part(self, nodes: Places) -> tuple[Places, Places, Values]:
-        """Return the entries between `nodes`: how many in each row, their columns among `nodes`, their values."""
+        """Return the entries between `nodes`: their number in each row, their columns in `nodes`, their values."""
         entries, counts = self.entries(nodes)
         local = np.full(len(self), -1, dtype=np.int64)
         local[nodes] = np.arange(len(nodes))
@@ -126,7 +126,7 @@ class NeighbourGraph(SparseRows):
 
 
 def gallery_digest(gallery: Gallery) -> str:
-    """Return a digest of all ids and vectors of a gallery, whatever its blocks: 1 GB/s."""
+    """Return a digest of all ids and vectors of a gallery, independent of its blocks; it reads 1 GB/s."""
     ids_hash, rows_hash, dimension = hashlib.sha256(), hashlib.sha256(), 0
     for ids, rows in gallery.blocks():
         dimension = rows.shape[1]
@@ -138,7 +138,7 @@ def gallery_digest(gallery: Gallery) -> str:
 def conjugate_gradient(apply: Callable[[Values], Values], y: Values, *, iterations: int, tolerance: float) -> Values:
     """Solve M f = y for f (n,), `apply` being x → M x of a symmetric positive definite M.
 
-    It starts from 0 and stops after `iterations`, or when the residual is no longer than `tolerance`·‖y‖.
+    It starts from 0 and stops after `iterations`, or when the norm of the residual is at most `tolerance`·‖y‖.
     """
     f = np.zeros_like(y)
     residual = y.copy()
@@ -160,10 +160,10 @@ def conjugate_gradient(apply: Callable[[Values], Values], y: Values, *, iteratio
 def _mutual_pairs(
     nearest: NDArray[np.int32], cosines: NDArray[np.float32]
 ) -> tuple[Places, Places, NDArray[np.float32]]:
-    """Return the pairs i < j in which each is among the other's nearest (N, k), −1 being none, and their cosines.
+    """Return the pairs i < j of mutual neighbours and their cosines, from the nearest of each (N, k), −1 for none.
 
-    A pair that was found from both sides is there twice. Its two cosines may differ by rounding, and a graph
-    must be symmetric: the mean is taken.
+    A mutual pair is found twice. Its two cosines may differ by rounding, and the graph must be symmetric, so their
+    mean is used.
     """
     count = max(1, len(nearest))
     sources, ranks = np.nonzero(nearest >= 0)

@@ -1,8 +1,8 @@
-"""Approximate max-pooling localisation (AML): which box of a candidate's feature map is most like the query?
+"""Approximate max-pooling localisation (AML): find the box of a candidate's feature map most similar to the query.
 
-The maximum over any box comes from four look-ups: an integral image of x^exponent, summed over the box, to the
-power of 1 / exponent, is nearly its maximum (Tolias, Sicre and Jégou 2016). Boxes on a coarse grid are tried
-first, then the sides of the best one are moved one after another.
+The maximum over any box is approximated with four look-ups in an integral image of x^exponent: the sum over the box
+to the power of 1 / exponent (Tolias, Sicre and Jégou 2016). Boxes on a coarse grid are compared first, then the sides
+of the best box are refined by coordinate descent.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from kindred.features import ConvMap, Frame
 from kindred.ranking import Ranking
 from kindred.regions import Boxes
 from kindred.rerank.context import Context
-from kindred.rerank.shortlist import Head, answers, compose
+from kindred.rerank.shortlist import Reranked, answers, compose
 from kindred.rerank.verification import matched_boxes
 
 __all__ = ["IntegralMap", "coarse_boxes", "localise", "most_similar_box", "quantised", "refined"]
 
 NOISE = 1e-13
-"""Below this share of a channel's largest power lie the rounding errors of differences in an integral image."""
+"""Rounding errors of differences in an integral image, as a fraction of a channel's largest power."""
 
 
 def localise(
@@ -39,22 +39,20 @@ def localise(
     refinements: int = 5,
     quantise: bool = False,
 ) -> Ranking:
-    """Order the first `depth` answers by the similarity of their best box to the query; boxes say which it is.
+    """Re-rank the first `depth` answers by the similarity of their best box to the query, and return these boxes.
 
-    Query and boxes are described by the maximum of each channel (MAC); the score is their cosine, and the
-    answers beyond `depth` follow. The options are those of `most_similar_box`; with `quantise` all
-    responses are first made coarse by `quantised`, as the authors do for VGG16. Boxes are in pixels of the
-    upright original, NaN, or what they were, beyond `depth`.
+    Query and boxes are described by the maximum of each channel (MAC); the score is their cosine, and the answers
+    beyond `depth` follow. The options are those of `most_similar_box`; with `quantise` all responses are first
+    `quantised`, as the authors do for VGG16. Boxes are in pixels of the upright original; beyond `depth` they are
+    unchanged, or NaN if the ranking had none.
 
-    Source: Tolias, Sicre and Jégou 2016. Raises UsageError where the context has no feature maps, or for maps
-    with other channels than the query's.
+    Source: Tolias, Sicre and Jégou 2016. Raises UsageError if the context has no feature maps, or if maps differ in
+    their number of channels.
     """
     check_whole(depth=depth)
     if context.query_maps is None or context.image_maps is None:
-        raise UsageError(
-            "localisation compares feature maps, and the context gives none: set query_maps and image_maps"
-        )
-    heads: list[Head] = []
+        raise UsageError("localisation compares feature maps, and the context has none: set query_maps and image_maps")
+    reranked: list[Reranked] = []
     boxes: list[dict[int, Frame]] = []
     for number in range(len(ranking)):
         query = _given(context.query_maps(number), quantise=quantise)
@@ -68,9 +66,9 @@ def localise(
             )
             found[candidate] = _in_pixels(cells, image)
         order = np.argsort(-scores, kind="stable")
-        heads.append((ids[order], scores[order]))
+        reranked.append((ids[order], scores[order]))
         boxes.append(found)
-    return matched_boxes(compose(ranking, heads), boxes)
+    return matched_boxes(compose(ranking, reranked), boxes)
 
 
 def most_similar_box(
@@ -82,12 +80,12 @@ def most_similar_box(
     aspect: float = 1.1,
     refinements: int = 5,
 ) -> tuple[float, NDArray[np.int64]]:
-    """Return the cosine of the query's maxima and those of the best box found in an image, and that box (4,).
+    """Return the largest cosine found between the query's maxima and those of a box in an image, and that box (4,).
 
-    The box is x0 y0 x1 y1 in cells, half-open. Tried are the boxes of `coarse_boxes`, whose width to height is
-    within a factor `aspect` of the query's; the best is `refined` at most `refinements` times by up to `step`
-    cells a side. `exponent` is that of the approximate maximum: the larger, the nearer. Raises UsageError for
-    options out of range (`aspect` is at least 1).
+    The box is x0 y0 x1 y1 in cells, half-open. The boxes of `coarse_boxes`, whose aspect ratio is within a factor
+    `aspect` of the query's, are compared first; the best one is `refined` at most `refinements` times, by up to
+    `step` cells per side. `exponent` is that of the approximate maximum: the larger, the more exact. Raises
+    UsageError for options out of range (`aspect` is at least 1).
     """
     check_whole(step=step)
     check_positive(exponent=exponent, aspect=aspect)
@@ -106,10 +104,10 @@ def most_similar_box(
 
 @dataclass(frozen=True, eq=False)
 class IntegralMap:
-    """The integral image of a map's powers: maxima of any box, nearly.
+    """The integral image of the powers of a map, for approximate maxima of boxes.
 
-    sums: (H + 1, W + 1, C) float64, of (x / peak)^exponent over all cells above and to the left. peaks: (C,),
-    the largest value of each channel, taken out so that powers neither vanish nor overflow.
+    sums: (H + 1, W + 1, C) float64, of (x / peak)^exponent over all cells above and to the left. peaks: (C,), the
+    largest value of each channel, factored out so that powers neither underflow nor overflow.
     """
 
     sums: NDArray[np.float64]
@@ -118,7 +116,7 @@ class IntegralMap:
 
     @classmethod
     def of(cls, values: NDArray[np.float32], exponent: float) -> IntegralMap:
-        """Make that of a map (C, H, W); what is negative counts as 0."""
+        """Compute the integral image of a map (C, H, W); negative values count as 0."""
         positive = np.maximum(np.moveaxis(values, 0, -1), 0).astype(np.float64, order="C")
         peaks = positive.max(axis=(0, 1))
         positive /= np.where(peaks > 0, peaks, 1)
@@ -132,7 +130,7 @@ class IntegralMap:
     def maxima(self, boxes: Boxes) -> NDArray[np.float32]:
         """Return (Σ x^exponent)^(1 / exponent) of every channel in boxes (R, 4): (R, C), at least the maximum.
 
-        A response below a twentieth of its channel's peak counts as 0: it is lost in the rounding of the sums.
+        A response below a twentieth of its channel's peak counts as 0: it is below the rounding error of the sums.
         """
         x0, y0, x1, y1 = boxes.T
         inside = self.sums[y1, x1] - self.sums[y0, x1] - self.sums[y1, x0] + self.sums[y0, x0]
@@ -150,9 +148,9 @@ class IntegralMap:
 
 
 def coarse_boxes(width: int, height: int, *, step: int, shape: float, aspect: float) -> Boxes:
-    """Return the boxes (R, 4) of a map whose sides lie on every `step`-th line, or on the last.
+    """Return the boxes (R, 4) of a map whose sides lie on every `step`-th grid line, or on the last.
 
-    Their width to height is within a factor `aspect` of `shape`, or, where no box's is, as near as any's.
+    Their ratio of width to height is within a factor `aspect` of `shape`; if no box is, those nearest to it.
     """
     xs, ys = (np.unique([*range(0, side, step), side]) for side in (width, height))
     spans = [[(a, b) for a, b in product(lines.tolist(), repeat=2) if a < b] for lines in (xs, ys)]
@@ -172,9 +170,9 @@ def refined(
     step: int,
     refinements: int,
 ) -> tuple[float, NDArray[np.int64]]:
-    """Move the sides of a box one after another, each to where the cosine is largest; return both.
+    """Move the sides of a box one after another, each to where the cosine is largest; return cosine and box.
 
-    A side moves by at most `step` cells at a time; after `refinements` rounds, or one without a change, it ends.
+    A side moves by at most `step` cells at a time; it stops after `refinements` rounds, or one without a change.
     """
     limits = (integral.sums.shape[1] - 1, integral.sums.shape[0] - 1) * 2
     for _ in range(refinements):
@@ -194,12 +192,12 @@ def refined(
 
 
 def quantised(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return responses in whole steps of 16, ⌊(15 + min(x, 128)) / 16⌋: 0 to 8, for VGG16's range of values."""
+    """Quantise responses to ⌊(15 + min(x, 128)) / 16⌋, 0 to 8, as suits the range of values of VGG16."""
     return np.floor((15 + np.minimum(np.maximum(values, 0), 128)) / 16).astype(np.float32)
 
 
 def _power(x: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """Return x^exponent; a whole exponent by products, which take a tenth of the time."""
+    """Return x^exponent; for an integer exponent by repeated squaring, in a tenth of the time."""
     if exponent != int(exponent):
         return np.power(x, exponent)
     result, rest = np.ones_like(x), int(exponent)
@@ -211,7 +209,7 @@ def _power(x: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
 
 
 def _given(map_: ConvMap, *, quantise: bool) -> ConvMap:
-    """Return a map as it is compared."""
+    """Return the map, quantised if wanted."""
     return ConvMap(quantised(map_.values), map_.frame) if quantise else map_
 
 

@@ -1,7 +1,7 @@
-"""Manifold re-ranking: answers are compared where they lie along the manifold of the gallery.
+"""Manifold re-ranking: answers are compared in a manifold embedding of the gallery.
 
-Two images that many short steps through the gallery join come to lie together, however unlike they are at once. The
-places are learned once from the gallery, a query's follows from those of its neighbours.
+Two images connected by many short links through the gallery are close in the embedding, even if their vectors are
+not. The embedding is computed once for a gallery; a query is embedded by means of its nearest images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.shortlist import Head, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
 from kindred.rerank.sparse import places_in
 
 __all__ = ["GalleryManifold", "ManifoldOptions", "isomap", "spectral"]
@@ -30,10 +30,10 @@ __all__ = ["GalleryManifold", "ManifoldOptions", "isomap", "spectral"]
 
 @dataclass(frozen=True)
 class ManifoldOptions:
-    """How the images of a gallery are laid out.
+    """Options of the manifold embedding of a gallery.
 
-    method: a name of EMBEDDINGS. dimension: numbers of a place. neighbours: how many are near each image. Raises
-    UsageError for one out of range.
+    method: a name of EMBEDDINGS. dimension: components of the embedding. neighbours: links of each image. Raises
+    UsageError for options out of range.
     """
 
     method: str
@@ -44,17 +44,17 @@ class ManifoldOptions:
         check_known("manifold", self.method, EMBEDDINGS, error=UsageError)
         check_whole(dimension=self.dimension, neighbours=self.neighbours)
 
-    def suit(self, gallery: Gallery) -> bool:
-        """Say whether a gallery holds the `dimension` + 2 images that it takes."""
+    def has_enough(self, gallery: Gallery) -> bool:
+        """Return whether a gallery has the `dimension` + 2 images that the embedding needs."""
         return len(gallery) >= self.dimension + 2
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryManifold:
-    """The places of N images along their manifold; the images' vectors themselves stay in the gallery.
+    """The manifold embedding of the N images of a gallery; their vectors stay in the gallery.
 
-    ids: (N,) int64, ascending. layout: what EMBEDDINGS[`method`] learned of their vectors. Raises UsageError where the
-    two do not fit.
+    ids: (N,) int64, ascending. layout: EMBEDDINGS[`method`] fitted to their vectors. Raises UsageError if the two do
+    not match.
     """
 
     KIND: ClassVar[str] = "manifold"
@@ -69,10 +69,10 @@ class GalleryManifold:
 
     @classmethod
     def fit(cls, gallery: Gallery, options: ManifoldOptions) -> GalleryManifold:
-        """Lay out all images of a gallery.
+        """Compute the embedding of all images of a gallery.
 
-        All vectors are held while it is done, and each is compared with all others. Raises UsageError for fewer than
-        `dimension` + 2 images, MissingExtra where SciPy is not installed.
+        All vectors are in memory meanwhile, and each is compared with all others. Raises UsageError for fewer than
+        `dimension` + 2 images, MissingExtra if SciPy is not installed.
         """
         blocks = list(gallery.blocks())
         rows = np.concatenate([rows for _, rows in blocks]) if blocks else np.empty((0, 1), np.float32)
@@ -82,13 +82,13 @@ class GalleryManifold:
 
     @cached_property
     def rows_(self) -> Vectors:
-        """The places (N, d) of the images, as unit vectors."""
+        """The embedded images (N, d), as unit vectors."""
         return l2_normalise(self.layout.coordinates)
 
     def rerank(self, ranking: Ranking, context: Context, *, weight: float = 1.0) -> Ranking:
-        """Return the same answers by (1 − weight)·score + weight·(cosine of the places of query and image).
+        """Return the same answers by (1 − weight)·score + weight·(cosine in the embedding).
 
-        An image that was not laid out keeps its place behind those that were. Raises UsageError for a `weight` outside
+        Images that are not in the embedding follow in their old order. Raises UsageError for a `weight` outside
         [0, 1].
         """
         _check_weight(weight)
@@ -97,21 +97,21 @@ class GalleryManifold:
             return ranking
         near = context.gallery.search(queries, self.layout.reach).ids
         places = [self._place(query, ids, context.gallery) for query, ids in zip(queries, near, strict=True)]
-        return compose(ranking, [self._head(ranking, q, place, weight) for q, place in enumerate(places)])
+        return compose(ranking, [self._rerank_one(ranking, q, place, weight) for q, place in enumerate(places)])
 
     def _place(self, query: NDArray[np.float32], near: NDArray[np.int64], gallery: Gallery) -> Vectors:
-        """Return the place (1, d) of a query given its nearest images; (0, d) where none of them was laid out."""
+        """Return the embedding (1, d) of a query from its nearest images; (0, d) if none of them is embedded."""
         places = places_in(self.ids, near)
         ids, places = near[places >= 0], places[places >= 0]
         if not ids.size:
             return np.empty((0, self.rows_.shape[1]), np.float32)
-        # Measured on the vectors, not told from the score: a gallery may score by something else, or roughly.
+        # Computed from the vectors, not from the scores, which a gallery may approximate.
         distances = np.linalg.norm(gallery.fetch(ids) - query, axis=1)
         order = np.argsort(distances, kind="stable")
         return l2_normalise(self.layout.extend(distances[order][None], places[order][None]))
 
-    def _head(self, ranking: Ranking, query: int, place: Vectors, weight: float) -> Head:
-        """Return the answers of one query that have places, in their new order."""
+    def _rerank_one(self, ranking: Ranking, query: int, place: Vectors, weight: float) -> Reranked:
+        """Return the answers of one query that are in the embedding, in their new order."""
         ids = answers(ranking, query)
         places = places_in(self.ids, ids)
         known = np.flatnonzero(places >= 0) if len(place) else np.empty(0, np.int64)
@@ -121,12 +121,12 @@ class GalleryManifold:
         return ids[known][order[0]], scores[0]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be stored, for `numpy.savez`."""
+        """Return the embedding as arrays, for `numpy.savez`."""
         return {"ids": self.ids, "method": np.array(self.method), **self.layout.to_arrays()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> GalleryManifold:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore the embedding from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         try:
             method = str(arrays["method"])
             layout = EMBEDDINGS[method].from_arrays(arrays)
@@ -138,35 +138,35 @@ class GalleryManifold:
 def spectral(
     ranking: Ranking, context: Context, *, dimension: int = 64, neighbours: int = 10, weight: float = 1.0
 ) -> Ranking:
-    """Order the answers by the cosine in a spectral embedding of the gallery, along short links between neighbours.
+    """Re-rank by the cosine in a spectral embedding of the gallery (Laplacian eigenmaps).
 
-    The embedding has `dimension` numbers, from a graph of `neighbours` links an image; a query is placed among its
-    nearest images by the Nyström formula. Scores become (1 − weight)·score + weight·cosine; where the score is a
-    cosine too, half and half often does better than the manifold alone. It takes several images of a thing in the
-    gallery: where each thing is there once, it makes answers worse. Answers are the same ones, in another order.
+    The embedding has `dimension` components, from a graph with `neighbours` links per image; a query is embedded by
+    the Nyström formula from its nearest images. Scores become (1 − weight)·score + weight·cosine; if the score is a
+    cosine too, a weight of 0.5 often does better than the manifold alone. It needs several images of each object in
+    the gallery: with one image of each, results get worse. The answers are the same, in another order.
 
-    The embedding is taken from `context.cache`; without one it is computed at each call. A gallery of fewer than
-    `dimension` + 2 images has no such embedding: the ranking is returned unchanged. Raises UsageError for a `weight`
-    outside [0, 1], MissingExtra where SciPy is not installed. Source: Belkin and Niyogi 2003; Bengio et al. 2004.
+    The embedding is taken from `context.cache`; without a cache it is computed at each call. A gallery of fewer than
+    `dimension` + 2 images cannot be embedded: the ranking is returned unchanged. Raises UsageError for a `weight`
+    outside [0, 1], MissingExtra if SciPy is not installed. Source: Belkin and Niyogi 2003; Bengio et al. 2004.
     """
-    return _along(ranking, context, ManifoldOptions("spectral", dimension, neighbours), weight)
+    return _rerank_on_manifold(ranking, context, ManifoldOptions("spectral", dimension, neighbours), weight)
 
 
 def isomap(
     ranking: Ranking, context: Context, *, dimension: int = 64, neighbours: int = 4, weight: float = 1.0
 ) -> Ranking:
-    """Order the answers by the cosine in an Isomap of the gallery, in which the ways from image to image are straight.
+    """Re-rank by the cosine in an Isomap embedding of the gallery, which preserves geodesic distances.
 
-    The options are those of `spectral`, which does better; a query's ways go by its nearest images. Source: Tenenbaum,
-    de Silva and Langford 2000; de Silva and Tenenbaum 2004; Bengio et al. 2004.
+    The options are those of `spectral`, which does better; the geodesics of a query go through its nearest images.
+    Source: Tenenbaum, de Silva and Langford 2000; de Silva and Tenenbaum 2004; Bengio et al. 2004.
     """
-    return _along(ranking, context, ManifoldOptions("isomap", dimension, neighbours), weight)
+    return _rerank_on_manifold(ranking, context, ManifoldOptions("isomap", dimension, neighbours), weight)
 
 
-def _along(ranking: Ranking, context: Context, options: ManifoldOptions, weight: float) -> Ranking:
-    """Re-rank on the manifold that the options make of the gallery."""
+def _rerank_on_manifold(ranking: Ranking, context: Context, options: ManifoldOptions, weight: float) -> Ranking:
+    """Re-rank in the embedding of the gallery, from the cache if there is one."""
     _check_weight(weight)
-    if not options.suit(context.gallery):
+    if not options.has_enough(context.gallery):
         return ranking
     manifold = context.computed(GalleryManifold, str(options), lambda: GalleryManifold.fit(context.gallery, options))
     return manifold.rerank(ranking, context, weight=weight)

@@ -22,26 +22,25 @@ Search = Callable[[Vectors, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Vectors (m, D) and k → the ids and cosines (m, k) of the nearest, best first, padded with −1."""
 
 BLOCK = 1024
-"""Images whose neighbours are looked for at a time."""
+"""Images whose neighbours are searched at a time."""
 EXACT_ROWS = 20_000
-"""Up to here comparing all with all takes seconds; the time grows with the square."""
+"""Up to this number comparing all pairs takes seconds; the time is quadratic."""
 LIST_SAMPLE = 40
-"""Vectors to learn each centroid from: FAISS asks for no fewer."""
+"""Training vectors per centroid, about the least without a warning of FAISS."""
 LEAST_LISTS = 16
 SCAN_RATIO = 16
-"""Vectors that are compared for each neighbour wanted."""
+"""Vectors compared per neighbour wanted."""
 TOLERANCE = 0.01
 
 
 def find_neighbours(
     gallery: Gallery, k: int, *, approximate: bool | None = None, progress: Progress | None = None
 ) -> tuple[NDArray[np.int64], Places, NDArray[np.float32]]:
-    """Return the ids (N,), the places (N, n) in them of each image's nearest others, and their cosines (N, n).
+    """Return the ids (N,), the positions in them of each image's nearest others (N, n), and their cosines (N, n).
 
-    n is `k`, or N − 1 where there are fewer others. Best first; −1 and −inf where the gallery gave fewer. approximate:
-    False asks the gallery itself, which compares all with all if it is exact; True has FAISS sort the vectors into
-    lists and compare near lists only; None does so above 20,000 images. Raises UsageError for a gallery that does not
-    score by cosine.
+    n is `k`, or N − 1 if there are fewer others. Best first; −1 and −inf where the gallery returned fewer.
+    approximate: False searches the gallery itself, which compares all pairs if it is exact; True searches an inverted
+    file of FAISS; None does so above 20,000 images. Raises UsageError for a gallery that does not score by cosine.
     """
     ids = np.concatenate([*(ids for ids, _ in gallery.blocks()), np.empty(0, dtype=np.int64)])
     k = max(0, min(k, len(ids) - 1))
@@ -51,7 +50,7 @@ def find_neighbours(
         return ids, nearest, cosines
     done = 0
     for _, _, found, similarities in nearest_rows(gallery, k + 1, ids, approximate=approximate):
-        # The image itself goes to the end and off; among equal vectors it may not be there at all.
+        # The image itself is moved to the end and dropped; among equal vectors it may be missing.
         own = np.arange(done, done + len(found))[:, None]
         order = np.argsort(found == own, axis=1, kind="stable")[:, :k]
         part = slice(done, done + len(found))
@@ -66,12 +65,16 @@ def find_neighbours(
 def nearest_rows(
     gallery: Gallery, k: int, ids: NDArray[np.int64], *, approximate: bool | None = None
 ) -> Iterator[tuple[NDArray[np.int64], Vectors, NDArray[np.int64], NDArray[np.float32]]]:
-    """Yield for all images, block by block: ids (m,), rows (m, D), places in `ids` and cosines (m, n) of the nearest.
+    """Yield, block by block: ids (m,), rows (m, D), their nearest as positions in `ids` (m, n), and cosines (m, n).
 
-    n is `k`, or N where there are fewer. An image is among its own nearest; `ids` (N,) are those of the gallery.
+    n is `k`, or N if there are fewer. An image is among its own nearest; `ids` (N,) are those of the gallery.
     """
     wanted = min(k, len(ids))
-    search = _lists(gallery, wanted, len(ids)) if _is_approximate(approximate, len(ids)) else _asking(gallery)
+    search = (
+        _inverted_lists(gallery, wanted, len(ids))
+        if _is_approximate(approximate, len(ids))
+        else _gallery_search(gallery)
+    )
     for numbers, vectors in gallery.blocks():
         for start in range(0, len(numbers), BLOCK):
             part, rows = numbers[start : start + BLOCK], vectors[start : start + BLOCK]
@@ -83,15 +86,15 @@ def nearest_rows(
 
 def _is_approximate(approximate: bool | None, count: int) -> bool:
     wanted = count > EXACT_ROWS if approximate is None else approximate
-    return wanted and count >= LEAST_LISTS * LIST_SAMPLE  # fewer have no lists worth the name
+    return wanted and count >= LEAST_LISTS * LIST_SAMPLE  # fewer are too few to train the lists
 
 
-def _asking(gallery: Gallery) -> Search:
+def _gallery_search(gallery: Gallery) -> Search:
     """Return a search by the gallery itself."""
 
     def search(rows: Vectors, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         found = gallery.search(rows, k)
-        # An image's nearest is itself or a copy: its score tells what the gallery scores by.
+        # An image's nearest is itself or a copy: its score shows whether the gallery scores by cosine.
         if len(rows) and abs(float(found.scores[0, 0] - rows[0] @ rows[0])) > TOLERANCE:
             own = f"{found.scores[0, 0]:.3f}"
             raise UsageError(f"gallery: scores an image against itself by {own}; expected the cosine of unit vectors")
@@ -100,8 +103,8 @@ def _asking(gallery: Gallery) -> Search:
     return search
 
 
-def _lists(gallery: Gallery, k: int, count: int) -> Search:
-    """Return a search by FAISS in lists of near vectors, kept as float16: cosines are right within 0.0002."""
+def _inverted_lists(gallery: Gallery, k: int, count: int) -> Search:
+    """Return a search in an inverted file of FAISS with vectors as float16: cosines are exact within 0.0002."""
     faiss = import_module("faiss")
     lists = max(LEAST_LISTS, min(2 * math.isqrt(count), count // LIST_SAMPLE))
     sample = _sample(gallery, LIST_SAMPLE * lists, count)

@@ -1,4 +1,4 @@
-"""Offline diffusion: what every image spreads is computed beforehand, a query adds some up (Yang et al. 2019)."""
+"""Offline diffusion: diffusion from every image is computed in advance, a query combines some (Yang et al. 2019)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from kindred.arrays import check_positive, check_whole
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.diffusion import check_alpha, numbers_for, reached, seeds
+from kindred.rerank.diffusion import best_positive, check_alpha, default_neighbours, start_nodes
 from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
 from kindred.rerank.neighbours import Progress, nearest_rows
-from kindred.rerank.shortlist import Head, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, checked_queries, compose
 from kindred.rerank.sparse import SparseRows
 
 __all__ = ["OfflineDiffusion", "OfflineOptions", "offline_diffusion"]
@@ -25,10 +25,10 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OfflineOptions:
-    """How the spread of an image is computed beforehand.
+    """Options of the diffusion from every image.
 
-    alpha, iterations, tolerance: those of `diffusion`. truncate: how many of the nearest images take part.
-    keep: how many of these, those with the most, are kept. Raises UsageError for one out of range.
+    alpha, iterations, tolerance: those of `diffusion`. truncate: the number of nearest images that are used. keep: the
+    number of largest values that are stored per image. Raises UsageError for options out of range.
     """
 
     alpha: float = 0.99
@@ -45,10 +45,7 @@ class OfflineOptions:
 
 @dataclass(frozen=True, eq=False)
 class OfflineDiffusion(SparseRows):
-    """The spread of N images over their surroundings: sparse rows of (I − alpha·S)⁻¹, ready to be added up.
-
-    Row i is what image `ids[i]` spreads to the others and keeps itself.
-    """
+    """The diffusion from each of N images, as sparse rows of (I − alpha·S)⁻¹; row i is that of image `ids[i]`."""
 
     KIND: ClassVar[str] = "spread"
 
@@ -62,10 +59,10 @@ class OfflineDiffusion(SparseRows):
         approximate: bool | None = None,
         progress: Progress | None = None,
     ) -> OfflineDiffusion:
-        """Solve (I − alpha·S) f = e_i for every image i of a gallery, on the nearest images' part of its graph.
+        """Solve (I − alpha·S) f = e_i for every image i of a gallery, on the subgraph of its nearest images.
 
-        The part is cut out of the S of the whole graph, whose degrees it keeps, so that the images' rows fit
-        together. approximate: as for `find_neighbours`. progress: called with the images done and their number.
+        The subgraph is normalised by the degrees of the whole graph, so that the rows of different images are
+        comparable. approximate: as in `find_neighbours`. progress: called with the images done and their number.
         """
         chosen = options or OfflineOptions()
         degrees = graph.degrees()
@@ -87,19 +84,19 @@ class OfflineDiffusion(SparseRows):
     def rerank(self, ranking: Ranking, context: Context, *, kq: int = 10, gamma: float = 3.0) -> Ranking:
         """Return the ranking by f = Σ y_i F_i over the `kq` best answers i, y_i = max(cosine, 0)^gamma.
 
-        As many answers as before; where f is 0, the old order goes on.
+        There are as many answers as before; images with f = 0 follow in their old order.
         """
         check_whole(kq=kq)
         check_positive(gamma=gamma)
         checked_queries(ranking, context)
-        return compose(ranking, [self._head(ranking, context, q, kq, gamma) for q in range(len(ranking))])
+        return compose(ranking, [self._rerank_one(ranking, context, q, kq, gamma) for q in range(len(ranking))])
 
-    def _head(self, ranking: Ranking, context: Context, query: int, kq: int, gamma: float) -> Head:
-        sources, y = seeds(ranking, context, query, nodes=self, kq=kq, gamma=gamma)
+    def _rerank_one(self, ranking: Ranking, context: Context, query: int, kq: int, gamma: float) -> Reranked:
+        sources, y = start_nodes(ranking, context, query, nodes=self, kq=kq, gamma=gamma)
         entries, counts = self.entries(sources)
         found, places = np.unique(self.indices[entries], return_inverse=True)
         f = np.bincount(places, self.weights[entries] * np.repeat(y, counts), minlength=len(found)).astype(np.float64)
-        return reached(self.ids[found], f, ranking.ids.shape[1])
+        return best_positive(self.ids[found], f, ranking.ids.shape[1])
 
 
 def offline_diffusion(
@@ -115,14 +112,14 @@ def offline_diffusion(
     truncate: int = 1000,
     keep: int = 1000,
 ) -> Ranking:
-    """Rank as `diffusion` does, from what every image spreads, which was computed once for the whole gallery.
+    """Rank as `diffusion` does, from the diffusion of every image, computed once for the whole gallery.
 
-    The options are those of `diffusion`; of each image's spread over its `truncate` nearest images the `keep`
-    largest parts are stored, 8 bytes each. The spreads are taken from `context.cache`; without one they are
-    computed at each call, which takes far longer than `diffusion` itself. Source: Yang et al. 2019.
+    The options are those of `diffusion`; of each image's diffusion over its `truncate` nearest images the `keep`
+    largest values are stored, 8 bytes each. They are taken from `context.cache`; without a cache they are computed at
+    each call, which takes far longer than `diffusion` itself. Source: Yang et al. 2019.
     """
     options = OfflineOptions(alpha, iterations, tolerance, truncate, keep)
-    k, kq = numbers_for(len(context.gallery), k=k, kq=kq)
+    k, kq = default_neighbours(len(context.gallery), k=k, kq=kq)
 
     def fit() -> OfflineDiffusion:
         graph = NeighbourGraph.of(context, k=k, gamma=gamma)
@@ -135,7 +132,7 @@ def offline_diffusion(
 def solve_spread(
     graph: NeighbourGraph, degrees: Values, image: int, near: Places, options: OfflineOptions
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the places (n,), ascending, and sizes (n,) of the largest parts of what one image spreads."""
+    """Return the nodes (n,), ascending, and the values (n,) of the diffusion from one image that are stored."""
     nodes = np.union1d(near, [image])
     part = graph.normalised(nodes, degrees=degrees)
     source = (nodes == image).astype(np.float64)

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking: two images are alike when their sets of mutual neighbours overlap (Zhong et al. 2017)."""
+"""k-reciprocal re-ranking: two images are similar if their k-reciprocal neighbours overlap (Zhong et al. 2017)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ def k_reciprocal(
 ) -> Ranking:
     """Order the short list by (1 − weight)·Jaccard + weight·(1 − cosine), smallest first.
 
-    The Jaccard distance is that between the sets of k-reciprocal neighbours of the query and of a candidate,
-    fuzzy with exp(−(1 − cosine)), expanded by half sets and averaged over the `k2` nearest (the point itself
-    among them). A neighbourhood holds the point and its `k1` nearest, in the set of the query and the first
-    `depth` answers of the ranking: other images do not take part, and no more than depth × depth numbers are
-    held. Which images are on the short list counts, their order does not; answers further down keep theirs.
-    Scores are 1 − the distance. With all images on the short list this is the paper's method, its distance being
-    half the squared Euclidean one. The authors' code also divides each image's squared distances by the largest of
-    them, which the paper does not say: their weight (λ) is not this one. Raises UsageError for a `weight` outside
-    [0, 1].
+    The Jaccard distance is that between the sets of k-reciprocal neighbours of the query and of a candidate, with
+    fuzzy memberships exp(−(1 − cosine)), expanded by half sets (`k1` / 2) and averaged over the `k2` nearest
+    (including the point itself). A neighbourhood consists of the point and its `k1` nearest among the query and the
+    first `depth` answers of the ranking: no other images are used, and memory is depth × depth numbers. The result
+    depends on which images are on the short list, not on their order; answers further down stay in order. Scores are
+    1 − distance. With all images on the short list this is the paper's method, with half the squared Euclidean
+    distance. The authors' code also divides the squared distances of each image by their maximum, which the paper does
+    not mention: their weight (λ) is not comparable. Raises UsageError for a `weight` outside [0, 1].
     """
     check_whole(k1=k1, k2=k2, depth=depth)
     if not 0 <= weight <= 1:
         raise UsageError(f"weight: got {weight}; expected 0 (Jaccard alone) to 1 (the cosine alone)")
-    heads = []
+    reranked = []
     for q, query in enumerate(checked_queries(ranking, context)):
         ids = answers(ranking, q, limit=depth)
         points = np.concatenate((query[None], context.gallery.fetch(ids) if ids.size else query[None][:0]))
@@ -43,19 +42,19 @@ def k_reciprocal(
         jaccard = _jaccard(similarities, k1, k2)
         distances = (1 - weight) * jaccard[1:] + weight * (1 - similarities[0, 1:])
         order, scores = top_k((1 - distances)[None], max(1, len(ids)))
-        heads.append((ids[order[0]], scores[0]))
-    return compose(ranking, heads)
+        reranked.append((ids[order[0]], scores[0]))
+    return compose(ranking, reranked)
 
 
 def _jaccard(similarities: Matrix, k1: int, k2: int) -> Matrix:
     """Return the Jaccard distances (n,) between point 0 and all points, from their cosines (n, n)."""
     own = np.arange(len(similarities))
     ranked = similarities.copy()
-    ranked[own, own] = np.inf  # or a copy of a point could take its place in its own neighbourhood
+    ranked[own, own] = np.inf  # otherwise a duplicate could replace a point in its own neighbourhood
     nearest = _neighbourhoods(ranked, max(k1 + 1, k2))
     points, members = np.nonzero(_expanded_sets(nearest, k1))
     degrees = np.where(points == members, 1, np.exp(similarities[points, members] - 1)).astype(np.float32)
-    # The smaller of two degrees is 0 outside the query's own set: only these columns are laid out in full.
+    # The minimum of two degrees is 0 outside the query's own set: only these columns are needed.
     local = nearest[:, :k2]
     shared = np.unique(members[np.isin(points, local[0])])
     inside = np.isin(members, shared)
@@ -69,7 +68,7 @@ def _jaccard(similarities: Matrix, k1: int, k2: int) -> Matrix:
 
 
 def _neighbourhoods(similarities: Matrix, k: int) -> Places:
-    """Return the `k` nearest points (n, min(k, n)) of each, best first, equals by place: `top_k` for short rows."""
+    """Return the `k` nearest points (n, min(k, n)) of each, best first, ties by index: `top_k` for short rows."""
     count = len(similarities)
     k = min(k, count)
     least = np.partition(similarities, count - k, axis=1)[:, count - k, None]
@@ -93,7 +92,7 @@ def _mean_of(values: Matrix, local: Places) -> Matrix:
 
 
 def _expanded_sets(nearest: Places, k1: int) -> NDArray[np.bool_]:
-    """Return (n, n) bool: row i is R*(i), the k-reciprocal neighbours of i and the half sets that overlap them."""
+    """Return (n, n) bool: row i is R*(i), the k-reciprocal neighbours of i with the half sets that overlap them."""
     whole = _reciprocal(nearest[:, : k1 + 1])
     halves = nearest[:, : _half(k1) + 1]
     in_half = np.take_along_axis(_reciprocal(halves), halves, axis=1)
@@ -101,7 +100,7 @@ def _expanded_sets(nearest: Places, k1: int) -> NDArray[np.bool_]:
     members = halves[candidates]  # (pairs, half): the candidates' half sets, where `counted`
     counted = in_half[candidates]
     shared = (whole[points[:, None], members] & counted).sum(axis=1)
-    joins = 3 * shared >= 2 * counted.sum(axis=1)  # at least two thirds of it
+    joins = 3 * shared >= 2 * counted.sum(axis=1)  # an overlap of at least two thirds
     expanded = whole.copy()
     rows = np.repeat(points[joins], counted[joins].sum(axis=1))
     expanded[rows, members[joins][counted[joins]]] = True

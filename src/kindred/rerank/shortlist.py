@@ -1,4 +1,4 @@
-"""What the re-rankers share: the answers of a query without padding, and a ranking made of new and old answers."""
+"""Helpers of the re-rankers: the answers to a query without padding, and merging new answers into a ranking."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
 
-__all__ = ["Head", "answers", "checked_queries", "compose"]
+__all__ = ["Reranked", "answers", "checked_queries", "compose"]
 
-Head = tuple[NDArray[np.int64], NDArray[np.float32]]
+Reranked = tuple[NDArray[np.int64], NDArray[np.float32]]
 """The new best answers of one query: ids (n,), none twice, and scores (n,), best first."""
 
 
 def checked_queries(ranking: Ranking, context: Context) -> Vectors:
-    """Return the queries (Q, D) behind a ranking. Raises UsageError where their number is not that of its rows."""
+    """Return the query vectors (Q, D) of a ranking. Raises UsageError if their number is not that of its rows."""
     queries = as_rows(context.queries, "queries")
     if len(queries) != len(ranking):
         raise UsageError(
-            f"queries: got {len(queries)} vectors for a ranking of {len(ranking)} queries; expected one each"
+            f"queries: got {len(queries)} vectors for a ranking of {len(ranking)} queries; expected one per query"
         )
     return queries
 
 
 def answers(ranking: Ranking, query: int, *, limit: int | None = None) -> NDArray[np.int64]:
-    """Return the ids (n,) that answer query number `query`, best first, without padding; at most `limit`."""
+    """Return the ids (n,) of the answers to query number `query`, best first, without padding; at most `limit`."""
     row = ranking.ids[query]
     ids: NDArray[np.int64] = row[row >= 0][:limit]
     return ids
 
 
-def compose(ranking: Ranking, heads: Sequence[Head]) -> Ranking:
-    """Put the new best answers of every query in front of what is left of its old ones.
+def compose(ranking: Ranking, reranked: Sequence[Reranked]) -> Ranking:
+    """Put the re-ranked answers to every query before its remaining old ones.
 
-    The old ones keep their order. Their scores are lowered by what keeps the last new answer above them: the
-    two were not measured by the same scale. Boxes are kept where no answer is new.
+    The old answers stay in order. Their scores are shifted below that of the last re-ranked answer, because the two
+    scales differ. Boxes are retained if the ranking had one for every answer.
     """
     ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
     scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)
     width = ranking.ids.shape[1]
-    for query, (best, best_scores) in enumerate(heads):
+    for query, (best, best_scores) in enumerate(reranked):
         rest = (ranking.ids[query] >= 0) & ~np.isin(ranking.ids[query], best)
         lowered = ranking.scores[query][rest]
         if best.size and lowered.size:
@@ -56,7 +56,7 @@ def compose(ranking: Ranking, heads: Sequence[Head]) -> Ranking:
 
 
 def _boxes(ranking: Ranking, ids: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """Return the boxes (Q, K, 4) of `ids` (Q, K), or None where the ranking did not have them all."""
+    """Return the boxes (Q, K, 4) of `ids` (Q, K), or None if the ranking did not have them all."""
     if ranking.boxes is None:
         return None
     boxes = np.zeros_like(ranking.boxes)

@@ -1,4 +1,4 @@
-"""Sparse rows over the images of a gallery: what a graph and a spread have in common."""
+"""Sparse matrices between the images of a gallery: the base of graphs and of offline diffusion."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ARRAYS = {"ids": np.int64, "indptr": np.int64, "indices": np.int32, "weights": n
 class SparseRows:
     """A sparse matrix (N, N) of positive weights between N images; its arrays are read-only.
 
-    ids: (N,) int64, ascending; row and column i are those of image `ids[i]`. Row i has the columns
-    `indices[indptr[i]:indptr[i + 1]]`, ascending, and there the `weights`, float32 above 0. Raises UsageError where the
-    arrays do not fit.
+    ids: (N,) int64, ascending; row and column i are those of image `ids[i]`. indptr, indices, weights: the matrix in
+    CSR form, with ascending columns in each row and weights float32 above 0. Raises UsageError if the arrays do not
+    match.
     """
 
     ids: NDArray[np.int64]
@@ -44,22 +44,22 @@ class SparseRows:
         return len(self.ids)
 
     def places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows (n,) of `ids` (n,), −1 for an id that is not here."""
+        """Return the rows (n,) of `ids` (n,), −1 for an unknown id."""
         return places_in(self.ids, ids)
 
     def entries(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where the entries of `rows` (n,) lie in indices and weights, (E,), and how many each has, (n,)."""
+        """Return the positions (E,) in indices and weights of the entries of `rows` (n,), and their counts (n,)."""
         counts = self.indptr[rows + 1] - self.indptr[rows]
         firsts = np.cumsum(counts) - counts
         return np.arange(counts.sum()) + np.repeat(self.indptr[rows] - firsts, counts), counts
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be stored, for `numpy.savez`."""
+        """Return the matrix as arrays, for `numpy.savez`."""
         return {name: getattr(self, name) for name in ARRAYS}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore the matrix from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         missing = [name for name in ARRAYS if name not in arrays]
         if missing:
             raise ModelError(f"graph: {', '.join(missing)} missing; build it again")
@@ -79,7 +79,7 @@ class SparseRows:
 
 
 def places_in(known: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where `ids` (n,) are among `known` (N,), which ascend: (n,), −1 for one that is not there."""
+    """Return the positions (n,) of `ids` (n,) in `known` (N,), which is ascending; −1 for an unknown id."""
     if not len(known):
         return np.full(len(ids), -1, dtype=np.int64)
     found = np.minimum(np.searchsorted(known, ids), len(known) - 1)
@@ -87,9 +87,9 @@ def places_in(known: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.in
 
 
 def row_sums(starts: NDArray[np.int64], counts: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sums (n,) of n consecutive stretches of values, 0 for an empty one."""
+    """Return the sums (n,) of n consecutive runs of values, 0 for an empty run."""
     sums = np.zeros(len(counts))
-    rows = np.flatnonzero(counts)  # reduceat would give an empty stretch the value that follows it
+    rows = np.flatnonzero(counts)  # reduceat would give an empty run the value that follows it
     if rows.size:
         sums[rows] = np.add.reduceat(values, starts[rows])
     return sums

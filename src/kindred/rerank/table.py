@@ -1,7 +1,7 @@
-"""The table of re-rankers, by name; `rerank` applies one after another.
+"""`RERANKERS`, the table of all re-rankers, and `rerank`, which applies one or several in turn.
 
-A method is a name, a name with options, its text form ("alpha_qe:n=10,alpha=3"), or any function of a ranking
-and its context: that is the whole plug-in system.
+A method is a name, a name with options, its text form ("alpha_qe:n=10,alpha=3"), or any function of a ranking and its
+context.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ Method: TypeAlias = str | tuple[str, Mapping[str, Option]] | Reranker
 class Entry:
     """One entry of RERANKERS.
 
-    function: a ranking, its context, and options by name → the better ranking.
+    function: a ranking, its context, and options by name → the re-ranked ranking.
     summary: what it does, in a few words.
-    source: who described it, for the documentation.
+    source: author and year, for the documentation.
     needs: "vectors" of the gallery, local "features" of the images, or their feature "maps".
     """
 
@@ -58,20 +58,20 @@ RERANKERS: dict[str, Entry] = {
     ),
     "k_reciprocal": Entry(k_reciprocal, "overlap of the sets of mutual neighbours", "Zhong et al. 2017", "vectors"),
     "diffusion": Entry(
-        diffusion, "similarity spread over the graph of mutual neighbours", "Iscen et al. 2017", "vectors"
+        diffusion, "diffusion of similarity on the graph of mutual neighbours", "Iscen et al. 2017", "vectors"
     ),
     "offline_diffusion": Entry(
-        offline_diffusion, "diffusion computed for every image beforehand", "Yang et al. 2019", "vectors"
+        offline_diffusion, "diffusion computed for every image in advance", "Yang et al. 2019", "vectors"
     ),
     "spectral": Entry(
         spectral,
-        "cosine in an embedding that keeps what many short links join together",
+        "cosine in a spectral embedding (Laplacian eigenmaps)",
         "Belkin and Niyogi 2003; Bengio et al. 2004",
         "vectors",
     ),
     "isomap": Entry(
         isomap,
-        "cosine in an embedding that keeps distances along the manifold",
+        "cosine in an embedding that preserves distances along the manifold",
         "Tenenbaum et al. 2000; Bengio et al. 2004",
         "vectors",
     ),
@@ -88,10 +88,10 @@ RERANKERS: dict[str, Entry] = {
 
 
 def rerank(ranking: Ranking, context: Context, methods: str | Sequence[Method]) -> Ranking:
-    """Apply `methods` from left to right: each takes the ranking that the one before returned.
+    """Apply `methods` from left to right, each to the ranking that the previous one returned.
 
-    A single text is read by `parse_methods`. Raises RecipeError for an unknown name or option before anything
-    is done, UsageError for an option out of range.
+    A single string is parsed by `parse_methods`. Raises RecipeError for an unknown name or option before any method
+    is applied, UsageError for an option out of range.
 
     >>> rerank(ranking, context, ["alpha_qe", ("diffusion", {"kq": 5}), my_function])  # doctest: +SKIP
     """
@@ -102,10 +102,10 @@ def rerank(ranking: Ranking, context: Context, methods: str | Sequence[Method]) 
 
 
 def parse_methods(text: str) -> list[tuple[str, dict[str, Option]]]:
-    """Read the command line's form: names with a comma between, options after a colon.
+    """Parse the command line's form: names separated by commas, options after a colon.
 
-    Values are whole numbers, decimal numbers, true, false or text. Raises RecipeError for an unknown name, and for an
-    option that is unknown or of another type.
+    Values are integers, decimal numbers, true, false or text. Raises RecipeError for an unknown name or option and for
+    an option of another type.
 
     >>> parse_methods("alpha_qe:n=10,alpha=2.5,diffusion")
     [('alpha_qe', {'n': 10, 'alpha': 2.5}), ('diffusion', {})]
@@ -126,7 +126,7 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Option]]]:
 
 
 def _steps(method: Method) -> list[Reranker]:
-    """Return the re-rankers that a method stands for: its options are checked and bound."""
+    """Return the re-rankers of a method, with their options checked and bound."""
     if isinstance(method, str):
         return [_bound(name, options) for name, options in parse_methods(method)]
     if isinstance(method, tuple):

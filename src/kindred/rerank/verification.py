@@ -1,7 +1,7 @@
-"""Spatial verification: do the points of the query lie in a candidate as one picture seen from elsewhere would?
+"""Spatial verification: count the keypoints of a candidate that agree with one change of view of the query.
 
-Descriptors that are each other's nearest are paired, a homography is fitted to the pairs with MAGSAC, and the
-pairs that agree with it, its inliers, are counted. Wrong candidates reach a handful by chance.
+Descriptors that are mutual nearest neighbours are paired, a homography is fitted to the pairs with MAGSAC, and the
+pairs that agree with it, its inliers, are counted. Images of other objects have a few inliers by chance.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kindred.features import Frame, LocalFeatures
 from kindred.hints import check_known
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
-from kindred.rerank.shortlist import Head, answers, compose
+from kindred.rerank.shortlist import Reranked, answers, compose
 
 __all__ = ["Match", "Model", "match", "matched_boxes", "pair_up", "verify"]
 
@@ -32,18 +32,18 @@ Points = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 SAMPLE: dict[Model, int] = {"homography": 4, "affine": 3}
-"""Pairs that fix a model."""
+"""Pairs that determine a model."""
 BLOCK = 16
-"""Candidates whose descriptors are multiplied at once: 500 × 8,000 products are 16 MB."""
+"""Candidates whose descriptors are compared at once: 500 × 8,000 products take 16 MB."""
 ITERATIONS, CONFIDENCE = 1000, 0.999
 LARGEST_SCALE = 10.0
-"""How many times larger or smaller, beside the images' own sizes, a thing may be in the candidate."""
+"""Largest change of size of an object between query and candidate, relative to the sizes of the images."""
 LARGEST_SPREAD = 16.0
-"""How many times nearer the nearest inlier may be than the farthest."""
+"""Largest ratio of the local scales of a model at any two inliers (a limit on perspective)."""
 
 
 class Match(NamedTuple):
-    """A candidate that was verified: how many inliers, and the box where the query lies in it."""
+    """A verified candidate: its number of inliers, and the box of the query in it."""
 
     inliers: int
     box: Frame
@@ -62,40 +62,40 @@ def verify(
     seed: int = 0,
     threads: int = 2,
 ) -> Ranking:
-    """Put the verified among the first `depth` answers first, those with the most inliers before the others.
+    """Put the verified answers among the first `depth` first, ordered by their number of inliers.
 
-    `ratio` is the largest distance of a paired descriptor as a share of the second nearest's. `model` is the
-    change of view, "homography" or "affine". `threshold` is how far an inlier may lie from its place, as a
-    share of the candidate's long side. A candidate with fewer than `minimum` inliers (by chance, pictures of
-    something else reach 6) is not verified and keeps its place behind those that are, as do all beyond `depth`.
-    With `enough`, candidates behind the first that has so many inliers are not looked at. Inliers at one place
-    count once; models that mirror, or that change the size beyond reason, count for nothing. `threads` fit models
-    at the same time.
+    `ratio` is the threshold of the ratio test, the distance to the nearest descriptor over that to the second
+    nearest. `model` is the change of view, "homography" or "affine". `threshold` is the largest residual of an
+    inlier, as a fraction of the candidate's longer side. A candidate with fewer than `minimum` inliers (images of
+    other objects reach 6 by chance) is not verified; such candidates, and all answers beyond `depth`, follow in their
+    old order. With `enough`, candidates after the first with that many inliers are not verified. Inliers at the same
+    position count once; models that mirror the query or change its size implausibly are rejected. `threads` models
+    are fitted in parallel.
 
-    The score of a verified answer is its inliers. Boxes are where the query's frame lies in the found image,
-    cut at its border; NaN, or what they were, for the others. Sources: Lowe 2004 for the ratio, Philbin et al.
-    2007, Barath et al. 2020 (MAGSAC++). Raises UsageError where the context has no local features or those of
-    two images have different lengths, MissingExtra without OpenCV.
+    The score of a verified answer is its number of inliers. Its box is the query's frame projected into the candidate
+    and clipped to it; the boxes of other answers are unchanged, or NaN if the ranking had none. Sources: Lowe 2004
+    for the ratio test, Philbin et al. 2007, Barath et al. 2020 (MAGSAC++). Raises UsageError if the context has no
+    local features or if descriptors differ in dimension, MissingExtra without OpenCV.
     """
     check_whole(depth=depth, minimum=minimum, threads=threads, **({} if enough is None else {"enough": enough}))
     check_positive(ratio=ratio, threshold=threshold)
     check_known("model", model, SAMPLE, error=UsageError, where="verify")
     if context.query_features is None or context.image_features is None:
-        raise UsageError("verification compares local features, and these images have none; keep them when indexing")
+        raise UsageError("verification compares local features, and these images have none; store them when indexing")
     _opencv()
-    heads: list[Head] = []
+    reranked: list[Reranked] = []
     boxes: list[dict[int, Frame]] = []
     with ThreadPoolExecutor(threads) as pool:
         for number in range(len(ranking)):
             ids = answers(ranking, number, limit=depth).tolist()
             fit = _Fit(context.query_features(number), model, threshold, max(minimum, SAMPLE[model]), seed)
-            candidates = map(context.image_features, ids)  # in this thread: a store may know no other
+            candidates = map(context.image_features, ids)  # in this thread: a store may not allow others
             found = _found(ids, _matches(fit, candidates, ratio, pool), enough or inf)
             best = sorted(found, key=lambda candidate: -found[candidate].inliers)  # stable: ties keep their order
             counts = [found[candidate].inliers for candidate in best]
-            heads.append((np.array(best, np.int64), np.array(counts, np.float32)))
+            reranked.append((np.array(best, np.int64), np.array(counts, np.float32)))
             boxes.append({candidate: matched.box for candidate, matched in found.items()})
-    return matched_boxes(compose(ranking, heads), boxes)
+    return matched_boxes(compose(ranking, reranked), boxes)
 
 
 def match(
@@ -108,17 +108,17 @@ def match(
     minimum: int = 8,
     seed: int = 0,
 ) -> Match | None:
-    """Return how one candidate matches a query, None where it does not; the options are those of `verify`."""
+    """Verify one candidate against a query; None if it does not match. The options are those of `verify`."""
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
     (pairs,) = _paired(_unit(query.descriptors), [candidate], ratio)
     return fit(candidate, pairs)
 
 
 def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
-    """Pair descriptors that are each other's nearest: cosines (m candidate, n query) → points of both.
+    """Pair descriptors that are mutual nearest neighbours: cosines (m candidate, n query) → points of both.
 
-    A pair whose distance is not below `ratio` times that of the second nearest in the candidate is left out.
-    `similarities` is written over.
+    Pairs whose distance is not below `ratio` times that to the second nearest in the candidate (Lowe's ratio test) are
+    dropped. `similarities` is overwritten.
     """
     if not similarities.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -128,15 +128,15 @@ def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
     mutual = similarities[theirs, ours] >= nearest[ours]
     theirs, ours = theirs[mutual], ours[mutual]
     ours, first = np.unique(ours, return_index=True)
-    theirs = theirs[first]  # of several that are equally near the others stay, and fail the ratio
+    theirs = theirs[first]  # with several equally near ones, the pair fails the ratio test
     similarities[theirs, ours] = -inf
     second = similarities.max(axis=0)[ours]
-    near = np.maximum(1 - nearest[ours], 0) < ratio**2 * (1 - second)  # squared distances of unit vectors, halved
+    near = np.maximum(1 - nearest[ours], 0) < ratio**2 * (1 - second)  # half the squared distances of unit vectors
     return ours[near], theirs[near]
 
 
 def matched_boxes(ranking: Ranking, boxes: list[dict[int, Frame]]) -> Ranking:
-    """Give the answers of each query the boxes known by id; the others keep theirs, or get NaN."""
+    """Set the boxes of the answers whose ids are in `boxes`; others are unchanged, or NaN if there were none."""
     every = np.full((*ranking.ids.shape, 4), np.nan, np.float32) if ranking.boxes is None else ranking.boxes.copy()
     for number, known in enumerate(boxes):
         for place, candidate in enumerate(ranking.ids[number].tolist()):
@@ -160,7 +160,7 @@ def _found(ids: list[int], matches: Iterable[Match | None], enough: float) -> di
 def _matches(
     fit: _Fit, candidates: Iterable[LocalFeatures], ratio: float, pool: ThreadPoolExecutor
 ) -> Iterator[Match | None]:
-    """Yield how each candidate matches, in order; descriptors are compared block by block."""
+    """Yield the match of each candidate, in order; descriptors are compared block by block."""
     ours = _unit(fit.query.descriptors)
     block: list[LocalFeatures] = []
     for candidate in candidates:
@@ -179,17 +179,17 @@ def _paired(ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[Pai
     lengths = {each.shape[1] for each in full} | {ours.shape[1]}
     if len(lengths) > 1:
         raise UsageError(
-            f"got descriptors of {' and '.join(map(str, sorted(lengths)))} components; expected all alike: "
+            f"got descriptors of {' and '.join(map(str, sorted(lengths)))} components; expected one dimension: "
             "index the images again with one recipe"
         )
     theirs = np.concatenate([_unit(each) for each in full])
-    products = theirs @ ours.T  # one product for all: a small one for each takes twice as long
+    products = theirs @ ours.T  # one product for all: a small one per candidate takes twice as long
     ends = np.cumsum([len(each) for each in block])
     return [pair_up(products[end - len(each) : end], ratio=ratio) for each, end in zip(block, ends, strict=True)]
 
 
 def _unit(descriptors: NDArray[np.uint8] | NDArray[np.float32]) -> Vectors:
-    """Return descriptors (n, D) as unit rows; `l2_normalise` guards against overflow, which takes as long again."""
+    """Return descriptors (n, D) as unit rows: `l2_normalise` without its guard against overflow, in half the time."""
     rows = descriptors.astype(np.float32)
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     rows /= np.where(norms > 0, norms, 1)[:, None]
@@ -207,7 +207,7 @@ class _Fit:
     seed: int
 
     def __call__(self, candidate: LocalFeatures, pairs: Pairs) -> Match | None:
-        """Return the match of a candidate, None where it has too few inliers."""
+        """Return the match of a candidate, None if it has too few inliers."""
         if len(pairs[0]) < self.minimum:
             return None
         ours, theirs = self.query.points[pairs[0]], candidate.points[pairs[1]]
@@ -220,11 +220,11 @@ class _Fit:
         enlarged = _longest(found) / _longest(frame)
         if not _plausible(matrix, ours, enlarged):
             return None
-        inliers = min(_places(ours, tolerance / enlarged), _places(theirs, tolerance))
+        inliers = min(_distinct_positions(ours, tolerance / enlarged), _distinct_positions(theirs, tolerance))
         return Match(inliers, _box(matrix, frame, found, theirs)) if inliers >= self.minimum else None
 
     def _estimate(self, ours: Points, theirs: Points, tolerance: float) -> tuple[Matrix | None, NDArray[np.bool_]]:
-        """Return the matrix (3, 3) that takes ours to theirs, and which pairs (n,) agree with it."""
+        """Return the matrix (3, 3) that maps our points to theirs, and a mask (n,) of the pairs that agree with it."""
         cv2 = _opencv()
         settings = cv2.UsacParams()
         settings.score = cv2.SCORE_METHOD_MAGSAC
@@ -242,7 +242,7 @@ class _Fit:
 
 
 def _extent(features: LocalFeatures) -> Frame:
-    """Return the frame of the features, or the rectangle that holds their points."""
+    """Return the frame of the features, or the bounding box of their points."""
     if features.frame is not None:
         return features.frame
     (x0, y0), (x1, y1) = features.points.min(axis=0).tolist(), features.points.max(axis=0).tolist()
@@ -255,9 +255,9 @@ def _longest(frame: Frame) -> float:
 
 
 def _plausible(matrix: Matrix, points: Points, enlarged: float) -> bool:
-    """Tell whether a view can change so: at all inliers in front, not mirrored, of a size within reason.
+    """Return whether a change of view is plausible: inliers in front of the camera, not mirrored, of a similar size.
 
-    det(H) / w³ is the area that a unit area becomes at a point; `enlarged` is the candidate's long side as a
+    det(H) / w³ is the area to which a unit area at a point is mapped; `enlarged` is the candidate's longer side as a
     multiple of the query's.
     """
     depths = points.astype(np.float64) @ matrix[2, :2] + matrix[2, 2]
@@ -272,17 +272,17 @@ def _plausible(matrix: Matrix, points: Points, enlarged: float) -> bool:
     return bool(within and largest <= LARGEST_SPREAD * smallest)
 
 
-def _places(points: Points, side: float) -> int:
-    """Return how many squares of that side hold a point: what lies at one place counts once."""
+def _distinct_positions(points: Points, side: float) -> int:
+    """Return the number of grid cells of that side with a point, so that points at one position count once."""
     cells = np.floor(points.astype(np.float64) / side).astype(np.int64)
     return len(set(map(tuple, cells.tolist())))
 
 
 def _box(matrix: Matrix, frame: Frame, found: Frame, inliers: Points) -> Frame:
-    """Return the rectangle around what of the query's frame lies within the found image.
+    """Return the bounding box of the part of the query's frame that lies within the candidate.
 
-    Where a corner of the frame is behind the camera, or nothing of it within the image, the rectangle around
-    the inliers is all that is known.
+    If a corner of the frame is behind the camera, or no part of the frame lies within the image, it is the bounding
+    box of the inliers.
     """
     corners = _corners(frame)
     depths = corners @ matrix[2, :2] + matrix[2, 2]

@@ -1,9 +1,9 @@
-"""Whitening: fit on vectors of other images, then rotate, scale and normalise.
+"""Whitening: centre, rotate, scale and L2-normalise vectors, with parameters fitted on other images.
 
-Whitening takes away what all images have in common and evens out the directions in which they differ. It is
-learned on images that are *not* those to be searched, or the results of an evaluation are too good.
-`PCAWhitening` needs only vectors; `LearnedWhitening` needs pairs that match, and evens out what differs within
-them. Both are a `Whitening`, and `from_arrays` reads either. `power_law` damps large components, unlearned.
+Whitening removes what all images have in common and equalises the variance of the directions in which they differ.
+Fit it on images *other* than those to be searched; otherwise evaluation results are too good. `PCAWhitening` needs
+vectors only; `LearnedWhitening` needs matching pairs, and reduces the variance within them. Both are a `Whitening`,
+and `from_arrays` reads either. `power_law` reduces large components and needs no fitting.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["BLOCK", "LearnedWhitening", "PCAWhitening", "Whitening", "from_array
 
 
 def from_arrays(arrays: ArrayMap) -> PCAWhitening | LearnedWhitening:
-    """Take back what any whitening's `to_arrays` returned; raises ModelError for anything else."""
+    """Restore a whitening of any kind from the arrays of `to_arrays`; raises ModelError for invalid arrays."""
     kind = kind_of(arrays)
     if kind == PCAWhitening.KIND:
         return PCAWhitening.from_arrays(arrays)
     if kind == LearnedWhitening.KIND:
         return LearnedWhitening.from_arrays(arrays)
-    raise ModelError(f"whitening: got one of kind {kind!r}; expected 'pca' or 'learned'")
+    raise ModelError(f"whitening: got kind {kind!r}; expected 'pca' or 'learned'")

@@ -1,4 +1,4 @@
-"""What every whitening is: a mean, a projection, and unit vectors at the end."""
+"""The base class of whitenings: subtract a mean, project, L2-normalise."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ __all__ = ["Whitening", "kind_of", "restoring_whitening"]
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """A fitted y = l2(P (x − m)); `PCAWhitening` and `LearnedWhitening` learn it in different ways.
+    """A fitted y = l2(P (x − m)); `PCAWhitening` and `LearnedWhitening` fit it in different ways.
 
     mean: m, (D,) float32.
-    projection: P, (D_out, D) float32, the most important direction first; its last rows may be cut off.
+    projection: P, (D_out, D) float32, the most important direction first; the last rows may be dropped to reduce the
+    dimension.
 
-    Raises UsageError where shapes do not fit.
+    Raises UsageError if shapes do not match.
     """
 
     KIND: ClassVar[str] = ""
@@ -51,17 +52,17 @@ class Whitening:
         return whitened
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return the whitening as arrays, for `numpy.savez`."""
         return {"kind": np.array(self.KIND), "mean": self.mean, "projection": self.projection}
 
 
 def kind_of(arrays: ArrayMap) -> str:
-    """Return which kind of whitening the arrays hold; those of version 0.1, which do not say, are of PCA."""
+    """Return the kind of whitening in the arrays; files of version 0.1 do not name it and are PCA whitenings."""
     return str(arrays["kind"]) if "kind" in arrays else "pca"
 
 
 def restoring_whitening(kind: str, arrays: ArrayMap, *names: str) -> AbstractContextManager[list[NDArray[Any]]]:
-    """Give the arrays of those names, as `restoring` does. Raises ModelError where they are of another kind."""
+    """Yield the arrays of those names, as `restoring` does. Raises ModelError if they are of another kind."""
     if kind_of(arrays) != kind:
-        raise ModelError(f"whitening: got one of kind {kind_of(arrays)!r}; expected {kind!r}")
+        raise ModelError(f"whitening: got kind {kind_of(arrays)!r}; expected {kind!r}")
     return restoring("whitening", arrays, *names)

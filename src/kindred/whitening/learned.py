@@ -1,4 +1,4 @@
-"""Learned whitening: what differs between images of the same thing counts less."""
+"""Learned whitening (Lw): reduces the variance between images of the same object."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 from kindred.whitening.base import Whitening, restoring_whitening
-from kindred.whitening.moments import BLOCK, moments, upright
+from kindred.whitening.moments import BLOCK, moments, with_fixed_signs
 
 __all__ = ["LearnedWhitening"]
 
 FIRST_JITTER = 1e-10
-"""What is first added to the diagonal of a matrix that has no Cholesky factor; ten times as much each time."""
+"""First value added to the diagonal of a matrix without a Cholesky factor; multiplied by ten until it has one."""
 
 
 @dataclass(frozen=True, eq=False)
 class LearnedWhitening(Whitening):
-    """A fitted Lw, y = l2(P (x − m)), learned from matching pairs (Radenović, Tolias and Chum 2018).
+    """A whitening Lw, y = l2(P (x − m)), fitted to matching pairs (Radenović, Tolias and Chum 2018).
 
-    mean: m, (D,) float32, that of the query side of the pairs.
-    projection: P = Eᵀ L⁻¹, (D_out, D) float32. L is the lower Cholesky factor of the mean of (q − p)(q − p)ᵀ
-    over the pairs, so that L⁻¹ makes all directions differ alike within pairs; E rotates to where all vectors
-    differ most, that direction first. Nothing is scaled after the rotation. (After Mikolajczyk and Matas 2007.)
+    mean: m, (D,) float32, the mean of the queries of the pairs.
+    projection: P = Eᵀ L⁻¹, (D_out, D) float32. L is the lower Cholesky factor of the mean of (q − p)(q − p)ᵀ over the
+    pairs, so that L⁻¹ gives all directions the same variance within pairs; E rotates to the principal directions of
+    all vectors, largest variance first. There is no scaling after the rotation. (After Mikolajczyk and Matas 2007.)
 
-    Raises UsageError where shapes do not fit.
+    Raises UsageError if shapes do not match.
     """
 
     KIND: ClassVar[str] = "learned"
@@ -45,12 +45,12 @@ class LearnedWhitening(Whitening):
         *,
         dimension: int | None = None,
     ) -> LearnedWhitening:
-        """Learn from matching pairs, row i of `queries` with row i of `positives`, and from all `rows`.
+        """Fit to matching pairs, row i of `queries` with row i of `positives`, and to all `rows`.
 
-        Each is a matrix (n, D) or batches of one; pairs come in batches of equal lengths. `rows` are usually
-        all the training images. `dimension` is how many directions to keep (default: D). Raises UsageError
-        for fewer pairs than D, which cannot differ in so many directions, and for fewer rows than
-        `dimension`; reduce the vectors first (`PCAWhitening`) where there are no more.
+        Each is a matrix (n, D) or an iterable of batches; pairs come in batches of equal lengths. `rows` are usually
+        all training images. `dimension` is the number of output components (default: D). Raises UsageError for fewer
+        pairs than D, which do not span D directions, and for fewer rows than `dimension`; reduce the vectors first
+        (`PCAWhitening`) if there are no more.
         """
         pairs, mean, scatter = _differences(queries, positives)
         width = len(mean)
@@ -60,25 +60,25 @@ class LearnedWhitening(Whitening):
                 "add pairs or reduce the vectors first"
             )
         if not scatter.any():
-            raise UsageError(f"got {pairs} pairs of equal vectors; expected different images of the same thing")
+            raise UsageError(f"got {pairs} pairs of equal vectors; expected different images of the same object")
         kept = width if dimension is None else dimension
         if not 1 <= kept <= width:
             raise UsageError(f"dimension: got {kept}; expected 1 to {width}, that of the vectors")
         count, centre, covariance = moments(rows)
         if len(centre) != width:
-            raise UsageError(f"rows: got {len(centre)} components; expected {width}, as the pairs have")
+            raise UsageError(f"rows: got {len(centre)} components; expected {width}, as in the pairs")
         if count < kept:
             raise UsageError(f"got {count} rows for {kept} dimensions; expected at least {kept}: add images")
         inverse = np.linalg.inv(_cholesky(scatter))
-        shift = centre - mean  # all vectors are seen from the mean of the queries, not from their own
+        shift = centre - mean  # the scatter is taken around the mean of the queries, not that of all vectors
         spread = inverse @ (covariance + np.outer(shift, shift)) @ inverse.T
-        _, directions = np.linalg.eigh((spread + spread.T) / 2)  # in rising order, directions are columns
-        projection = upright(directions.T[::-1][:kept] @ inverse)
+        _, directions = np.linalg.eigh((spread + spread.T) / 2)  # ascending eigenvalues, directions are columns
+        projection = with_fixed_signs(directions.T[::-1][:kept] @ inverse)
         return cls(mean.astype(np.float32), projection.astype(np.float32))
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> LearnedWhitening:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore a whitening from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         with restoring_whitening(cls.KIND, arrays, "mean", "projection") as (mean, projection):
             return cls(mean.astype(np.float32), projection.astype(np.float32))
 
@@ -103,7 +103,7 @@ def _differences(
             products += difference.T @ difference
         pairs += len(query)
     if not pairs:
-        raise UsageError("got no matching pairs to learn a whitening from; expected at least as many as dimensions")
+        raise UsageError("got no matching pairs to fit a whitening to; expected at least as many as dimensions")
     return pairs, total / pairs, products / pairs
 
 
@@ -113,13 +113,13 @@ def _batches(
     left, right = ([side] if isinstance(side, np.ndarray) else side for side in (queries, positives))
     for query, positive in zip_longest(left, right):
         if query is None or positive is None:
-            raise UsageError("pairs: got more batches on one side than on the other; expected equal numbers")
+            raise UsageError("pairs: got different numbers of batches of queries and positives; expected equal numbers")
         if len(query) or len(positive):
             yield as_rows(query, "queries"), as_rows(positive, "positives")
 
 
 def _cholesky(matrix: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
-    """Return the lower Cholesky factor; where there is none, of the matrix with as little added as it takes."""
+    """Return the lower Cholesky factor of the matrix, with the least jitter on the diagonal if it has none."""
     jitter = 0.0
     while True:
         try:

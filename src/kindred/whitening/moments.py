@@ -1,4 +1,4 @@
-"""Moments: means and sums of products of any number of rows, block by block."""
+"""Means and covariances of any number of rows, block by block."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 
-__all__ = ["BLOCK", "moments", "upright"]
+__all__ = ["BLOCK", "moments", "with_fixed_signs"]
 
 BLOCK = 4096
-"""Rows that are widened to double precision at a time."""
+"""Rows converted to double precision at a time."""
 
 
 def moments(batches: Vectors | Iterable[Vectors]) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
     """Return the number of rows, their mean (D,) and their covariance (D, D) (over N), in one pass.
 
-    Rows come all at once (N, D) or in batches (n, D), of which no more than one is held. Raises UsageError for
-    no rows, or rows of different widths.
+    Rows come all at once (N, D) or in batches (n, D), of which one is in memory at a time. Raises UsageError for no
+    rows, or rows of different dimensions.
     """
     count = 0
     for batch in [batches] if isinstance(batches, np.ndarray) else batches:
@@ -28,7 +28,7 @@ def moments(batches: Vectors | Iterable[Vectors]) -> tuple[int, NDArray[np.float
         if not len(rows):
             continue
         if not count:
-            # Rows are counted from the first batch's mean: sums of squares far from 0 would cancel.
+            # The first batch's mean is subtracted: sums of squares far from 0 would cancel.
             origin = rows.mean(axis=0, dtype=np.float64)
             total, products = np.zeros_like(origin), np.zeros((len(origin), len(origin)))
         elif rows.shape[1] != len(origin):
@@ -39,15 +39,15 @@ def moments(batches: Vectors | Iterable[Vectors]) -> tuple[int, NDArray[np.float
             products += block.T @ block
         count += len(rows)
     if not count:
-        raise UsageError("got no rows to learn a whitening from; expected some more than its dimension")
+        raise UsageError("got no rows to fit a whitening to; expected more rows than dimensions")
     shift = total / count
     return count, origin + shift, products / count - np.outer(shift, shift)
 
 
-def upright(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn the directions in `rows` so that the largest component of each is positive.
+def with_fixed_signs(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Flip the directions in `rows` so that the largest component of each is positive.
 
-    A direction's sign is arbitrary; so all machines agree.
+    The sign of an eigenvector is arbitrary: this makes results the same on all machines.
     """
     largest = np.argmax(np.abs(rows), axis=1)
     turned: NDArray[np.float64] = rows * np.sign(rows[np.arange(len(rows)), largest])[:, None]

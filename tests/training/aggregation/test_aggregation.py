@@ -163,7 +163,7 @@ def test_the_whitening_layer_is_a_whitening() -> None:
     np.testing.assert_allclose(layer.to_whitening().transform(rows), expected, atol=1e-5)
     with pytest.raises(UsageError, match="dimension: got 7; expected 1 to 6"):
         WhiteningLayer(C, 7)
-    with pytest.raises(UsageError, match="add images or ask for a smaller dimension"):
+    with pytest.raises(UsageError, match="add images or reduce the dimension"):
         layer.initialise(rows[:4])
     with pytest.raises(UsageError, match=r"projection: got \(3, 6\); expected \(4, 6\)"):
         layer.load(PCAWhitening.fit(rows, dimension=3))

@@ -19,7 +19,7 @@ __all__ = ["GeM", "Pooled", "fits"]
 
 def fits(pooling: Pooling) -> bool:
     """Return whether a pooling maps a feature map alone to one vector of fixed dimension."""
-    if pooling.parts or pooling.learning or pooling.network:
+    if pooling.parts or pooling.fitted or pooling.network:
         return False
     return pooling.dimension(8, 1, 1) == pooling.dimension(8, 64, 64)
 

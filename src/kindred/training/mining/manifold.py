@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_positive, check_whole
 from kindred.errors import TrainingError, UsageError
 from kindred.rerank import ArrayGallery, NeighbourGraph, OfflineDiffusion, OfflineOptions
-from kindred.rerank.diffusion import check_alpha, numbers_for
+from kindred.rerank.diffusion import check_alpha, default_neighbours
 from kindred.rerank.neighbours import find_neighbours
 from kindred.training.mining.plan import Numbers, Plan, checked_vectors, epoch_rng
 from kindred.training.mining.tuples import mean_cosine, plan_of_tuples
@@ -99,7 +99,7 @@ class ManifoldMining:
         """Return the plan of an epoch from the unit vectors (N, D) of all images."""
         all_rows, present = checked_vectors(vectors)
         rows = all_rows[present]
-        wide = self.wide or numbers_for(len(rows), k=0, kq=1)[0]
+        wide = self.wide or default_neighbours(len(rows), k=0, kq=1)[0]
         if max(self.near, wide) >= len(rows):
             raise TrainingError(
                 f"got {len(rows)} images; mining on manifolds needs {max(self.near, wide)} neighbours of each: "
