@@ -205,12 +205,12 @@ def test_what_cannot_be_meant_is_refused(query: ImageRows, database: ImageRows) 
         match(query, database, "asmk", alpha=0)
 
 
-def test_parts_are_checked_at_birth(database: ImageRows) -> None:
+def test_parts_are_are_validated(database: ImageRows) -> None:
     with pytest.raises(UsageError, match=r"owners: got shape \(2,\); expected \(19,\)"):
         ImageRows(database.rows, np.array([1, 2]))
     with pytest.raises(UsageError, match="owners: expected ids in ascending order"):
         ImageRows(database.rows, database.owners[::-1])
     with pytest.raises(UsageError, match=r"boxes: got shape \(19, 3\)"):
         ImageRows(database.rows, database.owners, np.zeros((19, 3), np.float32))
-    with pytest.raises(UsageError, match="words: expected them to ascend within each image"):
+    with pytest.raises(UsageError, match="words: expected ascending words within each image"):
         ImageRows(database.rows[:2], np.array([1, 1]), None, np.array([4, 4]))

@@ -250,8 +250,8 @@ def test_divide_takes_names_lists_and_functions() -> None:
         ("grid", {"cells": 0}, UsageError, "cells: got 0; expected a whole number of at least 1"),
         ("pyramid", {"levels": 1.5}, UsageError, "levels: got 1.5; expected a whole number"),
         ("dense", {"sizes": []}, UsageError, "sizes: got none; expected at least one"),
-        ("dense", {"sizes": [0.5, 0]}, UsageError, "sizes: got 0; expected a share of the shorter side"),
-        ("dense", {"stride": float("inf")}, UsageError, "stride: got inf; expected a share"),
+        ("dense", {"sizes": [0.5, 0]}, UsageError, "sizes: got 0; expected a fraction of the shorter side"),
+        ("dense", {"stride": float("inf")}, UsageError, "stride: got inf; expected a fraction"),
     ],
 )
 def test_what_divide_refuses(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:

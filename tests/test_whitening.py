@@ -240,7 +240,7 @@ class TestLearned:
         ("change", "message"),
         [
             ({"queries": 5, "positives": 5}, "got 5 matching pairs of 6 dimensions; expected at least 6: add pairs"),
-            ({"queries": 0, "positives": 0}, "got no matching pairs to learn"),
+            ({"queries": 0, "positives": 0}, "got no matching pairs to fit"),
             ({"positives": 9}, r"got queries \(200, 6\) and positives \(9, 6\); expected equal shapes, 6"),
             ({"rows": 0}, "got no rows"),
             ({"rows": 4}, "got 4 rows for 6 dimensions; expected at least 6: add images"),
@@ -256,7 +256,7 @@ class TestLearned:
 
     def test_pairs_that_do_not_fit_each_other(self) -> None:
         queries, positives = _pairs()
-        with pytest.raises(UsageError, match="more batches on one side"):
+        with pytest.raises(UsageError, match="different numbers of batches"):
             LearnedWhitening.fit([queries, queries], [positives], queries)
         with pytest.raises(UsageError, match="6 components in all batches"):
             LearnedWhitening.fit([queries, queries[:, :5]], [positives, positives[:, :5]], queries)
