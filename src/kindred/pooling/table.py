@@ -53,8 +53,8 @@ class Pooling:
     is fitted on these and passed to the function. None: the pooled vector itself is whitened.
     fitted: the parameters that are fitted on other images, because a recipe cannot hold them.
     network: the parameters that come from the network, such as its classifier's weights.
-    grid: width and height of a map, and parameters by name → the boxes (n, 4) of the `parts` on the map; None if parts are
-    not regions.
+    grid: width and height of a map, and parameters by name → the boxes (n, 4) of the `parts` on the map; None if
+    parts are not regions.
     """
 
     function: Callable[..., Array]
