@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +24,8 @@ __all__ = ["ImageReader"]
 
 PAGE = 1000
 """Rows that a listing reads at a time, so that it never holds a transaction open while its caller works."""
+
+NO_PATHS: Mapping[bytes, Path] = {}
 
 META_BYTES = 1 << 22
 """Of all facts about a library together: a recipe of many parts takes some kB."""
@@ -103,7 +105,8 @@ class ImageReader:
 
     def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
         """Return what is known of each of `paths`; those that are not in the store are left out."""
-        return {known.path: known for known in self._known("path", [path_key(path) for path in paths])}
+        by_key = {path_key(path): path for path in paths}
+        return {known.path: known for known in self._known("path", list(by_key), by_key)}
 
     def by_digest(self, digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
         """Return the images with each of these digests, in order of their number; digests of none are left out."""
@@ -113,12 +116,13 @@ class ImageReader:
                 found.setdefault(known.digest, []).append(known)
         return found
 
-    def _known(self, column: str, values: Sequence[bytes]) -> Iterator[Known]:
+    def _known(self, column: str, values: Sequence[bytes], paths: Mapping[bytes, Path] = NO_PATHS) -> Iterator[Known]:
+        """Yield what is known of images; `paths` are those that the caller made already, by their keys."""
         for chunk in chunks(values):
             with self._database.read() as connection:
                 sql = f"SELECT {KNOWN} FROM images WHERE {column} IN ({marks(chunk)})"
                 found = connection.execute(sql, chunk).fetchall()
-            yield from map(self._as_known, found)
+            yield from (self._as_known(row, paths) for row in found)
 
     def count_under(self, folder: Path) -> int:
         """Count the images in `folder`, at any depth."""
@@ -292,14 +296,14 @@ class ImageReader:
             inode=check.optional_identity(inode, row, "inode"),
         )
 
-    def _as_known(self, cells: Sequence[object]) -> Known:
+    def _as_known(self, cells: Sequence[object], paths: Mapping[bytes, Path] = NO_PATHS) -> Known:
         check = self._cells
         number, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version = cells
         row = f"image {number}"
         return Known(
             check.natural(number, row, "id"),
             check.text(uid, row, "uid"),
-            check.path(path, row),
+            (paths.get(path) if isinstance(path, bytes) else None) or check.path(path, row),
             check.natural(size, row, "size"),
             check.whole(mtime_ns, row, "mtime_ns"),
             "skipped" if state == "skipped" else "indexed",
