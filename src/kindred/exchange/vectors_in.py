@@ -16,7 +16,8 @@ from kindred.describer import Describer
 from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageError
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
-from kindred.library import Library
+from kindred.library import Library, located
+from kindred.library.digests import digest_of
 from kindred.recipe import IMPORTED, Recipe
 from kindred.store import Entry
 
@@ -158,7 +159,7 @@ def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
     name = rows.paths[0]
     if not name or "\0" in name:
         raise UsageError(f"{file}: a vector has no path; expected the file name of its image")
-    path = Path(os.path.abspath(folder / name))  # noqa: PTH100 - links are kept
+    path = located(folder / name)
     if not np.isfinite(rows.vectors).all() or not (np.linalg.norm(rows.vectors, axis=1) > 0).all():
         raise UsageError(
             f"{file}: {name}: a vector is zero, NaN or infinite; expected finite numbers, not all of them 0"
@@ -171,4 +172,14 @@ def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
     except OSError:
         return Entry(path, 0, 0, vectors=vectors, boxes=boxes, words=given)
     size, time = facts.st_size, facts.st_mtime_ns
-    return Entry(path, size, time, vectors=vectors, boxes=boxes, words=given, device=facts.st_dev, inode=facts.st_ino)
+    return Entry(
+        path,
+        size,
+        time,
+        vectors=vectors,
+        boxes=boxes,
+        words=given,
+        digest=digest_of(path),
+        device=facts.st_dev,
+        inode=facts.st_ino,
+    )
