@@ -589,3 +589,16 @@ def test_errors_are_one_line(made: Path, recipe: Recipe, tmp_path: Path) -> None
             attempt()
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 400
+
+
+def test_options_of_describing_reach_the_describer(photos: Path, tmp_path: Path, recipe: Recipe) -> None:
+    from kindred.describer import DescriberOptions
+
+    with Library.create(tmp_path / "small", recipe=recipe, options=DescriberOptions(max_pixels=100)) as library:
+        report = library.index(photos)
+        assert report.indexed == 0
+        assert {reason for _, reason in report.skipped} == {"too large: 0.003072 megapixels, limit 0.0001"}
+    with Library.open(tmp_path / "small", options=DescriberOptions(workers=1)) as library:
+        assert library.index(photos).indexed == COUNT, "what was too large is tried again"
+    with pytest.raises(UsageError, match="workers is 0; expected a whole number from 1 to 32"):
+        DescriberOptions(workers=0)

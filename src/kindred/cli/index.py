@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AllowCode, AsJson, LibraryFolder, Settings, Verbose, chosen_recipe
+from kindred.cli.options import (
+    DEFAULT_LIBRARY,
+    AllowCode,
+    AsJson,
+    LibraryFolder,
+    MaxPixels,
+    RunsOn,
+    Settings,
+    Verbose,
+    Workers,
+    chosen_recipe,
+)
 from kindred.cli.output import columns, counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
+    from kindred.describer import DescriberOptions
     from kindred.library import Library
     from kindred.library.indexing import IndexProgress, IndexReport
     from kindred.library.pruning import Prune
@@ -66,6 +78,9 @@ def index(
         bool, typer.Option("--prune-all", help="Remove every image of FOLDER whose file is not there, whatever it is.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Describe every image again, changed or not.")] = False,
+    device: RunsOn = None,
+    workers: Workers = None,
+    max_pixels: MaxPixels = None,
     allow_code: AllowCode = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -77,6 +92,7 @@ def index(
     (@eaDir, #recycle, *.photoslibrary and the like), are left out and counted. With no FOLDER, a few hundred
     photographs are drawn into ./kindred-demo and indexed, so that there is something to search.
     """
+    from kindred.describer import DescriberOptions
     from kindred.images import find_images
 
     demo = None
@@ -85,7 +101,8 @@ def index(
         demo = _render_demo(quiet=as_json)
         folders = [demo.photos]
     find_images(folders)  # raises for a folder that is none, before a library is made
-    with _opened(library, recipe, settings, allow_code=allow_code) as opened:
+    options = DescriberOptions(device, workers, max_pixels)
+    with _opened(library, recipe, settings, options, allow_code=allow_code) as opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
         report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json)
         if as_json:
@@ -100,7 +117,9 @@ def index(
         print_next(library, "IMAGE")
 
 
-def _opened(path: Path, recipe: str | None, settings: list[str] | None, *, allow_code: bool) -> Library:
+def _opened(
+    path: Path, recipe: str | None, settings: list[str] | None, options: DescriberOptions, *, allow_code: bool
+) -> Library:
     """Open the library, or make it where there is none."""
     from kindred.errors import LibraryNotFound
     from kindred.library import Library
@@ -109,9 +128,9 @@ def _opened(path: Path, recipe: str | None, settings: list[str] | None, *, allow
     asked = recipe is not None or settings
     wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings, allow_code=allow_code) if asked else None
     try:
-        return Library.open(path, recipe=wanted, allow_code=allow_code)
+        return Library.open(path, recipe=wanted, options=options, allow_code=allow_code)
     except LibraryNotFound:
-        return Library.create(path, recipe=wanted or DEFAULT_RECIPE)
+        return Library.create(path, recipe=wanted or DEFAULT_RECIPE, options=options)
 
 
 def _run(

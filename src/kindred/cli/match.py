@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, RunsOn, Workers
 from kindred.cli.output import columns, counted, grouped, print_json_line, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -32,6 +32,8 @@ def match(
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out files and folders; see index.")
     ] = None,
+    device: RunsOn = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Search a library for every image of a folder.
@@ -39,6 +41,7 @@ def match(
     Each image is answered by what in the library is most like it; itself, where the library has it, is no answer. With
     --json each image is answered by a line of its own: path, results and, for one that cannot be used, error.
     """
+    from kindred.describer import DescriberOptions
     from kindred.images import find_images
     from kindred.library import Library
     from kindred.service import MatchForm
@@ -49,7 +52,7 @@ def match(
     rows: list[tuple[str, str, str]] = []
     matched = 0
     with (
-        Library.open(library) as opened,
+        Library.open(library, options=DescriberOptions(device, workers)) as opened,
         interruptible("nothing was changed"),
         Meter("Matching", quiet=as_json) as meter,
     ):

@@ -23,10 +23,13 @@ __all__ = [
     "FusionName",
     "LibraryFolder",
     "Licence",
+    "MaxPixels",
+    "RunsOn",
     "Seed",
     "Settings",
     "Threads",
     "Verbose",
+    "Workers",
     "chosen_recipe",
     "numbers",
     "parse_box",
@@ -68,6 +71,22 @@ FusionName = Annotated[
     ),
 ]
 # Of the commands that train.
+RunsOn = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", envvar="KINDRED_DEVICE", help="Where the network runs: cpu, cuda or cuda:1."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=32, metavar="N", help="Threads that decode. Default: one for each core."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels", min=1, max=2**31 - 1, metavar="N", help="Skip images with more pixels. Default: 200000000."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same network.")]
 Licence = Annotated[
     str, typer.Option("--licence", metavar="TEXT", help="For the card; mind those of weights, teachers and images.")

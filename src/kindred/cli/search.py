@@ -16,6 +16,7 @@ from kindred.cli.options import (
     AsJson,
     FusionName,
     LibraryFolder,
+    RunsOn,
     parse_box,
     parse_day,
 )
@@ -110,6 +111,7 @@ def search(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write the answers as a page with pictures.")
     ] = None,
+    device: RunsOn = None,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
@@ -119,6 +121,7 @@ def search(
     is the same picture. Several IMAGEs are several queries; with --json each is answered by a line of its own. With
     --together they are images of one thing. --not IMAGE moves the query away from what is not wanted.
     """
+    from kindred.describer import DescriberOptions
     from kindred.library import Library
     from kindred.service import AnswerForm
 
@@ -139,7 +142,10 @@ def search(
     queries = [CommandQuery(tuple(names), tuple(map(read_image, names))) for names in groups]
     with ExitStack() as stack:
         folders = (library, *(also or []))
-        libraries = [stack.enter_context(Library.open(each, allow_code=allow_code)) for each in folders]
+        runs_on = DescriberOptions(device)
+        libraries = [
+            stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code)) for each in folders
+        ]
         recipe, of = " + ".join(each.recipe.name for each in libraries), len(libraries[0])
         answers = answer_each(libraries, queries, options)
         if html is not None:  # before anything is printed, as it may fail

@@ -6,7 +6,7 @@
 The one place where images, passes, backbone, pooling, embedding, fusion and whitening meet.
 """
 
-from kindred.describer.describer import Describer
+from kindred.describer.describer import Describer, DescriberOptions
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
 from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
@@ -17,6 +17,7 @@ __all__ = [
     "AGGREGATES",
     "PASSES",
     "Describer",
+    "DescriberOptions",
     "Description",
     "Fitted",
     "FittedParameters",

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeVar, cast
 
 import numpy as np
@@ -35,7 +35,7 @@ from kindred.matching import Option as MatchOption
 from kindred.recipe import IMPORTED, MULTI_VECTOR, Recipe, as_floats
 from kindred.similarity import SIMILARITIES
 
-__all__ = ["Describer", "open_extractor"]
+__all__ = ["Describer", "DescriberOptions", "open_extractor"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,27 @@ VERSION = 2  # raise it when the same recipe comes to give other vectors
 # What a recipe is called and how its answers are compared do not change its vectors.
 _NOT_SEEN = ("name", "description", "backbone", "taps", "codebook", "whitening", "dimension", "weight", "ensemble")
 _MATCHED = ("similarity", "matching", "matching_options", "features", "code")
+
+
+@dataclass(frozen=True)
+class DescriberOptions:
+    """How images are described, whatever the recipe: these change no vector but that of an image over the limit.
+
+    device: as in `kindred.backbones.load`. workers: threads that decode, at most 32. max_pixels: as in
+    `kindred.images.decode`. None is the default of each.
+    """
+
+    device: str | None = None
+    workers: int | None = None
+    max_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
+            raise UsageError(f"workers is {self.workers!r}; expected a whole number from 1 to {MOST_WORKERS}")
+
+    def describer(self, recipe: Recipe) -> Describer:
+        """Return the describer of a recipe with these options; errors are those of `Describer`."""
+        return Describer(recipe, device=self.device, workers=self.workers, max_pixels=self.max_pixels)
 
 
 class Describer:

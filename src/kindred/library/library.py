@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors
-from kindred.describer import Describer
+from kindred.describer import Describer, DescriberOptions
 from kindred.errors import ImageError, LibraryError, LibraryReplaced, RecipeMismatch, UsageError
 from kindred.images import ImageLike, find_images
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
@@ -49,9 +49,9 @@ class Library(Editing):
     the others, for some seconds at most. Only one `index` runs at a time; a second one gets `LibraryLocked` at once.
     """
 
-    def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy) -> None:
+    def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions) -> None:
         """Use `create` or `open`."""
-        self.path, self.recipe, self._policy = path, opened.recipe, policy
+        self.path, self.recipe, self._policy, self._options = path, opened.recipe, policy, options
         self._base, self._closed = opened, False
         self._describer = opened.describer
         self._indexes: dict[str, Index] = {}
@@ -65,18 +65,21 @@ class Library(Editing):
         *,
         recipe: RecipeLike = DEFAULT_RECIPE,
         policy: SnapshotPolicy | None = None,
+        options: DescriberOptions | None = None,
         allow_code: bool = False,
     ) -> Self:
         """Make an empty library in folder `path`, which may exist as long as no library is in it.
 
-        `policy` says when a search index is worth its while. `allow_code` lets a pooling "package.module:function" of
+        `policy` says when a search index is worth its while, `options` on which device and with how many threads
+        images are described, and how large they may be. `allow_code` lets a pooling "package.module:function" of
         the recipe run, which is code outside Kindred. Raises `LibraryError` where there is a library already,
         `RecipeError`, `ModelError` or `MissingExtra` where the recipe cannot be used; then nothing is made.
         """
         folder = absolute(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
         wanted = wanted.allowing_code(allow_code or wanted.allow_code)
-        return cls(folder, make(folder, wanted), policy or SnapshotPolicy())
+        chosen = options or DescriberOptions()
+        return cls(folder, make(folder, wanted, chosen), policy or SnapshotPolicy(), chosen)
 
     @classmethod
     def open(
@@ -85,18 +88,21 @@ class Library(Editing):
         *,
         recipe: RecipeLike | None = None,
         policy: SnapshotPolicy | None = None,
+        options: DescriberOptions | None = None,
         allow_code: bool = False,
     ) -> Self:
         """Open the library in folder `path`; it knows its own recipe.
 
         `recipe`, where given, must do the same as the library's, or `RecipeMismatch` says where they differ; a
-        library without images takes any. `policy` is as in `create`. A library may come from a stranger: code outside
-        Kindred that its recipe names runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged` or
-        `LibraryTooNew`.
+        library without images takes any. `policy` and `options` are as in `create`. A library may come from a
+        stranger: code outside Kindred that its recipe names runs only with `allow_code`. Raises `LibraryNotFound`,
+        `LibraryDamaged` or `LibraryTooNew`.
         """
         folder = absolute(path)
         wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe, allow_code=allow_code)
-        return cls(folder, open_at(folder, wanted, allow_code=allow_code), policy or SnapshotPolicy())
+        chosen = options or DescriberOptions()
+        opened = open_at(folder, wanted, options=chosen, allow_code=allow_code)
+        return cls(folder, opened, policy or SnapshotPolicy(), chosen)
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
@@ -117,7 +123,7 @@ class Library(Editing):
         return self._base.store
 
     def _reopen(self) -> None:
-        now, before = open_at(self.path, allow_code=self.recipe.allow_code), self._base
+        now, before = open_at(self.path, options=self._options, allow_code=self.recipe.allow_code), self._base
         if (now.recipe, now.fingerprint) != (before.recipe, before.fingerprint):
             now.store.close()
             raise LibraryReplaced(
@@ -136,8 +142,8 @@ class Library(Editing):
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Callable[[type[Self], Path, SnapshotPolicy], Self], tuple[object, ...]]:
-        return _opened, (type(self), self.path, self._policy)
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
+        return _opened, (type(self), self.path, self._policy, self._options)
 
     def __repr__(self) -> str:
         return f"<Library {str(self.path)!r}, recipe {self.recipe.name!r}>"
@@ -150,7 +156,7 @@ class Library(Editing):
         """The library's own describer. Raises `RecipeMismatch` where its network is no longer the same."""
         with self._lock:
             if self._describer is None:
-                describer = Describer(self.recipe)
+                describer = self._options.describer(self.recipe)
                 if describer.fingerprint != self._base.fingerprint:
                     raise RecipeMismatch(
                         f"{self.path}: its vectors were made with another version of Kindred, of "
@@ -213,7 +219,7 @@ class Library(Editing):
         began, roots = time.monotonic(), _located_all(folders)
         scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
         store, describer = self._store, self.describer  # before files are counted, which may take long
-        ready_describer(self.recipe, describer)
+        ready_describer(describer)
         total = sum(1 for _ in scan) if progress is not None else 0
         with store.indexing():
             report = index_images(
@@ -432,6 +438,6 @@ def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
     return list(dict.fromkeys(located(path) for path in given))
 
 
-def _opened(kind: type[L], path: Path, policy: SnapshotPolicy) -> L:
+def _opened(kind: type[L], path: Path, policy: SnapshotPolicy, options: DescriberOptions) -> L:
     """Open a library that was sent to this process."""
-    return kind.open(path, policy=policy)
+    return kind.open(path, policy=policy, options=options)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kindred._support.os_errors import explain_os_error
-from kindred.describer import Describer
+from kindred.describer import Describer, DescriberOptions
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
 from kindred.features import FEATURES
 from kindred.library.recipes import check_same, keep_files, resolved
@@ -32,11 +32,11 @@ class Opened:
     describer: Describer | None = None
 
 
-def make(folder: Path, wanted: Recipe) -> Opened:
+def make(folder: Path, wanted: Recipe, options: DescriberOptions) -> Opened:
     """Make an empty library in `folder`; everything that its recipe needs is checked before anything is made."""
     if (folder / STORE).exists():
         raise LibraryError(f"{folder}: there is a library already; open it, or choose another folder")
-    describer = ready_describer(wanted)
+    describer = ready_describer(options.describer(wanted))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = keep_files(wanted, folder)
@@ -51,7 +51,9 @@ def make(folder: Path, wanted: Recipe) -> Opened:
     return Opened(store, resolved(wanted, folder), describer.fingerprint, describer)
 
 
-def open_at(folder: Path, wanted: Recipe | None = None, *, allow_code: bool = False) -> Opened:
+def open_at(
+    folder: Path, wanted: Recipe | None = None, *, options: DescriberOptions, allow_code: bool = False
+) -> Opened:
     """Open the library in `folder`; an empty one takes the recipe `wanted`, another must have been made with it.
 
     `allow_code`: whether code outside Kindred that the library's own recipe names may run.
@@ -69,28 +71,27 @@ def open_at(folder: Path, wanted: Recipe | None = None, *, allow_code: bool = Fa
             except RecipeMismatch:
                 if store.counts().indexed:
                     raise
-                return _rebind(folder, store, wanted.anchored())
+                return _rebind(folder, store, wanted.anchored(), options)
     except BaseException:
         store.close()
         raise
     return Opened(store, own, meta.get("fingerprint", ""))
 
 
-def ready_describer(recipe: Recipe, describer: Describer | None = None) -> Describer:
-    """Return the describer of a recipe, after all that it needs was tried: networks, learned files, packages.
+def ready_describer(describer: Describer) -> Describer:
+    """Return a describer, after all that its recipe needs was tried: networks, fitted files, packages.
 
     Raises ModelError, RecipeError or MissingExtra.
     """
-    describer = describer or Describer(recipe)
-    for name in sorted(_local_features(recipe)):
+    for name in sorted(_local_features(describer.recipe)):
         if FEATURES[name].needs == "image":
             FEATURES[name].function(np.zeros((32, 32, 3), np.uint8))
     return describer
 
 
-def _rebind(folder: Path, store: SqliteStore, wanted: Recipe) -> Opened:
+def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: DescriberOptions) -> Opened:
     """Give an empty library another recipe; what could not be used before may be of use to it."""
-    describer = ready_describer(wanted)
+    describer = ready_describer(options.describer(wanted))
     try:
         wanted = keep_files(wanted, folder)
     except OSError as error:
