@@ -52,7 +52,7 @@ def main() -> int:
     failed = [title for title, command in CHECKS.items() if not run(title, command)]
     if failed:
         print(f"\n== failed before the tests: {', '.join(failed)}", flush=True)
-    passed = run("tests", ["pytest", *options.pytest])
+    passed = run("tests", ["pytest", "--numprocesses", "auto", *options.pytest])
     return 0 if passed and not failed else 1
 
 
