@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kindred.cli.app import run
 from kindred.describer import Describer, fit_recipe
 from kindred.errors import LibraryError, RecipeError, RecipeMismatch
 from kindred.library import Library
@@ -165,3 +166,20 @@ def test_it_can_be_whitened(module: str, recipe: Recipe, tmp_path: Path) -> None
     fit_recipe(own, paths, dimension=4).save(tmp_path / "fitted.toml")
     fitted = Recipe.load(tmp_path / "fitted.toml", allow_code=True)
     assert Describer(fitted).describe(paths[:3]).shape == (3, 4)
+
+
+def test_the_command_line_asks_for_permission(
+    module: str, recipe: Recipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(tmp_path / "photos", 4)
+    (tmp_path / "own.toml").write_text(dataclasses.replace(recipe, pooling=f"{module}:squares").to_toml())
+    where = ["--library", str(tmp_path / "library")]
+    index = ["index", str(tmp_path / "photos"), "--recipe", str(tmp_path / "own.toml"), *where]
+    assert run(index) == 1
+    assert "--allow-code on the command line" in capfd.readouterr().err
+    assert module not in sys.modules
+    assert run([*index, "--allow-code"]) == 0
+    search = ["search", str(tmp_path / "photos" / "00002.jpg"), *where]
+    assert run(search) == 1
+    assert run([*search, "--allow-code", "-k", "1"]) == 0
+    assert "00002.jpg" in capfd.readouterr().out

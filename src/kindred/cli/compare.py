@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, Partial, left_out_note
-from kindred.cli.options import AsJson
+from kindred.cli.options import AllowCode, AsJson, chosen_recipe
 from kindred.cli.output import bold, columns, dim, note, print_json, say, shown, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import FAILED, interruptible
@@ -50,6 +50,7 @@ def compare(
         Path | None,
         typer.Option("--cache", metavar="DIR", help="Keep descriptions and results here, to go on from."),
     ] = None,
+    allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare recipes: how well they find images, and at what cost.
@@ -62,11 +63,14 @@ def compare(
     if output is not None:
         check_plot(output, cost)  # now, not after an hour
     failures: list[Failure] = []
+    names = [name.strip() for name in recipes.split(",") if name.strip()]
+    # By name, so that one that cannot be read is reported and the others go on; code is allowed to a recipe in hand.
+    chosen = [chosen_recipe(name, None, allow_code=True) for name in names] if allow_code else names
     advice = "nothing was kept (--cache does)" if cache is None else "run the same command again to go on"
     with interruptible(advice), Meter("Comparing", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruths,
-            [name.strip() for name in recipes.split(",") if name.strip()],
+            chosen,
             rerank=rerank or [],
             depth=depth,
             distractors=distractors or [],
