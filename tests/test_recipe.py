@@ -131,7 +131,7 @@ def test_a_whole_option_and_its_float_are_the_same() -> None:
 
 def test_differences_name_what_would_be_done_differently() -> None:
     other = dataclasses.replace(PLAIN, name="other", size=224, pooling_options={"p": 4.0})
-    assert PLAIN.differences(other) == ["size 320, not 224", "pooling_options.p not given, not 4.0"]
+    assert PLAIN.differences(other) == ["size 320, not 224", "pooling_options.p none, not 4.0"]
     assert PLAIN.differences(dataclasses.replace(PLAIN, name="other")) == []
 
 

@@ -179,6 +179,7 @@ def test_move_tells_the_library_where_its_images_are_now(library: Library, photo
     assert {key.replace("elsewhere", "photos"): value for key, value in known(library).items()} == before
     assert described(library, tmp_path / "elsewhere") == (0, 0, COUNT)
     assert library.store.vectors_revision == vectors
+    assert library.info().roots == (tmp_path / "elsewhere",)
     assert library.move(tmp_path / "elsewhere" / name(1), tmp_path / "elsewhere" / "one.jpg") == 1
     with pytest.raises(UsageError, match="no image of this library lies at"):
         library.move(photos, tmp_path)

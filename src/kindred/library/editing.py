@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kindred.errors import UsageError
 from kindred.library.answers import ImageRecord
-from kindred.library.metadata import read_metadata
 from kindred.library.paths import is_missing, keys_of, located
 from kindred.store import Key, Row, Store, Value
 
@@ -68,6 +67,8 @@ class Editing(ABC):
         Return how many images are in the library, and the names in the file that are those of none. Raises
         `UsageError` where the file cannot be read or a value cannot be stored.
         """
+        from kindred.library.metadata import read_metadata  # not at once: no search reads a table
+
         entries = read_metadata(Path(file))
         unknown: list[str] = []
         with self.store.writing():

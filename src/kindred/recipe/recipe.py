@@ -52,7 +52,7 @@ def _multi_vector_embeddings() -> Mapping[str, MultiVectorEmbedding]:
 def _brief(value: object) -> str:
     """Return a value of a recipe for a message."""
     if value is None:
-        return "not given"
+        return "none"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:20]} … {text[-36:]}"
 

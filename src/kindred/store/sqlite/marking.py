@@ -106,11 +106,24 @@ def move_images(connection: sqlite3.Connection, old: Path, new: Path) -> int:
             "SELECT id, path FROM images WHERE path = ? OR (path > ? AND path < ?)", (source, *folder_range(old))
         )
     }
+    if not moved:
+        return 0
     forget_images(connection, list(_superseded(connection, moved)))
     # A path of its own for each on the way, which no file has: OLD and NEW may lie in each other.
     for place in (lambda number: b"\0%d" % number, moved.__getitem__):
         connection.executemany("UPDATE images SET path = ? WHERE id = ?", [(place(number), number) for number in moved])
+    _move_roots(connection, old, new)
     return len(moved)
+
+
+def _move_roots(connection: sqlite3.Connection, old: Path, new: Path) -> None:
+    """Note that folders that were indexed lie elsewhere now."""
+    source, target = path_key(old), path_key(new)
+    sql = "SELECT path FROM roots WHERE path = ? OR (path > ? AND path < ?)"
+    moved = [path for (path,) in connection.execute(sql, (source, *folder_range(old)))]
+    connection.executemany(
+        "UPDATE OR REPLACE roots SET path = ? WHERE path = ?", [(target + path[len(source) :], path) for path in moved]
+    )
 
 
 def _superseded(connection: sqlite3.Connection, moved: Mapping[int, bytes]) -> Iterator[int]:
