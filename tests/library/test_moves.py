@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.library.digests import HEAD, digest_of
 from kindred.recipe import Recipe
+from kindred.store import Entry, FileStamp
 from pictures import make_folder, save_picture
 
 COUNT = 12
@@ -103,6 +104,27 @@ def test_of_two_copies_that_go_the_one_of_the_same_name_is_taken_and_each_once(l
     shutil.copy2(photos / name(3), photos / "c" / "y.jpg")
     assert described(library, photos) == (1, 1, COUNT + 1)  # one image was free, two files came
     assert known(library)["c/x.jpg"] == before["a/a.jpg"]
+
+
+def test_a_path_that_another_process_takes_meanwhile_stops_no_run(
+    library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / name(3)).rename(photos / "renamed.jpg")
+    (photos / name(4)).rename(photos / "other.jpg")
+    restamp, taken = library.store.restamp, list[bool]()
+
+    def late(stamps: Iterable[FileStamp]) -> None:
+        if not taken:
+            taken.append(True)
+            library.store.put([Entry(photos / "renamed.jpg", 1, 1, reason="put meanwhile")])
+        restamp(stamps)
+
+    monkeypatch.setattr(library.store, "restamp", late)
+    report = library.index(photos)
+    assert report.moved == 2
+    after = known(library)
+    assert after["photos/other.jpg"][1] == ("tag 4",)
+    assert after[f"photos/{name(3)}"][1] == ("tag 3",)  # where it was, for the next run to find
 
 
 def test_a_touched_file_is_not_described_again(library: Library, photos: Path) -> None:

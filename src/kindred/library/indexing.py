@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from kindred import __version__
 from kindred._support.os_errors import explain_os_error
 from kindred._support.prefetch import prefetched
 from kindred.describer import Describer, Description
-from kindred.errors import ImageError, KindredError
+from kindred.errors import ImageError, KindredError, UsageError
 from kindred.features import to_bytes
 from kindred.images import Found, LeftOut
 from kindred.library.digests import digest_of
@@ -256,9 +256,16 @@ class _Run:
         self.committed = time.monotonic()
 
     def commit_stamps(self) -> None:
-        if self.stamps:
+        if not self.stamps:
+            return
+        try:
             self.store.restamp(self.stamps)
-            self.stamps.clear()
+        except UsageError:
+            # Another process put an image at one of the paths meanwhile: that one stays, the next run looks again.
+            for each in self.stamps:
+                with suppress(UsageError):
+                    self.store.restamp([each])
+        self.stamps.clear()
 
     def prune(self, root: Path, mode: Prune) -> None:
         if not root.is_dir():
