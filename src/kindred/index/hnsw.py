@@ -191,8 +191,8 @@ class HNSWIndex:
         beam = load_faiss().SearchParametersHNSW(efSearch=max(self.settings.ef_search, BEAM_RATIO * fetch))
         distances, places = self._graph.search(queries, fetch, params=beam)
         scores = self._scores(distances)
-        if fetch == answers:  # nothing to leave out
-            return _ordered(places, scores)
+        if fetch == answers and places.min(initial=0) >= 0 and np.isfinite(scores).all():  # nothing to leave out
+            return places, scores
         places[~mask[places]] = -1
         found, best = _ordered(places, scores)
         return found[:, :answers], best[:, :answers]

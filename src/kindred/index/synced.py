@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred._support.forks import ForkSafeLock
-from kindred.arrays import Vectors, as_rows
+from kindred.arrays import Vectors
 from kindred.errors import UsageError
 from kindred.index.multi_vector import MultiVectorIndex
 from kindred.index.protocol import Engine, Queries, RowSource
@@ -151,8 +151,8 @@ class SyncedRows:
         return queries
 
 
-def as_vectors(queries: Queries) -> Vectors:
-    """Return queries as vectors (Q, D); raises UsageError for the rows of an image."""
+def as_vectors(queries: Queries) -> ArrayLike:
+    """Return queries that are to be vectors (Q, D), which the engine checks; raises UsageError for rows of an image."""
     if isinstance(queries, ImageRows):
         raise UsageError("search: got the rows of an image; one vector of each is compared here")
-    return as_rows(queries, "queries")
+    return queries
