@@ -33,6 +33,9 @@ CELL_BYTES = 1 << 26
 _ABANDONED: list[object] = []
 """What a forked child must neither use nor close: SQLite's connections belong to the process that opened them."""
 _OPEN: WeakSet[Database] = WeakSet()
+_HELD: list[RLock] = []
+FORK_SECONDS = 2.0
+"""A fork waits so long for each lock: a thread that holds one for longer may itself wait for the one that forks."""
 
 
 class Database:
@@ -63,6 +66,11 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         # Set while the file is open as immutable: what it looked like then.
         self._frozen: tuple[int, int, bool] | None = None
+
+    @property
+    def locks(self) -> tuple[RLock, RLock]:
+        """The locks of writing and of reading, in the order in which they are taken."""
+        return self._write_lock, self._read_lock
 
     def abandon(self) -> None:
         """Forget the connections without closing them, in a process that did not open them."""
@@ -293,14 +301,28 @@ def _watch_forks() -> None:
     """Let children of this process open connections of their own."""
     global _watching
     if not _watching and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_abandon_all)
+        os.register_at_fork(before=_hold_all, after_in_parent=_let_all_go, after_in_child=_abandon_all)
         _watching = True
 
 
 _watching = False
 
 
+def _hold_all() -> None:
+    """Wait until no other thread is within SQLite: its own locks would stay locked for ever in the child."""
+    for database in list(_OPEN):
+        for lock in database.locks:
+            if lock.acquire(timeout=FORK_SECONDS):
+                _HELD.append(lock)
+
+
+def _let_all_go() -> None:
+    while _HELD:
+        _HELD.pop().release()
+
+
 def _abandon_all() -> None:
+    _HELD.clear()
     for database in list(_OPEN):
         database.abandon()
 
