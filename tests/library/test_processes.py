@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-import kindred.library.library as library_module
 from forked import PATIENCE, in_fork
 from kindred.describer import Describer
 from kindred.errors import UsageError
@@ -77,12 +76,12 @@ def test_32_first_searches_at_once_load_the_network_once(
     made: list[str] = []
 
     class Counted(Describer):
-        def __init__(self, recipe: Recipe) -> None:
+        def __init__(self, recipe: Recipe, **_: object) -> None:
             made.append(recipe.name)
             time.sleep(0.2)  # so that all the others come meanwhile
             super().__init__(recipe)
 
-    monkeypatch.setattr(library_module, "Describer", Counted)
+    monkeypatch.setattr("kindred.describer.describer.Describer", Counted)
     with ThreadPoolExecutor(32) as threads:
         found = list(threads.map(lambda at: library.search(pictures[at % 12], k=1).hits[0].path, range(32)))
     assert found == [pictures[at % 12] for at in range(32)]
