@@ -155,10 +155,10 @@ class TestProductQuantiser:
     @pytest.mark.parametrize(
         ("count", "bits", "message"),
         [
-            (600, 12, "bits: got 12; expected 8 for each of some equal parts of the 16 components, such as 8"),
+            (600, 12, "bits: got 12; expected 8 times a divisor of the 16 components, such as 8"),
             (600, 40, "such as 32"),
             (600, 256, "bits: got 256.*such as 128"),
-            (255, 16, "got 255 rows; expected at least 256, as many as centroids: add images"),
+            (255, 16, "got 255 rows; expected at least 256, the number of centroids: add images"),
         ],
     )
     def test_what_cannot_be_learned(self, count: int, bits: int, message: str) -> None:
@@ -212,7 +212,7 @@ class TestBinary:
 
     @pytest.mark.parametrize("kind", ["sign", "itq"])
     def test_no_more_bits_than_components(self, kind: str) -> None:
-        with pytest.raises(UsageError, match="bits: got 17; expected at most 16, the components of the vectors"):
+        with pytest.raises(UsageError, match="bits: got 17; expected at most 16, the dimension of the vectors"):
             CODES[kind].fitted.fit(_rows(), bits=17)
 
 

@@ -153,15 +153,18 @@ def test_differences_of_parts_name_the_part_and_the_key() -> None:
         ({"embedding": "vlad", "aggregate": "max"}, "embedding 'vlad' takes the positions of all passes together"),
         ({"embedding_options": {"alpha": 3}}, "embedding_options without an embedding"),
         ({"pooling": ""}, "neither pooling nor embedding"),
-        ({"positions": 9}, "positions are those that an embedding takes"),
-        ({"embedding": "vlad", "pooling": "mac"}, "embedding 'vlad' takes the place of a pooling"),
-        ({"embedding": "vlad", "pooling_options": {"p": 2}}, "embedding 'vlad' takes the place of a pooling"),
+        ({"positions": 9}, "positions has an effect with an embedding only"),
+        ({"embedding": "vlad", "pooling": "mac"}, "embedding 'vlad' replaces the pooling"),
+        ({"embedding": "vlad", "pooling_options": {"p": 2}}, "embedding 'vlad' replaces the pooling"),
         ({"matching_options": {"n": 3}}, "matching_options are for aggregate"),
-        ({"aggregate": "multi_vector", "similarity": "dot"}, "compared by a matching, not as similarity 'dot'"),
+        ({"aggregate": "multi_vector", "similarity": "dot"}, "compared by a matching, not by similarity 'dot'"),
         ({"embedding": "asmk", "power_law": 0.5}, "power_law has no effect on 'asmk', which compares words"),
         ({"embedding": "asmk", "whitening": "w"}, "whitening has no effect on 'asmk', which compares words"),
-        ({"backbone": "", "ensemble": [PLAIN, PLAIN], "size": 96}, "size has no effect beside ensemble"),
-        ({"backbone": "", "ensemble": [PLAIN, PLAIN], "features": "sift"}, "features has no effect beside ensemble"),
+        ({"backbone": "", "ensemble": [PLAIN, PLAIN], "size": 96}, "size has no effect together with ensemble"),
+        (
+            {"backbone": "", "ensemble": [PLAIN, PLAIN], "features": "sift"},
+            "features has no effect together with",
+        ),
         ({"scales": []}, "scales is []; expected at least one number"),
         ({"scales": [0.0]}, "scales is [0.0]; expected a list of numbers above 0"),
         ({"taps": "deep"}, "taps is 'deep'; expected a list"),
@@ -170,10 +173,13 @@ def test_differences_of_parts_name_the_part_and_the_key() -> None:
         ({"flip": 1}, "flip is 1; expected true or false"),
         (
             {"code": "itq", "aggregate": "multi_vector"},
-            "code stands for the one vector of an image, and several rows are kept",
+            "code encodes one vector per image, but several rows per image are stored",
         ),
-        ({"code": "itq", "similarity": "euclidean"}, "code compares as cosine or dot, not as similarity 'euclidean'"),
-        ({"backbone": "", "ensemble": [PLAIN, CODED]}, "a part has a code, which the fused vector cannot use"),
+        ({"code": "itq", "similarity": "euclidean"}, "code compares by cosine or dot, not by similarity 'euclidean'"),
+        (
+            {"backbone": "", "ensemble": [PLAIN, CODED]},
+            "a recipe of the ensemble has a code, which the fused",
+        ),
     ],
 )
 def test_contradictions_are_refused(keys: dict[str, object], expected: str) -> None:
@@ -182,9 +188,9 @@ def test_contradictions_are_refused(keys: dict[str, object], expected: str) -> N
     assert expected in str(caught.value)
 
 
-def test_kept_rows_cannot_be_fused() -> None:
+def test_recipes_of_several_rows_cannot_be_fused() -> None:
     rows = dataclasses.replace(PLAIN, passes="grid", aggregate="multi_vector")
-    with pytest.raises(RecipeError, match="a part keeps several rows"):
+    with pytest.raises(RecipeError, match="a recipe of the ensemble stores several rows"):
         Recipe(name="fused", ensemble=(PLAIN, rows))
 
 
@@ -227,16 +233,16 @@ def test_another_method_drops_the_options_of_the_one_before() -> None:
     assert one.with_settings(["pooling_options.a=1", "pooling=crow"]).pooling_options == {"a": 1}
     words = dataclasses.replace(one, pooling="mac", pooling_options={}).with_settings(["embedding=vlad"])
     assert (words.embedding, words.pooling, words.description) == ("vlad", "gem", "")
-    with pytest.raises(RecipeError, match="embedding 'vlad' takes the place of a pooling"):
+    with pytest.raises(RecipeError, match="embedding 'vlad' replaces the pooling"):
         one.with_settings(["pooling=mac", "embedding=vlad"])
 
 
-def test_the_files_of_what_was_learned_are_found_and_renamed_in_parts_too() -> None:
+def test_files_of_fitted_parameters_are_found_and_renamed_in_ensembles_too() -> None:
     one = dataclasses.replace(PLAIN, whitening="w.npz")
     two = dataclasses.replace(PLAIN, embedding="vlad", codebook="c.npz")
     fused = Recipe(name="fused", ensemble=(one, two), whitening="joint.npz")
-    assert list(fused.learned_files()) == ["joint.npz", "w.npz", "c.npz"]
-    assert list(fused.with_files(lambda name: f"x/{name}").learned_files()) == ["x/joint.npz", "x/w.npz", "x/c.npz"]
+    assert list(fused.fitted_files()) == ["joint.npz", "w.npz", "c.npz"]
+    assert list(fused.with_files(lambda name: f"x/{name}").fitted_files()) == ["x/joint.npz", "x/w.npz", "x/c.npz"]
 
 
 def test_options_cannot_be_changed_afterwards() -> None:

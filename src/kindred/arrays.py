@@ -30,6 +30,7 @@ __all__ = [
     "namespace",
     "to_numpy",
     "top_k",
+    "with_fixed_signs",
 ]
 
 Vectors = NDArray[np.float32]
@@ -151,6 +152,16 @@ def top_k(scores: NDArray[np.floating[Any]], k: int) -> tuple[NDArray[np.int64],
         indices[q] = reached[np.argsort(-row[reached], kind="stable")[:k]]
         best[q] = row[indices[q]]
     return indices, best
+
+
+def with_fixed_signs(vectors: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
+    """Flip the vectors along `axis` of a matrix so that the largest component of each is positive.
+
+    The sign of an eigenvector is arbitrary: this makes results the same on all machines.
+    """
+    largest = np.expand_dims(np.abs(vectors).argmax(axis=axis), axis)
+    fixed: NDArray[np.float64] = vectors * np.sign(np.take_along_axis(vectors, largest, axis))
+    return fixed
 
 
 def check_positive(**parameters: float) -> None:

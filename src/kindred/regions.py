@@ -22,6 +22,7 @@ from kindred.hints import check_known, check_options, options_of
 
 __all__ = [
     "REGIONS",
+    "Box",
     "Boxes",
     "RegionScheme",
     "Regions",
@@ -34,6 +35,9 @@ __all__ = [
     "rmac_grid",
     "spatial_pyramid",
 ]
+
+Box = tuple[float, float, float, float]
+"""x0 y0 x1 y1 in pixels of an image; pixel (0, 0) covers 0 to 1."""
 
 Boxes = NDArray[np.int64]
 """(R, 4) int64: x0 y0 x1 y1 in cells of a map or pixels of an image, half-open."""

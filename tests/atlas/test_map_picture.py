@@ -69,7 +69,7 @@ def test_is_written_as_what_its_name_says(name: str, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_pictures_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected a name that ends in \.png"):
         write_picture(tmp_path / "map.bmp", plain((0, 0, 0)))
     with pytest.raises(UsageError, match="cannot be written: no such file or folder"):

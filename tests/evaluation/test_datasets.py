@@ -320,7 +320,7 @@ class TestReading:
         assert read_dataset(tmp_path, "json").database == ("a.jpg",)
 
     def test_what_cannot_be_told_names_what_is_known(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"laid out like no data set that is known \(json, revisited, sop, "):
+        with pytest.raises(UsageError, match=r"not the layout of a known data set \(json, revisited, sop, "):
             read_dataset(tmp_path)
         with pytest.raises(UsageError, match="unknown dataset 'holiday'; did you mean 'holidays'"):
             read_dataset(tmp_path, "holiday")

@@ -122,11 +122,12 @@ def test_queries_are_asked_with_several_words(words: Recipe, groundtruth: Path, 
 
 
 def test_the_same_image_is_kept_apart_as_a_query(words: Recipe, groundtruth: Path) -> None:
-    from kindred.evaluation.describing import Work
+    from kindred.evaluation.describing import DescribingTask
 
     part = [(groundtruth.parent / "db/00003.jpg", None)]
     plain, several = (
-        Work(Describer(dataclasses.replace(words, embedding_options=options))) for options in ({}, {"multiple": 3})
+        DescribingTask(Describer(dataclasses.replace(words, embedding_options=options)))
+        for options in ({}, {"multiple": 3})
     )
     assert plain.key(part) == plain.key(part, is_query=True)
     assert several.key(part) != several.key(part, is_query=True)

@@ -11,7 +11,7 @@ import pytest
 from kindred.errors import MissingExtra, UsageError
 from kindred.evaluation import Evaluation, plot_costs
 from kindred.evaluation.plot import COSTS, FORMATS, _Panel, frontier
-from kindred.evaluation.plot_labels import spread
+from kindred.evaluation.plot_labels import place_labels
 from kindred.recipe import Recipe
 
 pytest.importorskip("matplotlib")
@@ -81,7 +81,7 @@ def test_labels_do_not_overlap(count: int) -> None:
     panel.draw()
     labels = panel.label()
     figure.draw_without_rendering()
-    spread(panel.axes, labels, panel.corners(), colour="grey")
+    place_labels(panel.axes, labels, panel.corners(), colour="grey")
     boxes = [label.get_window_extent() for label in labels]
     assert len(boxes) == count
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]

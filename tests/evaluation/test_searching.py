@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, l2_normalise
 from kindred.evaluation import searching
 from kindred.evaluation.describing import Descriptions
-from kindred.evaluation.searching import Search, followed_by
+from kindred.evaluation.searching import Search, with_rest
 from kindred.features import LocalFeatures
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -87,8 +87,8 @@ def test_the_first_answers_are_reranked_and_the_rest_follows() -> None:
 
 
 def test_answers_from_below_the_depth_come_before_the_rest() -> None:
-    assert followed_by(np.array([7, 1, -1]), np.array([1, 0, 2, 7])).tolist() == [7, 1, 0, 2]
-    assert followed_by(np.array([], np.int64), np.array([1, 0])).tolist() == [1, 0]
+    assert with_rest(np.array([7, 1, -1]), np.array([1, 0, 2, 7])).tolist() == [7, 1, 0, 2]
+    assert with_rest(np.array([], np.int64), np.array([1, 0])).tolist() == [1, 0]
 
 
 def test_the_query_itself_is_not_among_what_is_reranked() -> None:
@@ -140,7 +140,7 @@ def test_descriptions_are_chosen_and_joined_with_all_their_rows() -> None:
     assert chosen.words.tolist() == [3, 4, 5, 0]
     assert found.first_rows()[:, 0].tolist() == [0, 1, 0, 3]
     assert found.usable.tolist() == [True, True, False, True]
-    joined = Descriptions.joined([found, Descriptions(rows[6:], np.array([4]), 1.0, words=np.arange(4))])
+    joined = Descriptions.concatenated([found, Descriptions(rows[6:], np.array([4]), 1.0, words=np.arange(4))])
     assert (joined.vectors[:, 0].tolist(), joined.counts.tolist(), joined.seconds) == (
         list(range(10)),
         [1, 2, 0, 3, 4],
@@ -152,7 +152,7 @@ def test_images_without_local_features_are_joined_with_those_that_have_some() ->
     features = LocalFeatures(np.ones((2, 2), np.float32), np.ones((2, 8), np.float32), np.ones(2, np.float32))
     found = replace(descriptions(vectors(1, seed=0)), features=(features,))
     blank = descriptions(vectors(2, seed=1))
-    joined = Descriptions.joined([blank, found, blank])
+    joined = Descriptions.concatenated([blank, found, blank])
     assert joined.features is not None
     assert [len(each) for each in joined.features] == [0, 0, 2, 0, 0]
-    assert Descriptions.joined([blank, blank]).features is None
+    assert Descriptions.concatenated([blank, blank]).features is None

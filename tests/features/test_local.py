@@ -53,5 +53,5 @@ def test_the_table_says_what_every_entry_is() -> None:
     assert all(entry.summary and entry.source for entry in FEATURES.values())
     for entry in FEATURES.values():
         options = inspect.signature(entry.function).parameters
-        assert entry.kept.keys() | entry.asked.keys() <= options.keys()
+        assert entry.indexed.keys() | entry.query.keys() <= options.keys()
     assert (FEATURES["sift"].needs, FEATURES["conv"].needs) == ("image", "map")

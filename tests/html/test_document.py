@@ -56,5 +56,8 @@ def test_it_is_written_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     write_document(file, "page", "ä\n")
     assert file.read_bytes() == b"\xc3\xa4\n"
-    with pytest.raises(UsageError, match=r"^page .*page\.html cannot be written: Not a directory; give a file in a"):
+    with pytest.raises(
+        UsageError,
+        match=r"^page .*page\.html cannot be written: a part of its path is a file, not a folder; give a file in a",
+    ):
         write_document(file / "page.html", "page", "")

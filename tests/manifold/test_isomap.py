@@ -100,7 +100,7 @@ class TestIsomap:
         steps = [float(np.linalg.norm(b - a)) for a, b in pairwise(bow)]
         for i in (4, 7, 35):  # the first and the last rows have a link over two steps
             for j in (4, 20, 35):
-                assert fitted.ways[i, j] == pytest.approx(sum(steps[min(i, j) : max(i, j)]), rel=1e-4, abs=1e-6)
+                assert fitted.geodesics[i, j] == pytest.approx(sum(steps[min(i, j) : max(i, j)]), rel=1e-4, abs=1e-6)
 
     def test_parts_far_apart_are_laid_out_together(self) -> None:
         random = np.random.default_rng(0)

@@ -80,7 +80,7 @@ class TestEveryEmbedding:
             ManifoldEmbedding.from_arrays({**arrays, "vectors": np.full((150, 3), np.nan)})
 
     def test_too_few_rows_say_how_many_are_needed(self, method: str) -> None:
-        message = "got 6 vectors to lay out in 5 dimensions; expected at least 7: add images"
+        message = "got 6 vectors to embed in 5 dimensions; expected at least 7: add images"
         with pytest.raises(UsageError, match=message):
             ManifoldEmbedding.fit(two_moons()[0][:6], method, dimension=5)
         assert np.isfinite(ManifoldEmbedding.fit(two_moons()[0][:7], method, dimension=5).rows_).all()

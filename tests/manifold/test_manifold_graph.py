@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.manifold.graph import joined_graph, mutual_graph, nearest, nearest_others, symmetric_graph
+from kindred.manifold.graph import connect_components, mutual_graph, nearest, nearest_others, symmetric_graph
 
 pytest.importorskip("scipy", reason="maps need the extra maps")
 
@@ -74,7 +74,7 @@ def test_parts_are_joined_by_the_shortest_bridges() -> None:
     given = rows(15, seed=2)
     given[:, 0] += centres.astype(np.float32)
     graph = symmetric_graph(*nearest_others(given, 2))
-    before, joined = links(graph), links(joined_graph(graph, given))
+    before, joined = links(graph), links(connect_components(graph, given))
     bridges = {pair for pair in joined if pair not in before}
     parts = [range(6), range(6, 9), range(9, 12), range(12, 15)]
     expected = set()
@@ -90,4 +90,4 @@ def test_a_whole_graph_stays_as_it_is() -> None:
     given = rows(20)
     graph = symmetric_graph(*nearest_others(given, 19))
     assert len(links(graph)) == 2 * len(list(combinations(range(20), 2)))
-    assert joined_graph(graph, given) is graph
+    assert connect_components(graph, given) is graph

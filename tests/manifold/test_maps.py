@@ -43,9 +43,7 @@ class TestEveryMap:
     def test_four_rows_are_enough_for_two_dimensions(self, method: str) -> None:
         rows, _ = clusters(4)
         assert np.isfinite(manifold_map(rows, method)).all()
-        with pytest.raises(
-            UsageError, match="got 3 vectors to lay out in 2 dimensions; expected at least 4: add images"
-        ):
+        with pytest.raises(UsageError, match="got 3 vectors to embed in 2 dimensions; expected at least 4: add images"):
             manifold_map(rows[:3], method)
 
     def test_equal_rows_do_no_harm(self, method: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.manifold.graph import joined_graph, mutual_graph, nearest, nearest_others
+from kindred.manifold.graph import connect_components, mutual_graph, nearest, nearest_others
 from kindred.manifold.spectral import Spectral
 
 pytest.importorskip("scipy", reason="maps need the extra maps")
@@ -26,7 +26,7 @@ def blobs(seed: int = 0, count: int = 40, apart: float = 3.0) -> NDArray[np.floa
 def by_hand(rows: NDArray[np.float32], neighbours: int, alpha: float, dimension: int) -> NDArray[np.float64]:
     """The definition, dense and literal: eigenvectors of the generalised problem L y = (1 − λ) D y."""
     lengths, places = nearest_others(rows, neighbours)
-    graph = joined_graph(mutual_graph(lengths, places, always=max(1, neighbours // 3)), rows).toarray()
+    graph = connect_components(mutual_graph(lengths, places, always=max(1, neighbours // 3)), rows).toarray()
     scales = lengths[:, max(1, neighbours // 2) - 1]
     count = len(rows)
     weights = np.eye(count)

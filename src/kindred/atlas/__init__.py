@@ -1,4 +1,4 @@
-"""Atlas: the images of a library drawn where a manifold map puts them, as a picture or as a page to move about in."""
+"""Atlas: a map of a library's images by manifold learning, as a picture or as an HTML page to zoom."""
 
 from kindred.atlas.layout import Layout, lay_out
 from kindred.atlas.library_map import LibraryMap, map_library, write_coordinates

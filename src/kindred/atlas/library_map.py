@@ -1,4 +1,4 @@
-"""A map of a library: which images, where they lie, what they look like."""
+"""A map of a library: its images with their points on the map and their thumbnails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kindred._support.files import write_whole
 from kindred.arrays import Vectors, check_whole
 from kindred.errors import ImageError, UsageError
 from kindred.images import decode, resize
-from kindred.manifold.embedding import check_enough
+from kindred.manifold.embedding import check_count
 from kindred.manifold.maps import check_map, manifold_map
 from kindred.store import Filter, Store
 
@@ -28,19 +28,19 @@ __all__ = ["LibraryMap", "map_library", "write_coordinates"]
 
 Pixels = NDArray[np.uint8]
 
-CHUNK = 1000
-"""Vectors asked about at a time."""
-WAITING = 64
+QUERIED_AT_A_TIME = 1000
+"""Vectors queried at a time."""
+DECODED_AT_A_TIME = 64
 """Images decoded at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class LibraryMap:
-    """Images of a library and where they lie.
+    """Images of a library with their points on the map.
 
-    paths: n. points: (n, 2) float32, as the method gives them; only their places among one another mean anything.
-    thumbnails: n pictures (h, w, 3). missing: images that are not on the map because their files cannot be read, with
-    the reason. total: images in the library.
+    paths: n. points: (n, 2) float32, as the method returns them; only their relative positions are meaningful.
+    thumbnails: n images (h, w, 3). missing: images that are not on the map because their files cannot be read, with
+    the reason. total: number of images in the library.
     """
 
     paths: tuple[Path, ...]
@@ -60,12 +60,12 @@ def map_library(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> LibraryMap:
-    """Lay out at most `images` images of `library`, drawn at random where there are more.
+    """Map at most `images` images of `library`, a random sample if there are more.
 
-    method, neighbours, seed: as in `manifold_map`. longest: pixels of a thumbnail. Of an image with several vectors
-    that of the whole counts, or else its first. `progress` is called with the images read and their number; the map
-    itself is made after that. Raises UsageError for an unknown method and for fewer than four images,
-    MissingExtra where the packages that the method needs are not installed.
+    method, neighbours, seed: as in `manifold_map`. longest: longer side of a thumbnail in pixels. Of an image with
+    several vectors, that of the whole image is used, or else its first. `progress` is called with the images read and
+    their number; the map itself is computed after that. Raises UsageError for an unknown method and for fewer than
+    four images, MissingExtra if packages that the method needs are not installed.
     """
     library.check_vectors("map")
     check_map(method)  # before images are read in vain
@@ -82,7 +82,7 @@ def map_library(
         if progress is not None:
             progress(len(kept) + len(missing), len(ids))
     found, rows = library.store.fetch(kept)
-    there = set(found.tolist())  # another process may have removed some meanwhile
+    there = set(found.tolist())  # another process may have removed some in the meantime
     still = [at for at, number in enumerate(kept) if number in there]
     points = _points(rows, method, neighbours=neighbours, seed=seed, missing=len(missing))
     return LibraryMap(
@@ -95,9 +95,9 @@ def map_library(
 
 
 def write_coordinates(file: Path, mapped: LibraryMap) -> None:
-    """Write path, x and y of every image as CSV, UTF-8 with what is not (odd file names) as surrogate escapes.
+    """Write path, x and y of every image as CSV in UTF-8; bytes of file names that are not UTF-8 are kept unchanged.
 
-    Raises UsageError where the file cannot be written.
+    Raises UsageError if the file cannot be written.
     """
     text = io.StringIO()
     lines = csv.writer(text)
@@ -109,14 +109,14 @@ def write_coordinates(file: Path, mapped: LibraryMap) -> None:
 
 
 def _chosen(store: Store, images: int, seed: int) -> dict[int, Path]:
-    """Return at most `images` images as {vector id: path}, in order of path."""
+    """Return at most `images` images as {vector id: path}, sorted by path."""
     ids = store.select(Filter())
     ids = np.random.default_rng(seed).permutation(ids)
     whole: dict[Path, int] = {}
     parts: dict[Path, tuple[int, int]] = {}
-    for start in range(0, len(ids), CHUNK):
-        chunk = ids[start : start + CHUNK].tolist()
-        found = store.rows(chunk)  # in an order of its own
+    for start in range(0, len(ids), QUERIED_AT_A_TIME):
+        chunk = ids[start : start + QUERIED_AT_A_TIME].tolist()
+        found = store.rows(chunk)  # in an order of the store's own
         for number, row in ((number, found[number]) for number in chunk if number in found):
             if row.box is None:
                 whole.setdefault(row.path, number)
@@ -130,7 +130,7 @@ def _chosen(store: Store, images: int, seed: int) -> dict[int, Path]:
 
 
 def _thumbnails(paths: Sequence[Path], longest: int) -> Iterator[Pixels | ImageError]:
-    """Yield a thumbnail of each image, in order, or why there is none."""
+    """Yield a thumbnail of each image, in order, or the error if there is none."""
 
     def small(path: Path) -> Pixels | ImageError:
         try:
@@ -139,14 +139,14 @@ def _thumbnails(paths: Sequence[Path], longest: int) -> Iterator[Pixels | ImageE
             return error
 
     with ThreadPoolExecutor() as threads:
-        for start in range(0, len(paths), WAITING):
-            yield from threads.map(small, paths[start : start + WAITING])
+        for start in range(0, len(paths), DECODED_AT_A_TIME):
+            yield from threads.map(small, paths[start : start + DECODED_AT_A_TIME])
 
 
 def _points(rows: Vectors, method: str, *, neighbours: int | None, seed: int, missing: int) -> NDArray[np.float32]:
-    """Lay out rows (n, D), or say why there are not enough."""
+    """Map rows (n, D) to points; raise UsageError, with the number of unreadable files, if there are too few."""
     try:
-        check_enough(len(rows), dimension=2)
+        check_count(len(rows), dimension=2)
     except UsageError as error:
         raise UsageError(
             f"{error} ({missing} of the library's files cannot be read)" if missing else str(error)

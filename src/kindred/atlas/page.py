@@ -1,6 +1,6 @@
-"""The map as one HTML page that needs nothing else: drag, zoom, and see which file lies where.
+"""The map as a self-contained HTML page: drag, zoom, and read the file names.
 
-It loads nothing but its own data, and runs no script but its own.
+It loads no data and runs no script but its own.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from kindred.images import thumbnail_jpeg
 __all__ = ["map_page", "write_map_page"]
 
 CELL, SIDE = 64, 60
-"""Pixels from thumbnail to thumbnail and of a thumbnail, before any zoom."""
+"""Distance between thumbnails and side of a thumbnail, in pixels, before zooming."""
 LONGEST = 112
-"""Pixels that a thumbnail holds, for a closer look; some 4 kB."""
+"""Resolution of a thumbnail in pixels, for zooming in; some 4 kB."""
 
 
 def map_page(mapped: LibraryMap, layout: Layout, *, title: str, method: str) -> str:
-    """Write the map as an HTML document; `title` and `method` are told at its top.
+    """Return the map as an HTML document; `title` and `method` are shown at its top.
 
-    The document holds no lone surrogate, so that it can be written as UTF-8.
+    The document has no lone surrogates, so that it can be written as UTF-8.
     """
     shown = f"{len(mapped.paths):,} of " if len(mapped.paths) < mapped.total else ""
     thumbnails = "\n".join(
@@ -46,13 +46,13 @@ def map_page(mapped: LibraryMap, layout: Layout, *, title: str, method: str) -> 
 
 
 def write_map_page(file: Path, page: str) -> None:
-    """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
+    """Write the page atomically; raises UsageError if the file cannot be written."""
     write_document(file, "map", page)
 
 
 @cache
 def _template() -> str:
-    """The page with $names to fill in; its style and its script are fixed."""
+    """The page with $names as placeholders; its style and its script are fixed."""
     return (files("kindred.atlas") / "map.html").read_text(encoding="utf-8")
 
 

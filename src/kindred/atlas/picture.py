@@ -1,4 +1,4 @@
-"""Picture: thumbnails at their places on the map."""
+"""The map as a picture: thumbnails drawn in their cells."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["PICTURES", "cell_size", "draw", "middle", "write_picture"]
 Pixels = NDArray[np.uint8]
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""What a map can be written as, by the end of its name."""
+"""Formats of a map, by the extension of the file."""
 
 GROUND = (250, 248, 244)
 LARGEST = 400
-"""Pixels of a thumbnail at most, however few there are."""
+"""Largest side of a thumbnail in pixels."""
 
 
 def cell_size(count: int, size: int) -> int:
-    """Return about how many pixels a thumbnail gets in a map of `count` images and `size` pixels."""
+    """Return the approximate side in pixels of a thumbnail in a map of `count` images and `size` pixels."""
     return max(8, min(LARGEST, math.ceil(size * math.sqrt(FILLED / max(1, count)))))
 
 
 def middle(pixels: Pixels) -> Pixels:
-    """Return the largest square (s, s, 3) in the middle of (h, w, 3)."""
+    """Return the largest central square (s, s, 3) of an image (h, w, 3)."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -42,7 +42,7 @@ def middle(pixels: Pixels) -> Pixels:
 def draw(layout: Layout, thumbnails: Sequence[Pixels], *, size: int) -> Pixels:
     """Draw thumbnails (h, w, 3), the middle square of each in its cell: (H, W, 3).
 
-    The longer side has at most `size` pixels. Raises UsageError where that leaves no pixels to a thumbnail.
+    The longer side has at most `size` pixels. Raises UsageError if `size` is too small for the number of thumbnails.
     """
     border = max(2, size // 100)
     cell = min(LARGEST, (size - 2 * border) // max(layout.columns, layout.rows))
@@ -63,9 +63,9 @@ def draw(layout: Layout, thumbnails: Sequence[Pixels], *, size: int) -> Pixels:
 
 
 def write_picture(file: Path, pixels: Pixels) -> None:
-    """Write pixels (H, W, 3) as the kind of picture that the name ends in, so that `file` is whole or as it was.
+    """Write pixels (H, W, 3) atomically, in the format of the file's extension.
 
-    Raises UsageError for another ending and where the file cannot be written.
+    Raises UsageError for an unknown extension and if the file cannot be written.
     """
     from PIL import Image
 

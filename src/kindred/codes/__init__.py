@@ -1,7 +1,7 @@
-"""Compact codes: a vector in a few bytes, and the search among them.
+"""Compact codes: vectors in a few bytes each, and the search among them.
 
-A code is learned on vectors of images other than those to be searched. `CODES` is the table of them all.
-`from_arrays` reads whichever a file holds.
+Fit a code on vectors of images *other* than those to be searched. `CODES` is the table of them all; `from_arrays`
+restores a code of any kind.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Code(Protocol):
-    """What every fitted code can do."""
+    """The interface of every fitted code."""
 
     @property
     def dimension(self) -> int:
@@ -45,12 +45,12 @@ class Code(Protocol):
 
     @property
     def bytes_per_vector(self) -> int:
-        """The size of a code."""
+        """The size of a code in bytes."""
         ...
 
     @classmethod
     def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
-        """Learn a code of so many bits from vectors (N, D) of other images."""
+        """Fit a code of `bits` bits to vectors (N, D) of other images."""
         ...
 
     def encode(self, rows: Vectors) -> Bytes:
@@ -58,22 +58,22 @@ class Code(Protocol):
         ...
 
     def search(self, queries: Vectors, codes: Bytes, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the places and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first."""
+        """Return the positions and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first."""
         ...
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return the code as arrays, for `numpy.savez`."""
         ...
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Self:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore a code from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         ...
 
 
 @dataclass(frozen=True)
 class CodeKind:
-    """One entry of CODES: the class that is fitted, what it does in a few words, who described it."""
+    """One entry of CODES: the class, what it does in a few words, author and year."""
 
     fitted: type[Code]
     summary: str
@@ -89,7 +89,7 @@ CODES: dict[str, CodeKind] = {
 
 
 def from_arrays(arrays: ArrayMap) -> Code:
-    """Take back what any code's `to_arrays` returned; raises ModelError for anything else."""
+    """Restore a code of any kind from the arrays of `to_arrays`; raises ModelError for invalid arrays."""
     kind = kind_of(arrays)
     check_known("code", kind, CODES, error=ModelError)
     return CODES[kind].fitted.from_arrays(arrays)

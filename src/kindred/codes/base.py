@@ -1,4 +1,4 @@
-"""What all codes check: bits, vectors, bytes, files."""
+"""Checks of all codes: bits, vectors, bytes, files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Bytes: TypeAlias = NDArray[np.uint8]
 
 
 def checked_bits(bits: int, most: int | None = None) -> int:
-    """Return `bits`, or raise UsageError where it is not a whole number from 1 to `most`."""
+    """Return `bits`; raise UsageError unless it is a whole number from 1 to `most`."""
     check_whole(bits=bits)
     if most is not None and bits > most:
-        raise UsageError(f"bits: got {bits}; expected at most {most}, the components of the vectors")
+        raise UsageError(f"bits: got {bits}; expected at most {most}, the dimension of the vectors")
     return bits
 
 
 def checked_rows(rows: ArrayLike, dimension: int) -> Vectors:
-    """Return `rows` as vectors (N, D), or raise UsageError where they have another width."""
+    """Return `rows` as vectors (N, D); raise UsageError for another dimension."""
     vectors = as_rows(rows, "rows")
     if vectors.shape[1] != dimension:
         raise UsageError(f"rows: got shape {vectors.shape}; expected (N, {dimension})")
@@ -35,24 +35,24 @@ def checked_rows(rows: ArrayLike, dimension: int) -> Vectors:
 
 
 def checked_codes(codes: Bytes, width: int) -> Bytes:
-    """Return `codes`, or raise UsageError where they are not (N, width) bytes."""
+    """Return `codes`; raise UsageError unless they are (N, width) bytes."""
     if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
         raise UsageError(f"codes: got {codes.dtype} {codes.shape}; expected uint8 (N, {width})")
     return np.ascontiguousarray(codes)
 
 
 def kind_of(arrays: ArrayMap) -> str:
-    """Return which kind of code the arrays hold; "" where they do not say."""
+    """Return the kind of code in the arrays; "" if they do not name it."""
     return str(arrays["kind"]) if "kind" in arrays else ""
 
 
 def restoring_code(kind: str, arrays: ArrayMap, *names: str) -> AbstractContextManager[list[NDArray[Any]]]:
-    """Give the arrays of those names, as `restoring` does. Raises ModelError where they are of another kind."""
+    """Yield the arrays of those names, as `restoring` does. Raises ModelError if they are of another kind."""
     if kind_of(arrays) != kind:
         raise ModelError(f"codes: got kind {kind_of(arrays)!r}; expected {kind!r}")
     return restoring("codes", arrays, *names, remedy="fit them again")
 
 
 def no_answers(queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the places and scores (Q, 0) where there is nothing to ask or to find."""
+    """Return positions and scores (Q, 0), for no queries or no codes."""
     return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)

@@ -1,4 +1,4 @@
-"""Binary codes: a vector as the sides on which it lies of some planes."""
+"""Binary codes: each bit is the side of a hyperplane on which a vector lies."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kindred.errors import UsageError
 __all__ = ["BinaryCode", "IterativeQuantisation", "RandomHyperplanes", "SignCode", "hamming_search"]
 
 MOST_ROWS = 2**15
-"""Rows that iterative quantisation learns from; more change its rotation little and take their time."""
+"""Rows that iterative quantisation is fitted to; more take longer and hardly change its rotation."""
 
 
 @dataclass(frozen=True, eq=False)
 class BinaryCode:
-    """A fitted b = [W (x − m) > 0]; each kind learns W in a way of its own.
+    """A fitted b = [W (x − m) > 0]; each kind fits W in its own way.
 
     mean: m, (D,) float32.
     planes: W, (bits, D) float32.
 
-    Raises UsageError where shapes do not fit.
+    Raises UsageError if shapes do not match.
     """
 
     KIND: ClassVar[str] = ""
@@ -52,7 +52,7 @@ class BinaryCode:
 
     @property
     def bytes_per_vector(self) -> int:
-        """The size of a code: its bits, and some zeros up to a whole byte."""
+        """The size of a code in bytes; its bits are padded with zeros to whole bytes."""
         return -(-self.bits // 8)
 
     def encode(self, rows: Vectors) -> Bytes:
@@ -61,33 +61,33 @@ class BinaryCode:
         return np.packbits((vectors - self.mean) @ self.planes.T > 0, axis=1)
 
     def search(self, queries: Vectors, codes: Bytes, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the places and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first.
+        """Return the positions and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first.
 
-        The score is 1 − 2 h / bits, h being the Hamming distance from the query's own code: in [−1, 1]. Many
-        are equal; of these the lower place comes first.
+        The score is 1 − 2 h / bits, in [−1, 1], where h is the Hamming distance to the query's code. Equal scores, of
+        which there are many, are ordered by position.
         """
         return hamming_search(self.encode(queries), codes, k, bits=self.bits)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return the code as arrays, for `numpy.savez`."""
         return {"kind": np.array(self.KIND), "mean": self.mean, "planes": self.planes}
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Self:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore a code from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         with restoring_code(cls.KIND, arrays, "mean", "planes") as (mean, planes):
             return cls(mean.astype(np.float32), planes.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class SignCode(BinaryCode):
-    """The sign of each component, seen from the mean; for whitened vectors, whose components weigh alike."""
+    """The sign of each component after subtracting the mean; for whitened vectors, of equal variances."""
 
     KIND: ClassVar[str] = "sign"
 
     @classmethod
     def fit(cls, rows: Vectors, *, bits: int | None = None, seed: int = 0) -> Self:  # noqa: ARG003 - as all kinds
-        """Learn the mean of vectors (N, D); `bits`, the first so many components, are D by default.
+        """Fit the mean of vectors (N, D); `bits` is the number of leading components used, by default D.
 
         Raises UsageError for no rows or more bits than D.
         """
@@ -98,13 +98,13 @@ class SignCode(BinaryCode):
 
 @dataclass(frozen=True, eq=False)
 class RandomHyperplanes(BinaryCode):
-    """The sides of random planes through the mean (LSH; Charikar 2002): the angle decides how many differ."""
+    """Random hyperplanes through the mean (LSH; Charikar 2002): the share of different bits estimates the angle."""
 
     KIND: ClassVar[str] = "lsh"
 
     @classmethod
     def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
-        """Learn the mean of vectors (N, D) and draw `bits` planes, of which there may be more than D.
+        """Fit the mean of vectors (N, D) and draw `bits` hyperplanes, possibly more than D.
 
         Raises UsageError for no rows.
         """
@@ -115,17 +115,17 @@ class RandomHyperplanes(BinaryCode):
 
 @dataclass(frozen=True, eq=False)
 class IterativeQuantisation(BinaryCode):
-    """The signs of the principal components, rotated so that they lose the least (ITQ; Gong and Lazebnik 2011)."""
+    """Signs of principal components, rotated to minimise the quantisation error (ITQ; Gong and Lazebnik 2011)."""
 
     KIND: ClassVar[str] = "itq"
 
     @classmethod
     def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0, iterations: int = 50) -> Self:
-        """Learn from vectors (N, D), of no more than 32,768 chosen with `seed`; it draws the first rotation too.
+        """Fit to vectors (N, D), at most 32,768 of them; `seed` draws them and the initial rotation.
 
-        In turn, the codes are the signs of the rotated components, and the rotation that brings the components
-        nearest to the codes is found (Procrustes). Raises UsageError for more bits than D or fewer rows than
-        bits + 1.
+        It alternates between the codes, which are the signs of the rotated components, and the rotation that brings
+        the components nearest to the codes (orthogonal Procrustes). Raises UsageError for more bits than D or fewer
+        rows than bits + 1.
         """
         check_whole(iterations=iterations)
         vectors = as_rows(rows, "rows")
@@ -136,7 +136,7 @@ class IterativeQuantisation(BinaryCode):
         checked_bits(bits, len(mean))
         if len(centred) <= bits:
             raise UsageError(f"got {len(centred)} rows for {bits} bits; expected at least {bits + 1}: add images")
-        _, directions = np.linalg.eigh(centred.T @ centred)  # in rising order, directions are columns
+        _, directions = np.linalg.eigh(centred.T @ centred)  # ascending eigenvalues, directions are columns
         principal = directions[:, ::-1][:, :bits]
         components = centred @ principal
         rotation, _ = np.linalg.qr(random.standard_normal((bits, bits)))
@@ -148,9 +148,9 @@ class IterativeQuantisation(BinaryCode):
 
 
 def hamming_search(queries: Bytes, codes: Bytes, k: int, *, bits: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the places and scores (Q, min(k, N)) of the codes (N, n) nearest to those of queries (Q, n).
+    """Return the positions and scores (Q, min(k, N)) of the codes (N, n) nearest to those of queries (Q, n).
 
-    The score is 1 − 2 h / `bits`, h being the Hamming distance; of equals the lower place comes first.
+    The score is 1 − 2 h / `bits`, where h is the Hamming distance; equal scores are ordered by position.
     """
     import faiss
 
@@ -166,9 +166,9 @@ def hamming_search(queries: Bytes, codes: Bytes, k: int, *, bits: int) -> tuple[
 
 
 def _centred(rows: Vectors) -> tuple[Vectors, NDArray[np.float32]]:
-    """Return the vectors less their mean, and the mean (D,)."""
+    """Return the vectors minus their mean, and the mean (D,)."""
     vectors = as_rows(rows, "rows")
     if not len(vectors):
-        raise UsageError("got no rows to learn a code from; expected vectors of some other images")
+        raise UsageError("got no rows to fit a code to; expected vectors of some other images")
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     return vectors - mean, mean

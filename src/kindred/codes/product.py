@@ -1,4 +1,4 @@
-"""Product quantisation: a vector as the nearest centroids of its parts."""
+"""Product quantisation: a vector as the nearest centroids of its subvectors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["ProductQuantiser"]
 
 CENTROIDS = 256
-"""A part is one byte."""
+"""Centroids per subvector: their number is one byte."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProductQuantiser:
-    """Each of M parts of a vector is replaced by the nearest of 256 centroids (Jégou, Douze and Schmid 2011).
+    """Each of the M subvectors of a vector is replaced by the nearest of 256 centroids (Jégou, Douze and Schmid 2011).
 
     centroids: (M, 256, D / M) float32.
 
@@ -48,14 +48,14 @@ class ProductQuantiser:
 
     @property
     def bytes_per_vector(self) -> int:
-        """The size of a code."""
+        """The size of a code in bytes."""
         return len(self.centroids)
 
     @classmethod
     def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
-        """Learn the centroids of `bits` / 8 parts by k-means on vectors (N, D) of other images.
+        """Fit the centroids of `bits` / 8 subvectors by k-means on vectors (N, D) of other images.
 
-        Raises UsageError for fewer than 256 rows, and where D cannot be cut into so many equal parts.
+        Raises UsageError for fewer than 256 rows, and if D is not divisible by the number of subvectors.
         """
         import faiss
 
@@ -67,11 +67,10 @@ class ProductQuantiser:
             near = [8 * m for m in range(1, dimension + 1) if dimension % m == 0]
             nearest = min(near, key=lambda known: abs(known - bits))
             raise UsageError(
-                f"bits: got {bits}; expected 8 for each of some equal parts of the {dimension} components, "
-                f"such as {nearest}"
+                f"bits: got {bits}; expected 8 times a divisor of the {dimension} components, such as {nearest}"
             )
         if count < CENTROIDS:
-            raise UsageError(f"got {count} rows; expected at least {CENTROIDS}, as many as centroids: add images")
+            raise UsageError(f"got {count} rows; expected at least {CENTROIDS}, the number of centroids: add images")
         quantiser = faiss.ProductQuantizer(dimension, parts, 8)
         quantiser.cp.seed = seed
         quantiser.cp.min_points_per_centroid = 1  # FAISS would print a warning
@@ -86,10 +85,10 @@ class ProductQuantiser:
         return codes
 
     def search(self, queries: Vectors, codes: Bytes, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the places and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first.
+        """Return the positions and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first.
 
-        The score is the dot product of the query as it is with the vector that the code stands for, from a
-        table of the query's products with all centroids.
+        The score is the dot product of the query, not quantised, with the vector that the code represents, computed
+        from a table of the query's products with all centroids (asymmetric distance computation).
         """
         check_whole(k=k)
         vectors, known = checked_rows(queries, self.dimension), checked_codes(codes, self.bytes_per_vector)
@@ -110,11 +109,11 @@ class ProductQuantiser:
         return index
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept, for `numpy.savez`."""
+        """Return the code as arrays, for `numpy.savez`."""
         return {"kind": np.array(self.KIND), "centroids": self.centroids}
 
     @classmethod
     def from_arrays(cls, arrays: ArrayMap) -> Self:
-        """Take back what `to_arrays` returned, as from `numpy.load`; raises ModelError for anything else."""
+        """Restore a code from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         with restoring_code(cls.KIND, arrays, "centroids") as (centroids,):
             return cls(centroids.astype(np.float32))

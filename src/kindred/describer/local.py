@@ -17,7 +17,7 @@ from kindred.recipe import Recipe
 
 __all__ = ["KeptFeatures", "check_features", "keypoints", "label"]
 
-KEPT_LONGEST = max(max(each.kept.get("longest", 0), each.asked.get("longest", 0)) for each in FEATURES.values())
+LONGEST_SIDE = max(max(each.indexed.get("longest", 0), each.query.get("longest", 0)) for each in FEATURES.values())
 """Pixels of the long side to which an image is decoded, where features are kept for verification."""
 
 
@@ -31,14 +31,14 @@ class KeptFeatures:
     @property
     def longest(self) -> int:
         """How many pixels of the long side they are found in; 0 where none are."""
-        return KEPT_LONGEST if self._name else 0
+        return LONGEST_SIDE if self._name else 0
 
     def of(self, decoded: Decoded, *, is_query: bool) -> LocalFeatures | None:
         """Return the features of an image, or of a query (`is_query`), their points in pixels of the original."""
         if not self._name:
             return None
         entry = FEATURES[self._name]
-        options = entry.asked if is_query else entry.kept
+        options = entry.query if is_query else entry.indexed
         if entry.needs == "image":
             return _to_original(entry.function(decoded.pixels, **options), decoded.pixels, decoded)
         assert self._viewer is not None

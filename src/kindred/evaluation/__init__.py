@@ -1,7 +1,7 @@
-"""Evaluation: how good a recipe is, on images with ground truth.
+"""Evaluation: the quality and the cost of recipes, on images with ground truth.
 
-`evaluate` measures one recipe, `compare` several; `read_dataset` reads the published sets. `score` takes rankings
-from anywhere; the module `metrics` has every metric alone.
+`evaluate` measures one recipe, `compare` several; `read_dataset` reads the published data sets. `score` takes rankings
+from any source; the module `metrics` has every metric as a function.
 """
 
 from kindred.evaluation.compare import compare

@@ -1,4 +1,4 @@
-"""Oxford5k, Paris6k and their revisited forms: parts of photos of buildings look for other photos of them."""
+"""Oxford5k, Paris6k and their revisited versions: landmarks, with regions of photos as queries."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SUFFIX = "_query.txt"
 def read_oxford(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read Oxford5k: its text lists (`*_query.txt` and so on) and its images (Philbin et al. 2007).
 
-    The lists may lie in a sub-folder, the images in any. Right is what is good or ok, the query's own image too;
-    junk is deleted from the ranking.
+    The lists may lie in a sub-folder, the images in any. Images listed as good or ok are relevant, including the
+    query's own image; junk is removed from the ranking.
     """
     return _read(folder, "oxford5k", OXFORD_IMAGES, partial=partial)
 
 
 def read_paris(folder: Path, *, partial: bool = False) -> GroundTruth:
-    """Read Paris6k, laid out as Oxford5k is (Philbin et al. 2008); the damaged files are left out."""
+    """Read Paris6k, in the layout of Oxford5k (Philbin et al. 2008); its damaged files are left out."""
     return _read(folder, "paris6k", PARIS_IMAGES, partial=partial)
 
 
@@ -58,32 +58,32 @@ def read_revisited(folder: Path, *, partial: bool = False) -> GroundTruth:
 
 
 def refuse_pickle(file: Path) -> NoReturn:
-    """Say why a pickle is not read, and what to do."""
+    """Raise UsageError: pickles are not read; the message says what to do."""
     raise UsageError(
-        f"{file}: a pickle can run any program when it is read, so it is never opened; write what it holds as JSON: "
+        f"{file}: a pickle can run any program when it is read, so it is never inputs; write what it holds as JSON: "
         '{"name": …, "images": imlist, "queries": [{"image": one of qimlist, "bbx": …, "easy": …, "hard": …, '
         '"junk": … from the same place of gnd}, …]}'
     )
 
 
 def is_oxford(folder: Path) -> bool:
-    """Tell whether there are lists of queries whose names have Oxford's prefix."""
+    """Return whether there are query lists with Oxford's prefix."""
     lists = _lists(folder)
     return bool(lists) and lists[0].read_bytes().startswith(OXFORD_PREFIX.encode())
 
 
 def is_paris(folder: Path) -> bool:
-    """Tell whether there are lists of queries; Oxford's are told first."""
+    """Return whether there are query lists; Oxford5k is recognised before."""
     return bool(_lists(folder))
 
 
 def is_revisited(folder: Path) -> bool:
-    """Tell whether the revisited ground truth is there, if only as the pickle that will be refused."""
+    """Return whether the revisited ground truth is there, possibly as the pickle that will be refused."""
     return any((folder / f"{name}.json").is_file() for name in REVISITED) or any(folder.glob("gnd_*.pkl"))
 
 
 def _lists(folder: Path) -> list[Path]:
-    """Return the lists of queries, in `folder` or one of its sub-folders; deeper, a large set would take long."""
+    """Return the query lists in `folder` or its sub-folders; searching deeper takes long in a large set."""
     return sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*/*{SUFFIX}")])
 
 
@@ -117,7 +117,7 @@ def _query(file: Path, name: str, places: Mapping[str, int], database: list[str]
         source = file.with_name(file.name.removesuffix(SUFFIX) + f"_{kind}.txt")
         stems = [row[0] for row in rows_of(source, 1)]
         missing = next((stem for stem in stems if stem not in places), None)
-        # The damaged images of Paris6k are in no list, so one that is missing was not fetched.
+        # No list contains a damaged image of Paris6k, so a missing one was not downloaded.
         if missing is not None and not partial:
             raise UsageError(f"{source}: names {missing}, which is not among the images of {name}; fetch it")
         return [places[stem] for stem in stems if stem in places]

@@ -1,4 +1,4 @@
-"""Sets of classes: every image looks for the others of its class, as is usual in metric learning."""
+"""Data sets of classes: every image is a query for the others of its class, as usual in metric learning."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CARS_LIST, CARS_IMAGES, CARS_FIRST = "cars_annos.mat", 8131, 99
 
 
 def read_classes(folder: Path, *, partial: bool = False) -> GroundTruth:  # noqa: ARG001 - as all readers
-    """Read a folder of classes: each of its sub-folders is one, with everything below it.
+    """Read a folder of classes: each sub-folder is one class, with all images below it.
 
-    An image that is alone in its class is searched among, but no query.
+    An image that is alone in its class is in the database, but not a query.
     """
     labels = {path: path.partition("/")[0] for path in images_below(folder)}
     stray = next((path for path in labels if "/" not in path), None)
@@ -44,8 +44,8 @@ def read_sop(folder: Path, *, partial: bool = False) -> GroundTruth:
 def read_cub(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read CUB-200-2011: `images.txt`, `image_class_labels.txt` and `images/` (Wah et al. 2011).
 
-    The classes 101 to 200 are the test set, as is usual in metric learning; the train/test split that was
-    published with the images is another, for classifying.
+    The classes 101 to 200 are the test set, as usual in metric learning; the train/test split published with the
+    images is for classification.
     """
     paths, numbers = (dict(rows_of(folder / name, 2)) for name in CUB_LISTS)
     if paths.keys() != numbers.keys():
@@ -68,28 +68,28 @@ def read_cars(folder: Path, *, partial: bool = False) -> GroundTruth:
 
 
 def is_classes(folder: Path) -> bool:
-    """Tell whether `folder` holds at least two folders with images, and none itself."""
+    """Return whether `folder` has at least two sub-folders with images and no image of its own."""
     found = [path.partition("/") for path in images_below(folder)]
     return all(slash for _, slash, _ in found) and len({first for first, _, _ in found}) > 1
 
 
 def is_sop(folder: Path) -> bool:
-    """Tell whether the list of the test half is there."""
+    """Return whether the list of the test half is there."""
     return (folder / SOP_LIST).is_file()
 
 
 def is_cub(folder: Path) -> bool:
-    """Tell whether both lists are there."""
+    """Return whether both lists are there."""
     return all((folder / name).is_file() for name in CUB_LISTS)
 
 
 def is_cars(folder: Path) -> bool:
-    """Tell whether the annotations are there."""
+    """Return whether the annotations are there."""
     return (folder / CARS_LIST).is_file()
 
 
 def _cars(file: Path) -> list[tuple[str, int]]:
-    """Return (path, class) of each image; a MATLAB file holds plain arrays, reading it runs nothing."""
+    """Return (path, class) of each image; a MATLAB file has plain arrays, and reading it executes nothing."""
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -109,7 +109,7 @@ def _whole(text: str, file: Path) -> int:
 
 
 def _check_pairs(folder: Path, labels: Mapping[str, Hashable]) -> None:
-    """Raise UsageError where no class has two images: nothing could be found."""
+    """Raise UsageError if no class has two images, so that no query has a relevant image."""
     if len(set(labels.values())) == len(labels):
         raise UsageError(
             f"{folder}: no class has two images; expected sub-folders, one for each class, with several images each"

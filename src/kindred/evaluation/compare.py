@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be measured: the recipe with its re-rankers, the set, and why."""
+    """A measurement that failed: the recipe with its re-rankers, the data set, and the error."""
 
     label: str
     name: str
@@ -43,11 +43,11 @@ def compare(
 ) -> list[Evaluation]:
     """Measure each of `recipes` on each of `groundtruths`, best first on each set.
 
-    Each recipe is measured as it is, and with each of `rerank`, such as "aqe:n=5,diffusion". `progress` is called
-    with what is being measured, and how many steps of how many are done of the whole comparison. `cache` is a
-    folder that keeps descriptions and results for the next time; empty it where code was changed. `failed` is
-    called with what went wrong, and the others go on; without it the first error is raised. The other arguments
-    are those of `evaluate`. Raises UsageError where a ground truth cannot be read.
+    Each recipe is measured without and with each of `rerank`, such as "aqe:n=5,diffusion". `progress` is called with
+    what is being measured, the steps done and their number in the whole comparison. `cache` is a folder that stores
+    descriptions and results for the next comparison; empty it after changes of code. `failed` is called with each
+    failure, and the comparison continues; without it the first error is raised. The other arguments are those of
+    `evaluate`. Raises UsageError if a ground truth cannot be read.
     """
     if not groundtruths or not recipes:
         raise UsageError("compare needs at least one ground truth and one recipe")
@@ -61,12 +61,12 @@ def compare(
         measured: list[Evaluation] = []
         for recipe in recipes:
 
-            def told(what: str, steps: int, before: int = done) -> None:
+            def report(what: str, steps: int, before: int = done) -> None:
                 if progress is not None:
-                    # Queries that are described otherwise than the database are more steps than were counted.
+                    # Queries that are described differently from the database are more steps than were counted.
                     progress(what, min(before + steps, total), total)
 
-            measured += _Run(truth, located, recipe, depth, cache, told, failed).measure(variants)
+            measured += _Run(truth, located, recipe, depth, cache, report, failed).measure(variants)
             done += taken
         found += sorted(measured, key=lambda each: -each.quality)
     return found
@@ -74,38 +74,38 @@ def compare(
 
 @dataclass
 class _Run:
-    """One recipe on one set; it counts the steps that are done."""
+    """The measurements of one recipe on one data set; it counts the steps done."""
 
     truth: GroundTruth
     files: Files
     recipe: Recipe | str | Path
     depth: int
     cache: Path | None
-    told: Callable[[str, int], None]
+    report: Callable[[str, int], None]
     failed: Callable[[Failure], None] | None
     done: int = 0
 
     def measure(self, variants: Sequence[str]) -> list[Evaluation]:
-        """Measure the recipe with each list of re-rankers; what fails is told, and left out."""
+        """Measure the recipe with each list of re-rankers; failures are reported and left out."""
         name = self.recipe.name if isinstance(self.recipe, Recipe) else str(self.recipe)
         found: list[Evaluation] = []
         try:
             bench = Bench(self.truth, self.files, self.recipe, cache=self.cache)
         except KindredError as error:
-            self.tell(name, error)
+            self.report_failure(name, error)
             return found
         for rerank in variants:
             label = bench.describer.recipe.name + (f" + {rerank}" if rerank else "")
             try:
-                found.append(self.kept(bench, rerank, label))
+                found.append(self.cached(bench, rerank, label))
             except KindredError as error:
-                self.tell(label, error)
+                self.report_failure(label, error)
                 if not rerank:  # what cannot be ranked cannot be re-ranked
                     break
         return found
 
-    def kept(self, bench: Bench, rerank: str, label: str) -> Evaluation:
-        """Return the result that the cache holds, or measure and keep it."""
+    def cached(self, bench: Bench, rerank: str, label: str) -> Evaluation:
+        """Return the result from the cache, or measure and cache it."""
         file = None if self.cache is None else self.cache / f"result-{bench.key(rerank, depth=self.depth)}.json"
         if file is not None and (known := _load(file, bench.describer.recipe)) is not None:
             return known
@@ -113,22 +113,22 @@ class _Run:
 
         def progress(done: int, total: int) -> None:
             self.done = before + done
-            self.told(f"{label} on {self.truth.name}, {done:,} of {total:,}", self.done)
+            self.report(f"{label} on {self.truth.name}, {done:,} of {total:,}", self.done)
 
         found = bench.measure(rerank, depth=self.depth, progress=progress)
         if file is not None:
             file.write_text(found.to_json(), encoding="utf-8")
         return found
 
-    def tell(self, label: str, error: KindredError) -> None:
-        """Report what went wrong, or raise it where nobody listens."""
+    def report_failure(self, label: str, error: KindredError) -> None:
+        """Report a failure, or raise the error if there is no callback."""
         if self.failed is None:
             raise error
         self.failed(Failure(label, self.truth.name, error))
 
 
 def _load(file: Path, recipe: Recipe) -> Evaluation | None:
-    """Read a kept result; None where there is none, or none that is sound."""
+    """Read a cached result; None if it is missing or damaged."""
     try:
         return Evaluation.from_json(file.read_text(encoding="utf-8"), recipe)
     except (OSError, ValueError, TypeError, KeyError):

@@ -1,6 +1,6 @@
-"""Data sets: the published image sets of the field, read from the layouts in which they are published.
+"""Data sets: the published benchmarks of the field, read in the layouts in which they are published.
 
-A new one is a reader (folder in, GroundTruth out, nothing downloaded) and a line of `DATASETS`.
+A new one is a reader (folder → GroundTruth, without downloads) and a line of `DATASETS`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ JSON_NAME = "groundtruth.json"
 
 
 class Reader(Protocol):
-    """What reads a set: a folder in, its ground truth out; `partial` allows for one that lacks images."""
+    """A function that reads the ground truth of a data set; `partial` allows missing images."""
 
     def __call__(self, folder: Path, *, partial: bool = False) -> GroundTruth:
         """Read the set, opening no image. Raises UsageError that names what is missing."""
@@ -47,7 +47,7 @@ class Reader(Protocol):
 
 
 class Dataset(NamedTuple):
-    """One published set: how it is read, how its folder is told, what it is, who made it."""
+    """One published data set: its reader, how its folder is recognised, a summary, author and year."""
 
     read: Reader
     recognise: Callable[[Path], bool]
@@ -60,12 +60,12 @@ def read_json_folder(folder: Path, *, partial: bool = False) -> GroundTruth:  # 
     return read_groundtruth(folder / JSON_NAME)
 
 
-# In the order in which a folder is tried: the sure signs first, any folder of folders last.
+# In the order in which a folder is recognised: unambiguous layouts first, any folder of folders last.
 DATASETS: dict[str, Dataset] = {
     "json": Dataset(
         read_json_folder,
         lambda folder: (folder / JSON_NAME).is_file(),
-        f"`{JSON_NAME}` that lists the database and what is right for each query",
+        f"`{JSON_NAME}` with the database and the relevant images of each query",
         "Kindred",
     ),
     "revisited": Dataset(
@@ -104,15 +104,15 @@ DATASETS: dict[str, Dataset] = {
         read_classes, is_classes, "a folder of classes: each sub-folder one class, with several images", "any"
     ),
 }
-"""The sets that can be read, by the names that `--dataset` takes."""
+"""The data sets that can be read, by the names of `--dataset`."""
 
 
 def read_dataset(path: Path, dataset: str | None = None, *, partial: bool = False) -> GroundTruth:
     """Read the ground truth at `path`: a JSON file, or the folder of a published set.
 
-    `dataset` is a name of `DATASETS`; None tells the set by what lies in the folder. With `partial` a set may
-    lack images: its figures cannot be compared with published ones. Raises UsageError where the set cannot be
-    told or is not whole.
+    `dataset` is a name of `DATASETS`; None recognises the set by the files in the folder. With `partial`, images may
+    be missing: the figures are then not comparable with published ones. Raises UsageError if the set is not recognised
+    or not complete.
     """
     if path.suffix == ".pkl":
         refuse_pickle(path)
@@ -131,7 +131,7 @@ def _chosen(folder: Path, dataset: str | None) -> Dataset:
     found = next((known for known in DATASETS.values() if known.recognise(folder)), None)
     if found is None:
         raise UsageError(
-            f"{folder}: holds no {JSON_NAME} and is laid out like no data set that is known "
+            f"{folder}: has no {JSON_NAME} and not the layout of a known data set "
             f"({', '.join(DATASETS)}); name it with --dataset, or write a {JSON_NAME}"
         )
     return found

@@ -22,14 +22,14 @@ from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
 from kindred.errors import KindredError, UsageError
-from kindred.evaluation.groundtruth import Box
 from kindred.features import NO_FEATURES, LocalFeatures
 from kindred.images import crop, decode, resize
+from kindred.regions import Box
 
 if TYPE_CHECKING:
     from kindred.images import ImageLike
 
-__all__ = ["Descriptions", "Part", "Progress", "Work", "part_of"]
+__all__ = ["DescribingTask", "Descriptions", "Part", "Progress", "crop_of"]
 
 MOST_BYTES = 1 << 36
 """A file of descriptions that is larger is made again."""
@@ -41,7 +41,7 @@ Part = tuple[Path, Box | None]
 
 @dataclass(frozen=True, eq=False)
 class Descriptions:
-    """What was described of n images, and the seconds that it took.
+    """The descriptions of n images, and the seconds that they took.
 
     vectors: (M, D), the rows of all images, one after the other. counts: (n,) int64, how many rows each image
     has: one, unless the recipe keeps several; none where it could not be read and was left out. words: (M,)
@@ -62,11 +62,11 @@ class Descriptions:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which images were described, (n,)."""
+        """A mask (n,) of the images that were described."""
         return self.counts > 0
 
     def bytes_per_image(self, code: Code | None = None) -> float:
-        """Return the bytes of all that is kept, as it is here, for each image; with `code`, that of a vector only."""
+        """Return the bytes stored per image, on average; with `code`, vectors count with the size of their codes."""
         kept = self.vectors.nbytes if code is None else len(self.vectors) * code.bytes_per_vector
         kept += 0 if self.words is None else self.words.nbytes
         for each in self.features or ():
@@ -74,7 +74,7 @@ class Descriptions:
         return kept / max(1, int(self.usable.sum()))
 
     def first_rows(self) -> Vectors:
-        """Return the first row of every image, (n, D); zero for one without any."""
+        """Return the first row of every image, (n, D); zero for an image without rows."""
         if len(self.vectors) == len(self) and self.usable.all():
             return self.vectors
         rows = np.zeros((len(self), self.vectors.shape[1]), np.float32)
@@ -82,7 +82,7 @@ class Descriptions:
         return rows
 
     def chosen(self, images: Sequence[int] | NDArray[np.int64]) -> Descriptions:
-        """Return some of the images, in the order of `images`; no seconds are spent on that."""
+        """Return the descriptions of some images, in the order of `images`, with 0 seconds."""
         numbers = np.asarray(images, np.int64)
         counts = self.counts[numbers]
         firsts = (np.cumsum(self.counts) - self.counts)[numbers]
@@ -97,8 +97,8 @@ class Descriptions:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Descriptions]) -> Descriptions:
-        """Lay several end to end."""
+    def concatenated(cls, parts: Sequence[Descriptions]) -> Descriptions:
+        """Concatenate several."""
         words = [part.words for part in parts if part.words is not None]
         # A part in which no image has a local feature keeps none; its images must be counted all the same.
         features = [part.features or (NO_FEATURES,) * len(part) for part in parts]
@@ -112,19 +112,19 @@ class Descriptions:
         )
 
 
-class Work:
-    """The describing for one recipe, with its progress and its cache."""
+class DescribingTask:
+    """Describes images with one recipe; reports progress and caches the result."""
 
     def __init__(self, describer: Describer, *, cache: Path | None = None) -> None:
         self.describer, self.cache = describer, cache
         self.begin(0, None)
 
     def begin(self, total: int, progress: Progress | None) -> None:
-        """Start to count anew, to `total` steps."""
+        """Reset the progress to 0 of `total` steps."""
         self.progress, self.total, self.done = progress, total, 0
 
     def step(self, count: int = 1) -> None:
-        """Report that `count` more are done."""
+        """Report `count` more steps as done."""
         self.done += count
         if self.progress is not None and count:
             self.progress(self.done, self.total)
@@ -132,10 +132,10 @@ class Work:
     def describe(self, images: Sequence[Part], *, lenient: bool = False, is_query: bool = False) -> Descriptions:
         """Return the vectors of images, or of parts of them; `is_query` for queries.
 
-        Raises ImageError for the first that cannot be used; with `lenient` such images are left out.
+        Raises ImageError for the first unusable image; with `lenient` such images are left out.
         """
         if not images:
-            return self.gathered([], 0.0)
+            return self.collected([], 0.0)
         file = None if self.cache is None else self.cache / f"descriptions-{self.key(images, is_query=is_query)}.npz"
         if file is not None:
             stored = _load(file)
@@ -144,14 +144,14 @@ class Work:
                 return stored
         began = time.perf_counter()
         answers: list[Description[int] | None] = [None] * len(images)
-        with closing(self.describer.stream(enumerate(self.opened(images)), is_query=is_query)) as stream:
+        with closing(self.describer.stream(enumerate(self.inputs(images)), is_query=is_query)) as stream:
             for described in stream:
                 if described.error is None:
                     answers[described.key] = described
                 elif not lenient:
                     raise described.error
                 self.step()
-        found = self.gathered(answers, time.perf_counter() - began)
+        found = self.collected(answers, time.perf_counter() - began)
         if file is not None:
             _store(file, found)
         return found
@@ -168,7 +168,7 @@ class Work:
             return False
         return bool(counts.sum() == len(vectors)) and (features is None or len(features) == images)
 
-    def gathered(self, answers: Sequence[Description[int] | None], seconds: float) -> Descriptions:
+    def collected(self, answers: Sequence[Description[int] | None], seconds: float) -> Descriptions:
         """Lay the answers out as arrays."""
         nothing = np.zeros((0, self.describer.dimension), np.float32)
         rows = [nothing if each is None or each.vectors is None else each.vectors for each in answers]
@@ -183,15 +183,15 @@ class Work:
             self.describer.passes,
         )
 
-    def opened(self, images: Iterable[Part]) -> Iterator[ImageLike]:
-        """Yield what the describer takes: paths, and the pixels of parts."""
+    def inputs(self, images: Iterable[Part]) -> Iterator[ImageLike]:
+        """Yield the inputs of the describer: paths, and the pixels of regions."""
         for path, box in images:
-            yield path if box is None else part_of(path, box, longest=self.describer.recipe.size)
+            yield path if box is None else crop_of(path, box, longest=self.describer.recipe.size)
 
     def key(self, images: Iterable[Part], *, is_query: bool = False) -> str:
-        """Return what the descriptions depend on: this version, recipe and network, the files, the boxes.
+        """Return a digest of all that the descriptions depend on: version, recipe, network, files and boxes.
 
-        Queries (`is_query`) have a key of their own where they are described otherwise.
+        Queries (`is_query`) have another key if they are described differently.
         """
         describer = self.describer
         digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.stored_features)).encode())
@@ -202,11 +202,11 @@ class Work:
         return digest.hexdigest()[:16]
 
 
-def part_of(path: Path, box: Box, *, longest: int) -> NDArray[np.uint8]:
-    """Return the part in `box` at the scale that the whole image would be given.
+def crop_of(path: Path, box: Box, *, longest: int) -> NDArray[np.uint8]:
+    """Return the region in `box`, at the scale at which the whole image would be described.
 
-    Blown up to the full size, a part would be seen at another scale than the images that are searched; the
-    revisited protocol's own code scales it so (Radenović et al. 2018).
+    Enlarged to the full size, a region would be at another scale than the images that are searched; the code of the
+    revisited protocol scales it in the same way (Radenović et al. 2018).
     """
     whole = decode(path).pixels
     try:

@@ -1,4 +1,4 @@
-"""Evaluate: how good a recipe is on images with ground truth, and what it costs."""
+"""Evaluate: measure the quality and the cost of a recipe on images with ground truth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from kindred.describer import Describer
 from kindred.errors import UsageError
 from kindred.evaluation.datasets import read_dataset
-from kindred.evaluation.describing import Descriptions, Part, Progress, Work
+from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
 from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.own_images import file_key, left_out, places_of
@@ -41,10 +41,10 @@ from kindred.rerank.needs import check_needs, steps_of
 __all__ = ["DEPTH", "Bench", "Files", "evaluate"]
 
 CURVE = 50
-"""How far the cumulative match characteristic is told."""
+"""Length of the cumulative match characteristic that is reported."""
 
 DEPTH = 1000
-"""How many of the first answers are re-ranked."""
+"""Number of answers that are re-ranked."""
 
 
 def evaluate(
@@ -65,17 +65,16 @@ def evaluate(
 ) -> Evaluation:
     """Describe the images of a ground truth, search with every query, and score the answers.
 
-    `groundtruth`, `dataset` and `partial` are as `read_dataset` takes them; `images` is the folder of the images,
-    where that is not the one that the ground truth has. `rerank` is what is done to the first `depth` answers, in
-    order, as `kindred.rerank.rerank` takes it ("aqe:n=5,diffusion"); the rest follows as it was. `also` are recipes
-    whose rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` of each,
-    then the rest as `recipe` ranks it; fused answers are not re-ranked. `distractors` are folders of images that are
-    added to the database as wrong answers. `metrics` are names of more than the protocol reports, such as
-    "precision@20" (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their
-    number.
+    `groundtruth`, `dataset` and `partial` are as in `read_dataset`; `images` is the folder of the images, if it is not
+    the one of the ground truth. `rerank` names the re-rankers of the first `depth` answers, in order, as in
+    `kindred.rerank.rerank` ("aqe:n=5,diffusion"); the other answers follow in their old order. `also` are recipes whose
+    rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` answers of each,
+    followed by the rest as ranked by `recipe`; fused answers are not re-ranked. `distractors` are folders of images
+    added to the database as irrelevant. `metrics` are names of additional metrics, such as "precision@20"
+    (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their number.
 
-    A query whose file is in the database too is left out of its own ranking, unless it is listed as relevant or a
-    published protocol has it otherwise. Equal scores are ordered by a fixed random order.
+    A query that is itself in the database is left out of its own ranking, unless it is listed as relevant or a
+    published protocol has another rule. Equal scores are ordered by a fixed random order.
 
     `cache` is a folder for descriptions, which the next evaluation of the same images with the same recipe reads; its
     times are then those of the first. A recipe with a code ranks by codes alone; re-rankers are given the vectors,
@@ -98,8 +97,8 @@ def evaluate(
 class Files:
     """The files of an evaluation.
 
-    shared: for each query its place in the database, if it is the same picture. left_out: for each query the places of
-    the database that are left out of its ranking.
+    shared: for each query its position in the database, None if it is not there or a region of an image. left_out:
+    for each query the positions of the database that are left out of its ranking.
     """
 
     database: list[Path]
@@ -110,7 +109,7 @@ class Files:
 
     @classmethod
     def of(cls, truth: GroundTruth, images: Path | None = None, distractors: Sequence[Path] = ()) -> Files:
-        """Find them all. Raises UsageError naming the first that is missing, or a folder without distractors."""
+        """Find all files. Raises UsageError naming the first missing file, or a folder without distractors."""
         database, queries = truth.locate(images)
         own = places_of(queries, database)
         shared = [
@@ -128,14 +127,14 @@ class Files:
 
     @property
     def count(self) -> int:
-        """How many images are to be described."""
+        """The number of images to be described."""
         return len(self.database) + sum(map(len, self.distractors)) + self.shared.count(None)
 
 
 class Bench:
-    """A recipe on a set: described once, then measured with any re-rankers.
+    """A recipe on a data set: images are described once, then measured with any re-rankers.
 
-    The database is searched in the order of `tie_order`; `ranks` takes orders back to that of the ground truth.
+    The database is searched in the order of `tie_order`; `ranks` converts back to that of the ground truth.
     """
 
     def __init__(
@@ -143,11 +142,11 @@ class Bench:
     ) -> None:
         self.truth = truth
         self.describer = Describer(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe))
-        # What is both query and image of the database is described once, unless queries are described otherwise.
+        # An image that is both query and in the database is described once, unless queries are described differently.
         self.files = (
             replace(files, shared=[None] * len(files.shared)) if self.describer.describes_queries_differently else files
         )
-        self.work = Work(self.describer, cache=cache)
+        self.work = DescribingTask(self.describer, cache=cache)
         self._computed = TimedCache()
 
     def measure(
@@ -165,21 +164,21 @@ class Bench:
         search, before = self.search(), self._computed.seconds
         orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
         ranks = self.ranks(orders)
-        return self.told(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
+        return self.result(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
 
     def ranks(self, orders: Iterable[Order]) -> list[QueryRanks]:
-        """Return the ranks of what is relevant in orders of the database as it is searched."""
+        """Return the ranks of the relevant images in orders of the database as it is searched."""
         return ranks_of(self.truth, (self._tie_order[order] for order in orders))
 
     def search(self) -> Search:
-        """Return the search of the database with all queries, which are described first."""
+        """Return the search of the database with all queries, after describing them."""
         database, queries = self.described
         code, options = self.describer.fitted.codes, self.describer.matching_options
         searched_at = np.argsort(self._tie_order)
         left_out = [searched_at[list(places)].tolist() for places in self.files.left_out]
         return Search(self.describer.recipe, queries, database, left_out, code=code, options=options)
 
-    def told(
+    def result(
         self,
         search: Search,
         ranks: Sequence[QueryRanks],
@@ -188,7 +187,7 @@ class Bench:
         cache: float = 0.0,
         metrics: Sequence[str] = (),
     ) -> Evaluation:
-        """Return what `ranks` are worth, and what `search` cost; of that, `cache` seconds once for the database."""
+        """Return metrics and costs from `ranks` and `search`; `cache`: seconds spent once for the whole database."""
         database, queries, code = search.database, search.queries, search.code
         spent = (queries.seconds, search.seconds, max(0.0, search.rerank_seconds - cache))
         parts = [seconds / len(queries) for seconds in spent]
@@ -208,7 +207,7 @@ class Bench:
             distractors=int(database.usable[self._tie_order >= len(self.truth.database)].sum()),
             skipped=int((~database.usable).sum()),
             rerank=tuple(map(name_of, methods)),
-            bytes_per_image=database.bytes_per_image(None if _ask_vectors(methods) else code),
+            bytes_per_image=database.bytes_per_image(None if _needs_vectors(methods) else code),
             passes=database.passes,
             left_out_of_own_ranking=sum(map(bool, self.files.left_out)),
             main=main_metric(self.truth),
@@ -216,7 +215,7 @@ class Bench:
         )
 
     def key(self, rerank: str, *, depth: int) -> str:
-        """Return what the result of `measure` depends on, as 16 hexadecimal digits."""
+        """Return a digest of all that the result of `measure` depends on, as 16 hexadecimal digits."""
         described = [self.work.key(images) for images in (self._database, *self._distractors)]
         made_of = (
             [*described, self.work.key(self._queries, is_query=True)],
@@ -233,31 +232,31 @@ class Bench:
 
     @property
     def _code_digest(self) -> str:
-        """What is in the recipe's code: neither its name nor the descriptions tell."""
+        """A digest of the recipe's code, which neither its name nor the descriptions identify."""
         code = self.describer.fitted.codes
         arrays = {} if code is None else code.to_arrays()
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
 
     @property
     def to_describe(self) -> int:
-        """How many images are still to be described."""
+        """The number of images still to be described."""
         return 0 if "described" in self.__dict__ else self.files.count
 
     @cached_property
     def described(self) -> tuple[Descriptions, Descriptions]:
-        """The database and distractors in the order of `tie_order`, and the queries; what is both is described once."""
+        """The database with distractors in the order of `tie_order`, and the queries; shared images once."""
         database = self.work.describe(self._database, lenient=self.truth.lenient)
         added = [self.work.describe(images, lenient=True) for images in self._distractors]
         alone = self.work.describe(self._queries, is_query=True)
-        pool = Descriptions.joined([database, alone])
+        pool = Descriptions.concatenated([database, alone])
         own = iter(range(len(database), len(pool)))
         queries = pool.chosen([next(own) if place is None else place for place in self.files.shared])
         if not queries.usable.all():
             lost = int(np.argmin(queries.usable))
             raise UsageError(f"{self.files.queries[lost]}: cannot be read, and is a query; put a sound copy there")
-        # A query that is in the database too would have to be described when it is asked.
+        # The time of a query that is in the database counts as well: a search would describe it.
         seconds = alone.seconds + (len(queries) - len(alone)) * database.seconds / len(database)
-        whole = Descriptions.joined([database, *added])
+        whole = Descriptions.concatenated([database, *added])
         searched = replace(whole.chosen(self._tie_order), seconds=whole.seconds)
         return searched, replace(queries, seconds=seconds)
 
@@ -288,11 +287,11 @@ class Bench:
         vectors = search.queries.first_rows()
         own, others = search.queries.features, search.database.features
 
-        def better(ranking: Ranking, asked: slice) -> Ranking:
+        def better(ranking: Ranking, selected: slice) -> Ranking:
             context = Context(
-                vectors[asked],
+                vectors[selected],
                 self._gallery,
-                query_features=None if own is None else own[asked].__getitem__,
+                query_features=None if own is None else own[selected].__getitem__,
                 image_features=None if others is None else others.__getitem__,
                 cache=self._computed,
             )
@@ -303,6 +302,6 @@ class Bench:
             yield order
 
 
-def _ask_vectors(methods: Sequence[Method]) -> bool:
-    """Return whether a re-ranker asks for the vectors of images, so that they have to be kept."""
+def _needs_vectors(methods: Sequence[Method]) -> bool:
+    """Return whether a re-ranker needs the vectors of images, so that they must be stored."""
     return any(not isinstance(method, tuple) or RERANKERS[method[0]].needs != "features" for method in methods)

@@ -1,4 +1,4 @@
-"""Late fusion in an evaluation: each recipe ranks the database, and the rankings become one."""
+"""Evaluation of late fusion: each recipe ranks the database, and the rankings are fused."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_FUSION", "check_fusion", "measure_fused"]
 
 DEFAULT_FUSION = "reciprocal_rank"
-"""The one that needs no scores to be comparable."""
+"""It does not require comparable scores."""
 
 
 def check_fusion(fusion: str, rerank: str | Sequence[Method]) -> None:
-    """Raise RecipeError for an unknown fusion, UsageError where fused answers are to be re-ranked."""
+    """Raise RecipeError for an unknown fusion, UsageError if fused answers are to be re-ranked."""
     if rerank:
         raise UsageError("rerank and also contradict each other; fused answers are not re-ranked")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)
@@ -40,28 +40,28 @@ def measure_fused(
 ) -> Evaluation:
     """Fuse the first `depth` answers of several recipes on one set, by a name of FUSIONS, and score.
 
-    What none of them has among these follows as the first recipe ranks it. The result is that of the first recipe,
-    which names the others; costs are the sums of all, and fusing counts as searching.
+    Images that are in none of these follow as ranked by the first recipe. The result is that of the first recipe and
+    names the others; costs are sums over all recipes, and fusing counts as searching.
     """
     _describe(benches, progress)
     first, *others = searches = [bench.search() for bench in benches]
 
-    def fused(ranking: Ranking, asked: slice) -> Ranking:
-        return fuse([ranking, *(each.heads(asked, depth=depth) for each in others)], fusion)
+    def fused(ranking: Ranking, selected: slice) -> Ranking:
+        return fuse([ranking, *(each.top_answers(selected, depth=depth) for each in others)], fusion)
 
     ranks = benches[0].ranks(first.reranked(fused, depth=depth))
-    told = [bench.told(search, ranks, metrics=metrics) for bench, search in zip(benches, searches, strict=True)]
-    # What the others took to search lies within what the first took to fuse.
-    searching = told[0].seconds_searching + told[0].seconds_reranking
-    describing = sum(each.seconds_describing for each in told)
+    found = [bench.result(search, ranks, metrics=metrics) for bench, search in zip(benches, searches, strict=True)]
+    # The search time of the others is contained in the fusion time of the first.
+    searching = found[0].seconds_searching + found[0].seconds_reranking
+    describing = sum(each.seconds_describing for each in found)
     return replace(
-        told[0],
-        also=tuple(each.recipe.name for each in told[1:]),
+        found[0],
+        also=tuple(each.recipe.name for each in found[1:]),
         fusion=fusion,
-        dimension=sum(each.dimension for each in told),
-        bytes_per_image=sum(each.bytes_per_image for each in told),
-        passes=sum(each.passes for each in told),
-        seconds_per_image=sum(each.seconds_per_image for each in told),
+        dimension=sum(each.dimension for each in found),
+        bytes_per_image=sum(each.bytes_per_image for each in found),
+        passes=sum(each.passes for each in found),
+        seconds_per_image=sum(each.seconds_per_image for each in found),
         seconds_per_query=describing + searching,
         seconds_describing=describing,
         seconds_searching=searching,
@@ -70,14 +70,14 @@ def measure_fused(
 
 
 def _describe(benches: Sequence[Bench], progress: Progress | None) -> None:
-    """Describe all images with each recipe, counting the steps of all together."""
+    """Describe all images with each recipe, with one progress over all."""
     counts = [bench.to_describe for bench in benches]
     for number, bench in enumerate(benches):
         before = sum(counts[:number])
 
-        def told(done: int, _: int, before: int = before) -> None:
+        def report(done: int, _: int, before: int = before) -> None:
             if progress is not None:
                 progress(before + done, sum(counts))
 
-        bench.work.begin(counts[number], told)
+        bench.work.begin(counts[number], report)
         _ = bench.described

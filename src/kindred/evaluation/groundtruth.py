@@ -1,17 +1,17 @@
-"""Ground truth: which images of a database show the same as a query, read from JSON.
+"""Ground truth: the images of a database that are relevant to each query, read from JSON.
 
-Two forms are read. The general one, where paths run from the folder of the JSON file:
+There are two formats. The general one, with paths relative to the folder of the JSON file:
 
     {"name": …, "database": [path, …],
      "queries": {path: {"relevant": [path, …], "junk": [path, …], "box": null | [x0, y0, x1, y1]}, …}}
 
-and that of the benchmarks of buildings, where numbers are positions in `images`, from 0:
+and that of the landmark benchmarks, where numbers are positions in `images`, from 0:
 
     {"name": …, "images": [name, …],
      "queries": [{"image": name, "bbx": [x0, y0, x1, y1], "ok": [n, …], "junk": [n, …]}, …]}
 
-That is Oxford5k and Paris6k; ROxford5k and RParis6k have the lists "easy" and "hard" in place of "ok".
-`kindred.evaluation.datasets` reads the data sets of the field in the layouts in which they are published.
+This is the format of Oxford5k and Paris6k; ROxford5k and RParis6k have the lists "easy" and "hard" instead of "ok".
+`kindred.evaluation.datasets` reads data sets in the layouts in which they are published.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from numpy.typing import NDArray
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.images import EXTENSIONS
+from kindred.regions import Box
 
-__all__ = ["USUAL_RECALLS", "Box", "GroundTruth", "Judgement", "Protocol", "Query", "positions", "read_groundtruth"]
+__all__ = ["USUAL_RECALLS", "GroundTruth", "Judgement", "Protocol", "Query", "positions", "read_groundtruth"]
 
-Box = tuple[float, float, float, float]
 Protocol = Literal["plain", "holidays", "oxford", "revisited", "ukbench"]
 """plain: plain average precision. holidays, oxford: trapezoidal. revisited: trapezoidal, and three settings. ukbench:
 plain, and N-S."""
 
 USUAL_RECALLS = (1, 10)
-"""The depths k of recall@k that are always told."""
+"""The depths k of recall@k that are always reported."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What counts for a query: positions in the database, (n,) int64; all others are wrong answers.
+    """The relevant and the junk images of a query: positions in the database, (n,) int64; all others are irrelevant.
 
-    Each is kept once, in ascending order, however often it is listed. junk is deleted from a ranking before it is
-    scored: it is neither right nor wrong.
+    Both are in ascending order without duplicates. junk is removed from a ranking before it is scored: it is neither
+    relevant nor irrelevant.
     """
 
     relevant: NDArray[np.int64]
@@ -63,9 +63,9 @@ class Query:
     """One query: `image`, or the part of it in `box`, in pixels of the upright original.
 
     judgements: by setting, which is "" unless the protocol has several ("easy", "medium", "hard").
-    itself: the position of the query's own image in the database, where the protocol wants it taken out of the
-    ranking (Holidays, and all sets where every image looks for its class); it is among the junk too. None where
-    the image is not in the database, or counts there.
+    itself: the position of the query's own image in the database, if the protocol removes it from the ranking
+    (Holidays, and all sets of classes); it is among the junk, too. None if the image is not in the database, or counts
+    as an answer.
     """
 
     image: str
@@ -75,7 +75,7 @@ class Query:
 
     @property
     def folder(self) -> str:
-        """The outermost folder of the query's path; "" where it lies in none."""
+        """The outermost folder of the query's path; "" if there is none."""
         parts = PurePosixPath(self.image).parts
         return parts[0] if len(parts) > 1 else ""
 
@@ -84,9 +84,9 @@ class Query:
 class GroundTruth:
     """A database, its queries, and the protocol by which they are scored; `file` is where it was read.
 
-    root: the folder of the images; None for that of `file`. recalls: the depths k of recall@k that are usual for
-    the set. lenient: images of the database that cannot be decoded are left out, where otherwise the first of
-    them is an error (Paris6k is published with twenty damaged files).
+    root: the folder of the images; None for that of `file`. recalls: the usual depths k of recall@k for the set.
+    lenient: whether images of the database that cannot be decoded are left out instead of raising an error (Paris6k
+    is published with twenty damaged files).
     """
 
     name: str
@@ -104,10 +104,10 @@ class GroundTruth:
         return ("easy", "medium", "hard") if self.protocol == "revisited" else ("",)
 
     def locate(self, folder: Path | None = None) -> tuple[list[Path], list[Path]]:
-        """Return the files of the database and of the queries; they lie in `folder`, or where the set has them.
+        """Return the files of the database and of the queries, in `folder` or else in the folder of the set.
 
-        A name without extension stands for the file of that name with any image's extension. Raises
-        UsageError that names the first that is missing.
+        A name without an extension refers to the file of that name with any image extension. Raises UsageError naming
+        the first missing file.
         """
         root = folder or self.root or self.file.parent
         return (
@@ -117,7 +117,7 @@ class GroundTruth:
 
     @property
     def digest(self) -> str:
-        """What is asked and what counts, as 16 hexadecimal digits; where the files lie does not."""
+        """A digest of queries, database and judgements, as 16 hexadecimal digits, independent of folders."""
         parts = hashlib.sha256(repr((self.protocol, self.recalls, self.lenient, self.database)).encode())
         for query in self.queries:
             parts.update(repr((query.image, query.box, query.itself)).encode())
@@ -139,7 +139,7 @@ class GroundTruth:
 
 
 def read_groundtruth(file: Path) -> GroundTruth:
-    """Read either form; opens no image. Raises UsageError that names the file and what is wrong in it."""
+    """Read either format without opening images. Raises UsageError naming the file and what is invalid in it."""
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -155,7 +155,7 @@ def read_groundtruth(file: Path) -> GroundTruth:
 
 
 class _Reader:
-    """One file being read: what it says of itself is checked, and errors name it."""
+    """Reads and validates one file; errors name it."""
 
     def __init__(self, file: Path, name: str) -> None:
         self.file, self.name = file, name
@@ -176,7 +176,7 @@ class _Reader:
         return GroundTruth(self.name, self.file, "revisited" if revisited else "oxford", database, queries)
 
     def general(self, paths: object, table: object) -> tuple[tuple[str, ...], tuple[Query, ...]]:
-        """Read `database` and `queries` of the general form."""
+        """Read `database` and `queries` of the general format."""
         database = self.names(paths, "database")
         places = {path: place for place, path in enumerate(database)}
         if not isinstance(table, dict) or not table:
@@ -194,7 +194,7 @@ class _Reader:
         return database, tuple(queries)
 
     def building(self, entry: object, where: str, count: int, *, revisited: bool) -> Query:
-        """Read one query of the benchmarks of buildings."""
+        """Read one query of a landmark benchmark."""
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
             raise self.refuse(where, "an object with the key 'image'")
         box = self.box(entry.get("bbx"), f"{where}.bbx")
@@ -262,7 +262,7 @@ class _Reader:
 
 
 def positions(numbers: Iterable[int]) -> NDArray[np.int64]:
-    """Return whole numbers as a Judgement holds them: ascending, each once, read-only."""
+    """Return positions in the form of a Judgement: ascending, without duplicates, read-only."""
     found = np.unique(numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, dtype=np.int64))
     found = found.astype(np.int64)
     found.flags.writeable = False

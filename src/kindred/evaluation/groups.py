@@ -1,4 +1,4 @@
-"""INRIA Holidays and UKBench: photos in groups that show one scene or one thing, told by their numbers."""
+"""INRIA Holidays and UKBench: groups of photos of one scene or object, identified by their numbers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UKBENCH = "ukbench"
 def read_holidays(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read INRIA Holidays: `jpg/100000.jpg` and so on, or the images themselves (Jégou, Douze and Schmid 2008).
 
-    The images of a group have one number but for the last two digits; the one that ends in 00 is the query, and
-    is taken out of its own ranking. Average precision by trapezoids, as the authors' script sums it. The images as
-    they were published are not all upright: figures on those that people have turned are about one point higher.
+    The images of a group share their number except for the last two digits; the one that ends in 00 is the query, and
+    is removed from its own ranking. Average precision is trapezoidal, as in the authors' script. Not all images are
+    upright as published: results on manually rotated versions are about one point higher.
     """
     root = subfolder(folder, "jpg")
     images = numbered(root, "Holidays")
@@ -40,7 +40,7 @@ def read_holidays(folder: Path, *, partial: bool = False) -> GroundTruth:
 def read_ukbench(folder: Path, *, partial: bool = False) -> GroundTruth:
     """Read UKBench: `full/ukbench00000.jpg` and so on, or the images themselves (Nistér and Stewénius 2006).
 
-    Four consecutive numbers show one thing. Every image is a query, and finds itself as one of its four.
+    Four consecutive numbers show one object. Every image is a query, and is itself one of its four relevant images.
     """
     root = subfolder(folder, "full")
     images = numbered(root, "UKBench", prefix=UKBENCH)
@@ -63,11 +63,11 @@ def read_ukbench(folder: Path, *, partial: bool = False) -> GroundTruth:
 
 
 def is_holidays(folder: Path) -> bool:
-    """Tell whether the images are named by numbers of six digits."""
+    """Return whether the images are named by numbers of six digits."""
     names = [path.stem for path in subfolder(folder, "jpg").glob("*.jpg")]
     return bool(names) and all(len(name) == 6 and name.isdigit() for name in names)
 
 
 def is_ukbench(folder: Path) -> bool:
-    """Tell whether images are named ukbench and a number."""
+    """Return whether images are named ukbench and a number."""
     return any(subfolder(folder, "full").glob(f"{UKBENCH}*.jpg"))

@@ -1,4 +1,4 @@
-"""What the readers of published data sets share: listing images, reading text tables, checking counts."""
+"""Helpers of the readers of published data sets: listing images, reading text tables, checking counts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def images_below(folder: Path) -> list[str]:
 
 
 def subfolder(folder: Path, *names: str) -> Path:
-    """Return the first of the sub-folders `names` that is there, or `folder` itself."""
+    """Return the first existing sub-folder of `names`, or `folder` itself."""
     return next((folder / name for name in names if (folder / name).is_dir()), folder)
 
 
 def numbered(folder: Path, name: str, *, prefix: str = "") -> list[tuple[int, str]]:
-    """Return the images under `folder` as (number, path), by number: as text, 1000 would come before 200.
+    """Return the images under `folder` as (number, path), sorted numerically.
 
-    Raises UsageError naming the first whose name is not `prefix` and a number, or whose number comes twice.
+    Raises UsageError naming the first image whose name is not `prefix` and a number, or whose number is repeated.
     """
     found: dict[int, str] = {}
     for path in images_below(folder):
@@ -42,7 +42,7 @@ def numbered(folder: Path, name: str, *, prefix: str = "") -> list[tuple[int, st
 
 
 def rows_of(file: Path, columns: int) -> Iterator[list[str]]:
-    """Yield the rows of a text table of `columns` columns with blanks between; the last may hold blanks itself."""
+    """Yield the rows of a text table of `columns` columns separated by blanks; the last may contain blanks."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -58,9 +58,9 @@ def rows_of(file: Path, columns: int) -> Iterator[list[str]]:
 
 
 def check_count(folder: Path, name: str, what: str, count: int, expected: Collection[int], *, partial: bool) -> None:
-    """Raise UsageError where a data set has not as many images (or classes, or queries) as were published.
+    """Raise UsageError if the number of images (or classes, or queries) is not the published one.
 
-    With `partial` only a set without any is an error.
+    With `partial`, only a set without any is an error.
     """
     if count in expected or (partial and count):
         return
@@ -72,9 +72,9 @@ def check_count(folder: Path, name: str, what: str, count: int, expected: Collec
 def among_classes(
     name: str, file: Path, labels: Mapping[str, Hashable], *, root: Path, recalls: Sequence[int]
 ) -> GroundTruth:
-    """Let every image look for the others of its class among all others, itself taken out of its ranking.
+    """Make every image a query for the others of its class, with itself removed from its own ranking.
 
-    `labels` gives the class of each path, from `root`, in the order of the database.
+    `labels` are the classes of the paths, relative to `root`, in the order of the database.
     """
     members: dict[Hashable, list[int]] = {}
     for place, label in enumerate(labels.values()):

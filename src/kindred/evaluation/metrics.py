@@ -1,10 +1,9 @@
-"""Metrics: how good a ranking is. Pure functions on the ranks of the relevant images.
+"""Metrics: the quality of a ranking, as pure functions of the ranks of the relevant images.
 
-`ranks` is always (n,) whole numbers: the places, from 0 and ascending, of those relevant images that were
-retrieved, in the ranking from which the junk has been deleted; `relevant_ranks` makes them. `relevant` is how
-many relevant images there are, None for as many as were retrieved; one that was not retrieved lowers every
-metric that counts them. Each returns a number in [0, 1] unless it says otherwise, and raises UsageError for a
-query without relevant images: such a query is left out of a mean, it does not count as 0.
+`ranks` (n,) are the ranks, from 0 and ascending, of the retrieved relevant images in the ranking after junk was
+removed, as `relevant_ranks` returns them. `relevant` is the number of relevant images, None if all were retrieved;
+missing ones lower every metric that depends on it. Each function returns a number in [0, 1] unless it says otherwise,
+and raises UsageError for a query without relevant images: such a query is left out of a mean and does not count as 0.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ GROUP = 4
 def relevant_ranks(order: ArrayLike, relevant: ArrayLike, *, junk: ArrayLike = ()) -> Ranks:
     """Return the ranks (n,) of `relevant` ids in `order` (K,), best first, as if `junk` ids were not in it.
 
-    Negative ids are padding and are deleted too. A relevant id counts once, where it stands first, however often
-    either list names it.
+    Negative ids are padding and are removed, too. A relevant id counts once, at its first rank, even if either list
+    repeats it.
 
     >>> relevant_ranks([7, 3, 9, 4, 9], [9, 4, 4], junk=[3])
     array([1, 2])
@@ -69,8 +68,8 @@ def average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
 def average_precision_at_k(ranks: ArrayLike, k: int, relevant: int | None = None) -> float:
     """Return the plain average precision within the first `k` answers; its mean is mAP@k (Weyand et al. 2020).
 
-    The sum of the precisions at the relevant images among them, divided by how many there could be: the smaller of
-    `k` and the number of relevant images. (trec_eval divides by the number of relevant images also where k is less.)
+    The sum of the precisions at the relevant images among them, divided by the smaller of `k` and the number of
+    relevant images. (trec_eval always divides by the number of relevant images.)
     """
     check_whole(k=k)
     places, total = _checked(ranks, relevant)
@@ -78,11 +77,11 @@ def average_precision_at_k(ranks: ArrayLike, k: int, relevant: int | None = None
 
 
 def trapezoidal_average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
-    """Return the average precision of Oxford5k, Paris6k and Holidays: trapezoids under the precision-recall curve.
+    """Return the average precision of Oxford5k, Paris6k and Holidays: the trapezoidal area under the PR curve.
 
-    Each relevant image counts the mean of the precision just before it and at it (Philbin et al. 2007; Jégou, Douze
-    and Schmid 2008). Lower than the plain one unless all relevant images come first; figures of the two must not be
-    compared.
+    Each relevant image contributes the mean of the precisions just before it and at it (Philbin et al. 2007; Jégou,
+    Douze and Schmid 2008). It is lower than the plain one unless all relevant images come first; the two are not
+    comparable.
 
     >>> round(trapezoidal_average_precision([0, 2, 5]), 6)
     0.677778
@@ -93,9 +92,9 @@ def trapezoidal_average_precision(ranks: ArrayLike, relevant: int | None = None)
 
 
 def recall_at_k(ranks: ArrayLike, k: int) -> float:
-    """Return 1 if any of the first `k` answers is relevant, else 0; the mean is recall@k in this field.
+    """Return 1 if any of the first `k` answers is relevant, otherwise 0; its mean is recall@k in metric learning.
 
-    (In information retrieval the same name means the share of the relevant that is among the first k.)
+    (In information retrieval the same name means the fraction of the relevant images among the first k.)
     """
     check_whole(k=k)
     places, _ = _checked(ranks, None, may_be_empty=True)
@@ -103,7 +102,7 @@ def recall_at_k(ranks: ArrayLike, k: int) -> float:
 
 
 def precision_at_k(ranks: ArrayLike, k: int) -> float:
-    """Return the share of relevant images among the first `k` answers.
+    """Return the fraction of relevant images among the first `k` answers.
 
     A query with fewer than k relevant images cannot reach 1.
     """
@@ -113,10 +112,10 @@ def precision_at_k(ranks: ArrayLike, k: int) -> float:
 
 
 def revisited_precision_at_k(ranks: ArrayLike, k: int) -> float:
-    """Return the share of relevant images among the first `k`, as in mP@k (Radenović et al. 2018).
+    """Return the fraction of relevant images among the first `k`, as in mP@k (Radenović et al. 2018).
 
-    Where the last relevant image comes before rank k, the answers after it do not count: a query with three
-    relevant images can reach 1 for any k.
+    If the last relevant image has a rank before k, the answers after it do not count: a query with three relevant
+    images can reach 1 for any k.
     """
     check_whole(k=k)
     places, _ = _checked(ranks, None, may_be_empty=True)
@@ -127,7 +126,7 @@ def revisited_precision_at_k(ranks: ArrayLike, k: int) -> float:
 
 
 def reciprocal_rank(ranks: ArrayLike) -> float:
-    """Return 1 / the rank, from 1, of the first relevant image, 0 where none was retrieved; the mean is MRR."""
+    """Return 1 / rank, from 1, of the first relevant image, 0 if none was retrieved; its mean is MRR."""
     places, _ = _checked(ranks, None, may_be_empty=True)
     return 1.0 / (int(places[0]) + 1) if places.size else 0.0
 
@@ -135,8 +134,8 @@ def reciprocal_rank(ranks: ArrayLike) -> float:
 def ndcg(ranks: ArrayLike, relevant: int | None = None, *, k: int | None = None) -> float:
     """Return the normalised discounted cumulative gain, of the first `k` answers or of all (None).
 
-    An image is relevant or not, a gain of 1 or 0, discounted by 1 / log₂(1 + rank), ranks from 1; the sum is divided
-    by that of the best ranking there could be. Source: Järvelin and Kekäläinen 2002, with the discount in common use.
+    Gains are 1 or 0 (binary relevance), discounted by 1 / log₂(1 + rank), ranks from 1; the sum is divided by that of
+    an ideal ranking. Source: Järvelin and Kekäläinen 2002, with the discount in common use.
     """
     places, total = _checked(ranks, relevant)
     if k is not None:
@@ -146,7 +145,7 @@ def ndcg(ranks: ArrayLike, relevant: int | None = None, *, k: int | None = None)
 
 
 def r_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
-    """Return the share of relevant images among the first R answers, R being how many there are."""
+    """Return the fraction of relevant images among the first R answers, where R is the number of relevant images."""
     places, total = _checked(ranks, relevant)
     return float(np.count_nonzero(places < total)) / total
 
@@ -154,16 +153,16 @@ def r_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
 def average_precision_at_r(ranks: ArrayLike, relevant: int | None = None) -> float:
     """Return the average precision within the first R answers; its mean is MAP@R (Musgrave et al. 2020).
 
-    R is the number of relevant images; what comes after rank R counts nothing.
+    R is the number of relevant images; answers after rank R do not count.
     """
     places, total = _checked(ranks, relevant)
     return float(_precision_at_each(places)[places < total].sum()) / total
 
 
 def cmc(rankings: Iterable[ArrayLike], k: int) -> NDArray[np.float64]:
-    """Return the cumulative match characteristic (k,): the share of queries answered by rank 1 … k.
+    """Return the cumulative match characteristic (k,): the fraction of queries with a relevant image by rank 1 … k.
 
-    `rankings` holds the ranks of each query. Element k − 1 is the mean recall@k.
+    `rankings` are the ranks of each query. Element k − 1 is the mean recall@k.
     """
     check_whole(k=k)
     checked = [_checked(ranks, None, may_be_empty=True)[0] for ranks in rankings]
@@ -174,16 +173,16 @@ def cmc(rankings: Iterable[ArrayLike], k: int) -> NDArray[np.float64]:
 
 
 def ns_score(ranks: ArrayLike) -> float:
-    """Return how many of the first four answers are right, 0 to 4; the mean is N-S (Nistér and Stewénius 2006).
+    """Return the number of relevant images among the first four, 0 to 4; its mean is N-S (Nistér and Stewénius 2006).
 
-    On UKBench every image is a query and is itself in the database, as one of its own four relevant images.
+    On UKBench every image is a query and itself in the database, as one of its own four relevant images.
     """
     places, _ = _checked(ranks, None, may_be_empty=True)
     return float(np.count_nonzero(places < GROUP))
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the mean over queries. Raises UsageError where there is none to average."""
+    """Return the mean over queries. Raises UsageError if there are none."""
     collected: Sequence[float] = list(values)
     if not collected:
         raise UsageError("values: got none; expected at least one query that has relevant images")
@@ -191,7 +190,7 @@ def mean(values: Iterable[float]) -> float:
 
 
 def _discounts(places: Ranks) -> NDArray[np.float64]:
-    """Return what an image counts at each rank (n,)."""
+    """Return the discount of each rank (n,)."""
     discounts: NDArray[np.float64] = 1 / np.log2(places + 2.0)
     return discounts
 

@@ -1,4 +1,4 @@
-"""Plot: quality against cost, one mark for each measured recipe, the best for their cost joined by a line."""
+"""Plot: quality against cost, one mark for each measured recipe, the best for their cost concatenated by a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kindred._support.files import write_whole
 from kindred.errors import MissingExtra, UsageError
-from kindred.evaluation.plot_labels import Place, spread
+from kindred.evaluation.plot_labels import Place, place_labels
 from kindred.evaluation.result import Evaluation
 from kindred.hints import check_known
 
@@ -86,7 +86,7 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
     labels = [panel.label() for panel in panels]
     figure.draw_without_rendering()
     for panel, named in zip(panels, labels, strict=True):
-        spread(panel.axes, named, panel.corners(), colour=QUIET)
+        place_labels(panel.axes, named, panel.corners(), colour=QUIET)
     kind = file.suffix.lower().removeprefix(".")
     with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # or names in the file would change by chance
         write_whole(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
-__all__ = ["Place", "spread"]
+__all__ = ["Place", "place_labels"]
 
 Place = tuple[float, float]
 Boxes = NDArray[np.float64]
@@ -30,8 +30,8 @@ PLACES: list[Place] = [
         for turn in TURNS
     ),
 ]
-FAR = np.abs(PLACES).max(axis=1)
-NEAR = 12
+DISTANCES = np.abs(PLACES).max(axis=1)
+LINE_FROM = 12
 """A label that is further away than so many points gets a line to its mark."""
 
 MARK = 6
@@ -41,7 +41,7 @@ STEPS = np.arange(2, 13) / 12
 """Where on the way from a mark to its label it is looked whether something lies there."""
 
 
-def spread(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place], *, colour: str) -> None:
+def place_labels(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place], *, colour: str) -> None:
     """Move each label to where it covers no mark, no other label and no part of `line`, and stays in the panel.
 
     Where every place covers something, that which covers the least is taken; a label that is moved far gets a
@@ -55,14 +55,14 @@ def spread(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place], *, c
     )
     for number, (label, mark) in enumerate(zip(labels, marks, strict=True)):
         boxes = _boxes(label, mark)
-        ways = _ways(mark, boxes)
-        trouble = _trouble(axes, boxes, ways, np.delete(taken, number, axis=0), lines)
-        best = int(np.argmin(trouble))
+        ways = _leader_points(mark, boxes)
+        penalties = _penalties(axes, boxes, ways, np.delete(taken, number, axis=0), lines)
+        best = int(np.argmin(penalties))
         x, y = PLACES[best]
         label.set_position((x, y))
         label.set_horizontalalignment("left" if x > 0 else "right" if x < 0 else "center")
         taken = np.concatenate([taken, boxes[best : best + 1]])
-        if FAR[best] > NEAR:
+        if DISTANCES[best] > LINE_FROM:
             taken = np.concatenate([taken, np.tile(ways[best], 2) + np.array([-1, -1, 1, 1])])
             style = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 0, "shrinkB": 4}
             # In data, as a file may be written at another number of pixels to the inch.
@@ -81,27 +81,27 @@ def _boxes(label: Annotation, mark: NDArray[np.float64]) -> Boxes:
     return np.concatenate([centres - half, centres + half], axis=1)
 
 
-def _ways(mark: NDArray[np.float64], boxes: Boxes) -> NDArray[np.float64]:
+def _leader_points(mark: NDArray[np.float64], boxes: Boxes) -> NDArray[np.float64]:
     """Return points (n, steps, 2) on the ways from a mark to the nearest point of each box, the ends the last."""
     ends = np.clip(mark, boxes[:, :2], boxes[:, 2:])
     ways: NDArray[np.float64] = mark + (ends - mark)[:, None] * STEPS[:, None]
     return ways
 
 
-def _trouble(axes: Axes, boxes: Boxes, ways: NDArray[np.float64], others: Boxes, lines: Boxes) -> NDArray[np.float64]:
+def _penalties(axes: Axes, boxes: Boxes, ways: NDArray[np.float64], others: Boxes, lines: Boxes) -> NDArray[np.float64]:
     """Return how bad each place is: outside the panel, over others, over the line, a way over others, far away."""
     panel = axes.bbox.extents
     outside = (boxes[:, :2] < panel[:2]).any(axis=1) | (boxes[:, 2:] > panel[2:]).any(axis=1)
     points = np.tile(ways, 2).reshape(-1, 4)
     crossed = _overlaps(points, others).reshape(len(boxes), len(STEPS), len(others)).any(axis=1).sum(axis=1)
-    trouble: NDArray[np.float64] = (
+    penalties: NDArray[np.float64] = (
         100.0 * outside
         + 10 * _overlaps(boxes, others).sum(axis=1)
         + 1.5 * _overlaps(boxes, lines).any(axis=1)
-        + 3 * np.where(FAR > NEAR, crossed, 0)
-        + FAR / 12
+        + 3 * np.where(DISTANCES > LINE_FROM, crossed, 0)
+        + DISTANCES / 12
     )
-    return trouble
+    return penalties
 
 
 def _overlaps(some: Boxes, others: Boxes) -> NDArray[np.bool_]:

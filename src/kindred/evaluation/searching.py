@@ -16,17 +16,17 @@ from kindred.matching import ImageRows, Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 
-__all__ = ["Search", "followed_by"]
+__all__ = ["Search", "with_rest"]
 
 BLOCK_SCORES = 1 << 22
 """Queries are ranked in blocks of so many scores (16 MB): no matrix of all queries by all images is held."""
 
-TOGETHER = 16
+QUERIES_AT_A_TIME = 16
 """So many queries are re-ranked at a time: few enough to tell how far it is, and to hold little."""
 
 Order = NDArray[np.int64]
 Rerank = Callable[[Ranking, slice], Ranking]
-Ask = Callable[[slice], Sequence[Queries]]
+QuerySlice = Callable[[slice], Sequence[Queries]]
 """Returns the queries in a slice, as an index takes them."""
 
 
@@ -61,7 +61,7 @@ class Search:
         settings = IndexSettings(code=self.code, rescore=False, options=self.options)
         index = index_for(self.recipe, _source(database, self.recipe), settings, exhaustive=True)
         assert isinstance(index, ExhaustiveIndex)
-        self._index, self._asked = index, _queries(queries, self.recipe)
+        self._index, self._queries_of = index, _queries(queries, self.recipe)
         self._index.sync()
 
     def orders(self) -> Iterator[Order]:
@@ -75,22 +75,22 @@ class Search:
         `rerank` is given rankings, and which of the queries they belong to. Where it brings up images from below
         `depth` (as query expansion, which searches anew), they come before the rest too.
         """
-        for start in range(0, len(self.queries), TOGETHER):
-            asked = slice(start, min(start + TOGETHER, len(self.queries)))
-            ranked = list(self._ranked(asked))
+        for start in range(0, len(self.queries), QUERIES_AT_A_TIME):
+            selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
+            ranked = list(self._ranked(selected))
             began = time.perf_counter()
-            better = rerank(_heads(ranked, min(depth, len(self.database))), asked)
+            better = rerank(_top_answers(ranked, min(depth, len(self.database))), selected)
             self.rerank_seconds += time.perf_counter() - began
-            for number, head, (order, _) in zip(range(start, asked.stop), better.ids, ranked, strict=True):
-                yield self._searched(followed_by(head, order), self.left_out[number])
+            for number, head, (order, _) in zip(range(start, selected.stop), better.ids, ranked, strict=True):
+                yield self._searched(with_rest(head, order), self.left_out[number])
 
-    def heads(self, asked: slice, *, depth: int) -> Ranking:
+    def top_answers(self, selected: slice, *, depth: int) -> Ranking:
         """Return the first `depth` answers of some of the queries, with their scores."""
-        return _heads(list(self._ranked(asked)), min(depth, len(self.database)))
+        return _top_answers(list(self._ranked(selected)), min(depth, len(self.database)))
 
-    def _ranked(self, asked: slice) -> Iterator[tuple[Order, NDArray[np.float32]]]:
-        """Yield for each query in `asked` the order of the database, and the scores (N,) of all of it."""
-        numbers = range(*asked.indices(len(self.queries)))
+    def _ranked(self, selected: slice) -> Iterator[tuple[Order, NDArray[np.float32]]]:
+        """Yield for each query in `selected` the order of the database, and the scores (N,) of all of it."""
+        numbers = range(*selected.indices(len(self.queries)))
         step = max(1, BLOCK_SCORES // len(self.database))
         for start in range(0, len(numbers), step):
             block = numbers[start : start + step]
@@ -103,10 +103,10 @@ class Search:
                 self.seconds += time.perf_counter() - began
                 yield self._searched(order, self.left_out[number]), scores
 
-    def _compare(self, asked: slice) -> NDArray[np.float32]:
+    def _compare(self, selected: slice) -> NDArray[np.float32]:
         """Return the scores (Q, N) of all images for some of the queries; −inf for those that could not be read."""
-        found = np.concatenate([self._index.scores(queries) for queries in self._asked(asked)])
-        found[self._unordered[asked]] = np.nan
+        found = np.concatenate([self._index.scores(queries) for queries in self._queries_of(selected)])
+        found[self._unordered[selected]] = np.nan
         if self._usable.all():
             return found
         scores = np.full((len(found), len(self.database)), -np.inf, np.float32)
@@ -121,7 +121,7 @@ class Search:
         return kept
 
 
-def _heads(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> Ranking:
+def _top_answers(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> Ranking:
     """Return the first `depth` answers of rankings, given as the order and the scores of all images."""
     ids = np.full((len(ranked), depth), -1, np.int64)
     scores = np.full(ids.shape, -np.inf, np.float32)
@@ -148,11 +148,11 @@ def _source(found: Descriptions, recipe: Recipe) -> ArraySource:
     return ArraySource(found.first_rows())
 
 
-def _queries(found: Descriptions, recipe: Recipe) -> Ask:
+def _queries(found: Descriptions, recipe: Recipe) -> QuerySlice:
     """Return what gives an index the queries in a slice: one vector of each, or the rows of one after another."""
     if not recipe.multi_vector:
         vectors = found.first_rows()
-        return lambda asked: [vectors[asked]]
+        return lambda selected: [vectors[selected]]
     ends = np.cumsum(found.counts)
 
     def rows_of(number: int) -> ImageRows:
@@ -160,13 +160,13 @@ def _queries(found: Descriptions, recipe: Recipe) -> Ask:
         words = None if found.words is None else found.words[rows]
         return ImageRows(found.vectors[rows], np.zeros(rows.stop - rows.start, np.int64), words=words)
 
-    return lambda asked: [rows_of(number) for number in range(*asked.indices(len(found)))]
+    return lambda selected: [rows_of(number) for number in range(*selected.indices(len(found)))]
 
 
-def followed_by(head: Order, order: Order) -> Order:
+def with_rest(head: Order, order: Order) -> Order:
     """Return the ids of `head`, without its padding, and after them those of `order` that are not among them.
 
-    >>> followed_by(np.array([4, 2, -1]), np.array([2, 0, 4, 1]))
+    >>> with_rest(np.array([4, 2, -1]), np.array([2, 0, 4, 1]))
     array([4, 2, 0, 1])
     """
     first = head[head >= 0]

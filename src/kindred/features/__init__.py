@@ -1,7 +1,7 @@
-"""Local features: what spatial verification matches, point by point."""
+"""Local features, for spatial verification."""
 
 from kindred.features.conv import conv
-from kindred.features.local import NO_FEATURES, ConvMap, Frame, LocalFeatures
+from kindred.features.local import NO_FEATURES, ConvMap, LocalFeatures
 from kindred.features.sift import sift
 from kindred.features.storage import from_bytes, to_bytes
 from kindred.features.table import FEATURES, Features
@@ -11,7 +11,6 @@ __all__ = [
     "NO_FEATURES",
     "ConvMap",
     "Features",
-    "Frame",
     "LocalFeatures",
     "conv",
     "from_bytes",

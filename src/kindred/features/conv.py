@@ -1,4 +1,4 @@
-"""Local features from a feature map: its strongest positions, each described by its column of channels."""
+"""Local features from a feature map: its strongest positions, described by their vectors of channels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Strength = Literal["norm", "maxima"]
 def conv(map_: ConvMap, *, count: int = 500, strength: Strength = "norm") -> LocalFeatures:
     """Take the strongest positions of a map (C, H, W): unit descriptors (N, C) float32.
 
-    A position lies at the centre of its cell, its scale is half a cell; what the network sees there is larger.
-    `count` is the most that are kept. With `strength` "norm" positions are ranked by the length of their
-    column, as in HOW (Tolias, Jenicek and Chum 2020). "maxima" keeps those that are the largest of their eight
-    neighbours in the channel that is strongest there, ranked by that value: the hard detection of D2-Net
-    (Dusmanu et al. 2019). Positions without any activation are left out. Equal ones come from the top left.
+    A point is the centre of its cell, its scale half a cell; the receptive field is larger. At most `count` are
+    returned. With `strength` "norm" positions are ranked by the norm of their vector, as in HOW (Tolias, Jenicek and
+    Chum 2020). "maxima" selects positions that are local maxima among their eight neighbours in their strongest
+    channel, ranked by that value: the hard detection of D2-Net (Dusmanu et al. 2019). Positions without activation
+    are omitted. Ties are ordered from the top left.
 
-    Raises UsageError for another strength.
+    Raises UsageError for an unknown strength.
     """
     check_whole(count=count)
     values = np.asarray(map_.values, dtype=np.float32)

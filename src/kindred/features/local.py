@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from kindred.arrays import check_positive
 from kindred.errors import UsageError
+from kindred.regions import Box
 
-__all__ = ["NO_FEATURES", "ConvMap", "Frame", "LocalFeatures"]
-
-Frame = tuple[float, float, float, float]
-"""x0 y0 x1 y1 in pixels: the rectangle of an image that was looked at. Pixel (0, 0) covers 0 to 1."""
+__all__ = ["NO_FEATURES", "ConvMap", "LocalFeatures"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +21,16 @@ class LocalFeatures:
 
     points: (N, 2) float32, x y in pixels of the upright original; the centre of its first pixel is (0.5, 0.5).
     descriptors: (N, D) uint8 or float32.
-    scales: (N,) float32, the radius in pixels of what a descriptor sees.
-    frame: what was looked at, None where nobody kept it.
+    scales: (N,) float32, the radius in pixels of the region that a descriptor covers.
+    frame: the rectangle of the image that was searched for points; None if unknown.
 
-    Raises UsageError where the lengths differ.
+    Raises UsageError if the lengths differ.
     """
 
     points: NDArray[np.float32]
     descriptors: NDArray[np.uint8] | NDArray[np.float32]
     scales: NDArray[np.float32]
-    frame: Frame | None = None
+    frame: Box | None = None
 
     def __post_init__(self) -> None:
         count = len(self.points)
@@ -51,7 +49,7 @@ class LocalFeatures:
         return len(self.points)
 
     def first(self, count: int) -> LocalFeatures:
-        """Return the `count` strongest points; all of them where there are fewer."""
+        """Return the `count` strongest points, or all if there are fewer."""
         return replace(
             self, points=self.points[:count], descriptors=self.descriptors[:count], scales=self.scales[:count]
         )
@@ -78,21 +76,21 @@ class LocalFeatures:
 
 
 NO_FEATURES = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 1), np.float32), np.empty(0, np.float32))
-"""Those of an image that has none, or is not known."""
+"""The features of an image that has none, or whose features are unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class ConvMap:
-    """The feature map of one image, and where it lies in the image.
+    """The feature map of one image, and its position in the image.
 
-    values: (C, H, W) float. frame: the rectangle of the upright original that the cells divide evenly, in
-    pixels: for an image of w × h pixels given to the network whole, (0, 0, w, h).
+    values: (C, H, W) float. frame: the rectangle of the upright original that the cells divide evenly, in pixels; for
+    a whole image of w × h pixels, (0, 0, w, h).
 
-    Raises UsageError where the map has no cell or the frame no area.
+    Raises UsageError if the map has no cell or the frame no area.
     """
 
     values: NDArray[np.float32]
-    frame: Frame
+    frame: Box
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or 0 in self.values.shape:

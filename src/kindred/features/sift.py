@@ -1,4 +1,4 @@
-"""SIFT: keypoints where a blob stands out in scale and place, described by histograms of gradients."""
+"""SIFT: keypoints at blobs in scale space, described by histograms of gradients."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["root_sift", "sift"]
 
 DIMENSION = 128
 ROOT_SCALE = 512
-"""What the components of a unit vector are multiplied by to be stored in a byte."""
+"""Factor by which the components of a unit vector are stored as bytes."""
 RADIUS = 3.0
-"""Half the side of the square that a descriptor sees, in OpenCV's keypoint sizes: 4 × 4 histograms, each 1.5 wide."""
+"""Half the side of a descriptor's window, in OpenCV's keypoint sizes: 4 × 4 histograms, each 1.5 wide."""
 
 
 def sift(
@@ -36,12 +36,11 @@ def sift(
 ) -> LocalFeatures:
     """Find and describe the keypoints of an RGB image (H, W, 3): RootSIFT descriptors (N, 128) uint8.
 
-    The image is looked at with its long side reduced to `longest` pixels; points are in pixels of the image
-    as given. `count` is the most that are kept, by contrast; of two at the same place with the same size and
-    angle one is kept. `contrast` is the least contrast of a blob, as OpenCV counts it. An image without
-    keypoints has none: that is no error.
+    The image is reduced to `longest` pixels on its longer side; points are in pixels of the given image. At most
+    `count` keypoints are returned, those of highest contrast, without duplicates in position, size and angle.
+    `contrast` is OpenCV's contrast threshold. An image without keypoints is not an error.
 
-    A component is min(255, round(512 · v)) of the unit vector v: those above 0.498 are cut, which is seldom.
+    A component is min(255, round(512 · v)) of the unit vector v: the rare ones above 0.498 are clipped.
     Sources: Lowe 2004; the square root of Arandjelović and Zisserman 2012. Raises MissingExtra without OpenCV.
     """
     check_whole(count=count, longest=longest)
@@ -65,7 +64,7 @@ def sift(
 
 
 def root_sift(histograms: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return √(h / Σh) of each histogram (N, 128), times 512, as bytes; an empty histogram stays 0."""
+    """Return √(h / Σh) of each histogram (N, 128), times 512, as bytes; an empty histogram gives 0."""
     total = histograms.sum(axis=1, keepdims=True)
     roots = np.sqrt(histograms / np.where(total > 0, total, 1))
     scaled: NDArray[np.uint8] = np.minimum(np.rint(roots * ROOT_SCALE), 255).astype(np.uint8)
@@ -73,7 +72,7 @@ def root_sift(histograms: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _strongest(keypoints: Sequence[cv2.KeyPoint], count: int) -> list[int]:
-    """Return the numbers of the `count` keypoints of most contrast, none twice; equal ones from the top left."""
+    """Return the indices of the `count` distinct keypoints of highest contrast; ties are ordered from the top left."""
     distinct = {(each.pt, each.size, each.angle): number for number, each in enumerate(keypoints)}
 
     def place(number: int) -> tuple[float, ...]:

@@ -1,10 +1,10 @@
-"""Keep local features as bytes: some 134 for a SIFT keypoint.
+"""Serialise local features: some 134 bytes per SIFT keypoint.
 
     magic, version, facts | points (N, 2) uint16 | scales (N,) float16 | descriptors (N, D) uint8 | CRC-32
 
-Everything is little-endian. Points are counted in equal steps over the rectangle that holds them, so that they
-are off by less than 1/100 of a pixel in an image of 1,000 pixels. Descriptors that are bytes are kept as they
-are; float descriptors are counted in 255 equal steps from their smallest to their largest component.
+Everything is little-endian. Points are quantised over their bounding box, with an error below 1/100 of a pixel in an
+image of 1,000 pixels. Byte descriptors are stored unchanged; float descriptors are quantised to 255 equal steps from
+their smallest to their largest component.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
 
 def to_bytes(features: LocalFeatures) -> bytes:
-    """Return the features as bytes, for `from_bytes`. Raises UsageError for values that are not finite."""
+    """Serialise features for `from_bytes`. Raises UsageError for values that are not finite."""
     count, dimension = features.descriptors.shape
     sound = all(np.isfinite(part).all() for part in (features.points, features.descriptors, features.scales))
     if not sound or dimension > 65535:
@@ -54,7 +54,7 @@ def to_bytes(features: LocalFeatures) -> bytes:
 
 
 def from_bytes(data: bytes) -> LocalFeatures:
-    """Take back what `to_bytes` returned. Raises LibraryDamaged for bytes that are cut off, changed or unknown."""
+    """Restore features from `to_bytes`. Raises LibraryDamaged for bytes that are truncated, changed or unknown."""
     if len(data) < HEADER.size + CHECK.size or data[:3] != MAGIC:
         raise LibraryDamaged(f"local features: {len(data)} bytes that hold none; index the image again")
     if data[3] != VERSION:
@@ -78,7 +78,7 @@ def from_bytes(data: bytes) -> LocalFeatures:
 
 
 def _rectangle(points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the least and the greatest coordinates (2,) of points (N, 2); 0 where there are none."""
+    """Return the least and the greatest coordinates (2,) of points (N, 2); 0 if there are none."""
     if not len(points):
         return np.zeros(2), np.zeros(2)
     return points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
@@ -90,7 +90,7 @@ def _steps(least: NDArray[np.float64], most: NDArray[np.float64]) -> NDArray[np.
 
 
 def _quantised(descriptors: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[NDArray[np.uint8], float, float]:
-    """Return descriptors as bytes, with the value of byte 0 and the step between bytes."""
+    """Quantise descriptors to bytes; return these, the value of byte 0 and the step between bytes."""
     if descriptors.dtype == np.uint8 or not descriptors.size:
         return descriptors.astype(np.uint8), 0.0, 1.0
     low, high = float(descriptors.min()), float(descriptors.max())

@@ -1,9 +1,9 @@
-"""The table of local features, by name: what a recipe's `features` may be.
+"""`FEATURES`, the table of local features: the values of a recipe's `features`.
 
-SIFT is the one to verify with. On the DVD covers of Stanford Mobile Visual Search 150 keypoints of a reference
-(20 KB) and 500 of a query find all 200 photos among the 100 references, with at least 13 inliers where the best wrong
-cover has at most 12 and strange pictures 6; positions of a feature map find at most three photos in four, as they
-do not turn or scale with the thing (`benchmarks/verification.py`).
+SIFT is best for spatial verification. On the DVD covers of Stanford Mobile Visual Search, 150 keypoints of a reference
+image (20 KB) and 500 of a query identify all 200 photos among the 100 references, with at least 13 inliers, where the
+best wrong cover has at most 12 and unrelated images 6. Positions of a feature map identify at most three photos in
+four, because they are not invariant to rotation and scale (`benchmarks/verification.py`).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["FEATURES", "Features"]
 class Features:
     """One entry of FEATURES.
 
-    function: what finds them, with the options `count` and others by name. summary: what they are, in a few
-    words. source: who described them. needs: whether the function takes an "image" (H, W, 3) uint8 RGB, its
-    points in pixels of that image, or the "map" of one (a `ConvMap`). kept, asked: the options for images that a
-    library keeps, and for a query, which takes no room and may be looked at more closely.
+    function: detects and describes them, with the options `count` and others by name. summary: what they are, in a
+    few words. source: author and year. needs: whether the function takes an "image" (H, W, 3) uint8 RGB, with points
+    in pixels of that image, or the "map" of an image (a `ConvMap`). indexed, query: the options for images of a
+    library and for queries, which are not stored and may have more features.
     """
 
     function: Callable[..., LocalFeatures]
     summary: str
     source: str
     needs: Literal["image", "map"]
-    kept: Mapping[str, int] = field(default_factory=dict)
-    asked: Mapping[str, int] = field(default_factory=dict)
+    indexed: Mapping[str, int] = field(default_factory=dict)
+    query: Mapping[str, int] = field(default_factory=dict)
 
 
 FEATURES: dict[str, Features] = {
@@ -43,15 +43,15 @@ FEATURES: dict[str, Features] = {
         "blobs in scale space, root of their gradient histograms",
         "Lowe 2004; Arandjelović and Zisserman 2012",
         "image",
-        kept={"count": 150, "longest": 320},
-        asked={"count": 500, "longest": 480},
+        indexed={"count": 150, "longest": 320},
+        query={"count": 500, "longest": 480},
     ),
     "conv": Features(
         conv,
         "strongest positions of the feature map, their channels",
         "Tolias, Jenicek and Chum 2020",
         "map",
-        kept={"count": 300},
-        asked={"count": 300},
+        indexed={"count": 300},
+        query={"count": 300},
     ),
 }

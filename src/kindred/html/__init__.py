@@ -1,1 +1,1 @@
-"""Pages that need nothing else: the frame of every HTML page, and the page of answers."""
+"""Self-contained HTML pages: the head of every page, and the page of answers."""

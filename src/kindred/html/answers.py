@@ -1,6 +1,6 @@
-"""Answers as one HTML page that needs nothing else: pictures inside, no address outside, opened from the disk.
+"""Answers as a self-contained HTML page with embedded thumbnails, to be opened from the disk.
 
-It loads nothing but its own data and files of this computer, and runs no script but its own.
+It loads only its own data and local files, and runs no script but its own.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from pathlib import Path
 
 from kindred.html.document import fill, html_address, html_text, picture_address, write_document
 from kindred.ranking import score_text
+from kindred.regions import Box
 
 __all__ = ["PageAnswer", "PageHit", "answers_page", "write_page"]
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the upright original."""
 
 COPY_ICON = (
     '<svg viewBox="0 0 16 16" aria-hidden="true">'
@@ -57,10 +55,10 @@ class PageAnswer:
 
 
 def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
-    """Write queries and their ranked answers as an HTML document.
+    """Return queries and their ranked answers as an HTML document.
 
-    `seconds`: how long the search took; `library_size`: how many images were searched. The document holds no lone
-    surrogate, so that it can be written as UTF-8.
+    `seconds`: duration of the search; `library_size`: number of images searched. The document has no lone surrogates,
+    so that it can be written as UTF-8.
     """
     body = "\n".join(_answer(answer, number) for number, answer in enumerate(answers, start=1))
     return fill(
@@ -74,13 +72,13 @@ def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seco
 
 
 def write_page(file: Path, page: str) -> None:
-    """Write the page so that the file is either whole or as it was; raises UsageError where that is impossible."""
+    """Write the page atomically; raises UsageError if the file cannot be written."""
     write_document(file, "page", page)
 
 
 @cache
 def _template() -> str:
-    """The page with $names to fill in; its style and its script are fixed."""
+    """The page with $names as placeholders; its style and its script are fixed."""
     return (files("kindred.html") / "answers.html").read_text(encoding="utf-8")
 
 
@@ -127,7 +125,7 @@ def _hit(hit: PageHit, share: float) -> str:
     else:
         shot = _shot(hit.thumbnail, (hit.width, hit.height), hit.box, alt="", mark="box")
     taken = f'<span class="taken">{html_text(_date(hit.taken))}</span>' if hit.taken else ""
-    # A path that a page cannot hold as text is copied as its file address, where odd bytes are written out.
+    # A path that cannot be shown as text is copied as its file URL, in which such bytes are percent-encoded.
     copied = html_text(hit.path if hit.path.isprintable() else address)
     return (
         f'<li><a class="open" href="{address}" data-label="{label}" aria-label="Enlarge {label}">'
@@ -142,7 +140,7 @@ def _hit(hit: PageHit, share: float) -> str:
 
 
 def _shot(thumbnail: bytes, size: tuple[int, int], box: Box | None, *, alt: str, mark: str) -> str:
-    """A picture in the proportions of its original, with the box laid over it; `alt` is escaped already."""
+    """Return an image in the proportions of its original, with an overlaid box; `alt` is already escaped."""
     width, height = size if min(size) > 0 else (4, 3)
     frame = ""
     if box is not None:
@@ -161,15 +159,15 @@ def _percent(share: float) -> str:
 
 
 def _name(path: str) -> str:
-    """The last part of a path of either kind of system; the path itself where it has none."""
+    """Return the last component of a POSIX or Windows path, or the path itself if it has none."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 
 def _shares(hits: Sequence[PageHit]) -> list[float]:
-    """How long each score's bar is, from 0 to 1.
+    """Return the length of each score's bar, from 0 to 1.
 
-    Scores between 0 and 1, as cosines of images are, show as they are; any others by their place between the lowest
-    and the highest, the lowest with a tenth of the bar.
+    If all scores are in [0, 1], like cosines of images, they are the lengths; otherwise they are scaled so that the
+    lowest has a tenth of the full length and the highest all of it.
     """
     scores = [hit.score if math.isfinite(hit.score) else 0.0 for hit in hits]
     if all(0.0 <= score <= 1.0 for score in scores):
@@ -179,7 +177,7 @@ def _shares(hits: Sequence[PageHit]) -> list[float]:
 
 
 def _date(taken: str) -> str:
-    """An ISO date as "17 May 2024"; anything else as it is."""
+    """Return an ISO date as "17 May 2024", any other text unchanged."""
     try:
         moment = datetime.fromisoformat(taken)
     except ValueError:

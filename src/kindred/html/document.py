@@ -1,8 +1,7 @@
-"""HTML documents that need nothing else: pictures inside, no address outside, opened from the disk.
+"""Self-contained HTML documents with embedded images, to be opened from the disk.
 
-Everything that comes from file names is hostile until escaped: names may hold markup, quotes, control characters and
-bytes that are not UTF-8. A document's content security policy lets it load nothing but what it says, and run no
-script but its own.
+File names are untrusted and escaped: they may contain markup, quotes, control characters and bytes that are not
+UTF-8. The content security policy of a document limits what it can load, and allows no script but its own.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ __all__ = ["fill", "html_address", "html_text", "picture_address", "write_docume
 
 
 def fill(template: str, *, images: str, **values: object) -> str:
-    """Fill in the $names of a page below the head that all of them share: `values`, escaped already.
+    """Return the common head followed by `template`, with its $names replaced by `values`, which are already escaped.
 
-    The template begins with its own style and holds one script at most. `title` is among the values. `images` is where
-    pictures may come from, as the policy says it: "data:" for those that the document holds.
+    The template begins with its own style and has at most one script. `title` is among the values. `images` are the
+    allowed sources of images in terms of the policy: "data:" for embedded ones.
     """
     script = template.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -37,29 +36,29 @@ def fill(template: str, *, images: str, **values: object) -> str:
 
 @cache
 def _head() -> str:
-    """The head of every page, but its end: what it is, its content security policy, its colours and letters."""
+    """The common head of every page without its end: metadata, content security policy, colours and fonts."""
     return (files("kindred.html") / "document.html").read_text(encoding="utf-8")
 
 
 def write_document(file: Path, what: str, document: str) -> None:
-    """Write a document so that the file is either whole or as it was; raises UsageError where that is impossible.
+    """Write a document atomically; raises UsageError if the file cannot be written.
 
-    `what` is what the message calls it.
+    `what` is its name in error messages.
     """
     write_whole(file, what, lambda part: part.write_text(document, encoding="utf-8", newline="\n"))
 
 
 def html_text(value: str) -> str:
-    """Escape for HTML text and quoted attributes; what cannot be shown (controls, surrogates) becomes U+FFFD."""
-    # Direction marks are among what cannot be shown: they let "gpj.exe" look like "exe.jpg".
+    """Escape for HTML text and quoted attributes; unprintable characters (controls, surrogates) become U+FFFD."""
+    # These include direction marks, with which "gpj.exe" could look like "exe.jpg".
     return html.escape("".join(letter if letter.isprintable() else "\ufffd" for letter in value))
 
 
 def html_address(path: Path) -> str:
-    """Return the file address of a path, every byte that is not plain written as %XX; safe in an attribute."""
+    """Return the file URL of a path, percent-encoded and safe in an attribute."""
     return html.escape(path.absolute().as_uri())
 
 
 def picture_address(jpeg: bytes) -> str:
-    """Return an address that holds a JPEG picture itself."""
+    """Return a JPEG image as a data URL."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -16,10 +16,9 @@ from PIL import Image
 
 from kindred.errors import UsageError
 from kindred.images.jpeg import encode_jpeg
+from kindred.regions import Box
 
 __all__ = ["crop", "resize", "stretch", "thumbnail_jpeg"]
-
-Box = tuple[float, float, float, float]
 
 
 def resize(pixels: NDArray[np.uint8], *, longest: int, multiple: int = 1, enlarge: bool = False) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ def keep_files(recipe: Recipe, folder: Path) -> Recipe:
     What is bundled with Kindred is not copied. Raises OSError where there is no room or right to write.
     """
     copies: dict[str, str] = {}
-    for name in recipe.learned_files():
+    for name in recipe.fitted_files():
         if Path(name).is_file() and name not in copies:
             copies[name] = f"{FITTED}{len(copies)}{Path(name).suffix}"
             copyfile(name, folder / copies[name])

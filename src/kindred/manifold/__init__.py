@@ -1,6 +1,6 @@
-"""Manifolds: how vectors lie together, as points to draw and as other vectors to search.
+"""Manifold learning: maps of vectors to points in the plane, and embeddings to search in.
 
-`manifold_map` makes points by a name of `MAPS`; `ManifoldEmbedding` places what it was not made of, too.
+`manifold_map` computes points by a name of `MAPS`; `ManifoldEmbedding` also embeds new vectors.
 """
 
 from kindred.manifold.embedding import EMBEDDINGS, ManifoldEmbedding

@@ -1,4 +1,4 @@
-"""Neighbours: who lies near whom, and the sparse graph of it. No N × N matrix is made."""
+"""Nearest neighbours and sparse neighbourhood graphs, without N × N matrices."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from kindred.arrays import Vectors
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["joined_graph", "mutual_graph", "nearest", "nearest_others", "symmetric_graph"]
+__all__ = ["connect_components", "mutual_graph", "nearest", "nearest_others", "symmetric_graph"]
 
 Distances = NDArray[np.float32]
 Places = NDArray[np.int64]
 
 SMALLEST = 1e-9
-"""Distance of two equal rows: a sparse matrix does not tell a zero from nothing."""
+"""Distance stored for equal rows: a sparse matrix cannot represent an edge of length 0."""
 BLOCK = 1 << 24
-"""Distances held at a time, 64 MB."""
+"""Distances in memory at a time, 64 MB."""
 
 
 def nearest(rows: Vectors, queries: Vectors, k: int) -> tuple[Distances, Places]:
-    """Return the Euclidean distances (Q, k) and the places (Q, k) of the `k` nearest of `rows`, nearest first.
+    """Return the Euclidean distances (Q, k) and the positions (Q, k) of the `k` nearest of `rows`, nearest first.
 
     Exact. `k` is at most N.
     """
@@ -37,35 +37,35 @@ def nearest(rows: Vectors, queries: Vectors, k: int) -> tuple[Distances, Places]
 
 
 def nearest_others(rows: Vectors, k: int) -> tuple[Distances, Places]:
-    """Return the distances (N, k) and the places (N, k) of the `k` nearest to each row, itself not counted."""
+    """Return the distances (N, k) and the positions (N, k) of the `k` nearest to each row, without the row itself."""
     distances, places = nearest(rows, rows, k + 1)
     own = places == np.arange(len(rows))[:, None]
-    own[~own.any(axis=1), -1] = True  # more than k rows equal to it: another of them stands first
+    own[~own.any(axis=1), -1] = True  # with more than k rows equal to it, it may be missing: drop the last
     kept = np.nonzero(~own)[1].reshape(len(rows), k)
     return np.take_along_axis(distances, kept, 1), np.take_along_axis(places, kept, 1)
 
 
 def symmetric_graph(distances: Distances, places: Places) -> csr_matrix:
-    """Return the graph (N, N) of distances that joins two rows if either is among the other's neighbours (N, k)."""
+    """Return the graph (N, N) of distances that connects two rows if either is a neighbour (N, k) of the other."""
     graph = _directed(distances, places)
     return graph.maximum(graph.T).tocsr()
 
 
 def mutual_graph(distances: Distances, places: Places, *, always: int = 0) -> csr_matrix:
-    """Return the graph (N, N) of distances that joins two rows if each is among the other's neighbours (N, k).
+    """Return the graph (N, N) of distances that connects two rows if each is a neighbour (N, k) of the other.
 
-    It has few false links, and leaves many rows with none at all: `always` joins each row to its nearest so many,
-    whatever these say.
+    It has few false links, but leaves many rows isolated: `always` is the number of nearest neighbours to which each
+    row is connected in any case.
     """
     graph = _directed(distances, places)
     mutual = graph.minimum(graph.T)
     return mutual.maximum(symmetric_graph(distances[:, :always], places[:, :always])).tocsr()
 
 
-def joined_graph(graph: csr_matrix, rows: Vectors) -> csr_matrix:
-    """Join the separate parts of a graph (N, N) of distances until it is one, each by its shortest way out (Borůvka).
+def connect_components(graph: csr_matrix, rows: Vectors) -> csr_matrix:
+    """Connect the components of a graph (N, N) of distances by the shortest bridges, until it has one (Borůvka 1926).
 
-    Only the rows that are not in the largest part are compared with all others, a block at a time.
+    Only the rows outside the largest component are compared with all others, block by block.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -74,14 +74,14 @@ def joined_graph(graph: csr_matrix, rows: Vectors) -> csr_matrix:
         count, part = connected_components(graph, directed=False)
         if count == 1:
             return graph
-        ways = _ways_out(rows, part, largest=int(np.argmax(np.bincount(part))))
+        ways = _shortest_bridges(rows, part, largest=int(np.argmax(np.bincount(part))))
         near, far, lengths = (np.array(each) for each in zip(*ways.values(), strict=True))
         bridges = coo_matrix((np.maximum(lengths, SMALLEST), (near, far)), shape=graph.shape).tocsr()
         graph = graph.maximum(bridges.maximum(bridges.T)).tocsr()
 
 
-def _ways_out(rows: Vectors, part: NDArray[np.int32], *, largest: int) -> dict[int, tuple[int, int, float]]:
-    """Return for each part but the largest the nearest pair (row in it, row outside it, distance)."""
+def _shortest_bridges(rows: Vectors, part: NDArray[np.int32], *, largest: int) -> dict[int, tuple[int, int, float]]:
+    """Return for each component but the largest its shortest bridge (row in it, row outside it, distance)."""
     outside = np.flatnonzero(part != largest)
     squares = np.einsum("nd,nd->n", rows, rows)
     step = max(1, BLOCK // len(rows))

@@ -1,4 +1,4 @@
-"""Spectral embedding: rows that many short ways join come to lie together (Laplacian eigenmaps)."""
+"""Spectral embedding (Laplacian eigenmaps): strongly connected rows are near one another."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.arrays import Vectors
-from kindred.manifold.graph import Distances, Places, joined_graph, mutual_graph, nearest_others
+from kindred.arrays import Vectors, with_fixed_signs
+from kindred.manifold.graph import Distances, Places, connect_components, mutual_graph, nearest_others
 
 __all__ = ["Spectral"]
 
 WEAKEST = 1e-4
-"""The least weight of a link, so that what bridges join stays one."""
+"""The least weight of a link, so that components connected by bridges stay connected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Spectral:
-    """The slowest ways in which heat evens out over the graph of neighbours, as coordinates.
+    """The leading eigenvectors of the normalised affinity matrix of the neighbourhood graph, as coordinates.
 
     Two rows are linked if each is among the other's `neighbours` nearest, and each row to its nearest third of them
-    in any case; what is still apart is joined by the shortest bridges. A link weighs exp(−d² / σiσj), σ the distance
-    to the neighbour in the middle (Zelnik-Manor and Perona 2004), a row itself 1. With D the sums of weights, the
-    eigenvectors u of D^−½ W D^−½ but the first, with the largest eigenvalues λ, give the coordinates D^−½ u (Belkin
-    and Niyogi 2003), each divided by √(1 − αλ): at α = 0 none, towards 1 the slow ones count for more, and dot
-    products become those of a diffusion (Iscen et al. 2018).
+    in any case; separate components are connected by the shortest bridges. The weight of a link is exp(−d² / σiσj),
+    with σ the distance to the median neighbour (Zelnik-Manor and Perona 2004); that of a row to itself is 1. With D
+    the row sums of W, the eigenvectors u of D^−½ W D^−½ with the largest eigenvalues λ, except the first, give the
+    coordinates D^−½ u (Belkin and Niyogi 2003), each divided by √(1 − αλ): with α = 0 there is no such scaling;
+    towards 1 the leading ones are emphasised, and dot products become those of diffusion (Iscen et al. 2018).
 
-    coordinates: (N, d) float32. eigenvalues: (d,) float32, falling. scales: (N,) float32, σ. reach: rows that a new
-    vector is linked to.
+    coordinates: (N, d) float32. eigenvalues: (d,) float32, decreasing. scales: (N,) float32, σ. reach: number of rows
+    to which a new vector is linked.
     """
 
     coordinates: NDArray[np.float32]
@@ -42,10 +42,10 @@ class Spectral:
     def fit(
         cls, rows: Vectors, *, dimension: int, neighbours: int, alpha: float = 0.98, mutual: bool = True, seed: int = 0
     ) -> Spectral:
-        """Learn from rows (N, D), N ≥ `dimension` + 2 and N > `neighbours`.
+        """Fit to rows (N, D), N ≥ `dimension` + 2 and N > `neighbours`.
 
-        mutual: as above; if not, one of two is enough for a link, which draws better in few dimensions: otherwise the
-        first of them are spent on small parts that hang by a bridge.
+        mutual: whether links must be mutual, as above. If not, one direction suffices, which is better for maps in few
+        dimensions: with mutual links the first dimensions mostly separate small components behind a bridge.
         """
         from scipy.sparse import diags
 
@@ -53,7 +53,7 @@ class Spectral:
         distances, places = nearest_others(rows, neighbours)
         scales = _floored(distances[:, middle - 1])
         always = max(1, neighbours // 3) if mutual else neighbours
-        graph = joined_graph(mutual_graph(distances, places, always=always), rows)
+        graph = connect_components(mutual_graph(distances, places, always=always), rows)
         weights = graph.tocoo()
         weights.data = _weights(weights.data, scales[weights.row], scales[weights.col])
         weights = weights.tocsr() + diags(np.ones(len(rows)))
@@ -62,7 +62,7 @@ class Spectral:
         values, vectors = _largest(smooth, dimension + 1, seed)
         values, vectors = values[1:], vectors[:, 1:]
         coordinates = vectors / roots[:, None] / np.sqrt(1 - alpha * values)
-        # Of no set size by itself; like this, the numbers do not shrink as rows are added.
+        # The scale of eigenvectors is arbitrary; this one does not depend on the number of rows.
         coordinates *= np.sqrt(len(rows)) / max(np.linalg.norm(coordinates[:, 0]), 1e-30)
         return cls(coordinates.astype(np.float32), values.astype(np.float32), scales, middle)
 
@@ -70,10 +70,10 @@ class Spectral:
         return len(self.coordinates)
 
     def extend(self, distances: Distances, places: Places) -> NDArray[np.float32]:
-        """Return the coordinates (Q, d) of vectors given by their nearest rows, (Q, reach) distances and places.
+        """Return the coordinates (Q, d) of vectors given by their nearest rows, (Q, reach) distances and positions.
 
-        Each is the weighted mean of those of its neighbours, divided by the eigenvalues: the Nyström formula (Bengio
-        et al. 2004).
+        Each is the weighted mean of the coordinates of its neighbours, divided by the eigenvalues: the Nyström formula
+        (Bengio et al. 2004).
         """
         own = _floored(distances[:, -1])
         weights = _weights(distances, own[:, None], self.scales[places])
@@ -82,7 +82,7 @@ class Spectral:
         return extended
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be kept."""
+        """Return the fitted arrays by name."""
         return {
             "coordinates": self.coordinates,
             "eigenvalues": self.eigenvalues,
@@ -92,36 +92,34 @@ class Spectral:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Spectral:
-        """Take back what `to_arrays` returned."""
+        """Restore from the arrays of `to_arrays`."""
         names = ("coordinates", "eigenvalues", "scales")
         coordinates, eigenvalues, scales = (arrays[name].astype(np.float32) for name in names)
         return cls(coordinates, eigenvalues, scales, int(arrays["reach"]))
 
 
 def _floored(scales: Distances) -> NDArray[np.float32]:
-    """Keep scales (n,) away from 0, which rows with equals have."""
+    """Bound scales (n,) away from 0, their value for duplicate rows."""
     return np.maximum(scales, max(1e-3 * float(scales.mean()), 1e-12)).astype(np.float32)
 
 
 def _weights(distances: NDArray[Any], ones: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the weights of links by their lengths and the scales at both ends."""
+    """Return the weights of links from their lengths and the scales at both ends."""
     squares = distances.astype(np.float64) ** 2 / (ones.astype(np.float64) * others)
     weights: NDArray[np.float64] = np.maximum(np.exp(-squares), WEAKEST)
     return weights
 
 
 def _largest(matrix: Any, count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the largest eigenvalues (count,), falling, and eigenvectors (N, count) of a symmetric sparse matrix."""
+    """Return the largest eigenvalues (count,), decreasing, and eigenvectors (N, count) of a symmetric sparse matrix."""
     from scipy.sparse.linalg import eigsh
 
     size = matrix.shape[0]
-    if count >= size - 1 or size <= 64:  # Lanczos wants room
+    if count >= size - 1 or size <= 64:  # too small for Lanczos iteration
         values, vectors = np.linalg.eigh(matrix.toarray())
     else:
         start = np.random.default_rng(seed).standard_normal(size)
         values, vectors = eigsh(matrix, k=count, which="LA", v0=start)
     order = np.argsort(-values)[:count]
     values, vectors = values[order], vectors[:, order]
-    # A direction's sign is arbitrary; its largest component is made positive, so that all machines agree.
-    vectors *= np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
-    return values, vectors
+    return values, with_fixed_signs(vectors, axis=0)

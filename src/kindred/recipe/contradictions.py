@@ -1,4 +1,4 @@
-"""What in a recipe contradicts itself, or would have no effect: a key that is not heard must not look as if it were."""
+"""Contradictions between the keys of a recipe, and keys without effect, which are refused rather than ignored."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["IMPORTED", "MULTI_VECTOR", "changed", "contradictions"]
 
 MULTI_VECTOR = "multi_vector"
-"""The aggregation that keeps every pass as a row of its own."""
+"""The aggregation that stores every pass as a row of its own."""
 
 IMPORTED = "imported"
 """The backbone of a recipe whose vectors were made elsewhere."""
 
-# How one network looks at an image: of no meaning where several recipes are fused, of which each has its own.
+# Keys about one network, which have no effect in an ensemble: each of its recipes has its own.
 _OF_A_PART = (
     *("taps", "tap_weights", "size", "shape", "multiple", "enlarge", "passes", "passes_options", "scales", "flip"),
     *("aggregate", "pooling", "pooling_options", "embedding", "embedding_options", "positions", "codebook"),
     *("matching", "matching_options", "features"),
 )
-_CODED = ("cosine", "dot")  # the similarities that codes stand for
+_CODED = ("cosine", "dot")  # the similarities that codes approximate
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
-    """Yield what is wrong between the keys of `recipe`, each a line that says what to do."""
+    """Yield the contradictions between the keys of `recipe`, each one line that says what to do."""
     yield from _of_source(recipe)
     yield from _of_map(recipe)
     yield from _of_rows(recipe)
@@ -44,11 +44,11 @@ def _of_source(recipe: Recipe) -> Iterator[str]:
     if len(recipe.ensemble) < 2:
         yield "ensemble needs two recipes or more to fuse"
     if idle := changed(recipe, _OF_A_PART):
-        yield f"{idle[0]} has no effect beside ensemble; give it to each recipe of the ensemble that it is meant for"
+        yield f"{idle[0]} has no effect together with ensemble; set it in the recipes of the ensemble"
     if any(part.multi_vector for part in recipe.ensemble):
-        yield "a part keeps several rows of an image, which cannot be laid end to end; fuse rankings instead"
+        yield "a recipe of the ensemble stores several rows per image; fuse rankings instead"
     if any(part.code for part in recipe.ensemble):
-        yield "a part has a code, which the fused vector cannot use; leave it out"
+        yield "a recipe of the ensemble has a code, which the fused vector cannot use; leave it out"
 
 
 def _of_map(recipe: Recipe) -> Iterator[str]:
@@ -59,9 +59,9 @@ def _of_map(recipe: Recipe) -> Iterator[str]:
     if recipe.embedding and recipe.aggregate != "sum":
         yield f"embedding {recipe.embedding!r} takes the positions of all passes together; leave out aggregate"
     if recipe.embedding and (recipe.pooling_options or recipe.pooling not in ("gem", "")):
-        yield f"embedding {recipe.embedding!r} takes the place of a pooling; leave out one of them"
+        yield f"embedding {recipe.embedding!r} replaces the pooling; leave out one of them"
     if recipe.positions and not recipe.embedding:
-        yield "positions are those that an embedding takes; name one, or leave them out"
+        yield "positions has an effect with an embedding only; name one, or leave it out"
     if recipe.embedding_options and (recipe.embedding or recipe.aggregate) in ("sum", "max", MULTI_VECTOR):
         yield "embedding_options without an embedding; name one, or leave them out"
 
@@ -72,9 +72,9 @@ def _of_rows(recipe: Recipe) -> Iterator[str]:
             yield f'matching_options are for aggregate = "{MULTI_VECTOR}" only; set that, or leave them out'
         return
     if recipe.similarity != "cosine":
-        yield f"the rows of images are compared by a matching, not as similarity {recipe.similarity!r}; leave it out"
+        yield f"several rows are compared by a matching, not by similarity {recipe.similarity!r}; leave it out"
     if recipe.code:
-        yield "code stands for the one vector of an image, and several rows are kept; leave out one of them"
+        yield "code encodes one vector per image, but several rows per image are stored; leave out one of them"
     if recipe.embedding and (idle := changed(recipe, ("power_law", "whitening", "tap_weights"))):
         yield f"{idle[0]} has no effect on {recipe.embedding!r}, which compares words; leave it out"
 
@@ -82,17 +82,17 @@ def _of_rows(recipe: Recipe) -> Iterator[str]:
 def _of_vector(recipe: Recipe) -> Iterator[str]:
     if recipe.backbone == IMPORTED:
         if not recipe.dimension:
-            yield "backbone 'imported' stands for vectors made elsewhere; give their dimension"
+            yield "backbone 'imported' stands for vectors computed elsewhere; give their dimension"
     elif recipe.dimension and not recipe.whitening:
-        yield f"dimension {recipe.dimension} needs a whitening to cut; name one"
+        yield f"dimension {recipe.dimension} needs a whitening to reduce; name one"
     if recipe.code and recipe.similarity not in _CODED:
         yield (
-            f"code compares as {' or '.join(_CODED)}, not as similarity {recipe.similarity!r}; leave out one of them"
+            f"code compares by {' or '.join(_CODED)}, not by similarity {recipe.similarity!r}; leave out one of them"
         )
 
 
 def changed(recipe: Recipe, keys: tuple[str, ...]) -> list[str]:
-    """Return those of `keys` that are not at their defaults."""
+    """Return those of `keys` that differ from their defaults."""
     defaults: dict[str, object] = {
         key.name: {} if key.name.endswith("_options") else key.default for key in dataclasses.fields(recipe)
     }

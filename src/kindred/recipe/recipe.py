@@ -39,7 +39,7 @@ _NEEDED = ("name", "passes", "aggregate", "similarity")
 _TEXTS = (*_NEEDED, "backbone", "shape", "pooling", "embedding", "matching", "features", "description")
 _OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_options")
 FILES = ("codebook", "whitening", "code")
-"""The keys that name a file of what was learned, or a bundled one."""
+"""The keys that name a file of fitted parameters, or a bundled one."""
 _UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
 
 
@@ -66,40 +66,41 @@ class Recipe:
     """How an image becomes a vector, or several, and how images are compared.
 
     The network. backbone: a bundled or added model's name, the path of an `.onnx` with its card, or "sift" for
-    OpenCV's local features. taps: the feature maps to use, none for the card's default; several are described
-    each on its own and laid end to end, weighing tap_weights.
+    OpenCV's local features. taps: the feature maps to use, none for the card's default; the vectors of several taps
+    are concatenated, weighted by tap_weights.
 
     The image. size: longest side at the network's input, in pixels; larger images are shrunk to it, smaller ones
     enlarged, queries and indexed images alike, unless `enlarge` is false: a thumbnail described at its own size does
-    not find its original. shape: "keep" the image's own, or "stretch" to size × size, whatever `enlarge` and
-    `multiple` are (which pooling over windows needs). multiple: both sides are rounded to multiples of it, so that
-    images of nearly the same shape run as one batch. A network that takes only one size gets every image stretched
-    to that; these keys do nothing there.
+    not find its original. shape: "keep" the aspect ratio, or "stretch" to size × size regardless of `enlarge` and
+    `multiple` (needed by poolings over windows). multiple: both sides are rounded to multiples of it, so that images
+    of similar shapes form one batch. For a network with a fixed input size every image is stretched to that size, and
+    these keys have no effect.
 
-    Passes: how often and where the network looks. passes, passes_options: a name of
-    `kindred.describer.views.PASSES`. scales: sizes to look at, as factors of `size`. flip: look at the mirror
-    image too. aggregate: a name of `kindred.describer.encoder.AGGREGATES` makes one vector of all; "multi_vector"
-    stores them as rows, of which a search finds the best; an embedding's name embeds the pooled passes (MOP-CNN).
+    Passes: the views of an image that the network processes. passes, passes_options: a name of
+    `kindred.describer.views.PASSES`. scales: image sizes, as factors of `size`. flip: also process the mirrored
+    image. aggregate: a name of `kindred.describer.encoder.AGGREGATES` combines the vectors of all passes into one;
+    "multi_vector" stores them as rows, the best of which counts in a search; the name of an embedding embeds the
+    pooled passes (MOP-CNN).
 
-    The map. pooling, pooling_options: a name of `kindred.pooling.POOLINGS`. Or embedding, embedding_options: a
-    name of `kindred.embedding.EMBEDDINGS` or `MULTI_VECTOR_EMBEDDINGS`, on the map's positions; positions: how many of
-    the strongest to take, 0 for all. codebook: what the embedding (or a pooling) has learned. matching,
-    matching_options: a name of `kindred.matching.MATCHINGS`, for images kept as rows.
+    The map. pooling, pooling_options: a name of `kindred.pooling.POOLINGS`. Or embedding, embedding_options: a name
+    of `kindred.embedding.EMBEDDINGS` or `MULTI_VECTOR_EMBEDDINGS`, on the map's positions; positions: the number of
+    strongest positions used, 0 for all. codebook: the fitted vocabulary of the embedding (or parameters of a pooling).
+    matching, matching_options: a name of `kindred.matching.MATCHINGS`, for images stored as rows.
 
-    The vector. power_law: exponent of the signed power that comes before the whitening; 1 is none. whitening: a
-    fitted one. dimension: how many of its components to keep; 0 is all. similarity: a name of
-    `kindred.similarity.SIMILARITIES`. code: a fitted one of `kindred.codes.CODES`, by which vectors are searched in
-    a few bytes each; vectors are what they were. `kindred fit` makes codebooks, whitenings and codes.
+    The vector. power_law: exponent of the signed power applied before the whitening; 1 for none. whitening: a fitted
+    one. dimension: the number of its leading components; 0 for all. similarity: a name of
+    `kindred.similarity.SIMILARITIES`. code: a fitted one of `kindred.codes.CODES`, for search in a few bytes per
+    vector; the vectors themselves do not change. `kindred fit` fits codebooks, whitenings and codes.
 
-    Fusion. ensemble: recipes whose vectors are laid end to end, each weighing its `weight`; all that is about one
-    network is then given to the parts. features: local features kept for spatial verification, a name of
-    `kindred.features.FEATURES`; of parts, those of the first that keeps any.
+    Fusion. ensemble: recipes whose vectors are concatenated, each weighted by its `weight`; keys about one network
+    are then set in these recipes. features: local features stored for spatial verification, a name of
+    `kindred.features.FEATURES`; in an ensemble, those of the first recipe that has any.
 
-    allow_code is no key of a recipe: it is given by whoever runs one whose pooling is "package.module:function", code
-    outside Kindred, and is never written down. It holds for the parts, too.
+    allow_code is not a key of a recipe: the caller sets it to run a recipe whose pooling is "package.module:function",
+    code outside Kindred; it is never stored. It applies to the recipes of an ensemble, too.
 
-    Raises `RecipeError`, naming the key, where a value cannot be meant, contradicts another or would have no
-    effect. Names are checked where they are used, by `Describer`.
+    Raises `RecipeError`, naming the key, if a value is invalid, contradicts another one or would have no effect. Names
+    are checked where they are used, by `Describer`.
     """
 
     name: str
@@ -224,7 +225,7 @@ class Recipe:
 
     @property
     def stored_features(self) -> str:
-        """The local features that are kept of an image, "" for none: the recipe's own, or those of a part."""
+        """The local features stored for an image, "" for none: those of the recipe, or of a recipe of the ensemble."""
         return self.features or next((part.stored_features for part in self.ensemble if part.stored_features), "")
 
     @property
@@ -293,7 +294,7 @@ class Recipe:
         return dataclasses.replace(self, backbone=str(path))
 
     def with_files(self, rename: Callable[[str], str]) -> Recipe:
-        """Return the recipe with every file of what was learned renamed, its parts' too."""
+        """Return the recipe with every file of fitted parameters renamed, also in the recipes of its ensemble."""
         named = {key: rename(value) for key in FILES if (value := getattr(self, key))}
         return dataclasses.replace(
             self,
@@ -301,11 +302,11 @@ class Recipe:
             **named,  # type: ignore[arg-type]  # all are text
         )
 
-    def learned_files(self) -> Iterator[str]:
-        """Yield every file of what was learned that the recipe or one of its parts names."""
+    def fitted_files(self) -> Iterator[str]:
+        """Yield every file of fitted parameters that the recipe or a recipe of its ensemble names."""
         yield from (value for key in FILES if (value := getattr(self, key)))
         for part in self.ensemble:
-            yield from part.learned_files()
+            yield from part.fitted_files()
 
     def with_settings(self, settings: Iterable[str]) -> Recipe:
         """Return the recipe with keys changed by texts such as "size=480" or "pooling_options.p=4".
@@ -347,7 +348,7 @@ class Recipe:
     def load(cls, name_or_path: str | Path, *, allow_code: bool = False) -> Recipe:
         """Return the preset of that name, or read a `.toml` file.
 
-        In a file, the paths of a backbone or of what was learned that lie beside it may be given relative to it.
+        In a file, paths of the backbone and of fitted parameters may be relative to its folder.
         `allow_code` lets a pooling "package.module:function" run, which is code outside Kindred.
         """
         text = str(name_or_path)
@@ -365,7 +366,7 @@ class Recipe:
 
 
 def _remade(values: dict[str, object]) -> Recipe:
-    return Recipe(**values)  # type: ignore[arg-type]  # checked at birth
+    return Recipe(**values)  # type: ignore[arg-type]  # validated by __post_init__
 
 
 _KEYS = [each.name for each in dataclasses.fields(Recipe) if each.name != "allow_code"]
@@ -418,7 +419,7 @@ def _from_table(table: Mapping[str, object], *, source: str) -> Recipe:
     parts = table.get("ensemble", [])
     if isinstance(parts, Sequence) and not isinstance(parts, str):
         values["ensemble"] = tuple(_part(part, source) for part in parts)
-    return Recipe(**values)  # type: ignore[arg-type]  # checked at birth
+    return Recipe(**values)  # type: ignore[arg-type]  # validated by __post_init__
 
 
 def _part(table: object, source: str) -> Recipe:

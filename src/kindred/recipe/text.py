@@ -1,4 +1,4 @@
-"""The text of a recipe: its values as TOML."""
+"""Values of a recipe as TOML."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def as_toml(value: object) -> str:
         return f"{{ {', '.join(f'{keys[key]} = {as_toml(each)}' for key, each in value.items())} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_toml, value))}]"
-    # JSON's texts, numbers and booleans are TOML's, but for DEL, which TOML wants escaped too.
+    # JSON's strings, numbers and booleans are valid TOML, except for DEL, which TOML requires to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_value(text: str) -> object:
-    """Read a value as TOML has it; what is none is taken for text."""
+    """Parse a TOML value; anything else is taken as text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -34,12 +34,12 @@ def read_value(text: str) -> object:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Return whether a value is a finite number, or true or false."""
+    """Return whether a value is a finite number or a boolean."""
     return isinstance(value, int | float) and math.isfinite(value)
 
 
 def as_floats(value: object) -> object:
-    """Return a value with whole numbers as floats: p = 3 and p = 3.0 do the same."""
+    """Return a value with integers as floats: p = 3 and p = 3.0 are equivalent."""
     if isinstance(value, Mapping):
         return {key: as_floats(each) for key, each in sorted(value.items())}
     if isinstance(value, tuple | list):

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from kindred.arrays import check_positive, check_whole, l2_normalise
 from kindred.errors import UsageError
-from kindred.features import ConvMap, Frame
+from kindred.features import ConvMap
 from kindred.ranking import Ranking
-from kindred.regions import Boxes
+from kindred.regions import Box, Boxes
 from kindred.rerank.context import Context
 from kindred.rerank.shortlist import Reranked, answers, compose
 from kindred.rerank.verification import matched_boxes
@@ -53,12 +53,12 @@ def localise(
     if context.query_maps is None or context.image_maps is None:
         raise UsageError("localisation compares feature maps, and the context has none: set query_maps and image_maps")
     reranked: list[Reranked] = []
-    boxes: list[dict[int, Frame]] = []
+    boxes: list[dict[int, Box]] = []
     for number in range(len(ranking)):
         query = _given(context.query_maps(number), quantise=quantise)
         ids = answers(ranking, number, limit=depth)
         scores = np.empty(len(ids), np.float32)
-        found: dict[int, Frame] = {}
+        found: dict[int, Box] = {}
         for place, candidate in enumerate(ids.tolist()):
             image = _given(context.image_maps(candidate), quantise=quantise)
             scores[place], cells = most_similar_box(
@@ -213,7 +213,7 @@ def _given(map_: ConvMap, *, quantise: bool) -> ConvMap:
     return ConvMap(quantised(map_.values), map_.frame) if quantise else map_
 
 
-def _in_pixels(box: NDArray[np.int64], image: ConvMap) -> Frame:
+def _in_pixels(box: NDArray[np.int64], image: ConvMap) -> Box:
     """Return a box of cells in pixels of the upright original."""
     (width, height), (left, top) = image.cell, image.frame[:2]
     x0, y0, x1, y1 = box.tolist()

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_positive, check_whole
 from kindred.errors import MissingExtra, UsageError
-from kindred.features import Frame, LocalFeatures
+from kindred.features import LocalFeatures
 from kindred.hints import check_known
 from kindred.ranking import Ranking
+from kindred.regions import Box
 from kindred.rerank.context import Context
 from kindred.rerank.shortlist import Reranked, answers, compose
 
@@ -46,7 +47,7 @@ class Match(NamedTuple):
     """A verified candidate: its number of inliers, and the box of the query in it."""
 
     inliers: int
-    box: Frame
+    box: Box
 
 
 def verify(
@@ -84,7 +85,7 @@ def verify(
         raise UsageError("verification compares local features, and these images have none; store them when indexing")
     _opencv()
     reranked: list[Reranked] = []
-    boxes: list[dict[int, Frame]] = []
+    boxes: list[dict[int, Box]] = []
     with ThreadPoolExecutor(threads) as pool:
         for number in range(len(ranking)):
             ids = answers(ranking, number, limit=depth).tolist()
@@ -135,7 +136,7 @@ def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
     return ours[near], theirs[near]
 
 
-def matched_boxes(ranking: Ranking, boxes: list[dict[int, Frame]]) -> Ranking:
+def matched_boxes(ranking: Ranking, boxes: list[dict[int, Box]]) -> Ranking:
     """Set the boxes of the answers whose ids are in `boxes`; others are unchanged, or NaN if there were none."""
     every = np.full((*ranking.ids.shape, 4), np.nan, np.float32) if ranking.boxes is None else ranking.boxes.copy()
     for number, known in enumerate(boxes):
@@ -241,7 +242,7 @@ class _Fit:
         return matrix, mask.ravel() > 0
 
 
-def _extent(features: LocalFeatures) -> Frame:
+def _extent(features: LocalFeatures) -> Box:
     """Return the frame of the features, or the bounding box of their points."""
     if features.frame is not None:
         return features.frame
@@ -249,7 +250,7 @@ def _extent(features: LocalFeatures) -> Frame:
     return x0, y0, x1, y1
 
 
-def _longest(frame: Frame) -> float:
+def _longest(frame: Box) -> float:
     x0, y0, x1, y1 = frame
     return max(x1 - x0, y1 - y0, 1.0)
 
@@ -278,7 +279,7 @@ def _distinct_positions(points: Points, side: float) -> int:
     return len(set(map(tuple, cells.tolist())))
 
 
-def _box(matrix: Matrix, frame: Frame, found: Frame, inliers: Points) -> Frame:
+def _box(matrix: Matrix, frame: Box, found: Box, inliers: Points) -> Box:
     """Return the bounding box of the part of the query's frame that lies within the candidate.
 
     If a corner of the frame is behind the camera, or no part of the frame lies within the image, it is the bounding
@@ -295,7 +296,7 @@ def _box(matrix: Matrix, frame: Frame, found: Frame, inliers: Points) -> Frame:
     return x0, y0, x1, y1
 
 
-def _corners(frame: Frame) -> Matrix:
+def _corners(frame: Box) -> Matrix:
     x0, y0, x1, y1 = frame
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
+from kindred.regions import Box
 from kindred.store.filters import Condition, Value, parse_where
 
 __all__ = [
@@ -34,9 +35,6 @@ __all__ = [
 ]
 
 State = Literal["indexed", "skipped"]
-
-Box = tuple[float, float, float, float]
-"""x0 y0 x1 y1 in pixels of the original image, upright."""
 
 Key: TypeAlias = "Path | str"
 """What an image is called: by its absolute path, or by its id (`str`, 16 hexadecimal digits)."""

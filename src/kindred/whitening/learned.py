@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred._support.npz import ArrayMap
-from kindred.arrays import Vectors, as_rows
+from kindred.arrays import Vectors, as_rows, with_fixed_signs
 from kindred.errors import UsageError
 from kindred.whitening.base import Whitening, restoring_whitening
-from kindred.whitening.moments import BLOCK, moments, with_fixed_signs
+from kindred.whitening.moments import BLOCK, moments
 
 __all__ = ["LearnedWhitening"]
 
@@ -73,7 +73,7 @@ class LearnedWhitening(Whitening):
         shift = centre - mean  # the scatter is taken around the mean of the queries, not that of all vectors
         spread = inverse @ (covariance + np.outer(shift, shift)) @ inverse.T
         _, directions = np.linalg.eigh((spread + spread.T) / 2)  # ascending eigenvalues, directions are columns
-        projection = with_fixed_signs(directions.T[::-1][:kept] @ inverse)
+        projection = with_fixed_signs(directions.T[::-1][:kept] @ inverse, axis=1)
         return cls(mean.astype(np.float32), projection.astype(np.float32))
 
     @classmethod

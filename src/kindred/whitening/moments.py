@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 
-__all__ = ["BLOCK", "moments", "with_fixed_signs"]
+__all__ = ["BLOCK", "moments"]
 
 BLOCK = 4096
 """Rows converted to double precision at a time."""
@@ -42,13 +42,3 @@ def moments(batches: Vectors | Iterable[Vectors]) -> tuple[int, NDArray[np.float
         raise UsageError("got no rows to fit a whitening to; expected more rows than dimensions")
     shift = total / count
     return count, origin + shift, products / count - np.outer(shift, shift)
-
-
-def with_fixed_signs(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Flip the directions in `rows` so that the largest component of each is positive.
-
-    The sign of an eigenvector is arbitrary: this makes results the same on all machines.
-    """
-    largest = np.argmax(np.abs(rows), axis=1)
-    turned: NDArray[np.float64] = rows * np.sign(rows[np.arange(len(rows)), largest])[:, None]
-    return turned

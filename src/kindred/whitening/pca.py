@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred._support.npz import ArrayMap
-from kindred.arrays import Vectors
+from kindred.arrays import Vectors, with_fixed_signs
 from kindred.errors import UsageError
 from kindred.whitening.base import Whitening, restoring_whitening
-from kindred.whitening.moments import with_fixed_signs
 from kindred.whitening.principal import principal_directions
 
 __all__ = ["PCAWhitening"]
@@ -65,7 +64,7 @@ class PCAWhitening(Whitening):
         if variances[0] <= 1e-20 * (mean @ mean):  # no more than rounding errors of the mean
             raise UsageError(f"got {count} equal rows; expected vectors that differ")
         scales = np.maximum(variances, floor * variances[0])[:kept] ** -power
-        projection = scales[:, None] * with_fixed_signs(directions[:kept])
+        projection = scales[:, None] * with_fixed_signs(directions[:kept], axis=1)
         return cls(mean.astype(np.float32), projection.astype(np.float32), power)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
