@@ -141,7 +141,7 @@ def test_other_settings_or_other_files_in_the_folder_are_refused(rendered: Rende
     with pytest.raises(UsageError, match="holds files that are not a demo collection"):
         render_demo(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="Not a directory; give a folder that can be written to"):
+    with pytest.raises(UsageError, match="a part of its path is a file, not a folder; give another folder"):
         render_demo(tmp_path / "file" / "demo")
 
 

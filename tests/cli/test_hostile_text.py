@@ -49,6 +49,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "fit": [[EVIL, "PHOTOS", "-o", "x.toml"], ["kin", f"no{EVIL}", "-o", "x.toml"], ["kin", "PHOTOS", "-o", EVIL]],
     "train": [[f"no{EVIL}", "-o", "x.onnx", "--backbone", "tiny"], ["PHOTOS", "-o", "x.onnx", "--method", EVIL]],
     "distill": [[EVIL, "PHOTOS", "-o", "x.onnx"], ["kin", f"no{EVIL}", "-o", "x.onnx"]],
+    "match": [[f"no{EVIL}"], ["PHOTOS", "--exclude", EVIL]],
     "export": [[f"no{EVIL}.xyz"], [f"out{EVIL}.csv"]],
     "import": [[f"no{EVIL}.csv"], ["TEXT"]],
 }

@@ -297,7 +297,7 @@ def test_relations_of_labels() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(UsageError, match="images: got the numbers of one side alone"):
+    with pytest.raises(UsageError, match="images: got the indices of one side alone"):
         relation_of(torch.tensor([1]), torch.tensor([2]), images=torch.tensor([0]))
     with pytest.raises(UsageError, match="unknown loss 'tripplet'; did you mean 'triplet'"):
         find_loss("tripplet")
