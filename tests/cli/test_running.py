@@ -62,7 +62,8 @@ def test_ctrl_c_tells_what_is_safe(capsys: pytest.CaptureFixture[str]) -> None:
         (["serch"], "kindred: no such command 'serch'. Did you mean 'search'? See kindred --help\n"),
         (
             ["search", "--nope"],
-            "kindred: no such option: --nope (Possible options: --crop, --no-copies, --not); see kindred search --help\n",
+            "kindred: no such option: --nope (Possible options: --crop, --no-copies, --not); "
+            "see kindred search --help\n",
         ),
         (["info", "--library"], "kindred: option '--library' requires an argument; see kindred --help\n"),
         (["models", "nope"], "kindred: no such command 'nope'; see kindred models --help\n"),
