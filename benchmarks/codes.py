@@ -3,7 +3,7 @@
     python benchmarks/codes.py [--recipe kin] [--size 224] [--learn 4000] [--bits 64 ...] [--kinds pq ...]
                                [--cache FILE] [--json]
 
-The codes are learned on images of the training pool, which are not those that are searched. "same@k" is the share of
+The codes are fitted to images of the training pool, which are not those that are searched. "same@k" is the share of
 queries whose nearest image by exact search is among the first k by codes; recall@1 and mAP are those of the task.
 Both are of codes alone: no short list is compared again with its vectors.
 """
@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Sets:
-    """The vectors: of images to learn on, of the database, of the queries."""
+    """The vectors: of the training images, of the database, of the queries."""
 
     learn: Vectors
     database: Vectors
@@ -122,14 +122,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--size", type=int, default=224, help="longest side in pixels; the set has at most 232 (default: %(default)s)"
     )
-    parser.add_argument(
-        "--learn", type=int, default=4000, help="images of the training pool to learn on (default: %(default)s)"
-    )
+    parser.add_argument("--learn", type=int, default=4000, help="training images, from the pool (default: %(default)s)")
     parser.add_argument(
         "--bits", type=int, nargs="+", default=[64, 128, 256, 512], help="sizes of a code (default: %(default)s)"
     )
     parser.add_argument("--kinds", nargs="+", choices=list(CODES), default=list(CODES), help="codes (default: all)")
-    parser.add_argument("--cache", type=Path, help="an .npz that keeps the vectors for the next run")
+    parser.add_argument("--cache", type=Path, help="an .npz that stores the vectors for the next run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     recipe, truth = replace(Recipe.load(options.recipe), size=options.size), read_groundtruth(SET)
@@ -138,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
     found = [whole]
     if not options.json:
         print(f"{date.today()}  {platform.machine()}  Python {platform.python_version()}  recipe {recipe.name}")
-        print(f"{len(sets.queries)} queries, {len(sets.database)} images, codes learned on {len(sets.learn)} others")
+        print(f"{len(sets.queries)} queries, {len(sets.database)} images, codes fitted to {len(sets.learn)} others")
         print(f"{'code':8}{'bits':>7}{'bytes':>7}{'same@1':>9}{'same@10':>9}{'recall@1':>10}{'mAP':>8}{'fit s':>8}")
         print_row(whole)
     for kind, bits in product(options.kinds, options.bits):

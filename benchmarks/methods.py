@@ -5,10 +5,10 @@
 Each file of benchmarks/methods/ is a recipe, with comments that only this script reads:
 
     # group: Pooling                        the table that it belongs to
-    # fit: --words 64 --dimension 512       options of `kindred fit`, where something is to be learned
+    # fit: --words 64 --dimension 512       options of `kindred fit`, if something is to be fitted
     # rerank: aqe:n=5,diffusion             re-rankers to measure it with too, one line for each list
 
-What is learned is learned on POOL, images that are in none of the sets. Every result is written to docs/methods.json
+Parameters are fitted on POOL, images that are in none of the sets. Every result is written to docs/methods.json
 as it comes, and what is there already, by the same recipe and options, is not measured again: the run can be stopped
 and goes on. `tables` makes the tables of docs/methods.md of it. Times are wall time on whatever else the machine does.
 """
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 RECIPES = ROOT / "benchmarks" / "methods"
 RESULTS = ROOT / "docs" / "methods.json"
-WORK_HELP = "where fitted recipes and descriptions are kept for the next run (default: %(default)s)"
+WORK_HELP = "where fitted recipes and descriptions are stored for the next run (default: %(default)s)"
 SETS = ("smvs-dvd", "gardens-point", "grocery")
 POOL = ("corel5k", "youthinkk", "msrc-v2")
 GROUPS = ("Pooling", "Multiple passes", "Embedding", "Fusion", "After the pooling", "Re-ranking", "Presets")
@@ -151,15 +151,15 @@ def _conditions(rows: Sequence[Row]) -> str:
 
 
 def key_of(method: Method, rerank: str, digest: str) -> str:
-    """What a row stands for: the recipe, what is learned for it, the re-rankers."""
+    """The command of a row: the recipe, what is fitted for it, the re-rankers."""
     return hashlib.sha256(repr((digest, method.fits, method.fit, rerank, POOL)).encode()).hexdigest()[:16]
 
 
 def command_of(method: Method, rerank: str) -> str:
     """The commands that reproduce a row."""
     fitted = f"{method.name}-fitted.toml" if method.fits else f"{method.name}.toml"
-    learned = f"kindred fit {method.name}.toml POOL -o {fitted} {method.fit}".strip() + " && " if method.fits else ""
-    return f"{learned}kindred evaluate SET -r {fitted}" + (f" --rerank {rerank}" if rerank else "")
+    fit = f"kindred fit {method.name}.toml POOL -o {fitted} {method.fit}".strip() + " && " if method.fits else ""
+    return f"{fit}kindred evaluate SET -r {fitted}" + (f" --rerank {rerank}" if rerank else "")
 
 
 def read_results(file: Path) -> dict[str, list[Row]]:
@@ -180,7 +180,7 @@ def keep(file: Path, row: Row) -> None:
 
 
 def row_of(method: Method, rerank: str, name: str, key: str, found: Mapping[str, object]) -> Row:
-    """What is kept of a result of `Evaluation.as_dict`, rounded."""
+    """The recorded part of a result of `Evaluation.as_dict`, rounded."""
     values = {metric: round(value, 3) for metric, value in found.items() if isinstance(value, float | int)}
     metrics = {metric: value for metric, value in values.items() if re.match(r"recall@|mAP|MAP@R|R-prec", metric)}
     return {
@@ -215,7 +215,7 @@ def _text(file: Path) -> str:
 
 
 def prepared(method: Method, work: Path) -> Path:
-    """Return the recipe file, fitted where something is to be learned; what was fitted before is taken."""
+    """Return the recipe file, fitted if needed; what was fitted before is reused."""
     if not method.fits:
         return method.file
     mark = hashlib.sha256((method.file.read_text() + method.fit + repr(POOL)).encode()).hexdigest()[:8]

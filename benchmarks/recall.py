@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--data", type=Path, default=SHARED / "data", help="the folder of the sets (default: %(default)s)"
     )
-    parser.add_argument("--cache", type=Path, help="a folder that keeps descriptions for the next run")
+    parser.add_argument("--cache", type=Path, help="a folder that stores descriptions for the next run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     found = []

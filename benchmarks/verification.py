@@ -4,7 +4,7 @@
 
 A setting is what is extracted: sift:COUNT@LONGEST, or conv:COUNT@LONGEST:BACKBONE:TAP[:maxima], BACKBONE being a
 model of the development weights. 150@320,500@480 in place of COUNT@LONGEST extracts more of the queries. Each query
-is verified against all 100 references, from the bytes that a library keeps: `ms/query` is the median wall time of
+is verified against all 100 references, from the bytes that a library stores: `ms/query` is the median wall time of
 that, decoding included; `ms/image` that of extracting a reference. `Canon` and `E63` are recall@1 of camera and
 phone: the share of queries whose own cover is verified and has more inliers than any other. `right` is how many
 inliers the right covers reach (fewest, 5 %, median), `wrong` how many the best wrong cover of a query reaches
@@ -124,7 +124,7 @@ def strangers(count: int) -> list[Path]:
     return paths[:: max(1, len(paths) // count)][:count] if count else []
 
 
-def kept(paths: Sequence[Path], extract: Extract) -> tuple[list[bytes], float]:
+def stored(paths: Sequence[Path], extract: Extract) -> tuple[list[bytes], float]:
     """Return the features of images as bytes, and the median milliseconds of extracting them."""
     stored, times = [], []
     for path in paths:
@@ -168,12 +168,12 @@ def quantiles(values: Sequence[float], *, at: tuple[float, ...]) -> tuple[float,
 
 def measure(setting: str, queries: int, distractors: int, minimum: int) -> Result:
     extract, extract_query = extractors(setting)
-    references, milliseconds = kept(sorted((COVERS / "Reference").glob("*.jpg")), extract)
-    strange, _ = kept(strangers(distractors), extract)
+    references, milliseconds = stored(sorted((COVERS / "Reference").glob("*.jpg")), extract)
+    strange, _ = stored(strangers(distractors), extract)
     recalls, right, wrong, times, farthest = [], [], [], [], []
     for camera in CAMERAS:
-        asked, _ = kept(sorted((COVERS / camera).glob("*.jpg"))[:queries], extract_query)
-        found, each = verified(asked, references)
+        queries_of, _ = stored(sorted((COVERS / camera).glob("*.jpg"))[:queries], extract_query)
+        found, each = verified(queries_of, references)
         times.append(each)
         own = [scores.get(number, 0.0) for number, scores in enumerate(found)]
         others = [
@@ -185,7 +185,7 @@ def measure(setting: str, queries: int, distractors: int, minimum: int) -> Resul
         wrong += others
         if strange:
             # A tenth of the queries: each meets all strange images.
-            answers, _ = verified(asked[::10], strange)
+            answers, _ = verified(queries_of[::10], strange)
             farthest += [max(scores.values(), default=0.0) for scores in answers]
     return Result(
         setting,

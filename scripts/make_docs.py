@@ -182,7 +182,7 @@ def _passes() -> str:
 def _aggregates() -> str:
     from kindred.describer import AGGREGATES
 
-    return _table("name|what becomes of the passes", [(f"`{name}`", each.summary) for name, each in AGGREGATES.items()])
+    return _table("name|how passes are combined", [(f"`{name}`", each.summary) for name, each in AGGREGATES.items()])
 
 
 def _embeddings() -> str:
@@ -193,7 +193,7 @@ def _embeddings() -> str:
         (f"`{name}`", each.summary, _options(each.function, keep=_is_keyword), each.vocabulary, each.source)
         for name, each in known.items()
     ]
-    return _table("name|what it does|options|learns a|source", rows)
+    return _table("name|what it does|options|needs a fitted|source", rows)
 
 
 def _matchings() -> str:
@@ -211,7 +211,7 @@ def _fusions() -> str:
 def _codes() -> str:
     from kindred.codes import CODES
 
-    return _table("name|what it keeps|source", _summaries(CODES))
+    return _table("name|what it does|source", _summaries(CODES))
 
 
 def _features() -> str:
@@ -233,7 +233,7 @@ def _rerankers() -> str:
 def _maps() -> str:
     from kindred.manifold import MAPS
 
-    return _table("name|what it keeps|source", _summaries(MAPS))
+    return _table("name|what it does|source", _summaries(MAPS))
 
 
 def _datasets() -> str:

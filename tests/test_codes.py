@@ -86,7 +86,7 @@ class TestContract:
         places, _ = code.search(_rows(3), code.encode(_rows(4)), 9)
         assert np.sort(places, axis=1).tolist() == [[0, 1, 2, 3]] * 3
 
-    def test_what_cannot_be_meant(self, kind: str) -> None:
+    def test_invalid_arguments(self, kind: str) -> None:
         fitted = CODES[kind].fitted
         code = fitted.fit(_rows(), bits=16)
         with pytest.raises(UsageError, match=r"got (0|no) rows"):

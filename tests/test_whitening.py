@@ -95,7 +95,7 @@ class TestFit:
             (9, {"floor": 0.0}, "floor 0.0; expected power >= 0"),
         ],
     )
-    def test_what_cannot_be_learned_from(self, count: int, arguments: dict[str, Any], message: str) -> None:
+    def test_what_cannot_be_fitted(self, count: int, arguments: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError, match=message):
             PCAWhitening.fit(_vectors(count), **arguments)
 
@@ -247,7 +247,7 @@ class TestLearned:
             ({"dimension": 7}, "dimension: got 7; expected 1 to 6"),
         ],
     )
-    def test_what_cannot_be_learned_from(self, change: dict[str, int], message: str) -> None:
+    def test_what_cannot_be_fitted(self, change: dict[str, int], message: str) -> None:
         queries, positives = _pairs()
         parts = {"queries": queries, "positives": positives, "rows": queries}
         parts = {name: rows[: change.get(name, 200)] for name, rows in parts.items()}

@@ -52,7 +52,7 @@ def render_demo(
     The pictures follow from seed, objects and photos alone (given one version of Pillow and NumPy). What is
     already there is kept: a second call returns at once, and a call after an interruption renders what is
     missing. `progress` is given the number of pictures done and their total. Raises UsageError for a folder
-    that holds something else and for numbers that cannot be meant.
+    that holds something else and for invalid numbers.
     """
     pictures = plan_photos(seed, objects=objects, photos=photos)
     queries = plan_queries(seed, objects=objects)

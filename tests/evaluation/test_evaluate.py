@@ -184,7 +184,7 @@ class TestProtocols:
         with pytest.raises(UsageError, match="none: holds no image to add"):
             evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent / "none"])
 
-    def test_the_costs_are_told_in_parts(self, groundtruth: Path, colours: Recipe) -> None:
+    def test_the_costs_are_reported_in_parts(self, groundtruth: Path, colours: Recipe) -> None:
         found = evaluate(groundtruth, recipe=colours, rerank="aqe:n=1")
         parts = (found.seconds_describing, found.seconds_searching, found.seconds_reranking)
         assert all(part > 0 for part in parts)

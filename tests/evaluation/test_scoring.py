@@ -89,7 +89,7 @@ class TestScore:
             score(truth_of(query(relevant=(0,))), [positions(0)], metrics=[name])
 
     def test_map_at_k_does_not_stand_beside_trapezoids(self) -> None:
-        with pytest.raises(UsageError, match="metric 'mAP@5': this set's mAP is summed by trapezoids"):
+        with pytest.raises(UsageError, match="metric 'mAP@5': this set's mAP is trapezoidal"):
             score(truth_of(query(relevant=(0,)), protocol="holidays"), [positions(0)], metrics=["mAP@5"])
 
     def test_queries_without_relevant_images_are_skipped_not_zero(self) -> None:
@@ -152,7 +152,7 @@ class TestScore:
         perfect = [asked.judgements["easy"].relevant for asked in truth.queries]
         assert score(truth, perfect)["mAP/easy"] == 1
 
-    def test_a_few_folders_of_queries_are_told_and_many_are_not(self) -> None:
+    def test_a_few_folders_of_queries_are_reported_and_many_are_not(self) -> None:
         order = positions(0, 1)
         few = truth_of(*(query(f"{number}/a", relevant=(0,)) for number in range(6)))
         assert "mAP/5" in score(few, [order] * 6)

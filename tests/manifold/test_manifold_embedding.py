@@ -95,7 +95,7 @@ class TestEveryEmbedding:
         ({"rows": np.zeros(5)}, r"rows: got shape \(5,\)"),
     ],
 )
-def test_what_cannot_be_meant(parameters: dict[str, Any], message: str) -> None:
+def test_invalid_arguments(parameters: dict[str, Any], message: str) -> None:
     given = {"rows": two_moons()[0], **parameters}
     with pytest.raises(UsageError, match=message):
         ManifoldEmbedding.fit(given.pop("rows"), **given)

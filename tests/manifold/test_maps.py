@@ -93,12 +93,12 @@ def test_parameters_reach_the_function() -> None:
         ("isomap", {"neighbours": 0}, "neighbours: got 0"),
     ],
 )
-def test_what_cannot_be_meant(method: str, options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments(method: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         manifold_map(clusters(30)[0], method, **options)
 
 
-def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maps, "find_spec", lambda _: None)
     monkeypatch.setattr(embedding, "find_spec", lambda _: None)
     rows, _ = clusters(30)

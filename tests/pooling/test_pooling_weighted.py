@@ -58,7 +58,7 @@ class TestPwa:
             ([[0]], r"channels: got int64 \(1, 1\); expected whole numbers \(n,\)"),
         ],
     )
-    def test_channels_that_cannot_be_meant(self, channels: object, message: str) -> None:
+    def test_channels_invalid(self, channels: object, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             pool(np.ones((1, 2, 3, 3)), "pwa", channels=channels)  # type: ignore[arg-type]
 
@@ -87,11 +87,11 @@ class TestPwaChannels:
             ([ROWS, ROWS[:, :5]], "rows: got 5 components after 6; expected all alike"),
         ],
     )
-    def test_what_cannot_be_learned_from(self, rows: Any, message: str) -> None:
+    def test_what_cannot_be_fitted(self, rows: Any, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             pwa_channels(rows)
 
-    def test_what_is_learned_is_what_the_function_takes(self) -> None:
+    def test_what_is_fitted_is_what_the_function_takes(self) -> None:
         learning = POOLINGS["pwa"].fitted
         assert learning is not None
         maps = after_relu((8, 30, 3, 3)).astype(np.float32)
@@ -149,7 +149,7 @@ class TestCam:
             ({"weights": WEIGHTS, "classes": 0}, "classes: got 0"),
         ],
     )
-    def test_what_cannot_be_meant(self, parameters: dict[str, Any], message: str) -> None:
+    def test_invalid_arguments(self, parameters: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError, match=message):
             cam(self.MAPS, **parameters)
 

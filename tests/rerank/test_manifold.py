@@ -142,6 +142,6 @@ class TestEveryManifold:
         ({"neighbours": 0}, "neighbours: got 0"),
     ],
 )
-def test_what_cannot_be_meant(given: dict[str, object], message: str) -> None:
+def test_invalid_arguments(given: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ManifoldOptions(**{"method": "spectral", **given})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Describe the images of an evaluation: once each, with progress, and kept in a cache."""
+"""Describe the images of an evaluation: once each, with progress and a cache."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ Part = tuple[Path, Box | None]
 class Descriptions:
     """The descriptions of n images, and the seconds that they took.
 
-    vectors: (M, D), the rows of all images, one after the other. counts: (n,) int64, how many rows each image
-    has: one, unless the recipe keeps several; none where it could not be read and was left out. words: (M,)
-    int64, the visual word of each row, in ASMK. features: the local features of each image, where the recipe
-    keeps them. passes: how often the network ran for an image, on average.
+    vectors: (M, D), the concatenated rows of all images. counts: (n,) int64, the number of rows of each image: one,
+    unless the recipe has several; 0 if it could not be read and was left out. words: (M,) int64, the visual word of
+    each row, for ASMK. features: the local features of each image, if the recipe stores them. passes: the mean number
+    of passes through the network per image.
     """
 
     vectors: Vectors
@@ -100,7 +100,7 @@ class Descriptions:
     def concatenated(cls, parts: Sequence[Descriptions]) -> Descriptions:
         """Concatenate several."""
         words = [part.words for part in parts if part.words is not None]
-        # A part in which no image has a local feature keeps none; its images must be counted all the same.
+        # If no image of a part has local features, `features` is None; its images count all the same.
         features = [part.features or (NO_FEATURES,) * len(part) for part in parts]
         return cls(
             np.concatenate([part.vectors for part in parts]),

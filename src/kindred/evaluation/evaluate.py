@@ -76,10 +76,10 @@ def evaluate(
     A query that is itself in the database is left out of its own ranking, unless it is listed as relevant or a
     published protocol has another rule. Equal scores are ordered by a fixed random order.
 
-    `cache` is a folder for descriptions, which the next evaluation of the same images with the same recipe reads; its
-    times are then those of the first. A recipe with a code ranks by codes alone; re-rankers are given the vectors,
-    which then are the bytes of an image. Raises UsageError for a ground truth that cannot be meant or that names a
-    missing file, ImageError for the first image that cannot be used; of distractors, such images are left out.
+    `cache` is a folder for descriptions, which later evaluations of the same images with the same recipe reuse; the
+    reported times are then those of the first. A recipe with a code ranks by codes alone; re-rankers use the vectors,
+    which then count as the bytes of an image. Raises UsageError for an invalid ground truth or one that names a
+    missing file, ImageError for the first unusable image; among distractors, such images are left out.
     """
     if also:
         check_fusion(fusion, rerank)

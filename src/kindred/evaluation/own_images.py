@@ -1,4 +1,4 @@
-"""Own images: which images of a database are the file of a query, however its path is written."""
+"""Find the queries that are themselves in the database, even under another path."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ Places = tuple[int, ...]
 
 
 def file_key(path: Path) -> Hashable:
-    """Return what two paths of one file have in common: links, `..` and, where the system has it so, capitals.
+    """Return a key that is the same for all paths of one file: links, `..` and, on some systems, another case.
 
-    That is the device and the number of the file on it; the resolved path, where the system gives no such number or
-    the file cannot be looked at.
+    It is the device and the inode; the resolved path, if the system has no inode or the file cannot be accessed.
     """
     try:
         facts = path.stat()
@@ -29,7 +28,7 @@ def file_key(path: Path) -> Hashable:
 
 
 def places_of(queries: Sequence[Path], database: Sequence[Path]) -> list[Places]:
-    """Return, for each query, where its own file stands in the database; more than once where it is listed by links."""
+    """Return, for each query, the positions of its own file in the database; several if it is listed by links."""
     known: dict[Hashable, list[int]] = defaultdict(list)
     for place, path in enumerate(database):
         known[file_key(path)].append(place)
@@ -37,10 +36,10 @@ def places_of(queries: Sequence[Path], database: Sequence[Path]) -> list[Places]
 
 
 def left_out(truth: GroundTruth, own: Sequence[Places]) -> list[Places]:
-    """Return, for each query, the places of the database that are left out of its ranking.
+    """Return, for each query, the positions of the database that are left out of its ranking.
 
-    `own` are those of its file, as `places_of` returns them. A published protocol says itself whether a query is
-    searched for; else a query is no answer to itself, unless it is listed as relevant.
+    `own` are those of its file, as `places_of` returns them. Published protocols define whether a query counts as an
+    answer; otherwise it is left out of its own ranking, unless it is listed as relevant.
     """
     return [_left_out(truth, query, places) for query, places in zip(truth.queries, own, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Plot: quality against cost, one mark for each measured recipe, the best for their cost concatenated by a line."""
+"""Plot quality against cost: one mark per measured recipe, and the Pareto front as a line."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ __all__ = ["COSTS", "FORMATS", "Cost", "check_plot", "frontier", "plot_costs"]
 
 FORMATS = (".png", ".svg", ".pdf")
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""The same results give the same file, so those that would hold the date do without."""
+"""Formats that would contain the date omit it, so that the same results give the same file."""
 
 
 class Cost(NamedTuple):
-    """One entry of COSTS: what is paid, and the label of its axis."""
+    """One entry of COSTS: the cost of a result, and the label of its axis."""
 
     value: Callable[[Evaluation], float]
     axis: str
 
 
 COSTS: dict[str, Cost] = {
-    "query": Cost(lambda found: 1e3 * found.seconds_per_query, "milliseconds a query"),
-    "image": Cost(lambda found: 1e3 * found.seconds_per_image, "milliseconds an image, to index"),
-    "bytes": Cost(lambda found: found.bytes_per_image, "bytes an image"),
-    "passes": Cost(lambda found: found.passes, "network passes an image"),
+    "query": Cost(lambda found: 1e3 * found.seconds_per_query, "milliseconds per query"),
+    "image": Cost(lambda found: 1e3 * found.seconds_per_image, "milliseconds per indexed image"),
+    "bytes": Cost(lambda found: found.bytes_per_image, "bytes per image"),
+    "passes": Cost(lambda found: found.passes, "network passes per image"),
 }
-"""What quality can be held against."""
+"""The costs against which quality can be plotted."""
 
 INK, QUIET, GRID, PLAIN, RERANKED = "#222222", "#8a8f98", "#e6e8eb", "#1f5f8b", "#c8553d"
 INCHES = (7.2, 4.8)
-LEAST_COST = 1e-6  # a logarithm needs something
+LEAST_COST = 1e-6  # costs of 0 have no logarithm
 MOST_LABELS = 24
-"""Beyond so many, only the best are named."""
+"""With more results, only the Pareto front is labelled."""
 
 
 def frontier(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
-    """Return the positions, cheapest first, of what nothing cheaper or equally cheap is as good as.
+    """Return the positions of the Pareto front, cheapest first: nothing else is at most as expensive and as good.
 
     >>> frontier([1, 2, 3, 4], [0.5, 0.4, 0.7, 0.7])
     [0, 2]
@@ -62,7 +62,7 @@ def frontier(costs: Sequence[float], qualities: Sequence[float]) -> list[int]:
 def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "query") -> Path:
     """Draw quality against `cost` (a name of COSTS), one panel for each set; return the file.
 
-    The ending of `file` chooses the format. Raises what `check_plot` raises, and UsageError for nothing to draw.
+    The extension of `file` chooses the format. Raises as `check_plot`, and UsageError if there is nothing to draw.
     """
     file = Path(file)
     check_plot(file, cost)
@@ -74,7 +74,7 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     sets = list(dict.fromkeys(each.name for each in found))
-    # A figure of its own, not pyplot's: it needs no display, and leaves nothing behind.
+    # A Figure without pyplot needs no display and leaves no global state.
     figure = Figure(figsize=(INCHES[0], INCHES[1] * len(sets)), layout=ConstrainedLayoutEngine(h_pad=0.12))
     FigureCanvasAgg(figure)
     panels = [
@@ -88,7 +88,7 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
     for panel, named in zip(panels, labels, strict=True):
         place_labels(panel.axes, named, panel.corners(), colour=QUIET)
     kind = file.suffix.lower().removeprefix(".")
-    with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # or names in the file would change by chance
+    with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # otherwise ids in the file are random
         write_whole(
             file,
             "plot",
@@ -98,18 +98,18 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
 
 
 def check_plot(file: Path, cost: str) -> None:
-    """Raise UsageError for an unknown format or cost, MissingExtra without matplotlib: before hours of measuring."""
+    """Raise UsageError for an unknown format or cost, MissingExtra without matplotlib; called before measuring."""
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"{file}: cannot be drawn; expected a name that ends in {', '.join(FORMATS)}")
     check_known("cost", cost, COSTS, error=UsageError)
     try:
-        import matplotlib  # noqa: F401 - only whether it is there
+        import matplotlib  # noqa: F401 - only to check that it is installed
     except ImportError:
         raise MissingExtra("drawing a comparison", "maps") from None
 
 
 class _Panel:
-    """The axes of one set, and what is drawn in them."""
+    """The axes of one data set, with its marks, lines and labels."""
 
     def __init__(self, axes: Axes, found: Sequence[Evaluation], cost: str) -> None:
         self.axes, self.found, self.axis = axes, found, COSTS[cost].axis
@@ -117,7 +117,7 @@ class _Panel:
         self.best = frontier(*zip(*self.points, strict=True))
 
     def draw(self) -> None:
-        """Draw the marks, the line of the best, the axes and what the marks mean."""
+        """Draw the marks, the Pareto front, the axes and the legend."""
         axes = self.axes
         axes.set_xscale("log")
         axes.plot(*zip(*self.corners(), strict=True), color=QUIET, lw=1.2, zorder=1)
@@ -137,13 +137,13 @@ class _Panel:
 
     @property
     def title(self) -> str:
-        """The set, and how much of it was measured."""
+        """The name of the set, and the numbers of queries and images."""
         first = self.found[0]
         added = f", {first.distractors:,} of them distractors" if first.distractors else ""
         return f"{first.name}: {first.queries:,} queries, {first.images:,} images{added}"
 
     def corners(self) -> list[Place]:
-        """Return the corners of the line of the best: for more money, nothing better until the next."""
+        """Return the corners of the Pareto front as a step function."""
         best = [self.points[at] for at in self.best]
         corners = best[:1]
         for earlier, later in pairwise(best):
@@ -151,7 +151,7 @@ class _Panel:
         return corners
 
     def ticks(self) -> None:
-        """Put several ticks in each power of ten: a range of costs is often shorter than one."""
+        """Set several ticks per power of ten, since a range of costs is often shorter than one."""
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
         costs = [x for x, _ in self.points]
@@ -166,7 +166,7 @@ class _Panel:
             self.axes.set_xlim(min(costs) / 2, max(costs) * 2)
 
     def legend(self) -> None:
-        """Say what the marks mean, of those that occur."""
+        """Draw the legend of the marks that occur."""
         from matplotlib.lines import Line2D
 
         marks = [Line2D([], [], color=QUIET, lw=1.2, marker="o", mfc=INK, mec=INK, ms=6, label="best at its cost")]
@@ -178,7 +178,7 @@ class _Panel:
         )
 
     def label(self) -> list[Annotation]:
-        """Name the marks, the best first; of very many only the best."""
+        """Label the marks, the Pareto front first; with very many marks, the front only."""
         from matplotlib.patheffects import withStroke
 
         order = sorted(range(len(self.found)), key=lambda at: (at not in self.best, -self.points[at][1]))

@@ -1,4 +1,4 @@
-"""Labels of a plot: names beside its marks, moved apart so that they can be read."""
+"""Labels of a plot: placed beside their marks without overlaps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Boxes = NDArray[np.float64]
 """Boxes x0 y0 x1 y1 in pixels of the figure, (n, 4)."""
 
 TURNS = (0, 12, 2, -2, 10, -10, 4, -4, 8, -8, 6, -6, 1, -1, 11, -11, 3, -3, 9, -9)  # twelfths of half a circle
-# Where a label may stand, in typographic points from its mark: right, left, above and below, then all around and
-# further and further out. Sideways it goes further, as a line of text is wide.
+# Candidate positions of a label, in typographic points from its mark: right, left, above and below, then all around at
+# increasing distances, larger sideways because text is wide.
 PLACES: list[Place] = [
     *((9.0, 0.0), (-9.0, 0.0), (7.0, 9.0), (7.0, -9.0), (-7.0, 9.0), (-7.0, -9.0), (0.0, 12.0), (0.0, -12.0)),
     *(
@@ -32,20 +32,20 @@ PLACES: list[Place] = [
 ]
 DISTANCES = np.abs(PLACES).max(axis=1)
 LINE_FROM = 12
-"""A label that is further away than so many points gets a line to its mark."""
+"""A label at a larger distance, in points, gets a line to its mark."""
 
 MARK = 6
-"""Half the side of the square that a mark takes, in pixels."""
+"""Half the side of the square that a mark covers, in pixels."""
 
 STEPS = np.arange(2, 13) / 12
 """Where on the way from a mark to its label it is looked whether something lies there."""
 
 
 def place_labels(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place], *, colour: str) -> None:
-    """Move each label to where it covers no mark, no other label and no part of `line`, and stays in the panel.
+    """Move each label to a position where it covers no mark, no other label and no part of `line`, inside the panel.
 
-    Where every place covers something, that which covers the least is taken; a label that is moved far gets a
-    line to its mark. `line` is given by its corners in data. The figure must have been laid out.
+    If there is none, the position with the smallest penalty is used; a label that is moved far gets a line to its
+    mark. `line` is given by its corners in data coordinates. The figure must have been laid out.
     """
     marks = axes.transData.transform([label.xy for label in labels])
     taken = np.concatenate([marks - MARK, marks + MARK], axis=1)
@@ -71,7 +71,7 @@ def place_labels(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place]
 
 
 def _boxes(label: Annotation, mark: NDArray[np.float64]) -> Boxes:
-    """Return what a label covers in each place; its text is laid out once, as that takes long."""
+    """Return the box of a label at each candidate position; its text is measured once, since that is slow."""
     extent = label.get_window_extent().padded(1)
     figure = label.get_figure(root=True)
     assert figure is not None

@@ -1,4 +1,4 @@
-"""What an evaluation needs to know of re-rankers: their names, and what they prepare once."""
+"""Re-rankers in an evaluation: their names, and the time of what they compute once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Made = TypeVar("Made", bound=Cacheable)
 
 
 def name_of(method: Method) -> str:
-    """Return what a re-ranker is called: "alpha_qe:n=10,alpha=3", or the name of a function."""
+    """Return the name of a re-ranker: "alpha_qe:n=10,alpha=3", or the name of a function."""
     if isinstance(method, str):
         return method
     if isinstance(method, tuple):
@@ -31,7 +31,7 @@ def _plain(value: float | str) -> str:
 
 
 class TimedCache(RerankCache):
-    """What re-rankers compute once for a gallery, with the seconds that it takes: it is no part of a query's time."""
+    """A cache that counts the seconds spent on results for a whole gallery, which are not part of a query's time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class TimedCache(RerankCache):
         self._busy = False
 
     def get(self, kind: type[Made], key: str, make: Callable[[], Made], *, gallery: Gallery) -> Made:
-        """Return what is stored or made, and count the seconds."""
-        if self._busy:  # within another
+        """Return the cached or computed result, and count the seconds."""
+        if self._busy:  # nested in another computation
             return super().get(kind, key, make, gallery=gallery)
         self._busy, began = True, time.perf_counter()
         try:

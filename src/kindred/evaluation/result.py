@@ -1,4 +1,4 @@
-"""Evaluation: what a recipe reached on a set, and at what cost."""
+"""Evaluation: the quality and the costs of a recipe on a data set."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a recipe reached, and at what cost. Times are wall time, divided by the number.
+    """The quality and the costs of a recipe on a data set. Times are wall-clock times, per image or query.
 
-    queries: how many were scored; those without relevant images are left out. images: how many were searched,
-    with distractors: so many wrong answers that were added. skipped: images that could not be read and were left
-    out. left_out_of_own_ranking: how many queries are in the database themselves and were no answers to themselves.
-    rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and how;
-    costs are then sums. metrics: by name; where the queries lie in a few folders, also for each folder
-    ("recall@1/Canon"), and for each setting of the revisited protocol ("mAP/hard"), "mAP" alone then being the
-    medium one. main: the name of the metric by which results on the set are usually compared. cmc: the share of
-    queries answered by rank 1, 2, ….
+    queries: number of queries scored; those without relevant images are left out. images: number of images searched,
+    including distractors: number of irrelevant images added. skipped: number of images that could not be read.
+    left_out_of_own_ranking: number of queries that are in the database and were left out of their own ranking.
+    rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and the
+    method; costs are then sums. metrics: by name; if the queries are in a few folders, also for each folder
+    ("recall@1/Canon"), and for each setting of the revisited protocol ("mAP/hard"), where "mAP" is that of the medium
+    setting. main: the name of the metric by which results on the set are usually compared. cmc: the fraction of
+    queries with a relevant image by rank 1, 2, ….
 
-    dimension: of one vector. bytes_per_image: of all that is kept of an image, as it is kept. passes: how often
-    the network looks at an image. seconds_per_image: to describe the database. seconds_per_query: to describe a
-    query, rank the whole database for it and re-rank; its three parts follow. seconds_preparing: what re-ranking
-    needs once for a whole database, such as a graph; 0 where it was at hand.
+    dimension: of one vector. bytes_per_image: of all that is stored for an image. passes: number of passes through
+    the network per image. seconds_per_image: to describe the database. seconds_per_query: to describe a query, rank
+    the whole database and re-rank; the next three are its parts. seconds_preparing: what re-ranking computes once for
+    a database, such as a graph; 0 if it was cached.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Evaluation:
 
     @property
     def label(self) -> str:
-        """The recipe and its re-rankers, "kin + aqe", or what it was fused with: "kin + gem (reciprocal_rank)"."""
+        """The recipe and its re-rankers, "kin + aqe", or the fused recipes: "kin + gem (reciprocal_rank)"."""
         return " + ".join((self.recipe.name, *self.also, *self.rerank)) + (f" ({self.fusion})" if self.also else "")
 
     @property
@@ -84,7 +84,7 @@ class Evaluation:
         return self.metrics[self.main]
 
     def as_dict(self) -> dict[str, object]:
-        """Return all of it as plain values, the metrics among them under their own names."""
+        """Return everything as plain values, the metrics under their own names."""
         return {
             "name": self.name,
             "recipe": self.recipe.name,
@@ -100,7 +100,7 @@ class Evaluation:
         }
 
     def to_json(self) -> str:
-        """Write all but the recipe, for `from_json`."""
+        """Return everything but the recipe as JSON, for `from_json`."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "recipe"}
         return json.dumps(values | {"metrics": dict(self.metrics)})
 

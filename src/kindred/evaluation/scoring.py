@@ -1,4 +1,4 @@
-"""Score: rankings in, the metrics of the protocol out. The rankings may come from anywhere."""
+"""Score rankings from any source by the metrics of a protocol."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
 
 Metric = Callable[[Ranks, int], float]
 QueryRanks = dict[str, Ranks]
-"""By setting, the ranks of what is relevant to one query; settings in which nothing is are left out."""
+"""By setting, the ranks of the images relevant to one query; settings without relevant images are left out."""
 
 
 DEEP_METRICS: dict[str, Callable[[Ranks, int, int], float]] = {
@@ -62,7 +62,7 @@ EVERYWHERE: dict[str, Metric] = {
     "MAP@R": average_precision_at_r,
     "R-precision": r_precision,
 }
-"""Metrics that any protocol can report when they are named."""
+"""Metrics that can be reported for any protocol."""
 
 
 def _at(name: str, k: int) -> Metric:
@@ -106,15 +106,15 @@ MAIN_SETTING = "medium"
 """The setting of the revisited protocol whose figures are also given without a suffix."""
 
 FOLDERS = 6
-"""Up to so many folders of queries are also scored one by one; of classes there are hundreds."""
+"""Up to this number, folders of queries are also scored separately; sets of classes have hundreds."""
 
 
 def score(truth: GroundTruth, orders: Iterable[NDArray[np.int64]], *, metrics: Sequence[str] = ()) -> dict[str, float]:
-    """Return the metrics of rankings: for each query of `truth`, in order, database places best first (K,).
+    """Return the metrics of rankings: for each query of `truth`, in order, positions in the database (K,), best first.
 
-    A ranking may be cut off, or padded with −1: what is missing counts as not found. `metrics` are names of more than
-    the protocol reports, as `find_metric` takes them. Raises UsageError where the number of rankings is not that of
-    the queries, where no query has relevant images, and for an unknown metric.
+    A ranking may be truncated, or padded with −1: missing images count as not retrieved. `metrics` are names of
+    additional metrics, as in `find_metric`. Raises UsageError if the number of rankings is not that of the queries, if
+    no query has relevant images, and for an unknown metric.
     """
     return summary(truth, ranks_of(truth, orders), metrics=metrics)
 
@@ -123,7 +123,7 @@ def find_metric(name: str, protocol: Protocol) -> Metric:
     """Return a metric by its name: one of the protocol's, "MRR", "nDCG", "MAP@R", "R-precision", or one "@k".
 
     Those of the first k answers are the names of DEEP_METRICS, as in "precision@20". Raises UsageError for an unknown
-    name, and for mAP@k where the protocol sums mAP by trapezoids: figures of the two must not stand side by side.
+    name, and for mAP@k if the mAP of the protocol is trapezoidal: the two are not comparable.
     """
     known = {**EVERYWHERE, **METRICS[protocol]}
     if name in known:
@@ -134,7 +134,7 @@ def find_metric(name: str, protocol: Protocol) -> Metric:
         deep = [f"{each}@10" for each in DEEP_METRICS if not (trapezoids and each == "mAP")]
         raise UsageError(f"unknown metric {name!r}; {nearest(name, dict.fromkeys([*known, *deep]))}")
     if trapezoids and base == "mAP":
-        raise UsageError(f"metric {name!r}: this set's mAP is summed by trapezoids, mAP@k is not; choose another")
+        raise UsageError(f"metric {name!r}: this set's mAP is trapezoidal, mAP@k is not; choose another")
     return _at(base, int(depth))
 
 
@@ -144,7 +144,7 @@ def main_metric(truth: GroundTruth) -> str:
 
 
 def ranks_of(truth: GroundTruth, orders: Iterable[NDArray[np.int64]]) -> list[QueryRanks]:
-    """Return for each query the ranks of what is relevant in its ranking; raises UsageError as `score` does."""
+    """Return for each query the ranks of the relevant images in its ranking; raises UsageError as `score` does."""
     found: list[QueryRanks] = []
     remaining = iter(orders)
     for query, order in zip(truth.queries, remaining, strict=False):
@@ -161,13 +161,13 @@ def ranks_of(truth: GroundTruth, orders: Iterable[NDArray[np.int64]]) -> list[Qu
 
 
 def main_ranks(truth: GroundTruth, ranks: Sequence[QueryRanks]) -> list[Ranks]:
-    """Return the ranks in the main setting, of the queries that have any right answer in it."""
+    """Return the ranks in the main setting, of the queries that have a relevant image in it."""
     main = _main_setting(truth)
     return [by_setting[main] for by_setting in ranks if main in by_setting]
 
 
 def match_curve(truth: GroundTruth, ranks: Sequence[QueryRanks], k: int) -> tuple[float, ...]:
-    """Return the cumulative match characteristic: the share of queries answered by rank 1 … k."""
+    """Return the cumulative match characteristic: the fraction of queries with a relevant image by rank 1 … k."""
     return tuple(map(float, cmc(main_ranks(truth, ranks), k)))
 
 
@@ -181,7 +181,7 @@ def summary(truth: GroundTruth, ranks: Sequence[QueryRanks], *, metrics: Sequenc
         scored.setdefault(suffix, []).append((places, relevant))
     if not scored[""]:
         raise UsageError(f"{truth.file}: no query has a relevant image; there is nothing to score")
-    # The recalls first, from small to large; those that every protocol has keep their place among them.
+    # The recalls first, by increasing depth, including those of every protocol.
     depths = sorted({*USUAL_RECALLS, *truth.recalls})
     wanted = {**_all_at(*(f"recall@{k}" for k in depths)), **METRICS[truth.protocol]}
     wanted |= {name: find_metric(name, truth.protocol) for name in metrics}
@@ -193,7 +193,7 @@ def summary(truth: GroundTruth, ranks: Sequence[QueryRanks], *, metrics: Sequenc
 
 
 def _by_suffix(truth: GroundTruth, ranks: Sequence[QueryRanks]) -> Iterator[tuple[str, Ranks, int]]:
-    """Yield (suffix of the metric's name, ranks, number of relevant images), for all that a query counts in."""
+    """Yield (suffix of the metric's name, ranks, number of relevant images) for all means to which a query belongs."""
     main, folders = _main_setting(truth), _folders(truth)
     for query, by_setting in zip(truth.queries, ranks, strict=True):
         for setting, places in by_setting.items():
@@ -205,7 +205,7 @@ def _by_suffix(truth: GroundTruth, ranks: Sequence[QueryRanks]) -> Iterator[tupl
 
 
 def _folders(truth: GroundTruth) -> set[str]:
-    """Return the folders of queries that are scored alone too: a few kinds of query, such as two cameras."""
+    """Return the folders of queries that are also scored separately: a few kinds of query, such as two cameras."""
     found = {query.folder for query in truth.queries}
     return found - {""} if 1 < len(found) <= FOLDERS else set()
 

@@ -1,4 +1,4 @@
-"""Search the database of an evaluation: rank all of it for every query, re-rank the head of each ranking."""
+"""Search the database of an evaluation: rank it completely for every query, re-rank the first answers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from kindred.recipe import Recipe
 __all__ = ["Search", "with_rest"]
 
 BLOCK_SCORES = 1 << 22
-"""Queries are ranked in blocks of so many scores (16 MB): no matrix of all queries by all images is held."""
+"""Scores per block of queries (16 MB), so that no matrix of all queries by all images is in memory."""
 
 QUERIES_AT_A_TIME = 16
-"""So many queries are re-ranked at a time: few enough to tell how far it is, and to hold little."""
+"""Queries re-ranked at a time: few enough for frequent progress and little memory."""
 
 Order = NDArray[np.int64]
 Rerank = Callable[[Ranking, slice], Ranking]
 QuerySlice = Callable[[slice], Sequence[Queries]]
-"""Returns the queries in a slice, as an index takes them."""
+"""Returns the queries in a slice, in the form that an index takes."""
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class Search:
     rerank_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        # A vector that is no number compares with nothing.
+        # Vectors with NaN cannot be compared.
         self._usable = self.database.usable & _has_numbers(self.database)
         self._unordered = ~_has_numbers(self.queries)
         database, queries = self.database, self.queries
@@ -65,7 +65,7 @@ class Search:
         self._index.sync()
 
     def orders(self) -> Iterator[Order]:
-        """Yield for each query the order of all that is searched, best first; equal scores by position."""
+        """Yield for each query the order of the searched images, best first; equal scores by position."""
         for order, _ in self._ranked(slice(None)):
             yield order
 
@@ -114,7 +114,7 @@ class Search:
         return scores
 
     def _searched(self, order: Order, left_out: Sequence[int]) -> Order:
-        """Return `order` without the images that are not searched."""
+        """Return `order` without unusable images and those in `left_out`."""
         kept = order if self._usable.all() else order[self._usable[order]]
         for place in left_out:
             kept = kept[kept != place]
@@ -174,10 +174,10 @@ def with_rest(head: Order, order: Order) -> Order:
 
 
 def _order(scores: NDArray[np.float32]) -> Order:
-    """Return the positions from the highest score to the lowest, equal ones by position; those of NaN are left out.
+    """Return the positions by decreasing score, equal ones by position, without those of NaN.
 
-    Score and position are packed into one whole number each, whose sort is three times as fast as a stable
-    argsort for tens of thousands.
+    Score and position are packed into one integer, whose sort is three times as fast as a stable argsort for tens of
+    thousands of scores.
     """
     bits = (0.0 - scores.astype(np.float32)).view(np.int32).astype(np.int64)
     # The bits of a float ascend with it; for a negative one they descend below its sign.

@@ -67,7 +67,7 @@ class RerankCache:
     def get(self, kind: type[Made], key: str, make: Callable[[], Made], *, gallery: Gallery) -> Made:
         """Return what `make` makes of a gallery: from memory, from a file, or made now.
 
-        `key` names the options that it is made with. The gallery's `version` is asked for at every call.
+        `key` names the options that it is made with. The gallery's `version` is read at every call.
         """
         with self._lock:
             version, place = gallery.version, (kind.KIND, key)
