@@ -184,7 +184,7 @@ def test_a_database_of_nothing_gives_nothing(query: ImageRows) -> None:
         assert (ids.shape, scores.shape, boxes) == ((0,), (0,), None)
 
 
-def test_invalid_arguments_is_refused(query: ImageRows, database: ImageRows) -> None:
+def test_invalid_arguments_are_refused(query: ImageRows, database: ImageRows) -> None:
     with pytest.raises(RecipeError, match="unknown matching 'patch'; did you mean 'patches'"):
         match(query, database, "patch")
     with pytest.raises(RecipeError, match="matching 'asmk': unknown option 'alhpa'; did you mean 'alpha'"):

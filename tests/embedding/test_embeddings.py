@@ -382,7 +382,7 @@ def test_netvlad_takes_the_shares_that_were_trained(rows: Any, learned: dict[str
             embed(rows, COUNTS, "netvlad", trained, **options)
 
 
-def test_invalid_arguments_is_refused(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
+def test_invalid_arguments_are_refused(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book, mixture = learned["codebook"], learned["mixture"]
     with pytest.raises(RecipeError, match="unknown embedding 'vald'; did you mean 'vlad'"):
         embed(rows, COUNTS, "vald", book)

@@ -70,7 +70,7 @@ def test_equal_descriptors_get_a_variance_above_zero(rows: Vectors) -> None:
     assert (Mixture.fit(doubled, words=2).variances > 0).all()
 
 
-def test_invalid_arguments_is_refused(rows: Vectors, mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_arguments_are_refused(rows: Vectors, mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="got 600 local descriptors to fit 61 words; expected at least 610"):
         Mixture.fit(rows, words=61)
     with pytest.raises(UsageError, match="some of 0 or less"):

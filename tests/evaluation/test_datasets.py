@@ -153,7 +153,7 @@ class TestBuildings:
         found = score(truth, [np.array([0, 1, 4, 2, 5, 3])])
         assert found["mAP"] == pytest.approx((2 + (1 / 2 + 2 / 3) + (2 / 4 + 3 / 5)) / 6)
 
-    def test_paris_is_reported_by_the_names_of_its_queries(self, tmp_path: Path) -> None:
+    def test_paris_is_recognised_by_the_names_of_its_queries(self, tmp_path: Path) -> None:
         truth = read_dataset(buildings(tmp_path, "", self.LISTS), partial=True)
         assert (truth.name, truth.lenient) == ("paris6k", True)
 

@@ -133,7 +133,7 @@ def changed(table: dict[str, object], **entry: object) -> dict[str, object]:
         (changed(REVISITED, hard=None), r"queries\[0\].hard is missing"),
     ],
 )
-def test_invalid_arguments_is_refused(tmp_path: Path, table: object, message: str) -> None:
+def test_invalid_arguments_are_refused(tmp_path: Path, table: object, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         read(tmp_path, table)
     assert "groundtruth.json: " in str(caught.value)

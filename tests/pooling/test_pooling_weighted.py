@@ -58,7 +58,7 @@ class TestPwa:
             ([[0]], r"channels: got int64 \(1, 1\); expected whole numbers \(n,\)"),
         ],
     )
-    def test_channels_invalid(self, channels: object, message: str) -> None:
+    def test_invalid_channels(self, channels: object, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             pool(np.ones((1, 2, 3, 3)), "pwa", channels=channels)  # type: ignore[arg-type]
 

@@ -198,6 +198,6 @@ class TestParse:
             ("aqe:k=3", r"re-ranker 'aqe': unknown option 'k'; known: n"),
         ],
     )
-    def test_invalid_arguments_is_refused(self, text: str, message: str) -> None:
+    def test_invalid_arguments_are_refused(self, text: str, message: str) -> None:
         with pytest.raises(RecipeError, match=message):
             parse_methods(text)
