@@ -86,12 +86,11 @@ def _in_one_pass(libraries: Sequence[Library], queries: Sequence[CommandQuery], 
 
 
 def _answer(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> Answer:
-    from kindred.duplicates import search_without_copies
-    from kindred.library import search_many
-
     def search(k: int) -> Answer:
         images, box, where = list(query.images), options.box, options.where
         if len(libraries) > 1:
+            from kindred.library import search_many
+
             fused = search_many(libraries, images, k=k, box=box, where=where, fusion=options.fusion)
             return fused if options.min_score is None else fused.above(options.min_score)
         return libraries[0].search(
@@ -105,4 +104,8 @@ def _answer(libraries: Sequence[Library], query: CommandQuery, options: QueryOpt
             depth=options.depth,
         )
 
-    return search_without_copies(search, query.files, options.k) if options.no_copies else search(options.k)
+    if not options.no_copies:
+        return search(options.k)
+    from kindred.duplicates import search_without_copies
+
+    return search_without_copies(search, query.files, options.k)
