@@ -123,7 +123,6 @@ def search(
     """
     from kindred.describer import DescriberOptions
     from kindred.library import Library
-    from kindred.service import AnswerForm
 
     if also and (rerank or unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused answers have no vector")
@@ -158,6 +157,8 @@ def search(
                 _report_error(query, answer, alone=len(queries) == 1, as_json=as_json)
                 failed += 1
             elif as_json:
+                from kindred.service import AnswerForm
+
                 form = AnswerForm.of(answer, query.names, recipe)
                 (print_json if len(queries) == 1 else print_json_line)(form)
             else:
