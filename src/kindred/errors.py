@@ -1,7 +1,7 @@
 """Everything Kindred raises on purpose.
 
 KindredError
-├── UsageError            an argument that cannot be meant; nothing was done
+├── UsageError            an invalid argument; nothing was done
 ├── ImageError            one image cannot be used (.path, .reason, .final)
 ├── ModelError            a model or its card is missing, damaged or of the wrong kind
 ├── RecipeError           a recipe with an unknown, missing or contradictory key
@@ -61,7 +61,7 @@ def _restore(kind: type[KindredError], arguments: tuple[object, ...], fields: di
 
 
 class UsageError(KindredError):
-    """An argument that cannot be meant; nothing was done."""
+    """An invalid argument; nothing was done."""
 
 
 class ImageError(KindredError):

@@ -104,7 +104,7 @@ class Card:
     (pixel − mean) / std in that order. `layout` is that of the graph's input; `input_size` is (height,
     width) where the network takes only one size, None where it is free. `detector` and `classifier` are there
     where the network is one. `training` holds what its makers want on record. Raise ModelError, naming the
-    key, where a value cannot be meant.
+    key, if a value is invalid.
     """
 
     name: str

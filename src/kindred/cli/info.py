@@ -33,7 +33,7 @@ def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, 
 def _rows(facts: Info) -> list[tuple[str, str]]:
 
     recipe = facts.recipe
-    how = f"{recipe.embedding or recipe.pooling}, {recipe.size} px" if recipe.backbone else "laid end to end"
+    how = f"{recipe.embedding or recipe.pooling}, {recipe.size} px" if recipe.backbone else "concatenated"
     compared = recipe.row_matching if recipe.multi_vector else recipe.similarity
     made_with = f"{recipe.name}: {recipe.networks}, {how}, {compared}"
     return [

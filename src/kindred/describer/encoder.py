@@ -1,7 +1,7 @@
 """Encoder: what was seen of images becomes their vectors, with all that was learned.
 
 Rows of passes are made unit vectors, whitened and aggregated, or aggregated and whitened; positions are embedded;
-taps are laid end to end. `AGGREGATES` is the table of the ways to make one vector of many passes.
+taps are concatenated. `AGGREGATES` is the table of the ways to make one vector of many passes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""EnsembleExtractor: the vectors of several recipes, laid end to end (early fusion)."""
+"""EnsembleExtractor: the vectors of several recipes, concatenated (early fusion)."""
 
 from __future__ import annotations
 
