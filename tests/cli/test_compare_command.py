@@ -33,7 +33,7 @@ def test_compare_prints_a_table_and_draws(kindred: Kindred, groundtruth: Path, r
     assert lines[1][:3] == ["recipe", "mAP", "recall@1"]
     assert {line[0] for line in lines[2:4]} == {"tiny"}
     assert ["tiny", "1.000", "1.000"] in [line[:3] for line in lines]
-    assert "Drawn in costs.svg" in done.out
+    assert "Plot: costs.svg" in done.out
     assert "<svg" in (own_folder / "costs.svg").read_text()
 
 
@@ -87,7 +87,7 @@ def test_evaluate_fuses_recipes(kindred: Kindred, groundtruth: Path, recipe: Pat
     refused = kindred(*words, "--rerank", "aqe")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.count("\n") == 1
-    assert "--rerank and --also contradict each other" in refused.err
+    assert "--rerank and --also cannot be combined" in refused.err
     assert "did you mean 'reciprocal_rank'" in kindred(*words, "--fusion", "reciprocal").err
 
 

@@ -44,7 +44,7 @@ def test_a_sound_installation_is_sound(kindred: Kindred, library: Path) -> None:
 
 
 def test_no_library_is_only_a_note(own_folder: Path) -> None:
-    assert findings(own_folder / "none")["library"].startswith("note: none at none; make one with")
+    assert findings(own_folder / "none")["library"].startswith("note: none at none; create one with")
 
 
 def test_a_damaged_model_is_wrong(kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_a_damaged_model_is_wrong(kindred: Kindred, own_folder: Path, monkeypatc
     line = next(line for line in done.out.splitlines() if "model mine" in line)
     assert line.startswith("WRONG")
     assert "is not the graph that its card describes" in line
-    assert "wrong." in done.out.splitlines()[-1]
+    assert "problem found." in done.out.splitlines()[-1]
 
 
 def test_a_damaged_library_is_wrong(library: Path) -> None:
@@ -73,8 +73,8 @@ def test_missing_files_are_noted_with_commands_that_work(kindred: Kindred, recip
     shutil.rmtree(photos / "it's\nb")
     notes = [each.detail for each in examine(Path(".kindred")) if each.what == "library" and each.state == "note"]
     assert [note.partition("; ")[0] for note in notes] == [
-        "3 files of my photos/it's\\nb gone",
-        "1 file of my photos/a gone",
+        "3 files of my photos/it's\\nb missing",
+        "1 file of my photos/a missing",
     ]
     for note in notes:  # through a shell, as a person would
         command = note[note.index("kindred ") :].replace("kindred ", f"{sys.executable} -m kindred.cli ", 1)

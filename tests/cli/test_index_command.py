@@ -68,7 +68,7 @@ def test_prune_drops_what_is_gone(kindred: Kindred, recipe: Path, own_folder: Pa
     kindred("index", "some", "--recipe", recipe)
     gone.unlink()
     assert kindred("index", "some", "--json").json["removed"] == 0
-    assert "Removed 1 image (files gone).\n" in kindred("index", "some", "--prune").out
+    assert "Removed 1 image (files missing).\n" in kindred("index", "some", "--prune").out
     with Library.open() as library:
         assert [path.name for path in library.store.paths_under(own_folder)] == [kept.name]
 
@@ -132,7 +132,7 @@ def test_ctrl_c_says_what_is_safe_and_the_next_run_goes_on(
         patch.setattr(Library, "index", interrupted)
         done = kindred("index", "many", "--recipe", recipe)
     assert (done.code, done.out) == (130, "")
-    assert done.err == "kindred: stopped; what was indexed is safe: run the same command again to go on\n"
+    assert done.err == "kindred: stopped; the images indexed so far are saved: run the same command again to continue\n"
     report = kindred("index", "many", "--json").json
     assert report["unchanged"] >= 20
     assert report["indexed"] + report["unchanged"] == 60

@@ -28,7 +28,7 @@ def test_info_counts_what_there_is(kindred: Kindred, photos: Path, library: Path
     assert facts["dimension"] == 32
     shown = dict(line.split(maxsplit=1) for line in kindred("info").out.splitlines())
     assert shown["images"] == str(COUNT)
-    assert shown["vectors"] == f"{COUNT} of 32 numbers"
+    assert shown["vectors"] == f"{COUNT} of dimension 32"
     assert shown["tags"] == f"sea ({COUNT // 2})"
 
 
@@ -43,9 +43,9 @@ def test_info_names_the_files_that_could_not_be_used(kindred: Kindred, own_folde
 
 def test_tags_go_on_and_come_off(kindred: Kindred, photos: Path) -> None:
     one = photos / "a" / "00000.jpg"
-    assert kindred("tag", "sea", one, photos / "b").out == f"Tagged {1 + COUNT // 2} images 'sea'.\n"
+    assert kindred("tag", "sea", one, photos / "b").out == f"Added tag 'sea' to {1 + COUNT // 2} images.\n"
     assert kindred("untag", "sea", photos / "b", "--json").json == {"untagged": COUNT // 2, "not_in_library": []}
-    assert kindred("untag", "sea", photos / "a").out == "Took tag 'sea' from 1 image.\n"
+    assert kindred("untag", "sea", photos / "a").out == "Removed tag 'sea' from 1 image.\n"
     assert kindred("info", "--json").json["tags"] == {}
 
 
@@ -57,17 +57,17 @@ def test_paths_may_be_typed_in_any_way(kindred: Kindred, photos: Path, monkeypat
 
 def test_what_is_not_in_the_library_is_named(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     done = kindred("tag", "sea", photos / "a" / "00000.jpg", "other.jpg")
-    assert (done.code, done.out) == (0, "Tagged 1 image 'sea'.\n")
+    assert (done.code, done.out) == (0, "Added tag 'sea' to 1 image.\n")
     assert done.err == "Not in the library: other.jpg\n"
     done = kindred("tag", "sea", "other.jpg")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "kindred: .kindred holds none of other.jpg; index them first with kindred index FOLDER\n"
+    assert done.err == "kindred: .kindred contains none of other.jpg; index them first with kindred index FOLDER\n"
     found = kindred("remove", photos / "a" / "00000.jpg", "other.jpg", "--json").json
     assert found == {"removed": 1, "not_in_library": [str(own_folder / "other.jpg")]}
 
 
 def test_remove_forgets_images_but_not_files(kindred: Kindred, photos: Path, library: Path) -> None:
-    assert kindred("remove", photos / "b").out == f"Removed {COUNT // 2} images; the files stay.\n"
+    assert kindred("remove", photos / "b").out == f"Removed {COUNT // 2} images; the files were not deleted.\n"
     with Library.open(library) as opened:
         assert len(opened) == COUNT // 2
     assert len(list((photos / "b").iterdir())) == COUNT // 2
@@ -111,11 +111,11 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
     }
     shown = kindred("duplicates", "--library", "lib", "--threshold", "1").out
     assert shown.splitlines() == [
-        "The same bytes",
+        "Identical files",
         "1.000  mine/00001.jpg  48 × 64",
-        "       mine/again.jpg  48 × 64  same bytes",
+        "       mine/again.jpg  48 × 64  identical file",
         "",
-        "1 group of same bytes among 7 images. Alike from a cosine of 1.",
+        "1 group of identical files among 7 images. Threshold of alike: cosine 1.",
     ]
 
 
@@ -130,9 +130,9 @@ def test_duplicates_of_one_kind(kindred: Kindred, own_folder: Path, recipe: Path
         frames = frames[:1] * 3
     kindred("index", "mine", "--recipe", recipe, "--library", "lib")
     done = kindred("duplicates", "--library", "lib", "--kind", "same_picture", "--kind", "same_bytes")
-    assert done.out.splitlines()[0] == "The same picture"
-    assert done.out.splitlines()[2] == "       mine/turned.jpg  240 × 320  same picture, turned 90°"
-    assert done.out.splitlines()[-1].startswith("1 group of same picture among 4 images.")
+    assert done.out.splitlines()[0] == "Same picture, other file"
+    assert done.out.splitlines()[2] == "       mine/turned.jpg  240 × 320  same picture, rotated 90°"
+    assert done.out.splitlines()[-1].startswith("1 group of the same picture among 4 images.")
     alike = kindred("duplicates", "--library", "lib", "--kind", "alike", "--threshold", "0.99").out
     assert "mine/a.tif  640 × 480" in alike
     wrong = kindred("duplicates", "--library", "lib", "--kind", "copies")

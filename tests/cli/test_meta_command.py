@@ -25,7 +25,7 @@ def test_metadata_is_set_shown_filtered_by_and_removed(kindred: Kindred, photos:
     assert "code=007, maker=Leica, price=20" in kindred("meta", "show", one).out
     found = kindred("search", one, "--where", "price>=20", "--where", "price<25.5", "--json").json["results"]
     assert [(each["path"], each["metadata"]["price"], each["id"]) for each in found] == [(str(one), 20, shown["id"])]
-    assert kindred("search", one, "--where", "price>100").out == "No image passes the filter.\n"
+    assert kindred("search", one, "--where", "price>100").out == "No image matches the filter.\n"
     done = kindred("search", one, "--where", "price")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "expected a key, an operator" in done.err
@@ -52,7 +52,7 @@ def test_a_table_is_imported_whole_or_not_at_all(kindred: Kindred, photos: Path,
 def test_images_are_named_by_their_ids(kindred: Kindred, photos: Path) -> None:
     one = photos / "a" / "00000.jpg"
     (first,) = kindred("search", one, "-k", 1, "--json").json["results"]
-    assert kindred("tag", "sea", first["id"]).out == "Tagged 1 image 'sea'.\n"
+    assert kindred("tag", "sea", first["id"]).out == "Added tag 'sea' to 1 image.\n"
     assert kindred("search", one, "-k", 1, "--json").json["results"][0]["tags"] == ["sea"]
     assert kindred("remove", first["id"], "0" * 16, "--json").json["removed"] == 1
     assert kindred("search", one, "-k", 1, "--json").json["results"][0]["id"] != first["id"]
@@ -60,24 +60,24 @@ def test_images_are_named_by_their_ids(kindred: Kindred, photos: Path) -> None:
 
 def test_move_and_what_is_missing_are_said(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     copies = shutil.copytree(photos, own_folder / "mine")
-    assert kindred("move", photos, copies).out == f"{COUNT} images of {photos}: known at mine now.\n"
+    assert kindred("move", photos, copies).out == f"{COUNT} images moved from {photos} to mine in the library.\n"
     assert kindred("index", copies).out.startswith(f"Nothing new: {COUNT} images had not changed")
     (copies / "a" / "00000.jpg").rename(copies / "renamed.jpg")
-    assert "1 image had moved or got another name" in kindred("index", copies).out
+    assert "1 image moved or renamed" in kindred("index", copies).out
     shutil.rmtree(copies / "b")
     (copies / "renamed.jpg").unlink()
     gone = COUNT // 2 + 1
-    assert f"The files of {gone} images are missing; --prune removes what is gone" in kindred("index", copies).out
+    assert f"The files of {gone} images are missing; use --prune to remove them" in kindred("index", copies).out
     done = kindred("search", copies / "a" / "00001.jpg", "-k", COUNT)
     assert done.out.count("(file missing)") == gone
-    assert f"Removed {gone} images (files gone)." in kindred("index", copies, "--prune").out
+    assert f"Removed {gone} images (files missing)." in kindred("index", copies, "--prune").out
     shutil.rmtree(copies)
     copies.mkdir()
     left = COUNT - gone
     held = kindred("index", copies, "--prune")
     assert (
-        f"The files of {left} images are missing, and nothing of that was removed: mine is empty, as if its disk was "
-        "not mounted. --prune-all removes it all the same." in held.out.replace(str(own_folder) + "/", "")
+        f"The files of {left} images are missing, and none of them were removed: mine is empty, as if its disk was "
+        "not mounted. Use --prune-all to remove them anyway." in held.out.replace(str(own_folder) + "/", "")
     )
     report = kindred("index", copies, "--prune-all", "--json").json
     assert (report["missing"], report["removed"], report["held"]) == (left, left, [])
@@ -86,7 +86,7 @@ def test_move_and_what_is_missing_are_said(kindred: Kindred, photos: Path, own_f
 def test_moving_to_nowhere_is_warned_of(kindred: Kindred, photos: Path) -> None:
     done = kindred("move", photos, "/no/where")
     assert done.code == 0
-    assert done.err.startswith("Warning: there is nothing at /no/where now.")
+    assert done.err.startswith("Warning: /no/where does not exist.")
     done = kindred("move", photos, "/no/where")
     assert (done.code, done.err.count("\n")) == (2, 1)
 

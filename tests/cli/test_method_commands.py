@@ -174,7 +174,7 @@ def test_a_code_is_learned_searched_and_measured(
     found = kindred("fit", recipe, *words, "--json").json
     assert found["files"] == ["coded-whitening.npz", "coded-code.npz"]
     assert (found["dimension"], found["code_bytes"]) == (16, 2)
-    assert "16 numbers an image, 2 bytes in its code.\n" in kindred("fit", recipe, *words).out
+    assert "dimension 16, 2 bytes per image in the code.\n" in kindred("fit", recipe, *words).out
     assert kindred("index", photos, "--recipe", "coded.toml", "--json").json["indexed"] == COUNT
     answers = kindred("search", photos / "a" / "00003.jpg", "-k", 2, "--json").json["results"]
     assert [answers[0]["path"].endswith("00003.jpg"), answers[0]["score"]] == [True, pytest.approx(1, abs=0.01)]

@@ -79,7 +79,7 @@ def test_help_and_version_succeed(kindred: Kindred) -> None:
     bare, asked = kindred(), kindred("--help")
     assert (bare.code, asked.code) == (0, 0)
     assert bare.out == asked.out
-    assert "To start: kindred index FOLDER" in bare.out
+    assert "Getting started: kindred index FOLDER" in bare.out
 
 
 def test_main_takes_what_was_typed() -> None:

@@ -97,7 +97,7 @@ def test_match_answers_every_image_of_a_folder(kindred: Kindred, photos: Path, o
     inside = [json.loads(line) for line in kindred("match", photos / "a", "--json").out.splitlines()]
     assert all(each["path"] != line["query"] for line in inside for each in line["results"])
     done = kindred("match", "new", "--min-score", 0.999)
-    assert f"{COUNT // 2} of {COUNT // 2 + 1} images with an answer of at least 0.999." in done.out
+    assert f"{COUNT // 2} of {COUNT // 2 + 1} images with a result of at least 0.999." in done.out
     assert "Skipped 1 file" in done.out
 
 
@@ -133,7 +133,7 @@ def test_filters_limit_the_answers(kindred: Kindred, photos: Path, own_folder: P
     assert kindred("search", query, "--tag", "sea").out.splitlines()[0].split() == ["#", "score", "image", "tags"]
     assert kindred("search", query, "--before", "1990-01-01", "--json").json["results"] == []
     assert len(kindred("search", query, "--after", "1990-01-01", "-k", 99, "--json").json["results"]) == COUNT
-    assert kindred("search", query, "--tag", "none").out == "No image passes the filter.\n"
+    assert kindred("search", query, "--tag", "none").out == "No image matches the filter.\n"
     assert not (own_folder / "answers.html").exists()
 
 
@@ -162,9 +162,9 @@ def test_a_page_that_cannot_be_written_is_an_error(kindred: Kindred, photos: Pat
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["nope.jpg"], 2, "kindred: nope.jpg: no such file; give an image to look for\n"),
+        (["nope.jpg"], 2, "kindred: nope.jpg: no such file; expected a query image\n"),
         (["text.jpg"], 1, "kindred: text.jpg: not an image\n"),
-        (["."], 2, "kindred: .: is a folder; give an image to look for\n"),
+        (["."], 2, "kindred: .: is a folder; expected a query image\n"),
         (["https://a.org/b.jpg"], 2, "kindred: https://a.org/b.jpg: is an address of the web, not a file; download it"),
         (["a.jpg", "-k", "0"], 2, "see kindred search --help\n"),
         (["a.jpg", "--crop", "1,2,3"], 2, "--crop is '1,2,3'; expected 4 numbers"),

@@ -76,7 +76,7 @@ def test_what_was_described_is_committed(
     words = ("index", own_folder / "photos", "--library", library, "--recipe", recipe)
     done = python(AFTER_SOME_IMAGES, *words, NUMBER=int(number), TIMES=times)
     assert done.stderr.splitlines()[-1:] == [
-        "kindred: stopped; what was indexed is safe: run the same command again to go on"
+        "kindred: stopped; the images indexed so far are saved: run the same command again to continue"
     ], done.stderr
     assert "Traceback" not in done.stderr
     assert (done.returncode, done.stdout) == (code, "")

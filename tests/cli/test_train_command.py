@@ -226,7 +226,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["--set", "network.margin=1"], 2, "--set is 'network.margin=1'; expected"),
     (["--set", "loss.=1"], 2, "--set is 'loss.=1'; expected"),
     (["--mining", "poool"], 2, "--mining is 'poool'; expected batch or pool"),
-    (["--area", "0.5"], 2, "--area is '0.5'; expected 2 numbers with commas between, such as 0.3,1"),
+    (["--area", "0.5"], 2, "--area is '0.5'; expected 2 numbers separated by commas, such as 0.3,1"),
     (["--area", "0.9,0.1"], 2, "augmentation Augmentation(area=(0.9, 0.1), "),
     (["--rate", "0"], 2, "got rate 0.0, hold_out 0.1, warmup 0.05 and decay 0.0001; expected rate above 0"),
     (["--rate", "nan"], 2, "got rate nan, "),

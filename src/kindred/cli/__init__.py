@@ -1,4 +1,4 @@
-"""The command line: one file for each verb. It parses, calls the library and prints; there is no logic here."""
+"""The command line: one module per command. It parses arguments, calls the library and prints the result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the command that was typed; return its exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal."""
-    import _signal as signal  # type: ignore[import-not-found]  # the part in C of `signal`, which takes milliseconds
+    """Run the command given in `sys.argv`; return its exit code: 0 done, 1 failed, 2 wrong usage, 128 + a signal."""
+    import _signal as signal  # type: ignore[import-not-found]  # `signal` itself takes milliseconds to import
 
-    # Until everything is loaded, Ctrl-C ends the process as it ends `cat`: there is nothing to save, and no traceback.
+    # During the imports, Ctrl-C ends the process at once: there is nothing to save, and no traceback is shown.
     loading = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if loading:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -23,6 +23,6 @@ def main() -> int:
     try:
         with interrupts(ctrl_c=loading):
             return run(sys.argv[1:], alone=True)
-    except KeyboardInterrupt:  # before the command began, or after it ended
+    except KeyboardInterrupt:  # before the command started or after it ended
         note("kindred: stopped")
         return exit_code()

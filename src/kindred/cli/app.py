@@ -1,4 +1,4 @@
-"""The list of commands. What `kindred --help` shows, the documentation and its test all come from here."""
+"""The list of commands; `kindred --help`, docs/cli.md and its test are derived from it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="kindred",
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: it can be searched, piped and read on any terminal
-    epilog="To start: kindred index FOLDER, then kindred search IMAGE.",
+    rich_markup_mode=None,  # plain text can be piped and searched, and works on any terminal
+    epilog="Getting started: kindred index FOLDER, then kindred search IMAGE.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -66,9 +66,9 @@ app.command()(distill)
 def kindred(
     context: typer.Context,
     *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """Find images of the same thing: index a folder once, then search it with an image."""
+    """Find images of the same object or place: index a folder once, then search it by image."""
     if version:
         say(f"kindred {__version__}")
         raise typer.Exit
@@ -77,9 +77,9 @@ def kindred(
 
 
 def run(arguments: Sequence[str], *, alone: bool = False) -> int:
-    """Run what was typed after `kindred`; return the exit code.
+    """Run the command line `arguments`; return the exit code.
 
-    With `alone` the process does nothing else: with `--json`, what libraries print is kept from the terminal.
+    `alone` means that the process does nothing else: with `--json`, the output of other libraries is then suppressed.
     """
     quiet = alone and "--json" in arguments and not {"--help", "-h"} & set(arguments)
     with libraries_silenced() if quiet else nullcontext():

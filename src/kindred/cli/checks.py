@@ -1,4 +1,4 @@
-"""What `kindred doctor` looks at. Each check yields findings; one that is wrong says what to do."""
+"""The checks of `kindred doctor`. Each yields findings; a finding that reports a problem names the remedy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Finding", "State", "examine"]
 
 State = Literal["ok", "note", "wrong"]
 
-# Module and package: each is imported, as one that is installed but broken is the commonest trouble.
+# Module and package. Each is imported, since an installed but broken package is the most common problem.
 PACKAGES = (
     ("numpy", "numpy"),
     ("openvino", "openvino"),
@@ -36,12 +36,12 @@ PACKAGES = (
 PURPOSES = (
     ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
     ("pillow_jxl", "pillow-jxl-plugin", "jxl", "reads JPEG XL"),
-    ("cv2", "opencv-python-headless", "verify", "finds SIFT features, and verifies by them"),
-    ("sklearn", "scikit-learn", "maps", "for kindred map, and to draw comparisons"),
-    ("torch", "torch", "train", "for kindred train and distill, and for CUDA"),
+    ("cv2", "opencv-python-headless", "verify", "SIFT features and spatial verification"),
+    ("sklearn", "scikit-learn", "maps", "kindred map, and plots of kindred compare"),
+    ("torch", "torch", "train", "kindred train and distill, and CUDA"),
 )
-AGAIN = "install Kindred again: pip install --force-reinstall --no-deps . in its clone"
-FOLDERS = 3  # named of those whose files are gone
+REINSTALL = "reinstall Kindred: pip install --force-reinstall --no-deps . in its clone"
+FOLDERS = 3  # listed of those with missing files
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
 
@@ -70,9 +70,9 @@ def examine(library: Path) -> Iterator[Finding]:
     for what, check in checks:
         try:
             yield from check()
-        except Exception as error:  # whatever it is, the person who asks what is wrong must be told
-            told = str(error) if isinstance(error, KindredError) else f"{type(error).__name__}: {error}"
-            yield Finding("wrong", what, told)
+        except Exception as error:  # whatever it is, it must be reported
+            detail = str(error) if isinstance(error, KindredError) else f"{type(error).__name__}: {error}"
+            yield Finding("wrong", what, detail)
 
 
 def _versions() -> Iterator[Finding]:
@@ -107,7 +107,7 @@ def _processor() -> Iterator[Finding]:
 
 
 def _formats() -> Iterator[Finding]:
-    """Encode and decode a small picture in each format."""
+    """Encode and decode a small image in each format."""
     from PIL import Image
 
     from kindred.images import decode
@@ -120,7 +120,7 @@ def _formats() -> Iterator[Finding]:
             picture.save(data, name)
             decode(data.getvalue())
             good.append(name.replace("WEBP", "WebP"))
-        except Exception:  # Pillow built without the format, in any of its ways
+        except Exception:  # Pillow built without the format; the exception varies
             bad.append(name)
     yield Finding("ok", "images", f"reads {', '.join(good)}")
     if bad:
@@ -160,12 +160,12 @@ def _models() -> Iterator[Finding]:
         except KindredError as error:
             yield Finding("wrong", f"model {entry.name}", str(error))
     if good:
-        yield Finding("ok", "models", f"{', '.join(good)}: whole")
+        yield Finding("ok", "models", f"{', '.join(good)}: digests verified")
     yield Finding("ok", "your models", shown(models_folder()))
 
 
 def _default_recipe() -> Iterator[Finding]:
-    """Describe a plain picture: everything that a search needs is used once."""
+    """Describe a plain image, which uses everything that a search needs."""
     import numpy as np
 
     from kindred.backbones import list_models
@@ -174,11 +174,11 @@ def _default_recipe() -> Iterator[Finding]:
 
     recipe = Recipe.load(DEFAULT_RECIPE)
     if recipe.backbone not in [entry.name for entry in list_models()]:
-        yield Finding("wrong", "recipe", f"the bundled network {recipe.backbone} is missing; {AGAIN}")
+        yield Finding("wrong", "recipe", f"the bundled network {recipe.backbone} is missing; {REINSTALL}")
         return
     describer = Describer(recipe)
     vectors = describer.describe(np.full((64, 64, 3), 127, np.uint8))
-    how = f"{vectors.shape[1]} numbers an image, computed {describer.extractor.runs_on}"
+    how = f"dimension {vectors.shape[1]}, computed {describer.extractor.runs_on}"
     yield Finding("ok", "recipe", f"{recipe.name} works: {how}")
 
 
@@ -187,7 +187,7 @@ def _cache() -> Iterator[Finding]:
 
     folder = cache_folder()
     if folder is None:
-        yield Finding("note", "cache", "there is no home folder, so every start is slow; set KINDRED_HOME to a folder")
+        yield Finding("note", "cache", "no home folder, so every start is slow; set KINDRED_HOME to a folder")
         return
     place = next(each for each in (folder, *folder.parents) if each.exists())
     if os.access(place, os.W_OK | os.X_OK):
@@ -197,22 +197,22 @@ def _cache() -> Iterator[Finding]:
         yield Finding("note", "cache", f"{shown(place)} cannot be written to, so every start is slow; {remedy}")
 
 
-def _gone(files: list[Path], library: Path) -> Iterator[Finding]:
-    """Say of each folder how many of its files are gone, and the command that removes them from the library."""
+def _missing(files: list[Path], library: Path) -> Iterator[Finding]:
+    """Report the number of missing files of each folder, and the command that removes them from the library."""
     folders = Counter(file.parent for file in files)
     for folder, count in folders.most_common(FOLDERS):
-        many = f"{counted(count, 'file')} of {shown(folder)} gone"
+        many = f"{counted(count, 'file')} of {shown(folder)} missing"
         if folder.is_dir():
             remedy = f"to remove from the library: kindred index {typed(folder)} --prune --library {typed(library)}"
         else:
             remedy = (
-                "connect its drive where it is on one, or remove from the library: "
+                "if it is on a removable drive, connect it, or remove from the library: "
                 f"kindred remove {typed(folder)} --library {typed(library)}"
             )
         yield Finding("note", "library", f"{many}; {remedy}")
     more = len(folders) - FOLDERS
     if more > 0:
-        yield Finding("note", "library", f"files of {counted(more, 'more folder')} are gone")
+        yield Finding("note", "library", f"files of {counted(more, 'more folder')} are missing")
 
 
 def _library(path: Path) -> Iterator[Finding]:
@@ -221,17 +221,19 @@ def _library(path: Path) -> Iterator[Finding]:
     try:
         opened = Library.open(path)
     except LibraryNotFound:
-        yield Finding("note", "library", f"none at {shown(path)}; make one with kindred index FOLDER")
+        yield Finding("note", "library", f"none at {shown(path)}; create one with kindred index FOLDER")
         return
     with opened:
         store, counts = opened.store, opened.store.counts()
-        readable = sum(len(ids) for ids, _ in store.vectors())  # raises where one is damaged
+        readable = sum(len(ids) for ids, _ in store.vectors())  # raises if one is damaged
         held = f"{counted(counts.indexed, 'image')}, {counted(readable, 'vector')}, all readable"
         yield Finding("ok", "library", f"{shown(path)}: {held}")
-        _ = opened.describer  # raises where its network or whitening is no longer the same
+        _ = opened.describer  # raises if its network or whitening has changed
         yield Finding("ok", "its recipe", f"{opened.recipe.name}, its network unchanged")
-        yield from _gone([file for file in store.paths_under(Path(opened.path.anchor)) if not file.exists()], path)
+        yield from _missing([file for file in store.paths_under(Path(opened.path.anchor)) if not file.exists()], path)
         if counts.skipped:
-            yield Finding("note", "library", f"{counted(counts.skipped, 'file')} not usable; kindred info lists them")
+            yield Finding(
+                "note", "library", f"{counted(counts.skipped, 'file')} could not be used; kindred info lists them"
+            )
         if not os.access(opened.path, os.W_OK):
-            yield Finding("note", "library", "its folder cannot be written to: it can be searched, not changed")
+            yield Finding("note", "library", "its folder is read-only: it can be searched but not changed")

@@ -1,4 +1,4 @@
-"""`kindred compare`: several recipes on the same images, quality beside cost, as a table and as a picture."""
+"""`kindred compare`: quality and cost of several recipes on the same images, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -23,50 +23,62 @@ __all__ = ["compare"]
 def compare(
     groundtruths: Annotated[
         list[Path],
-        typer.Argument(metavar="GROUNDTRUTH", help="JSON files of right answers, or folders of known data sets."),
+        typer.Argument(
+            metavar="GROUNDTRUTH",
+            help="JSON files with the relevant images of each query, or folders of known data sets.",
+        ),
     ],
     *,
     recipes: Annotated[
-        str, typer.Option("--recipes", "-r", metavar="A,B,…", help="What to measure: presets and recipe files.")
+        str,
+        typer.Option(
+            "--recipes", "-r", metavar="A,B,…", help="Recipes to compare: names and recipe files, separated by commas."
+        ),
     ],
     rerank: Annotated[
         list[str] | None,
-        typer.Option("--rerank", metavar="NAMES", help="Measure each recipe with these too; repeatable."),
+        typer.Option("--rerank", metavar="NAMES", help="Also evaluate each recipe with these re-rankers; repeatable."),
     ] = None,
     depth: Depth = 1000,
     distractors: Distractors = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw quality against cost: .png, .svg or .pdf."),
+        typer.Option("--output", "-o", metavar="FILE", help="Plot quality against cost, as .png, .svg or .pdf."),
     ] = None,
     cost: Annotated[
         str,
-        typer.Option("--cost", metavar="NAME", help="What the picture holds it against: query, image, bytes, passes."),
+        typer.Option("--cost", metavar="NAME", help="Cost axis of the plot: query, image, bytes or passes."),
     ] = "query",
     dataset: DatasetName = None,
     partial: Partial = False,
     images: Images = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", metavar="DIR", help="Keep descriptions and results here, to go on from."),
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Store descriptors and results in this folder, to resume an interrupted comparison.",
+        ),
     ] = None,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare recipes: how well they find images, and at what cost.
+    """Compare the quality and cost of recipes.
 
-    Prints a table for each data set, the best first. A recipe that fails is named, and the others go on.
+    Prints a table for each data set, best recipe first. A recipe that fails is reported, and the others continue.
     """
     from kindred.evaluation import compare as measure
     from kindred.evaluation.plot import check_plot, plot_costs
 
     if output is not None:
-        check_plot(output, cost)  # now, not after an hour
+        check_plot(output, cost)  # before the evaluation, which may take hours
     failures: list[Failure] = []
     names = [name.strip() for name in recipes.split(",") if name.strip()]
-    # By name, so that one that cannot be read is reported and the others go on; code is allowed to a recipe in hand.
+    # Names are passed on, so that an unreadable recipe is reported as a failure; only loaded recipes may run code.
     chosen = [chosen_recipe(name, None, allow_code=True) for name in names] if allow_code else names
-    advice = "nothing was kept (--cache does)" if cache is None else "run the same command again to go on"
+    advice = (
+        "nothing was saved (use --cache to save results)" if cache is None else "run the same command again to continue"
+    )
     with interruptible(advice), Meter("Comparing", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruths,
@@ -90,7 +102,7 @@ def compare(
     if output is not None and found:
         plot_costs(found, output, cost=cost)
     if output is not None and found and not as_json:
-        say(dim(f"Drawn in {shown(output)}"))
+        say(dim(f"Plot: {shown(output)}"))
     for failure in failures:
         note(f"kindred: {failure.label} on {failure.name} failed: {failure.error}")
     if failures:
@@ -104,7 +116,7 @@ def print_summary(found: list[Evaluation]) -> None:
         say(bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"), gap=number > 0)
         if rows[0].left_out_of_own_ranking:
             say(dim(left_out_note(rows[0].left_out_of_own_ranking)))
-        heads = ("recipe", rows[0].main, "recall@1", "dimension", "size", "passes", "ms an image", "ms a query")
+        heads = ("recipe", rows[0].main, "recall@1", "dimension", "size", "passes", "ms per image", "ms per query")
         say(columns([_row(each) for each in rows], heads=heads, right=range(1, len(heads))))
 
 

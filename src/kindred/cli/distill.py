@@ -32,7 +32,7 @@ def distill(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            "--also", metavar="TEACHER", help="A further teacher, of which the last map is learned; repeatable."
+            "--also", metavar="TEACHER", help="A further teacher, whose last feature map is also a target; repeatable."
         ),
     ] = None,
     exclude: Annotated[

@@ -1,4 +1,4 @@
-"""`kindred doctor`: is everything here that is needed, and does it work?"""
+"""`kindred doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Check the installation, the networks and the library.
 
-    A line that is wrong says what to do, and makes the exit code 1.
+    Each problem is listed with its remedy; the exit code is then 1.
     """
     from kindred.cli.checks import examine
 
@@ -27,6 +27,6 @@ def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False)
         print_json(HealthForm(not wrong, tuple(FindingForm(each.state, each.what, each.detail) for each in findings)))
     else:
         say(columns([(MARKS[each.state], each.what, each.detail) for each in findings]))
-        say(f"{counted(wrong, 'thing')} wrong." if wrong else "Everything works.", gap=True)
+        say(f"{counted(wrong, 'problem')} found." if wrong else "Everything works.", gap=True)
     if wrong:
         raise typer.Exit(1)

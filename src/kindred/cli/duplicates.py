@@ -1,4 +1,4 @@
-"""`kindred duplicates`: images of the library that are the same, or alike."""
+"""`kindred duplicates`: images of the library that are identical or similar."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["duplicates"]
 
 TITLES: dict[Kind, str] = {
-    "same_bytes": "The same bytes",
-    "same_picture": "The same picture",
-    "same_shot": "One shot in several files",
-    "alike": "Alike by descriptor, perhaps different things",
+    "same_bytes": "Identical files",
+    "same_picture": "Same picture, other file",
+    "same_shot": "Same shot in several formats",
+    "alike": "Similar descriptors, not necessarily the same picture",
 }
-REMARKS = {"same_bytes": "same bytes", "same_picture": "same picture", "same_shot": "same shot"}
+REMARKS = {"same_bytes": "identical file", "same_picture": "same picture", "same_shot": "same shot"}
 
 
 def duplicates(
@@ -33,7 +33,7 @@ def duplicates(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="Look only for this: same_bytes, same_picture, same_shot or alike; repeatable. Default: all.",
+            help="List only this kind: same_bytes, same_picture, same_shot or alike; repeatable. Default: all.",
         ),
     ] = None,
     threshold: Annotated[
@@ -42,20 +42,20 @@ def duplicates(
             "--threshold",
             "-t",
             metavar="SCORE",
-            help="Cosine of descriptors from which images are listed as alike, above 0 and at most 1; "
-            "the other kinds do not depend on it. Default: 0.95, or 0.85 for whitened vectors.",
+            help="Minimum cosine similarity of images listed as alike, above 0 and at most 1; the other kinds do not "
+            "depend on it. Default: 0.95, or 0.85 for whitened vectors.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List images that are the same, or alike, in groups.
+    """List groups of identical or similar images.
 
-    Four kinds are told apart. same_bytes: the files are identical. same_picture: the pixels agree in every part of the
-    picture, after another encoding or size, cut edges (some 5 % each), another brightness, grey, quarter turns or
-    mirroring; texts, labels and colours that differ are not the same. same_shot: a RAW or HEIC file and its JPEG, of
-    one name in one folder. alike: the descriptors are close, which is no proof: pages of text and variants of one
-    product are alike. Files with several pages or frames, of which only one is looked at, are never the same picture
-    as another. No file is touched. Exit code 0, whether there are duplicates or not.
+    There are four kinds. same_bytes: identical files. same_picture: the pixels agree everywhere, possibly after
+    re-encoding, resizing, cropping (about 5 % per edge), a change of brightness, conversion to grey, rotation by a
+    multiple of 90° or mirroring; images whose text, labels or colours differ are not included. same_shot: a RAW or
+    HEIC file and the JPEG of the same name in the same folder. alike: the descriptors are similar, which proves
+    nothing: pages of text and variants of a product are alike. Files with several pages or frames are never
+    same_picture, since only one page is compared. No file is changed. The exit code is 0 with or without duplicates.
     """
     from kindred.duplicates import default_threshold, find_duplicates
     from kindred.library import Library
@@ -77,7 +77,7 @@ def duplicates(
         print_json(DuplicatesForm.of(groups, threshold=threshold, seconds=time.monotonic() - began))
         return
     _print(groups)
-    say(dim(f"{_summary(groups)} among {counted(images, 'image')}. Alike from a cosine of {threshold:g}."))
+    say(dim(f"{_summary(groups)} among {counted(images, 'image')}. Threshold of alike: cosine {threshold:g}."))
 
 
 def _kinds(names: list[str] | None) -> list[Kind] | None:
@@ -112,17 +112,22 @@ def _remarks(member: Member) -> list[str]:
     if member.mirrored:
         remarks.append("mirrored")
     if member.turned:
-        remarks.append(f"turned {member.turned}°")
+        remarks.append(f"rotated {member.turned}°")
     if member.copy_of is not None:
-        remarks.append(f"same bytes as {shown(member.copy_of)}")
+        remarks.append(f"identical to {shown(member.copy_of)}")
     if member.frames > 1:
-        remarks.append(f"one of {member.frames:,} frames looked at")
+        remarks.append(f"one of {member.frames:,} frames compared")
     return remarks
 
 
 def _summary(groups: list[DuplicateGroup]) -> str:
-    """Return "2 groups of same bytes, 1 group of alike images"."""
-    names = {**REMARKS, "alike": "alike images"}
+    """Return "2 groups of identical files, 1 group of similar images"."""
+    names = {
+        "same_bytes": "identical files",
+        "same_picture": "the same picture",
+        "same_shot": "the same shot",
+        "alike": "similar images",
+    }
     counts = {name: sum(group.kind == kind for group in groups) for kind, name in names.items()}
     found = [f"{counted(count, 'group')} of {name}" for name, count in counts.items() if count]
     return ", ".join(found) or "No duplicates"

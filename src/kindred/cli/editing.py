@@ -1,4 +1,4 @@
-"""`kindred tag`, `untag`, `remove` and `move`: change what is known of images, one by one or by folder."""
+"""`kindred tag`, `untag`, `remove` and `move`: edit the entries of images, one by one or by folder."""
 
 from __future__ import annotations
 
@@ -16,57 +16,59 @@ if TYPE_CHECKING:
 
 __all__ = ["Images", "in_library", "move", "print_changed", "remove", "tag", "untag"]
 
-Tag = Annotated[str, typer.Argument(metavar="TAG", help="A word of your choice.")]
+Tag = Annotated[str, typer.Argument(metavar="TAG", help="The tag.")]
 Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE",
-        help="Images in the library, by path or by id; a folder stands for all images in it.",
+        help="Images of the library, by path or id; a folder stands for all images in it.",
     ),
 ]
 
 
 def tag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
-    """Give images a tag, which kindred search --tag asks for."""
+    """Add a tag to images; kindred search --tag filters by it."""
     from kindred.library import Library
 
     with Library.open(library) as opened:
         known, unknown = in_library(opened, images)
         count = opened.tag(known, word)
-    print_changed(f"Tagged {counted(count, 'image')} {word!r}.", "tagged", count, unknown, as_json=as_json)
+    print_changed(f"Added tag {word!r} to {counted(count, 'image')}.", "tagged", count, unknown, as_json=as_json)
 
 
 def untag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
-    """Take a tag from images."""
+    """Remove a tag from images."""
     from kindred.library import Library
 
     with Library.open(library) as opened:
         known, unknown = in_library(opened, images)
         count = opened.untag(known, word)
-    print_changed(f"Took tag {word!r} from {counted(count, 'image')}.", "untagged", count, unknown, as_json=as_json)
+    print_changed(f"Removed tag {word!r} from {counted(count, 'image')}.", "untagged", count, unknown, as_json=as_json)
 
 
 def remove(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
-    """Remove images from a library; the files stay where they are."""
+    """Remove images from a library without deleting their files."""
     from kindred.library import Library
 
     with Library.open(library) as opened:
         known, unknown = in_library(opened, images)
         count = opened.remove(known)
-    print_changed(f"Removed {counted(count, 'image')}; the files stay.", "removed", count, unknown, as_json=as_json)
+    print_changed(
+        f"Removed {counted(count, 'image')}; the files were not deleted.", "removed", count, unknown, as_json=as_json
+    )
 
 
 def move(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="Where the library knows an image or a folder.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="Where it is now.")],
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="Path of an image or folder as stored in the library.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Its new path.")],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
-    """Tell a library where an image or a folder is now.
+    """Update the path of an image or folder that has moved.
 
-    Ids, tags and metadata stay. Use it after a whole folder or disk got another place or name. Nothing is described
-    and no file is touched. Single files that move within folders that are indexed are found by kindred index itself.
+    Ids, tags, metadata and vectors are retained, and no file is read or changed. Use it after moving or renaming a
+    whole folder or disk. Single files moved within the indexed folders are recognised by kindred index.
     """
     from kindred.library import Library
 
@@ -78,15 +80,15 @@ def move(
 
         print_json(MoveForm(count, there))
         return
-    say(f"{counted(count, 'image')} of {shown(old)}: known at {shown(new)} now.")
+    say(f"{counted(count, 'image')} moved from {shown(old)} to {shown(new)} in the library.")
     if not there:
-        note(f"Warning: there is nothing at {shown(new)} now. If that is a slip: kindred move NEW OLD takes it back.")
+        note(f"Warning: {shown(new)} does not exist. To undo this: kindred move NEW OLD.")
 
 
 def in_library(opened: Library, images: list[str]) -> tuple[list[Path | str], list[Path | str]]:
-    """Return the images in the library that `images` name, and those of `images` that name none.
+    """Return the images of the library that `images` refer to, and those of `images` that refer to none.
 
-    Raises `UsageError` where nothing is left to do.
+    Raises `UsageError` if none is in the library.
     """
     from kindred.library import located
     from kindred.store import is_uid
@@ -104,12 +106,12 @@ def in_library(opened: Library, images: list[str]) -> tuple[list[Path | str], li
             unknown.append(image)
     if not known:
         named = ", ".join(shown(path) for path in unknown[:3]) + (", …" if len(unknown) > 3 else "")
-        raise UsageError(f"{shown(opened.path)} holds none of {named}; index them first with kindred index FOLDER")
+        raise UsageError(f"{shown(opened.path)} contains none of {named}; index them first with kindred index FOLDER")
     return known, unknown
 
 
 def print_changed(sentence: str, verb: str, count: int, unknown: list[Path | str], *, as_json: bool) -> None:
-    """Say how many images were changed, and which of those named are not in the library."""
+    """Print how many images were changed, and which of those given are not in the library."""
     if as_json:
         from kindred.service import ChangeForm
 

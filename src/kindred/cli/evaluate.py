@@ -1,4 +1,4 @@
-"""`kindred evaluate`: how good is a recipe on images of which the right answers are known?"""
+"""`kindred evaluate`: measure a recipe on images with ground truth."""
 
 from __future__ import annotations
 
@@ -23,30 +23,35 @@ DatasetName = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="How the folder is laid out: json, revisited, sop, cub, cars, oxford5k, paris6k, ukbench, holidays or "
-        "classes. Default: told by what lies in it.",
+        help="Layout of the folder: json, revisited, sop, cub, cars, oxford5k, paris6k, ukbench, holidays or "
+        "classes. Default: detected from its contents.",
     ),
 ]
-Partial = Annotated[bool, typer.Option("--partial", help="Accept a published set that lacks images.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Accept a published data set with missing images.")]
 Images = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="Folder of the images. Default: where the ground truth has them."),
+    typer.Option("--images", metavar="DIR", help="Folder of the images. Default: as given by the ground truth."),
 ]
 Distractors = Annotated[
     list[Path] | None,
-    typer.Option("--distractors", metavar="DIR", help="Add the images of a folder as wrong answers; repeatable."),
+    typer.Option(
+        "--distractors", metavar="DIR", help="Add the images of a folder to the database as distractors; repeatable."
+    ),
 ]
-Depth = Annotated[int, typer.Option("--depth", min=1, metavar="N", help="How many of the first answers are re-ranked.")]
+Depth = Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")]
 
 
 def evaluate(
     groundtruth: Annotated[
         Path,
-        typer.Argument(metavar="GROUNDTRUTH", help="A JSON file of right answers, or the folder of a known data set."),
+        typer.Argument(
+            metavar="GROUNDTRUTH",
+            help="A JSON file with the relevant images of each query, or the folder of a known data set.",
+        ),
     ],
     *,
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="What to measure: see `kindred recipes`.")
+        str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="Recipe to evaluate; see `kindred recipes`.")
     ] = "kin",
     settings: Settings = None,
     rerank: Annotated[
@@ -54,16 +59,16 @@ def evaluate(
         typer.Option(
             "--rerank",
             metavar="NAMES",
-            help=f"Re-rank the first answers: {RERANKERS}, or one after another: aqe:n=5,diffusion.",
+            help=f"Re-rank the first results by {RERANKERS}; several are applied in turn: aqe:n=5,diffusion.",
         ),
     ] = "",
     also: Annotated[
         list[str] | None,
-        typer.Option("--also", metavar="NAME|FILE", help="Rank by this recipe too, and fuse; repeatable."),
+        typer.Option("--also", metavar="NAME|FILE", help="Also rank by this recipe and fuse the rankings; repeatable."),
     ] = None,
     fusion: FusionName = "reciprocal_rank",
     depth: Annotated[
-        int, typer.Option("--depth", min=1, metavar="N", help="How many of the first answers are re-ranked, or fused.")
+        int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank or fuse.")
     ] = 1000,
     distractors: Distractors = None,
     metrics: Annotated[
@@ -71,7 +76,8 @@ def evaluate(
         typer.Option(
             "--metric",
             metavar="NAME",
-            help="Report this too: precision@K, recall@K, mAP@K, nDCG@K, mP@K, nDCG, MRR, MAP@R or R-precision; "
+            help="Also report this metric: precision@K, recall@K, mAP@K, nDCG@K, mP@K, nDCG, MRR, MAP@R or "
+            "R-precision; "
             "repeatable.",
         ),
     ] = None,
@@ -80,21 +86,23 @@ def evaluate(
     images: Images = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", metavar="DIR", help="Keep descriptions in this folder, for the next evaluation."),
+        typer.Option(
+            "--cache", metavar="DIR", help="Store the descriptors in this folder and reuse them in the next evaluation."
+        ),
     ] = None,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how well a recipe finds the right images.
+    """Evaluate a recipe on images with ground truth.
 
-    Prints recall, mean average precision and what else the data set's protocol asks for, and what describing,
-    searching and re-ranking cost.
+    Prints recall, mean average precision and the other metrics of the data set's protocol, and the time and memory of
+    description, search and re-ranking.
     """
     from kindred.evaluation import evaluate as measure
 
     if also and rerank:
-        raise UsageError("--rerank and --also contradict each other; fused answers are not re-ranked")
-    advice = "run the same command again to start over" if cache is None else "run the same command again to go on"
+        raise UsageError("--rerank and --also cannot be combined; fused results are not re-ranked")
+    advice = "run the same command again to start over" if cache is None else "run the same command again to continue"
     with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:
         found = measure(
             groundtruth,
@@ -134,14 +142,14 @@ def print_summary(found: Evaluation) -> None:
     once = f", and {found.seconds_preparing:.1f} s once for the database" if found.seconds_preparing else ""
     say(
         dim(
-            f"{1e3 * found.seconds_per_image:.1f} ms and {size(found.bytes_per_image)} an image, "
-            f"{1e3 * found.seconds_per_query:.1f} ms a query ({listed}){once}"
+            f"{1e3 * found.seconds_per_image:.1f} ms and {size(found.bytes_per_image)} per image, "
+            f"{1e3 * found.seconds_per_query:.1f} ms per query ({listed}){once}"
         )
     )
 
 
 def left_out_note(queries: int) -> str:
-    """Say how many queries were no answers to themselves."""
+    """Report how many queries were left out of their own ranking."""
     if queries == 1:
         return "1 query is in the database and was left out of its own ranking"
     return f"{queries:,} queries are in the database and were left out of their own ranking"

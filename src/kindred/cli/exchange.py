@@ -1,4 +1,4 @@
-"""`kindred export` and `kindred import`: descriptors out of a library into a file, and vectors from a file into one."""
+"""`kindred export` and `kindred import`: write the vectors of a library to a file, and add vectors from a file."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ __all__ = ["export_command", "import_command"]
 
 def export_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The file to write: its ending says how, .npz, .csv or .parquet.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The file to write; its extension determines the format: .npz, .csv or .parquet."
+        ),
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder, at any depth.")
+        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder and its sub-folders.")
     ] = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the vectors of a library to a file for other programs.
+    """Export the vectors of a library to a file.
 
-    A row is an image, or a region or visual word of one: its id, path, box and vector. In .npz these are the arrays
-    ids, paths, boxes, words and vectors; in .csv the columns id, path, x0, y0, x1, y1, word, v0, v1 and so on; in
-    .parquet (which needs pyarrow) id, path, box, word and vector.
+    Each row is an image, or a region or visual word of one, with its id, path, box and vector. A .npz file has the
+    arrays ids, paths, boxes, words and vectors; a .csv file the columns id, path, x0, y0, x1, y1, word, v0, v1 and so
+    on; a .parquet file (requires pyarrow) the columns id, path, box, word and vector.
     """
     from kindred.exchange import export_vectors
     from kindred.library import Library, absolute
@@ -58,26 +61,31 @@ def export_command(
 
 def import_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The file to read: its ending says how, .npz, .csv or .parquet.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The file to read; its extension determines the format: .npz, .csv or .parquet."
+        ),
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     root: Annotated[
         Path | None,
-        typer.Option("--root", metavar="DIR", help="Where relative paths begin. Default: the folder of FILE."),
+        typer.Option(
+            "--root", metavar="DIR", help="Folder to which relative paths refer. Default: the folder of FILE."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put vectors from a file into a library.
+    """Import vectors from a file into a library.
 
-    FILE has a row for each image, or several in a row for its regions: at least a path and a vector, in the columns of
-    `kindred export`. Where there is no library, one is made: with the recipe that FILE was exported with, or, for
-    vectors of other programs, one that is searched by vectors only. A library made by another recipe is refused.
+    FILE has a row for each image, or consecutive rows for its regions, with at least a path and a vector, in the format
+    of `kindred export`. If the library does not exist, it is created with the recipe of the exported library; for
+    vectors of other programs, it can be searched by vector only. A library with another recipe is refused.
     """
     from kindred.exchange import import_vectors
 
     with (
-        interruptible("what was imported stays: run the same command again to go on"),
+        interruptible("the vectors imported so far are saved: run the same command again to continue"),
         Meter("Importing", quiet=as_json) as meter,
     ):
         report = import_vectors(library, file, root=root, progress=lambda done: meter.update(done, done))

@@ -1,10 +1,10 @@
-"""`kindred fit`: learn what a recipe needs: a codebook, a whitening, a code."""
+"""`kindred fit`: fit the codebook, whitening or code of a recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,71 +14,83 @@ from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["fit"]
 
 
 def fit(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe to start from: a name or a .toml file.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES", help="Images or folders to learn from, not those to be searched.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES", help="Training images or folders; use other images than those to be searched."
+        ),
     ],
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="NAME.toml", help="The new recipe; what it learns goes beside it.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="NAME.toml", help="The new recipe; the fitted arrays are written beside it."
+        ),
     ],
     settings: Settings = None,
     words: Annotated[
-        int, typer.Option("--words", min=1, metavar="N", help="How many visual words an embedding learns.")
+        int, typer.Option("--words", min=1, metavar="N", help="Number of visual words of the codebook.")
     ] = 64,
     local_dimension: Annotated[
         int | None,
         typer.Option(
-            "--local-dimension", min=1, metavar="N", help="Reduce local descriptors to N numbers. Default: 128 at most."
+            "--local-dimension",
+            min=1,
+            metavar="N",
+            help="Dimension of local descriptors after PCA. Default: at most 128.",
         ),
     ] = None,
     whitening: Annotated[
         bool | None,
         typer.Option(
             "--whitening/--no-whitening",
-            help="Learn a whitening of the vectors. Default: yes, but not for asmk, nor with --code if there is one.",
+            help="Fit a whitening of the vectors. Default: yes, except for asmk, or with --code if the recipe has one.",
         ),
     ] = None,
     dimension: Annotated[
         int | None,
-        typer.Option("--dimension", "-d", min=1, metavar="N", help="How many numbers to keep. Default: all."),
+        typer.Option("--dimension", "-d", min=1, metavar="N", help="Dimension of the whitened vectors. Default: all."),
     ] = None,
     power: Annotated[
         float,
-        typer.Option("--power", min=0.0, max=1.0, metavar="P", help="0.5 whitens, 0 only rotates."),
+        typer.Option(
+            "--power", min=0.0, max=1.0, metavar="P", help="Exponent of the eigenvalues: 0.5 whitens, 0 only rotates."
+        ),
     ] = 0.5,
     code: Annotated[
-        str, typer.Option("--code", metavar="NAME", help="Learn a compact code to search by: pq, itq, lsh or sign.")
+        str, typer.Option("--code", metavar="NAME", help="Fit a compact code for search: pq, itq, lsh or sign.")
     ] = "",
-    bits: Annotated[int, typer.Option("--bits", min=1, metavar="N", help="The size of a code.")] = 256,
+    bits: Annotated[int, typer.Option("--bits", min=1, metavar="N", help="Bits per image of the code.")] = 256,
     pairs: Annotated[
         Path | None,
         typer.Option(
-            "--pairs", metavar="GROUNDTRUTH", help="Learn the whitening from pairs that match, of a ground truth."
+            "--pairs",
+            metavar="GROUNDTRUTH",
+            help="Fit the whitening on the matching pairs of a ground truth (discriminative whitening).",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Learn from N of the images, evenly chosen.")
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Use only N of the images, evenly spaced.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed learns the same.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Random seed; the same seed gives the same result.")
+    ] = 0,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a codebook, whitening or code for a recipe.
+    """Fit the codebook, whitening or code of a recipe.
 
-    The new recipe is the old one with what was learned.
+    The new recipe is RECIPE with the fitted parts.
 
-    An embedding (bow, vlad, fisher, netvlad, asmk) needs visual words, learned on the images' own local descriptors.
-    Whitening takes away what all images have in common, which finds more and makes vectors shorter. It needs more
-    images than the vectors have numbers; some thousands are good. A code lets a library search some bytes of each
-    image in place of its vector.
+    An embedding (bow, vlad, fisher, netvlad, asmk) needs a codebook of visual words, which is fitted on the local
+    descriptors of the images. Whitening decorrelates the components of the vectors, which usually improves retrieval
+    and allows a lower dimension; it needs more images than the vectors have components, preferably some thousands. A
+    compact code lets a library search a few bytes per image instead of the full vector.
     """
     from kindred.describer import fit_recipe
     from kindred.service import FitForm
@@ -86,7 +98,7 @@ def fit(
     if output.suffix != ".toml":
         raise UsageError(f"--output is {output}; expected a name that ends in .toml")
     if not output.absolute().parent.is_dir():
-        raise UsageError(f"--output is {output}, in a folder that is not there; make the folder first")
+        raise UsageError(f"--output is {output}, in a folder that does not exist; create the folder first")
     start = chosen_recipe(recipe, settings, allow_code=allow_code)
     paths = _chosen(list(_files(images)), limit)
     with (
@@ -112,15 +124,15 @@ def fit(
     if as_json:
         print_json(form)
         return
-    numbers = f": {fitted.dimension:,} numbers an image" if fitted.dimension else ""
-    coded = f", {found} bytes in its code" if (found := form.code_bytes) else ""
+    numbers = f": dimension {fitted.dimension:,}" if fitted.dimension else ""
+    coded = f", {found} bytes per image in the code" if (found := form.code_bytes) else ""
     say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{coded}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
 
 
 def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:
-    """Return each query of a ground truth with each of its right answers."""
+    """Return each query of a ground truth with each of its relevant images."""
     from kindred.evaluation import read_groundtruth
 
     truth = read_groundtruth(groundtruth)
@@ -134,18 +146,18 @@ def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:
 
 
 def _chosen(paths: list[Path], limit: int | None) -> list[Path]:
-    """Return `limit` of the paths, evenly spread, so that all folders are among them."""
+    """Return `limit` of the paths, evenly spaced so that all folders are represented."""
     if limit is None or limit >= len(paths):
         return paths
     return [paths[at * len(paths) // limit] for at in range(limit)]
 
 
 def _files(images: Sequence[Path]) -> Iterator[Path]:
-    """The images named, and those in the folders named."""
+    """Yield the given images and those in the given folders."""
     from kindred.images import find_images
 
     for path in images:
         if path.is_file():
             yield path
-        else:  # raises for what is not there
+        else:  # raises if it does not exist
             yield from (found.path for found in find_images(path) if found.reason is None)

@@ -1,4 +1,4 @@
-"""`kindred index`: describe a folder of images, or the demo collection."""
+"""`kindred index`: index folders of images, or the demo collection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def index(
         list[Path] | None,
         typer.Argument(
             metavar="FOLDER",
-            help="Folders of images, at any depth, or single files. None given: a demo collection is made.",
+            help="Folders of images (searched recursively) or single files. Default: a demo collection is created.",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +53,8 @@ def index(
             "--recipe",
             "-r",
             metavar="NAME|FILE",
-            help="How to describe images: see `kindred recipes`. Default: the library's own, or else kin.",
+            help="Recipe for computing descriptors; see `kindred recipes`. Default: the recipe of the library, or "
+            "kin for a new one.",
         ),
     ] = None,
     settings: Settings = None,
@@ -62,22 +63,31 @@ def index(
         typer.Option(
             "--exclude",
             metavar="GLOB",
-            help="Leave out files and folders of this name (*.png, drafts) or, with a slash, path below FOLDER "
-            "(2019/*). May be given several times.",
+            help="Exclude files and folders whose name matches (*.png, drafts) or, with a slash, whose path below "
+            "FOLDER "
+            "matches (2019/*); repeatable.",
         ),
     ] = None,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune",
-            help="Also remove images of FOLDER whose files are gone. Nothing is removed where its disk may only not be "
-            "mounted: FOLDER is empty, on another device, or more than a tenth of it, and 20 images, are gone at once.",
+            help="Also remove the images of FOLDER whose files no longer exist. As a precaution against an "
+            "unmounted disk, "
+            "nothing is removed if FOLDER is empty or on another device than before, or if more than a tenth of its "
+            "images "
+            "(and more than 20) are missing.",
         ),
     ] = False,
     prune_all: Annotated[
-        bool, typer.Option("--prune-all", help="Remove every image of FOLDER whose file is not there, whatever it is.")
+        bool,
+        typer.Option(
+            "--prune-all", help="Remove every image of FOLDER whose file is missing, without this precaution."
+        ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Describe every image again, changed or not.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Describe every image again, even if it has not changed.")
+    ] = False,
     device: RunsOn = None,
     workers: Workers = None,
     max_pixels: MaxPixels = None,
@@ -87,10 +97,10 @@ def index(
 ) -> None:
     """Index folders of images, or bring their index up to date.
 
-    Files that have not changed cost only a look, so run it again as often as you like. Files that cannot be used are
-    listed with the reason; they never stop a run. Other kinds of files, and folders that programs make for themselves
-    (@eaDir, #recycle, *.photoslibrary and the like), are left out and counted. With no FOLDER, a few hundred
-    photographs are drawn into ./kindred-demo and indexed, so that there is something to search.
+    Unchanged files are recognised quickly, so the command can be repeated as often as needed. Files that cannot be
+    used are listed with the reason and do not stop the run. Files of other types, and folders that other programs
+    create for their own use (@eaDir, #recycle, *.photoslibrary and similar), are excluded and counted. Without FOLDER,
+    a demo collection of a few hundred images is rendered into ./kindred-demo and indexed.
     """
     from kindred.describer import DescriberOptions
     from kindred.images import find_images
@@ -100,7 +110,7 @@ def index(
         _check_demo(library)
         demo = _render_demo(quiet=as_json)
         folders = [demo.photos]
-    find_images(folders)  # raises for a folder that is none, before a library is made
+    find_images(folders)  # raises for a missing folder, before a library is created
     options = DescriberOptions(device, workers, max_pixels)
     with _opened(library, recipe, settings, options, allow_code=allow_code) as opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
@@ -120,13 +130,13 @@ def index(
 def _opened(
     path: Path, recipe: str | None, settings: list[str] | None, options: DescriberOptions, *, allow_code: bool
 ) -> Library:
-    """Open the library, or make it where there is none."""
+    """Open the library, or create it if there is none."""
     from kindred.errors import LibraryNotFound
     from kindred.library import Library
     from kindred.recipe import DEFAULT_RECIPE
 
-    asked = recipe is not None or settings
-    wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings, allow_code=allow_code) if asked else None
+    explicit = recipe is not None or settings
+    wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings, allow_code=allow_code) if explicit else None
     try:
         return Library.open(path, recipe=wanted, options=options, allow_code=allow_code)
     except LibraryNotFound:
@@ -136,7 +146,7 @@ def _opened(
 def _run(
     opened: Library, folders: list[Path], *, exclude: list[str], prune: Prune, force: bool, quiet: bool
 ) -> IndexReport:
-    advice = "what was indexed is safe: run the same command again to go on"
+    advice = "the images indexed so far are saved: run the same command again to continue"
     with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
 
         def progress(here: IndexProgress, total: int) -> None:
@@ -150,40 +160,40 @@ def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, 
     if not report.found:
         say(f"No images in {', '.join(map(shown, folders))}.")
     elif report.indexed:
-        pace = f", {report.images_per_second:.0f} a second" if report.indexed >= 10 else ""
+        pace = f", {report.images_per_second:.0f} per second" if report.indexed >= 10 else ""
         same = f"; {counted(report.unchanged, 'image')} had not changed" if report.unchanged else ""
         say(f"Indexed {counted(report.indexed, 'image')} in {took}{pace}{same}.")
     elif report.unchanged:
         say(f"Nothing new: {counted(report.unchanged, 'image')} had not changed ({took}).")
     if report.moved:
-        say(f"{counted(report.moved, 'image')} had moved or got another name: id, tags and metadata stay.")
+        say(f"{counted(report.moved, 'image')} moved or renamed: id, tags and metadata are retained.")
     _print_missing(report, prune)
     if report.skipped:
         say(f"Skipped {counted(len(report.skipped), 'file')}:")
         say(grouped(report.skipped, verbose=verbose))
     if report.notes:
-        say(f"Of {counted(len(report.notes), 'file')} with several frames or pages, one was described:")
+        say(f"{counted(len(report.notes), 'file')} with several frames or pages, of which one was described:")
         say(grouped(report.notes, verbose=verbose))
     if report.left_out:
-        say(f"Left out {report.left_out}.")
+        say(f"Excluded {report.left_out}.")
         if verbose:
             say(columns([("  folder", shown(path)) for path in report.left_out.named]))
     say(f"The library {shown(opened.path)} holds {counted(len(opened), 'image')}.")
 
 
 def _print_missing(report: IndexReport, prune: Prune) -> None:
-    """Say what became of images whose files are not there."""
+    """Report the images whose files are missing."""
     if prune != "keep" and (report.removed or not report.missing):
-        say(f"Removed {counted(report.removed, 'image')} (files gone).")
+        say(f"Removed {counted(report.removed, 'image')} (files missing).")
     left = report.missing - report.removed
     if not left:
         return
     files = f"The {'file' if left == 1 else 'files'} of {counted(left, 'image')} {'is' if left == 1 else 'are'} missing"
     if prune == "keep":
-        say(f"{files}; --prune removes what is gone, kindred move OLD NEW says where it is now.")
+        say(f"{files}; use --prune to remove them, or kindred move OLD NEW if the folder has moved.")
         return
     why = shown("; ".join(report.held))
-    say(f"{files}, and nothing of that was removed: {why}. --prune-all removes it all the same.")
+    say(f"{files}, and none of them were removed: {why}. Use --prune-all to remove them anyway.")
 
 
 def print_next(library: Path, arguments: str) -> None:
@@ -194,7 +204,7 @@ def print_next(library: Path, arguments: str) -> None:
 
 
 def _check_demo(library: Path) -> None:
-    """Refuse to mix drawn pictures into a library of someone's own."""
+    """Refuse to add the demo collection to a library of the user's own images."""
     from kindred.errors import LibraryNotFound
     from kindred.library import Library
 
@@ -214,13 +224,13 @@ def _check_demo(library: Path) -> None:
 def _render_demo(*, quiet: bool) -> DemoCollection:
     from kindred_demo import render_demo
 
-    advice = f"the pictures in {DEMO} are kept: run the same command again to go on"
-    with interruptible(advice), Meter("Drawing the demo collection", unit="pictures", quiet=quiet) as meter:
+    advice = f"the images in {DEMO} are saved: run the same command again to continue"
+    with interruptible(advice), Meter("Rendering the demo collection", unit="images", quiet=quiet) as meter:
         return render_demo(DEMO, progress=lambda done, total: meter.update(done, total))
 
 
 def _first_query(demo: DemoCollection) -> Path:
-    """The first query that shows one thing only, and so needs no crop."""
+    """Return the first query that shows a single object and therefore needs no crop."""
     import json
 
     queries: dict[str, dict[str, object]] = json.loads(demo.groundtruth.read_text(encoding="utf-8"))["queries"]

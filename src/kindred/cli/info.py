@@ -1,4 +1,4 @@
-"""`kindred info`: what a library holds."""
+"""`kindred info`: the contents of a library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["info"]
 
 
 def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, as_json: AsJson = False) -> None:
-    """Show what a library holds, and which files could not be used."""
+    """Show the contents of a library and the files it could not use."""
     from kindred.library import Library
 
     with Library.open(library) as opened:
@@ -54,5 +54,5 @@ def _vectors(facts: Info) -> str:
     if facts.dimension is None:
         return "none yet"
     if facts.vectors or not facts.images:
-        return f"{facts.vectors:,} of {facts.dimension} numbers"
-    return f"one of {facts.dimension} numbers for each visual word of an image"
+        return f"{facts.vectors:,} of dimension {facts.dimension}"
+    return f"one of dimension {facts.dimension} for each visual word of an image"

@@ -1,4 +1,4 @@
-"""`kindred map`: the library as a picture, alike near alike."""
+"""`kindred map`: a two-dimensional map of a library in which similar images are close together."""
 
 from __future__ import annotations
 
@@ -26,34 +26,47 @@ def map_command(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="The map: .png, .jpg or .webp, or .html for a page to move about in."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write: .png, .jpg or .webp, or .html for a page to pan and zoom.",
         ),
     ],
     library: LibraryFolder = DEFAULT_LIBRARY,
     method: Annotated[
-        str, typer.Option("--method", "-m", metavar="NAME", help="tsne, isomap, mds or spectral.")
+        str, typer.Option("--method", "-m", metavar="NAME", help="Embedding: tsne, isomap, mds or spectral.")
     ] = "tsne",
     images: Annotated[
-        int, typer.Option("--images", "-n", min=4, metavar="N", help="Draw at most so many, chosen at random.")
+        int, typer.Option("--images", "-n", min=4, metavar="N", help="Maximum number of images, chosen at random.")
     ] = 1000,
     neighbours: Annotated[
         int | None,
-        typer.Option("--neighbours", min=1, metavar="N", help="How many are near each. Default: the method's own."),
+        typer.Option(
+            "--neighbours",
+            min=1,
+            metavar="N",
+            help="Neighbourhood size (perplexity of t-SNE). Default: depends on the method.",
+        ),
     ] = None,
     size: Annotated[
-        int, typer.Option("--size", min=64, max=20000, metavar="PIXELS", help="The long side of a picture.")
+        int,
+        typer.Option(
+            "--size", min=64, max=20000, metavar="PIXELS", help="Long side of the map, for .png, .jpg and .webp."
+        ),
     ] = 2400,
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write path, x and y of every image drawn, too.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write path, x and y of every image on the map.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Another choice of images, another map.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, metavar="N", help="Random seed of the choice of images and of the layout.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a map of the library: images that are alike lie together.
+    """Draw a map of the library with similar images close together.
 
-    t-SNE keeps the neighbours of each image, Isomap the distances along the way from image to image, MDS all distances
-    alike, spectral embedding what many short links join. Thumbnails do not cover one another: each is moved to the
-    nearest free place. Needs pip install matplotlib scikit-learn scipy threadpoolctl.
+    t-SNE preserves the neighbours of each image, Isomap geodesic distances on the neighbourhood graph, MDS all pairwise
+    distances, and spectral embedding the clusters of that graph. Thumbnails do not overlap: each is moved to the
+    nearest free cell. Requires pip install matplotlib scikit-learn scipy threadpoolctl.
     """
     from kindred.atlas import PICTURES, cell_size, map_library, write_coordinates
     from kindred.library import Library
@@ -71,7 +84,7 @@ def map_command(
             neighbours=neighbours,
             longest=longest,
             seed=seed,
-            progress=lambda done, of: meter.update(done, of, aside="then laying out"),
+            progress=lambda done, of: meter.update(done, of, aside="the layout follows"),
         )
     folder = opened.path.parent if opened.path.name == DEFAULT_LIBRARY.name else opened.path
     _write(output, mapped, size=size, method=method, title=f"Map of {folder.name or folder}")

@@ -1,4 +1,4 @@
-"""`kindred match`: which images of a folder show something that a library has."""
+"""`kindred match`: search a library for every image of a folder."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ __all__ = ["match"]
 
 def match(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="Folders of images, at any depth, or single files.")
+        list[Path], typer.Argument(metavar="FOLDER", help="Folders of images (searched recursively) or single files.")
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
-    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many answers for each image.")] = 1,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results for each image.")] = 1,
     min_score: Annotated[
-        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out answers below this score.")
+        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out files and folders; see index.")
+        list[str] | None,
+        typer.Option("--exclude", metavar="GLOB", help="Exclude files and folders, as in kindred index; repeatable."),
     ] = None,
     device: RunsOn = None,
     workers: Workers = None,
@@ -38,8 +39,8 @@ def match(
 ) -> None:
     """Search a library for every image of a folder.
 
-    Each image is answered by what in the library is most like it; itself, where the library has it, is no answer. With
-    --json each image is answered by a line of its own: path, results and, for one that cannot be used, error.
+    Prints the most similar images of the library for each image; if the image itself is in the library, it is left out
+    of its own results. --json prints one line for each image: path, results and, if it cannot be used, error.
     """
     from kindred.describer import DescriberOptions
     from kindred.images import find_images
@@ -56,7 +57,7 @@ def match(
         interruptible("nothing was changed"),
         Meter("Matching", quiet=as_json) as meter,
     ):
-        # One more than wanted, as an image that the library has finds itself.
+        # One more than requested, since an image of the library finds itself.
         answers = opened.search_each([each.path for each in found], k=k + 1, min_score=min_score)
         for done, (each, result) in enumerate(zip(found, answers, strict=True), 1):
             if result.error is not None:
@@ -72,14 +73,14 @@ def match(
     if rows:
         say(columns(rows, heads=("image", "score", "in the library"), right=(1,)))
     least = "" if min_score is None else f" of at least {min_score:g}"
-    say(f"{matched:,} of {counted(len(found), 'image')} with an answer{least}.")
+    say(f"{matched:,} of {counted(len(found), 'image')} with a result{least}.")
     if skipped:
         say(f"Skipped {counted(len(skipped), 'file')}:")
         say(grouped(skipped, verbose=False))
 
 
 def _others(path: Path, result: QueryAnswer) -> list[Hit]:
-    """Return the answers that are another file than the query."""
+    """Return the results other than the query itself."""
     hits = list(result.answer or ())
     return [hit for hit in hits if not _same_file(hit.path, path)]
 
@@ -87,5 +88,5 @@ def _others(path: Path, result: QueryAnswer) -> list[Hit]:
 def _same_file(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them is gone
+    except OSError:  # one of them is missing
         return False

@@ -1,4 +1,4 @@
-"""`kindred meta`: what is known of images beside their pictures, as key = value."""
+"""`kindred meta`: metadata of images, as key = value."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["meta"]
 
-UNKNOWN_NAMED = 10
+UNKNOWN_LISTED = 10
 
 meta = typer.Typer(invoke_without_command=True)
 
 
 @meta.callback()
 def keys(context: typer.Context, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
-    """List the keys of metadata; set, import and show it.
+    """List metadata keys; set, import and show the metadata of images.
 
-    Metadata is what is known of an image beside its picture, such as price=20, maker=Leica or bought=2024-01-31.
-    kindred search --where filters by it.
+    Metadata are key-value pairs of an image, such as price=20, maker=Leica or bought=2024-01-31. kindred search
+    --where filters by them.
     """
     from kindred.library import Library
 
@@ -48,11 +48,15 @@ def keys(context: typer.Context, *, library: LibraryFolder = DEFAULT_LIBRARY, as
 Pair = Annotated[
     str,
     typer.Argument(
-        metavar="KEY=VALUE", help="A number, a date (2024-01-31) or text; in quotes it is text: 'code=\"12\"'."
+        metavar="KEY=VALUE",
+        help="The value is a number, a date (2024-01-31) or text; "
+        "text that looks like a number is quoted: "
+        "'code=\"12\"'.",
     ),
 ]
 More = Annotated[
-    list[str] | None, typer.Option("--and", metavar="KEY=VALUE", help="Set this too; repeatable.", show_default=False)
+    list[str] | None,
+    typer.Option("--and", metavar="KEY=VALUE", help="A further pair to set; repeatable.", show_default=False),
 ]
 
 
@@ -65,7 +69,7 @@ def set_(
     library: LibraryFolder = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
-    """Set metadata of images, as in price=20 photos/a.jpg."""
+    """Set metadata of images, for example price=20 photos/a.jpg."""
     from kindred.library import Library
 
     wanted = dict(map(_pair, [pair, *(more or [])]))
@@ -98,7 +102,9 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV (, or ; between) with a column id or path and one for each key; or JSON, {path: {key: value}}.",
+            help="CSV (separated by , or ;) with a column id or path and one column per key, "
+            "or JSON: {path: {key: "
+            "value}}.",
         ),
     ],
     *,
@@ -107,7 +113,7 @@ def import_(
 ) -> None:
     """Set metadata of many images from a table.
 
-    Relative paths are below the folder of FILE. Empty cells say nothing. Either all of FILE is set, or nothing.
+    Relative paths refer to the folder of FILE. Empty cells are ignored. If any row is invalid, nothing is set.
     """
     from kindred.library import Library
 
@@ -119,15 +125,15 @@ def import_(
         print_json(ChangeForm("set", count, tuple(unknown)))
         return
     say(f"Set metadata of {counted(count, 'image')}.")
-    for name in unknown[:UNKNOWN_NAMED]:
+    for name in unknown[:UNKNOWN_LISTED]:
         note(f"Not in the library: {shown(name)}")
-    if len(unknown) > UNKNOWN_NAMED:
-        note(f"… and {len(unknown) - UNKNOWN_NAMED:,} more (--json lists all)")
+    if len(unknown) > UNKNOWN_LISTED:
+        note(f"… and {len(unknown) - UNKNOWN_LISTED:,} more (--json lists all)")
 
 
 @meta.command()
 def show(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
-    """Show what is known of images: id, size, date, tags and metadata."""
+    """Show the id, size, date, tags and metadata of images."""
     from kindred.library import Library
 
     with Library.open(library) as opened:

@@ -1,4 +1,4 @@
-"""`kindred models`: the networks there are, and adding one's own."""
+"""`kindred models`: list, show, add and remove networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="One of `kindred model
 
 @models.callback()
 def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List the networks that can describe images; add your own."""
+    """List the available networks; show, add or remove one."""
     if context.invoked_subcommand is not None:
         return
     from kindred.backbones import list_models
@@ -43,42 +43,51 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
     for entry in entries:
         if entry.problem:
             say(f"{entry.name} cannot be used: {entry.problem}", gap=True)
-    say(dim("More about one: kindred models show NAME"))
+    say(dim("Details of a network: kindred models show NAME"))
 
 
 @models.command()
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="An ONNX network in one file.")],
     *,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the network in recipes.")] = None,
     mean: Annotated[
         str | None,
         typer.Option(
             "--mean",
             metavar="R,G,B",
-            help=f"What is subtracted from the pixels (0 to 255), red first. ImageNet: {IMAGENET_MEAN}",
+            help=f"Mean that is subtracted from the pixels (0 to 255), in RGB order. ImageNet: {IMAGENET_MEAN}",
         ),
     ] = None,
     std: Annotated[
         str | None,
-        typer.Option("--std", metavar="R,G,B", help=f"What they are then divided by. ImageNet: {IMAGENET_STD}"),
+        typer.Option(
+            "--std",
+            metavar="R,G,B",
+            help=f"Standard deviation by which pixels are then divided. ImageNet: {IMAGENET_STD}",
+        ),
     ] = None,
     channel_order: Annotated[
         Literal["RGB", "BGR"] | None,
-        typer.Option("--channel-order", metavar="RGB|BGR", help="How it takes colours."),
+        typer.Option("--channel-order", metavar="RGB|BGR", help="Channel order of the input."),
     ] = None,
     tap: Annotated[
-        str | None, typer.Option("--tap", metavar="TAP", help="The feature map that recipes use unless they name one.")
+        str | None, typer.Option("--tap", metavar="TAP", help="Default feature map for recipes that do not name one.")
     ] = None,
-    licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="For the record.")] = "",
-    source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it came from, for the record.")] = "",
-    description: Annotated[str, typer.Option("--description", metavar="TEXT", help="For the record.")] = "",
+    licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="Licence, stored in the card.")] = "",
+    source: Annotated[
+        str, typer.Option("--source", metavar="TEXT", help="Origin of the network, stored in the card.")
+    ] = "",
+    description: Annotated[
+        str, typer.Option("--description", metavar="TEXT", help="Description, stored in the card.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Add a network of your own.
 
-    The file is copied, its feature maps are found, and it is tried once. Kindred knows some public networks by their
-    digest, or there may be a card beside the file; any other needs --mean and --std, as it was trained with.
+    The file is copied, its feature maps are detected, and it is run once as a test. The preprocessing is known for some
+    public networks (by their digest) and for files with a card beside them; others need the --mean and --std with
+    which they were trained.
     """
     from kindred.backbones import add_model
 
@@ -99,7 +108,7 @@ def add(
         print_json(ModelForm(card, {}))
         return
     say(f"Added {card.name}, with {counted(len(card.taps), 'tap')}:")
-    _tell_taps(card)
+    _print_taps(card)
     say(f'In a recipe: backbone = "{card.name}"', gap=True)
 
 
@@ -129,14 +138,14 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
     ]
     say(columns([fact for fact in facts if fact[1]]))
     say()
-    _tell_taps(card)
+    _print_taps(card)
 
 
 @models.command()
 def remove(name: Name, *, as_json: AsJson = False) -> None:
     """Remove a network that you added.
 
-    Libraries made with it can then no longer be searched with an image.
+    Libraries created with it can then no longer be searched by image.
     """
     from kindred.backbones import remove_model
 
@@ -158,7 +167,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     return entry.name, tap.name, str(tap.channels), str(tap.stride), str(len(card.taps)), origin, card.licence
 
 
-def _tell_taps(card: Card) -> None:
+def _print_taps(card: Card) -> None:
     rows = [
         (tap.name, str(tap.channels), str(tap.stride), "default" if tap.name == card.default_tap else "")
         for tap in card.taps

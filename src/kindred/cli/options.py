@@ -1,4 +1,4 @@
-"""What several commands take alike, and how the texts that people type become values."""
+"""Options shared by several commands, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
     "parse_day",
 ]
 
-# That of `kindred.library`, which takes too long to import for a page of help. A test holds the two together.
+# The same as in `kindred.library`, which is too slow to import for a help text. A test checks that they agree.
 DEFAULT_LIBRARY = Path(".kindred")
 
 LibraryFolder = Annotated[
@@ -46,21 +46,21 @@ LibraryFolder = Annotated[
         "-l",
         metavar="DIR",
         envvar="KINDRED_LIBRARY",
-        help="The library: a folder that Kindred keeps its descriptions in.",
+        help="The library: the folder in which Kindred stores descriptors, tags and metadata.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, as in pooling=crow; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the recipe, such as pooling=crow; repeatable."),
 ]
 AllowCode = Annotated[
     bool,
     typer.Option(
-        "--allow-code", help="Run code outside Kindred that the recipe names (pooling = package.module:function)."
+        "--allow-code", help="Allow the recipe to run code outside Kindred (pooling = package.module:function)."
     ),
 ]
-# Those of `kindred.rerank` and `kindred.fusion`, for the same reason; tests hold them together.
+# The same as in `kindred.rerank` and `kindred.fusion`, repeated for the same reason; tests check that they agree.
 RERANKERS = "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, verify"
 FusionName = Annotated[
     str,
@@ -70,7 +70,6 @@ FusionName = Annotated[
         help="How rankings are fused: weighted_scores, reciprocal_rank, z_score, comb_mnz, borda, query_adaptive.",
     ),
 ]
-# Of the commands that train.
 RunsOn = Annotated[
     str | None,
     typer.Option(
@@ -79,7 +78,9 @@ RunsOn = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, max=32, metavar="N", help="Threads that decode. Default: one for each core."),
+    typer.Option(
+        "--workers", min=1, max=32, metavar="N", help="Number of threads that decode images. Default: one per core."
+    ),
 ]
 MaxPixels = Annotated[
     int | None,
@@ -87,21 +88,30 @@ MaxPixels = Annotated[
         "--max-pixels", min=1, max=2**31 - 1, metavar="N", help="Skip images with more pixels. Default: 200000000."
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same network.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, metavar="N", help="Random seed; the same seed gives the same network.")
+]
 Licence = Annotated[
-    str, typer.Option("--licence", metavar="TEXT", help="For the card; mind those of weights, teachers and images.")
+    str,
+    typer.Option(
+        "--licence",
+        metavar="TEXT",
+        help="Licence to record in the model card; consider the licences of weights, teachers and images.",
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: cuda where there is one.")
+    str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda or cuda:1. Default: cuda if available.")
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, metavar="N", help="How many to use. Default: one per core.")
+    int | None, typer.Option("--threads", min=1, metavar="N", help="Number of CPU threads. Default: one per core.")
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every file, not only a few of each kind.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="List every file instead of a few examples of each kind.")
+]
 
 
 def chosen_recipe(name: str | Path, settings: list[str] | None, *, allow_code: bool = False) -> Recipe:
-    """Return the recipe of that name or file with the keys changed that `--set` names."""
+    """Return the recipe of that name or file, with the keys of `--set` applied."""
     from kindred.recipe import Recipe
 
     recipe = Recipe.load(name, allow_code=allow_code)
@@ -109,18 +119,18 @@ def chosen_recipe(name: str | Path, settings: list[str] | None, *, allow_code: b
 
 
 def numbers(text: str, *, option: str, count: int, example: str) -> tuple[float, ...]:
-    """Read `count` numbers with commas between; raises `UsageError` that names the option."""
+    """Parse `count` numbers separated by commas; raises `UsageError` that names the option."""
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
     if len(values) != count or not all(map(isfinite, values)):
-        raise UsageError(f"{option} is {text!r}; expected {count} numbers with commas between, such as {example}")
+        raise UsageError(f"{option} is {text!r}; expected {count} numbers separated by commas, such as {example}")
     return values
 
 
 def parse_box(text: str, *, option: str) -> tuple[float, float, float, float]:
-    """Read a box x0,y0,x1,y1 in pixels; raises `UsageError` where it is empty or no box."""
+    """Parse a box x0,y0,x1,y1 in pixels; raises `UsageError` if it is empty or malformed."""
     x0, y0, x1, y1 = numbers(text, option=option, count=4, example="40,30,360,410 (x0,y0,x1,y1 in pixels)")
     if x0 >= x1 or y0 >= y1:
         raise UsageError(f"{option} is {text!r}, which is empty; expected x0,y0,x1,y1 with x0 < x1 and y0 < y1")
@@ -128,7 +138,7 @@ def parse_box(text: str, *, option: str) -> tuple[float, float, float, float]:
 
 
 def parse_day(text: str | None, *, option: str) -> date | None:
-    """Read a day such as 2024-05-31; a month or a year alone would be taken for its first day, so it is refused."""
+    """Parse a day such as 2024-05-31; a month or year alone is ambiguous and is refused."""
     if text is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""How commands print: text for people, JSON for programs. Nothing else in `kindred.cli` writes to a stream.
+"""Output of commands: text for people, JSON for programs. Nothing else in `kindred.cli` writes to a stream.
 
-Whatever is printed passes `kindred._support.printable`: a file name, a tag, a date, a recipe or an error may hold what
-steers a terminal or pretends to be another line. `Clean` is text that has passed.
+Everything printed is escaped by `kindred._support.printable`, since a file name, tag, date, recipe or error may contain
+control characters or fake line breaks. `Clean` is text that has been escaped.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ __all__ = [
     "typed",
 ]
 
-EXAMPLES = 3  # files named of each kind, where not all are asked for
+EXAMPLES = 3  # files listed for each reason without --verbose
 
 
 class Clean(str):
-    """Text that can be printed as it is: what came from outside is escaped, lines and styles are our own."""
+    """Text that is safe to print: outside text is escaped, line breaks and styles are Kindred's own."""
 
     __slots__ = ()
 
 
 class _Streams:
-    """Where output goes: Python's own streams, or copies of them while those of libraries lead nowhere."""
+    """The output streams: Python's own (None), or copies of them while other libraries are silenced."""
 
     out: TextIO | None = None
     err: TextIO | None = None
 
 
 def prepare_streams() -> None:
-    """Make printing safe: what a terminal's encoding lacks is written as an escape."""
+    """Escape characters that the encoding of the terminal lacks."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -75,15 +75,15 @@ def prepare_streams() -> None:
 
 @contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Let nothing but this module write to standard output and standard error, whatever libraries print, in C too.
+    """Suppress the output of other libraries, including C code, on standard output and standard error.
 
-    A program that reads JSON gets one document, and the errors of Kindred, and no more. An unexpected exception still
-    shows its traceback, as the streams are put back first.
+    A program that reads JSON then gets one document and Kindred's own errors. An unexpected exception still shows its
+    traceback, since the streams are restored first.
     """
     try:
         sys.stdout.flush()
         copies = os.dup(1), os.dup(2)
-    except (OSError, AttributeError):  # closed, so nothing can be printed anyway
+    except (OSError, AttributeError):  # closed, so nothing can be printed
         yield
         return
     out, err = (_opened(copy, like) for copy, like in zip(copies, (sys.stdout, sys.stderr), strict=True))
@@ -99,7 +99,7 @@ def libraries_silenced() -> Iterator[None]:
             _Streams.out = _Streams.err = None
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
-                    stream.flush()  # into nowhere, not into what is put back
+                    stream.flush()  # to /dev/null, not to the restored streams
             os.dup2(copies[0], 1)
             os.dup2(copies[1], 2)
 
@@ -109,7 +109,7 @@ def _opened(descriptor: int, like: TextIO) -> TextIO:
 
 
 def report_from_libraries() -> None:
-    """Print what the package logs and warns of as one line each on standard error; of other packages say nothing."""
+    """Print Kindred's log records as one line each on standard error; hide the warnings of other packages."""
     import logging
     import warnings
 
@@ -123,68 +123,68 @@ def report_from_libraries() -> None:
 
 
 def say(text: str = "", *, gap: bool = False) -> None:
-    """Print one line for a person on standard output, after an empty one with `gap`; `Clean` text may be several."""
+    """Print one line on standard output, with `gap` after an empty line; `Clean` text may have several lines."""
     if gap:
         typer.echo("", file=_Streams.out)
     typer.echo(_clean(text), file=_Streams.out)
 
 
 def say_lines(text: str) -> None:
-    """Print text whose lines are its own, as a page of help or a recipe has them."""
+    """Print text of several lines, such as a help text or a recipe."""
     typer.echo(printable_lines(text), file=_Streams.out)
 
 
 def note(text: str) -> None:
-    """Print one line for a person on standard error, where it does not mix with the answer."""
+    """Print one line on standard error, separate from the results."""
     typer.echo(_clean(text), file=_Streams.err, err=True)
 
 
 def print_json(form: Form) -> None:
-    """Print one JSON document. Names that are not UTF-8 come out as lone surrogates, as Python's `json` reads them."""
-    # JSON escapes all that acts but DEL.
+    """Print one JSON document. Names that are not UTF-8 contain lone surrogates, which Python's `json` can read."""
+    # JSON escapes all control characters except DEL.
     typer.echo(json.dumps(form.to_json(), indent=2, allow_nan=False).replace("\x7f", "\\u007f"), file=_Streams.out)
 
 
 def print_json_line(form: Form) -> None:
-    """Print one JSON document on one line, as one of many (JSON Lines)."""
+    """Print one JSON document on one line (JSON Lines)."""
     typer.echo(json.dumps(form.to_json(), allow_nan=False).replace("\x7f", "\\u007f"), file=_Streams.out)
 
 
 def finish_output() -> None:
-    """Write out what waits to be written: a full disk or a reader that went away is noticed here."""
+    """Flush the output, so that a full disk or a closed pipe is noticed here."""
     stream = _Streams.out or sys.stdout
     if stream is not None:
         stream.flush()
 
 
 def abandon_output() -> None:
-    """Drop what waits to be written to a reader that went away: Python would complain when it closes the stream."""
+    """Discard buffered output after the pipe was closed; Python would otherwise report an error at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), (_Streams.out or sys.stdout).fileno())
 
 
 def is_terminal() -> bool:
-    """Return whether standard error is a terminal on which a line can be drawn again and again."""
+    """Return whether standard error is a terminal that can redraw a line."""
     stream = _Streams.err or sys.stderr
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def console() -> Console:
-    """Return a rich console on standard error, for progress; what it shows must be `printable`."""
+    """Return a rich console on standard error, for progress; its text must be escaped by `printable`."""
     from rich.console import Console
 
     return Console(file=_Streams.err, stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def shown(path: Path | str) -> str:
-    """Return a path as people read it: from here where it lies below; control characters and the like as escapes."""
+    """Return a path for display, relative if below the current folder, with control characters escaped."""
     text = str(path)
-    with suppress(ValueError, OSError):  # it lies elsewhere, or the current folder is gone
+    with suppress(ValueError, OSError):  # outside the current folder, or that no longer exists
         text = str(Path(path).relative_to(Path.cwd()))
     return printable(text)
 
 
 def typed(path: Path) -> str:
-    """Return a path as it can be typed into a shell, whatever is in its name."""
+    """Return a path quoted for the shell."""
     text = str(path)
     with suppress(ValueError, OSError):
         text = str(path.relative_to(Path.cwd()))
@@ -197,12 +197,12 @@ def typed(path: Path) -> str:
 
 
 def bold(text: str) -> Clean:
-    """Mark a heading; a pipe or a file gets plain text."""
+    """Return a heading in bold; plain text in pipes and files."""
     return _styled(text, "\x1b[1m")
 
 
 def dim(text: str) -> Clean:
-    """Mark what matters less; a pipe or a file gets plain text."""
+    """Return dimmed text; plain in pipes and files."""
     return _styled(text, "\x1b[2m")
 
 
@@ -245,20 +245,20 @@ def size(count: float) -> str:
 
 
 def columns(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: Sequence[int] = ()) -> Clean:
-    """Lay out rows in aligned columns, those numbered in `right` on the right; a column of nothing is left out.
+    """Format rows as aligned columns, those numbered in `right` right-aligned; empty columns are omitted.
 
-    Lines are never cut: a path that is too long for the terminal wraps, and can still be copied.
+    Lines are never truncated: a long path wraps and can still be copied.
     """
     from rich.cells import cell_len  # widths of e.g. Chinese characters
 
     cells = [[printable(cell) for cell in row] for row in rows]
-    kept = [at for at in range(len(cells[0])) if any(row[at] for row in cells)] if cells else []
+    filled = [at for at in range(len(cells[0])) if any(row[at] for row in cells)] if cells else []
     titled = [list(heads), *cells] if heads else cells
-    widths = {at: max(cell_len(row[at]) for row in titled) for at in kept}
+    widths = {at: max(cell_len(row[at]) for row in titled) for at in filled}
 
     def line(row: Sequence[str]) -> str:
         padded = []
-        for at in kept:
+        for at in filled:
             gap = " " * (widths[at] - cell_len(row[at]))
             padded.append(gap + row[at] if at in right else row[at] + gap)
         return "  ".join(padded).rstrip()
@@ -270,7 +270,7 @@ def columns(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: 
 
 
 def grouped(skipped: Sequence[tuple[Path, str]], *, verbose: bool) -> Clean:
-    """List skipped files by reason, the most frequent first; a few of each, or all with `verbose`."""
+    """List skipped files by reason, most frequent first; a few of each, or all with `verbose`."""
     by_reason: dict[str, list[Path]] = {}
     for path, reason in skipped:
         by_reason.setdefault(reason, []).append(path)

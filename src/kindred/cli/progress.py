@@ -1,4 +1,4 @@
-"""Meter: how far a long task is, on standard error."""
+"""Meter: the progress of a long task, on standard error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Meter"]
 
-PATIENCE = 1.0  # seconds; what is done sooner shows nothing
+DELAY = 1.0  # seconds; shorter tasks show nothing
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Meter:
-    """Tell how far a task is: a bar with rate and time left on a terminal, else a line every ten seconds.
+    """Show the progress of a task: a bar with rate and remaining time on a terminal, else a line every ten seconds.
 
-    A task of less than a second shows nothing. With `quiet` (a program is listening) there are no lines either.
+    Tasks shorter than a second show nothing. `quiet` suppresses the lines, for output that a program reads.
     """
 
     def __init__(self, title: str, *, unit: str = "images", quiet: bool = False) -> None:
@@ -32,8 +32,8 @@ class Meter:
         self._bar: Progress | None = None
         self._lock = threading.Lock()
         self._closed = False
-        # A timer, not a look at the clock: the first report may be long in coming.
-        self._timer = threading.Timer(PATIENCE, self._show)
+        # A timer, since the first call of `update` may come late.
+        self._timer = threading.Timer(DELAY, self._show)
         self._timer.daemon = True
         self._line_due = time.monotonic() + LINE_EVERY
         self._line_done, self._line_time = 0, time.monotonic()
@@ -54,8 +54,8 @@ class Meter:
                 self._bar.stop()
 
     def update(self, done: int, total: int, *, aside: str = "") -> None:
-        """Report that `done` of `total` are finished (a total of 0 is unknown); `aside` is a word more."""
-        if done < self._done:  # another part of the task begins
+        """Report that `done` of `total` are finished (0: unknown total); `aside` is shown after the rate."""
+        if done < self._done:  # a new phase of the task begins
             self._line_done, self._line_time = 0, time.monotonic()
         self._done, self._total, self.aside = done, total, aside
         if self._terminal:
@@ -65,7 +65,7 @@ class Meter:
             self._print_line()
 
     def _show(self) -> None:
-        """Put up the bar, one second after the start."""
+        """Show the bar; called after `DELAY`."""
         from rich import progress as parts
 
         bar = parts.Progress(

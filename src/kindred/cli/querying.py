@@ -1,4 +1,4 @@
-"""The queries of a command and their answers: one by one, many in one pass, of several libraries, without copies."""
+"""Queries of a command and their results: single or batched, from one or several libraries, without copies."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["CommandQuery", "QueryOptions", "answer_each", "read_image"]
 
 @dataclass(frozen=True)
 class CommandQuery:
-    """What is looked for: images of one thing, by the names that were typed."""
+    """A query: one or more images of one object, with the names given on the command line."""
 
     names: tuple[str, ...]
     images: tuple[ImageLike, ...]
 
     @property
     def files(self) -> list[Path]:
-        """Those of the images that are files."""
+        """The images that are files."""
         return [Path(image) for image in self.images if isinstance(image, str | Path)]
 
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """How is searched; see `Library.search` and `kindred.duplicates.search_without_copies`."""
+    """Options of a search; see `Library.search` and `kindred.duplicates.search_without_copies`."""
 
     k: int
     box: tuple[float, float, float, float] | None = None
@@ -47,19 +47,19 @@ class QueryOptions:
 
 
 def read_image(name: str) -> ImageLike:
-    """Return an image to look for, from standard input for "-"; raises `UsageError` that says what it is instead."""
+    """Return a query image, from standard input for "-"; raises `UsageError` if it is not a usable image."""
     from kindred.images import as_image
 
     try:
         return as_image(sys.stdin.buffer if name == "-" else name)
     except ImageError as error:
-        raise UsageError(f"{error}; give an image to look for") from error
+        raise UsageError(f"{error}; expected a query image") from error
 
 
 def answer_each(
     libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions
 ) -> Iterator[tuple[CommandQuery, Answer | ImageError]]:
-    """Search the first library, or fuse the answers of several; yield the answer of every query, or its error."""
+    """Search the first library, or fuse the results of several; yield the results or the error of every query."""
     if _in_one_pass(libraries, queries, options):
         found = libraries[0].search_each(
             (query.images[0] for query in queries),

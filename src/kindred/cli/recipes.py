@@ -1,4 +1,4 @@
-"""`kindred recipes`: the ways there are to describe an image."""
+"""`kindred recipes`: list and show recipes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ recipes = typer.Typer(invoke_without_command=True)
 
 @recipes.callback()
 def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List the ways to describe images; show one.
+    """List the built-in recipes, or show one.
 
-    These come with Kindred. Any .toml file of the same form is a recipe too.
+    A recipe defines how descriptors are computed and compared. Any .toml file of the same form can be used as well.
     """
     if context.invoked_subcommand is not None:
         return
@@ -37,7 +37,7 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
         (recipe.name, *map(" + ".join, zip(*_parts(recipe), strict=True)), recipe.description) for recipe in presets
     ]
     say(columns(rows, heads=("name", "backbone", "pooling", "size", "description")))
-    say(dim("One to start your own from: kindred recipes show NAME > my.toml"))
+    say(dim("To write your own: kindred recipes show NAME > my.toml"))
 
 
 @recipes.command()
@@ -46,7 +46,7 @@ def show(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Print a recipe as TOML, as a recipe file holds it."""
+    """Print a recipe as a TOML file."""
     from kindred.recipe import Recipe
 
     recipe = Recipe.load(name)
@@ -59,5 +59,5 @@ def show(
 
 
 def _parts(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """The backbone, the pooling or embedding and the size of a recipe, or of each that it fuses."""
+    """Return backbone, pooling or embedding, and size of a recipe, or of each part of an ensemble."""
     return [(each.backbone, each.embedding or each.pooling, f"{each.size} px") for each in recipe.ensemble or (recipe,)]

@@ -1,4 +1,4 @@
-"""How a command ends: every way out of it becomes an exit code and at most one line."""
+"""Exit of a command: every error or interrupt becomes an exit code and at most one line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 
 class _Stopped(Exception):
-    """Ctrl-C, with what to tell the person who pressed it."""
+    """Raised after Ctrl-C, with advice on how to continue."""
 
 
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
-    """On Ctrl-C within, end the command with `advice`: what is safe, and how to go on."""
+    """On Ctrl-C, end the command with `advice`: what was saved, and how to continue."""
     try:
         yield
     except KeyboardInterrupt:
@@ -32,11 +32,11 @@ def interruptible(advice: str) -> Iterator[None]:
 
 
 def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
-    """Run `app` with what was typed; return the exit code."""
+    """Run `app` with `arguments`; return the exit code."""
     prepare_streams()
     try:
         return _run(app, arguments)
-    except BrokenPipeError:  # `kindred … | head`: whoever read us has enough
+    except BrokenPipeError:  # `kindred … | head`: the reader closed the pipe
         abandon_output()
         return FAILED
 
@@ -44,7 +44,7 @@ def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
 def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="kindred", standalone_mode=False)
-        finish_output()  # here, where a full disk or a reader that went away can still be reported
+        finish_output()  # here, where a full disk or closed pipe can still be reported
     except _Stopped as stopped:
         return _fail(f"stopped; {stopped}", exit_code())
     except (KeyboardInterrupt, typer.Abort):
@@ -59,17 +59,17 @@ def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
         named = f"{shown(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
         return _fail(f"{named}{explain_os_error(error)}", FAILED)
     except Exception as error:
-        # What typer raises for a word that it does not know has no public name.
+        # The exceptions that typer raises for unknown options and commands are not public.
         if not hasattr(error, "format_message"):
             raise
-        return _fail(_told(error), WRONG_USAGE)
-    if code == INTERRUPTED:  # typer's own word for Ctrl-C
+        return _fail(_usage_message(error), WRONG_USAGE)
+    if code == INTERRUPTED:  # returned by typer after Ctrl-C
         return _fail("stopped", exit_code())
     return code if isinstance(code, int) else DONE
 
 
-def _told(error: Exception) -> str:
-    """Put typer's message, which may be several lines, into one that ends with where to look."""
+def _usage_message(error: Exception) -> str:
+    """Return typer's message as one line that ends with a reference to the help."""
     message = " ".join(str(error.format_message()).split()).rstrip(".")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "kindred"

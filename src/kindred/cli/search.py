@@ -1,4 +1,4 @@
-"""`kindred search`: which images show the same thing as this one?"""
+"""`kindred search`: find the images that show the same object as a query image."""
 
 from __future__ import annotations
 
@@ -45,53 +45,60 @@ __all__ = ["search"]
 def search(
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE", help="What to look for; several images of one thing help. -: standard input."),
+        typer.Argument(
+            metavar="IMAGE",
+            help="Query image; several are separate queries unless --together is given. -: read from standard input.",
+        ),
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
-    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many answers.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results.")] = 10,
     together: Annotated[
         bool,
-        typer.Option("--together", help="All IMAGEs show one thing: look for what they have in common."),
+        typer.Option("--together", help="Treat all IMAGEs as views of one object and search for it once."),
     ] = False,
     unwanted: Annotated[
         list[str] | None,
-        typer.Option("--not", metavar="IMAGE", help="Answers should not be like this image; repeatable."),
+        typer.Option("--not", metavar="IMAGE", help="Negative example: rank images like this one lower; repeatable."),
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out answers below this score.")
+        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
     ] = None,
     no_copies: Annotated[
         bool,
         typer.Option(
             "--no-copies",
-            help="Leave out copies of IMAGE and of better answers: the same bytes, or the same picture by its pixels.",
+            help="Leave out copies of IMAGE and of higher-ranked results: identical files, or images whose pixels "
+            "agree.",
         ),
     ] = False,
     crop: Annotated[
         str | None,
-        typer.Option("--crop", metavar="x0,y0,x1,y1", help="Look for this part of IMAGE, in pixels of it upright."),
+        typer.Option(
+            "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
+        ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder, at any depth.")
+        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder and its sub-folders.")
     ] = None,
     tag: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Only images with this tag; give it again for more."),
+        typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable, and all must match."),
     ] = None,
     after: Annotated[
-        str | None, typer.Option("--after", metavar="DAY", help="Only images of this day (2024-05-31) or later.")
+        str | None, typer.Option("--after", metavar="DAY", help="Only images taken on this day (2024-05-31) or later.")
     ] = None,
     before: Annotated[
-        str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier.")
+        str | None, typer.Option("--before", metavar="DAY", help="Only images taken on this day or earlier.")
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only images with such metadata: price<20, maker=Leica, bought>=2024-01-31; =, !=, <, <=, >, >=; "
-            "repeatable, and all must hold. Set metadata with kindred meta.",
+            help="Only images whose metadata satisfy this: price<20, maker=Leica, bought>=2024-01-31. Operators: =, "
+            "!=, <, "
+            "<=, >, >=; repeatable, and all must hold. See kindred meta.",
         ),
     ] = None,
     rerank: Annotated[
@@ -99,33 +106,39 @@ def search(
         typer.Option(
             "--rerank",
             metavar="NAMES",
-            help=f"Re-rank the first answers: {RERANKERS} or localise, or one after another: alpha_qe:n=10,verify.",
+            help=f"Re-rank the first results by {RERANKERS} or localise; several are applied in turn: "
+            "alpha_qe:n=10,verify.",
         ),
     ] = "",
-    depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="How many answers are re-ranked.")] = 100,
+    depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")] = 100,
     also: Annotated[
         list[Path] | None,
-        typer.Option("--also", metavar="DIR", help="Search this library of the same images too, and fuse; repeatable."),
+        typer.Option(
+            "--also",
+            metavar="DIR",
+            help="Also search this library of the same images and fuse the rankings; repeatable.",
+        ),
     ] = None,
     fusion: FusionName = "reciprocal_rank",
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write the answers as a page with pictures.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write the results as an HTML page with thumbnails."),
     ] = None,
     device: RunsOn = None,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the images that show the same thing as IMAGE.
+    """Find the images that show the same object or place as IMAGE.
 
-    The best comes first. A score is higher the more alike two images are; with the usual recipes it is a cosine, and 1
-    is the same picture. Several IMAGEs are several queries; with --json each is answered by a line of its own. With
-    --together they are images of one thing. --not IMAGE moves the query away from what is not wanted.
+    Results are sorted by score, best first. With most recipes the score is the cosine similarity of the descriptors, 1
+    for the same image. Several IMAGEs are separate queries, and --json then prints one line for each; with --together
+    they are views of one object. --not IMAGE moves the query away from unwanted results.
     """
     from kindred.describer import DescriberOptions
     from kindred.library import Library
 
     if also and (rerank or unwanted):
-        raise UsageError("--also cannot be combined with --rerank or --not: fused answers have no vector")
+        raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")
     options = QueryOptions(
         k,
         box=parse_box(crop, option="--crop") if crop is not None else None,
@@ -147,7 +160,7 @@ def search(
         ]
         recipe, of = " + ".join(each.recipe.name for each in libraries), len(libraries[0])
         answers = answer_each(libraries, queries, options)
-        if html is not None:  # before anything is printed, as it may fail
+        if html is not None:  # before anything is printed, since it may fail
             found = list(answers)
             _write_page(html, found, recipe=recipe, of=of, box=options.box)
             answers = iter(found)
@@ -187,7 +200,7 @@ def _write_page(
 
 
 def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_json: bool) -> None:
-    """Raise the error of the only query; of several, note it and go on."""
+    """Raise the error of a single query; with several queries, report it and continue."""
     from kindred.service import QueryErrorForm
 
     if alone:
@@ -212,7 +225,7 @@ def _filter(
 
 def print_summary(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:
     if not answer:
-        say("No image passes the filter." if filtered else "No answers.")
+        say("No image matches the filter." if filtered else "No results.")
         return
     from kindred.ranking import score_text
 

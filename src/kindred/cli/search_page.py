@@ -1,4 +1,4 @@
-"""The page of `kindred search --html`: the answers with their pictures, in one file."""
+"""The page of `kindred search --html`: the results with their thumbnails, in one file."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def write_answers(
     of: int,
     box: tuple[float, float, float, float] | None,
 ) -> None:
-    """Write queries and their answers as a page; `of` is the number of images searched, `box` the part of the queries.
+    """Write queries and their results as a page; `of` is the number of images searched, `box` the searched part.
 
-    Raises `UsageError` where `file` cannot be written.
+    Raises `UsageError` if `file` cannot be written.
     """
     shown = [_page_answer(query, answer, box) for query, answer in answered]
     more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
@@ -56,7 +56,7 @@ def _page_answer(query: CommandQuery, answer: Answer, box: tuple[float, float, f
 
 
 def _hit(hit: Hit) -> PageHit:
-    """A file that is gone, or no image any more, is listed without a picture."""
+    """Return the row of a result; one whose file is missing or unreadable has no thumbnail."""
     width, height, thumbnail = hit.width or 0, hit.height or 0, None
     with suppress(ImageError):
         thumbnail = thumbnail_jpeg(decode(hit.path, longest=LONGEST).pixels, LONGEST)

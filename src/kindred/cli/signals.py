@@ -1,4 +1,4 @@
-"""Signals that end a command: each becomes an interrupt that lets what is under way be saved, and an exit code."""
+"""Signals that end a command: each becomes a KeyboardInterrupt, so that results are saved, and an exit code."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import FrameType
 __all__ = ["INTERRUPTED", "exit_code", "interrupts"]
 
 INTERRUPTED = 128 + signal.SIGINT
-"""What a shell reports of a command that Ctrl-C ended."""
+"""Exit code of a command ended by Ctrl-C, by convention of shells."""
 
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class _Interrupt(KeyboardInterrupt):
-    """What is raised; Python ends itself by SIGINT where it has once seen a KeyboardInterrupt itself leave `exec`."""
+    """A subclass, since Python kills its own process with SIGINT after an exact KeyboardInterrupt has left `exec`."""
 
 
 class _Received:
-    """The first signal that came, None as long as none did."""
+    """The first signal received, None if there was none."""
 
     number: int | None = None
 
@@ -32,11 +32,11 @@ def exit_code() -> int:
 
 @contextmanager
 def interrupts(*, ctrl_c: bool) -> Iterator[None]:
-    """Raise KeyboardInterrupt within at SIGTERM and SIGHUP, and with `ctrl_c` at SIGINT, as Ctrl-C does.
+    """Raise KeyboardInterrupt in the block on SIGTERM and SIGHUP, and with `ctrl_c` also on SIGINT.
 
-    One is enough: what was described is being committed then, which a second one must not cut off. The third ends the
-    process at once. A signal that is ignored from the start, as under nohup, stays ignored. Afterwards Ctrl-C ends the
-    process without a word: all is done.
+    A second signal is ignored, so that it cannot interrupt the commit that the first one starts; the third ends the
+    process at once. A signal that is ignored from the start, as under nohup, stays ignored. After the block, Ctrl-C
+    ends the process silently.
     """
     _Received.number = None
     if ctrl_c:

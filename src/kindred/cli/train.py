@@ -29,7 +29,8 @@ def train(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER", help="The images; its sub-folders are the classes, for methods that need any."
+            metavar="FOLDER",
+            help="Folder of the training images; its sub-folders are the classes, for methods that need labels.",
         ),
     ],
     *,
@@ -85,13 +86,15 @@ def train(
             help="Add a whitening layer that reduces the vectors to N dimensions.",
         ),
     ] = None,
-    loss: Annotated[str, typer.Option("--loss", metavar="NAME", help="Another loss than the method's default.")] = "",
+    loss: Annotated[
+        str, typer.Option("--loss", metavar="NAME", help="Loss to use instead of the method's default.")
+    ] = "",
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="An option of the loss or the aggregation, as in loss.margin=0.3 or aggregation.p=4; repeatable.",
+            help="An option of the loss or aggregation, such as loss.margin=0.3 or aggregation.p=4; repeatable.",
         ),
     ] = None,
     mining: Annotated[
