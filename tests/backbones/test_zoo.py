@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kindred.backbones import zoo
+from kindred.backbones import load, zoo
 from kindred.backbones.card import Card, digest_of
 from kindred.backbones.zoo import add_model, list_models, load_card, remove_model
 from kindred.errors import ModelError
@@ -114,13 +114,43 @@ def test_files_that_cannot_be_added(tiny: Callable[..., Path], tmp_path: Path) -
     assert list_models() == ()
 
 
-def test_weights_in_another_file(tiny: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["split.data", "../private.bin", "absolute"])
+def test_weights_in_another_file_are_not_read(tiny: Callable[..., Path], tmp_path: Path, location: str) -> None:
     onnx = pytest.importorskip("onnx")
-    path = tmp_path / "split.onnx"
-    options = {"save_as_external_data": True, "location": "split.data", "size_threshold": 0}
-    onnx.save_model(onnx.load(tiny()), path, **options)
-    with pytest.raises(ModelError, match="not a whole ONNX model in one file"):
+    sound = add_model(tiny(), **PIXELS)
+    folder = tmp_path / "received"
+    folder.mkdir()
+    path, model = folder / "split.onnx", onnx.load(tiny())
+    onnx.save_model(model, path, save_as_external_data=True, location="split.data", size_threshold=0)
+    private = tmp_path / "private.bin"
+    private.write_bytes((folder / "split.data").read_bytes())  # the very weights: only following the name is missing
+    graph = onnx.load(path, load_external_data=False)
+    for weights in graph.graph.initializer:
+        for entry in weights.external_data:
+            if entry.key == "location":
+                entry.value = str(private) if location == "absolute" else location
+    path.write_bytes(graph.SerializeToString())
+    expected = "not a whole ONNX model in one file"
+    with pytest.raises(ModelError, match=expected) as caught:
+        add_model(path, name="split", **PIXELS)
+    assert "\n" not in str(caught.value)
+    replace(sound, name="split", file="split.onnx", digest=digest_of(path)).save(folder / "split.toml")
+    with pytest.raises(ModelError, match=expected):
+        load(path, engine="openvino")
+    with pytest.raises(ModelError, match=expected):
+        add_model(path, name="again")
+    assert names() == ["tiny"]
+
+
+def test_a_model_that_changes_while_it_is_added_is_refused(
+    tiny: Callable[..., Path], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny()
+    monkeypatch.setattr(zoo, "_prove_heads", lambda _card, path: path.write_bytes(b"another file"))
+    with pytest.raises(ModelError, match="the file was changed while it was being added"):
         add_model(path, **PIXELS)
+    assert not (home / "models").exists() or list((home / "models").iterdir()) == []
+    assert names() == []
 
 
 @pytest.mark.parametrize("name", ["a/b", "../up", "", " "])

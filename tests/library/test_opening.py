@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 
 from kindred.errors import (
     LibraryDamaged,
+    LibraryError,
     LibraryNotFound,
     LibraryReplaced,
     MissingExtra,
+    RecipeError,
     RecipeMismatch,
     UsageError,
 )
@@ -128,18 +131,71 @@ def test_a_library_made_anew_otherwise_is_refused(tmp_path: Path, recipe: Recipe
             library.add(photos / "00001.jpg")
 
 
+def write_stored_recipe(folder: Path, text: str) -> None:
+    """Replace the recipe of a library, as its sender can."""
+    with SqliteStore.open(folder / "store.sqlite") as store:
+        store.set_meta("recipe", text)
+
+
+@pytest.mark.parametrize("key", ["codebook", "whitening", "code"])
 @pytest.mark.parametrize(
-    "name", ["/dev/zero", "fitted-/../../etc/passwd", "fitted-0/../x", "../x.npz", "fitted-x", "fitted-0.npz/.."]
+    "name",
+    [
+        "/dev/zero",
+        "fitted-/../../etc/passwd",
+        "fitted-0/../x",
+        "../x.npz",
+        "..",
+        "fitted-x",
+        "fitted-0.npz/..",
+        "beside.npz",
+        "../models/kin",
+    ],
 )
-def test_a_recipe_that_names_a_file_outside_of_the_library_is_refused(
-    tmp_path: Path, recipe: Recipe, name: str
+def test_a_stored_recipe_that_names_a_file_outside_the_library_is_refused(
+    tmp_path: Path, recipe: Recipe, name: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.npz").write_bytes(b"private")
     Library.create(tmp_path / "library", recipe=recipe).close()
-    with SqliteStore.open(tmp_path / "library" / "store.sqlite") as store:
-        hostile = dataclasses.replace(recipe, whitening=name)
-        store.set_meta("recipe", hostile.to_toml())
-    with pytest.raises(LibraryDamaged, match="which is none of its own"):
+    hostile = dataclasses.replace(recipe, embedding="vlad") if key == "codebook" else recipe
+    write_stored_recipe(tmp_path / "library", dataclasses.replace(hostile, **{key: name}).to_toml())  # type: ignore[arg-type]
+    with pytest.raises(LibraryDamaged, match="which is not a fitted file of this library") as caught:
         Library.open(tmp_path / "library")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links and FIFOs")
+@pytest.mark.parametrize("kind", ["link", "device", "fifo", "folder"])
+def test_a_fitted_file_of_a_library_is_a_regular_file_inside_it(tmp_path: Path, recipe: Recipe, kind: str) -> None:
+    folder = tmp_path / "library"
+    Library.create(folder, recipe=recipe).close()
+    write_stored_recipe(folder, dataclasses.replace(recipe, whitening="fitted-0.npz").to_toml())
+    file, outside = folder / "fitted-0.npz", tmp_path / "outside.npz"
+    outside.write_bytes(b"private")
+    if kind in ("link", "device"):
+        file.symlink_to(outside if kind == "link" else "/dev/zero")
+        expected: tuple[type[Exception], str] = (LibraryDamaged, "which is a link to a file outside the library")
+    elif kind == "fifo":
+        os.mkfifo(file)
+        expected = (RecipeError, "'.*fitted-0.npz' cannot be read .not a regular file.")
+    else:
+        file.mkdir()
+        expected = (RecipeError, "'.*fitted-0.npz' cannot be read .it is a folder.")
+    with pytest.raises(expected[0], match=expected[1]) as caught, Library.open(folder) as library:
+        library.search(np.zeros((64, 64, 3), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stored_recipe_reads_no_other_recipe(tmp_path: Path, recipe: Recipe) -> None:
+    Library.create(tmp_path / "library", recipe=recipe).close()
+    (tmp_path / "other.toml").write_text("private = 1\n")
+    write_stored_recipe(
+        tmp_path / "library", f'name = "x"\nensemble = [{{recipe = "{(tmp_path / "other.toml").as_posix()}"}}]\n'
+    )
+    with pytest.raises(LibraryError, match="a part of its ensemble names a recipe") as caught:
+        Library.open(tmp_path / "library")
+    assert "private" not in str(caught.value)
 
 
 def test_a_recipe_that_is_nested_too_deeply_is_damage(tmp_path: Path, recipe: Recipe) -> None:

@@ -7,16 +7,16 @@ the digest of the graph, so that these can be added without a word about their p
 from __future__ import annotations
 
 import functools
-import os
+import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from kindred._support.files import read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
-from kindred.backbones.card import Card, ChannelOrder, Tap, check_digest, check_name, digest_of
+from kindred.backbones.card import MODEL_BYTES, Card, ChannelOrder, Tap, check_digest, check_name, digest_of
 from kindred.backbones.folders import models_folder
 from kindred.errors import ModelError, UsageError
 from kindred.hints import nearest
@@ -272,17 +272,16 @@ def _is_true(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[
 
 
 def _install(card: Card, path: Path, folder: Path) -> None:
-    import shutil
-
+    """Copy a model and save its card; raise ModelError if the file is no longer the one that was checked."""
     target = folder / card.file
-    draft = target.with_name(f".{card.file}.{os.getpid()}.tmp")
     try:
+        content = read_bounded(path, MODEL_BYTES)
+        if hashlib.sha256(content).hexdigest() != card.digest:
+            raise ModelError(f"{path}: the file was changed while it was being added; add it again")
         folder.mkdir(parents=True, exist_ok=True)
         if not (target.exists() and target.samefile(path)):
-            shutil.copyfile(path, draft)
-            draft.replace(target)
+            with replacing(target) as part:
+                part.write_bytes(content)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
         raise ModelError(f"{target}: the model cannot be copied: {explain_os_error(error, target)}") from None
     card.save(target.with_suffix(".toml"))

@@ -114,7 +114,7 @@ def _local_features(recipe: Recipe) -> set[str]:
 def _written_recipe(text: str, folder: Path) -> Recipe:
     """Read the recipe that a library was made with."""
     try:
-        return Recipe.from_toml(text)
+        return Recipe.from_toml(text, self_contained=True)
     except RecipeError as error:
         why = str(error).removeprefix("recipe: ").partition(";")[0][:200]
         raise LibraryError(

@@ -1,58 +1,70 @@
-"""The recipe of a library: what it has learned is kept beside it, and another recipe is told from it."""
+"""The recipe of a library: its fitted files are copied into the library, and another recipe is compared with it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
-from shutil import copyfile
 
+from kindred._support.files import read_bounded, within
+from kindred.describer.fitted import FITTED_BYTES
 from kindred.errors import LibraryDamaged, RecipeMismatch
 from kindred.recipe import FILES, Recipe
 
 __all__ = ["check_same", "keep_files", "resolved"]
 
 FITTED = "fitted-"
-"""How the library's own copies of learned files begin."""
+"""How the names of the library's own copies of fitted files begin."""
 MOST_NAMED = 6
 """Differences between recipes in one message."""
 _COPY = re.compile(rf"{FITTED}[0-9]{{1,4}}(\.[A-Za-z0-9]{{1,8}})?")
 
 
 def keep_files(recipe: Recipe, folder: Path) -> Recipe:
-    """Copy every file that the recipe learned into `folder`; return the recipe that names the copies.
+    """Copy every fitted file of the recipe into `folder`; return the recipe that names the copies.
 
-    What is bundled with Kindred is not copied. Raises OSError where there is no room or right to write.
+    Files bundled with Kindred are not copied. Raises OSError if a file cannot be read or written.
     """
     copies: dict[str, str] = {}
     for name in recipe.fitted_files():
-        if Path(name).is_file() and name not in copies:
+        if name not in copies and not _is_bundled(name):
             copies[name] = f"{FITTED}{len(copies)}{Path(name).suffix}"
-            copyfile(name, folder / copies[name])
+            (folder / copies[name]).write_bytes(read_bounded(name, FITTED_BYTES))
     return recipe.with_files(lambda name: copies.get(name, name))
 
 
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe with the library's own files located in `folder`, wherever that is now.
 
-    Raises LibraryDamaged where it names a file that is neither the library's own nor bundled with Kindred.
+    Raises LibraryDamaged if it names a file that is neither in the library nor bundled with Kindred, links included.
     """
 
     def place(name: str) -> str:
-        if _COPY.fullmatch(name):
-            return str(folder / name)
-        if name.startswith(FITTED) or Path(name).name != name or "\\" in name or not name.isprintable():
-            raise LibraryDamaged(
-                f"{folder}: its recipe names the file {name[:80]!a}, which is none of its own; "
-                "restore it from a copy, or index the images into another library"
-            )
-        return name
+        if _is_bundled(name):
+            return name
+        try:
+            if _COPY.fullmatch(name):
+                return str(within(folder, name))
+            why = "which is not a fitted file of this library"
+        except OSError:  # a link
+            why = "which is a link to a file outside the library"
+        raise LibraryDamaged(
+            f"{folder}: its recipe names the file {name[:80]!a}, {why}; "
+            "restore the library from a copy, or index the images into another one"
+        )
 
     return recipe.with_files(place)
 
 
+def _is_bundled(name: str) -> bool:
+    return (
+        name.isprintable() and Path(name).name == name and files("kindred").joinpath("recipes", f"{name}.npz").is_file()
+    )
+
+
 def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
-    """Raise `RecipeMismatch` where two recipes differ; learned files by what is in them, for `own` has copies."""
+    """Raise `RecipeMismatch` where two recipes differ; fitted files by their content, as `own` has copies."""
     other = _with_own_files(own, other.anchored())
     unlike = own.differences(other)
     if unlike:
@@ -79,6 +91,6 @@ def _with_own_files(own: Recipe, other: Recipe) -> Recipe:
 
 def _holds_the_same(one: str, other: str) -> bool:
     try:
-        return Path(one).read_bytes() == Path(other).read_bytes()
-    except OSError:  # bundled, or gone: then the names decide
+        return read_bounded(one, FITTED_BYTES) == read_bounded(other, FITTED_BYTES)
+    except OSError:  # bundled, or missing: then the names decide
         return False

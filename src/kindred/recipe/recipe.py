@@ -334,14 +334,19 @@ class Recipe:
         return "".join(f"{key} = {value}\n" for key, value in _lines(self))
 
     @classmethod
-    def from_toml(cls, text: str, *, source: str = "recipe") -> Recipe:
-        """Read a recipe. Raises `RecipeError` naming an unknown or missing key and the nearest valid one."""
+    def from_toml(cls, text: str, *, source: str = "recipe", self_contained: bool = False) -> Recipe:
+        """Read a recipe. Raises `RecipeError` naming an unknown or missing key and the nearest valid one.
+
+        With `self_contained`, for untrusted text, also if a part of its ensemble names a recipe, which may be any file.
+        """
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{source}: not valid TOML ({error})") from error
         except RecursionError:
             raise RecipeError(f"{source}: its values are nested too deeply; expected a recipe") from None
+        if self_contained and _names_recipes(table):
+            raise RecipeError(f"{source}: a part of its ensemble names a recipe; expected all its keys")
         return _from_table(table, source=source)
 
     @classmethod
@@ -431,6 +436,12 @@ def _part(table: object, source: str) -> Recipe:
     if extra := set(table) - {"recipe", "weight"}:
         raise RecipeError(f"{source}: a part names a recipe and also {', '.join(sorted(extra))}; give only its weight")
     return dataclasses.replace(Recipe.load(str(table["recipe"])), weight=table.get("weight", 1.0))
+
+
+def _names_recipes(table: Mapping[str, object]) -> bool:
+    parts = table.get("ensemble")
+    tables = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return any("recipe" in part or _names_recipes(part) for part in tables)
 
 
 def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
