@@ -5,15 +5,15 @@ KindredError
 ├── ImageError            one image cannot be used (.path, .reason, .final)
 ├── ModelError            a model or its card is missing, damaged or of the wrong kind
 ├── RecipeError           a recipe with an unknown, missing or contradictory key
-├── LibraryError          a library cannot be used as asked
+├── LibraryError          a library cannot be used as requested
 │   ├── LibraryNotFound   there is none at that path
-│   ├── LibraryReplaced   it was deleted and made anew while it was open
+│   ├── LibraryReplaced   it was deleted and recreated while it was open
 │   ├── LibraryLocked     another process is writing to it
 │   ├── LibraryTooNew     written by a newer Kindred
 │   ├── LibraryDamaged    its database is not readable
 │   ├── LibraryFull       the disk has no room left
-│   └── RecipeMismatch    it was made with another recipe
-├── TrainingError         a training run cannot start or go on
+│   └── RecipeMismatch    it was created with another recipe
+├── TrainingError         a training run cannot start or continue
 └── MissingExtra          an optional package is not installed (.feature, .extra)
 
 Each message is one line: what was given, what was expected, what to do. Every error survives pickling with all its
@@ -88,7 +88,7 @@ class RecipeError(KindredError):
 
 
 class LibraryError(KindredError):
-    """A library cannot be used as asked."""
+    """A library cannot be used as requested."""
 
 
 class LibraryNotFound(LibraryError):
@@ -96,7 +96,7 @@ class LibraryNotFound(LibraryError):
 
 
 class LibraryReplaced(LibraryError):
-    """The library was deleted and made anew while it was open."""
+    """The library was deleted and recreated while it was open."""
 
 
 class LibraryLocked(LibraryError):
@@ -116,11 +116,11 @@ class LibraryFull(LibraryError):
 
 
 class RecipeMismatch(LibraryError):
-    """The library was made with another recipe."""
+    """The library was created with another recipe."""
 
 
 class TrainingError(KindredError):
-    """A training run cannot start or go on."""
+    """A training run cannot start or continue."""
 
 
 class MissingExtra(KindredError):

@@ -16,7 +16,7 @@ __all__ = ["REQUIRED", "check_known", "check_options", "nearest", "options_of"]
 REQUIRED = object()
 """In place of the default of an option that has none, or that may be an array too: any type passes."""
 
-LISTED = 40  # names in one message; a home may hold hundreds of models
+LISTED = 40  # names in one message; there may be hundreds of models
 
 
 def check_known(kind: str, name: object, known: Collection[str], *, error: type[KindredError], where: str = "") -> None:
@@ -59,7 +59,7 @@ def options_of(function: Callable[..., object], *, without: Collection[str] = ()
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is meant and which there are, as the end of an error's line.
+    """Return the nearest known name and the list of known names, for the end of an error message.
 
     >>> nearest("gemm", ["gem", "mac"])
     "did you mean 'gem'? known: gem, mac"

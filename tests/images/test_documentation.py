@@ -117,8 +117,8 @@ NOT_READ: dict[str, Make] = {
 
 
 def test_every_line_has_an_example() -> None:
-    assert [row[0].split(":")[0] for row in rows("What is read")] == list(READ)
-    assert [row[0] for row in rows("What is not read")] == list(NOT_READ)
+    assert [row[0].split(":")[0] for row in rows("Supported formats")] == list(READ)
+    assert [row[0] for row in rows("Unsupported formats")] == list(NOT_READ)
 
 
 @pytest.mark.parametrize("name", READ)
@@ -133,7 +133,7 @@ def test_what_is_said_to_be_read_is_read(name: str, picture: Pixels, encode: Enc
 
 @pytest.mark.parametrize("name", NOT_READ)
 def test_what_is_said_to_be_refused_is_refused_for_that_reason(name: str, picture: Pixels, encode: Encode) -> None:
-    why = next(row[1] for row in rows("What is not read") if row[0] == name)
+    why = next(row[1] for row in rows("Unsupported formats") if row[0] == name)
     for data in NOT_READ[name](picture, encode):
         with pytest.raises(ImageError) as caught:
             decode(data)

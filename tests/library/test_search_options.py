@@ -53,7 +53,7 @@ def test_negatives_that_are_the_query_are_refused(
     rows = dataclasses.replace(recipe, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
     with Library.create(tmp_path / "rows", recipe=rows) as library:
         library.index(photos[:3])
-        with pytest.raises(UsageError, match="one vector an image"):
+        with pytest.raises(UsageError, match="one vector per image"):
             library.search(photos[0], negatives=photos[1])
 
 

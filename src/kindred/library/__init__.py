@@ -1,4 +1,4 @@
-"""Library: a folder on disk that holds the descriptions of images and answers which show the same thing."""
+"""Library: a folder on disk that stores the descriptors of images and is searched for similar ones."""
 
 from kindred.library.answers import Answer, Hit, ImageRecord, Info, QueryAnswer
 from kindred.library.library import DEFAULT_LIBRARY, Library

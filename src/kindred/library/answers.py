@@ -1,4 +1,4 @@
-"""Answers: what a library says when it is asked."""
+"""Answers: the results of a search, and the records and facts of a library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Answer", "Hit", "ImageRecord", "Info", "QueryAnswer"]
 
 @dataclass(frozen=True)
 class Hit:
-    """One image found: `score` is higher the more alike, `box` the part that matched, None for the whole.
+    """One image found: `score` is higher for more similar images, `box` the part that matched, None for the whole.
 
     Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: the image's own, which stays when it
     is moved or described again. missing: its file was not there when the answer was given.
@@ -41,7 +41,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What a library knows of an image. Sizes are in pixels of the upright original.
+    """The record of an image. Sizes are in pixels of the upright original.
 
     id: stays when the image is moved or described again. frames, frame: how many frames or pages its file has, and
     which of them, from 0, was described. missing: its file is not there.
@@ -75,7 +75,7 @@ class Answer(Sequence[Hit]):
         return len(self.hits)
 
     def above(self, score: float) -> Answer:
-        """Return the answers of at least this score."""
+        """Return the hits with at least this score."""
         count = sum(1 for hit in self.hits if hit.score >= score)
         if count == len(self.hits):
             return self
@@ -91,7 +91,7 @@ class Answer(Sequence[Hit]):
 
 @dataclass(frozen=True)
 class QueryAnswer:
-    """One of several queries: its answer, or the error that its image met."""
+    """One of several queries: its answer, or the error of its image."""
 
     query: ImageLike
     answer: Answer | None = None
@@ -100,7 +100,7 @@ class QueryAnswer:
 
 @dataclass(frozen=True)
 class Info:
-    """What a library holds.
+    """Facts about a library.
 
     tags, metadata: each tag, and each key of metadata, with the number of its images. roots: the folders that were
     indexed.

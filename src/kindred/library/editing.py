@@ -1,4 +1,4 @@
-"""What is known of the images of a library beside their pictures, and how it is changed: tags, metadata, places."""
+"""Editing of the entries of a library: tags, metadata and paths of its images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Images = Path | str | Iterable[Path | str]
 
 
 class Editing(ABC):
-    """The part of a library that changes what is known of its images. Images are given by path or by id."""
+    """The methods of a library that edit its entries. Images are given by path or id."""
 
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The truth beneath: images, vectors, tags, metadata and runs."""
+        """The store: images, vectors, tags, metadata and runs."""
 
     def get(self, image: Path | str) -> ImageRecord:
-        """Return what the library knows of an image. Raises `UsageError` where it holds no such image."""
+        """Return the record of an image. Raises `UsageError` where it holds no such image."""
         (key,) = keys_of(image)
         row = self._rows([key]).get(key)
         if row is None:
@@ -38,13 +38,13 @@ class Editing(ABC):
         return self.store.forget(keys_of(images))
 
     def tag(self, images: Images, tag: str | Iterable[str]) -> int:
-        """Give images a tag, or several; return how many of them are in the library."""
+        """Add one or several tags to images; return how many of them are in the library."""
         keys, store = keys_of(images), self.store
         with store.writing():
             return max((store.tag(keys, each) for each in listed(tag)), default=0)
 
     def untag(self, images: Images, tag: str | Iterable[str]) -> int:
-        """Take a tag from images, or several; return how many images had the commonest of them."""
+        """Remove one or several tags from images; return how many images had the commonest of them."""
         keys, store = keys_of(images), self.store
         with store.writing():
             return max((store.untag(keys, each) for each in listed(tag)), default=0)

@@ -1,4 +1,4 @@
-"""Library: a folder on disk that holds the descriptions of images and answers which show the same thing."""
+"""Library: a folder on disk that stores the descriptors of images and is searched for similar ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ L = TypeVar("L", bound="Library")
 
 
 class Library(Editing):
-    """A library in a folder: make one with `create`, open it with `open`, use it with `with`.
+    """A library in a folder: made with `create` or opened with `open`, and a context manager.
 
     Any number of threads may use it, forked children too, and other processes that it is sent to, which open it anew
     by its path. Any number of processes and threads may search while one writes. Changes take turns: each waits for
@@ -263,7 +263,7 @@ class Library(Editing):
         rerank: str | Sequence[Method] = (),
         depth: int = DEPTH,
     ) -> Answer:
-        """Find the `k` images that are most like `query`.
+        """Find the `k` images most similar to `query`.
 
         `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean is
         searched), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1
@@ -382,7 +382,7 @@ class Library(Editing):
 
     @property
     def store(self) -> Store:
-        """The truth beneath: images, vectors, tags, metadata and runs."""
+        """The store: images, vectors, tags, metadata and runs."""
         return self._store
 
     def _graph_cache(self) -> RerankCache:
@@ -399,7 +399,7 @@ class Library(Editing):
 
 
 def _answer(searcher: Searcher, ranking: Ranking, began: float) -> Answer:
-    """Turn the ranking of one question into hits; what is gone meanwhile is left out."""
+    """Convert the ranking of one query to hits; images removed meanwhile are left out."""
     rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
     places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]
     hits = []

@@ -1,4 +1,4 @@
-"""DescribedQuery: a question to a library, described as its images are."""
+"""DescribedQuery: a query, described by the same recipe as the images of a library."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DescribedQuery:
 
     @property
     def compared(self) -> Vectors | ImageRows:
-        """What an index is asked with."""
+        """The query as an index expects it."""
         if self.parts is not None:
             return self.parts
         assert self.vector is not None
@@ -122,7 +122,7 @@ def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQue
     Raises `UsageError` where images are compared by several rows, or where query and negatives are the same.
     """
     if query.vector is None or negatives.vector is None:
-        raise UsageError("search: negative examples need a recipe with one vector an image; leave them out")
+        raise UsageError("search: negative examples need a recipe with one vector per image; leave them out")
     difference = query.vector - NEGATIVE_WEIGHT * negatives.vector
     if float(np.abs(query.vector - negatives.vector).max()) < 1e-6:
         raise UsageError("search: the negative examples are the query itself; give other images")

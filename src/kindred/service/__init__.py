@@ -1,4 +1,4 @@
-"""What is answered to programs: the forms that `--json` prints, and that a server and its client share.
+"""Output for programs: the forms that `--json` prints and that a server and its client share.
 
 Each is a dataclass whose fields are the keys of the JSON; `to_json` gives plain dictionaries. Nothing here knows a
 framework, and nothing else makes JSON of answers. Each is loaded when it is first used: a command needs one or two.

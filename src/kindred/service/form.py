@@ -1,4 +1,4 @@
-"""Form: what is answered to a program, as a dataclass whose fields are the keys of its JSON."""
+"""Form: output for programs, a dataclass whose fields are the keys of its JSON."""
 
 from __future__ import annotations
 

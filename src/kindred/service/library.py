@@ -47,7 +47,7 @@ class SkipForm(Form):
 
 @dataclass(frozen=True)
 class NoteForm(Form):
-    """What to know of a file that was described, such as which of its frames."""
+    """A note on a described file, such as which of its frames was used."""
 
     path: Path
     note: str
@@ -140,7 +140,7 @@ class ChangeForm(Form):
 
 @dataclass(frozen=True)
 class MoveForm(Form):
-    """How many images a library knows at another path now, and whether there is anything at that path."""
+    """The number of images whose path was updated, and whether the new path exists."""
 
     moved: int
     new_exists: bool
@@ -148,7 +148,7 @@ class MoveForm(Form):
 
 @dataclass(frozen=True)
 class ImageForm(Form):
-    """What a library knows of an image."""
+    """The record of an image."""
 
     id: str
     path: Path
@@ -178,7 +178,7 @@ class ImageForm(Form):
 
 @dataclass(frozen=True)
 class ImagesForm(Form):
-    """What a library knows of several images, and which of those named it does not know."""
+    """The records of several images, and those given that are not in the library."""
 
     images: tuple[ImageForm, ...]
     not_in_library: tuple[Path | str, ...]

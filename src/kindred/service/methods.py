@@ -1,4 +1,4 @@
-"""The forms of recipes and models, of what was fitted and trained, and of how good it is."""
+"""The forms of recipes and models, of what was fitted and trained, and of evaluations."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ModelForm(Form):
 
 @dataclass(frozen=True)
 class ModelsForm(Form):
-    """All models there are."""
+    """All available models."""
 
     models: tuple[ModelForm, ...]
 
@@ -83,7 +83,7 @@ class RemovedForm(Form):
 
 @dataclass(frozen=True)
 class FitForm(Form):
-    """A recipe that was fitted, and what it came to."""
+    """A fitted recipe."""
 
     recipe: Path
     files: tuple[Path, ...]

@@ -56,7 +56,7 @@ class HitForm(Form):
 
 @dataclass(frozen=True)
 class AnswerForm(Form):
-    """What a search found: `query` is what was looked for, a list where several images were given."""
+    """Results of a search; `query` is a path, or a list if several images were given."""
 
     query: str | tuple[str, ...]
     recipe: str
@@ -80,7 +80,7 @@ class QueryErrorForm(Form):
 
 @dataclass(frozen=True)
 class MatchForm(Form):
-    """What a library has that is like one image of a folder; `error` where the image cannot be used, else null."""
+    """The images of a library similar to one image of a folder; `error` is null unless the image cannot be used."""
 
     query: Path
     results: tuple[HitForm, ...]
@@ -124,7 +124,7 @@ class DuplicateForm(Form):
 
 @dataclass(frozen=True)
 class GroupForm(Form):
-    """Images that are the same, or alike, in one way."""
+    """A group of images that are duplicates of one kind."""
 
     kind: str
     score: float

@@ -1,4 +1,4 @@
-"""The store: what is the truth about a library.
+"""The store: the persistent data of a library.
 
 Images, their state, their vectors and regions, tags, metadata and runs are stored here, and each change as a whole or
 not at all. Whatever else belongs to a library, the search index above all, is derived from here and can be made again.

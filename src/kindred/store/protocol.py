@@ -1,4 +1,4 @@
-"""Store: what every store of a library can do, whatever keeps it.
+"""Store: the interface of every store of a library, whatever the database.
 
 A store is the truth about a library: images, their facts, vectors, regions, words, local features, tags, metadata and
 runs. `kindred.store.table.STORES` lists the stores that there are; the contract tests run over it.
@@ -23,12 +23,12 @@ VectorBatch = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 class Store(Protocol):
-    """The truth about a library. Any thread may use it; each answer is one consistent view.
+    """The persistent data of a library. Thread-safe; each call returns one consistent view.
 
     Every change is done as a whole or not at all, and committed when the call returns. Raises LibraryDamaged, naming
     the row or key, where what is stored is not what Kindred stores; LibraryLocked where another process is in the
     midst of a change for longer than some seconds; LibraryFull where there is no room; LibraryNotFound or
-    LibraryReplaced where the store was deleted, or deleted and made anew, since it was opened.
+    LibraryReplaced if the store was deleted, or deleted and recreated, since it was opened.
     """
 
     # Facts
@@ -193,11 +193,11 @@ class Store(Protocol):
         ...
 
     def tag(self, images: Iterable[Key], tag: str) -> int:
-        """Give `tag` to images; return how many of them are in the store."""
+        """Add `tag` to images; return how many of them are in the store."""
         ...
 
     def untag(self, images: Iterable[Key], tag: str) -> int:
-        """Take `tag` from images; return how many had it."""
+        """Remove `tag` from images; return how many had it."""
         ...
 
     def set_metadata(self, images: Iterable[Key], values: Mapping[str, Value]) -> int:
