@@ -17,7 +17,10 @@ def test_metadata_is_set_shown_filtered_by_and_removed(kindred: Kindred, photos:
     assert kindred("meta").out == "No metadata yet; kindred meta set KEY=VALUE IMAGE sets it.\n"
     done = kindred("meta", "set", "price=20", one, "--and", "maker=Leica", "--and", 'code="007"')
     assert done.out == "Set price, maker, code of 1 image.\n"
-    kindred("meta", "set", "price=25.5", other)
+    assert kindred("meta", "set", "price=25.5", "lens=50", other).out == "Set price, lens of 1 image.\n"
+    done = kindred("meta", "set", "price=25.5", "lens=50")
+    assert (done.code, done.err) == (2, "kindred: meta set: no image after lens=50; give the images to set it for\n")
+    kindred("meta", "unset", "lens", other)
     assert kindred("meta", "--json").json == {"keys": {"code": 1, "maker": 1, "price": 2}}
     (shown,) = kindred("meta", "show", one, "--json").json["images"]
     assert (shown["path"], shown["missing"]) == (str(one), False)

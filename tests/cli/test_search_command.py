@@ -133,7 +133,10 @@ def test_filters_limit_the_answers(kindred: Kindred, photos: Path, own_folder: P
     assert kindred("search", query, "--tag", "sea").out.splitlines()[0].split() == ["#", "score", "image", "tags"]
     assert kindred("search", query, "--before", "1990-01-01", "--json").json["results"] == []
     assert len(kindred("search", query, "--after", "1990-01-01", "-k", 99, "--json").json["results"]) == COUNT
-    assert kindred("search", query, "--tag", "none").out == "No image matches the filter.\n"
+    assert kindred("search", query, "--tag", "none").out == "No image has the tag 'none'; known: old, sea.\n"
+    assert kindred("search", query, "--where", "prize<20").out == "No image has metadata 'prize'; there are none.\n"
+    assert kindred("search", query, "--folder", own_folder).out == f"No image of the library is in {own_folder}.\n"
+    assert kindred("search", query, "--min-score", 2).out == "No image scores 2 or more.\n"
     assert not (own_folder / "answers.html").exists()
 
 

@@ -171,3 +171,26 @@ def test_pickles_in_an_npz_are_not_opened(tmp_path: Path) -> None:
 def test_another_ending_is_refused(made: Path, tmp_path: Path) -> None:
     with Library.open(made) as library, pytest.raises(UsageError, match=r"ends in \.npz, \.csv, \.parquet"):
         export_vectors(library, tmp_path / "vectors.txt")
+
+
+def test_an_import_takes_nothing_else_from_an_image_that_is_known(photos: Path, tmp_path: Path, recipe: Recipe) -> None:
+    pytest.importorskip("cv2")
+    with Library.create(tmp_path / "library", recipe=dataclasses.replace(recipe, features="sift")) as library:
+        library.index(photos)
+        export_vectors(library, tmp_path / "own.npz")
+        before = {
+            row.path: row for row in library.store.images(library.store.select_images(Filter()).tolist()).values()
+        }
+        features = {path: library.store.features(row.image_id) for path, row in before.items()}
+        assert any(features.values())
+    report = import_vectors(tmp_path / "library", tmp_path / "own.npz")
+    assert report.without_features == 0
+    with Library.open(tmp_path / "library") as library:
+        after = {row.path: row for row in library.store.images(library.store.select_images(Filter()).tolist()).values()}
+        assert {path: (row.uid, row.width, row.height) for path, row in after.items()} == {
+            path: (row.uid, row.width, row.height) for path, row in before.items()
+        }
+        assert {path: library.store.features(row.image_id) for path, row in after.items()} == features
+        assert library.index(photos).unchanged == COUNT
+    report = import_vectors(tmp_path / "other", tmp_path / "own.npz")
+    assert report.without_features == COUNT, "a file of vectors holds no local features, and the report says so"

@@ -96,3 +96,8 @@ def import_command(
         return
     gone = f" ({report.without_file:,} of them have no file at their path)" if report.without_file else ""
     say(f"Imported {counted(report.vectors, 'vector')} of {counted(report.images, 'image')}{gone}.")
+    if report.without_features:
+        say(
+            f"{counted(report.without_features, 'image')} have no local features: --rerank verify cannot compare them; "
+            "kindred index --force describes them again."
+        )

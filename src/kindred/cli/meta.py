@@ -72,11 +72,22 @@ def set_(
     """Set metadata of images, for example price=20 photos/a.jpg."""
     from kindred.library import Library
 
-    wanted = dict(map(_pair, [pair, *(more or [])]))
+    pairs, images = _split_pairs([pair, *(more or [])], images)
+    wanted = dict(map(_pair, pairs))
     with Library.open(library) as opened:
         known, unknown = in_library(opened, images)
         count = opened.set_metadata(known, wanted)
     print_changed(f"Set {', '.join(wanted)} of {counted(count, 'image')}.", "set", count, unknown, as_json=as_json)
+
+
+def _split_pairs(pairs: list[str], images: list[str]) -> tuple[list[str], list[str]]:
+    """Take further pairs from the front of the images: KEY=VALUE that is no file is not an image."""
+    count = 0
+    while count < len(images) and "=" in images[count] and not Path(images[count]).exists():
+        count += 1
+    if count == len(images):
+        raise UsageError(f"meta set: no image after {images[-1]}; give the images to set it for")
+    return [*pairs, *images[:count]], images[count:]
 
 
 @meta.command()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kindred.library import Answer, Library
     from kindred.store import Filter
 
-__all__ = ["CommandQuery", "QueryOptions", "answer_each", "read_image"]
+__all__ = ["CommandQuery", "QueryOptions", "answer_each", "read_image", "why_empty"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ def read_image(name: str) -> ImageLike:
     from kindred.images import as_image
 
     try:
-        return as_image(sys.stdin.buffer if name == "-" else name)
+        image = as_image(sys.stdin.buffer if name == "-" else name)
+        if image == b"":
+            raise UsageError("standard input is empty; pipe an image into it")
+        return image
     except ImageError as error:
         raise UsageError(f"{error}; expected a query image") from error
 
@@ -109,3 +112,24 @@ def _answer(libraries: Sequence[Library], query: CommandQuery, options: QueryOpt
     from kindred.duplicates import search_without_copies
 
     return search_without_copies(search, query.files, options.k)
+
+
+def why_empty(library: Library, options: QueryOptions) -> str:
+    """Return why a search found nothing: what the filter names may be nowhere in the library."""
+    from kindred.hints import nearest
+    from kindred.library import located
+
+    where, store = options.where, library.store
+    if where is not None:
+        tags, keys = store.tags(), store.metadata_keys()
+        for tag in where.tags:
+            if tag not in tags:
+                return f"No image has the tag {tag!r}; {nearest(tag, tags)}."
+        for condition in where.where:
+            if condition.key not in keys:
+                return f"No image has metadata {condition.key!r}; {nearest(condition.key, keys)}."
+        if where.folder is not None and not store.count_under(located(where.folder)):
+            return f"No image of the library is in {where.folder}."
+        if not store.select_images(where).size:
+            return "No image matches the filter."
+    return "No results." if options.min_score is None else f"No image scores {options.min_score:g} or more."

@@ -32,7 +32,7 @@ from kindred.cli.output import (
     say,
     shown,
 )
-from kindred.cli.querying import CommandQuery, QueryOptions, answer_each, read_image
+from kindred.cli.querying import CommandQuery, QueryOptions, answer_each, read_image, why_empty
 from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def search(
             else:
                 if len(queries) > 1:
                     say(bold(shown(query.names[0])), gap=number > 0)
-                print_summary(answer, recipe, of=of, filtered=options.where is not None)
+                print_summary(answer, recipe, of=of, empty=why_empty(libraries[0], options))
     if html is not None and not as_json:
         say(f"Page: {shown(html)}")
     if failed:
@@ -223,9 +223,9 @@ def _filter(
     return Filter(folder=folder, tags=tuple(tags), after=first, before=last, where=conditions)
 
 
-def print_summary(answer: Answer, recipe: str, *, of: int, filtered: bool) -> None:
+def print_summary(answer: Answer, recipe: str, *, of: int, empty: str) -> None:
     if not answer:
-        say("No image matches the filter." if filtered else "No results.")
+        say(empty)
         return
     from kindred.ranking import score_text
 

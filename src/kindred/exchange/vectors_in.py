@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
 from kindred.library.digests import digest_of
 from kindred.recipe import IMPORTED, Recipe
-from kindred.store import Entry
+from kindred.store import Entry, Store
 
 __all__ = ["ImportReport", "import_vectors"]
 
@@ -28,11 +28,16 @@ COMMIT_IMAGES = 256
 
 @dataclass
 class ImportReport:
-    """What an import did: images and vectors put, and how many of the images have no file at their path."""
+    """What an import did: images and vectors put, and how many of the images lack something.
+
+    without_file: no file is at their path. without_features: the recipe stores local features, and these images have
+    none, as no file of vectors holds them; verification cannot compare them until they are described.
+    """
 
     images: int = 0
     vectors: int = 0
     without_file: int = 0
+    without_features: int = 0
 
 
 def import_vectors(
@@ -45,10 +50,10 @@ def import_vectors(
     """Put the vectors of a file of `FORMATS` into the library at a path, which is made where there is none.
 
     Rows that follow one another with the same path are the regions of one image; an image that the library knows gets
-    the new vectors in place of its own. Paths that are relative lie in `root`, by default the folder of the file.
-    Vectors are made unit vectors. A library that is made gets the recipe that the file was exported with, where that
-    describes as it did then; else its recipe is "imported": it is searched by vectors, and images cannot be described.
-    `progress` is called with the images put so far.
+    the new vectors in place of its own, and loses nothing else while its file is unchanged. Relative paths refer to
+    `root`, by default the folder of the file. Vectors are made unit vectors. A library that is made gets the recipe
+    that the file was exported with, where that describes as it did then; else its recipe is "imported": it is searched
+    by vectors, and images cannot be described. `progress` is called with the images put so far.
 
     Raises UsageError for a file that cannot be read and, naming the image, for a vector that is zero or not finite;
     RecipeMismatch where the library's own vectors were made otherwise.
@@ -67,8 +72,10 @@ def import_vectors(
     with _library(Path(library), path, record, first.vectors.shape[1]) as opened, opened.store.indexing():
         waiting: list[Entry] = []
         for image in _chained(first, images):
-            waiting.append(_entry(image, folder, path, words=opened.recipe.multi_vector))
+            entry = _entry(image, folder, path, words=opened.recipe.multi_vector)
+            waiting.append(_with_facts(entry, opened.store))
             report.images += 1
+            report.without_features += bool(opened.recipe.stored_features) and waiting[-1].features is None
             report.vectors += len(image)
             report.without_file += waiting[-1].inode is None
             if len(waiting) == COMMIT_IMAGES:
@@ -182,4 +189,21 @@ def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
         digest=digest_of(path),
         device=facts.st_dev,
         inode=facts.st_ino,
+    )
+
+
+def _with_facts(entry: Entry, store: Store) -> Entry:
+    """Return an entry with all else that the store has of the image, where its file is the same as then."""
+    known = store.lookup([entry.path]).get(entry.path)
+    if known is None or known.state != "indexed" or entry.digest is None or known.digest != entry.digest:
+        return entry
+    row = store.images([known.id])[known.id]
+    return replace(
+        entry,
+        width=row.width,
+        height=row.height,
+        taken=row.taken,
+        frames=row.frames,
+        frame=row.frame,
+        features=store.features(known.id),
     )

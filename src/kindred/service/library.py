@@ -206,11 +206,12 @@ class ImportForm(Form):
     images: int
     vectors: int
     without_file: int
+    without_features: int
 
     @classmethod
     def of(cls, report: ImportReport) -> Self:
         """Return the form of a report."""
-        return cls(report.images, report.vectors, report.without_file)
+        return cls(report.images, report.vectors, report.without_file, report.without_features)
 
 
 @dataclass(frozen=True)
