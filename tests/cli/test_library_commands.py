@@ -115,7 +115,7 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
         "1.000  mine/00001.jpg  48 × 64",
         "       mine/again.jpg  48 × 64  identical file",
         "",
-        "1 group of identical files among 7 images. Threshold of alike: cosine 1.",
+        "1 group of identical files among 7 images.",
     ]
 
 

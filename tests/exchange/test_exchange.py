@@ -63,6 +63,7 @@ def test_what_is_exported_comes_back_the_same(made: Path, tmp_path: Path, ending
         assert found.keys() == expected.keys()
         for name, row in expected.items():
             np.testing.assert_allclose(found[name], row, atol=1e-6)
+        assert copy.info().last_run is not None
         hits = copy.search(next(iter(expected.values())), k=1)
         assert hits[0].path.name == next(iter(expected))
 

@@ -20,13 +20,14 @@ def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False)
     from kindred.cli.checks import examine
 
     findings = list(examine(library))
-    wrong = sum(finding.state == "wrong" for finding in findings)
+    wrong, notes = (sum(finding.state == state for finding in findings) for state in ("wrong", "note"))
     if as_json:
         from kindred.service import FindingForm, HealthForm
 
         print_json(HealthForm(not wrong, tuple(FindingForm(each.state, each.what, each.detail) for each in findings)))
     else:
         say(columns([(MARKS[each.state], each.what, each.detail) for each in findings]))
-        say(f"{counted(wrong, 'problem')} found." if wrong else "Everything works.", gap=True)
+        works = f"Everything works; {counted(notes, 'note')} above." if notes else "Everything works."
+        say(f"{counted(wrong, 'problem')} found." if wrong else works, gap=True)
     if wrong:
         raise typer.Exit(1)

@@ -77,7 +77,8 @@ def duplicates(
         print_json(DuplicatesForm.of(groups, threshold=threshold, seconds=time.monotonic() - began))
         return
     _print(groups)
-    say(dim(f"{_summary(groups)} among {counted(images, 'image')}. Threshold of alike: cosine {threshold:g}."))
+    alike = f" Similar: a cosine of at least {threshold:g}." if any(group.kind == "alike" for group in groups) else ""
+    say(dim(f"{_summary(groups)} among {counted(images, 'image')}.{alike}"))
 
 
 def _kinds(names: list[str] | None) -> list[Kind] | None:

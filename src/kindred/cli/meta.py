@@ -176,5 +176,5 @@ def _pair(text: str) -> tuple[str, Value]:
 
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or not value.strip():
-        raise UsageError(f"metadata: got {text!r}; expected KEY=VALUE, such as price=20")
+        raise UsageError(f"metadata: got {text[:100]!r}; expected KEY=VALUE, such as price=20")
     return key.strip(), parse_value(value)

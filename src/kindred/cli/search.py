@@ -86,10 +86,15 @@ def search(
         typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable, and all must match."),
     ] = None,
     after: Annotated[
-        str | None, typer.Option("--after", metavar="DAY", help="Only images taken on this day (2024-05-31) or later.")
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="DAY",
+            help="Only images of this day (2024-05-31) or later: the day taken, or else that of the file.",
+        ),
     ] = None,
     before: Annotated[
-        str | None, typer.Option("--before", metavar="DAY", help="Only images taken on this day or earlier.")
+        str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier, likewise.")
     ] = None,
     where: Annotated[
         list[str] | None,

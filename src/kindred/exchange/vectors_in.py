@@ -19,7 +19,7 @@ from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
 from kindred.library.digests import digest_of
 from kindred.recipe import IMPORTED, Recipe
-from kindred.store import Entry, Store
+from kindred.store import Entry, Run, Store
 
 __all__ = ["ImportReport", "import_vectors"]
 
@@ -70,6 +70,7 @@ def import_vectors(
     if first is None:
         raise UsageError(f"{path}: holds no vectors")
     with _library(Path(library), path, record, first.vectors.shape[1]) as opened, opened.store.indexing():
+        run = opened.store.begin_run()
         waiting: list[Entry] = []
         for image in _chained(first, images):
             entry = _entry(image, folder, path, words=opened.recipe.multi_vector)
@@ -85,6 +86,7 @@ def import_vectors(
                     progress(report.images)
         opened.store.put(waiting)
         opened.renew_index()
+        opened.store.finish_run(run, Run(run, "", found=report.images, indexed=report.images))
     return report
 
 

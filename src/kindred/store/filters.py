@@ -89,7 +89,9 @@ def parse_where(text: str) -> Condition:
     found = _WHERE.fullmatch(text)
     if found is None or not found[3]:
         known = ", ".join(OPERATORS)
-        raise UsageError(f"where: got {text!r}; expected a key, an operator ({known}) and a value, such as price<20")
+        raise UsageError(
+            f"where: got {text[:100]!r}; expected a key, an operator ({known}) and a value, such as price<20"
+        )
     op = "=" if found[2] == "==" else found[2]
     return Condition(found[1], cast(Operator, op), parse_value(found[3]))
 
