@@ -74,13 +74,16 @@ def open_bounded(path: Path | str, limit: int) -> BufferedReader:
 
 def read_bounded(path: Path | str, limit: int) -> bytes:
     """Read an untrusted file; raises OSError as `open_bounded` does."""
-    content = bytearray()
     with open_bounded(path, limit) as stream:
-        while chunk := stream.read(CHUNK):  # not `limit` at once, which would allocate that much memory
+        # Its size, and not `limit`: as much memory as is asked for is taken first.
+        content = stream.read(os.fstat(stream.fileno()).st_size + 1)
+        while chunk := stream.read(CHUNK):  # it grew, or is one of those without a size of their own, as in /proc
             content += chunk
-            if len(content) > limit:  # it has grown, or reports no size, as files in /proc
-                raise _too_large(os.fspath(path), limit)
-    return bytes(content)
+            if len(content) > limit:
+                break
+    if len(content) > limit:
+        raise _too_large(os.fspath(path), limit)
+    return content
 
 
 def within(folder: Path, name: str) -> Path:
