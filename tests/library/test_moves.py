@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kindred._support.digests import HEAD, digest_of
 from kindred.errors import UsageError
 from kindred.library import Library
-from kindred.library.digests import HEAD, digest_of
 from kindred.recipe import Recipe
 from kindred.store import Entry, FileStamp
 from pictures import make_folder, save_picture

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from kindred.training.identity import HEAD, TAIL, digest_arrays, digest_images, digest_weights
+from kindred._support.digests import HEAD, TAIL
+from kindred.training.identity import digest_arrays, digest_images, digest_weights
 
 
 def _digest(folder: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.digests import digest_of
 from kindred._support.os_errors import explain_os_error
 from kindred.arrays import l2_normalise
 from kindred.describer import Describer
@@ -17,7 +18,6 @@ from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageE
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
-from kindred.library.digests import digest_of
 from kindred.recipe import IMPORTED, Recipe
 from kindred.store import Entry, Run, Store
 

@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 
 from kindred import __version__
+from kindred._support.digests import digest_of
 from kindred._support.os_errors import explain_os_error
 from kindred._support.prefetch import prefetched
 from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError, UsageError
 from kindred.features import to_bytes
 from kindred.images import Found, LeftOut
-from kindred.library.digests import digest_of
 from kindred.library.moves import Moves, Seen, stamp
 from kindred.library.paths import Folders
 from kindred.library.pruning import Prune, note_root, prune_root

@@ -12,9 +12,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kindred._support.digests import digest_of
 from kindred.errors import LibraryError
 from kindred.images import Found
-from kindred.library.digests import digest_of
 from kindred.library.paths import is_gone, is_missing
 from kindred.store import FileStamp, Known, Store
 

@@ -58,7 +58,7 @@ class Entry:
     words: (R,) whole numbers, the visual word of each row: the rows are then stored together, at half precision.
     features: the local features, as bytes.
     final: whether the reason lies in the bytes of the file, so that it is not tried again until they change.
-    digest: of the content, as `kindred.library.digests` has it. device, inode: those of the file; volume: the device
+    digest: of the content, as `kindred._support.digests` has it. device, inode: those of the file; volume: the device
     of the folder it lies in.
     frames, frame: how many frames or pages the file has, and which of them, from 0, was described.
     """

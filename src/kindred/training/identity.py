@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from kindred._support.digests import digest_of
+
 __all__ = ["digest_arrays", "digest_images", "digest_weights"]
 
-HEAD, TAIL = 2**20, 2**10  # bytes of a file that are read, from its beginning and from its end
 DIGITS = 16
 
 
@@ -28,22 +29,10 @@ def digest_images(images: Iterable[tuple[str, Path]]) -> str:
     """
     found = hashlib.sha256()
     for name, path in images:
-        content = _content(path)
+        content = digest_of(path) or b""
         found.update(b"%d %d " % (len(name.encode("utf-8", "surrogateescape")), len(content)))
         found.update(name.encode("utf-8", "surrogateescape") + content)
     return found.hexdigest()[:DIGITS]
-
-
-def _content(path: Path) -> bytes:
-    """Return the sha256 of size, first megabyte and last kilobyte of a file, b"" where it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD)
-            size = stream.seek(0, 2)
-            stream.seek(max(len(head), size - TAIL))
-            return hashlib.sha256(b"%d " % size + head + stream.read(TAIL)).digest()
-    except OSError:
-        return b""
 
 
 def digest_arrays(*arrays: NDArray[np.generic]) -> str:
