@@ -47,9 +47,9 @@ def match(
     from kindred.library import Library
     from kindred.service import MatchForm
 
-    scan = find_images(folders, exclude=exclude or [])
-    found = [each for each in scan if each.reason is None]
-    skipped = [(each.path, each.reason) for each in scan if each.reason is not None]
+    walked = list(find_images(folders, exclude=exclude or []))
+    found = [each for each in walked if each.reason is None]
+    skipped = [(each.path, each.reason) for each in walked if each.reason is not None]
     rows: list[tuple[str, str, str]] = []
     matched = 0
     with (

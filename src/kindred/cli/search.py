@@ -182,7 +182,8 @@ def search(
             else:
                 if len(queries) > 1:
                     say(bold(shown(query.names[0])), gap=number > 0)
-                print_summary(answer, recipe, of=of, empty=why_empty(libraries[0], options))
+                empty = "" if answer else why_empty(libraries[0], options)
+                print_summary(answer, recipe, of=of, empty=empty)
     if html is not None and not as_json:
         say(f"Page: {shown(html)}")
     if failed:
