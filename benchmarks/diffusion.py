@@ -4,14 +4,14 @@
 
 It makes clustered vectors, builds the graph once, then measures in a process of its own for each number of
 threads: for every query, in turn, the exact search, diffusion with several truncations, and the offline
-variant; each given the ranking of 100 answers. Times are medians over the queries, in milliseconds: "wall" as a
+variant; each given the ranking of 100 results. Times are medians over the queries, in milliseconds: "wall" as a
 clock on the wall has it, "cpu" what all threads worked, which other work on the machine hardly changes; with one
 thread and nothing else to do the two are the same, so the bars are held against that. Diffusion's times include
-the search for the nearest images that take part. Right: the share of the first 50 answers that are of the
+the search for the nearest images that take part. Right: the share of the first 50 results that are of the
 query's own cluster. Exit code 1 if a bar is missed.
 
 The offline variant needs what every image spreads. Solving for all takes minutes: `--fit 0` does it, else the
-spreads are solved for that many images, those that answer the queries best first, and the time for all is
+spreads are solved for that many images, those that resemble the queries most first, and the time for all is
 extrapolated and said to be so; a query's time does not depend on it. `--folder` keeps the graph for the next run.
 
 The vectors: 1,000 cluster centres, each half way between one of 50 themes and a direction of its own, members
@@ -117,7 +117,7 @@ def prepare(setting: Setting) -> dict[str, float]:
 
 
 def fit(gallery: ArrayGallery, graph: NeighbourGraph, setting: Setting) -> tuple[OfflineDiffusion, int]:
-    """Solve for all images, or for as many as asked for, the queries' best answers first."""
+    """Solve for all images, or for as many as asked for, the queries' best results first."""
     if not setting.fit:
         return OfflineDiffusion.fit(gallery, graph), setting.n
     options, degrees = OfflineOptions(), graph.degrees()
@@ -139,7 +139,7 @@ def peak() -> float:
 
 
 def measure(setting: Setting) -> dict[str, dict[str, float]]:
-    """Return the median milliseconds of a query and the share of right answers, of each side."""
+    """Return the median milliseconds of a query and the share of right results, of each side."""
     rows, clusters = draw(setting.n, seed=0)
     gallery = ArrayGallery(rows, similarity="dot")
     with np.load(setting.graph) as arrays:
@@ -151,7 +151,7 @@ def measure(setting: Setting) -> dict[str, dict[str, float]]:
     }
     sides["diffusion, whole graph"] = Diffusion(graph, truncate=setting.n)
     sides["offline diffusion"] = spreads.rerank
-    sides = {"exact search, 100 answers": lambda _, context: gallery.search(context.queries, K), **sides}
+    sides = {"exact search, 100 results": lambda _, context: gallery.search(context.queries, K), **sides}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     right: dict[str, list[float]] = {name: [] for name in sides}
     for query, cluster in zip(*draw(setting.queries, seed=1), strict=True):

@@ -1,8 +1,8 @@
 """Install Kindred here and see it work: python3 scripts/try.py [FOLDER] [IMAGE]
 
 Makes a virtual environment in .venv, installs Kindred into it, indexes FOLDER (or a demo collection that Kindred
-draws itself), searches with IMAGE (or a query of the demo's, or the first image of FOLDER), and writes the answers to
-answers.html. Needs Python 3.11 or newer and nothing else. Run it again as often as you like: what is done stays done.
+draws itself), searches with IMAGE (or a query of the demo's, or the first image of FOLDER), and writes the results to
+results.html. Needs Python 3.11 or newer and nothing else. Run it again as often as you like: what is done stays done.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
     if options.open and webbrowser.open(page.as_uri()):
         print(f"\nOpened {page} in the browser.")
     else:
-        print(f"\nSee the answers: {page.as_uri()}")
+        print(f"\nSee the results: {page.as_uri()}")
     print(f"Kindred itself is {kindred[0]}")
     return 0
 
@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="your images; left out: the demo's")
     parser.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="what to look for")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
-    parser.add_argument("--page", type=Path, default=Path("answers.html"), help="where to write the page")
+    parser.add_argument("--page", type=Path, default=Path("results.html"), help="where to write the page")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where to install")
     return parser.parse_args()
 

@@ -66,7 +66,7 @@ def normalised(matrix: Double, degrees: Double | None = None) -> Double:
 
 
 def start(query: NDArray[np.float32], rows: Vectors, best: NDArray[np.int64], gamma: float) -> Double:
-    """y: the similarities of the best answers, 0 elsewhere."""
+    """y: the similarities of the best results, 0 elsewhere."""
     y = np.zeros(len(rows))
     for place in best:
         y[place] = max(float(query @ rows[place]), 0) ** gamma

@@ -106,7 +106,7 @@ def kill_at_some_moment(library: Path, photos: Path, random: np.random.Generator
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as kill -9 does")
-def test_twenty_kills_lose_no_committed_image_and_change_no_answer(tmp_path: Path, recipe: Recipe) -> None:
+def test_twenty_kills_lose_no_committed_image_and_change_no_result(tmp_path: Path, recipe: Recipe) -> None:
     random, photos, folder = np.random.default_rng(5), tmp_path / "photos", tmp_path / "library"
     make_folder(photos, IMAGES)
     Library.create(folder, recipe=recipe).close()
@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_and_what_was_committed_is_safe(
             assert library.index(photos).found == len(library) == 60
 
 
-def test_without_room_for_the_search_index_answers_come_from_memory(
+def test_without_room_for_the_search_index_searches_use_memory(
     copy: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for file in copy.glob("index-*"):
@@ -262,7 +262,7 @@ def test_the_second_of_two_runs_is_refused_at_once_and_all_else_goes_on(copy: Pa
 
 
 @pytest.mark.parametrize("damage", ["deleted", "cut", "changed", "foreign", "empty"])
-def test_a_lost_or_damaged_index_file_changes_no_answer_and_is_made_again(
+def test_a_lost_or_damaged_index_file_changes_no_result_and_is_made_again(
     made: Path, copy: Path, photos: Path, tmp_path: Path, recipe: Recipe, damage: str
 ) -> None:
     with Library.open(made, policy=POLICY) as library:

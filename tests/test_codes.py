@@ -77,7 +77,7 @@ class TestContract:
         for mine, theirs in zip(code.search(_rows(5), encoded, 4), again.search(_rows(5), encoded, 4), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
-    def test_no_rows_no_queries_and_more_answers_than_rows(self, kind: str) -> None:
+    def test_no_rows_no_queries_and_more_results_than_rows(self, kind: str) -> None:
         code = CODES[kind].fitted.fit(_rows(), bits=16)
         none = code.encode(_rows()[:0])
         assert none.shape == (0, 2)

@@ -25,7 +25,7 @@ from kindred.fusion import (
 from kindred.ranking import Ranking
 
 Pairs = list[tuple[int, float]]
-"""The answers to one query: (id, score), best first."""
+"""The results of one query: (id, score), best first."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_parts_of_different_shapes_or_none() -> None:
 
 
 def ranked(*queries: Pairs, boxes: bool = False) -> Ranking:
-    """A ranking of (id, score) pairs, rows padded; the box of an answer is its id and score, twice."""
+    """A ranking of (id, score) pairs, rows padded; the box of a result is its id and score, twice."""
     width = max(map(len, queries))
     ids, scores = np.full((len(queries), width), -1), np.full((len(queries), width), -np.inf)
     for row, pairs in enumerate(queries):
@@ -155,7 +155,7 @@ class TestWeightedScores:
             expected.append({each: w[0] * a.get(each, 0) + w[1] * b.get(each, 0) for each in union(one, other)})
         check(weighted_scores([ranked(*ONE), ranked(*OTHER)], weights=weights), expected)
 
-    def test_without_normalisation_a_missing_answer_counts_as_the_lowest(self) -> None:
+    def test_without_normalisation_a_missing_result_counts_as_the_lowest(self) -> None:
         expected = []
         for one, other in zip(ONE, OTHER, strict=True):
             scores = {}
@@ -361,7 +361,7 @@ class TestEveryFusion:
         # The last two are equal to the query-adaptive fusion: neither is above its floor.
         np.testing.assert_array_equal(found.ids[:, :8], ranked(*lists).ids[:, :8])
 
-    def test_queries_without_answers_and_no_queries(self, method: str) -> None:
+    def test_queries_without_results_and_no_queries(self, method: str) -> None:
         found = fuse([ranked([], [(1, 2.0)]), ranked([], [])], method)
         assert found.ids.tolist() == [[-1], [1]]
         empty = Ranking(np.zeros((0, 3), np.int64), np.zeros((0, 3), np.float32))

@@ -27,7 +27,7 @@ def test_importing_kindred_loads_nothing_heavy_and_warns_of_nothing() -> None:
 
 
 def test_the_core_needs_no_torch() -> None:
-    statement = "import kindred.library, kindred.duplicates, kindred.evaluation, kindred.html.answers, kindred_demo"
+    statement = "import kindred.library, kindred.duplicates, kindred.evaluation, kindred.html.results, kindred_demo"
     loaded = modules_after(statement)
     assert "numpy" in loaded
     assert loaded.isdisjoint({"torch", "faiss", "openvino", "onnx", "scipy"})

@@ -35,7 +35,7 @@ def test_is_frozen_and_owns_its_arrays() -> None:
         ranking.ids = ids  # type: ignore[misc]
 
 
-def test_top_keeps_the_first_answers() -> None:
+def test_top_keeps_the_first_results() -> None:
     best = Ranking(IDS, SCORES, BOXES).top(2)
     assert best.ids.tolist() == [[7, 3], [4, 5]]
     assert best.boxes is not None

@@ -38,7 +38,7 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_each_command_runs_and_gives_the_first_answer_shown(folder: Path) -> None:
+def test_each_command_runs_and_gives_the_first_result_shown(folder: Path) -> None:
     shown: list[tuple[str, str]] = []
     for block in blocks("console"):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:

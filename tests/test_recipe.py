@@ -263,7 +263,7 @@ def test_presets_are_loaded_by_name() -> None:
         assert preset.description
 
 
-def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
+def test_an_unknown_preset_is_an_error_with_the_nearest_name() -> None:
     with pytest.raises(RecipeError, match=r"unknown recipe 'kin-rmca'; did you mean 'kin-rmac'\?"):
         Recipe.load("kin-rmca")
     with pytest.raises(RecipeError, match=r"unknown recipe .*; known: kin, "):

@@ -28,7 +28,7 @@ def make_model(folder: Path, *, name: str = "tiny", seed: int = 7, padded: bool 
     """Write NAME.onnx and its card NAME.toml; return the former.
 
     Its taps are "shallow" (16 channels, stride 4) and "deep" (32, 16), the default. Not `padded`, it has no map
-    for an image of less than 11 pixels. `scale` multiplies what it answers.
+    for an image of less than 11 pixels. `scale` multiplies its output.
     """
     random = np.random.default_rng(seed)
     weights = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kindred.errors import KindredError
     from kindred.evaluation.compare import compare
     from kindred.evaluation.evaluate import evaluate
-    from kindred.library import Answer, Hit, Library
+    from kindred.library import Hit, Library, Results
     from kindred.library.search_many import search_many
     from kindred.ranking import Ranking
     from kindred.recipe import Recipe
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
-    "Answer": "kindred.library:Answer",
+    "Results": "kindred.library:Results",
     "Describer": "kindred.describer:Describer",
     "Filter": "kindred.store:Filter",
     "Hit": "kindred.library:Hit",
@@ -52,7 +52,6 @@ _HOMES = {
 """Where each public name lives; what the command line does has the same verb here."""
 
 __all__ = [
-    "Answer",
     "Describer",
     "Filter",
     "Hit",
@@ -60,6 +59,7 @@ __all__ = [
     "Library",
     "Ranking",
     "Recipe",
+    "Results",
     "compare",
     "distill",
     "evaluate",

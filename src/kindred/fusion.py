@@ -3,9 +3,9 @@
 Early fusion combines vectors of several layers or networks before any comparison; it takes NumPy arrays or PyTorch
 tensors, and gradients flow. Late fusion combines rankings, whose ids must refer to the same images.
 
-All late fusions have in common: the answers to a query are the union of the rankings' answers, each once; if a
-ranking lists an id twice, its first rank counts. Equal scores are ordered by id, lower first. The box of an answer
-comes from the ranking with boxes that ranks it best (on equal ranks, the first ranking given); an answer that no such
+All late fusions have in common: the results of a query are the union of the rankings' results, each once; if a
+ranking lists an id twice, its first rank counts. Equal scores are ordered by id, lower first. The box of a result
+comes from the ranking with boxes that ranks it best (on equal ranks, the first ranking given); a result that no such
 ranking lists has a box of NaN, which stands for the whole image.
 
 `FUSIONS` is the table of late fusions; `fuse` takes a name from it, or any function of your own.
@@ -64,7 +64,7 @@ def weighted_scores(
     """Average the scores of several rankings (CombSUM, weighted; Fox and Shaw 1994).
 
     normalise: "min_max" scales the scores of each ranking and query to 0 … 1 (to 1 if all are equal); "none" averages
-    them unchanged. An answer missing from a ranking gets the lowest score in it, the most it could have. `weights` as
+    them unchanged. A result missing from a ranking gets the lowest score in it, the most it could have. `weights` as
     in `concatenate`. Raises UsageError for an unknown `normalise` or invalid weights.
     """
     if normalise not in ("min_max", "none"):
@@ -82,10 +82,10 @@ def weighted_scores(
 
 
 def z_score(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
-    """Average standard scores: (score − mean) / standard deviation over a ranking's answers to a query.
+    """Average standard scores: (score − mean) / standard deviation over the results of a ranking for a query.
 
-    If all scores are equal, the standard scores are 0. An answer missing from a ranking gets the lowest score in it.
-    `weights` as in `concatenate`. Source: Montague and Aslam 2001 (ZMUV; they do not define missing answers).
+    If all scores are equal, the standard scores are 0. A result missing from a ranking gets the lowest score in it.
+    `weights` as in `concatenate`. Source: Montague and Aslam 2001 (ZMUV; they do not define missing results).
     """
     shares = np.array(_shares(weights, len(_checked_rankings(rankings))))
 
@@ -100,9 +100,9 @@ def z_score(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = No
 
 
 def comb_mnz(rankings: Sequence[Ranking]) -> Ranking:
-    """Sum the min-max normalised scores and multiply by the number of rankings with the answer (Fox and Shaw 1994).
+    """Sum the min-max normalised scores and multiply by the number of rankings with the result (Fox and Shaw 1994).
 
-    If all scores of a ranking are equal, they become 1. A missing answer counts 0.
+    If all scores of a ranking are equal, they become 1. A missing result counts 0.
     """
     _checked_rankings(rankings)
 
@@ -116,9 +116,9 @@ def comb_mnz(rankings: Sequence[Ranking]) -> Ranking:
 
 
 def borda(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
-    """Sum Borda points: of c answers in all rankings, a ranking gives its first c points, its second c − 1, and so on.
+    """Sum Borda points: of c results in all rankings, a ranking gives its first c points, its second c − 1, and so on.
 
-    The answers missing from a ranking share its remaining points evenly. Scores need not be comparable. `weights` as
+    The results missing from a ranking share its remaining points evenly. Scores need not be comparable. `weights` as
     in `concatenate`; None counts each ranking once. Source: Aslam and Montague 2001 (Borda-fuse).
     """
     count = len(_checked_rankings(rankings))
@@ -136,9 +136,9 @@ def borda(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None
 
 
 def reciprocal_rank(rankings: Sequence[Ranking], *, k: int = 60) -> Ranking:
-    """Sum 1 / (k + rank) over the rankings that contain an answer, ranks from 1 (Cormack et al. 2009).
+    """Sum 1 / (k + rank) over the rankings that contain a result, ranks from 1 (Cormack et al. 2009).
 
-    Scores need not be comparable. A missing answer counts 0. The larger `k`, the smaller the advantage of the first
+    Scores need not be comparable. A missing result counts 0. The larger `k`, the smaller the advantage of the first
     ranks.
     """
     check_whole(k=k)
@@ -161,7 +161,7 @@ def query_adaptive(
 ) -> Ranking:
     """Multiply the scores of several rankings, weighted for each query by their score curves (Zheng et al. 2015).
 
-    A ranking that discriminates well has an L-shaped score curve: high for a few answers, then low. Its weight is
+    A ranking that discriminates well has an L-shaped score curve: high for a few results, then low. Its weight is
     1 / A, where A is the area under the curve normalised to 0 … 1; weights sum to 1. The fused score is Π s^weight.
 
     references: for each ranking, the falling score curves (n, L ≥ K) of queries on data without relevant images. The
@@ -169,7 +169,7 @@ def query_adaptive(
     the curve is normalised; None subtracts nothing. Areas are comparable only for lists of about equal length.
 
     Differences from the paper: the multiplied scores are the min-max normalised scores without the subtraction, which
-    depends on the rank and could swap two answers; and an answer that is missing from a ranking, or last in it, counts
+    depends on the rank and could swap two results; and a result that is missing from a ranking, or last in it, counts
     `floor` instead of 0, which would exclude it. Raises UsageError for parameters out of range and for curves that
     are too short.
     """
@@ -207,7 +207,7 @@ FUSIONS: dict[str, Fusion] = {
     "reciprocal_rank": Fusion(reciprocal_rank, "sum of 1 / (k + rank)", "Cormack et al. 2009"),
     "z_score": Fusion(z_score, "weighted mean of standard scores", "Montague and Aslam 2001"),
     "comb_mnz": Fusion(comb_mnz, "sum of normalised scores times number of rankings with it", "Fox and Shaw 1994"),
-    "borda": Fusion(borda, "points by rank; missing answers share the rest", "Aslam and Montague 2001"),
+    "borda": Fusion(borda, "points by rank; missing results share the rest", "Aslam and Montague 2001"),
     "query_adaptive": Fusion(query_adaptive, "product of scores, weighted by their curves", "Zheng et al. 2015"),
 }
 
@@ -228,9 +228,9 @@ def fuse(rankings: Sequence[Ranking], method: str | Callable[..., Ranking], **pa
 
 @dataclass(frozen=True, eq=False)
 class _Listed:
-    """The n answers of one ranking to one query, out of the `count` answers of all rankings.
+    """The n results of one ranking for one query, out of the `count` results of all rankings.
 
-    at: (n,), their positions among all answers. scores: (n,), non-increasing. places: (n,), their ranks from 0.
+    at: (n,), their positions among all results. scores: (n,), non-increasing. places: (n,), their ranks from 0.
     """
 
     at: NDArray[np.int64]
@@ -239,20 +239,20 @@ class _Listed:
     count: int
 
     def spread(self, values: Scores, missing: float) -> Scores:
-        """Scatter `values` (n,) into (count,), with `missing` for answers that the ranking does not have."""
+        """Scatter `values` (n,) into (count,), with `missing` for results that the ranking does not have."""
         full = np.full(self.count, missing)
         full[self.at] = values
         return full
 
 
 def _fused(rankings: Sequence[Ranking], score: Callable[[Sequence[_Listed]], Scores]) -> Ranking:
-    """Rank the union of the answers to each query by the scores (count,) that `score` returns."""
-    answers = [_fused_query(rankings, query, score) for query in range(len(rankings[0]))]
-    width = max((len(ids) for ids, _, _ in answers), default=0)
-    shape = (len(answers), width)
+    """Rank the union of the results of each query by the scores (count,) that `score` returns."""
+    results = [_fused_query(rankings, query, score) for query in range(len(rankings[0]))]
+    width = max((len(ids) for ids, _, _ in results), default=0)
+    shape = (len(results), width)
     all_ids, all_scores = np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32)
     all_boxes = np.full((*shape, 4), np.nan, np.float32)
-    for query, (ids, scores, boxes) in enumerate(answers):
+    for query, (ids, scores, boxes) in enumerate(results):
         all_ids[query, : len(ids)], all_scores[query, : len(ids)] = ids, scores
         all_boxes[query, : len(ids)] = boxes
     boxed = any(ranking.boxes is not None for ranking in rankings)
@@ -282,7 +282,7 @@ def _fused_query(
 
 
 def _boxes(rankings: Sequence[Ranking], listed: Sequence[_Listed], query: int) -> NDArray[np.float32]:
-    """Return for each answer the box (4,) of the ranking that ranks it best; NaN if there is none: (count, 4)."""
+    """Return for each result the box (4,) of the ranking that ranks it best; NaN if there is none: (count, 4)."""
     boxes = np.full((listed[0].count, 4), np.nan, np.float32)
     best = np.full(listed[0].count, np.inf)
     for ranking, each in zip(rankings, listed, strict=True):

@@ -17,9 +17,9 @@ Scalar = TypeVar("Scalar", np.int64, np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The answers to Q queries, best first; validated when it is made, its arrays are read-only copies.
+    """The results of Q queries, best first; validated when it is made, its arrays are read-only copies.
 
-    ids: (Q, K) int64, the answers; −1 pads a row with fewer than K answers.
+    ids: (Q, K) int64, the results; −1 pads a row with fewer than K results.
     scores: (Q, K) float32, higher is better, non-increasing along a row; −inf exactly where the id is −1.
     boxes: (Q, K, 4) float32 x0 y0 x1 y1 in pixels of the original image, the region that matched; or None.
 
@@ -45,7 +45,7 @@ class Ranking:
         return len(self.ids)
 
     def top(self, k: int) -> Ranking:
-        """Return the best `k` answers to every query, or all if there are fewer."""
+        """Return the best `k` results of every query, or all if there are fewer."""
         if k < 1:
             raise UsageError(f"k: got {k}; expected at least 1")
         boxes = None if self.boxes is None else self.boxes[:, :k]
@@ -65,7 +65,7 @@ class Ranking:
             raise UsageError(f"scores: row {np.argmax(unranked)} holds NaN; expected numbers")
         rising = (self.scores[:, 1:] > self.scores[:, :-1]).any(axis=1)
         if rising.any():
-            raise UsageError(f"scores: row {np.argmax(rising)} rises; expected the best answer first")
+            raise UsageError(f"scores: row {np.argmax(rising)} rises; expected the best result first")
         stray = ((self.ids < 0) != np.isneginf(self.scores)) | (self.ids < -1)
         if stray.any():
             row = np.argmax(stray.any(axis=1))

@@ -159,13 +159,13 @@ def test_no_folder_makes_and_indexes_the_demo(kindred: Kindred, recipe: Path, ow
     assert "Indexed 4 images" in done.out
     words = done.out.splitlines()[-1].split()
     assert words[:3] == ["Next:", "kindred", "search"]
-    assert words[4:] == ["--html", "answers.html"]
+    assert words[4:] == ["--html", "results.html"]
     query = own_folder / words[3]
     truth = json.loads((own_folder / "kindred-demo" / "groundtruth.json").read_text())
     assert truth["queries"][f"queries/{query.name}"]["box"] is None
     # The command that was named works as it stands, and so does the one that made the demo.
     assert kindred(*words[2:]).code == 0
-    assert (own_folder / "answers.html").is_file()
+    assert (own_folder / "results.html").is_file()
     assert kindred("index", "--json").json["unchanged"] == 4
 
 

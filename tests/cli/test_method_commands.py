@@ -176,8 +176,8 @@ def test_a_code_is_learned_searched_and_measured(
     assert (found["dimension"], found["code_bytes"]) == (16, 2)
     assert "dimension 16, 2 bytes per image in the code.\n" in kindred("fit", recipe, *words).out
     assert kindred("index", photos, "--recipe", "coded.toml", "--json").json["indexed"] == COUNT
-    answers = kindred("search", photos / "a" / "00003.jpg", "-k", 2, "--json").json["results"]
-    assert [answers[0]["path"].endswith("00003.jpg"), answers[0]["score"]] == [True, pytest.approx(1, abs=0.01)]
+    results = kindred("search", photos / "a" / "00003.jpg", "-k", 2, "--json").json["results"]
+    assert [results[0]["path"].endswith("00003.jpg"), results[0]["score"]] == [True, pytest.approx(1, abs=0.01)]
     measured = kindred("evaluate", groundtruth, "--recipe", "coded.toml", "--images", photos, "--json").json
     assert (measured["bytes_per_image"], measured["dimension"]) == (2, 16)
     options = ("--images", photos, "--cache", "kept", "--json")
@@ -233,7 +233,7 @@ def test_evaluate_reports_metrics_that_are_named(
     assert done.err.startswith("kindred: unknown metric 'presicion@4'; did you mean 'precision@10'?")
 
 
-def test_evaluate_says_which_queries_were_no_answers_to_themselves(
+def test_evaluate_lists_the_queries_left_out_of_their_own_results(
     kindred: Kindred, groundtruth: Path, recipe: Path, photos: Path
 ) -> None:
     table = json.loads(groundtruth.read_text())

@@ -41,7 +41,7 @@ def test_people_get_a_table(kindred: Kindred, photos: Path) -> None:
     assert lines[3].startswith(f"2 of {COUNT} images in ")
 
 
-def test_ten_answers_unless_told(kindred: Kindred, photos: Path) -> None:
+def test_ten_results_by_default(kindred: Kindred, photos: Path) -> None:
     assert len(kindred("search", photos / "a" / "00000.jpg", "--json").json["results"]) == 10
     everything = kindred("search", photos / "a" / "00000.jpg", "-k", 999, "--json").json["results"]
     assert len(everything) == COUNT
@@ -82,7 +82,7 @@ def test_negatives_a_least_score_and_copies(kindred: Kindred, photos: Path) -> N
     assert "--also cannot be combined" in done.err
 
 
-def test_match_answers_every_image_of_a_folder(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+def test_match_searches_for_every_image_of_a_folder(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     shutil.copytree(photos / "a", own_folder / "new")
     (own_folder / "new" / "bad.jpg").write_text("no image")
     lines = [json.loads(line) for line in kindred("match", "new", "--json").out.splitlines()]
@@ -122,7 +122,7 @@ def test_a_crop_is_searched_as_if_it_were_the_image(kindred: Kindred, photos: Pa
     assert [each["score"] for each in by_box] == pytest.approx([each["score"] for each in by_file], abs=1e-3)
 
 
-def test_filters_limit_the_answers(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+def test_filters_limit_the_results(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     query = photos / "a" / "00000.jpg"
     inside = kindred("search", query, "--folder", photos / "b", "--json").json["results"]
     assert {Path(each["path"]).parent.name for each in inside} == {"b"}
@@ -137,10 +137,10 @@ def test_filters_limit_the_answers(kindred: Kindred, photos: Path, own_folder: P
     assert kindred("search", query, "--where", "prize<20").out == "No image has metadata 'prize'; there are none.\n"
     assert kindred("search", query, "--folder", own_folder).out == f"No image of the library is in {own_folder}.\n"
     assert kindred("search", query, "--min-score", 2).out == "No image scores 2 or more.\n"
-    assert not (own_folder / "answers.html").exists()
+    assert not (own_folder / "results.html").exists()
 
 
-def test_the_page_holds_the_answers_and_survives_a_missing_original(
+def test_the_page_holds_the_results_and_survives_a_missing_original(
     kindred: Kindred, photos: Path, recipe: Path, own_folder: Path
 ) -> None:
     shutil.copytree(photos / "a", own_folder / "mine")
@@ -151,7 +151,7 @@ def test_the_page_holds_the_answers_and_survives_a_missing_original(
     assert done.code == 0, done.err
     assert done.out.endswith("Page: found.html\n")
     page = (own_folder / "found.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 1 + 5  # the query, and six answers less one
+    assert page.count("data:image/jpeg;base64,") == 1 + 5  # the query, and six results less one
     assert "No preview" in page
     assert "Images like 00000.jpg and 1 more" in page
 

@@ -1,4 +1,4 @@
-"""Answers without copies of the query or of each other."""
+"""Results without copies of the query or of each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from kindred.duplicates import search_without_copies, without_copies
-from kindred.library import Answer, Hit
+from kindred.library import Hit, Results
 
 
 def photo(path: Path, seed: int, *, size: tuple[int, int] = (320, 240), turn: int = 0) -> Path:
@@ -18,19 +18,19 @@ def photo(path: Path, seed: int, *, size: tuple[int, int] = (320, 240), turn: in
     return path
 
 
-def answer_of(paths: list[Path]) -> Answer:
+def results_of(paths: list[Path]) -> Results:
     hits = tuple(Hit(rank, path, 1 - rank / 100) for rank, path in enumerate(paths, 1))
     count = len(hits)
-    return Answer(hits, np.arange(count), np.array([hit.score for hit in hits], np.float32), 0.0)
+    return Results(hits, np.arange(count), np.array([hit.score for hit in hits], np.float32), 0.0)
 
 
-def test_the_query_and_copies_of_better_answers_are_left_out(tmp_path: Path) -> None:
+def test_the_query_and_copies_of_better_results_are_left_out(tmp_path: Path) -> None:
     query = photo(tmp_path / "query.jpg", 0)
     same_bytes = tmp_path / "bytes.jpg"
     same_bytes.write_bytes(query.read_bytes())
     link = tmp_path / "link.jpg"
     link.symlink_to(query)
-    answers = [
+    paths = [
         query,
         same_bytes,
         link,
@@ -41,9 +41,9 @@ def test_the_query_and_copies_of_better_answers_are_left_out(tmp_path: Path) -> 
         photo(tmp_path / "third.jpg", 2),
         tmp_path / "gone.jpg",
     ]
-    kept = without_copies(answer_of(answers), [query])
-    assert [answers[at].name for at in kept] == ["other.jpg", "third.jpg", "gone.jpg"]
-    assert [answers[at].name for at in without_copies(answer_of(answers))] == [
+    kept = without_copies(results_of(paths), [query])
+    assert [paths[at].name for at in kept] == ["other.jpg", "third.jpg", "gone.jpg"]
+    assert [paths[at].name for at in without_copies(results_of(paths))] == [
         "query.jpg",
         "other.jpg",
         "third.jpg",
@@ -57,13 +57,13 @@ def test_more_are_asked_for_until_there_are_enough(tmp_path: Path) -> None:
     every = [*copies, *others]
     asked: list[int] = []
 
-    def search(k: int) -> Answer:
+    def search(k: int) -> Results:
         asked.append(k)
-        return answer_of(every[:k])
+        return results_of(every[:k])
 
-    answer = search_without_copies(search, [], 3)
-    assert [hit.path for hit in answer] == [copies[0], *others[:2]]
-    assert [hit.rank for hit in answer] == [1, 2, 3]
-    assert len(answer.ids) == len(answer.scores) == 3
+    results = search_without_copies(search, [], 3)
+    assert [hit.path for hit in results] == [copies[0], *others[:2]]
+    assert [hit.rank for hit in results] == [1, 2, 3]
+    assert len(results.ids) == len(results.scores) == 3
     assert asked == [11, 22]
     assert [hit.path for hit in search_without_copies(search, [copies[0]], 3)] == others

@@ -19,7 +19,7 @@ Paint = Callable[[str, str], Path]
 
 @pytest.fixture
 def sets(tmp_path: Path, paint: Paint) -> list[Path]:
-    """Two sets of three pictures; the first is easy, in the second the right answer comes second."""
+    """Two sets of three pictures; the first is easy, in the second the right result comes second."""
     for name, colour in {"red": "#d02020", "green": "#20d020", "blue": "#2020d0", "rust": "#b03010"}.items():
         paint(f"db/{name}.png", colour)
     database = [f"db/{name}.png" for name in ("red", "green", "blue")]

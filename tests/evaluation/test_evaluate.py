@@ -147,7 +147,7 @@ class TestEvaluate:
 
 
 class TestProtocols:
-    """What becomes of a query that is in the database, of wrong answers that are added, of re-ranking."""
+    """What becomes of a query that is in the database, of wrong results that are added, of re-ranking."""
 
     @pytest.fixture
     def classes(self, tmp_path: Path, paint: Paint) -> Path:
@@ -170,7 +170,7 @@ class TestProtocols:
         assert found.cmc == pytest.approx((3 / 4, 3 / 4, 1, 1))
         assert found.seconds_describing == pytest.approx(found.seconds_per_image)
 
-    def test_distractors_are_wrong_answers(self, groundtruth: Path, colours: Recipe, paint: Paint) -> None:
+    def test_distractors_are_wrong_results(self, groundtruth: Path, colours: Recipe, paint: Paint) -> None:
         paint("more/near red.png", "#c03030")
         paint("more/deep/white.png", "white")
         (groundtruth.parent / "more/broken.png").write_bytes(b"no picture")
@@ -192,7 +192,7 @@ class TestProtocols:
         assert (found.bytes_per_image, found.passes) == (6 * 4, 1)
         assert (found.label, found.rerank) == ("colours + aqe:n=1", ("aqe:n=1",))
 
-    def test_a_function_reranks_the_first_answers(self, groundtruth: Path, colours: Recipe) -> None:
+    def test_a_function_reranks_the_first_results(self, groundtruth: Path, colours: Recipe) -> None:
         def backwards(ranking: Ranking, context: Context) -> Ranking:
             assert len(context.queries) == len(ranking) == 3
             assert len(context.gallery) == 4
@@ -202,7 +202,7 @@ class TestProtocols:
         found = evaluate(
             groundtruth, recipe=colours, rerank=[backwards], depth=2, progress=lambda *step: steps.append(step)
         )
-        # Two queries had their answer first, one second: the other way round now.
+        # Two queries had their result first, one second: the other way round now.
         assert found.metrics["mAP"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
         assert found.rerank == ("backwards",)
         assert steps[-1] == (10, 10)

@@ -141,7 +141,7 @@ def test_what_cannot_be_is_refused_before_anything_is_described(
     recipes: list[Recipe], groundtruth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Describer, "stream", None)
-    with pytest.raises(UsageError, match="rerank and also contradict each other; fused answers are not re-ranked"):
+    with pytest.raises(UsageError, match="rerank and also contradict each other; fused results are not re-ranked"):
         evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], rerank="aqe")
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal'; did you mean 'reciprocal_rank'"):
         evaluate(groundtruth, recipe=recipes[0], also=recipes[1:], fusion="reciprocal")

@@ -31,15 +31,15 @@ RANKS = st.lists(st.integers(0, 30), min_size=1, max_size=12, unique=True).map(s
 MISSING = st.integers(0, 5)
 
 
-def answers(ranks: Sequence[int]) -> list[bool]:
-    """A ranking as marks: is the answer at each rank relevant?"""
+def marks_of(ranks: Sequence[int]) -> list[bool]:
+    """A ranking as marks: is the result at each rank relevant?"""
     return [rank in set(ranks) for rank in range(max(ranks) + 1)]
 
 
 def plain(ranks: Sequence[int], total: int) -> float:
     """Walk down the ranking; at each relevant image, the share of relevant ones so far."""
     found, precisions = 0, []
-    for seen, right in enumerate(answers(ranks), 1):
+    for seen, right in enumerate(marks_of(ranks), 1):
         if right:
             found += 1
             precisions.append(found / seen)
@@ -49,7 +49,7 @@ def plain(ranks: Sequence[int], total: int) -> float:
 def trapezoidal(ranks: Sequence[int], total: int) -> float:
     """Walk down the ranking and sum the area under the precision-recall curve, by trapezoids."""
     area, old_recall, old_precision, found = 0.0, 0.0, 1.0, 0
-    for seen, right in enumerate(answers(ranks), 1):
+    for seen, right in enumerate(marks_of(ranks), 1):
         found += right
         recall, precision = found / total, found / seen
         area += (recall - old_recall) * (old_precision + precision) / 2
@@ -58,8 +58,8 @@ def trapezoidal(ranks: Sequence[int], total: int) -> float:
 
 
 def within_r(ranks: Sequence[int], total: int) -> float:
-    """Musgrave's sum: over ranks 1 to R, the precision there if the answer there is right, else 0."""
-    marks = (answers(ranks) + [False] * total)[:total]
+    """Musgrave's sum: over ranks 1 to R, the precision there if the result there is right, else 0."""
+    marks = (marks_of(ranks) + [False] * total)[:total]
     return sum(sum(marks[: i + 1]) / (i + 1) * marks[i] for i in range(total)) / total
 
 
@@ -89,25 +89,25 @@ def test_average_precisions_are_their_definitions(ranks: list[int], missing: int
 @given(ranks=RANKS, missing=MISSING)
 def test_r_precision_counts_the_right_among_the_first_r(ranks: list[int], missing: int) -> None:
     total = len(ranks) + missing
-    assert r_precision(ranks, total) == sum(answers(ranks)[:total]) / total
+    assert r_precision(ranks, total) == sum(marks_of(ranks)[:total]) / total
 
 
 @given(ranks=RANKS, k=st.integers(1, 40))
 def test_the_revisited_precision_at_k_ends_at_the_last_relevant_image(ranks: list[int], k: int) -> None:
     depth = min(max(ranks) + 1, k)
-    assert revisited_precision_at_k(ranks, k) == sum(answers(ranks)[:depth]) / depth
+    assert revisited_precision_at_k(ranks, k) == sum(marks_of(ranks)[:depth]) / depth
 
 
 @given(ranks=RANKS, k=st.integers(1, 40))
-def test_precision_at_k_is_of_k_answers(ranks: list[int], k: int) -> None:
-    assert precision_at_k(ranks, k) == sum(answers(ranks)[:k]) / k
+def test_precision_at_k_counts_the_first_k_results(ranks: list[int], k: int) -> None:
+    assert precision_at_k(ranks, k) == sum(marks_of(ranks)[:k]) / k
 
 
 @given(ranks=RANKS, missing=MISSING, k=st.integers(1, 40))
 def test_map_at_k_is_the_landmarks_sum(ranks: list[int], missing: int, k: int) -> None:
     """1/min(m, k) Σ P(i) rel(i) over the ranks i up to k, m being how many are relevant (Google Landmarks v2)."""
     total = len(ranks) + missing
-    marks = (answers(ranks) + [False] * k)[:k]
+    marks = (marks_of(ranks) + [False] * k)[:k]
     summed = sum(sum(marks[: i + 1]) / (i + 1) * marks[i] for i in range(k))
     assert average_precision_at_k(ranks, k, total) == pytest.approx(summed / min(total, k))
     assert average_precision_at_k(ranks, 10**6, total) == pytest.approx(average_precision(ranks, total))
@@ -117,7 +117,7 @@ def test_map_at_k_is_the_landmarks_sum(ranks: list[int], missing: int, k: int) -
 @given(ranks=RANKS, missing=MISSING, k=st.integers(1, 40) | st.none())
 def test_ndcg_is_that_of_scikit_learn(ranks: list[int], missing: int, k: int | None) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
-    marks = answers(ranks) + [False] * 5 + [True] * missing  # what was not retrieved comes last of all
+    marks = marks_of(ranks) + [False] * 5 + [True] * missing  # what was not retrieved comes last of all
     marks += [False] * (2 - len(marks) if len(marks) < 2 else 0)
     scores = -np.arange(len(marks))[None]
     if missing:
@@ -134,7 +134,7 @@ def test_ndcg_is_that_of_scikit_learn(ranks: list[int], missing: int, k: int | N
 
 @given(ranks=RANKS)
 def test_the_reciprocal_rank_is_that_of_the_first(ranks: list[int]) -> None:
-    assert reciprocal_rank(ranks) == 1 / (answers(ranks).index(True) + 1)
+    assert reciprocal_rank(ranks) == 1 / (marks_of(ranks).index(True) + 1)
 
 
 def test_the_values_of_the_new_metrics_by_hand() -> None:
@@ -147,8 +147,8 @@ def test_the_values_of_the_new_metrics_by_hand() -> None:
 
 
 @given(ranks=RANKS, k=st.integers(1, 40))
-def test_recall_at_k_asks_for_one_right_answer(ranks: list[int], k: int) -> None:
-    assert recall_at_k(ranks, k) == any(answers(ranks)[:k])
+def test_recall_at_k_needs_one_right_result(ranks: list[int], k: int) -> None:
+    assert recall_at_k(ranks, k) == any(marks_of(ranks)[:k])
 
 
 def test_precision_at_k_of_few_positives_reaches_one() -> None:

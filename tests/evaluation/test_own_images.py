@@ -28,7 +28,7 @@ def write(folder: Path, database: list[str], queries: Mapping[str, object]) -> P
 
 @pytest.fixture
 def images(tmp_path: Path, paint: Paint) -> Path:
-    """Three pairs of pictures: each picture's perfect answer is the other one of its pair."""
+    """Three pairs of pictures: each picture's perfect result is the other one of its pair."""
     for name, colours in PAIRS.items():
         for number, colour in enumerate(colours):
             paint(f"{name}{number}.png", colour)
@@ -61,9 +61,9 @@ def in_capitals(folder: Path, name: str) -> str:
 
 
 class TestQueriesInTheDatabase:
-    """They are no answers to themselves."""
+    """They are no results to themselves."""
 
-    def test_perfect_answers_are_perfect(self, images: Path, colours: Recipe) -> None:
+    def test_perfect_results_are_perfect(self, images: Path, colours: Recipe) -> None:
         found = evaluate(write(images, DATABASE, PERFECT), recipe=colours)
         assert (found.metrics["recall@1"], found.metrics["mAP"]) == (1, 1)
         assert found.left_out_of_own_ranking == 3

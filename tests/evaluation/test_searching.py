@@ -68,7 +68,7 @@ def test_what_is_left_out_is_in_no_ranking() -> None:
     assert all(sorted(order) == [0, 1, 3, 4, 5] for order in unread.orders())
 
 
-def test_the_first_answers_are_reranked_and_the_rest_follows() -> None:
+def test_the_first_results_are_reranked_and_the_rest_follows() -> None:
     queries, rows = vectors(40, seed=4), vectors(9, seed=5)
     asked_for: list[slice] = []
 
@@ -86,7 +86,7 @@ def test_the_first_answers_are_reranked_and_the_rest_follows() -> None:
     assert deeper == [order[::-1] for order in plain]
 
 
-def test_answers_from_below_the_depth_come_before_the_rest() -> None:
+def test_results_from_below_the_depth_come_before_the_rest() -> None:
     assert with_rest(np.array([7, 1, -1]), np.array([1, 0, 2, 7])).tolist() == [7, 1, 0, 2]
     assert with_rest(np.array([], np.int64), np.array([1, 0])).tolist() == [1, 0]
 

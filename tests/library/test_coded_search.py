@@ -58,9 +58,9 @@ def test_codes_are_searched_and_vectors_score_the_best(library: Library, coded: 
     # The library goes 10 times as deep as what is asked for: 20 of 40 images by code.
     places, _ = code.search(query, code.encode(vectors), 20)
     expected = np.sort((vectors @ query[0])[places[0]])[::-1][:2]
-    answer = library.search(picture(77), k=2)
-    np.testing.assert_allclose(answer.scores, expected, atol=1e-5)
-    # Deep enough, answers are exact.
+    results = library.search(picture(77), k=2)
+    np.testing.assert_allclose(results.scores, expected, atol=1e-5)
+    # Deep enough, results are exact.
     every = library.search(query, k=COUNT)
     np.testing.assert_allclose(every.scores, np.sort(vectors @ query[0])[::-1], atol=1e-5)
     searcher = library.searcher
@@ -85,9 +85,9 @@ def test_codes_follow_the_library(library: Library, photos: Path, tmp_path: Path
 
 
 def test_rerankers_and_duplicates_have_the_vectors(library: Library, photos: Path) -> None:
-    answer = library.search(photos / "a" / "00002.jpg", k=3, rerank="aqe:n=3")
-    assert len(answer) == 3
-    assert answer[0].path.name == "00002.jpg"
+    results = library.search(photos / "a" / "00002.jpg", k=3, rerank="aqe:n=3")
+    assert len(results) == 3
+    assert results[0].path.name == "00002.jpg"
     assert find_duplicates(library) is not None
 
 

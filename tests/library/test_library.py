@@ -32,7 +32,7 @@ from kindred.errors import (
     UsageError,
 )
 from kindred.index import SnapshotPolicy
-from kindred.library import Answer, Library
+from kindred.library import Library, Results
 from kindred.library.indexing import IndexProgress
 from kindred.recipe import Recipe
 from kindred.store import FORMAT, Filter
@@ -69,8 +69,8 @@ def library(made: Path, tmp_path: Path) -> Iterator[Library]:
         yield opened
 
 
-def names(answer: Sequence[object]) -> list[str]:
-    return [hit.path.name for hit in answer]  # type: ignore[attr-defined]
+def names(results: Sequence[object]) -> list[str]:
+    return [hit.path.name for hit in results]  # type: ignore[attr-defined]
 
 
 # Make and open
@@ -80,24 +80,24 @@ def test_a_library_is_made_indexed_and_searched(made: Path, photos: Path) -> Non
     with Library.open(made) as library:
         assert len(library) == COUNT
         for path in (photos / "a/00003.jpg", photos / "b/deep/00025.jpg"):
-            answer = library.search(path, k=5)
-            assert (answer[0].path, answer[0].rank) == (path, 1)
-            assert answer[0].score == pytest.approx(1, abs=0.001)
-            assert answer[0].box is None
-            assert {answer[0].width, answer[0].height} == {48, 64}
+            results = library.search(path, k=5)
+            assert (results[0].path, results[0].rank) == (path, 1)
+            assert results[0].score == pytest.approx(1, abs=0.001)
+            assert results[0].box is None
+            assert {results[0].width, results[0].height} == {48, 64}
 
 
-def test_an_answer_is_a_sequence_of_hits_and_arrays(made: Path) -> None:
+def test_results_are_a_sequence_of_hits_and_arrays(made: Path) -> None:
     with Library.open(made) as library:
-        answer = library.search(picture(5), k=4)
-    assert isinstance(answer, Answer)
-    assert len(answer) == 4 == len(list(answer))
-    assert [hit.rank for hit in answer] == [1, 2, 3, 4]
-    assert [hit.score for hit in answer] == answer.scores.tolist()
-    assert (np.diff(answer.scores) <= 0).all()
-    assert (str(answer.ids.dtype), str(answer.scores.dtype)) == ("int64", "float32")
-    assert list(answer[1:3]) == [answer[1], answer[2]]
-    assert 0 < answer.seconds < 600
+        results = library.search(picture(5), k=4)
+    assert isinstance(results, Results)
+    assert len(results) == 4 == len(list(results))
+    assert [hit.rank for hit in results] == [1, 2, 3, 4]
+    assert [hit.score for hit in results] == results.scores.tolist()
+    assert (np.diff(results.scores) <= 0).all()
+    assert (str(results.ids.dtype), str(results.scores.dtype)) == ("int64", "float32")
+    assert list(results[1:3]) == [results[1], results[2]]
+    assert 0 < results.seconds < 600
 
 
 def test_the_ranking_is_that_of_all_dot_products(made: Path, photos: Path) -> None:
@@ -105,10 +105,10 @@ def test_the_ranking_is_that_of_all_dot_products(made: Path, photos: Path) -> No
         paths = sorted(photos.rglob("*.jpg"))
         query = library.describe(picture(99))[0]
         scores = library.describe(paths) @ query
-        answer = library.search(query, k=COUNT)
-    assert np.abs(np.sort(scores)[::-1] - answer.scores).max() < 0.01
+        results = library.search(query, k=COUNT)
+    assert np.abs(np.sort(scores)[::-1] - results.scores).max() < 0.01
     expected = dict(zip(paths, scores, strict=True))
-    assert all(abs(expected[hit.path] - hit.score) < 0.01 for hit in answer)
+    assert all(abs(expected[hit.path] - hit.score) < 0.01 for hit in results)
 
 
 def test_a_library_describes_itself(made: Path, recipe: Recipe) -> None:
@@ -296,11 +296,11 @@ def test_several_queries_are_searched_by_their_mean(made: Path, photos: Path) ->
     pair = [photos / "a/00003.jpg", photos / "b/00014.jpg"]
     with Library.open(made) as library:
         rows = library.describe(pair)
-        answer = library.search(pair, k=COUNT)
+        results = library.search(pair, k=COUNT)
         mean = rows.sum(axis=0) / np.linalg.norm(rows.sum(axis=0))
-        assert np.abs(answer.scores - library.search(mean, k=COUNT).scores).max() < 1e-5
-        assert names(answer) == names(library.search(rows, k=COUNT))
-        assert names(answer) == names(library.search([str(path) for path in reversed(pair)], k=COUNT))
+        assert np.abs(results.scores - library.search(mean, k=COUNT).scores).max() < 1e-5
+        assert names(results) == names(library.search(rows, k=COUNT))
+        assert names(results) == names(library.search([str(path) for path in reversed(pair)], k=COUNT))
 
 
 def test_a_vector_needs_no_network(made: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +329,7 @@ def test_queries_that_cannot_be_meant(made: Path, tmp_path: Path) -> None:
             library.search(b"no image at all, not even the start of one")
 
 
-def test_more_answers_than_images_are_all_of_them(made: Path) -> None:
+def test_more_results_than_images_are_all_of_them(made: Path) -> None:
     with Library.open(made) as library:
         assert len(library.search(picture(1), k=1000)) == COUNT
 
@@ -339,9 +339,9 @@ def test_every_similarity_finds_the_image_itself(tmp_path: Path, recipe: Recipe,
     chosen = dataclasses.replace(recipe, similarity=similarity)
     with Library.create(tmp_path / "library", recipe=chosen) as library:
         library.index(photos / "a")
-        answer = library.search(photos / "a/00003.jpg")
-        assert answer[0].path.name == "00003.jpg"
-        assert answer[0].score == pytest.approx(1.0 if similarity == "dot" else 0.0, abs=0.01)
+        results = library.search(photos / "a/00003.jpg")
+        assert results[0].path.name == "00003.jpg"
+        assert results[0].score == pytest.approx(1.0 if similarity == "dot" else 0.0, abs=0.01)
 
 
 # Recipe
@@ -470,7 +470,7 @@ def test_a_recipe_of_a_newer_kindred_leaves_nothing_open(made: Path, tmp_path: P
 # The search index
 
 
-def test_a_snapshot_answers_as_all_rows_do(library: Library, tmp_path: Path, photos: Path) -> None:
+def test_a_snapshot_gives_the_same_results_as_all_rows(library: Library, tmp_path: Path, photos: Path) -> None:
     exact = library.search(picture(3), k=COUNT)
     library.close()
     policy = SnapshotPolicy(exact_below=10, changes=5, tail_share=0.0)
@@ -508,8 +508,8 @@ import sys
 from kindred.library import Library
 with Library.open(sys.argv[1]) as library:
     for line in sys.stdin:
-        answer = library.search(line.strip(), k=1)
-        print(len(library), answer[0].path.name, flush=True)
+        results = library.search(line.strip(), k=1)
+        print(len(library), results[0].path.name, flush=True)
 """
 
 

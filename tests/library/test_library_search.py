@@ -84,8 +84,8 @@ def test_parts_are_matched_as_the_recipe_says(tmp_path: Path, recipe: Recipe, ph
             boxes=np.concatenate([each.boxes for each in rows if each.boxes is not None]),
         )
         _, scores, _ = match(query, stacked, method)
-        answer = library.search(picture(77), k=COUNT)
-        assert np.abs(answer.scores - np.sort(scores)[::-1]).max() < 0.02
+        results = library.search(picture(77), k=COUNT)
+        assert np.abs(results.scores - np.sort(scores)[::-1]).max() < 0.02
 
 
 def test_changes_reach_a_search_of_parts(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
@@ -158,7 +158,7 @@ def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Pat
     dataclasses.replace(fitted, fitted=FittedParameters((rare,))).save(tmp_path / "words.toml")
     weighed = Recipe.load(tmp_path / "words.toml")
     paths = sorted(photos.iterdir())
-    answers = []
+    scores_of = []
     for name, options, idf in (("rare", {}, rare.idf), ("even", {"idf": False}, None)):
         with made(tmp_path / name, dataclasses.replace(weighed, matching_options=options), photos) as library:
             parts = [library.describer.image_rows(path) for path in paths]
@@ -168,10 +168,10 @@ def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Pat
                 words=np.concatenate([each.words for each in parts if each.words is not None]),
             )
             _, scores, _ = match(library.describer.image_rows(picture(50)), database, "asmk", idf=idf)
-            answer = library.search(picture(50), k=COUNT)
-            assert np.abs(answer.scores - np.sort(scores)[::-1]).max() < 0.01
-            answers.append(answer.scores)
-    assert np.abs(answers[0] - answers[1]).max() > 0.02
+            results = library.search(picture(50), k=COUNT)
+            assert np.abs(results.scores - np.sort(scores)[::-1]).max() < 0.01
+            scores_of.append(results.scores)
+    assert np.abs(scores_of[0] - scores_of[1]).max() > 0.02
 
 
 def test_bags_of_words_are_searched_by_their_words_alone(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
@@ -182,22 +182,22 @@ def test_bags_of_words_are_searched_by_their_words_alone(tmp_path: Path, recipe:
         assert isinstance(searcher.index, SyncedIndex)
         rows = np.concatenate([rows for _, rows in library.store.vectors()])
         query = library.describe(picture(50))
-        answer = library.search(picture(50), k=COUNT)
-        assert np.abs(answer.scores - np.sort(rows @ query[0])[::-1]).max() < 1e-5
+        results = library.search(picture(50), k=COUNT)
+        assert np.abs(results.scores - np.sort(rows @ query[0])[::-1]).max() < 1e-5
         assert searcher.index.nbytes == 8 * np.count_nonzero(rows)
         library.remove(photos / "00000.jpg")
         assert len(library.search(picture(50), k=COUNT)) == COUNT - 1
 
 
-def test_an_answer_is_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+def test_results_are_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     with made(tmp_path / "library", recipe, photos) as library:
         rows = Describer(recipe).describe(sorted(photos.iterdir()))
         query = library.describe(picture(50))
         scores = (rows @ query.T)[:, 0]
         nearest = np.argsort(-scores)[:3]
         expanded = l2_normalise(query[0] + rows[nearest].sum(axis=0))
-        answer = library.search(picture(50), k=5, rerank="aqe:n=3")
-        assert np.abs(answer.scores - np.sort(rows @ expanded)[::-1][:5]).max() < 0.02
+        results = library.search(picture(50), k=5, rerank="aqe:n=3")
+        assert np.abs(results.scores - np.sort(rows @ expanded)[::-1][:5]).max() < 0.02
         assert len(library.search(picture(50), k=4, rerank=["alpha_qe", "k_reciprocal"])) == 4
         with pytest.raises(RecipeError, match="did you mean 'aqe'"):
             library.search(picture(50), rerank="aqee")
@@ -285,28 +285,28 @@ def test_no_number_from_outside_decides_how_much_memory_is_taken(tmp_path: Path,
             library.close()
 
 
-def test_answers_are_verified_by_local_features(tmp_path: Path, recipe: Recipe, textured: Path) -> None:
+def test_results_are_verified_by_local_features(tmp_path: Path, recipe: Recipe, textured: Path) -> None:
     pytest.importorskip("cv2")
     # A vector that says nothing: only verification can find the picture.
     blind = dataclasses.replace(recipe, pooling="window_average", shape="stretch", size=32, features="sift")
     with made(tmp_path / "library", blind, textured) as library:
         with Image.open(textured / "07.png") as image:
             turned = np.asarray(image.convert("RGB").rotate(90, expand=True))
-        answer = library.search(turned, k=3, rerank="verify")
-        assert answer[0].path.name == "07.png"
-        assert answer[0].box is not None
-        x0, y0, x1, y1 = answer[0].box
+        results = library.search(turned, k=3, rerank="verify")
+        assert results[0].path.name == "07.png"
+        assert results[0].box is not None
+        x0, y0, x1, y1 = results[0].box
         assert (x0 < 40) & (y0 < 40) & (x1 > 280) & (y1 > 200)
-        assert answer[1].score < answer[0].score
+        assert results[1].score < results[0].score
 
 
 def test_the_most_similar_part_is_localised(tmp_path: Path, recipe: Recipe, textured: Path) -> None:
     shallow = dataclasses.replace(recipe, taps=("shallow",), pooling="max", size=320)
     with made(tmp_path / "library", shallow, textured) as library:
-        answer = library.search(textured / "03.png", k=4, rerank="localise:depth=4")
-        assert answer[0].path.name == "03.png"
-        assert answer[0].score == pytest.approx(1, abs=0.02)
-        assert all(hit.box is not None for hit in answer)
+        results = library.search(textured / "03.png", k=4, rerank="localise:depth=4")
+        assert results[0].path.name == "03.png"
+        assert results[0].score == pytest.approx(1, abs=0.02)
+        assert all(hit.box is not None for hit in results)
         (textured / "05.png").rename(tmp_path / "05.png")
         assert len(library.search(textured / "03.png", k=12, rerank="localise:depth=12")) == 12
         (tmp_path / "05.png").rename(textured / "05.png")
@@ -318,14 +318,14 @@ def test_libraries_of_the_same_images_are_searched_together(tmp_path: Path, reci
     names = sorted(path.name for path in photos.iterdir())
     rankings = []
     for library in libraries:
-        answer = library.search(picture(50), k=COUNT)
-        ids = np.array([[names.index(hit.path.name) for hit in answer]])
-        rankings.append(Ranking(ids, answer.scores[None]))
+        results = library.search(picture(50), k=COUNT)
+        ids = np.array([[names.index(hit.path.name) for hit in results]])
+        rankings.append(Ranking(ids, results.scores[None]))
     expected = reciprocal_rank(rankings)
-    answer = search_many(libraries, picture(50), k=COUNT)
-    assert np.abs(answer.scores - expected.scores[0]).max() < 1e-6
-    assert {hit.path.name for hit in answer[:3]} == {names[at] for at in expected.ids[0, :3]}
-    assert [hit.rank for hit in answer] == list(range(1, COUNT + 1))
+    results = search_many(libraries, picture(50), k=COUNT)
+    assert np.abs(results.scores - expected.scores[0]).max() < 1e-6
+    assert {hit.path.name for hit in results[:3]} == {names[at] for at in expected.ids[0, :3]}
+    assert [hit.rank for hit in results] == list(range(1, COUNT + 1))
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal'; did you mean 'reciprocal_rank'"):
         search_many(libraries, picture(50), fusion="reciprocal")
     with pytest.raises(UsageError, match="no library"):

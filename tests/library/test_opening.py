@@ -209,7 +209,7 @@ def test_a_recipe_that_is_nested_too_deeply_is_damage(tmp_path: Path, recipe: Re
         assert len(str(caught.value)) < 700
 
 
-def test_images_are_named_by_id_and_answers_say_which(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+def test_images_are_named_by_id_and_results_say_which(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     with Library.create(tmp_path / "library", recipe=recipe) as library:
         library.index(photos)
         hit = library.search(photos / "00001.jpg", k=1)[0]
@@ -218,7 +218,7 @@ def test_images_are_named_by_id_and_answers_say_which(tmp_path: Path, recipe: Re
         assert library.tag(hit.id, ["sea", "sun"]) == 1
         assert library.set_metadata([hit.id, photos / "00002.jpg"], {"price": 20}) == 2
         found = library.search(photos / "00001.jpg", where=Filter(where="price=20"))  # type: ignore[arg-type]
-        assert {answer.path.name for answer in found} == {"00001.jpg", "00002.jpg"}
+        assert {hit.path.name for hit in found} == {"00001.jpg", "00002.jpg"}
         first = library.search(photos / "00001.jpg", k=1)[0]
         assert (first.id, first.tags, first.metadata, first.missing) == (hit.id, ("sea", "sun"), {"price": 20}, False)
         (photos / "00001.jpg").unlink()

@@ -36,9 +36,9 @@ if {used}:
     library.search({query!r}, k=1)
 
 def application(environ, start_response):
-    answer = library.search({query!r}, k=1)
+    results = library.search({query!r}, k=1)
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [answer.hits[0].path.name.encode()]
+    return [results.hits[0].path.name.encode()]
 """
 
 
@@ -145,8 +145,8 @@ def test_a_library_is_opened_anew_by_its_path_and_a_describer_says_that_it_canno
 
 def test_searches_run_beside_an_event_loop(library: Library, pictures: list[Path]) -> None:
     async def search_all() -> list[str]:
-        answers = await asyncio.gather(*(asyncio.to_thread(library.search, picture, k=1) for picture in pictures))
-        return [answer.hits[0].path.name for answer in answers]
+        found = await asyncio.gather(*(asyncio.to_thread(library.search, picture, k=1) for picture in pictures))
+        return [results.hits[0].path.name for results in found]
 
     assert asyncio.run(search_all()) == [picture.name for picture in pictures]
 

@@ -57,7 +57,7 @@ def test_negatives_that_are_the_query_are_refused(
             library.search(photos[0], negatives=photos[1])
 
 
-def test_a_least_score_ends_the_answers(made: Path, photos: list[Path]) -> None:
+def test_a_least_score_ends_the_results(made: Path, photos: list[Path]) -> None:
     with Library.open(made) as library:
         every = library.search(photos[3], k=COUNT)
         least = every[4].score
@@ -67,35 +67,35 @@ def test_a_least_score_ends_the_answers(made: Path, photos: list[Path]) -> None:
         assert len(library.search(photos[3], min_score=1.5)) == 0
 
 
-def test_many_queries_are_answered_in_their_order_as_one_by_one(made: Path, photos: list[Path], tmp_path: Path) -> None:
+def test_many_queries_are_searched_in_their_order_as_one_by_one(made: Path, photos: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no image")
     queries = [*photos[:5], bad, *photos[5:]]
     with Library.open(made) as library:
-        answers = list(library.search_each(iter(queries), k=3))
-        assert [answer.query for answer in answers] == queries
-        assert answers[5].answer is None
-        assert answers[5].error is not None
-        for answer, query in zip(answers, queries, strict=True):
+        found = list(library.search_each(iter(queries), k=3))
+        assert [each.query for each in found] == queries
+        assert found[5].results is None
+        assert found[5].error is not None
+        for each, query in zip(found, queries, strict=True):
             if query is bad:
                 continue
-            assert answer.error is None
-            assert answer.answer is not None
+            assert each.error is None
+            assert each.results is not None
             alone = library.search(query, k=3)
-            assert [hit.path for hit in answer.answer] == [hit.path for hit in alone]
-            np.testing.assert_allclose(answer.answer.scores, alone.scores, atol=1e-3)
-        assert answers[0].answer is not None
-        assert answers[0].answer[0].path == photos[0]
+            assert [hit.path for hit in each.results] == [hit.path for hit in alone]
+            np.testing.assert_allclose(each.results.scores, alone.scores, atol=1e-3)
+        assert found[0].results is not None
+        assert found[0].results[0].path == photos[0]
         assert list(library.search_each([])) == []
 
 
 def test_many_queries_can_be_re_ranked_and_filtered(made: Path, photos: list[Path]) -> None:
     with Library.open(made) as library:
-        for answer in library.search_each(photos[:3], k=4, rerank="aqe:n=2", min_score=-1):
-            assert isinstance(answer.query, Path)
-            assert answer.answer is not None
-            alone = library.search(answer.query, k=4, rerank="aqe:n=2")
-            assert [hit.path for hit in answer.answer] == [hit.path for hit in alone]
+        for each in library.search_each(photos[:3], k=4, rerank="aqe:n=2", min_score=-1):
+            assert isinstance(each.query, Path)
+            assert each.results is not None
+            alone = library.search(each.query, k=4, rerank="aqe:n=2")
+            assert [hit.path for hit in each.results] == [hit.path for hit in alone]
 
 
 def test_the_id_of_an_image_is_a_query(made: Path, photos: list[Path], recipe: Recipe, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_numbers_go_by_the_gallery_and_given_ones_are_kept(count: int, expected:
 
 @pytest.mark.parametrize("method", [diffusion, offline_diffusion])
 def test_a_small_gallery_keeps_the_nearest_first(method: Callable[..., Ranking]) -> None:
-    """Thirty pairs: each query has one right answer, and all the others are wrong in the same way."""
+    """Thirty pairs: each query has one right result, and all the others are wrong in the same way."""
     generator = np.random.default_rng(3)
     shared, own = generator.standard_normal(16), generator.standard_normal((30, 16))
     things = np.repeat(shared + own, 2, axis=0) + 0.4 * generator.standard_normal((60, 16))
@@ -105,7 +105,7 @@ def test_a_truncated_graph_is_normalised_anew(rows: Vectors, queries: Vectors) -
         assert set(found.ids[q]) == set(ranking.ids[q])
 
 
-def test_the_best_answers_take_part_however_far_they_are() -> None:
+def test_the_best_results_take_part_however_far_they_are() -> None:
     gallery = ArrayGallery(np.eye(2)[[0, 0, 0, 1, 1, 1]])
     context = Context(np.array([[0.8, 0.6]], np.float32), gallery)
     found = diffusion(Ranking(np.array([[3]]), np.array([[9.0]])), context, kq=1, truncate=3)

@@ -67,7 +67,7 @@ def test_negative_similarities_weigh_nothing() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_a_query_that_is_in_the_database_is_not_its_own_answer(rows: Vectors, n: int) -> None:
+def test_a_query_that_is_in_the_database_is_not_its_own_result(rows: Vectors, n: int) -> None:
     ranking = ArrayGallery(rows).search(rows[:1], 10)
     assert ranking.ids[0, 0] == 0
     context = Context(rows[:1], ArrayGallery(rows))
@@ -83,7 +83,7 @@ def test_the_ranking_decides_what_is_added(rows: Vectors, queries: Vectors) -> N
     np.testing.assert_array_equal(found.ids, np.argsort(-similarities)[None, :2])
 
 
-def test_a_query_without_answers_keeps_none(rows: Vectors, queries: Vectors) -> None:
+def test_a_query_without_results_keeps_none(rows: Vectors, queries: Vectors) -> None:
     context = Context(queries[:2], ArrayGallery(rows))
     ranking = Ranking(np.array([[-1, -1], [5, -1]]), np.array([[-np.inf, -np.inf], [0.5, -np.inf]]))
     found = aqe(ranking, context)

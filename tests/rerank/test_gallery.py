@@ -36,7 +36,7 @@ def test_equal_scores_are_ordered_by_id() -> None:
     assert found.ids.tolist() == [list(range(30))]
 
 
-def test_gives_no_more_answers_than_rows(rows: Vectors) -> None:
+def test_gives_no_more_results_than_rows(rows: Vectors) -> None:
     assert ArrayGallery(rows[:2]).search(rows[:1], 10**12).ids.shape == (1, 2)
     assert ArrayGallery(np.empty((0, 3))).search([[1.0, 0.0, 0.0]], 2).ids.shape == (1, 0)
     assert ArrayGallery(rows).search(np.empty((0, 16)), 2).ids.shape == (0, 2)

@@ -181,7 +181,7 @@ def test_the_thing_is_found_where_it_lies() -> None:
 
 
 @pytest.mark.parametrize("quantise", [False, True])
-def test_answers_are_ordered_by_their_best_box(quantise: bool) -> None:
+def test_results_are_ordered_by_their_best_box(quantise: bool) -> None:
     thing, image, box = _scene()
     images = [12 * _map(24, 14, 20, seed=7), 12 * image, 12 * _map(24, 14, 20, seed=8)]
     ranking = Ranking(np.array([[0, 1, 2]]), np.array([[0.9, 0.8, 0.7]], np.float32))

@@ -32,7 +32,7 @@ def options(method: str) -> ManifoldOptions:
 
 @pytest.mark.parametrize("method", EMBEDDINGS)
 class TestEveryManifold:
-    def test_answers_are_ordered_by_their_cosine_in_the_embedding(
+    def test_results_are_ordered_by_their_cosine_in_the_embedding(
         self, method: str, rows: Vectors, queries: Vectors
     ) -> None:
         gallery = SparseIds(rows)
@@ -98,7 +98,7 @@ class TestEveryManifold:
         found = rerank(zeros.search(queries, 8), Context(queries, zeros), [method])
         assert (np.sort(found.ids) == np.arange(8)).all()
 
-    def test_boxes_go_with_their_answers(self, method: str, rows: Vectors, queries: Vectors) -> None:
+    def test_boxes_go_with_their_results(self, method: str, rows: Vectors, queries: Vectors) -> None:
         gallery = ArrayGallery(rows)
         plain = gallery.search(queries, 12)
         ranking = Ranking(plain.ids, plain.scores, np.repeat(plain.ids[..., None], 4, axis=2).astype(np.float32))

@@ -56,7 +56,7 @@ def test_only_the_largest_parts_are_kept(rows: Vectors) -> None:
         np.testing.assert_array_equal(kept[largest], full[largest])
 
 
-def test_a_query_adds_up_what_its_best_answers_spread(rows: Vectors, queries: Vectors) -> None:
+def test_a_query_adds_up_what_its_best_results_spread(rows: Vectors, queries: Vectors) -> None:
     spreads = _fit(rows, alpha=0.9, truncate=90, keep=90, **MANY)
     gallery = SparseIds(rows)
     ranking = gallery.search(queries, 15)

@@ -99,7 +99,7 @@ def test_copies_of_the_query_do_not_push_it_out_of_its_own_set() -> None:
     assert np.isfinite(found.scores).all()
 
 
-def test_equal_answers_keep_their_order(rows: Vectors) -> None:
+def test_equal_results_keep_their_order(rows: Vectors) -> None:
     doubled = np.repeat(rows[:8], 2, axis=0)
     context = Context(rows[40:41], ArrayGallery(doubled))
     ranking = context.gallery.search(rows[40:41], 16)

@@ -59,7 +59,7 @@ class TestContract:
             alone = rerank(gallery.search(one, 12), Context(one, gallery, cache=cache), [name])
             np.testing.assert_array_equal(alone.ids[0], together.ids[q])
 
-    def test_one_answer_is_enough(self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache) -> None:
+    def test_one_result_is_enough(self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache) -> None:
         found = rerank(gallery.search(queries, 1), Context(queries, gallery, cache=cache), [name])
         assert found.ids.shape == (7, 1)
         assert (found.ids >= 0).all()

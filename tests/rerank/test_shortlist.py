@@ -6,7 +6,7 @@ import pytest
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context
-from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
 
 INF = np.inf
 
@@ -15,13 +15,13 @@ def _head(*pairs: tuple[int, float]) -> Reranked:
     return np.array([id_ for id_, _ in pairs], np.int64), np.array([score for _, score in pairs], np.float32)
 
 
-def test_answers_leave_out_the_padding() -> None:
+def test_results_leave_out_the_padding() -> None:
     ranking = Ranking(np.array([[4, 2, -1]]), np.array([[1.0, 0.5, -INF]]))
-    assert answers(ranking, 0).tolist() == [4, 2]
-    assert answers(ranking, 0, limit=1).tolist() == [4]
+    assert result_ids(ranking, 0).tolist() == [4, 2]
+    assert result_ids(ranking, 0, limit=1).tolist() == [4]
 
 
-def test_old_answers_follow_the_new_below_them() -> None:
+def test_old_results_follow_the_new_below_them() -> None:
     ranking = Ranking(np.array([[4, 2, 7, 9]]), np.array([[0.9, 0.8, 0.5, 0.4]]))
     composed = compose(ranking, [_head((2, 0.3), (11, 0.1))])
     assert composed.ids.tolist() == [[2, 11, 4, 7]]
@@ -35,7 +35,7 @@ def test_scores_that_lie_lower_already_stay() -> None:
     np.testing.assert_allclose(composed.scores, [[3.0, 0.5, -INF]])
 
 
-def test_a_query_without_new_answers_keeps_its_old_ones() -> None:
+def test_a_query_without_new_results_keeps_its_old_ones() -> None:
     ranking = Ranking(np.array([[4, 2], [-1, -1]]), np.array([[0.5, 0.4], [-INF, -INF]]))
     composed = compose(ranking, [_head(), _head()])
     np.testing.assert_array_equal(composed.ids, ranking.ids)

@@ -225,7 +225,7 @@ class TestVerify:
         assert verify(_ranking([0, 1, 2]), context).ids.tolist() == [[2, 1, 0]]
         assert verify(_ranking([0, 1, 2]), context, enough=25).ids.tolist() == [[1, 0, 2]]
 
-    def test_boxes_that_were_there_stay_with_their_answers(self) -> None:
+    def test_boxes_that_were_there_stay_with_their_results(self) -> None:
         query = _scene(1)
         boxes = np.array([[(1, 1, 2, 2), (3, 3, 4, 4)]], np.float32)
         ranking = Ranking(np.array([[0, 1]]), np.array([[0.9, 0.8]], np.float32), boxes)
@@ -246,7 +246,7 @@ class TestVerify:
         assert got == expected
         assert verified > 15
 
-    def test_several_queries_padding_and_the_same_answer_again(self) -> None:
+    def test_several_queries_padding_and_the_same_result_again(self) -> None:
         queries = [_scene(1), _empty(), _scene(2)]
         images = [_view(queries[0]), _scene(50), _view(queries[2])]
         ids = np.array([[1, 0, 2], [1, 0, -1], [0, 2, -1]])

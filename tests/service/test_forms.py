@@ -1,4 +1,4 @@
-"""The forms of answers: fields are the keys of the JSON, and nothing in them is more than JSON has."""
+"""The forms of results: fields are the keys of the JSON, and nothing in them is more than JSON has."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 import kindred.cli
 from kindred import service
-from kindred.library import Answer, Hit
-from kindred.service import AnswerForm, ChangeForm, Form, HitForm, SkipForm, plain
+from kindred.library import Hit, Results
+from kindred.service import ChangeForm, Form, HitForm, ResultsForm, SkipForm, plain
 
 FORMS = [getattr(service, name) for name in service.__all__ if name.endswith("Form") and name != "Form"]
 
@@ -37,12 +37,12 @@ def test_a_hit_has_what_is_known_of_its_image() -> None:
     }
 
 
-def test_an_answer_names_its_query_or_queries() -> None:
+def test_results_name_their_query_or_queries() -> None:
     hits = (Hit(1, Path("a.jpg"), float("nan")),)
-    answer = Answer(hits, np.array([1]), np.array([1.0], np.float32), 0.123456)
-    one = AnswerForm.of(answer, ["q.jpg"], "kin").to_json()
+    results = Results(hits, np.array([1]), np.array([1.0], np.float32), 0.123456)
+    one = ResultsForm.of(results, ["q.jpg"], "kin").to_json()
     assert (one["query"], one["seconds"]) == ("q.jpg", 0.1235)
-    assert AnswerForm.of(answer, ["q.jpg", "r.jpg"], "kin").to_json()["query"] == ["q.jpg", "r.jpg"]
+    assert ResultsForm.of(results, ["q.jpg", "r.jpg"], "kin").to_json()["query"] == ["q.jpg", "r.jpg"]
     assert json.loads(json.dumps(one, allow_nan=False))["results"][0]["score"] is None  # NaN is no JSON
 
 

@@ -66,7 +66,7 @@ def test_a_missing_table_is_damage(store: SqliteStore) -> None:
         SqliteStore.open(store.file)
 
 
-def test_overwritten_pages_are_damage_not_a_wrong_answer(store: SqliteStore, entry: MakeEntry) -> None:
+def test_overwritten_pages_are_reported_as_damage(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry(f"/p/{number}.jpg", number) for number in range(2000)])
     store.close()
     size = store.file.stat().st_size

@@ -1,4 +1,4 @@
-"""Store files that somebody else made, or that were damaged: one clear line, nothing run, no wrong answer."""
+"""Store files that somebody else made, or that were damaged: one clear line, nothing executed, no wrong result."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(tmp_path: Path) ->
         SqliteStore.open(tmp_path / "store.sqlite")
 
 
-def test_a_store_that_is_deleted_neither_answers_nor_takes_changes(store: SqliteStore, entry: MakeEntry) -> None:
+def test_a_store_that_is_deleted_can_neither_be_read_nor_changed(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/p/1.jpg")])
     with SqliteStore.open(store.file) as other:
         for file in store.file.parent.glob("store.sqlite*"):

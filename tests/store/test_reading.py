@@ -87,7 +87,7 @@ def test_fetch_keeps_the_order_that_was_asked_for(filled: SqliteStore) -> None:
     assert (nothing.shape, no_rows.shape) == ((0,), (0, 3))
 
 
-def test_an_empty_store_answers_everything_with_nothing(store: SqliteStore) -> None:
+def test_an_empty_store_returns_nothing(store: SqliteStore) -> None:
     assert list(store.vectors()) == []
     assert store.fetch([1])[1].shape == (0, 0)
     assert store.select(Filter()).tolist() == []

@@ -181,7 +181,7 @@ def test_runs_are_kept_newest_first_and_a_cut_off_one_has_no_end(store: SqliteSt
     assert oldest.finished is not None
 
 
-def test_a_closed_store_neither_answers_nor_changes(store: SqliteStore, entry: MakeEntry) -> None:
+def test_a_closed_store_can_neither_be_read_nor_changed(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/photos/a.jpg")])
     store.close()
     with pytest.raises(UsageError, match="is closed"):

@@ -122,7 +122,7 @@ def index(
             return
         print_summary(report, opened, folders, prune=mode, verbose=verbose)
     if demo is not None:
-        print_next(library, f"{typed(_first_query(demo))} --html answers.html")
+        print_next(library, f"{typed(_first_query(demo))} --html results.html")
     elif report.indexed:
         print_next(library, "IMAGE")
 

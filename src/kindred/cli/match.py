@@ -14,7 +14,7 @@ from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 
 if TYPE_CHECKING:
-    from kindred.library import Hit, QueryAnswer
+    from kindred.library import Hit, QueryResults
 
 __all__ = ["match"]
 
@@ -58,8 +58,8 @@ def match(
         Meter("Matching", quiet=as_json) as meter,
     ):
         # One more than requested, since an image of the library finds itself.
-        answers = opened.search_each([each.path for each in found], k=k + 1, min_score=min_score)
-        for done, (each, result) in enumerate(zip(found, answers, strict=True), 1):
+        searched = opened.search_each([each.path for each in found], k=k + 1, min_score=min_score)
+        for done, (each, result) in enumerate(zip(found, searched, strict=True), 1):
             if result.error is not None:
                 skipped.append((each.path, result.error.reason))
             hits = [replace(hit, rank=rank) for rank, hit in enumerate(_others(each.path, result)[:k], 1)]
@@ -79,9 +79,9 @@ def match(
         say(grouped(skipped, verbose=False))
 
 
-def _others(path: Path, result: QueryAnswer) -> list[Hit]:
+def _others(path: Path, result: QueryResults) -> list[Hit]:
     """Return the results other than the query itself."""
-    hits = list(result.answer or ())
+    hits = list(result.results or ())
     return [hit for hit in hits if not _same_file(hit.path, path)]
 
 

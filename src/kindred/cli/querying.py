@@ -12,10 +12,10 @@ from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from kindred.images import ImageLike
-    from kindred.library import Answer, Library
+    from kindred.library import Library, Results
     from kindred.store import Filter
 
-__all__ = ["CommandQuery", "QueryOptions", "answer_each", "read_image", "why_empty"]
+__all__ = ["CommandQuery", "QueryOptions", "read_image", "search_queries", "why_empty"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def read_image(name: str) -> ImageLike:
         raise UsageError(f"{error}; expected a query image") from error
 
 
-def answer_each(
+def search_queries(
     libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions
-) -> Iterator[tuple[CommandQuery, Answer | ImageError]]:
+) -> Iterator[tuple[CommandQuery, Results | ImageError]]:
     """Search the first library, or fuse the results of several; yield the results or the error of every query."""
     if _in_one_pass(libraries, queries, options):
         found = libraries[0].search_each(
@@ -73,12 +73,12 @@ def answer_each(
             depth=options.depth,
         )
         for query, each in zip(queries, found, strict=True):
-            assert each.answer is not None or each.error is not None
-            yield query, each.answer if each.answer is not None else each.error  # type: ignore[misc]
+            assert each.results is not None or each.error is not None
+            yield query, each.results if each.results is not None else each.error  # type: ignore[misc]
         return
     for query in queries:
         try:
-            yield query, _answer(libraries, query, options)
+            yield query, _search_one(libraries, query, options)
         except ImageError as error:
             yield query, error
 
@@ -88,8 +88,8 @@ def _in_one_pass(libraries: Sequence[Library], queries: Sequence[CommandQuery], 
     return plain and len(libraries) == 1 and len(queries) > 1 and all(len(query.images) == 1 for query in queries)
 
 
-def _answer(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> Answer:
-    def search(k: int) -> Answer:
+def _search_one(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> Results:
+    def search(k: int) -> Results:
         images, box, where = list(query.images), options.box, options.where
         if len(libraries) > 1:
             from kindred.library import search_many

@@ -32,11 +32,11 @@ from kindred.cli.output import (
     say,
     shown,
 )
-from kindred.cli.querying import CommandQuery, QueryOptions, answer_each, read_image, why_empty
+from kindred.cli.querying import CommandQuery, QueryOptions, read_image, search_queries, why_empty
 from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from kindred.library import Answer
+    from kindred.library import Results
     from kindred.store import Filter
 
 __all__ = ["search"]
@@ -164,26 +164,26 @@ def search(
             stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code)) for each in folders
         ]
         recipe, of = " + ".join(each.recipe.name for each in libraries), len(libraries[0])
-        answers = answer_each(libraries, queries, options)
+        searched = search_queries(libraries, queries, options)
         if html is not None:  # before anything is printed, since it may fail
-            found = list(answers)
+            found = list(searched)
             _write_page(html, found, recipe=recipe, of=of, box=options.box)
-            answers = iter(found)
+            searched = iter(found)
         failed = 0
-        for number, (query, answer) in enumerate(answers):
-            if isinstance(answer, ImageError):
-                _report_error(query, answer, alone=len(queries) == 1, as_json=as_json)
+        for number, (query, results) in enumerate(searched):
+            if isinstance(results, ImageError):
+                _report_error(query, results, alone=len(queries) == 1, as_json=as_json)
                 failed += 1
             elif as_json:
-                from kindred.service import AnswerForm
+                from kindred.service import ResultsForm
 
-                form = AnswerForm.of(answer, query.names, recipe)
+                form = ResultsForm.of(results, query.names, recipe)
                 (print_json if len(queries) == 1 else print_json_line)(form)
             else:
                 if len(queries) > 1:
                     say(bold(shown(query.names[0])), gap=number > 0)
-                empty = "" if answer else why_empty(libraries[0], options)
-                print_summary(answer, recipe, of=of, empty=empty)
+                empty = "" if results else why_empty(libraries[0], options)
+                print_summary(results, recipe, of=of, empty=empty)
     if html is not None and not as_json:
         say(f"Page: {shown(html)}")
     if failed:
@@ -192,17 +192,17 @@ def search(
 
 def _write_page(
     file: Path,
-    answers: Iterable[tuple[CommandQuery, Answer | ImageError]],
+    searched: Iterable[tuple[CommandQuery, Results | ImageError]],
     *,
     recipe: str,
     of: int,
     box: tuple[float, float, float, float] | None,
 ) -> None:
-    from kindred.cli.search_page import write_answers
+    from kindred.cli.search_page import write_results
 
-    usable = [(query, answer) for query, answer in answers if not isinstance(answer, ImageError)]
+    usable = [(query, results) for query, results in searched if not isinstance(results, ImageError)]
     if usable:
-        write_answers(file, usable, recipe=recipe, of=of, box=box)
+        write_results(file, usable, recipe=recipe, of=of, box=box)
 
 
 def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_json: bool) -> None:
@@ -229,8 +229,8 @@ def _filter(
     return Filter(folder=folder, tags=tuple(tags), after=first, before=last, where=conditions)
 
 
-def print_summary(answer: Answer, recipe: str, *, of: int, empty: str) -> None:
-    if not answer:
+def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None:
+    if not results:
         say(empty)
         return
     from kindred.ranking import score_text
@@ -244,7 +244,7 @@ def print_summary(answer: Answer, recipe: str, *, of: int, empty: str) -> None:
             (hit.taken or "")[:10],
             ", ".join(hit.tags),
         )
-        for hit in answer
+        for hit in results
     ]
     say(columns(rows, heads=("#", "score", "image", "box", "taken", "tags"), right=(0, 1)))
-    say(dim(f"{len(answer)} of {counted(of, 'image')} in {duration(answer.seconds)}, recipe {recipe}"))
+    say(dim(f"{len(results)} of {counted(of, 'image')} in {duration(results.seconds)}, recipe {recipe}"))

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kindred.errors import ImageError
-from kindred.html.answers import PageAnswer, PageHit, answers_page, write_page
+from kindred.html.results import PageHit, PageResults, results_page, write_page
 from kindred.images import decode, thumbnail_jpeg
 
 if TYPE_CHECKING:
     from kindred.cli.querying import CommandQuery
-    from kindred.library import Answer, Hit
+    from kindred.library import Hit, Results
 
-__all__ = ["write_answers"]
+__all__ = ["write_results"]
 
 LONGEST = 320  # pixels of a thumbnail, about 20 kB
 
 
-def write_answers(
+def write_results(
     file: Path,
-    answered: Sequence[tuple[CommandQuery, Answer]],
+    searched: Sequence[tuple[CommandQuery, Results]],
     *,
     recipe: str,
     of: int,
@@ -33,20 +33,20 @@ def write_answers(
 
     Raises `UsageError` if `file` cannot be written.
     """
-    shown = [_page_answer(query, answer, box) for query, answer in answered]
+    shown = [_page_results(query, results, box) for query, results in searched]
     more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
     title = f"Images like {shown[0].query_name}{more}" if shown else "No query could be used"
-    seconds = sum(answer.seconds for _, answer in answered)
-    write_page(file, answers_page(shown, title=title, recipe=recipe, seconds=seconds, library_size=of))
+    seconds = sum(results.seconds for _, results in searched)
+    write_page(file, results_page(shown, title=title, recipe=recipe, seconds=seconds, library_size=of))
 
 
-def _page_answer(query: CommandQuery, answer: Answer, box: tuple[float, float, float, float] | None) -> PageAnswer:
+def _page_results(query: CommandQuery, results: Results, box: tuple[float, float, float, float] | None) -> PageResults:
     decoded = decode(query.images[0], longest=LONGEST)
     more = f" and {len(query.names) - 1} more" if len(query.names) > 1 else ""
     name = "standard input" if query.names[0] == "-" else Path(query.names[0]).name
     with ThreadPoolExecutor() as threads:
-        hits = list(threads.map(_hit, answer))
-    return PageAnswer(
+        hits = list(threads.map(_hit, results))
+    return PageResults(
         query_name=f"{name}{more}",
         query_thumbnail=thumbnail_jpeg(decoded.pixels, LONGEST),
         query_size=(decoded.width, decoded.height),

@@ -12,7 +12,7 @@ from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import ModelError, UsageError
 
-__all__ = ["Bytes", "checked_bits", "checked_codes", "checked_rows", "kind_of", "no_answers", "restoring_code"]
+__all__ = ["Bytes", "checked_bits", "checked_codes", "checked_rows", "kind_of", "no_results", "restoring_code"]
 
 Bytes: TypeAlias = NDArray[np.uint8]
 """(N, bytes a vector) uint8: one code a row."""
@@ -53,6 +53,6 @@ def restoring_code(kind: str, arrays: ArrayMap, *names: str) -> AbstractContextM
     return restoring("codes", arrays, *names, remedy="fit them again")
 
 
-def no_answers(queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def no_results(queries: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return positions and scores (Q, 0), for no queries or no codes."""
     return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)

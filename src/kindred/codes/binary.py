@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows, check_whole
-from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_answers, restoring_code
+from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_results, restoring_code
 from kindred.errors import UsageError
 
 __all__ = ["BinaryCode", "IterativeQuantisation", "RandomHyperplanes", "SignCode", "hamming_search"]
@@ -158,7 +158,7 @@ def hamming_search(queries: Bytes, codes: Bytes, k: int, *, bits: int) -> tuple[
     width = queries.shape[-1]
     wanted, known = checked_codes(queries, width), checked_codes(codes, width)
     if not len(wanted) or not len(known):
-        return no_answers(len(wanted))
+        return no_results(len(wanted))
     index = faiss.IndexBinaryFlat(8 * width)
     index.add(known)
     distances, places = index.search(wanted, min(k, len(known)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows, check_whole
-from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_answers, restoring_code
+from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_results, restoring_code
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ProductQuantiser:
         check_whole(k=k)
         vectors, known = checked_rows(queries, self.dimension), checked_codes(codes, self.bytes_per_vector)
         if not len(known) or not len(vectors):
-            return no_answers(len(vectors))
+            return no_results(len(vectors))
         index = self._index()
         index.add_sa_codes(known)
         scores, places = index.search(vectors, min(k, len(known)))

@@ -12,7 +12,7 @@ from kindred.duplicates.files import distinct, same_bytes
 from kindred.duplicates.groups import SameLink
 from kindred.duplicates.links import LINK, DisjointSets
 from kindred.duplicates.pixels import same_pictures, sketched
-from kindred.library import Answer, Hit
+from kindred.library import Hit, Results
 
 __all__ = ["search_without_copies", "without_copies"]
 
@@ -20,28 +20,28 @@ SPARE = 8
 """Answers asked for beyond those wanted, at first."""
 
 
-def search_without_copies(search: Callable[[int], Answer], queries: Sequence[Path], k: int) -> Answer:
+def search_without_copies(search: Callable[[int], Results], queries: Sequence[Path], k: int) -> Results:
     """Return the best `k` answers that are no copies (`without_copies`); `search` returns as many as it is asked for.
 
     More are asked for until there are enough, or no more.
     """
     asked = k + SPARE
     while True:
-        answer = search(asked)
-        kept = without_copies(answer, queries)
-        if len(kept) >= k or len(answer) < asked:
-            return _ranked(answer, kept[:k])
+        results = search(asked)
+        kept = without_copies(results, queries)
+        if len(kept) >= k or len(results) < asked:
+            return _ranked(results, kept[:k])
         asked *= 2
 
 
-def without_copies(answer: Sequence[Hit], queries: Sequence[Path] = ()) -> list[int]:
+def without_copies(results: Sequence[Hit], queries: Sequence[Path] = ()) -> list[int]:
     """Return the places of the answers that are no copy of a better one, nor of a query image.
 
-    Copies have the same bytes, or are the same picture by their pixels: in another format, size or turned. An answer
+    Copies have the same bytes, or are the same picture by their pixels: in another format, size or turned. An results
     whose file cannot be read is kept.
     """
     first = len(queries)
-    paths = dict(enumerate([*queries, *(hit.path for hit in answer)]))
+    paths = dict(enumerate([*queries, *(hit.path for hit in results)]))
     files, stands_for = distinct(paths.items())
     joined = DisjointSets()
     for each, other in stands_for.items():
@@ -63,9 +63,9 @@ def without_copies(answer: Sequence[Hit], queries: Sequence[Path] = ()) -> list[
     return kept
 
 
-def _ranked(answer: Answer, places: Sequence[int]) -> Answer:
-    hits = tuple(replace(answer[place], rank=rank) for rank, place in enumerate(places, 1))
-    return Answer(hits, answer.ids[list(places)], answer.scores[list(places)], answer.seconds)
+def _ranked(results: Results, places: Sequence[int]) -> Results:
+    hits = tuple(replace(results[place], rank=rank) for rank, place in enumerate(places, 1))
+    return Results(hits, results.ids[list(places)], results.scores[list(places)], results.seconds)
 
 
 def _silent(_: str, __: int, ___: int) -> None:

@@ -143,15 +143,15 @@ class DescribingTask:
                 self.step(len(images))
                 return stored
         began = time.perf_counter()
-        answers: list[Description[int] | None] = [None] * len(images)
+        descriptions: list[Description[int] | None] = [None] * len(images)
         with closing(self.describer.stream(enumerate(self.inputs(images)), is_query=is_query)) as stream:
             for described in stream:
                 if described.error is None:
-                    answers[described.key] = described
+                    descriptions[described.key] = described
                 elif not lenient:
                     raise described.error
                 self.step()
-        found = self.collected(answers, time.perf_counter() - began)
+        found = self.collected(descriptions, time.perf_counter() - began)
         if file is not None:
             _store(file, found)
         return found
@@ -168,12 +168,12 @@ class DescribingTask:
             return False
         return bool(counts.sum() == len(vectors)) and (features is None or len(features) == images)
 
-    def collected(self, answers: Sequence[Description[int] | None], seconds: float) -> Descriptions:
-        """Lay the answers out as arrays."""
+    def collected(self, descriptions: Sequence[Description[int] | None], seconds: float) -> Descriptions:
+        """Collect the descriptions in arrays."""
         nothing = np.zeros((0, self.describer.dimension), np.float32)
-        rows = [nothing if each is None or each.vectors is None else each.vectors for each in answers]
-        words = [each.words for each in answers if each is not None and each.words is not None]
-        features = [NO_FEATURES if each is None or each.features is None else each.features for each in answers]
+        rows = [nothing if each is None or each.vectors is None else each.vectors for each in descriptions]
+        words = [each.words for each in descriptions if each is not None and each.words is not None]
+        features = [NO_FEATURES if each is None or each.features is None else each.features for each in descriptions]
         return Descriptions(
             np.concatenate([nothing, *rows]),
             np.array([len(each) for each in rows], np.int64),

@@ -44,7 +44,7 @@ CURVE = 50
 """Length of the cumulative match characteristic that is reported."""
 
 DEPTH = 1000
-"""Number of answers that are re-ranked."""
+"""Number of results that are re-ranked."""
 
 
 def evaluate(
@@ -63,13 +63,13 @@ def evaluate(
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Evaluation:
-    """Describe the images of a ground truth, search with every query, and score the answers.
+    """Describe the images of a ground truth, search with every query, and score the results.
 
     `groundtruth`, `dataset` and `partial` are as in `read_dataset`; `images` is the folder of the images, if it is not
-    the one of the ground truth. `rerank` names the re-rankers of the first `depth` answers, in order, as in
-    `kindred.rerank.rerank` ("aqe:n=5,diffusion"); the other answers follow in their old order. `also` are recipes whose
-    rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` answers of each,
-    followed by the rest as ranked by `recipe`; fused answers are not re-ranked. `distractors` are folders of images
+    the one of the ground truth. `rerank` names the re-rankers of the first `depth` results, in order, as in
+    `kindred.rerank.rerank` ("aqe:n=5,diffusion"); the other results follow in their old order. `also` are recipes whose
+    rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` results of each,
+    followed by the rest as ranked by `recipe`; fused results are not re-ranked. `distractors` are folders of images
     added to the database as irrelevant. `metrics` are names of additional metrics, such as "precision@20"
     (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their number.
 

@@ -24,9 +24,9 @@ DEFAULT_FUSION = "reciprocal_rank"
 
 
 def check_fusion(fusion: str, rerank: str | Sequence[Method]) -> None:
-    """Raise RecipeError for an unknown fusion, UsageError if fused answers are to be re-ranked."""
+    """Raise RecipeError for an unknown fusion, UsageError if fused results are to be re-ranked."""
     if rerank:
-        raise UsageError("rerank and also contradict each other; fused answers are not re-ranked")
+        raise UsageError("rerank and also contradict each other; fused results are not re-ranked")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)
 
 
@@ -38,7 +38,7 @@ def measure_fused(
     metrics: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Fuse the first `depth` answers of several recipes on one set, by a name of FUSIONS, and score.
+    """Fuse the first `depth` results of several recipes on one set, by a name of FUSIONS, and score.
 
     Images that are in none of these follow as ranked by the first recipe. The result is that of the first recipe and
     names the others; costs are sums over all recipes, and fusing counts as searching.
@@ -47,7 +47,7 @@ def measure_fused(
     first, *others = searches = [bench.search() for bench in benches]
 
     def fused(ranking: Ranking, selected: slice) -> Ranking:
-        return fuse([ranking, *(each.top_answers(selected, depth=depth) for each in others)], fusion)
+        return fuse([ranking, *(each.top_results(selected, depth=depth) for each in others)], fusion)
 
     ranks = benches[0].ranks(first.reranked(fused, depth=depth))
     found = [bench.result(search, ranks, metrics=metrics) for bench, search in zip(benches, searches, strict=True)]

@@ -65,7 +65,7 @@ class Query:
     judgements: by setting, which is "" unless the protocol has several ("easy", "medium", "hard").
     itself: the position of the query's own image in the database, if the protocol removes it from the ranking
     (Holidays, and all sets of classes); it is among the junk, too. None if the image is not in the database, or counts
-    as an answer.
+    as a result.
     """
 
     image: str

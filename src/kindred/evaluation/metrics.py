@@ -66,7 +66,7 @@ def average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
 
 
 def average_precision_at_k(ranks: ArrayLike, k: int, relevant: int | None = None) -> float:
-    """Return the plain average precision within the first `k` answers; its mean is mAP@k (Weyand et al. 2020).
+    """Return the plain average precision within the first `k` results; its mean is mAP@k (Weyand et al. 2020).
 
     The sum of the precisions at the relevant images among them, divided by the smaller of `k` and the number of
     relevant images. (trec_eval always divides by the number of relevant images.)
@@ -92,7 +92,7 @@ def trapezoidal_average_precision(ranks: ArrayLike, relevant: int | None = None)
 
 
 def recall_at_k(ranks: ArrayLike, k: int) -> float:
-    """Return 1 if any of the first `k` answers is relevant, otherwise 0; its mean is recall@k in metric learning.
+    """Return 1 if any of the first `k` results is relevant, otherwise 0; its mean is recall@k in metric learning.
 
     (In information retrieval the same name means the fraction of the relevant images among the first k.)
     """
@@ -102,7 +102,7 @@ def recall_at_k(ranks: ArrayLike, k: int) -> float:
 
 
 def precision_at_k(ranks: ArrayLike, k: int) -> float:
-    """Return the fraction of relevant images among the first `k` answers.
+    """Return the fraction of relevant images among the first `k` results.
 
     A query with fewer than k relevant images cannot reach 1.
     """
@@ -114,7 +114,7 @@ def precision_at_k(ranks: ArrayLike, k: int) -> float:
 def revisited_precision_at_k(ranks: ArrayLike, k: int) -> float:
     """Return the fraction of relevant images among the first `k`, as in mP@k (Radenović et al. 2018).
 
-    If the last relevant image has a rank before k, the answers after it do not count: a query with three relevant
+    If the last relevant image has a rank before k, the results after it do not count: a query with three relevant
     images can reach 1 for any k.
     """
     check_whole(k=k)
@@ -132,7 +132,7 @@ def reciprocal_rank(ranks: ArrayLike) -> float:
 
 
 def ndcg(ranks: ArrayLike, relevant: int | None = None, *, k: int | None = None) -> float:
-    """Return the normalised discounted cumulative gain, of the first `k` answers or of all (None).
+    """Return the normalised discounted cumulative gain, of the first `k` results or of all (None).
 
     Gains are 1 or 0 (binary relevance), discounted by 1 / log₂(1 + rank), ranks from 1; the sum is divided by that of
     an ideal ranking. Source: Järvelin and Kekäläinen 2002, with the discount in common use.
@@ -145,15 +145,15 @@ def ndcg(ranks: ArrayLike, relevant: int | None = None, *, k: int | None = None)
 
 
 def r_precision(ranks: ArrayLike, relevant: int | None = None) -> float:
-    """Return the fraction of relevant images among the first R answers, where R is the number of relevant images."""
+    """Return the fraction of relevant images among the first R results, where R is the number of relevant images."""
     places, total = _checked(ranks, relevant)
     return float(np.count_nonzero(places < total)) / total
 
 
 def average_precision_at_r(ranks: ArrayLike, relevant: int | None = None) -> float:
-    """Return the average precision within the first R answers; its mean is MAP@R (Musgrave et al. 2020).
+    """Return the average precision within the first R results; its mean is MAP@R (Musgrave et al. 2020).
 
-    R is the number of relevant images; answers after rank R do not count.
+    R is the number of relevant images; results after rank R do not count.
     """
     places, total = _checked(ranks, relevant)
     return float(_precision_at_each(places)[places < total].sum()) / total

@@ -38,8 +38,8 @@ def places_of(queries: Sequence[Path], database: Sequence[Path]) -> list[Places]
 def left_out(truth: GroundTruth, own: Sequence[Places]) -> list[Places]:
     """Return, for each query, the positions of the database that are left out of its ranking.
 
-    `own` are those of its file, as `places_of` returns them. Published protocols define whether a query counts as an
-    answer; otherwise it is left out of its own ranking, unless it is listed as relevant.
+    `own` are those of its file, as `places_of` returns them. Published protocols define whether a query counts as a
+    result; otherwise it is left out of its own ranking, unless it is listed as relevant.
     """
     return [_left_out(truth, query, places) for query, places in zip(truth.queries, own, strict=True)]
 

@@ -54,7 +54,7 @@ DEEP_METRICS: dict[str, Callable[[Ranks, int, int], float]] = {
     "mAP": lambda ranks, relevant, k: average_precision_at_k(ranks, k, relevant),
     "nDCG": lambda ranks, relevant, k: ndcg(ranks, relevant, k=k),
 }
-"""Metrics of the first k answers, "recall@5": name → (ranks, number of relevant images, k) → the value of a query."""
+"""Metrics of the first k results, "recall@5": name → (ranks, number of relevant images, k) → the value of a query."""
 
 EVERYWHERE: dict[str, Metric] = {
     "MRR": lambda ranks, _: reciprocal_rank(ranks),
@@ -122,7 +122,7 @@ def score(truth: GroundTruth, orders: Iterable[NDArray[np.int64]], *, metrics: S
 def find_metric(name: str, protocol: Protocol) -> Metric:
     """Return a metric by its name: one of the protocol's, "MRR", "nDCG", "MAP@R", "R-precision", or one "@k".
 
-    Those of the first k answers are the names of DEEP_METRICS, as in "precision@20". Raises UsageError for an unknown
+    Those of the first k results are the names of DEEP_METRICS, as in "precision@20". Raises UsageError for an unknown
     name, and for mAP@k if the mAP of the protocol is trapezoidal: the two are not comparable.
     """
     known = {**EVERYWHERE, **METRICS[protocol]}

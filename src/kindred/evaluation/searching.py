@@ -1,4 +1,4 @@
-"""Search the database of an evaluation: rank it completely for every query, re-rank the first answers."""
+"""Search the database of an evaluation: rank it completely for every query, re-rank the first results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Search:
             database = database.chosen(np.flatnonzero(self._usable))
         if self._unordered.any():
             queries = replace(queries, vectors=np.nan_to_num(queries.vectors, posinf=0, neginf=0))
-        # The very index that answers in a library, where it compares with all that there is; codes alone, not rescored.
+        # The very index that serves a library, if it compares with every row; codes alone, not rescored.
         settings = IndexSettings(code=self.code, rescore=False, options=self.options)
         index = index_for(self.recipe, _source(database, self.recipe), settings, exhaustive=True)
         assert isinstance(index, ExhaustiveIndex)
@@ -79,14 +79,14 @@ class Search:
             selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
             ranked = list(self._ranked(selected))
             began = time.perf_counter()
-            better = rerank(_top_answers(ranked, min(depth, len(self.database))), selected)
+            better = rerank(_top_results(ranked, min(depth, len(self.database))), selected)
             self.rerank_seconds += time.perf_counter() - began
             for number, head, (order, _) in zip(range(start, selected.stop), better.ids, ranked, strict=True):
                 yield self._searched(with_rest(head, order), self.left_out[number])
 
-    def top_answers(self, selected: slice, *, depth: int) -> Ranking:
-        """Return the first `depth` answers of some of the queries, with their scores."""
-        return _top_answers(list(self._ranked(selected)), min(depth, len(self.database)))
+    def top_results(self, selected: slice, *, depth: int) -> Ranking:
+        """Return the first `depth` results of some of the queries, with their scores."""
+        return _top_results(list(self._ranked(selected)), min(depth, len(self.database)))
 
     def _ranked(self, selected: slice) -> Iterator[tuple[Order, NDArray[np.float32]]]:
         """Yield for each query in `selected` the order of the database, and the scores (N,) of all of it."""
@@ -121,13 +121,13 @@ class Search:
         return kept
 
 
-def _top_answers(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> Ranking:
-    """Return the first `depth` answers of rankings, given as the order and the scores of all images."""
+def _top_results(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> Ranking:
+    """Return the first `depth` results of rankings, given as the order and the scores of all images."""
     ids = np.full((len(ranked), depth), -1, np.int64)
     scores = np.full(ids.shape, -np.inf, np.float32)
     for row, (order, found) in enumerate(ranked):
         head = order[:depth]
-        head = head[np.isfinite(found[head])]  # those that could not be compared are no answers
+        head = head[np.isfinite(found[head])]  # those that could not be compared are no results
         ids[row, : len(head)], scores[row, : len(head)] = head, found[head]
     return Ranking(ids, scores)
 

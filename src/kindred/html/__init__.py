@@ -1,1 +1,1 @@
-"""Self-contained HTML pages: the head of every page, and the page of answers."""
+"""Self-contained HTML pages: the head of every page, and the page of search results."""

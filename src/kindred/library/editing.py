@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kindred.errors import UsageError
-from kindred.library.answers import ImageRecord
 from kindred.library.paths import is_missing, keys_of, located
+from kindred.library.results import ImageRecord
 from kindred.store import Key, Row, Store, Value
 
 __all__ = ["Editing", "Images", "listed"]
@@ -30,7 +30,7 @@ class Editing(ABC):
         (key,) = keys_of(image)
         row = self._rows([key]).get(key)
         if row is None:
-            raise UsageError(f"holds no image {image}; kindred index adds images, and search answers give their ids")
+            raise UsageError(f"holds no image {image}; kindred index adds images, and search results give their ids")
         return _record(row)
 
     def remove(self, images: Images) -> int:

@@ -124,8 +124,8 @@ class _Run:
     def finish(self, describer: Describer, files: Iterable[Found], roots: Sequence[Path], prune: Prune) -> IndexReport:
         number, report = self.store.begin_run(), self.report
         try:
-            with closing(describer.stream(self.to_describe(files))) as answers:
-                for described in answers:
+            with closing(describer.stream(self.to_describe(files))) as descriptions:
+                for described in descriptions:
                     self.take(described)
         finally:
             self.commit()
@@ -222,7 +222,7 @@ class _Run:
         return self.force or (failed and (not known.final or known.version != __version__))
 
     def take(self, described: Description[Seen]) -> None:
-        """Put one answer into the buffer, and the buffer into the store when it is time."""
+        """Add one description to the buffer, and commit the buffer when it is due."""
         if described.vectors is not None and not len(described.vectors):
             described = Description(described.key, error=ImageError(described.key.path, FEATURELESS))
         seen, error = described.key, described.error

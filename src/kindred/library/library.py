@@ -19,7 +19,6 @@ from kindred.describer import Describer, DescriberOptions
 from kindred.errors import ImageError, LibraryError, LibraryReplaced, RecipeMismatch, UsageError
 from kindred.images import ImageLike, find_images
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
-from kindred.library.answers import Answer, Hit, Info, QueryAnswer
 from kindred.library.editing import Editing, listed
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.library.opening import Opened, make, open_at, ready_describer
@@ -27,6 +26,7 @@ from kindred.library.paths import absolute, is_missing, located
 from kindred.library.pruning import Prune
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
 from kindred.library.reranking import DEPTH, reranked
+from kindred.library.results import Hit, Info, QueryResults, Results
 from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
@@ -262,26 +262,26 @@ class Library(Editing):
         min_score: float | None = None,
         rerank: str | Sequence[Method] = (),
         depth: int = DEPTH,
-    ) -> Answer:
+    ) -> Results:
         """Find the `k` images most similar to `query`.
 
         `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean is
         searched), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1
-        in pixels of the upright query) searches for a part of it. `negatives`, queries likewise, are what answers
-        should not be like.
-        `where` limits the search to a folder, tags, dates, metadata or ids. Answers below `min_score` are left out.
-        `rerank` is what is done to the best `depth` answers, as `kindred.rerank.rerank` takes it. Raises `ImageError`
+        in pixels of the upright query) searches for a part of it. `negatives` are negative
+        examples, given like a query: results that resemble them rank lower.
+        `where` limits the search to a folder, tags, dates, metadata or ids. Results below `min_score` are left out.
+        `rerank` is what is done to the best `depth` results, as `kindred.rerank.rerank` takes it. Raises `ImageError`
         for an unusable query, `RecipeError` for an unknown re-ranker or one that needs what the library does not hold,
         `LibraryError` while the library is empty.
         """
         began = time.monotonic()
         look_again = box is not None or any(needs != "vectors" for _, needs in needs_of(steps_of(rerank)))
         query = of_stored(self.store, self.recipe, query, look_again=look_again)
-        asked = describe_query(self.recipe, lambda: self.describer, query, box)
+        described = describe_query(self.recipe, lambda: self.describer, query, box)
         if isinstance(negatives, np.ndarray) or negatives:
             negatives = of_stored(self.store, self.recipe, negatives, look_again=False)
-            asked = moved_away(asked, describe_query(self.recipe, lambda: self.describer, negatives, None))
-        return self._ranked(asked, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began)
+            described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
+        return self._ranked(described, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began)
 
     def search_each(
         self,
@@ -292,10 +292,11 @@ class Library(Editing):
         min_score: float | None = None,
         rerank: str | Sequence[Method] = (),
         depth: int = DEPTH,
-    ) -> Iterator[QueryAnswer]:
+    ) -> Iterator[QueryResults]:
         """Search for every image on its own, in their order; several times as fast as one `search` after another.
 
-        A bad image is an answer with its error. Arguments and other errors are those of `search`.
+        For an unusable image, the error is given in place of the results. Arguments and other errors are those of
+        `search`.
         """
         waiting: dict[int, ImageLike] = {}
 
@@ -304,27 +305,27 @@ class Library(Editing):
                 waiting[number] = image
                 yield number, image
 
-        answers: dict[int, QueryAnswer] = {}
+        finished: dict[int, QueryResults] = {}
         following = 0
         describer = self.describer
         with closing(describer.stream(numbered(), is_query=True)) as stream:
             for description in stream:
                 began, image = time.monotonic(), waiting.pop(description.key)
                 try:
-                    asked = as_query(description, image, describer)
-                    answer = self._ranked(
-                        asked, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began
+                    described = as_query(description, image, describer)
+                    results = self._ranked(
+                        described, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began
                     )
-                    answers[description.key] = QueryAnswer(image, answer)
+                    finished[description.key] = QueryResults(image, results)
                 except ImageError as error:
-                    answers[description.key] = QueryAnswer(image, error=error)
-                while following in answers:
-                    yield answers.pop(following)
+                    finished[description.key] = QueryResults(image, error=error)
+                while following in finished:
+                    yield finished.pop(following)
                     following += 1
 
     def _ranked(
         self,
-        asked: DescribedQuery,
+        described: DescribedQuery,
         k: int,
         *,
         where: Filter | None,
@@ -332,7 +333,7 @@ class Library(Editing):
         rerank: str | Sequence[Method],
         depth: int,
         began: float,
-    ) -> Answer:
+    ) -> Results:
         """Search for what was described."""
         steps = steps_of(rerank)
         check_needs(steps, self.recipe, images_at_hand=True)
@@ -341,11 +342,11 @@ class Library(Editing):
         searcher = self.searcher
         if steps:
             cache = self._graph_cache()
-            ranking = reranked(searcher, asked, k, steps, where=where, depth=depth, cache=cache)
+            ranking = reranked(searcher, described, k, steps, where=where, depth=depth, cache=cache)
         else:
-            ranking = searcher.ranked(asked, k, where)
-        answer = _answer(searcher, ranking, began)
-        return answer if min_score is None else answer.above(min_score)
+            ranking = searcher.ranked(described, k, where)
+        results = _results(searcher, ranking, began)
+        return results if min_score is None else results.above(min_score)
 
     def info(self) -> Info:
         """Count what the library holds."""
@@ -398,7 +399,7 @@ class Library(Editing):
             self._opened(choose_index(self.recipe)).renew()
 
 
-def _answer(searcher: Searcher, ranking: Ranking, began: float) -> Answer:
+def _results(searcher: Searcher, ranking: Ranking, began: float) -> Results:
     """Convert the ranking of one query to hits; images removed meanwhile are left out."""
     rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
     places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]
@@ -421,7 +422,7 @@ def _answer(searcher: Searcher, ranking: Ranking, began: float) -> Answer:
                 missing=is_missing(row.path),
             )
         )
-    return Answer(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
+    return Results(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
 
 
 def _box(edges: NDArray[np.float32]) -> Box | None:

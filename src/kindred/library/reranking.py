@@ -1,4 +1,4 @@
-"""Re-ranking the answers of a library: what is asked for is checked before, and done after the search."""
+"""Re-ranking of search results: the re-rankers are checked first and applied after the search."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kindred.store import Filter
 __all__ = ["DEPTH", "reranked"]
 
 DEPTH = 100
-"""How many answers are re-ranked, at least."""
+"""Default number of results that are re-ranked."""
 
 
 def reranked(
     search: Searcher,
-    asked: DescribedQuery,
+    query: DescribedQuery,
     k: int,
     steps: Sequence[Method],
     *,
@@ -30,10 +30,10 @@ def reranked(
 ) -> Ranking:
     """Return the best `k`, after the best `depth` were re-ranked.
 
-    Raises UsageError where a re-ranker compares images and the question is not one.
+    Raises UsageError where a re-ranker compares images and the query is not an image.
     """
     for name, needs in needs_of(steps):
-        if needs != "vectors" and asked.map_of is None:
-            raise UsageError(f"search: re-ranker {name!r} compares images; give one image to look for")
-    ranking = search.ranked(asked, max(k, depth), where)
-    return rerank(ranking, search.context(asked, cache), steps).top(k)
+        if needs != "vectors" and query.map_of is None:
+            raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
+    ranking = search.ranked(query, max(k, depth), where)
+    return rerank(ranking, search.context(query, cache), steps).top(k)

@@ -1,4 +1,4 @@
-"""Search several libraries of the same images, described by different recipes, and fuse the answers (late fusion)."""
+"""Search several libraries of the same images, described by different recipes, and fuse their results (late fusion)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from kindred.errors import RecipeError, UsageError
 from kindred.fusion import FUSIONS, fuse
 from kindred.hints import check_known
-from kindred.library.answers import Answer, Hit
 from kindred.library.library import Library
 from kindred.library.query import Query
+from kindred.library.results import Hit, Results
 from kindred.ranking import Ranking
 from kindred.store import Box, Filter
 
@@ -24,7 +24,7 @@ DEFAULT_FUSION = "reciprocal_rank"
 """The one that needs no scores to be comparable."""
 
 DEPTH = 200
-"""How many answers of each library are fused, at least."""
+"""Minimum number of results of each library that are fused."""
 
 
 def search_many(
@@ -35,29 +35,29 @@ def search_many(
     box: Box | None = None,
     where: Filter | None = None,
     fusion: str = DEFAULT_FUSION,
-) -> Answer:
+) -> Results:
     """Find the `k` images that are most like `query` by all of several libraries.
 
     An image is known by its path; one that is in some of the libraries only is ranked by those. `fusion` is a name
-    of `kindred.fusion.FUSIONS`; scores are its own. The ids of the answer are numbers of no further meaning. Other
+    of `kindred.fusion.FUSIONS`; scores are its own. The ids of the results are arbitrary numbers. Other
     arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown fusion.
     """
     if not libraries:
         raise UsageError("search: no library; give at least one")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)
     began = time.monotonic()
-    answers = [library.search(query, k=max(k, DEPTH), box=box, where=where) for library in libraries]
+    searched = [library.search(query, k=max(k, DEPTH), box=box, where=where) for library in libraries]
     numbers: dict[Path, int] = {}
     hits: dict[int, Hit] = {}
-    for hit in (hit for answer in answers for hit in answer):
+    for hit in (hit for results in searched for hit in results):
         number = numbers.setdefault(hit.path, len(numbers))
         # The better place has the box; the first library is asked first.
         if number not in hits or hit.rank < hits[number].rank:
             hits[number] = hit
-    fused = fuse([_ranking(answer, numbers) for answer in answers], fusion).top(k)
+    fused = fuse([_ranking(results, numbers) for results in searched], fusion).top(k)
     found = [(int(number), float(score)) for number, score in zip(fused.ids[0], fused.scores[0], strict=True)]
     kept = [(number, score) for number, score in found if number >= 0]
-    return Answer(
+    return Results(
         tuple(replace(hits[number], rank=rank, score=score) for rank, (number, score) in enumerate(kept, 1)),
         np.array([number for number, _ in kept], np.int64),
         np.array([score for _, score in kept], np.float32),
@@ -65,6 +65,6 @@ def search_many(
     )
 
 
-def _ranking(answer: Answer, numbers: dict[Path, int]) -> Ranking:
-    ids = np.array([[numbers[hit.path] for hit in answer]], np.int64)
-    return Ranking(ids, answer.scores[None])
+def _ranking(results: Results, numbers: dict[Path, int]) -> Ranking:
+    ids = np.array([[numbers[hit.path] for hit in results]], np.int64)
+    return Ranking(ids, results.scores[None])

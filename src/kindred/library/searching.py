@@ -1,4 +1,4 @@
-"""Searching: a question goes in, a ranking of a library's images comes out, and what re-rankers ask is answered."""
+"""Searching a library: from a described query to a ranking, and the data that re-rankers need."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class Searcher:
         self._store, self._recipe = store, recipe
         self._names_images = entry.compares == "rows"
 
-    def ranked(self, asked: DescribedQuery, k: int, where: Filter | None) -> Ranking:
+    def ranked(self, query: DescribedQuery, k: int, where: Filter | None) -> Ranking:
         """Return the best `k` for one question, among the images that `where` lets through."""
-        return self.index.search(asked.compared, k, where=where)
+        return self.index.search(query.compared, k, where=where)
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images behind the ids of a ranking; those that are gone are left out."""
         return self._store.images(ids) if self._names_images else self._store.rows(ids)
 
-    def context(self, asked: DescribedQuery, cache: RerankCache | None) -> Context:
+    def context(self, query: DescribedQuery, cache: RerankCache | None) -> Context:
         """Return what re-rankers may ask for: vectors where an image has one, local features, feature maps."""
-        own = asked.features
-        has_vector = asked.vector is not None and not self._names_images
+        own = query.features
+        has_vector = query.vector is not None and not self._names_images
         return Context(
-            asked.vector if has_vector and asked.vector is not None else np.zeros((1, 1), np.float32),
+            query.vector if has_vector and query.vector is not None else np.zeros((1, 1), np.float32),
             StoreGallery(self._store, self.index) if has_vector else _NoVectors(self._recipe),
             query_features=None if own is None else lambda _: own,
             image_features=None if own is None else self._features_of,
             cache=cache,
-            **self._maps(asked),
+            **self._maps(query),
         )
 
     def _features_of(self, number: int) -> LocalFeatures:
@@ -58,9 +58,9 @@ class Searcher:
         data = None if row is None else self._store.features(row.image_id)
         return NO_FEATURES if data is None else from_bytes(data)
 
-    def _maps(self, asked: DescribedQuery) -> _Maps:
+    def _maps(self, query: DescribedQuery) -> _Maps:
         """Return where the feature maps of the query and of images come from: the images are looked at again."""
-        look = asked.map_of
+        look = query.map_of
         if look is None:
             return {}
 

@@ -1,4 +1,4 @@
-"""Re-ranking: improve a ranking with the vectors or the local features of its answers.
+"""Re-ranking: improve a ranking with the vectors or the local features of its results.
 
 `rerank` applies methods by name, from the table `RERANKERS`; each is a function of a `Ranking` and its
 `Context`. `RerankCache` stores what some of them compute once per gallery.

@@ -83,5 +83,5 @@ class Reranker(Protocol):
     """A re-ranker: takes a ranking and returns a new one; nothing is changed in place."""
 
     def __call__(self, ranking: Ranking, context: Context, /) -> Ranking:
-        """Return the re-ranked ranking, with the same number of queries and at most as many answers."""
+        """Return the re-ranked ranking, with the same number of queries and at most as many results."""
         ...

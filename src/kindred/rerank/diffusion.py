@@ -1,6 +1,6 @@
-"""Diffusion: similarity spreads from the best answers over the graph of mutual neighbours (Iscen et al. 2017).
+"""Diffusion: similarity spreads from the best results over the graph of mutual neighbours (Iscen et al. 2017).
 
-f solves (I − alpha·S) f = y, where y holds the similarities of the query's best answers and S is the normalised
+f solves (I − alpha·S) f = y, where y holds the similarities of the query's best results and S is the normalised
 graph: an image is ranked by how well it is connected to them. `diffusion` is the re-ranker, `Diffusion` the same for
 a given graph; `kindred.rerank.offline` solves the equations for every image in advance.
 """
@@ -18,7 +18,7 @@ from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
 from kindred.rerank.graph import NeighbourGraph, conjugate_gradient
-from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
 from kindred.rerank.sparse import SparseRows
 
 __all__ = ["Diffusion", "best_positive", "check_alpha", "default_neighbours", "diffusion", "start_nodes"]
@@ -55,7 +55,7 @@ class Diffusion:
         check_alpha(self.alpha)
 
     def __call__(self, ranking: Ranking, context: Context) -> Ranking:
-        """Return the ranking by f, with as many answers as before; images with f = 0 follow in their old order."""
+        """Return the ranking by f, with as many results as before; images with f = 0 follow in their old order."""
         queries = checked_queries(ranking, context)
         reranked = []
         for q, near in enumerate(self._near(queries, context.gallery)):
@@ -99,9 +99,9 @@ def diffusion(
     tolerance: float = 1e-6,
     truncate: int = 5000,
 ) -> Ranking:
-    """Rank by f of (I − alpha·S) f = y, where y is max(cosine, 0)^gamma for the `kq` best answers and 0 elsewhere.
+    """Rank by f of (I − alpha·S) f = y, where y is max(cosine, 0)^gamma for the `kq` best results and 0 elsewhere.
 
-    The best answers are those of the ranking, so that re-rankers can be chained. S is the normalised graph of mutual
+    The best results are those of the ranking, so that re-rankers can be chained. S is the normalised graph of mutual
     `k` nearest neighbours, weighted by max(cosine, 0)^gamma. `k` and `kq` of 0 are replaced by `default_neighbours`
     of the gallery: 50 and 10 from 1,000 images on, fewer below. f is computed by conjugate gradients, with at most
     `iterations` steps or until the residual is `tolerance` times ‖y‖. Only the `truncate` images nearest to the query
@@ -128,8 +128,8 @@ def default_neighbours(count: int, *, k: int, kq: int) -> tuple[int, int]:
 def start_nodes(
     ranking: Ranking, context: Context, query: int, *, nodes: SparseRows, kq: int, gamma: float
 ) -> tuple[Places, Values]:
-    """Return the nodes (n,) of the `kq` best answers in the graph, and their max(cosine, 0)^gamma."""
-    ids = answers(ranking, query)
+    """Return the nodes (n,) of the `kq` best results in the graph, and their max(cosine, 0)^gamma."""
+    ids = result_ids(ranking, query)
     places = nodes.places(ids)
     best = np.flatnonzero(places >= 0)[:kq]
     if not best.size:

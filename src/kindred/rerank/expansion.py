@@ -1,8 +1,8 @@
 """Query expansion and database augmentation: a vector is replaced by a mean of itself and its neighbours.
 
-`aqe` and `alpha_qe` add the best answers to the query and search again. `dba` augments the candidates as well;
+`aqe` and `alpha_qe` add the best results to the query and search again. `dba` augments the candidates as well;
 `augment` augments a whole database, to be indexed. Weights are never negative. A query that is itself in the database
-is not used as one of its own answers.
+is not used as one of its own results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_positive, check_whole, l2_normalise, top_k
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
 
 __all__ = ["alpha_qe", "aqe", "augment", "dba"]
 
@@ -23,15 +23,15 @@ Weights = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Similarities (…, n) of the neighbours, best first → their weights (…, n)."""
 
 SAME = 1 - 1e-5
-"""An answer with at least this cosine is the query itself, up to rounding."""
+"""A result with at least this cosine is the query itself, up to rounding."""
 BLOCK = 512
 """Rows augmented at a time: 80 MB for 20 neighbours of 2,048 components."""
 
 
 def aqe(ranking: Ranking, context: Context, *, n: int = 10) -> Ranking:
-    """Search again with q' = l2(q + Σ d), d the `n` best answers (average query expansion).
+    """Search again with q' = l2(q + Σ d), d the `n` best results (average query expansion).
 
-    The answers are those of the ranking, so that re-rankers can be chained. A query without answers still has none.
+    The results are those of the ranking, so that re-rankers can be chained. A query without results still has none.
     Source: Chum et al. 2007.
     """
     check_whole(n=n)
@@ -39,9 +39,9 @@ def aqe(ranking: Ranking, context: Context, *, n: int = 10) -> Ranking:
 
 
 def alpha_qe(ranking: Ranking, context: Context, *, n: int = 50, alpha: float = 3.0) -> Ranking:
-    """Search again with q' = l2(q + Σ max(q·d, 0)^alpha d), d the `n` best answers (αQE).
+    """Search again with q' = l2(q + Σ max(q·d, 0)^alpha d), d the `n` best results (αQE).
 
-    The larger `alpha`, the less weight have distant answers. Source: Radenović, Tolias and Chum 2018.
+    The larger `alpha`, the less weight have distant results. Source: Radenović, Tolias and Chum 2018.
     """
     check_whole(n=n)
     check_positive(alpha=alpha)
@@ -51,14 +51,14 @@ def alpha_qe(ranking: Ranking, context: Context, *, n: int = 50, alpha: float = 
 def dba(ranking: Ranking, context: Context, *, n: int = 20, alpha: float | None = None, depth: int = 1000) -> Ranking:
     """Compare the expanded query with the augmented candidates (database-side augmentation on the short list).
 
-    Candidates are augmented as in `augment`, the query by the same sum over its own best answers. The first `depth`
-    answers are re-ranked by the cosine of the two; the others follow in their order. Source: Arandjelović and
+    Candidates are augmented as in `augment`, the query by the same sum over its own best results. The first `depth`
+    results are re-ranked by the cosine of the two; the others follow in their order. Source: Arandjelović and
     Zisserman 2012; the weights are those of Gordo et al. 2017.
     """
     check_whole(n=n, depth=depth)
     weigh = _linear_or_power(n, alpha)
     queries = _expanded(ranking, context, n, weigh)
-    short = [answers(ranking, q, limit=depth) for q in range(len(ranking))]
+    short = [result_ids(ranking, q, limit=depth) for q in range(len(ranking))]
     similarities = [np.empty(len(ids), dtype=np.float32) for ids in short]
     wanted = np.unique(np.concatenate([*short, np.empty(0, dtype=np.int64)]))
     for start in range(0, len(wanted), BLOCK):
@@ -93,24 +93,24 @@ def augment(
 
 
 def _search_again(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Ranking:
-    """Search with the expanded queries, for as many answers as the ranking is wide."""
+    """Search with the expanded queries, for as many results as the ranking is wide."""
     queries = _expanded(ranking, context, n, weigh)
-    answered = np.flatnonzero((ranking.ids >= 0).any(axis=1))
-    if not answered.size:
+    found_any = np.flatnonzero((ranking.ids >= 0).any(axis=1))
+    if not found_any.size:
         return ranking
-    found = context.gallery.search(queries[answered], ranking.ids.shape[1])
+    found = context.gallery.search(queries[found_any], ranking.ids.shape[1])
     ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
     scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)
     width = found.ids.shape[1]  # the gallery may have fewer images than the ranking is wide
-    ids[answered, :width], scores[answered, :width] = found.ids, found.scores
+    ids[found_any, :width], scores[found_any, :width] = found.ids, found.scores
     return Ranking(ids, scores)
 
 
 def _expanded(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Vectors:
-    """Return the queries (Q, D), each with the weighted sum of its `n` best answers added, as unit vectors."""
+    """Return the queries (Q, D), each with the weighted sum of its `n` best results added, as unit vectors."""
     queries = checked_queries(ranking, context).copy()
     for q, query in enumerate(queries):
-        ids = answers(ranking, q, limit=n + 1)
+        ids = result_ids(ranking, q, limit=n + 1)
         if not ids.size:
             continue
         rows = context.gallery.fetch(ids)

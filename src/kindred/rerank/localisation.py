@@ -19,7 +19,7 @@ from kindred.features import ConvMap
 from kindred.ranking import Ranking
 from kindred.regions import Box, Boxes
 from kindred.rerank.context import Context
-from kindred.rerank.shortlist import Reranked, answers, compose
+from kindred.rerank.shortlist import Reranked, compose, result_ids
 from kindred.rerank.verification import matched_boxes
 
 __all__ = ["IntegralMap", "coarse_boxes", "localise", "most_similar_box", "quantised", "refined"]
@@ -39,9 +39,9 @@ def localise(
     refinements: int = 5,
     quantise: bool = False,
 ) -> Ranking:
-    """Re-rank the first `depth` answers by the similarity of their best box to the query, and return these boxes.
+    """Re-rank the first `depth` results by the similarity of their best box to the query, and return these boxes.
 
-    Query and boxes are described by the maximum of each channel (MAC); the score is their cosine, and the answers
+    Query and boxes are described by the maximum of each channel (MAC); the score is their cosine, and the results
     beyond `depth` follow. The options are those of `most_similar_box`; with `quantise` all responses are first
     `quantised`, as the authors do for VGG16. Boxes are in pixels of the upright original; beyond `depth` they are
     unchanged, or NaN if the ranking had none.
@@ -56,7 +56,7 @@ def localise(
     boxes: list[dict[int, Box]] = []
     for number in range(len(ranking)):
         query = _given(context.query_maps(number), quantise=quantise)
-        ids = answers(ranking, number, limit=depth)
+        ids = result_ids(ranking, number, limit=depth)
         scores = np.empty(len(ids), np.float32)
         found: dict[int, Box] = {}
         for place, candidate in enumerate(ids.tolist()):

@@ -1,4 +1,4 @@
-"""Manifold re-ranking: answers are compared in a manifold embedding of the gallery.
+"""Manifold re-ranking: results are compared in a manifold embedding of the gallery.
 
 Two images connected by many short links through the gallery are close in the embedding, even if their vectors are
 not. The embedding is computed once for a gallery; a query is embedded by means of its nearest images.
@@ -22,7 +22,7 @@ from kindred.manifold.isomap import Isomap
 from kindred.manifold.spectral import Spectral
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
-from kindred.rerank.shortlist import Reranked, answers, checked_queries, compose
+from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
 from kindred.rerank.sparse import places_in
 
 __all__ = ["GalleryManifold", "ManifoldOptions", "isomap", "spectral"]
@@ -86,7 +86,7 @@ class GalleryManifold:
         return l2_normalise(self.layout.coordinates)
 
     def rerank(self, ranking: Ranking, context: Context, *, weight: float = 1.0) -> Ranking:
-        """Return the same answers by (1 − weight)·score + weight·(cosine in the embedding).
+        """Return the same results by (1 − weight)·score + weight·(cosine in the embedding).
 
         Images that are not in the embedding follow in their old order. Raises UsageError for a `weight` outside
         [0, 1].
@@ -111,8 +111,8 @@ class GalleryManifold:
         return l2_normalise(self.layout.extend(distances[order][None], places[order][None]))
 
     def _rerank_one(self, ranking: Ranking, query: int, place: Vectors, weight: float) -> Reranked:
-        """Return the answers of one query that are in the embedding, in their new order."""
-        ids = answers(ranking, query)
+        """Return the results of one query that are in the embedding, in their new order."""
+        ids = result_ids(ranking, query)
         places = places_in(self.ids, ids)
         known = np.flatnonzero(places >= 0) if len(place) else np.empty(0, np.int64)
         cosines = np.einsum("nd,kd->n", self.rows_[places[known]], place)
@@ -143,7 +143,7 @@ def spectral(
     The embedding has `dimension` components, from a graph with `neighbours` links per image; a query is embedded by
     the Nyström formula from its nearest images. Scores become (1 − weight)·score + weight·cosine; if the score is a
     cosine too, a weight of 0.5 often does better than the manifold alone. It needs several images of each object in
-    the gallery: with one image of each, results get worse. The answers are the same, in another order.
+    the gallery: with one image of each, accuracy drops. The same results are returned in another order.
 
     The embedding is taken from `context.cache`; without a cache it is computed at each call. A gallery of fewer than
     `dimension` + 2 images cannot be embedded: the ranking is returned unchanged. Raises UsageError for a `weight`

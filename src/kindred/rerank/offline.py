@@ -82,9 +82,9 @@ class OfflineDiffusion(SparseRows):
         return cls(graph.ids, indptr, np.concatenate(columns), np.concatenate(weights))
 
     def rerank(self, ranking: Ranking, context: Context, *, kq: int = 10, gamma: float = 3.0) -> Ranking:
-        """Return the ranking by f = Σ y_i F_i over the `kq` best answers i, y_i = max(cosine, 0)^gamma.
+        """Return the ranking by f = Σ y_i F_i over the `kq` best results i, y_i = max(cosine, 0)^gamma.
 
-        There are as many answers as before; images with f = 0 follow in their old order.
+        There are as many results as before; images with f = 0 follow in their old order.
         """
         check_whole(kq=kq)
         check_positive(gamma=gamma)

@@ -9,7 +9,7 @@ from kindred.arrays import check_whole, top_k
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
-from kindred.rerank.shortlist import answers, checked_queries, compose
+from kindred.rerank.shortlist import checked_queries, compose, result_ids
 
 __all__ = ["k_reciprocal"]
 
@@ -25,8 +25,8 @@ def k_reciprocal(
     The Jaccard distance is that between the sets of k-reciprocal neighbours of the query and of a candidate, with
     fuzzy memberships exp(−(1 − cosine)), expanded by half sets (`k1` / 2) and averaged over the `k2` nearest
     (including the point itself). A neighbourhood consists of the point and its `k1` nearest among the query and the
-    first `depth` answers of the ranking: no other images are used, and memory is depth × depth numbers. The result
-    depends on which images are on the short list, not on their order; answers further down stay in order. Scores are
+    first `depth` results of the ranking: no other images are used, and memory is depth × depth numbers. The result
+    depends on which images are on the short list, not on their order; results further down stay in order. Scores are
     1 − distance. With all images on the short list this is the paper's method, with half the squared Euclidean
     distance. The authors' code also divides the squared distances of each image by their maximum, which the paper does
     not mention: their weight (λ) is not comparable. Raises UsageError for a `weight` outside [0, 1].
@@ -36,7 +36,7 @@ def k_reciprocal(
         raise UsageError(f"weight: got {weight}; expected 0 (Jaccard alone) to 1 (the cosine alone)")
     reranked = []
     for q, query in enumerate(checked_queries(ranking, context)):
-        ids = answers(ranking, q, limit=depth)
+        ids = result_ids(ranking, q, limit=depth)
         points = np.concatenate((query[None], context.gallery.fetch(ids) if ids.size else query[None][:0]))
         similarities = points @ points.T
         jaccard = _jaccard(similarities, k1, k2)

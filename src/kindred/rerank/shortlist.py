@@ -1,4 +1,4 @@
-"""Helpers of the re-rankers: the answers to a query without padding, and merging new answers into a ranking."""
+"""Helpers of the re-rankers: the results of a query without padding, and merging new results into a ranking."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
 
-__all__ = ["Reranked", "answers", "checked_queries", "compose"]
+__all__ = ["Reranked", "checked_queries", "compose", "result_ids"]
 
 Reranked = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""The new best answers of one query: ids (n,), none twice, and scores (n,), best first."""
+"""The new best results of one query: ids (n,), none twice, and scores (n,), best first."""
 
 
 def checked_queries(ranking: Ranking, context: Context) -> Vectors:
@@ -28,18 +28,18 @@ def checked_queries(ranking: Ranking, context: Context) -> Vectors:
     return queries
 
 
-def answers(ranking: Ranking, query: int, *, limit: int | None = None) -> NDArray[np.int64]:
-    """Return the ids (n,) of the answers to query number `query`, best first, without padding; at most `limit`."""
+def result_ids(ranking: Ranking, query: int, *, limit: int | None = None) -> NDArray[np.int64]:
+    """Return the ids (n,) of the results of query number `query`, best first, without padding; at most `limit`."""
     row = ranking.ids[query]
     ids: NDArray[np.int64] = row[row >= 0][:limit]
     return ids
 
 
 def compose(ranking: Ranking, reranked: Sequence[Reranked]) -> Ranking:
-    """Put the re-ranked answers to every query before its remaining old ones.
+    """Put the re-ranked results of every query before its remaining old ones.
 
-    The old answers stay in order. Their scores are shifted below that of the last re-ranked answer, because the two
-    scales differ. Boxes are retained if the ranking had one for every answer.
+    The old results stay in order. Their scores are shifted below that of the last re-ranked result, because the two
+    scales differ. Boxes are retained if the ranking had one for every result.
     """
     ids = np.full(ranking.ids.shape, -1, dtype=np.int64)
     scores = np.full(ranking.scores.shape, -np.inf, dtype=np.float32)

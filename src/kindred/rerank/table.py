@@ -46,9 +46,9 @@ class Entry:
 
 
 RERANKERS: dict[str, Entry] = {
-    "aqe": Entry(aqe, "search again with the best answers added to the query", "Chum et al. 2007", "vectors"),
+    "aqe": Entry(aqe, "search again with the best results added to the query", "Chum et al. 2007", "vectors"),
     "alpha_qe": Entry(
-        alpha_qe, "search again with the best answers added by similarity", "Radenović et al. 2018", "vectors"
+        alpha_qe, "search again with the best results added by similarity", "Radenović et al. 2018", "vectors"
     ),
     "dba": Entry(
         dba,

@@ -22,7 +22,7 @@ from kindred.hints import check_known
 from kindred.ranking import Ranking
 from kindred.regions import Box
 from kindred.rerank.context import Context
-from kindred.rerank.shortlist import Reranked, answers, compose
+from kindred.rerank.shortlist import Reranked, compose, result_ids
 
 __all__ = ["Match", "Model", "match", "matched_boxes", "pair_up", "verify"]
 
@@ -63,18 +63,18 @@ def verify(
     seed: int = 0,
     threads: int = 2,
 ) -> Ranking:
-    """Put the verified answers among the first `depth` first, ordered by their number of inliers.
+    """Put the verified results among the first `depth` first, ordered by their number of inliers.
 
     `ratio` is the threshold of the ratio test, the distance to the nearest descriptor over that to the second
     nearest. `model` is the change of view, "homography" or "affine". `threshold` is the largest residual of an
     inlier, as a fraction of the candidate's longer side. A candidate with fewer than `minimum` inliers (images of
-    other objects reach 6 by chance) is not verified; such candidates, and all answers beyond `depth`, follow in their
+    other objects reach 6 by chance) is not verified; such candidates, and all results beyond `depth`, follow in their
     old order. With `enough`, candidates after the first with that many inliers are not verified. Inliers at the same
     position count once; models that mirror the query or change its size implausibly are rejected. `threads` models
     are fitted in parallel.
 
-    The score of a verified answer is its number of inliers. Its box is the query's frame projected into the candidate
-    and clipped to it; the boxes of other answers are unchanged, or NaN if the ranking had none. Sources: Lowe 2004
+    The score of a verified result is its number of inliers. Its box is the query's frame projected into the candidate
+    and clipped to it; the boxes of other results are unchanged, or NaN if the ranking had none. Sources: Lowe 2004
     for the ratio test, Philbin et al. 2007, Barath et al. 2020 (MAGSAC++). Raises UsageError if the context has no
     local features or if descriptors differ in dimension, MissingExtra without OpenCV.
     """
@@ -88,7 +88,7 @@ def verify(
     boxes: list[dict[int, Box]] = []
     with ThreadPoolExecutor(threads) as pool:
         for number in range(len(ranking)):
-            ids = answers(ranking, number, limit=depth).tolist()
+            ids = result_ids(ranking, number, limit=depth).tolist()
             fit = _Fit(context.query_features(number), model, threshold, max(minimum, SAMPLE[model]), seed)
             candidates = map(context.image_features, ids)  # in this thread: a store may not allow others
             found = _found(ids, _matches(fit, candidates, ratio, pool), enough or inf)
@@ -137,7 +137,7 @@ def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
 
 
 def matched_boxes(ranking: Ranking, boxes: list[dict[int, Box]]) -> Ranking:
-    """Set the boxes of the answers whose ids are in `boxes`; others are unchanged, or NaN if there were none."""
+    """Set the boxes of the results whose ids are in `boxes`; others are unchanged, or NaN if there were none."""
     every = np.full((*ranking.ids.shape, 4), np.nan, np.float32) if ranking.boxes is None else ranking.boxes.copy()
     for number, known in enumerate(boxes):
         for place, candidate in enumerate(ranking.ids[number].tolist()):

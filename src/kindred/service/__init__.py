@@ -1,7 +1,7 @@
 """Output for programs: the forms that `--json` prints and that a server and its client share.
 
 Each is a dataclass whose fields are the keys of the JSON; `to_json` gives plain dictionaries. Nothing here knows a
-framework, and nothing else makes JSON of answers. Each is loaded when it is first used: a command needs one or two.
+framework, and JSON is made nowhere else. Each is loaded when it is first used: a command needs one or two.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
         RemovedForm,
     )
     from kindred.service.search import (
-        AnswerForm,
         DuplicateForm,
         DuplicatesForm,
         GroupForm,
         HitForm,
         MatchForm,
         QueryErrorForm,
+        ResultsForm,
     )
     from kindred.service.training import DistillationForm, TrainingForm
 
@@ -79,7 +79,7 @@ _MODULES = {
         "RemovedForm",
     ),
     "kindred.service.search": (
-        "AnswerForm",
+        "ResultsForm",
         "DuplicateForm",
         "DuplicatesForm",
         "GroupForm",
@@ -91,7 +91,6 @@ _MODULES = {
 }
 
 __all__ = [
-    "AnswerForm",
     "ChangeForm",
     "ComparisonForm",
     "DistillationForm",
@@ -122,6 +121,7 @@ __all__ = [
     "RecipeForm",
     "RecipesForm",
     "RemovedForm",
+    "ResultsForm",
     "SkipForm",
     "TrainingForm",
     "plain",

@@ -11,10 +11,10 @@ from kindred.service.form import Form
 
 if TYPE_CHECKING:
     from kindred.duplicates import DuplicateGroup, Member
-    from kindred.library import Answer, Hit
+    from kindred.library import Hit, Results
     from kindred.store import Value
 
-__all__ = ["AnswerForm", "DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm", "QueryErrorForm"]
+__all__ = ["DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm", "QueryErrorForm", "ResultsForm"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class HitForm(Form):
 
 
 @dataclass(frozen=True)
-class AnswerForm(Form):
+class ResultsForm(Form):
     """Results of a search; `query` is a path, or a list if several images were given."""
 
     query: str | tuple[str, ...]
@@ -64,10 +64,10 @@ class AnswerForm(Form):
     seconds: float
 
     @classmethod
-    def of(cls, answer: Answer, query: Sequence[str], recipe: str) -> Self:
-        """Return the form of the answer to images of these names."""
+    def of(cls, results: Results, query: Sequence[str], recipe: str) -> Self:
+        """Return the form of the results for images of these names."""
         asked = query[0] if len(query) == 1 else tuple(query)
-        return cls(asked, recipe, tuple(map(HitForm.of, answer)), round(answer.seconds, 4))
+        return cls(asked, recipe, tuple(map(HitForm.of, results)), round(results.seconds, 4))
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ class RowBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Filter:
-    """Which images may answer; everything given must hold.
+    """Which images may be among the results; all given conditions must hold.
 
     folder: the image lies in it, at any depth. tags: the image has all of them. where: conditions on its metadata.
     ids: the image is one of these, by public id; None: any.

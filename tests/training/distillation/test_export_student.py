@@ -1,4 +1,4 @@
-"""Export: the file answers as the student does."""
+"""Export: the exported file gives the same vectors as the student."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def exported(pictures: ImageCache, tmp_path: Path) -> tuple[Card, Path, torch.nn
     return card, file, task.student, [teacher.name for teacher in teachers]
 
 
-def test_the_file_answers_as_the_student_does(
+def test_the_file_gives_the_vectors_of_the_student(
     exported: tuple[Card, Path, torch.nn.Module, list[str]], tmp_path: Path
 ) -> None:
     card, file, student, names = exported

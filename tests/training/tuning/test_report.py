@@ -22,7 +22,7 @@ from kindred.training.run_folder import LOG
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.objective import build_objective
 from kindred.training.tuning.report import SHOWN_GAINED, SHOWN_LOST, write_report
-from kindred.training.tuning.task import REPORTED_ANSWERS, TuningTask, ValidationData
+from kindred.training.tuning.task import REPORTED_RESULTS, TuningTask, ValidationData
 from kindred.training.tuning.validation import Validation
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
@@ -85,9 +85,9 @@ def _examined(queries: int) -> ValidationData:
     )
 
 
-def _answers(first: list[int]) -> NDArray[np.int64]:
-    """The answers to queries: the first of them, the other of the two, and no more."""
-    found = np.full((len(first), REPORTED_ANSWERS), -1)
+def _results(first: list[int]) -> NDArray[np.int64]:
+    """The results of queries: the first of them, the other of the two, and no more."""
+    found = np.full((len(first), REPORTED_RESULTS), -1)
     found[:, 0], found[:, 1] = first, [1 - each for each in first]
     return found
 
@@ -127,8 +127,8 @@ def _page(run: Path, task: TuningTask, outcome: FitResult = OUTCOME) -> tuple[Pa
 
 def _gained_and_lost(gained: int, lost: int, same: int) -> TuningTask:
     task = _task(_examined(gained + lost + same))
-    task.before = _answers([1] * gained + [0] * lost + [0] * same)
-    task.after = _answers([0] * gained + [1] * lost + [0] * same)
+    task.before = _results([1] * gained + [0] * lost + [0] * same)
+    task.after = _results([0] * gained + [1] * lost + [0] * same)
     return task
 
 
@@ -140,7 +140,7 @@ def test_it_says_what_the_run_came_to(run: Path) -> None:
     assert "mAP 0.500 0.750 +50 %" in page.text
     assert "recall@1 0.250 0.250 +0 %" in page.text
     assert "recall@10 0.000 0.100 +0.100" in page.text
-    assert "Of 1 queries the first answer became right for <b>1</b> and wrong for <b>0</b>." in text
+    assert "Of 1 queries the first result became right for <b>1</b> and wrong for <b>0</b>." in text
 
 
 def test_it_draws_the_loss_and_the_validation(run: Path) -> None:
@@ -177,12 +177,12 @@ def test_nothing_is_loaded_and_nothing_runs(run: Path) -> None:
     assert "$" not in text
 
 
-def test_queries_are_shown_with_their_answers_before_and_after(run: Path) -> None:
+def test_queries_are_shown_with_their_results_before_and_after(run: Path) -> None:
     page, _ = _page(run, _gained_and_lost(1, 1, 3))
     marks = [each["class"] for each in page.named("span") if "class" in each]
     assert marks == [
-        *("answer wrong", "answer right", "answer right", "answer wrong"),
-        *("answer right", "answer wrong", "answer wrong", "answer right"),
+        *("result wrong", "result right", "result right", "result wrong"),
+        *("result right", "result wrong", "result wrong", "result right"),
     ]
     assert len(page.named("section")) == 2
     assert len(page.named("img")) == 2 * 5
@@ -190,7 +190,7 @@ def test_queries_are_shown_with_their_answers_before_and_after(run: Path) -> Non
 
 def test_of_many_queries_some_are_shown(run: Path) -> None:
     page, text = _page(run, _gained_and_lost(20, 10, 2))
-    assert "Of 32 queries the first answer became right for <b>20</b> and wrong for <b>10</b>." in text
+    assert "Of 32 queries the first result became right for <b>20</b> and wrong for <b>10</b>." in text
     assert len(page.named("section")) == SHOWN_GAINED + SHOWN_LOST
     names = [text for text in page.texts if text.endswith("<b>.jpg")]
     numbers = [int(name.rpartition("/")[2].removesuffix("<b>.jpg")) for name in names]

@@ -23,7 +23,7 @@ from kindred.training.run_folder import LOG
 from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.labels import read_classes
 from kindred.training.tuning.objective import build_objective
-from kindred.training.tuning.task import REPORTED_ANSWERS, TuningTask, ValidationData
+from kindred.training.tuning.task import REPORTED_RESULTS, TuningTask, ValidationData
 from kindred.training.tuning.validation import class_validation
 from tiny_backbone import TinyBackbone
 from tiny_task import HERE
@@ -170,7 +170,7 @@ def _examined(pictures: ImageCache) -> ValidationData:
     return ValidationData(class_validation(pictures.paths, LABELS, np.arange(0, 24, 2), np.arange(24)), pictures)
 
 
-def test_the_first_and_the_last_answers_are_kept(pictures: ImageCache) -> None:
+def test_the_first_and_the_last_results_are_kept(pictures: ImageCache) -> None:
     task = _tuning(pictures, validation_data=_examined(pictures))
     assert _tuning(pictures).validate() == {}
     figures = task.validate()
@@ -178,7 +178,7 @@ def test_the_first_and_the_last_answers_are_kept(pictures: ImageCache) -> None:
     assert task.before is task.after
     before = task.before
     assert before is not None
-    assert before.shape == (12, REPORTED_ANSWERS)
+    assert before.shape == (12, REPORTED_RESULTS)
     assert (before >= 0).all()
     with torch.no_grad():
         for parameter in task.embedder.parameters():
@@ -188,13 +188,13 @@ def test_the_first_and_the_last_answers_are_kept(pictures: ImageCache) -> None:
     assert task.after is not before
 
 
-def test_fewer_answers_than_are_shown_are_filled_up(pictures: ImageCache) -> None:
+def test_fewer_results_than_are_shown_are_filled_up(pictures: ImageCache) -> None:
     validation = class_validation(pictures.paths, LABELS, np.array([0]), np.array([0, 1, 7]))
     task = _tuning(pictures, validation_data=ValidationData(validation, pictures))
     task.validate()
     assert task.after is not None
     assert sorted(task.after[0, :2].tolist()) == [1, 2]
-    assert task.after[0, 2:].tolist() == [-1] * (REPORTED_ANSWERS - 2)
+    assert task.after[0, 2:].tolist() == [-1] * (REPORTED_RESULTS - 2)
 
 
 @pytest.mark.parametrize("known", ["labels", "relations"])
@@ -280,7 +280,7 @@ def _values(folder: Path) -> list[tuple[object, ...]]:
         ({"labels": torch.full((2, 6), -7)}, "labels are not whole numbers from -1 to"),
         ({"relations": torch.zeros((2, 6, 6), dtype=torch.int64)}, "relations are not of type int8"),
         ({"relations": torch.full((2, 6, 6), 5, dtype=torch.int8)}, "relations are not whole numbers from -1 to 1"),
-        ({"before": torch.zeros((1, 10), dtype=torch.int64)}, "answers"),
+        ({"before": torch.zeros((1, 10), dtype=torch.int64)}, "results"),
         ({"epoch": torch.tensor(-1)}, "epoch is not a number from 0"),
         ({"epoch": torch.zeros(3)}, "epoch is not a number from 0"),
         ({"other": torch.zeros(3)}, "unknown tensor 'other'"),

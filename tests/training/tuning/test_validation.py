@@ -37,11 +37,11 @@ def _slow(validation: Validation, vectors: NDArray[np.float32]) -> dict[str, flo
     """The figures by loops, as the definitions have them."""
     precisions, first, ten = [], [], []
     for query, relevant, junk in zip(validation.queries, validation.relevant, validation.junk, strict=True):
-        answers = []
+        results = []
         for place, number in enumerate(validation.database):
             if number != query and place not in junk:
-                answers.append((-float(vectors[number] @ vectors[query]), place))
-        right = [place in relevant for _, place in sorted(answers)]
+                results.append((-float(vectors[number] @ vectors[query]), place))
+        right = [place in relevant for _, place in sorted(results)]
         if len(relevant):
             precisions.append(
                 sum(sum(right[: at + 1]) / (at + 1) for at in range(len(right)) if right[at]) / len(relevant)
@@ -62,15 +62,15 @@ def test_figures_are_those_of_the_definitions(seed: int) -> None:
     assert 0 < validation.metrics(validation.rank(vectors))["mAP"] < 1
 
 
-def test_what_is_perfect_is_one_and_itself_is_never_an_answer() -> None:
+def test_what_is_perfect_is_one_and_itself_is_never_a_result() -> None:
     labels = np.repeat(np.arange(4), 3)
     vectors = np.eye(4, dtype=np.float32)[labels]
     validation = class_validation(_paths(12), labels, np.arange(12), np.arange(12))
     assert validation.metrics(validation.rank(vectors)) == {"mAP": 1.0, "recall@1": 1.0, "recall@10": 1.0}
-    for query, answers in enumerate(validation.rank(vectors)):
-        assert query not in validation.database[answers]
-        assert len(answers) == 11
-    assert [len(answers) for answers in validation.top(validation.rank(vectors), 3)] == [3] * 12
+    for query, results in enumerate(validation.rank(vectors)):
+        assert query not in validation.database[results]
+        assert len(results) == 11
+    assert [len(results) for results in validation.top(validation.rank(vectors), 3)] == [3] * 12
 
 
 def test_junk_is_neither_right_nor_wrong() -> None:
@@ -80,7 +80,7 @@ def test_junk_is_neither_right_nor_wrong() -> None:
     junked = Validation(_paths(4), _numbers(0), database, (_numbers(1),), (_numbers(0),))
     assert plain.metrics(plain.rank(vectors))["mAP"] == 0.5
     assert junked.metrics(junked.rank(vectors))["mAP"] == 1.0
-    assert [answers.tolist() for answers in junked.rank(vectors)] == [[1, 2]]
+    assert [results.tolist() for results in junked.rank(vectors)] == [[1, 2]]
 
 
 def test_images_without_a_vector_come_last() -> None:
@@ -96,11 +96,11 @@ def test_a_ground_truth_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [validation.paths[number] for number in validation.queries] == truth.locate()[1]
     assert [validation.paths[number] for number in validation.database] == truth.locate()[0]
     assert [relevant.tolist() for relevant in validation.relevant] == [[0], [1], [2], [3], [4], [5]]
-    answers = validation.rank(_vectors(16))
-    assert [len(each) for each in answers] == [12, 12, 12, 12, 11, 11]
+    results = validation.rank(_vectors(16))
+    assert [len(each) for each in results] == [12, 12, 12, 12, 11, 11]
 
 
-def test_a_query_by_another_path_is_no_answer_to_itself(tmp_path: Path) -> None:
+def test_a_query_by_another_path_is_no_result_to_itself(tmp_path: Path) -> None:
     names = [path.name for path in make_folder(tmp_path / "set", 3)]
     (tmp_path / "set" / "link.jpg").symlink_to(tmp_path / "set" / names[0])
     file = tmp_path / "set" / "truth.json"
@@ -109,9 +109,9 @@ def test_a_query_by_another_path_is_no_answer_to_itself(tmp_path: Path) -> None:
     validation = Validation.from_groundtruth(read_dataset(file))
     assert len(validation.paths) == 3
     vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)  # the link's, that of names[2], that of names[1]
-    answers = validation.rank(vectors)
-    assert [sorted(each.tolist()) for each in answers] == [[1, 2], [0, 1]]
-    assert validation.metrics(answers)["mAP"] == 1
+    results = validation.rank(vectors)
+    assert [sorted(each.tolist()) for each in results] == [[1, 2], [0, 1]]
+    assert validation.metrics(results)["mAP"] == 1
 
 
 def test_equal_vectors_show_no_gain() -> None:
@@ -135,8 +135,8 @@ def test_holidays_is_validated_by_its_own_average_precision(tmp_path: Path) -> N
     for name in ("100000", "100001", "100002", "100100", "100101"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.jpg")
     validation = Validation.from_groundtruth(read_dataset(tmp_path, "holidays", partial=True))
-    answers = [np.array([3, 1, 2, 4]), np.array([4])]  # ranks 1 and 2 of two, and 0 of one
-    figures = validation.metrics(answers)
+    results = [np.array([3, 1, 2, 4]), np.array([4])]  # ranks 1 and 2 of two, and 0 of one
+    figures = validation.metrics(results)
     assert figures["mAP"] == pytest.approx((((0 + 1 / 2) + (1 / 2 + 2 / 3)) / 4 + 1) / 2)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of a store about its images; every answer is one consistent view."""
+"""Reading a store: each call sees one consistent state."""
 
 from __future__ import annotations
 

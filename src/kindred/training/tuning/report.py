@@ -1,4 +1,4 @@
-"""The report of a run: loss and validation curves, the gain, and queries with their answers before and after."""
+"""The report of a run: loss and validation curves, the gain, and queries with their results before and after."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from kindred.training.tuning.task import TuningTask, ValidationData
 
 __all__ = ["write_report"]
 
-SHOWN_GAINED, SHOWN_LOST = 6, 3  # queries shown whose first answer became right, and wrong
-SHOWN_ANSWERS = 5
+SHOWN_GAINED, SHOWN_LOST = 6, 3  # queries shown whose first result became right, and wrong
+SHOWN_RESULTS = 5
 THUMBNAIL = 112  # pixels
 SMOOTHING = 8  # rows of the log that one point of a curve averages, at most
 METRICS = ("mAP", "recall@1", "recall@10")
@@ -31,7 +31,7 @@ METRICS = ("mAP", "recall@1", "recall@10")
 def write_report(file: Path, task: TuningTask, result: FitResult, *, title: str, command: str) -> None:
     """Write the page of a finished run, `file` in its folder beside the log; raises UsageError where it cannot.
 
-    It shows queries whose first answer became right, and also those where it became wrong.
+    It shows queries whose first result became right, and also those where it became wrong.
     """
     log = read_log(file.with_name(LOG))
     document = fill(
@@ -112,18 +112,18 @@ def _queries(task: TuningTask) -> str:
     if data is None or before is None or after is None:
         return ""
     relevant = data.validation.relevant
-    right = [_is_right(answers, relevant) for answers in (before, after)]
+    right = [_is_right(results, relevant) for results in (before, after)]
     gained, lost = np.flatnonzero(~right[0] & right[1]), np.flatnonzero(right[0] & ~right[1])
     counts = (
-        f"<p>Of {len(relevant):,} queries the first answer became right for <b>{len(gained):,}</b> "
+        f"<p>Of {len(relevant):,} queries the first result became right for <b>{len(gained):,}</b> "
         f"and wrong for <b>{len(lost):,}</b>.</p>"
     )
     shown = [*_spread(gained, SHOWN_GAINED), *_spread(lost, SHOWN_LOST)]
     return counts + "".join(_query(data, query, before[query], after[query]) for query in shown)
 
 
-def _is_right(answers: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    return np.array([best[0] in positions for best, positions in zip(answers, relevant, strict=True)], bool)
+def _is_right(results: NDArray[np.int64], relevant: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    return np.array([best[0] in positions for best, positions in zip(results, relevant, strict=True)], bool)
 
 
 def _spread(queries: NDArray[np.int64], most: int) -> list[int]:
@@ -135,22 +135,22 @@ def _spread(queries: NDArray[np.int64], most: int) -> list[int]:
 def _query(data: ValidationData, query: int, before: NDArray[np.int64], after: NDArray[np.int64]) -> str:
     index = int(data.validation.queries[query])
     rows = (("before", before), ("after", after))
-    answers = "".join(
-        f'<div class="row"><span>{name}</span>{"".join(_answers(data, query, shown))}</div>' for name, shown in rows
+    results = "".join(
+        f'<div class="row"><span>{name}</span>{"".join(_results(data, query, shown))}</div>' for name, shown in rows
     )
     path = data.validation.paths[index]
     name = html_text(f"{path.parent.name}/{path.name}")
     image = f"{_picture(data, index)}<figcaption><bdi>{name}</bdi></figcaption>"
-    return f'<section><figure class="query">{image}</figure><div>{answers}</div></section>'
+    return f'<section><figure class="query">{image}</figure><div>{results}</div></section>'
 
 
-def _answers(data: ValidationData, query: int, answers: NDArray[np.int64]) -> Iterator[str]:
+def _results(data: ValidationData, query: int, results: NDArray[np.int64]) -> Iterator[str]:
     validation = data.validation
-    for position in answers[answers >= 0][:SHOWN_ANSWERS].tolist():
+    for position in results[results >= 0][:SHOWN_RESULTS].tolist():
         mark = "right" if position in validation.relevant[query] else "wrong"
         index = int(validation.database[position])
         title = html_text(str(validation.paths[index]))
-        yield f'<span class="answer {mark}" title="{title}">{_picture(data, index)}</span>'
+        yield f'<span class="result {mark}" title="{title}">{_picture(data, index)}</span>'
 
 
 def _picture(data: ValidationData, index: int) -> str:

@@ -20,9 +20,9 @@ from kindred.training.tuning.embedder import Embedder
 from kindred.training.tuning.objective import ClassObjective, Objective
 from kindred.training.tuning.validation import Validation
 
-__all__ = ["REPORTED_ANSWERS", "Batch", "TuningTask", "ValidationData"]
+__all__ = ["REPORTED_RESULTS", "Batch", "TuningTask", "ValidationData"]
 
-REPORTED_ANSWERS = 10  # of each query of a validation, for the report
+REPORTED_RESULTS = 10  # of each query of a validation, for the report
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ class TuningTask:
     def validate(self) -> Mapping[str, float]:
         """Return mAP and recall of the validation's queries; empty where there is no validation.
 
-        The best answers to each query, (Q, 10) positions in the database, −1 where there are fewer, are stored: those
+        The best results of each query, (Q, 10) positions in the database, −1 where there are fewer, are stored: those
         of the first validation of a run as `before`, those of the last one as `after`.
         """
         if self.validation_data is None:
@@ -160,12 +160,12 @@ class TuningTask:
         everything = np.arange(len(images))
         vectors = describe(self.embedder, images, everything, size=self._size, processes=self._processes)
         rankings = validation.rank(vectors)
-        self.after = validation.top(rankings, REPORTED_ANSWERS)
+        self.after = validation.top(rankings, REPORTED_RESULTS)
         self.before = self.after if self.before is None else self.before
         return validation.metrics(rankings)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Return the first answers and the epoch's plan, which the network as it is now would not mine again."""
+        """Return the first results and the epoch's plan, which the network as it is now would not mine again."""
         arrays: dict[str, NDArray[np.generic] | None] = {"before": self.before}
         if self._plan is not None:
             plan = self._plan
@@ -182,7 +182,7 @@ class TuningTask:
         if epoch.shape != () or epoch.dtype.kind != "i" or epoch < 0:
             raise ValueError("epoch is not a number from 0")
         if before is not None:
-            self._check_answers(before)
+            self._check_results(before)
         if indices is not None:
             _check_range("indices", indices, 0, len(self._images))
             labels, relations = arrays.get("labels"), arrays.get("relations")
@@ -196,13 +196,13 @@ class TuningTask:
             self._plan = Plan(indices, labels, relations)
         self.before, self._epoch = before, int(epoch)
 
-    def _check_answers(self, answers: NDArray[np.generic]) -> None:
+    def _check_results(self, results: NDArray[np.generic]) -> None:
         if self.validation_data is None:
-            raise ValueError("answers of a validation that this run has not")
+            raise ValueError("results of a validation that this run has not")
         validation = self.validation_data.validation
-        if answers.shape != (len(validation.queries), REPORTED_ANSWERS):
-            raise ValueError("the answers are not those of this validation")
-        _check_range("answers", answers, -1, len(validation.database))
+        if results.shape != (len(validation.queries), REPORTED_RESULTS):
+            raise ValueError("the results are not those of this validation")
+        _check_range("results", results, -1, len(validation.database))
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))

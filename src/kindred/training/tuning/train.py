@@ -86,7 +86,7 @@ def train(
                 on_note(note)
         result = fit(setup.task, setup.schedule, run_folder, processes=processes, progress=progress)
         if result.best_epoch != result.epochs or setup.task.after is None:
-            setup.task.validate()  # for the answers of the best module, which the last validation was not of
+            setup.task.validate()  # for the results of the best module, which the last validation was not of
         if not processes.is_main:
             return None
     command = options.command(folder, output)

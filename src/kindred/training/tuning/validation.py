@@ -36,7 +36,7 @@ class Validation:
     """Queries, a database, and which images of it are relevant.
 
     paths: all images to describe. queries: (Q,) indices into `paths`. database: (N,) indices into `paths`. relevant,
-    junk: for each query, positions in the database; junk is ignored. An image is never an answer to itself.
+    junk: for each query, positions in the database; junk is ignored. An image is never among its own results.
     trapezoids: whether average precision is a sum of trapezoids, as in the protocols of Oxford5k and Holidays.
     """
 
@@ -65,7 +65,7 @@ class Validation:
             tuple(firsts.values()),
             query_indices,
             database_indices,
-            # A query that counts as its own answer, as in Oxford5k, could not be found here.
+            # A query that counts as its own result, as in Oxford5k, could not be found here.
             tuple(
                 each.relevant[database_indices[each.relevant] != own]
                 for each, own in zip(judged, query_indices, strict=True)

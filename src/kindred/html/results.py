@@ -1,4 +1,4 @@
-"""Answers as a self-contained HTML page with embedded thumbnails, to be opened from the disk.
+"""Search results as a self-contained HTML page with embedded thumbnails, to be opened from the disk.
 
 It loads only its own data and local files, and runs no script but its own.
 """
@@ -17,7 +17,7 @@ from kindred.html.document import fill, html_address, html_text, picture_address
 from kindred.ranking import score_text
 from kindred.regions import Box
 
-__all__ = ["PageAnswer", "PageHit", "answers_page", "write_page"]
+__all__ = ["PageHit", "PageResults", "results_page", "write_page"]
 
 COPY_ICON = (
     '<svg viewBox="0 0 16 16" aria-hidden="true">'
@@ -27,7 +27,7 @@ COPY_ICON = (
 
 @dataclass(frozen=True)
 class PageHit:
-    """One answer: `score` higher is better, `thumbnail` JPEG bytes, `width` and `height` of the upright original.
+    """One result: `score` higher is better, `thumbnail` JPEG bytes, `width` and `height` of the upright original.
 
     `box`: the part of the original that matched; `taken`: an ISO 8601 date; `missing`: its file is not there.
     """
@@ -44,8 +44,8 @@ class PageHit:
 
 
 @dataclass(frozen=True)
-class PageAnswer:
-    """One query with its answers, best first; `query_size` is (width, height) of the upright query image."""
+class PageResults:
+    """One query with its results, best first; `query_size` is (width, height) of the upright query image."""
 
     query_name: str
     query_thumbnail: bytes
@@ -54,20 +54,20 @@ class PageAnswer:
     hits: Sequence[PageHit]
 
 
-def answers_page(answers: Sequence[PageAnswer], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
-    """Return queries and their ranked answers as an HTML document.
+def results_page(queries: Sequence[PageResults], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
+    """Return queries and their ranked results as an HTML document.
 
     `seconds`: duration of the search; `library_size`: number of images searched. The document has no lone surrogates,
     so that it can be written as UTF-8.
     """
-    body = "\n".join(_answer(answer, number) for number, answer in enumerate(answers, start=1))
+    body = "\n".join(_section(results, number) for number, results in enumerate(queries, start=1))
     return fill(
         _template(),
         images="data: file:",
         title=html_text(title),
-        facts=_facts(len(answers), recipe=recipe, seconds=seconds, library_size=library_size),
-        contents=_contents(answers) if len(answers) > 1 else "",
-        answers=body or '<p class="empty">No image was searched for.</p>',
+        facts=_facts(len(queries), recipe=recipe, seconds=seconds, library_size=library_size),
+        contents=_contents(queries) if len(queries) > 1 else "",
+        results=body or '<p class="empty">No image was searched for.</p>',
     )
 
 
@@ -79,7 +79,7 @@ def write_page(file: Path, page: str) -> None:
 @cache
 def _template() -> str:
     """The page with $names as placeholders; its style and its script are fixed."""
-    return (files("kindred.html") / "answers.html").read_text(encoding="utf-8")
+    return (files("kindred.html") / "results.html").read_text(encoding="utf-8")
 
 
 def _facts(queries: int, *, recipe: str, seconds: float, library_size: int) -> str:
@@ -92,22 +92,22 @@ def _facts(queries: int, *, recipe: str, seconds: float, library_size: int) -> s
     return "".join(f"<li>{fact}</li>" for fact in facts)
 
 
-def _contents(answers: Sequence[PageAnswer]) -> str:
+def _contents(queries: Sequence[PageResults]) -> str:
     items = "".join(
-        f'<li><a href="#query-{number}"><img src="{picture_address(answer.query_thumbnail)}" alt="">'
-        f"<span>{html_text(_name(answer.query_name))}</span></a></li>"
-        for number, answer in enumerate(answers, start=1)
+        f'<li><a href="#query-{number}"><img src="{picture_address(results.query_thumbnail)}" alt="">'
+        f"<span>{html_text(_name(results.query_name))}</span></a></li>"
+        for number, results in enumerate(queries, start=1)
     )
     return f'<nav aria-label="Queries"><ul>{items}</ul></nav>'
 
 
-def _answer(answer: PageAnswer, number: int) -> str:
-    width, height = answer.query_size
-    name = html_text(_name(answer.query_name))
-    note = f"{width:,} × {height:,}" + (", searched within the frame" if answer.query_box else "")
-    shot = _shot(answer.query_thumbnail, answer.query_size, answer.query_box, alt=f"Query {name}", mark="box crop")
-    hits = "\n".join(_hit(hit, share) for hit, share in zip(answer.hits, _shares(answer.hits), strict=True))
-    listed = f'<ol class="hits">\n{hits}\n</ol>' if answer.hits else '<p class="empty">No answers.</p>'
+def _section(results: PageResults, number: int) -> str:
+    width, height = results.query_size
+    name = html_text(_name(results.query_name))
+    note = f"{width:,} × {height:,}" + (", searched within the frame" if results.query_box else "")
+    shot = _shot(results.query_thumbnail, results.query_size, results.query_box, alt=f"Query {name}", mark="box crop")
+    hits = "\n".join(_hit(hit, share) for hit, share in zip(results.hits, _shares(results.hits), strict=True))
+    listed = f'<ol class="hits">\n{hits}\n</ol>' if results.hits else '<p class="empty">No results.</p>'
     return (
         f'<section id="query-{number}" aria-labelledby="name-{number}">\n<div class="query">\n'
         f'<p class="eyebrow">Query</p>\n{shot}\n<h2 id="name-{number}"><bdi>{name}</bdi></h2>\n<p>{note}</p>\n'

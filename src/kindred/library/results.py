@@ -1,4 +1,4 @@
-"""Answers: the results of a search, and the records and facts of a library."""
+"""The results of a search, the record of an image, and facts about a library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kindred.images import ImageLike
 from kindred.recipe import Recipe
 from kindred.store import Box, Value
 
-__all__ = ["Answer", "Hit", "ImageRecord", "Info", "QueryAnswer"]
+__all__ = ["Hit", "ImageRecord", "Info", "QueryResults", "Results"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Hit:
     """One image found: `score` is higher for more similar images, `box` the part that matched, None for the whole.
 
     Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: the image's own, which stays when it
-    is moved or described again. missing: its file was not there when the answer was given.
+    is moved or described again. missing: its file was not there at the time of the search.
     """
 
     rank: int
@@ -60,10 +60,10 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer(Sequence[Hit]):
-    """What a search found, best first: a sequence of hits, and the same as arrays.
+class Results(Sequence[Hit]):
+    """The results of a search, best first: a sequence of hits, and the same as arrays.
 
-    ids: (K,) int64, the store's vector ids. scores: (K,) float32. seconds: the whole search took.
+    ids: (K,) int64, the store's vector ids. scores: (K,) float32. seconds: duration of the whole search.
     """
 
     hits: tuple[Hit, ...]
@@ -74,12 +74,12 @@ class Answer(Sequence[Hit]):
     def __len__(self) -> int:
         return len(self.hits)
 
-    def above(self, score: float) -> Answer:
+    def above(self, score: float) -> Results:
         """Return the hits with at least this score."""
         count = sum(1 for hit in self.hits if hit.score >= score)
         if count == len(self.hits):
             return self
-        return Answer(self.hits[:count], self.ids[:count], self.scores[:count], self.seconds)
+        return Results(self.hits[:count], self.ids[:count], self.scores[:count], self.seconds)
 
     @overload
     def __getitem__(self, at: int) -> Hit: ...
@@ -90,11 +90,11 @@ class Answer(Sequence[Hit]):
 
 
 @dataclass(frozen=True)
-class QueryAnswer:
-    """One of several queries: its answer, or the error of its image."""
+class QueryResults:
+    """The results of one of several queries, or the error if its image is unusable."""
 
     query: ImageLike
-    answer: Answer | None = None
+    results: Results | None = None
     error: ImageError | None = None
 
 

@@ -1,4 +1,4 @@
-"""The page of answers: escaped, self-contained, complete and in order."""
+"""The page of results: escaped, self-contained, complete and in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from kindred.errors import UsageError
-from kindred.html.answers import PageAnswer, PageHit, answers_page, write_page
+from kindred.html.results import PageHit, PageResults, results_page, write_page
 
 VOID = {"br", "img", "input", "link", "meta", "rect", "path", "hr"}
 JPEG = b"\xff\xd8\xff\xe0 picture \xff\xd9"
@@ -61,17 +61,19 @@ def hit(rank: int, *, path: str = "/photos/one.jpg", score: float = 0.5, **more:
     return PageHit(rank=rank, path=path, score=score, **fields)  # type: ignore[arg-type]
 
 
-def answer(*hits: PageHit, name: str = "query.jpg", box: tuple[float, float, float, float] | None = None) -> PageAnswer:
-    return PageAnswer(name, JPEG, (400, 300), box, hits)
+def results(
+    *hits: PageHit, name: str = "query.jpg", box: tuple[float, float, float, float] | None = None
+) -> PageResults:
+    return PageResults(name, JPEG, (400, 300), box, hits)
 
 
-def page_of(*answers: PageAnswer, title: str = "Answers", recipe: str = "kin") -> str:
-    return answers_page(answers, title=title, recipe=recipe, seconds=0.25, library_size=1234)
+def page_of(*queries: PageResults, title: str = "Results", recipe: str = "kin") -> str:
+    return results_page(queries, title=title, recipe=recipe, seconds=0.25, library_size=1234)
 
 
 def test_all_hits_are_there_in_order_with_their_scores() -> None:
     hits = [hit(n, path=f"/photos/{n:02d}.jpg", score=1 - n / 20) for n in range(1, 16)]
-    page = Page(page_of(answer(*hits)))
+    page = Page(page_of(results(*hits)))
     assert [each["data-label"] for each in page.all("a", "open")] == [
         f"{n} · {n:02d}.jpg · {1 - n / 20:.3f}" for n in range(1, 16)
     ]
@@ -82,12 +84,12 @@ def test_all_hits_are_there_in_order_with_their_scores() -> None:
 
 
 def test_pictures_are_inside_as_they_were_given() -> None:
-    images = Page(page_of(answer(hit(1)))).all("img")
+    images = Page(page_of(results(hit(1)))).all("img")
     assert [base64.b64decode(each["src"].removeprefix("data:image/jpeg;base64,")) for each in images] == [JPEG, JPEG]
 
 
 def test_hostile_names_stay_text() -> None:
-    page = page_of(answer(hit(1, path=HOSTILE), name=HOSTILE), title="</title><script>x()</script>", recipe="<b>&")
+    page = page_of(results(hit(1, path=HOSTILE), name=HOSTILE), title="</title><script>x()</script>", recipe="<b>&")
     parsed = Page(page)
     assert len(parsed.all("script")) == 1
     assert all(each["src"].startswith("data:image/jpeg;base64,") for each in parsed.all("img"))
@@ -102,7 +104,7 @@ def test_hostile_names_stay_text() -> None:
     ids=["not UTF-8", "line break", "direction mark", "nul"],
 )
 def test_names_that_cannot_be_shown_are_replaced_and_still_lead_to_the_file(path: str) -> None:
-    page = page_of(answer(hit(1, path=path), name=path))
+    page = page_of(results(hit(1, path=path), name=path))
     page.encode("utf-8")
     parsed = Page(page)
     assert not {"\u202e", "\x00"} & set(page)
@@ -114,7 +116,7 @@ def test_names_that_cannot_be_shown_are_replaced_and_still_lead_to_the_file(path
 
 
 def test_nothing_is_loaded_from_outside() -> None:
-    page = page_of(answer(hit(1)), answer(hit(1), name="second.jpg"))
+    page = page_of(results(hit(1)), results(hit(1), name="second.jpg"))
     assert "http://" not in page
     assert "https://" not in page
     assert "@import" not in page
@@ -126,7 +128,7 @@ def test_nothing_is_loaded_from_outside() -> None:
 
 
 def test_the_security_policy_allows_the_pages_own_script_only() -> None:
-    page = page_of(answer(hit(1)))
+    page = page_of(results(hit(1)))
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
     assert script is not None
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
@@ -136,7 +138,7 @@ def test_the_security_policy_allows_the_pages_own_script_only() -> None:
 
 
 def test_boxes_are_laid_over_in_shares_of_the_original() -> None:
-    page = Page(page_of(answer(hit(1, box=(100, 50, 300, 250)), box=(40, 30, 200, 300))))
+    page = Page(page_of(results(hit(1, box=(100, 50, 300, 250)), box=(40, 30, 200, 300))))
     assert [each["style"] for each in page.all("span", "box")] == [
         "--x:10.00%;--y:10.00%;--w:40.00%;--h:90.00%",
         "--x:25.00%;--y:25.00%;--w:50.00%;--h:100.00%",
@@ -154,47 +156,49 @@ def test_boxes_are_laid_over_in_shares_of_the_original() -> None:
     ],
 )
 def test_score_bars(scores: tuple[float, ...], bars: list[str]) -> None:
-    page = Page(page_of(answer(*(hit(n, score=score) for n, score in enumerate(scores, start=1)))))
+    page = Page(page_of(results(*(hit(n, score=score) for n, score in enumerate(scores, start=1)))))
     assert [each["style"] for each in page.all("i")] == [f"--share:{bar}" for bar in bars]
 
 
 def test_a_hit_without_picture_size_or_date() -> None:
-    page = Page(page_of(answer(hit(1, thumbnail=None, width=0, height=0), hit(2, width=0, height=0, taken="long ago"))))
+    page = Page(
+        page_of(results(hit(1, thumbnail=None, width=0, height=0), hit(2, width=0, height=0, taken="long ago")))
+    )
     shown = "".join(page.texts)
     assert "No preview" in shown
     assert "long ago" in shown
 
 
 def test_dates_and_folders_are_written_for_people() -> None:
-    page = Page(page_of(answer(hit(1, path="/home/ida/photos/market/a.jpg", taken="2024-05-07T10:32:00"))))
+    page = Page(page_of(results(hit(1, path="/home/ida/photos/market/a.jpg", taken="2024-05-07T10:32:00"))))
     assert "7 May 2024" in page.texts
     assert "photos/market" in page.texts
     assert page.all("span", "folder")[0]["title"] == "/home/ida/photos/market/"
 
 
 def test_no_hits_and_no_queries() -> None:
-    empty = Page(page_of(answer()))
-    assert "No answers." in "".join(empty.texts)
+    empty = Page(page_of(results()))
+    assert "No results." in "".join(empty.texts)
     assert empty.all("ol") == []
     assert "No image was searched for." in "".join(Page(page_of()).texts)
 
 
 def test_several_queries_have_a_list_of_contents() -> None:
-    page = Page(page_of(answer(hit(1), name="a.jpg"), answer(hit(1), name="b.jpg")))
+    page = Page(page_of(results(hit(1), name="a.jpg"), results(hit(1), name="b.jpg")))
     links = [each["href"] for each in page.all("a") if each["href"].startswith("#")]
     assert links == ["#query-1", "#query-2"]
     assert [each["id"] for each in page.all("section")] == ["query-1", "query-2"]
 
 
 def test_write_page_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "answers.html"
+    file = tmp_path / "results.html"
     file.write_text("old")
-    page = page_of(answer(hit(1, path="/photos/\udcff.jpg")))
+    page = page_of(results(hit(1, path="/photos/\udcff.jpg")))
     write_page(file, page)
     assert file.read_text(encoding="utf-8") == page
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_write_page_where_there_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"answers\.html cannot be written: no such file or folder"):
-        write_page(tmp_path / "missing" / "answers.html", "page")
+    with pytest.raises(UsageError, match=r"results\.html cannot be written: no such file or folder"):
+        write_page(tmp_path / "missing" / "results.html", "page")
