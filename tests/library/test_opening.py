@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fitted_files import save_whitening
+from kindred.describer import fit_whitening
 from kindred.errors import (
     LibraryDamaged,
     LibraryError,
@@ -287,3 +289,24 @@ def test_several_frames_are_noted(tmp_path: Path, recipe: Recipe, photos: Path) 
         ]
         record = library.get(photos / "blank-first.tif")
         assert (record.frames, record.frame) == (3, 1)
+
+
+def test_a_new_library_writes_through_no_link(tmp_path: Path, recipe: Recipe, other: Recipe, photos: Path) -> None:
+    """A folder of a stranger's may hold links of the names that a library gives its files."""
+    victims = [tmp_path / "mark", tmp_path / "fitted"]
+    for victim in victims:
+        victim.write_text("precious", encoding="utf-8")
+    folder = tmp_path / "library"
+    folder.mkdir()
+    (folder / "kindred.json").symlink_to(victims[0])
+    (folder / "fitted-0.npz").symlink_to(victims[1])
+    save_whitening(tmp_path / "own.npz", fit_whitening(recipe, sorted(photos.iterdir()), dimension=4), recipe)
+    whitened = dataclasses.replace(recipe, whitening=str(tmp_path / "own.npz"))
+    Library.create(folder, recipe=whitened).close()
+    for file in ("store.sqlite", "fitted-0.npz"):
+        (folder / file).unlink()
+    Library.create(folder, recipe=other).close()  # an empty library, which takes any recipe
+    (folder / "fitted-0.npz").symlink_to(victims[1])
+    Library.open(folder, recipe=whitened).close()
+    assert [victim.read_text(encoding="utf-8") for victim in victims] == ["precious", "precious"]
+    assert not (folder / "kindred.json").is_symlink()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -146,9 +148,43 @@ def test_the_message_does_without_a_process_id(store: SqliteStore) -> None:
             pass
 
 
-def test_a_lock_that_cannot_be_made_is_no_lock(tmp_path: Path, store: SqliteStore) -> None:
-    lock = store.file.with_name("index.lock")
-    lock.unlink()
-    lock.symlink_to(tmp_path / "no" / "where")
+def test_a_lock_that_cannot_be_made_is_no_lock(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", read_only)
     with pytest.raises(LibraryError, match="cannot be written to"), store.indexing():
         pass
+
+
+@pytest.mark.parametrize("name", ["index.lock", "index.lock.pid"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_lock_writes_into_no_file_but_its_own(store: SqliteStore, name: str, kind: str) -> None:
+    place, victim = store.file.with_name(name), store.file.parent.with_name("victim")
+    victim.write_text("precious", encoding="utf-8")
+    place.unlink(missing_ok=True)
+    if kind == "link":
+        place.symlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    if name == "index.lock":
+        with (
+            pytest.raises(LibraryError, match=r"index\.lock: cannot be used as a lock \(.*\); remove it"),
+            store.indexing(),
+        ):
+            pass
+    else:
+        with store.indexing(), pytest.raises(LibraryLocked, match="process is indexing"), store.indexing():
+            pass
+    assert victim.read_text(encoding="utf-8") == "precious"
+
+
+def test_the_holder_of_a_lock_is_not_read_from_a_pipe(store: SqliteStore) -> None:
+    with store.indexing():
+        holder = store.file.with_name("index.lock.pid")
+        holder.unlink()
+        os.mkfifo(holder)
+        with pytest.raises(LibraryLocked, match="another process is indexing"), store.indexing():
+            pass

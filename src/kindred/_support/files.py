@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 
-__all__ = ["open_bounded", "read_bounded", "replacing", "within", "write_whole"]
+__all__ = ["check_plain", "open_bounded", "read_bounded", "replacing", "within", "write_whole"]
 
 CHUNK = 1 << 22
 
@@ -84,6 +85,20 @@ def read_bounded(path: Path | str, limit: int) -> bytes:
     if len(content) > limit:
         raise _too_large(os.fspath(path), limit)
     return content
+
+
+def check_plain(path: Path) -> None:
+    """Raise OSError where something else than a regular file is at `path`: a link, a folder, a pipe; nothing may be.
+
+    For files of fixed name that are written in a folder of untrusted origin: a link would be followed.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "it is a link, not a file of its own", os.fspath(path))
+    _check_regular(found, os.fspath(path), sys.maxsize)
 
 
 def within(folder: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kindred._support.files import read_bounded, replacing
 from kindred.errors import KindredError, UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.evaluate import DEPTH, Bench, Files
@@ -16,6 +17,7 @@ from kindred.recipe import Recipe
 __all__ = ["Failure", "compare"]
 
 Progress = Callable[[str, int, int], None]
+RESULT_BYTES = 1 << 20  # of a cached result; it takes some kB
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class _Run:
 
         found = bench.measure(rerank, depth=self.depth, progress=progress)
         if file is not None:
-            file.write_text(found.to_json(), encoding="utf-8")
+            with replacing(file) as part:
+                part.write_text(found.to_json(), encoding="utf-8")
         return found
 
     def report_failure(self, label: str, error: KindredError) -> None:
@@ -130,6 +133,6 @@ class _Run:
 def _load(file: Path, recipe: Recipe) -> Evaluation | None:
     """Read a cached result; None if it is missing or damaged."""
     try:
-        return Evaluation.from_json(file.read_text(encoding="utf-8"), recipe)
-    except (OSError, ValueError, TypeError, KeyError):
+        return Evaluation.from_json(read_bounded(file, RESULT_BYTES).decode("utf-8"), recipe)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kindred._support.files import replacing
 from kindred._support.os_errors import explain_os_error
 from kindred.describer import Describer, DescriberOptions
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
@@ -41,7 +42,8 @@ def make(folder: Path, wanted: Recipe, options: DescriberOptions) -> Opened:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = keep_files(wanted, folder)
         mark = {"what": "a Kindred library", "store": STORE}
-        (folder / MARK).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+        with replacing(folder / MARK) as part:
+            part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
     except OSError as error:
         raise LibraryError(
             f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from kindred._support.files import read_bounded, within
+from kindred._support.files import read_bounded, replacing, within
 from kindred.describer.fitted import FITTED_BYTES
 from kindred.errors import LibraryDamaged, RecipeMismatch
 from kindred.recipe import FILES, Recipe
@@ -30,7 +30,9 @@ def keep_files(recipe: Recipe, folder: Path) -> Recipe:
     for name in recipe.fitted_files():
         if name not in copies and not _is_bundled(name):
             copies[name] = f"{FITTED}{len(copies)}{Path(name).suffix}"
-            (folder / copies[name]).write_bytes(read_bounded(name, FITTED_BYTES))
+            content = read_bounded(name, FITTED_BYTES)
+            with replacing(folder / copies[name]) as part:  # a link of that name is replaced, not followed
+                part.write_bytes(content)
     return recipe.with_files(lambda name: copies.get(name, name))
 
 

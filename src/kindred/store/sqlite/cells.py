@@ -17,6 +17,8 @@ from kindred.store.sqlite.failures import REMEDY
 __all__ = ["Cells"]
 
 SHOWN = 40  # characters of a wrong value
+PATH_BYTES = 100_000
+"""No system has longer paths: Windows has the longest, 32,767 characters of at most 3 bytes."""
 
 
 class Cells:
@@ -72,7 +74,7 @@ class Cells:
 
     def path(self, value: object, row: str) -> Path:
         """An absolute path."""
-        if isinstance(value, bytes) and b"\0" not in value:
+        if isinstance(value, bytes) and b"\0" not in value and len(value) <= PATH_BYTES:
             path = Path(os.fsdecode(value))
             if path.is_absolute():
                 return path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,10 +18,10 @@ from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryDamaged, LibraryError, LibraryNotFound, LibraryReplaced, LibraryTooNew, UsageError
 from kindred.store.sqlite import schema
 from kindred.store.sqlite.failures import REMEDY, primary_code, reported
+from kindred.store.sqlite.files import check_files, remove_files, unmerged
 
 __all__ = ["CELL_BYTES", "Database", "create_database"]
 
-SQLITE_MAGIC = b"SQLite format 3\0"
 READ_SECONDS = 30.0
 """Only recovery after a crash and a writer's checkpoint make a reader wait, and both are short."""
 WRITE_SECONDS = 10.0
@@ -51,7 +50,7 @@ class Database:
         self._forget_connections()
         _watch_forks()
         _OPEN.add(self)
-        check_header(file)
+        check_files(file)
         self._identity = _identity(file)
         try:
             with reported(self.file):
@@ -142,13 +141,17 @@ class Database:
         except sqlite3.OperationalError as error:
             if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
+            if unmerged(self.file) and self.writable:  # a journal that a kill left: a writer undoes it
+                self._connect("mode=rw", WRITE_SECONDS).close()
+                self._reader = self._connect("mode=ro", READ_SECONDS)
+                return self._reader
             self._reader = self._connect_frozen()
         return self._reader
 
     def _connect_frozen(self) -> sqlite3.Connection:
-        # SQLite cannot make its log's shared memory in a folder that it may not write to. Without a log the
-        # file is complete and can be read alone; with one, that would miss what was committed.
-        if _log_of(self.file).exists():
+        # SQLite cannot make its log's shared memory in a folder that it may not write to. Without a log or journal
+        # the file is complete and can be read alone; with one, that would miss what was committed, or see half of it.
+        if unmerged(self.file):
             raise LibraryError(
                 f"{self.file}: holds changes that were not yet merged, and its folder cannot be written to; "
                 "open the library once where it can"
@@ -166,6 +169,7 @@ class Database:
         return self._writer
 
     def _connect(self, parameters: str, patience: float) -> sqlite3.Connection:
+        check_files(self.file)
         connection = sqlite3.connect(
             f"{self.file.absolute().as_uri()}?{parameters}",
             uri=True,
@@ -202,7 +206,7 @@ class Database:
 
     def _look(self) -> tuple[int, int, bool]:
         status = self.file.stat()
-        return status.st_mtime_ns, status.st_size, _log_of(self.file).exists()
+        return status.st_mtime_ns, status.st_size, unmerged(self.file)
 
     def _follow_frozen_file(self) -> None:
         """Open again where a file taken for immutable was changed after all, by someone who may."""
@@ -216,7 +220,7 @@ class Database:
 def create_database(file: Path, fill: dict[str, str]) -> None:
     """Make a store at `file` with `fill` as its meta; it appears there complete or not at all."""
     unfinished = file.with_name(f"{file.name}.new")
-    _remove(unfinished)
+    remove_files(unfinished)
     try:
         with reported(file):
             with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
@@ -227,24 +231,7 @@ def create_database(file: Path, fill: dict[str, str]) -> None:
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", fill.items())
             unfinished.rename(file)  # closed, so that SQLite has merged its log into the file
     finally:
-        _remove(unfinished)
-
-
-def check_header(file: Path) -> None:
-    """Raise where `file` is missing, unreadable or no SQLite file (SQLite takes an empty file for one)."""
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):  # before opening, as opening a pipe would wait for its writer
-            raise LibraryDamaged(f"{file}: is not a regular file; {REMEDY}")
-        with file.open("rb") as opened:
-            header = opened.read(len(SQLITE_MAGIC))
-    except FileNotFoundError:
-        raise LibraryNotFound(
-            f"{file.parent}: no library there; make one with kindred index, or name its folder with --library"
-        ) from None
-    except OSError as error:
-        raise LibraryError(f"{file}: cannot be read ({explain_os_error(error)})") from error
-    if header != SQLITE_MAGIC:
-        raise LibraryDamaged(f"{file}: is not an SQLite file; {REMEDY}")
+        remove_files(unfinished)
 
 
 def _harden(connection: sqlite3.Connection) -> None:
@@ -325,13 +312,3 @@ def _abandon_all() -> None:
     _HELD.clear()
     for database in list(_OPEN):
         database.abandon()
-
-
-def _log_of(file: Path) -> Path:
-    return file.with_name(f"{file.name}-wal")
-
-
-def _remove(file: Path) -> None:
-    """Remove an SQLite file and what SQLite keeps beside it."""
-    for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
-        file.with_name(name).unlink(missing_ok=True)

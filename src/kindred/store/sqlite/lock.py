@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kindred._support.files import check_plain, read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryError, LibraryLocked
 
 __all__ = ["RunLock"]
 
 NAME = "index.lock"
+HOLDER_BYTES = 20
 
 
 class RunLock:
@@ -31,27 +34,32 @@ class RunLock:
         # thread_local=False: the thread that ends a run need not be the one that began it.
         self._lock = FileLock(folder / NAME, timeout=0, thread_local=False)
         try:
+            check_plain(folder / NAME)  # filelock empties it, and some versions follow a link
             self._lock.acquire()
         except Timeout:
             raise LibraryLocked(
                 f"{folder}: {self._describe_holder()} is indexing into this library; wait for it or stop it"
             ) from None
         except OSError as error:
-            raise LibraryError(
-                f"{folder}: cannot be written to ({explain_os_error(error, folder)}); it can be searched, not changed"
-            ) from error
+            why = explain_os_error(error, folder)
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.EINVAL):
+                raise LibraryError(f"{folder / NAME}: cannot be used as a lock ({why}); remove it") from error
+            raise LibraryError(f"{folder}: cannot be written to ({why}); it can be searched, not changed") from error
         with suppress(OSError):  # only a courtesy; a full disk is reported where something is lost by it
-            self._holder.write_text(str(os.getpid()), encoding="ascii")
+            self._holder.unlink(missing_ok=True)
+            with self._holder.open("x", encoding="ascii") as stream:  # a link there is not followed
+                stream.write(str(os.getpid()))
 
     def release(self) -> None:
         """Let the next run in; a second call does nothing."""
         if self._lock.is_locked:
-            self._holder.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._holder.unlink(missing_ok=True)
             self._lock.release()
 
     def _describe_holder(self) -> str:
         try:
-            pid = int(self._holder.read_text(encoding="ascii")[:20])
+            pid = int(read_bounded(self._holder, HOLDER_BYTES))
         except (OSError, ValueError):
             return "another process"
         return "this process" if pid == os.getpid() else f"process {pid}"
