@@ -38,6 +38,16 @@ def test_the_command_line_starts_light() -> None:
     assert loaded.isdisjoint({"numpy", "torch", "faiss", "openvino", "rich"})
 
 
+def test_nothing_but_ours_is_loaded_before_the_command_line_handles_signals() -> None:
+    """Until `kindred.cli.main` runs, Ctrl-C shows a traceback of Python's."""
+    code = "import sys; known = set(sys.modules); import kindred.cli; print(*sorted(set(sys.modules) - known))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "kindred.cli" in loaded
+    assert [name for name in loaded if not name.startswith("kindred") and name != "__future__"] == []
+    assert len(loaded) <= 8
+
+
 def test_public_names_are_few_and_sorted() -> None:
     assert kindred.__all__ == sorted(kindred.__all__)
     assert len(set(kindred.__all__)) == len(kindred.__all__) <= 20

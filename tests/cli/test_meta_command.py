@@ -40,6 +40,49 @@ def test_metadata_is_set_shown_filtered_by_and_removed(kindred: Kindred, photos:
     )
 
 
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ("maker<5", "5 is a number, and all values of 'maker' are text; quotes make it text."),
+        ("price<cheap", "cheap is text, and all values of 'price' are numbers; write a number as 20."),
+        (
+            "bought>=yesterday",
+            "yesterday is text, and all values of 'bought' are dates; write a date as 2024-01-31.",
+        ),
+        (
+            "size=2024-01-31",
+            "2024-01-31 is a date, and all values of 'size' are numbers or text; write a number as 20; quotes make it "
+            "text.",
+        ),
+        ("prize<5", "No image has metadata 'prize'; did you mean 'price'? known: bought, maker, price, size."),
+    ],
+)
+def test_a_condition_on_values_of_another_type_is_reported(
+    kindred: Kindred, photos: Path, condition: str, why: str
+) -> None:
+    one, other = photos / "a" / "00000.jpg", photos / "a" / "00001.jpg"
+    kindred("meta", "set", "maker=Leica", "price=20", "bought=2024-01-02", "size=3", one)
+    kindred("meta", "set", "size=large", other)
+    assert kindred("search", one, "--where", condition).out == f"{why}\n"
+    done = kindred("search", one, other, "--where", condition, "--json")
+    assert (done.code, done.err, done.out.count('"results": []')) == (0, f"Note: {why}\n", 2)
+
+
+def test_an_unequal_type_is_reported_although_images_match(kindred: Kindred, photos: Path) -> None:
+    one = photos / "a" / "00000.jpg"
+    kindred("meta", "set", "maker=5 Star", one)
+    done = kindred("search", one, "--where", "maker!=5")
+    assert str(one) in done.out
+    assert done.err == "Note: 5 is a number, and all values of 'maker' are text; quotes make it text.\n"
+    assert kindred("search", one, "--where", 'maker!="5"').err == ""
+
+
+def test_an_export_of_nothing_says_why(kindred: Kindred, own_folder: Path) -> None:
+    done = kindred("export", own_folder / "none.csv", "--tag", "nothing")
+    assert done.out.startswith("Wrote 0 vectors to ")
+    assert done.err == "Note: No image has the tag 'nothing'; there are none.\n"
+
+
 def test_a_table_is_imported_whole_or_not_at_all(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     table = own_folder / "table.csv"
     table.write_text(f"path;price;bought\n{photos}/a/00000.jpg;20;2024-01-31\nnowhere.jpg;3;\n{photos}/a/00001.jpg;;\n")

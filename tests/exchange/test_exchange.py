@@ -96,6 +96,8 @@ def test_a_filter_chooses_what_is_exported(made: Path, photos: Path, tmp_path: P
         some = sorted(photos.rglob("*.jpg"))[:2]
         library.tag(some, "chosen")
         assert export_vectors(library, tmp_path / "two.csv", where=Filter(tags=("chosen",))) == 2
+        (tmp_path / "link").symlink_to(photos)
+        assert export_vectors(library, tmp_path / "all.csv", where=Filter(folder=tmp_path / "link")) == COUNT
     lines = (tmp_path / "two.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("id,path,x0,y0,x1,y1,word,v0,v1,")
     assert {Path(line.split(",")[1]) for line in lines[1:]} == set(some)

@@ -49,6 +49,7 @@ def ask_everything(file: Path) -> None:
         store.by_uid([each.uid for each in known.values()])
         list(store.known_under(Path("/p")))
         _ = store.skipped(), store.tags(), store.metadata_keys(), store.roots(), store.runs()
+        store.metadata_kinds("price")
         store.rows(store.select(Filter()).tolist())
         store.images(range(1, 10))
         ids = [number for batch, _ in store.vectors() for number in batch]

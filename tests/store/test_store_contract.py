@@ -11,6 +11,7 @@ import pytest
 
 from kindred.errors import UsageError
 from kindred.store import STORES, Condition, Entry, FileStamp, Filter, Root, Run, Store, Value, is_uid, parse_where
+from kindred.store.filters import kind_of
 
 MakeEntry = Callable[..., Entry]
 
@@ -154,6 +155,9 @@ def test_metadata_comes_back_as_it_was(filled: Store) -> None:
     assert filled.set_metadata([A], {"whole": "now text"}) == 1
     assert filled.images([1])[1].metadata["whole"] == "now text"
     assert filled.metadata_keys() == dict.fromkeys(sorted(values), 2)
+    kinds = {key: {kind_of(value)} for key, value in values.items()} | {"whole": {"number", "text"}}
+    assert {key: filled.metadata_kinds(key) for key in values} == kinds
+    assert filled.metadata_kinds("nothing") == set()
     assert filled.unset_metadata([A, B], ["text", "day"]) == 2
     assert filled.unset_metadata([A], ["text"]) == 0
     filled.forget([A, B])

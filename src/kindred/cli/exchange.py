@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
-from kindred.cli.output import counted, print_json, say, shown
+from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 
@@ -39,18 +39,21 @@ def export_command(
     on; a .parquet file (requires pyarrow) the columns id, path, box, word and vector.
     """
     from kindred.exchange import export_vectors
-    from kindred.library import Library, absolute
+    from kindred.library import Library
+    from kindred.library.unmatched import why_no_match
     from kindred.store import Filter
 
     where = None
     if folder is not None or tags:
-        where = Filter(folder=None if folder is None else absolute(folder), tags=tuple(tags or ()))
+        where = Filter(folder=folder, tags=tuple(tags or ()))
     with Library.open(library) as opened, interruptible("nothing was written"):
         total = opened.store.counts().vectors
         with Meter("Exporting", unit="vectors", quiet=as_json) as meter:
             count = export_vectors(
                 opened, file, where=where, progress=lambda done: meter.update(done, max(done, total))
             )
+        if where is not None and not count:
+            note(f"Note: {why_no_match(opened.store, where)}")
     if as_json:
         from kindred.service import ExportForm
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kindred.library import Library, Results
     from kindred.store import Filter
 
-__all__ = ["CommandQuery", "QueryOptions", "read_image", "search_queries", "why_empty"]
+__all__ = ["CommandQuery", "QueryOptions", "doubts", "read_image", "search_queries", "why_empty"]
 
 
 @dataclass(frozen=True)
@@ -114,22 +114,22 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
     return search_without_copies(search, query.files, options.k)
 
 
+def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:
+    """Return why a filter matches no image or, where it `matched` some, why that may be by mistake.
+
+    A "!=" holds for every value of another type.
+    """
+    from kindred.library.unmatched import type_mismatch, why_no_match
+
+    if not matched:
+        return [why for why in [why_no_match(library.store, where)] if why]
+    return [why for each in where.where if each.op == "!=" and (why := type_mismatch(library.store, each))]
+
+
 def why_empty(library: Library, options: QueryOptions) -> str:
     """Return why a search found nothing: what the filter names may be nowhere in the library."""
-    from kindred.hints import nearest
-    from kindred.library import located
+    from kindred.library.unmatched import why_no_match
 
-    where, store = options.where, library.store
-    if where is not None:
-        tags, keys = store.tags(), store.metadata_keys()
-        for tag in where.tags:
-            if tag not in tags:
-                return f"No image has the tag {tag!r}; {nearest(tag, tags)}."
-        for condition in where.where:
-            if condition.key not in keys:
-                return f"No image has metadata {condition.key!r}; {nearest(condition.key, keys)}."
-        if where.folder is not None and not store.count_under(located(where.folder)):
-            return f"No image of the library is in {where.folder}."
-        if not store.select_images(where).size:
-            return "No image matches the filter."
+    if options.where is not None and (why := why_no_match(library.store, options.where)):
+        return why
     return "No results." if options.min_score is None else f"No image scores {options.min_score:g} or more."

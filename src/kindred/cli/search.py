@@ -32,7 +32,7 @@ from kindred.cli.output import (
     say,
     shown,
 )
-from kindred.cli.querying import CommandQuery, QueryOptions, read_image, search_queries, why_empty
+from kindred.cli.querying import CommandQuery, QueryOptions, doubts, read_image, search_queries, why_empty
 from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def search(
             found = list(searched)
             _write_page(html, found, recipe=recipe, of=of, box=options.box)
             searched = iter(found)
-        failed = 0
+        failed, matched = 0, False
         for number, (query, results) in enumerate(searched):
             if isinstance(results, ImageError):
                 _report_error(query, results, alone=len(queries) == 1, as_json=as_json)
@@ -184,6 +184,10 @@ def search(
                     say(bold(shown(query.names[0])), gap=number > 0)
                 empty = "" if results else why_empty(libraries[0], options)
                 print_summary(results, recipe, of=of, empty=empty)
+            matched |= bool(results) and not isinstance(results, ImageError)
+        if options.where is not None and (matched or as_json) and failed < len(queries):
+            for doubt in doubts(libraries[0], options.where, matched=matched):
+                note(f"Note: {doubt}")
     if html is not None and not as_json:
         say(f"Page: {shown(html)}")
     if failed:

@@ -14,6 +14,7 @@ from kindred._support.files import write_whole
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library
+from kindred.library.paths import located_filter
 from kindred.store import Filter, Row, Store
 
 __all__ = ["export_vectors"]
@@ -33,6 +34,7 @@ def export_vectors(
     cannot be written; MissingExtra where a package for the format is not installed.
     """
     path, store = Path(file), library.store
+    where = None if where is None else located_filter(where)
     written, form = 0, format_of(path)
     meta, dimension = store.meta, store.dimension
     record = ExchangeRecord(library.recipe.to_toml(), meta.get("fingerprint", ""), __version__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,7 +21,7 @@ from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_
 from kindred.library.editing import Editing, listed
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.library.opening import Opened, make, open_at, ready_describer
-from kindred.library.paths import absolute, is_missing, located
+from kindred.library.paths import absolute, is_missing, located, located_filter
 from kindred.library.pruning import Prune
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
 from kindred.library.reranking import DEPTH, reranked
@@ -337,8 +336,7 @@ class Library(Editing):
         """Search for what was described."""
         steps = steps_of(rerank)
         check_needs(steps, self.recipe, images_at_hand=True)
-        if where is not None and where.folder is not None:
-            where = replace(where, folder=located(where.folder))
+        where = None if where is None else located_filter(where)
         searcher = self.searcher
         if steps:
             cache = self._graph_cache()

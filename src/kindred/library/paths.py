@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from kindred.errors import UsageError
-from kindred.store import Key, is_uid
+from kindred.store import Filter, Key, is_uid
 
-__all__ = ["Folders", "absolute", "is_gone", "is_missing", "keys_of", "located"]
+__all__ = ["Folders", "absolute", "is_gone", "is_missing", "keys_of", "located", "located_filter"]
 
 
 def absolute(path: Path | str) -> Path:
@@ -39,6 +40,11 @@ def keys_of(images: Path | str | Iterable[Path | str]) -> list[Key]:
         if not isinstance(each, str | Path):
             raise UsageError(f"got {each!r}; expected the path of an image, or its id")
     return list(dict.fromkeys(each if isinstance(each, str) and is_uid(each) else located(each) for each in given))
+
+
+def located_filter(where: Filter) -> Filter:
+    """Return a filter whose folder is named as a library knows it."""
+    return where if where.folder is None else replace(where, folder=located(where.folder))
 
 
 class Folders:

@@ -11,12 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast, get_args
 
 from kindred.errors import UsageError
 
 __all__ = [
     "KEY_LENGTH",
+    "KINDS",
     "MOST_KEYS",
     "OPERATORS",
     "VALUE_LENGTH",
@@ -40,6 +41,7 @@ Stored: TypeAlias = "str | int | float"
 """A value as a store keeps it: dates as ISO text."""
 
 Kind = Literal["text", "number", "date"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 OPERATORS: tuple[Operator, ...] = ("<=", ">=", "!=", "=", "<", ">")
 

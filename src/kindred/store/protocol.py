@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.store.filters import Kind
 from kindred.store.records import Counts, Entry, FileStamp, Filter, Key, Known, Root, Row, RowBatch, Run, Skip, Value
 
 __all__ = ["Store", "VectorBatch"]
@@ -99,6 +100,10 @@ class Store(Protocol):
 
     def metadata_keys(self) -> dict[str, int]:
         """Return every key of metadata with the number of its images, in order of name."""
+        ...
+
+    def metadata_kinds(self, key: str) -> frozenset[Kind]:
+        """Return the types of the values of a key of metadata; none where no image has it."""
         ...
 
     def roots(self) -> list[Root]:

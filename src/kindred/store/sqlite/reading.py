@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
-from kindred.store.filters import MOST_KEYS, from_stored
+from kindred.store.filters import KINDS, MOST_KEYS, Kind, from_stored
 from kindred.store.records import Counts, Filter, Known, Root, Row, Run, Skip, Value
 from kindred.store.sqlite.cells import Cells
 from kindred.store.sqlite.conditions import chunks, conditions, folder_range, marks, path_key
@@ -173,6 +173,12 @@ class ImageReader:
         with self._database.read() as connection:
             found = connection.execute("SELECT key, count(*) FROM metadata GROUP BY key ORDER BY key").fetchall()
         return {self._cells.text(key, "metadata", "key"): count for key, count in found}
+
+    def metadata_kinds(self, key: str) -> frozenset[Kind]:
+        """Return the types of the values of a key of metadata; none where no image has it."""
+        sql = "SELECT EXISTS (SELECT 1 FROM metadata WHERE key = ? AND kind = ?)"
+        with self._database.read() as connection:
+            return frozenset(kind for kind in KINDS if connection.execute(sql, (key, kind)).fetchone()[0])
 
     def roots(self) -> list[Root]:
         """Return the folders that were indexed, in order of path."""
