@@ -86,6 +86,29 @@ def test_missing_files_are_noted_with_commands_that_work(kindred: Kindred, recip
         assert len(library) == 7
 
 
+@pytest.mark.parametrize("left", [0, 1, 30])
+def test_the_advice_for_missing_files_removes_them(kindred: Kindred, recipe: Path, own_folder: Path, left: int) -> None:
+    """Whatever holds `--prune` back: an empty folder, one without images, too many gone at once."""
+    photos = own_folder / "photos"
+    make_folder(photos, 60 if left else 3)
+    assert kindred("index", photos, "--recipe", recipe).code == 0
+    files = sorted(photos.iterdir())
+    for file in files[left:]:
+        file.unlink()
+    if left == 1:
+        files[0].rename(photos / "notes.txt")
+    (note,) = [each.detail for each in examine(Path(".kindred")) if each.what == "library" and each.state == "note"]
+    done = subprocess.run(
+        ["bash", "-c", note[note.index("kindred ") :].replace("kindred ", f"{sys.executable} -m kindred.cli ", 1)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"Removed {len(files) - (left if left > 1 else 0)} images" in done.stdout, (note, done.stdout, done.stderr)
+    assert done.returncode == 0
+    assert [each.state for each in examine(Path(".kindred")) if each.what == "library"] == ["ok"]
+
+
 def test_every_advice_is_a_command_that_exists() -> None:
     """Commands in the findings are ours with options that they have, or pip's with packages of this project."""
     source = inspect.getsource(checks)

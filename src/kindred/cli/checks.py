@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kindred._support.distribution import REMEDY, other_kindred
 from kindred.cli.output import counted, shown, typed
 from kindred.errors import KindredError, LibraryNotFound
 from kindred.extras import install_command
+
+if TYPE_CHECKING:
+    from kindred.store import Store
 
 __all__ = ["Finding", "State", "examine"]
 
@@ -197,13 +200,20 @@ def _cache() -> Iterator[Finding]:
         yield Finding("note", "cache", f"{shown(place)} cannot be written to, so every start is slow; {remedy}")
 
 
-def _missing(files: list[Path], library: Path) -> Iterator[Finding]:
+def _missing(store: Store, root: Path, library: Path) -> Iterator[Finding]:
     """Report the number of missing files of each folder, and the command that removes them from the library."""
-    folders = Counter(file.parent for file in files)
+    from kindred.library.paths import is_missing
+    from kindred.library.pruning import held_back
+
+    folders = Counter(file.parent for file in store.paths_under(root) if is_missing(file))
     for folder, count in folders.most_common(FOLDERS):
         many = f"{counted(count, 'file')} of {shown(folder)} missing"
         if folder.is_dir():
-            remedy = f"to remove from the library: kindred index {typed(folder)} --prune --library {typed(library)}"
+            held = held_back(store, folder)
+            doubt, option = (f"{shown(held)}; ", "--prune-all") if held else ("", "--prune")
+            remedy = (
+                f"{doubt}to remove from the library: kindred index {typed(folder)} {option} --library {typed(library)}"
+            )
         else:
             remedy = (
                 "if it is on a removable drive, connect it, or remove from the library: "
@@ -230,7 +240,7 @@ def _library(path: Path) -> Iterator[Finding]:
         yield Finding("ok", "library", f"{shown(path)}: {held}")
         _ = opened.describer  # raises if its network or whitening has changed
         yield Finding("ok", "its recipe", f"{opened.recipe.name}, its network unchanged")
-        yield from _missing([file for file in store.paths_under(Path(opened.path.anchor)) if not file.exists()], path)
+        yield from _missing(store, Path(opened.path.anchor), path)
         if counts.skipped:
             yield Finding(
                 "note", "library", f"{counted(counts.skipped, 'file')} could not be used; kindred info lists them"

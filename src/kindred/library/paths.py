@@ -6,6 +6,7 @@ by a link and by its real path is one. A link to a file is a name of its own, an
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -47,6 +48,9 @@ def located_filter(where: Filter) -> Filter:
     return where if where.folder is None else replace(where, folder=located(where.folder))
 
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
 class Folders:
     """The folders of a run: where each really is, and on which device, asked once."""
 
@@ -70,9 +74,9 @@ def is_missing(path: Path) -> bool:
     """Whether there is no file at `path` now; one that cannot be asked, for want of rights, is not missing."""
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
+    except OSError as error:
+        return error.errno in _NOT_THERE
+    except ValueError:
         return False
     return False
 

@@ -8,16 +8,18 @@ was on another device than the folders that are left is out of reach, and stays,
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from kindred._support.os_errors import explain_os_error
+from kindred.images import find_images
 from kindred.library.paths import is_gone, is_missing
-from kindred.store import Root, Store
+from kindred.store import Known, Root, Store
 
-__all__ = ["PRUNE_COUNT", "PRUNE_SHARE", "Prune", "Pruned", "note_root", "prune_root"]
+__all__ = ["PRUNE_COUNT", "PRUNE_SHARE", "Prune", "Pruned", "held_back", "note_root", "prune_root"]
 
 Prune = Literal["keep", "gone", "all"]
 
@@ -52,12 +54,15 @@ def prune_root(store: Store, root: Path, mode: Prune, *, found: int) -> Pruned:
         return Pruned(len(missing))
     if mode == "all":
         return Pruned(len(missing), store.forget(image.path for image in missing))
-    gone = [image for image in missing if is_gone(image.path, image.volume)]
-    if why := _doubt(store, root, found=found, known=known, gone=len(gone)):
-        return Pruned(len(missing), 0, why)
-    removed = store.forget(image.path for image in gone) if gone else 0
-    away = len(missing) - len(gone)
-    return Pruned(len(missing), removed, "lay on a disk that is not mounted now" if away else "")
+    gone, held = _surely_gone(store, root, missing, found=found, known=known)
+    return Pruned(len(missing), store.forget(image.path for image in gone) if gone else 0, held)
+
+
+def held_back(store: Store, root: Path) -> str:
+    """Return why `prune_root` would not remove every image below `root` whose file is missing; "" where it would."""
+    missing = [image for image in store.known_under(root) if is_missing(image.path)]
+    found = any(each.reason is None for each in find_images([root]))
+    return _surely_gone(store, root, missing, found=int(found), known=store.count_under(root))[1]
 
 
 def note_root(store: Store, root: Path) -> None:
@@ -68,6 +73,16 @@ def note_root(store: Store, root: Path) -> None:
         return
     seen = datetime.now(UTC).isoformat(timespec="seconds")
     store.set_root(Root(root, device, store.count_under(root), seen))
+
+
+def _surely_gone(
+    store: Store, root: Path, missing: Sequence[Known], *, found: int, known: int
+) -> tuple[list[Known], str]:
+    """Return those of the `missing` images whose files are surely gone, and why others are held."""
+    gone = [image for image in missing if is_gone(image.path, image.volume)]
+    if why := _doubt(store, root, found=found, known=known, gone=len(gone)):
+        return [], why
+    return gone, "lay on a disk that is not mounted now" if len(gone) < len(missing) else ""
 
 
 def _doubt(store: Store, root: Path, *, found: int, known: int, gone: int) -> str:
