@@ -16,7 +16,7 @@ from PIL import Image
 from fitted_files import save_whitening
 from kindred.arrays import l2_normalise
 from kindred.backbones import Engine
-from kindred.describer import Describer, Description, fit_whitening, load_fitted
+from kindred.describer import Describer, Description, Provenance, fit_whitening, load_fitted
 from kindred.describer.network import NetworkExtractor
 from kindred.errors import ImageError, ModelError, RecipeError, UsageError
 from kindred.images import decode, resize
@@ -393,8 +393,11 @@ def test_the_fingerprint_changes_with_all_that_vectors_depend_on(
         dataclasses.replace(recipe, pooling="max"),
         dataclasses.replace(recipe, pooling_options={"p": 4.0}),
     ]
-    fingerprints = {describer.fingerprint, *(Describer(one).fingerprint for one in recipes)}
-    assert len(fingerprints) == len(recipes) + 1
+    described = [Describer(one) for one in recipes]
+    assert len({each.fingerprint for each in (describer, *described)}) == len(recipes) + 1
+    causes = [each.provenance.differences(describer.provenance, "tiny") for each in described]
+    network = ["another network of the name tiny"]
+    assert causes == [["another whitening"], ["another whitening"], *[network] * 3, *[["other settings"]] * 5]
 
 
 def test_the_fingerprint_does_not_depend_on_names_and_places(
@@ -404,6 +407,8 @@ def test_the_fingerprint_does_not_depend_on_names_and_places(
         recipe, name="other", backbone=str(make_model(tmp_path, name="copy")), taps=("deep",), similarity="dot"
     )
     assert Describer(moved).fingerprint == describer.fingerprint
+    assert Describer(moved).provenance == describer.provenance
+    assert Provenance.from_json(describer.provenance.to_json()) == describer.provenance
     here, there = (whitened(recipe, photos, make_dir(tmp_path / place)) for place in ("here", "there"))
     assert Describer(here).fingerprint == Describer(there).fingerprint
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kindred.describer import Describer
 from kindred.errors import RecipeMismatch, UsageError
 from kindred.exchange import FORMATS, export_vectors, import_vectors
 from kindred.library import Library
@@ -131,7 +132,20 @@ def test_a_table_with_semicolons_is_read(tmp_path: Path) -> None:
 
 def test_a_library_of_another_recipe_refuses(made: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "foreign.npz", vectors=np.eye(3), paths=np.array(["a", "b", "c"]))
-    with pytest.raises(RecipeMismatch, match="import into another library"):
+    with pytest.raises(RecipeMismatch, match=r"holds vectors of 3 components; import into another library"):
+        import_vectors(made, tmp_path / "foreign.npz")
+
+
+def test_a_mismatch_of_vectors_says_what_differs(made: Path, recipe: Recipe, photos: Path, tmp_path: Path) -> None:
+    other = dataclasses.replace(recipe, size=96)
+    with Library.create(tmp_path / "other", recipe=other) as library:
+        library.index(photos)
+        export_vectors(library, tmp_path / "other.npz")
+    with pytest.raises(RecipeMismatch, match="holds vectors that were made with other settings; import into another"):
+        import_vectors(made, tmp_path / "other.npz")
+    dimension = Describer(recipe).dimension
+    np.savez(tmp_path / "foreign.npz", vectors=np.eye(dimension), paths=np.arange(dimension).astype(str))
+    with pytest.raises(RecipeMismatch, match="holds vectors of another program; import into another"):
         import_vectors(made, tmp_path / "foreign.npz")
 
 

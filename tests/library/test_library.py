@@ -379,11 +379,38 @@ def test_a_changed_model_is_refused_when_it_matters(tmp_path: Path, photos: Path
             lambda: library.index(photos / "a"),  # with nothing new
         )
         for change in changes:
-            with pytest.raises(RecipeMismatch, match=r"made with another version of .*tiny\.onnx.*put that one back"):
+            with pytest.raises(RecipeMismatch, match=r"with another network of the name .*tiny\.onnx; put that"):
                 change()
     make_model(tmp_path / "models")
     with Library.open(tmp_path / "library") as library:
         assert library.search(picture(1), k=3).scores.size == 3
+
+
+def test_a_mismatch_says_what_differs(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, files = tmp_path / "white.npz", sorted(photos.rglob("*.jpg"))
+    save_whitening(file, fit_whitening(recipe, files, dimension=8), recipe)
+    with Library.create(tmp_path / "library", recipe=dataclasses.replace(recipe, whitening=str(file))) as library:
+        library.index(photos / "a")
+
+    def why() -> str:
+        with Library.open(tmp_path / "library") as library, pytest.raises(RecipeMismatch) as caught:
+            library.index(photos / "a")
+        return str(caught.value).removeprefix(f"{tmp_path / 'library'}: its vectors were made with ")
+
+    remedy = "; put that back, or index into another library"
+    with monkeypatch.context() as patched:
+        patched.setattr("kindred.describer.describer.VERSION", 3)
+        assert why() == f"another version of Kindred (descriptions of version 2, not 3){remedy}"
+    save_whitening(tmp_path / "library" / "fitted-0.npz", fit_whitening(recipe, files[2:], dimension=8), recipe)
+    assert why() == f"another whitening{remedy}"
+    with sqlite3.connect(tmp_path / "library" / "store.sqlite") as connection:
+        for value in ("{}", '["version"]', "[" * 10_000, '{"version": 2}'):
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'provenance'", (value,))
+            connection.commit()
+            assert why() == f"another version of Kindred, of {recipe.backbone} or of its whitening{remedy}"
+    connection.close()
 
 
 def test_a_library_keeps_its_own_copy_of_a_whitening(tmp_path: Path, recipe: Recipe, photos: Path) -> None:

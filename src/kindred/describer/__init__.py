@@ -11,6 +11,7 @@ from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
 from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
 from kindred.describer.fitted import fit_record, load_fitted, save_fitted, write_recipe
+from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Description",
     "Fitted",
     "FittedParameters",
+    "Provenance",
     "RawFeatures",
     "fit_code",
     "fit_codebook",

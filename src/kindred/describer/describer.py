@@ -25,6 +25,7 @@ from kindred.describer.fitted import load_fitted
 from kindred.describer.imported import ImportedExtractor
 from kindred.describer.keypoints import KEYPOINTS, KeypointExtractor
 from kindred.describer.network import NetworkExtractor
+from kindred.describer.provenance import Provenance, digest_of_arrays, digest_of_values
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.features import ConvMap
@@ -105,14 +106,39 @@ class Describer:
     @property
     def fingerprint(self) -> str:
         """What the vectors depend on, as 16 hexadecimal digits; names and places of files do not count."""
-        does = replace(self.recipe, name="-").as_dict()
-        does = {key: value for key, value in does.items() if key not in (*_NOT_SEEN, *_MATCHED)}
-        parts = hashlib.sha256(json.dumps([VERSION, as_floats(does), self.extractor.depends_on]).encode())
+        parts = hashlib.sha256(json.dumps([VERSION, self._settings(), self.extractor.depends_on]).encode())
         fitted = [each.to_arrays() for each in (*self.fitted.codebooks, *self.fitted.whitenings)]
         for learned in (*fitted, *self.fitted.poolings):
             for name, array in sorted(learned.items()):
                 parts.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return parts.hexdigest()[:16]
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the vectors depend on, cause by cause: where fingerprints differ, it names what does."""
+        looks, fitted, source = self.extractor.depends_on, self.fitted, list[object]()
+        if isinstance(self.extractor, NetworkExtractor):
+            source = list(self.extractor.pooler.depends_on)
+            looks = looks[: len(looks) - len(source)]
+        own = Provenance(
+            version=str(VERSION),
+            settings=digest_of_values(self._settings()),
+            network=digest_of_values(looks),
+            pooling=digest_of_values([source, digest_of_arrays(fitted.poolings)]) if source or fitted.poolings else "",
+            codebook=digest_of_arrays(each.to_arrays() for each in fitted.codebooks),
+            whitening=digest_of_arrays(each.to_arrays() for each in fitted.whitenings),
+        )
+        if not isinstance(self.extractor, EnsembleExtractor):
+            return own
+        # What the extractor of an ensemble looks with is in the provenance of its parts, but for their weights.
+        weights = digest_of_values([own.settings, [float(part.recipe.weight) for part in self.extractor.ensemble]])
+        parts = [part.provenance for part in self.extractor.ensemble]
+        return Provenance.combined(replace(own, settings=weights, network=""), parts)
+
+    def _settings(self) -> object:
+        """Return the settings of the recipe that its vectors depend on."""
+        does = replace(self.recipe, name="-").as_dict()
+        return as_floats({key: value for key, value in does.items() if key not in (*_NOT_SEEN, *_MATCHED)})
 
     @property
     def describes_queries_differently(self) -> bool:

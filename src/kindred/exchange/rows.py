@@ -41,12 +41,13 @@ class VectorRows:
 class ExchangeRecord:
     """How vectors were made: the recipe as TOML, what they depend on (`Describer.fingerprint`), by which Kindred.
 
-    All are "" for vectors that were not made by Kindred.
+    provenance: `Describer.provenance` as JSON. All are "" for vectors that were not made by Kindred.
     """
 
     recipe: str = ""
     fingerprint: str = ""
     version: str = ""
+    provenance: str = ""
 
     def to_json(self) -> str:
         """Return the record as one line of JSON."""
@@ -62,4 +63,4 @@ class ExchangeRecord:
             return cls()
         if not isinstance(fields, Mapping) or not all(isinstance(value, str) for value in fields.values()):
             return cls()
-        return cls(*(str(fields.get(name, "")) for name in ("recipe", "fingerprint", "version")))
+        return cls(*(str(fields.get(name, "")) for name in ("recipe", "fingerprint", "version", "provenance")))

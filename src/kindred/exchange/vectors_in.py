@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kindred._support.digests import digest_of
 from kindred._support.os_errors import explain_os_error
 from kindred.arrays import l2_normalise
-from kindred.describer import Describer
+from kindred.describer import Describer, Provenance
 from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageError
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
@@ -97,15 +97,24 @@ def _library(folder: Path, file: Path, record: ExchangeRecord, dimension: int) -
     except LibraryNotFound:
         return Library.create(folder, recipe=_recipe_of(record) or _imported(dimension))
     foreign = opened.recipe.backbone == IMPORTED
-    own, fingerprint = opened.store.dimension, opened.store.meta.get("fingerprint", "")
-    if (foreign or fingerprint == record.fingerprint) and own in (None, dimension):
+    own, meta = opened.store.dimension, opened.store.meta
+    if (foreign or meta.get("fingerprint", "") == record.fingerprint) and own in (None, dimension):
         return opened
     opened.close()
-    made = f"of {dimension} components" if own != dimension else "that were not made by the same recipe and network"
+    made = f"of {dimension} components" if own not in (None, dimension) else _made(opened.recipe, meta, record)
     raise RecipeMismatch(
-        f"{folder}: its vectors have {own} components, by recipe {opened.recipe.name!r}; {file} holds vectors {made}; "
-        "import into another library"
+        f"{folder}: holds vectors by recipe {opened.recipe.name!r}{f', of {own} components' if own else ''}; {file} "
+        f"holds vectors {made}; import into another library"
     )
+
+
+def _made(recipe: Recipe, meta: Mapping[str, str], record: ExchangeRecord) -> str:
+    """Return how the vectors of a file were made otherwise than those of a library."""
+    if not record.fingerprint:
+        return "of another program"
+    own, other = Provenance.from_json(meta.get("provenance", "")), Provenance.from_json(record.provenance)
+    differences = [] if own is None or other is None else own.differences(other, recipe.networks)
+    return f"that were made with {', '.join(differences) or 'another recipe or network'}"
 
 
 def _recipe_of(record: ExchangeRecord) -> Recipe | None:

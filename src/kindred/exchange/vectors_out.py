@@ -37,7 +37,9 @@ def export_vectors(
     where = None if where is None else located_filter(where)
     written, form = 0, format_of(path)
     meta, dimension = store.meta, store.dimension
-    record = ExchangeRecord(library.recipe.to_toml(), meta.get("fingerprint", ""), __version__)
+    record = ExchangeRecord(
+        library.recipe.to_toml(), meta.get("fingerprint", ""), __version__, meta.get("provenance", "")
+    )
 
     def batches() -> Iterator[VectorRows]:
         nonlocal written

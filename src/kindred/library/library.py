@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors
 from kindred.describer import Describer, DescriberOptions
-from kindred.errors import ImageError, LibraryError, LibraryReplaced, RecipeMismatch, UsageError
+from kindred.errors import ImageError, LibraryError, LibraryReplaced, UsageError
 from kindred.images import ImageLike, find_images
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
-from kindred.library.opening import Opened, make, open_at, ready_describer
+from kindred.library.opening import Opened, make, mismatch, open_at, ready_describer
 from kindred.library.paths import absolute, is_missing, located, located_filter
 from kindred.library.pruning import Prune
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
@@ -157,10 +157,7 @@ class Library(Editing):
             if self._describer is None:
                 describer = self._options.describer(self.recipe)
                 if describer.fingerprint != self._base.fingerprint:
-                    raise RecipeMismatch(
-                        f"{self.path}: its vectors were made with another version of Kindred, of "
-                        f"{self.recipe.networks} or of its whitening; put that one back, or index into another library"
-                    )
+                    raise mismatch(self._base, describer, self.path)
                 self._describer = describer
             return self._describer
 

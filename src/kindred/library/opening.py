@@ -10,26 +10,31 @@ import numpy as np
 
 from kindred._support.files import replacing
 from kindred._support.os_errors import explain_os_error
-from kindred.describer import Describer, DescriberOptions
+from kindred.describer import Describer, DescriberOptions, Provenance
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
 from kindred.features import FEATURES
 from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore
 
-__all__ = ["Opened", "make", "open_at", "ready_describer"]
+__all__ = ["Opened", "make", "mismatch", "open_at", "ready_describer"]
 
 MARK = "kindred.json"
 STORE = "store.sqlite"
+PROVENANCE = "provenance"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A library that was opened: its store, its recipe, and the fingerprint of what makes its vectors."""
+    """A library that was opened: its store, its recipe, and what makes its vectors.
+
+    provenance: None where the library does not record it.
+    """
 
     store: SqliteStore
     recipe: Recipe
     fingerprint: str
+    provenance: Provenance | None = None
     describer: Describer | None = None
 
 
@@ -48,9 +53,9 @@ def make(folder: Path, wanted: Recipe, options: DescriberOptions) -> Opened:
         raise LibraryError(
             f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
         ) from error
-    meta = {"recipe": wanted.to_toml(), "fingerprint": describer.fingerprint}
+    meta = _meta_of(wanted, describer)
     store = SqliteStore.create(folder / STORE, meta)
-    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer)
+    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer.provenance, describer)
 
 
 def open_at(
@@ -77,7 +82,7 @@ def open_at(
     except BaseException:
         store.close()
         raise
-    return Opened(store, own, meta.get("fingerprint", ""))
+    return Opened(store, own, meta.get("fingerprint", ""), Provenance.from_json(meta.get(PROVENANCE, "")))
 
 
 def ready_describer(describer: Describer) -> Describer:
@@ -102,9 +107,26 @@ def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: Describer
         ) from error
     with store.writing():
         store.forget([skip.path for skip in store.skipped()])
-        for key, value in (("recipe", wanted.to_toml()), ("fingerprint", describer.fingerprint), ("dimension", None)):
+        for key, value in {**_meta_of(wanted, describer), "dimension": None}.items():
             store.set_meta(key, value)
-    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer)
+    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer.provenance, describer)
+
+
+def mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
+    """Return what to raise where a library's vectors were not made as its recipe makes them now."""
+    networks, now = opened.recipe.networks, describer.provenance
+    differences = [] if opened.provenance is None else now.differences(opened.provenance, networks)
+    made = ", ".join(differences) or f"another version of Kindred, of {networks} or of its whitening"
+    return RecipeMismatch(f"{path}: its vectors were made with {made}; put that back, or index into another library")
+
+
+def _meta_of(recipe: Recipe, describer: Describer) -> dict[str, str]:
+    """Return the facts by which a library knows how its vectors are made."""
+    return {
+        "recipe": recipe.to_toml(),
+        "fingerprint": describer.fingerprint,
+        PROVENANCE: describer.provenance.to_json(),
+    }
 
 
 def _local_features(recipe: Recipe) -> set[str]:
