@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kindred._support.files import open_bounded, read_bounded, replacing, within, write_whole
+from kindred._support.files import (
+    check_plain,
+    is_file,
+    is_folder,
+    is_link,
+    is_there,
+    open_bounded,
+    read_bounded,
+    replacing,
+    within,
+    write_whole,
+)
 from kindred.errors import UsageError
 
 
@@ -115,3 +127,41 @@ def test_a_name_that_leaves_its_folder_is_refused(tmp_path: Path, name: str) -> 
     with pytest.raises(OSError, match="leaves the folder"):
         within(folder, name)
     assert within(folder, "a.npz") == folder / "a.npz"
+
+
+@pytest.mark.parametrize("ask", [is_file, is_folder, is_link, is_there])
+def test_a_place_that_cannot_be_asked_about_is_none(ask: Callable[[Path], bool]) -> None:
+    """`Path.is_file` and its like raise OSError there: a name is too long, or a folder may not be entered."""
+    assert not ask(Path("x" * 300))
+    assert not ask(Path("x" * 10_000))
+    assert not ask(Path("a\0b"))
+
+
+def test_what_is_at_a_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "broken").symlink_to("nothing")
+    names = ("file", "link", "broken", "nothing", ".")
+    found = [[ask(tmp_path / name) for name in names] for ask in (is_file, is_folder, is_link, is_there)]
+    assert found == [
+        [True, True, False, False, False],
+        [False, False, False, False, True],
+        [False, True, True, False, False],
+        [True, True, False, False, True],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_of_its_own_is_refused(tmp_path: Path, kind: str) -> None:
+    check_plain(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    check_plain(tmp_path / "file")
+    place = tmp_path / "place"
+    if kind == "link":
+        place.symlink_to("file")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    with pytest.raises(OSError, match=r"a link|not a regular file|[Ii]s a directory"):
+        check_plain(place)

@@ -138,6 +138,14 @@ def test_a_cache_that_cannot_be_written_to_is_noted(own_folder: Path, monkeypatc
     assert "cannot be written to, so every start is slow; " in found
 
 
+@pytest.mark.parametrize("kind", ["file", "circle"])
+def test_a_cache_that_is_no_folder_is_noted(own_folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    place = own_folder / "home"
+    place.touch(mode=0o777) if kind == "file" else place.symlink_to(place)
+    monkeypatch.setenv("KINDRED_HOME", str(place))
+    assert "cannot be written to, so every start is slow; " in findings(own_folder / "none")["cache"]
+
+
 def test_a_broken_package_is_wrong_and_the_rest_is_still_looked_at(
     own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,15 @@ def test_metadata_is_set_shown_filtered_by_and_removed(kindred: Kindred, photos:
     )
 
 
+def test_a_long_text_is_a_value_like_any_other(kindred: Kindred, photos: Path) -> None:
+    """It is longer than a file name may be, so that the system refuses to look for such a file."""
+    one, caption = photos / "a" / "00000.jpg", "A white house by the sea, in the evening. " * 20
+    done = kindred("meta", "set", "price=1", f"caption={caption}", one)
+    assert (done.code, done.out) == (0, "Set price, caption of 1 image.\n")
+    (shown,) = kindred("meta", "show", one, "--json").json["images"]
+    assert shown["metadata"] == {"caption": caption.strip(), "price": 1}
+
+
 @pytest.mark.parametrize(
     ("condition", "why"),
     [

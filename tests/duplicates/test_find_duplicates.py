@@ -55,6 +55,14 @@ def relations(group: DuplicateGroup) -> dict[str, tuple[str, int, bool]]:
     return {each.path.name: (each.relation, each.turned, each.mirrored) for each in group.members}
 
 
+def test_a_file_that_cannot_be_reached_is_left_out(library: Library) -> None:
+    """Its path is longer than the system allows, which is asked about as in a folder that may not be entered."""
+    picture = photograph(1)
+    add(library, {"a.jpg": picture, "b.jpg": jpeg(picture)})
+    put(library, library.path / ("x" * 300) / "c.jpg", [0.0, 1.0])
+    assert found(library, "same_bytes", "same_picture") == [("same_bytes", ["a.jpg", "b.jpg"])]
+
+
 def test_kinds_are_told_apart(library: Library) -> None:
     picture = photograph(1)
     whole = jpeg(picture)

@@ -9,8 +9,8 @@ from typing import TypeVar
 import pytest
 
 from kindred.describer import Describer, Description
-from kindred.errors import LibraryFull
-from kindred.images import Found, ImageLike, find_images
+from kindred.errors import ImageError, LibraryFull
+from kindred.images import Found, ImageLike, decode, find_images
 from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore
@@ -145,6 +145,35 @@ def test_a_file_that_goes_bad_loses_its_vector_and_gets_it_back(run: Run, store:
     file.write_bytes(whole)
     later(file)
     assert run().skipped == []
+    assert (store.counts().vectors, store.counts().skipped) == (12, 0)
+
+
+@pytest.mark.parametrize("change", ["nothing", "content", "name"])
+def test_a_failure_that_may_pass_takes_nothing_away(
+    run: Run, store: SqliteStore, photos: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A permission, a disk or a package that fails in a later run says nothing of the image."""
+    run()
+    file = photos / "00003.jpg"
+    (before,) = store.lookup([file]).values()
+    if change == "content":
+        save_picture(photos / "00003.jpg", 77)
+        later(file)
+    elif change == "name":
+        file = file.rename(photos / "renamed.jpg")
+
+    def fails(source: object, *arguments: object, **options: object) -> object:
+        if source == file:
+            raise ImageError(file, "cannot be read: permission denied", final=False)
+        return decode(source, *arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kindred.describer.network.decode", fails)
+        assert run(force=True).skipped == [(file, "cannot be read: permission denied")]
+    (after,) = store.lookup([file]).values()
+    assert (after.uid, after.state) == (before.uid, "indexed")
+    assert store.counts().vectors == 12
+    assert run().indexed == (change == "content")
     assert (store.counts().vectors, store.counts().skipped) == (12, 0)
 
 

@@ -308,7 +308,9 @@ def test_the_most_similar_part_is_localised(tmp_path: Path, recipe: Recipe, text
         assert results[0].score == pytest.approx(1, abs=0.02)
         assert all(hit.box is not None for hit in results)
         (textured / "05.png").rename(tmp_path / "05.png")
-        assert len(library.search(textured / "03.png", k=12, rerank="localise:depth=12")) == 12
+        results = library.search(textured / "03.png", k=12, rerank="localise:depth=12")
+        assert len(results) == 12
+        assert [(hit.score, hit.box) for hit in results if hit.missing] == [(0, None)]
         (tmp_path / "05.png").rename(textured / "05.png")
 
 

@@ -15,7 +15,18 @@ from pathlib import Path
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 
-__all__ = ["check_plain", "open_bounded", "read_bounded", "replacing", "within", "write_whole"]
+__all__ = [
+    "check_plain",
+    "is_file",
+    "is_folder",
+    "is_link",
+    "is_there",
+    "open_bounded",
+    "read_bounded",
+    "replacing",
+    "within",
+    "write_whole",
+]
 
 CHUNK = 1 << 22
 
@@ -85,6 +96,29 @@ def read_bounded(path: Path | str, limit: int) -> bytes:
     if len(content) > limit:
         raise _too_large(os.fspath(path), limit)
     return content
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a file at `path`, as far as that can be found out.
+
+    `Path.is_file`, `exists` and the like raise OSError where a folder may not be entered or a name is too long.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether there is a folder at `path`, as far as that can be found out."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_link(path: Path | str) -> bool:
+    """Whether there is a symbolic link at `path`, as far as that can be found out."""
+    return os.path.islink(path)  # noqa: PTH114
+
+
+def is_there(path: Path | str) -> bool:
+    """Whether there is anything at `path`, as far as that can be found out."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def check_plain(path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kindred._support.files import read_bounded, replacing
+from kindred._support.files import is_file, read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
 from kindred.backbones.card import MODEL_BYTES, Card, ChannelOrder, Tap, check_digest, check_name, digest_of
 from kindred.backbones.folders import models_folder
@@ -66,7 +66,7 @@ def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
     if isinstance(name_or_path, Path) or path.suffix in (".onnx", ".toml") or path.name != str(name_or_path):
         return _from_file(path.expanduser())
     for folder, _ in _folders():
-        if (folder / f"{path}.toml").is_file():
+        if is_file(folder / f"{path}.toml"):
             return _open_card(folder / f"{path}.toml")
     names = [entry.name for entry in list_models()]
     hint = nearest(str(path), names) if names else "there are none yet: `kindred models add FILE.onnx` adds one"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kindred._support.distribution import REMEDY, other_kindred
+from kindred._support.files import is_folder
 from kindred.cli.output import counted, shown, typed
 from kindred.errors import KindredError, LibraryNotFound
 from kindred.extras import install_command
@@ -192,8 +193,8 @@ def _cache() -> Iterator[Finding]:
     if folder is None:
         yield Finding("note", "cache", "no home folder, so every start is slow; set KINDRED_HOME to a folder")
         return
-    place = next(each for each in (folder, *folder.parents) if each.exists())
-    if os.access(place, os.W_OK | os.X_OK):
+    place = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         yield Finding("ok", "cache", shown(folder))
     else:
         remedy = "make it writable, or set KINDRED_HOME to a folder that is"
@@ -208,7 +209,7 @@ def _missing(store: Store, root: Path, library: Path) -> Iterator[Finding]:
     folders = Counter(file.parent for file in store.paths_under(root) if is_missing(file))
     for folder, count in folders.most_common(FOLDERS):
         many = f"{counted(count, 'file')} of {shown(folder)} missing"
-        if folder.is_dir():
+        if is_folder(folder):
             held = held_back(store, folder)
             doubt, option = (f"{shown(held)}; ", "--prune-all") if held else ("", "--prune")
             remedy = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred._support.files import is_there
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
 from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.errors import UsageError
@@ -59,8 +60,11 @@ def remove(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json:
 
 
 def move(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="Path of an image or folder as stored in the library.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="Its new path.")],
+    old: Annotated[
+        Path,
+        typer.Argument(metavar="OLD", help="Path of an image or folder as stored in the library.", readable=False),
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Its new path.", readable=False)],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     as_json: AsJson = False,
@@ -74,7 +78,7 @@ def move(
 
     with Library.open(library) as opened:
         count = opened.move(old, new)
-    there = new.exists()
+    there = is_there(new)
     if as_json:
         from kindred.service import MoveForm
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred._support.files import is_there
 from kindred.cli.editing import Images, in_library, print_changed
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
 from kindred.cli.output import columns, counted, note, print_json, say, shown
@@ -83,7 +84,7 @@ def set_(
 def _split_pairs(pairs: list[str], images: list[str]) -> tuple[list[str], list[str]]:
     """Take further pairs from the front of the images: KEY=VALUE that is no file is not an image."""
     count = 0
-    while count < len(images) and "=" in images[count] and not Path(images[count]).exists():
+    while count < len(images) and "=" in images[count] and not is_there(images[count]):
         count += 1
     if count == len(images):
         raise UsageError(f"meta set: no image after {images[-1]}; give the images to set it for")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import read_bounded, replacing, write_whole
+from kindred._support.files import is_file, read_bounded, replacing, write_whole
 from kindred._support.npz import read_npz
 from kindred._support.os_errors import explain_os_error
 from kindred.codes import Code
@@ -197,7 +197,7 @@ def _compact(learned: FittedItem) -> dict[str, NDArray[Any]]:
 
 def _bytes(name: str) -> bytes:
     bundled = files("kindred").joinpath("recipes", f"{name}.npz")
-    return bundled.read_bytes() if bundled.is_file() else read_bounded(name, FITTED_BYTES)
+    return bundled.read_bytes() if is_file(str(bundled)) else read_bounded(name, FITTED_BYTES)
 
 
 def _digest(name: str) -> str:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kindred._support.files import is_link
+
 __all__ = ["ImageFile", "distinct", "same_bytes", "same_shot"]
 
 ENDS = 4096
@@ -38,7 +40,7 @@ def distinct(images: Iterable[tuple[int, Path]]) -> tuple[list[ImageFile], dict[
     """
     files: dict[tuple[int, int] | str, ImageFile] = {}
     stands_for: dict[int, int] = {}
-    for image_id, path in sorted(images, key=lambda each: (each[1].is_symlink(), each[1])):
+    for image_id, path in sorted(images, key=lambda each: (is_link(each[1]), each[1])):
         found = ImageFile(image_id, path)
         with suppress(OSError):
             facts = path.stat()

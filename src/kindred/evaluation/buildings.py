@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from kindred._support.files import read_bounded
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import GroundTruth, Judgement, Query, positions, read_groundtruth
-from kindred.evaluation.layouts import check_count, images_below, rows_of, subfolder
+from kindred.evaluation.layouts import LIST_BYTES, check_count, images_below, rows_of, subfolder
 
 __all__ = ["is_oxford", "is_paris", "is_revisited", "read_oxford", "read_paris", "read_revisited", "refuse_pickle"]
 
@@ -60,7 +61,7 @@ def read_revisited(folder: Path, *, partial: bool = False) -> GroundTruth:
 def refuse_pickle(file: Path) -> NoReturn:
     """Raise UsageError: pickles are not read; the message says what to do."""
     raise UsageError(
-        f"{file}: a pickle can run any program when it is read, so it is never inputs; write what it holds as JSON: "
+        f"{file}: a pickle can run any program when it is read, so it is never read; write what it holds as JSON: "
         '{"name": …, "images": imlist, "queries": [{"image": one of qimlist, "bbx": …, "easy": …, "hard": …, '
         '"junk": … from the same place of gnd}, …]}'
     )
@@ -69,7 +70,7 @@ def refuse_pickle(file: Path) -> NoReturn:
 def is_oxford(folder: Path) -> bool:
     """Return whether there are query lists with Oxford's prefix."""
     lists = _lists(folder)
-    return bool(lists) and lists[0].read_bytes().startswith(OXFORD_PREFIX.encode())
+    return bool(lists) and read_bounded(lists[0], LIST_BYTES).startswith(OXFORD_PREFIX.encode())
 
 
 def is_paris(folder: Path) -> bool:

@@ -27,6 +27,7 @@ from typing import Literal, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.files import is_file, read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.images import EXTENSIONS
@@ -37,6 +38,9 @@ __all__ = ["USUAL_RECALLS", "GroundTruth", "Judgement", "Protocol", "Query", "po
 Protocol = Literal["plain", "holidays", "oxford", "revisited", "ukbench"]
 """plain: plain average precision. holidays, oxford: trapezoidal. revisited: trapezoidal, and three settings. ukbench:
 plain, and N-S."""
+
+LARGEST = 1 << 30
+"""Bytes of a ground truth: 10 million names."""
 
 USUAL_RECALLS = (1, 10)
 """The depths k of recall@k that are always reported."""
@@ -127,11 +131,11 @@ class GroundTruth:
 
     def _file_of(self, name: str, root: Path, key: str) -> Path:
         path = root / name
-        if path.is_file():
+        if is_file(path):
             return path
         for extension in sorted(EXTENSIONS):
             candidate = path.with_name(path.name + extension)
-            if candidate.is_file():
+            if is_file(candidate):
                 return candidate
         raise UsageError(
             f"{self.file}: {key} names {name}, which is not in {root}; put the image there, or take it off the list"
@@ -141,10 +145,10 @@ class GroundTruth:
 def read_groundtruth(file: Path) -> GroundTruth:
     """Read either format without opening images. Raises UsageError naming the file and what is invalid in it."""
     try:
-        table = json.loads(file.read_text(encoding="utf-8"))
+        table = json.loads(read_bounded(file, LARGEST).decode("utf-8"))
     except OSError as error:
         raise UsageError(f"{file}: the ground truth cannot be read ({explain_os_error(error)})") from error
-    except ValueError as error:  # not UTF-8, or not JSON
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
         raise UsageError(f"{file}: the ground truth is not JSON ({error})") from error
     if not isinstance(table, dict) or not ("database" in table or "images" in table) or "queries" not in table:
         raise UsageError(f"{file}: expected an object with the keys 'database' (or 'images') and 'queries'")

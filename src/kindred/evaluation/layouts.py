@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from kindred._support.files import read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import GroundTruth, Judgement, Query, positions
 from kindred.images import find_images
 
-__all__ = ["among_classes", "check_count", "images_below", "numbered", "rows_of", "subfolder"]
+__all__ = ["LIST_BYTES", "among_classes", "check_count", "images_below", "numbered", "rows_of", "subfolder"]
+
+
+LIST_BYTES = 1 << 28
+"""Bytes of a list of a published set."""
 
 
 def images_below(folder: Path) -> list[str]:
@@ -44,7 +49,7 @@ def numbered(folder: Path, name: str, *, prefix: str = "") -> list[tuple[int, st
 def rows_of(file: Path, columns: int) -> Iterator[list[str]]:
     """Yield the rows of a text table of `columns` columns separated by blanks; the last may contain blanks."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_bounded(file, LIST_BYTES).decode("utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"{file}: the list cannot be read ({explain_os_error(error)})") from error
     except UnicodeDecodeError as error:

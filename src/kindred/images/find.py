@@ -170,10 +170,14 @@ class ImageScan:
 
     def __init__(self, roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> None:
         for root in roots:
-            if not root.exists():
+            try:
+                root.stat()
+            except (FileNotFoundError, NotADirectoryError, ValueError):
                 raise UsageError(
                     f"{root}: no such file or folder; check its spelling, or whether its drive is connected"
-                )
+                ) from None
+            except OSError as error:
+                raise UsageError(f"{root}: cannot be read ({explain_os_error(error)})") from error
         self.roots, self.exclude = tuple(roots), tuple(pattern.casefold() for pattern in exclude)
         self.left_out, self.unreadable = LeftOut(), list[Path]()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kindred import __version__
 from kindred._support.digests import digest_of
+from kindred._support.files import is_folder
 from kindred._support.os_errors import explain_os_error
 from kindred._support.prefetch import prefetched
 from kindred.describer import Describer, Description
@@ -234,12 +235,24 @@ class _Run:
         else:
             self.report.skipped.append((seen.path, error.reason))
             self.reasons[seen.path] = error.reason
-            # A file that went away is no bad image: it may be back, unchanged, at the next run.
-            if error.reason != VANISHED:
+            if not self.is_passing(seen, error):
                 self.buffer.append(_entry(described))
         if len(self.buffer) >= COMMIT_IMAGES or time.monotonic() - self.committed > COMMIT_SECONDS:
             self.commit()
         self.tell()
+
+    def is_passing(self, seen: Seen, error: ImageError) -> bool:
+        """Whether a failure says nothing of the image, so that what is stored of it stays until the next run.
+
+        A file that went away may be back, unchanged; a permission, a disk or a package that fails now may work then.
+        """
+        if error.reason == VANISHED:
+            return True
+        if error.final:
+            return False
+        self.commit_stamps()  # the image may have been moved in this run
+        known = self.store.lookup([seen.path]).get(seen.path)
+        return known is not None and known.state == "indexed"
 
     def commit(self) -> None:
         try:
@@ -268,7 +281,7 @@ class _Run:
         self.stamps.clear()
 
     def prune(self, root: Path, mode: Prune) -> None:
-        if not root.is_dir():
+        if not is_folder(root):
             return
         found = sum(count for folder, count in self.met.items() if root == folder or root in folder.parents)
         pruned = prune_root(self.store, root, mode, found=found)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from kindred._support.files import is_folder
 from kindred.errors import UsageError
 from kindred.store import Filter, Key, is_uid
 
@@ -26,7 +27,7 @@ def absolute(path: Path | str) -> Path:
 def located(path: Path | str) -> Path:
     """Return `path` as a library knows it: absolute, with links resolved that lead to folders."""
     plain = absolute(path)
-    if plain.is_dir():
+    if is_folder(plain):
         return Path(os.path.realpath(plain))
     return Path(os.path.realpath(plain.parent)) / plain.name
 

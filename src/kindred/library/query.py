@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from kindred._support.files import is_there
 from kindred.arrays import Vectors, as_rows, l2_normalise
 from kindred.describer import Describer, Description
 from kindred.errors import UsageError
@@ -103,7 +104,7 @@ def of_stored(store: Store, recipe: Recipe, query: Query, *, look_again: bool) -
     Its file is looked at instead where a recipe compares several rows of an image, and with `look_again`, as for
     re-rankers that compare more than vectors. Raises `UsageError` for an id of no image, or of one that was skipped.
     """
-    if not (isinstance(query, str) and is_uid(query)) or Path(query).exists():
+    if not (isinstance(query, str) and is_uid(query)) or is_there(query):
         return query
     row = store.by_uid([query]).get(query)
     if row is None:

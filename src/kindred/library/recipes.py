@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from kindred._support.files import read_bounded, replacing, within
+from kindred._support.files import is_file, read_bounded, replacing, within
 from kindred.describer.fitted import FITTED_BYTES
 from kindred.errors import LibraryDamaged, RecipeMismatch
 from kindred.recipe import FILES, Recipe
@@ -60,9 +60,9 @@ def resolved(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def _is_bundled(name: str) -> bool:
-    return (
-        name.isprintable() and Path(name).name == name and files("kindred").joinpath("recipes", f"{name}.npz").is_file()
-    )
+    if not name.isprintable() or Path(name).name != name:
+        return False
+    return is_file(str(files("kindred").joinpath("recipes", f"{name}.npz")))
 
 
 def check_same(own: Recipe, other: Recipe, folder: Path) -> None:

@@ -64,15 +64,12 @@ class Searcher:
         if look is None:
             return {}
 
-        def of_image(number: int) -> ConvMap:
+        def of_image(number: int) -> ConvMap | None:
             row = self.rows([number]).get(number)
             try:
-                if row is not None:
-                    return look(row.path)
-            except ImageError:
-                pass
-            # Gone, or no longer an image: nothing in it is like anything.
-            return ConvMap(np.zeros((look(None).values.shape[0], 1, 1), np.float32), (0.0, 0.0, 1.0, 1.0))
+                return None if row is None else look(row.path)
+            except ImageError:  # gone, or no longer an image
+                return None
 
         return {"query_maps": lambda _: look(None), "image_maps": of_image}
 
@@ -140,4 +137,4 @@ class _NoVectors:
 
 class _Maps(TypedDict, total=False):
     query_maps: Callable[[int], ConvMap]
-    image_maps: Callable[[int], ConvMap]
+    image_maps: Callable[[int], ConvMap | None]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from kindred._support.files import read_bounded
+from kindred._support.files import is_file, read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import RecipeError
 from kindred.hints import check_known, nearest
@@ -406,7 +406,7 @@ def _beside(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe with the paths of files that lie in `folder` made absolute."""
 
     def found(value: str) -> str:
-        return str((folder / value).resolve()) if value and (folder / value).is_file() else value
+        return str((folder / value).resolve()) if value and is_file(folder / value) else value
 
     parts = tuple(_beside(part, folder) for part in recipe.ensemble)
     named = {key: found(getattr(recipe, key)) for key in ("backbone", *FILES)}

@@ -58,7 +58,7 @@ class Context:
     query_features, image_features: functions that return the local features of query number q, and of the image with
     an id; None if they are not available, in which case a re-ranker that needs them raises UsageError. cache: results
     computed once for this gallery, kept between calls; None computes them at each call. query_maps, image_maps: the
-    same for feature maps.
+    same for feature maps; None stands for an image that cannot be read.
     """
 
     queries: Vectors
@@ -67,7 +67,7 @@ class Context:
     image_features: Callable[[int], LocalFeatures] | None = None
     cache: RerankCache | None = None
     query_maps: Callable[[int], ConvMap] | None = None
-    image_maps: Callable[[int], ConvMap] | None = None
+    image_maps: Callable[[int], ConvMap | None] | None = None
 
     @property
     def progress(self) -> Progress | None:

@@ -42,9 +42,9 @@ def localise(
     """Re-rank the first `depth` results by the similarity of their best box to the query, and return these boxes.
 
     Query and boxes are described by the maximum of each channel (MAC); the score is their cosine, and the results
-    beyond `depth` follow. The options are those of `most_similar_box`; with `quantise` all responses are first
-    `quantised`, as the authors do for VGG16. Boxes are in pixels of the upright original; beyond `depth` they are
-    unchanged, or NaN if the ranking had none.
+    beyond `depth` follow; an image that cannot be read scores 0 and gets no box. The options are those of
+    `most_similar_box`; with `quantise` all responses are first `quantised`, as the authors do for VGG16. Boxes are in
+    pixels of the upright original; beyond `depth` they are unchanged, or NaN if the ranking had none.
 
     Source: Tolias, Sicre and Jégou 2016. Raises UsageError if the context has no feature maps, or if maps differ in
     their number of channels.
@@ -60,7 +60,11 @@ def localise(
         scores = np.empty(len(ids), np.float32)
         found: dict[int, Box] = {}
         for place, candidate in enumerate(ids.tolist()):
-            image = _given(context.image_maps(candidate), quantise=quantise)
+            map_ = context.image_maps(candidate)
+            if map_ is None:
+                scores[place] = 0
+                continue
+            image = _given(map_, quantise=quantise)
             scores[place], cells = most_similar_box(
                 query, image, exponent=exponent, step=step, aspect=aspect, refinements=refinements
             )
