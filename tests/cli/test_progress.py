@@ -48,12 +48,53 @@ def test_a_new_part_of_a_task_has_a_pace_of_its_own(clock: Clock, capsys: pytest
     with Meter("Reading") as meter:
         clock.now += 11
         meter.update(1100, 1100)
-        meter.title = "Fitting"
+        meter.begin("Fitting")
         clock.now += 2
         meter.update(1, 40)
         clock.now += 9
         meter.update(19, 40)
-    assert capsys.readouterr().err.splitlines()[1] == "Fitting: 19 of 40 images, 2.1/s, 9.9 s left"
+    assert capsys.readouterr().err.splitlines()[1] == "Fitting: 19 of 40 images, 1.7/s, 12 s left"
+
+
+def test_a_resumed_run_counts_only_its_own_updates(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter("Reading") as meter:
+        meter.begin("Training", unit="updates", done=5000)
+        clock.now += 10
+        meter.update(5020, 6000)
+    assert capsys.readouterr().err == "Training: 5,020 of 6,000 updates, 2.0/s, 8 min 10 s left\n"
+
+
+def test_a_resumed_run_has_its_own_rate_on_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "DELAY", 0.01)
+    monkeypatch.setenv("TERM", "xterm")
+    with Meter("Reading") as meter:
+        deadline = time.monotonic() + 20
+        while meter._bar is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert meter._bar is not None
+        meter.begin("Training", unit="updates", done=100_000)
+        for done in range(100_001, 100_004):
+            time.sleep(0.05)
+            meter.update(done, 200_000)
+        speed = meter._bar.tasks[0].speed
+        assert speed is not None
+        assert speed <= 21  # three updates, 0.05 s each at least; those before would make it a million
+
+
+def test_a_step_without_progress_is_not_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.05)
+    found = ""
+    with Meter("Reading") as meter:
+        meter.begin("Validating")
+        deadline = time.monotonic() + 20
+        while "so far" not in found and time.monotonic() < deadline:
+            time.sleep(0.05)
+            found += capsys.readouterr().err
+    assert found.startswith("Validating: 0")
+    assert "so far\n" in found
 
 
 def test_an_unknown_total_has_no_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from kindred.describer import Describer
 from kindred.errors import ImageError, RecipeError, UsageError
-from kindred.evaluation import evaluate, searching
+from kindred.evaluation import Evaluation, evaluate, searching
+from kindred.evaluation.describing import DescribingTask
 from kindred.index import exact
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -176,6 +177,11 @@ class TestProtocols:
         (groundtruth.parent / "more/broken.png").write_bytes(b"no picture")
         found = evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent / "more"])
         assert (found.images, found.distractors, found.skipped) == (6, 2, 1)
+        ((path, reason),) = found.skipped_images
+        assert path == str(groundtruth.parent / "more/broken.png")
+        assert found.as_dict()["skipped_images"] == [{"path": path, "reason": reason}]
+        assert reason
+        assert Evaluation.from_json(found.to_json(), colours) == found
         assert found.metrics["mAP"] == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
         # Images of the ground truth itself are no distractors.
         again = evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent])
@@ -215,6 +221,31 @@ class TestProtocols:
             evaluate(groundtruth, recipe=colours, rerank="aq")
         with pytest.raises(RecipeError, match="'aqe' compares one vector of each image, and recipe 'colours' keeps"):
             evaluate(groundtruth, recipe=replace(colours, aggregate="multi_vector"), rerank="aqe")
+
+    def test_an_image_without_keypoints_is_named_and_does_not_spoil_the_cache(
+        self, tmp_path: Path, described: list[object]
+    ) -> None:
+        pytest.importorskip("cv2")
+        paths = make_folder(tmp_path / "images", 3)
+        Image.new("RGB", (200, 200), "white").save(tmp_path / "images/blank.png")
+        names = [*(path.name for path in paths[:2]), "blank.png"]
+        file = write(tmp_path / "images", names, {paths[2].name: {"relevant": ["00001.jpg"]}})
+        for _ in range(2):
+            found = evaluate(file, recipe="covers", cache=tmp_path / "cache")
+            assert (found.images, found.skipped) == (2, 1)
+            assert found.skipped_images == ((str(tmp_path / "images/blank.png"), "no local features found"),)
+            assert len(described) == 4  # the second time everything comes from the cache
+
+    def test_a_lenient_cache_does_not_hide_an_unreadable_image_from_a_strict_evaluation(
+        self, groundtruth: Path, colours: Recipe, tmp_path: Path
+    ) -> None:
+        broken = groundtruth.parent / "more/broken.png"
+        broken.parent.mkdir()
+        broken.write_bytes(b"no picture")
+        evaluate(groundtruth, recipe=colours, distractors=[broken.parent], cache=tmp_path / "cache")
+        strict = DescribingTask(Describer(colours), cache=tmp_path / "cache")
+        with pytest.raises(ImageError, match="broken"):
+            strict.describe([(broken, None)])
 
     def test_rerankers_are_given_local_features_which_the_cache_keeps(
         self, tmp_path: Path, colours: Recipe, described: list[object]

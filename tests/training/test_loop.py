@@ -79,8 +79,13 @@ def test_it_learns_and_tells_how_far_it_is(tmp_path: Path) -> None:
     assert (outcome.epochs, outcome.updates) == (10, 40)
     assert not task.module.training
     assert task.begun == list(range(10))
-    told = [(here.epoch, here.step) for here in seen]
-    assert told == [(epoch, step) for epoch in range(10) for step in (1, 2, 3, 4, 4)]
+    begun = [(here.epoch, here.stage) for here in seen if here.stage != "training"]
+    stages = [(epoch, stage) for epoch in range(10) for stage in ("planning", "validating")]
+    assert begun == [(0, "validating")] + [(epoch + (stage == "validating"), stage) for epoch, stage in stages]
+    seen = [here for here in seen if here.stage == "training"]
+    assert [(here.epoch, here.step) for here in seen] == [
+        (epoch, step) for epoch in range(10) for step in (1, 2, 3, 4, 4)
+    ]
     assert {(here.epochs, here.steps) for here in seen} == {(10, 4)}
     assert [bool(here.validation) for here in seen] == [False, False, False, False, True] * 10
     assert seen[0].losses.keys() == {"square", "weights"}
@@ -237,8 +242,7 @@ def test_a_run_stopped_again_and_again_goes_on_exactly(
     def stop(here: Progress) -> None:
         if calls[-1] == 2:
             raise Stopped
-        calls[-1] += 1
-        del here
+        calls[-1] += here.stage == "training"
 
     calls: list[int] = []
     while True:

@@ -11,6 +11,7 @@ from kindred.cli.options import AsJson, Device, Licence, Seed, Threads
 from kindred.cli.output import counted, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
+from kindred.cli.training_stage import begin_stage
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def distill(
 
 def print_progress(meter: Meter, here: Progress) -> None:
     """Show how far a run is on the meter, with the mean loss of the descriptors after a validation."""
-    meter.title, meter.unit = "Training", "steps"
+    if not begin_stage(meter, here, unit="steps"):
+        return
     losses = [loss for name, loss in here.validation.items() if name.endswith(".gem")]
     aside = f"loss {sum(losses) / len(losses):.3f}" if losses else meter.aside
     meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)

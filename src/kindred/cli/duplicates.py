@@ -66,7 +66,8 @@ def duplicates(
         with Meter("Reading", quiet=as_json) as meter:
 
             def report(what: str, done: int, total: int) -> None:
-                meter.title, meter.unit = what, "pairs" if what.endswith("pairs") else "images"
+                if what != meter.title:
+                    meter.begin(what, unit="pairs" if what.endswith("pairs") else "images")
                 meter.update(done, total)
 
             groups = find_duplicates(opened, kinds=_kinds(kind), threshold=threshold, progress=report)

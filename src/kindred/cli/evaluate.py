@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import RERANKERS, AllowCode, AsJson, FusionName, Settings, chosen_recipe
-from kindred.cli.output import columns, counted, dim, print_json, say, size
+from kindred.cli.output import columns, counted, dim, grouped, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
@@ -135,7 +135,8 @@ def print_summary(found: Evaluation) -> None:
     if found.left_out_of_own_ranking:
         say(dim(left_out_note(found.left_out_of_own_ranking)))
     if found.skipped:
-        say(dim(f"{counted(found.skipped, 'image')} could not be read and were left out"))
+        say(f"Left out {counted(found.skipped, 'image')} that could not be used:")
+        say(grouped([(Path(path), reason) for path, reason in found.skipped_images], option="--json"))
     parts = [("describing", found.seconds_describing), ("searching", found.seconds_searching)]
     parts += [("re-ranking", found.seconds_reranking)] if found.rerank else []
     listed = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in parts)

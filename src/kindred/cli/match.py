@@ -76,7 +76,7 @@ def match(
     say(f"{matched:,} of {counted(len(found), 'image')} with a result{least}.")
     if skipped:
         say(f"Skipped {counted(len(skipped), 'file')}:")
-        say(grouped(skipped, verbose=False))
+        say(grouped(skipped, verbose=True))
 
 
 def _others(path: Path, result: QueryResults) -> list[Hit]:

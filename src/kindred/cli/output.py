@@ -269,8 +269,11 @@ def columns(rows: Iterable[Sequence[str]], *, heads: Sequence[str] = (), right: 
     return Clean("\n".join(lines))
 
 
-def grouped(skipped: Sequence[tuple[Path, str]], *, verbose: bool) -> Clean:
-    """List skipped files by reason, most frequent first; a few of each, or all with `verbose`."""
+def grouped(skipped: Sequence[tuple[Path, str]], *, verbose: bool = False, option: str = "--verbose") -> Clean:
+    """List skipped files by reason, most frequent first; a few of each, or all with `verbose`.
+
+    option: the one that lists all, for the line that says how many more there are.
+    """
     by_reason: dict[str, list[Path]] = {}
     for path, reason in skipped:
         by_reason.setdefault(reason, []).append(path)
@@ -279,7 +282,7 @@ def grouped(skipped: Sequence[tuple[Path, str]], *, verbose: bool) -> Clean:
         named = paths if verbose or len(paths) <= EXAMPLES + 1 else paths[:EXAMPLES]
         lines = [shown(path) for path in named]
         if len(named) < len(paths):
-            lines.append(f"… and {len(paths) - len(named):,} more (--verbose lists all)")
+            lines.append(f"… and {len(paths) - len(named):,} more ({option} lists all)")
         title = f"{reason} ({len(paths):,})" if len(paths) > 1 else reason
         rows += [(f"  {title}" if not at else "", line) for at, line in enumerate(lines)]
     return columns(rows)

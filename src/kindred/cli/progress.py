@@ -22,7 +22,8 @@ LINE_EVERY = 10.0  # seconds between lines where there is no terminal
 class Meter:
     """Show the progress of a task: a bar with rate and remaining time on a terminal, else a line every ten seconds.
 
-    Tasks shorter than a second show nothing. `quiet` suppresses the lines, for output that a program reads.
+    The lines come whether or not there is progress, so that a long step is never silent. Tasks shorter than a second
+    show nothing. `quiet` suppresses the lines, for output that a program reads.
     """
 
     def __init__(self, title: str, *, unit: str = "images", quiet: bool = False) -> None:
@@ -31,38 +32,50 @@ class Meter:
         self._done, self._total = 0, 0
         self._bar: Progress | None = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         # A timer, since the first call of `update` may come late.
         self._timer = threading.Timer(DELAY, self._show)
         self._timer.daemon = True
         self._line_due = time.monotonic() + LINE_EVERY
         self._line_done, self._line_time = 0, time.monotonic()
+        self._began = self._line_time
 
     def __enter__(self) -> Self:
         self._terminal = is_terminal()
         if self._terminal:
             self._timer.start()
+        elif not self.quiet:
+            threading.Thread(target=self._print_lines, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
+        self._closed.set()
         with self._lock:
-            self._closed = True
             if self._bar is not None:
                 self._bar.stop()
 
+    def begin(self, title: str, *, unit: str = "images", done: int = 0) -> None:
+        """Begin a new phase of the task, with a rate of its own; `done` were finished before, as in a resumed run."""
+        with self._lock:
+            self.title, self.unit = title, unit
+            self._done, self._total = done, 0
+            self._line_done, self._line_time = done, time.monotonic()
+            self._began = self._line_time
+            if self._bar is not None:
+                self._bar.reset(self._bar.tasks[0].id, completed=done)
+            self._refresh()
+
     def update(self, done: int, total: int, *, aside: str = "") -> None:
         """Report that `done` of `total` are finished (0: unknown total); `aside` is shown after the rate."""
-        if done < self._done:  # a new phase of the task begins
-            self._line_done, self._line_time = 0, time.monotonic()
-        self._done, self._total, self.aside = done, total, aside
-        if self._terminal:
-            with self._lock:
-                self._refresh()
-        elif not self.quiet and time.monotonic() >= self._line_due:
-            self._print_line()
+        if done < self._done:
+            self.begin(self.title, unit=self.unit)
+        with self._lock:
+            self._done, self._total, self.aside = done, total, aside
+            self._refresh()
+            self._print_due_line()
 
     def _show(self) -> None:
         """Show the bar; called after `DELAY`."""
@@ -82,7 +95,7 @@ class Meter:
             redirect_stderr=False,
         )
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 return
             bar.add_task(printable(self.title), total=None, count="", pace="", aside="")
             bar.start()
@@ -104,11 +117,20 @@ class Meter:
             aside=printable(self.aside),
         )
 
-    def _print_line(self) -> None:
+    def _print_lines(self) -> None:
+        """Print a line whenever one is due, until the end; runs in a thread."""
+        while not self._closed.wait(LINE_EVERY):
+            with self._lock:
+                self._print_due_line()
+
+    def _print_due_line(self) -> None:
         now = time.monotonic()
-        pace = (self._done - self._line_done) / (now - self._line_time)
+        if self._terminal or self.quiet or self._closed.is_set() or now < self._line_due:
+            return
+        pace = (self._done - self._line_done) / max(now - self._line_time, 1e-9)
         left = f", {duration((self._total - self._done) / pace)} left" if pace > 0 and self._total else ""
         of = f" of {self._total:,}" if self._total else ""
         aside = f", {self.aside}" if self.aside else ""
-        note(f"{self.title}: {self._done:,}{of} {self.unit}, {pace:,.1f}/s{left}{aside}")
+        counts = f"{self._done:,}{of} {self.unit}, {pace:,.1f}/s{left}{aside}"
+        note(f"{self.title}: {counts if self._done or self._total else f'{duration(now - self._began)} so far'}")
         self._line_done, self._line_time, self._line_due = self._done, now, now + LINE_EVERY

@@ -11,6 +11,7 @@ from kindred.cli.options import AsJson, Device, Licence, Seed, Threads, numbers
 from kindred.cli.output import counted, note, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
+from kindred.cli.training_stage import begin_stage
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ def train(
 
 def print_progress(meter: Meter, here: Progress, *, quiet: bool) -> None:
     """Show how far a run is on the meter, and the metrics of a validation as a line."""
-    meter.title, meter.unit = "Training", "updates"
+    if not begin_stage(meter, here, unit="updates"):
+        return
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in here.losses.items())
     aside = f"epoch {here.epoch + 1}, {losses}" if losses else meter.aside
     meter.update(here.epoch * here.steps + here.step, here.epochs * here.steps, aside=aside)

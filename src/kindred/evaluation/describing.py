@@ -33,6 +33,8 @@ __all__ = ["DescribingTask", "Descriptions", "Part", "Progress", "crop_of"]
 
 MOST_BYTES = 1 << 36
 """A file of descriptions that is larger is made again."""
+NO_ROWS = "no local features found"
+"""The reason of an image that was read and has no row."""
 
 Progress = Callable[[int, int], None]
 Part = tuple[Path, Box | None]
@@ -46,7 +48,8 @@ class Descriptions:
     vectors: (M, D), the concatenated rows of all images. counts: (n,) int64, the number of rows of each image: one,
     unless the recipe has several; 0 if it could not be read and was left out. words: (M,) int64, the visual word of
     each row, for ASMK. features: the local features of each image, if the recipe stores them. passes: the mean number
-    of passes through the network per image.
+    of passes through the network per image. reasons: why an image has no row, for each image; "" where it has, and ()
+    where all have.
     """
 
     vectors: Vectors
@@ -55,10 +58,16 @@ class Descriptions:
     words: NDArray[np.int64] | None = None
     features: tuple[LocalFeatures, ...] | None = None
     passes: float = 1.0
+    reasons: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.counts)
+
+    @property
+    def has_unreadable(self) -> bool:
+        """Whether an image could not be read; one without local features was read."""
+        return any(reason not in ("", NO_ROWS) for reason in self.reasons)
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -94,6 +103,7 @@ class Descriptions:
             None if self.words is None else self.words[rows],
             None if self.features is None else tuple(self.features[image] for image in numbers.tolist()),
             self.passes,
+            tuple(self.reasons[image] for image in numbers.tolist()) if self.reasons else (),
         )
 
     @classmethod
@@ -102,6 +112,7 @@ class Descriptions:
         words = [part.words for part in parts if part.words is not None]
         # If no image of a part has local features, `features` is None; its images count all the same.
         features = [part.features or (NO_FEATURES,) * len(part) for part in parts]
+        reasons = [part.reasons or ("",) * len(part) for part in parts]
         return cls(
             np.concatenate([part.vectors for part in parts]),
             np.concatenate([part.counts for part in parts]),
@@ -109,6 +120,7 @@ class Descriptions:
             np.concatenate(words) if words else None,
             tuple(chain.from_iterable(features)) if any(part.features for part in parts) else None,
             parts[0].passes,
+            tuple(chain.from_iterable(reasons)) if any(part.reasons for part in parts) else (),
         )
 
 
@@ -139,19 +151,18 @@ class DescribingTask:
         file = None if self.cache is None else self.cache / f"descriptions-{self.key(images, is_query=is_query)}.npz"
         if file is not None:
             stored = _load(file)
-            if stored is not None and self._fits(stored, len(images)) and (lenient or stored.usable.all()):
+            if stored is not None and self._fits(stored, len(images)) and (lenient or not stored.has_unreadable):
                 self.step(len(images))
                 return stored
         began = time.perf_counter()
-        descriptions: list[Description[int] | None] = [None] * len(images)
+        descriptions: dict[int, Description[int]] = {}
         with closing(self.describer.stream(enumerate(self.inputs(images)), is_query=is_query)) as stream:
             for described in stream:
-                if described.error is None:
-                    descriptions[described.key] = described
-                elif not lenient:
+                if described.error is not None and not lenient:
                     raise described.error
+                descriptions[described.key] = described
                 self.step()
-        found = self.collected(descriptions, time.perf_counter() - began)
+        found = self.collected([descriptions[number] for number in range(len(images))], time.perf_counter() - began)
         if file is not None:
             _store(file, found)
         return found
@@ -166,14 +177,20 @@ class DescribingTask:
         several = self.describer.recipe.multi_vector
         if words is not None and (not several or words.dtype != np.int64 or words.shape != (len(vectors),)):
             return False
+        if [not reason for reason in found.reasons or ("",) * images] != found.usable.tolist():
+            return False
         return bool(counts.sum() == len(vectors)) and (features is None or len(features) == images)
 
-    def collected(self, descriptions: Sequence[Description[int] | None], seconds: float) -> Descriptions:
+    def collected(self, descriptions: Sequence[Description[int]], seconds: float) -> Descriptions:
         """Collect the descriptions in arrays."""
         nothing = np.zeros((0, self.describer.dimension), np.float32)
-        rows = [nothing if each is None or each.vectors is None else each.vectors for each in descriptions]
-        words = [each.words for each in descriptions if each is not None and each.words is not None]
-        features = [NO_FEATURES if each is None or each.features is None else each.features for each in descriptions]
+        rows = [nothing if each.vectors is None else each.vectors for each in descriptions]
+        words = [each.words for each in descriptions if each.words is not None]
+        features = [each.features or NO_FEATURES for each in descriptions]
+        reasons = [
+            "" if len(vectors) else NO_ROWS if each.error is None else each.error.reason
+            for each, vectors in zip(descriptions, rows, strict=True)
+        ]
         return Descriptions(
             np.concatenate([nothing, *rows]),
             np.array([len(each) for each in rows], np.int64),
@@ -181,6 +198,7 @@ class DescribingTask:
             np.concatenate(words) if words else None,
             tuple(features) if any(len(each) for each in features) else None,
             self.describer.passes,
+            tuple(reasons) if any(reasons) else (),
         )
 
     def inputs(self, images: Iterable[Part]) -> Iterator[ImageLike]:
@@ -223,7 +241,10 @@ def _load(file: Path) -> Descriptions | None:
         arrays = read_npz(data, len(data))  # they are stored as they are: what unpacks to more is another's
         features = _split(*(arrays[name] for name in FEATURES)) if FEATURES[0] in arrays else None
         seconds, passes = float(arrays["seconds"]), float(arrays["passes"])
-        return Descriptions(arrays["vectors"], arrays["counts"], seconds, arrays.get("words"), features, passes)
+        reasons = tuple(arrays["reasons"].tobytes().decode().split("\n")) if "reasons" in arrays else ()
+        return Descriptions(
+            arrays["vectors"], arrays["counts"], seconds, arrays.get("words"), features, passes, reasons
+        )
     except (OSError, ValueError, KeyError, TypeError, IndexError, KindredError):
         return None
 
@@ -233,6 +254,9 @@ def _store(file: Path, found: Descriptions) -> None:
     arrays |= {"seconds": np.array(found.seconds), "passes": np.array(found.passes)}
     if found.words is not None:
         arrays["words"] = found.words
+    if found.reasons:
+        lines = "\n".join(" ".join(reason.split()) for reason in found.reasons)
+        arrays["reasons"] = np.frombuffer(lines.encode(errors="replace"), np.uint8)
     if found.features is not None:
         arrays |= dict(zip(FEATURES, _laid_out(found.features), strict=True))
     try:

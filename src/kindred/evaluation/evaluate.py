@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,7 @@ class Bench:
             images=int(database.usable.sum()),
             distractors=int(database.usable[self._tie_order >= len(self.truth.database)].sum()),
             skipped=int((~database.usable).sum()),
+            skipped_images=self._skipped(database),
             rerank=tuple(map(name_of, methods)),
             bytes_per_image=database.bytes_per_image(None if _needs_vectors(methods) else code),
             passes=database.passes,
@@ -213,6 +215,12 @@ class Bench:
             main=main_metric(self.truth),
             cmc=match_curve(self.truth, ranks, min(CURVE, len(database))),
         )
+
+    def _skipped(self, database: Descriptions) -> tuple[tuple[str, str], ...]:
+        """Return path and reason of the images that are not searched, in order of the ground truth."""
+        paths = [path for path, _ in chain(self._database, *self._distractors)]
+        lost = sorted((int(self._tie_order[at]), database.reasons[at]) for at in np.flatnonzero(~database.usable))
+        return tuple((str(paths[place]), reason) for place, reason in lost)
 
     def key(self, rerank: str, *, depth: int) -> str:
         """Return a digest of all that the result of `measure` depends on, as 16 hexadecimal digits."""
@@ -253,7 +261,10 @@ class Bench:
         queries = pool.chosen([next(own) if place is None else place for place in self.files.shared])
         if not queries.usable.all():
             lost = int(np.argmin(queries.usable))
-            raise UsageError(f"{self.files.queries[lost]}: cannot be read, and is a query; put a sound copy there")
+            raise UsageError(
+                f"{self.files.queries[lost]}: cannot be used ({queries.reasons[lost]}), and is a query; "
+                "put a sound copy there, or leave it out of the ground truth"
+            )
         # The time of a query that is in the database counts as well: a search would describe it.
         seconds = alone.seconds + (len(queries) - len(alone)) * database.seconds / len(database)
         whole = Descriptions.concatenated([database, *added])

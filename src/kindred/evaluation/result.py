@@ -33,7 +33,8 @@ class Evaluation:
     """The quality and the costs of a recipe on a data set. Times are wall-clock times, per image or query.
 
     queries: number of queries scored; those without relevant images are left out. images: number of images searched,
-    including distractors: number of irrelevant images added. skipped: number of images that could not be read.
+    including distractors: number of irrelevant images added. skipped, skipped_images: the number of images that could
+    not be used, and path and reason of each.
     left_out_of_own_ranking: number of queries that are in the database and were left out of their own ranking.
     rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and the
     method; costs are then sums. metrics: by name; if the queries are in a few folders, also for each folder
@@ -69,6 +70,7 @@ class Evaluation:
     cmc: tuple[float, ...] = ()
     also: tuple[str, ...] = ()
     fusion: str = ""
+    skipped_images: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", MappingProxyType(dict(self.metrics)))
@@ -95,6 +97,7 @@ class Evaluation:
             "queries": self.queries,
             **self.metrics,
             **{name: getattr(self, name) for name in COSTS},
+            "skipped_images": [{"path": path, "reason": reason} for path, reason in self.skipped_images],
             "main": self.main,
             "CMC": list(self.cmc),
         }
@@ -109,4 +112,5 @@ class Evaluation:
         """Read what `to_json` wrote of `recipe`. Raises ValueError, TypeError or KeyError where it is damaged."""
         table = json.loads(text)
         lists = {name: tuple(table[name]) for name in ("rerank", "cmc", "also")}
+        lists["skipped_images"] = tuple((str(path), str(reason)) for path, reason in table["skipped_images"])
         return cls(**{**table, **lists, "recipe": recipe})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,10 @@ class Task(Protocol[BatchT]):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: after `step` of the `steps` updates of an epoch, from 0; with metrics after a validation."""
+    """How far a run is: after `step` of the `steps` updates of an epoch, from 0; with metrics after a validation.
+
+    stage: "planning" or "validating" where that begins; its updates are not counted, `steps` is 0.
+    """
 
     epoch: int
     epochs: int
@@ -117,6 +120,7 @@ class Progress:
     steps: int
     losses: Mapping[str, float]
     validation: Mapping[str, float] = field(default_factory=dict)
+    stage: Literal["training", "planning", "validating"] = "training"
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,7 @@ class _Run(Generic[BatchT]):
 
     def plan_epoch(self) -> None:
         """Let the task plan the epoch, and log what it says of the plan."""
+        self._report(Progress(self.state.epoch, self._schedule.epochs, 0, 0, {}, stage="planning"))
         with self._clock.measure("planning_seconds"):
             facts = self._task.begin_epoch(self.state.epoch)
         self._write_log(self.state.epoch, "plan", facts)
@@ -244,6 +249,7 @@ class _Run(Generic[BatchT]):
 
     def validate(self) -> dict[str, float]:
         """Return the metrics of the module as it is, and log them."""
+        self._report(Progress(self.state.epoch, self._schedule.epochs, 0, 0, {}, stage="validating"))
         self._task.module.eval()
         metrics = dict(self._task.validate())
         self._write_log(self.state.epoch, "validation", metrics)
