@@ -42,7 +42,7 @@ HOMES = {
     "matplotlib": (),
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
-    "PIL": ("images", "kindred_demo", "training.augment"),
+    "PIL": ("images", "kindred_demo", "training.augment", "training.local.views"),
     "pillow_heif": (),
     "rich": (),
     "safetensors": ("training",),

@@ -25,6 +25,7 @@ __all__ = [
     "Card",
     "ClassifierHead",
     "DetectorHead",
+    "LocalHead",
     "Tap",
     "check_digest",
     "check_name",
@@ -44,6 +45,9 @@ MODEL_BYTES = 2**31
 
 CARD_BYTES = 1_000_000
 """The largest card that is read; usual ones have some 2,000 bytes."""
+
+MAX_DIMENSION, MAX_MULTIPLE = 4096, 256
+"""The largest descriptors and padding of a local head; usual are 128 components, and 32 pixels."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -96,15 +100,43 @@ class ClassifierHead:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LocalHead:
+    """Where a network has its local features: keypoints with descriptors.
+
+    `scores` is the tap, of one channel and stride 1, that says how good a keypoint each pixel is. Descriptors are
+    either sampled from the tap `descriptors`, whose first cell lies at pixel `centre` of the image (from 0) in both
+    directions, or computed by a second graph, `describe`, the name of an `.onnx` file beside the first with the
+    sha256 `describe_digest`. Its inputs are taps of the first graph by their names, `points` (N, 2), x y in pixels of
+    the padded image, and `window` (4), left, top, width and height of the photograph in it; its output is
+    `descriptors` (N, `dimension`).
+
+    The sides of an image are padded to a multiple of `multiple`. With `signs`, the signs of the descriptors'
+    components serve in place of their values, one bit each. `ratio` is the threshold of the ratio test for these
+    descriptors. `precision` is "auto" or "f32", for a network that bfloat16 would spoil.
+    """
+
+    scores: str
+    descriptors: str = ""
+    centre: float = 0.0
+    describe: str = ""
+    describe_digest: str = ""
+    dimension: int = 0
+    multiple: int = 1
+    signs: bool = False
+    ratio: float = 0.85
+    precision: Literal["auto", "f32"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """What is known of a model; valid once it exists.
 
     `file` is the graph's file name, beside the card, and `digest` its sha256 in hex. `mean` and `std` are
     in pixel units (0 to 255), one per channel, red first whatever `channel_order` is: the network is given
     (pixel − mean) / std in that order. `layout` is that of the graph's input; `input_size` is (height,
-    width) where the network takes only one size, None where it is free. `detector` and `classifier` are there
-    where the network is one. `training` holds what its makers want on record. Raise ModelError, naming the
-    key, if a value is invalid.
+    width) where the network takes only one size, None where it is free. `detector`, `classifier` and `local` are there
+    where the network is one, or has local features. `training` holds what its makers want on record. Raise
+    ModelError, naming the key, if a value is invalid.
     """
 
     name: str
@@ -123,6 +155,7 @@ class Card:
     taps: tuple[Tap, ...]
     detector: DetectorHead | None = None
     classifier: ClassifierHead | None = None
+    local: LocalHead | None = None
     training: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -145,6 +178,8 @@ class Card:
             self._check_detector(self.detector)
         if self.classifier is not None:
             self._check_classifier(self.classifier)
+        if self.local is not None:
+            self._check_local(self.local)
 
     def _check_taps(self) -> None:
         names = [tap.name for tap in self.taps]
@@ -173,6 +208,25 @@ class Card:
         self._check_background("classifier", head.background)
         if head.maps and head.background >= tap.channels:
             raise self._wrong("classifier.background", head.background, f"one of the {tap.channels} channels")
+
+    def _check_local(self, head: LocalHead) -> None:
+        scores = self.tap(head.scores)
+        if scores.channels != 1 or scores.stride != 1:
+            raise self._wrong("local.scores", head.scores, "a tap of one channel and stride 1")
+        if bool(head.descriptors) == bool(head.describe):
+            raise self._wrong("local", head, "descriptors, a tap, or else describe, an .onnx file")
+        if head.descriptors:
+            self.tap(head.descriptors)
+        elif Path(head.describe).name != head.describe or "\\" in head.describe or not head.describe.endswith(".onnx"):
+            raise self._wrong("local.describe", head.describe, "the name of an .onnx file in the card's own folder")
+        elif not _DIGEST.fullmatch(head.describe_digest) or not 1 <= head.dimension <= MAX_DIMENSION:
+            raise self._wrong("local", head, "describe_digest, a sha256, and dimension, that of its descriptors")
+        if not 1 <= head.multiple <= MAX_MULTIPLE:
+            raise self._wrong("local.multiple", head.multiple, f"pixels, 1 to {MAX_MULTIPLE}")
+        if not (0 < head.ratio <= 1 and math.isfinite(head.centre)):
+            raise self._wrong("local", head, "a ratio above 0, up to 1, and a centre in pixels")
+        if head.precision not in ("auto", "f32"):
+            raise self._wrong("local.precision", head.precision, "auto or f32")
 
     def _check_background(self, key: str, background: int) -> None:
         if background < -1:
@@ -222,7 +276,7 @@ class Card:
                 tables += [["[[taps]]", *(_line(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value]
             elif item.name == "training":
                 tables += [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
-            elif isinstance(value, DetectorHead | ClassifierHead):
+            elif isinstance(value, DetectorHead | ClassifierHead | LocalHead):
                 tables.append([f"[{item.name}]", *_given(value)])
             elif value is not None and value != "":
                 plain.append(_line(item.name, value))
@@ -292,6 +346,18 @@ def _whole(value: object, where: str) -> int:
     return value
 
 
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ModelError(f"{where} is {value!r}; expected a number")
+    return float(value)
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ModelError(f"{where} is {value!r}; expected true or false")
+    return value
+
+
 def _numbers(value: object, where: str) -> tuple[float, ...]:
     if not isinstance(value, list) or any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
         raise ModelError(f"{where} is {value!r}; expected a list of numbers")
@@ -340,11 +406,16 @@ _READERS: dict[str, Callable[[object, str], object]] = {
     "taps": _taps,
     "detector": _table(DetectorHead),
     "classifier": _table(ClassifierHead),
+    **dict.fromkeys(("descriptors", "describe", "describe_digest", "precision"), _text),
+    **dict.fromkeys(("dimension", "multiple"), _whole),
+    **dict.fromkeys(("centre", "ratio"), _number),
+    "signs": _flag,
+    "local": _table(LocalHead),
     "training": _scalars,
 }
 
 
-def _given(part: DetectorHead | ClassifierHead) -> list[str]:
+def _given(part: DetectorHead | ClassifierHead | LocalHead) -> list[str]:
     """Return the lines of a table: the fields that are not at their default."""
     values = [(item, getattr(part, item.name)) for item in fields(part)]
     return [_line(item.name, value) for item, value in values if value != item.default]
@@ -357,9 +428,11 @@ def _line(key: str, value: object) -> str:
 def _value(value: object) -> str:
     if isinstance(value, str):
         return _quoted(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, tuple | list):
         return f"[{', '.join(_value(entry) for entry in value)}]"
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         raise TypeError(f"a card holds texts and numbers, not {value!r}")
     return repr(int(value) if isinstance(value, int) else float(value))  # NumPy's floats print as np.float64(…)
 

@@ -2,6 +2,7 @@
 
 from kindred.features.conv import conv
 from kindred.features.local import NO_FEATURES, ConvMap, LocalFeatures
+from kindred.features.network import LocalNetwork
 from kindred.features.sift import sift
 from kindred.features.storage import from_bytes, to_bytes
 from kindred.features.table import FEATURES, Features
@@ -12,6 +13,7 @@ __all__ = [
     "ConvMap",
     "Features",
     "LocalFeatures",
+    "LocalNetwork",
     "conv",
     "from_bytes",
     "sift",

@@ -23,6 +23,7 @@ class LocalFeatures:
     descriptors: (N, D) uint8 or float32.
     scales: (N,) float32, the radius in pixels of the region that a descriptor covers.
     frame: the rectangle of the image that was searched for points; None if unknown.
+    ratio: the threshold of the ratio test that suits the descriptors; 0 if unknown.
 
     Raises UsageError if the lengths differ.
     """
@@ -31,6 +32,7 @@ class LocalFeatures:
     descriptors: NDArray[np.uint8] | NDArray[np.float32]
     scales: NDArray[np.float32]
     frame: Box | None = None
+    ratio: float = 0.0
 
     def __post_init__(self) -> None:
         count = len(self.points)

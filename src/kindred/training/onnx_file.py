@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kindred._support.files import write_whole
 from kindred.backbones.card import Card, Scalar, Tap, digest_of
 
-__all__ = ["write_model"]
+__all__ = ["trace", "write_model"]
 
 Triple: TypeAlias = tuple[float, float, float]
 
@@ -68,19 +68,38 @@ def write_model(
 
 
 def _trace(module: nn.Module, file: Path, taps: Sequence[Tap], *, half: bool) -> None:
+    trace(
+        module, file, (torch.zeros(1, 3, *EXAMPLE),), inputs=["image"], outputs=[tap.tensor for tap in taps], half=half
+    )
+
+
+def trace(
+    module: nn.Module,
+    file: Path,
+    examples: tuple[Tensor, ...],
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    half: bool,
+) -> None:
+    """Write a module of maps (B, C, H, W) to maps to `file`, for batches and maps of any size.
+
+    examples: of its inputs. half: store the large weights at half precision.
+    """
     axes = {0: "N", 2: "H", 3: "W"}
+    free = {name: {at: f"{name}.{axis}" if at else axis for at, axis in axes.items()} for name in (*inputs, *outputs)}
     with warnings.catch_warnings():
         # PyTorch's newer exporter needs onnxscript, which nothing else here does.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            (torch.zeros(1, 3, *EXAMPLE),),
+            examples,
             str(file),
             dynamo=False,
             opset_version=OPSET,
-            input_names=["image"],
-            output_names=[tap.tensor for tap in taps],
-            dynamic_axes={"image": axes} | {tap.tensor: axes for tap in taps},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes=free,
         )
     if half:
         _to_half(file)

@@ -1,0 +1,200 @@
+"""Local features from a network: any model whose card has a table `[local]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, check_whole, l2_normalise
+from kindred.backbones import Engine, load_card
+from kindred.backbones.card import Card, LocalHead, digest_of
+from kindred.backbones.openvino import OpenVINOEngine
+from kindred.backbones.runtime import core, read_graph, reason
+from kindred.errors import ModelError
+from kindred.features.local import LocalFeatures
+from kindred.features.maps import keypoints_of, sample
+from kindred.images import resize
+
+__all__ = ["LocalNetwork", "features_from_maps", "local_head", "local_taps"]
+
+Maps = Sequence[NDArray[np.float32]]
+COVERED = 16.0
+"""The radius in pixels of the region that a descriptor covers, about: twice the stride of the usual map."""
+QUARTERS = 4
+
+
+class LocalNetwork:
+    """A network with a local head, run for its keypoints alone; any thread may use it.
+
+    name_or_path: as in `kindred.backbones.load`. describe: the path of the second graph, None for the one beside the
+    first that its card names. threads: as in `kindred.backbones.load`. It runs on the CPU. Raises ModelError where the
+    model is missing, has no local head, or is not what its card says.
+    """
+
+    def __init__(self, name_or_path: str | Path, *, describe: Path | None = None, threads: int | None = None) -> None:
+        card, path = load_card(name_or_path)
+        self.card, self.head = card, local_head(card)
+        self.taps = local_taps(card) if self.head.descriptors else tuple(tap.name for tap in card.taps)
+        precision = self.head.precision
+        self._engine: Engine = OpenVINOEngine(card, path, taps=self.taps, threads=threads, precision=precision)
+        self._describe: _Describer | None = None
+        if self.head.describe:
+            self._describe = _Describer(describe or path.with_name(self.head.describe), self.head, threads=threads)
+
+    @property
+    def depends_on(self) -> list[object]:
+        """What the features depend on: the digests of the graphs."""
+        return [self.card.digest, self.head.describe_digest]
+
+    def find(self, image: NDArray[np.uint8], *, count: int, longest: int, turns: int = 1) -> LocalFeatures:
+        """Find and describe the keypoints of an RGB image (H, W, 3), reduced to `longest` pixels on its longer side.
+
+        With `turns` of 4 it is also described turned by 90, 180 and 270 degrees, and the features of all four are
+        returned: a network knows no rotation but those it was trained with. At most `count` are returned of each.
+        Points are in pixels of the given image.
+        """
+        check_whole(count=count, longest=longest, turns=turns)
+        height, width = image.shape[:2]
+        reduced = resize(image, longest=longest)
+        found = [
+            turned_back(self._of(np.ascontiguousarray(np.rot90(reduced, quarter)), count=count), quarter)
+            for quarter in range(min(turns, QUARTERS))
+        ]
+        return joined(found).scaled(width / reduced.shape[1], height / reduced.shape[0])
+
+    def _of(self, pixels: NDArray[np.uint8], *, count: int) -> LocalFeatures:
+        """Return the features of an image at its own size."""
+        height, width = pixels.shape[:2]
+        (left, top), padded = _padded(pixels, self.head.multiple)
+        maps = [each[0] for each in self._engine.run(padded[None])]
+        if self._describe is None:
+            return features_from_maps(maps, self.head, size=(width, height), count=count, corner=(left, top))
+        named = dict(zip(self.taps, maps, strict=True))
+        scores = _cut(named[self.head.scores], (left, top), (width, height))
+        points, _ = keypoints_of(scores, count=count)
+        window = np.array((left, top, width, height), np.float32)
+        descriptors = self._describe(named, points + window[:2], window)
+        return _features(points, descriptors, self.head, (width, height))
+
+
+class _Describer:
+    """The second graph of a local head: descriptors at points, from the maps of the first."""
+
+    def __init__(self, path: Path, head: LocalHead, *, threads: int | None) -> None:
+        if digest_of(path) != head.describe_digest:
+            raise ModelError(f"{path} is not the graph that its card describes as {head.describe!r}: put that one back")
+        model = read_graph(path)
+        self._path, self._dimension = path, head.dimension
+        self._inputs = {entry.get_any_name() for entry in model.inputs}
+        if "points" not in self._inputs:
+            found = ", ".join(sorted(self._inputs))
+            raise ModelError(f"{path}: the graph takes {found}; expected maps, points and window")
+        options: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._network: Any = core().compile_model(model, "CPU", options)
+        except RuntimeError as error:
+            raise ModelError(f"{path}: OpenVINO cannot compile the graph: {reason(error)}") from None
+
+    def __call__(
+        self, maps: dict[str, NDArray[np.float32]], points: NDArray[np.float32], window: NDArray[np.float32]
+    ) -> Vectors:
+        """Return the unit descriptors (N, D) at points (N, 2) of the padded image."""
+        if not len(points):
+            return np.empty((0, self._dimension), np.float32)
+        missing = self._inputs - maps.keys() - {"points", "window"}
+        if missing:
+            raise ModelError(
+                f"{self._path}: the graph takes {min(missing)!r}, which is no tap of the first graph's card"
+            )
+        given = {name: maps[name][None] for name in self._inputs & maps.keys()} | {"points": points}
+        if "window" in self._inputs:
+            given["window"] = window
+        request = self._network.create_infer_request()
+        try:
+            found = np.array(request.infer(given)[0], np.float32)
+        except RuntimeError as error:
+            raise ModelError(f"{self._path}: the graph does not take what its card says: {reason(error)}") from None
+        if found.shape != (len(points), self._dimension):
+            raise ModelError(
+                f"{self._path}: gives descriptors {found.shape} for {len(points)} points; "
+                f"its card says {self._dimension} components"
+            )
+        return l2_normalise(np.nan_to_num(found))
+
+
+def local_head(card: Card) -> LocalHead:
+    """Return the local head of a model; raises ModelError where it has none."""
+    if card.local is None:
+        raise ModelError(f"model {card.name} has no local features: its card has no table [local]")
+    return card.local
+
+
+def local_taps(card: Card) -> tuple[str, ...]:
+    """Return the taps that keypoints and descriptors come from, in the order of `features_from_maps`."""
+    head = local_head(card)
+    return (head.scores, head.descriptors) if head.descriptors else (head.scores,)
+
+
+def features_from_maps(
+    maps: Maps, head: LocalHead, *, size: tuple[int, int], count: int, corner: tuple[int, int] = (0, 0)
+) -> LocalFeatures:
+    """Return the features of an image of `size` (width, height) from its scores (1, H, W) and descriptors (C, h, w).
+
+    corner: left and top of the image, in pixels of the one that the maps are of. Points are in pixels of the image.
+    """
+    scores, descriptors = maps
+    points, _ = keypoints_of(_cut(scores, corner, size), count=count)
+    place = points + np.array(corner, np.float32)
+    stride = max(1, round(scores.shape[2] / descriptors.shape[2]))
+    return _features(points, sample(descriptors, place, stride=stride, centre=head.centre), head, size)
+
+
+def joined(found: Sequence[LocalFeatures]) -> LocalFeatures:
+    """Return the features of several passes over one image as one set."""
+    first = found[0]
+    return replace(
+        first,
+        points=np.concatenate([each.points for each in found]),
+        descriptors=np.concatenate([each.descriptors for each in found]),
+        scales=np.concatenate([each.scales for each in found]),
+    )
+
+
+def turned_back(features: LocalFeatures, quarter: int) -> LocalFeatures:
+    """Return the features of an image that was turned counter-clockwise by `quarter` times 90° in its own pixels."""
+    assert features.frame is not None
+    _, _, width, height = features.frame
+    points = features.points
+    for _ in range(quarter % QUARTERS):  # one turn clockwise: x y of a w × h image go to h − y, x
+        points = np.stack((height - points[:, 1], points[:, 0]), axis=1)
+        width, height = height, width
+    return replace(features, points=points.astype(np.float32), frame=(0.0, 0.0, width, height))
+
+
+def _features(
+    points: NDArray[np.float32], descriptors: Vectors, head: LocalHead, size: tuple[int, int]
+) -> LocalFeatures:
+    frame = (0.0, 0.0, float(size[0]), float(size[1]))
+    scales = np.full(len(points), COVERED, np.float32)
+    return LocalFeatures(points + np.float32(0.5), descriptors, scales, frame, ratio=head.ratio)
+
+
+def _cut(scores: NDArray[np.float32], corner: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
+    (left, top), (width, height) = corner, size
+    return scores[0, top : top + height, left : left + width]
+
+
+def _padded(pixels: NDArray[np.uint8], multiple: int) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+    """Return the image padded to multiples by its border, and left and top of it."""
+    below, right = -pixels.shape[0] % multiple, -pixels.shape[1] % multiple
+    left, top = right // 2, below // 2
+    if not below and not right:
+        return (0, 0), pixels
+    return (left, top), np.pad(pixels, ((top, below - top), (left, right - left), (0, 0)), mode="edge")

@@ -1,0 +1,1 @@
+"""Training of a local head: keypoints and descriptors from the maps of a frozen network."""
