@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import inspect
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -61,6 +63,15 @@ def test_a_damaged_model_is_wrong(kindred: Kindred, own_folder: Path, monkeypatc
 
 def test_a_damaged_library_is_wrong(library: Path) -> None:
     (library / "store.sqlite").write_bytes(b"nothing of the kind")
+    assert findings(library)["library"].startswith("wrong: ")
+
+
+@pytest.mark.parametrize("path", ["CAST('relative.jpg' AS BLOB)", "x'2f006a7067'", "'text'"])
+def test_a_damaged_row_is_wrong(library: Path, path: str) -> None:
+    with contextlib.closing(sqlite3.connect(library / "store.sqlite")) as connection:
+        connection.execute(f"UPDATE images SET path = {path} WHERE id = 2")
+        connection.commit()
+    assert "image 2: path is " in findings(library)["library"]
     assert findings(library)["library"].startswith("wrong: ")
 
 

@@ -45,6 +45,7 @@ PURPOSES = (
     ("torch", "torch", "train", "kindred train and distill, and CUDA"),
 )
 REINSTALL = "reinstall Kindred: pip install --force-reinstall --no-deps . in its clone"
+ROWS = 1000  # of images read at a time
 FOLDERS = 3  # listed of those with missing files
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
@@ -228,6 +229,7 @@ def _missing(store: Store, root: Path, library: Path) -> Iterator[Finding]:
 
 def _library(path: Path) -> Iterator[Finding]:
     from kindred.library import Library
+    from kindred.store import Filter
 
     try:
         opened = Library.open(path)
@@ -236,7 +238,10 @@ def _library(path: Path) -> Iterator[Finding]:
         return
     with opened:
         store, counts = opened.store, opened.store.counts()
-        readable = sum(len(ids) for ids, _ in store.vectors())  # raises if one is damaged
+        images = store.select_images(Filter()).tolist()
+        for start in range(0, len(images), ROWS):
+            store.images(images[start : start + ROWS])  # raises if one is damaged, as the next does for vectors
+        readable = sum(len(ids) for ids, _ in store.vectors())
         held = f"{counted(counts.indexed, 'image')}, {counted(readable, 'vector')}, all readable"
         yield Finding("ok", "library", f"{shown(path)}: {held}")
         _ = opened.describer  # raises if its network or whitening has changed
