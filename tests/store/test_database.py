@@ -18,6 +18,7 @@ from kindred.errors import (
     LibraryFull,
     LibraryNotFound,
     LibraryTooNew,
+    UsageError,
 )
 from kindred.store import FORMAT, Entry, SqliteStore
 from kindred.store.sqlite import schema
@@ -226,6 +227,17 @@ def test_a_read_only_copy_with_an_unmerged_log_is_not_read_without_it(
     assert "open the library once where it can" in read_as_nobody(readable_folder / "store.sqlite")[0]
     with SqliteStore.open(readable_folder / "store.sqlite") as reader:
         assert reader.counts().vectors == 1
+
+
+def test_a_read_beside_a_thread_that_closes_says_that_it_is_closed(store: SqliteStore, entry: MakeEntry) -> None:
+    """The other thread closes the connection between two looks at it."""
+    store.put([entry("/p/1.jpg")])
+    writer = store._database._writer
+    assert writer is not None
+    store.close()
+    store._database._writer = writer
+    with pytest.raises(UsageError, match="is closed; open it again"):
+        store.counts()
 
 
 @pytest.fixture

@@ -103,9 +103,9 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """Hold one consistent view of the tables; within a change of the same thread, with what it changed."""
         writer = self._writer
-        if writer is not None and writer.in_transaction and self._write_lock.acquire(blocking=False):
+        if writer is not None and _is_changing(writer) and self._write_lock.acquire(blocking=False):
             try:
-                if writer.in_transaction:  # it is this thread's own: nobody else could hold the lock meanwhile
+                if _is_changing(writer):  # it is this thread's own: nobody else could hold the lock meanwhile
                     with reported(self.file):
                         yield writer
                     return
@@ -265,6 +265,13 @@ def _check_format(connection: sqlite3.Connection, file: Path) -> None:
     if odd := sorted(schema.objects_of(connection) ^ schema.own_objects()):
         kind, name, _ = odd[0]
         raise LibraryDamaged(f"{file}: its {kind} {name!r} is missing, changed or not Kindred's; {REMEDY}")
+
+
+def _is_changing(writer: sqlite3.Connection) -> bool:
+    try:
+        return writer.in_transaction
+    except sqlite3.ProgrammingError:  # another thread has closed the library since
+        return False
 
 
 @contextmanager
