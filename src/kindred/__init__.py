@@ -11,6 +11,7 @@ Names are loaded when they are first used: `import kindred` itself imports neith
 
 from __future__ import annotations
 
+from kindred._support.late import imported_late
 from kindred._support.version import __version__ as __version__
 
 # The name by which type checkers know it. `typing` itself takes 6 ms to import, in which Ctrl-C shows a traceback, as
@@ -30,27 +31,6 @@ if TYPE_CHECKING:
     from kindred.recipe import Recipe
     from kindred.store import Filter
     from kindred.training import distill, train
-
-
-_HOMES = {
-    "Results": "kindred.library:Results",
-    "Describer": "kindred.describer:Describer",
-    "Filter": "kindred.store:Filter",
-    "Hit": "kindred.library:Hit",
-    "KindredError": "kindred.errors:KindredError",
-    "Library": "kindred.library:Library",
-    "Ranking": "kindred.ranking:Ranking",
-    "Recipe": "kindred.recipe:Recipe",
-    "compare": "kindred.evaluation:compare",
-    "distill": "kindred.training:distill",
-    "evaluate": "kindred.evaluation:evaluate",
-    "find_duplicates": "kindred.duplicates:find_duplicates",
-    "fit": "kindred.describer:fit_recipe",
-    "map": "kindred.atlas:map_library",
-    "search_many": "kindred.library:search_many",
-    "train": "kindred.training:train",
-}
-"""Where each public name lives; what the command line does has the same verb here."""
 
 __all__ = [
     "Describer",
@@ -86,15 +66,21 @@ def _look_for_another_kindred() -> None:
 _look_for_another_kindred()
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'kindred' has no attribute {name!r}")
-    module, _, attribute = _HOMES[name].partition(":")
-    from importlib import import_module
-
-    value = getattr(import_module(module), attribute)
-    globals()[name] = value
-    return value
+__getattr__ = imported_late(
+    __name__,
+    {
+        "atlas": "map_library as map",
+        "describer": "Describer, fit_recipe as fit",
+        "duplicates": "find_duplicates",
+        "errors": "KindredError",
+        "evaluation": "compare, evaluate",
+        "library": "Hit, Library, Results, search_many",
+        "ranking": "Ranking",
+        "recipe": "Recipe",
+        "store": "Filter",
+        "training": "distill, train",
+    },
+)
 
 
 def __dir__() -> list[str]:

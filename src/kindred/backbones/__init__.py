@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from kindred.backbones.blocks import block_ends
 from kindred.backbones.card import Card, Tap
 from kindred.backbones.engine import Batch, Engine, Maps, Precision
 from kindred.backbones.zoo import Entry, add_model, list_models, load_card, remove_model
@@ -25,7 +24,6 @@ __all__ = [
     "Precision",
     "Tap",
     "add_model",
-    "block_ends",
     "list_models",
     "load",
     "load_card",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kindred._support.forks import ForkSafeLock, ProcessMark
 from kindred.backbones.blobs import load_blob, store_blob
@@ -90,6 +91,8 @@ class OpenVINOEngine:
         folder = cache_dir if cache_dir is not None else cache_folder()
         self._blob = folder / "openvino" / f"{card.name}-{self._key()}.blob" if folder is not None else None
         self._lock = ForkSafeLock()
+        # The compiled graph from the cache: both networks read their weights from it for as long as they live.
+        self._weights: NDArray[np.uint8] | None = None
         self._networks: dict[Hint, Any] = {}
         self._made_in = ProcessMark()
         weakref.finalize(self, note_freed)
@@ -172,10 +175,14 @@ class OpenVINOEngine:
         }
         if self._threads is not None:
             options["INFERENCE_NUM_THREADS"] = self._threads
-        blob = load_blob(self._blob) if self._blob is not None else None
-        if blob is not None:
-            with suppress(RuntimeError):  # made by another OpenVINO or for another processor: compile again
-                return core().import_model(import_openvino().Tensor(blob), "CPU", options)
+        if self._weights is None and self._blob is not None:
+            self._weights = load_blob(self._blob)
+        if self._weights is not None:
+            try:
+                return core().import_model(import_openvino().Tensor(self._weights, shared_memory=True), "CPU", options)
+            except RuntimeError:  # made by another OpenVINO or for another processor: compile again
+                if not self._networks:
+                    self._weights = None
         model = _prepared(read_graph(self._path), self.card, self.taps, self._path)
         try:
             compiled = core().compile_model(model, "CPU", options)

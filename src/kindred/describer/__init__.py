@@ -6,13 +6,20 @@
 The one place where images, passes, backbone, pooling, embedding, fusion and whitening meet.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kindred._support.late import imported_late
 from kindred.describer.describer import Describer, DescriberOptions
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
-from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
 from kindred.describer.fitted import fit_record, load_fitted, save_fitted, write_recipe
 from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
+
+if TYPE_CHECKING:
+    from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
 
 __all__ = [
     "AGGREGATES",
@@ -34,3 +41,7 @@ __all__ = [
     "save_fitted",
     "write_recipe",
 ]
+
+__getattr__ = imported_late(
+    __name__, {"fit": "Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening"}
+)

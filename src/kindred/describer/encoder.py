@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise
-from kindred.codes import Code
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.pooled import strongest
 from kindred.embedding import (
@@ -32,6 +31,9 @@ from kindred.fusion import concatenate
 from kindred.hints import check_known
 from kindred.recipe import MULTI_VECTOR, Recipe
 from kindred.whitening import Whitening, power_law
+
+if TYPE_CHECKING:
+    from kindred.codes import Code
 
 __all__ = ["AGGREGATES", "Encoder", "FittedParameters", "embedding_of", "vocabulary_of"]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 from kindred._support.files import is_file, read_bounded, replacing, write_whole
 from kindred._support.npz import read_npz
 from kindred._support.os_errors import explain_os_error
-from kindred.codes import Code
-from kindred.codes import from_arrays as code_from_arrays
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
 from kindred.embedding import Codebook, FittedVocabulary
 from kindred.errors import ModelError, RecipeError, UsageError
 from kindred.pooling import POOLINGS
 from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
+
+if TYPE_CHECKING:
+    from kindred.codes import Code
 
 __all__ = ["fit_record", "load_fitted", "save_fitted", "write_recipe"]
 
@@ -40,7 +41,7 @@ ARRAYS_BYTES = 2_000_000_000  # the most that its arrays may have together
 MOST_TAPS = 1000
 Record = Mapping[str, object]
 Arrays = Mapping[str, NDArray[Any]]
-FittedItem = FittedVocabulary | Whitening | Code | Arrays
+FittedItem: TypeAlias = "FittedVocabulary | Whitening | Code | Arrays"
 
 
 def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
@@ -116,8 +117,15 @@ def load_fitted(recipe: Recipe, identity: Record) -> FittedParameters:
     whitenings = tuple(
         _cut(recipe, _parsed(recipe, "whitening", from_arrays, each)) for each in _arrays(recipe, "whitening", identity)
     )
-    codes = [_parsed(recipe, "code", code_from_arrays, each) for each in _arrays(recipe, "code", identity)]
-    return FittedParameters(codebooks, whitenings, () if method else tuple(first), codes[0] if codes else None)
+    code = _code(recipe, identity) if recipe.code else None
+    return FittedParameters(codebooks, whitenings, () if method else tuple(first), code)
+
+
+def _code(recipe: Recipe, identity: Record) -> Code | None:
+    from kindred.codes import from_arrays
+
+    codes = [_parsed(recipe, "code", from_arrays, each) for each in _arrays(recipe, "code", identity)]
+    return codes[0] if codes else None
 
 
 def _pooling_learns(recipe: Recipe) -> bool:

@@ -1,6 +1,7 @@
 """One reader for each format: the bytes of a file to a decoded picture.
 
-Each counts what its decoder needs and refuses before any memory is taken.
+Each counts what its decoder needs and refuses before any memory is taken. The modules of a format are imported when the
+first file of it comes: a search by one JPEG needs none of the others.
 """
 
 from __future__ import annotations
@@ -12,25 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kindred.images.bmp import decode_bitmap, read_bitmap
-from kindred.images.boxes import clean_aperture, has_size
 from kindred.images.colour import needs_conversion, to_srgb
 from kindred.images.decoded import Decoded
 from kindred.images.exif import Exif, read_exif
 from kindred.images.formats import count_frames, load_image, open_image, seek_frame
 from kindred.images.frames import first_showing
 from kindred.images.jpeg import coefficient_bytes, decode_jpeg, read_header, scaled_size
-from kindred.images.jxl import jxl_size
 from kindred.images.memory import check_memory, divisor_for
-from kindred.images.png import decode_rows, read_png, whole_file
 from kindred.images.quiet import quiet_pillow
 from kindred.images.raster import Raster, RowReducer, brighten, plain_image
-from kindred.images.raw import container_exif, is_raw_tiff, previews
 from kindred.images.reasons import DAMAGED, Refused, check_size, refusal
-from kindred.images.tiff import Tag, read_pages
-from kindred.images.tiff_pixels import decode_page
 from kindred.images.turning import turn_upright, upright_size
-from kindred.images.webp import webp_size
 
 __all__ = ["READERS", "finish", "finish_image"]
 
@@ -102,6 +95,10 @@ def _read_jpeg(data: bytes, longest: int | None, max_pixels: int, outer: Exif | 
 
 
 def _read_tiff(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    from kindred.images.raw import is_raw_tiff
+    from kindred.images.tiff import Tag, read_pages
+    from kindred.images.tiff_pixels import decode_page
+
     pages, taken = read_pages(data), read_exif(data).taken
     if is_raw_tiff(data, pages):
         return _read_raw(data, longest, max_pixels)
@@ -119,6 +116,8 @@ def _read_tiff(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
 
 
 def _read_raw(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    from kindred.images.raw import container_exif, previews
+
     check_memory(2 * len(data), max_pixels)
     own, refused = container_exif(data), Refused(DAMAGED)
     for preview in previews(data):
@@ -130,6 +129,8 @@ def _read_raw(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
 
 
 def _read_jxl(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    from kindred.images.jxl import jxl_size
+
     size = jxl_size(data)
     check_size(*size, max_pixels)
     check_memory(len(data) + size[0] * size[1] * _JXL_BYTES_A_PIXEL, max_pixels)
@@ -142,6 +143,8 @@ def _read_jxl(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
 
 
 def _read_png(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    from kindred.images.png import decode_rows, read_png, whole_file
+
     png = read_png(data, max_pixels)
     size = png.width, png.height
     exif, divisor = read_exif(png.exif), divisor_for(*size, longest)
@@ -158,6 +161,8 @@ def _read_png(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
 
 
 def _read_bitmap(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
+    from kindred.images.bmp import decode_bitmap, read_bitmap
+
     bitmap = read_bitmap(data, max_pixels)
     if bitmap.run_length:
         return _read_frames("BMP", data, longest, max_pixels)
@@ -168,11 +173,16 @@ def _read_bitmap(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
 
 def _read_frames(name: str, data: bytes, longest: int | None, max_pixels: int, *, exif: Exif | None = None) -> Decoded:
     if name == "WebP":
+        from kindred.images.webp import webp_size
+
         size = webp_size(data)
         check_size(*size, max_pixels)
         check_memory(len(data) + size[0] * size[1] * _BYTES_A_PIXEL[name][0], max_pixels)
-    if name == "AVIF" and not has_size(data):
-        raise Refused("unsupported AVIF: without the size of its image (ispe)")
+    if name == "AVIF":
+        from kindred.images.boxes import has_size
+
+        if not has_size(data):
+            raise Refused("unsupported AVIF: without the size of its image (ispe)")
     with quiet_pillow(), open_image(name, data) as image:
         exif = exif or read_exif(info(image, "exif"))
 
@@ -198,6 +208,8 @@ def _read_frames(name: str, data: bytes, longest: int | None, max_pixels: int, *
 def _shown(image: Image.Image, name: str, data: bytes, number: int) -> tuple[int, int, int, int]:
     """The part of an opened image that is to be shown: of an AVIF its clean aperture, of a GIF its first frame."""
     if name == "AVIF":
+        from kindred.images.boxes import clean_aperture
+
         return clean_aperture(data, *image.size)
     tiles = getattr(image, "tile", None)
     if name == "GIF" and not number and tiles:

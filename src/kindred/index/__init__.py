@@ -11,16 +11,22 @@ zeros, as bags of words are; `MultiVectorIndex` is for images that are several r
 
 from __future__ import annotations
 
-from kindred.index.coded import CodedIndex
-from kindred.index.exact import ExactIndex
-from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
-from kindred.index.inverted import InvertedFile
-from kindred.index.multi_vector import MultiVectorIndex
-from kindred.index.protocol import Engine, ExhaustiveIndex, Index, Queries, RowSource
-from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
-from kindred.index.source import ArraySource
-from kindred.index.synced import SyncedIndex, SyncedRows
-from kindred.index.table import INDEXES, IndexEntry, IndexSettings, choose_index, index_for
+from typing import TYPE_CHECKING
+
+from kindred._support.late import imported_late
+
+if TYPE_CHECKING:
+    from kindred.index.coded import CodedIndex
+    from kindred.index.exact import ExactIndex
+    from kindred.index.hnsw import HNSWIndex
+    from kindred.index.hnsw_settings import HNSW_SIMILARITIES, HNSWSettings
+    from kindred.index.inverted import InvertedFile
+    from kindred.index.multi_vector import MultiVectorIndex
+    from kindred.index.protocol import Engine, ExhaustiveIndex, Index, Queries, RowSource
+    from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
+    from kindred.index.source import ArraySource
+    from kindred.index.synced import SyncedIndex, SyncedRows
+    from kindred.index.table import INDEXES, IndexEntry, IndexSettings, choose_index, index_for
 
 __all__ = [
     "HNSW_SIMILARITIES",
@@ -46,3 +52,20 @@ __all__ = [
     "choose_index",
     "index_for",
 ]
+
+__getattr__ = imported_late(
+    __name__,
+    {
+        "coded": "CodedIndex",
+        "exact": "ExactIndex",
+        "hnsw": "HNSWIndex",
+        "hnsw_settings": "HNSW_SIMILARITIES, HNSWSettings",
+        "inverted": "InvertedFile",
+        "multi_vector": "MultiVectorIndex",
+        "protocol": "Engine, ExhaustiveIndex, Index, Queries, RowSource",
+        "snapshot": "SnapshotIndex, SnapshotPolicy",
+        "source": "ArraySource",
+        "synced": "SyncedIndex, SyncedRows",
+        "table": "INDEXES, IndexEntry, IndexSettings, choose_index, index_for",
+    },
+)

@@ -7,7 +7,7 @@ unit vectors the scores differ from exact ones by less than 0.0001.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,13 +19,11 @@ from kindred.errors import LibraryDamaged, UsageError
 from kindred.hints import check_known
 from kindred.index.container import Sink, read_container, write_container
 from kindred.index.graph_file import GraphShape, graph_bytes, grown, load_faiss, new_graph, scan, viewed, write_graph
+from kindred.index.hnsw_settings import HNSW_SIMILARITIES, RANGES, HNSWSettings
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
 
-__all__ = ["HNSW_SIMILARITIES", "HNSWIndex", "HNSWSettings"]
-
-HNSW_SIMILARITIES = ("cosine", "dot", "euclidean")
-"""What FAISS can walk a graph by; l1 and chi_square are compared exactly."""
+__all__ = ["HNSWIndex"]
 
 KIND = "hnsw"
 LARGEST = float(np.finfo(np.float16).max)
@@ -37,27 +35,6 @@ SCAN_ROWS = 2000
 """So few candidates are compared one by one in less time than a walk takes."""
 
 
-@dataclass(frozen=True)
-class HNSWSettings:
-    """m: neighbours of a row. ef_construction, ef_search: candidates kept while building and searching.
-
-    The defaults are measured with benchmarks/million.py. A larger m or ef_construction makes building slower,
-    m takes 8 bytes a row, ef_search makes searching slower; each raises recall. Raises UsageError for one out of range.
-    """
-
-    m: int = 24
-    ef_construction: int = 200
-    ef_search: int = 256
-
-    def __post_init__(self) -> None:
-        for key in fields(self):
-            low, high = _RANGES[key.name]
-            value = getattr(self, key.name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise UsageError(f"{key.name}: got {value!r}; expected a whole number from {low} to {high}")
-
-
-_RANGES = {"m": (2, 128), "ef_construction": (1, 1 << 14), "ef_search": (1, 1 << 16)}
 MOST_COMPONENTS = 1 << 16
 
 
@@ -165,7 +142,7 @@ class HNSWIndex:
             index = cls(
                 container.whole("dimension", 1, MOST_COMPONENTS),
                 similarity=str(container.facts.get("similarity")),
-                settings=HNSWSettings(*(container.whole(name, *_RANGES[name]) for name in _RANGES)),
+                settings=HNSWSettings(*(container.whole(name, *RANGES[name]) for name in RANGES)),
             )
             index._graph = (viewed if mapped else grown)(container.payload, index._shape, count)
         except (ValueError, UsageError) as error:

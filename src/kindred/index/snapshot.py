@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -28,13 +28,16 @@ from kindred._support.forks import ForkSafeLock
 from kindred.arrays import top_k
 from kindred.errors import LibraryDamaged, LibraryFull
 from kindred.index.exact import ExactIndex
-from kindred.index.hnsw import HNSW_SIMILARITIES, HNSWIndex, HNSWSettings
+from kindred.index.hnsw_settings import HNSW_SIMILARITIES, HNSWSettings
 from kindred.index.id_map import checked_queries, padded_ranking
 from kindred.index.protocol import Queries
 from kindred.index.selection import Selection
 from kindred.index.synced import as_vectors
 from kindred.ranking import Ranking
 from kindred.store import Filter, Store
+
+if TYPE_CHECKING:
+    from kindred.index.hnsw import HNSWIndex
 
 __all__ = ["SnapshotIndex", "SnapshotPolicy"]
 
@@ -236,6 +239,8 @@ class SnapshotIndex:
 
     def _loaded(self, record: SnapshotRecord, *, mapped: bool) -> HNSWIndex:
         """Load a snapshot, or raise OSError or LibraryDamaged where it is not the one that was recorded."""
+        from kindred.index.hnsw import HNSWIndex
+
         assert self.folder is not None
         file = within(self.folder, record.file)
         index = HNSWIndex.load(file, mapped=mapped, checksum=record.checksum)
@@ -273,6 +278,8 @@ class SnapshotIndex:
 
     def _base(self) -> tuple[HNSWIndex, int]:
         """Return an index to grow and the revision it stands for: the snapshot's file where it is sound."""
+        from kindred.index.hnsw import HNSWIndex
+
         if self._main is not None and not self._worn(self._main):
             with suppress(OSError, LibraryDamaged):
                 record = SnapshotRecord.parse(self._record)

@@ -9,22 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from kindred.codes import Code
 from kindred.embedding import EMBEDDINGS
 from kindred.errors import UsageError
-from kindred.index.coded import CodedIndex
-from kindred.index.exact import ExactIndex
-from kindred.index.hnsw import HNSW_SIMILARITIES
-from kindred.index.inverted import InvertedFile
-from kindred.index.multi_vector import MultiVectorIndex
+from kindred.index.hnsw_settings import HNSW_SIMILARITIES
 from kindred.index.protocol import Index, RowSource
 from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
-from kindred.index.synced import SyncedIndex, SyncedRows
 from kindred.matching import Option
 from kindred.recipe import Recipe
 from kindred.store import Store
+
+if TYPE_CHECKING:
+    from kindred.codes import Code
 
 __all__ = ["INDEXES", "IndexEntry", "IndexSettings", "choose_index", "index_for"]
 
@@ -69,11 +66,17 @@ class IndexEntry:
 
 
 def _open_rows(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    from kindred.index.multi_vector import MultiVectorIndex
+    from kindred.index.synced import SyncedRows
+
     options = dict(settings.options)
     return SyncedRows(source, lambda width: MultiVectorIndex(width, method=recipe.row_matching, options=options))
 
 
 def _open_codes(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    from kindred.index.coded import CodedIndex
+    from kindred.index.synced import SyncedIndex
+
     if settings.code is None:
         raise UsageError(f"recipe {recipe.name!r}: is searched by a code, and none was given; open it by its library")
     rescore = source.fetch if settings.rescore else None
@@ -82,6 +85,9 @@ def _open_codes(recipe: Recipe, source: RowSource, settings: IndexSettings) -> I
 
 
 def _open_words(_recipe: Recipe, source: RowSource, _settings: IndexSettings) -> Index:
+    from kindred.index.inverted import InvertedFile
+    from kindred.index.synced import SyncedIndex
+
     return SyncedIndex(source, InvertedFile(source.dimension or 1))
 
 
@@ -95,6 +101,9 @@ def _open_graph(recipe: Recipe, source: RowSource, settings: IndexSettings) -> I
 
 
 def _open_exact(recipe: Recipe, source: RowSource, _settings: IndexSettings) -> Index:
+    from kindred.index.exact import ExactIndex
+    from kindred.index.synced import SyncedIndex
+
     return SyncedIndex(source, ExactIndex(source.dimension or 1, similarity=recipe.similarity))
 
 

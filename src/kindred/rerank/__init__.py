@@ -4,15 +4,22 @@
 `Context`. `RerankCache` stores what some of them compute once per gallery.
 """
 
-from kindred.rerank.cache import RerankCache
-from kindred.rerank.context import Context, Gallery, Reranker
-from kindred.rerank.diffusion import Diffusion
-from kindred.rerank.expansion import augment
-from kindred.rerank.gallery import ArrayGallery
-from kindred.rerank.graph import NeighbourGraph
-from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
-from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
-from kindred.rerank.table import RERANKERS, Entry, Method, parse_methods, rerank
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kindred._support.late import imported_late
+
+if TYPE_CHECKING:
+    from kindred.rerank.cache import RerankCache
+    from kindred.rerank.context import Context, Gallery, Reranker
+    from kindred.rerank.diffusion import Diffusion
+    from kindred.rerank.expansion import augment
+    from kindred.rerank.gallery import ArrayGallery
+    from kindred.rerank.graph import NeighbourGraph
+    from kindred.rerank.manifold import GalleryManifold, ManifoldOptions
+    from kindred.rerank.offline import OfflineDiffusion, OfflineOptions
+    from kindred.rerank.table import RERANKERS, Entry, Method, parse_methods, rerank
 
 __all__ = [
     "RERANKERS",
@@ -33,3 +40,18 @@ __all__ = [
     "parse_methods",
     "rerank",
 ]
+
+__getattr__ = imported_late(
+    __name__,
+    {
+        "cache": "RerankCache",
+        "context": "Context, Gallery, Reranker",
+        "diffusion": "Diffusion",
+        "expansion": "augment",
+        "gallery": "ArrayGallery",
+        "graph": "NeighbourGraph",
+        "manifold": "GalleryManifold, ManifoldOptions",
+        "offline": "OfflineDiffusion, OfflineOptions",
+        "table": "RERANKERS, Entry, Method, parse_methods, rerank",
+    },
+)

@@ -6,8 +6,9 @@ framework, and JSON is made nowhere else. Each is loaded when it is first used: 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
     from kindred.service.form import Form, plain
@@ -49,47 +50,6 @@ if TYPE_CHECKING:
     )
     from kindred.service.training import DistillationForm, TrainingForm
 
-_MODULES = {
-    "kindred.service.form": ("Form", "plain"),
-    "kindred.service.library": (
-        "ChangeForm",
-        "ExportForm",
-        "ImageForm",
-        "ImagesForm",
-        "ImportForm",
-        "IndexForm",
-        "InfoForm",
-        "KeysForm",
-        "MapForm",
-        "MoveForm",
-        "NoteForm",
-        "SkipForm",
-    ),
-    "kindred.service.methods": (
-        "ComparisonForm",
-        "EvaluationForm",
-        "FailureForm",
-        "FindingForm",
-        "FitForm",
-        "HealthForm",
-        "ModelForm",
-        "ModelsForm",
-        "RecipeForm",
-        "RecipesForm",
-        "RemovedForm",
-    ),
-    "kindred.service.search": (
-        "ResultsForm",
-        "DuplicateForm",
-        "DuplicatesForm",
-        "GroupForm",
-        "HitForm",
-        "MatchForm",
-        "QueryErrorForm",
-    ),
-    "kindred.service.training": ("DistillationForm", "TrainingForm"),
-}
-
 __all__ = [
     "ChangeForm",
     "ComparisonForm",
@@ -127,11 +87,19 @@ __all__ = [
     "plain",
 ]
 
-
-def __getattr__(name: str) -> object:
-    for module, names in _MODULES.items():
-        if name in names:
-            value = getattr(import_module(module), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = imported_late(
+    __name__,
+    {
+        "form": "Form, plain",
+        "library": (
+            "ChangeForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, MapForm, "
+            "MoveForm, NoteForm, SkipForm"
+        ),
+        "methods": (
+            "ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, HealthForm, ModelForm, "
+            "ModelsForm, RecipeForm, RecipesForm, RemovedForm"
+        ),
+        "search": "DuplicateForm, DuplicatesForm, GroupForm, HitForm, MatchForm, QueryErrorForm, ResultsForm",
+        "training": "DistillationForm, TrainingForm",
+    },
+)

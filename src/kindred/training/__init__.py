@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kindred._support.late import imported_late
+
 if TYPE_CHECKING:
     from kindred.training.distillation.distill import distill
     from kindred.training.tuning.options import TrainingOptions
@@ -15,20 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingOptions", "TrainingResult", "distill", "train"]
 
-_HOMES = {
-    "TrainingOptions": "kindred.training.tuning.options",
-    "TrainingResult": "kindred.training.tuning.train",
-    "distill": "kindred.training.distillation.distill",
-    "train": "kindred.training.tuning.train",
-}
-
-
-def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = imported_late(
+    __name__,
+    {
+        "distillation.distill": "distill",
+        "tuning.options": "TrainingOptions",
+        "tuning.train": "TrainingResult, train",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -7,8 +7,6 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kindred._support.files import check_plain, read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryError, LibraryLocked
@@ -30,6 +28,8 @@ class RunLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        from filelock import FileLock, Timeout  # here: a search takes no lock
+
         self._holder = folder / f"{NAME}.pid"
         # thread_local=False: the thread that ends a run need not be the one that began it.
         self._lock = FileLock(folder / NAME, timeout=0, thread_local=False)

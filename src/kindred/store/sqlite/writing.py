@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -134,7 +134,7 @@ def _put_image(connection: sqlite3.Connection, entry: Entry, version: str) -> tu
         return int(known[0]), False
     names = ", ".join(("uid", "path", "added_at", *facts))
     marks = ", ".join("?" * (len(facts) + 3))
-    values = (secrets.token_hex(8), key, now(), *facts.values())
+    values = (os.urandom(8).hex(), key, now(), *facts.values())
     added = connection.execute(f"INSERT INTO images ({names}) VALUES ({marks})", values)
     return int(added.lastrowid or 0), True
 
