@@ -17,6 +17,16 @@ def test_a_blob_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["net.blob"]
 
 
+def test_a_blob_can_be_used_where_it_lies(tmp_path: Path) -> None:
+    """OpenVINO copies memory that it may not write to, and reads vectors of 64 bytes."""
+    for size in (1, 63, 64, 100_000):
+        store_blob(tmp_path / "net.blob", bytes(size))
+        found = load_blob(tmp_path / "net.blob")
+        assert found is not None
+        assert found.flags.writeable
+        assert (found.size, found.ctypes.data % 64) == (size, 0)
+
+
 def test_a_missing_or_damaged_blob_is_none(tmp_path: Path) -> None:
     path = tmp_path / "net.blob"
     assert load_blob(path) is None

@@ -84,7 +84,7 @@ def test_what_was_described_is_committed(
         assert len(opened) >= 5
 
 
-@pytest.mark.parametrize("module", ["kindred.cli.app", "typer", "kindred.cli.train", "kindred.cli.checks"])
+@pytest.mark.parametrize("module", ["kindred.cli.app", "typer", "kindred.cli.doctor", "kindred.cli.checks"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["INT", "TERM", "HUP"])
 def test_no_traceback_while_it_loads(number: signal.Signals, module: str) -> None:
     done = python(AT_AN_IMPORT, "doctor", NUMBER=int(number), MODULE=module)

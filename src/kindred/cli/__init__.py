@@ -15,9 +15,12 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     import sys
 
-    from kindred.cli.app import run
-    from kindred.cli.output import note, report_from_libraries
-    from kindred.cli.signals import exit_code, interrupts
+    from kindred.cli.loading import modules_loading
+
+    with modules_loading():
+        from kindred.cli.app import run
+        from kindred.cli.output import note, report_from_libraries
+        from kindred.cli.signals import exit_code, interrupts
 
     report_from_libraries()
     try:

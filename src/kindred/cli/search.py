@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred.cli.loading import modules_loading
 from kindred.cli.options import (
     DEFAULT_LIBRARY,
     RERANKERS,
@@ -139,8 +140,9 @@ def search(
     for the same image. Several IMAGEs are separate queries, and --json then prints one line for each; with --together
     they are views of one object. --not IMAGE moves the query away from unwanted results.
     """
-    from kindred.describer import DescriberOptions
-    from kindred.library import Library
+    with modules_loading():
+        from kindred.describer import DescriberOptions
+        from kindred.library import Library
 
     if also and (rerank or unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from kindred._support.forks import ForkSafeLock
-from kindred.arrays import Vectors
 from kindred.describer import Describer, DescriberOptions
-from kindred.errors import ImageError, LibraryError, LibraryReplaced, UsageError
-from kindred.images import ImageLike, find_images
+from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
-from kindred.library.indexing import IndexProgress, IndexReport, files_at, index_images
 from kindred.library.opening import Opened, make, mismatch, open_at, ready_describer
-from kindred.library.paths import absolute, is_missing, located, located_filter
-from kindred.library.pruning import Prune
-from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
-from kindred.library.reranking import DEPTH, reranked
-from kindred.library.results import Hit, Info, QueryResults, Results
+from kindred.library.paths import absolute, located
+from kindred.library.results import Info
+from kindred.library.search import Searching
 from kindred.library.searching import Searcher
-from kindred.ranking import Ranking
 from kindred.recipe import DEFAULT_RECIPE, Recipe
-from kindred.rerank import Method, RerankCache
-from kindred.rerank.needs import check_needs, needs_of, steps_of
-from kindred.store import Box, Filter, SqliteStore, Store
+from kindred.store import SqliteStore, Store
+
+if TYPE_CHECKING:
+    from kindred.library.indexing import IndexProgress, IndexReport
+    from kindred.library.pruning import Prune
+    from kindred.rerank import RerankCache
 
 __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
 
@@ -40,7 +34,7 @@ RecipeLike = Recipe | str | Path
 L = TypeVar("L", bound="Library")
 
 
-class Library(Editing):
+class Library(Editing, Searching):
     """A library in a folder: made with `create` or opened with `open`, and a context manager.
 
     Any number of threads may use it, forked children too, and other processes that it is sent to, which open it anew
@@ -210,6 +204,9 @@ class Library(Editing):
         another process indexes, `LibraryFull` where the disk is full, `RecipeMismatch` where the library was made with
         another network, even if nothing is new.
         """
+        from kindred.images import find_images  # here, as in `add`: a search describes no folder
+        from kindred.library.indexing import index_images
+
         if prune not in ("keep", "gone", "all"):
             raise UsageError(f"prune is {prune!r}; expected 'keep', 'gone' or 'all'")
         began, roots = time.monotonic(), _located_all(folders)
@@ -234,6 +231,8 @@ class Library(Editing):
 
     def add(self, images: Path | str | Iterable[Path | str], *, tags: str | Iterable[str] = ()) -> IndexReport:
         """Add image files one by one, or describe them again where they changed; give them `tags`, one or several."""
+        from kindred.library.indexing import files_at, index_images
+
         paths, store = _located_all(images), self._store
         report = index_images(store, self.describer, files_at(paths))
         for tag in listed(tags):
@@ -242,106 +241,6 @@ class Library(Editing):
         if self._indexes or report.indexed > self._policy.changes:
             self.renew_index()
         return report
-
-    def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
-        """Describe images with the library's recipe: unit vectors (N, D)."""
-        return self.describer.describe(images)
-
-    def search(
-        self,
-        query: Query,
-        *,
-        k: int = 10,
-        box: Box | None = None,
-        negatives: Query = (),
-        where: Filter | None = None,
-        min_score: float | None = None,
-        rerank: str | Sequence[Method] = (),
-        depth: int = DEPTH,
-    ) -> Results:
-        """Find the `k` images most similar to `query`.
-
-        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean is
-        searched), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1
-        in pixels of the upright query) searches for a part of it. `negatives` are negative
-        examples, given like a query: results that resemble them rank lower.
-        `where` limits the search to a folder, tags, dates, metadata or ids. Results below `min_score` are left out.
-        `rerank` is what is done to the best `depth` results, as `kindred.rerank.rerank` takes it. Raises `ImageError`
-        for an unusable query, `RecipeError` for an unknown re-ranker or one that needs what the library does not hold,
-        `LibraryError` while the library is empty.
-        """
-        began = time.monotonic()
-        look_again = box is not None or any(needs != "vectors" for _, needs in needs_of(steps_of(rerank)))
-        query = of_stored(self.store, self.recipe, query, look_again=look_again)
-        described = describe_query(self.recipe, lambda: self.describer, query, box)
-        if isinstance(negatives, np.ndarray) or negatives:
-            negatives = of_stored(self.store, self.recipe, negatives, look_again=False)
-            described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
-        return self._ranked(described, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began)
-
-    def search_each(
-        self,
-        images: Iterable[ImageLike],
-        *,
-        k: int = 10,
-        where: Filter | None = None,
-        min_score: float | None = None,
-        rerank: str | Sequence[Method] = (),
-        depth: int = DEPTH,
-    ) -> Iterator[QueryResults]:
-        """Search for every image on its own, in their order; several times as fast as one `search` after another.
-
-        For an unusable image, the error is given in place of the results. Arguments and other errors are those of
-        `search`.
-        """
-        waiting: dict[int, ImageLike] = {}
-
-        def numbered() -> Iterator[tuple[int, ImageLike]]:
-            for number, image in enumerate(images):
-                waiting[number] = image
-                yield number, image
-
-        finished: dict[int, QueryResults] = {}
-        following = 0
-        describer = self.describer
-        with closing(describer.stream(numbered(), is_query=True)) as stream:
-            for description in stream:
-                began, image = time.monotonic(), waiting.pop(description.key)
-                try:
-                    described = as_query(description, image, describer)
-                    results = self._ranked(
-                        described, k, where=where, min_score=min_score, rerank=rerank, depth=depth, began=began
-                    )
-                    finished[description.key] = QueryResults(image, results)
-                except ImageError as error:
-                    finished[description.key] = QueryResults(image, error=error)
-                while following in finished:
-                    yield finished.pop(following)
-                    following += 1
-
-    def _ranked(
-        self,
-        described: DescribedQuery,
-        k: int,
-        *,
-        where: Filter | None,
-        min_score: float | None,
-        rerank: str | Sequence[Method],
-        depth: int,
-        began: float,
-    ) -> Results:
-        """Search for what was described."""
-        steps = steps_of(rerank)
-        check_needs(steps, self.recipe, images_at_hand=True)
-        where = None if where is None else located_filter(where)
-        searcher = self.searcher
-        if steps:
-            cache = self._graph_cache()
-            ranking = reranked(searcher, described, k, steps, where=where, depth=depth, cache=cache)
-        else:
-            ranking = searcher.ranked(described, k, where)
-        results = _results(searcher, ranking, began)
-        return results if min_score is None else results.above(min_score)
 
     def info(self) -> Info:
         """Count what the library holds."""
@@ -381,8 +280,11 @@ class Library(Editing):
         """The store: images, vectors, tags, metadata and runs."""
         return self._store
 
-    def _graph_cache(self) -> RerankCache:
-        """Return what re-rankers compute once, stored beside the store for as long as its vectors do not change."""
+    @property
+    def rerank_cache(self) -> RerankCache:
+        """What re-rankers compute once, stored beside the store for as long as its vectors do not change."""
+        from kindred.rerank import RerankCache
+
         with self._lock:
             if self._prepared is None:
                 self._prepared = RerankCache(self.path)
@@ -392,40 +294,6 @@ class Library(Editing):
         """Bring up to date what the search index stores, where that is due."""
         if self._store.counts().indexed:
             self._opened(choose_index(self.recipe)).renew()
-
-
-def _results(searcher: Searcher, ranking: Ranking, began: float) -> Results:
-    """Convert the ranking of one query to hits; images removed meanwhile are left out."""
-    rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
-    places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]
-    hits = []
-    for rank, at in enumerate(places, 1):
-        row, score = rows[int(ranking.ids[0, at])], float(ranking.scores[0, at])
-        box = row.box if ranking.boxes is None else _box(ranking.boxes[0, at])
-        hits.append(
-            Hit(
-                rank,
-                row.path,
-                score,
-                box,
-                row.width,
-                row.height,
-                row.taken,
-                row.tags,
-                id=row.uid,
-                metadata=row.metadata,
-                missing=is_missing(row.path),
-            )
-        )
-    return Results(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
-
-
-def _box(edges: NDArray[np.float32]) -> Box | None:
-    """Return a box of a ranking; None for the whole image."""
-    if np.isnan(edges).any():
-        return None
-    x0, y0, x1, y1 = (edges + 0.0).tolist()  # where −0 becomes 0
-    return x0, y0, x1, y1
 
 
 def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from kindred.index import Index, IndexEntry
 from kindred.library.query import DescribedQuery
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.rerank import Context, RerankCache
 from kindred.store import Filter, Row, Store
+
+if TYPE_CHECKING:
+    from kindred.rerank import Context, RerankCache
 
 __all__ = ["Searcher", "StoreGallery"]
 
@@ -42,6 +44,8 @@ class Searcher:
 
     def context(self, query: DescribedQuery, cache: RerankCache | None) -> Context:
         """Return what re-rankers may ask for: vectors where an image has one, local features, feature maps."""
+        from kindred.rerank import Context  # here: most searches re-rank nothing
+
         own = query.features
         has_vector = query.vector is not None and not self._names_images
         return Context(

@@ -1,0 +1,190 @@
+"""Searching a library: queries are described, compared with its images and, where wanted, re-ranked."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors
+from kindred.describer import Describer
+from kindred.errors import ImageError
+from kindred.images import ImageLike
+from kindred.library.paths import is_missing, located_filter
+from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
+from kindred.library.reranking import DEPTH, compare_images, reranked, steps_for
+from kindred.library.results import Hit, QueryResults, Results
+from kindred.library.searching import Searcher
+from kindred.ranking import Ranking
+from kindred.recipe import Recipe
+from kindred.store import Box, Filter, Store
+
+if TYPE_CHECKING:
+    from kindred.rerank import Method, RerankCache
+
+__all__ = ["Searching"]
+
+
+class Searching(ABC):
+    """The methods of a library that search it."""
+
+    recipe: Recipe
+
+    @property
+    @abstractmethod
+    def store(self) -> Store:
+        """The store: images, vectors, tags, metadata and runs."""
+
+    @property
+    @abstractmethod
+    def describer(self) -> Describer:
+        """What describes queries as the images were described."""
+
+    @property
+    @abstractmethod
+    def searcher(self) -> Searcher:
+        """The search, by the index that serves the recipe. Raises `LibraryError` while the library is empty."""
+
+    @property
+    @abstractmethod
+    def rerank_cache(self) -> RerankCache:
+        """What re-rankers compute once, stored beside the store for as long as its vectors do not change."""
+
+    def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
+        """Describe images with the library's recipe: unit vectors (N, D)."""
+        return self.describer.describe(images)
+
+    def search(
+        self,
+        query: Query,
+        *,
+        k: int = 10,
+        box: Box | None = None,
+        negatives: Query = (),
+        where: Filter | None = None,
+        min_score: float | None = None,
+        rerank: str | Sequence[Method] = (),
+        depth: int = DEPTH,
+    ) -> Results:
+        """Find the `k` images most similar to `query`.
+
+        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean is
+        searched), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1
+        in pixels of the upright query) searches for a part of it. `negatives` are negative
+        examples, given like a query: results that resemble them rank lower.
+        `where` limits the search to a folder, tags, dates, metadata or ids. Results below `min_score` are left out.
+        `rerank` is what is done to the best `depth` results, as `kindred.rerank.rerank` takes it. Raises `ImageError`
+        for an unusable query, `RecipeError` for an unknown re-ranker or one that needs what the library does not hold,
+        `LibraryError` while the library is empty.
+        """
+        began = time.monotonic()
+        steps = steps_for(self.recipe, rerank)
+        look_again = box is not None or compare_images(steps)
+        query = of_stored(self.store, self.recipe, query, look_again=look_again)
+        described = describe_query(self.recipe, lambda: self.describer, query, box)
+        if isinstance(negatives, np.ndarray) or negatives:
+            negatives = of_stored(self.store, self.recipe, negatives, look_again=False)
+            described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
+        return self._ranked(described, k, where=where, min_score=min_score, steps=steps, depth=depth, began=began)
+
+    def search_each(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        k: int = 10,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        rerank: str | Sequence[Method] = (),
+        depth: int = DEPTH,
+    ) -> Iterator[QueryResults]:
+        """Search for every image on its own, in their order; several times as fast as one `search` after another.
+
+        For an unusable image, the error is given in place of the results. Arguments and other errors are those of
+        `search`.
+        """
+        steps = steps_for(self.recipe, rerank)
+        waiting: dict[int, ImageLike] = {}
+
+        def numbered() -> Iterator[tuple[int, ImageLike]]:
+            for number, image in enumerate(images):
+                waiting[number] = image
+                yield number, image
+
+        finished: dict[int, QueryResults] = {}
+        following = 0
+        describer = self.describer
+        with closing(describer.stream(numbered(), is_query=True)) as stream:
+            for description in stream:
+                began, image = time.monotonic(), waiting.pop(description.key)
+                try:
+                    described = as_query(description, image, describer)
+                    results = self._ranked(
+                        described, k, where=where, min_score=min_score, steps=steps, depth=depth, began=began
+                    )
+                    finished[description.key] = QueryResults(image, results)
+                except ImageError as error:
+                    finished[description.key] = QueryResults(image, error=error)
+                while following in finished:
+                    yield finished.pop(following)
+                    following += 1
+
+    def _ranked(
+        self,
+        described: DescribedQuery,
+        k: int,
+        *,
+        where: Filter | None,
+        min_score: float | None,
+        steps: Sequence[Method],
+        depth: int,
+        began: float,
+    ) -> Results:
+        """Search for what was described."""
+        where = None if where is None else located_filter(where)
+        searcher = self.searcher
+        if steps:
+            cache = self.rerank_cache
+            ranking = reranked(searcher, described, k, steps, where=where, depth=depth, cache=cache)
+        else:
+            ranking = searcher.ranked(described, k, where)
+        results = _results(searcher, ranking, began)
+        return results if min_score is None else results.above(min_score)
+
+
+def _results(searcher: Searcher, ranking: Ranking, began: float) -> Results:
+    """Convert the ranking of one query to hits; images removed meanwhile are left out."""
+    rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
+    places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]
+    hits = []
+    for rank, at in enumerate(places, 1):
+        row, score = rows[int(ranking.ids[0, at])], float(ranking.scores[0, at])
+        box = row.box if ranking.boxes is None else _box(ranking.boxes[0, at])
+        hits.append(
+            Hit(
+                rank,
+                row.path,
+                score,
+                box,
+                row.width,
+                row.height,
+                row.taken,
+                row.tags,
+                id=row.uid,
+                metadata=row.metadata,
+                missing=is_missing(row.path),
+            )
+        )
+    return Results(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
+
+
+def _box(edges: NDArray[np.float32]) -> Box | None:
+    """Return a box of a ranking; None for the whole image."""
+    if np.isnan(edges).any():
+        return None
+    x0, y0, x1, y1 = (edges + 0.0).tolist()  # where −0 becomes 0
+    return x0, y0, x1, y1
