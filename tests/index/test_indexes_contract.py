@@ -286,6 +286,42 @@ def test_tags_metadata_and_facts_make_no_rows_be_read_again(bench: Bench) -> Non
     assert store.reads > before
 
 
+def test_an_image_that_changed_costs_one_image(bench: Bench) -> None:
+    store = Counting(bench.store)
+    index = bench.open(store)
+    bench.check(index, 4, 5)
+    rows = ROWS if bench.several else 1
+    changes: list[tuple[Callable[[], None], int]] = [
+        (lambda: bench.put(COUNT), rows),
+        (lambda: bench.put(7, other=3000), rows),
+        (lambda: bench.put(8, 9, COUNT + 1, other=4000), 3 * rows),
+        (lambda: bench.forget(11, 12), 0),
+    ]
+    for change, cost in changes:
+        before = store.reads
+        change()
+        for seed in (4, 7, 3007, 4008, COUNT):
+            bench.check(index, seed, 10)
+        assert store.reads - before == cost
+        assert len(index) == len(bench.images)
+
+
+def test_equal_scores_are_ordered_by_id_after_a_change(bench: Bench) -> None:
+    """An image that is described again keeps its number, where one vector of it gets a new one."""
+    if not bench.several:
+        pytest.skip("a vector that is replaced has another id")
+    bench.forget(*range(COUNT))
+    index, twin = bench.open(), rows_of(5, ROWS)
+    paths = [Path(f"/p/a/{number}.jpg") for number in range(6)]
+    bench.store.put([Entry(path, 1, 1, vectors=rows_of(50 + at, ROWS)) for at, path in enumerate(paths)])
+    index.sync()
+    bench.store.put([Entry(paths[at], 1, 2, vectors=twin) for at in (4, 1, 2)])
+    query = ImageRows(twin[:1], np.zeros(1, np.int64))
+    assert bench.paths(index.search(query, 3)) == [str(paths[at]) for at in (1, 2, 4)]
+    assert isinstance(index, ExhaustiveIndex)
+    assert np.flatnonzero(index.scores(query)[0] > 0.99).tolist() == [1, 2, 4]
+
+
 def test_another_process_finds_the_same(bench: Bench) -> None:
     bench.open().renew()
     bench.put(COUNT, COUNT + 1)

@@ -50,7 +50,8 @@ def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) 
         expected += ids.tolist()
         assert segments.remove(sorted(gone)) == len(gone & set(expected))
         expected = [number for number in expected if number not in gone]
-        live, parts = segments.state
+        live, parts, order = segments.state
+        assert order is None
         held = [name for part in parts for name in part.names]
         assert held == live.ids.tolist()
         assert live.ids[live.alive].tolist() == expected
@@ -58,11 +59,34 @@ def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) 
         assert all(part.count for part in parts)
 
 
+STEPS = st.tuples(st.sampled_from(["replace", "remove"]), st.sets(st.integers(1, 30), max_size=12))
+
+
+@given(st.lists(STEPS, max_size=14))
+def test_an_image_that_is_replaced_is_found_once_and_in_order_of_id(changes: list[tuple[str, set[int]]]) -> None:
+    segments: Segments[Names] = Segments()
+    expected: dict[int, int] = {}
+    for step, (kind, numbers) in enumerate(changes, 1):
+        ids = np.array(sorted(numbers), np.int64)
+        if kind == "replace":
+            segments.replace(ids, Names.of(ids + 100 * step))  # so that the name says when it came
+            expected |= {number: number + 100 * step for number in numbers}
+        else:
+            assert segments.remove(ids) == len(numbers & set(expected))
+            expected = {number: name for number, name in expected.items() if number not in numbers}
+        view = segments.state
+        held = np.array([name for part in view.parts for name in part.names], np.int64)
+        live = view.live
+        assert live.ids[live.alive].tolist() == sorted(expected)
+        assert view.by_id(held)[live.alive].tolist() == [expected[number] for number in sorted(expected)]
+        assert held.size - live.count <= held.size / 2
+
+
 def test_there_are_few_parts_and_an_image_moves_seldom() -> None:
     segments: Segments[Names] = Segments()
     for number in range(1, 1001):
         segments.add(np.array([number]), Names.of(np.array([number])))
-        parts = segments.state[1]
+        parts = segments.state.parts
         assert [part.count for part in parts] == [1 << at for at in range(9, -1, -1) if number >> at & 1]
     assert max(times for part in parts for times in part.moved) == 9
 
@@ -70,13 +94,13 @@ def test_there_are_few_parts_and_an_image_moves_seldom() -> None:
 def test_a_view_of_before_stays_as_it_was() -> None:
     segments: Segments[Names] = Segments()
     segments.add(np.array([1, 2]), Names.of(np.array([1, 2])))
-    live, parts = segments.state
+    live, parts, _ = segments.state
     segments.add(np.array([3, 4]), Names.of(np.array([3, 4])))
     segments.remove([1, 2, 3])
     assert live.ids.tolist() == [1, 2]
     assert live.alive.all()
     assert [part.names for part in parts] == [(1, 2)]
-    assert [part.names for part in segments.state[1]] == [(4,)]
+    assert [part.names for part in segments.state.parts] == [(4,)]
 
 
 def test_ids_that_do_not_ascend_change_nothing() -> None:
@@ -84,4 +108,4 @@ def test_ids_that_do_not_ascend_change_nothing() -> None:
     segments.add(np.array([5]), Names.of(np.array([5])))
     with pytest.raises(UsageError, match="ids: expected whole numbers that ascend, all above 5"):
         segments.add(np.array([4]), Names.of(np.array([4])))
-    assert [part.names for part in segments.state[1]] == [(5,)]
+    assert [part.names for part in segments.state.parts] == [(5,)]

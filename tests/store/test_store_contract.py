@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 from kindred.store import STORES, Condition, Entry, FileStamp, Filter, Root, Run, Store, Value, is_uid, parse_where
@@ -85,6 +86,45 @@ def test_the_revision_of_vectors_grows_only_with_vectors(filled: Store, entry: M
         assert filled.revision > before, number
         assert (filled.vectors_revision > vectors) is grows, number
         assert filled.vectors_revision <= filled.revision
+
+
+def test_images_whose_rows_changed_are_told_by_revision(filled: Store, entry: MakeEntry) -> None:
+    a, b, c = (filled.lookup([path])[path].id for path in (A, B, Path("/other/c.jpg")))
+    assert filled.changed_since(-1).tolist() == [a, b, c]
+    cases: list[tuple[Callable[[], object], list[int]]] = [
+        (lambda: filled.put([entry("/photos/b.jpg", 9.0)]), [b]),
+        (lambda: filled.put([entry("/photos/d.jpg", 4.0), entry("/photos/a.jpg", 5.0)]), [a, c + 1]),
+        (lambda: filled.tag([A], "sea"), []),
+        (lambda: filled.set_metadata([A], {"price": 20}), []),
+        (lambda: filled.move(A, C), []),
+        (lambda: filled.put([Entry(Path("/photos/e.jpg"), 0, 1, reason="empty file")]), []),
+        (lambda: filled.put([Entry(C, 0, 1, reason="empty file")]), [a]),
+        (lambda: filled.forget([B, C]), [b]),
+    ]
+    for change, expected in cases:
+        before = filled.revision
+        change()
+        assert filled.changed_since(before).tolist() == expected
+        assert filled.changed_since(filled.revision).tolist() == []
+    assert filled.changed_since(-1).tolist() == [a, b, c, c + 1]
+
+
+def test_rows_of_some_images(store: Store) -> None:
+    def of(path: str, mark: float, words: NDArray[np.int64] | None = None) -> Entry:
+        return Entry(Path(path), 1, 1, vectors=np.full((2, 3), mark, np.float32), words=words)
+
+    for words in (None, np.array([2, 5])):
+        store.put([of(f"/p/{number}.jpg", number + 1, words) for number in range(5)])
+        ids = [store.lookup([path])[path].id for path in (Path(f"/p/{number}.jpg") for number in range(5))]
+        for wanted in ([], [3], [4, 0], [0, 999], [1, 1]):
+            given = np.array([ids[at] if at < 5 else 10**6 for at in wanted], np.int64)
+            found = list(store.parts(images=given))
+            owners = [number for batch in found for number in batch.owners.tolist()]
+            marks = [row[0] for batch in found for row in batch.rows.tolist()]
+            expected = sorted({at for at in wanted if at < 5})
+            assert owners == [ids[at] for at in expected for _ in range(2)]
+            assert marks == [at + 1 for at in expected for _ in range(2)]
+            assert all((batch.words is None) == (words is None) for batch in found)
 
 
 def test_removed_vectors_are_told_by_revision(filled: Store) -> None:

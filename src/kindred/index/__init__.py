@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from kindred.index.protocol import Engine, ExhaustiveIndex, Index, Queries, RowSource
     from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
     from kindred.index.source import ArraySource
-    from kindred.index.synced import SyncedIndex, SyncedRows
+    from kindred.index.synced import SyncedIndex
+    from kindred.index.synced_rows import SyncedRows
     from kindred.index.table import INDEXES, IndexEntry, IndexSettings, choose_index, index_for
 
 __all__ = [
@@ -65,7 +66,8 @@ __getattr__ = imported_late(
         "protocol": "Engine, ExhaustiveIndex, Index, Queries, RowSource",
         "snapshot": "SnapshotIndex, SnapshotPolicy",
         "source": "ArraySource",
-        "synced": "SyncedIndex, SyncedRows",
+        "synced": "SyncedIndex",
+        "synced_rows": "SyncedRows",
         "table": "INDEXES, IndexEntry, IndexSettings, choose_index, index_for",
     },
 )

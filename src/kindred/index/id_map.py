@@ -11,13 +11,14 @@ from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 
-__all__ = ["Found", "IdMap", "checked_queries", "checked_rows", "padded_ranking"]
+__all__ = ["WORN_SHARE", "Found", "IdMap", "checked_queries", "checked_rows", "padded_ranking"]
 
 Found = tuple[NDArray[np.int64], Vectors]
 """ids (Q, n) and scores (Q, n), best first; n ≤ k where fewer rows may answer."""
 
 
 WORN_SHARE = 0.5
+"""Where more of the rows than this are dead, the living are copied together."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,17 +87,17 @@ class InvertedFile:
 
     def __len__(self) -> int:
         """Return the number of rows that can be found."""
-        return self._segments.state[0].count
+        return self._segments.state.live.count
 
     @property
     def live(self) -> IdMap:
         """The ids of the rows."""
-        return self._segments.state[0]
+        return self._segments.state.live
 
     @property
     def nbytes(self) -> int:
         """The bytes that the components take."""
-        return sum(each.places.nbytes + each.values.nbytes for each in self._segments.state[1])
+        return sum(each.places.nbytes + each.values.nbytes for each in self._segments.state.parts)
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add rows (n, K) under ids (n,), which must ascend and lie above all ids before."""
@@ -131,7 +131,7 @@ class InvertedFile:
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` for queries (Q, K), among the ids in `allowed` only if that is given."""
         wanted = self._unit_queries(queries, k)
-        live, parts = self._segments.state
+        live, parts, _ = self._segments.state
         places = np.flatnonzero(live.mask(allowed))
         ids = np.empty((len(wanted), min(k, len(places))), np.int64)
         scores = np.empty(ids.shape, np.float32)
@@ -144,7 +144,7 @@ class InvertedFile:
     def scores(self, queries: ArrayLike) -> Vectors:
         """Return the scores (Q, N) of all rows that can be found, in order of id."""
         wanted = self._unit_queries(queries, 1)
-        live, parts = self._segments.state
+        live, parts, _ = self._segments.state
         scores = np.empty((len(wanted), live.count), np.float32)
         for q, query in enumerate(wanted):
             scores[q] = _scores(query, parts)[live.alive]

@@ -38,12 +38,12 @@ class MultiVectorIndex:
 
     def __len__(self) -> int:
         """Return the number of images that can be found."""
-        return self._segments.state[0].count
+        return self._segments.state.live.count
 
     @property
     def nbytes(self) -> int:
         """The bytes that the rows take, without their ids, words and boxes."""
-        return sum(each.rows.nbytes for each in self._segments.state[1])
+        return sum(each.rows.nbytes for each in self._segments.state.parts)
 
     def add(
         self,
@@ -58,16 +58,38 @@ class MultiVectorIndex:
         `boxes` (n, 4) are what the rows describe, `words` (n,) what they are residuals to, as in
         `kindred.matching.ImageRows`; an index has boxes for all rows or for none.
         """
+        if (found := self._grouped(ids, rows, boxes, words)) is not None:
+            self._segments.add(*found)
+
+    def replace(
+        self,
+        ids: ArrayLike,
+        rows: ArrayLike,
+        *,
+        boxes: NDArray[np.float32] | None = None,
+        words: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add images as `add` does, in place of those of them that are here already; their ids may be any, ascending.
+
+        A search beside it sees each image as it was or as it is.
+        """
+        if (found := self._grouped(ids, rows, boxes, words)) is not None:
+            self._segments.replace(*found)
+
+    def _grouped(
+        self, ids: ArrayLike, rows: ArrayLike, boxes: NDArray[np.float32] | None, words: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], GroupedRows] | None:
+        """Return the images (I,) and their rows as the matching needs them; None where there are none."""
         parts = ImageRows(as_rows(rows, "rows"), np.asarray(ids, np.int64), boxes, words)
         if parts.rows.shape[1] != self.dimension:
             raise UsageError(f"rows: got shape {parts.rows.shape}; expected (n, {self.dimension})")
         if not len(parts):
-            return
+            return None
         numbers, new = group_rows(parts, self.method, self.options, half=self.half)
-        groups = self._segments.state[1]
+        groups = self._segments.state.parts
         if groups and (new.boxes is None) != (groups[0].boxes is None):
             raise UsageError("boxes: got rows with and rows without; expected them for all or for none")
-        self._segments.add(numbers, new)
+        return numbers, new
 
     def remove(self, ids: ArrayLike) -> int:
         """Make images impossible to find; ids that are not here are passed over. Return how many were."""
@@ -80,33 +102,34 @@ class MultiVectorIndex:
         matching looks at places.
         """
         check_whole(k=k)
-        live, groups = self._segments.state
+        state = self._segments.state
+        live = state.live
         k = min(k, live.count)
-        found = self._matched(query, groups)
-        scores = _joined(found)
+        found = self._matched(query, state.parts)
+        scores = state.by_id(_joined(found))
         places = np.flatnonzero(live.mask(allowed))
         order, best = top_k(scores[None, places], max(1, k))
         ranking = padded_ranking((live.ids[places[order]], best), k)
         boxes = [
             each.boxes[winners]
-            for each, (_, winners) in zip(groups, found, strict=True)
+            for each, (_, winners) in zip(state.parts, found, strict=True)
             if each.boxes is not None and winners is not None
         ]
         if not boxes:
             return ranking
         located = np.zeros((1, k, 4), np.float32)
-        located[0, : order.shape[1]] = np.concatenate(boxes)[places[order[0]]]
+        located[0, : order.shape[1]] = state.by_id(np.concatenate(boxes))[places[order[0]]]
         return Ranking(ranking.ids, ranking.scores, located)
 
     def scores(self, query: ImageRows) -> NDArray[np.float32]:
         """Return the scores (1, N) of all images that can be found, in order of id."""
-        live, groups = self._segments.state
-        return _joined(self._matched(query, groups))[None, live.alive]
+        state = self._segments.state
+        return state.by_id(_joined(self._matched(query, state.parts)))[None, state.live.alive]
 
     @property
     def live(self) -> IdMap:
         """The ids of the images."""
-        return self._segments.state[0]
+        return self._segments.state.live
 
     def _matched(self, query: ImageRows, groups: Sequence[GroupedRows]) -> list[Matched]:
         """Return the scores and the best rows of each group of images."""

@@ -18,7 +18,7 @@ from kindred.ranking import Ranking
 from kindred.store import Filter, RowBatch
 from kindred.store.protocol import VectorBatch
 
-__all__ = ["Engine", "ExhaustiveIndex", "Index", "Queries", "RowSource"]
+__all__ = ["Engine", "ExhaustiveEngine", "ExhaustiveIndex", "Index", "Queries", "RowSource"]
 
 Queries: TypeAlias = "ArrayLike | ImageRows"
 """Vectors (Q, D), or the rows of one query image: an index takes the one or the other."""
@@ -62,12 +62,16 @@ class RowSource(Protocol):
         """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; ids that are gone are left out."""
         ...
 
-    def parts(self, *, batch: int = 4096) -> Iterator[RowBatch]:
-        """Yield all rows of all images, in order of image."""
+    def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
+        """Yield all rows of all images, in order of image; of those numbered `images` (n,) only, where given."""
         ...
 
     def removed_since(self, revision: int, /) -> NDArray[np.int64]:
         """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
+        ...
+
+    def changed_since(self, revision: int, /) -> NDArray[np.int64]:
+        """Return the numbers of the images whose rows changed or went away after `revision`, (n,) ascending."""
         ...
 
 
@@ -140,4 +144,12 @@ class Engine(Protocol[Asked]):
 
     def search(self, queries: Asked, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k`, or all where there are fewer, among the ids in `allowed` only if that is given."""
+        ...
+
+
+class ExhaustiveEngine(Engine[Asked], Protocol):
+    """An engine that compares a query with all that there is."""
+
+    def scores(self, queries: Asked) -> NDArray[np.float32]:
+        """Return the scores (Q, N) of all that can be found, in order of id."""
         ...

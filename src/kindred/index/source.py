@@ -60,12 +60,22 @@ class ArraySource:
         here = ids[places] == vector_ids if len(ids) else np.zeros(len(vector_ids), np.bool_)
         return np.asarray(vector_ids)[here], self._rows[places[here]]
 
-    def parts(self, *, batch: int = BATCH) -> Iterator[RowBatch]:  # noqa: ARG002 - as a store has it
-        """Yield all rows of all images."""
-        if len(self._rows):
-            owners = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
-            yield RowBatch(owners, self._rows, None, self._words)
+    def parts(
+        self,
+        *,
+        images: NDArray[np.int64] | None = None,
+        batch: int = BATCH,  # noqa: ARG002 - as a store has it
+    ) -> Iterator[RowBatch]:
+        """Yield all rows of all images; of those numbered `images` only, where given."""
+        owners = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
+        kept = slice(None) if images is None else np.isin(owners, images)
+        if owners[kept].size:
+            yield RowBatch(owners[kept], self._rows[kept], None, None if self._words is None else self._words[kept])
 
     def removed_since(self, revision: int, /) -> NDArray[np.int64]:  # noqa: ARG002 - nothing is ever removed
         """Return no ids."""
+        return np.empty(0, np.int64)
+
+    def changed_since(self, revision: int, /) -> NDArray[np.int64]:  # noqa: ARG002 - nothing ever changes
+        """Return no numbers."""
         return np.empty(0, np.int64)

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred._support.forks import ForkSafeLock
-from kindred.arrays import Vectors
 from kindred.errors import UsageError
-from kindred.index.multi_vector import MultiVectorIndex
-from kindred.index.protocol import Engine, Queries, RowSource
-from kindred.index.selection import Selection
-from kindred.matching import MATCHINGS, ImageRows
+from kindred.index.protocol import ExhaustiveEngine, Queries, RowSource
+from kindred.index.selection import Select, Selection
+from kindred.matching import ImageRows
 from kindred.ranking import Ranking
 from kindred.store import Filter
 
-__all__ = ["SyncedIndex", "SyncedRows", "VectorEngine", "as_vectors"]
+__all__ = ["Synced", "SyncedIndex", "VectorEngine", "as_vectors"]
+
+Asked = TypeVar("Asked")
 
 
-class VectorEngine(Engine[ArrayLike], Protocol):
+class VectorEngine(ExhaustiveEngine[ArrayLike], Protocol):
     """An engine for one vector a row that compares a query with all of them."""
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
         """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
         ...
 
-    def scores(self, queries: ArrayLike) -> Vectors:
-        """Return the scores (Q, N) of all rows that can be found, in order of id."""
-        ...
 
+class Synced(ABC, Generic[Asked]):
+    """An index over `source` by an engine in memory, which answers queries of the kind `Asked`.
 
-class SyncedIndex:
-    """Search the vectors of `source` by an engine in memory: rows, codes, or an inverted file.
-
-    It is filled at the first search and follows what is committed after it. approximate: whether the engine is.
+    It is filled at the first search and follows what is committed after it. `select` gives the ids of the engine that a
+    filter lets through. approximate: whether the engine is.
     """
 
-    def __init__(self, source: RowSource, engine: VectorEngine, *, approximate: bool = False) -> None:
+    def __init__(
+        self, source: RowSource, select: Select, engine: ExhaustiveEngine[Asked], *, approximate: bool = False
+    ) -> None:
         self._source, self._engine = source, engine
-        self._selection = Selection(source, source.select)
+        self._selection = Selection(source, select)
         self._approximate = approximate
         self._revision = -1
         self._lock = ForkSafeLock()
 
     def __len__(self) -> int:
-        """Return the number of vectors, as of the last `sync`."""
+        """Return the number of vectors, or of images of several rows, as of the last `sync`."""
         return len(self._engine)
 
     @property
@@ -62,14 +61,14 @@ class SyncedIndex:
         return self._approximate
 
     def search(self, queries: Queries, k: int, *, where: Filter | None = None) -> Ranking:
-        """Return the best `k` vector ids for queries (Q, D), as `Index.search` does."""
-        wanted = as_vectors(queries)
+        """Return the best `k` ids for the queries, as `Index.search` does."""
+        wanted = self._wanted(queries)
         self.sync()
         return self._engine.search(wanted, k, allowed=self._selection.ids(where))
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
-        """Return the scores (Q, N) of all vectors, in order of id."""
-        wanted = as_vectors(queries)
+        """Return the scores (Q, N) of all that can be found, in order of id."""
+        wanted = self._wanted(queries)
         self.sync()
         return self._engine.scores(wanted)
 
@@ -77,78 +76,37 @@ class SyncedIndex:
         """Take over what any process committed since the last call; next to nothing where no vectors changed."""
         with self._lock:
             revision = self._source.vectors_revision
-            if revision == self._revision:
-                return
-            for ids, rows in self._source.vectors(after_id=self._engine.live.last):
-                self._engine.add(ids, rows)
-            # Removals may run ahead of the revision read before; the next call meets them again, which does no harm.
-            self._engine.remove(self._source.removed_since(self._revision))
-            self._revision = revision
+            if revision != self._revision:
+                # Changes may run ahead of the revision read before; the next call meets them again, which does no harm.
+                self._follow(self._revision)
+                self._revision = revision
 
     def renew(self) -> None:
         """Do nothing: all of it is in memory."""
 
+    @abstractmethod
+    def _wanted(self, queries: Queries) -> Asked:
+        """Return queries as the engine takes them; raises UsageError for those of another kind."""
 
-class SyncedRows:
-    """Search images of several rows each, all of them in memory; read again when rows have changed.
+    @abstractmethod
+    def _follow(self, since: int) -> None:
+        """Bring the engine up to date with what changed after the revision `since`; −1 before the first time."""
 
-    `make` makes an empty engine for rows of a width.
-    """
 
-    def __init__(self, source: RowSource, make: Callable[[int], MultiVectorIndex]) -> None:
-        self._source, self._make = source, make
-        self._selection = Selection(source, source.select_images)
-        self._revision = -1
-        self._engine = make(source.dimension or 1)
-        self._lock = ForkSafeLock()
+class SyncedIndex(Synced[ArrayLike]):
+    """Search the vectors of `source` by an engine in memory: rows, codes, or an inverted file."""
 
-    def __len__(self) -> int:
-        """Return the number of images, as of the last `sync`."""
-        return len(self._engine)
+    def __init__(self, source: RowSource, engine: VectorEngine, *, approximate: bool = False) -> None:
+        super().__init__(source, source.select, engine, approximate=approximate)
+        self._add: Callable[[ArrayLike, ArrayLike], None] = engine.add
 
-    @property
-    def nbytes(self) -> int:
-        """The bytes that the rows take."""
-        return self._engine.nbytes
+    def _wanted(self, queries: Queries) -> ArrayLike:
+        return as_vectors(queries)
 
-    @property
-    def approximate(self) -> bool:
-        """Whether rows are compared by less than all of them: never."""
-        return False
-
-    def search(self, queries: Queries, k: int, *, where: Filter | None = None) -> Ranking:
-        """Return the best `k` images for the rows of one query image, with the boxes that matched best."""
-        asked = self._asked(queries)
-        self.sync()
-        return self._engine.search(asked, k, allowed=self._selection.ids(where))
-
-    def scores(self, queries: Queries) -> NDArray[np.float32]:
-        """Return the scores (1, N) of all images, in order of id."""
-        asked = self._asked(queries)
-        self.sync()
-        return self._engine.scores(asked)
-
-    def sync(self) -> None:
-        """Read all rows again where any process committed some since the last call."""
-        with self._lock:
-            revision = self._source.vectors_revision
-            if revision == self._revision:
-                return
-            engine = self._make(self._source.dimension or 1)
-            for batch in self._source.parts():
-                engine.add(batch.owners, batch.rows, boxes=batch.boxes, words=batch.words)
-            self._engine, self._revision = engine, revision
-
-    def renew(self) -> None:
-        """Do nothing: all of it is in memory."""
-
-    def _asked(self, queries: Queries) -> ImageRows:
-        """Return the rows of the query that are compared."""
-        if not isinstance(queries, ImageRows):
-            raise UsageError("search: got a vector; the parts of images are compared here: give an image")
-        if MATCHINGS[self._engine.method].whole_query:
-            return replace(queries, rows=queries.rows[:1], owners=queries.owners[:1], boxes=None, words=None)
-        return queries
+    def _follow(self, since: int) -> None:
+        for ids, rows in self._source.vectors(after_id=self._engine.live.last):
+            self._add(ids, rows)
+        self._engine.remove(self._source.removed_since(since))
 
 
 def as_vectors(queries: Queries) -> ArrayLike:

@@ -67,7 +67,7 @@ class IndexEntry:
 
 def _open_rows(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
     from kindred.index.multi_vector import MultiVectorIndex
-    from kindred.index.synced import SyncedRows
+    from kindred.index.synced_rows import SyncedRows
 
     options = dict(settings.options)
     return SyncedRows(source, lambda width: MultiVectorIndex(width, method=recipe.row_matching, options=options))

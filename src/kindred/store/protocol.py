@@ -143,10 +143,11 @@ class Store(Protocol):
         """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; ids that are gone are left out."""
         ...
 
-    def parts(self, *, batch: int = 4096) -> Iterator[RowBatch]:
+    def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
         """Yield all rows of all images, in order of image: regions with their boxes, or visual words.
 
-        Each batch is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        images: the numbers (n,) of those that are wanted, None for all; numbers that are gone are left out. Each batch
+        is a view of its own, of whole images; images that are put meanwhile may be met or not.
         """
         ...
 
@@ -156,6 +157,13 @@ class Store(Protocol):
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
+        ...
+
+    def changed_since(self, revision: int) -> NDArray[np.int64]:
+        """Return the numbers of the images whose vectors, words or features changed after `revision`, (n,) ascending.
+
+        Those that were added, described again, skipped or removed since then.
+        """
         ...
 
     # Changes

@@ -15,7 +15,7 @@ __all__ = ["APPLICATION_ID", "FORMAT", "PAGE_BYTES", "TABLES", "Objects", "make_
 APPLICATION_ID = 0x4B494E44
 """'KIND' in ASCII."""
 
-FORMAT = 10
+FORMAT = 11
 """The format that this version reads and writes; those of early versions ended with 2."""
 
 PAGE_BYTES = 16_384
@@ -61,6 +61,9 @@ TABLES = (
     # Where other processes read which rows went away since they last looked.
     "CREATE TABLE removed_vectors (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL)",
     "CREATE INDEX removed_by_revision ON removed_vectors (revision)",
+    # The same for images: when the vectors, words or features of each last changed, of those that are gone too.
+    "CREATE TABLE changed_images (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL)",
+    "CREATE INDEX changed_by_revision ON changed_images (revision)",
     # Local features, apart from the wide rows: only spatial verification reads them, for a short list.
     """CREATE TABLE features (
         image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,

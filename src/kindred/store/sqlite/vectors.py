@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from kindred.store.sqlite.reading import ImageReader
 __all__ = ["VectorReader"]
 
 Rows = NDArray[np.float32] | NDArray[np.float16]
+ReadRows: TypeAlias = Callable[[str, Sequence[int]], RowBatch | None]
 
 # A value of another type or length is not even read.
 SOUND = "iif(typeof(data) = 'blob' AND length(data) = ?, data, NULL)"
@@ -50,29 +52,29 @@ class VectorReader(ImageReader):
                 data.update(connection.execute(sql, (4 * dimension, *chunk)))
         return self._as_arrays([(number, data[number]) for number in wanted if number in data], dimension)
 
-    def parts(self, *, batch: int = 4096) -> Iterator[RowBatch]:
+    def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
         """Yield all rows of all images, in order of image: regions with their boxes, or visual words.
 
-        Each batch is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        images: the numbers (n,) of those that are wanted, None for all; numbers that are gone are left out. Each batch
+        is a view of its own, of whole images; images that are put meanwhile may be met or not.
         """
-        after = 0
-        while (found := self._region_batch(after, batch)) is not None:
-            yield found
-            after = int(found.owners[-1])
-        after = 0
-        while (found := self._word_batch(after, batch)) is not None:
-            yield found
-            after = int(found.owners[-1])
+        for table, read in (("vectors", self._regions), ("words", self._words)):
+            if images is None:
+                yield from _in_pages(table, read, batch)
+                continue
+            for chunk in chunks(np.unique(images).tolist()):
+                if (found := read(marks(chunk), chunk)) is not None:
+                    yield found
 
-    def _region_batch(self, after: int, images: int) -> RowBatch | None:
-        chosen = "SELECT DISTINCT image_id FROM vectors WHERE image_id > ? ORDER BY image_id LIMIT ?"
+    def _regions(self, chosen: str, values: Sequence[int]) -> RowBatch | None:
+        """Return the regions of the images whose numbers `chosen` gives, an SQL expression with `values` to bind."""
         sql = f"""
             SELECT id, {SOUND}, image_id, x0, y0, x1, y1 FROM vectors
             WHERE image_id IN ({chosen}) ORDER BY image_id, region
         """
         dimension = self.dimension or 0
         with self._database.read() as connection:
-            found = connection.execute(sql, (4 * dimension, after, images)).fetchall()
+            found = connection.execute(sql, (4 * dimension, *values)).fetchall()
         if not found:
             return None
         _, rows = self._as_arrays([row[:2] for row in found], dimension)
@@ -80,10 +82,11 @@ class VectorReader(ImageReader):
         owners = [self._cells.natural(row[2], f"vector {row[0]}", "image_id") for row in found]
         return RowBatch(np.array(owners, np.int64), rows, np.array(boxes, np.float32), None)
 
-    def _word_batch(self, after: int, images: int) -> RowBatch | None:
-        sql = "SELECT image_id, words, data FROM words WHERE image_id > ? ORDER BY image_id LIMIT ?"
+    def _words(self, chosen: str, values: Sequence[int]) -> RowBatch | None:
+        """Return the visual words of images, likewise."""
+        sql = f"SELECT image_id, words, data FROM words WHERE image_id IN ({chosen}) ORDER BY image_id"
         with self._database.read() as connection:
-            found = connection.execute(sql, (after, images)).fetchall()
+            found = connection.execute(sql, values).fetchall()
         dimension = self.dimension
         if not found or dimension is None:
             return None
@@ -110,6 +113,15 @@ class VectorReader(ImageReader):
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
         sql = "SELECT id FROM removed_vectors WHERE revision > ? ORDER BY id"
+        with self._database.read() as connection:
+            return np.fromiter((row[0] for row in connection.execute(sql, (revision,))), dtype=np.int64)
+
+    def changed_since(self, revision: int) -> NDArray[np.int64]:
+        """Return the numbers of the images whose vectors, words or features changed after `revision`, (n,) ascending.
+
+        Those that were added, described again, skipped or removed since then.
+        """
+        sql = "SELECT id FROM changed_images WHERE revision > ? ORDER BY id"
         with self._database.read() as connection:
             return np.fromiter((row[0] for row in connection.execute(sql, (revision,))), dtype=np.int64)
 
@@ -142,3 +154,11 @@ class VectorReader(ImageReader):
         return LibraryDamaged(
             f"{self.file}: vector {number} has {held}, expected {4 * dimension} bytes ({dimension} float32); {REMEDY}"
         )
+
+
+def _in_pages(table: str, read: ReadRows, batch: int) -> Iterator[RowBatch]:
+    """Yield the rows of all images of a table, those of `batch` images at a time."""
+    after, chosen = 0, f"SELECT DISTINCT image_id FROM {table} WHERE image_id > ? ORDER BY image_id LIMIT ?"
+    while (found := read(chosen, (after, batch))) is not None:
+        yield found
+        after = int(found.owners[-1])

@@ -22,7 +22,6 @@ __all__ = [
     "restamp_images",
     "set_meta_value",
     "signed",
-    "vectors_changed",
 ]
 
 KEPT_BY_THE_STORE = ("revision", "vectors_revision", "dimension")
@@ -30,29 +29,27 @@ KEPT_BY_THE_STORE = ("revision", "vectors_revision", "dimension")
 
 def put_entries(connection: sqlite3.Connection, entries: Sequence[Entry], *, version: str) -> None:
     """Add images, or replace those of the same path with all their vectors."""
-    revision, changed = next_revision(connection), False
+    revision, changed = next_revision(connection), list[int]()
     for entry in entries:
         image_id, is_new = _put_image(connection, entry, version)
-        if not is_new:
-            changed |= _remove_description(connection, image_id, revision)
+        removed = not is_new and _remove_description(connection, image_id, revision)
         if entry.vectors is not None:
             _put_vectors(connection, entry, image_id)
-            changed = True
         if entry.features is not None:
             connection.execute("INSERT INTO features VALUES (?, ?)", (image_id, entry.features))
-            changed = True
-    if changed:
-        vectors_changed(connection, revision)
+        if removed or entry.vectors is not None or entry.features is not None:
+            changed.append(image_id)
+    _note_changed(connection, changed, revision)
 
 
 def forget_images(connection: sqlite3.Connection, images: Iterable[int]) -> int:
     """Remove images by number, with all that belongs to them; return how many there were."""
-    revision, removed, changed = next_revision(connection), 0, False
+    revision, removed, changed = next_revision(connection), 0, list[int]()
     for image_id in images:
-        changed |= _remove_description(connection, image_id, revision)
+        if _remove_description(connection, image_id, revision):
+            changed.append(image_id)
         removed += connection.execute("DELETE FROM images WHERE id = ?", (image_id,)).rowcount
-    if changed:
-        vectors_changed(connection, revision)
+    _note_changed(connection, changed, revision)
     return removed
 
 
@@ -80,11 +77,6 @@ def next_revision(connection: sqlite3.Connection) -> int:
     """Raise the revision; return it."""
     connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'revision'")
     return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
-
-
-def vectors_changed(connection: sqlite3.Connection, revision: int) -> None:
-    """Note that vectors, words or features were added or removed at `revision`."""
-    set_meta_value(connection, "vectors_revision", str(revision))
 
 
 def set_meta_value(connection: sqlite3.Connection, key: str, value: str) -> None:
@@ -193,6 +185,14 @@ def _remove_description(connection: sqlite3.Connection, image_id: int, revision:
     for table in ("vectors", "features", "words"):
         removed += connection.execute(f"DELETE FROM {table} WHERE image_id = ?", (image_id,)).rowcount
     return removed > 0
+
+
+def _note_changed(connection: sqlite3.Connection, images: Sequence[int], revision: int) -> None:
+    """Note that vectors, words or features of images were added or removed at `revision`."""
+    if images:
+        sql = "INSERT OR REPLACE INTO changed_images (id, revision) VALUES (?, ?)"
+        connection.executemany(sql, [(image_id, revision) for image_id in images])
+        set_meta_value(connection, "vectors_revision", str(revision))
 
 
 def _day(taken: str | None, mtime_ns: int) -> str | None:
