@@ -46,6 +46,19 @@ def test_compare_as_json(kindred: Kindred, groundtruth: Path, recipe: Path) -> N
     assert found["results"][0]["bytes_per_image"] == 4 * found["results"][0]["dimension"]
 
 
+def test_compare_reports_further_metrics(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:
+    words = ("compare", groundtruth, "--recipes", recipe, "--metric", "nDCG", "--metric", "recall@1")
+    done = kindred(*words)
+    assert done.code == 0, done.err
+    heads, row = (line.split() for line in done.out.splitlines()[1:3])
+    assert heads[:4] == ["recipe", "mAP", "recall@1", "nDCG"]
+    assert row[:4] == ["tiny", "1.000", "1.000", "1.000"]
+    assert kindred(*words, "--json").json["results"][0]["nDCG"] == 1
+    refused = kindred("compare", groundtruth, "--recipes", recipe, "--metric", "nDGC")
+    assert (refused.code, refused.out) == (2, "")
+    assert "unknown metric 'nDGC'" in refused.err
+
+
 def test_one_recipe_that_fails_does_not_lose_the_others(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:
     done = kindred("compare", groundtruth, "--recipes", f"never,{recipe}")
     assert done.code == 1

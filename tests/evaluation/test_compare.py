@@ -83,6 +83,17 @@ def test_results_are_kept(sets: list[Path], colours: Recipe, tmp_path: Path, mon
     assert len(kept) == 4
 
 
+def test_further_metrics_are_reported_and_kept_apart(sets: list[Path], colours: Recipe, tmp_path: Path) -> None:
+    (plain,) = compare(sets[1:], [colours], cache=tmp_path)
+    (found,) = compare(sets[1:], [colours], metrics=["recall@2", "precision@3"], cache=tmp_path)
+    assert "precision@3" not in plain.metrics
+    assert (found.metrics["recall@2"], round(found.metrics["precision@3"], 6)) == (1.0, round(1 / 3, 6))
+    (again,) = compare(sets[1:], [colours], metrics=["precision@3", "recall@2"], cache=tmp_path)
+    assert again == found
+    with pytest.raises(UsageError, match="unknown metric 'precison@3'"):
+        compare(sets, [colours], metrics=["precison@3"])
+
+
 def test_a_damaged_result_is_measured_again(sets: list[Path], colours: Recipe, tmp_path: Path) -> None:
     first = compare(sets[:1], [colours], cache=tmp_path)
     for content in ("{", "{}", "[]", '{"rerank": [], "cmc": []}'):

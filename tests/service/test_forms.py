@@ -13,8 +13,8 @@ import pytest
 
 import kindred.cli
 from kindred import service
-from kindred.library import Hit, Results
-from kindred.service import ChangeForm, Form, HitForm, ResultsForm, SkipForm, plain
+from kindred.library import Hit, ImageRecord, Results
+from kindred.service import ChangeForm, Form, HitForm, ImageForm, ResultsForm, SkipForm, plain
 
 FORMS = [getattr(service, name) for name in service.__all__ if name.endswith("Form") and name != "Form"]
 
@@ -35,6 +35,16 @@ def test_a_hit_has_what_is_known_of_its_image() -> None:
         "metadata": {"bought": "2024-01-31", "price": 20},
         "missing": False,
     }
+
+
+def test_an_image_and_a_hit_tell_the_same_of_it() -> None:
+    hit = Hit(1, Path("/a.jpg"), 0.5, None, 640, 480, None, ("sea",), id="0" * 16, metadata={"price": 20}, missing=True)
+    record = ImageRecord("0" * 16, Path("/a.jpg"), 640, 480, None, ("sea",), {"price": 20}, frames=3, missing=True)
+    found, image = HitForm.of(hit).to_json(), ImageForm.of(record).to_json()
+    assert list(found)[:3] == ["rank", "score", "box"]
+    assert list(image)[:1] == ["frames"]
+    assert image.pop("frames") == 3
+    assert image == {key: value for key, value in found.items() if key not in ("rank", "score", "box")}
 
 
 def test_results_name_their_query_or_queries() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, Partial, left_out_note
+from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, MetricNames, Partial, left_out_note
 from kindred.cli.options import AllowCode, AsJson, chosen_recipe
 from kindred.cli.output import bold, columns, dim, note, print_json, say, shown, size
 from kindred.cli.progress import Meter
@@ -41,6 +42,7 @@ def compare(
     ] = None,
     depth: Depth = 1000,
     distractors: Distractors = None,
+    metrics: MetricNames = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Plot quality against cost, as .png, .svg or .pdf."),
@@ -86,6 +88,7 @@ def compare(
             rerank=rerank or [],
             depth=depth,
             distractors=distractors or [],
+            metrics=metrics or [],
             dataset=dataset,
             partial=partial,
             images=images,
@@ -98,7 +101,7 @@ def compare(
 
         print_json(ComparisonForm.of(found, failures))
     else:
-        print_summary(found)
+        print_summary(found, metrics or [])
     if output is not None and found:
         plot_costs(found, output, cost=cost)
     if output is not None and found and not as_json:
@@ -109,22 +112,22 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-def print_summary(found: list[Evaluation]) -> None:
+def print_summary(found: list[Evaluation], metrics: Sequence[str]) -> None:
     for number, name in enumerate(dict.fromkeys(each.name for each in found)):
         rows = [each for each in found if each.name == name]
         added = f", {rows[0].distractors:,} of them distractors" if rows[0].distractors else ""
         say(bold(f"{name}: {rows[0].queries:,} queries, {rows[0].images:,} images{added}"), gap=number > 0)
         if rows[0].left_out_of_own_ranking:
             say(dim(left_out_note(rows[0].left_out_of_own_ranking)))
-        heads = ("recipe", rows[0].main, "recall@1", "dimension", "size", "passes", "ms per image", "ms per query")
-        say(columns([_row(each) for each in rows], heads=heads, right=range(1, len(heads))))
+        shown_metrics = list(dict.fromkeys((rows[0].main, "recall@1", *metrics)))
+        heads = ("recipe", *shown_metrics, "dimension", "size", "passes", "ms per image", "ms per query")
+        say(columns([_row(each, shown_metrics) for each in rows], heads=heads, right=range(1, len(heads))))
 
 
-def _row(found: Evaluation) -> tuple[str, ...]:
+def _row(found: Evaluation, metrics: Sequence[str]) -> tuple[str, ...]:
     return (
         found.label,
-        f"{found.quality:.3f}",
-        f"{found.metrics['recall@1']:.3f}",
+        *(f"{found.metrics[name]:.3f}" for name in metrics),
         f"{found.dimension:,}",
         size(found.bytes_per_image),
         f"{found.passes:.4g}",

@@ -16,7 +16,7 @@ from kindred.errors import UsageError
 if TYPE_CHECKING:
     from kindred.evaluation import Evaluation
 
-__all__ = ["DatasetName", "Depth", "Distractors", "Images", "Partial", "evaluate", "left_out_note"]
+__all__ = ["DatasetName", "Depth", "Distractors", "Images", "MetricNames", "Partial", "evaluate", "left_out_note"]
 
 DatasetName = Annotated[
     str | None,
@@ -36,6 +36,15 @@ Distractors = Annotated[
     list[Path] | None,
     typer.Option(
         "--distractors", metavar="DIR", help="Add the images of a folder to the database as distractors; repeatable."
+    ),
+]
+MetricNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Also report this metric: precision@K, recall@K, mAP@K, nDCG@K, mP@K, nDCG, MRR, MAP@R or R-precision; "
+        "repeatable.",
     ),
 ]
 Depth = Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")]
@@ -71,16 +80,7 @@ def evaluate(
         int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank or fuse.")
     ] = 1000,
     distractors: Distractors = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME",
-            help="Also report this metric: precision@K, recall@K, mAP@K, nDCG@K, mP@K, nDCG, MRR, MAP@R or "
-            "R-precision; "
-            "repeatable.",
-        ),
-    ] = None,
+    metrics: MetricNames = None,
     dataset: DatasetName = None,
     partial: Partial = False,
     images: Images = None,

@@ -12,6 +12,7 @@ from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.evaluate import DEPTH, Bench, Files
 from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.result import Evaluation
+from kindred.evaluation.scoring import find_metric
 from kindred.recipe import Recipe
 
 __all__ = ["Failure", "compare"]
@@ -39,6 +40,7 @@ def compare(
     images: Path | None = None,
     depth: int = DEPTH,
     distractors: Sequence[Path] = (),
+    metrics: Sequence[str] = (),
     progress: Progress | None = None,
     cache: Path | None = None,
     failed: Callable[[Failure], None] | None = None,
@@ -49,11 +51,14 @@ def compare(
     what is being measured, the steps done and their number in the whole comparison. `cache` is a folder that stores
     descriptions and results for the next comparison; empty it after changes of code. `failed` is called with each
     failure, and the comparison continues; without it the first error is raised. The other arguments are those of
-    `evaluate`. Raises UsageError if a ground truth cannot be read.
+    `evaluate`. Raises UsageError if a ground truth cannot be read, or if one of `metrics` is none of its protocol.
     """
     if not groundtruths or not recipes:
         raise UsageError("compare needs at least one ground truth and one recipe")
     sets = [read_dataset(Path(path), dataset, partial=partial) for path in groundtruths]
+    for truth in sets:
+        for name in metrics:
+            find_metric(name, truth.protocol)
     files = [Files.of(truth, images, distractors) for truth in sets]
     variants = ["", *rerank]
     steps = [each.count + len(rerank) * len(truth.queries) for truth, each in zip(sets, files, strict=True)]
@@ -68,7 +73,7 @@ def compare(
                     # Queries that are described differently from the database are more steps than were counted.
                     progress(what, min(before + steps, total), total)
 
-            measured += _Run(truth, located, recipe, depth, cache, report, failed).measure(variants)
+            measured += _Run(truth, located, recipe, depth, metrics, cache, report, failed).measure(variants)
             done += taken
         found += sorted(measured, key=lambda each: -each.quality)
     return found
@@ -82,6 +87,7 @@ class _Run:
     files: Files
     recipe: Recipe | str | Path
     depth: int
+    metrics: Sequence[str]
     cache: Path | None
     report: Callable[[str, int], None]
     failed: Callable[[Failure], None] | None
@@ -108,7 +114,8 @@ class _Run:
 
     def cached(self, bench: Bench, rerank: str, label: str) -> Evaluation:
         """Return the result from the cache, or measure and cache it."""
-        file = None if self.cache is None else self.cache / f"result-{bench.key(rerank, depth=self.depth)}.json"
+        key = None if self.cache is None else bench.key(rerank, depth=self.depth, metrics=self.metrics)
+        file = None if self.cache is None else self.cache / f"result-{key}.json"
         if file is not None and (known := _load(file, bench.describer.recipe)) is not None:
             return known
         before = self.done
@@ -117,7 +124,7 @@ class _Run:
             self.done = before + done
             self.report(f"{label} on {self.truth.name}, {done:,} of {total:,}", self.done)
 
-        found = bench.measure(rerank, depth=self.depth, progress=progress)
+        found = bench.measure(rerank, depth=self.depth, metrics=self.metrics, progress=progress)
         if file is not None:
             with replacing(file) as part:
                 part.write_text(found.to_json(), encoding="utf-8")

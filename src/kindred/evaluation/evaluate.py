@@ -222,7 +222,7 @@ class Bench:
         lost = sorted((int(self._tie_order[at]), database.reasons[at]) for at in np.flatnonzero(~database.usable))
         return tuple((str(paths[place]), reason) for place, reason in lost)
 
-    def key(self, rerank: str, *, depth: int) -> str:
+    def key(self, rerank: str, *, depth: int, metrics: Sequence[str] = ()) -> str:
         """Return a digest of all that the result of `measure` depends on, as 16 hexadecimal digits."""
         described = [self.work.key(images) for images in (self._database, *self._distractors)]
         made_of = (
@@ -234,7 +234,7 @@ class Bench:
             depth,
             self.files.left_out,
             TIE_SEED,
-            sorted(METRICS[self.truth.protocol]),
+            sorted({*METRICS[self.truth.protocol], *metrics}),
         )
         return hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
 

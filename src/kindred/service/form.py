@@ -16,8 +16,10 @@ class Form:
     """The base of all forms: `to_json` gives plain dictionaries, lists, text, numbers, true, false and None."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the fields by name, as JSON has them."""
-        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+        """Return the fields by name, as JSON has them: those of the form itself first, then those of its base."""
+        own = type(self).__annotations__
+        names = sorted((field.name for field in fields(self)), key=lambda name: name not in own)
+        return {name: plain(getattr(self, name)) for name in names}
 
 
 def plain(value: object) -> object:

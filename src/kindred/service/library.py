@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kindred.service.form import Form
+from kindred.service.image import ImageFacts
 
 if TYPE_CHECKING:
     from kindred.atlas import LibraryMap
     from kindred.exchange import ImportReport
     from kindred.library import ImageRecord, Info
     from kindred.library.indexing import IndexReport
-    from kindred.store import Value
 
 __all__ = [
     "ChangeForm",
@@ -146,34 +146,16 @@ class MoveForm(Form):
     new_exists: bool
 
 
-@dataclass(frozen=True)
-class ImageForm(Form):
-    """The record of an image."""
+@dataclass(frozen=True, kw_only=True)
+class ImageForm(ImageFacts):
+    """The record of an image, whose file has so many frames or pages."""
 
-    id: str
-    path: Path
-    width: int | None
-    height: int | None
-    taken: str | None
     frames: int
-    tags: tuple[str, ...]
-    metadata: Mapping[str, Value]
-    missing: bool
 
     @classmethod
     def of(cls, image: ImageRecord) -> Self:
         """Return the form of an image's record."""
-        return cls(
-            id=image.id,
-            path=image.path,
-            width=image.width,
-            height=image.height,
-            taken=image.taken,
-            frames=image.frames,
-            tags=image.tags,
-            metadata=image.metadata,
-            missing=image.missing,
-        )
+        return cls._of(image, frames=image.frames)
 
 
 @dataclass(frozen=True)

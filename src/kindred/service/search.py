@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kindred.service.form import Form
+from kindred.service.image import ImageFacts
 
 if TYPE_CHECKING:
     from kindred.duplicates import DuplicateGroup, Member
     from kindred.library import Hit, Results
-    from kindred.store import Value
 
 __all__ = ["DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm", "QueryErrorForm", "ResultsForm"]
 
 
-@dataclass(frozen=True)
-class HitForm(Form):
-    """One image found; `box` is null where the whole image matched, sizes are in pixels of the upright original.
-
-    `id` stays when the image is moved or described again; `missing` says that its file is not there.
-    """
+@dataclass(frozen=True, kw_only=True)
+class HitForm(ImageFacts):
+    """One image found; `box` is null where the whole image matched."""
 
     rank: int
-    id: str
-    path: Path
     score: float
     box: tuple[float, ...] | None
-    width: int | None
-    height: int | None
-    taken: str | None
-    tags: tuple[str, ...]
-    metadata: Mapping[str, Value]
-    missing: bool
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """Return the form of a hit."""
-        return cls(
-            rank=hit.rank,
-            id=hit.id,
-            path=hit.path,
-            score=round(hit.score, 6),
-            box=None if hit.box is None else tuple(hit.box),
-            width=hit.width,
-            height=hit.height,
-            taken=hit.taken,
-            tags=hit.tags,
-            metadata=hit.metadata,
-            missing=hit.missing,
-        )
+        return cls._of(hit, rank=hit.rank, score=round(hit.score, 6), box=hit.box)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -173,6 +173,18 @@ def test_regions_are_those_of_the_grid() -> None:
     maps = _maps()
     torch.testing.assert_close(RMAC(C, levels=2).unwhitened(maps), rmac_regions(maps, levels=2))
     torch.testing.assert_close(RegionalGeM(C, p=4.0).unwhitened(maps), rgem_regions(maps, p=4.0))
+
+
+@pytest.mark.parametrize("name", ["rmac", "rgem"])
+def test_the_whole_map_may_be_a_region_too(name: str) -> None:
+    maps = _maps()
+    grid = build_aggregation(name, C, levels=2, whiten=False)
+    whole = build_aggregation(name, C, levels=2, whole=True, whiten=False)
+    assert whole.unwhitened(maps).shape[1] == grid.unwhitened(maps).shape[1] + 1
+    torch.testing.assert_close(whole(maps), pool(maps, name, levels=2, whole=True), atol=1e-5, rtol=1e-4)
+    assert float((whole(maps) - grid(maps)).abs().max()) > 1e-3
+    assert cast("dict[str, object]", whole.recipe_keys()["pooling_options"])["whole"] is True
+    assert "whole" not in grid.recipe_keys()["pooling_options"]
 
 
 @pytest.mark.parametrize("start", ["v1", "v2"])
