@@ -3,11 +3,16 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from typer.main import get_command
 
 from commands import COUNT, Kindred
+from kindred.cli.app import app
+from kindred.cli.groups import FilterOptions, RankingOptions
 from kindred.store import is_uid
 from pictures import save_picture
 
@@ -80,6 +85,44 @@ def test_negatives_a_least_score_and_copies(kindred: Kindred, photos: Path) -> N
     done = kindred("search", query, "--also", ".kindred", "--not", other)
     assert done.code == 2
     assert "--also cannot be combined" in done.err
+
+
+def test_the_groups_of_options_are_the_same_in_all_commands() -> None:
+    """Each is declared once; what a command shows of it is the option itself."""
+    commands = cast("Any", get_command(app)).commands
+    shown = {name: {each.name: each for each in commands[name].params} for name in ("search", "match", "export")}
+    for group, names in ((FilterOptions, ("search", "match", "export")), (RankingOptions, ("search", "match"))):
+        for field in fields(group):
+            options = [shown[name][field.name] for name in names]
+            assert len({(tuple(each.opts), each.help, str(each.default), each.multiple) for each in options}) == 1
+            assert options[0].help
+    assert "filters" not in shown["search"]
+    order = [each.name for each in commands["search"].params]
+    assert order[order.index("crop") :][:6] == ["crop", "folder", "tag", "after", "before", "where"]
+
+
+def test_match_filters_and_re_ranks(kindred: Kindred, photos: Path) -> None:
+    assert kindred("tag", "sea", photos / "b/00006.jpg").code == 0
+
+    def found(*options: object) -> set[str]:
+        lines = kindred("match", photos / "a", *options, "--json").out.splitlines()
+        assert len(lines) == COUNT // 2
+        return {hit["path"] for line in lines for hit in json.loads(line)["results"]}
+
+    assert found("--folder", photos / "b") <= {str(photos / f"b/{number:05}.jpg") for number in range(6, 12)}
+    assert found("--tag", "sea") == {str(photos / "b/00006.jpg")}
+    assert found("--tag", "land") == set()
+    assert found("-k", 3, "--rerank", "aqe:n=3")
+    refused = kindred("match", photos / "a", "--rerank", "aqo")
+    assert (refused.code, "unknown re-ranker 'aqo'" in refused.err) == (1, True)
+
+
+def test_export_takes_every_filter(kindred: Kindred, photos: Path) -> None:
+    assert kindred("meta", "set", "price=20", photos / "a/00001.jpg").code == 0
+    assert kindred("export", "some.csv", "--where", "price>=20", "--json").json["vectors"] == 1
+    assert kindred("export", "all.csv", "--after", "2000-01-01", "--json").json["vectors"] == COUNT
+    assert kindred("export", "none.csv", "--before", "2000-01-01", "--json").json["vectors"] == 0
+    assert "--after is 'May'" in kindred("export", "x.csv", "--after", "May").err
 
 
 def test_match_searches_for_every_image_of_a_folder(kindred: Kindred, photos: Path, own_folder: Path) -> None:

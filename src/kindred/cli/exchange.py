@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kindred.cli.groups import FilterOptions, with_groups
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
 from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.cli.progress import Meter
@@ -15,6 +16,7 @@ from kindred.cli.running import interruptible
 __all__ = ["export_command", "import_command"]
 
 
+@with_groups
 def export_command(
     file: Annotated[
         Path,
@@ -24,12 +26,7 @@ def export_command(
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder and its sub-folders.")
-    ] = None,
-    tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable.")
-    ] = None,
+    filters: FilterOptions,
     as_json: AsJson = False,
 ) -> None:
     """Export the vectors of a library to a file.
@@ -41,11 +38,8 @@ def export_command(
     from kindred.exchange import export_vectors
     from kindred.library import Library
     from kindred.library.unmatched import why_no_match
-    from kindred.store import Filter
 
-    where = None
-    if folder is not None or tags:
-        where = Filter(folder=folder, tags=tuple(tags or ()))
+    where = filters.parsed()
     with Library.open(library) as opened, interruptible("nothing was written"):
         total = opened.store.counts().vectors
         with Meter("Exporting", unit="vectors", quiet=as_json) as meter:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred.cli.groups import FilterOptions, RankingOptions, with_groups
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, RunsOn, Workers
 from kindred.cli.output import columns, counted, grouped, print_json_line, say, shown
 from kindred.cli.progress import Meter
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["match"]
 
 
+@with_groups
 def match(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER", help="Folders of images (searched recursively) or single files.")
@@ -26,9 +28,8 @@ def match(
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results for each image.")] = 1,
-    min_score: Annotated[
-        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
-    ] = None,
+    filters: FilterOptions,
+    ranking: RankingOptions,
     exclude: Annotated[
         list[str] | None,
         typer.Option("--exclude", metavar="GLOB", help="Exclude files and folders, as in kindred index; repeatable."),
@@ -58,7 +59,14 @@ def match(
         Meter("Matching", quiet=as_json) as meter,
     ):
         # One more than requested, since an image of the library finds itself.
-        searched = opened.search_each([each.path for each in found], k=k + 1, min_score=min_score)
+        searched = opened.search_each(
+            [each.path for each in found],
+            k=k + 1,
+            where=filters.parsed(),
+            min_score=ranking.min_score,
+            rerank=ranking.rerank,
+            depth=ranking.depth,
+        )
         for done, (each, result) in enumerate(zip(found, searched, strict=True), 1):
             if result.error is not None:
                 skipped.append((each.path, result.error.reason))
@@ -72,7 +80,7 @@ def match(
         return
     if rows:
         say(columns(rows, heads=("image", "score", "in the library"), right=(1,)))
-    least = "" if min_score is None else f" of at least {min_score:g}"
+    least = "" if ranking.min_score is None else f" of at least {ranking.min_score:g}"
     say(f"{matched:,} of {counted(len(found), 'image')} with a result{least}.")
     if skipped:
         say(f"Skipped {counted(len(skipped), 'file')}:")

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred.cli.groups import FilterOptions, RankingOptions, with_groups
 from kindred.cli.loading import modules_loading
 from kindred.cli.options import (
     DEFAULT_LIBRARY,
-    RERANKERS,
     AllowCode,
     AsJson,
     FusionName,
     LibraryFolder,
     RunsOn,
     parse_box,
-    parse_day,
 )
 from kindred.cli.output import (
     bold,
@@ -38,11 +37,11 @@ from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from kindred.library import Results
-    from kindred.store import Filter
 
 __all__ = ["search"]
 
 
+@with_groups
 def search(
     images: Annotated[
         list[str],
@@ -62,9 +61,6 @@ def search(
         list[str] | None,
         typer.Option("--not", metavar="IMAGE", help="Negative example: rank images like this one lower; repeatable."),
     ] = None,
-    min_score: Annotated[
-        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
-    ] = None,
     no_copies: Annotated[
         bool,
         typer.Option(
@@ -79,44 +75,8 @@ def search(
             "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
         ),
     ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder and its sub-folders.")
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable, and all must match."),
-    ] = None,
-    after: Annotated[
-        str | None,
-        typer.Option(
-            "--after",
-            metavar="DAY",
-            help="Only images of this day (2024-05-31) or later: the day taken, or else that of the file.",
-        ),
-    ] = None,
-    before: Annotated[
-        str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier, likewise.")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--where",
-            metavar="CONDITION",
-            help="Only images whose metadata satisfy this: price<20, maker=Leica, bought>=2024-01-31. Operators: =, "
-            "!=, <, "
-            "<=, >, >=; repeatable, and all must hold. See kindred meta.",
-        ),
-    ] = None,
-    rerank: Annotated[
-        str,
-        typer.Option(
-            "--rerank",
-            metavar="NAMES",
-            help=f"Re-rank the first results by {RERANKERS} or localise; several are applied in turn: "
-            "alpha_qe:n=10,verify.",
-        ),
-    ] = "",
-    depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")] = 100,
+    filters: FilterOptions,
+    ranking: RankingOptions,
     also: Annotated[
         list[Path] | None,
         typer.Option(
@@ -144,16 +104,16 @@ def search(
         from kindred.describer import DescriberOptions
         from kindred.library import Library
 
-    if also and (rerank or unwanted):
+    if also and (ranking.rerank or unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")
     options = QueryOptions(
         k,
         box=parse_box(crop, option="--crop") if crop is not None else None,
         negatives=tuple(map(read_image, unwanted or [])),
-        where=_filter(folder, tag or [], after, before, where or []),
-        min_score=min_score,
-        rerank=rerank,
-        depth=depth,
+        where=filters.parsed(),
+        min_score=ranking.min_score,
+        rerank=ranking.rerank,
+        depth=ranking.depth,
         fusion=fusion,
         no_copies=no_copies,
     )
@@ -221,18 +181,6 @@ def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_jso
         print_json_line(QueryErrorForm(query.names[0], error.reason))
     else:
         note(f"kindred: {error}")
-
-
-def _filter(
-    folder: Path | None, tags: list[str], after: str | None, before: str | None, where: list[str]
-) -> Filter | None:
-    from kindred.store import Filter, parse_where
-
-    first, last = parse_day(after, option="--after"), parse_day(before, option="--before")
-    if folder is None and not tags and first is None and last is None and not where:
-        return None
-    conditions = tuple(map(parse_where, where))
-    return Filter(folder=folder, tags=tuple(tags), after=first, before=last, where=conditions)
 
 
 def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None:

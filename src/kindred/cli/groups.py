@@ -1,0 +1,116 @@
+"""Groups of options that several commands share: a dataclass each, whose fields are the options.
+
+A command takes a group as one parameter, and `with_groups` shows its fields to typer as options of the command.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar, get_type_hints
+
+import typer
+
+from kindred.cli.options import RERANKERS, parse_day
+
+if TYPE_CHECKING:
+    from kindred.store import Filter
+
+__all__ = ["FilterOptions", "RankingOptions", "with_groups"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """Which images of a library are meant."""
+
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder and its sub-folders.")
+    ] = None
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only images with this tag; repeatable, and all must match."),
+    ] = None
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="DAY",
+            help="Only images of this day (2024-05-31) or later: the day taken, or else that of the file.",
+        ),
+    ] = None
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="DAY", help="Only images of this day or earlier, likewise.")
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only images whose metadata satisfy this: price<20, maker=Leica, bought>=2024-01-31. Operators: =, "
+            "!=, <, <=, > and >=; repeatable, and all must hold. See kindred meta.",
+        ),
+    ] = None
+
+    def parsed(self) -> Filter | None:
+        """Return the filter, None where no option is given; raises `UsageError` for a day or condition that is none."""
+        from kindred.store import Filter, parse_where
+
+        first, last = parse_day(self.after, option="--after"), parse_day(self.before, option="--before")
+        found = Filter(
+            folder=self.folder,
+            tags=tuple(self.tag or ()),
+            after=first,
+            before=last,
+            where=tuple(map(parse_where, self.where or ())),
+        )
+        return None if found == Filter() else found
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """How results are ranked, and which are left out."""
+
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
+    ] = None
+    rerank: Annotated[
+        str,
+        typer.Option(
+            "--rerank",
+            metavar="NAMES",
+            help=f"Re-rank the first results by {RERANKERS} or localise; several are applied in turn: "
+            "alpha_qe:n=10,verify.",
+        ),
+    ] = ""
+    depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")] = 100
+
+
+def with_groups(command: Callable[..., R]) -> Callable[..., R]:
+    """Return a command whose parameters that are groups are, to typer, the options in them, in the same place."""
+    signature = inspect.signature(command, eval_str=True)
+    groups = {each.name: each.annotation for each in signature.parameters.values() if is_dataclass(each.annotation)}
+    parameters: list[inspect.Parameter] = []
+    for each in signature.parameters.values():
+        if each.name not in groups:
+            parameters.append(each)
+            continue
+        hints = get_type_hints(each.annotation, include_extras=True)
+        parameters += [
+            each.replace(name=field.name, annotation=hints[field.name], default=field.default)
+            for field in fields(each.annotation)
+        ]
+
+    @wraps(command)
+    def run(**given: object) -> R:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        return command(**given)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
