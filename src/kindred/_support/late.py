@@ -5,8 +5,6 @@ A command or a program then loads the modules that it needs, and not all that a 
 
 from __future__ import annotations
 
-import sys
-
 TYPE_CHECKING = False  # `typing` and others take milliseconds to import, and `import kindred` waits for this module
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +13,7 @@ __all__ = ["imported_late"]
 
 
 def imported_late(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the `__getattr__` of `package`, which imports a name from its module at its first use.
+    """Return the `__getattr__` of `package`, which takes a name from its module, imported at its first use.
 
     `names` are those of each module of the package, written as in an import: "Graph, map_library as map".
     """
@@ -31,8 +29,7 @@ def imported_late(package: str, names: Mapping[str, str]) -> Callable[[str], obj
         from importlib import import_module
 
         module, attribute = homes[name]
-        value = getattr(import_module(module), attribute)
-        setattr(sys.modules[package], name, value)
+        value: object = getattr(import_module(module), attribute)
         return value
 
     return get

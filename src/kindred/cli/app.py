@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 from typer.core import TyperGroup
@@ -14,11 +14,6 @@ from typer.main import get_group
 from kindred._support.version import __version__
 from kindred.cli.output import libraries_silenced, say, say_lines
 from kindred.cli.running import finish
-
-if TYPE_CHECKING:
-    from typer.core import TyperCommand
-
-    Command = TyperCommand | TyperGroup
 
 __all__ = ["COMMANDS", "app", "run"]
 
@@ -53,11 +48,15 @@ STYLE: dict[str, Any] = {
 }
 
 
-class _Commands(MutableMapping[str, "Command"]):
+Command: TypeAlias = Any
+"""A command as typer builds it, whose class is private."""
+
+
+class _Commands(MutableMapping[str, Command]):
     """The commands by name, each imported and parsed at its first use: for all of them that takes 50 ms."""
 
     def __init__(self) -> None:
-        self._homes, self._ready = dict(COMMANDS), dict[str, "Command"]()
+        self._homes, self._ready = dict(COMMANDS), dict[str, Command]()
 
     def __getitem__(self, name: str) -> Command:
         if name not in self._ready:

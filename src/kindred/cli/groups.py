@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -93,7 +93,9 @@ class RankingOptions:
 def with_groups(command: Callable[..., R]) -> Callable[..., R]:
     """Return a command whose parameters that are groups are, to typer, the options in them, in the same place."""
     signature = inspect.signature(command, eval_str=True)
-    groups = {each.name: each.annotation for each in signature.parameters.values() if is_dataclass(each.annotation)}
+    groups: dict[str, Any] = {
+        each.name: each.annotation for each in signature.parameters.values() if is_dataclass(each.annotation)
+    }
     parameters: list[inspect.Parameter] = []
     for each in signature.parameters.values():
         if each.name not in groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kindred.service.form import Form
 
@@ -33,7 +33,7 @@ class ImageFacts(Form):
     missing: bool
 
     @classmethod
-    def _of(cls, image: Hit | ImageRecord, **own: object) -> Self:
+    def _of(cls, image: Hit | ImageRecord, **own: Any) -> Self:
         """Return the form of an image, with the fields that this kind of form has of its own."""
-        shared = {field.name: getattr(image, field.name) for field in fields(ImageFacts)}
+        shared: dict[str, Any] = {field.name: getattr(image, field.name) for field in fields(ImageFacts)}
         return cls(**shared, **own)
