@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.backbones import Engine, block_ends, load_card
+from kindred.backbones import Engine, load_card
+from kindred.backbones.blocks import block_ends
 from kindred.backbones.card import Card, Tap
 from kindred.backbones.openvino import OpenVINOEngine
 from kindred.backbones.torch import TorchEngine
