@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole, l2_normalise
 from kindred.backbones import Engine, load_card
 from kindred.backbones.card import Card, LocalHead, digest_of
-from kindred.backbones.openvino import OpenVINOEngine
-from kindred.backbones.runtime import core, read_graph, reason
 from kindred.errors import ModelError
 from kindred.features.local import LocalFeatures
 from kindred.features.maps import keypoints_of, sample
@@ -37,6 +35,8 @@ class LocalNetwork:
     """
 
     def __init__(self, name_or_path: str | Path, *, describe: Path | None = None, threads: int | None = None) -> None:
+        from kindred.backbones.openvino import OpenVINOEngine
+
         card, path = load_card(name_or_path)
         self.card, self.head = card, local_head(card)
         self.taps = local_taps(card) if self.head.descriptors else tuple(tap.name for tap in card.taps)
@@ -86,6 +86,9 @@ class _Describer:
     """The second graph of a local head: descriptors at points, from the maps of the first."""
 
     def __init__(self, path: Path, head: LocalHead, *, threads: int | None) -> None:
+        from kindred.backbones.runtime import core, read_graph, reason
+
+        self._reason = reason
         if digest_of(path) != head.describe_digest:
             raise ModelError(f"{path} is not the graph that its card describes as {head.describe!r}: put that one back")
         model = read_graph(path)
@@ -120,7 +123,7 @@ class _Describer:
         try:
             found = np.array(request.infer(given)[0], np.float32)
         except RuntimeError as error:
-            raise ModelError(f"{self._path}: the graph does not take what its card says: {reason(error)}") from None
+            raise ModelError(f"{self._path}: the graph does not take what its card says: {self._reason(error)}") from None
         if found.shape != (len(points), self._dimension):
             raise ModelError(
                 f"{self._path}: gives descriptors {found.shape} for {len(points)} points; "

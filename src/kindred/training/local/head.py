@@ -17,6 +17,7 @@ HALF = CELL // 2
 class KeypointHead(nn.Module):
     """Looks at the grey image by itself, for its keypoints, and joins to it the maps of strides 4, 8 and 16.
 
+    Descriptors are a linear map of the columns of strides 8 and 16, which is soon learned, plus what layers add to it.
     channels: of these maps. A cell of a map of stride s lies at pixel s · i, as the padding of convolutions has it; so
     a cell of scores covers the 4 pixels before and the 4 from there on.
     """
@@ -31,6 +32,7 @@ class KeypointHead(nn.Module):
         self.mixed = nn.Sequential(*_conv(half + middle + coarse, width))
         self.detect = nn.Sequential(*_conv(width, half), nn.Conv2d(half, CELL * CELL + 1, 1))
         self.describe = nn.Sequential(*_conv(width, width), nn.Conv2d(width, dimension, 1))
+        self.direct = nn.Conv2d(middle + coarse, dimension, 1, bias=False)
 
     def forward(self, images: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) and maps (B, C, H / s, W / s) to logits (B, 65, h, w) and descriptors (B, D, h, w).
@@ -42,13 +44,17 @@ class KeypointHead(nn.Module):
         found = self.joined(torch.cat((self.fine(grey), fine), 1))
         height, width = middle.shape[2:]
         wide = nn.functional.interpolate(coarse, scale_factor=2.0, mode="nearest")[:, :, :height, :width]
-        found = self.mixed(torch.cat((found, middle, wide), 1))
-        return self.detect(found), self.describe(found)
+        columns = torch.cat((middle, wide), 1)
+        found = self.mixed(torch.cat((found, columns), 1))
+        return self.detect(found), self.describe(found) + self.direct(columns)
 
 
 def keypoint_scores(logits: Tensor) -> Tensor:
-    """Logits (B, 65, h, w) to the scores of pixels (B, 1, 8h − 4, 8w − 4), from the first pixel of the image on."""
-    shares = torch.softmax(logits, 1)[:, :-1]
+    """Logits (B, 65, h, w) to the scores of pixels (B, 1, 8h − 4, 8w − 4), from the first pixel of the image on.
+
+    A score is the square root of the probability: then those around a keypoint tell its place to a fraction of a pixel.
+    """
+    shares = torch.softmax(logits, 1)[:, :-1].sqrt()
     return nn.functional.pixel_shuffle(shares, CELL)[:, :, HALF:, HALF:]
 
 

@@ -134,10 +134,10 @@ class LocalTask:
         module = self.module
         assert isinstance(module, _Module)
         target = torch.from_numpy(batch.target).to(device)
-        losses = {
-            "detection": settings.detection * detection_loss(logits, torch.from_numpy(batch.labels).to(device)),
-            "peak": settings.peak * self._peaks(logits, batch),
-        }
+        labels = torch.from_numpy(batch.labels).to(device)
+        losses = {"detection": settings.detection * detection_loss(logits, labels)}
+        if settings.peak:
+            losses["peak"] = settings.peak * self._peaks(logits, batch)
         if len(target):
             both = torch.cat((first, second))
             losses["cosine"] = settings.cosine * cosine_loss(module.to_teacher(both), torch.cat((target, target)))
