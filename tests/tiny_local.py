@@ -26,13 +26,14 @@ def make_local_model(folder: Path, *, name: str = "eyes", seed: int = 3, signs: 
         *_convolution("image", "w2", "inner", stride=2, pad=1),
         *_convolution("inner", "w3", "descriptors", stride=2, pad=1),
     ]
-    path = _written(folder, name, _model(nodes, weights, outputs=("scores", "descriptors")))
+    path = _written(folder, name, _model(nodes, weights, outputs=("inner", "scores", "descriptors")))
     taps = (
+        Tap(name="inner", tensor="inner", channels=16, stride=2),
         Tap(name="scores", tensor="scores", channels=1, stride=1),
         Tap(name="descriptors", tensor="descriptors", channels=DIMENSION, stride=4),
     )
     head = LocalHead(scores="scores", descriptors="descriptors", signs=signs, ratio=0.95)
-    _card(path, taps, "descriptors", head).save(path.with_suffix(".toml"))
+    _card(path, taps, "inner", head).save(path.with_suffix(".toml"))
     return path
 
 

@@ -20,7 +20,7 @@ from kindred.arrays import Vectors
 from kindred.backbones import Engine, load, load_card
 from kindred.describer.ahead import prepared_ahead
 from kindred.describer.description import Description, Facts, RawFeatures
-from kindred.describer.local import KeptFeatures, label
+from kindred.describer.local import KeptFeatures, label, shared_taps
 from kindred.describer.pooled import Pooler, class_map_tap
 from kindred.describer.views import View, Viewer
 from kindred.errors import ImageError, ModelError, UsageError
@@ -46,6 +46,7 @@ class _Prepared:
     facts: Facts
     views: list[View]
     features: LocalFeatures | None
+    is_query: bool = False
 
 
 @dataclass(eq=False)
@@ -56,6 +57,7 @@ class _Pending(Generic[T]):
     prepared: _Prepared
     rows: dict[int, tuple[Vectors, ...]] = field(default_factory=dict)
     boxes: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    features: LocalFeatures | None = None
 
     def seen(self) -> RawFeatures[T]:
         order = range(len(self.prepared.views))
@@ -68,7 +70,7 @@ class _Pending(Generic[T]):
             np.concatenate(levels),
             np.concatenate([self.boxes[at] for at in order]),
             passes=len(order),
-            features=self.prepared.features,
+            features=self.prepared.features if self.features is None else self.features,
         )
 
 
@@ -87,7 +89,9 @@ class NetworkExtractor:
         # The classifier's maps come last, so that they are not taken for one of the recipe's taps.
         extra = class_map_tap(recipe, card)
         taps = [*(recipe.taps or (card.default_tap,)), *([extra] if extra else [])]
-        self.engine: Engine = load(recipe.backbone, taps=taps, device=device)
+        # Behind them all those of the local head, if the stored features come from the same pass.
+        self._pooled, local = len(taps), shared_taps(recipe, card)
+        self.engine: Engine = load(recipe.backbone, taps=[*taps, *local], device=device)
         self.pooler = Pooler(recipe, self.engine, path)
         self.viewer = Viewer(recipe, self.engine)
         self._kept = KeptFeatures(recipe, self.viewer)
@@ -100,12 +104,16 @@ class NetworkExtractor:
         card = self.engine.card
         sees = [card.channel_order, card.mean, card.std, card.layout, card.input_size]
         looks = [self.viewer.detector.card.digest] if self.recipe.passes == "detector" else []
-        return [card.digest, sees, [tap.tensor for tap in self.engine.taps], *looks, *self.pooler.depends_on]
+        return [card.digest, sees, self._pooled_tensors, *looks, *self.pooler.depends_on]
 
     @property
     def identity(self) -> dict[str, object]:
         """The network and its taps, as what is learned on them remembers them."""
-        return {"backbone": self.engine.card.digest[:16], "taps": [tap.tensor for tap in self.engine.taps]}
+        return {"backbone": self.engine.card.digest[:16], "taps": self._pooled_tensors}
+
+    @property
+    def _pooled_tensors(self) -> list[str]:
+        return [tap.tensor for tap in self.engine.taps[: self._pooled]]
 
     @property
     def runs_on(self) -> str:
@@ -168,7 +176,9 @@ class NetworkExtractor:
         if self.engine.card.input_size is None:
             for view in views:
                 self._check_size(view, facts)
-        return _Prepared(facts, views, self._kept.of(decoded, is_query=is_query))
+        elsewhere = is_query or self._pooled == len(self.engine.taps)  # not from the pass that is to come
+        features = self._kept.of(decoded, is_query=is_query) if elsewhere else None
+        return _Prepared(facts, views, features, is_query)
 
     def _check_size(self, view: View, facts: Facts) -> None:
         least = min(view.pixels.shape[:2])
@@ -197,6 +207,7 @@ class NetworkExtractor:
                     f"model {self.engine.card.name}: tap {tap.name} has {each.shape[1]} channels, not the "
                     f"{tap.channels} that its card says; remove the model and add it anew"
                 )
+        maps, local = maps[: self._pooled], maps[self._pooled :]
         pooled = self.pooler.rows(maps)
         complete = []
         for number, (pending, at) in enumerate(members):
@@ -204,9 +215,17 @@ class NetworkExtractor:
             pending.rows[at] = tuple(rows[number] for rows in pooled.rows)
             # Taps differ in their positions, which have no use for boxes; of anything else they have as many.
             pending.boxes[at] = pooled.placed(view, pending.prepared.facts, len(pending.rows[at][0]))
+            if local and at == 0 and not pending.prepared.is_query:
+                pending.features = self._features_of_pass([each[number] for each in local], pending.prepared)
             if len(pending.rows) == len(pending.prepared.views):
                 complete.append(pending.seen())
         return complete
+
+    def _features_of_pass(self, maps: Sequence[NDArray[np.float32]], prepared: _Prepared) -> LocalFeatures:
+        """Return the local features of an image by the maps of its first view, which is the whole."""
+        height, width = prepared.views[0].pixels.shape[:2]
+        facts = prepared.facts
+        return self._kept.of_pass(maps, self.engine.card, view=(width, height), whole=(facts.width, facts.height))
 
 
 def _batches(

@@ -5,7 +5,7 @@ from kindred.features.local import NO_FEATURES, ConvMap, LocalFeatures
 from kindred.features.network import LocalNetwork
 from kindred.features.sift import sift
 from kindred.features.storage import from_bytes, to_bytes
-from kindred.features.table import FEATURES, Features
+from kindred.features.table import FEATURES, Features, find_features
 
 __all__ = [
     "FEATURES",
@@ -15,6 +15,7 @@ __all__ = [
     "LocalFeatures",
     "LocalNetwork",
     "conv",
+    "find_features",
     "from_bytes",
     "sift",
     "to_bytes",

@@ -18,7 +18,7 @@ from kindred.features.local import LocalFeatures
 from kindred.features.maps import keypoints_of, sample
 from kindred.images import resize
 
-__all__ = ["LocalNetwork", "features_from_maps", "local_head", "local_taps"]
+__all__ = ["LocalNetwork", "features_from_maps", "find_local", "local_head", "local_taps"]
 
 Maps = Sequence[NDArray[np.float32]]
 COVERED = 16.0
@@ -123,13 +123,25 @@ class _Describer:
         try:
             found = np.array(request.infer(given)[0], np.float32)
         except RuntimeError as error:
-            raise ModelError(f"{self._path}: the graph does not take what its card says: {self._reason(error)}") from None
+            raise ModelError(
+                f"{self._path}: the graph does not take what its card says: {self._reason(error)}"
+            ) from None
         if found.shape != (len(points), self._dimension):
             raise ModelError(
                 f"{self._path}: gives descriptors {found.shape} for {len(points)} points; "
                 f"its card says {self._dimension} components"
             )
         return l2_normalise(np.nan_to_num(found))
+
+
+def find_local(
+    image: NDArray[np.uint8], *, model: str = "kin", count: int = 150, longest: int = 320, turns: int = 1
+) -> LocalFeatures:
+    """Find and describe the keypoints of an RGB image (H, W, 3) with a model that has a local head, loaded for this.
+
+    The other options are those of `LocalNetwork.find`; for more than one image, make a `LocalNetwork`.
+    """
+    return LocalNetwork(model).find(image, count=count, longest=longest, turns=turns)
 
 
 def local_head(card: Card) -> LocalHead:

@@ -9,14 +9,17 @@ four, because they are not invariant to rotation and scale (`benchmarks/verifica
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from kindred.backbones import load_card
+from kindred.errors import ModelError
 from kindred.features.conv import conv
 from kindred.features.local import LocalFeatures
+from kindred.features.network import find_local, local_head
 from kindred.features.sift import sift
 
-__all__ = ["FEATURES", "Features"]
+__all__ = ["FEATURES", "Features", "find_features"]
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,15 @@ class Features:
 
     function: detects and describes them, with the options `count` and others by name. summary: what they are, in a
     few words. source: author and year. needs: whether the function takes an "image" (H, W, 3) uint8 RGB, with points
-    in pixels of that image, or the "map" of an image (a `ConvMap`). indexed, query: the options for images of a
+    in pixels of that image, the "map" of an image (a `ConvMap`), or the image and a "network" with a local head, whose
+    maps may come from the pass that describes the image. indexed, query: the options for images of a
     library and for queries, which are not stored and may have more features.
     """
 
     function: Callable[..., LocalFeatures]
     summary: str
     source: str
-    needs: Literal["image", "map"]
+    needs: Literal["image", "map", "network"]
     indexed: Mapping[str, int] = field(default_factory=dict)
     query: Mapping[str, int] = field(default_factory=dict)
 
@@ -54,4 +58,30 @@ FEATURES: dict[str, Features] = {
         indexed={"count": 300},
         query={"count": 300},
     ),
+    "kin": Features(
+        find_local,
+        "keypoints and descriptors from the local head of the bundled network, in the pass that describes the image",
+        "DeTone et al. 2018; Zhao et al. 2023",
+        "network",
+        indexed={"count": 150, "longest": 320},
+        query={"count": 500, "longest": 480, "turns": 4},
+    ),
 }
+
+
+def find_features(name: str) -> Features | None:
+    """Return the entry of that name, or that of a model with a local head; None where there is neither.
+
+    name: a key of FEATURES, or a model as in `kindred.backbones.load`, by name or path. Raises ModelError for a model
+    that cannot be used.
+    """
+    if name in FEATURES:
+        return FEATURES[name]
+    try:
+        card, _ = load_card(name)
+    except ModelError:
+        if name.endswith((".onnx", ".toml")):
+            raise
+        return None
+    local_head(card)
+    return replace(FEATURES["kin"], summary=f"keypoints and descriptors of {card.name}", source=card.source)

@@ -12,7 +12,7 @@ from kindred._support.files import replacing
 from kindred._support.os_errors import explain_os_error
 from kindred.describer import Describer, DescriberOptions, Provenance
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
-from kindred.features import FEATURES
+from kindred.features import FEATURES, find_features
 from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore
@@ -91,8 +91,9 @@ def ready_describer(describer: Describer) -> Describer:
     Raises ModelError, RecipeError or MissingExtra.
     """
     for name in sorted(_local_features(describer.recipe)):
-        if FEATURES[name].needs == "image":
-            FEATURES[name].function(np.zeros((32, 32, 3), np.uint8))
+        entry = find_features(name)
+        if entry is not None and entry.needs == "image":
+            entry.function(np.zeros((32, 32, 3), np.uint8))
     return describer
 
 

@@ -94,7 +94,8 @@ class Recipe:
 
     Fusion. ensemble: recipes whose vectors are concatenated, each weighted by its `weight`; keys about one network
     are then set in these recipes. features: local features stored for spatial verification, a name of
-    `kindred.features.FEATURES`; in an ensemble, those of the first recipe that has any.
+    `kindred.features.FEATURES`, or a model with a local head, by name or path; in an ensemble, those of the first
+    recipe that has any.
 
     allow_code is not a key of a recipe: the caller sets it to run a recipe whose pooling is "package.module:function",
     code outside Kindred; it is never stored. It applies to the recipes of an ensemble, too.
@@ -286,12 +287,12 @@ class Recipe:
         return dataclasses.replace(self, ensemble=parts, allow_code=allow)
 
     def anchored(self) -> Recipe:
-        """Return the recipe with the path of its backbone, if it is one, made absolute; its parts likewise."""
+        """Return the recipe with the paths of its models made absolute; its parts likewise."""
         parts = tuple(part.anchored() for part in self.ensemble)
-        if not self.backbone.endswith((".onnx", ".toml")):
-            return dataclasses.replace(self, ensemble=parts) if parts != self.ensemble else self
-        path = Path(self.backbone).expanduser().absolute()
-        return dataclasses.replace(self, backbone=str(path))
+        changed = dataclasses.replace(
+            self, ensemble=parts, backbone=_anchored(self.backbone), features=_anchored(self.features)
+        )
+        return self if changed == self else changed
 
     def with_files(self, rename: Callable[[str], str]) -> Recipe:
         """Return the recipe with every file of fitted parameters renamed, also in the recipes of its ensemble."""
@@ -368,6 +369,11 @@ class Recipe:
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{text}: the recipe cannot be read ({explain_os_error(error)})") from error
         return _beside(recipe, path.parent).allowing_code(allow_code)
+
+
+def _anchored(model: str) -> str:
+    """Return the name of a model; a path made absolute."""
+    return str(Path(model).expanduser().absolute()) if model.endswith((".onnx", ".toml")) else model
 
 
 def _remade(values: dict[str, object]) -> Recipe:

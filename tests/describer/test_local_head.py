@@ -1,0 +1,126 @@
+"""Local features from the head of a network: of the recipe's own, in the same pass, or of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kindred.backbones import Card
+from kindred.describer import Describer
+from kindred.errors import ModelError, RecipeError
+from kindred.features import LocalNetwork
+from kindred.images import resize
+from kindred.recipe import Recipe
+from pictures import picture, save_picture
+from tiny_local import make_local_model, make_local_pair
+from tiny_model import change_card, home, make_model
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path) -> Iterator[None]:
+    with home(tmp_path / "home"):
+        yield
+
+
+def _recipe(folder: Path, **changes: object) -> Recipe:
+    model = str(make_local_model(folder))
+    return replace(Recipe(name="eyes", backbone=model, size=96, features=model), **changes)  # type: ignore[arg-type]
+
+
+def test_features_come_from_the_pass_that_describes_the_image(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    describer = Describer(recipe)
+    image = picture(1, width=192, height=128)
+    (described,) = describer.one_by_one([(0, image)])
+    reduced = resize(image, longest=96)
+    expected = LocalNetwork(recipe.features).find(reduced, count=150, longest=96).scaled(2, 2)
+    assert described.features is not None
+    assert len(described.features) > 5
+    assert described.features.points == pytest.approx(expected.points, abs=0.02)
+    assert described.features.descriptors == pytest.approx(expected.descriptors, abs=1e-3)
+    assert described.features.frame == (0, 0, 192, 128)
+
+
+def test_a_batch_of_images_keeps_the_features_apart(tmp_path: Path) -> None:
+    describer = Describer(_recipe(tmp_path))
+    images = [picture(number, width=96, height=64) for number in range(5)]
+    many = {each.key: each.features for each in describer.stream(enumerate(images))}
+    for number, image in enumerate(images):
+        (alone,) = describer.one_by_one([(0, image)])
+        own = many[number]
+        assert own is not None
+        assert alone.features is not None
+        assert own.points == pytest.approx(alone.features.points, abs=0.02)
+
+
+def test_they_change_no_vector_and_no_fingerprint(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    bare = replace(recipe, features="")
+    image = picture(2, width=120, height=80)
+    assert Describer(recipe).fingerprint == Describer(bare).fingerprint
+    assert np.array_equal(Describer(recipe).describe(image), Describer(bare).describe(image))
+
+
+def test_a_query_is_looked_at_turned_by_itself(tmp_path: Path) -> None:
+    describer = Describer(_recipe(tmp_path))
+    image = picture(3, width=120, height=80)
+    (query,) = describer.one_by_one([(0, image)], is_query=True)
+    (indexed,) = describer.one_by_one([(0, image)])
+    assert query.features is not None
+    assert indexed.features is not None
+    assert len(query.features) > 2 * len(indexed.features)
+
+
+@pytest.mark.parametrize("make", [make_local_model, make_local_pair])
+def test_another_network_finds_them_in_a_pass_of_its_own(tmp_path: Path, make: object) -> None:
+    assert callable(make)
+    recipe = Recipe(name="both", backbone=str(make_model(tmp_path / "a")), size=64, features=str(make(tmp_path / "b")))
+    (described,) = Describer(recipe).one_by_one([(0, picture(4, width=120, height=80))])
+    assert described.features is not None
+    assert len(described.features) > 5
+
+
+def test_stretched_images_and_pooled_heads_get_a_pass_of_their_own(tmp_path: Path) -> None:
+    image = picture(5, width=160, height=80)
+    for changes in ({"shape": "stretch"}, {"taps": ("descriptors",)}, {"scales": (0.5, 1.0)}):
+        (described,) = Describer(_recipe(tmp_path, **changes)).one_by_one([(0, image)])
+        expected = LocalNetwork(_recipe(tmp_path).features).find(image, count=150, longest=320)
+        assert described.features is not None
+        assert described.features.points == pytest.approx(expected.points, abs=0.02)
+
+
+def test_features_that_there_are_not(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    with pytest.raises(RecipeError, match="features"):
+        Describer(replace(recipe, features="sifd"))
+    with pytest.raises(ModelError, match=r"no table \[local\]"):
+        Describer(replace(recipe, features=str(make_model(tmp_path))))
+    with pytest.raises(ModelError, match=r"gone\.onnx"):
+        Describer(replace(recipe, features=str(tmp_path / "gone.onnx")))
+
+
+def test_a_head_that_is_not_as_its_card_says(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    card = Card.load(Path(recipe.features).with_suffix(".toml"))
+    taps = tuple(replace(tap, channels=23) if tap.name == "descriptors" else tap for tap in card.taps)
+    change_card(Path(recipe.features), taps=taps)
+    with pytest.raises(ModelError, match="23"):
+        list(Describer(recipe).one_by_one([(0, picture(1))]))
+
+
+def test_a_library_verifies_by_them(tmp_path: Path) -> None:
+    from kindred.library import Library
+
+    photos = tmp_path / "photos"
+    for number in range(4):
+        save_picture(photos / f"{number}.png", number, width=192, height=144)
+    with Library.create(tmp_path / "library", recipe=_recipe(tmp_path, size=192)) as library:
+        library.index(photos)
+        results = library.search(photos / "2.png", rerank="verify")
+    best = results[0]
+    assert Path(best.path).name == "2.png"
+    assert best.score > 8
