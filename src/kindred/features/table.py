@@ -58,15 +58,17 @@ FEATURES: dict[str, Features] = {
         indexed={"count": 300},
         query={"count": 300},
     ),
-    "kin": Features(
-        find_local,
-        "keypoints and descriptors from the local head of the bundled network, in the pass that describes the image",
-        "DeTone et al. 2018; Zhao et al. 2023",
-        "network",
-        indexed={"count": 150, "longest": 320},
-        query={"count": 500, "longest": 480, "turns": 4},
-    ),
 }
+
+LOCAL_HEAD = Features(
+    find_local,
+    "keypoints and descriptors from the local head of a network, in the pass that describes the image",
+    "DeTone et al. 2018; Zhao et al. 2023",
+    "network",
+    indexed={"count": 150, "longest": 320},
+    query={"count": 500, "longest": 480, "turns": 4},
+)
+"""The entry of every model with a local head."""
 
 
 def find_features(name: str) -> Features | None:
@@ -84,4 +86,4 @@ def find_features(name: str) -> Features | None:
             raise
         return None
     local_head(card)
-    return replace(FEATURES["kin"], summary=f"keypoints and descriptors of {card.name}", source=card.source)
+    return replace(LOCAL_HEAD, summary=f"keypoints and descriptors of {card.name}", source=card.source)
