@@ -296,7 +296,7 @@ def test_known_networks_are_facts_with_different_digests() -> None:
     assert [card.name for card in cards] == [path.stem for path in KNOWN]
     assert len({card.digest for card in cards}) == len(cards) >= 5
     for card in cards:
-        assert card.licence == "Apache-2.0"
+        assert card.licence in ("Apache-2.0", "BSD-3-Clause")
         assert card.source.startswith("https://github.com/")
 
 
@@ -304,10 +304,13 @@ def test_known_networks_are_facts_with_different_digests() -> None:
 def test_public_networks_need_no_option(shared: Path, name: str) -> None:
     path = shared / "weights" / f"{name}.onnx"
     readme = (shared / "weights" / "README.md").read_text()
-    assert digest_of(path) in readme
-    card = add_model(path)
-    assert card == Card.load(KNOWN[0].with_name(f"{name}.toml"))
-    assert load_card(path) == (card, path)
+    digest = digest_of(path)
+    assert digest in readme or f"| {digest[:8]} |" in readme
+    card, known = add_model(path), Card.load(KNOWN[0].with_name(f"{name}.toml"))
+    assert load_card(path) == (known, path)
+    if known.local is not None:  # a second graph is named after the model
+        card = replace(card, local=known.local)
+    assert card == known
     for tap in card.taps:  # where the README has a row for it, its channels and stride
         if found := re.search(rf"`{re.escape(tap.name)}` \((\d+), (\d+)", readme):
             assert found.groups() == (str(tap.channels), str(tap.stride))

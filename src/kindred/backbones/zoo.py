@@ -16,7 +16,7 @@ import numpy as np
 
 from kindred._support.files import is_file, read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
-from kindred.backbones.card import MODEL_BYTES, Card, ChannelOrder, Tap, check_digest, check_name, digest_of
+from kindred.backbones.card import MODEL_BYTES, Card, ChannelOrder, LocalHead, Tap, check_digest, check_name, digest_of
 from kindred.backbones.folders import models_folder
 from kindred.errors import ModelError, UsageError
 from kindred.hints import nearest
@@ -24,6 +24,7 @@ from kindred.hints import nearest
 __all__ = ["Entry", "add_model", "list_models", "load_card", "remove_model"]
 
 BUNDLED = Path(__file__).with_name("models")
+DESCRIBE = ".describe.onnx"  # ends the name of a user's model's second graph
 _KNOWN = Path(__file__).with_name("known")
 
 # Image sizes (height, width) that a card is proved with: the map grows by the difference over its stride.
@@ -117,13 +118,17 @@ def add_model(
         description=description or facts.description,
         default_tap=default_tap or facts.default_tap,
         input_size=None if any_size else facts.input_size,
+        local=_renamed(facts.local, name),
     )
     folder = models_folder()
     for place, _ in _folders():
         if (place / f"{card.name}.toml").exists():
             raise ModelError(f"a model named {card.name} is there already: give another name, or remove that one first")
+    second = _second_graph(facts, path)
     _prove(card, path)
     _prove_heads(card, path)
+    if second is not None and card.local is not None:
+        _copy(second, folder / card.local.describe, card.local.describe_digest)
     _install(card, path, folder)
     return card
 
@@ -141,6 +146,7 @@ def remove_model(name: str) -> None:
     try:
         card_path.unlink()  # first: a model is there if and only if its card is
         card_path.with_suffix(".onnx").unlink(missing_ok=True)
+        card_path.with_suffix(DESCRIBE).unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"{card_path}: the model cannot be removed: {explain_os_error(error)}") from None
 
@@ -271,17 +277,36 @@ def _is_true(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[
     return all(abs(pixels - (_LARGE[0] - _SMALL[0])) < tap.stride for pixels in grown)
 
 
+def _second_graph(facts: Card, path: Path) -> Path | None:
+    """Return the second graph of a local head, beside the first, None if it needs none; ModelError if it is another."""
+    if facts.local is None or not facts.local.describe:
+        return None
+    second = path.with_name(facts.local.describe)
+    if digest_of(second) != facts.local.describe_digest:
+        raise ModelError(f"{second} is not the graph that the card of {path.name} describes; put that one there")
+    return second
+
+
+def _renamed(head: LocalHead | None, name: str) -> LocalHead | None:
+    """Return a local head whose second graph, if it has one, is named after the model."""
+    return replace(head, describe=f"{name}{DESCRIBE}") if head is not None and head.describe else head
+
+
 def _install(card: Card, path: Path, folder: Path) -> None:
-    """Copy a model and save its card; raise ModelError if the file is no longer the one that was checked."""
-    target = folder / card.file
+    """Copy a model and save its card."""
+    _copy(path, folder / card.file, card.digest)
+    card.save((folder / card.file).with_suffix(".toml"))
+
+
+def _copy(path: Path, target: Path, digest: str) -> None:
+    """Copy a graph; raise ModelError if the file is no longer the one that was checked."""
     try:
         content = read_bounded(path, MODEL_BYTES)
-        if hashlib.sha256(content).hexdigest() != card.digest:
+        if hashlib.sha256(content).hexdigest() != digest:
             raise ModelError(f"{path}: the file was changed while it was being added; add it again")
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if not (target.exists() and target.samefile(path)):
             with replacing(target) as part:
                 part.write_bytes(content)
     except OSError as error:
         raise ModelError(f"{target}: the model cannot be copied: {explain_os_error(error, target)}") from None
-    card.save(target.with_suffix(".toml"))
