@@ -28,7 +28,7 @@ def test_bytes_come_back_as_they_were(framed: bool) -> None:
     after = from_bytes(to_bytes(before))
     np.testing.assert_array_equal(after.descriptors, before.descriptors)
     np.testing.assert_allclose(after.points, before.points, atol=4000 / 65535)
-    np.testing.assert_allclose(after.scales, before.scales, rtol=1e-3)
+    np.testing.assert_allclose(after.scales, np.maximum(before.scales, 2.0**-4), rtol=0.022)
     assert after.frame == before.frame
     assert after.points.dtype == after.scales.dtype == np.float32
     assert after.descriptors.dtype == np.uint8
@@ -42,8 +42,52 @@ def test_float_descriptors_come_back_within_half_a_step() -> None:
     np.testing.assert_allclose(after.descriptors, before.descriptors, atol=0.51 * step)
 
 
-def test_134_bytes_for_a_point() -> None:
-    assert len(to_bytes(_features(51))) - len(to_bytes(_features(50))) == 134
+@pytest.mark.parametrize(("bits", "size"), [(8, 133), (5, 85), (4, 69), (3, 53), (1, 21)])
+def test_bytes_for_a_point(bits: int, size: int) -> None:
+    assert len(to_bytes(_features(51), bits=bits)) - len(to_bytes(_features(50), bits=bits)) == size
+
+
+@pytest.mark.parametrize("bits", range(2, 8))
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_fewer_bits_are_equal_steps_over_most_of_the_range(bits: int, dtype: Any) -> None:
+    before = _features(dtype=dtype)
+    after = from_bytes(to_bytes(before, bits=bits))
+    low, high = np.quantile(before.descriptors, (0.0005, 0.9995))
+    step = (high - low) / (2**bits - 1)
+    assert after.descriptors.dtype == before.descriptors.dtype
+    assert len(np.unique(after.descriptors)) <= 2**bits
+    clipped = np.clip(before.descriptors.astype(np.float64), low, high)
+    assert np.abs(after.descriptors - clipped).max() <= 0.51 * step + (0.5 if dtype is np.uint8 else 0)
+
+
+def test_one_bit_is_a_sign() -> None:
+    before = _features(dtype=np.float32)
+    after = from_bytes(to_bytes(before, bits=1))
+    np.testing.assert_array_equal(after.descriptors, np.where(before.descriptors > 0, 1, -1))
+    assert after.descriptors.dtype == np.float32
+    of_bytes = _features()
+    expected = np.where(of_bytes.descriptors > of_bytes.descriptors.mean(), 1, -1)
+    np.testing.assert_array_equal(from_bytes(to_bytes(of_bytes, bits=1)).descriptors, expected)
+
+
+def test_scales_from_none_to_very_large() -> None:
+    before = _features(4)
+    scales = np.array([0, 1e-9, 3000, 1e9], np.float32)
+    after = from_bytes(to_bytes(LocalFeatures(before.points, before.descriptors, scales)))
+    np.testing.assert_allclose(after.scales, [0, 2.0**-4, 3000, 2.0 ** (-4 + 254 / 16)], rtol=0.022)
+
+
+@pytest.mark.parametrize("bits", [0, 9, -1])
+def test_bits_out_of_range_are_refused(bits: int) -> None:
+    with pytest.raises(UsageError, match="expected 1 to 8"):
+        to_bytes(_features(), bits=bits)
+
+
+def test_the_first_format_is_refused_in_one_sentence() -> None:
+    data = bytearray(to_bytes(_features()))
+    data[3] = 1
+    with pytest.raises(LibraryDamaged, match=r"^local features: format 1, expected 2; index the image again$"):
+        from_bytes(bytes(data))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

@@ -31,7 +31,7 @@ from kindred.index import (
 from kindred.matching import ImageRows
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.store import STORES, Entry, Filter, Store
+from kindred.store import STORES, Entry, Filter, Store, VisualWords, WordBatch
 
 D, COUNT, ROWS = 16, 240, 3
 POLICY = SnapshotPolicy(exact_below=100, changes=20, tail_share=0.1)
@@ -41,6 +41,7 @@ RECIPES = {
     "inverted": Recipe("words", "kin", embedding="bow", codebook="words.npz"),
     "hnsw": Recipe("plain", "kin"),
     "exact": Recipe("blocks", "kin", similarity="l1"),
+    "hamming": Recipe("signatures", "kin", features="sift", words="words.npz"),
 }
 RECALL = {"hnsw": 0.97, "coded": 0.9}
 Rows = NDArray[np.float32]
@@ -48,7 +49,10 @@ Rows = NDArray[np.float32]
 
 def test_every_index_has_a_recipe_here() -> None:
     assert set(RECIPES) == set(INDEXES)
-    assert {name: choose_index(recipe) for name, recipe in RECIPES.items()} == {name: name for name in INDEXES}
+    for name, recipe in RECIPES.items():
+        beside = INDEXES[name].compares if name == "hamming" else None
+        assert choose_index(recipe, compares=beside) == name
+    assert choose_index(RECIPES["hamming"]) == "hnsw"
     assert choose_index(RECIPES["hnsw"], exhaustive=True) == "exact"
     assert choose_index(RECIPES["coded"], compares="vectors") == "hnsw"
     assert choose_index(RECIPES["multi_vector"], compares="vectors") == "hnsw"
@@ -63,6 +67,32 @@ def rows_of(seed: int, count: int = 1) -> Rows:
     found[:, seed % D] += 0.5
     unit: Rows = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
     return unit
+
+
+def words_of(seed: int) -> VisualWords:
+    """Words of a few kinds; images of near seeds share some, with signatures that differ in some bits."""
+    generator = np.random.default_rng(seed // 5)
+    words = generator.integers(0, 9, 12).astype(np.uint16)
+    signatures = generator.integers(0, 2**64, 12, np.uint64)
+    own = np.random.default_rng(seed)
+    flips = own.integers(0, 2**64, (4, 12), np.uint64)
+    kept = 12 - seed % 3
+    return VisualWords(words[:kept], (signatures ^ (flips[0] & flips[1] & flips[2] & flips[3]))[:kept])
+
+
+def score_of(query: VisualWords, image: VisualWords, every: list[VisualWords]) -> float:
+    """The votes of a query's words for an image, one by one."""
+    total = sum(len(each.words) for each in every)
+    score = 0.0
+    for word, signature in zip(query.words.tolist(), query.signatures.tolist(), strict=True):
+        pairs = zip(image.words.tolist(), image.signatures.tolist(), strict=True)
+        distances = [(signature ^ other).bit_count() for same, other in pairs if same == word]
+        near = [distance for distance in distances if distance <= 24]
+        if near:
+            seen = sum(each.words.tolist().count(word) for each in every)
+            rarity = 1 - np.log(max(seen, 1)) / np.log(total)
+            score += np.exp(-((min(near) / 16) ** 2)) * rarity**2
+    return float(score / np.sqrt(len(query.words) * len(image.words)))
 
 
 def code() -> Any:
@@ -88,6 +118,11 @@ class Counting:
             self.reads += len(batch.rows)
             yield batch
 
+    def visual_words(self, **options: Any) -> Any:
+        for batch in self._store.visual_words(**options):
+            self.reads += len(batch[0])
+            yield batch
+
 
 @dataclass
 class Bench:
@@ -97,7 +132,7 @@ class Bench:
     folder: Path
     store: Store
     settings: IndexSettings
-    images: dict[str, Rows] = field(default_factory=dict)
+    images: dict[str, Any] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:
@@ -112,8 +147,10 @@ class Bench:
         for seed in seeds:
             rows = rows_of(seed + other, ROWS if self.several else 1)
             path = Path(f"/p/{folder}/{seed}.jpg")
-            entries.append(Entry(path, 1, 1, taken=f"2024-01-{1 + seed % 28:02}", vectors=rows))
-            self.images[str(path)] = rows
+            words = words_of(seed + other) if self.by_words else None
+            taken = f"2024-01-{1 + seed % 28:02}"
+            entries.append(Entry(path, 1, 1, taken=taken, vectors=rows, visual_words=words))
+            self.images[str(path)] = rows if words is None else words
         self.store.put(entries)
 
     def forget(self, *seeds: int, folder: str = "a") -> None:
@@ -122,12 +159,21 @@ class Bench:
         for path in paths:
             del self.images[str(path)]
 
+    @property
+    def by_words(self) -> bool:
+        return INDEXES[self.name].compares == "local features"
+
     def query(self, seed: int) -> Any:
+        if self.by_words:
+            return words_of(seed)
         vector = rows_of(seed) * 0.8 + rows_of(seed + 1) * 0.6
         return ImageRows(vector, np.zeros(1, np.int64)) if self.several else vector
 
     def truth(self, query: Any, keep: Callable[[str], bool] = lambda _: True) -> dict[str, float]:
         """The score of each image, straight from the definition."""
+        if self.by_words:
+            every = list(self.images.values())
+            return {path: score_of(query, words, every) for path, words in self.images.items() if keep(path)}
         asked = cast(Rows, query.rows if self.several else query)[0].astype(np.float64)
         if not self.several and RECIPES[self.name].similarity == "cosine":
             asked = asked / np.linalg.norm(asked)
@@ -186,8 +232,8 @@ def test_answers_are_those_of_the_definition(bench: Bench) -> None:
 
 
 def test_many_queries_are_each_answered_as_alone(bench: Bench) -> None:
-    if bench.several:
-        pytest.skip("takes the rows of one image at a time")
+    if bench.several or bench.by_words:
+        pytest.skip("takes the rows or words of one image at a time")
     index = bench.open()
     queries = np.concatenate([bench.query(seed) for seed in range(300)])
     together = index.search(queries, 3)
@@ -388,13 +434,22 @@ def test_every_score_in_order_of_id(bench: Bench) -> None:
         assert bench.paths(ranking)[0] == list(bench.truth(query))[int(scores[0].argmax())]
 
 
+def in_memory(bench: Bench) -> ArraySource:
+    """The images of a bench as rows in memory."""
+    images = list(bench.images.values())
+    if not bench.by_words:
+        return ArraySource(np.concatenate(images), counts=np.array([len(rows) for rows in images]))
+    words, signatures = (np.concatenate(arrays) for arrays in zip(*images, strict=True))
+    batch = WordBatch(np.array([len(each.words) for each in images]), words, signatures)
+    return ArraySource(np.ones((len(images), D), np.float32), visual_words=batch)
+
+
 def test_rows_in_memory_are_searched_alike(bench: Bench) -> None:
     recipe, paths = RECIPES[bench.name], list(bench.images)
-    counts = np.array([len(rows) for rows in bench.images.values()])
-    source = ArraySource(np.concatenate(list(bench.images.values())), counts=counts)
-    settings = IndexSettings(code=bench.settings.code)
+    source, settings = in_memory(bench), IndexSettings(code=bench.settings.code)
     for exhaustive in (False, True):
         index = index_for(recipe, source, settings, exhaustive=exhaustive)
+        index = INDEXES[bench.name].open(recipe, source, settings) if bench.by_words else index
         assert isinstance(index, ExhaustiveIndex)
         for seed in (2, 30):
             mine, theirs = index.search(bench.query(seed), 10), bench.open().search(bench.query(seed), 10)
@@ -406,9 +461,18 @@ def test_rows_in_memory_are_searched_alike(bench: Bench) -> None:
 
 def test_queries_of_another_kind_are_refused(bench: Bench) -> None:
     index = bench.open()
-    wrong: Any = rows_of(1) if bench.several else ImageRows(rows_of(1), np.zeros(1, np.int64))
-    with pytest.raises(UsageError, match="got a vector" if bench.several else "got the rows of an image"):
-        index.search(wrong, 3)
+    if bench.by_words:
+        for other in (rows_of(1), ImageRows(rows_of(1), np.zeros(1, np.int64))):
+            with pytest.raises(UsageError, match="got no visual words"):
+                index.search(other, 3)
+        with pytest.raises(UsageError, match="k: got 0"):
+            index.search(bench.query(1), 0)
+        return
+    several: Any = ImageRows(rows_of(1), np.zeros(1, np.int64))
+    wrongs: list[Any] = [rows_of(1)] if bench.several else [several, words_of(1)]
+    for wrong in wrongs:
+        with pytest.raises(UsageError, match=r"got a vector|got the (rows|words) of an image|got visual words"):
+            index.search(wrong, 3)
     narrow: Any = np.ones((1, 3), np.float32)
     with pytest.raises(UsageError, match=rf"expected .*{D}"):
         index.search(ImageRows(narrow, np.zeros(1, np.int64)) if bench.several else narrow, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -11,7 +12,20 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
-from kindred.store import STORES, Condition, Entry, FileStamp, Filter, Root, Run, Store, Value, is_uid, parse_where
+from kindred.store import (
+    STORES,
+    Condition,
+    Entry,
+    FileStamp,
+    Filter,
+    Root,
+    Run,
+    Store,
+    Value,
+    VisualWords,
+    is_uid,
+    parse_where,
+)
 from kindred.store.filters import kind_of
 
 MakeEntry = Callable[..., Entry]
@@ -63,6 +77,38 @@ def test_ids_are_their_own_and_stay(filled: Store, entry: MakeEntry) -> None:
     assert filled.forget([ids[0]]) == 1
     filled.put([entry("/photos/a.jpg", 9.0)])
     assert uid(filled, A) != ids[0]
+
+
+def _words(seed: int, count: int) -> VisualWords:
+    random = np.random.default_rng(seed)
+    return VisualWords(random.integers(0, 65536, count).astype(np.uint16), random.integers(0, 2**64, count, np.uint64))
+
+
+def test_visual_words_belong_to_the_vector_of_an_image(store: Store, entry: MakeEntry) -> None:
+    own = {path: _words(number, number) for number, path in enumerate((A, B, C), 3)}
+    store.put([replace(entry(str(path), 1.0), visual_words=words) for path, words in own.items()])
+    store.put([entry("/photos/d.jpg", 2.0)])  # which has none
+    ((ids, batch),) = store.visual_words()
+    assert ids.tolist() == store.select(Filter()).tolist()[:3]
+    assert batch.counts.tolist() == [3, 4, 5]
+    np.testing.assert_array_equal(batch.words, np.concatenate([words for words, _ in own.values()]))
+    np.testing.assert_array_equal(batch.signatures, np.concatenate([signatures for _, signatures in own.values()]))
+    assert [ids.tolist() for ids, _ in store.visual_words(after_id=int(ids[0]), batch=1)] == [[ids[1]], [ids[2]]]
+    before = store.vectors_revision
+    store.put([replace(entry(str(A), 1.0), visual_words=_words(9, 2))])
+    assert store.removed_since(before).tolist() == [ids[0]]
+    assert [found.tolist() for found, _ in store.visual_words(after_id=int(ids[2]))] == [[ids[2] + 2]]
+    store.forget([A, B, C])
+    assert list(store.visual_words()) == []
+
+
+def test_visual_words_that_do_not_fit_are_refused(store: Store, entry: MakeEntry) -> None:
+    words, several = _words(1, 4), np.ones((2, 3), np.float32)
+    with pytest.raises(UsageError, match="expected one vector for the image"):
+        store.put([replace(entry(str(A), 1.0), vectors=several, visual_words=words)])
+    with pytest.raises(UsageError, match=r"visual words \(4,\) and signatures \(3,\)"):
+        store.put([replace(entry(str(A), 1.0), visual_words=VisualWords(words.words, words.signatures[:3]))])
+    assert store.counts().images == 0
 
 
 def test_the_revision_of_vectors_grows_only_with_vectors(filled: Store, entry: MakeEntry) -> None:

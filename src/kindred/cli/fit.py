@@ -66,6 +66,15 @@ def fit(
         str, typer.Option("--code", metavar="NAME", help="Fit a compact code for search: pq, itq, lsh or sign.")
     ] = "",
     bits: Annotated[int, typer.Option("--bits", min=1, metavar="N", help="Bits per image of the code.")] = 256,
+    feature_words: Annotated[
+        int,
+        typer.Option(
+            "--feature-words",
+            min=0,
+            metavar="N",
+            help="Fit N visual words of the local features, by which a library finds candidates for verification.",
+        ),
+    ] = 0,
     pairs: Annotated[
         Path | None,
         typer.Option(
@@ -116,6 +125,7 @@ def fit(
             pairs=_pairs(pairs) if pairs is not None else (),
             code=code,
             bits=bits,
+            feature_words=feature_words,
             seed=seed,
             progress=lambda done: meter.update(done, len(paths)),
         )

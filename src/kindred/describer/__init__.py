@@ -19,7 +19,15 @@ from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
 
 if TYPE_CHECKING:
-    from kindred.describer.fit import Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening
+    from kindred.describer.fit import (
+        Fitted,
+        fit_code,
+        fit_codebook,
+        fit_pair_whitening,
+        fit_recipe,
+        fit_whitening,
+        fit_words,
+    )
 
 __all__ = [
     "AGGREGATES",
@@ -37,11 +45,12 @@ __all__ = [
     "fit_recipe",
     "fit_record",
     "fit_whitening",
+    "fit_words",
     "load_fitted",
     "save_fitted",
     "write_recipe",
 ]
 
 __getattr__ = imported_late(
-    __name__, {"fit": "Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening"}
+    __name__, {"fit": "Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening, fit_words"}
 )

@@ -28,13 +28,14 @@ from kindred.describer.network import NetworkExtractor
 from kindred.describer.provenance import Provenance, digest_of_arrays, digest_of_values
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
-from kindred.features import ConvMap
+from kindred.features import FEATURES, NO_FEATURES, ConvMap
 from kindred.hints import check_known
 from kindred.images import ImageLike, as_image
 from kindred.matching import MATCHINGS, ImageRows
 from kindred.matching import Option as MatchOption
 from kindred.recipe import IMPORTED, MULTI_VECTOR, Recipe, as_floats
 from kindred.similarity import SIMILARITIES
+from kindred.store import VisualWords
 
 __all__ = ["Describer", "DescriberOptions", "open_extractor"]
 
@@ -42,10 +43,12 @@ T = TypeVar("T")
 
 FEW = 4  # up to so many images, starting the engine's throughput mode costs more than it saves
 MOST_WORKERS = 32  # more threads than this do not serve
+QUERY_WORDS = 3
+"""Words of each local feature of a query: one that lies near the border of a word is found in its neighbours too."""
 VERSION = 2  # raise it when the same recipe comes to give other vectors
 # What a recipe is called and how its answers are compared do not change its vectors.
 _NOT_SEEN = ("name", "description", "backbone", "taps", "codebook", "whitening", "dimension", "weight", "ensemble")
-_MATCHED = ("similarity", "matching", "matching_options", "features", "code")
+_MATCHED = ("similarity", "matching", "matching_options", "features", "code", "words")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Describer:
         """What the vectors depend on, as 16 hexadecimal digits; names and places of files do not count."""
         parts = hashlib.sha256(json.dumps([VERSION, self._settings(), self.extractor.depends_on]).encode())
         fitted = [each.to_arrays() for each in (*self.fitted.codebooks, *self.fitted.whitenings)]
+        fitted += [] if self.fitted.words is None else [self.fitted.words.to_arrays()]
         for learned in (*fitted, *self.fitted.poolings):
             for name, array in sorted(learned.items()):
                 parts.update(name.encode() + np.ascontiguousarray(array).tobytes())
@@ -143,6 +147,9 @@ class Describer:
     @property
     def describes_queries_differently(self) -> bool:
         """Whether queries are described otherwise than the images that are searched."""
+        features = FEATURES.get(self.recipe.stored_features)
+        if self.fitted.words is not None or (features is not None and features.query != features.indexed):
+            return True
         entry = MULTI_VECTOR_EMBEDDINGS.get(self.recipe.embedding)
         return entry is not None and any(option in self.recipe.embedding_options for option in entry.query_options)
 
@@ -221,7 +228,7 @@ class Describer:
             for group in found:
                 seen = [each for each in group if isinstance(each, RawFeatures)]
                 self._count(seen)
-                yield from self.encoder.finish(seen, is_query=is_query)
+                yield from self._with_words(self.encoder.finish(seen, is_query=is_query), is_query=is_query)
                 yield from (each for each in group if isinstance(each, Description))
 
     def one_by_one(
@@ -233,7 +240,23 @@ class Describer:
         """
         for seen in self.extractor.one_by_one(items, is_query=is_query):
             self._count([seen])
-            yield from self.encoder.finish([seen], is_query=is_query)
+            yield from self._with_words(self.encoder.finish([seen], is_query=is_query), is_query=is_query)
+
+    def _with_words(self, found: Sequence[Description[T]], *, is_query: bool) -> Iterable[Description[T]]:
+        """Add the visual words of local features, where the recipe has words."""
+        quantizer = self.fitted.words
+        if quantizer is None or not found:
+            return found
+        multiple = min(QUERY_WORDS, len(quantizer.codebook)) if is_query else 1
+        features = [each.features or NO_FEATURES for each in found]
+        full = [each.descriptors for each in features if len(each)]
+        words, signatures = quantizer.quantize(np.concatenate(full) if full else np.zeros((0, 1)), multiple=multiple)
+        ends = np.cumsum([multiple * len(each) for each in features])[:-1]
+        parts = zip(np.split(words, ends), np.split(signatures, ends), strict=True)
+        return [
+            replace(each, visual_words=VisualWords(*own)) if each.error is None else each
+            for each, own in zip(found, parts, strict=True)
+        ]
 
     def _count(self, seen: Sequence[RawFeatures[T]]) -> None:
         with self._counting:

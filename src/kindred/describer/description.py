@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ImageError
 from kindred.features import LocalFeatures
+from kindred.store import VisualWords
 
 __all__ = ["Description", "Facts", "RawFeatures"]
 
@@ -58,8 +59,8 @@ class Description(Generic[T]):
 
     R is 1 unless the recipe keeps several rows of an image; the first is then that of the whole image, but for
     ASMK. boxes: (R, 4) x0 y0 x1 y1, NaN for the whole image; None where all are. words: (R,) int64, the visual
-    word that each row belongs to, in ASMK. Sizes and boxes are in pixels of the upright original. frames, frame: as in
-    `Facts`.
+    word that each row belongs to, in ASMK. visual_words: those of the local features, where the recipe has words.
+    Sizes and boxes are in pixels of the upright original. frames, frame: as in `Facts`.
     """
 
     key: T
@@ -73,6 +74,7 @@ class Description(Generic[T]):
     features: LocalFeatures | None = field(default=None, repr=False)
     frames: int = 1
     frame: int = 0
+    visual_words: VisualWords | None = field(default=None, repr=False)
 
     @property
     def vector(self) -> NDArray[np.float32] | None:

@@ -23,6 +23,7 @@ from kindred.embedding import (
     Codebook,
     FittedVocabulary,
     Mixture,
+    WordQuantizer,
     embed,
     embed_multi_vector,
 )
@@ -64,13 +65,14 @@ class FittedParameters:
     """What was learned for a recipe, one of each for every tap; empty where nothing was.
 
     poolings: the arrays of a pooling that learns, by the names under which its function takes them. codes: the
-    compact code of the whole vector; it changes nothing in the vector.
+    compact code of the whole vector; it changes nothing in the vector. words: makes visual words of local features.
     """
 
     codebooks: tuple[FittedVocabulary, ...] = ()
     whitenings: tuple[Whitening, ...] = ()
     poolings: tuple[Mapping[str, NDArray[Any]], ...] = ()
     codes: Code | None = None
+    words: WordQuantizer | None = None
 
 
 class Encoder:

@@ -20,14 +20,14 @@ from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary
 from kindred.describer.extractor import Extractor
 from kindred.describer.fitted import write_recipe
 from kindred.describer.pooled import strongest
-from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, FittedVocabulary
+from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook, FittedVocabulary, WordQuantizer
 from kindred.errors import UsageError
 from kindred.hints import check_known
 from kindred.pooling import POOLINGS, FittedPooling
 from kindred.recipe import Recipe
 from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
 
-__all__ = ["Fitted", "fit_code", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening"]
+__all__ = ["Fitted", "fit_code", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening", "fit_words"]
 
 Progress = Callable[[int], None]
 
@@ -65,6 +65,7 @@ def fit_recipe(
     pairs: Sequence[tuple[Path, Path]] = (),
     code: str = "",
     bits: int = 256,
+    feature_words: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
@@ -75,7 +76,8 @@ def fit_recipe(
     without; by default one is learned, but not for ASMK, which compares words, nor where the recipe has one, a code is
     asked for and `dimension` does not ask for another. dimension, power: of the whitening. pairs: images that show
     the same, of which the whitening is learned, as by `fit_pair_whitening`. code, bits: a name of
-    `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. Unusable images are left out.
+    `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. feature_words: how many visual words
+    of the recipe's local features to learn (`fit_words`), 0 for none. Unusable images are left out.
     `progress` is called with the number of images looked at, in each round. Raises `UsageError` where there are too
     few, for an unknown code, or where the arguments contradict each other or the recipe.
     """
@@ -84,6 +86,10 @@ def fit_recipe(
     if whiten is None:
         whiten = bool(dimension or pairs) or not (keeps or recipe.embedding in MULTI_VECTOR_EMBEDDINGS)
     _check_whitening(recipe, whiten=whiten, dimension=dimension, pairs=pairs)
+    quantizer = None
+    if feature_words:
+        quantizer = fit_words(recipe, images, words=feature_words, seed=seed, progress=progress)
+        recipe = replace(recipe, words="")
     bare = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
     fitted = None
     if embedding_of(recipe) and not recipe.codebook:
@@ -102,6 +108,8 @@ def fit_recipe(
     if code:
         codes = fit_code(bare, images, code=code, bits=bits, fitted=learned, seed=seed, progress=progress)
         learned = replace(learned, codes=codes)
+    if quantizer is not None:
+        learned = replace(learned, words=quantizer)
     dimension = whitenings[0].dimension * len(whitenings) if whitenings else describer.dimension
     return Fitted(bare, learned, len(images), dimension, describer.extractor.identity)
 
@@ -125,6 +133,32 @@ def fit_code(
     _check_code(recipe, code)
     describer = Describer(replace(recipe, code=""), fitted=None if fitted is None else replace(fitted, codes=None))
     return CODES[code].fitted.fit(_vectors(describer, images, progress), bits=bits, seed=seed)
+
+
+def fit_words(
+    recipe: Recipe, images: Iterable[Path], *, words: int = 4096, seed: int = 0, progress: Progress | None = None
+) -> WordQuantizer:
+    """Learn the visual words of the local features that `recipe` stores of `images`; unusable ones are left out.
+
+    Raises `UsageError` where it stores none, or where there are too few.
+    """
+    if not recipe.stored_features:
+        raise UsageError(f"recipe {recipe.name!r} stores no local features; set features, such as features=sift")
+    paths = list(images)
+    share = max(16, SAMPLED // max(1, len(paths)))
+    rng = np.random.default_rng(seed)
+    drawn: dict[int, Vectors] = {}
+    with closing(Describer(replace(recipe, words="", code="")).stream(enumerate(paths))) as stream:
+        for done, described in enumerate(stream, 1):
+            if progress is not None:
+                progress(done)
+            if described.features is not None and len(described.features):
+                drawn[described.key] = described.features.descriptors.astype(np.float32)
+    if not drawn:
+        raise UsageError(f"recipe {recipe.name!r}: no image to learn visual words from has local features")
+    # In the order of the images, so that the same seed draws the same.
+    rows = [drawn[key][np.sort(rng.permutation(len(drawn[key]))[:share])] for key in sorted(drawn)]
+    return WordQuantizer(Codebook.fit(np.concatenate(rows), words=words, counts=list(map(len, rows)), seed=seed))
 
 
 def fit_whitening(

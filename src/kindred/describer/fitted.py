@@ -23,7 +23,7 @@ from kindred._support.files import is_file, read_bounded, replacing, write_whole
 from kindred._support.npz import read_npz
 from kindred._support.os_errors import explain_os_error
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
-from kindred.embedding import Codebook, FittedVocabulary
+from kindred.embedding import Codebook, FittedVocabulary, WordQuantizer
 from kindred.errors import ModelError, RecipeError, UsageError
 from kindred.pooling import POOLINGS
 from kindred.recipe import Recipe, as_floats
@@ -41,11 +41,13 @@ ARRAYS_BYTES = 2_000_000_000  # the most that its arrays may have together
 MOST_TAPS = 1000
 Record = Mapping[str, object]
 Arrays = Mapping[str, NDArray[Any]]
-FittedItem: TypeAlias = "FittedVocabulary | Whitening | Code | Arrays"
+FittedItem: TypeAlias = "FittedVocabulary | Whitening | Code | WordQuantizer | Arrays"
 
 
 def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
-    """Return what the recipe's `key` ("codebook", "whitening" or "code") depends on; `identity` is the source's."""
+    """Return what the recipe's `key`, one of FILES, depends on; `identity` is the source's."""
+    if key == "words":
+        return {"backbone": recipe.stored_features}  # as of a codebook for the embedding of these features
     record: dict[str, object] = dict(identity)
     if not recipe.embedding and not recipe.ensemble:
         record |= {"pooling": recipe.pooling, "pooling_options": as_floats(recipe.pooling_options)}
@@ -93,7 +95,13 @@ def write_recipe(
         return str(beside) if beside in written else name
 
     # In this order: a record holds the digests of the files before.
-    learned = {"codebook": fitted.codebooks or fitted.poolings, "whitening": fitted.whitenings, "code": codes}
+    words = () if fitted.words is None else (fitted.words,)
+    learned = {
+        "words": words,
+        "codebook": fitted.codebooks or fitted.poolings,
+        "whitening": fitted.whitenings,
+        "code": codes,
+    }
     for key, each in learned.items():
         if each and not getattr(recipe, key):
             arrays = file.with_name(f"{stem or file.stem}-{key}.npz")
@@ -118,7 +126,8 @@ def load_fitted(recipe: Recipe, identity: Record) -> FittedParameters:
         _cut(recipe, _parsed(recipe, "whitening", from_arrays, each)) for each in _arrays(recipe, "whitening", identity)
     )
     code = _code(recipe, identity) if recipe.code else None
-    return FittedParameters(codebooks, whitenings, () if method else tuple(first), code)
+    words = [_parsed(recipe, "words", WordQuantizer.from_arrays, each) for each in _arrays(recipe, "words", identity)]
+    return FittedParameters(codebooks, whitenings, () if method else tuple(first), code, words[0] if words else None)
 
 
 def _code(recipe: Recipe, identity: Record) -> Code | None:
@@ -198,8 +207,8 @@ def _compact(learned: FittedItem) -> dict[str, NDArray[Any]]:
         # What it returns is normalised, so that the projection's scale is free: this one fits half precision.
         scale = LARGEST_COMPONENT / np.abs(learned.projection).max()
         arrays["projection"] = (learned.projection * scale).astype(np.float16)
-    elif isinstance(learned, Codebook):
-        arrays["centres"] = learned.centres.astype(np.float16)  # means of unit vectors
+    elif isinstance(learned, Codebook | WordQuantizer):
+        arrays["centres"] = arrays["centres"].astype(np.float16)  # means of unit vectors
     return arrays
 
 

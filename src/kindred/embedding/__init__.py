@@ -8,6 +8,7 @@ embeddings that return one vector per image, `MULTI_VECTOR_EMBEDDINGS` of those 
 
 from kindred.embedding.codebook import Codebook
 from kindred.embedding.mixture import Mixture
+from kindred.embedding.signatures import WordQuantizer
 from kindred.embedding.table import (
     EMBEDDINGS,
     MULTI_VECTOR_EMBEDDINGS,
@@ -28,6 +29,7 @@ __all__ = [
     "FittedVocabulary",
     "Mixture",
     "MultiVectorEmbedding",
+    "WordQuantizer",
     "embed",
     "embed_multi_vector",
 ]

@@ -22,9 +22,11 @@ from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
 from kindred.errors import KindredError, UsageError
-from kindred.features import NO_FEATURES, LocalFeatures
+from kindred.features import FEATURES as KINDS
+from kindred.features import NO_FEATURES, LocalFeatures, from_bytes, to_bytes
 from kindred.images import crop, decode, resize
 from kindred.regions import Box
+from kindred.store import VisualWords, WordBatch
 
 if TYPE_CHECKING:
     from kindred.images import ImageLike
@@ -49,7 +51,8 @@ class Descriptions:
     unless the recipe has several; 0 if it could not be read and was left out. words: (M,) int64, the visual word of
     each row, for ASMK. features: the local features of each image, if the recipe stores them. passes: the mean number
     of passes through the network per image. reasons: why an image has no row, for each image; "" where it has, and ()
-    where all have.
+    where all have. visual_words: those of the local features of all images, if the recipe has words. bits: those in
+    which a library stores a component of the local features.
     """
 
     vectors: Vectors
@@ -59,6 +62,8 @@ class Descriptions:
     features: tuple[LocalFeatures, ...] | None = None
     passes: float = 1.0
     reasons: tuple[str, ...] = ()
+    visual_words: WordBatch | None = None
+    bits: int = 8
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -78,8 +83,8 @@ class Descriptions:
         """Return the bytes stored per image, on average; with `code`, vectors count with the size of their codes."""
         kept = self.vectors.nbytes if code is None else len(self.vectors) * code.bytes_per_vector
         kept += 0 if self.words is None else self.words.nbytes
-        for each in self.features or ():
-            kept += each.points.nbytes + each.descriptors.nbytes + each.scales.nbytes
+        kept += 0 if self.visual_words is None else self.visual_words.words.nbytes + self.visual_words.signatures.nbytes
+        kept += sum(len(to_bytes(each, bits=self.bits)) for each in self.features or ())
         return kept / max(1, int(self.usable.sum()))
 
     def first_rows(self) -> Vectors:
@@ -104,7 +109,16 @@ class Descriptions:
             None if self.features is None else tuple(self.features[image] for image in numbers.tolist()),
             self.passes,
             tuple(self.reasons[image] for image in numbers.tolist()) if self.reasons else (),
+            None if self.visual_words is None else _chosen_words(self.visual_words, numbers),
+            self.bits,
         )
+
+    def words_of(self, image: int) -> VisualWords | None:
+        """Return the visual words of an image, by its position."""
+        if self.visual_words is None:
+            return None
+        _, words, signatures = _chosen_words(self.visual_words, np.array([image]))
+        return VisualWords(words, signatures)
 
     @classmethod
     def concatenated(cls, parts: Sequence[Descriptions]) -> Descriptions:
@@ -121,6 +135,8 @@ class Descriptions:
             tuple(chain.from_iterable(features)) if any(part.features for part in parts) else None,
             parts[0].passes,
             tuple(chain.from_iterable(reasons)) if any(part.reasons for part in parts) else (),
+            None if any(part.visual_words is None for part in parts) else _joined_words(parts),
+            parts[0].bits,
         )
 
 
@@ -162,7 +178,8 @@ class DescribingTask:
                     raise described.error
                 descriptions[described.key] = described
                 self.step()
-        found = self.collected([descriptions[number] for number in range(len(images))], time.perf_counter() - began)
+        ordered = [descriptions[number] for number in range(len(images))]
+        found = self.collected(ordered, time.perf_counter() - began, is_query=is_query)
         if file is not None:
             _store(file, found)
         return found
@@ -174,6 +191,10 @@ class DescribingTask:
             return False
         if counts.dtype != np.int64 or counts.shape != (images,) or (counts < 0).any() or (counts > len(vectors)).any():
             return False
+        if (found.visual_words is None) != (self.describer.fitted.words is None):
+            return False
+        if found.visual_words is not None and len(found.visual_words.counts) != images:
+            return False
         several = self.describer.recipe.multi_vector
         if words is not None and (not several or words.dtype != np.int64 or words.shape != (len(vectors),)):
             return False
@@ -181,12 +202,18 @@ class DescribingTask:
             return False
         return bool(counts.sum() == len(vectors)) and (features is None or len(features) == images)
 
-    def collected(self, descriptions: Sequence[Description[int]], seconds: float) -> Descriptions:
+    def collected(
+        self, descriptions: Sequence[Description[int]], seconds: float, *, is_query: bool = False
+    ) -> Descriptions:
         """Collect the descriptions in arrays."""
         nothing = np.zeros((0, self.describer.dimension), np.float32)
         rows = [nothing if each.vectors is None else each.vectors for each in descriptions]
         words = [each.words for each in descriptions if each.words is not None]
         features = [each.features or NO_FEATURES for each in descriptions]
+        kind, has_words = self.describer.recipe.stored_features, self.describer.fitted.words is not None
+        bits = KINDS[kind].bits if kind else 8
+        if not is_query:  # those of the database are compared as a library stores them
+            features = [from_bytes(to_bytes(each, bits=bits)) if len(each) else NO_FEATURES for each in features]
         reasons = [
             "" if len(vectors) else NO_ROWS if each.error is None else each.error.reason
             for each, vectors in zip(descriptions, rows, strict=True)
@@ -199,6 +226,8 @@ class DescribingTask:
             tuple(features) if any(len(each) for each in features) else None,
             self.describer.passes,
             tuple(reasons) if any(reasons) else (),
+            _words_of(descriptions) if has_words else None,
+            bits,
         )
 
     def inputs(self, images: Iterable[Part]) -> Iterator[ImageLike]:
@@ -212,7 +241,9 @@ class DescribingTask:
         Queries (`is_query`) have another key if they are described differently.
         """
         describer = self.describer
-        digest = hashlib.sha256(repr((__version__, describer.fingerprint, describer.recipe.stored_features)).encode())
+        kind = describer.recipe.stored_features
+        bits = KINDS[kind].bits if kind else 0
+        digest = hashlib.sha256(repr((__version__, describer.fingerprint, kind, bits)).encode())
         digest.update(b"query" * (is_query and describer.describes_queries_differently))
         for path, box in images:
             facts = path.stat()
@@ -242,9 +273,11 @@ def _load(file: Path) -> Descriptions | None:
         features = _split(*(arrays[name] for name in FEATURES)) if FEATURES[0] in arrays else None
         seconds, passes = float(arrays["seconds"]), float(arrays["passes"])
         reasons = tuple(arrays["reasons"].tobytes().decode().split("\n")) if "reasons" in arrays else ()
-        return Descriptions(
-            arrays["vectors"], arrays["counts"], seconds, arrays.get("words"), features, passes, reasons
-        )
+        visual = WordBatch(*(arrays[name] for name in VISUAL_WORDS)) if VISUAL_WORDS[0] in arrays else None
+        if visual is not None:
+            _check_words(visual)
+        rows, bits = (arrays["vectors"], arrays["counts"]), int(arrays["bits"])
+        return Descriptions(*rows, seconds, arrays.get("words"), features, passes, reasons, visual, bits)
     except (OSError, ValueError, KeyError, TypeError, IndexError, KindredError):
         return None
 
@@ -252,11 +285,14 @@ def _load(file: Path) -> Descriptions | None:
 def _store(file: Path, found: Descriptions) -> None:
     arrays: dict[str, NDArray[Any]] = {"vectors": found.vectors, "counts": found.counts}
     arrays |= {"seconds": np.array(found.seconds), "passes": np.array(found.passes)}
+    arrays["bits"] = np.array(found.bits)
     if found.words is not None:
         arrays["words"] = found.words
     if found.reasons:
         lines = "\n".join(" ".join(reason.split()) for reason in found.reasons)
         arrays["reasons"] = np.frombuffer(lines.encode(errors="replace"), np.uint8)
+    if found.visual_words is not None:
+        arrays |= dict(zip(VISUAL_WORDS, found.visual_words, strict=True))
     if found.features is not None:
         arrays |= dict(zip(FEATURES, _laid_out(found.features), strict=True))
     try:
@@ -266,6 +302,45 @@ def _store(file: Path, found: Descriptions) -> None:
     except OSError as error:
         why = explain_os_error(error, file.parent)
         raise UsageError(f"{file.parent}: cannot store descriptions there ({why}); choose another cache") from error
+
+
+VISUAL_WORDS = ("visual_counts", "visual_words", "signatures")
+
+
+def _words_of(descriptions: Sequence[Description[int]]) -> WordBatch:
+    """Lay out the visual words of images."""
+    nothing = VisualWords(np.zeros(0, np.uint16), np.zeros(0, np.uint64))
+    own = [each.visual_words or nothing for each in descriptions]
+    counts = np.array([len(each.words) for each in own], np.int64)
+    return WordBatch(
+        counts,
+        np.concatenate([nothing.words, *(each.words for each in own)]),
+        np.concatenate([nothing.signatures, *(each.signatures for each in own)]),
+    )
+
+
+def _chosen_words(batch: WordBatch, images: NDArray[np.int64]) -> WordBatch:
+    """Return the visual words of some images, in the order of `images`."""
+    counts = batch.counts[images]
+    firsts = (np.cumsum(batch.counts) - batch.counts)[images]
+    places = np.repeat(firsts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    return WordBatch(counts, batch.words[places], batch.signatures[places])
+
+
+def _joined_words(parts: Sequence[Descriptions]) -> WordBatch:
+    """Return the visual words of all parts."""
+    found = [part.visual_words for part in parts if part.visual_words is not None]
+    return WordBatch(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+
+def _check_words(batch: WordBatch) -> None:
+    """Raise ValueError for arrays from a file that are no visual words of images."""
+    kinds = (batch.counts.dtype, batch.words.dtype, batch.signatures.dtype) == (np.int64, np.uint16, np.uint64)
+    flat = batch.counts.ndim == batch.words.ndim == batch.signatures.ndim == 1
+    if not kinds or not flat or batch.counts.min(initial=0) < 0:
+        raise ValueError("its visual words are of another kind")
+    if not batch.counts.sum() == len(batch.words) == len(batch.signatures):
+        raise ValueError("its visual words are not as many as counted")
 
 
 FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames")

@@ -49,7 +49,7 @@ def measure_fused(
     def fused(ranking: Ranking, selected: slice) -> Ranking:
         return fuse([ranking, *(each.top_results(selected, depth=depth) for each in others)], fusion)
 
-    ranks = benches[0].ranks(first.reranked(fused, depth=depth))
+    ranks = benches[0].ranks(first.reranked(fused, depth=depth, by_words=False))
     found = [bench.result(search, ranks, metrics=metrics) for bench, search in zip(benches, searches, strict=True)]
     # The search time of the others is contained in the fusion time of the first.
     searching = found[0].seconds_searching + found[0].seconds_reranking

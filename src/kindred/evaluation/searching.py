@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from kindred.codes import Code
 from kindred.evaluation.describing import Descriptions
-from kindred.index import ArraySource, ExhaustiveIndex, IndexSettings, Queries, index_for
+from kindred.index import (
+    CANDIDATES,
+    INDEXES,
+    ArraySource,
+    ExhaustiveIndex,
+    IndexSettings,
+    Queries,
+    choose_index,
+    index_for,
+    join_candidates,
+)
 from kindred.matching import ImageRows, Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -59,27 +69,36 @@ class Search:
             queries = replace(queries, vectors=np.nan_to_num(queries.vectors, posinf=0, neginf=0))
         # The very index that serves a library, if it compares with every row; codes alone, not rescored.
         settings = IndexSettings(code=self.code, rescore=False, options=self.options)
-        index = index_for(self.recipe, _source(database, self.recipe), settings, exhaustive=True)
+        source = _source(database, self.recipe)
+        index = index_for(self.recipe, source, settings, exhaustive=True)
         assert isinstance(index, ExhaustiveIndex)
         self._index, self._queries_of = index, _queries(queries, self.recipe)
         self._index.sync()
+        self._words: ExhaustiveIndex | None = None
+        if self.recipe.words:
+            name = choose_index(self.recipe, compares="local features")
+            words = INDEXES[name].open(self.recipe, source, settings)
+            assert isinstance(words, ExhaustiveIndex)
+            self._words = words
+            self._words.sync()
 
     def orders(self) -> Iterator[Order]:
         """Yield for each query the order of the searched images, best first; equal scores by position."""
         for order, _ in self._ranked(slice(None)):
             yield order
 
-    def reranked(self, rerank: Rerank, *, depth: int) -> Iterator[Order]:
+    def reranked(self, rerank: Rerank, *, depth: int, by_words: bool = True) -> Iterator[Order]:
         """Yield the same, the first `depth` of each re-ranked; those that are not among them follow as they were.
 
         `rerank` is given rankings, and which of the queries they belong to. Where it brings up images from below
-        `depth` (as query expansion, which searches anew), they come before the rest too.
+        `depth` (as query expansion, which searches anew), they come before the rest too. Where the recipe has visual
+        words, and `by_words`, the best by these are among as many candidates as in a library.
         """
         for start in range(0, len(self.queries), QUERIES_AT_A_TIME):
             selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
             ranked = list(self._ranked(selected))
             began = time.perf_counter()
-            better = rerank(_top_results(ranked, min(depth, len(self.database))), selected)
+            better = rerank(self._candidates(ranked, selected, depth, by_words=by_words), selected)
             self.rerank_seconds += time.perf_counter() - began
             for number, head, (order, _) in zip(range(start, selected.stop), better.ids, ranked, strict=True):
                 yield self._searched(with_rest(head, order), self.left_out[number])
@@ -87,6 +106,25 @@ class Search:
     def top_results(self, selected: slice, *, depth: int) -> Ranking:
         """Return the first `depth` results of some of the queries, with their scores."""
         return _top_results(list(self._ranked(selected)), min(depth, len(self.database)))
+
+    def _candidates(
+        self, ranked: Sequence[tuple[Order, NDArray[np.float32]]], selected: slice, depth: int, *, by_words: bool
+    ) -> Ranking:
+        """Return what is re-ranked of some queries: the best by vectors, and by visual words where there are any."""
+        if self._words is None or not by_words:
+            return _top_results(ranked, min(depth, len(self.database)))
+        depth, places = min(depth, CANDIDATES), np.flatnonzero(self._usable)
+        votes = np.full((len(ranked), len(self.database)), -np.inf, np.float32)
+        start, stop, _ = selected.indices(len(self.queries))
+        for row, number in enumerate(range(start, stop)):
+            words = self.queries.words_of(number)
+            assert words is not None
+            votes[row, places] = self._words.scores(words)[0]
+        orders = [self._searched(_order(each), self.left_out[number]) for number, each in enumerate(votes, start)]
+        found = _top_results(list(zip(orders, votes, strict=True)), max(1, min(depth // 2, len(self.database))))
+        scores = [scores for _, scores in ranked]
+        best = _top_results(ranked, min(-(-depth // 2), len(self.database)))
+        return join_candidates(best, found, lambda row, ids: (ids, scores[row][ids]))
 
     def _ranked(self, selected: slice) -> Iterator[tuple[Order, NDArray[np.float32]]]:
         """Yield for each query in `selected` the order of the database, and the scores (N,) of all of it."""
@@ -145,7 +183,7 @@ def _source(found: Descriptions, recipe: Recipe) -> ArraySource:
     """Return the rows of images as an index reads them; of an image that is one vector, the first."""
     if recipe.multi_vector:
         return ArraySource(found.vectors, counts=found.counts, words=found.words)
-    return ArraySource(found.first_rows())
+    return ArraySource(found.first_rows(), visual_words=found.visual_words)
 
 
 def _queries(found: Descriptions, recipe: Recipe) -> QuerySlice:

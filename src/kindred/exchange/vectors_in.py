@@ -19,7 +19,7 @@ from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
 from kindred.recipe import IMPORTED, Recipe
-from kindred.store import Entry, Run, Store
+from kindred.store import Entry, Filter, Run, Store, VisualWords
 
 __all__ = ["ImportReport", "import_vectors"]
 
@@ -209,6 +209,7 @@ def _with_facts(entry: Entry, store: Store) -> Entry:
     if known is None or known.state != "indexed" or entry.digest is None or known.digest != entry.digest:
         return entry
     row = store.images([known.id])[known.id]
+    visual_words = _visual_words(store, row.uid) if entry.vectors is not None and len(entry.vectors) == 1 else None
     return replace(
         entry,
         width=row.width,
@@ -217,4 +218,13 @@ def _with_facts(entry: Entry, store: Store) -> Entry:
         frames=row.frames,
         frame=row.frame,
         features=store.features(known.id),
+        visual_words=visual_words,
     )
+
+
+def _visual_words(store: Store, uid: str) -> VisualWords | None:
+    """Return the visual words of an image; None where none are stored."""
+    for number in store.select(Filter(ids=(uid,))).tolist():
+        for ids, batch in store.visual_words(after_id=number - 1, batch=1):
+            return VisualWords(batch.words, batch.signatures) if ids[0] == number else None
+    return None

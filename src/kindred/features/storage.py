@@ -1,10 +1,11 @@
-"""Serialise local features: some 134 bytes per SIFT keypoint.
+"""Serialise local features: some 69 bytes per SIFT keypoint.
 
-    magic, version, facts | points (N, 2) uint16 | scales (N,) float16 | descriptors (N, D) uint8 | CRC-32
+    magic, version, facts | points (N, 2) uint16 | scales (N,) uint8 | descriptors, packed | CRC-32
 
 Everything is little-endian. Points are quantised over their bounding box, with an error below 1/100 of a pixel in an
-image of 1,000 pixels. Byte descriptors are stored unchanged; float descriptors are quantised to 255 equal steps from
-their smallest to their largest component.
+image of 1,000 pixels; scales by their logarithm, within 2.2 %. Components of descriptors are quantised to `bits` bits,
+in equal steps over the range that most of them are in; those beyond are clipped. Byte descriptors stored in 8 bits are
+unchanged.
 """
 
 from __future__ import annotations
@@ -20,34 +21,45 @@ from kindred.features.local import LocalFeatures
 
 __all__ = ["from_bytes", "to_bytes"]
 
+MOST_BITS = 8
+"""A component of a descriptor is stored in 1 to 8 bits."""
 MAGIC = b"klf"
-VERSION = 1
-HEADER = struct.Struct("<3sB?IH?4d4d2f")
-"""Magic, version, float descriptors?, N, D, frame known?, frame, rectangle of points, least component and step."""
+VERSION = 2
+HEADER = struct.Struct("<3sBB?IH?4f4d2f")
+"""Magic, version, bits, float?, N, D, frame known?, frame, rectangle of points, least component and step."""
 CHECK = struct.Struct("<I")
 POINT_STEPS = 65535
+SCALE_STEPS, LEAST_SCALE = 16, 2.0**-4
+"""Steps of a stored scale in an octave, and the scale of step 1; step 0 is a scale of 0."""
+CLIPPED = 0.001
+"""Share of components that are clipped where they are stored in fewer bits than 8."""
 NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
 
-def to_bytes(features: LocalFeatures) -> bytes:
-    """Serialise features for `from_bytes`. Raises UsageError for values that are not finite."""
+def to_bytes(features: LocalFeatures, *, bits: int = 8) -> bytes:
+    """Serialise features for `from_bytes`, each component of a descriptor in `bits` bits.
+
+    In one bit it is its sign, or on which side of the mean a byte lies, and comes back as −1 or +1. Raises UsageError
+    for values that are not finite and for bits out of range.
+    """
     count, dimension = features.descriptors.shape
     sound = all(np.isfinite(part).all() for part in (features.points, features.descriptors, features.scales))
     if not sound or dimension > 65535:
         raise UsageError(f"got {count} features of {dimension} components; expected finite numbers, at most 65535 each")
+    if not 1 <= bits <= MOST_BITS:
+        raise UsageError(f"bits: got {bits}; expected 1 to {MOST_BITS}")
     least, most = _rectangle(features.points)
     points = np.rint((features.points - least) / _steps(least, most))
-    quantised, low, step = _quantised(features.descriptors)
-    is_float = features.descriptors.dtype != np.uint8
+    quantised, low, step = _quantised(features.descriptors, bits)
+    is_float = features.descriptors.dtype != np.uint8 or bits == 1
     frame = features.frame or NOWHERE
-    facts = (is_float, count, dimension, features.frame is not None, *frame, *least, *most, low, step)
-    scales = np.minimum(features.scales, np.finfo(np.float16).max)
+    facts = (bits, is_float, count, dimension, features.frame is not None, *frame, *least, *most, low, step)
     body = b"".join(
         (
             HEADER.pack(MAGIC, VERSION, *facts),
             points.astype("<u2").tobytes(),
-            scales.astype("<f2").tobytes(),
-            quantised.tobytes(),
+            _scale_steps(features.scales).tobytes(),
+            _packed(quantised, bits).tobytes(),
         )
     )
     return body + CHECK.pack(zlib.crc32(body))
@@ -61,18 +73,19 @@ def from_bytes(data: bytes) -> LocalFeatures:
         raise LibraryDamaged(f"local features: format {data[3]}, expected {VERSION}; index the image again")
     if zlib.crc32(data[: -CHECK.size]) != CHECK.unpack(data[-CHECK.size :])[0]:
         raise LibraryDamaged("local features: their bytes do not match their checksum; index the image again")
-    is_float, count, dimension, framed, *numbers = HEADER.unpack_from(data)[2:]
+    bits, is_float, count, dimension, framed, *numbers = HEADER.unpack_from(data)[2:]
     frame, least, most, (low, step) = numbers[:4], numbers[4:6], numbers[6:8], numbers[8:]
     at = HEADER.size
-    if len(data) != at + count * (6 + dimension) + CHECK.size:
+    width = _packed_width(dimension, bits) if bits < MOST_BITS else dimension
+    if not 1 <= bits <= MOST_BITS or len(data) != at + count * (5 + width) + CHECK.size:
         raise LibraryDamaged(f"local features: {len(data)} bytes for {count} points; index the image again")
     points = np.frombuffer(data, "<u2", 2 * count, at).reshape(count, 2)
-    scales = np.frombuffer(data, "<f2", count, at + 4 * count)
-    descriptors = np.frombuffer(data, np.uint8, count * dimension, at + 6 * count).reshape(count, dimension)
+    scales = np.frombuffer(data, np.uint8, count, at + 4 * count)
+    packed = np.frombuffer(data, np.uint8, count * width, at + 5 * count).reshape(count, width)
     return LocalFeatures(
         (np.array(least) + points * _steps(np.array(least), np.array(most))).astype(np.float32),
-        descriptors * np.float32(step) + np.float32(low) if is_float else descriptors,
-        scales.astype(np.float32),
+        _restored(_unpacked(packed, bits, dimension), low, step, is_float=is_float),
+        SCALES[scales],
         tuple(frame) if framed else None,
     )
 
@@ -89,10 +102,62 @@ def _steps(least: NDArray[np.float64], most: NDArray[np.float64]) -> NDArray[np.
     return np.where(span > 0, span / POINT_STEPS, 1.0)
 
 
-def _quantised(descriptors: NDArray[np.uint8] | NDArray[np.float32]) -> tuple[NDArray[np.uint8], float, float]:
-    """Quantise descriptors to bytes; return these, the value of byte 0 and the step between bytes."""
-    if descriptors.dtype == np.uint8 or not descriptors.size:
+def _scale_steps(scales: NDArray[np.float32]) -> NDArray[np.uint8]:
+    octaves = np.log2(np.maximum(scales, LEAST_SCALE) / LEAST_SCALE)
+    return np.where(scales > 0, np.clip(1 + np.rint(SCALE_STEPS * octaves), 1, 255), 0).astype(np.uint8)
+
+
+SCALES = np.where(np.arange(256) > 0, LEAST_SCALE * 2.0 ** ((np.arange(256) - 1) / SCALE_STEPS), 0).astype(np.float32)
+"""The scale that each stored byte stands for, up to some 3,700 pixels."""
+
+
+def _quantised(
+    descriptors: NDArray[np.uint8] | NDArray[np.float32], bits: int
+) -> tuple[NDArray[np.uint8], float, float]:
+    """Quantise descriptors to 2^bits steps; return these, the value of step 0 and the distance between steps."""
+    if not descriptors.size or (descriptors.dtype == np.uint8 and bits == 8):
         return descriptors.astype(np.uint8), 0.0, 1.0
+    if bits == 1:
+        centre = float(descriptors.mean()) if descriptors.dtype == np.uint8 else 0.0
+        return (descriptors > centre).astype(np.uint8), -1.0, 2.0
     low, high = float(descriptors.min()), float(descriptors.max())
-    step = (high - low) / 255 or 1.0
-    return np.rint((descriptors - low) / step).astype(np.uint8), low, step
+    if bits < 8:
+        low, high = np.quantile(descriptors, (CLIPPED / 2, 1 - CLIPPED / 2)).tolist()
+    step = (high - low) / (2**bits - 1) or 1.0
+    steps = np.rint((descriptors.astype(np.float32) - low) / step)
+    return np.clip(steps, 0, 2**bits - 1).astype(np.uint8), low, step
+
+
+def _restored(
+    steps: NDArray[np.uint8], low: float, step: float, *, is_float: bool
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Return the descriptors that `_quantised` took, as bytes or float32."""
+    if (low, step) == (0.0, 1.0) and not is_float:
+        return steps
+    values = (np.float32(low) + np.float32(step) * np.arange(256, dtype=np.float32)).astype(np.float32)
+    if not is_float:
+        return np.clip(np.rint(values), 0, 255).astype(np.uint8).take(steps)
+    return values.take(steps)
+
+
+def _packed_width(dimension: int, bits: int) -> int:
+    """Return the bytes of one packed descriptor."""
+    return bits * -(-dimension // 8)
+
+
+def _packed(steps: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Pack steps (N, D) below 2^bits into bytes (N, W): bit by bit, the lowest bits of all components first."""
+    if bits == 8:
+        return steps
+    planes = [np.packbits(steps >> np.uint8(bit) & np.uint8(1), axis=1) for bit in range(bits)]
+    return np.concatenate(planes, axis=1)
+
+
+def _unpacked(packed: NDArray[np.uint8], bits: int, dimension: int) -> NDArray[np.uint8]:
+    """Return what `_packed` took."""
+    if bits == 8:
+        return packed
+    steps = np.zeros((len(packed), dimension), np.uint8)
+    for bit, plane in enumerate(np.split(packed, bits, axis=1)):
+        steps |= np.unpackbits(np.ascontiguousarray(plane), axis=1, count=dimension) << np.uint8(bit)
+    return steps

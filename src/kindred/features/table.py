@@ -29,8 +29,9 @@ class Features:
     function: detects and describes them, with the options `count` and others by name. summary: what they are, in a
     few words. source: author and year. needs: whether the function takes an "image" (H, W, 3) uint8 RGB, with points
     in pixels of that image, the "map" of an image (a `ConvMap`), or the image and a "network" with a local head, whose
-    maps may come from the pass that describes the image. indexed, query: the options for images of a
-    library and for queries, which are not stored and may have more features.
+    maps may come from the pass that describes the image. indexed, query: the options for images of a library and for
+    queries, which are not stored and may have more features. bits: those in which each component of a stored
+    descriptor is kept, 1 to 8 (`kindred.features.storage`).
     """
 
     function: Callable[..., LocalFeatures]
@@ -39,6 +40,7 @@ class Features:
     needs: Literal["image", "map", "network"]
     indexed: Mapping[str, int] = field(default_factory=dict)
     query: Mapping[str, int] = field(default_factory=dict)
+    bits: int = 8
 
 
 FEATURES: dict[str, Features] = {
@@ -49,6 +51,7 @@ FEATURES: dict[str, Features] = {
         "image",
         indexed={"count": 150, "longest": 320},
         query={"count": 500, "longest": 480},
+        bits=4,
     ),
     "conv": Features(
         conv,

@@ -6,7 +6,8 @@ the one that serves a recipe, over a store or over rows in memory (`ArraySource`
 An `Index` follows its source and takes filters; most are made of an engine, which knows rows and ids alone:
 `ExactIndex` compares a query with every row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and
 meets a thousandth of a million rows; `CodedIndex` holds a few bytes of each; `InvertedFile` is for rows of mostly
-zeros, as bags of words are; `MultiVectorIndex` is for images that are several rows each.
+zeros, as bags of words are; `MultiVectorIndex` is for images that are several rows each; `HammingIndex` finds images by
+the visual words of their local features.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING
 from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
+    from kindred.index.candidates import CANDIDATES, join_candidates
     from kindred.index.coded import CodedIndex
     from kindred.index.exact import ExactIndex
+    from kindred.index.hamming import HammingIndex
     from kindred.index.hnsw import HNSWIndex
     from kindred.index.hnsw_settings import HNSW_SIMILARITIES, HNSWSettings
     from kindred.index.inverted import InvertedFile
@@ -27,9 +30,11 @@ if TYPE_CHECKING:
     from kindred.index.source import ArraySource
     from kindred.index.synced import SyncedIndex
     from kindred.index.synced_rows import SyncedRows
+    from kindred.index.synced_words import SyncedWords
     from kindred.index.table import INDEXES, IndexEntry, IndexSettings, choose_index, index_for
 
 __all__ = [
+    "CANDIDATES",
     "HNSW_SIMILARITIES",
     "INDEXES",
     "ArraySource",
@@ -39,6 +44,7 @@ __all__ = [
     "ExhaustiveIndex",
     "HNSWIndex",
     "HNSWSettings",
+    "HammingIndex",
     "Index",
     "IndexEntry",
     "IndexSettings",
@@ -50,15 +56,19 @@ __all__ = [
     "SnapshotPolicy",
     "SyncedIndex",
     "SyncedRows",
+    "SyncedWords",
     "choose_index",
     "index_for",
+    "join_candidates",
 ]
 
 __getattr__ = imported_late(
     __name__,
     {
+        "candidates": "CANDIDATES, join_candidates",
         "coded": "CodedIndex",
         "exact": "ExactIndex",
+        "hamming": "HammingIndex",
         "hnsw": "HNSWIndex",
         "hnsw_settings": "HNSW_SIMILARITIES, HNSWSettings",
         "inverted": "InvertedFile",
@@ -68,6 +78,7 @@ __getattr__ = imported_late(
         "source": "ArraySource",
         "synced": "SyncedIndex",
         "synced_rows": "SyncedRows",
+        "synced_words": "SyncedWords",
         "table": "INDEXES, IndexEntry, IndexSettings, choose_index, index_for",
     },
 )

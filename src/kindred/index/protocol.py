@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from kindred.index.id_map import IdMap
 from kindred.matching import ImageRows
 from kindred.ranking import Ranking
-from kindred.store import Filter, RowBatch
+from kindred.store import Filter, RowBatch, VisualWords, WordBatch
 from kindred.store.protocol import VectorBatch
 
 __all__ = ["Engine", "ExhaustiveEngine", "ExhaustiveIndex", "Index", "Queries", "RowSource"]
 
-Queries: TypeAlias = "ArrayLike | ImageRows"
-"""Vectors (Q, D), or the rows of one query image: an index takes the one or the other."""
+Queries: TypeAlias = "ArrayLike | ImageRows | VisualWords"
+"""Vectors (Q, D), or the rows or the visual words of one query image: an index takes one of these."""
 
 Asked = TypeVar("Asked", contravariant=True)
 
@@ -64,6 +64,10 @@ class RowSource(Protocol):
 
     def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
         """Yield all rows of all images, in order of image; of those numbered `images` (n,) only, where given."""
+        ...
+
+    def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
+        """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words)."""
         ...
 
     def removed_since(self, revision: int, /) -> NDArray[np.int64]:

@@ -43,8 +43,8 @@ __all__ = ["SnapshotIndex", "SnapshotPolicy"]
 
 BUILD_ROWS = 16_384
 META_KEY = "snapshot"
-FILES = "index-*"
-FILE_NAME = re.compile(r"index-[0-9a-f]{12}\.hnsw")
+FILES = "index-*.hnsw"
+FILE_NAME = re.compile(r"index-[0-9a-f]{12}\.(hnsw|words)")
 MOST_RECORD = 1000
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
-from kindred.store import Filter, RowBatch
+from kindred.store import Filter, RowBatch, WordBatch
 
 __all__ = ["ArraySource"]
 
@@ -20,15 +20,23 @@ BATCH = 1 << 18
 class ArraySource:
     """The rows (M, D) of images 1, 2, …: one each, or `counts` (n,) of them, with their `words` (M,). It never changes.
 
-    An image without a row is in no index. Raises UsageError where lengths differ.
+    visual_words: those of the local features of all images. An image without a row is in no index. Raises UsageError
+    where lengths differ.
     """
 
     def __init__(
-        self, rows: Vectors, *, counts: NDArray[np.int64] | None = None, words: NDArray[np.int64] | None = None
+        self,
+        rows: Vectors,
+        *,
+        counts: NDArray[np.int64] | None = None,
+        words: NDArray[np.int64] | None = None,
+        visual_words: WordBatch | None = None,
     ) -> None:
         self._rows = as_rows(rows, "rows")
         self._counts = np.ones(len(self._rows), np.int64) if counts is None else np.asarray(counts, np.int64)
-        self._words = words
+        self._words, self._visual_words = words, visual_words
+        if visual_words is not None and len(visual_words.counts) != len(self._counts):
+            raise UsageError(f"got visual words of {len(visual_words.counts)} images; expected {len(self._counts)}")
         if self._counts.sum() != len(self._rows) or (words is not None and len(words) != len(self._rows)):
             raise UsageError(f"got {self._counts.sum()} rows in counts; expected {len(self._rows)}, one word for each")
 
@@ -71,6 +79,19 @@ class ArraySource:
         kept = slice(None) if images is None else np.isin(owners, images)
         if owners[kept].size:
             yield RowBatch(owners[kept], self._rows[kept], None, None if self._words is None else self._words[kept])
+
+    def visual_words(
+        self,
+        *,
+        after_id: int = 0,
+        batch: int = BATCH,  # noqa: ARG002 - as a store has it
+    ) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
+        """Yield the visual words of all images at once, unless there is none after `after_id`."""
+        if self._visual_words is not None and after_id < len(self._counts):
+            counts, words, signatures = self._visual_words
+            rest = int(counts[:after_id].sum())
+            ids = np.arange(after_id + 1, len(counts) + 1)
+            yield ids, WordBatch(counts[after_id:], words[rest:], signatures[rest:])
 
     def removed_since(self, revision: int, /) -> NDArray[np.int64]:  # noqa: ARG002 - nothing is ever removed
         """Return no ids."""

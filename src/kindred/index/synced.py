@@ -15,7 +15,7 @@ from kindred.index.protocol import ExhaustiveEngine, Queries, RowSource
 from kindred.index.selection import Select, Selection
 from kindred.matching import ImageRows
 from kindred.ranking import Ranking
-from kindred.store import Filter
+from kindred.store import Filter, VisualWords
 
 __all__ = ["Synced", "SyncedIndex", "VectorEngine", "as_vectors"]
 
@@ -111,6 +111,8 @@ class SyncedIndex(Synced[ArrayLike]):
 
 def as_vectors(queries: Queries) -> ArrayLike:
     """Return queries that are to be vectors (Q, D), which the engine checks; raises UsageError for rows of an image."""
+    if isinstance(queries, VisualWords):
+        raise UsageError("search: got visual words; one vector of each image is compared here")
     if isinstance(queries, ImageRows):
         raise UsageError("search: got the rows of an image; one vector of each is compared here")
     return queries

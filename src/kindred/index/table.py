@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INDEXES", "IndexEntry", "IndexSettings", "choose_index", "index_for"]
 
-Compares = Literal["vectors", "codes", "words", "rows"]
+Compares = Literal["vectors", "codes", "words", "rows", "local features"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class IndexEntry:
     summary: what it does, in a few words.
     serves: whether it can search images that are described by a recipe.
     open: recipe, rows, settings → the index. Nothing is read before the first search.
-    compares: the stored "vectors" themselves, their "codes", vectors of visual "words", or all "rows" of images: the
-    rankings of the last hold numbers of images, those of the others ids of vectors.
+    compares: the stored "vectors" themselves, their "codes", vectors of visual "words", all "rows" of images, or the
+    visual words of their "local features". The rankings of rows hold numbers of images, others ids of vectors.
     approximate: whether it may miss an answer, or choose by less than the whole vector.
     exhaustive: whether it is an `ExhaustiveIndex`, which can score all that there is.
     """
@@ -89,6 +89,10 @@ def _open_words(_recipe: Recipe, source: RowSource, _settings: IndexSettings) ->
     from kindred.index.synced import SyncedIndex
 
     return SyncedIndex(source, InvertedFile(source.dimension or 1))
+
+
+def _open_signatures(_recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    return SyncedWords(source, folder=settings.folder, policy=settings.policy)
 
 
 def _open_graph(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
@@ -137,8 +141,14 @@ INDEXES: dict[str, IndexEntry] = {
         exhaustive=False,
     ),
     "exact": IndexEntry("a comparison with all vectors, in memory", lambda _: True, _open_exact, "vectors"),
+    "hamming": IndexEntry(
+        "for each visual word the images that have it, by the signatures of their local features",
+        lambda recipe: bool(recipe.words),
+        _open_signatures,
+        "local features",
+    ),
 }
-"""In order of preference: the first that serves a recipe is taken."""
+"""In order of preference: the first that serves a recipe is taken. The last finds candidates beside that one."""
 
 
 def choose_index(recipe: Recipe, *, compares: Compares | None = None, exhaustive: bool = False) -> str:

@@ -17,7 +17,7 @@ from kindred._support.os_errors import explain_os_error
 from kindred._support.prefetch import prefetched
 from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError, UsageError
-from kindred.features import to_bytes
+from kindred.features import FEATURES, to_bytes
 from kindred.images import Found, LeftOut
 from kindred.library.moves import Moves, Seen, stamp
 from kindred.library.paths import Folders
@@ -92,7 +92,8 @@ def index_images(
     becomes of the images below the folders `roots` whose files are gone (see `kindred.library.pruning`). Raises
     `LibraryFull` where the disk is full; what was committed before stays.
     """
-    run = _Run(store, progress or _silent, force=force)
+    features = describer.recipe.stored_features
+    run = _Run(store, progress or _silent, force=force, bits=FEATURES[features].bits if features else 8)
     return run.finish(describer, files, roots, prune)
 
 
@@ -112,8 +113,8 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
 class _Run:
     """One run: what it has seen, and what waits to be committed."""
 
-    def __init__(self, store: Store, progress: Callable[[IndexProgress], None], *, force: bool) -> None:
-        self.store, self.progress, self.force = store, progress, force
+    def __init__(self, store: Store, progress: Callable[[IndexProgress], None], *, force: bool, bits: int) -> None:
+        self.store, self.progress, self.force, self.bits = store, progress, force, bits
         self.report = IndexReport()
         self.reasons = {skip.path: skip.reason for skip in store.skipped()}
         self.folders, self.moves = Folders(), Moves(store, any_known=store.counts().images > 0)
@@ -229,14 +230,14 @@ class _Run:
         seen, error = described.key, described.error
         if error is None:
             self.report.indexed += 1
-            self.buffer.append(_entry(described))
+            self.buffer.append(_entry(described, self.bits))
             if described.frames > 1:
                 self.report.notes.append((seen.path, _frame_note(described.frame, described.frames)))
         else:
             self.report.skipped.append((seen.path, error.reason))
             self.reasons[seen.path] = error.reason
             if not self.is_passing(seen, error):
-                self.buffer.append(_entry(described))
+                self.buffer.append(_entry(described, self.bits))
         if len(self.buffer) >= COMMIT_IMAGES or time.monotonic() - self.committed > COMMIT_SECONDS:
             self.commit()
         self.tell()
@@ -321,7 +322,8 @@ def _record(number: int, report: IndexReport) -> Run:
     )
 
 
-def _entry(described: Description[Seen]) -> Entry:
+def _entry(described: Description[Seen], bits: int) -> Entry:
+    """Return what is stored of an image; `bits` of each component of its local features."""
     seen, found, error = described.key, described.key.found, described.error
     return Entry(
         seen.path,
@@ -333,7 +335,7 @@ def _entry(described: Description[Seen]) -> Entry:
         vectors=described.vectors,
         boxes=described.boxes,
         words=described.words,
-        features=to_bytes(described.features) if described.features is not None else None,
+        features=to_bytes(described.features, bits=bits) if described.features is not None else None,
         reason=error.reason if error is not None else None,
         final=error.final if error is not None else True,
         digest=seen.digest,
@@ -342,6 +344,7 @@ def _entry(described: Description[Seen]) -> Entry:
         volume=seen.volume,
         frames=described.frames,
         frame=described.frame,
+        visual_words=described.visual_words,
     )
 
 

@@ -164,7 +164,13 @@ class Library(Editing, Searching):
     def searcher(self) -> Searcher:
         """The search, by the index that serves the recipe. Raises `LibraryError` while the library is empty."""
         name = choose_index(self.recipe)
-        return Searcher(self._store, self._opened(name), INDEXES[name], self.recipe)
+        words = self._opened(self._words_index) if self.recipe.words else None
+        return Searcher(self._store, self._opened(name), INDEXES[name], self.recipe, words=words)
+
+    @property
+    def _words_index(self) -> str:
+        """The name of the index of visual words."""
+        return choose_index(self.recipe, compares="local features")
 
     def _opened(self, name: str) -> Index:
         """Return the index of that name, opened once."""
@@ -294,6 +300,8 @@ class Library(Editing, Searching):
         """Bring up to date what the search index stores, where that is due."""
         if self._store.counts().indexed:
             self._opened(choose_index(self.recipe)).renew()
+            if self.recipe.words:
+                self._opened(self._words_index).renew()
 
 
 def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:

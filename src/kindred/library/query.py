@@ -17,7 +17,7 @@ from kindred.features import ConvMap, LocalFeatures
 from kindred.images import ImageLike, as_image, crop, decode
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
-from kindred.store import Box, Filter, Store, is_uid
+from kindred.store import Box, Filter, Store, VisualWords, is_uid
 
 __all__ = ["NEGATIVE_WEIGHT", "DescribedQuery", "Query", "as_query", "describe_query", "moved_away", "of_stored"]
 
@@ -33,13 +33,15 @@ NEGATIVE_WEIGHT = 0.5
 class DescribedQuery:
     """What is looked for: one unit vector (1, D), or the rows of an image where the recipe keeps several.
 
-    features: the query's local features, where the recipe keeps those; points in pixels of the query. map_of:
-    what the network sees of an image (path), or of the query (None).
+    features: the query's local features, where the recipe keeps those; points in pixels of the query. visual_words:
+    those of its local features, where the recipe has words. map_of: what the network sees of an image (path), or of the
+    query (None).
     """
 
     vector: Vectors | None = None
     parts: ImageRows | None = None
     features: LocalFeatures | None = None
+    visual_words: VisualWords | None = None
     map_of: Callable[[Path | None], ConvMap] | None = None
 
     @property
@@ -95,7 +97,7 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
         rows = describer.as_image_rows(description)
         return DescribedQuery(parts=rows, features=description.features, map_of=map_of)
     vector = _mean(cast(Vectors, description.vector)[None])
-    return DescribedQuery(vector, features=description.features, map_of=map_of)
+    return DescribedQuery(vector, features=description.features, visual_words=description.visual_words, map_of=map_of)
 
 
 def of_stored(store: Store, recipe: Recipe, query: Query, *, look_again: bool) -> Query:

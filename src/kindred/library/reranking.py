@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kindred.errors import UsageError
+from kindred.index import CANDIDATES
 from kindred.library.query import DescribedQuery
 from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEPTH", "compare_images", "reranked", "steps_for"]
 
-DEPTH = 100
+DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
 
 
@@ -54,7 +55,7 @@ def reranked(
     depth: int,
     cache: RerankCache | None,
 ) -> Ranking:
-    """Return the best `k`, after the best `depth` were re-ranked.
+    """Return the best `k`, after the best `depth` candidates were re-ranked (`Searcher.candidates`).
 
     Raises UsageError where a re-ranker compares images and the query is not an image.
     """
@@ -64,5 +65,5 @@ def reranked(
     for name, needs in needs_of(steps):
         if needs != "vectors" and query.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
-    ranking = search.ranked(query, max(k, depth), where)
+    ranking = search.candidates(query, k, depth, where)
     return rerank(ranking, search.context(query, cache), steps).top(k)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ImageError, LibraryError
 from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, from_bytes
-from kindred.index import Index, IndexEntry
+from kindred.index import Index, IndexEntry, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
+from kindred.similarity import SIMILARITIES
 from kindred.store import Filter, Row, Store
 
 if TYPE_CHECKING:
@@ -26,17 +27,37 @@ __all__ = ["Searcher", "StoreGallery"]
 class Searcher:
     """The search of a library: by the index that serves its recipe, which `entry` of INDEXES opened.
 
-    Rankings hold the ids of vectors, or the numbers of images where an image is several rows.
+    Rankings hold the ids of vectors, or the numbers of images where an image is several rows. words: the index of the
+    visual words of local features, where the recipe has them.
     """
 
-    def __init__(self, store: Store, index: Index, entry: IndexEntry, recipe: Recipe) -> None:
-        self.index = index
+    def __init__(
+        self, store: Store, index: Index, entry: IndexEntry, recipe: Recipe, *, words: Index | None = None
+    ) -> None:
+        self.index, self.words = index, words
         self._store, self._recipe = store, recipe
         self._names_images = entry.compares == "rows"
 
     def ranked(self, query: DescribedQuery, k: int, where: Filter | None) -> Ranking:
         """Return the best `k` for one question, among the images that `where` lets through."""
         return self.index.search(query.compared, k, where=where)
+
+    def candidates(self, query: DescribedQuery, k: int, depth: int, where: Filter | None) -> Ranking:
+        """Return what re-rankers choose from: the best `depth` by vectors; where there are visual words, half of them.
+
+        The other half are then the best by visual words. All have the score of their vectors and are ordered by it.
+        Of the best by vectors there are at least `k`.
+        """
+        vector, words = query.vector, query.visual_words
+        if self.words is None or words is None or vector is None:
+            return self.ranked(query, max(k, depth), where)
+        ranking = self.ranked(query, max(k, -(-depth // 2)), where)
+
+        def score(_: int, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], Vectors]:
+            present, rows = self._store.fetch(ids.tolist())
+            return present, SIMILARITIES[self._recipe.similarity](vector, rows.reshape(-1, vector.shape[1]))[0]
+
+        return join_candidates(ranking, self.words.search(words, max(1, depth // 2), where=where), score)
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images behind the ids of a ranking; those that are gone are left out."""

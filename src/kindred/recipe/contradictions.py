@@ -32,6 +32,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _of_map(recipe)
     yield from _of_rows(recipe)
     yield from _of_vector(recipe)
+    yield from _of_words(recipe)
 
 
 def _of_source(recipe: Recipe) -> Iterator[str]:
@@ -47,6 +48,8 @@ def _of_source(recipe: Recipe) -> Iterator[str]:
         yield f"{idle[0]} has no effect together with ensemble; set it in the recipes of the ensemble"
     if any(part.multi_vector for part in recipe.ensemble):
         yield "a recipe of the ensemble stores several rows per image; fuse rankings instead"
+    if any(part.words for part in recipe.ensemble):
+        yield "a recipe of the ensemble has words, which are those of an image as a whole; set them beside the ensemble"
     if any(part.code for part in recipe.ensemble):
         yield "a recipe of the ensemble has a code, which the fused vector cannot use; leave it out"
 
@@ -89,6 +92,13 @@ def _of_vector(recipe: Recipe) -> Iterator[str]:
         yield (
             f"code compares by {' or '.join(_CODED)}, not by similarity {recipe.similarity!r}; leave out one of them"
         )
+
+
+def _of_words(recipe: Recipe) -> Iterator[str]:
+    if recipe.words and not recipe.stored_features:
+        yield "words are those of local features, and none are stored; name features, or leave out words"
+    if recipe.words and recipe.multi_vector:
+        yield "words find images of one vector each, but several rows per image are stored; leave out one of them"
 
 
 def changed(recipe: Recipe, keys: tuple[str, ...]) -> list[str]:

@@ -38,7 +38,7 @@ _CHOICES = {"shape": ("keep", "stretch")}
 _NEEDED = ("name", "passes", "aggregate", "similarity")
 _TEXTS = (*_NEEDED, "backbone", "shape", "pooling", "embedding", "matching", "features", "description")
 _OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_options")
-FILES = ("codebook", "whitening", "code")
+FILES = ("codebook", "whitening", "code", "words")
 """The keys that name a file of fitted parameters, or a bundled one."""
 _UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
 
@@ -95,7 +95,8 @@ class Recipe:
     Fusion. ensemble: recipes whose vectors are concatenated, each weighted by its `weight`; keys about one network
     are then set in these recipes. features: local features stored for spatial verification, a name of
     `kindred.features.FEATURES`, or a model with a local head, by name or path; in an ensemble, those of the first
-    recipe that has any.
+    recipe that has any. words: a fitted codebook of local features; their visual words are stored as well, and a search
+    that is re-ranked takes its candidates from an inverted file of them too.
 
     allow_code is not a key of a recipe: the caller sets it to run a recipe whose pooling is "package.module:function",
     code outside Kindred; it is never stored. It applies to the recipes of an ensemble, too.
@@ -131,6 +132,7 @@ class Recipe:
     similarity: str = "cosine"
     code: str = ""
     features: str = ""
+    words: str = ""
     weight: float = 1.0
     ensemble: tuple[Recipe, ...] = ()
     description: str = ""

@@ -20,6 +20,8 @@ from kindred.store.records import (
     Run,
     Skip,
     Value,
+    VisualWords,
+    WordBatch,
     is_uid,
 )
 from kindred.store.sqlite import FORMAT, SqliteStore
@@ -45,6 +47,8 @@ __all__ = [
     "Store",
     "StoreEntry",
     "Value",
+    "VisualWords",
+    "WordBatch",
     "is_uid",
     "parse_value",
     "parse_where",

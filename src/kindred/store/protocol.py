@@ -15,7 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.store.filters import Kind
-from kindred.store.records import Counts, Entry, FileStamp, Filter, Key, Known, Root, Row, RowBatch, Run, Skip, Value
+from kindred.store.records import (
+    Counts,
+    Entry,
+    FileStamp,
+    Filter,
+    Key,
+    Known,
+    Root,
+    Row,
+    RowBatch,
+    Run,
+    Skip,
+    Value,
+    WordBatch,
+)
 
 __all__ = ["Store", "VectorBatch"]
 
@@ -148,6 +162,13 @@ class Store(Protocol):
 
         images: the numbers (n,) of those that are wanted, None for all; numbers that are gone are left out. Each batch
         is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        """
+        ...
+
+    def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
+        """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words).
+
+        Vectors of images without visual words are left out. Each batch is a view of its own, as of `vectors`.
         """
         ...
 

@@ -31,6 +31,8 @@ __all__ = [
     "Skip",
     "State",
     "Value",
+    "VisualWords",
+    "WordBatch",
     "is_uid",
 ]
 
@@ -56,7 +58,7 @@ class Entry:
     vectors: (R, D) finite numbers, stored as float32, one row for each region.
     boxes: (R, 4) x0 y0 x1 y1 in pixels of the original image; a row of NaN, or no boxes: the whole image.
     words: (R,) whole numbers, the visual word of each row: the rows are then stored together, at half precision.
-    features: the local features, as bytes.
+    features: the local features, as bytes. visual_words: those of the local features, for an inverted file.
     final: whether the reason lies in the bytes of the file, so that it is not tried again until they change.
     digest: of the content, as `kindred._support.digests` has it. device, inode: those of the file; volume: the device
     of the folder it lies in.
@@ -81,6 +83,7 @@ class Entry:
     volume: int | None = None
     frames: int = 1
     frame: int = 0
+    visual_words: VisualWords | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,25 @@ class RowBatch(NamedTuple):
     rows: NDArray[np.float32] | NDArray[np.float16]
     boxes: NDArray[np.float32] | None
     words: NDArray[np.int64] | None
+
+
+class VisualWords(NamedTuple):
+    """The visual words of an image's local features: words (n,) uint16 and of each a signature (n,) uint64.
+
+    A signature is the binary form of where in the cell of its word a descriptor lies (Hamming embedding; Jégou, Douze
+    and Schmid 2008): descriptors of the same word are compared by the Hamming distance of their signatures.
+    """
+
+    words: NDArray[np.uint16]
+    signatures: NDArray[np.uint64]
+
+
+class WordBatch(NamedTuple):
+    """The visual words of images: how many each has (n,) int64, and those of all, one image after the other."""
+
+    counts: NDArray[np.int64]
+    words: NDArray[np.uint16]
+    signatures: NDArray[np.uint64]
 
 
 @dataclass(frozen=True)

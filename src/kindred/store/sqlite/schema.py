@@ -75,6 +75,13 @@ TABLES = (
         words BLOB NOT NULL,
         data BLOB NOT NULL
     )""",
+    # For an inverted file, the words of an image's local features, uint16, and the signature of each, uint64. They
+    # belong to the image's vector, whose id is new whenever the image is described again.
+    """CREATE TABLE visual_words (
+        vector_id INTEGER PRIMARY KEY REFERENCES vectors (id) ON DELETE CASCADE,
+        words BLOB NOT NULL,
+        signatures BLOB NOT NULL
+    )""",
     """CREATE TABLE tags (
         tag TEXT NOT NULL,
         image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
 from kindred.store.protocol import VectorBatch
-from kindred.store.records import RowBatch
+from kindred.store.records import RowBatch, WordBatch
 from kindred.store.sqlite.conditions import chunks, marks
 from kindred.store.sqlite.failures import REMEDY
 from kindred.store.sqlite.reading import ImageReader
@@ -103,6 +103,31 @@ class VectorReader(ImageReader):
             raise LibraryDamaged(f"{self.file}: the words of image {image} hold {words.min()}; {REMEDY}")
         self._check_finite(rows, owners, "the words of image")
         return RowBatch(owners, rows, None, words)
+
+    def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
+        """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words).
+
+        Each batch is a view of its own: rows that are put meanwhile are still met, at the end.
+        """
+        sql = "SELECT vector_id, words, signatures FROM visual_words WHERE vector_id > ? ORDER BY vector_id LIMIT ?"
+        while True:
+            with self._database.read() as connection:
+                found = connection.execute(sql, (after_id, batch)).fetchall()
+            if not found:
+                return
+            for number, words, signatures in found:
+                sound = isinstance(words, bytes) and isinstance(signatures, bytes)
+                if not sound or len(words) % 2 or len(signatures) != 4 * len(words):
+                    raise LibraryDamaged(f"{self.file}: the visual words of vector {number} are cut off; {REMEDY}")
+            after_id = found[-1][0]
+            yield (
+                np.array([row[0] for row in found], np.int64),
+                WordBatch(
+                    np.array([len(row[1]) // 2 for row in found], np.int64),
+                    np.frombuffer(b"".join(row[1] for row in found), "<u2").astype(np.uint16, copy=False),
+                    np.frombuffer(b"".join(row[2] for row in found), "<u8").astype(np.uint64, copy=False),
+                ),
+            )
 
     def features(self, image_id: int) -> bytes | None:
         """Return the local features of an image; None where none are stored."""

@@ -155,6 +155,10 @@ def _put_vectors(connection: sqlite3.Connection, entry: Entry, image_id: int) ->
         "INSERT INTO vectors (image_id, region, x0, y0, x1, y1, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(image_id, region, *boxes[region], row.tobytes()) for region, row in enumerate(rows)],
     )
+    if entry.visual_words is not None:
+        words, signatures = _checked_words(entry, len(rows))
+        sql = "INSERT INTO visual_words SELECT id, ?, ? FROM vectors WHERE image_id = ?"
+        connection.execute(sql, (words.tobytes(), signatures.tobytes(), image_id))
 
 
 def _checked(entry: Entry) -> tuple[NDArray[np.float32], list[tuple[float | None, ...]]]:
@@ -172,6 +176,18 @@ def _checked(entry: Entry) -> tuple[NDArray[np.float32], list[tuple[float | None
     return rows, [(None,) * 4 if np.isnan(box).any() else tuple(box.tolist()) for box in boxes]
 
 
+def _checked_words(entry: Entry, rows: int) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
+    """Return the entry's visual words and their signatures, each (n,), as they are stored."""
+    assert entry.visual_words is not None
+    words, signatures = entry.visual_words
+    shapes = f"visual words {words.shape} and signatures {signatures.shape}"
+    if rows != 1:
+        raise UsageError(f"{entry.path}: got visual words and {rows} vectors; expected one vector for the image")
+    if words.ndim != 1 or words.shape != signatures.shape:
+        raise UsageError(f"{entry.path}: got {shapes}; expected (n,)")
+    return words.astype("<u2"), signatures.astype("<u8")
+
+
 def _remove_description(connection: sqlite3.Connection, image_id: int, revision: int) -> bool:
     """Delete the vectors, words and features of an image; return whether there were any.
 
@@ -180,6 +196,9 @@ def _remove_description(connection: sqlite3.Connection, image_id: int, revision:
     connection.execute(
         "INSERT INTO removed_vectors (id, revision) SELECT id, ? FROM vectors WHERE image_id = ?",
         (revision, image_id),
+    )
+    connection.execute(
+        "DELETE FROM visual_words WHERE vector_id IN (SELECT id FROM vectors WHERE image_id = ?)", (image_id,)
     )
     removed = 0
     for table in ("vectors", "features", "words"):

@@ -1,0 +1,89 @@
+"""Visual words with binary signatures: Hamming embedding (Jégou, Douze and Schmid 2008).
+
+A word alone says in which cell of a codebook a descriptor lies; its signature says in 64 bits where in the cell. Two
+descriptors match if they have the same word and their signatures differ in few bits, which an inverted file of some
+ten bytes per descriptor can tell.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, as_rows
+from kindred.embedding.assignment import nearest_several
+from kindred.embedding.codebook import Codebook
+from kindred.errors import UsageError
+from kindred.store import VisualWords
+
+if TYPE_CHECKING:
+    from kindred._support.npz import ArrayMap
+
+__all__ = ["MOST_WORDS", "SIGNATURE_BITS", "WordQuantizer"]
+
+SIGNATURE_BITS = 64
+MOST_WORDS = 1 << 16
+"""Words are stored as uint16."""
+
+
+class WordQuantizer:
+    """Turns local descriptors into visual words with signatures.
+
+    A bit of a signature says on which side of the mean of its word a descriptor lies, along one of 64 fixed directions,
+    which are orthonormal. Raises UsageError for a codebook of more than 65,536 words, or of fewer than 64 components.
+    """
+
+    def __init__(self, codebook: Codebook) -> None:
+        if len(codebook) > MOST_WORDS or codebook.dimension < SIGNATURE_BITS:
+            raise UsageError(
+                f"got a codebook of {len(codebook)} words and {codebook.dimension} components; expected at most "
+                f"{MOST_WORDS:,} words of at least {SIGNATURE_BITS} components"
+            )
+        self.codebook = codebook
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of components of a prepared descriptor."""
+        return self.codebook.dimension
+
+    def quantize(self, descriptors: NDArray[np.uint8] | Vectors, *, multiple: int = 1) -> VisualWords:
+        """Return the words and signatures of descriptors (n, D₀), each with its `multiple` nearest words in turn.
+
+        Several words of a descriptor are for queries (multiple assignment). Raises UsageError for another width.
+        """
+        if not len(descriptors):
+            return VisualWords(np.zeros(0, np.uint16), np.zeros(0, np.uint64))
+        rows = self.codebook.prepare(as_rows(descriptors, "descriptors"))
+        if rows.shape[1] != self.dimension:
+            raise UsageError(f"descriptors: got shape {descriptors.shape}; expected (n, {self.dimension})")
+        words = nearest_several(rows, self.codebook.centres, multiple).reshape(-1)
+        projected = np.repeat(rows @ self._directions, multiple, axis=0)
+        packed = np.packbits(projected > self._thresholds[words], axis=1, bitorder="little")
+        return VisualWords(words.astype(np.uint16), packed.view("<u8")[:, 0].astype(np.uint64, copy=False))
+
+    def to_arrays(self) -> dict[str, NDArray[np.floating]]:
+        """Return the codebook as arrays, for `numpy.savez`."""
+        return self.codebook.to_arrays()
+
+    @classmethod
+    def from_arrays(cls, arrays: ArrayMap) -> WordQuantizer:
+        """Restore it from the arrays of a codebook; raises ModelError for missing or invalid arrays."""
+        return cls(Codebook.from_arrays(arrays))
+
+    @cached_property
+    def _directions(self) -> Vectors:
+        """The directions, (D, 64): orthonormal, drawn once and for all."""
+        # RandomState: its numbers never change from one version of NumPy to the next, as a generator's may.
+        drawn = np.random.RandomState(0).standard_normal((self.dimension, SIGNATURE_BITS))
+        directions, triangle = np.linalg.qr(drawn)
+        signed: Vectors = (directions * np.sign(np.diag(triangle))).astype(np.float32)  # LAPACKs differ in signs
+        return signed
+
+    @cached_property
+    def _thresholds(self) -> Vectors:
+        """The projection of each word's mean, (K, 64)."""
+        thresholds: Vectors = self.codebook.centres @ self._directions
+        return thresholds

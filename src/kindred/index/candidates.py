@@ -1,0 +1,46 @@
+"""Candidates for re-ranking, from two short lists: the best by vectors, and the best by visual words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.ranking import Ranking
+
+__all__ = ["CANDIDATES", "ScoreIds", "join_candidates"]
+
+CANDIDATES = 100
+"""How many results are re-ranked, at least; with visual words, half of them are the best by these."""
+
+ScoreIds: TypeAlias = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.float32]]]
+"""Number of a query and ids (n,) → those that are still there (m,) and their scores (m,), as `ranking` has them."""
+
+
+def join_candidates(ranking: Ranking, found: Ranking, score: ScoreIds) -> Ranking:
+    """Return the answers of `ranking` and those of `found` as well, with the scores of the former, best first.
+
+    Those of `found` that are not in `ranking` are scored by `score`; those with a score of 0 there share nothing with
+    the query, and are left out. Equal scores are ordered by id.
+    """
+    rows = []
+    for number in range(len(ranking)):
+        ids, scores = _answers(ranking, number)
+        more, votes = _answers(found, number)
+        more, more_scores = score(number, more[(votes > 0) & ~np.isin(more, ids)])
+        ids, scores = np.concatenate((ids, more)), np.concatenate((scores, more_scores))
+        order = np.lexsort((ids, -scores))
+        rows.append((ids[order], scores[order]))
+    width = max((len(ids) for ids, _ in rows), default=0)
+    joined = np.full((len(rows), width), -1, np.int64), np.full((len(rows), width), -np.inf, np.float32)
+    for number, (ids, scores) in enumerate(rows):
+        joined[0][number, : len(ids)], joined[1][number, : len(ids)] = ids, scores
+    return Ranking(*joined)
+
+
+def _answers(ranking: Ranking, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the ids and scores of a query, without padding."""
+    here = ranking.ids[number] >= 0
+    return ranking.ids[number][here], ranking.scores[number][here]
