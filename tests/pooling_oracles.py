@@ -167,6 +167,26 @@ def literal_rgem(
     return _literal_regions(x, levels, lambda region: literal_gem(region, p=p, eps=eps), whole=whole)
 
 
+def literal_pyramid_gem(x: list[Channel], *, levels: int = 4, p: float = 3.0, eps: float = 1e-6) -> list[float]:
+    height, width = len(x[0]), len(x[0][0])
+    total = [0.0] * len(x)
+    for cells in range(1, levels + 1):
+        for i in range(cells):
+            for j in range(cells):
+                top, bottom = literal_cell(height, cells, i)
+                left, right = literal_cell(width, cells, j)
+                region = [[row[left:right] for row in c[top:bottom]] for c in x]
+                total = [t + v for t, v in zip(total, literal_unit(literal_gem(region, p=p, eps=eps)), strict=True)]
+    return literal_unit(total)
+
+
+def literal_cell(length: int, cells: int, number: int) -> tuple[int, int]:
+    """The borders of one of equal parts, rounded, half upwards; it has at least one place."""
+    first, last = (int(border * length / cells + 0.5) for border in (number, number + 1))
+    first = min(first, length - 1)
+    return first, max(first + 1, last)
+
+
 def literal_parts(mask: list[list[bool]], connectivity: int) -> list[list[tuple[int, int]]]:
     """The connected parts of a mask by flood fill, in reading order of their first cells."""
     left = {(i, j) for i, row in enumerate(mask) for j, value in enumerate(row) if value}
@@ -213,6 +233,7 @@ ORACLES: dict[str, Callable[..., list[float]]] = {
     "cam": literal_cam,
     "rmac": literal_rmac,
     "rgem": literal_rgem,
+    "pyramid_gem": literal_pyramid_gem,
     "scda": literal_scda,
 }
 

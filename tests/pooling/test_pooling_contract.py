@@ -29,6 +29,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("rgem", {"levels": 2, "p": 2.5, "eps": 1e-4}),
     ("rmac", {"whole": True}),
     ("rgem", {"levels": 2, "whole": True}),
+    ("pyramid_gem", {"levels": 1}),
+    ("pyramid_gem", {"levels": 3, "p": 2.5, "eps": 1e-4}),
     ("scda", {"unit_halves": False}),
     ("scda", {"connectivity": 4}),
 ]
@@ -112,8 +114,9 @@ class TestEveryPooling:
         self, name: str, parameters: dict[str, Any], shape: tuple[int, ...]
     ) -> None:
         pooled = run(np.zeros(shape, dtype=np.float32), name, parameters)
-        floors = {"gem": parameters.get("eps", 1e-6), "superglobal": 1e-8, "rgem": shape[1] ** -0.5}
-        floor = floors.get(name, 0.0)  # of rgem's unit vectors all components are alike
+        floors = {"gem": parameters.get("eps", 1e-6), "superglobal": 1e-8}
+        floors |= dict.fromkeys(("rgem", "pyramid_gem"), shape[1] ** -0.5)  # of unit vectors, all components alike
+        floor = floors.get(name, 0.0)
         np.testing.assert_allclose(pooled, np.full_like(pooled, floor), rtol=1e-5)
 
     def test_signed_maps_give_finite_vectors(self, name: str, parameters: dict[str, Any]) -> None:
@@ -138,7 +141,7 @@ class TestEveryPooling:
         self, name: str, parameters: dict[str, Any], scale: float, torch: ModuleType
     ) -> None:
         """1e13³ is beyond float32, and so is 1e-13³ below; in float64 both are numbers like any."""
-        smooth = {"eps": 1e-20} if name in ("gem", "rgem") else {}  # no floor above what is there
+        smooth = {"eps": 1e-20} if name in ("gem", "rgem", "pyramid_gem") else {}  # no floor above what is there
         maps = (after_relu((2, 3, 5, 4)) + 0.1).astype(np.float32) * np.float32(scale)
         exact = run(maps.astype(np.float64), name, {**parameters, **smooth})
         if name == "superglobal" and scale < 1:

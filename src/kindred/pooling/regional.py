@@ -1,4 +1,4 @@
-"""Regional poolings: sums of the unit vectors of R-MAC's grid of regions."""
+"""Regional poolings: sums of the unit vectors of R-MAC's grid of regions, or of the cells of a pyramid."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from kindred.arrays import ArrayT, check_whole
 from kindred.pooling.common import in_blocks, open_maps, sum_of_units
 from kindred.pooling.gem import gem
-from kindred.regions import rmac_grid
+from kindred.regions import rmac_grid, spatial_pyramid
 
-__all__ = ["rgem", "rgem_regions", "rmac", "rmac_regions"]
+__all__ = ["pyramid_gem", "pyramid_gem_cells", "rgem", "rgem_regions", "rmac", "rmac_regions"]
 
 Spans: TypeAlias = list[tuple[int, int]]
 
@@ -47,6 +47,35 @@ def rgem(
     Source: the grid of Tolias, Sicre and Jégou 2016 with the mean of Radenović, Tolias and Chum 2018.
     """
     return sum_of_units(rgem_regions(maps, levels=levels, whole=whole, p=p, eps=eps), whitening)
+
+
+def pyramid_gem(
+    maps: ArrayT,
+    *,
+    levels: int = 4,
+    p: float = 3.0,
+    eps: float = 1e-6,
+    whitening: Callable[[ArrayT], ArrayT] | None = None,
+) -> ArrayT:
+    """Sum the unit GeM vectors of 1 × 1, 2 × 2, … `levels` × `levels` cells and normalise: (B, C, H, W) → (B, D).
+
+    All cells are pooled from one map. Kept as rows (`aggregate = "multi_vector"`), the best of which counts, they find
+    small objects (Patchify; arXiv 2512.12610). `whitening` is as in `rmac`, `p` and `eps` are those of `gem`.
+    """
+    return sum_of_units(pyramid_gem_cells(maps, levels=levels, p=p, eps=eps), whitening)
+
+
+def pyramid_gem_cells(maps: ArrayT, *, levels: int = 4, p: float = 3.0, eps: float = 1e-6) -> ArrayT:
+    """Take the generalised mean of every channel in every cell of a spatial pyramid: (B, C, H, W) → (B, R, C).
+
+    The cells are those of `kindred.regions.spatial_pyramid`, the whole map first; the vectors are not normalised.
+    """
+    check_whole(levels=levels)
+    xp, x = open_maps(maps)
+    boxes = spatial_pyramid(x.shape[3], x.shape[2], levels=levels).boxes.tolist()
+    means = [gem(x[:, :, y0:y1, x0:x1], p=p, eps=eps) for x0, y0, x1, y1 in boxes]
+    cells: ArrayT = xp.stack(means, axis=1)
+    return cells
 
 
 def rgem_regions(maps: ArrayT, *, levels: int = 3, whole: bool = False, p: float = 3.0, eps: float = 1e-6) -> ArrayT:

@@ -15,11 +15,11 @@ from kindred.hints import check_known, check_options, options_of
 from kindred.pooling.basic import average_pool, max_pool, sum_pool
 from kindred.pooling.cam import cam, cam_vectors
 from kindred.pooling.gem import gem, superglobal
-from kindred.pooling.regional import rgem, rgem_regions, rmac, rmac_regions
+from kindred.pooling.regional import pyramid_gem, pyramid_gem_cells, rgem, rgem_regions, rmac, rmac_regions
 from kindred.pooling.scda import scda
 from kindred.pooling.weighted import PWA_CHANNELS, crow, pwa, pwa_channels, spoc
 from kindred.pooling.windows import window_average, window_count, window_max, window_sum
-from kindred.regions import Boxes, rmac_grid
+from kindred.regions import Boxes, rmac_grid, spatial_pyramid
 
 __all__ = ["POOLINGS", "FittedPooling", "Parameter", "Pooling", "pool"]
 
@@ -96,6 +96,10 @@ def _grid(width: int, height: int, *, levels: int = 3, whole: bool = False, **_o
     return rmac_grid(width, height, levels=levels, whole=whole)
 
 
+def _pyramid(width: int, height: int, *, levels: int = 4, **_others: Parameter) -> Boxes:
+    return spatial_pyramid(width, height, levels=levels).boxes
+
+
 def _fit_channels(rows: Vectors) -> dict[str, NDArray[Any]]:
     return {"channels": pwa_channels(rows)}
 
@@ -145,6 +149,14 @@ POOLINGS: dict[str, Pooling] = {
         _per_channel,
         parts=rgem_regions,
         grid=_grid,
+    ),
+    "pyramid_gem": Pooling(
+        pyramid_gem,
+        "sum of unit GeM vectors of 1 × 1 to n × n cells",
+        "Lazebnik et al. 2006; arXiv 2512.12610",
+        _per_channel,
+        parts=pyramid_gem_cells,
+        grid=_pyramid,
     ),
     "scda": Pooling(scda, "mean and maximum over the main object", "Wei et al. 2017", _per_channel_twice),
 }
