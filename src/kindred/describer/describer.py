@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kindred._support.cores import usable_cores
 from kindred._support.forks import ForkSafeLock
@@ -111,8 +112,7 @@ class Describer:
         """What the vectors depend on, as 16 hexadecimal digits; names and places of files do not count."""
         parts = hashlib.sha256(json.dumps([VERSION, self._settings(), self.extractor.depends_on]).encode())
         fitted = [each.to_arrays() for each in (*self.fitted.codebooks, *self.fitted.whitenings)]
-        fitted += [] if self.fitted.words is None else [self.fitted.words.to_arrays()]
-        for learned in (*fitted, *self.fitted.poolings):
+        for learned in (*fitted, *self.fitted.poolings, *self._words_arrays()):
             for name, array in sorted(learned.items()):
                 parts.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return parts.hexdigest()[:16]
@@ -129,7 +129,7 @@ class Describer:
             settings=digest_of_values(self._settings()),
             network=digest_of_values(looks),
             pooling=digest_of_values([source, digest_of_arrays(fitted.poolings)]) if source or fitted.poolings else "",
-            codebook=digest_of_arrays(each.to_arrays() for each in fitted.codebooks),
+            codebook=digest_of_arrays([*(each.to_arrays() for each in fitted.codebooks), *self._words_arrays()]),
             whitening=digest_of_arrays(each.to_arrays() for each in fitted.whitenings),
         )
         if not isinstance(self.extractor, EnsembleExtractor):
@@ -138,6 +138,10 @@ class Describer:
         weights = digest_of_values([own.settings, [float(part.recipe.weight) for part in self.extractor.ensemble]])
         parts = [part.provenance for part in self.extractor.ensemble]
         return Provenance.combined(replace(own, settings=weights, network=""), parts)
+
+    def _words_arrays(self) -> list[Mapping[str, NDArray[Any]]]:
+        """Return the arrays of what makes visual words, where the recipe has them: these are stored as vectors are."""
+        return [] if self.fitted.words is None else [self.fitted.words.to_arrays()]
 
     def _settings(self) -> object:
         """Return the settings of the recipe that its vectors depend on."""
