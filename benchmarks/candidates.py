@@ -1,0 +1,204 @@
+"""Measure candidates, storage and costs of local features: what a default of vectors and visual words is worth.
+
+    python benchmarks/candidates.py [recall storage costs] [--recipe NAME|FILE.toml] [--distractors DIR …]
+                                    [--data DIR] [--cache DIR] [--images N] [--json]
+
+recall: the share of queries of smvs-dvd whose cover is among the best by vectors, by visual words, and among both
+together, with the images of the development pool (but not its DVD covers) as distractors.
+storage: bytes of the local features of an image by the number of points and the bits of a component, and what
+verification makes of them on smvs-dvd and gardens-point: right pairs with at least 8 inliers, queries whose best match
+by inliers is right, and the median of the inliers of right pairs.
+costs: indexing beside `kin` alone in turns, bytes an image on disk, and the time of a query: a whole process on N
+images, and the work of one in a process that is open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from kindred.describer import Describer
+from kindred.errors import KindredError
+from kindred.evaluation import read_groundtruth
+from kindred.evaluation.describing import DescribingTask
+from kindred.features import LocalFeatures, from_bytes, sift, to_bytes
+from kindred.images import decode, find_images
+from kindred.index import CANDIDATES, ArraySource, index_for
+from kindred.index.synced_words import SyncedWords
+from kindred.library import Library
+from kindred.recipe import Recipe
+from kindred.rerank.verification import match
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+POOL = ("caltech101", "corel5k", "dtd10", "imagenet-sample", "msrc-v2", "youthinkk", "tiny-imagenet-200")
+STORED = [(150, 8), (150, 4), (150, 3), (150, 2), (100, 4), (100, 3), (200, 3), (250, 4)]
+"""Points of an image and bits of a component."""
+PARTS = ("recall", "storage", "costs")
+ROUNDS = 3
+
+Row = dict[str, object]
+
+
+def default_recipe() -> Recipe:
+    """`kin` beside SIFT and visual words."""
+    return replace(Recipe.load("kin"), name="kin-words", features="sift", words="points-words4096")
+
+
+def recall(recipe: Recipe, data: Path, distractors: Sequence[Path], cache: Path | None) -> Iterator[Row]:
+    """The short lists of each query: where the right image is in them."""
+    truth = read_groundtruth(data / "smvs-dvd" / "groundtruth.json")
+    database, queries = truth.locate()
+    task = DescribingTask(Describer(recipe), cache=cache)
+    added = [found.path for folder in distractors for found in find_images(folder) if found.reason is None]
+    parts = [(path, None) for path in (*database, *added)]
+    task.begin(len(parts) + len(queries), progress)
+    found, asked = task.describe(parts, lenient=True), task.describe([(path, None) for path in queries], is_query=True)
+    found = found.chosen(np.flatnonzero(found.usable))
+    source = ArraySource(found.first_rows(), visual_words=found.visual_words)
+    vectors, words = index_for(replace(recipe, words=""), source), SyncedWords(source)
+    short = CANDIDATES // 2
+    hits: dict[str, list[tuple[bool, bool, float]]] = {}
+    for number, query in enumerate(truth.queries):
+        (relevant,) = next(iter(query.judgements.values())).relevant.tolist()
+        own = asked.words_of(number)
+        assert own is not None
+        by_vector = vectors.search(asked.first_rows()[number : number + 1], short).ids
+        began = time.perf_counter()
+        by_words = words.search(own, short).ids
+        seconds = time.perf_counter() - began
+        folder = queries[number].parent.name
+        hits.setdefault(folder, []).append((relevant + 1 in by_vector, relevant + 1 in by_words, seconds))
+    for folder, each in hits.items():
+        yield {
+            "queries": folder,
+            "images": len(found),
+            "by vectors": round(float(np.mean([one for one, _, _ in each])), 4),
+            "by words": round(float(np.mean([two for _, two, _ in each])), 4),
+            "both": round(float(np.mean([one or two for one, two, _ in each])), 4),
+            "ms by words": round(1e3 * median(seconds for *_, seconds in each), 1),
+        }
+
+
+def storage(data: Path) -> Iterator[Row]:
+    """What verification makes of features stored in fewer bytes."""
+    for name in ("smvs-dvd", "gardens-point"):
+        truth = read_groundtruth(data / name / "groundtruth.json")
+        database, queries = truth.locate()
+        most = max(count for count, _ in STORED)
+        images = [features(path, count=most, longest=320) for path in database]
+        asked = [features(path, count=500, longest=480) for path in queries]
+        for count, bits in STORED:
+            stored = [to_bytes(each.first(count), bits=bits) for each in images]
+            restored = [from_bytes(each) for each in stored]
+            right, best = [], 0
+            for query, own in zip(truth.queries, asked, strict=True):
+                relevant = set(next(iter(query.judgements.values())).relevant.tolist())
+                inliers = [0 if (found := match(own, each)) is None else found.inliers for each in restored]
+                right.append(max(inliers[number] for number in relevant))
+                best += max(range(len(inliers)), key=inliers.__getitem__) in relevant
+            yield {
+                "set": name,
+                "points": count,
+                "bits": bits,
+                "bytes": round(float(np.mean([len(each) for each in stored]))),
+                "verified": round(float(np.mean([each >= 8 for each in right])), 4),
+                "best is right": round(best / len(asked), 4),
+                "median inliers": median(right),
+            }
+
+
+def features(path: Path, *, count: int, longest: int) -> LocalFeatures:
+    decoded = decode(path, longest=480)
+    found = sift(decoded.pixels, count=count, longest=longest)
+    height, width = decoded.pixels.shape[:2]
+    return found.scaled(decoded.width / width, decoded.height / height)
+
+
+def costs(recipe: Recipe, data: Path, folder: Path, count: int) -> Iterator[Row]:
+    """Indexing, bytes and query times beside `kin` alone."""
+    kin = Recipe.load("kin")
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        files = [found.path for found in find_images(folder) if found.reason is None][:count]
+        rates: dict[str, list[float]] = {}
+        for number in range(ROUNDS):
+            for each in (kin, recipe):
+                with Library.create(root / f"{each.name}-{number}", recipe=each) as library:
+                    library.describe(files[:9])  # compiles what a long run needs
+                    report = library.add(files)
+                    library.renew_index()
+                rates.setdefault(each.name, []).append(report.images_per_second)
+        last = root / f"{recipe.name}-{ROUNDS - 1}"
+        on_disk = sum(file.stat().st_size for file in last.iterdir())
+        query = next(data.joinpath("smvs-dvd/Canon").iterdir())
+        whole = []
+        for _ in range(5):
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "kindred.cli", "search", str(query), "--library", str(last), "--json"]
+            subprocess.run([*command, "--rerank", "verify"], check=True, capture_output=True)
+            whole.append(time.perf_counter() - began)
+        work = []
+        with Library.open(last) as library:
+            library.describe([query])
+            for _ in range(6):
+                began = time.perf_counter()
+                library.search(query, rerank="verify")
+                work.append(time.perf_counter() - began)
+        yield {
+            "images": len(files),
+            "kin images/s": round(median(rates["kin"]), 1),
+            f"{recipe.name} images/s": round(median(rates[recipe.name]), 1),
+            "share": round(median(b / a for a, b in zip(rates["kin"], rates[recipe.name], strict=True)), 3),
+            "bytes an image": round(on_disk / len(files)),
+            "process s": round(median(whole), 2),
+            "first search s": round(work[0], 3),
+            "search s": round(median(work[1:]), 3),
+        }
+
+
+def progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure (default: all)")
+    parser.add_argument("--recipe", help="a preset or .toml file with words (default: kin with SIFT and its words)")
+    parser.add_argument("--data", type=Path, default=SHARED / "data", help="(default: %(default)s)")
+    parser.add_argument("--distractors", type=Path, nargs="*", help="folders (default: the development pool)")
+    parser.add_argument("--folder", type=Path, help="images to index for the costs (default: gardens-point)")
+    parser.add_argument("--images", type=int, default=400, help="of the costs (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, help="a folder that stores descriptions for the next run")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each row")
+    given = parser.parse_args(arguments)
+    recipe = Recipe.load(given.recipe) if given.recipe else default_recipe()
+    pool = [given.data / "training-pool" / name for name in POOL]
+    distractors = pool if given.distractors is None else given.distractors
+    measured = {
+        "recall": lambda: recall(recipe, given.data, distractors, given.cache),
+        "storage": lambda: storage(given.data),
+        "costs": lambda: costs(recipe, given.data, given.folder or given.data / "gardens-point", given.images),
+    }
+    for part in given.parts or PARTS:
+        for row in measured[part]():
+            shown = json.dumps({"part": part, **row})
+            print(shown if given.json else "  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KindredError as error:
+        sys.exit(f"candidates.py: {error}")
