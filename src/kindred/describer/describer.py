@@ -254,7 +254,8 @@ class Describer:
         multiple = min(QUERY_WORDS, len(quantizer.codebook)) if is_query else 1
         features = [each.features or NO_FEATURES for each in found]
         full = [each.descriptors for each in features if len(each)]
-        words, signatures = quantizer.quantize(np.concatenate(full) if full else np.zeros((0, 1)), multiple=multiple)
+        rows = np.concatenate([each.astype(np.float32) for each in full]) if full else np.zeros((0, 1), np.float32)
+        words, signatures = quantizer.quantize(rows, multiple=multiple)
         ends = np.cumsum([multiple * len(each) for each in features])[:-1]
         parts = zip(np.split(words, ends), np.split(signatures, ends), strict=True)
         return [

@@ -335,7 +335,7 @@ def _joined_words(parts: Sequence[Descriptions]) -> WordBatch:
 
 def _check_words(batch: WordBatch) -> None:
     """Raise ValueError for arrays from a file that are no visual words of images."""
-    kinds = (batch.counts.dtype, batch.words.dtype, batch.signatures.dtype) == (np.int64, np.uint16, np.uint64)
+    kinds = [array.dtype.name for array in batch] == ["int64", "uint16", "uint64"]
     flat = batch.counts.ndim == batch.words.ndim == batch.signatures.ndim == 1
     if not kinds or not flat or batch.counts.min(initial=0) < 0:
         raise ValueError("its visual words are of another kind")

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import check_whole, top_k
 from kindred.errors import LibraryDamaged, UsageError
-from kindred.index.container import Sink, read_container, write_container
+from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.id_map import IdMap, padded_ranking
 from kindred.index.segments import Segments
 from kindred.ranking import Ranking
@@ -132,7 +132,8 @@ class _Postings:
         first = np.ones(len(asked), np.bool_)
         first[1:] = (asked[1:] != asked[:-1]) | (places[1:] != places[:-1])
         best = np.maximum.reduceat(values, np.flatnonzero(first)) if len(values) else values
-        return np.bincount(places[first], best * weights[asked[first]], minlength=self.count)
+        votes: Floats = np.bincount(places[first], best * weights[asked[first]], minlength=self.count).astype(np.float64)
+        return votes
 
 
 WEIGHTS = np.exp(-((np.arange(BITS + 1) / SIGMA) ** 2))
@@ -203,7 +204,7 @@ class HammingIndex:
         """
         live, parts = self._segments.state
         masks = np.split(live.alive, np.cumsum([each.count for each in parts])[:-1])
-        whole = _Postings.of(WordBatch(*(np.zeros(0, kind) for kind in (np.int64, np.uint16, np.uint64))))
+        whole = _Postings.of(WordBatch(np.zeros(0, np.int64), np.zeros(0, np.uint16), np.zeros(0, np.uint64)))
         for each, mask in zip(parts, masks, strict=False):
             whole = whole.joined(each if mask.all() else each.alive(mask))
         live = live.compacted()
@@ -215,7 +216,7 @@ class HammingIndex:
             for array in (whole.places.astype("<i4"), whole.sizes.astype("<i4")):
                 sink.write(array.data.cast("B"))
 
-        facts = {"kind": KIND, "words": len(whole.starts) - 1, "total": len(whole.places)}
+        facts: dict[str, Fact] = {"kind": KIND, "words": len(whole.starts) - 1, "total": len(whole.places)}
         return write_container(file, facts, live, payload=payload)
 
     @classmethod
