@@ -132,8 +132,8 @@ class _Postings:
         first = np.ones(len(asked), np.bool_)
         first[1:] = (asked[1:] != asked[:-1]) | (places[1:] != places[:-1])
         best = np.maximum.reduceat(values, np.flatnonzero(first)) if len(values) else values
-        votes: Floats = np.bincount(places[first], best * weights[asked[first]], minlength=self.count).astype(np.float64)
-        return votes
+        votes = np.bincount(places[first], best * weights[asked[first]], minlength=self.count)
+        return votes.astype(np.float64, copy=False)  # of no vote at all they would be whole numbers
 
 
 WEIGHTS = np.exp(-((np.arange(BITS + 1) / SIGMA) ** 2))
