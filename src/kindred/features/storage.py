@@ -1,4 +1,4 @@
-"""Serialise local features: some 69 bytes per SIFT keypoint.
+"""Serialise local features: 53 bytes per SIFT keypoint.
 
     magic, version, facts | points (N, 2) uint16 | scales (N,) uint8 | descriptors, packed | CRC-32
 

@@ -1,7 +1,7 @@
 """`FEATURES`, the table of local features: the values of a recipe's `features`.
 
 SIFT is best for spatial verification. On the DVD covers of Stanford Mobile Visual Search, 150 keypoints of a reference
-image (20 KB) and 500 of a query identify all 200 photos among the 100 references, with at least 13 inliers, where the
+image (8 kB) and 500 of a query identify all 200 photos among the 100 references, with at least 13 inliers, where the
 best wrong cover has at most 12 and unrelated images 6. Positions of a feature map identify at most three photos in
 four, because they are not invariant to rotation and scale (`benchmarks/verification.py`).
 """
@@ -51,7 +51,7 @@ FEATURES: dict[str, Features] = {
         "image",
         indexed={"count": 150, "longest": 320},
         query={"count": 500, "longest": 480},
-        bits=4,
+        bits=3,
     ),
     "conv": Features(
         conv,

@@ -18,7 +18,7 @@ from kindred.arrays import check_whole, top_k
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.index.container import Fact, Sink, read_container, write_container
 from kindred.index.id_map import IdMap, padded_ranking
-from kindred.index.segments import Segments
+from kindred.index.segments import Segments, View
 from kindred.ranking import Ranking
 from kindred.store import VisualWords, WordBatch
 
@@ -155,17 +155,17 @@ class HammingIndex:
 
     def __len__(self) -> int:
         """Return the number of images that can be found."""
-        return self._segments.state[0].count
+        return self._segments.state.live.count
 
     @property
     def live(self) -> IdMap:
         """The ids of the images."""
-        return self._segments.state[0]
+        return self._segments.state.live
 
     @property
     def nbytes(self) -> int:
         """The bytes that words and signatures take."""
-        return sum(each.places.nbytes + each.signatures.nbytes for each in self._segments.state[1])
+        return sum(each.places.nbytes + each.signatures.nbytes for each in self._segments.state.parts)
 
     def add(self, ids: ArrayLike, words: WordBatch) -> None:
         """Add the words of images `ids` (n,), which must ascend and lie above all ids before."""
@@ -202,13 +202,13 @@ class HammingIndex:
 
         It comes to be one part, without the images that cannot be found.
         """
-        live, parts = self._segments.state
+        live, parts, _ = self._segments.state
         masks = np.split(live.alive, np.cumsum([each.count for each in parts])[:-1])
         whole = _Postings.of(WordBatch(np.zeros(0, np.int64), np.zeros(0, np.uint16), np.zeros(0, np.uint64)))
         for each, mask in zip(parts, masks, strict=False):
             whole = whole.joined(each if mask.all() else each.alive(mask))
         live = live.compacted()
-        self._segments.state = live, (whole,)
+        self._segments.state = View(live, (whole,))
 
         def payload(sink: Sink) -> None:
             for array in (whole.signatures.astype("<u8"), whole.starts.astype("<i8")):
@@ -242,26 +242,26 @@ class HammingIndex:
         if not ordered or not within or kept.sizes.min(initial=0) < 0:
             raise LibraryDamaged(f"{file}: holds no sound inverted file; delete it, it is made again")
         index = cls()
-        index._segments.state = found.live, (kept,)
+        index._segments.state = View(found.live, (kept,))
         return index
 
     def _scored(self, query: VisualWords) -> tuple[IdMap, Floats]:
         """Return the ids, and the score of each image, those that cannot be found included."""
-        state = live, parts = self._segments.state
+        state = self._segments.state
         counts = self._frequencies(state)
         words = query.words.astype(np.int64)
         seen = np.where(words < len(counts), counts[np.minimum(words, len(counts) - 1)], 0)
         # The square of the inverse document frequency, as a share of the largest; by descriptors, as those are at hand.
         weights = (1 - np.log(np.maximum(seen, 1)) / np.log(max(int(counts.sum()), 2))) ** 2
-        lengths = [np.maximum(each.sizes, 1) * max(1.0, float(len(words))) for each in parts]
-        found = [each.votes(query, weights) / np.sqrt(size) for each, size in zip(parts, lengths, strict=True)]
-        return live, np.concatenate([np.empty(0), *found])
+        lengths = [np.maximum(each.sizes, 1) * max(1.0, float(len(words))) for each in state.parts]
+        found = [each.votes(query, weights) / np.sqrt(size) for each, size in zip(state.parts, lengths, strict=True)]
+        return state.live, np.concatenate([np.empty(0), *found])
 
-    def _frequencies(self, state: tuple[IdMap, tuple[_Postings, ...]]) -> NDArray[np.int64]:
+    def _frequencies(self, state: View[_Postings]) -> NDArray[np.int64]:
         """Return how many descriptors of images that can be found have each word; counted once for a state."""
         if self._counted[0] is state:
             return self._counted[1]
-        live, parts = state
+        live, parts, _ = state
         masks = np.split(live.alive, np.cumsum([each.count for each in parts])[:-1])
         found = [each.frequencies(mask) for each, mask in zip(parts, masks, strict=False)]
         counts = np.zeros(max((len(each) for each in found), default=1), np.int64)

@@ -92,6 +92,8 @@ def _open_words(_recipe: Recipe, source: RowSource, _settings: IndexSettings) ->
 
 
 def _open_signatures(_recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    from kindred.index.synced_words import SyncedWords
+
     return SyncedWords(source, folder=settings.folder, policy=settings.policy)
 
 

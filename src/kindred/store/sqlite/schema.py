@@ -15,7 +15,7 @@ __all__ = ["APPLICATION_ID", "FORMAT", "PAGE_BYTES", "TABLES", "Objects", "make_
 APPLICATION_ID = 0x4B494E44
 """'KIND' in ASCII."""
 
-FORMAT = 11
+FORMAT = 12
 """The format that this version reads and writes; those of early versions ended with 2."""
 
 PAGE_BYTES = 16_384
