@@ -29,7 +29,7 @@ from kindred.describer.network import NetworkExtractor
 from kindred.describer.provenance import Provenance, digest_of_arrays, digest_of_values
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
-from kindred.features import FEATURES, NO_FEATURES, ConvMap
+from kindred.features import NO_FEATURES, ConvMap, find_features
 from kindred.hints import check_known
 from kindred.images import ImageLike, as_image
 from kindred.matching import MATCHINGS, ImageRows
@@ -151,7 +151,7 @@ class Describer:
     @property
     def describes_queries_differently(self) -> bool:
         """Whether queries are described otherwise than the images that are searched."""
-        features = FEATURES.get(self.recipe.stored_features)
+        features = find_features(self.recipe.stored_features) if self.recipe.stored_features else None
         if self.fitted.words is not None or (features is not None and features.query != features.indexed):
             return True
         entry = MULTI_VECTOR_EMBEDDINGS.get(self.recipe.embedding)

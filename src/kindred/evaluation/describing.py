@@ -22,8 +22,7 @@ from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
 from kindred.errors import KindredError, UsageError
-from kindred.features import FEATURES as KINDS
-from kindred.features import NO_FEATURES, LocalFeatures, from_bytes, to_bytes
+from kindred.features import NO_FEATURES, LocalFeatures, from_bytes, stored_bits, to_bytes
 from kindred.images import crop, decode, resize
 from kindred.regions import Box
 from kindred.store import VisualWords, WordBatch
@@ -210,8 +209,7 @@ class DescribingTask:
         rows = [nothing if each.vectors is None else each.vectors for each in descriptions]
         words = [each.words for each in descriptions if each.words is not None]
         features = [each.features or NO_FEATURES for each in descriptions]
-        kind, has_words = self.describer.recipe.stored_features, self.describer.fitted.words is not None
-        bits = KINDS[kind].bits if kind else 8
+        bits, has_words = stored_bits(self.describer.recipe.stored_features), self.describer.fitted.words is not None
         if not is_query:  # those of the database are compared as a library stores them
             features = [from_bytes(to_bytes(each, bits=bits)) if len(each) else NO_FEATURES for each in features]
         reasons = [
@@ -242,7 +240,7 @@ class DescribingTask:
         """
         describer = self.describer
         kind = describer.recipe.stored_features
-        bits = KINDS[kind].bits if kind else 0
+        bits = stored_bits(kind)
         digest = hashlib.sha256(repr((__version__, describer.fingerprint, kind, bits)).encode())
         digest.update(b"query" * (is_query and describer.describes_queries_differently))
         for path, box in images:

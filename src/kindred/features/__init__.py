@@ -5,7 +5,7 @@ from kindred.features.local import NO_FEATURES, ConvMap, LocalFeatures
 from kindred.features.network import LocalNetwork
 from kindred.features.sift import sift
 from kindred.features.storage import from_bytes, to_bytes
-from kindred.features.table import FEATURES, Features, find_features
+from kindred.features.table import FEATURES, Features, find_features, stored_bits
 
 __all__ = [
     "FEATURES",
@@ -18,5 +18,6 @@ __all__ = [
     "find_features",
     "from_bytes",
     "sift",
+    "stored_bits",
     "to_bytes",
 ]

@@ -19,7 +19,7 @@ from kindred.features.local import LocalFeatures
 from kindred.features.network import find_local, local_head
 from kindred.features.sift import sift
 
-__all__ = ["FEATURES", "Features", "find_features"]
+__all__ = ["FEATURES", "Features", "find_features", "stored_bits"]
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,9 @@ def find_features(name: str) -> Features | None:
         return None
     local_head(card)
     return replace(LOCAL_HEAD, summary=f"keypoints and descriptors of {card.name}", source=card.source)
+
+
+def stored_bits(name: str) -> int:
+    """Return in how many bits a component of local features is stored; of "", which names none, 8."""
+    entry = find_features(name) if name else None
+    return 8 if entry is None else entry.bits

@@ -17,7 +17,7 @@ from kindred._support.os_errors import explain_os_error
 from kindred._support.prefetch import prefetched
 from kindred.describer import Describer, Description
 from kindred.errors import ImageError, KindredError, UsageError
-from kindred.features import FEATURES, to_bytes
+from kindred.features import stored_bits, to_bytes
 from kindred.images import Found, LeftOut
 from kindred.library.moves import Moves, Seen, stamp
 from kindred.library.paths import Folders
@@ -92,8 +92,7 @@ def index_images(
     becomes of the images below the folders `roots` whose files are gone (see `kindred.library.pruning`). Raises
     `LibraryFull` where the disk is full; what was committed before stays.
     """
-    features = describer.recipe.stored_features
-    run = _Run(store, progress or _silent, force=force, bits=FEATURES[features].bits if features else 8)
+    run = _Run(store, progress or _silent, force=force, bits=stored_bits(describer.recipe.stored_features))
     return run.finish(describer, files, roots, prune)
 
 
