@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "finetune.json"
 GROCERY = SHARED / "data" / "grocery"
 PROTOCOLS = {
-    "unseen": "classes that training never saw: learned from the first half of the classes, searched for the other",
-    "seen": "the set's own queries and database, its train split learned from",
+    "unseen": "classes not seen in training: trained on the first half of the classes, evaluated on the other half",
+    "seen": "queries and database of the set itself, trained on its train split",
 }
 # How a start is named to `kindred train`, and the recipe of the network as it was.
 STARTS = {
@@ -127,7 +127,7 @@ def picture(document: Mapping[str, object]) -> str:
         own = {str(row["run"]): cast(float, row["mAP"]) for row in rows if row["start"] == start}
         before = own.pop("", None)
         if before is not None and own:
-            drawn = _panel(f"from {start}: mAP on classes that training never saw", before, own, top)
+            drawn = _panel(f"from {start}: mAP on classes not seen in training", before, own, top)
             parts.append(drawn)
             top += 26 * len(own) + 74
     size = f'viewBox="0 0 760 {top}" width="760" height="{top}"'

@@ -94,7 +94,7 @@ def _usage(words: tuple[str, ...], command: Command) -> str:
     parts = list(words)
     for each in command.params:
         named = each.metavar or each.name.upper()
-        many = "..." if each.nargs == -1 else ""
+        many = "..." if each.nargs == -1 and not named.endswith("...") else ""
         if each.param_type_name == "argument":
             parts.append(f"{named}{many}" if each.required else f"[{named}{many}]")
         elif each.required:
@@ -299,7 +299,7 @@ def _losses() -> str:
         )
         for name, each in LOSSES.items()
     ]
-    return _table("name|the loss|looks at|options|source", rows)
+    return _table("name|the loss|compares|options|source", rows)
 
 
 def _aggregations() -> str:

@@ -153,7 +153,7 @@ def test_a_full_database_is_told_and_what_was_committed_is_safe(
         connection = library.store._database._open_writer()
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 60}")
-        with pytest.raises(LibraryFull, match="the disk is full; what was committed is safe: free some space and run"):
+        with pytest.raises(LibraryFull, match="the disk is full; committed changes are safe; free some space and run"):
             library.index(photos)
         kept = len(library)
         assert 0 < kept < 60

@@ -135,10 +135,10 @@ def test_an_interrupted_run_goes_on_to_the_same_files(rendered: Rendered, tmp_pa
 
 
 def test_other_settings_or_other_files_in_the_folder_are_refused(rendered: Rendered, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds a demo collection made with .*give another folder"):
+    with pytest.raises(UsageError, match=r"contains a demo collection made with .*give another folder"):
         render_demo(rendered.made.folder, seed=1, objects=OBJECTS, photos=PHOTOS)
     (tmp_path / "photos").mkdir()
-    with pytest.raises(UsageError, match="holds files that are not a demo collection"):
+    with pytest.raises(UsageError, match="contains files that are not a demo collection"):
         render_demo(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="a part of its path is a file, not a folder; give another folder"):

@@ -53,6 +53,13 @@ def test_every_verb_is_a_command() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_usage_lines_show_which_arguments_repeat(name: str) -> None:
+    arguments = [each for each in COMMANDS[name].params if each.param_type_name == "argument"]
+    repeated = {each.name for each in arguments if each.nargs == -1}
+    assert {each.name for each in arguments if (each.metavar or "").endswith("...")} == repeated
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_that_fits_a_line(name: str) -> None:
     first = (COMMANDS[name].help or "").split("\n\n")[0]
     assert first.endswith(".")

@@ -201,7 +201,7 @@ def test_parts_are_written_in_full_and_read_by_name_or_in_full() -> None:
     named = Recipe.from_toml('name = "fused"\nensemble = [{ recipe = "kin", weight = 2.0 }, { recipe = "kin-plain" }]')
     assert [(part.name, part.weight) for part in named.ensemble] == [("kin", 2.0), ("kin-plain", 1.0)]
     assert named.digest != dataclasses.replace(named, ensemble=named.ensemble[::-1]).digest
-    with pytest.raises(RecipeError, match="names a recipe and also size; give only its weight"):
+    with pytest.raises(RecipeError, match="has recipe and also size; beside recipe, only weight is allowed"):
         Recipe.from_toml('name = "a"\nensemble = [{ recipe = "kin", size = 224 }, { recipe = "kin" }]')
     with pytest.raises(RecipeError, match="unknown key 'sise'; did you mean 'size'"):
         Recipe.from_toml('name = "a"\nensemble = [{ name = "b", backbone = "kin", sise = 224 }]')

@@ -1,8 +1,7 @@
-"""A collection of photographs that Kindred renders itself: something to search before any own pictures.
+"""A collection of photographs rendered by Kindred itself, for trying a search before indexing own images.
 
-Three dozen drawn things (books, records, stamps, tins, signs …) are photographed, in perspective, under
-changing light, on tables, shelves and walls, among other small things. Needs Pillow and NumPy, no fonts and
-no network.
+Three dozen drawn objects (books, records, stamps, tins, signs …) are rendered in perspective and under varying light,
+on tables, shelves and walls, among clutter. Needs Pillow and NumPy, but no fonts and no network.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A pinhole camera, and how it sees flat pictures in space.
+"""A pinhole camera, and its images of flat pictures in space.
 
-Space is measured in centimetres: x to the right, y down, z away from the camera. A wall or a table top seen
-from above is the plane z = 0; a shelf or a floor is the plane y = 0. Pixels run from the top left corner of
-the frame; the centre of the first is at (0.5, 0.5).
+Space is measured in centimetres: x to the right, y down, z away from the camera. A wall, or a table top seen from
+above, is the plane z = 0; a shelf or a floor is the plane y = 0. Pixel coordinates start at the top left corner of the
+frame; the centre of the first pixel is at (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Vector = NDArray[np.float64]
 
 
 def turned(*, pitch: float = 0.0, yaw: float = 0.0, roll: float = 0.0) -> Matrix:
-    """The rotation about x, then y, then z by so many degrees, (3, 3)."""
+    """Return the rotation (3, 3) about x, then y, then z, in degrees."""
     cx, cy, cz = (math.cos(math.radians(angle)) for angle in (pitch, yaw, roll))
     sx, sy, sz = (math.sin(math.radians(angle)) for angle in (pitch, yaw, roll))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
@@ -32,7 +32,7 @@ def turned(*, pitch: float = 0.0, yaw: float = 0.0, roll: float = 0.0) -> Matrix
 
 @dataclass(frozen=True)
 class Camera:
-    """Looks at `target` from `distance` centimetres, its axes turned by `rotation`; `focal` in pixels."""
+    """A camera that looks at `target` from `distance` centimetres, rotated by `rotation`; `focal` in pixels."""
 
     width: int
     height: int
@@ -48,13 +48,13 @@ class Camera:
         return np.array([[self.focal, 0, x], [0, self.focal, y], [0, 0, 1.0]])
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Pixels of points in space, (N, 3) → (N, 2)."""
+        """Project points in space to pixels: (N, 3) → (N, 2)."""
         seen = (points - self.target) @ self.rotation.T + np.array([0, 0, self.distance])
         flat = seen @ self._intrinsics.T
         return np.asarray(flat[:, :2] / flat[:, 2:], dtype=np.float64)
 
     def plane(self, origin: Vector, across: Vector, down: Vector) -> Matrix:
-        """The homography, (3, 3), from (s, t) of the plane `origin + s·across + t·down` to pixels."""
+        """Return the homography (3, 3) from (s, t) of the plane `origin + s·across + t·down` to pixels."""
         start = self.rotation @ (origin - self.target) + np.array([0, 0, self.distance])
         columns = np.stack([self.rotation @ across, self.rotation @ down, start], axis=1)
         return np.asarray(self._intrinsics @ columns, dtype=np.float64)
@@ -70,10 +70,10 @@ UNIT_SQUARE: NDArray[np.float64] = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dt
 
 
 def warp(picture: Image.Image, square: Matrix, *, frame: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]] | None:
-    """See a picture that fills the unit square of a plane: the part in the frame, and where its corner goes.
+    """Return the perspective image of a picture on the unit square of a plane, cropped to the frame, and its corner.
 
-    `square` maps the unit square to pixels. The picture is RGBA or L; outside it all is transparent (0).
-    None where nothing of it is in the frame.
+    `square` maps the unit square to pixels. The picture is RGBA or L, and transparent (0) outside. None if no part of
+    it is in the frame.
     """
     corners = apply(square, UNIT_SQUARE)
     left, top = np.maximum(np.floor(corners.min(axis=0)) - 1, 0).astype(int)
@@ -81,8 +81,8 @@ def warp(picture: Image.Image, square: Matrix, *, frame: tuple[int, int]) -> tup
     if right - left < 2 or bottom - top < 2:
         return None
     edges = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
-    # Shrink first with a proper filter, to a little more than is seen: the perspective step alone would skip
-    # pixels. The rest of a quarter keeps the bilinear step sharp.
+    # First reduce with a proper filter, since the perspective transform alone would skip pixels; not quite to the
+    # final size, so that the bilinear interpolation stays sharp.
     wanted = (math.ceil(max(edges[0], edges[2]) * 1.25) + 1, math.ceil(max(edges[1], edges[3]) * 1.25) + 1)
     size = (min(wanted[0], picture.width), min(wanted[1], picture.height))
     if size != picture.size:

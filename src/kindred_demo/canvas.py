@@ -1,7 +1,7 @@
-"""Drawing with smooth edges: a canvas that is painted several times too large, and pens with their own frame.
+"""Drawing with smooth edges: a canvas painted at several times its size, and pens with their own coordinates.
 
-A composition never sees pixels. `Canvas.pen()` measures in widths of the canvas, with its origin in the top
-left corner; `Pen.at()` gives a pen for a motif, whose own square runs from -1 to 1 around its origin.
+Compositions do not depend on pixels. `Canvas.pen()` measures in widths of the canvas, with its origin in the top left
+corner; `Pen.at()` returns a pen for a motif, whose own square extends from -1 to 1 around its origin.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["Canvas", "Pen", "Point", "arc", "smooth_path"]
 Point = tuple[float, float]
 
 OVERSAMPLING = 3
-"""Painted pixels for one finished pixel, along each side: the whole of the anti-aliasing."""
+"""Painted pixels per final pixel, along each side, for anti-aliasing."""
 
 
 def smooth_path(points: Sequence[Point], *, closed: bool = True, steps: int = 10) -> list[Point]:
-    """Lay a smooth curve through the points (a uniform Catmull-Rom spline, Catmull and Rom 1974)."""
+    """Return a smooth curve through the points (a uniform Catmull-Rom spline, Catmull and Rom 1974)."""
     knots = np.asarray(points, dtype=np.float64)
     ends = (knots[-1:], knots[:2]) if closed else (knots[:1], knots[-1:])
     knots = np.concatenate([ends[0], knots, ends[1]])
@@ -37,7 +37,7 @@ def smooth_path(points: Sequence[Point], *, closed: bool = True, steps: int = 10
 
 
 class Canvas:
-    """A picture under construction, `width` x `height` finished pixels; transparent unless given a colour."""
+    """A picture being drawn, of `width` x `height` final pixels; transparent unless a colour is given."""
 
     def __init__(self, width: int, height: int, *, colour: Colour | None = None) -> None:
         self.width, self.height = width, height
@@ -74,12 +74,12 @@ class Canvas:
         self.stamp(mask, colour, corner=(left, top))
 
     def stamp(self, mask: Image.Image, colour: Colour, *, corner: tuple[int, int] = (0, 0)) -> None:
-        """Lay a colour on the canvas through a mask, its top left corner at `corner` in painted pixels."""
+        """Paint a colour through a mask, with its top left corner at `corner` in painted pixels."""
         self.image.paste(colour, corner, mask)
         self.alpha.paste(255, corner, mask)
 
     def inlay(self, art: Canvas, *, corner: Point) -> None:
-        """Lay another canvas on this one, its top left corner at `corner` of this canvas's pen."""
+        """Paste another canvas on this one, with its top left corner at `corner` in units of this canvas's pen."""
         x, y = self.pen().pixels([corner])[0]
         at = (round(x), round(y))
         self.image.paste(art.image, at, art.alpha)
@@ -93,21 +93,21 @@ class Canvas:
         self._alpha_draw = ImageDraw.Draw(self.alpha)
 
     def finished(self) -> Image.Image:
-        """The picture at its finished size, RGBA, edges smooth."""
+        """The picture at its final size, RGBA, with smooth edges."""
         picture = self.image.copy()
         picture.putalpha(self.alpha)
         return picture.reduce(OVERSAMPLING)
 
 
 class Pen:
-    """Draws on a canvas in a frame of its own; every method takes the colour first, then the shape."""
+    """Draws on a canvas in its own coordinates; every method takes the colour first, then the shape."""
 
     def __init__(self, canvas: Canvas, frame: NDArray[np.float64]) -> None:
         self.canvas = canvas
         self.frame = frame
 
     def at(self, centre: Point, size: float, *, turn: float = 0.0, flip: bool = False) -> Pen:
-        """A pen whose origin is at `centre` and whose unit is `size`, turned clockwise by `turn` degrees."""
+        """Return a pen whose origin is at `centre` and whose unit is `size`, rotated clockwise by `turn` degrees."""
         cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         mirror = -1.0 if flip else 1.0
         local = np.array([[cosine * mirror, -sine, centre[0]], [sine * mirror, cosine, centre[1]], [0.0, 0.0, 1.0]])
@@ -116,11 +116,11 @@ class Pen:
 
     @property
     def unit(self) -> float:
-        """Painted pixels for one unit of this pen."""
+        """Painted pixels per unit of this pen."""
         return float(np.hypot(self.frame[0, 0], self.frame[1, 0]))
 
     def pixels(self, points: Iterable[Point]) -> NDArray[np.float64]:
-        """Painted pixels of the points, (N, 2)."""
+        """Return the painted pixels of the points, (N, 2)."""
         return np.asarray(list(points), dtype=np.float64) @ self.frame[:, :2].T + self.frame[:, 2]
 
     def shape(self, colour: Colour, points: Sequence[Point], *, smooth: bool = False, opacity: float = 1.0) -> None:
@@ -149,7 +149,7 @@ class Pen:
         turn: float = 0.0,
         opacity: float = 1.0,
     ) -> None:
-        """Fill the ellipse (x, y, half width, half height), turned clockwise by `turn` degrees."""
+        """Fill the ellipse (x, y, half width, half height), rotated clockwise by `turn` degrees."""
         self.shape(colour, arc(oval, start=0.0, stop=360.0, turn=turn), opacity=opacity)
 
     def disc(self, colour: Colour, disc: tuple[float, float, float], *, opacity: float = 1.0) -> None:
@@ -163,14 +163,14 @@ class Pen:
         self.shape(colour, [(x, y), *arc((x, y, radius, radius), start=start, stop=stop)])
 
     def ring(self, colour: Colour, disc: tuple[float, float, float], *, width: float) -> None:
-        """Draw the circle (x, y, radius) as a band of the given width, inwards."""
+        """Draw the circle (x, y, radius) as a band of the given width, inside the radius."""
         x, y, radius = disc
         outer = arc((x, y, radius, radius), start=0.0, stop=360.0)
         inner = arc((x, y, radius - width, radius - width), start=360.0, stop=0.0)
         self.shape(colour, [*outer, *inner])
 
     def bow(self, colour: Colour, disc: tuple[float, float, float], *, start: float, stop: float, width: float) -> None:
-        """Draw an arc of the circle (x, y, radius) as a round-ended line of the given width."""
+        """Draw an arc of the circle (x, y, radius) as a line of the given width with round ends."""
         x, y, radius = disc
         self.stroke(colour, arc((x, y, radius, radius), start=start, stop=stop), width=width)
 
@@ -182,7 +182,7 @@ class Pen:
         rounding: float = 0.0,
         opacity: float = 1.0,
     ) -> None:
-        """Fill the rectangle (x0, y0, x1, y1), its corners rounded by a radius."""
+        """Fill the rectangle (x0, y0, x1, y1), with corners rounded by a radius."""
         x0, y0, x1, y1 = box
         if rounding <= 0:
             self.shape(colour, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], opacity=opacity)
@@ -206,7 +206,7 @@ class Pen:
         depth: float = 0.42,
         turn: float = 0.0,
     ) -> None:
-        """Fill a star in the circle (x, y, radius); `depth` is the inner radius as a share of the outer."""
+        """Fill a star in the circle (x, y, radius); `depth` is the inner radius as a fraction of the outer."""
         x, y, radius = disc
         angles = np.radians(np.arange(2 * points) * 180.0 / points - 90.0 + turn)
         radii = np.where(np.arange(2 * points) % 2 == 0, radius, radius * depth)
@@ -217,7 +217,7 @@ class Pen:
 
 
 def arc(oval: tuple[float, float, float, float], *, start: float, stop: float, turn: float = 0.0) -> list[Point]:
-    """Points on the ellipse (x, y, half width, half height) from angle to angle, degrees clockwise."""
+    """Return points on the ellipse (x, y, half width, half height) between two angles, in degrees clockwise."""
     x, y, rx, ry = oval
     count = max(3, round(abs(stop - start) / 6) + 1)
     angles = np.radians(np.linspace(start, stop, count))

@@ -1,4 +1,4 @@
-"""Write a demo collection to a folder: photographs, queries, ground truth; go on after an interruption."""
+"""Write a demo collection to a folder: photographs, queries and ground truth; resume after an interruption."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from kindred_demo.studio import Studio
 __all__ = ["DemoCollection", "render_demo"]
 
 EDITION = 1
-"""Counted up whenever the same seed would give other pictures."""
+"""Incremented whenever the same seed gives other pictures."""
 
 WORKERS = 2
 
 
 @dataclass(frozen=True)
 class DemoCollection:
-    """Where a collection lies; only `photos` is to be indexed.
+    """The files of a collection; only `photos` is to be indexed.
 
-    `groundtruth` is a JSON file: "database" lists the photographs, "queries" gives each query its relevant
-    ones and its box. Paths in it run from `folder`.
+    `groundtruth` is a JSON file: "database" lists the photographs, "queries" has the relevant photographs and the box
+    of each query. Its paths are relative to `folder`.
     """
 
     folder: Path
@@ -49,10 +49,10 @@ def render_demo(
 ) -> DemoCollection:
     """Render photographs of drawn objects, one query for each object, and the ground truth.
 
-    The pictures follow from seed, objects and photos alone (given one version of Pillow and NumPy). What is
-    already there is kept: a second call returns at once, and a call after an interruption renders what is
-    missing. `progress` is given the number of pictures done and their total. Raises UsageError for a folder
-    that holds something else and for invalid numbers.
+    The pictures depend on seed, objects and photos only (given the versions of Pillow and NumPy). Existing files are
+    not rendered again: a second call returns at once, and a call after an interruption renders what is missing.
+    `progress` is called with the number of pictures done and the total. Raises UsageError for a folder with other
+    contents and for invalid numbers.
     """
     pictures = plan_photos(seed, objects=objects, photos=photos)
     queries = plan_queries(seed, objects=objects)
@@ -60,7 +60,7 @@ def render_demo(
     with _writing(folder):
         _claim(made, {"edition": EDITION, "seed": seed, "objects": objects, "photos": photos})
         todo = [each for each in pictures if not (folder / each.name).is_file()]
-        # The boxes of the queries come from rendering them: without a ground truth they are rendered again.
+        # Boxes of queries are computed by rendering: without a ground truth, the queries are rendered again.
         finished = made.groundtruth.is_file()
         todo += [each for each in queries if not (finished and (folder / each.name).is_file())]
         boxes = _render(todo, folder, seed=seed, total=len(pictures) + len(queries), progress=progress)
@@ -71,7 +71,7 @@ def render_demo(
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Say in one line why a collection cannot be written."""
+    """Raise UsageError with one line if a collection cannot be written."""
     try:
         yield
     except OSError as error:
@@ -81,7 +81,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _claim(made: DemoCollection, settings: dict[str, int]) -> None:
-    """Make the folders and note in demo.json what is rendered here; refuse a folder with other contents."""
+    """Create the folders and record the settings in demo.json; refuse a folder with other contents."""
     note = made.folder / "demo.json"
     if note.is_file():
         try:
@@ -90,10 +90,10 @@ def _claim(made: DemoCollection, settings: dict[str, int]) -> None:
             found = None
         if found != settings:
             raise UsageError(
-                f"{made.folder} holds a demo collection made with {found}, not {settings}: give another folder"
+                f"{made.folder} contains a demo collection made with {found}, not {settings}; give another folder"
             )
     elif any(path.exists() for path in (made.photos, made.queries, made.groundtruth)):
-        raise UsageError(f"{made.folder} holds files that are not a demo collection: give a new folder")
+        raise UsageError(f"{made.folder} contains files that are not a demo collection; give a new folder")
     for each in (made.photos, made.queries):
         each.mkdir(parents=True, exist_ok=True)
     if not note.is_file():
@@ -103,7 +103,7 @@ def _claim(made: DemoCollection, settings: dict[str, int]) -> None:
 def _render(
     todo: list[Planned], folder: Path, *, seed: int, total: int, progress: Callable[[int, int], None] | None
 ) -> dict[str, Box]:
-    """Render and write pictures; the boxes of what they show, by name."""
+    """Render and write pictures; return the boxes of their objects, by name."""
     done = total - len(todo)
     if progress is not None:
         progress(done, total)
@@ -126,13 +126,13 @@ def _render(
             if progress is not None:
                 progress(done, total)
     finally:
-        # On Ctrl-C the pictures in hand are finished, the others left for the next run.
+        # On Ctrl-C the current pictures are finished; the others are left for the next run.
         pool.shutdown(cancel_futures=True)
     return boxes
 
 
 def _groundtruth(pictures: list[Planned], queries: list[Planned], boxes: dict[str, Box]) -> bytes:
-    """The ground truth as JSON; a query has a box where it shows more than its object."""
+    """Return the ground truth as JSON; a query has a box if it shows more than its object."""
     content = {
         "name": "kindred-demo",
         "source": "rendered by Kindred",
@@ -152,7 +152,7 @@ def _groundtruth(pictures: list[Planned], queries: list[Planned], boxes: dict[st
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or not there."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_bytes(content)

@@ -1,7 +1,7 @@
-"""Ways to fill a picture with one motif: what is printed on covers, boxes, posters and stamps.
+"""Compositions: ways to fill a picture with one motif, as printed on covers, boxes, posters and stamps.
 
-A composition is a function of the canvas to fill, the motif, the palette and a random generator; it fills
-the canvas to its edges. Where it leaves room for a title is told by `Composition.title`.
+A composition is a function of the canvas to fill, the motif, the palette and a random generator; it fills the canvas
+completely. `Composition.title` is the area that it leaves free for a title.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Paint = Callable[[Canvas, Motif, Palette, np.random.Generator], None]
 
 
 class Composition(NamedTuple):
-    """How to paint; the band (top, bottom) that stays calm for a title, in shares of the height; its inks."""
+    """A painting function; the band (top, bottom) free for a title, in fractions of the height; its colours."""
 
     paint: Paint
     title: tuple[float, float]
@@ -38,7 +38,7 @@ def _rays(pen: Pen, colour: Colour, *, centre: tuple[float, float], count: int, 
 
 
 def sunburst(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """Rays from behind a disc that carries the motif."""
+    """Rays behind a disc with the motif."""
     pen, ratio = canvas.pen(), canvas.ratio
     middle = (0.5, ratio * 0.58)
     pen.bar(inks.b, (0, 0, 1, ratio))
@@ -52,7 +52,7 @@ def sunburst(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generat
 
 
 def disc(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """One large disc off the middle, a few fine rings, and the motif across its edge."""
+    """One large disc off the centre, a few thin rings, and the motif across its edge."""
     pen, ratio = canvas.pen(), canvas.ratio
     pen.bar(inks.paper, (0, 0, 1, ratio))
     x, y = 0.5 + float(rng.uniform(-0.08, 0.08)), ratio * 0.42
@@ -65,7 +65,7 @@ def disc(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) 
 
 
 def stripes(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """Slanting stripes with the motif on a plain panel."""
+    """Diagonal stripes with the motif on a plain panel."""
     pen, ratio = canvas.pen(), canvas.ratio
     pen.bar(inks.a, (0, 0, 1, ratio))
     width, slope = float(rng.uniform(0.07, 0.14)), float(rng.choice([-0.6, 0.6, 1.0]))
@@ -121,7 +121,7 @@ def _patch(pen: Pen, inks: Palette, rng: np.random.Generator) -> None:
 
 
 def swarm(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """The motif many times, in step, its colours changing places."""
+    """The motif many times in a regular pattern, with changing colours."""
     pen, ratio = canvas.pen(), canvas.ratio
     ground = inks.dark if rng.random() < 0.5 else inks.c
     pen.bar(ground, (0, 0, 1, ratio))
@@ -140,7 +140,7 @@ def swarm(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator)
 
 
 def rainbow(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """Broad bands that come down one side and turn round the motif."""
+    """Broad bands that come down one side and curve around the motif."""
     pen, ratio = canvas.pen(), canvas.ratio
     pen.bar(inks.paper, (0, 0, 1, ratio))
     middle, radius = (0.5, ratio * 0.44), min(0.45, ratio * 0.38)
@@ -156,7 +156,7 @@ def rainbow(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generato
 
 
 def hills(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """Rolling hills in the haze below a wide sky with the motif in it."""
+    """Rolling hills in haze below a wide sky with the motif."""
     pen, ratio = canvas.pen(), canvas.ratio
     sky = mix(inks.paper, inks.c, share=0.35)
     for band in range(12):
@@ -172,7 +172,7 @@ def hills(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator)
 
 
 def halftone(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """A screen of dots that grow towards one side, the motif large on top."""
+    """A halftone screen with dots that grow towards one side, with a large motif on top."""
     pen, ratio = canvas.pen(), canvas.ratio
     pen.bar(inks.c, (0, 0, 1, ratio))
     steps, upward = 18, rng.random() < 0.5
@@ -190,7 +190,7 @@ def halftone(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generat
 
 
 def halves(canvas: Canvas, motif: Motif, inks: Palette, rng: np.random.Generator) -> None:
-    """Two fields, and the motif upright in one and head down in the other."""
+    """Two fields, with the motif upright in one and upside down in the other."""
     pen, ratio = canvas.pen(), canvas.ratio
     tilt = float(rng.uniform(-0.16, 0.16)) * ratio
     pen.bar(inks.a, (0, 0, 1, ratio))

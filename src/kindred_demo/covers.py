@@ -34,7 +34,7 @@ PAGES: Colour = (226, 214, 188)
 
 
 def titled(canvas: Canvas, design: Design, *, title: str, line: str = "") -> None:
-    """Paint the design's composition and set a title, and a smaller line, where it leaves room."""
+    """Paint the composition of a design, with a title and a smaller line where it leaves room."""
     composition = COMPOSITIONS[design.composition]
     composition.paint(canvas, design.motif, design.inks, design.rng)
     ink = getattr(design.inks, composition.ink)
@@ -77,7 +77,7 @@ def book(design: Design) -> Thing:
 
 
 def record(design: Design) -> Thing:
-    """A record sleeve with a label strip, and the ring that the record has rubbed into it."""
+    """A record sleeve with a label strip, and the ring that the record has worn into it."""
     canvas = face_canvas(31.0, 31.0)
     suffix = str(design.rng.choice(BANDS))
     titled(canvas, design, title=f"{design.phrase} {suffix}")
@@ -113,7 +113,7 @@ def poster(design: Design) -> Thing:
 
 
 def painting(design: Design) -> Thing:
-    """A picture in oils, in a wooden or a gilded frame."""
+    """An oil painting in a wooden or gilded frame."""
     wide = design.variant % 2 == 0
     width, height = (60.0, 48.0) if wide else (44.0, 56.0)
     sheet = face_canvas(width, height)
@@ -203,7 +203,7 @@ def _abstract(canvas: Canvas, design: Design) -> None:
 def _dabs(
     pen: Pen, box: tuple[float, float, float, float], rng: np.random.Generator, *, colours: tuple[Colour, ...]
 ) -> None:
-    """Short level brush strokes over a box."""
+    """Short horizontal brush strokes over a box."""
     for index in range(150):
         x, y = float(rng.uniform(box[0], box[2])), float(rng.uniform(box[1], box[3]))
         length, turn = float(rng.uniform(0.03, 0.09)), float(rng.normal(0, 12))
@@ -212,7 +212,7 @@ def _dabs(
 
 
 def _in_oils(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Push edges about as a brush does, and give the paint ridges that catch the light."""
+    """Displace edges as brush strokes do, and add ridges of paint that catch the light."""
     width, height = picture.size
     pixels = np.asarray(picture)
     dx, dy = (5.0 * cloudy(rng, (height, width), cells=20, octaves=2) for _ in range(2))
@@ -226,7 +226,7 @@ def _in_oils(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _framed(picture: Image.Image, design: Design, *, size: tuple[int, int], rail: int) -> Image.Image:
-    """Put four mitred rails round a picture, lit from the top left."""
+    """Add four mitred rails around a picture, lit from the top left."""
     style: Literal["gilt", "wood", "black"] = ("gilt", "wood", "black")[int(design.rng.integers(3))]
     base: Colour = {"gilt": (190, 150, 74), "wood": (122, 80, 48), "black": (44, 40, 40)}[style]
     width, height = size
@@ -234,7 +234,7 @@ def _framed(picture: Image.Image, design: Design, *, size: tuple[int, int], rail
     draw = ImageDraw.Draw(frame)
     lights = {"top": 1.22, "left": 1.08, "right": 0.82, "bottom": 0.7}
     for depth in range(rail):
-        # A profile of two mouldings: bright on the way up, dark on the way down.
+        # A profile of two mouldings: bright where it rises, dark where it falls.
         profile = 1.0 + 0.28 * np.sin(depth / rail * 4 * np.pi) - (0.35 if depth > rail - 5 else 0.0)
         corners = {
             "top": (depth, depth, width - depth, depth),

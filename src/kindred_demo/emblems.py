@@ -1,4 +1,4 @@
-"""Small drawings of things that people make, for covers, labels and stamps. See `kindred_demo.motifs`."""
+"""Small drawings of man-made objects, for covers, labels and stamps. See `kindred_demo.motifs`."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def bicycle(pen: Pen, inks: Palette) -> None:
 
 
 def rocket(pen: Pen, inks: Palette) -> None:
-    """A rocket that climbs to the right."""
+    """A rocket flying to the upper right."""
     up = pen.at((0, 0), 1.0, turn=35)
     up.shape(inks.b, [(-0.2, 0.5), (0, 1.05), (0.2, 0.5)])
     up.shape(inks.paper, [(-0.1, 0.5), (0, 0.8), (0.1, 0.5)])
@@ -177,7 +177,7 @@ def rocket(pen: Pen, inks: Palette) -> None:
 
 
 def guitar(pen: Pen, inks: Palette) -> None:
-    """A guitar, aslant."""
+    """A guitar, tilted."""
     body = pen.at((0, 0), 1.0, turn=30)
     body.bar(inks.dark, (-0.06, -0.9, 0.06, 0.3))
     body.bar(inks.dark, (-0.11, -1.08, 0.11, -0.86), rounding=0.03)

@@ -1,4 +1,4 @@
-"""Things that lie on a table or hang on a wall, seen from the front or at an angle."""
+"""Scenes with objects that lie on a table or hang on a wall, seen from the front or at an angle."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kindred_demo.camera import Camera, Matrix, Vector, apply, turned
+from kindred_demo.clutter import ClutterItem
 from kindred_demo.rounding import upright
 from kindred_demo.stage import Stage
 from kindred_demo.studio import Shot, Studio
 from kindred_demo.things import Thing
-from kindred_demo.trifles import Trifle
 
 __all__ = ["Box", "Scene", "box_of", "flat_scene", "glare"]
 
@@ -29,7 +29,7 @@ FIXED_UPRIGHT = ("brick", "tiles", "wallpaper", "sky", "foliage", "plaster")
 
 @dataclass(frozen=True)
 class Scene:
-    """A rendered frame and the box of what it is a photograph of."""
+    """A rendered frame and the box of its main object."""
 
     frame: Image.Image
     box: Box
@@ -37,7 +37,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Placed:
-    """A thing on the plane: its picture, size, depth, middle and angle (centimetres, degrees)."""
+    """An object on the plane: its picture, size, depth, centre and angle (centimetres, degrees)."""
 
     thing: Thing
     face: Image.Image
@@ -54,19 +54,19 @@ class Placed:
         return turn @ RIGHT * self.width, turn @ DOWN * self.height
 
     def corners(self, *, lift: float = 0.0) -> NDArray[np.float64]:
-        """The corners of its face, (4, 3), from the top left clockwise, so far in front of the plane."""
+        """The corners of its face, (4, 3), clockwise from the top left, at the given distance in front of the plane."""
         across, down = self.axes()
         middle = np.array([self.x, self.y, -lift])
         return np.stack([middle + (sx * across + sy * down) / 2 for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
 
     def holds(self, x: float, y: float, *, margin: float) -> bool:
-        """Whether a point of the plane lies on it, or nearer than `margin`."""
+        """Return whether a point of the plane is on it, or closer than `margin`."""
         dx, dy = turned(roll=-self.angle)[:2, :2] @ np.array([x - self.x, y - self.y])
         return bool(abs(dx) < self.width / 2 + margin and abs(dy) < self.height / 2 + margin)
 
 
 def glare(face: Image.Image, gloss: float, rng: np.random.Generator) -> Image.Image:
-    """Let a window shine on a glossy face: a bright, soft-edged band across it, now and then."""
+    """Sometimes add the reflection of a window to a glossy face: a bright band with soft edges."""
     if rng.random() > 0.45 * gloss:
         return face
     y, x = np.mgrid[0:40, 0:40].astype(np.float32) / 40
@@ -92,11 +92,11 @@ def _place(thing: Thing, rng: np.random.Generator, *, hangs: bool) -> Placed:
 
 
 def _beside(first: Placed, thing: Thing, rng: np.random.Generator, *, hangs: bool) -> Placed:
-    """Place a companion next to the first thing, on a side of it, without touching."""
+    """Place a companion next to the first object, without overlap."""
     second = _place(thing, rng, hangs=hangs)
     spans = [np.ptp(each.corners(), axis=0)[:2] for each in (first, second)]
     gap = 0.08 * min(first.thing.longest, thing.longest) + 0.3
-    axis = int(spans[0][0] > spans[0][1])  # under a wide thing, beside a tall one
+    axis = int(spans[0][0] > spans[0][1])  # below a wide object, beside a tall one
     sign = 1.0 if rng.random() < 0.5 else -1.0
     offset = np.zeros(2)
     offset[axis] = sign * ((spans[0][axis] + spans[1][axis]) / 2 + gap)
@@ -105,7 +105,7 @@ def _beside(first: Placed, thing: Thing, rng: np.random.Generator, *, hangs: boo
 
 
 def _camera(placed: list[Placed], shot: Shot, rng: np.random.Generator, *, size: tuple[int, int]) -> Camera:
-    """Aim so that all that is placed fills a share of the frame."""
+    """Return a camera such that everything placed fills a given fraction of the frame."""
     ease = 0.6 if shot.careful else 1.0
     if shot.setting.pose == "hangs":
         rotation = turned(
@@ -141,7 +141,7 @@ def _square(camera: Camera, placed: Placed, *, lift: float, moved: tuple[float, 
 
 
 def _put(stage: Stage, placed: Placed, *, shadows: bool, gap: float) -> None:
-    """Paint a thing with its shadow: a close one all round, and one away from the light."""
+    """Paint an object with its shadow: a contact shadow all around, and one away from the light."""
     scale = stage.camera.focal / stage.camera.distance
     rise = placed.depth + gap
     outline = placed.face.getchannel("A")
@@ -156,29 +156,29 @@ def _put(stage: Stage, placed: Placed, *, shadows: bool, gap: float) -> None:
     stage.show(placed.face, _square(stage.camera, placed, lift=rise))
 
 
-def _strew(stage: Stage, trifle: Trifle, *, at: tuple[float, float], angle: float, lift: float = 0.0) -> None:
-    """Paint a trifle with its shadow."""
+def _strew(stage: Stage, item: ClutterItem, *, at: tuple[float, float], angle: float, lift: float = 0.0) -> None:
+    """Paint an item of clutter with its shadow."""
     turn = turned(roll=angle)
-    across, down = turn @ RIGHT * trifle.width, turn @ DOWN * trifle.height
+    across, down = turn @ RIGHT * item.width, turn @ DOWN * item.height
     origin = np.array([at[0], at[1], -lift]) - (across + down) / 2
     scale = stage.camera.focal / stage.camera.distance
-    moved = np.array([stage.light[0], stage.light[1], 0.0]) * trifle.rise * 0.5
+    moved = np.array([stage.light[0], stage.light[1], 0.0]) * item.rise * 0.5
     shadow = stage.camera.plane(origin + moved, across, down)
-    softness = 1.2 + 0.16 * trifle.rise * scale
-    stage.cast(trifle.face.getchannel("A"), shadow, softness=softness, strength=0.3 + 0.7 * stage.strength)
-    stage.show(trifle.face, stage.camera.plane(origin - AWAY * trifle.rise * 0.4, across, down))
+    softness = 1.2 + 0.16 * item.rise * scale
+    stage.cast(item.face.getchannel("A"), shadow, softness=softness, strength=0.3 + 0.7 * stage.strength)
+    stage.show(item.face, stage.camera.plane(origin - AWAY * item.rise * 0.4, across, down))
 
 
 def _scatter(stage: Stage, placed: list[Placed], shot: Shot, studio: Studio, rng: np.random.Generator) -> None:
-    """Strew trifles round the things, none of them under or over one."""
+    """Paint clutter around the objects, without overlap."""
     camera = stage.camera
     view = camera.width * camera.distance / camera.focal
     to_plane = np.asarray(np.linalg.inv(camera.plane(np.zeros(3), RIGHT, DOWN)), dtype=np.float64)
     upright_only = shot.setting.pose == "hangs"
     taken: list[tuple[float, float, float]] = []
     count = int(rng.integers(2, 4 if upright_only else 9))
-    for trifle in studio.trifles(shot.setting.trifles, rng, size=(0.045 * view, 0.5 * view), count=count):
-        reach = 0.42 * max(trifle.width, trifle.height)
+    for item in studio.clutter(shot.setting.clutter, rng, size=(0.045 * view, 0.5 * view), count=count):
+        reach = 0.42 * max(item.width, item.height)
         for _ in range(12):
             pixel = np.array([[rng.random() * camera.width, rng.random() * camera.height]])
             x, y = (float(value) for value in apply(to_plane, pixel)[0])
@@ -186,18 +186,18 @@ def _scatter(stage: Stage, placed: list[Placed], shot: Shot, studio: Studio, rng
             if free and not any(each.holds(x, y, margin=reach) for each in placed):
                 taken.append((x, y, reach))
                 angle = float(rng.normal(0, 1.5)) if upright_only else float(rng.uniform(0, 360))
-                _strew(stage, trifle, at=(x, y), angle=angle)
+                _strew(stage, item, at=(x, y), angle=angle)
                 break
 
 
 def _lay_across(stage: Stage, placed: Placed, shot: Shot, studio: Studio, rng: np.random.Generator) -> None:
-    """Let a trifle lie over the edge of the thing, hiding a small part of it."""
+    """Paint an item of clutter over the edge of the object, hiding a small part of it."""
     size = (0.1 * placed.thing.longest, 0.75 * placed.thing.longest)
-    found = studio.trifles(shot.setting.trifles, rng, size=size, count=3)
+    found = studio.clutter(shot.setting.clutter, rng, size=size, count=3)
     small = [each for each in found if each.width * each.height <= 0.16 * placed.width * placed.height]
     if not small:
         return
-    trifle = small[0]
+    item = small[0]
     across, down = placed.axes()
     side = float(rng.choice([-0.46, 0.46]))
     along = float(rng.uniform(-0.4, 0.4))
@@ -205,7 +205,7 @@ def _lay_across(stage: Stage, placed: Placed, shot: Shot, studio: Studio, rng: n
     spot = np.array([placed.x, placed.y, 0.0]) + shares[0] * across + shares[1] * down
     _strew(
         stage,
-        trifle,
+        item,
         at=(float(spot[0]), float(spot[1])),
         angle=float(rng.uniform(0, 360)),
         lift=placed.depth,
@@ -213,7 +213,7 @@ def _lay_across(stage: Stage, placed: Placed, shot: Shot, studio: Studio, rng: n
 
 
 def flat_scene(shot: Shot, studio: Studio, rng: np.random.Generator, *, size: tuple[int, int]) -> Scene:
-    """Render a shot whose setting is one where things lie or hang."""
+    """Render a shot in a setting where objects lie or hang."""
     hangs = shot.setting.pose == "hangs"
     placed = [_place(studio.things[shot.thing], rng, hangs=hangs)]
     if shot.companion is not None:
@@ -247,7 +247,7 @@ def flat_scene(shot: Shot, studio: Studio, rng: np.random.Generator, *, size: tu
 
 
 def box_of(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
-    """The smallest box of whole pixels in the frame that holds the points, (N, 2)."""
+    """Return the smallest box of whole pixels in the frame that contains the points, (N, 2)."""
     x0, y0 = np.clip(np.floor(points.min(axis=0)), 0, np.array(size) - 1).astype(int)
     x1, y1 = np.clip(np.ceil(points.max(axis=0)), 1, size).astype(int)
     return int(x0), int(y0), int(x1), int(y1)

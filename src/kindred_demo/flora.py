@@ -24,7 +24,7 @@ __all__ = [
 
 
 def sun(pen: Pen, inks: Palette) -> None:
-    """A face-less sun with alternating long and short rays."""
+    """A sun with alternating long and short rays."""
     for index in range(24):
         ray = pen.at((0, 0), 1.0, turn=15.0 * index)
         long = index % 2 == 0
@@ -107,7 +107,7 @@ def tulip(pen: Pen, inks: Palette) -> None:
 
 
 def daisy(pen: Pen, inks: Palette) -> None:
-    """A big flower head with two rows of petals."""
+    """A big flower with two rows of petals."""
     for count, ink, length, half in ((14, inks.a, 0.98, 0.16), (14, inks.c, 0.72, 0.14)):
         for index in range(count):
             petal = pen.at((0, 0), 1.0, turn=360.0 / count * (index + (0.5 if ink == inks.c else 0)))

@@ -1,12 +1,12 @@
-"""What stands on a shelf or hangs on a wall beside what is searched for. See `kindred_demo.trifles`."""
+"""Clutter that stands on a shelf or hangs on a wall. See `kindred_demo.clutter`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from kindred_demo.canvas import Pen, arc
+from kindred_demo.clutter import ClutterArt
 from kindred_demo.palettes import PALETTES, Colour, mix
-from kindred_demo.trifles import TrifleArt
 
 __all__ = ["HANGING", "STANDING"]
 
@@ -82,7 +82,7 @@ def bottle(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def jar(pen: Pen, rng: np.random.Generator) -> None:
-    """A preserving jar, full."""
+    """A full preserving jar."""
     jam = ((150, 40, 40), (214, 140, 40), (90, 50, 80), (190, 170, 110))[int(rng.integers(4))]
     pen.bar((206, 216, 214), (-0.62, -0.66, 0.62, 1.0), rounding=0.18)
     pen.bar(jam, (-0.55, -0.4, 0.55, 0.94), rounding=0.14)
@@ -113,7 +113,7 @@ def candle(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def volumes(pen: Pen, rng: np.random.Generator) -> None:
-    """A few books, backs to the front."""
+    """A few books, spines to the front."""
     x = -0.98
     while x < 0.8:
         width, top = float(rng.uniform(0.15, 0.3)), float(rng.uniform(-0.98, -0.5))
@@ -201,23 +201,23 @@ def sconce(pen: Pen, rng: np.random.Generator) -> None:
     )
 
 
-STANDING: dict[str, TrifleArt] = {
-    "plant": TrifleArt(plant, 22.0, 26.0, 8.0, 0.3),
-    "vase": TrifleArt(vase, 14.0, 24.0, 8.0, 0.3),
-    "bottle": TrifleArt(bottle, 8.0, 26.0, 6.0, 0.3),
-    "jar": TrifleArt(jar, 9.0, 12.0, 6.0, 0.3),
-    "candle": TrifleArt(candle, 9.0, 20.0, 4.0, 0.4),
-    "volumes": TrifleArt(volumes, 16.0, 22.0, 12.0, 0.0),
-    "bowl": TrifleArt(bowl, 22.0, 14.0, 10.0, 0.4),
+STANDING: dict[str, ClutterArt] = {
+    "plant": ClutterArt(plant, 22.0, 26.0, 8.0, 0.3),
+    "vase": ClutterArt(vase, 14.0, 24.0, 8.0, 0.3),
+    "bottle": ClutterArt(bottle, 8.0, 26.0, 6.0, 0.3),
+    "jar": ClutterArt(jar, 9.0, 12.0, 6.0, 0.3),
+    "candle": ClutterArt(candle, 9.0, 20.0, 4.0, 0.4),
+    "volumes": ClutterArt(volumes, 16.0, 22.0, 12.0, 0.0),
+    "bowl": ClutterArt(bowl, 22.0, 14.0, 10.0, 0.4),
 }
-"""What may stand on a shelf."""
+"""Clutter for shelves."""
 
-HANGING: dict[str, TrifleArt] = {
-    "hook": TrifleArt(hook, 5.0, 9.0, 2.0),
-    "switch": TrifleArt(switch, 8.0, 8.0, 0.8, 0.3),
-    "notice": TrifleArt(notice, 15.0, 21.0, 0.2, 0.0),
-    "ivy": TrifleArt(ivy, 22.0, 60.0, 2.0, 0.2),
-    "plate": TrifleArt(plate, 22.0, 22.0, 2.0, 0.5),
-    "sconce": TrifleArt(sconce, 18.0, 26.0, 6.0, 0.4),
+HANGING: dict[str, ClutterArt] = {
+    "hook": ClutterArt(hook, 5.0, 9.0, 2.0),
+    "switch": ClutterArt(switch, 8.0, 8.0, 0.8, 0.3),
+    "notice": ClutterArt(notice, 15.0, 21.0, 0.2, 0.0),
+    "ivy": ClutterArt(ivy, 22.0, 60.0, 2.0, 0.2),
+    "plate": ClutterArt(plate, 22.0, 22.0, 2.0, 0.5),
+    "sconce": ClutterArt(sconce, 18.0, 26.0, 6.0, 0.4),
 }
-"""What may hang on a wall."""
+"""Clutter for walls."""

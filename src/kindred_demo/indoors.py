@@ -1,4 +1,4 @@
-"""Surfaces inside a house, as square RGB textures: wood, cloth, plaster, paper, stone worktops."""
+"""Indoor surfaces as square RGB textures: wood, cloth, plaster, paper, stone worktops."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SIDE = 1000
 
 
 def tinted(levels: Field, *, dark: Colour, light: Colour) -> Image.Image:
-    """Colour a field by the way from `dark` (0) to `light` (1); values beyond go on the same way."""
-    # Through a table of 256 levels from -0.5 to 1.5: many times faster than three float planes.
+    """Map a field to colours between `dark` (0) and `light` (1), extrapolated beyond."""
+    # By a table of 256 levels from -0.5 to 1.5, which is many times faster than three float channels.
     steps = Image.fromarray(np.clip((levels + 0.5) * 127.5, 0, 255).astype(np.uint8))
     way = np.linspace(-0.5, 1.5, 256)
     bands = (
@@ -28,7 +28,7 @@ def tinted(levels: Field, *, dark: Colour, light: Colour) -> Image.Image:
 
 
 def planks(rng: np.random.Generator, *, dark: Colour, light: Colour, count: int = 5, gloss: float = 1.0) -> Image.Image:
-    """Boards side by side: rings that run along the board, fibres, a tone for each board and dark gaps."""
+    """Boards side by side, with annual rings, fibres, a tone of their own each, and dark gaps."""
     size = (SIDE, SIDE)
     height = SIDE // count
     warp = field(rng, size, cells=(count * 3, 4)) + 0.4 * field(rng, size, cells=(count * 8, 7))
@@ -60,7 +60,7 @@ def plywood(rng: np.random.Generator) -> Image.Image:
 
 
 def boards(rng: np.random.Generator) -> Image.Image:
-    """Painted boards, the colour worn off in places."""
+    """Painted boards with worn paint."""
     wood = np.asarray(planks(rng, dark=(96, 74, 56), light=(184, 150, 112), count=6), dtype=np.float32)
     paints = ((142, 176, 176), (196, 204, 190), (120, 146, 172), (206, 178, 150))
     paint = np.asarray(paints[int(rng.integers(len(paints)))], dtype=np.float32)
@@ -71,7 +71,7 @@ def boards(rng: np.random.Generator) -> Image.Image:
 
 
 def _weave(rng: np.random.Generator, *, threads: int) -> Field:
-    """Light and shade of a plain weave, about [-1, 1]."""
+    """The light and shade of a plain weave, about [-1, 1]."""
     axis = np.arange(SIDE, dtype=np.float32) / SIDE * threads * np.pi
     wobble = 0.6 * field(rng, (SIDE, SIDE), cells=(30, 30))
     across = np.sin(axis[None, :] + wobble)
@@ -100,12 +100,12 @@ def gingham(rng: np.random.Generator) -> Image.Image:
 
 
 def burlap(rng: np.random.Generator) -> Image.Image:
-    """Coarse sacking."""
+    """Coarse burlap."""
     return tinted(0.5 + 0.42 * _weave(rng, threads=150), dark=(94, 66, 38), light=(206, 168, 116))
 
 
 def felt(rng: np.random.Generator) -> Image.Image:
-    """A plain felt in a deep colour."""
+    """Plain felt in a deep colour."""
     dark, light = (
         ((24, 62, 52), (64, 120, 100)),
         ((84, 22, 30), (158, 62, 64)),

@@ -1,4 +1,4 @@
-"""Which things there are: the kinds, and the design of each object of a collection."""
+"""The kinds of objects, and the design of each object of a collection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["KINDS", "Kind", "design", "draw_thing", "kind_of"]
 
 
 class Kind(NamedTuple):
-    """How to draw things of a kind, and about how long their longer side is in centimetres."""
+    """A kind of object: its drawing function, and the approximate length of its longer side in centimetres."""
 
     draw: Callable[[Design], Thing]
     longest: float
@@ -40,7 +40,7 @@ KINDS: dict[str, Kind] = {
     "flag": Kind(papers.flag, 60.0),
     "sign": Kind(papers.sign, 84.0),
 }
-"""Every kind of thing by its name."""
+"""All kinds of objects, by name."""
 
 ORDER = [
     "book",
@@ -80,7 +80,7 @@ ORDER = [
     "cereal",
     "record",
 ]
-"""The kinds of the first objects; later ones begin again."""
+"""The kinds of the first objects; they repeat for later ones."""
 
 ADJECTIVES = (
     "velvet", "quiet", "paper", "northern", "second", "last", "golden", "salt", "midnight",
@@ -89,15 +89,15 @@ ADJECTIVES = (
 
 
 def kind_of(number: int) -> str:
-    """The kind of object `number` (from 0), the same for every seed."""
+    """Return the kind of object `number` (from 0), which is the same for every seed."""
     return ORDER[number % len(ORDER)]
 
 
 def design(number: int, *, seed: int) -> Design:
-    """Choose motif, colours and layout of object `number` (from 0) of the collection of that seed.
+    """Return motif, colours and layout of object `number` (from 0) of the collection with that seed.
 
-    The first 36 have each a motif of their own. All follows from the number and the seed alone, so that a
-    collection of fewer objects is the beginning of one with more.
+    The first 36 have different motifs. Everything depends on the number and the seed only, so that a smaller collection
+    is a prefix of a larger one.
     """
     shared = np.random.default_rng([seed, 1])
     nouns = [str(noun) for noun in shared.permutation(list(MOTIFS))]
@@ -120,5 +120,5 @@ def design(number: int, *, seed: int) -> Design:
 
 
 def draw_thing(number: int, *, seed: int) -> Thing:
-    """Draw object `number` of the collection of that seed."""
+    """Draw object `number` of the collection with that seed."""
     return KINDS[kind_of(number)].draw(design(number, seed=seed))

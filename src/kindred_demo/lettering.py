@@ -16,7 +16,7 @@ __all__ = ["arched", "lettering"]
 Box = tuple[float, float, float, float]
 
 EM = 96
-"""Pixels that a line is set in, before it is scaled to its place."""
+"""Pixels per em in which a line is drawn before it is scaled."""
 
 
 @lru_cache(maxsize=1)
@@ -29,7 +29,7 @@ def _glyph_width(text: str) -> float:
 
 
 def _set_line(text: str, *, weight: float, tracking: float, slant: float) -> Image.Image:
-    """One line as a mask cropped to its ink; `weight` and `tracking` in em."""
+    """Return one line of text as a mask cropped to its ink; `weight` and `tracking` in em."""
     stroke = round(weight * EM)
     advances = [_glyph_width(letter) + (tracking * EM + 2 * stroke * 0.8) for letter in text]
     mask = Image.new("L", (math.ceil(sum(advances)) + 4 * EM, 3 * EM), 0)
@@ -56,10 +56,10 @@ def lettering(
     slant: float = 0.0,
     align: float = 0.5,
 ) -> None:
-    """Set text inside the box (x0, y0, x1, y1), as large as fits, one line for each line of the text.
+    """Draw text in the box (x0, y0, x1, y1), as large as fits, one line for each line of the text.
 
-    `weight`: extra stroke in em (0.06 is bold). `stretch`: how far letters may be widened or narrowed (a
-    factor ≥ 1) to fill the box. `align`: 0 left, 0.5 centre, 1 right.
+    `weight`: extra stroke in em (0.06 is bold). `stretch`: the factor (≥ 1) by which letters may be widened or narrowed
+    to fill the box. `align`: 0 left, 0.5 centre, 1 right.
     """
     x0, y0, x1, y1 = pen.pixels([box[:2], box[2:]]).ravel()
     room = (x1 - x0, y1 - y0)
@@ -76,7 +76,7 @@ def lettering(
         width = min(room[0], line.width * scale * stretch)
         size = (max(1, round(width)), max(1, round(line.height * scale)))
         left = round((room[0] - size[0]) * align)
-        # Letters without ascenders stand on the common foot of their line.
+        # Letters without ascenders stand on the common baseline.
         foot = top + number * height * (1 + gap) + height - size[1]
         sheet.paste(line.resize(size, Image.Resampling.BILINEAR), (left, round(foot)))
     pen.canvas.stamp(sheet, ink, corner=(round(x0), round(y0)))
@@ -94,9 +94,9 @@ def arched(
     tracking: float = 0.1,
     inward: bool = False,
 ) -> None:
-    """Set text along the circle (x, y, radius), its middle at an angle (degrees clockwise from the right).
+    """Draw text along the circle (x, y, radius), centred at an angle (degrees clockwise from the right).
 
-    `inward` turns the letters' feet outwards, to be read along the bottom of the circle.
+    With `inward` the feet of the letters point outwards, for reading along the bottom of the circle.
     """
     x, y, radius = circle
     scale = height * pen.unit / (0.72 * EM)

@@ -1,7 +1,7 @@
-"""The motifs that covers, labels, stamps and tiles are made of.
+"""The motifs of covers, labels, stamps and tiles.
 
-A motif is a function of a pen and a palette. It draws inside the square from -1 to 1 (x to the right, y
-down) with plain shapes, so that it reads at any size.
+A motif is a function of a pen and a palette. It draws inside the square from -1 to 1 (x to the right, y down) with
+simple shapes, so that it is recognisable at any size.
 """
 
 from __future__ import annotations
@@ -54,4 +54,4 @@ MOTIFS: dict[str, Motif] = {
     "lantern": emblems.lantern,
     "camera": emblems.camera,
 }
-"""Every motif by its name, which titles are made from."""
+"""All motifs, by the names that are used in titles."""

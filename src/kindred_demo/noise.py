@@ -1,4 +1,4 @@
-"""Smooth random fields, the raw material of wood, stone, cloth and paper."""
+"""Smooth random fields, from which wood, stone, cloth and paper are made."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Field = NDArray[np.float32]
 
 
 def field(rng: np.random.Generator, size: tuple[int, int], *, cells: tuple[int, int]) -> Field:
-    """A smooth random field, (height, width), about -1 to 1, of `cells` (down, across) independent values."""
+    """Return a smooth random field, (height, width), about -1 to 1, of `cells` (down, across) independent values."""
     coarse = rng.uniform(-1.0, 1.0, size=(max(2, cells[0]), max(2, cells[1]))).astype(np.float32)
     image = Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.asarray(image, dtype=np.float32)
 
 
 def cloudy(rng: np.random.Generator, size: tuple[int, int], *, cells: int, octaves: int = 4) -> Field:
-    """Noise at several scales, each half as large and half as strong as the one before (Perlin 1985)."""
+    """Return noise at several scales, each half as large and half as strong as the previous one (Perlin 1985)."""
     total = np.zeros(size, dtype=np.float32)
     weight, norm = 1.0, 0.0
     for octave in range(octaves):
@@ -31,5 +31,5 @@ def cloudy(rng: np.random.Generator, size: tuple[int, int], *, cells: int, octav
 
 
 def grain(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """Independent normal values, (height, width), standard deviation 1."""
+    """Return independent normal values, (height, width), with standard deviation 1."""
     return rng.standard_normal(size, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Surfaces out of doors, as square RGB textures: grass, gravel, sand, stone, brick; leaves and sky."""
+"""Outdoor surfaces as square RGB textures: grass, gravel, sand, stone, brick, leaves and sky."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["OUTDOORS"]
 
 
 def grass(rng: np.random.Generator) -> Image.Image:
-    """A lawn: thousands of blades over dark earth."""
+    """A lawn: thousands of blades over dark soil."""
     image = tinted(0.5 + 0.4 * cloudy(rng, (SIDE, SIDE), cells=20), dark=(26, 40, 16), light=(62, 84, 34))
     draw = ImageDraw.Draw(image)
     count = 9000
@@ -135,7 +135,7 @@ def brick(rng: np.random.Generator) -> Image.Image:
 
 
 def foliage(rng: np.random.Generator) -> Image.Image:
-    """A hedge or trees far out of focus, light coming through."""
+    """A hedge or trees out of focus, with light coming through."""
     small = SIDE // 2
     image = tinted(0.4 + 0.5 * cloudy(rng, (small, small), cells=5), dark=(20, 38, 20), light=(96, 128, 58))
     for count, radius, blur in ((160, (14, 34), 7.0), (130, (8, 20), 2.5), (50, (7, 15), 0.8)):

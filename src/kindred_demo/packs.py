@@ -19,7 +19,7 @@ STORES = ("TEA", "COCOA", "COFFEE", "BISCUITS", "TOFFEE", "MUSTARD")
 
 
 def cereal(design: Design) -> Thing:
-    """A cereal box: a bowl, flying flakes, the motif as its hero and a fat title."""
+    """A cereal box: a bowl, flying flakes, a large motif and a bold title."""
     width, height = 19.5, 28.0
     canvas = face_canvas(width, height, colour=design.inks.a)
     pen, ratio, inks = canvas.pen(), canvas.ratio, design.inks
@@ -72,7 +72,7 @@ def _bowl(pen: Pen, *, centre: tuple[float, float], inks: Palette, rng: np.rando
 
 
 def tin(design: Design) -> Thing:
-    """The label of a round tin; the camera bends it (`kindred_demo.rounding`)."""
+    """The label of a round tin; it is bent in `kindred_demo.rounding`."""
     width, height = 9.0, 11.0
     canvas = Canvas(640, 440, colour=design.inks.c)
     pen, ratio, inks = canvas.pen(), canvas.ratio, design.inks
@@ -183,7 +183,7 @@ def tile(design: Design) -> Thing:
 
 
 def mug(design: Design) -> Thing:
-    """The print of a mug, flat; the camera bends it and adds rim and handle (`kindred_demo.rounding`)."""
+    """The flat print of a mug; it is bent, and rim and handle are added, in `kindred_demo.rounding`."""
     width, height = 8.4, 9.6
     ground = (design.inks.paper, design.inks.c, design.inks.dark)[design.variant % 3]
     canvas = Canvas(560, 420, colour=ground)

@@ -1,4 +1,4 @@
-"""Colours that go together: the limited palettes of the demo's printed things."""
+"""Colour palettes of the demo's printed objects."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Colour = tuple[int, int, int]
 
 
 def hex_colour(text: str) -> Colour:
-    """Read six hexadecimal digits; `hex_colour("ff8000") == (255, 128, 0)`."""
+    """Parse six hexadecimal digits; `hex_colour("ff8000") == (255, 128, 0)`."""
     return (int(text[0:2], 16), int(text[2:4], 16), int(text[4:6], 16))
 
 
 def mix(first: Colour, second: Colour, *, share: float = 0.5) -> Colour:
-    """The colour on the straight way from `first` (share 0) to `second` (share 1)."""
+    """Interpolate linearly between the colours `first` (share 0) and `second` (share 1)."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return (red, green, blue)
 
 
 def pick(rng: np.random.Generator, *colours: Colour) -> Colour:
-    """One of the colours."""
+    """Return one of the colours at random."""
     return colours[int(rng.integers(len(colours)))]
 
 
 class Palette(NamedTuple):
-    """Five inks: light paper, dark ink and three accents."""
+    """Five colours: light paper, dark ink and three accents."""
 
     paper: Colour
     dark: Colour
@@ -43,7 +43,7 @@ class Palette(NamedTuple):
         return (self.a, self.b, self.c)
 
     def on(self, ground: Colour) -> Palette:
-        """The palette for drawing on `ground`: no ink of it is the ground's own colour."""
+        """Return the palette for drawing on `ground`: none of its colours is that of the ground."""
         if ground == self.dark:
             return self._replace(paper=self.dark, dark=self.paper)
         if ground in self.accents:
@@ -51,7 +51,7 @@ class Palette(NamedTuple):
         return self
 
     def turned(self, steps: int) -> Palette:
-        """The same inks with the accents taking each other's parts."""
+        """Return the same colours with the accents permuted."""
         order = self.accents[steps % 3 :] + self.accents[: steps % 3]
         return Palette(self.paper, self.dark, *order)
 

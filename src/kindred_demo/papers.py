@@ -39,7 +39,7 @@ def stamp(design: Design) -> Thing:
 
 
 def _perforated(ratio: float) -> list[Point]:
-    """The outline of a stamp: a rectangle with half round holes along its edges."""
+    """Return the outline of a stamp: a rectangle with half-round holes along its edges."""
     pitch = 1.0 / (14 if ratio > 1 else 18)
     radius = pitch * 0.3
     outline: list[Point] = []
@@ -60,7 +60,7 @@ def _perforated(ratio: float) -> list[Point]:
 
 
 def _pip(pen: Pen, suit: int, colour: Colour) -> None:
-    """Hearts, diamonds, spades and clubs, in the square from -1 to 1."""
+    """Draw a heart, diamond, spade or club, in the square from -1 to 1."""
     if suit == 1:
         pen.shape(colour, [(0, -1), (0.72, 0), (0, 1), (-0.72, 0)])
         return
@@ -80,7 +80,7 @@ def _pip(pen: Pen, suit: int, colour: Colour) -> None:
 
 
 def card(design: Design) -> Thing:
-    """A playing card: a court of one motif, head up and head down, or a patterned back."""
+    """A playing card: a court card with one motif, upright and upside down, or a patterned back."""
     width, height = 6.3, 8.8
     canvas = face_canvas(width, height, longest=500, colour=(248, 245, 236))
     pen, ratio, inks = canvas.pen(), canvas.ratio, design.inks
@@ -113,7 +113,7 @@ def card(design: Design) -> Thing:
 def _rank(pen: Pen, rank: str, *, box: tuple[float, float, float, float], ink: Colour, upside_down: bool) -> None:
     centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     if upside_down:
-        # Lettering runs only upright or sideways; an arc of any radius can turn a single letter over.
+        # Straight lettering cannot be upside down, but a single letter on an arc can.
         arched(pen, rank, circle=(centre[0], centre[1] - 5.0, 5.0), height=0.1, ink=ink, middle=90.0, weight=0.06)
     else:
         lettering(pen, rank, box=box, ink=ink, weight=0.06)
@@ -168,7 +168,7 @@ def coaster(design: Design) -> Thing:
 
 
 def flag(design: Design) -> Thing:
-    """A cloth flag: one of five divisions, with the motif as its charge."""
+    """A cloth flag with one of five divisions and the motif."""
     width, height = 60.0, 40.0
     canvas = face_canvas(width, height, longest=500, colour=design.inks.paper)
     pen, ratio, inks = canvas.pen(), canvas.ratio, design.inks
@@ -215,7 +215,7 @@ def flag(design: Design) -> Thing:
 
 
 def sign(design: Design) -> Thing:
-    """A road sign on its post: warning triangle, blue disc, yellow lozenge, or a board with an arrow."""
+    """A road sign on its post: warning triangle, blue disc, yellow diamond, or a board with an arrow."""
     width, height = 60.0, 84.0
     canvas = face_canvas(width, height)
     pen = canvas.pen()
@@ -262,7 +262,7 @@ def sign(design: Design) -> Thing:
 
 
 def _rounded(pen: Pen, colour: Colour, corners: list[Point], *, radius: float) -> None:
-    """A polygon with round corners: its inset outline drawn with a fat pen."""
+    """Draw a polygon with round corners: its inset outline drawn with a thick pen."""
     centre = (sum(x for x, _ in corners) / len(corners), sum(y for _, y in corners) / len(corners))
     inset = []
     for x, y in corners:

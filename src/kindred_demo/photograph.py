@@ -1,4 +1,4 @@
-"""From a shot to a JPEG file: the scene, the light on it, the faults of a camera, the date."""
+"""From a shot to a JPEG file: the scene, its lighting, the imperfections of a camera, the date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kindred_demo.studio import Shot, Studio
 __all__ = ["Photograph", "photograph"]
 
 FORMATS = ((640, 480), (640, 480), (600, 450), (640, 427), (560, 420), (480, 360))
-"""Long and short side in pixels, as different cameras have them."""
+"""Long and short side in pixels, as of different cameras."""
 
 EXIF_ORIENTATION, EXIF_MAKE, EXIF_MODEL, EXIF_SUB, EXIF_TAKEN = 0x0112, 0x010F, 0x0110, 0x8769, 0x9003
 
@@ -26,12 +26,12 @@ UNDO = {
     6: Image.Transpose.ROTATE_90,
     8: Image.Transpose.ROTATE_270,
 }
-"""How to store a picture so that a viewer that honours the EXIF orientation shows it upright."""
+"""The transposition with which a picture is stored so that its EXIF orientation shows it upright."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """JPEG bytes, the upright size, and the box of the thing in pixels of the upright picture."""
+    """JPEG bytes, the upright size, and the box of the object in pixels of the upright picture."""
 
     jpeg: bytes
     width: int
@@ -69,17 +69,17 @@ def _scene(shot: Shot, studio: Studio, rng: np.random.Generator) -> Scene:
 
 
 def _illumination(rng: np.random.Generator, size: tuple[int, int], *, dappled: bool) -> Field:
-    """Light over the frame, (height, width) around 1: less to one side and in the corners, maybe dappled."""
+    """Return the light over the frame, (height, width) around 1: darker on one side and in the corners."""
     height, width = 48, 64
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     bearing, fall = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.02, 0.26))
     levels = 1.0 + fall * (np.cos(bearing) * x + np.sin(bearing) * y) - float(rng.uniform(0.03, 0.14)) * (x**2 + y**2)
     chance = rng.random() if dappled else 1.0
-    if chance < 0.12:  # the bars of a window
+    if chance < 0.12:  # shadows of window bars
         slope, pitch = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(3.0, 6.0))
         bars = np.sin((x + slope * y) * pitch + float(rng.uniform(0, 6)))
         levels -= 0.24 * np.clip(bars * 2 + 0.4, 0, 1)
-    elif chance < 0.24:  # leaves between sun and table
+    elif chance < 0.24:  # shadows of leaves
         dapple = field(rng, (height, width), cells=(7, 9))
         levels -= 0.3 * np.clip(dapple * 3 + 0.2, 0, 1)
     soft = Image.fromarray(levels.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
@@ -105,14 +105,14 @@ def _developed(
     offset = np.float32(118 * (1 - contrast))
     common = offset + level * studio.grain(size, rng)
     for channel in range(3):
-        # Noise is mostly in the brightness and a little in the colour.
+        # Noise is mostly in the luminance and a little in the colour.
         pixels[..., channel] *= light * gains[channel]
         pixels[..., channel] += common + np.float32(0.4) * level * studio.grain(size, rng)
     return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
 
 
 def _shaken(frame: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Blur along a short straight path: a hand that moved."""
+    """Apply motion blur along a short straight path."""
     bearing = float(rng.uniform(0, np.pi))
     across, down = round(2.2 * np.cos(bearing)), round(2.2 * np.sin(bearing))
     once = Image.blend(frame, ImageChops.offset(frame, across, down), 0.5)

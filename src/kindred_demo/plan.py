@@ -1,4 +1,4 @@
-"""Which photographs a collection consists of: what each shows, where and when it was taken, its name."""
+"""The plan of a collection: what each photograph shows, where and when it was taken, and its name."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ COMPANION_SHARE = 0.12
 """Share of the photographs that show a second object, if the setting has room for one."""
 
 TURNED_EVERY = 9
-"""One photograph in so many is stored turned, with the EXIF orientation that says so."""
+"""One photograph in this number is stored rotated, with the EXIF orientation."""
 
 QUERIES_WITH_COMPANION = 6
-"""One query in so many shows two objects, so that it needs a box."""
+"""One query in this number shows two objects, so that it needs a box."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A photograph to make; `name`: its path in the collection, with `/`; `taken`: as EXIF writes dates."""
+    """A planned photograph; `name`: its path in the collection, with `/`; `taken`: in EXIF's date format."""
 
     name: str
     shot: Shot
@@ -37,13 +37,13 @@ class Planned:
 
 
 def plan_photos(seed: int, *, objects: int, photos: int) -> list[Planned]:
-    """The photographs to be searched, in the order they were taken; the objects share them evenly.
+    """Return the photographs of the database in chronological order, equally many of each object.
 
     Raises UsageError for fewer than two objects or fewer photographs than objects.
     """
     if objects < 2 or photos < objects:
         raise UsageError(
-            f"a demo collection of {objects} objects in {photos} photos cannot be made: "
+            f"a demo collection of {objects} objects in {photos} photos cannot be made; "
             "give at least 2 objects, and at least as many photos as objects"
         )
     rng = np.random.default_rng([seed, 6])
@@ -64,7 +64,7 @@ def plan_photos(seed: int, *, objects: int, photos: int) -> list[Planned]:
 
 
 def _itinerary(thing: int, count: int, rng: np.random.Generator) -> list[Setting]:
-    """Where an object is photographed: every setting that suits it before any one again."""
+    """Yield settings for an object: every suitable one before any is repeated."""
     settings = settings_for(kind_of(thing))
     order: list[Setting] = []
     while len(order) < count:
@@ -80,7 +80,7 @@ def _shot(thing: int, take: int, *, seed: int, objects: int, setting: Setting, r
 
 
 def _companion(thing: int, setting: Setting, *, objects: int, rng: np.random.Generator) -> int | None:
-    """Another object for the same photograph: one of about the same size that suits the setting."""
+    """Return another object for the same photograph: of a similar size, and suitable for the setting."""
     if setting.pose == "hangs":
         return None
     longest = KINDS[kind_of(thing)].longest
@@ -95,7 +95,7 @@ def _companion(thing: int, setting: Setting, *, objects: int, rng: np.random.Gen
 
 
 def plan_queries(seed: int, *, objects: int) -> list[Planned]:
-    """One query for each object, named after it; some show a second object beside it."""
+    """Return one query for each object, named after it; some show a second object beside it."""
     planned: list[Planned] = []
     names: set[str] = set()
     for thing in range(objects):
@@ -115,5 +115,5 @@ def plan_queries(seed: int, *, objects: int) -> list[Planned]:
 
 
 def relevant(thing: int, photos: list[Planned]) -> list[str]:
-    """The names of the photographs that show an object, sorted."""
+    """Return the names of the photographs that show an object, sorted."""
     return sorted(photo.name for photo in photos if thing in (photo.shot.thing, photo.shot.companion))

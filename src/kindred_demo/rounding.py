@@ -1,4 +1,4 @@
-"""Flat labels made round: tins, mugs and flags, as they look upright before the camera."""
+"""Round objects from flat labels: tins, mugs and flags, as seen upright by the camera."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kindred_demo.things import Thing
 __all__ = ["upright"]
 
 STRIPS = 36
-"""Flat strips that stand for a curved surface."""
+"""Number of flat strips that approximate a curved surface."""
 
 ROUND = 500
-"""Pixels across a tin or mug: more than are shown, as its outline is smoothed by making it smaller."""
+"""Width of a tin or mug in pixels: more than needed, since reduction smooths its outline."""
 
 Quad = tuple[float, float, float, float, float, float, float, float]
 
 
 def upright(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float, float]:
-    """The picture of a tin, a mug or a flag, RGBA, with its width and height in centimetres.
+    """Return the picture of a tin, a mug or a flag, RGBA, with its width and height in centimetres.
 
-    Each call turns the tin or mug a little, or lets the flag wave differently.
+    Each call rotates the tin or mug a little, or gives the flag other waves.
     """
     if thing.form == "cloth":
         return _flag(thing, rng)
@@ -34,10 +34,10 @@ def upright(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float,
 
 
 def _bend(label: Image.Image, *, size: tuple[int, int], turn: float, bulge: int, span: float = 230.0) -> Image.Image:
-    """Wrap a label that covers `span` degrees round an upright cylinder, `size` pixels as seen.
+    """Wrap a label that covers `span` degrees around an upright cylinder, `size` pixels as seen.
 
-    It is seen from a little above. The lower edge hangs down by `bulge` in the middle; the result is that
-    much higher than `size`.
+    It is seen from slightly above. The lower edge is `bulge` lower in the middle; the result is that much higher than
+    `size`.
     """
     width, height = size
     scaled = label.convert("RGBA").resize((label.width, height), Image.Resampling.BILINEAR)
@@ -53,7 +53,7 @@ def _bend(label: Image.Image, *, size: tuple[int, int], turn: float, bulge: int,
 
 
 def _unroll(x: int, *, width: int, turn: float, bulge: int, span: float) -> tuple[float, float]:
-    """Where column x of the cylinder lies on the label (a share of its width), and how far it hangs down."""
+    """Return where column x of the cylinder is on the label (a fraction of its width), and how far it is lowered."""
     across = max(-0.9999, min(0.9999, 2 * x / width - 1))
     angle = math.degrees(math.asin(across))
     return 0.5 + (angle + turn) / span, bulge * math.sqrt(1 - across**2)
@@ -68,7 +68,7 @@ def _lit(picture: Image.Image, levels: Field) -> Image.Image:
 
 
 def _roundness(width: int, *, gloss: float, side: float) -> Field:
-    """Light across an upright cylinder, (1, width), with a highlight at `side` (-1 left, 1 right)."""
+    """Return the light across an upright cylinder, (1, width), with a highlight at `side` (-1 left, 1 right)."""
     across = np.linspace(-1, 1, width, dtype=np.float32)
     body = 0.5 + 0.56 * np.sqrt(np.clip(1 - ((across - 0.35 * side) / 1.32) ** 2, 0, 1))
     shine = gloss * (
@@ -95,7 +95,7 @@ def _tin(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float, fl
     metal = Image.new("RGBA", (width, lid + bulge), (196, 194, 188, 255))
     metal = _lit(metal, light)
     foot = full.height - bulge
-    # From the foot up: a metal rim, the label, the side of the lid, its top.
+    # From the bottom up: a metal rim, the label, the side of the lid, its top.
     rim = Image.new("L", full.size, 0)
     ImageDraw.Draw(rim).ellipse((0, foot - bulge, width - 1, full.height - 1), fill=255)
     full.paste(_lit(Image.new("RGBA", full.size, (170, 168, 162, 255)), light * 0.8), mask=rim)
@@ -141,7 +141,7 @@ def _mug(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float, fl
     full = full.filter(ImageFilter.GaussianBlur(0.5))
     if not right:
         mirrored = full.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        # The handle moves to the left; the print must stay readable.
+        # Mirroring moves the handle to the left; the print is pasted back unmirrored, to stay readable.
         mirrored.paste(full.crop((0, 0, width, full.height)), (reach, 0), full.crop((0, 0, width, full.height)))
         full = mirrored
     scale = thing.width / width
@@ -170,7 +170,7 @@ def _handle(size: tuple[int, int], *, bulge: int, reach: int, glaze: Colour) -> 
 
 
 def _flag(thing: Thing, rng: np.random.Generator) -> tuple[Image.Image, float, float]:
-    """A flag on its pole, the cloth in waves that grow away from the pole."""
+    """A flag on its pole, with waves that grow away from the pole."""
     width, height = thing.face.size
     swing = round(height * 0.09)
     waves, phase = float(rng.uniform(1.1, 2.2)), float(rng.uniform(0, 2 * math.pi))

@@ -1,4 +1,4 @@
-"""Where photographs are taken: the folders of the collection, their surfaces and what lies about."""
+"""Settings: where photographs are taken, with their folders, surfaces and clutter."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SMALL_KINDS = ("book", "record", "matchbox", "cassette", "tile", "stamp", "card"
 
 
 class Setting(NamedTuple):
-    """A place and a pose; `walls` are behind things that stand; an `airy` one takes no shadows."""
+    """A place and a pose; `walls` are behind standing objects; `airy` means without shadows on a surface."""
 
     folder: str
     pose: Pose
     kinds: tuple[str, ...]
     grounds: tuple[str, ...]
-    trifles: tuple[str, ...]
+    clutter: tuple[str, ...]
     walls: tuple[str, ...] = ()
     airy: bool = False
 
@@ -118,9 +118,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("holiday", "hangs", ("sign", "flag"), ("sky",), (), airy=True),
     Setting("garden", "hangs", ("sign", "flag", "poster"), ("boards", "brick"), ("ivy", "plate")),
 )
-"""Every setting. Several may fill one folder."""
+"""All settings; several may share a folder."""
 
 
 def settings_for(kind: str) -> list[Setting]:
-    """The settings in which a kind of thing may be photographed: at least three for every kind."""
+    """Return the settings for a kind of object: at least three for every kind."""
     return [setting for setting in SETTINGS if kind in setting.kinds]

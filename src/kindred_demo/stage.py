@@ -1,4 +1,4 @@
-"""A photograph under construction: surfaces, soft shadows and things, painted from far to near."""
+"""A photograph being rendered: surfaces, soft shadows and objects, painted from far to near."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kindred_demo.palettes import Colour, mix
 __all__ = ["Stage"]
 
 COARSE = 4
-"""Shadows are soft, so they are computed at one in so many pixels along each side."""
+"""Shadows are soft, so they are computed at this fraction of the resolution."""
 
 SHADOW: Colour = (22, 17, 26)
 
@@ -40,10 +40,10 @@ class Stage:
         region: NDArray[np.float64] | None = None,
         reduced: int = 1,
     ) -> Image.Image:
-        """See a texture spread over a whole plane, as large as the frame, or `reduced` times smaller.
+        """Return a texture spread over a whole plane, as large as the frame, or `reduced` times smaller.
 
-        `plane` maps centimetres to pixels; `zoom`: texture pixels for one frame pixel; `region`: the
-        corners, in frame pixels, that the texture must reach (default: the frame's).
+        `plane` maps centimetres to pixels; `zoom`: texture pixels per frame pixel; `region`: the corners, in frame
+        pixels, that the texture must cover (default: those of the frame).
         """
         width, height = self.size
         corners = UNIT_SQUARE * (width, height) if region is None else region
@@ -69,9 +69,9 @@ class Stage:
         strength: float,
         within: Image.Image | None,
     ) -> None:
-        """Darken the frame through a coarse mask (L) whose corner lies at `corner`, in coarse pixels.
+        """Darken the frame through a coarse mask (L) with its corner at `corner`, in coarse pixels.
 
-        The mask is made soft by so many frame pixels; only `within` a full-size mask, if one is given.
+        The mask is blurred by the given number of frame pixels; only `within` a full-size mask, if one is given.
         """
         radius = max(0.5, softness / COARSE)
         pad = math.ceil(2.5 * radius) + 1
@@ -93,7 +93,7 @@ class Stage:
         strength: float,
         within: Image.Image | None = None,
     ) -> None:
-        """Lay the shadow of a shape (L) that fills the unit square; `softness` in frame pixels."""
+        """Paint the shadow of a shape (L) on the unit square; `softness` in frame pixels."""
         small = outline.resize((min(96, outline.width), min(96, outline.height)), Image.Resampling.BOX)
         shrink = np.diag([1 / COARSE, 1 / COARSE, 1.0])
         seen = warp(small, shrink @ square, frame=(self.size[0] // COARSE + 1, self.size[1] // COARSE + 1))
@@ -101,7 +101,7 @@ class Stage:
             self.shade(*seen, softness=softness, strength=strength, within=within)
 
     def blot(self, outline: NDArray[np.float64], *, softness: float, strength: float) -> None:
-        """Darken a polygon, (N, 2) frame pixels, with soft edges: where a body touches the ground."""
+        """Darken a polygon, (N, 2) frame pixels, with soft edges: a contact shadow."""
         coarse = outline / COARSE
         low = np.floor(np.clip(coarse.min(axis=0), -40, np.array(self.size) / COARSE + 40))
         high = np.ceil(np.clip(coarse.max(axis=0), -40, np.array(self.size) / COARSE + 40))
@@ -121,7 +121,7 @@ class Stage:
         self.frame.paste(colour, (int(low[0]), int(low[1])), mask.reduce(4))
 
     def show(self, picture: Image.Image, square: Matrix) -> None:
-        """Paint a picture (RGBA) that fills the unit square."""
+        """Paint a picture (RGBA) on the unit square."""
         seen = warp(picture, square, frame=self.size)
         if seen is not None:
             patch, corner = seen
@@ -130,9 +130,9 @@ class Stage:
     def edges(
         self, corners: NDArray[np.float64], behind: Vector, *, colours: tuple[Colour, Colour, Colour, Colour]
     ) -> None:
-        """Paint the visible ones of a slab's four edges.
+        """Paint the visible ones of the four edges of a slab.
 
-        `corners`: its front face in space, (4, 3), from the top left clockwise; `behind`: from front to back;
+        `corners`: its front face in space, (4, 3), clockwise from the top left; `behind`: from front to back;
         `colours`: top, right, bottom, left.
         """
         front, back = self.camera.project(corners), self.camera.project(corners + behind)
@@ -142,7 +142,7 @@ class Stage:
             quad = np.stack([back[index], back[after], front[after], front[index]])
             x, y = quad.T
             if float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) <= 0:
-                continue  # turned away
+                continue  # facing away
             outward = quad.mean(axis=0) - middle
             outward /= np.linalg.norm(outward) + 1e-9
             # Shadows point away from the light: edges that face it are bright, the others dark.

@@ -1,4 +1,4 @@
-"""Things that stand on a shelf, a counter or a table before a wall."""
+"""Scenes with objects that stand on a shelf, a counter or a table in front of a wall."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["standing_scene"]
 
 @dataclass(frozen=True)
 class Upright:
-    """Something that stands, the middle of its foot at (x, 0, z), turned by `yaw` (centimetres, degrees)."""
+    """A standing object, the centre of its base at (x, 0, z), rotated by `yaw` (centimetres, degrees)."""
 
     face: Image.Image
     width: float
@@ -45,16 +45,16 @@ class Upright:
 
     @property
     def behind(self) -> Vector:
-        """From its face to its back."""
+        """The vector from its face to its back."""
         return np.asarray(turned(yaw=self.yaw) @ AWAY * self.depth, dtype=np.float64)
 
     def corners(self) -> NDArray[np.float64]:
-        """The corners of its face, (4, 3), from the top left clockwise."""
+        """The corners of its face, (4, 3), clockwise from the top left."""
         right, down = self.across, DOWN * self.height
         return np.stack([self.origin, self.origin + right, self.origin + right + down, self.origin + down])
 
     def foot(self) -> NDArray[np.float64]:
-        """The outline of its foot on the ground, (N, 3)."""
+        """The outline of its base on the ground, (N, 3)."""
         if self.sides is not None:
             left = self.origin + DOWN * self.height
             return np.stack([left, left + self.across, left + self.across + self.behind, left + self.behind])
@@ -84,17 +84,17 @@ def _furnish(
     tallest: float,
     wall: float,
 ) -> list[Upright]:
-    """Other things on the shelf: to the sides of `span`, mostly further back."""
+    """Return clutter on the shelf: beside `span`, mostly further back."""
     found: list[Upright] = []
     edges = {-1: span[0], 1: span[1]}
-    trifles = studio.trifles(shot.setting.trifles, rng, size=(0.35 * tallest, 2.2 * tallest), count=4)
-    for side, trifle in zip((-1, 1, -1, 1), trifles, strict=False):
+    clutter = studio.clutter(shot.setting.clutter, rng, size=(0.35 * tallest, 2.2 * tallest), count=4)
+    for side, item in zip((-1, 1, -1, 1), clutter, strict=False):
         if rng.random() < 0.35:
             continue
-        x = edges[side] + side * (trifle.width * float(rng.uniform(0.5, 0.62)) + 0.4)
-        edges[side] = x + side * trifle.width / 2
-        z = float(rng.uniform(0.1, 1.0)) * max(0.5, wall - trifle.rise)
-        found.append(Upright(trifle.face, trifle.width, trifle.height, trifle.rise, x, z, 0.0))
+        x = edges[side] + side * (item.width * float(rng.uniform(0.5, 0.62)) + 0.4)
+        edges[side] = x + side * item.width / 2
+        z = float(rng.uniform(0.1, 1.0)) * max(0.5, wall - item.rise)
+        found.append(Upright(item.face, item.width, item.height, item.rise, x, z, 0.0))
     return found
 
 
@@ -113,13 +113,13 @@ def _camera(stood: list[Upright], shot: Shot, rng: np.random.Generator, *, size:
     rough = 4.0 * float(np.linalg.norm(high - low))
     span = np.ptp(Camera(*size, focal, rotation, target, rough).project(corners), axis=0) / size
     slack = np.array(size) * (1 - span / span.max() * share) / 2 * 0.7
-    # Up and down the picture moves less: the floor should stay in it.
+    # Vertical shifts are smaller, so that the floor stays in the picture.
     shift = (float(rng.uniform(-slack[0], slack[0])), float(rng.uniform(-0.1, 0.5)) * float(slack[1]))
     return Camera(*size, focal, rotation, target, rough * float(span.max()) / share, shift)
 
 
 def _backdrop(stage: Stage, shot: Shot, studio: Studio, rng: np.random.Generator, *, wall: float) -> Image.Image:
-    """Paint wall and floor; return the floor's mask, as large as the frame."""
+    """Paint wall and floor; return the mask of the floor, as large as the frame."""
     camera, (width, height) = stage.camera, stage.size
     ends = camera.project(np.array([[-200.0, 0, wall], [200.0, 0, wall]]))
     slope = (ends[1, 1] - ends[0, 1]) / (ends[1, 0] - ends[0, 0])
@@ -134,7 +134,7 @@ def _backdrop(stage: Stage, shot: Shot, studio: Studio, rng: np.random.Generator
     tilt = 0.0 if name in FIXED_UPRIGHT else 0.5 * math.pi
     zoom = float(rng.uniform(0.9, 1.4))
     back = stage.cover(texture, camera.plane(AWAY * wall, RIGHT, DOWN), rng=rng, turn=tilt, zoom=zoom, reduced=2)
-    # The wall is behind the plane in focus; at half size it costs a quarter.
+    # The wall is out of focus; half its resolution costs a quarter of the time.
     blur = ImageFilter.GaussianBlur((float(rng.uniform(0.6, 2.2)) + 0.05 * wall) / 2)
     stage.frame = back.filter(blur).resize(stage.size, Image.Resampling.BICUBIC)
     _, texture = studio.surface(shot.setting.grounds, rng)
@@ -148,12 +148,12 @@ def _backdrop(stage: Stage, shot: Shot, studio: Studio, rng: np.random.Generator
 
 
 def _put(stage: Stage, item: Upright, *, floor: Image.Image, wall: float, airy: bool) -> None:
-    """Paint something that stands, with its shadows on the floor and on the wall."""
+    """Paint a standing object, with its shadows on the floor and on the wall."""
     camera = stage.camera
     scale = camera.focal / camera.distance
     outline = item.face.getchannel("A")
     down = DOWN * item.height
-    # The shadow on the floor runs back, away from the light, as far as the thing is high.
+    # The shadow on the floor extends away from the light, as far as the object is high.
     fall = np.array([stage.light[0], 0.0, 0.75]) * item.height
     foot = item.origin + down
     stage.cast(
@@ -187,7 +187,7 @@ def _put(stage: Stage, item: Upright, *, floor: Image.Image, wall: float, airy: 
 
 
 def standing_scene(shot: Shot, studio: Studio, rng: np.random.Generator, *, size: tuple[int, int]) -> Scene:
-    """Render a shot whose setting is one where things stand."""
+    """Render a shot in a setting where objects stand."""
     main = _stand(studio.things[shot.thing], rng, x=0.0, z=0.0)
     stood = [main]
     if shot.companion is not None:

@@ -1,4 +1,4 @@
-"""What a thing is to the camera: its printed face, its size and how it may stand, lie or hang."""
+"""An object of the collection as the camera sees it: its printed face, its size, and its pose."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kindred_demo.palettes import Colour, Palette
 __all__ = ["Design", "Form", "Thing", "face_canvas"]
 
 Form = Literal["slab", "tin", "mug", "cloth", "sign"]
-"""slab: a flat front and four plain sides; tin, mug: round, drawn upright; cloth: waves; sign: hangs free."""
+"""slab: a flat front and four plain sides; tin, mug: round, drawn upright; cloth: waves; sign: hangs freely."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What one thing is made from; everything random about it comes from `rng`."""
+    """The design of an object; everything random about it comes from `rng`."""
 
     motif: Motif
     noun: str
@@ -38,7 +38,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Thing:
-    """One of the collection's objects: `face` is RGBA; `width`, `height` and `depth` are in centimetres.
+    """An object of the collection: `face` is RGBA; `width`, `height` and `depth` are in centimetres.
 
     `sides` are the colours of the four edges of a slab: top, right, bottom, left.
     """
@@ -60,6 +60,6 @@ class Thing:
 
 
 def face_canvas(width: float, height: float, *, longest: int = 520, colour: Colour | None = None) -> Canvas:
-    """A canvas in the proportions of a face measured in centimetres."""
+    """Return a canvas with the proportions of a face given in centimetres."""
     scale = longest / max(width, height)
     return Canvas(round(width * scale), round(height * scale), colour=colour)

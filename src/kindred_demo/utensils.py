@@ -1,4 +1,4 @@
-"""Coins, pencils, cups and tools that lie about. See `kindred_demo.trifles`."""
+"""Coins, pencils, cups and tools, as clutter in photographs. See `kindred_demo.clutter`."""
 
 from __future__ import annotations
 

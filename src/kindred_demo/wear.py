@@ -1,4 +1,4 @@
-"""What use does to printed paper."""
+"""Signs of wear on printed paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["worn"]
 
 
 def worn(face: Image.Image, rng: np.random.Generator, *, strength: float = 1.0) -> Image.Image:
-    """Print on paper: slightly uneven ink, paper grain, and edges that have lost some colour."""
+    """Return print on paper: slightly uneven ink, paper grain, and faded edges."""
     width, height = face.size
     pixels = np.asarray(face.convert("RGB"), dtype=np.float32)
     shade = 1.0 + strength * (

@@ -69,7 +69,7 @@ def test_one_recipe_that_fails_does_not_lose_the_others(kindred: Kindred, ground
     assert len(document["results"]) == 1
 
 
-def test_compare_refuses_what_it_could_not_draw_before_it_measures(kindred: Kindred, groundtruth: Path) -> None:
+def test_compare_checks_the_plot_file_before_measuring(kindred: Kindred, groundtruth: Path) -> None:
     done = kindred("compare", groundtruth, "--recipes", "kin", "-o", "costs.gif")
     assert (done.code, done.out) == (2, "")
     assert "costs.gif: cannot be drawn" in done.err

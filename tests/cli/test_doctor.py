@@ -34,7 +34,7 @@ def findings(library: Path) -> dict[str, str]:
     return {found.what: f"{found.state}: {found.detail}" for found in examine(library)}
 
 
-def test_a_sound_installation_is_sound(kindred: Kindred, library: Path) -> None:
+def test_an_intact_installation_has_no_findings(kindred: Kindred, library: Path) -> None:
     done = kindred("doctor", "--json")
     assert done.code == (0 if HAS_KIN else 1)
     found = {each["what"]: each for each in json.loads(done.out)["findings"]}
@@ -120,7 +120,7 @@ def test_the_advice_for_missing_files_removes_them(kindred: Kindred, recipe: Pat
     assert [each.state for each in examine(Path(".kindred")) if each.what == "library"] == ["ok"]
 
 
-def test_every_advice_is_a_command_that_exists() -> None:
+def test_every_remedy_is_an_existing_command() -> None:
     """Commands in the findings are ours with options that they have, or pip's with packages of this project."""
     source = inspect.getsource(checks)
     known = {line.partition(">")[0].partition("=")[0] for line in _requirements()}
@@ -150,14 +150,14 @@ def test_a_cache_that_cannot_be_written_to_is_noted(own_folder: Path, monkeypatc
 
 
 @pytest.mark.parametrize("kind", ["file", "circle"])
-def test_a_cache_that_is_no_folder_is_noted(own_folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_cache_that_is_a_file_is_noted(own_folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     place = own_folder / "home"
     place.touch(mode=0o777) if kind == "file" else place.symlink_to(place)
     monkeypatch.setenv("KINDRED_HOME", str(place))
     assert "cannot be written to, so every start is slow; " in findings(own_folder / "none")["cache"]
 
 
-def test_a_broken_package_is_wrong_and_the_rest_is_still_looked_at(
+def test_a_broken_package_is_reported_and_the_other_checks_run(
     own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(name: str) -> object:

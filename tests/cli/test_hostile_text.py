@@ -96,7 +96,9 @@ def acting(text: str) -> str:
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_that_acts_is_printed(command: str, as_json: bool, kindred: Kindred, hostile: dict[str, str]) -> None:
+def test_control_characters_are_never_printed(
+    command: str, as_json: bool, kindred: Kindred, hostile: dict[str, str]
+) -> None:
     for words in COMMANDS[command]:
         given = [hostile.get(word, word) for word in words]
         done = kindred(*command.split(), *given, *(["--json"] if as_json else []))
@@ -106,11 +108,11 @@ def test_nothing_that_acts_is_printed(command: str, as_json: bool, kindred: Kind
             assert len(done.err.splitlines()) == 1, done.err
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_covered() -> None:
     assert set(commands()) <= set(COMMANDS)
 
 
-def test_pages_show_what_acts_as_something_else(kindred: Kindred, hostile: dict[str, str]) -> None:
+def test_pages_escape_control_characters(kindred: Kindred, hostile: dict[str, str]) -> None:
     assert kindred("search", hostile["IMAGE"], "--html", "page.html").code == 0
     text = Path("page.html").read_text(encoding="utf-8")
     assert "owned" in text

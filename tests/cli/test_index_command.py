@@ -27,18 +27,22 @@ def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path, reci
     assert report["images_per_second"] == pytest.approx(COUNT / report["seconds"], rel=0.05)
 
 
-def test_a_library_knows_its_recipe_and_costs_nothing_twice(kindred: Kindred, photos: Path, recipe: Path) -> None:
+def test_a_library_stores_its_recipe_and_a_second_run_describes_nothing(
+    kindred: Kindred, photos: Path, recipe: Path
+) -> None:
     first = kindred("index", photos, "--recipe", recipe)
     assert first.code == 0
     assert f"Indexed {COUNT} images" in first.out
-    assert f"The library .kindred holds {COUNT} images." in first.out
+    assert f"The library .kindred contains {COUNT} images." in first.out
     assert first.out.endswith("\nNext: kindred search IMAGE\n")
     second = kindred("index", photos)
     assert second.out.startswith(f"Nothing new: {COUNT} images had not changed (")
     assert "Next:" not in second.out
 
 
-def test_bad_files_are_listed_by_reason_and_stop_nothing(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+def test_unusable_files_are_listed_by_reason_and_do_not_stop_the_run(
+    kindred: Kindred, recipe: Path, own_folder: Path
+) -> None:
     folder = own_folder / "mixed"
     make_folder(folder, 2)
     for number in range(6):
@@ -63,7 +67,7 @@ def test_bad_files_are_listed_by_reason_and_stop_nothing(kindred: Kindred, recip
     }
 
 
-def test_prune_drops_what_is_gone(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+def test_prune_removes_images_whose_files_are_gone(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     kept, gone = make_folder(own_folder / "some", 2)
     kindred("index", "some", "--recipe", recipe)
     gone.unlink()
@@ -82,12 +86,14 @@ def test_the_environment_names_the_library(
     assert not (own_folder / DEFAULT_LIBRARY).exists()
 
 
-def test_the_next_command_names_a_library_that_it_could_not_guess(kindred: Kindred, photos: Path, recipe: Path) -> None:
+def test_the_suggested_command_names_a_library_that_is_not_the_default(
+    kindred: Kindred, photos: Path, recipe: Path
+) -> None:
     done = kindred("index", photos, "--recipe", recipe, "--library", "my lib")
     assert done.out.endswith("Next: kindred search IMAGE --library 'my lib'\n")
 
 
-def test_no_folder_no_library(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+def test_a_missing_folder_creates_no_library(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     done = kindred("index", "nowhere", "--recipe", recipe)
     assert (done.code, done.out, done.err) == (
         2,
@@ -97,7 +103,7 @@ def test_no_folder_no_library(kindred: Kindred, recipe: Path, own_folder: Path) 
     assert list(own_folder.iterdir()) == []
 
 
-def test_an_empty_folder_is_said_to_be_empty(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+def test_an_empty_folder_is_reported(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     (own_folder / "empty").mkdir()
     done = kindred("index", "empty", "--recipe", recipe)
     assert done.code == 0
@@ -114,7 +120,7 @@ def test_another_recipe_is_refused(kindred: Kindred, photos: Path, recipe: Path,
     assert "size 64, not 96" in done.err
 
 
-def test_ctrl_c_says_what_is_safe_and_the_next_run_goes_on(
+def test_ctrl_c_reports_what_was_saved_and_the_next_run_continues(
     kindred: Kindred, recipe: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_folder(own_folder / "many", 60)
@@ -153,7 +159,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_demo")
-def test_no_folder_makes_and_indexes_the_demo(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+def test_without_a_folder_the_demo_is_rendered_and_indexed(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     done = kindred("index", "--recipe", recipe)
     assert done.code == 0, done.err
     assert "Indexed 4 images" in done.out
@@ -188,7 +194,7 @@ def test_names_that_are_not_utf8_are_indexed_and_printed(kindred: Kindred, recip
     assert kindred("index", folder, "--json").json["skipped"][0]["path"] == str(folder / "bad\udce9\t.jpg")
 
 
-def test_a_library_beside_the_images_is_no_image(
+def test_a_library_beside_the_images_is_not_indexed(
     kindred: Kindred, recipe: Path, photos: Path, own_folder: Path
 ) -> None:
     shutil.copytree(photos, own_folder / "here")
@@ -196,7 +202,7 @@ def test_a_library_beside_the_images_is_no_image(
     assert kindred("index", ".", "--json").json["found"] == COUNT
 
 
-def test_a_folder_of_nothing_usable_is_no_failure(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
+def test_a_folder_without_usable_images_is_not_an_error(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     (own_folder / "bad").mkdir()
     (own_folder / "bad" / "x.jpg").touch()
     done = kindred("index", "bad", "--recipe", recipe)

@@ -14,7 +14,7 @@ from lookalikes import photograph
 pytestmark = pytest.mark.usefixtures("library")
 
 
-def test_info_counts_what_there_is(kindred: Kindred, photos: Path, library: Path) -> None:
+def test_info_counts_images_and_vectors(kindred: Kindred, photos: Path, library: Path) -> None:
     kindred("tag", "sea", photos / "a")
     facts = kindred("info", "--json").json
     assert {key: facts[key] for key in ("path", "images", "skipped", "vectors", "tags")} == {
@@ -41,7 +41,7 @@ def test_info_names_the_files_that_could_not_be_used(kindred: Kindred, own_folde
     assert skipped == [{"path": str(own_folder / "bad" / "x.jpg"), "reason": "empty file"}]
 
 
-def test_tags_go_on_and_come_off(kindred: Kindred, photos: Path) -> None:
+def test_tags_are_added_and_removed(kindred: Kindred, photos: Path) -> None:
     one = photos / "a" / "00000.jpg"
     assert kindred("tag", "sea", one, photos / "b").out == f"Added tag 'sea' to {1 + COUNT // 2} images.\n"
     assert kindred("untag", "sea", photos / "b", "--json").json == {"untagged": COUNT // 2, "not_in_library": []}
@@ -49,13 +49,13 @@ def test_tags_go_on_and_come_off(kindred: Kindred, photos: Path) -> None:
     assert kindred("info", "--json").json["tags"] == {}
 
 
-def test_paths_may_be_typed_in_any_way(kindred: Kindred, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_may_be_relative_or_absolute(kindred: Kindred, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = Path.cwd() / ".kindred"
     monkeypatch.chdir(photos / "a")
     assert kindred("tag", "x", "../b/00007.jpg", "--library", library, "--json").json["tagged"] == 1
 
 
-def test_what_is_not_in_the_library_is_named(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+def test_images_that_are_not_in_the_library_are_listed(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     done = kindred("tag", "sea", photos / "a" / "00000.jpg", "other.jpg")
     assert (done.code, done.out) == (0, "Added tag 'sea' to 1 image.\n")
     assert done.err == "Not in the library: other.jpg\n"

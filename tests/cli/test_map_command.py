@@ -18,7 +18,7 @@ pytest.importorskip("sklearn", reason="maps need the extra maps")
 
 
 @pytest.mark.parametrize("method", MAPS)
-def test_every_method_draws_a_picture(kindred: Kindred, own_folder: Path, method: str) -> None:
+def test_every_method_draws_a_map(kindred: Kindred, own_folder: Path, method: str) -> None:
     found = kindred("map", "-o", "map.png", "--method", method, "--size", "300", "--json").json
     seconds = found.pop("seconds")
     assert seconds >= 0
@@ -51,7 +51,7 @@ def test_missing_files_are_counted(kindred: Kindred, photos: Path, own_folder: P
     assert found["missing"] == [{"path": str(own_folder / "mine" / "a" / "00001.jpg"), "reason": "file vanished"}]
 
 
-def test_what_cannot_be_meant(kindred: Kindred, own_folder: Path) -> None:
+def test_invalid_options_are_errors(kindred: Kindred, own_folder: Path) -> None:
     done = kindred("map", "-o", "map.gif")
     assert (done.code, done.out) == (2, "")
     endings = ", ".join((*PICTURES, *PAGES))

@@ -14,12 +14,12 @@ pytestmark = pytest.mark.usefixtures("library")
 
 def test_metadata_is_set_shown_filtered_by_and_removed(kindred: Kindred, photos: Path) -> None:
     one, other = photos / "a" / "00000.jpg", photos / "a" / "00001.jpg"
-    assert kindred("meta").out == "No metadata yet; kindred meta set KEY=VALUE IMAGE sets it.\n"
+    assert kindred("meta").out == "No metadata yet. Set it with kindred meta set KEY=VALUE IMAGE.\n"
     done = kindred("meta", "set", "price=20", one, "--and", "maker=Leica", "--and", 'code="007"')
     assert done.out == "Set price, maker, code of 1 image.\n"
     assert kindred("meta", "set", "price=25.5", "lens=50", other).out == "Set price, lens of 1 image.\n"
     done = kindred("meta", "set", "price=25.5", "lens=50")
-    assert (done.code, done.err) == (2, "kindred: meta set: no image after lens=50; give the images to set it for\n")
+    assert (done.code, done.err) == (2, "kindred: meta set: no image after lens=50; name the images to change\n")
     kindred("meta", "unset", "lens", other)
     assert kindred("meta", "--json").json == {"keys": {"code": 1, "maker": 1, "price": 2}}
     (shown,) = kindred("meta", "show", one, "--json").json["images"]
@@ -92,7 +92,7 @@ def test_an_export_of_nothing_says_why(kindred: Kindred, own_folder: Path) -> No
     assert done.err == "Note: No image has the tag 'nothing'; there are none.\n"
 
 
-def test_a_table_is_imported_whole_or_not_at_all(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+def test_an_import_of_metadata_is_atomic(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     table = own_folder / "table.csv"
     table.write_text(f"path;price;bought\n{photos}/a/00000.jpg;20;2024-01-31\nnowhere.jpg;3;\n{photos}/a/00001.jpg;;\n")
     done = kindred("meta", "import", table)
@@ -113,7 +113,7 @@ def test_images_are_named_by_their_ids(kindred: Kindred, photos: Path) -> None:
     assert kindred("search", one, "-k", 1, "--json").json["results"][0]["id"] != first["id"]
 
 
-def test_move_and_what_is_missing_are_said(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+def test_move_and_missing_files_are_reported(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     copies = shutil.copytree(photos, own_folder / "mine")
     assert kindred("move", photos, copies).out == f"{COUNT} images moved from {photos} to mine in the library.\n"
     assert kindred("index", copies).out.startswith(f"Nothing new: {COUNT} images had not changed")
@@ -131,14 +131,14 @@ def test_move_and_what_is_missing_are_said(kindred: Kindred, photos: Path, own_f
     left = COUNT - gone
     held = kindred("index", copies, "--prune")
     assert (
-        f"The files of {left} images are missing, and none of them were removed: mine is empty, as if its disk was "
+        f"The files of {left} images are missing, and none of them were removed: mine is empty, as if its disk were "
         "not mounted. Use --prune-all to remove them anyway." in held.out.replace(str(own_folder) + "/", "")
     )
     report = kindred("index", copies, "--prune-all", "--json").json
     assert (report["missing"], report["removed"], report["held"]) == (left, left, [])
 
 
-def test_moving_to_nowhere_is_warned_of(kindred: Kindred, photos: Path) -> None:
+def test_moving_to_a_missing_path_is_a_warning(kindred: Kindred, photos: Path) -> None:
     done = kindred("move", photos, "/no/where")
     assert done.code == 0
     assert done.err.startswith("Warning: /no/where does not exist.")

@@ -107,7 +107,7 @@ def test_fit_writes_a_recipe_that_works(kindred: Kindred, photos: Path, recipe: 
     assert kindred("info", "--json").json["dimension"] == 8
 
 
-def test_fit_learns_words_and_then_a_whitening(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
+def test_fit_fits_words_and_then_a_whitening(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
     make_folder(own_folder / "others", 30, first=100)
     words = ("--words", 4, "--local-dimension", 8, "--dimension", 16, "--set", "pooling_options={}")
     done = kindred("fit", recipe, "others", "-o", "vlad.toml", *words, "--set", "embedding=vlad", "--json")
@@ -146,7 +146,7 @@ def test_a_codebook_or_whitening_of_another_recipe_is_refused(
     assert "vlad needs a codebook; make one with kindred fit" in done.err
 
 
-def test_fit_refuses_what_cannot_be_meant(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
+def test_fit_refuses_invalid_options(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
     assert "ends in .toml" in kindred("fit", recipe, photos, "-o", "white").err
     done = kindred("fit", recipe, photos, "-o", "white.toml")
     assert done.code == 2
@@ -166,7 +166,7 @@ def groundtruth(own_folder: Path) -> Path:
     return file
 
 
-def test_a_code_is_learned_searched_and_measured(
+def test_a_code_is_fitted_searched_and_evaluated(
     kindred: Kindred, groundtruth: Path, photos: Path, recipe: Path, own_folder: Path
 ) -> None:
     make_folder(own_folder / "others", 40, first=100)
@@ -250,7 +250,7 @@ def test_evaluate_lists_the_queries_left_out_of_their_own_results(
     assert "1 query is in the database and was left out of its own ranking\n" in kindred(*words).out
 
 
-def test_distill_passes_everything_on(
+def test_distill_passes_all_options_on(
     kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
 ) -> None:
     calls: list[inspect.BoundArguments] = []
@@ -286,7 +286,7 @@ def test_distill_passes_everything_on(
     assert kindred("distill", *words).out.startswith("Wrote student.onnx (")
 
 
-def test_distill_interrupted_says_where_it_goes_on(kindred: Kindred, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_distillation_says_how_to_resume(kindred: Kindred, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
 

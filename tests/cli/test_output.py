@@ -45,13 +45,13 @@ def test_counts() -> None:
     assert [counted(number, "image") for number in (0, 1, 1000)] == ["0 images", "1 image", "1,000 images"]
 
 
-def test_paths_are_shown_from_here_and_harmless(own_folder: Path) -> None:
+def test_paths_are_shown_relative_and_escaped(own_folder: Path) -> None:
     assert shown(own_folder / "a" / "b.jpg") == str(Path("a/b.jpg"))
     assert shown("/elsewhere/Sacré-Cœur 日本.jpg") == "/elsewhere/Sacré-Cœur 日本.jpg"
     assert shown("/x/a\nb\x1b[31m\udce9\u202e.jpg") == "/x/a\\nb\\x1b[31m\\udce9\\u202e.jpg"
 
 
-def test_columns_align_by_width_and_leave_out_what_is_empty() -> None:
+def test_columns_align_by_width_and_empty_ones_are_omitted() -> None:
     rows = [("1", "日本", "", "x"), ("10", "a", "", "")]
     assert columns(rows, right=(0,)) == " 1  日本  x\n10  a"
     assert columns([("a", "b")], heads=("one", "two")).splitlines()[1] == "a    b"

@@ -104,7 +104,7 @@ def test_an_unknown_total_has_no_time_left(clock: Clock, capsys: pytest.CaptureF
     assert capsys.readouterr().err == "Reading: 10 pictures, 0.5/s\n"
 
 
-def test_what_is_quick_or_read_by_a_program_is_silent(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_tasks_and_json_show_no_progress(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with Meter("Indexing") as meter:
         clock.now += 9
         meter.update(1, 2)
@@ -114,7 +114,7 @@ def test_what_is_quick_or_read_by_a_program_is_silent(clock: Clock, capsys: pyte
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_temporary_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(progress, "DELAY", 0.01)

@@ -39,7 +39,7 @@ def test_each_error_is_one_line_and_a_code(
     assert capsys.readouterr() == ("", line)
 
 
-def test_a_mistake_of_our_own_is_not_hidden() -> None:
+def test_a_bug_shows_its_traceback() -> None:
     def app(**_: object) -> None:
         raise ZeroDivisionError
 
@@ -47,7 +47,7 @@ def test_a_mistake_of_our_own_is_not_hidden() -> None:
         finish(app, [])
 
 
-def test_ctrl_c_tells_what_is_safe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_reports_what_was_saved(capsys: pytest.CaptureFixture[str]) -> None:
     def app(**_: object) -> None:
         with interruptible("nothing is lost"):
             raise KeyboardInterrupt
@@ -67,10 +67,10 @@ def test_ctrl_c_tells_what_is_safe(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["info", "--library"], "kindred: option '--library' requires an argument; see kindred --help\n"),
         (["models", "nope"], "kindred: no such command 'nope'; see kindred models --help\n"),
-        (["tag", "sea"], "kindred: missing argument 'IMAGE'; see kindred tag --help\n"),
+        (["tag", "sea"], "kindred: missing argument 'IMAGE...'; see kindred tag --help\n"),
     ],
 )
-def test_words_that_are_not_known_get_one_line(kindred: Kindred, words: list[str], line: str) -> None:
+def test_unknown_arguments_are_one_line(kindred: Kindred, words: list[str], line: str) -> None:
     assert kindred(*words) == (2, "", line)
 
 
@@ -82,14 +82,14 @@ def test_help_and_version_succeed(kindred: Kindred) -> None:
     assert "Getting started: kindred index FOLDER" in bare.out
 
 
-def test_main_takes_what_was_typed() -> None:
+def test_main_uses_the_arguments_of_the_process() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kindred.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"kindred {package.__version__}\n"
 
 
-def test_a_reader_that_went_away_is_no_error(own_folder: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(own_folder: Path) -> None:
     # Through a shell, as a pipe whose other end is closed at once; the command must fail without a word.
     errors = own_folder / "errors"
     command = f"{sys.executable} -W error -m kindred.cli recipes --json 2>{errors} | true"
@@ -97,7 +97,7 @@ def test_a_reader_that_went_away_is_no_error(own_folder: Path) -> None:
     assert errors.read_text() == ""
 
 
-def test_a_full_disk_and_a_closed_output_are_no_crash(own_folder: Path) -> None:
+def test_a_full_disk_and_a_closed_output_do_not_crash(own_folder: Path) -> None:
     errors = own_folder / "errors"
     command = f"{sys.executable} -W error -m kindred.cli recipes 2>{errors}"
     closed = subprocess.run(["bash", "-c", f"{command} >&-"], check=False, cwd=ROOT)

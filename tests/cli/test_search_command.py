@@ -36,7 +36,7 @@ def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path) -> N
     assert scores == sorted(scores, reverse=True)
 
 
-def test_people_get_a_table(kindred: Kindred, photos: Path) -> None:
+def test_the_default_output_is_a_table(kindred: Kindred, photos: Path) -> None:
     done = kindred("search", photos / "b" / "00007.jpg", "-k", 2)
     lines = done.out.splitlines()
     assert (done.code, done.err) == (0, "")
@@ -52,7 +52,7 @@ def test_ten_results_by_default(kindred: Kindred, photos: Path) -> None:
     assert len(everything) == COUNT
 
 
-def test_several_images_are_as_many_queries(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+def test_several_images_are_separate_queries(kindred: Kindred, photos: Path, own_folder: Path) -> None:
     images = [photos / "a" / "00000.jpg", photos / "b" / "00008.jpg", photos / "a" / "00001.jpg"]
     lines = [json.loads(line) for line in kindred("search", *images, "-k", 2, "--json").out.splitlines()]
     assert [line["query"] for line in lines] == [str(image) for image in images]
@@ -67,7 +67,7 @@ def test_several_images_are_as_many_queries(kindred: Kindred, photos: Path, own_
     assert bad == {"query": "text.jpg", "error": "not an image"}
 
 
-def test_negatives_a_least_score_and_copies(kindred: Kindred, photos: Path) -> None:
+def test_negatives_a_minimum_score_and_copies(kindred: Kindred, photos: Path) -> None:
     query, other = photos / "a" / "00003.jpg", photos / "b" / "00007.jpg"
     plain = {each["path"]: each["score"] for each in kindred("search", query, "-k", COUNT, "--json").json["results"]}
     moved = kindred("search", query, "--not", other, "-k", COUNT, "--json").json["results"]
@@ -144,7 +144,7 @@ def test_match_searches_for_every_image_of_a_folder(kindred: Kindred, photos: Pa
     assert "Skipped 1 file" in done.out
 
 
-def test_several_images_of_one_thing_are_one_query(kindred: Kindred, photos: Path) -> None:
+def test_together_makes_several_images_one_query(kindred: Kindred, photos: Path) -> None:
     images = [photos / "a" / "00000.jpg", photos / "a" / "00001.jpg"]
     found = kindred("search", *images, "--together", "-k", 2, "--json").json
     assert found["query"] == [str(image) for image in images]
@@ -217,13 +217,13 @@ def test_a_page_that_cannot_be_written_is_an_error(kindred: Kindred, photos: Pat
         (["a.jpg", "--crop", "1,2,nan,4"], 2, "--crop is '1,2,nan,4'; expected 4 numbers"),
         (["a.jpg", "--crop", "50,2,3,40"], 2, "which is empty"),
         (["a.jpg", "--crop", "500,500,600,600"], 2, "holds no pixel"),
-        (["a.jpg", "text.jpg", "--together", "--crop", "0,0,9,9"], 2, "a box belongs to one query image"),
+        (["a.jpg", "text.jpg", "--together", "--crop", "0,0,9,9"], 2, "a box needs a single query image"),
         (["a.jpg", "--after", "May"], 2, "--after is 'May'; expected a day such as 2024-05-31"),
-        (["a.jpg", "--library", "none"], 1, "no library there"),
-        ([], 2, "kindred: missing argument 'IMAGE'; see kindred search --help\n"),
+        (["a.jpg", "--library", "none"], 1, "no library found"),
+        ([], 2, "kindred: missing argument 'IMAGE...'; see kindred search --help\n"),
     ],
 )
-def test_wrong_words_get_one_line(
+def test_invalid_arguments_are_one_line(
     kindred: Kindred, own_folder: Path, words: list[str], code: int, message: str
 ) -> None:
     save_picture(own_folder / "a.jpg", 1)
@@ -235,19 +235,19 @@ def test_wrong_words_get_one_line(
     assert done.err.count("\n") == 1
 
 
-def test_an_odd_name_can_be_looked_for(kindred: Kindred, own_folder: Path) -> None:
+def test_an_unusual_file_name_can_be_a_query(kindred: Kindred, own_folder: Path) -> None:
     query = save_picture(own_folder / "caf\udce9\n.jpg", 3)
     done = kindred("search", query, "-k", 1, "--html", "p.html")
     assert done.code == 0, done.err
     assert json.loads(kindred("search", query, "--json").out)["query"] == str(query)
 
 
-def test_an_empty_library_says_so(kindred: Kindred, recipe: Path, photos: Path, own_folder: Path) -> None:
+def test_an_empty_library_is_an_error(kindred: Kindred, recipe: Path, photos: Path, own_folder: Path) -> None:
     (own_folder / "empty").mkdir()
     kindred("index", "empty", "--recipe", recipe, "--library", "lib")
     done = kindred("search", photos / "a" / "00000.jpg", "--library", "lib")
     assert done.code == 1
-    assert "holds no images yet; index a folder first" in done.err
+    assert "the library is empty; index a folder first" in done.err
 
 
 @pytest.mark.usefixtures("library")

@@ -99,7 +99,7 @@ def test_ctrl_c_after_the_end_shows_nothing() -> None:
     assert done.returncode == -signal.SIGINT
 
 
-def test_what_is_ignored_from_the_start_stays_ignored() -> None:
+def test_signals_ignored_from_the_start_stay_ignored() -> None:
     program = "import os, signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + AT_AN_IMPORT
     done = python(program, "recipes", NUMBER=int(signal.SIGHUP), MODULE="kindred.recipe")
     assert done.returncode == 0, done.stderr

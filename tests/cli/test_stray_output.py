@@ -33,14 +33,14 @@ def noisy(*words: str, fail: bool = False) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_standard_output_is_one_document_and_errors_are_ours() -> None:
+def test_standard_output_is_one_document_and_errors_are_kindreds() -> None:
     done = noisy("recipes", "--json")
     assert done.returncode == 0, done.stderr
     assert "kin" in [each["name"] for each in json.loads(done.stdout)["recipes"]]
     assert done.stderr == "kindred: kindred\\x1b says\n"
 
 
-def test_a_mistake_of_our_own_still_shows_its_traceback() -> None:
+def test_a_bug_still_shows_its_traceback() -> None:
     done = noisy("recipes", "--json", fail=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.rstrip().endswith("ZeroDivisionError: a mistake")

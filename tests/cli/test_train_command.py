@@ -70,7 +70,7 @@ def test_json_has_exactly_the_promised_keys(kindred: Kindred, words: list[object
     assert all(Path(file).is_file() for file in (*report["files"], report["report"]))
 
 
-def test_a_person_is_told_what_it_was_worth_and_how_to_go_on(kindred: Kindred, words: list[object]) -> None:
+def test_the_gain_and_the_next_command_are_printed(kindred: Kindred, words: list[object]) -> None:
     done = kindred(*words)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -83,7 +83,7 @@ def test_a_person_is_told_what_it_was_worth_and_how_to_go_on(kindred: Kindred, w
     assert re.fullmatch(r"epoch 1: mAP \d\.\d{3}, recall@1 \d\.\d{3}, recall@10 \d\.\d{3}\n", done.err)
 
 
-def test_without_labels_nobody_is_told_that_it_finds_more_or_less(kindred: Kindred, words: list[object]) -> None:
+def test_without_labels_no_gain_is_claimed(kindred: Kindred, words: list[object]) -> None:
     done = kindred(*words, "--method", "clusters", "--images-per-class", 2)
     assert done.code == 0, done.err
     lines = done.out.splitlines()
@@ -103,22 +103,20 @@ def test_the_result_indexes_and_searches(kindred: Kindred, words: list[object], 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_can_be_asked_for(method: str, kindred: Kindred, words: list[object]) -> None:
+def test_every_method_can_be_selected(method: str, kindred: Kindred, words: list[object]) -> None:
     done = kindred(*words, "--method", method, "--negatives", 2, "--images-per-class", 2, "--json")
     assert done.code == 0, done.err
     assert done.json["classes"] == (4 if METHODS[method].labelled else 0)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_can_be_asked_for(loss: str, kindred: Kindred, words: list[object]) -> None:
+def test_every_loss_can_be_selected(loss: str, kindred: Kindred, words: list[object]) -> None:
     method = "classification" if LOSSES[loss].kind == "classes" else "siamese"
     done = kindred(*words, "--method", method, "--loss", loss, "--images-per-class", 2, "--json")
     assert done.code == 0, done.err
 
 
-def test_what_is_typed_reaches_the_training(
-    kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_options_reach_the_training(kindred: Kindred, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     monkeypatch.setattr(training, "train", lambda *given, **more: calls.append((given, more)))
     typed = "--method siamese --backbone resnet18 --from w.pth --pairs p.csv --validate v --hold-out 0.2 --tap layer3 "
@@ -170,14 +168,14 @@ def test_what_is_typed_reaches_the_training(
     assert list(own_folder.iterdir()) == []
 
 
-def test_nothing_typed_is_the_defaults(kindred: Kindred, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_options_the_defaults_are_used(kindred: Kindred, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(training, "train", lambda *_, **more: calls.append(more))
     kindred("train", "images", "-o", "mine.onnx")
     assert [(more["output"], more["options"]) for more in calls] == [(Path("mine.onnx"), TrainingOptions())]
 
 
-def test_the_help_names_what_there_is(kindred: Kindred) -> None:
+def test_the_help_lists_all_names(kindred: Kindred) -> None:
     done = kindred("train", "--help")
     assert (done.code, done.err) == (0, "")
     shown = " ".join(done.out.split())
@@ -244,7 +242,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
 
 
 @pytest.mark.parametrize(("typed", "code", "told"), MISTAKES, ids=[" ".join(typed) for typed, _, _ in MISTAKES])
-def test_what_is_wrong_is_one_line(
+def test_invalid_options_are_one_line(
     typed: list[str], code: int, told: str, kindred: Kindred, words: list[object], own_folder: Path
 ) -> None:
     done = kindred(*words, *typed)
@@ -267,7 +265,7 @@ def test_what_is_wrong_is_one_line(
     ],
     ids=["none", "one class", "few"],
 )
-def test_images_that_do_not_suffice_are_one_line(
+def test_too_few_images_are_one_line(
     counts: dict[str, int], code: int, told: str, kindred: Kindred, words: list[object], own_folder: Path
 ) -> None:
     if counts:
@@ -292,7 +290,7 @@ def test_a_table_that_names_a_missing_file_is_one_line(
     assert [each.name for each in own_folder.iterdir()] == ["labels.csv"]
 
 
-def test_images_that_cannot_be_read_are_noted_and_stop_nothing(
+def test_unreadable_images_are_noted_and_do_not_stop_the_run(
     kindred: Kindred, words: list[object], own_folder: Path
 ) -> None:
     make_classes(own_folder / "other", dict.fromkeys(NAMES, 6))
@@ -304,7 +302,7 @@ def test_images_that_cannot_be_read_are_noted_and_stop_nothing(
     assert done.out.startswith("Trained on 19 images of 4 classes; ")
 
 
-def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
+def test_ctrl_c_says_how_to_resume_and_the_next_run_resumes(
     kindred: Kindred, words: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = kindred(*words, "--epochs", 2, "--json").json
@@ -330,6 +328,6 @@ def test_ctrl_c_says_how_to_go_on_and_the_next_run_does(
     assert again["after"] == straight["after"]
 
 
-def test_a_training_that_found_no_gain_says_so(kindred: Kindred, words: list[object]) -> None:
+def test_a_training_without_gain_is_reported(kindred: Kindred, words: list[object]) -> None:
     done = kindred(*words, "--rate", "1e-12", "--warmup", 0)
     assert "No gain: try another method, a smaller --rate, or more images" in done.out

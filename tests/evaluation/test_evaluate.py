@@ -187,7 +187,7 @@ class TestProtocols:
         again = evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent])
         assert (again.images, again.distractors) == (6, 2)
         (groundtruth.parent / "none").mkdir()
-        with pytest.raises(UsageError, match="none: holds no image to add"):
+        with pytest.raises(UsageError, match="none: contains no image to add"):
             evaluate(groundtruth, recipe=colours, distractors=[groundtruth.parent / "none"])
 
     def test_the_costs_are_reported_in_parts(self, groundtruth: Path, colours: Recipe) -> None:
@@ -219,7 +219,7 @@ class TestProtocols:
         monkeypatch.setattr(Describer, "stream", None)
         with pytest.raises(RecipeError, match="unknown re-ranker 'aq'; did you mean 'aqe'"):
             evaluate(groundtruth, recipe=colours, rerank="aq")
-        with pytest.raises(RecipeError, match="'aqe' compares one vector of each image, and recipe 'colours' keeps"):
+        with pytest.raises(RecipeError, match="'aqe' needs one vector per image, and recipe 'colours' stores"):
             evaluate(groundtruth, recipe=replace(colours, aggregate="multi_vector"), rerank="aqe")
 
     def test_an_image_without_keypoints_is_named_and_does_not_spoil_the_cache(

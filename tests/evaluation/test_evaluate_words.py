@@ -74,7 +74,7 @@ def literal_map(recipe: Recipe, groundtruth: Path, idf: NDArray[np.float32]) -> 
     return float(np.mean(found))
 
 
-def test_words_weigh_by_their_rarity(words: Recipe, groundtruth: Path) -> None:
+def test_words_are_weighted_by_idf(words: Recipe, groundtruth: Path) -> None:
     (book,) = Describer(words).fitted.codebooks
     assert isinstance(book, Codebook)
     assert book.idf is not None

@@ -50,7 +50,7 @@ def vectors_of(library: Library) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_what_is_exported_comes_back_the_same(made: Path, tmp_path: Path, ending: str) -> None:
+def test_an_export_is_imported_unchanged(made: Path, tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"vectors{ending}"
     with Library.open(made) as library:
         expected = vectors_of(library)
@@ -69,7 +69,7 @@ def test_what_is_exported_comes_back_the_same(made: Path, tmp_path: Path, ending
         assert hits[0].path.name == next(iter(expected))
 
 
-def test_an_export_knows_its_recipe_so_that_the_copy_describes_images(made: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_library_from_an_export_can_describe_images(made: Path, photos: Path, tmp_path: Path) -> None:
     with Library.open(made) as library:
         export_vectors(library, tmp_path / "a.npz")
         name, image = library.recipe.name, sorted(photos.rglob("*.jpg"))[0]
@@ -79,7 +79,7 @@ def test_an_export_knows_its_recipe_so_that_the_copy_describes_images(made: Path
         assert copy.search(image, k=1)[0].path == image
 
 
-def test_regions_keep_their_boxes(recipe: Recipe, photos: Path, tmp_path: Path) -> None:
+def test_regions_retain_their_boxes(recipe: Recipe, photos: Path, tmp_path: Path) -> None:
     rows = dataclasses.replace(recipe, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
     with Library.create(tmp_path / "regions", recipe=rows) as library:
         library.index(photos)
@@ -130,9 +130,9 @@ def test_a_table_with_semicolons_is_read(tmp_path: Path) -> None:
         np.testing.assert_allclose(vectors_of(library)["x.jpg"], [0.6, 0.8], atol=1e-6)
 
 
-def test_a_library_of_another_recipe_refuses(made: Path, tmp_path: Path) -> None:
+def test_an_import_into_a_library_with_another_recipe_is_refused(made: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "foreign.npz", vectors=np.eye(3), paths=np.array(["a", "b", "c"]))
-    with pytest.raises(RecipeMismatch, match=r"holds vectors of 3 components; import into another library"):
+    with pytest.raises(RecipeMismatch, match=r"contains vectors of 3 components; import into another library"):
         import_vectors(made, tmp_path / "foreign.npz")
 
 
@@ -141,11 +141,13 @@ def test_a_mismatch_of_vectors_says_what_differs(made: Path, recipe: Recipe, pho
     with Library.create(tmp_path / "other", recipe=other) as library:
         library.index(photos)
         export_vectors(library, tmp_path / "other.npz")
-    with pytest.raises(RecipeMismatch, match="holds vectors that were made with other settings; import into another"):
+    with pytest.raises(
+        RecipeMismatch, match="contains vectors that were made with other settings; import into another"
+    ):
         import_vectors(made, tmp_path / "other.npz")
     dimension = Describer(recipe).dimension
     np.savez(tmp_path / "foreign.npz", vectors=np.eye(dimension), paths=np.arange(dimension).astype(str))
-    with pytest.raises(RecipeMismatch, match="holds vectors of another program; import into another"):
+    with pytest.raises(RecipeMismatch, match="contains vectors of another program; import into another"):
         import_vectors(made, tmp_path / "foreign.npz")
 
 
@@ -158,10 +160,10 @@ def test_a_mismatch_of_vectors_says_what_differs(made: Path, recipe: Recipe, pho
         ({"vectors": np.full((1, 2), np.nan), "paths": np.array(["a"])}, "a: a vector is zero, NaN"),
         ({"vectors": np.array([["x"]]), "paths": np.array(["a"])}, "vectors have shape"),
         ({"vectors": np.eye(1), "paths": np.array([""])}, "no path"),
-        ({"vectors": np.empty((0, 4)), "paths": np.array([], np.str_)}, "holds no vectors"),
+        ({"vectors": np.empty((0, 4)), "paths": np.array([], np.str_)}, "contains no vectors"),
     ],
 )
-def test_what_is_no_table_of_vectors_is_one_line(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+def test_an_invalid_file_of_vectors_is_one_line(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     np.savez(tmp_path / "bad.npz", **arrays)  # type: ignore[arg-type]  # a name never is that of np.savez's own option
     with pytest.raises(UsageError, match=message) as caught:
         import_vectors(tmp_path / "library", tmp_path / "bad.npz")
@@ -185,12 +187,12 @@ def test_pickles_in_an_npz_are_not_opened(tmp_path: Path) -> None:
         import_vectors(tmp_path / "library", tmp_path / "bad.npz")
 
 
-def test_another_ending_is_refused(made: Path, tmp_path: Path) -> None:
+def test_another_extension_is_refused(made: Path, tmp_path: Path) -> None:
     with Library.open(made) as library, pytest.raises(UsageError, match=r"ends in \.npz, \.csv, \.parquet"):
         export_vectors(library, tmp_path / "vectors.txt")
 
 
-def test_an_import_takes_nothing_else_from_an_image_that_is_known(photos: Path, tmp_path: Path, recipe: Recipe) -> None:
+def test_an_import_only_replaces_the_vectors_of_a_known_image(photos: Path, tmp_path: Path, recipe: Recipe) -> None:
     pytest.importorskip("cv2")
     with Library.create(tmp_path / "library", recipe=dataclasses.replace(recipe, features="sift")) as library:
         library.index(photos)

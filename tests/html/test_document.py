@@ -29,21 +29,21 @@ def test_a_template_is_filled_and_may_run_its_own_script_alone() -> None:
     ) in document
 
 
-def test_what_is_filled_in_is_not_a_template_again() -> None:
+def test_inserted_text_is_not_expanded_again() -> None:
     assert fill("$title", images="data:", title="$policy").endswith("\n$policy")
     with pytest.raises(KeyError, match="title"):
         fill("$title", images="data:")
 
 
 @given(st.text())
-def test_text_holds_no_markup_and_comes_back(text: str) -> None:
+def test_text_is_escaped_and_can_be_recovered(text: str) -> None:
     escaped = html_text(text)
     assert not set("<>\"'") & set(escaped)
     escaped.encode()
     assert html.unescape(escaped) == "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
-def test_a_name_cannot_turn_its_letters_round() -> None:
+def test_direction_marks_in_names_are_replaced() -> None:
     assert html_text("photo\u202egpj.exe") == "photo\ufffdgpj.exe"
 
 
@@ -52,7 +52,7 @@ def test_addresses_of_files_and_pictures() -> None:
     assert picture_address(b"\xff\xd8") == "data:image/jpeg;base64,/9g="
 
 
-def test_it_is_written_as_it_is(tmp_path: Path) -> None:
+def test_the_page_is_written_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     write_document(file, "page", "ä\n")
     assert file.read_bytes() == b"\xc3\xa4\n"

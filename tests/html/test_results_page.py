@@ -71,7 +71,7 @@ def page_of(*queries: PageResults, title: str = "Results", recipe: str = "kin") 
     return results_page(queries, title=title, recipe=recipe, seconds=0.25, library_size=1234)
 
 
-def test_all_hits_are_there_in_order_with_their_scores() -> None:
+def test_all_hits_are_shown_in_order_with_their_scores() -> None:
     hits = [hit(n, path=f"/photos/{n:02d}.jpg", score=1 - n / 20) for n in range(1, 16)]
     page = Page(page_of(results(*hits)))
     assert [each["data-label"] for each in page.all("a", "open")] == [
@@ -83,7 +83,7 @@ def test_all_hits_are_there_in_order_with_their_scores() -> None:
     assert "0.25 s" in shown
 
 
-def test_pictures_are_inside_as_they_were_given() -> None:
+def test_pictures_are_embedded_unchanged() -> None:
     images = Page(page_of(results(hit(1)))).all("img")
     assert [base64.b64decode(each["src"].removeprefix("data:image/jpeg;base64,")) for each in images] == [JPEG, JPEG]
 
@@ -103,7 +103,7 @@ def test_hostile_names_stay_text() -> None:
     ["/photos/caf\udce9 \udcff.jpg", "/photos/new\nline.jpg", "/photos/\u202egpj.exe", "/photos/nul\x00.jpg"],
     ids=["not UTF-8", "line break", "direction mark", "nul"],
 )
-def test_names_that_cannot_be_shown_are_replaced_and_still_lead_to_the_file(path: str) -> None:
+def test_unprintable_names_are_replaced_and_still_link_to_the_file(path: str) -> None:
     page = page_of(results(hit(1, path=path), name=path))
     page.encode("utf-8")
     parsed = Page(page)
@@ -137,7 +137,7 @@ def test_the_security_policy_allows_the_pages_own_script_only() -> None:
     assert "default-src 'none'" in policy
 
 
-def test_boxes_are_laid_over_in_shares_of_the_original() -> None:
+def test_boxes_are_overlaid_in_fractions_of_the_original() -> None:
     page = Page(page_of(results(hit(1, box=(100, 50, 300, 250)), box=(40, 30, 200, 300))))
     assert [each["style"] for each in page.all("span", "box")] == [
         "--x:10.00%;--y:10.00%;--w:40.00%;--h:90.00%",
@@ -169,7 +169,7 @@ def test_a_hit_without_picture_size_or_date() -> None:
     assert "long ago" in shown
 
 
-def test_dates_and_folders_are_written_for_people() -> None:
+def test_dates_and_folders_are_shortened() -> None:
     page = Page(page_of(results(hit(1, path="/home/ida/photos/market/a.jpg", taken="2024-05-07T10:32:00"))))
     assert "7 May 2024" in page.texts
     assert "photos/market" in page.texts

@@ -99,7 +99,7 @@ def test_a_second_run_describes_nothing(run: Run, counting: Counting, store: Sql
     assert store.revision == revision
 
 
-def test_what_is_stored_is_what_the_describer_says(run: Run, store: SqliteStore, counting: Counting) -> None:
+def test_stored_vectors_are_those_of_the_describer(run: Run, store: SqliteStore, counting: Counting) -> None:
     run()
     ((ids, rows),) = store.vectors()
     for number, row in store.rows(ids).items():
@@ -135,7 +135,9 @@ def all_rows(store: SqliteStore) -> dict[int, Path]:
     return {number: row.path for ids, _ in store.vectors() for number, row in store.rows(ids.tolist()).items()}
 
 
-def test_a_file_that_goes_bad_loses_its_vector_and_gets_it_back(run: Run, store: SqliteStore, photos: Path) -> None:
+def test_a_file_that_becomes_unusable_loses_its_vector_until_it_is_repaired(
+    run: Run, store: SqliteStore, photos: Path
+) -> None:
     run()
     file = photos / "00003.jpg"
     whole = file.read_bytes()
@@ -149,7 +151,7 @@ def test_a_file_that_goes_bad_loses_its_vector_and_gets_it_back(run: Run, store:
 
 
 @pytest.mark.parametrize("change", ["nothing", "content", "name"])
-def test_a_failure_that_may_pass_takes_nothing_away(
+def test_a_temporary_failure_keeps_the_stored_description(
     run: Run, store: SqliteStore, photos: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """A permission, a disk or a package that fails in a later run says nothing of the image."""
@@ -194,7 +196,7 @@ def test_a_bad_file_is_listed_every_time_but_tried_again_only_when_it_changes(
     assert counting.names() == ["bad.jpg"]
 
 
-def test_files_are_told_apart_when_one_is_named_twice(
+def test_a_file_given_several_times_is_stored_once(
     store: SqliteStore, counting: Counting, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindred.library.indexing.LOOKUP", 2)
@@ -254,7 +256,7 @@ def test_files_that_cannot_be_read_have_their_reason(photos: Path) -> None:
     assert loop.reason == "cannot be read: its name is too long"
 
 
-def test_progress_tells_every_file_and_ends_with_all(run: Run, photos: Path) -> None:
+def test_progress_counts_every_file(run: Run, photos: Path) -> None:
     (photos / "bad.jpg").touch()
     told: list[IndexProgress] = []
     report = run(progress=told.append)
@@ -326,13 +328,13 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_committed(
     assert summary(run()) == (12, 7, 5, 0, 0)
 
 
-def test_a_run_is_on_record(run: Run, store: SqliteStore, photos: Path) -> None:
+def test_a_run_is_recorded(run: Run, store: SqliteStore, photos: Path) -> None:
     (photos / "bad.jpg").touch()
     run()
     (record,) = store.runs()
     assert (record.found, record.indexed, record.unchanged, record.skipped, record.removed) == (13, 12, 0, 1, 0)
 
 
-def test_an_empty_folder_is_a_run_of_nothing(store: SqliteStore, counting: Counting, tmp_path: Path) -> None:
+def test_indexing_an_empty_folder_stores_nothing(store: SqliteStore, counting: Counting, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert summary(index_images(store, counting, find_images(tmp_path / "empty"))) == (0, 0, 0, 0, 0)

@@ -76,7 +76,7 @@ def names(results: Sequence[object]) -> list[str]:
 # Make and open
 
 
-def test_a_library_is_made_indexed_and_searched(made: Path, photos: Path) -> None:
+def test_a_library_is_created_indexed_and_searched(made: Path, photos: Path) -> None:
     with Library.open(made) as library:
         assert len(library) == COUNT
         for path in (photos / "a/00003.jpg", photos / "b/deep/00025.jpg"):
@@ -124,11 +124,11 @@ def test_a_library_describes_itself(made: Path, recipe: Recipe) -> None:
 
 
 def test_a_second_library_in_one_place_is_refused(made: Path, recipe: Recipe) -> None:
-    with pytest.raises(LibraryError, match="there is a library already; open it"):
+    with pytest.raises(LibraryError, match="already contains a library; open it"):
         Library.create(made, recipe=recipe)
 
 
-def test_a_library_that_cannot_be_made_leaves_nothing(tmp_path: Path, recipe: Recipe) -> None:
+def test_a_library_that_cannot_be_created_leaves_no_files(tmp_path: Path, recipe: Recipe) -> None:
     with pytest.raises(RecipeError):
         Library.create(tmp_path / "new", recipe=dataclasses.replace(recipe, similarity="none"))
     with pytest.raises(ModelError):
@@ -141,9 +141,9 @@ def test_a_library_that_cannot_be_made_leaves_nothing(tmp_path: Path, recipe: Re
         Library.create(tmp_path / "file", recipe=recipe)
 
 
-def test_where_there_is_none_the_error_says_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_library_is_an_error_with_advice(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing" / "there"):
-        with pytest.raises(LibraryNotFound, match="no library there; make one with kindred index"):
+        with pytest.raises(LibraryNotFound, match="no library found; create one with kindred index"):
             Library.open(path)
 
 
@@ -154,14 +154,14 @@ def test_a_moved_library_still_opens(library: Library, tmp_path: Path, photos: P
         assert moved.search(photos / "a/00003.jpg")[0].path.name == "00003.jpg"
 
 
-def test_a_closed_library_says_so(library: Library) -> None:
+def test_a_closed_library_raises_an_error(library: Library) -> None:
     library.close()
     library.close()
     with pytest.raises(UsageError, match="closed"):
         len(library)
 
 
-def test_paths_are_kept_absolute_and_plain(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_paths_are_absolute(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     make_folder(tmp_path / "x/photos", 2)
     (tmp_path / "x/work").mkdir()
     monkeypatch.chdir(tmp_path / "x/work")
@@ -237,9 +237,9 @@ def test_index_with_prune_and_progress(library: Library, tmp_path: Path, photos:
         library.index(tmp_path / "nowhere")
 
 
-def test_an_empty_library_says_what_to_do(tmp_path: Path, recipe: Recipe) -> None:
+def test_an_empty_library_is_an_error_with_advice(tmp_path: Path, recipe: Recipe) -> None:
     with Library.create(tmp_path / "new", recipe=recipe) as library:
-        with pytest.raises(LibraryError, match="holds no images yet; index a folder first"):
+        with pytest.raises(LibraryError, match="the library is empty; index a folder first"):
             library.search(picture(1))
         assert (len(library), library.info().dimension) == (0, None)
 
@@ -288,7 +288,7 @@ def test_a_box_searches_for_a_part_of_the_query(library: Library, tmp_path: Path
     assert library.search(scene)[0].score < 0.999
     with pytest.raises(UsageError, match="box"):
         library.search(scene, box=(400, 0, 500, 100))
-    with pytest.raises(UsageError, match="a box belongs to one query image, 2 were given"):
+    with pytest.raises(UsageError, match="a box needs a single query image, 2 were given"):
         library.search([scene, scene], box=box)
 
 
@@ -313,13 +313,13 @@ def test_a_vector_needs_no_network(made: Path, photos: Path, monkeypatch: pytest
             library.search(row[:5])
         with pytest.raises(UsageError, match="holds NaN or infinity"):
             library.search(np.full(CHANNELS, np.nan, np.float32))
-        with pytest.raises(UsageError, match="a box belongs to an image"):
+        with pytest.raises(UsageError, match="a box needs a query image"):
             library.search(row, box=(0, 0, 10, 10))
 
 
-def test_queries_that_cannot_be_meant(made: Path, tmp_path: Path) -> None:
+def test_invalid_queries_are_errors(made: Path, tmp_path: Path) -> None:
     with Library.open(made) as library:
-        with pytest.raises(UsageError, match="no query"):
+        with pytest.raises(UsageError, match="the query is empty"):
             library.search([])
         with pytest.raises(UsageError, match="k: got 0"):
             library.search(picture(1), k=0)
@@ -379,7 +379,7 @@ def test_a_changed_model_is_refused_when_it_matters(tmp_path: Path, photos: Path
             lambda: library.index(photos / "a"),  # with nothing new
         )
         for change in changes:
-            with pytest.raises(RecipeMismatch, match=r"with another network of the name .*tiny\.onnx; put that"):
+            with pytest.raises(RecipeMismatch, match=r"with another network of the name .*tiny\.onnx; restore that"):
                 change()
     make_model(tmp_path / "models")
     with Library.open(tmp_path / "library") as library:
@@ -399,7 +399,7 @@ def test_a_mismatch_says_what_differs(
             library.index(photos / "a")
         return str(caught.value).removeprefix(f"{tmp_path / 'library'}: its vectors were made with ")
 
-    remedy = "; put that back, or index into another library"
+    remedy = "; restore that, or index into a new library"
     with monkeypatch.context() as patched:
         patched.setattr("kindred.describer.describer.VERSION", 3)
         assert why() == f"another version of Kindred (descriptions of version 2, not 3){remedy}"
@@ -485,9 +485,7 @@ def test_a_recipe_of_a_newer_kindred_leaves_nothing_open(made: Path, tmp_path: P
     with database(tmp_path / "odd") as connection:
         connection.execute("UPDATE meta SET value = value || 'glances = 3' WHERE key = 'recipe'")
     connection.close()
-    expected = (
-        r"odd: its recipe is one of another version of Kindred \(unknown key 'glances'\); index .* another library"
-    )
+    expected = r"odd: was made by another version of Kindred \(unknown key 'glances'\); index .* new library"
     with pytest.raises(LibraryError, match=expected):
         Library.open(tmp_path / "odd")
     opened = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
@@ -579,7 +577,7 @@ def test_two_open_libraries_change_one_folder_in_turns(made: Path, tmp_path: Pat
 
 
 @pytest.mark.shared
-def test_every_file_of_the_development_photos_is_met_as_its_manifest_says(
+def test_the_development_photos_are_indexed_as_their_manifest_states(
     shared: Path, tmp_path: Path, recipe: Recipe
 ) -> None:
     folder = (shared / "data" / "photos").resolve()

@@ -100,13 +100,13 @@ def test_changes_reach_a_search_of_parts(tmp_path: Path, recipe: Recipe, photos:
         assert library.search(photos / "00003.jpg")[0].path.name == "00003.jpg"
 
 
-def test_parts_are_asked_for_with_one_image(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+def test_searches_of_parts_take_one_image(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     with made(tmp_path / "library", dataclasses.replace(recipe, **PARTS), photos) as library:  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="compares the parts of images; give one image, not 2"):
+        with pytest.raises(UsageError, match="compares parts of images; give one query image, not 2"):
             library.search([photos / "00001.jpg", photos / "00002.jpg"])
-        with pytest.raises(UsageError, match="compares the parts of images; give an image"):
+        with pytest.raises(UsageError, match="compares parts of images; give an image as the query"):
             library.search(np.ones(32, np.float32))
-        with pytest.raises(RecipeError, match="keeps several rows of an image; re-rank by local features"):
+        with pytest.raises(RecipeError, match="stores several rows per image; re-rank by local features"):
             library.search(photos / "00001.jpg", rerank="aqe")
 
 
@@ -116,9 +116,7 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
     fitted.save(tmp_path / "words.toml")
     with made(tmp_path / "library", Recipe.load(tmp_path / "words.toml"), photos) as library:
         assert library.info().dimension == 8
-        with pytest.raises(
-            UsageError, match=r"duplicates: .* holds the visual words of images \(asmk\), and no vectors"
-        ):
+        with pytest.raises(UsageError, match=r"duplicates: .* stores visual words \(asmk\), not vectors"):
             find_duplicates(library, kinds=["alike"])
         shutil.copy(photos / "00003.jpg", tmp_path / "again.jpg")
         library.add(tmp_path / "again.jpg")
@@ -133,7 +131,7 @@ def test_images_are_found_by_their_words(tmp_path: Path, recipe: Recipe, photos:
         assert (tmp_path / "library" / "fitted-0.npz").is_file()
 
 
-def test_an_image_without_a_word_is_skipped_and_cannot_be_asked_for(tmp_path: Path, textured: Path) -> None:
+def test_an_image_without_words_is_skipped_and_refused_as_a_query(tmp_path: Path, textured: Path) -> None:
     pytest.importorskip("cv2")
     folder = tmp_path / "images"
     shutil.copytree(textured, folder)
@@ -143,13 +141,13 @@ def test_an_image_without_a_word_is_skipped_and_cannot_be_asked_for(tmp_path: Pa
     fit_recipe(words, sorted(textured.iterdir()), words=8, local_dimension=16).save(tmp_path / "words.toml")
     with made(tmp_path / "library", Recipe.load(tmp_path / "words.toml"), folder) as library:
         assert len(library) == 12
-        assert library.skipped() == [(folder / "grey.png", "no local features found in it")]
+        assert library.skipped() == [(folder / "grey.png", "no local features found")]
         assert library.search(folder / "07.png")[0].path.name == "07.png"
         with pytest.raises(UsageError, match="the query has no local features to compare"):
             library.search(np.asarray(grey))
 
 
-def test_words_weigh_by_their_rarity(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+def test_words_are_weighted_by_idf(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     words = dataclasses.replace(recipe, taps=("shallow",), embedding="asmk", positions=40)
     fitted = fit_recipe(words, sorted(photos.iterdir()), words=8, local_dimension=8, whiten=False)
     (book,) = fitted.fitted.codebooks
@@ -202,7 +200,7 @@ def test_results_are_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> 
         with pytest.raises(RecipeError, match="did you mean 'aqe'"):
             library.search(picture(50), rerank="aqee")
         with pytest.raises(
-            RecipeError, match=r"compares local features, and recipe 'tiny' keeps none; .* features=sift"
+            RecipeError, match=r"needs local features, which recipe 'tiny' does not store; .* features=sift"
         ):
             library.search(picture(50), rerank="verify")
         with pytest.raises(UsageError, match="re-ranker 'localise' compares images; give one image"):
@@ -227,7 +225,7 @@ GRAPHS = ["diffusion:k=5", "offline_diffusion:k=5", "spectral:dimension=4", "iso
 
 
 @pytest.mark.parametrize("rerank", GRAPHS)
-def test_images_that_came_later_are_in_what_re_rankers_compute(
+def test_caches_of_re_rankers_include_images_added_later(
     tmp_path: Path, recipe: Recipe, photos: Path, rerank: str
 ) -> None:
     pytest.importorskip("scipy")
@@ -245,7 +243,7 @@ def test_images_that_came_later_are_in_what_re_rankers_compute(
         np.testing.assert_array_equal(found.scores, afresh.scores)
 
 
-def test_a_tag_makes_nothing_be_computed_or_read_again(
+def test_a_tag_causes_no_recomputation(
     tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with made(tmp_path / "library", recipe, photos) as library:
@@ -264,7 +262,7 @@ def test_a_tag_makes_nothing_be_computed_or_read_again(
         assert file.stat().st_mtime_ns == changed
 
 
-def test_no_number_from_outside_decides_how_much_memory_is_taken(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+def test_numbers_given_by_the_user_do_not_determine_memory(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     several = dataclasses.replace(recipe, **PARTS)  # type: ignore[arg-type]
     libraries = [made(tmp_path / "one", recipe, photos), made(tmp_path / "several", several, photos)]
     huge = 10**12

@@ -51,9 +51,7 @@ def described(library: Library, photos: Path) -> tuple[int, int, int]:
     return report.indexed, report.moved, report.unchanged
 
 
-def test_renamed_and_moved_files_are_the_images_they_were_and_nothing_is_described(
-    library: Library, photos: Path
-) -> None:
+def test_renamed_and_moved_files_are_recognised_and_not_described_again(library: Library, photos: Path) -> None:
     before, vectors = known(library), library.store.vectors_revision
     (photos / "sub").mkdir()
     (photos / name(3)).rename(photos / "renamed.jpg")
@@ -87,7 +85,7 @@ def test_a_copy_is_an_image_of_its_own(library: Library, photos: Path) -> None:
     assert after["photos/copy.jpg"][1] == ()
 
 
-def test_of_two_copies_that_go_the_one_of_the_same_name_is_taken_and_each_once(library: Library, photos: Path) -> None:
+def test_a_copy_with_the_same_name_is_preferred_and_used_once(library: Library, photos: Path) -> None:
     for folder in ("a", "b"):
         (photos / folder).mkdir()
         shutil.copy2(photos / name(3), photos / folder / f"{folder}.jpg")
@@ -106,7 +104,7 @@ def test_of_two_copies_that_go_the_one_of_the_same_name_is_taken_and_each_once(l
     assert known(library)["c/x.jpg"] == before["a/a.jpg"]
 
 
-def test_a_path_that_another_process_takes_meanwhile_stops_no_run(
+def test_a_path_taken_by_another_process_does_not_stop_the_run(
     library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (photos / name(3)).rename(photos / "renamed.jpg")
@@ -133,7 +131,7 @@ def test_a_touched_file_is_not_described_again(library: Library, photos: Path) -
     assert library.store.lookup([photos / name(3)])[photos / name(3)].mtime_ns == 1_000_000_000 * 10**9
 
 
-def test_names_that_are_exchanged_or_shifted_go_with_their_images(library: Library, photos: Path) -> None:
+def test_swapped_and_renumbered_files_keep_their_images(library: Library, photos: Path) -> None:
     before = known(library)
     for old, new in ((1, "x"), (2, 1), ("x", 2)):  # exchanged
         (photos / (name(old) if isinstance(old, int) else old)).rename(
@@ -163,7 +161,7 @@ def test_an_overwritten_file_is_described_under_its_own_path(library: Library, p
     assert known(library) == before
 
 
-def test_what_is_on_a_disk_that_is_not_mounted_was_not_moved(
+def test_files_on_an_unmounted_disk_do_not_count_as_moved(
     library: Library, photos: Path, tmp_path: Path, away: Callable[[], None]
 ) -> None:
     before = known(library)
@@ -186,15 +184,13 @@ def away(library: Library) -> Callable[[], None]:
     return other_disk
 
 
-def test_a_disk_with_a_new_number_changes_nothing_but_the_number(
-    library: Library, photos: Path, away: Callable[[], None]
-) -> None:
+def test_a_new_device_number_only_updates_the_device(library: Library, photos: Path, away: Callable[[], None]) -> None:
     away()
     assert described(library, photos) == (0, 0, COUNT)
     assert library.store.lookup([photos / name(1)])[photos / name(1)].volume == photos.stat().st_dev
 
 
-def test_move_tells_the_library_where_its_images_are_now(library: Library, photos: Path, tmp_path: Path) -> None:
+def test_move_updates_paths(library: Library, photos: Path, tmp_path: Path) -> None:
     before, vectors = known(library), library.store.vectors_revision
     assert library.move(photos, tmp_path / "elsewhere") == COUNT  # before the files are there
     shutil.move(photos, tmp_path / "elsewhere")
@@ -203,7 +199,7 @@ def test_move_tells_the_library_where_its_images_are_now(library: Library, photo
     assert library.store.vectors_revision == vectors
     assert library.info().roots == (tmp_path / "elsewhere",)
     assert library.move(tmp_path / "elsewhere" / name(1), tmp_path / "elsewhere" / "one.jpg") == 1
-    with pytest.raises(UsageError, match="no image of this library lies at"):
+    with pytest.raises(UsageError, match="the library has no image at"):
         library.move(photos, tmp_path)
     assert library.move(tmp_path / "elsewhere", tmp_path / "elsewhere" / "deeper") == COUNT  # into itself
     assert library.move(tmp_path / "elsewhere" / "deeper", tmp_path / "elsewhere") == COUNT
@@ -225,7 +221,7 @@ def test_move_to_where_the_same_images_were_indexed_keeps_the_older_ones(
 
 def test_move_onto_another_image_is_refused_and_changes_nothing(library: Library, photos: Path) -> None:
     before = known(library)
-    with pytest.raises(UsageError, match="another image is known at"):
+    with pytest.raises(UsageError, match="the library has another image at"):
         library.move(photos / name(1), photos / name(2))
     assert known(library) == before
 

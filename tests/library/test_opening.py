@@ -1,4 +1,4 @@
-"""How a library comes to be, takes a recipe, and notices that it is another one."""
+"""Creating and opening libraries, and detecting changes of their recipes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_recipe_that_lacks_a_package_leaves_nothing_behind(
         assert library.index(photos).indexed == COUNT
 
 
-def test_a_package_that_is_missing_later_is_said_before_files_are_looked_at(
+def test_a_package_missing_later_is_reported_before_files_are_read(
     tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verified = dataclasses.replace(recipe, features="sift")
@@ -104,7 +104,7 @@ def test_a_mismatch_of_parts_names_the_keys_that_differ(tmp_path: Path, recipe: 
     assert len(str(caught.value)) < 700
 
 
-def test_a_library_made_anew_in_the_same_way_is_opened_again(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+def test_a_library_created_again_with_the_same_recipe_is_reopened(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
     folder = tmp_path / "library"
     with Library.create(folder, recipe=recipe) as library:
         library.index(photos)
@@ -121,13 +121,15 @@ def test_a_library_made_anew_in_the_same_way_is_opened_again(tmp_path: Path, rec
         assert len(again) == 2  # nothing went into the deleted file
 
 
-def test_a_library_made_anew_otherwise_is_refused(tmp_path: Path, recipe: Recipe, other: Recipe, photos: Path) -> None:
+def test_a_library_created_again_with_another_recipe_is_refused(
+    tmp_path: Path, recipe: Recipe, other: Recipe, photos: Path
+) -> None:
     folder = tmp_path / "library"
     with Library.create(folder, recipe=recipe) as library:
         library.index(photos)
         shutil.rmtree(folder)
         Library.create(folder, recipe=other).close()
-        with pytest.raises(LibraryReplaced, match="made anew with recipe 'other' while it was in use"):
+        with pytest.raises(LibraryReplaced, match="created again with recipe 'other' while in use"):
             library.search(photos / "00001.jpg")
         with pytest.raises(LibraryReplaced):
             library.add(photos / "00001.jpg")
@@ -195,7 +197,7 @@ def test_a_stored_recipe_reads_no_other_recipe(tmp_path: Path, recipe: Recipe) -
     write_stored_recipe(
         tmp_path / "library", f'name = "x"\nensemble = [{{recipe = "{(tmp_path / "other.toml").as_posix()}"}}]\n'
     )
-    with pytest.raises(LibraryError, match="a part of its ensemble names a recipe") as caught:
+    with pytest.raises(LibraryError, match="its ensemble refers to another recipe") as caught:
         Library.open(tmp_path / "library")
     assert "private" not in str(caught.value)
 
@@ -228,7 +230,7 @@ def test_images_are_named_by_id_and_results_say_which(tmp_path: Path, recipe: Re
         assert [each.missing for each in library.search(vector, k=COUNT) if each.id == hit.id] == [True]
         assert library.get(hit.id).missing
         assert library.remove(hit.id) == 1
-        with pytest.raises(UsageError, match="holds no image"):
+        with pytest.raises(UsageError, match="is not an image of this library"):
             library.get(hit.id)
 
 

@@ -124,7 +124,7 @@ def test_thread_pools_of_faiss_are_not_waited_for_in_a_forked_child() -> None:
 
 
 @pytest.mark.parametrize("start", ["spawn", "fork"])
-def test_a_library_can_be_sent_to_another_process(library: Library, pictures: list[Path], start: str) -> None:
+def test_a_library_can_be_pickled_to_another_process(library: Library, pictures: list[Path], start: str) -> None:
     if start not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {start} here")
     assert finds_each(library, pictures)
@@ -133,7 +133,7 @@ def test_a_library_can_be_sent_to_another_process(library: Library, pictures: li
         assert [each.result(timeout=PATIENCE) for each in work] == [picture.name for picture in pictures[:3]]
 
 
-def test_a_library_is_opened_anew_by_its_path_and_a_describer_says_that_it_cannot_be(
+def test_a_library_is_pickled_by_its_path_and_a_describer_cannot_be_pickled(
     library: Library, pictures: list[Path]
 ) -> None:
     with pickle.loads(pickle.dumps(library)) as opened:

@@ -57,7 +57,7 @@ def test_negatives_that_are_the_query_are_refused(
             library.search(photos[0], negatives=photos[1])
 
 
-def test_a_least_score_ends_the_results(made: Path, photos: list[Path]) -> None:
+def test_results_below_the_minimum_score_are_left_out(made: Path, photos: list[Path]) -> None:
     with Library.open(made) as library:
         every = library.search(photos[3], k=COUNT)
         least = every[4].score
@@ -104,7 +104,9 @@ def test_the_id_of_an_image_is_a_query(made: Path, photos: list[Path], recipe: R
         by_id = library.search(by_path[0].id, k=5)
         assert [hit.path for hit in by_id] == [hit.path for hit in by_path]
         np.testing.assert_allclose(by_id.scores, by_path.scores, atol=1e-3)
-        with pytest.raises(UsageError, match="no image of this library has the id 0123456789abcdef"):
+        with pytest.raises(
+            UsageError, match="0123456789abcdef is neither the id of an image of this library nor a file"
+        ):
             library.search("0123456789abcdef")
     rows = dataclasses.replace(recipe, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
     with Library.create(tmp_path / "rows", recipe=rows) as library:

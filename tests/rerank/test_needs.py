@@ -45,9 +45,9 @@ def test_what_is_there_is_enough(methods: str, recipe: Recipe) -> None:
 @pytest.mark.parametrize(
     ("methods", "recipe", "expected", "error"),
     [
-        ("aqe", MULTI_VECTOR, "recipe 'made' keeps several rows", RecipeError),
-        ("aqe,verify", PLAIN, "recipe 'made' keeps none; .*--set features=sift", RecipeError),
-        ("localise", FUSED, "recipe 'made' is made of parts", RecipeError),
+        ("aqe", MULTI_VECTOR, "recipe 'made' stores several rows", RecipeError),
+        ("aqe,verify", PLAIN, "recipe 'made' does not store; .*--set features=sift", RecipeError),
+        ("localise", FUSED, "recipe 'made' is an ensemble", RecipeError),
     ],
 )
 def test_what_is_lacking_is_reported(methods: str, recipe: Recipe, expected: str, error: type[KindredError]) -> None:
@@ -56,5 +56,5 @@ def test_what_is_lacking_is_reported(methods: str, recipe: Recipe, expected: str
 
 
 def test_maps_need_the_images() -> None:
-    with pytest.raises(UsageError, match="only a search of a library can"):
+    with pytest.raises(UsageError, match="only available in a search of a library"):
         check_needs(steps_of("localise"), PLAIN, images_at_hand=False)

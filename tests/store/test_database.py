@@ -37,14 +37,14 @@ def change(file: Path, statement: str) -> None:
     connection.close()
 
 
-def test_a_missing_library_is_told_apart_from_a_damaged_one(tmp_path: Path) -> None:
-    with pytest.raises(LibraryNotFound, match="no library there"):
+def test_missing_and_damaged_libraries_are_distinguished(tmp_path: Path) -> None:
+    with pytest.raises(LibraryNotFound, match="no library found"):
         SqliteStore.open(tmp_path / "none" / "store.sqlite")
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, this is no database", b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_file_that_is_no_database_is_refused_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_refused_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "store.sqlite"
     file.write_bytes(content)
     for _ in range(2):  # the lock of the failed attempt is free again
@@ -91,7 +91,7 @@ def test_an_older_format_is_refused_and_left_alone(store: SqliteStore) -> None:
     store.close()
     change(store.file, "PRAGMA user_version = 2")
     before = store.file.read_bytes()
-    with pytest.raises(LibraryError, match=r"has format 2, of an early version of Kindred.*index the images"):
+    with pytest.raises(LibraryError, match=r"has format 2 of an older version of Kindred.*index the images"):
         SqliteStore.open(store.file)
     assert store.file.read_bytes() == before
 
@@ -204,7 +204,7 @@ def test_a_read_only_folder_can_be_read_but_not_written(readable_folder: Path, e
         store.put([entry("/p/1.jpg"), entry("/p/2.jpg")])
     read, written = read_as_nobody(file)
     assert read == "2"
-    assert "cannot be written to" in written
+    assert "is read-only, so the library can be searched but not changed" in written
 
 
 def test_a_read_only_folder_shows_what_a_running_writer_committed(readable_folder: Path, entry: MakeEntry) -> None:
@@ -224,7 +224,7 @@ def test_a_read_only_copy_with_an_unmerged_log_is_not_read_without_it(
         for name in ("store.sqlite", "store.sqlite-wal"):
             shutil.copy(tmp_path / name, readable_folder / name)
             (readable_folder / name).chmod(0o644)
-    assert "open the library once where it can" in read_as_nobody(readable_folder / "store.sqlite")[0]
+    assert "open the library once where the folder is writable" in read_as_nobody(readable_folder / "store.sqlite")[0]
     with SqliteStore.open(readable_folder / "store.sqlite") as reader:
         assert reader.counts().vectors == 1
 
@@ -269,5 +269,5 @@ def test_a_frozen_reader_follows_a_file_that_changes_after_all(frozen: SqliteSto
 
 def test_a_frozen_reader_notices_that_its_file_is_gone(frozen: SqliteStore) -> None:
     frozen.file.unlink()
-    with pytest.raises(LibraryNotFound, match="went away"):
+    with pytest.raises(LibraryNotFound, match="was deleted while in use"):
         frozen.counts()

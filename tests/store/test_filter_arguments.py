@@ -12,7 +12,7 @@ from kindred.errors import UsageError
 from kindred.store import Filter
 
 
-def test_dates_tags_and_folders_as_people_have_them() -> None:
+def test_filters_convert_dates_tags_and_folders() -> None:
     given: dict[str, Any] = {
         "folder": "photos",
         "tags": "sea",
@@ -32,6 +32,6 @@ def test_dates_tags_and_folders_as_people_have_them() -> None:
 
 
 @pytest.mark.parametrize("value", ["yesterday", "2024", 2024])
-def test_what_is_no_date_is_refused(value: Any) -> None:
+def test_invalid_dates_are_refused(value: Any) -> None:
     with pytest.raises(UsageError, match=r"after is .*; expected a date, or text such as '2024-05-31'"):
         Filter(after=value)

@@ -96,7 +96,7 @@ def ask_everything(file: Path) -> None:
         ("UPDATE vectors SET x0 = 'a', y0 = 0, x1 = 1, y1 = 1 WHERE id = 2", "vector 2: box is 'a'"),
         ("UPDATE vectors SET x0 = 9e999, y0 = 0, x1 = 1, y1 = 1 WHERE id = 2", "vector 2: box is inf"),
         ("UPDATE vectors SET region = 'x' WHERE id = 2", "vector 2: region is 'x'"),
-        ("UPDATE words SET words = 'text'", "the words of image 4 are cut off"),
+        ("UPDATE words SET words = 'text'", "the words of image 4 are truncated"),
         ("UPDATE words SET words = x'ffffffff03000000'", "the words of image 4 hold -1"),
         ("UPDATE words SET data = x'007e00000000000000000000'", "the words of image 4 holds NaN or infinity"),
         ("UPDATE features SET data = 12", "image 4: features is '12'|image 4: features is 12"),
@@ -122,14 +122,14 @@ def test_damage_is_one_line_that_names_the_row(filled: SqliteStore, statement: s
     assert len(line) < 400
 
 
-def test_a_value_larger_than_any_of_ours_is_not_read(filled: SqliteStore) -> None:
+def test_an_oversized_value_is_not_read(filled: SqliteStore) -> None:
     change(filled.file, "UPDATE features SET data = zeroblob(100000000)")
     with pytest.raises(LibraryDamaged, match="larger than any that Kindred stores"):
         ask_everything(filled.file)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_flipped_bytes_are_damage_or_do_no_harm(filled: SqliteStore, seed: int) -> None:
+def test_flipped_bytes_are_reported_or_harmless(filled: SqliteStore, seed: int) -> None:
     random = np.random.default_rng(seed)
     content = bytearray(filled.file.read_bytes())
     for at in random.integers(0, len(content), 1 + 20 * (seed % 3)):
@@ -139,7 +139,7 @@ def test_flipped_bytes_are_damage_or_do_no_harm(filled: SqliteStore, seed: int) 
         ask_everything(filled.file)
 
 
-def test_a_file_that_is_no_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+def test_anything_but_a_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "store.sqlite")
     with pytest.raises(LibraryDamaged, match="is not a regular file"):
         SqliteStore.open(tmp_path / "store.sqlite")
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "store.sqlite-journal"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_nothing_in_place_of_a_file_of_the_store_is_followed(filled: SqliteStore, name: str, kind: str) -> None:
+def test_links_and_pipes_in_place_of_store_files_are_refused(filled: SqliteStore, name: str, kind: str) -> None:
     library = filled.file.parent
     victim = library.with_name("victim")
     shutil.move(library / name, victim) if name == "store.sqlite" else victim.write_bytes(b"precious" * 10_000)
@@ -158,7 +158,7 @@ def test_nothing_in_place_of_a_file_of_the_store_is_followed(filled: SqliteStore
         os.mkfifo(library / name)
     else:
         (library / name).mkdir()
-    with pytest.raises(LibraryDamaged, match=rf"{name}: is not a (regular file|file of Kindred's) \("):
+    with pytest.raises(LibraryDamaged, match=rf"{name}: (is not a regular file|was not written by Kindred) \("):
         SqliteStore.open(filled.file)
     assert victim.read_bytes() == before
 
@@ -185,7 +185,7 @@ def test_no_file_is_deleted_that_a_journal_names(filled: SqliteStore, entry: Mak
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     super_journal(filled.file, victim)
-    with pytest.raises(LibraryDamaged, match=r"-journal: is not a file of Kindred's \(it names a file to be deleted\)"):
+    with pytest.raises(LibraryDamaged, match=r"-journal: was not written by Kindred \(it names a file to be deleted\)"):
         SqliteStore.open(filled.file).put([entry("/p/9.jpg")])
     assert victim.read_bytes() == b"precious"
 
@@ -218,11 +218,11 @@ def test_a_store_that_is_deleted_can_neither_be_read_nor_changed(store: SqliteSt
         for file in store.file.parent.glob("store.sqlite*"):
             file.unlink()
         for change_or_question in (store.counts, lambda: store.put([entry("/p/2.jpg")]), other.counts):
-            with pytest.raises(LibraryNotFound, match="went away while it was in use"):
+            with pytest.raises(LibraryNotFound, match="was deleted while in use"):
                 change_or_question()
         SqliteStore.create(store.file, {"recipe": "test"}).close()
         for change_or_question in (store.counts, lambda: store.put([entry("/p/2.jpg")]), other.counts):
-            with pytest.raises(LibraryReplaced, match="was deleted and made anew"):
+            with pytest.raises(LibraryReplaced, match="was deleted and created again"):
                 change_or_question()
 
 

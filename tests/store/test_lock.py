@@ -98,13 +98,13 @@ def test_a_store_that_changed_something_locks_nobody_out(store: SqliteStore, ent
         assert other.tags() == store.tags() == {"dog": 1, "sea": 1}
 
 
-def test_a_change_waits_for_that_of_another_and_not_for_ever(
+def test_a_change_waits_for_another_up_to_a_timeout(
     store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindred.store.sqlite.database.WRITE_SECONDS", 0.1)
     with SqliteStore.open(store.file) as other, store.writing():
         store.put([entry("/p/1.jpg")])
-        with pytest.raises(LibraryLocked, match="another program holds it locked"):
+        with pytest.raises(LibraryLocked, match="is locked by another program"):
             other.tag([Path("/p/1.jpg")], "sea")
         other.close()
     monkeypatch.undo()
@@ -116,19 +116,19 @@ def test_a_change_waits_for_that_of_another_and_not_for_ever(
         assert waiting.result() == 1
 
 
-def test_changes_within_one_are_committed_together_or_not_at_all(store: SqliteStore, entry: MakeEntry) -> None:
+def test_grouped_changes_are_atomic(store: SqliteStore, entry: MakeEntry) -> None:
     with SqliteStore.open(store.file) as other:
         with store.writing():
             store.put([entry("/p/1.jpg")])
             store.tag([Path("/p/1.jpg")], "sea")
             assert (store.tags(), other.tags()) == ({"sea": 1}, {})
         assert other.tags() == {"sea": 1}
-        with pytest.raises(UsageError, match="expected a word"), store.writing():
+        with pytest.raises(UsageError, match="not only spaces"), store.writing():
             store.tag(store.paths_under(Path("/")), " " * store.forget([Path("/p/1.jpg")]))
         assert other.counts().images == store.counts().images == 1
 
 
-def test_threads_that_change_a_store_take_turns(store: SqliteStore, entry: MakeEntry) -> None:
+def test_threads_that_change_a_store_wait_for_each_other(store: SqliteStore, entry: MakeEntry) -> None:
     def work(worker: int) -> None:
         for number in range(10):
             with store.writing():
@@ -141,14 +141,14 @@ def test_threads_that_change_a_store_take_turns(store: SqliteStore, entry: MakeE
     assert store.tags() == {f"by {worker}": 10 for worker in range(4)}
 
 
-def test_the_message_does_without_a_process_id(store: SqliteStore) -> None:
+def test_the_message_works_without_a_process_id(store: SqliteStore) -> None:
     with store.indexing():
         store.file.with_name("index.lock.pid").write_text("?")
         with pytest.raises(LibraryLocked, match="another process is indexing"), store.indexing():
             pass
 
 
-def test_a_lock_that_cannot_be_made_is_no_lock(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_cannot_be_created_is_an_error(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(_: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 

@@ -52,7 +52,7 @@ def test_a_filter_selects_the_vectors_of_the_images_that_fit(
     assert filled.select(wanted).tolist() == ids
 
 
-def test_paths_come_in_pages_and_bear_removal_meanwhile(
+def test_paths_are_listed_in_pages_despite_removals(
     store: SqliteStore, entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kindred.store.sqlite.reading.PAGE", 2)
@@ -71,7 +71,7 @@ def test_vectors_stream_in_batches_and_after_an_id(filled: SqliteStore) -> None:
     assert all(rows.dtype == np.float32 for _, rows in filled.vectors())
 
 
-def test_rows_put_while_streaming_are_met_at_the_end(filled: SqliteStore, entry: MakeEntry) -> None:
+def test_rows_added_while_streaming_come_last(filled: SqliteStore, entry: MakeEntry) -> None:
     stream = filled.vectors(batch=3)
     first, _ = next(stream)
     filled.put([entry("/p/late.jpg", 9.0)])
@@ -79,7 +79,7 @@ def test_rows_put_while_streaming_are_met_at_the_end(filled: SqliteStore, entry:
     assert first.tolist() + rest == [1, 2, 3, 4, 5, 6]
 
 
-def test_fetch_keeps_the_order_that_was_asked_for(filled: SqliteStore) -> None:
+def test_fetch_returns_the_requested_order(filled: SqliteStore) -> None:
     ids, rows = filled.fetch([5, 99, 1, 5])
     assert ids.tolist() == [5, 1, 5]
     assert rows[:, 0].tolist() == [5.0, 1.0, 5.0]
@@ -109,7 +109,7 @@ def test_a_row_of_the_wrong_length_is_named(filled: SqliteStore) -> None:
         list(reader.vectors())
 
 
-def test_thousands_of_paths_and_ids_can_be_asked_at_once(store: SqliteStore, entry: MakeEntry) -> None:
+def test_thousands_of_paths_and_ids_can_be_looked_up_at_once(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry(f"/p/{number}.jpg", number) for number in range(1200)])
     paths = [Path(f"/p/{number}.jpg") for number in range(2400)]
     assert len(store.lookup(paths)) == 1200

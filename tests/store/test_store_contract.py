@@ -55,7 +55,7 @@ def uid(store: Store, path: Path) -> str:
     return store.lookup([path])[path].uid
 
 
-def test_what_is_put_is_there_after_opening_again(kind: str, tmp_path: Path, filled: Store) -> None:
+def test_stored_data_is_there_after_reopening(kind: str, tmp_path: Path, filled: Store) -> None:
     filled.tag([A], "sea")
     filled.set_metadata([A], {"price": 20})
     before = uid(filled, A)
@@ -67,7 +67,7 @@ def test_what_is_put_is_there_after_opening_again(kind: str, tmp_path: Path, fil
     again.close()
 
 
-def test_ids_are_their_own_and_stay(filled: Store, entry: MakeEntry) -> None:
+def test_ids_are_unique_and_permanent(filled: Store, entry: MakeEntry) -> None:
     ids = [uid(filled, path) for path in (A, B)]
     assert all(map(is_uid, ids))
     assert len(set(ids)) == 2
@@ -202,7 +202,7 @@ def test_removed_vectors_are_told_by_revision(filled: Store) -> None:
         (["code=007"], [1]),
     ],
 )
-def test_conditions_compare_values_of_one_kind(filled: Store, conditions: list[str], found: list[int]) -> None:
+def test_conditions_compare_values_of_the_same_kind(filled: Store, conditions: list[str], found: list[int]) -> None:
     given: dict[Path, dict[str, Value]] = {
         A: {"price": 10, "maker": "Leica", "bought": date(2024, 1, 31), "code": "007"},
         B: {"price": 20.0, "maker": "Nikon", "bought": datetime(2024, 2, 10, 12), "code": 7},
@@ -258,12 +258,12 @@ def test_metadata_comes_back_as_it_was(filled: Store) -> None:
         ({"price": 2**63}, "at most 63 bits"),
         ({"price": True}, "expected text, a number or a date"),
         ({"price": None}, "expected text, a number or a date"),
-        ({"two words": 1}, "expected a word"),
-        ({"": 1}, "expected a word"),
-        ({"k" * 101: 1}, "expected a word"),
-        ({"1st": 1}, "a letter first"),
+        ({"two words": 1}, "expected at most 100 letters"),
+        ({"": 1}, "expected at most 100 letters"),
+        ({"k" * 101: 1}, "expected at most 100 letters"),
+        ({"1st": 1}, "starting with a letter"),
         ({"text": "x" * 10_001}, "expected at most 10,000"),
-        ({"text": "\udce9"}, "no text"),
+        ({"text": "\udce9"}, "not valid text"),
         ({f"k{number}": 1 for number in range(201)}, "at most 200 for an image"),
     ],
 )
@@ -281,11 +281,11 @@ def test_an_image_has_at_most_so_many_keys_over_several_calls(filled: Store) -> 
     assert (len(filled.metadata_keys()), filled.images([2])[2].metadata) == (200, {})
 
 
-def test_paths_of_one_call_may_be_exchanged(filled: Store) -> None:
+def test_paths_of_one_call_may_be_swapped(filled: Store) -> None:
     filled.restamp([FileStamp(1, B, 5, 6), FileStamp(2, A, 7, 8)])
     known = filled.lookup([A, B])
     assert [(known[path].id, known[path].size) for path in (A, B)] == [(2, 7), (1, 5)]
-    with pytest.raises(UsageError, match="another image is known at this path"):
+    with pytest.raises(UsageError, match="the library has another image at this path"):
         filled.restamp([FileStamp(1, A, 5, 6)])
     assert filled.lookup([A])[A].id == 2
 
@@ -300,7 +300,7 @@ def test_images_are_found_by_digest_in_order(filled: Store) -> None:
     assert (found[digests[1]][0].device, found[digests[1]][0].inode) == (2**64 - 1, 2**63)
 
 
-def test_roots_and_runs_are_on_record(filled: Store) -> None:
+def test_roots_and_runs_are_recorded(filled: Store) -> None:
     filled.set_root(Root(Path("/photos"), 7, 2, "2024-01-01T00:00:00+00:00"))
     filled.set_root(Root(Path("/photos"), 2**64 - 2, 3, "2024-01-02T00:00:00+00:00"))
     assert filled.roots() == [Root(Path("/photos"), 2**64 - 2, 3, "2024-01-02T00:00:00+00:00")]
@@ -315,24 +315,24 @@ def test_counts_below_a_folder(filled: Store) -> None:
     assert [known.path for known in filled.known_under(Path("/photos"))] == [A, B]
 
 
-def test_names_that_are_no_ids_are_refused(filled: Store) -> None:
+def test_invalid_ids_are_refused(filled: Store) -> None:
     with pytest.raises(UsageError, match="expected the id of an image"):
         filled.tag(["a.jpg"], "x")
 
 
-def test_all_changes_within_writing_are_one(filled: Store) -> None:
+def test_changes_within_writing_are_one_transaction(filled: Store) -> None:
     with pytest.raises(UsageError, match="NaN"), filled.writing():
         filled.put([Entry(C, 1, 1, vectors=np.full((1, 3), np.nan if filled.forget([A]) else 0, np.float32))])
     assert filled.lookup([A])
 
 
 @pytest.mark.parametrize("text", ["price", "<20", "price<", "price ~ 20", "two words=1", ""])
-def test_conditions_that_are_none_are_refused(text: str) -> None:
+def test_invalid_conditions_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_where(text)
 
 
-def test_conditions_are_read_as_typed() -> None:
+def test_conditions_are_parsed() -> None:
     assert parse_where(" maker = Leica M6 ") == Condition("maker", "=", "Leica M6")
     assert parse_where("a:b-c.d==1e3") == Condition("a:b-c.d", "=", 1000.0)
     assert parse_where("at>2024-01-31T10:00Z").value == datetime.fromisoformat("2024-01-31T10:00Z")

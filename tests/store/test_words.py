@@ -52,7 +52,7 @@ def test_regions_come_back_with_their_boxes_in_whole_images(store: SqliteStore) 
     assert batches[0].words is None
 
 
-def test_an_image_put_anew_or_forgotten_loses_its_words_and_features(store: SqliteStore) -> None:
+def test_replacing_or_removing_an_image_removes_its_words_and_features(store: SqliteStore) -> None:
     row = np.ones((1, 4), np.float32)
     store.put([entry(vectors=row, words=np.array([3]), features=b"points")])
     assert store.features(1) == b"points"
@@ -65,7 +65,7 @@ def test_an_image_put_anew_or_forgotten_loses_its_words_and_features(store: Sqli
     assert list(store.parts()) == []
 
 
-def test_images_are_asked_for_by_their_own_ids(store: SqliteStore) -> None:
+def test_images_are_looked_up_by_their_ids(store: SqliteStore) -> None:
     row = np.ones((1, 4), np.float32)
     store.put([entry("/photos/a.jpg", vectors=row, words=np.array([3])), entry("/other/b.jpg", vectors=row)])
     store.tag([IMAGE], "cat")
@@ -85,10 +85,10 @@ def test_words_that_do_not_fit_their_rows_are_refused(store: SqliteStore) -> Non
     assert store.counts().images == 0
 
 
-def test_words_that_were_cut_off_are_damage(store: SqliteStore) -> None:
+def test_truncated_words_are_damage(store: SqliteStore) -> None:
     store.put([entry(vectors=np.ones((2, 4), np.float32), words=np.array([3, 4]))])
     with sqlite3.connect(store.file) as connection:
         connection.execute("UPDATE words SET data = x'00'")
     connection.close()
-    with pytest.raises(LibraryDamaged, match="the words of image 1 are cut off"):
+    with pytest.raises(LibraryDamaged, match="the words of image 1 are truncated"):
         list(store.parts())

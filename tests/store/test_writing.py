@@ -26,7 +26,7 @@ def stored(store: SqliteStore) -> dict[int, list[float]]:
     return {int(number): row.tolist() for ids, rows in store.vectors() for number, row in zip(ids, rows, strict=True)}
 
 
-def test_what_is_put_is_found_after_reopening(store: SqliteStore, entry: MakeEntry) -> None:
+def test_stored_images_are_found_after_reopening(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/photos/a.jpg", 1.0), entry("/photos/b.jpg", 7.0)])
     store.close()
     with SqliteStore.open(store.file) as reopened:
@@ -53,14 +53,14 @@ def test_a_replaced_image_keeps_its_id_and_tags_and_gets_new_vector_ids(store: S
     assert (row.image_id, row.tags) == (1, ("holiday",))
 
 
-def test_ids_of_removed_vectors_are_never_given_out_again(store: SqliteStore, entry: MakeEntry) -> None:
+def test_ids_of_removed_vectors_are_never_reused(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/photos/a.jpg")])
     assert store.forget([A]) == 1
     store.put([entry("/photos/a.jpg")])
     assert list(stored(store)) == [2]
 
 
-def test_an_image_that_fails_later_loses_its_vectors_and_keeps_the_reason(store: SqliteStore, entry: MakeEntry) -> None:
+def test_an_image_that_fails_later_loses_its_vectors_and_gets_the_reason(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/photos/a.jpg"), entry("/photos/b.jpg")])
     store.put([Entry(A, 0, 1, reason="empty file")])
     assert store.skipped() == [Skip(A, "empty file", final=True)]
@@ -70,7 +70,7 @@ def test_an_image_that_fails_later_loses_its_vectors_and_keeps_the_reason(store:
     assert (counts.images, counts.indexed, counts.skipped, counts.vectors) == (2, 1, 1, 1)
 
 
-def test_regions_keep_their_boxes(store: SqliteStore, entry: MakeEntry) -> None:
+def test_regions_retain_their_boxes(store: SqliteStore, entry: MakeEntry) -> None:
     boxes = np.array([[np.nan] * 4, [1, 2, 30.5, 40]], dtype=np.float32)
     store.put([replace(entry("/photos/a.jpg", regions=2), boxes=boxes)])
     rows = store.rows([2, 1, 99])
@@ -109,8 +109,8 @@ def test_every_change_of_vectors_tags_or_meta_raises_the_revision(store: SqliteS
 @pytest.mark.parametrize(
     ("vectors", "boxes", "reason", "message"),
     [
-        (None, None, None, "either vectors or the reason"),
-        (np.ones((1, 3)), None, "bad", "either vectors or the reason"),
+        (None, None, None, "either vectors or a reason for skipping"),
+        (np.ones((1, 3)), None, "bad", "either vectors or a reason for skipping"),
         (np.ones(3), None, None, r"shape \(3,\); expected \(R, D\)"),
         (np.ones((0, 3)), None, None, r"shape \(0, 3\); expected \(R, D\)"),
         (np.array([[1.0, np.nan, 0.0]]), None, None, "NaN or infinity"),
@@ -118,7 +118,7 @@ def test_every_change_of_vectors_tags_or_meta_raises_the_revision(store: SqliteS
         (np.ones((2, 3)), np.ones((1, 4)), None, r"boxes of shape \(1, 4\); expected \(2, 4\)"),
     ],
 )
-def test_a_wrong_entry_is_refused_and_nothing_of_its_batch_is_kept(
+def test_an_invalid_entry_is_refused_with_its_whole_batch(
     store: SqliteStore,
     entry: MakeEntry,
     vectors: np.ndarray | None,
@@ -140,13 +140,11 @@ def test_relative_paths_and_impossible_dates_are_refused(store: SqliteStore, ent
         store.put([entry("a.jpg")])
     with pytest.raises(UsageError, match="ISO date"):
         store.put([entry("/a.jpg", taken="2021:05:03")])
-    with pytest.raises(UsageError, match="kept by the store"):
+    with pytest.raises(UsageError, match="reserved for the store"):
         store.set_meta("revision", "7")
 
 
-def test_a_new_stamp_changes_the_path_and_the_day_of_the_file_and_no_vector(
-    store: SqliteStore, entry: MakeEntry
-) -> None:
+def test_restamping_changes_path_and_day_but_no_vector(store: SqliteStore, entry: MakeEntry) -> None:
     noon_2001, c = 1_000_000_000_000_000_000, Path("/photos/c.jpg")
     store.put([entry("/photos/a.jpg"), entry("/photos/b.jpg", taken="2015-06-01")])
     store.tag([A], "sea")
@@ -160,18 +158,18 @@ def test_a_new_stamp_changes_the_path_and_the_day_of_the_file_and_no_vector(
     assert store.select(Filter(after=date(2015, 6, 1), before=date(2015, 6, 1))).tolist() == [2]
 
 
-def test_forgotten_images_take_their_tags_with_them(store: SqliteStore, entry: MakeEntry) -> None:
+def test_removing_images_removes_their_tags(store: SqliteStore, entry: MakeEntry) -> None:
     store.put([entry("/photos/a.jpg"), entry("/photos/b.jpg")])
     assert store.tag([A, B, Path("/no")], "red") == 2
     assert store.forget([A, Path("/no")]) == 1
     assert store.tags() == {"red": 1}
     assert store.untag([A, B], "red") == 1
     assert store.tags() == {}
-    with pytest.raises(UsageError, match="expected a word"):
+    with pytest.raises(UsageError, match="not only spaces"):
         store.tag([B], " ")
 
 
-def test_runs_are_kept_newest_first_and_a_cut_off_one_has_no_end(store: SqliteStore) -> None:
+def test_runs_are_listed_newest_first_and_an_interrupted_one_has_no_end(store: SqliteStore) -> None:
     first = store.begin_run()
     store.finish_run(first, Run(first, "", found=5, indexed=3, unchanged=1, skipped=1, moved=2))
     second = store.begin_run()
@@ -190,11 +188,11 @@ def test_a_closed_store_can_neither_be_read_nor_changed(store: SqliteStore, entr
         store.put([entry("/photos/b.jpg")])
 
 
-def test_there_is_never_a_second_store_in_one_place(store: SqliteStore) -> None:
+def test_a_second_store_in_one_folder_is_refused(store: SqliteStore) -> None:
     store.close()
     with pytest.raises(LibraryError, match="exists already"):
         SqliteStore.create(store.file, {})
-    with pytest.raises(UsageError, match="kept by the store"):
+    with pytest.raises(UsageError, match="reserved for the store"):
         SqliteStore.create(store.file.with_name("other"), {"revision": "3"})
 
 

@@ -103,7 +103,7 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.M
         return opened(self, mode, **given)
 
     monkeypatch.setattr(Path, "open", full)
-    told = r"log\.csv: the log cannot be written \(the disk is full\); the checkpoint is whole: free some disk"
+    told = r"log\.csv: the log cannot be written \(the disk is full\); the checkpoint is intact; free some disk"
     with pytest.raises(TrainingError, match=told):
         log.write(2, 0, 0, "training", {"loss": 1})
     with pytest.raises(TrainingError, match=told):

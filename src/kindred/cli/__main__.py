@@ -1,4 +1,4 @@
-"""`python -m kindred.cli` is `kindred`, for where the script is not on the path."""
+"""`python -m kindred.cli` runs `kindred`, for use when the script is not on the path."""
 
 from kindred.cli import main
 

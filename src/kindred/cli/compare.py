@@ -25,7 +25,7 @@ def compare(
     groundtruths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="GROUNDTRUTH",
+            metavar="GROUNDTRUTH...",
             help="JSON files with the relevant images of each query, or folders of known data sets.",
         ),
     ],

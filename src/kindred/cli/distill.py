@@ -24,7 +24,7 @@ __all__ = ["distill"]
 def distill(
     teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="One of `kindred models`, or an .onnx file.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES", help="Folders of images to train on; no labels are needed.")
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of images to train on; no labels are needed.")
     ],
     *,
     output: Annotated[

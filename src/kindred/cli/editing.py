@@ -21,8 +21,8 @@ Tag = Annotated[str, typer.Argument(metavar="TAG", help="The tag.")]
 Images = Annotated[
     list[str],
     typer.Argument(
-        metavar="IMAGE",
-        help="Images of the library, by path or id; a folder stands for all images in it.",
+        metavar="IMAGE...",
+        help="Images of the library, by path or id; a folder means all images in it.",
     ),
 ]
 

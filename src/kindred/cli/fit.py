@@ -22,7 +22,7 @@ def fit(
     images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGES", help="Training images or folders; use other images than those to be searched."
+            metavar="IMAGE...", help="Training images or folders; use other images than those to be searched."
         ),
     ],
     *,

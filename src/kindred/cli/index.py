@@ -40,7 +40,7 @@ def index(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="FOLDER",
+            metavar="FOLDER...",
             help="Folders of images (searched recursively) or single files. Default: a demo collection is created.",
             show_default=False,
         ),
@@ -178,7 +178,7 @@ def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, 
         say(f"Excluded {report.left_out}.")
         if verbose:
             say(columns([("  folder", shown(path)) for path in report.left_out.named]))
-    say(f"The library {shown(opened.path)} holds {counted(len(opened), 'image')}.")
+    say(f"The library {shown(opened.path)} contains {counted(len(opened), 'image')}.")
 
 
 def _print_missing(report: IndexReport, prune: Prune) -> None:

@@ -105,7 +105,7 @@ def map_command(
 
 
 def _write(file: Path, mapped: LibraryMap, *, size: int, method: str, title: str) -> None:
-    """Write the map as the kind of file that its name ends in."""
+    """Write the map in the format of the file's extension."""
     from kindred.atlas import draw, lay_out, map_page, write_map_page, write_picture
     from kindred.manifold import MAPS
 

@@ -23,7 +23,8 @@ __all__ = ["match"]
 @with_groups
 def match(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="Folders of images (searched recursively) or single files.")
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="Folders of images (searched recursively) or single files."),
     ],
     *,
     library: LibraryFolder = DEFAULT_LIBRARY,

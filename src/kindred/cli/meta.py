@@ -43,7 +43,7 @@ def keys(context: typer.Context, *, library: LibraryFolder = DEFAULT_LIBRARY, as
     elif counts:
         say(columns([(shown(key), counted(count, "image")) for key, count in counts.items()]))
     else:
-        say("No metadata yet; kindred meta set KEY=VALUE IMAGE sets it.")
+        say("No metadata yet. Set it with kindred meta set KEY=VALUE IMAGE.")
 
 
 Pair = Annotated[
@@ -82,12 +82,12 @@ def set_(
 
 
 def _split_pairs(pairs: list[str], images: list[str]) -> tuple[list[str], list[str]]:
-    """Take further pairs from the front of the images: KEY=VALUE that is no file is not an image."""
+    """Move further pairs from the front of the images: KEY=VALUE is a pair unless a file has that name."""
     count = 0
     while count < len(images) and "=" in images[count] and not is_there(images[count]):
         count += 1
     if count == len(images):
-        raise UsageError(f"meta set: no image after {images[-1]}; give the images to set it for")
+        raise UsageError(f"meta set: no image after {images[-1]}; name the images to change")
     return [*pairs, *images[:count]], images[count:]
 
 

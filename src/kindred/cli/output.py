@@ -49,7 +49,7 @@ __all__ = [
     "typed",
 ]
 
-EXAMPLES = 3  # files listed for each reason without --verbose
+EXAMPLES = 3  # files listed per reason without --verbose
 
 
 class Clean(str):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 DELAY = 1.0  # seconds; shorter tasks show nothing
-LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+LINE_EVERY = 10.0  # seconds between lines without a terminal
 
 
 class Meter:

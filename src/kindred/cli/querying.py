@@ -115,9 +115,9 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
 
 
 def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:
-    """Return why a filter matches no image or, where it `matched` some, why that may be by mistake.
+    """Return why a filter matches no image or, if it `matched` some, why that may be a mistake.
 
-    A "!=" holds for every value of another type.
+    For example, "!=" holds for every value of another type.
     """
     from kindred.library.unmatched import type_mismatch, why_no_match
 
@@ -127,7 +127,7 @@ def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:
 
 
 def why_empty(library: Library, options: QueryOptions) -> str:
-    """Return why a search found nothing: what the filter names may be nowhere in the library."""
+    """Return why a search found nothing; the filter may name a tag, key or folder that the library does not have."""
     from kindred.library.unmatched import why_no_match
 
     if options.where is not None and (why := why_no_match(library.store, options.where)):

@@ -46,7 +46,7 @@ def search(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE",
+            metavar="IMAGE...",
             help="Query image; several are separate queries unless --together is given. -: read from standard input.",
         ),
     ],

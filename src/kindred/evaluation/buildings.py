@@ -61,9 +61,9 @@ def read_revisited(folder: Path, *, partial: bool = False) -> GroundTruth:
 def refuse_pickle(file: Path) -> NoReturn:
     """Raise UsageError: pickles are not read; the message says what to do."""
     raise UsageError(
-        f"{file}: a pickle can run any program when it is read, so it is never read; write what it holds as JSON: "
+        f"{file}: reading a pickle can execute any code, so pickles are refused; convert it to JSON: "
         '{"name": …, "images": imlist, "queries": [{"image": one of qimlist, "bbx": …, "easy": …, "hard": …, '
-        '"junk": … from the same place of gnd}, …]}'
+        '"junk": … of the same position in gnd}, …]}'
     )
 
 

@@ -27,7 +27,7 @@ def read_classes(folder: Path, *, partial: bool = False) -> GroundTruth:  # noqa
     labels = {path: path.partition("/")[0] for path in images_below(folder)}
     stray = next((path for path in labels if "/" not in path), None)
     if stray is not None:
-        raise UsageError(f"{folder / stray}: lies in no class; expected a sub-folder of {folder} for each class")
+        raise UsageError(f"{folder / stray}: is in no class; expected a sub-folder of {folder} for each class")
     _check_pairs(folder, labels)
     return among_classes(folder.resolve().name, folder, labels, root=folder, recalls=USUAL)
 
@@ -97,7 +97,7 @@ def _cars(file: Path) -> list[tuple[str, int]]:
     try:
         table = loadmat(file, squeeze_me=True)["annotations"].reshape(-1)
         return [(str(path), int(label)) for path, label in zip(table["relative_im_path"], table["class"], strict=True)]
-    except Exception as error:  # SciPy raises of every kind for a damaged file
+    except Exception as error:  # SciPy raises many kinds of exception for a damaged file
         raise UsageError(f"{file}: expected the annotations of Cars196 ({type(error).__name__}: {error})") from error
 
 
@@ -105,7 +105,7 @@ def _whole(text: str, file: Path) -> int:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"{file}: {text!r} is no class; expected a whole number") from None
+        raise UsageError(f"{file}: {text!r} is not a class; expected a whole number") from None
 
 
 def _check_pairs(folder: Path, labels: Mapping[str, Hashable]) -> None:

@@ -18,7 +18,7 @@ from kindred.recipe import Recipe
 __all__ = ["Failure", "compare"]
 
 Progress = Callable[[str, int, int], None]
-RESULT_BYTES = 1 << 20  # of a cached result; it takes some kB
+RESULT_BYTES = 1 << 20  # of a cached result, which takes some kB
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def compare(
 
             def report(what: str, steps: int, before: int = done) -> None:
                 if progress is not None:
-                    # Queries that are described differently from the database are more steps than were counted.
+                    # Queries that are described differently from the database need more steps than were counted.
                     progress(what, min(before + steps, total), total)
 
             measured += _Run(truth, located, recipe, depth, metrics, cache, report, failed).measure(variants)
@@ -108,7 +108,7 @@ class _Run:
                 found.append(self.cached(bench, rerank, label))
             except KindredError as error:
                 self.report_failure(label, error)
-                if not rerank:  # what cannot be ranked cannot be re-ranked
+                if not rerank:  # without a ranking there is nothing to re-rank
                     break
         return found
 

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["DescribingTask", "Descriptions", "Part", "Progress", "crop_of"]
 
 MOST_BYTES = 1 << 36
-"""A file of descriptions that is larger is made again."""
+"""A larger cached file is computed again."""
 NO_ROWS = "no local features found"
-"""The reason of an image that was read and has no row."""
+"""The reason for an image that was read but has no rows."""
 
 Progress = Callable[[int, int], None]
 Part = tuple[Path, Box | None]
@@ -123,7 +123,7 @@ class Descriptions:
     def concatenated(cls, parts: Sequence[Descriptions]) -> Descriptions:
         """Concatenate several."""
         words = [part.words for part in parts if part.words is not None]
-        # If no image of a part has local features, `features` is None; its images count all the same.
+        # If no image of a part has local features, its `features` is None, but its images must be counted.
         features = [part.features or (NO_FEATURES,) * len(part) for part in parts]
         reasons = [part.reasons or ("",) * len(part) for part in parts]
         return cls(
@@ -184,7 +184,7 @@ class DescribingTask:
         return found
 
     def _fits(self, found: Descriptions, images: int) -> bool:
-        """Return whether arrays from a file are those of so many images, as the recipe describes them."""
+        """Return whether cached arrays have the shape and type of descriptions of this number of images."""
         vectors, counts, words, features = found.vectors, found.counts, found.words, found.features
         if vectors.dtype != np.float32 or vectors.ndim != 2 or vectors.shape[1] != self.describer.dimension:
             return False
@@ -264,10 +264,10 @@ def crop_of(path: Path, box: Box, *, longest: int) -> NDArray[np.uint8]:
 
 
 def _load(file: Path) -> Descriptions | None:
-    """Read what `_store` wrote; None where there is nothing, or nothing sound, so that it is made again."""
+    """Read a file written by `_store`; None if it is missing or invalid, so that it is computed again."""
     try:
         data = read_bounded(file, MOST_BYTES)
-        arrays = read_npz(data, len(data))  # they are stored as they are: what unpacks to more is another's
+        arrays = read_npz(data, len(data))  # arrays are stored uncompressed: a file that unpacks to more is foreign
         features = _split(*(arrays[name] for name in FEATURES)) if FEATURES[0] in arrays else None
         seconds, passes = float(arrays["seconds"]), float(arrays["passes"])
         reasons = tuple(arrays["reasons"].tobytes().decode().split("\n")) if "reasons" in arrays else ()
@@ -345,7 +345,7 @@ FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames")
 
 
 def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
-    """Return the arrays of FEATURES; a frame that is not known is NaN."""
+    """Return the arrays of FEATURES; an unknown frame is NaN."""
     full = [each for each in features if len(each)]
     return (
         np.array([len(each) for each in features], np.int64),
@@ -357,7 +357,7 @@ def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
 
 
 def _split(counts: NDArray[Any], *arrays: NDArray[Any]) -> tuple[LocalFeatures, ...]:
-    """Take back what `_laid_out` returned."""
+    """Restore the features from the arrays of `_laid_out`."""
     *stacked, boxes = arrays
     frames = [None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in boxes.tolist()]
     points, descriptors, scales = (np.split(array, np.cumsum(counts)[:-1]) for array in stacked)

@@ -123,7 +123,7 @@ class Files:
         ]
         for folder, paths in zip(distractors, found, strict=True):
             if not paths:
-                raise UsageError(f"{folder}: holds no image to add as a distractor")
+                raise UsageError(f"{folder}: contains no image to add as a distractor")
         return cls(database, queries, found, shared, left_out(truth, own))
 
     @property

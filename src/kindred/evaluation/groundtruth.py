@@ -138,7 +138,7 @@ class GroundTruth:
             if is_file(candidate):
                 return candidate
         raise UsageError(
-            f"{self.file}: {key} names {name}, which is not in {root}; put the image there, or take it off the list"
+            f"{self.file}: {key} names {name}, which is not in {root}; put the image there, or remove it from the list"
         )
 
 
@@ -220,7 +220,7 @@ class _Reader:
     def judgement(self, relevant: Iterable[int], junk: Iterable[int], *, where: str) -> Judgement:
         judgement = Judgement(positions(relevant), positions(junk))
         if np.intersect1d(judgement.relevant, judgement.junk).size:
-            raise UsageError(f"{self.file}: {where} calls an image relevant and junk; expected one of the two")
+            raise UsageError(f"{self.file}: {where} lists an image as both relevant and junk; expected one of the two")
         return judgement
 
     def places(self, paths: object, where: str, places: Mapping[str, int]) -> list[int]:
@@ -262,7 +262,7 @@ class _Reader:
         return x0, y0, x1, y1
 
     def refuse(self, where: str, expected: str) -> UsageError:
-        return UsageError(f"{self.file}: {where} is missing or wrong; expected {expected}")
+        return UsageError(f"{self.file}: {where} is missing or invalid; expected {expected}")
 
 
 def positions(numbers: Iterable[int]) -> NDArray[np.int64]:

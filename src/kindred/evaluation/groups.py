@@ -52,7 +52,7 @@ def read_ukbench(folder: Path, *, partial: bool = False) -> GroundTruth:
         if len(places) != UKBENCH_GROUP:
             first = UKBENCH_GROUP * group
             raise UsageError(
-                f"{folder}: of the images {first} to {first + UKBENCH_GROUP - 1}, which show one thing, "
+                f"{folder}: of the images {first} to {first + UKBENCH_GROUP - 1}, which show one object, "
                 f"{len(places)} are there; UKBench needs all four"
             )
     relevant = {group: positions(places) for group, places in groups.items()}

@@ -70,7 +70,11 @@ def check_count(folder: Path, name: str, what: str, count: int, expected: Collec
     if count in expected or (partial and count):
         return
     published = " or ".join(f"{number:,}" for number in sorted(expected))
-    advice = "" if partial else " (--partial measures what there is, which no published figure can be compared with)"
+    advice = (
+        ""
+        if partial
+        else " (--partial evaluates an incomplete set, whose figures are not comparable with published ones)"
+    )
     raise UsageError(f"{folder}: found {count:,} {what}; {name} has {published}; fetch what is missing{advice}")
 
 

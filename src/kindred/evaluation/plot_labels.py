@@ -38,7 +38,7 @@ MARK = 6
 """Half the side of the square that a mark covers, in pixels."""
 
 STEPS = np.arange(2, 13) / 12
-"""Where on the way from a mark to its label it is looked whether something lies there."""
+"""Points of the way from a mark to its label, as fractions, that are checked for overlaps."""
 
 
 def place_labels(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place], *, colour: str) -> None:
@@ -65,7 +65,7 @@ def place_labels(axes: Axes, labels: Sequence[Annotation], line: Sequence[Place]
         if DISTANCES[best] > LINE_FROM:
             taken = np.concatenate([taken, np.tile(ways[best], 2) + np.array([-1, -1, 1, 1])])
             style = {"arrowstyle": "-", "color": colour, "lw": 0.7, "shrinkA": 0, "shrinkB": 4}
-            # In data, as a file may be written at another number of pixels to the inch.
+            # In data coordinates, since a file may be written at another resolution.
             end = axes.transData.inverted().transform(ways[best][-1])
             axes.annotate("", label.xy, xytext=(float(end[0]), float(end[1])), arrowprops=style)
 
@@ -82,14 +82,14 @@ def _boxes(label: Annotation, mark: NDArray[np.float64]) -> Boxes:
 
 
 def _leader_points(mark: NDArray[np.float64], boxes: Boxes) -> NDArray[np.float64]:
-    """Return points (n, steps, 2) on the ways from a mark to the nearest point of each box, the ends the last."""
+    """Return points (n, steps, 2) on the lines from a mark to the nearest point of each box, end points last."""
     ends = np.clip(mark, boxes[:, :2], boxes[:, 2:])
     ways: NDArray[np.float64] = mark + (ends - mark)[:, None] * STEPS[:, None]
     return ways
 
 
 def _penalties(axes: Axes, boxes: Boxes, ways: NDArray[np.float64], others: Boxes, lines: Boxes) -> NDArray[np.float64]:
-    """Return how bad each place is: outside the panel, over others, over the line, a way over others, far away."""
+    """Return the penalty of each position: outside the panel, overlaps, on the line, crossing leader line, distance."""
     panel = axes.bbox.extents
     outside = (boxes[:, :2] < panel[:2]).any(axis=1) | (boxes[:, 2:] > panel[2:]).any(axis=1)
     points = np.tile(ways, 2).reshape(-1, 4)
@@ -105,6 +105,6 @@ def _penalties(axes: Axes, boxes: Boxes, ways: NDArray[np.float64], others: Boxe
 
 
 def _overlaps(some: Boxes, others: Boxes) -> NDArray[np.bool_]:
-    """Tell which boxes overlap which, (n, m)."""
+    """Return which boxes overlap which, (n, m)."""
     low, high = some[:, None, :2] < others[:, 2:], some[:, None, 2:] > others[:, :2]
     return np.asarray(low.all(axis=2) & high.all(axis=2))

@@ -109,7 +109,10 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, text: str, recipe: Recipe) -> Evaluation:
-        """Read what `to_json` wrote of `recipe`. Raises ValueError, TypeError or KeyError where it is damaged."""
+        """Restore an evaluation of `recipe` from `to_json`.
+
+        Raises ValueError, TypeError or KeyError if the text is damaged.
+        """
         table = json.loads(text)
         lists = {name: tuple(table[name]) for name in ("rerank", "cmc", "also")}
         lists["skipped_images"] = tuple((str(path), str(reason)) for path, reason in table["skipped_images"])

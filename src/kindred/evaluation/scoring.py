@@ -70,7 +70,7 @@ def _at(name: str, k: int) -> Metric:
 
 
 def _all_at(*names: str) -> dict[str, Metric]:
-    """Make metrics of names such as "recall@1"."""
+    """Return the metrics of names such as "recall@1"."""
     parts = {each: each.partition("@") for each in names}
     return {each: _at(name, int(k)) for each, (name, _, k) in parts.items()}
 
@@ -97,9 +97,9 @@ METRICS: dict[Protocol, dict[str, Metric]] = {
         "N-S": lambda ranks, _: ns_score(ranks),
     },
 }
-"""What each protocol reports: name → (ranks, number of relevant images) → the value for one query.
+"""The metrics of each protocol: name → (ranks, number of relevant images) → the value for one query.
 
-recall@k comes for the depths that a ground truth asks for besides, and any other by `find_metric`.
+recall@k is added for the depths in the ground truth, and others by `find_metric`.
 """
 
 MAIN_SETTING = "medium"
@@ -174,7 +174,7 @@ def match_curve(truth: GroundTruth, ranks: Sequence[QueryRanks], k: int) -> tupl
 def summary(truth: GroundTruth, ranks: Sequence[QueryRanks], *, metrics: Sequence[str] = ()) -> dict[str, float]:
     """Return the means over queries: of the main setting, of each setting, of each folder of queries.
 
-    `metrics` are names of more than the protocol reports.
+    `metrics` are names of additional metrics.
     """
     scored: dict[str, list[tuple[Ranks, int]]] = {"": []}
     for suffix, places, relevant in _by_suffix(truth, ranks):

@@ -67,7 +67,7 @@ class Search:
             database = database.chosen(np.flatnonzero(self._usable))
         if self._unordered.any():
             queries = replace(queries, vectors=np.nan_to_num(queries.vectors, posinf=0, neginf=0))
-        # The very index that serves a library, if it compares with every row; codes alone, not rescored.
+        # The same index as in a library, if it compares all rows; with codes, without rescoring by vectors.
         settings = IndexSettings(code=self.code, rescore=False, options=self.options)
         source = _source(database, self.recipe)
         index = index_for(self.recipe, source, settings, exhaustive=True)
@@ -88,11 +88,11 @@ class Search:
             yield order
 
     def reranked(self, rerank: Rerank, *, depth: int, by_words: bool = True) -> Iterator[Order]:
-        """Yield the same, the first `depth` of each re-ranked; those that are not among them follow as they were.
+        """Yield the same orders with the first `depth` results re-ranked; all others follow in their old order.
 
-        `rerank` is given rankings, and which of the queries they belong to. Where it brings up images from below
-        `depth` (as query expansion, which searches anew), they come before the rest too. Where the recipe has visual
-        words, and `by_words`, the best by these are among as many candidates as in a library.
+        `rerank` receives rankings and the slice of their queries. If it returns images from below `depth` (query
+        expansion searches again), they also precede the rest. With `by_words`, and if the recipe has visual words, the
+        candidates include the best images by these, as many as in a library.
         """
         for start in range(0, len(self.queries), QUERIES_AT_A_TIME):
             selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
@@ -165,14 +165,14 @@ def _top_results(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int
     scores = np.full(ids.shape, -np.inf, np.float32)
     for row, (order, found) in enumerate(ranked):
         head = order[:depth]
-        head = head[np.isfinite(found[head])]  # those that could not be compared are no results
+        head = head[np.isfinite(found[head])]  # images that could not be compared are left out
         ids[row, : len(head)], scores[row, : len(head)] = head, found[head]
     return Ranking(ids, scores)
 
 
 def _has_numbers(found: Descriptions) -> NDArray[np.bool_]:
-    """Return which images (n,) have no row with NaN or infinity."""
-    with np.errstate(all="ignore"):  # a sum shows them, and needs no array as large as the rows
+    """Return a mask (n,) of the images without NaN or infinity in their rows."""
+    with np.errstate(all="ignore"):  # a sum reveals them without an array as large as the rows
         wrong = np.flatnonzero(~np.isfinite(found.vectors.sum(axis=1)))
     numbers = np.ones(len(found), np.bool_)
     numbers[np.searchsorted(np.cumsum(found.counts), wrong, side="right")] = False
@@ -180,14 +180,14 @@ def _has_numbers(found: Descriptions) -> NDArray[np.bool_]:
 
 
 def _source(found: Descriptions, recipe: Recipe) -> ArraySource:
-    """Return the rows of images as an index reads them; of an image that is one vector, the first."""
+    """Return the rows of images in the form that an index reads; for images with one vector, the first row."""
     if recipe.multi_vector:
         return ArraySource(found.vectors, counts=found.counts, words=found.words)
     return ArraySource(found.first_rows(), visual_words=found.visual_words)
 
 
 def _queries(found: Descriptions, recipe: Recipe) -> QuerySlice:
-    """Return what gives an index the queries in a slice: one vector of each, or the rows of one after another."""
+    """Return a function that gives the queries of a slice to an index: one vector each, or the rows of one query."""
     if not recipe.multi_vector:
         vectors = found.first_rows()
         return lambda selected: [vectors[selected]]

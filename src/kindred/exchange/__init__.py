@@ -1,6 +1,6 @@
-"""Exchange: descriptors out of a library into files that other programs read, and vectors made elsewhere into one.
+"""Exchange: export of vectors to files for other programs, and import of vectors computed elsewhere.
 
-`FORMATS` is the table of file formats, by extension: a new one is a reader, a writer and a line.
+`FORMATS` is the table of file formats, by extension; a new format is a reader, a writer and an entry.
 """
 
 from kindred.exchange.formats import FORMATS, Format

@@ -1,4 +1,4 @@
-"""Vectors as `.csv`: a head, then a line for each vector."""
+"""Vectors as `.csv`: a header row, then one row per vector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH = 1024
 
 
 def write_csv(file: Path, _: ExchangeRecord, dimension: int, batches: Iterable[VectorRows]) -> None:
-    """Write a head and a line for each row; nine digits give every float32 back. A CSV has no place for the record."""
+    """Write a header and one row per vector; nine digits are exact for float32. CSV cannot store the record."""
     with file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow([*COLUMNS, *(f"v{number}" for number in range(dimension))])
@@ -37,9 +37,9 @@ def write_csv(file: Path, _: ExchangeRecord, dimension: int, batches: Iterable[V
 
 
 def read_csv(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
-    """Read columns `path` and `v0`, `v1` and so on; `id`, a box and `word` where there are any; `,` or `;` between.
+    """Read the columns `path`, `v0`, `v1` and so on, and `id`, a box and `word` if present; separated by `,` or `;`.
 
-    Raises UsageError, with the number of the line, for anything else.
+    Raises UsageError, with the line number, for anything else.
     """
     stream = _open(file)
     try:
@@ -49,7 +49,7 @@ def read_csv(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
         places = {name.strip(): at for at, name in enumerate(head)}
         numbers = [places[f"v{number}"] for number in range(len(places)) if f"v{number}" in places]
         if "path" not in places or not 0 < len(numbers) <= MOST_COMPONENTS:
-            raise UsageError(f"{file}: its head names {len(head)} columns; expected path, v0, v1 and so on")
+            raise UsageError(f"{file}: its first row has {len(head)} columns; expected path, v0, v1 and so on")
     except BaseException:
         stream.close()
         raise
@@ -57,7 +57,7 @@ def read_csv(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
 
 
 def _open(file: Path) -> TextIO:
-    open_bounded(file, MOST_BYTES).close()  # a FIFO or a device would be read for ever
+    open_bounded(file, MOST_BYTES).close()  # a FIFO or a device would be read forever
     return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 

@@ -19,8 +19,8 @@ __all__ = ["FORMATS", "Format", "format_of"]
 class Format:
     """One entry of FORMATS.
 
-    write: a file, the record, D and batches of rows → the file is there. read: a file → its record, and its rows in
-    batches. summary: for the documentation.
+    write: writes a file, given its path, the record, D and batches of rows. read: returns the record of a file and its
+    rows in batches. summary: for the documentation.
     """
 
     write: Callable[[Path, ExchangeRecord, int, Iterable[VectorRows]], None]
@@ -33,14 +33,14 @@ FORMATS: dict[str, Format] = {
         write_npz, read_npz_rows, "arrays `ids`, `paths`, `boxes`, `words`, `vectors`, and `record`, for `numpy.load`"
     ),
     ".csv": Format(
-        write_csv, read_csv, "a line for each vector: `id`, `path`, `x0`, `y0`, `x1`, `y1`, `word`, `v0`, `v1`, …"
+        write_csv, read_csv, "one row per vector: `id`, `path`, `x0`, `y0`, `x1`, `y1`, `word`, `v0`, `v1`, …"
     ),
     ".parquet": Format(write_parquet, read_parquet, "columns `id`, `path`, `box`, `word`, `vector`; needs pyarrow"),
 }
 
 
 def format_of(file: Path) -> Format:
-    """Return the format of a file by its extension; raises UsageError for another."""
+    """Return the format of a file by its extension; raises UsageError for an unknown one."""
     found = FORMATS.get(file.suffix.lower())
     if found is None:
         raise UsageError(f"{file}: expected a file name that ends in {', '.join(FORMATS)}")

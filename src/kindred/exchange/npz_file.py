@@ -1,4 +1,4 @@
-"""Vectors as `.npz`: one array a column."""
+"""Vectors as `.npz`: one array per column."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH = 4096
 
 
 def write_npz(file: Path, record: ExchangeRecord, dimension: int, batches: Iterable[VectorRows]) -> None:
-    """Write rows as the arrays that `FORMATS` names; the vectors never lie in memory all at once."""
+    """Write rows as the arrays listed in `FORMATS`; the vectors are never all in memory at once."""
     ids: list[str] = []
     paths: list[str] = []
     boxes, words = [np.empty((0, 4), np.float32)], [np.empty(0, np.int64)]
@@ -54,14 +54,14 @@ def write_npz(file: Path, record: ExchangeRecord, dimension: int, batches: Itera
 
 
 def read_npz_rows(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
-    """Read `vectors` (N, D) and `paths` (N,); `ids`, `boxes`, `words` and `record` where there are any.
+    """Read `vectors` (N, D) and `paths` (N,), and `ids`, `boxes`, `words` and `record` if present.
 
     Raises UsageError for anything else.
     """
-    with open_bounded(file, MOST_BYTES):  # a FIFO or a device would be read for ever
+    with open_bounded(file, MOST_BYTES):  # a FIFO or a device would be read forever
         size = file.stat().st_size
     try:
-        # What is compressed may grow to ten times its size, which covers vectors; not to a thousand times.
+        # Decompression to ten times the size is allowed, which is enough for vectors; a zip bomb needs far more.
         arrays = read_npz(read_bounded(file, MOST_BYTES), 10 * size + (1 << 20))
         vectors = _floats(arrays["vectors"])
         paths = _texts(arrays["paths"], len(vectors))

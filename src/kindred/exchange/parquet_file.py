@@ -1,4 +1,4 @@
-"""Vectors as `.parquet`, by Apache Arrow: one column of vectors of one length."""
+"""Vectors as `.parquet`, by Apache Arrow: one column of vectors of equal length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORD = b"kindred"
 
 
 def write_parquet(file: Path, record: ExchangeRecord, dimension: int, batches: Iterable[VectorRows]) -> None:
-    """Write columns id, path, box (4), word and vector (D); bytes of a path that are no UTF-8 become escapes."""
+    """Write the columns id, path, box (4), word and vector (D); bytes of a path that are not UTF-8 are escaped."""
     arrow, parquet = _arrow()
     schema = arrow.schema(
         [
@@ -45,19 +45,19 @@ def write_parquet(file: Path, record: ExchangeRecord, dimension: int, batches: I
 
 
 def read_parquet(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
-    """Read columns `path` (text) and `vector` (lists of numbers); `id`, `box` and `word` where there are any.
+    """Read the columns `path` (text) and `vector` (lists of numbers), and `id`, `box` and `word` if present.
 
-    Raises UsageError for anything else, MissingExtra where pyarrow is not installed.
+    Raises UsageError for anything else, MissingExtra if pyarrow is not installed.
     """
     arrow, parquet = _arrow()
-    open_bounded(file, MOST_BYTES).close()  # a FIFO or a device would be read for ever
+    open_bounded(file, MOST_BYTES).close()  # a FIFO or a device would be read forever
     try:
         opened = parquet.ParquetFile(file)
         names = set(opened.schema_arrow.names)
         text = (opened.schema_arrow.metadata or {}).get(RECORD, b"").decode("utf-8", "replace")
         record = ExchangeRecord.from_json(text)
     except (arrow.ArrowException, OSError, ValueError) as error:
-        raise UsageError(f"{file}: not a Parquet file that can be read ({' '.join(str(error).split())})") from None
+        raise UsageError(f"{file}: not a readable Parquet file ({' '.join(str(error).split())})") from None
     if not {"path", "vector"} <= names:
         raise UsageError(f"{file}: its columns are {', '.join(sorted(names))}; expected path and vector")
 
@@ -68,7 +68,7 @@ def read_parquet(file: Path) -> tuple[ExchangeRecord, Iterator[VectorRows]]:
                 if len(batch):
                     yield _rows(batch)
         except (arrow.ArrowException, OSError, ValueError, TypeError) as error:
-            raise UsageError(f"{file}: {' '.join(str(error).split())}; expected rows of one length") from None
+            raise UsageError(f"{file}: {' '.join(str(error).split())}; expected rows of equal length") from None
         finally:
             opened.close()
 

@@ -1,4 +1,4 @@
-"""What is exchanged: rows of vectors with the images they belong to, and a record of how they were made."""
+"""Exchanged data: rows of vectors with their images, and a record of how they were made."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 __all__ = ["MOST_COMPONENTS", "ExchangeRecord", "VectorRows"]
 
 MOST_COMPONENTS = 65_536
-"""D of a vector from outside, at most."""
+"""Largest D of imported vectors."""
 
 
 @dataclass(frozen=True, eq=False)
 class VectorRows:
-    """Rows of vectors, those of one image together.
+    """Rows of vectors; those of one image follow one another.
 
-    ids: n public ids, "" where there is none. paths: n file names as text, as the file system has them (a byte that is
-    no UTF-8 is a lone surrogate). boxes: (n, 4) x0 y0 x1 y1 in pixels of the upright original; NaN where a row
-    describes the whole image. words: (n,) int64, the visual word of each row; −1 where there is none. vectors: (n, D)
-    float32.
+    ids: n public ids, "" if there is none. paths: n file names as text, as in the file system (bytes that are not UTF-8
+    are lone surrogates). boxes: (n, 4) x0 y0 x1 y1 in pixels of the upright original; NaN if a row describes the whole
+    image. words: (n,) int64, the visual word of each row, −1 if there is none. vectors: (n, D) float32.
     """
 
     ids: list[str]
@@ -39,7 +38,7 @@ class VectorRows:
 
 @dataclass(frozen=True)
 class ExchangeRecord:
-    """How vectors were made: the recipe as TOML, what they depend on (`Describer.fingerprint`), by which Kindred.
+    """How vectors were made: the recipe as TOML, the fingerprint of the describer, and the version of Kindred.
 
     provenance: `Describer.provenance` as JSON. All are "" for vectors that were not made by Kindred.
     """
@@ -55,7 +54,7 @@ class ExchangeRecord:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; an empty record for anything else, as the file is then another program's."""
+        """Parse the output of `to_json`; return an empty record for anything else (a file of another program)."""
         try:
             found = json.loads(text)
             fields = found["kindred"]

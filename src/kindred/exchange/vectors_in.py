@@ -1,4 +1,4 @@
-"""Import: vectors made elsewhere, or exported from another library, become images of a library."""
+"""Import: vectors computed elsewhere, or exported from another library, are stored in a library."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ COMMIT_IMAGES = 256
 
 @dataclass
 class ImportReport:
-    """What an import did: images and vectors put, and how many of the images lack something.
+    """Summary of an import: the numbers of images and vectors stored, and of images that lack something.
 
-    without_file: no file is at their path. without_features: the recipe stores local features, and these images have
-    none, as no file of vectors holds them; verification cannot compare them until they are described.
+    without_file: there is no file at their path. without_features: the recipe stores local features but these images
+    have none, since files of vectors do not contain them; spatial verification cannot use them until they are
+    described.
     """
 
     images: int = 0
@@ -47,16 +48,16 @@ def import_vectors(
     root: Path | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
-    """Put the vectors of a file of `FORMATS` into the library at a path, which is made where there is none.
+    """Store the vectors of a file of `FORMATS` in the library at a path, which is created if necessary.
 
-    Rows that follow one another with the same path are the regions of one image; an image that the library knows gets
-    the new vectors in place of its own, and loses nothing else while its file is unchanged. Relative paths refer to
-    `root`, by default the folder of the file. Vectors are made unit vectors. A library that is made gets the recipe
-    that the file was exported with, where that describes as it did then; else its recipe is "imported": it is searched
-    by vectors, and images cannot be described. `progress` is called with the images put so far.
+    Consecutive rows with the same path are the regions of one image. If the library already has the image, its vectors
+    are replaced; everything else is unchanged as long as its file is. Relative paths refer to `root`, by default the
+    folder of the file. Vectors are L2-normalised. A new library gets the recipe of the export if it still describes
+    images in the same way, otherwise the recipe "imported": it can be searched by vectors, but images cannot be
+    described. `progress` is called with the number of images stored so far.
 
-    Raises UsageError for a file that cannot be read and, naming the image, for a vector that is zero or not finite;
-    RecipeMismatch where the library's own vectors were made otherwise.
+    Raises UsageError for an unreadable file and, with the image, for a vector that is zero or not finite;
+    RecipeMismatch if the vectors of the library were made by another recipe or network.
     """
     path = Path(file)
     folder = Path(os.path.abspath(Path(root) if root is not None else path.parent))  # noqa: PTH100 - links are kept
@@ -68,7 +69,7 @@ def import_vectors(
     images = _images(batches, path)
     first = next(images, None)
     if first is None:
-        raise UsageError(f"{path}: holds no vectors")
+        raise UsageError(f"{path}: contains no vectors")
     with _library(Path(library), path, record, first.vectors.shape[1]) as opened, opened.store.indexing():
         run = opened.store.begin_run()
         waiting: list[Entry] = []
@@ -91,7 +92,7 @@ def import_vectors(
 
 
 def _library(folder: Path, file: Path, record: ExchangeRecord, dimension: int) -> Library:
-    """Open the library, or make it; raises RecipeMismatch where its vectors are of another kind."""
+    """Open or create the library; raises RecipeMismatch if its vectors are not comparable."""
     try:
         opened = Library.open(folder)
     except LibraryNotFound:
@@ -103,13 +104,13 @@ def _library(folder: Path, file: Path, record: ExchangeRecord, dimension: int) -
     opened.close()
     made = f"of {dimension} components" if own not in (None, dimension) else _made(opened.recipe, meta, record)
     raise RecipeMismatch(
-        f"{folder}: holds vectors by recipe {opened.recipe.name!r}{f', of {own} components' if own else ''}; {file} "
-        f"holds vectors {made}; import into another library"
+        f"{folder}: contains vectors of recipe {opened.recipe.name!r}{f', of {own} components' if own else ''}; {file} "
+        f"contains vectors {made}; import into another library"
     )
 
 
 def _made(recipe: Recipe, meta: Mapping[str, str], record: ExchangeRecord) -> str:
-    """Return how the vectors of a file were made otherwise than those of a library."""
+    """Return in which respect the vectors of a file were made differently from those of a library."""
     if not record.fingerprint:
         return "of another program"
     own, other = Provenance.from_json(meta.get("provenance", "")), Provenance.from_json(record.provenance)
@@ -118,22 +119,22 @@ def _made(recipe: Recipe, meta: Mapping[str, str], record: ExchangeRecord) -> st
 
 
 def _recipe_of(record: ExchangeRecord) -> Recipe | None:
-    """Return the recipe of an export, where it still describes images as it did then."""
+    """Return the recipe of an export if it still describes images in the same way, else None."""
     if not record.recipe:
         return None
     try:
         recipe = Recipe.from_toml(record.recipe)
         return recipe if Describer(recipe).fingerprint == record.fingerprint else None
-    except KindredError:  # of a network that is not here, say
+    except KindredError:  # for example, its network is not available
         return None
 
 
 def _imported(dimension: int) -> Recipe:
-    return Recipe("imported", IMPORTED, dimension=dimension, description="Vectors that were made elsewhere.")
+    return Recipe("imported", IMPORTED, dimension=dimension, description="Vectors computed elsewhere.")
 
 
 def _images(batches: Iterator[VectorRows], file: Path) -> Iterator[VectorRows]:
-    """Yield the rows of one image at a time, across batches."""
+    """Yield the rows of one image at a time, also across batches."""
     pending: list[VectorRows] = []
     for batch in batches:
         if pending and batch.vectors.shape[1] != pending[0].vectors.shape[1]:
@@ -173,14 +174,14 @@ def _joined(parts: list[VectorRows]) -> VectorRows:
 
 
 def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
-    """Return one image as the store takes it; raises UsageError where its vectors or its path cannot be used."""
+    """Return one image as a store entry; raises UsageError if its vectors or its path cannot be used."""
     name = rows.paths[0]
     if not name or "\0" in name:
         raise UsageError(f"{file}: a vector has no path; expected the file name of its image")
     path = located(folder / name)
     if not np.isfinite(rows.vectors).all() or not (np.linalg.norm(rows.vectors, axis=1) > 0).all():
         raise UsageError(
-            f"{file}: {name}: a vector is zero, NaN or infinite; expected finite numbers, not all of them 0"
+            f"{file}: {name}: a vector is zero, NaN or infinite; expected finite numbers that are not all 0"
         )
     given: NDArray[np.int64] | None = rows.words if words and (rows.words >= 0).all() else None
     vectors = rows.vectors if given is not None else l2_normalise(rows.vectors)
@@ -204,7 +205,7 @@ def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
 
 
 def _with_facts(entry: Entry, store: Store) -> Entry:
-    """Return an entry with all else that the store has of the image, where its file is the same as then."""
+    """Return an entry with all other stored facts of the image, if its file is unchanged."""
     known = store.lookup([entry.path]).get(entry.path)
     if known is None or known.state != "indexed" or entry.digest is None or known.digest != entry.digest:
         return entry

@@ -1,4 +1,4 @@
-"""Export: the vectors of a library, with their images, into a file that other programs read."""
+"""Export: the vectors of a library are written to a file for other programs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def export_vectors(
     where: Filter | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write the vectors of a library, of the images that `where` lets through, to a file of `FORMATS`; return how many.
+    """Write the vectors of the images that match `where` to a file of `FORMATS`; return their number.
 
-    The format is told by the ending of the file's name, which appears complete or not at all. `progress` is called with
-    the rows written so far. Raises UsageError for another ending, where the library holds no vectors, or where the file
-    cannot be written; MissingExtra where a package for the format is not installed.
+    The format is determined by the extension of the file, which appears complete or not at all. `progress` is called
+    with the number of rows written so far. Raises UsageError for an unknown extension, if the library has no vectors,
+    or if the file cannot be written; MissingExtra if a package for the format is not installed.
     """
     path, store = Path(file), library.store
     where = None if where is None else located_filter(where)
@@ -58,7 +58,7 @@ def _vector_rows(store: Store, where: Filter | None) -> Iterator[VectorRows]:
     chosen = None if where is None else store.select(where)
     for ids, vectors in store.vectors():
         wanted = ids if chosen is None else ids[np.isin(ids, chosen)]
-        images = store.rows(wanted.tolist())  # one that was removed meanwhile is not among them
+        images = store.rows(wanted.tolist())  # vectors removed in the meantime are left out
         keep = np.isin(ids, list(images))
         rows = [images[number] for number in ids[keep].tolist()]
         if rows:

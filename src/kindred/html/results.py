@@ -27,9 +27,9 @@ COPY_ICON = (
 
 @dataclass(frozen=True)
 class PageHit:
-    """One result: `score` higher is better, `thumbnail` JPEG bytes, `width` and `height` of the upright original.
+    """One result: `score` (higher is better), `thumbnail` (JPEG bytes), `width` and `height` of the upright original.
 
-    `box`: the part of the original that matched; `taken`: an ISO 8601 date; `missing`: its file is not there.
+    `box`: the part of the original that matched; `taken`: an ISO 8601 date; `missing`: whether its file does not exist.
     """
 
     rank: int

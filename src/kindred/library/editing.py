@@ -26,15 +26,15 @@ class Editing(ABC):
         """The store: images, vectors, tags, metadata and runs."""
 
     def get(self, image: Path | str) -> ImageRecord:
-        """Return the record of an image. Raises `UsageError` where it holds no such image."""
+        """Return the record of an image. Raises `UsageError` if the library does not contain it."""
         (key,) = keys_of(image)
         row = self._rows([key]).get(key)
         if row is None:
-            raise UsageError(f"holds no image {image}; kindred index adds images, and search results give their ids")
+            raise UsageError(f"{image} is not an image of this library; index it first, or give another path or id")
         return _record(row)
 
     def remove(self, images: Images) -> int:
-        """Remove images with their tags and metadata; the files stay. Return how many were in the library."""
+        """Remove images, with tags and metadata, from the library, not from the disk; return their number."""
         return self.store.forget(keys_of(images))
 
     def tag(self, images: Images, tag: str | Iterable[str]) -> int:
@@ -44,16 +44,16 @@ class Editing(ABC):
             return max((store.tag(keys, each) for each in listed(tag)), default=0)
 
     def untag(self, images: Images, tag: str | Iterable[str]) -> int:
-        """Remove one or several tags from images; return how many images had the commonest of them."""
+        """Remove one or several tags from images; return how many images had the most frequent of them."""
         keys, store = keys_of(images), self.store
         with store.writing():
             return max((store.untag(keys, each) for each in listed(tag)), default=0)
 
     def set_metadata(self, images: Images, values: Mapping[str, Value]) -> int:
-        """Set metadata of images, such as {"price": 20, "maker": "Leica"}; other keys stay.
+        """Set metadata of images, such as {"price": 20, "maker": "Leica"}; other keys are unchanged.
 
-        Values are text, finite numbers or dates. Return how many of the images are in the library. Raises `UsageError`
-        for another value, a key that is not a word, and for too many or too long ones.
+        Values are text, finite numbers or dates. Returns how many of the images are in the library. Raises `UsageError`
+        for other types of value, for invalid keys, and for too many or too long ones.
         """
         return self.store.set_metadata(keys_of(images), values)
 
@@ -62,12 +62,12 @@ class Editing(ABC):
         return self.store.unset_metadata(keys_of(images), listed(keys))
 
     def import_metadata(self, file: Path | str) -> tuple[int, list[str]]:
-        """Set metadata from a CSV or JSON file, as `kindred.library.metadata.read_metadata` reads it, all or nothing.
+        """Set metadata from a CSV or JSON file, in one transaction; see `kindred.library.metadata.read_metadata`.
 
-        Return how many images are in the library, and the names in the file that are those of none. Raises
-        `UsageError` where the file cannot be read or a value cannot be stored.
+        Returns how many of its images are in the library, and the names of the others. Raises `UsageError` if the file
+        cannot be read or a value cannot be stored; then nothing is changed.
         """
-        from kindred.library.metadata import read_metadata  # not at once: no search reads a table
+        from kindred.library.metadata import read_metadata  # loaded late: no search needs it
 
         entries = read_metadata(Path(file))
         unknown: list[str] = []
@@ -78,20 +78,20 @@ class Editing(ABC):
         return len(entries) - len(unknown), unknown
 
     def move(self, old: Path | str, new: Path | str) -> int:
-        """Note that an image, or a folder with all images in it, lies elsewhere now; return the number of images.
+        """Record that an image, or a folder with all its images, has been moved; return the number of images.
 
-        Nothing is described, and no file is looked at. Where an image of the same content was indexed at its new
-        path meanwhile, the older one stays, with the tags and metadata of both. Raises `UsageError`, and changes
-        nothing, where another image is known at a new path, or where the library holds none at `old`.
+        No image is described again, and no file is read. If a file with the same content has been indexed at the new
+        path in the meantime, the older image remains, with the tags and metadata of both. Raises `UsageError`, and
+        changes nothing, if another image is already at a new path, or if the library has none at `old`.
         """
         source, target = located(old), located(new)
         count = self.store.move(source, target)
         if not count:
-            raise UsageError(f"move: no image of this library lies at {source}; kindred info lists its folders")
+            raise UsageError(f"move: the library has no image at {source}; kindred info lists its folders")
         return count
 
     def _rows(self, keys: Sequence[Key]) -> dict[Key, Row]:
-        """Return what is known of images, by what they were called."""
+        """Return the records of images by the given key, path or id."""
         paths = self.store.lookup(key for key in keys if isinstance(key, Path))
         by_uid = self.store.by_uid([key for key in keys if isinstance(key, str)])
         by_number = self.store.images(known.id for known in paths.values())
@@ -100,7 +100,7 @@ class Editing(ABC):
 
 
 def listed(words: str | Iterable[str]) -> list[str]:
-    """Return one word as a list of one, not of its letters."""
+    """Return a list of words; a single `str` is one word, not a sequence of letters."""
     return [words] if isinstance(words, str) else list(words)
 
 

@@ -1,4 +1,4 @@
-"""Indexing: bring a store in step with files on disk, a batch at a time."""
+"""Indexing: update a store from files on disk, in batches."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from kindred.store import Entry, FileStamp, Known, Run, Store
 
 __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images"]
 
-LOOKUP = 500  # files asked about at a time
-COMMIT_IMAGES, COMMIT_SECONDS = 256, 2.0  # a kill loses at most so much
+LOOKUP = 500  # files looked up at a time
+COMMIT_IMAGES, COMMIT_SECONDS = 256, 2.0  # if the process is killed, at most this much is lost
 DIGEST_THREADS, DIGEST_AHEAD = 2, 32
 VANISHED = "file vanished"
-FEATURELESS = "no local features found in it"
+FEATURELESS = "no local features found"
 
 
 @dataclass(frozen=True)
 class IndexProgress:
-    """Where a run stands: files looked at, images described, files skipped, in the seconds so far."""
+    """Progress of a run: files processed, images described, files skipped, and the seconds since the start."""
 
     seen: int
     indexed: int
@@ -45,13 +45,12 @@ class IndexProgress:
 
 @dataclass
 class IndexReport:
-    """What a run did. `skipped` lists each file that could not be used, those of earlier runs included.
+    """Summary of a run. `skipped` lists every file that could not be used, including those of earlier runs.
 
-    moved: images whose files lie elsewhere now, or have other names; nothing of them was described. missing: images of
-    the folders whose files are not there; removed: those that left the library; held: for each folder where others
-    stay although they were to be removed, why. notes: what to know of an image that was described, such as which
-    of its frames. `left_out` counts what a walk passed by on purpose: other kinds of files, hidden ones, what a glob
-    excludes.
+    moved: images whose files were moved or renamed; they were not described again. missing: images of the folders whose
+    files do not exist. removed: images removed from the library. held: for each folder with images that were not
+    removed although `prune` was given, the reason. notes: remarks on single images, such as which frame was described.
+    left_out: counts of files that were not considered: other file types, hidden files, files excluded by a pattern.
     """
 
     found: int = 0
@@ -68,7 +67,7 @@ class IndexReport:
 
     @property
     def images_per_second(self) -> float:
-        """Images described in each second of the run."""
+        """Images described per second of the run."""
         return self.indexed / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -82,22 +81,22 @@ def index_images(
     force: bool = False,
     progress: Callable[[IndexProgress], None] | None = None,
 ) -> IndexReport:
-    """Describe each file that is new or changed and put it into `store`.
+    """Describe every file that is new or changed, and store the result.
 
-    A file whose size and time are unchanged costs a look-up. One that failed before is tried again where the reason
-    did not lie in its bytes, and after a new version of Kindred. A file that was moved, renamed or touched, its content
-    the same, is not described again. force: every file is described again.
+    A file whose size and modification time are unchanged only costs a look-up. A file that failed before is tried again
+    if the cause was not its content, and after an update of Kindred. A file that was moved, renamed or touched without
+    a change of content is not described again. force: describe every file again.
 
-    Everything described is committed every two seconds and when the run is interrupted. In the end, `prune` says what
-    becomes of the images below the folders `roots` whose files are gone (see `kindred.library.pruning`). Raises
-    `LibraryFull` where the disk is full; what was committed before stays.
+    Results are committed every two seconds and when the run is interrupted. At the end, `prune` decides what happens to
+    images below the folders `roots` whose files are gone (see `kindred.library.pruning`). Raises `LibraryFull` if the
+    disk is full; earlier commits remain.
     """
     run = _Run(store, progress or _silent, force=force, bits=stored_bits(describer.recipe.stored_features))
     return run.finish(describer, files, roots, prune)
 
 
 def files_at(paths: Iterable[Path]) -> Iterator[Found]:
-    """Look at files named one by one, as `kindred.images.find_images` does at those of a folder."""
+    """Yield single files in the form in which `kindred.images.find_images` yields those of folders."""
     for path in paths:
         try:
             facts = path.stat()
@@ -110,7 +109,7 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
 
 
 class _Run:
-    """One run: what it has seen, and what waits to be committed."""
+    """One run: its counts so far, and the entries that are waiting to be committed."""
 
     def __init__(self, store: Store, progress: Callable[[IndexProgress], None], *, force: bool, bits: int) -> None:
         self.store, self.progress, self.force, self.bits = store, progress, force, bits
@@ -119,7 +118,7 @@ class _Run:
         self.folders, self.moves = Folders(), Moves(store, any_known=store.counts().images > 0)
         self.buffer: list[Entry] = []
         self.stamps: list[FileStamp] = []
-        self.met: Counter[Path] = Counter()  # files in each folder
+        self.per_folder: Counter[Path] = Counter()  # number of files
         self.began = self.committed = time.monotonic()
 
     def finish(self, describer: Describer, files: Iterable[Found], roots: Sequence[Path], prune: Prune) -> IndexReport:
@@ -135,54 +134,55 @@ class _Run:
         report.skipped.sort()
         report.notes.sort()
         report.seconds = time.monotonic() - self.began
-        # Not in `finally`: the record of a run that was cut off has no end.
+        # Not in `finally`: an interrupted run has no end time in its record.
         self.store.finish_run(number, _record(number, report))
         return report
 
     def to_describe(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Path]]:
-        """Yield the files to be described; count the others."""
+        """Yield the files to describe; count the others."""
         with closing(prefetched(_digested, self.looked_up(files), workers=DIGEST_THREADS, ahead=DIGEST_AHEAD)) as read:
             for seen, known in read:
                 if self.is_new(seen, known):
                     yield seen, seen.path
         moved, replaced = self.moves.settle()
         self.stamps += replaced
-        again = [seen for seen, source in moved if self.take_over(seen, source)]  # first all: names are exchanged
+        # A list: all images take their new paths first, since files may have swapped names.
+        again = [seen for seen, source in moved if self.take_over(seen, source)]
         yield from ((seen, seen.path) for seen in again)
 
     def looked_up(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Known | None]]:
-        """Yield the files that are new or look changed, with what is known of them; count the others."""
+        """Yield the files that are new or seem changed, with their entry in the store; count the others."""
         remaining = iter(files)
         while chunk := list(islice(remaining, LOOKUP)):
             self.commit_stamps()
-            met = []
+            chunk_seen = []
             for found in chunk:
                 path, volume = self.folders.place(found.path)
-                met.append(Seen(replace(found, path=path), path, volume))
-            known = self.store.lookup(seen.path for seen in met if seen.found.reason is None)
-            for seen in met:
+                chunk_seen.append(Seen(replace(found, path=path), path, volume))
+            known = self.store.lookup(seen.path for seen in chunk_seen if seen.found.reason is None)
+            for seen in chunk_seen:
                 self.report.found += 1
                 if seen.found.reason is not None:
                     self.report.skipped.append((seen.path, seen.found.reason))
                     continue
-                self.met[seen.path.parent] += 1
+                self.per_folder[seen.path.parent] += 1
                 entry = known.get(seen.path)
                 if entry is None or self.looks_changed(seen, entry) or self.is_due(entry):
                     yield seen, entry
                 else:
-                    self.pass_by(seen, entry)
-            self.tell()
+                    self.count_unchanged(seen, entry)
+            self.report_progress()
 
     def is_new(self, seen: Seen, known: Known | None) -> bool:
-        """Whether a file is to be described; one that was only moved or touched is not."""
+        """Return whether a file is to be described; false if it was only moved or touched."""
         if known is not None and known.id in self.moves.claimed:
-            known = None  # the image that was here lies elsewhere now
+            known = None  # the image that had this path has been moved
         if known is not None and seen.digest is not None and known.digest == seen.digest:
             if self.is_due(known):
                 return True
             if self.looks_changed(seen, known):
                 self.stamps.append(stamp(known, seen))
-            self.pass_by(seen, known)
+            self.count_unchanged(seen, known)
             return False
         source = self.moves.source(seen)
         if source is None:
@@ -194,7 +194,7 @@ class _Run:
         return self.take_over(seen, source)
 
     def take_over(self, seen: Seen, source: Known) -> bool:
-        """Let image `source` be the file that it is now; return whether it is described again."""
+        """Assign the file to image `source`; return whether it has to be described again."""
         self.stamps.append(stamp(source, seen))
         self.report.moved += 1
         if self.is_due(source):
@@ -203,14 +203,14 @@ class _Run:
             self.report.skipped.append((seen.path, self.reasons[source.path]))
         return False
 
-    def pass_by(self, seen: Seen, known: Known) -> None:
-        """Count a file whose content is the one that is known."""
+    def count_unchanged(self, seen: Seen, known: Known) -> None:
+        """Count a file whose content is unchanged."""
         if known.state == "skipped":
             self.report.skipped.append((seen.path, self.reasons[known.path]))
         else:
             self.report.unchanged += 1
         found = seen.found
-        # Disks get other numbers when they are mounted anew.
+        # Device numbers change when a disk is mounted again.
         if (known.device, known.inode, known.volume) != (found.device, found.inode, seen.volume):
             self.stamps.append(stamp(known, seen))
 
@@ -218,7 +218,7 @@ class _Run:
         return (known.size, known.mtime_ns) != (seen.found.size, seen.found.mtime_ns)
 
     def is_due(self, known: Known) -> bool:
-        """Whether a file is described again although its content may be the same."""
+        """Return whether a file is described again although its content may be unchanged."""
         failed = known.state == "skipped"
         return self.force or (failed and (not known.final or known.version != __version__))
 
@@ -235,16 +235,16 @@ class _Run:
         else:
             self.report.skipped.append((seen.path, error.reason))
             self.reasons[seen.path] = error.reason
-            if not self.is_passing(seen, error):
+            if not self.is_temporary(seen, error):
                 self.buffer.append(_entry(described, self.bits))
         if len(self.buffer) >= COMMIT_IMAGES or time.monotonic() - self.committed > COMMIT_SECONDS:
             self.commit()
-        self.tell()
+        self.report_progress()
 
-    def is_passing(self, seen: Seen, error: ImageError) -> bool:
-        """Whether a failure says nothing of the image, so that what is stored of it stays until the next run.
+    def is_temporary(self, seen: Seen, error: ImageError) -> bool:
+        """Return whether a failure is temporary, so that the stored description is kept until the next run.
 
-        A file that went away may be back, unchanged; a permission, a disk or a package that fails now may work then.
+        A vanished file may be back, unchanged; a permission, a disk or a package that fails now may work then.
         """
         if error.reason == VANISHED:
             return True
@@ -260,8 +260,8 @@ class _Run:
             if self.buffer:
                 self.store.put(self.buffer)
         except KindredError:
-            # The disk is full, and the run ends with one more commit, which must not fail on the same rows.
-            # An interrupt, though, leaves them to that commit.
+            # The disk is full: drop these rows, so that the last commit of the run does not fail on them again.
+            # After an interrupt, they are left to that commit.
             self.buffer.clear()
             self.stamps.clear()
             raise
@@ -274,7 +274,7 @@ class _Run:
         try:
             self.store.restamp(self.stamps)
         except UsageError:
-            # Another process put an image at one of the paths meanwhile: that one stays, the next run looks again.
+            # Another process has added an image at one of the paths: it stays, and the next run checks again.
             for each in self.stamps:
                 with suppress(UsageError):
                     self.store.restamp([each])
@@ -283,7 +283,7 @@ class _Run:
     def prune(self, root: Path, mode: Prune) -> None:
         if not is_folder(root):
             return
-        found = sum(count for folder, count in self.met.items() if root == folder or root in folder.parents)
+        found = sum(count for folder, count in self.per_folder.items() if root == folder or root in folder.parents)
         pruned = prune_root(self.store, root, mode, found=found)
         self.report.missing += pruned.missing
         self.report.removed += pruned.removed
@@ -292,7 +292,7 @@ class _Run:
         if found and (not pruned.held or pruned.removed):
             note_root(self.store, root)
 
-    def tell(self) -> None:
+    def report_progress(self) -> None:
         report = self.report
         seen = report.indexed + report.unchanged + report.moved + len(report.skipped)
         seconds = time.monotonic() - self.began

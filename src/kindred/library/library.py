@@ -35,11 +35,11 @@ L = TypeVar("L", bound="Library")
 
 
 class Library(Editing, Searching):
-    """A library in a folder: made with `create` or opened with `open`, and a context manager.
+    """A library in a folder, made with `create` or opened with `open`; it is a context manager.
 
-    Any number of threads may use it, forked children too, and other processes that it is sent to, which open it anew
-    by its path. Any number of processes and threads may search while one writes. Changes take turns: each waits for
-    the others, for some seconds at most. Only one `index` runs at a time; a second one gets `LibraryLocked` at once.
+    It may be used by any number of threads, after a fork, and in other processes to which it is sent, where it is
+    opened again by its path. Any number of processes and threads may search while one writes. Changes wait for one
+    another, up to some seconds. Only one `index` runs at a time; a second one raises `LibraryLocked` at once.
     """
 
     def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions) -> None:
@@ -61,12 +61,12 @@ class Library(Editing, Searching):
         options: DescriberOptions | None = None,
         allow_code: bool = False,
     ) -> Self:
-        """Make an empty library in folder `path`, which may exist as long as no library is in it.
+        """Create an empty library in folder `path`, which may exist but must not contain a library.
 
-        `policy` says when a search index is worth its while, `options` on which device and with how many threads
-        images are described, and how large they may be. `allow_code` lets a pooling "package.module:function" of
-        the recipe run, which is code outside Kindred. Raises `LibraryError` where there is a library already,
-        `RecipeError`, `ModelError` or `MissingExtra` where the recipe cannot be used; then nothing is made.
+        `policy`: when a search index is built. `options`: device, number of threads and maximum size of images.
+        `allow_code`: whether a pooling "package.module:function" in the recipe, which is code outside Kindred, may run.
+        Raises `LibraryError` if a library is already there, and `RecipeError`, `ModelError` or `MissingExtra` if the
+        recipe cannot be used; then nothing is created.
         """
         folder = absolute(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
@@ -84,12 +84,12 @@ class Library(Editing, Searching):
         options: DescriberOptions | None = None,
         allow_code: bool = False,
     ) -> Self:
-        """Open the library in folder `path`; it knows its own recipe.
+        """Open the library in folder `path`; its recipe is stored in it.
 
-        `recipe`, where given, must do the same as the library's, or `RecipeMismatch` says where they differ; a
-        library without images takes any. `policy` and `options` are as in `create`. A library may come from a
-        stranger: code outside Kindred that its recipe names runs only with `allow_code`. Raises `LibraryNotFound`,
-        `LibraryDamaged` or `LibraryTooNew`.
+        `recipe`, if given, must be equivalent to that of the library, otherwise `RecipeMismatch` names the differences;
+        an empty library takes any recipe. `policy` and `options` as in `create`. Libraries made by others may name code
+        outside Kindred, which runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged` or
+        `LibraryTooNew`.
         """
         folder = absolute(path)
         wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe, allow_code=allow_code)
@@ -105,9 +105,9 @@ class Library(Editing, Searching):
 
     @property
     def _store(self) -> SqliteStore:
-        """The store; opened again where the library was deleted and made anew in the same way.
+        """The store; opened again if the library was deleted and created again with the same recipe.
 
-        Raises `LibraryNotFound` where it is gone, `LibraryReplaced` where it was made anew with another recipe.
+        Raises `LibraryNotFound` if it is gone, `LibraryReplaced` if it was created again with another recipe.
         """
         if not self._closed and self._base.store.replaced:
             with self._lock:
@@ -120,10 +120,10 @@ class Library(Editing, Searching):
         if (now.recipe, now.fingerprint) != (before.recipe, before.fingerprint):
             now.store.close()
             raise LibraryReplaced(
-                f"{self.path}: was deleted and made anew with recipe {now.recipe.name!r} while it was in use; "
+                f"{self.path}: was deleted and created again with recipe {now.recipe.name!r} while in use; "
                 "open the library again"
             )
-        # The one before is not closed, as another thread may be using it; it goes when nobody does any more.
+        # The previous store is not closed, since another thread may be using it; it is freed after its last use.
         self._base, self._prepared = now, None
         self._indexes.clear()
 
@@ -146,7 +146,7 @@ class Library(Editing, Searching):
 
     @property
     def describer(self) -> Describer:
-        """The library's own describer. Raises `RecipeMismatch` where its network is no longer the same."""
+        """The describer of the library. Raises `RecipeMismatch` if its network is no longer the same."""
         with self._lock:
             if self._describer is None:
                 describer = self._options.describer(self.recipe)
@@ -157,12 +157,12 @@ class Library(Editing, Searching):
 
     @property
     def search_index(self) -> Index:
-        """The index of the vectors themselves, in step with the store. Raises `LibraryError` for an empty library."""
+        """The index of the vectors, up to date with the store. Raises `LibraryError` if the library is empty."""
         return self._opened(choose_index(self.recipe, compares="vectors"))
 
     @property
     def searcher(self) -> Searcher:
-        """The search, by the index that serves the recipe. Raises `LibraryError` while the library is empty."""
+        """The search with the index that serves the recipe. Raises `LibraryError` if the library is empty."""
         name = choose_index(self.recipe)
         words = self._opened(self._words_index) if self.recipe.words else None
         return Searcher(self._store, self._opened(name), INDEXES[name], self.recipe, words=words)
@@ -173,17 +173,17 @@ class Library(Editing, Searching):
         return choose_index(self.recipe, compares="local features")
 
     def _opened(self, name: str) -> Index:
-        """Return the index of that name, opened once."""
+        """Return the index of this name, opened at the first call."""
         with self._lock:
-            store = self._store  # first: where the library was made anew, indexes of before are dropped
+            store = self._store  # first, because it drops the indexes if the library was created again
             if name not in self._indexes:
                 if not store.counts().indexed:
-                    raise LibraryError(f"{self.path}: holds no images yet; index a folder first")
+                    raise LibraryError(f"{self.path}: the library is empty; index a folder first")
                 self._indexes[name] = INDEXES[name].open(self.recipe, store, self._settings())
             return self._indexes[name]
 
     def _settings(self) -> IndexSettings:
-        """Return what indexes are opened with; the network is not loaded for one that needs nothing of it."""
+        """Return the settings for opening an index; the network is only loaded if the index needs it."""
         code = self.describer.fitted.codes if self.recipe.code else None
         options = self.describer.matching_options if self.recipe.multi_vector else {}
         return IndexSettings(self.path, self._policy, code, options=options)
@@ -197,27 +197,27 @@ class Library(Editing, Searching):
         force: bool = False,
         progress: Callable[[IndexProgress, int], None] | None = None,
     ) -> IndexReport:
-        """Index every image in `folders`, at any depth: new and changed ones are described, others cost a look.
+        """Index all images in `folders`, recursively: new and changed images are described, others are only looked up.
 
-        A file among `folders` is indexed whatever its name. `exclude` are globs of names, or of paths below a folder,
-        to leave out (`kindred.images.find_images`); what was left out is counted in the report. Files that were moved
-        or renamed stay the images that they were, with id, tags and metadata. `force` describes every image again.
+        A file among `folders` is indexed whatever its name. `exclude`: patterns of file names, or of paths relative to
+        a folder, that are left out (`kindred.images.find_images`); the report counts them. Files that were moved or
+        renamed keep their id, tags and metadata. `force`: describe every image again.
 
-        `prune` "gone" also removes the images below `folders` whose files are gone, unless so much is gone, or in
-        such a way, that a disk may only not be mounted; the report says so (`kindred.library.pruning`). "all"
-        removes every image whose file is not there. `progress` is called with where the run stands and the number of
-        files. Bad files are in the report, with the reason; they never stop a run. Raises `LibraryLocked` while
-        another process indexes, `LibraryFull` where the disk is full, `RecipeMismatch` where the library was made with
-        another network, even if nothing is new.
+        `prune` "gone" also removes images below `folders` whose files are gone, unless it looks as if a disk were not
+        mounted; the report then gives the reason (`kindred.library.pruning`). "all" removes every image whose file does
+        not exist. `progress` is called with the progress and the total number of files. Unusable files are listed in
+        the report with the reason; they never stop a run. Raises `LibraryLocked` while another process indexes,
+        `LibraryFull` if the disk is full, and `RecipeMismatch` if the library was made with another network, even if
+        nothing is new.
         """
-        from kindred.images import find_images  # here, as in `add`: a search describes no folder
+        from kindred.images import find_images  # loaded late, as in `add`: searches do not need it
         from kindred.library.indexing import index_images
 
         if prune not in ("keep", "gone", "all"):
             raise UsageError(f"prune is {prune!r}; expected 'keep', 'gone' or 'all'")
         began, roots = time.monotonic(), _located_all(folders)
         scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
-        store, describer = self._store, self.describer  # before files are counted, which may take long
+        store, describer = self._store, self.describer  # before the files are counted, which may take long
         ready_describer(describer)
         total = sum(1 for _ in scan) if progress is not None else 0
         with store.indexing():
@@ -236,20 +236,20 @@ class Library(Editing, Searching):
         return report
 
     def add(self, images: Path | str | Iterable[Path | str], *, tags: str | Iterable[str] = ()) -> IndexReport:
-        """Add image files one by one, or describe them again where they changed; give them `tags`, one or several."""
+        """Add single image files, or describe them again if they changed; give them one or several `tags`."""
         from kindred.library.indexing import files_at, index_images
 
         paths, store = _located_all(images), self._store
         report = index_images(store, self.describer, files_at(paths))
         for tag in listed(tags):
             store.tag(paths, tag)
-        # An index is not loaded only to see whether a few images more make it due.
+        # The index is not loaded just to check whether a few new images require an update.
         if self._indexes or report.indexed > self._policy.changes:
             self.renew_index()
         return report
 
     def info(self) -> Info:
-        """Count what the library holds."""
+        """Return facts about the library."""
         counts, runs = self._store.counts(), self._store.runs(1)
         size = 0
         for file in self.path.iterdir():
@@ -270,11 +270,11 @@ class Library(Editing, Searching):
         )
 
     def check_vectors(self, what: str) -> None:
-        """Raise UsageError where images have no vectors to compare, only visual words; `what` is to be done."""
+        """Raise UsageError if the library stores visual words only; `what` names the operation that needs vectors."""
         if self.recipe.multi_vector and self.recipe.embedding:
             raise UsageError(
-                f"{what}: {self.path} holds the visual words of images ({self.recipe.embedding}), and no vectors; "
-                "use a library of another recipe"
+                f"{what}: {self.path} stores visual words ({self.recipe.embedding}), not vectors; "
+                "use a library with another recipe"
             )
 
     def skipped(self) -> list[tuple[Path, str]]:
@@ -288,7 +288,7 @@ class Library(Editing, Searching):
 
     @property
     def rerank_cache(self) -> RerankCache:
-        """What re-rankers compute once, stored beside the store for as long as its vectors do not change."""
+        """The cache of data that re-rankers compute once, stored in the library until its vectors change."""
         from kindred.rerank import RerankCache
 
         with self._lock:
@@ -297,7 +297,7 @@ class Library(Editing, Searching):
             return self._prepared
 
     def renew_index(self) -> None:
-        """Bring up to date what the search index stores, where that is due."""
+        """Update the stored search index if it is due."""
         if self._store.counts().indexed:
             self._opened(choose_index(self.recipe)).renew()
             if self.recipe.words:
@@ -305,7 +305,7 @@ class Library(Editing, Searching):
 
 
 def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
-    """Return the paths by which a library knows images or folders, each once."""
+    """Return the stored paths of images or folders, without repetitions."""
     given = [images] if isinstance(images, str | Path) else images
     return list(dict.fromkeys(located(path) for path in given))
 

@@ -1,4 +1,4 @@
-"""Metadata from files: a table (CSV) or JSON that says of each image, by path or id, what is known of it."""
+"""Metadata from files: CSV or JSON with values for images, which are named by path or id."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from kindred.store import Key, Value, is_uid, parse_value
 __all__ = ["read_metadata"]
 
 NAMES = ("id", "path", "image", "file", "filename")
-"""Columns of a table, or keys of an entry, that say which image is meant; the first that there is counts."""
+"""Columns of a table, or keys of an entry, that name the image; the first one present is used."""
 LARGEST = 1 << 28
 
 
 def read_metadata(file: Path) -> list[tuple[Key, dict[str, Value]]]:
-    """Return what a file says of images: (path or id, metadata), in its order.
+    """Return the entries of a file, (path or id, metadata), in order.
 
-    CSV, with `,` or `;` or tabs between, has one image a row, and a first row of names: one of `NAMES`, and keys. Empty
-    cells say nothing. Values are numbers or dates where they look like it (`kindred.store.parse_value`).
-    JSON is {"path or id": {key: value}}, or a list of entries with one of `NAMES`; text stays text unless it is
-    an ISO date. Relative paths are below the folder of the file. Raises UsageError that names the place.
+    CSV: separated by commas, semicolons or tabs, one row per image; the first row has the column names, one of `NAMES`
+    and the keys. Empty cells are ignored. Values that look like numbers or dates are converted
+    (`kindred.store.parse_value`). JSON: {"path or id": {key: value}}, or a list of entries with one of `NAMES`; text
+    remains text unless it is an ISO date. Relative paths are relative to the folder of the file. Raises UsageError with
+    the position in the file.
     """
     try:
         text = read_bounded(file, LARGEST).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({explain_os_error(error)})") from error
     except UnicodeDecodeError:
-        raise UsageError(f"{file}: is no text in UTF-8; save it as UTF-8 and try again") from None
+        raise UsageError(f"{file}: is not UTF-8 text; save it as UTF-8 and try again") from None
     entries = _from_json(text, file) if file.suffix.lower() == ".json" else _from_csv(text, file)
     return [(_key(name, file), values) for name, values in entries]
 
@@ -47,9 +48,11 @@ def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
         names = [name.strip() for name in next(rows, [])]
         at = next((names.index(name) for name in NAMES if name in names), None)
         if at is None:
-            raise UsageError(f"{file}: its first row has none of the columns {', '.join(NAMES)}; got {head[:80]!r}")
+            raise UsageError(
+                f"{file}: expected one of the columns {', '.join(NAMES)} in the first row, got {head[:80]!r}"
+            )
         if len(set(names)) != len(names):
-            raise UsageError(f"{file}: its first row names a column twice")
+            raise UsageError(f"{file}: a column name occurs twice in the first row; rename one of them")
         for row in rows:
             if not row:
                 continue
@@ -59,14 +62,14 @@ def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
             name = cells.pop(names[at])
             yield name, {key: parse_value(cell) for key, cell in cells.items() if cell.strip() and key not in NAMES}
     except csv.Error as error:
-        raise UsageError(f"{file}: line {rows.line_num} is no CSV ({error})") from error
+        raise UsageError(f"{file}: line {rows.line_num} is not valid CSV ({error})") from error
 
 
 def _from_json(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: is no JSON ({error})") from error
+        raise UsageError(f"{file}: is not valid JSON ({error})") from error
     if isinstance(found, dict):
         entries = list(found.items())
     elif isinstance(found, list):

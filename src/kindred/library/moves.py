@@ -1,9 +1,9 @@
-"""Moves: files that lie elsewhere than at the last run, known by their digests.
+"""Moved files: files that have another path than at the last run, recognised by their digests.
 
-A new file whose content is known, at a path where that content is no longer, is the image of before: it keeps its id,
-vectors, tags and metadata. Copies, where the content is still at the known path too, are images of their own. Of
-several candidates the one with the same name is taken, then the one known longest; each is taken once. Where names
-were exchanged or shifted, each image goes with its content.
+A new file with the content of a known image that is no longer at its old path is that image: it keeps its id, vectors,
+tags and metadata. Copies, where the old file still exists, are images of their own. Among several candidates, one with
+the same file name is preferred, then the oldest; each is used once. If files swapped names, each image follows its
+content.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Moves", "Seen", "stamp"]
 
 @dataclass(frozen=True)
 class Seen:
-    """A file of this run: where it is known, what it looks like, and its digest where that was needed."""
+    """A file of this run: its stored path, size and time, the device of its folder, and its digest if it was needed."""
 
     found: Found
     path: Path
@@ -33,9 +33,9 @@ class Seen:
 
 @dataclass
 class Moves:
-    """Which known images lie elsewhere now, as far as a run has seen.
+    """The known images that were found at other paths, as far as a run has proceeded.
 
-    any_known: whether the store held images when the run began; else there is nothing to find.
+    any_known: whether the store contained images when the run began; otherwise nothing can have moved.
     """
 
     store: Store
@@ -44,7 +44,7 @@ class Moves:
     _waiting: list[tuple[Seen, Known, Known]] = field(default_factory=list)
 
     def source(self, seen: Seen) -> Known | None:
-        """Return the image whose content lies at `seen` now, and no longer where it was; None where there is none."""
+        """Return the image whose content is now at `seen` and no longer at its own path, or None."""
         if seen.digest is None or not self.any_known:
             return None
         known = self.store.by_digest([seen.digest]).get(seen.digest, [])
@@ -52,17 +52,17 @@ class Moves:
         return min(free, key=lambda each: (each.path.name != seen.path.name, each.id), default=None)
 
     def wait(self, seen: Seen, own: Known, source: Known) -> None:
-        """Put off a file whose path is that of image `own`, and whose content is that of `source`.
+        """Postpone a file whose path belongs to image `own` and whose content to `source`.
 
-        Names may have been exchanged, or shifted by one: which it is shows when all files have been met.
+        Files may have swapped names, or been renumbered; this is decided when all files have been seen.
         """
         self._waiting.append((seen, own, source))
 
     def settle(self) -> tuple[list[tuple[Seen, Known]], list[FileStamp]]:
-        """Return the files that were put off, each with the image that it is, and what images they replaced.
+        """Return the postponed files, each with its image, and new paths for the images that they replaced.
 
-        An image whose content is nowhere any more, and whose path is another's now, is known under a name beside it,
-        as one whose file is missing: if its content comes back, so does the image.
+        An image whose content was not found, and whose path now belongs to another image, gets a similar unused path,
+        and its file counts as missing. If the content is found again later, so is the image.
         """
         moved = [(seen, source) for seen, _, source in self._waiting]
         replaced = [own for _, own, _ in self._waiting if own.id not in self.claimed]
@@ -74,23 +74,23 @@ class Moves:
         return moved, parked
 
     def _beside(self, path: Path) -> Path:
-        """Return a name that no file and no image has."""
+        """Return a similar path that neither a file nor an image has."""
         for number in range(1, 10_000):
             name = path.with_name(f"{path.stem} (replaced{f' {number}' if number > 1 else ''}){path.suffix}")
             if is_missing(name) and not self.store.lookup([name]):
                 return name
-        raise LibraryError(f"{path}: was replaced too often; kindred index --prune removes what is gone")
+        raise LibraryError(f"{path}: 9,999 images with this name are missing; remove them with kindred index --prune")
 
 
 def stamp(known: Known, seen: Seen) -> FileStamp:
-    """Return that image `known` is the file `seen`."""
+    """Return the record that image `known` is now the file `seen`."""
     found = seen.found
     digest = seen.digest or known.digest
     return FileStamp(known.id, seen.path, found.size, found.mtime_ns, digest, found.device, found.inode, seen.volume)
 
 
 def _left(known: Known) -> bool:
-    """Whether the content of an image is no longer at its path: it is gone from there, or another file is there."""
+    """Return whether the content of an image is no longer at its path: the file is gone or has been replaced."""
     if is_missing(known.path):
         return is_gone(known.path, known.volume)
     try:

@@ -1,4 +1,4 @@
-"""How a library comes to be and is opened: its folder, its store, and the recipe that its vectors are made with."""
+"""Creating and opening a library: its folder, its store, and the recipe of its vectors."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PROVENANCE = "provenance"
 
 @dataclass(frozen=True)
 class Opened:
-    """A library that was opened: its store, its recipe, and what makes its vectors.
+    """An open library: its store, its recipe, and the fingerprint of the describer that made its vectors.
 
-    provenance: None where the library does not record it.
+    provenance: None if the library does not record it.
     """
 
     store: SqliteStore
@@ -39,9 +39,9 @@ class Opened:
 
 
 def make(folder: Path, wanted: Recipe, options: DescriberOptions) -> Opened:
-    """Make an empty library in `folder`; everything that its recipe needs is checked before anything is made."""
+    """Create an empty library in `folder`, after checking that everything its recipe needs is available."""
     if (folder / STORE).exists():
-        raise LibraryError(f"{folder}: there is a library already; open it, or choose another folder")
+        raise LibraryError(f"{folder}: already contains a library; open it, or choose another folder")
     describer = ready_describer(options.describer(wanted))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,16 +61,16 @@ def make(folder: Path, wanted: Recipe, options: DescriberOptions) -> Opened:
 def open_at(
     folder: Path, wanted: Recipe | None = None, *, options: DescriberOptions, allow_code: bool = False
 ) -> Opened:
-    """Open the library in `folder`; an empty one takes the recipe `wanted`, another must have been made with it.
+    """Open the library in `folder`. If `wanted` is given, it must be the recipe of the library, unless that is empty.
 
-    `allow_code`: whether code outside Kindred that the library's own recipe names may run.
+    allow_code: whether user code named in the recipe of the library may run.
     """
     store = SqliteStore.open(folder / STORE)
     try:
         meta = store.meta
         text = meta.get("recipe")
         if text is None:
-            raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a copy")
+            raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a backup")
         own = resolved(_written_recipe(text, folder), folder).allowing_code(allow_code)
         if wanted is not None:
             try:
@@ -86,7 +86,7 @@ def open_at(
 
 
 def ready_describer(describer: Describer) -> Describer:
-    """Return a describer, after all that its recipe needs was tried: networks, fitted files, packages.
+    """Return a describer after loading everything that its recipe needs: networks, fitted files, packages.
 
     Raises ModelError, RecipeError or MissingExtra.
     """
@@ -98,7 +98,7 @@ def ready_describer(describer: Describer) -> Describer:
 
 
 def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: DescriberOptions) -> Opened:
-    """Give an empty library another recipe; what could not be used before may be of use to it."""
+    """Give an empty library another recipe; files that were skipped before are tried again."""
     describer = ready_describer(options.describer(wanted))
     try:
         wanted = keep_files(wanted, folder)
@@ -114,15 +114,15 @@ def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: Describer
 
 
 def mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
-    """Return what to raise where a library's vectors were not made as its recipe makes them now."""
+    """Return the error for a library whose vectors were made differently from how its recipe makes them now."""
     networks, now = opened.recipe.networks, describer.provenance
     differences = [] if opened.provenance is None else now.differences(opened.provenance, networks)
     made = ", ".join(differences) or f"another version of Kindred, of {networks} or of its whitening"
-    return RecipeMismatch(f"{path}: its vectors were made with {made}; put that back, or index into another library")
+    return RecipeMismatch(f"{path}: its vectors were made with {made}; restore that, or index into a new library")
 
 
 def _meta_of(recipe: Recipe, describer: Describer) -> dict[str, str]:
-    """Return the facts by which a library knows how its vectors are made."""
+    """Return the facts stored in a library about how its vectors are made."""
     return {
         "recipe": recipe.to_toml(),
         "fingerprint": describer.fingerprint,
@@ -131,21 +131,21 @@ def _meta_of(recipe: Recipe, describer: Describer) -> dict[str, str]:
 
 
 def _local_features(recipe: Recipe) -> set[str]:
-    """Return the local features that a recipe, or a part of it, finds in images."""
+    """Return the local features that a recipe or one of its parts extracts from images."""
     own = {name for name in (recipe.features, recipe.backbone) if name in FEATURES}
     return own.union(*(_local_features(part) for part in recipe.ensemble))
 
 
 def _written_recipe(text: str, folder: Path) -> Recipe:
-    """Read the recipe that a library was made with."""
+    """Parse the recipe stored in a library."""
     try:
         return Recipe.from_toml(text, self_contained=True)
     except RecipeError as error:
         why = str(error).removeprefix("recipe: ").partition(";")[0][:200]
         raise LibraryError(
-            f"{folder}: its recipe is one of another version of Kindred ({why}); index the images into another library"
+            f"{folder}: was made by another version of Kindred ({why}); index the images into a new library"
         ) from error
     except RecursionError:
         raise LibraryDamaged(
-            f"{folder / STORE}: meta 'recipe' is nested too deeply; restore it from a copy, or index the images anew"
+            f"{folder / STORE}: meta 'recipe' is nested too deeply; restore a backup, or index into a new library"
         ) from None

@@ -1,7 +1,7 @@
-"""Paths: what a library calls its images, and which of their files are gone.
+"""Paths: the names of images in a library, and which of their files are missing.
 
-An image is known by its real folder and its own name: links to folders are resolved, so that a folder that is reached
-by a link and by its real path is one. A link to a file is a name of its own, and an image of its own.
+The path of an image is the real path of its folder and the name of the file: links to folders are resolved, so that an
+image reached by a link and by its real path is one. A link to a file is an image of its own.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Folders", "absolute", "is_gone", "is_missing", "keys_of", "located",
 
 
 def absolute(path: Path | str) -> Path:
-    """Return `path` absolute, `~` and `..` resolved, links left as they are."""
+    """Return `path` as an absolute path, with `~` and `..` resolved and links unchanged."""
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 
 def located(path: Path | str) -> Path:
-    """Return `path` as a library knows it: absolute, with links resolved that lead to folders."""
+    """Return `path` as stored in a library: absolute, with links to folders resolved."""
     plain = absolute(path)
     if is_folder(plain):
         return Path(os.path.realpath(plain))
@@ -33,9 +33,9 @@ def located(path: Path | str) -> Path:
 
 
 def keys_of(images: Path | str | Iterable[Path | str]) -> list[Key]:
-    """Return what the store calls images that are given by path or by id, each once.
+    """Return the keys under which the store knows images given by path or id, without repetitions.
 
-    A `str` of 16 hexadecimal digits is an id. Raises UsageError for what is neither.
+    A `str` of 16 hexadecimal digits is an id. Raises UsageError for other types.
     """
     given = [images] if isinstance(images, str | Path) else list(images)
     for each in given:
@@ -53,13 +53,13 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 class Folders:
-    """The folders of a run: where each really is, and on which device, asked once."""
+    """The folders of a run: the real path and the device of each, looked up once."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[Path, int | None]] = {}
 
     def place(self, path: Path) -> tuple[Path, int | None]:
-        """Return where a file is known, and the device of its folder."""
+        """Return the stored path of a file and the device of its folder."""
         known = self._known.get(path.parent)
         if known is None:
             real = os.path.realpath(path.parent)
@@ -72,7 +72,7 @@ class Folders:
 
 
 def is_missing(path: Path) -> bool:
-    """Whether there is no file at `path` now; one that cannot be asked, for want of rights, is not missing."""
+    """Return whether no file exists at `path`; if access is denied, it is not counted as missing."""
     try:
         os.lstat(path)
     except OSError as error:
@@ -83,10 +83,10 @@ def is_missing(path: Path) -> bool:
 
 
 def is_gone(path: Path, volume: int | None) -> bool:
-    """Whether a file was moved or deleted, rather than out of reach with the disk that it lies on.
+    """Return whether a file was moved or deleted, rather than unreachable because its disk is not mounted.
 
-    volume: the device of its folder when it was last seen. Where a disk is not mounted, the nearest folder that there
-    still is lies on another device. None: not known, and a missing file counts as gone.
+    volume: the device of its folder when it was last seen; None if unknown, then a missing file counts as gone. If a
+    disk is not mounted, the nearest existing folder is on another device.
     """
     if not is_missing(path):
         return False

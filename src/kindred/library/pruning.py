@@ -1,8 +1,8 @@
-"""Pruning: images whose files are gone leave a library, and a disk that is not mounted empties none.
+"""Pruning: remove images whose files are gone, but not those of a disk that is not mounted.
 
-A scan that finds nothing is no deletion. Nothing is removed below a folder that is empty or holds no image, that
-lies on another device than at its last run, or where more than a tenth of its images, and more than 20, are gone. What
-was on another device than the folders that are left is out of reach, and stays, as does what may not be read.
+Nothing is removed below a folder that is empty or contains no image, that is on another device than at its last run, or
+if more than 20 and more than a tenth of its images are gone. Images on a device that is not mounted, and files that may
+not be read, are not removed either.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Prune = Literal["keep", "gone", "all"]
 
 PRUNE_COUNT = 20
 PRUNE_SHARE = 0.1
-"""More than so many images, and more than this share of a folder's, do not go at once by accident of the user's."""
+"""If more images than both the count and the share of a folder are gone, the deletion is unlikely to be intended."""
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning a folder did.
+    """Result of pruning a folder.
 
-    missing: images whose files are not there. removed: those that left the library. held: why others stay, as the end
-    of a sentence about them; "" where none were held.
+    missing: images whose files do not exist. removed: images removed from the library. held: the reason why others were
+    not removed, as the end of a sentence about them; "" if there are none.
     """
 
     missing: int = 0
@@ -42,12 +42,12 @@ class Pruned:
 
 
 def prune_root(store: Store, root: Path, mode: Prune, *, found: int) -> Pruned:
-    """Remove the images below `root` whose files are gone, as `mode` has it: none, those surely gone, or all.
+    """Remove images below `root` whose files are gone: none ("keep"), those certainly gone ("gone"), or "all".
 
-    found: images that a walk of `root` met.
+    found: number of images that the walk of `root` found.
     """
     known = store.count_under(root)
-    if mode == "keep" and known <= found:  # as many as were met: all there, unless others are left out
+    if mode == "keep" and known <= found:  # as many as were found: none is missing
         return Pruned()
     missing = [image for image in store.known_under(root) if is_missing(image.path)]
     if not missing or mode == "keep":
@@ -59,14 +59,14 @@ def prune_root(store: Store, root: Path, mode: Prune, *, found: int) -> Pruned:
 
 
 def held_back(store: Store, root: Path) -> str:
-    """Return why `prune_root` would not remove every image below `root` whose file is missing; "" where it would."""
+    """Return why `prune_root` would not remove every image below `root` whose file is missing, or ""."""
     missing = [image for image in store.known_under(root) if is_missing(image.path)]
     found = any(each.reason is None for each in find_images([root]))
     return _surely_gone(store, root, missing, found=int(found), known=store.count_under(root))[1]
 
 
 def note_root(store: Store, root: Path) -> None:
-    """Note what a folder looks like after a run, for the next one to compare."""
+    """Record the device and the number of images of a folder, for comparison at the next run."""
     try:
         device = os.stat(root).st_dev  # noqa: PTH116
     except OSError:
@@ -78,15 +78,15 @@ def note_root(store: Store, root: Path) -> None:
 def _surely_gone(
     store: Store, root: Path, missing: Sequence[Known], *, found: int, known: int
 ) -> tuple[list[Known], str]:
-    """Return those of the `missing` images whose files are surely gone, and why others are held."""
+    """Return those of the `missing` images whose files are certainly gone, and why others are not removed."""
     gone = [image for image in missing if is_gone(image.path, image.volume)]
     if why := _doubt(store, root, found=found, known=known, gone=len(gone)):
         return [], why
-    return gone, "lay on a disk that is not mounted now" if len(gone) < len(missing) else ""
+    return gone, "are on a disk that is not mounted" if len(gone) < len(missing) else ""
 
 
 def _doubt(store: Store, root: Path, *, found: int, known: int, gone: int) -> str:
-    """Return why what is gone below `root` may not be gone; "" where there is no reason to doubt."""
+    """Return the reason why the files missing below `root` may not have been deleted, or ""."""
     try:
         device = os.stat(root).st_dev  # noqa: PTH116
         with os.scandir(root) as entries:
@@ -94,12 +94,12 @@ def _doubt(store: Store, root: Path, *, found: int, known: int, gone: int) -> st
     except OSError as error:
         return f"{root} cannot be read ({explain_os_error(error)})"
     if empty:
-        return f"{root} is empty, as if its disk was not mounted"
+        return f"{root} is empty, as if its disk were not mounted"
     before = {each.path: each for each in store.roots()}.get(root)
     if before is not None and before.device != device:
-        return f"{root} lies on another device than at its last run"
+        return f"{root} is on another device than at its last run"
     if not found:
-        return f"no image is left in {root}"
+        return f"{root} contains no image any more"
     if gone > PRUNE_COUNT and gone > PRUNE_SHARE * known:
-        return f"{gone:,} of the {known:,} images of {root} are gone at once"
+        return f"{gone:,} of the {known:,} images of {root} are gone"
     return ""

@@ -1,4 +1,4 @@
-"""DescribedQuery: a query, described by the same recipe as the images of a library."""
+"""Queries: images, parts of images or vectors, described by the recipe of a library."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Query: TypeAlias = "ImageLike | Sequence[ImageLike] | Vectors"
 T = TypeVar("T")
 
 NEGATIVE_WEIGHT = 0.5
-"""How strongly negative examples count against one of the query. Rocchio 1971 leaves it to the application."""
+"""Weight of negative examples relative to the query. Rocchio 1971 leaves it to the application."""
 
 
 @dataclass(frozen=True, eq=False)
 class DescribedQuery:
-    """What is looked for: one unit vector (1, D), or the rows of an image where the recipe keeps several.
+    """A described query: one unit vector (1, D), or the rows of an image if the recipe stores several per image.
 
-    features: the query's local features, where the recipe keeps those; points in pixels of the query. visual_words:
-    those of its local features, where the recipe has words. map_of: what the network sees of an image (path), or of the
+    features: the local features of the query, if the recipe stores them; points in pixels of the query. visual_words:
+    those of its local features, if the recipe has words. map_of: returns the feature map of an image (path) or of the
     query (None).
     """
 
@@ -54,23 +54,23 @@ class DescribedQuery:
 
 
 def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: Box | None) -> DescribedQuery:
-    """Describe a query: an image, or the part of it in `box`; several images of one thing; or vectors.
+    """Describe a query: an image or the part of it in `box`, several images of one object, or vectors.
 
-    `describer` is called only where there is an image to describe. Several are searched by their mean. Raises
-    `UsageError` where there is nothing to search for, or where a box or several images make no sense.
+    `describer` is only called if there is an image to describe. Several images are described by their mean. Raises
+    `UsageError` for an empty query, and if a box or several images cannot be combined with the rest.
     """
     if isinstance(query, np.ndarray) and query.dtype.kind == "f":
         return DescribedQuery(_vector(recipe, cast(Vectors, query), box))
     images = [as_image(each) for each in (query if isinstance(query, list | tuple) else [query])]
     if box is not None:
         if len(images) != 1:
-            raise UsageError(f"search: a box belongs to one query image, {len(images)} were given")
+            raise UsageError(f"search: a box needs a single query image, {len(images)} were given")
         images = [crop(decode(images[0]).pixels, box)]
     if not images:
-        raise UsageError("search: no query; give an image, several images of one thing, or a vector")
+        raise UsageError("search: the query is empty; give an image, several images of one object, or a vector")
     if recipe.multi_vector and len(images) > 1:
         raise UsageError(
-            f"search: recipe {recipe.name!r} compares the parts of images; give one image, not {len(images)}"
+            f"search: recipe {recipe.name!r} compares parts of images; give one query image, not {len(images)}"
         )
     ready = describer()
     descriptions = ready.one_by_one(enumerate(images), is_query=True)
@@ -81,9 +81,9 @@ def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Qu
 
 
 def as_query(description: Description[T], image: ImageLike, describer: Describer) -> DescribedQuery:
-    """Return a described image as what is looked for; raises the `ImageError` that it met.
+    """Return a described image as a query; raises its `ImageError` if it could not be described.
 
-    Raises `UsageError` where it has no local features and is compared by them.
+    Raises `UsageError` if it has no local features and the recipe compares those.
     """
     if description.error is not None:
         raise description.error
@@ -100,18 +100,18 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
     return DescribedQuery(vector, features=description.features, visual_words=description.visual_words, map_of=map_of)
 
 
-def of_stored(store: Store, recipe: Recipe, query: Query, *, look_again: bool) -> Query:
-    """Return the vector of an image of the library where `query` is its id, and any other query as it is.
+def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool) -> Query:
+    """Return the stored vector if `query` is the id of an image of the library, otherwise the query itself.
 
-    Its file is looked at instead where a recipe compares several rows of an image, and with `look_again`, as for
-    re-rankers that compare more than vectors. Raises `UsageError` for an id of no image, or of one that was skipped.
+    The path of the image is returned instead if the recipe stores several rows per image, or with `from_file`, for
+    re-rankers that need the image. Raises `UsageError` if the id is unknown or the image was skipped.
     """
     if not (isinstance(query, str) and is_uid(query)) or is_there(query):
         return query
     row = store.by_uid([query]).get(query)
     if row is None:
-        raise UsageError(f"search: no image of this library has the id {query}, and no file that name")
-    if recipe.multi_vector or look_again:
+        raise UsageError(f"search: {query} is neither the id of an image of this library nor a file")
+    if recipe.multi_vector or from_file:
         return row.path
     ids = store.select(Filter(ids=(query,)))
     if not ids.size:
@@ -120,12 +120,12 @@ def of_stored(store: Store, recipe: Recipe, query: Query, *, look_again: bool) -
 
 
 def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQuery:
-    """Return a query that is less like negative examples: its vector minus a share of theirs (Rocchio 1971).
+    """Return the query vector minus a share of that of the negative examples (Rocchio 1971).
 
-    Raises `UsageError` where images are compared by several rows, or where query and negatives are the same.
+    Raises `UsageError` if images are described by several rows, or if query and negatives are the same.
     """
     if query.vector is None or negatives.vector is None:
-        raise UsageError("search: negative examples need a recipe with one vector per image; leave them out")
+        raise UsageError("search: negative examples need a library with one vector per image; leave them out")
     difference = query.vector - NEGATIVE_WEIGHT * negatives.vector
     if float(np.abs(query.vector - negatives.vector).max()) < 1e-6:
         raise UsageError("search: the negative examples are the query itself; give other images")
@@ -134,12 +134,12 @@ def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQue
 
 def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:
     if box is not None:
-        raise UsageError("search: a box belongs to an image, a vector was given")
+        raise UsageError("search: a box needs a query image, a vector was given")
     if recipe.multi_vector:
-        raise UsageError(f"search: recipe {recipe.name!r} compares the parts of images; give an image")
+        raise UsageError(f"search: recipe {recipe.name!r} compares parts of images; give an image as the query")
     rows = as_rows(np.atleast_2d(query), "query")
     if not len(rows):
-        raise UsageError("search: no query; give an image, several images of one thing, or a vector")
+        raise UsageError("search: the query is empty; give an image, several images of one object, or a vector")
     return _mean(l2_normalise(rows))
 
 

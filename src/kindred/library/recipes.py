@@ -1,4 +1,4 @@
-"""The recipe of a library: its fitted files are copied into the library, and another recipe is compared with it."""
+"""The recipe of a library: copying its fitted files into the library, and comparing it with another recipe."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kindred.recipe import FILES, Recipe
 __all__ = ["check_same", "keep_files", "resolved"]
 
 FITTED = "fitted-"
-"""How the names of the library's own copies of fitted files begin."""
+"""Prefix of the names of fitted files copied into the library."""
 MOST_NAMED = 6
-"""Differences between recipes in one message."""
+"""Maximum number of differences listed in a message."""
 _COPY = re.compile(rf"{FITTED}[0-9]{{1,4}}(\.[A-Za-z0-9]{{1,8}})?")
 
 
@@ -37,9 +37,9 @@ def keep_files(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe with the library's own files located in `folder`, wherever that is now.
+    """Return the recipe with the paths of the library's own files in `folder`, its current location.
 
-    Raises LibraryDamaged if it names a file that is neither in the library nor bundled with Kindred, links included.
+    Raises LibraryDamaged if the recipe names a file that is neither in the library nor bundled with Kindred, or a link.
     """
 
     def place(name: str) -> str:
@@ -53,7 +53,7 @@ def resolved(recipe: Recipe, folder: Path) -> Recipe:
             why = "which is a link to a file outside the library"
         raise LibraryDamaged(
             f"{folder}: its recipe names the file {name[:80]!a}, {why}; "
-            "restore the library from a copy, or index the images into another one"
+            "restore the library from a backup, or index the images into a new one"
         )
 
     return recipe.with_files(place)
@@ -66,7 +66,7 @@ def _is_bundled(name: str) -> bool:
 
 
 def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
-    """Raise `RecipeMismatch` where two recipes differ; fitted files by their content, as `own` has copies."""
+    """Raise `RecipeMismatch` if two recipes differ; fitted files are compared by content, since `own` has copies."""
     other = _with_own_files(own, other.anchored())
     unlike = own.differences(other)
     if unlike:
@@ -77,13 +77,13 @@ def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
 
 
 def _few(differences: list[str]) -> str:
-    """Name some differences, and how many more there are."""
+    """Return the first differences as text, and the number of the others."""
     more = len(differences) - MOST_NAMED
     return "; ".join(differences[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _with_own_files(own: Recipe, other: Recipe) -> Recipe:
-    """Return `other` with those of its files that hold the same as those of `own` named as there."""
+    """Return `other` with the file names of `own` wherever the contents are the same."""
     same = {key: getattr(own, key) for key in FILES if _holds_the_same(getattr(own, key), getattr(other, key))}
     parts = other.ensemble
     if len(parts) == len(own.ensemble):
@@ -94,5 +94,5 @@ def _with_own_files(own: Recipe, other: Recipe) -> Recipe:
 def _holds_the_same(one: str, other: str) -> bool:
     try:
         return read_bounded(one, FITTED_BYTES) == read_bounded(other, FITTED_BYTES)
-    except OSError:  # bundled, or missing: then the names decide
+    except OSError:  # bundled or missing: compared by name
         return False

@@ -55,9 +55,9 @@ def reranked(
     depth: int,
     cache: RerankCache | None,
 ) -> Ranking:
-    """Return the best `k`, after the best `depth` candidates were re-ranked (`Searcher.candidates`).
+    """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
-    Raises UsageError where a re-ranker compares images and the query is not an image.
+    Raises UsageError if a re-ranker compares images and the query is not an image.
     """
     from kindred.rerank import rerank
     from kindred.rerank.needs import needs_of

@@ -20,10 +20,10 @@ __all__ = ["Hit", "ImageRecord", "Info", "QueryResults", "Results"]
 
 @dataclass(frozen=True)
 class Hit:
-    """One image found: `score` is higher for more similar images, `box` the part that matched, None for the whole.
+    """One result: `score` is higher for more similar images; `box` is the part that matched, None for the whole image.
 
-    Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: the image's own, which stays when it
-    is moved or described again. missing: its file was not there at the time of the search.
+    Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: unchanged when the image is moved or
+    described again. missing: whether its file did not exist at the time of the search.
     """
 
     rank: int
@@ -43,8 +43,8 @@ class Hit:
 class ImageRecord:
     """The record of an image. Sizes are in pixels of the upright original.
 
-    id: stays when the image is moved or described again. frames, frame: how many frames or pages its file has, and
-    which of them, from 0, was described. missing: its file is not there.
+    id: unchanged when the image is moved or described again. frames, frame: the number of frames or pages of its file,
+    and the one that was described, from 0. missing: whether its file does not exist.
     """
 
     id: str
@@ -102,8 +102,7 @@ class QueryResults:
 class Info:
     """Facts about a library.
 
-    tags, metadata: each tag, and each key of metadata, with the number of its images. roots: the folders that were
-    indexed.
+    tags, metadata: every tag, and every metadata key, with its number of images. roots: the indexed folders.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Searching a library: queries are described, compared with its images and, where wanted, re-ranked."""
+"""Searching a library: a query is described, compared with the images, and the results re-ranked if requested."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Searching(ABC):
     @property
     @abstractmethod
     def describer(self) -> Describer:
-        """What describes queries as the images were described."""
+        """The describer of the library."""
 
     @property
     @abstractmethod
     def searcher(self) -> Searcher:
-        """The search, by the index that serves the recipe. Raises `LibraryError` while the library is empty."""
+        """The search with the index that serves the recipe. Raises `LibraryError` if the library is empty."""
 
     @property
     @abstractmethod
     def rerank_cache(self) -> RerankCache:
-        """What re-rankers compute once, stored beside the store for as long as its vectors do not change."""
+        """The cache of data that re-rankers compute once, stored in the library until its vectors change."""
 
     def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
         """Describe images with the library's recipe: unit vectors (N, D)."""
@@ -73,22 +73,21 @@ class Searching(ABC):
     ) -> Results:
         """Find the `k` images most similar to `query`.
 
-        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one thing (their mean is
-        searched), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1
-        in pixels of the upright query) searches for a part of it. `negatives` are negative
-        examples, given like a query: results that resemble them rank lower.
-        `where` limits the search to a folder, tags, dates, metadata or ids. Results below `min_score` are left out.
-        `rerank` is what is done to the best `depth` results, as `kindred.rerank.rerank` takes it. Raises `ImageError`
-        for an unusable query, `RecipeError` for an unknown re-ranker or one that needs what the library does not hold,
-        `LibraryError` while the library is empty.
+        `query` is an image (path, bytes, Pillow image, uint8 array), several images of one object (searched by their
+        mean), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1 in
+        pixels of the upright query) limits the query to a part of the image. `negatives` are negative examples, given
+        like a query: results that resemble them rank lower. `where` limits the search to a folder, tags, dates,
+        metadata or ids. Results below `min_score` are left out. `rerank` names the re-rankers of the best `depth`
+        results, as in `kindred.rerank.rerank`. Raises `ImageError` for an unusable query, `RecipeError` for an unknown
+        re-ranker or one that needs data the library does not have, `LibraryError` if the library is empty.
         """
         began = time.monotonic()
         steps = steps_for(self.recipe, rerank)
-        look_again = box is not None or compare_images(steps)
-        query = of_stored(self.store, self.recipe, query, look_again=look_again)
+        from_file = box is not None or compare_images(steps)
+        query = of_stored(self.store, self.recipe, query, from_file=from_file)
         described = describe_query(self.recipe, lambda: self.describer, query, box)
         if isinstance(negatives, np.ndarray) or negatives:
-            negatives = of_stored(self.store, self.recipe, negatives, look_again=False)
+            negatives = of_stored(self.store, self.recipe, negatives, from_file=False)
             described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
         return self._ranked(described, k, where=where, min_score=min_score, steps=steps, depth=depth, began=began)
 
@@ -102,9 +101,9 @@ class Searching(ABC):
         rerank: str | Sequence[Method] = (),
         depth: int = DEPTH,
     ) -> Iterator[QueryResults]:
-        """Search for every image on its own, in their order; several times as fast as one `search` after another.
+        """Search for each image separately and yield the results in order; several times as fast as single searches.
 
-        For an unusable image, the error is given in place of the results. Arguments and other errors are those of
+        For an unusable image, the error is given in place of the results. Other arguments and errors are those of
         `search`.
         """
         steps = steps_for(self.recipe, rerank)
@@ -144,7 +143,7 @@ class Searching(ABC):
         depth: int,
         began: float,
     ) -> Results:
-        """Search for what was described."""
+        """Search with a described query."""
         where = None if where is None else located_filter(where)
         searcher = self.searcher
         if steps:

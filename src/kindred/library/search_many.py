@@ -21,7 +21,7 @@ from kindred.store import Box, Filter
 __all__ = ["DEFAULT_FUSION", "search_many"]
 
 DEFAULT_FUSION = "reciprocal_rank"
-"""The one that needs no scores to be comparable."""
+"""The default, because it does not need comparable scores."""
 
 DEPTH = 200
 """Minimum number of results of each library that are fused."""
@@ -36,11 +36,11 @@ def search_many(
     where: Filter | None = None,
     fusion: str = DEFAULT_FUSION,
 ) -> Results:
-    """Find the `k` images that are most like `query` by all of several libraries.
+    """Search several libraries and return the `k` best images of the fused rankings.
 
-    An image is known by its path; one that is in some of the libraries only is ranked by those. `fusion` is a name
-    of `kindred.fusion.FUSIONS`; scores are its own. The ids of the results are arbitrary numbers. Other
-    arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown fusion.
+    Images are identified by their paths; an image that is only in some of the libraries is ranked by those. `fusion` is
+    a name of `kindred.fusion.FUSIONS`, which also defines the scores. The ids of the results are arbitrary numbers.
+    Other arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown fusion.
     """
     if not libraries:
         raise UsageError("search: no library; give at least one")
@@ -51,16 +51,16 @@ def search_many(
     hits: dict[int, Hit] = {}
     for hit in (hit for results in searched for hit in results):
         number = numbers.setdefault(hit.path, len(numbers))
-        # The better place has the box; the first library is asked first.
+        # The box is that of the best rank; on equal ranks, that of the first library.
         if number not in hits or hit.rank < hits[number].rank:
             hits[number] = hit
     fused = fuse([_ranking(results, numbers) for results in searched], fusion).top(k)
     found = [(int(number), float(score)) for number, score in zip(fused.ids[0], fused.scores[0], strict=True)]
-    kept = [(number, score) for number, score in found if number >= 0]
+    ranked = [(number, score) for number, score in found if number >= 0]
     return Results(
-        tuple(replace(hits[number], rank=rank, score=score) for rank, (number, score) in enumerate(kept, 1)),
-        np.array([number for number, _ in kept], np.int64),
-        np.array([score for _, score in kept], np.float32),
+        tuple(replace(hits[number], rank=rank, score=score) for rank, (number, score) in enumerate(ranked, 1)),
+        np.array([number for number, _ in ranked], np.int64),
+        np.array([score for _, score in ranked], np.float32),
         time.monotonic() - began,
     )
 

@@ -25,10 +25,10 @@ __all__ = ["Searcher", "StoreGallery"]
 
 
 class Searcher:
-    """The search of a library: by the index that serves its recipe, which `entry` of INDEXES opened.
+    """The search of a library with the index that serves its recipe, opened by `entry` of INDEXES.
 
-    Rankings hold the ids of vectors, or the numbers of images where an image is several rows. words: the index of the
-    visual words of local features, where the recipe has them.
+    Rankings contain vector ids, or image numbers if an image has several rows. words: the index of the visual words of
+    local features, if the recipe has them.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Searcher:
         self._names_images = entry.compares == "rows"
 
     def ranked(self, query: DescribedQuery, k: int, where: Filter | None) -> Ranking:
-        """Return the best `k` for one question, among the images that `where` lets through."""
+        """Return the best `k` results of a query among the images that match `where`."""
         return self.index.search(query.compared, k, where=where)
 
     def candidates(self, query: DescribedQuery, k: int, depth: int, where: Filter | None) -> Ranking:
@@ -60,12 +60,12 @@ class Searcher:
         return join_candidates(ranking, self.words.search(words, max(1, depth // 2), where=where), score)
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
-        """Return the images behind the ids of a ranking; those that are gone are left out."""
+        """Return the images that the ids of a ranking refer to; images removed in the meantime are left out."""
         return self._store.images(ids) if self._names_images else self._store.rows(ids)
 
     def context(self, query: DescribedQuery, cache: RerankCache | None) -> Context:
-        """Return what re-rankers may ask for: vectors where an image has one, local features, feature maps."""
-        from kindred.rerank import Context  # here: most searches re-rank nothing
+        """Return the data for re-rankers: vectors (if an image has one), local features, feature maps."""
+        from kindred.rerank import Context  # loaded late: most searches do not re-rank
 
         own = query.features
         has_vector = query.vector is not None and not self._names_images
@@ -84,23 +84,23 @@ class Searcher:
         return NO_FEATURES if data is None else from_bytes(data)
 
     def _maps(self, query: DescribedQuery) -> _Maps:
-        """Return where the feature maps of the query and of images come from: the images are looked at again."""
-        look = query.map_of
-        if look is None:
+        """Return functions that compute the feature maps of the query and of images from their files."""
+        map_of = query.map_of
+        if map_of is None:
             return {}
 
         def of_image(number: int) -> ConvMap | None:
             row = self.rows([number]).get(number)
             try:
-                return None if row is None else look(row.path)
-            except ImageError:  # gone, or no longer an image
+                return None if row is None else map_of(row.path)
+            except ImageError:  # the file is gone or unreadable
                 return None
 
-        return {"query_maps": lambda _: look(None), "image_maps": of_image}
+        return {"query_maps": lambda _: map_of(None), "image_maps": of_image}
 
 
 class StoreGallery:
-    """The vectors of a library as re-rankers ask for them."""
+    """The vectors of a library, as re-rankers access them."""
 
     def __init__(self, store: Store, index: Index) -> None:
         self._store, self._index = store, index
@@ -111,7 +111,7 @@ class StoreGallery:
 
     @property
     def version(self) -> str:
-        """What stands for the vectors: the library and its revision of them."""
+        """Identifier of the current vectors: the library and its revision."""
         return f"library {self._store.meta.get('uuid', '')} vectors {self._store.vectors_revision}"
 
     def search(self, queries: Vectors, k: int) -> Ranking:
@@ -119,7 +119,7 @@ class StoreGallery:
         return self._index.search(queries, k)
 
     def fetch(self, ids: NDArray[np.int64]) -> Vectors:
-        """Return the vectors (n, D) of `ids`; zero for one that was removed meanwhile."""
+        """Return the vectors (n, D) of `ids`; zeros for vectors removed in the meantime."""
         present, rows = self._store.fetch(ids.tolist())
         if len(present) == len(ids):
             return rows
@@ -133,7 +133,7 @@ class StoreGallery:
 
 
 class _NoVectors:
-    """The gallery of images that have no one vector: every question is an error that says so."""
+    """The gallery of a library whose images have several rows: every access is an error that explains this."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
@@ -143,7 +143,7 @@ class _NoVectors:
 
     @property
     def version(self) -> str:
-        raise self._error("what stands for all vectors")
+        raise self._error("the revision of the vectors")
 
     def search(self, queries: Vectors, k: int) -> Ranking:
         raise self._error(f"searching {len(queries)} vectors for {k}")
@@ -156,7 +156,7 @@ class _NoVectors:
 
     def _error(self, what: str) -> LibraryError:
         return LibraryError(
-            f"{what}: recipe {self._recipe.name!r} stores several rows of an image; re-rank by local features (verify)"
+            f"{what}: recipe {self._recipe.name!r} stores several rows per image; re-rank by local features (verify)"
         )
 
 

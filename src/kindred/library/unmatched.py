@@ -1,4 +1,4 @@
-"""Filters that match nothing, and why: an unknown tag, key or folder, or a value of a type that the key never has."""
+"""Filters that match nothing, and the reason: an unknown tag, key or folder, or a value of the wrong type."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def why_no_match(store: Store, where: Filter) -> str:
 
 
 def type_mismatch(store: Store, condition: Condition) -> str:
-    """Return that no image has the key of a condition, or a value of its type, as a sentence; "" if some have.
+    """Return a sentence if no image has the key of a condition, or none has a value of its type; "" otherwise.
 
-    Values of different types are never equal, nor is one less than the other: no image can satisfy `maker<5` where all
-    makers are text, and every one with a maker satisfies `maker!=5`.
+    Values of different types are never equal, and neither is less than the other: `maker<5` matches nothing if all
+    values of maker are text, and `maker!=5` matches every image that has the key.
     """
     key, kind = condition.key, kind_of(condition.value)
     kinds = store.metadata_kinds(key)

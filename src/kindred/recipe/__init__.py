@@ -1,4 +1,4 @@
-"""Recipe: what to do with an image, in plain text."""
+"""Recipe: how images are described and compared, as plain text."""
 
 from kindred.recipe.contradictions import IMPORTED, MULTI_VECTOR, changed
 from kindred.recipe.recipe import DEFAULT_RECIPE, FILES, Option, Options, Recipe, list_recipes

@@ -15,7 +15,7 @@ MULTI_VECTOR = "multi_vector"
 """The aggregation that stores every pass as a row of its own."""
 
 IMPORTED = "imported"
-"""The backbone of a recipe whose vectors were made elsewhere."""
+"""The backbone of a recipe for vectors computed elsewhere."""
 
 # Keys about one network, which have no effect in an ensemble: each of its recipes has its own.
 _OF_A_PART = (
@@ -27,7 +27,7 @@ _CODED = ("cosine", "dot")  # the similarities that codes approximate
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
-    """Yield the contradictions between the keys of `recipe`, each one line that says what to do."""
+    """Yield the contradictions between the keys of `recipe`, each as one line that says what to do."""
     yield from _of_source(recipe)
     yield from _of_map(recipe)
     yield from _of_rows(recipe)
@@ -85,7 +85,7 @@ def _of_rows(recipe: Recipe) -> Iterator[str]:
 def _of_vector(recipe: Recipe) -> Iterator[str]:
     if recipe.backbone == IMPORTED:
         if not recipe.dimension:
-            yield "backbone 'imported' stands for vectors computed elsewhere; give their dimension"
+            yield "backbone 'imported' is for vectors computed elsewhere; give their dimension"
     elif recipe.dimension and not recipe.whitening:
         yield f"dimension {recipe.dimension} needs a whitening to reduce; name one"
     if recipe.code and recipe.similarity not in _CODED:

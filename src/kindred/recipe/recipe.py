@@ -1,4 +1,7 @@
-"""Recipe: what to do with an image, in plain text. It is made, compared and printed; it loads nothing."""
+"""Recipe: how images are described and compared, as plain text.
+
+Recipes are parsed, compared and printed here; nothing is loaded.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ Options = Mapping[str, Option]
 DEFAULT_RECIPE = "kin"
 RECIPE_BYTES = 1_000_000  # the largest file that is read; usual recipes have some 500 bytes
 
-# The smallest and the largest value of the keys that are whole numbers, and of those that are not.
+# Smallest and largest value of the keys that are integers, and of other numbers.
 _WHOLE = {"size": (32, 4096), "multiple": (1, 256), "positions": (0, 1 << 20), "dimension": (0, 65536)}
 _REAL = {"power_law": (0.0, 1.0), "weight": (1e-6, 1e6)}
 _SWITCHES = ("enlarge", "flip")
@@ -44,13 +47,13 @@ _UNCOUNTED = ("name", "description", "weight")  # they do not change what a reci
 
 
 def _multi_vector_embeddings() -> Mapping[str, MultiVectorEmbedding]:
-    from kindred.embedding import MULTI_VECTOR_EMBEDDINGS  # not at once: most commands embed nothing
+    from kindred.embedding import MULTI_VECTOR_EMBEDDINGS  # loaded late: most commands need no embedding
 
     return MULTI_VECTOR_EMBEDDINGS
 
 
 def _brief(value: object) -> str:
-    """Return a value of a recipe for a message."""
+    """Return a value of a recipe, shortened for a message."""
     if value is None:
         return "none"
     text = repr(value)
@@ -167,7 +170,7 @@ class Recipe:
             raise self._wrong(key, value, "text")
         try:
             value.encode()
-        except UnicodeEncodeError:  # a file name that is no text: it could not be written down
+        except UnicodeEncodeError:  # a file name that is not valid text cannot be written as TOML
             raise self._wrong(key, value, "text that can be written as UTF-8") from None
 
     def _check_lists(self) -> None:
@@ -187,7 +190,7 @@ class Recipe:
             raise self._wrong("ensemble", self.ensemble, "a list of recipes")
 
     def __reduce__(self) -> tuple[Callable[[dict[str, object]], Recipe], tuple[dict[str, object]]]:
-        # A recipe can be sent to another process: its tables travel as plain ones.
+        # A recipe can be sent to another process; its read-only tables are pickled as dictionaries.
         values = {key.name: getattr(self, key.name) for key in dataclasses.fields(self)}
         return _remade, ({key: dict(each) if isinstance(each, Mapping) else each for key, each in values.items()},)
 
@@ -217,13 +220,13 @@ class Recipe:
 
     @property
     def row_matching(self) -> str:
-        """The name of `MATCHINGS` by which the rows of images are compared: that of the embedding, or `matching`."""
+        """The name of `MATCHINGS` by which the rows of images are compared: `matching`, or that of the embedding."""
         entry = _multi_vector_embeddings().get(self.embedding)
         return self.matching if entry is None else entry.matching
 
     @property
     def networks(self) -> str:
-        """The backbone, or those of the parts, for people."""
+        """The backbone, or those of the ensemble, as text."""
         return self.backbone or ", ".join(dict.fromkeys(part.networks for part in self.ensemble))
 
     @property
@@ -233,14 +236,14 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """What the recipe does, as 16 hexadecimal digits; its name and description do not count."""
+        """A digest, 16 hexadecimal digits, of all keys but the name and the description."""
         return hashlib.sha256(json.dumps(self._counted(), sort_keys=True).encode()).hexdigest()[:16]
 
     def _counted(self) -> dict[str, object]:
         made_of: dict[str, object] = {
             key: value for key, value in self.as_dict().items() if key not in (*_UNCOUNTED, "ensemble")
         }
-        # p = 3 and p = 3.0 do the same.
+        # p = 3 and p = 3.0 are equivalent.
         made_of |= {key: {name: as_floats(value) for name, value in getattr(self, key).items()} for key in _OPTIONS}
         made_of |= {key: [as_floats(value) for value in getattr(self, key)] for key in ("scales", "tap_weights")}
         made_of["power_law"] = float(self.power_law)
@@ -253,7 +256,7 @@ class Recipe:
         return {key: _plain(getattr(self, key)) for key in _KEYS}
 
     def differences(self, other: Recipe) -> list[str]:
-        """Name each key in which the two would do something else: "size 320, not 224"; "ensemble[1].taps" of a part."""
+        """Return the keys that differ in effect, as text: "size 320, not 224", or "ensemble[1].taps" in an ensemble."""
         mine, theirs = self._counted_keys(), other._counted_keys()
         parts = len(self.ensemble) == len(other.ensemble)
         found = [
@@ -270,7 +273,7 @@ class Recipe:
         return found
 
     def _counted_keys(self) -> dict[str, object]:
-        """Return what the recipe does, key by key; options one by one, parts by their number."""
+        """Return the keys that have an effect, with one entry per option and per key of each recipe of the ensemble."""
         found: dict[str, object] = {}
         for key, value in self.as_dict().items():
             if key == "ensemble":
@@ -282,14 +285,14 @@ class Recipe:
         return found
 
     def allowing_code(self, allow: bool = True) -> Recipe:
-        """Return the recipe, and its parts, with `allow_code` as given."""
+        """Return the recipe, and the recipes of its ensemble, with the given `allow_code`."""
         if allow == self.allow_code:
             return self
         parts = tuple(part.allowing_code(allow) for part in self.ensemble)
         return dataclasses.replace(self, ensemble=parts, allow_code=allow)
 
     def anchored(self) -> Recipe:
-        """Return the recipe with the paths of its models made absolute; its parts likewise."""
+        """Return the recipe with absolute paths of its models, also in the recipes of its ensemble."""
         parts = tuple(part.anchored() for part in self.ensemble)
         changed = dataclasses.replace(
             self, ensemble=parts, backbone=_anchored(self.backbone), features=_anchored(self.features)
@@ -312,15 +315,15 @@ class Recipe:
             yield from part.fitted_files()
 
     def with_settings(self, settings: Iterable[str]) -> Recipe:
-        """Return the recipe with keys changed by texts such as "size=480" or "pooling_options.p=4".
+        """Return the recipe with keys changed by settings such as "size=480" or "pooling_options.p=4".
 
-        The value is TOML, or text where it is none. Another method drops the options of the one before, and an
-        embedding drops the pooling. The name says what was changed, unless it is itself. Raises `RecipeError` for
-        an unknown key.
+        Values are TOML, or else text. Setting another method drops the options of the previous one, and setting an
+        embedding drops the pooling. The settings become part of the name, unless the name itself is set. Raises
+        `RecipeError` for an unknown key.
         """
         listed = list(settings)
         table = self.as_dict()
-        if listed:  # what the description says may no longer be true
+        if listed:  # the description may no longer be true
             table |= {"name": " ".join([self.name, *listed]), "description": ""}
         for name, option, value in sorted(map(_read_setting, listed), key=_methods_first):
             if option:
@@ -333,31 +336,32 @@ class Recipe:
         return _from_table(table, source=f"recipe {self.name!r}").allowing_code(self.allow_code)
 
     def to_toml(self) -> str:
-        """Write the recipe as `from_toml` reads it; keys at their defaults are left out."""
+        """Return the recipe as TOML, as `from_toml` reads it; keys with default values are left out."""
         return "".join(f"{key} = {value}\n" for key, value in _lines(self))
 
     @classmethod
     def from_toml(cls, text: str, *, source: str = "recipe", self_contained: bool = False) -> Recipe:
-        """Read a recipe. Raises `RecipeError` naming an unknown or missing key and the nearest valid one.
+        """Parse a recipe. Raises `RecipeError` with an unknown or missing key and the nearest valid one.
 
-        With `self_contained`, for untrusted text, also if a part of its ensemble names a recipe, which may be any file.
+        With `self_contained`, for untrusted text, a recipe of its ensemble must not refer to another recipe, which
+        could be any file.
         """
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{source}: not valid TOML ({error})") from error
         except RecursionError:
-            raise RecipeError(f"{source}: its values are nested too deeply; expected a recipe") from None
+            raise RecipeError(f"{source}: its values are nested too deeply") from None
         if self_contained and _names_recipes(table):
-            raise RecipeError(f"{source}: a part of its ensemble names a recipe; expected all its keys")
+            raise RecipeError(f"{source}: its ensemble refers to another recipe; give all keys of that recipe instead")
         return _from_table(table, source=source)
 
     @classmethod
     def load(cls, name_or_path: str | Path, *, allow_code: bool = False) -> Recipe:
-        """Return the preset of that name, or read a `.toml` file.
+        """Return the preset with this name, or read a `.toml` file.
 
-        In a file, paths of the backbone and of fitted parameters may be relative to its folder.
-        `allow_code` lets a pooling "package.module:function" run, which is code outside Kindred.
+        In a file, paths of the backbone and of fitted parameters may be relative to its folder. `allow_code` allows a
+        pooling "package.module:function", which is code outside Kindred, to run.
         """
         text = str(name_or_path)
         if not text.endswith(".toml"):
@@ -386,7 +390,7 @@ _KEYS = [each.name for each in dataclasses.fields(Recipe) if each.name != "allow
 
 
 def list_recipes() -> list[Recipe]:
-    """Return the presets that come with Kindred, the default first."""
+    """Return the names of the presets, the default first."""
     presets = [
         Recipe.from_toml(file.read_text(encoding="utf-8"), source=file.name)
         for file in files("kindred").joinpath("recipes").iterdir()
@@ -396,7 +400,7 @@ def list_recipes() -> list[Recipe]:
 
 
 def _read_setting(text: str) -> tuple[str, str, object]:
-    """Read KEY=VALUE or KEY.OPTION=VALUE: the key, the option or "", the value."""
+    """Parse KEY=VALUE or KEY.OPTION=VALUE into the key, the option or "", and the value."""
     key, equals, value = text.partition("=")
     name, dot, option = key.strip().partition(".")
     if not equals or (dot and (name not in _OPTIONS or not option)):
@@ -406,12 +410,12 @@ def _read_setting(text: str) -> tuple[str, str, object]:
 
 
 def _methods_first(setting: tuple[str, str, object]) -> tuple[bool, bool]:
-    """Put methods before the options that a change of them drops, and an embedding before a pooling."""
+    """Order settings: methods before options, which a change of the method drops, and an embedding before a pooling."""
     return setting[0] != "embedding", f"{setting[0]}_options" not in _OPTIONS
 
 
 def _beside(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe with the paths of files that lie in `folder` made absolute."""
+    """Return the recipe with absolute paths for files that exist in `folder`."""
 
     def found(value: str) -> str:
         return str((folder / value).resolve()) if value and is_file(folder / value) else value
@@ -436,13 +440,16 @@ def _from_table(table: Mapping[str, object], *, source: str) -> Recipe:
 
 
 def _part(table: object, source: str) -> Recipe:
-    """Read one of `ensemble`: a recipe in full, or the name of a preset or a file under "recipe", with a weight."""
+    """Parse a recipe of an ensemble: all its keys, or a preset or file under the key "recipe", with a weight."""
     if not isinstance(table, Mapping):
-        raise RecipeError(f'{source}: a part is {table!r}; expected a table, such as {{ recipe = "kin" }}')
+        raise RecipeError(f'{source}: the ensemble contains {table!r}; expected a table, such as {{ recipe = "kin" }}')
     if "recipe" not in table:
         return _from_table(table, source=f"{source}, ensemble")
     if extra := set(table) - {"recipe", "weight"}:
-        raise RecipeError(f"{source}: a part names a recipe and also {', '.join(sorted(extra))}; give only its weight")
+        raise RecipeError(
+            f"{source}: an entry of the ensemble has recipe and also {', '.join(sorted(extra))}; beside recipe, only "
+            "weight is allowed"
+        )
     return dataclasses.replace(Recipe.load(str(table["recipe"])), weight=table.get("weight", 1.0))
 
 
@@ -453,7 +460,7 @@ def _names_recipes(table: Mapping[str, object]) -> bool:
 
 
 def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Yield the keys that differ from their defaults, each with its value as TOML."""
+    """Yield the keys that differ from their defaults, with their values as TOML."""
     for key in (each for each in dataclasses.fields(recipe) if each.name in _KEYS):
         value = getattr(recipe, key.name)
         default = {} if key.name in _OPTIONS else key.default

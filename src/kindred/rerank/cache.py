@@ -1,4 +1,4 @@
-"""RerankCache: what re-rankers compute once for a gallery, stored in memory and, where wanted, in a folder."""
+"""RerankCache: results that re-rankers compute once per gallery, stored in memory and, if wanted, in a folder."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from kindred.rerank.neighbours import Progress
 __all__ = ["Cacheable", "RerankCache"]
 
 MOST = 8
-"""So many results are held, and so many files: options come from outside, and each choice of them is another one."""
+"""Maximum number of cached results and of files: every choice of options makes another one."""
 FILES = "rerank-*.npz"
 KEY = "cache_key"
 FIXED_BYTES, BYTES_AN_IMAGE = 1 << 20, 1 << 16
-"""A file that is larger than this for the gallery is not read."""
+"""A file larger than this for the size of the gallery is not read."""
 
 log = logging.getLogger(__name__)
 
 
 class Cacheable(Protocol):
-    """What can be stored: it goes into arrays and comes back. KIND: its name in that of the file."""
+    """A result that can be stored as arrays and restored. KIND: its name, part of the file name."""
 
     KIND: ClassVar[str]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that must be stored, for `numpy.savez`."""
+        """Return the data to store, for `numpy.savez`."""
         ...
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Take back what `to_arrays` returned; raises ModelError for anything else."""
+        """Restore from the arrays of `to_arrays`; raises ModelError for anything else."""
         ...
 
 
@@ -51,23 +51,23 @@ Made = TypeVar("Made", bound=Cacheable)
 
 
 class RerankCache:
-    """Results that are computed once for a gallery, by kind and key, and again as soon as the gallery has changed.
+    """Results that are computed once per gallery, by kind and key, and again when the gallery has changed.
 
-    folder: where they are also stored as files; a file that is missing, damaged or of other vectors is made again, and
-    one that cannot be written is done without. progress: what `make` may report to, with the images done and their
-    number. Threads may share it: one computes, the others wait.
+    folder: where they are also stored as files. A file that is missing, damaged or of other vectors is computed again;
+    a file that cannot be written is skipped. progress: passed to `make`, called with the images done and their number.
+    It may be shared by threads: one computes, the others wait.
     """
 
     def __init__(self, folder: Path | None = None, *, progress: Progress | None = None) -> None:
         self.progress = progress
         self._folder = folder
         self._held: OrderedDict[tuple[str, str], tuple[str, Cacheable]] = OrderedDict()
-        self._lock = ForkSafeLock()  # entered again where what is made needs another
+        self._lock = ForkSafeLock()  # reentrant, since one result may need another
 
     def get(self, kind: type[Made], key: str, make: Callable[[], Made], *, gallery: Gallery) -> Made:
-        """Return what `make` makes of a gallery: from memory, from a file, or made now.
+        """Return the result of `make` for a gallery, from memory, from a file, or computed now.
 
-        `key` names the options that it is made with. The gallery's `version` is read at every call.
+        `key` identifies the options of the computation. The `version` of the gallery is read at every call.
         """
         with self._lock:
             version, place = gallery.version, (kind.KIND, key)
@@ -86,13 +86,13 @@ class RerankCache:
             return found
 
     def _read(self, kind: type[Made], key: str, version: str, images: int) -> Made | None:
-        """Read what `_write` wrote of the same vectors; None where there is nothing, or nothing sound."""
+        """Read a file written by `_write` for the same vectors; None if there is none, or it is invalid."""
         if self._folder is None:
             return None
         try:
             file = within(self._folder, _name(kind, key))
             data = read_bounded(file, FIXED_BYTES + BYTES_AN_IMAGE * images)
-            arrays = read_npz(data, len(data))  # they are stored as they are: what unpacks to more is another's
+            arrays = read_npz(data, len(data))  # stored uncompressed: a file that unpacks to more is foreign
             if str(arrays.pop(KEY, "")) != _full_key(key, version):
                 return None
             if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
@@ -101,13 +101,13 @@ class RerankCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KindredError) as error:
-            log.info("what re-ranking had computed is computed again: %s", error)
+            log.info("a cached result of re-ranking is invalid and will be computed again: %s", error)
             return None
 
     def _write(self, kind: type[Made], key: str, version: str, made: Made) -> None:
         if self._folder is None:
             return
-        # A library that only may be read is searched all the same.
+        # A read-only library can still be searched.
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             arrays = {**made.to_arrays(), KEY: np.array(_full_key(key, version))}
@@ -119,7 +119,7 @@ class RerankCache:
 
 
 def _name(kind: type[Cacheable], key: str) -> str:
-    """Return the name of a file: the same for all versions of the vectors, so that a new one replaces the old."""
+    """Return the file name: the same for all versions of the vectors, so that a new file replaces the old one."""
     return f"rerank-{kind.KIND}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
 

@@ -1,7 +1,7 @@
-"""Output for programs: the forms that `--json` prints and that a server and its client share.
+"""Forms: the output that `--json` prints, also for a server and its client.
 
-Each is a dataclass whose fields are the keys of the JSON; `to_json` gives plain dictionaries. Nothing here knows a
-framework, and JSON is made nowhere else. Each is loaded when it is first used: a command needs one or two.
+Each is a dataclass whose fields are the JSON keys; `to_json` returns plain dictionaries. They depend on no framework,
+and JSON is made nowhere else. Each is loaded at first use, since a command needs one or two.
 """
 
 from __future__ import annotations

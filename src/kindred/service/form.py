@@ -1,4 +1,4 @@
-"""Form: output for programs, a dataclass whose fields are the keys of its JSON."""
+"""Form: base of the dataclasses whose fields are JSON keys."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Form", "plain"]
 
 @dataclass(frozen=True)
 class Form:
-    """The base of all forms: `to_json` gives plain dictionaries, lists, text, numbers, true, false and None."""
+    """The base of all forms: `to_json` returns dictionaries, lists, text, numbers, booleans and None."""
 
     def to_json(self) -> dict[str, object]:
-        """Return the fields by name, as JSON has them: those of the form itself first, then those of its base."""
+        """Return the fields by name, as JSON types."""
         own = type(self).__annotations__
         names = sorted((field.name for field in fields(self)), key=lambda name: name not in own)
         return {name: plain(getattr(self, name)) for name in names}
 
 
 def plain(value: object) -> object:
-    """Return a value as JSON has it: a path or a date as text, a tuple as a list, None for a number that is not finite.
+    """Return a value as a JSON type: paths and dates as text, tuples as lists, non-finite numbers as None.
 
     >>> plain({"path": Path("a.jpg"), "score": float("nan"), "box": (1, 2)})
     {'path': 'a.jpg', 'score': None, 'box': [1, 2]}
@@ -36,7 +36,7 @@ def plain(value: object) -> object:
         return [plain(each) for each in value]
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, date):  # and a date with a time
+    if isinstance(value, date):  # includes datetime
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         return None

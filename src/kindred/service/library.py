@@ -1,4 +1,4 @@
-"""The forms of a library: what was indexed, what it holds, what was changed, written and read."""
+"""The forms of a library: indexing, information, changes, export and import."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SkipForm(Form):
-    """A file that could not be used, and why."""
+    """A file that could not be used, and the reason."""
 
     path: Path
     reason: str
@@ -55,7 +55,7 @@ class NoteForm(Form):
 
 @dataclass(frozen=True)
 class IndexForm(Form):
-    """What an indexing run did."""
+    """The result of an indexing run."""
 
     found: int
     indexed: int
@@ -91,7 +91,7 @@ class IndexForm(Form):
 
 @dataclass(frozen=True)
 class InfoForm(Form):
-    """What a library holds."""
+    """The contents of a library."""
 
     path: Path
     images: int
@@ -108,7 +108,7 @@ class InfoForm(Form):
 
     @classmethod
     def of(cls, info: Info, skipped: Sequence[tuple[Path, str]]) -> Self:
-        """Return the form of a library's facts and of the files that it could not use."""
+        """Return the form of the facts about a library and of the files that could not be used."""
         return cls(
             path=info.path,
             images=info.images,
@@ -168,14 +168,14 @@ class ImagesForm(Form):
 
 @dataclass(frozen=True)
 class KeysForm(Form):
-    """The keys of metadata, each with the number of its images."""
+    """The metadata keys, each with its number of images."""
 
     keys: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class ExportForm(Form):
-    """Where vectors were written, and how many."""
+    """The file to which vectors were written, and their number."""
 
     file: Path
     vectors: int
@@ -198,7 +198,7 @@ class ImportForm(Form):
 
 @dataclass(frozen=True)
 class MapForm(Form):
-    """A map that was drawn of a library of `library` images."""
+    """A map of a library of `library` images."""
 
     map: Path
     csv: Path | None

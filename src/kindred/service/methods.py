@@ -1,4 +1,4 @@
-"""The forms of recipes and models, of what was fitted and trained, and of evaluations."""
+"""The forms of recipes, models, fitting and evaluation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RecipeForm(Form):
-    """A recipe by its own keys, and its digest."""
+    """A recipe by its keys, and its digest."""
 
     recipe: Recipe
 
@@ -44,25 +44,25 @@ class RecipeForm(Form):
 
 @dataclass(frozen=True)
 class RecipesForm(Form):
-    """All recipes that come with Kindred."""
+    """All presets."""
 
     recipes: tuple[RecipeForm, ...]
 
 
 @dataclass(frozen=True)
 class ModelForm(Form):
-    """A model by the keys of its card; `extra` are more."""
+    """A model by the keys of its card, and further keys in `extra`."""
 
     card: Card | None
     extra: Mapping[str, object]
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        """Return the form of an entry of the list of models, whose card may be damaged."""
+        """Return the form of an entry of the list of models; its card may be damaged."""
         return cls(entry.card, {"name": entry.name, "bundled": entry.bundled, "problem": entry.problem or None})
 
     def to_json(self) -> dict[str, object]:
-        """Return the keys of the card, and the others."""
+        """Return the keys of the card and the further ones."""
         card = {} if self.card is None else {**asdict(self.card), "training": dict(self.card.training)}
         return {key: plain(value) for key, value in {**card, **self.extra}.items()}
 
@@ -94,7 +94,7 @@ class FitForm(Form):
 
     @classmethod
     def of(cls, fitted: Fitted, recipe: Path, files: Sequence[Path]) -> Self:
-        """Return the form of what was fitted and written."""
+        """Return the form of a fitted recipe and its files."""
         found = fitted.fitted
         return cls(
             recipe=recipe,
@@ -108,7 +108,7 @@ class FitForm(Form):
 
 @dataclass(frozen=True)
 class EvaluationForm(Form):
-    """What was measured, the metrics under their own names."""
+    """An evaluation: metrics under their own names, and costs."""
 
     evaluation: Evaluation
 
@@ -119,7 +119,7 @@ class EvaluationForm(Form):
 
 @dataclass(frozen=True)
 class FailureForm(Form):
-    """A recipe that could not be measured on a set, and why."""
+    """A recipe that could not be evaluated on a set, and the reason."""
 
     recipe: str
     name: str
@@ -128,7 +128,7 @@ class FailureForm(Form):
 
 @dataclass(frozen=True)
 class ComparisonForm(Form):
-    """What was measured of several recipes, and what failed."""
+    """The evaluations of several recipes, and those that failed."""
 
     results: tuple[EvaluationForm, ...]
     failed: tuple[FailureForm, ...]

@@ -1,4 +1,4 @@
-"""The forms of a search and of duplicates: images found."""
+"""The forms of search results and of duplicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ __all__ = ["DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm
 
 @dataclass(frozen=True, kw_only=True)
 class HitForm(ImageFacts):
-    """One image found; `box` is null where the whole image matched."""
+    """One result; `box` is null if the whole image matched; sizes are in pixels of the upright original.
+
+    `id` is unchanged when the image is moved or described again; `missing`: whether its file does not exist.
+    """
 
     rank: int
     score: float
@@ -43,13 +46,13 @@ class ResultsForm(Form):
     @classmethod
     def of(cls, results: Results, query: Sequence[str], recipe: str) -> Self:
         """Return the form of the results for images of these names."""
-        asked = query[0] if len(query) == 1 else tuple(query)
-        return cls(asked, recipe, tuple(map(HitForm.of, results)), round(results.seconds, 4))
+        names = query[0] if len(query) == 1 else tuple(query)
+        return cls(names, recipe, tuple(map(HitForm.of, results)), round(results.seconds, 4))
 
 
 @dataclass(frozen=True)
 class QueryErrorForm(Form):
-    """One of several queries whose image cannot be used."""
+    """A query, one of several, whose image cannot be used."""
 
     query: str
     error: str
@@ -71,7 +74,7 @@ class MatchForm(Form):
 
 @dataclass(frozen=True)
 class DuplicateForm(Form):
-    """One image of a group of duplicates, and how it relates to the first."""
+    """One image of a group of duplicates, and its relation to the first."""
 
     path: Path
     relation: str
@@ -125,5 +128,5 @@ class DuplicatesForm(Form):
 
     @classmethod
     def of(cls, groups: Sequence[DuplicateGroup], *, threshold: float, seconds: float) -> Self:
-        """Return the form of what was found from a cosine of `threshold`."""
+        """Return the form of the duplicates found with a cosine of at least `threshold`."""
         return cls(threshold, tuple(map(GroupForm.of, groups)), round(seconds, 3))

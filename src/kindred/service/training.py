@@ -1,4 +1,4 @@
-"""The forms of networks that were trained."""
+"""The forms of trained networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["DistillationForm", "TrainingForm"]
 
 @dataclass(frozen=True)
 class TrainingForm(Form):
-    """A network that was fine-tuned: its files, and how good it was before and after."""
+    """A fine-tuned network: its files, and its accuracy before and after."""
 
     model: Path
     recipe: Path
@@ -36,7 +36,7 @@ class TrainingForm(Form):
 
     @classmethod
     def of(cls, result: TrainingResult, model: Path) -> Self:
-        """Return the form of a run that ended."""
+        """Return the form of a finished run."""
         return cls(
             model=model,
             recipe=result.recipe,
@@ -56,7 +56,7 @@ class TrainingForm(Form):
 
 @dataclass(frozen=True)
 class DistillationForm(Form):
-    """A network that was distilled."""
+    """A distilled network."""
 
     model: Path
     name: str

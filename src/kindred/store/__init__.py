@@ -1,7 +1,7 @@
 """The store: the persistent data of a library.
 
-Images, their state, their vectors and regions, tags, metadata and runs are stored here, and each change as a whole or
-not at all. Whatever else belongs to a library, the search index above all, is derived from here and can be made again.
+It contains the images, their state, vectors and regions, tags, metadata and runs; each change is atomic. Everything
+else in a library, such as the search index, is derived from it and can be rebuilt.
 """
 
 from kindred.store.filters import Condition, parse_value, parse_where

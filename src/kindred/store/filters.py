@@ -1,7 +1,7 @@
-"""Metadata: the values that images carry, and conditions on them.
+"""Metadata of images: their values, and conditions on them.
 
-A value is text, a number, or a date (a day, or a day with a time). A condition compares values of one kind only: a
-number is never less than a text.
+A value is text, a number, or a date (a day, with or without a time). A condition only compares values of the same kind:
+a number is never less than a text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Value: TypeAlias = "str | int | float | date | datetime"
 """A value of metadata."""
 
 Stored: TypeAlias = "str | int | float"
-"""A value as a store keeps it: dates as ISO text."""
+"""The stored form of a value: dates are ISO text."""
 
 Kind = Literal["text", "number", "date"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -46,11 +46,11 @@ Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 OPERATORS: tuple[Operator, ...] = ("<=", ">=", "!=", "=", "<", ">")
 
 KEY_LENGTH = 100
-"""Characters of a key."""
+"""Maximum length of a key, in characters."""
 VALUE_LENGTH = 10_000
-"""Characters of a text: a caption, not a document."""
+"""Maximum length of a text, in characters: enough for a caption, not for a document."""
 MOST_KEYS = 200
-"""Keys of one image."""
+"""Maximum number of keys per image."""
 LARGEST_WHOLE = 2**63 - 1
 
 _KEY = re.compile(r"[^\W\d][\w.:-]*")
@@ -65,9 +65,9 @@ _WHERE = re.compile(r"\s*([^\s=!<>]+)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*", re.DOTA
 class Condition:
     """A condition on the metadata of an image, such as Condition("price", "<", 20).
 
-    It holds only for images that have the key. "=" and the orders compare values of the kind of `value`: text, number
-    or date; "!=" holds for values of another kind, too. A day is compared with the day of a date with a time.
-    Raises UsageError for another operator, a wrong key or a wrong value.
+    It only holds for images that have the key. "=", "<" and the like compare values of the kind of `value`: text,
+    number or date; "!=" also holds for values of another kind. A day is compared with the day of a date with a time.
+    Raises UsageError for an unknown operator, an invalid key or an invalid value.
     """
 
     key: str
@@ -81,9 +81,9 @@ class Condition:
 
 
 def parse_where(text: str) -> Condition:
-    """Read a condition such as "price<20", "maker = Leica", "bought>=2024-01-31" or 'sku="12"'.
+    """Parse a condition such as "price<20", "maker = Leica", "bought>=2024-01-31" or 'sku="12"'.
 
-    The value is a number or a date where it looks like one, as in `parse_value`. Raises UsageError.
+    The value is a number or a date if it looks like one, as in `parse_value`. Raises UsageError.
 
     >>> parse_where("price<20")
     Condition(key='price', op='<', value=20)
@@ -99,7 +99,7 @@ def parse_where(text: str) -> Condition:
 
 
 def parse_value(text: str) -> Value:
-    """Read a number, an ISO date or else text; quotes make it text, and so do zeros in front ("007").
+    """Parse a number, an ISO date, or else text; text in quotes and numbers with leading zeros ("007") are text.
 
     >>> parse_value("20"), parse_value("2.5"), parse_value('"20"'), parse_value("007")
     (20, 2.5, '20', '007')
@@ -121,7 +121,7 @@ def parse_value(text: str) -> Value:
 
 
 def kind_of(value: object) -> Kind:
-    """Return the kind of a value. Raises UsageError for what is none: true and false, None, lists."""
+    """Return the kind of a value. Raises UsageError for other types: booleans, None, lists."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, date):
@@ -134,10 +134,10 @@ def kind_of(value: object) -> Kind:
 def checked_metadata(
     values: Mapping[str, Value],
 ) -> dict[str, tuple[Kind, Stored]]:
-    """Return the kind of each value and its stored form, by key.
+    """Return the kind and the stored form of each value, by key.
 
-    Raises UsageError for a key that is not a word (letters, digits and _ . : -), a value that is too long, NaN or
-    infinite, and more than `MOST_KEYS` keys.
+    Raises UsageError for an invalid key (allowed are letters, digits and _ . : -), for values that are too long, NaN or
+    infinite, and for more than `MOST_KEYS` keys.
     """
     if len(values) > MOST_KEYS:
         raise UsageError(f"metadata: got {len(values)} keys; expected at most {MOST_KEYS} for an image")
@@ -145,15 +145,15 @@ def checked_metadata(
     for key, value in values.items():
         if not isinstance(key, str) or len(key) > KEY_LENGTH or not _KEY.fullmatch(key):
             raise UsageError(
-                f"metadata: got key {str(key)[:KEY_LENGTH]!r}; expected a word of at most {KEY_LENGTH} letters, digits "
-                "and _ . : -, a letter first"
+                f"metadata: got key {str(key)[:KEY_LENGTH]!r}; expected at most {KEY_LENGTH} letters, digits "
+                "and _ . : -, starting with a letter"
             )
         checked[key] = (kind_of(value), to_stored(key, value))
     return checked
 
 
 def to_stored(key: str, value: Value) -> Stored:
-    """Return the stored form of a value: dates as ISO text, in UTC where they name a time zone."""
+    """Return the stored form of a value: dates as ISO text, converted to UTC if they have a time zone."""
     if isinstance(value, datetime):
         naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
         return naive.isoformat()
@@ -165,7 +165,7 @@ def to_stored(key: str, value: Value) -> Stored:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            raise UsageError(f"metadata: {key!r} holds a character that is no text (a lone surrogate)") from None
+            raise UsageError(f"metadata: {key!r} is not valid text (it contains a lone surrogate)") from None
         return value
     if isinstance(value, int):
         if abs(value) > LARGEST_WHOLE:
@@ -177,7 +177,7 @@ def to_stored(key: str, value: Value) -> Stored:
 
 
 def from_stored(kind: object, value: object) -> Value:
-    """Return the value that was stored. Raises ValueError for what `to_stored` never returns."""
+    """Return the value of a stored form. Raises ValueError for anything that `to_stored` never returns."""
     if kind == "text" and isinstance(value, str):
         return value
     if kind == "number" and isinstance(value, int | float) and math.isfinite(value):

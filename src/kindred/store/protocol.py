@@ -1,7 +1,7 @@
-"""Store: the interface of every store of a library, whatever the database.
+"""Store: the interface of a library's database, independent of the kind of database.
 
-A store is the truth about a library: images, their facts, vectors, regions, words, local features, tags, metadata and
-runs. `kindred.store.table.STORES` lists the stores that there are; the contract tests run over it.
+A store holds the primary data of a library: images, their facts, vectors, regions, words, local features, tags,
+metadata and runs. `kindred.store.table.STORES` lists the available stores; the contract tests run over it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ VectorBatch = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 class Store(Protocol):
-    """The persistent data of a library. Thread-safe; each call returns one consistent view.
+    """The persistent data of a library. Thread-safe; each call returns one consistent state.
 
-    Every change is done as a whole or not at all, and committed when the call returns. Raises LibraryDamaged, naming
-    the row or key, where what is stored is not what Kindred stores; LibraryLocked where another process is in the
-    midst of a change for longer than some seconds; LibraryFull where there is no room; LibraryNotFound or
-    LibraryReplaced if the store was deleted, or deleted and recreated, since it was opened.
+    Every change is atomic, and committed when the call returns. Raises LibraryDamaged, with the row or key, if stored
+    data is invalid; LibraryLocked if another process is changing the store for longer than some seconds; LibraryFull if
+    the disk is full; LibraryNotFound or LibraryReplaced if the store was deleted, or deleted and created again, since
+    it was opened.
     """
 
     # Facts
@@ -55,25 +55,25 @@ class Store(Protocol):
 
     @property
     def revision(self) -> int:
-        """A number that grows with every committed change."""
+        """A number that increases with every committed change."""
         ...
 
     @property
     def vectors_revision(self) -> int:
         """The `revision` at which vectors, words or local features were last added or removed.
 
-        What is derived from vectors follows this one: tags, metadata and paths leave it as it is.
+        Data derived from vectors depends on this number; it is not changed by tags, metadata and paths.
         """
         ...
 
     @property
     def dimension(self) -> int | None:
-        """D of every vector; None until the first is put."""
+        """D of every vector; None before the first one is stored."""
         ...
 
     @property
     def writable(self) -> bool:
-        """Whether this process may change the store, as far as can be told without trying."""
+        """Whether this process may change the store, as far as can be determined without trying."""
         ...
 
     def counts(self) -> Counts:
@@ -81,39 +81,39 @@ class Store(Protocol):
         ...
 
     def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
-        """Return what is known of each of `paths`; those that are not in the store are left out."""
+        """Return the stored facts of each of `paths`; paths that are not in the store are left out."""
         ...
 
     def by_uid(self, uids: Iterable[str]) -> dict[str, Row]:
-        """Return images by their public ids, as `images` does; unknown ids are left out."""
+        """Return images by public id, in the form of `images`; unknown ids are left out."""
         ...
 
     def by_digest(self, digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
-        """Return the images with each of these digests, in order of their number; digests of none are left out."""
+        """Return the images with each of these digests, ordered by number; digests without images are left out."""
         ...
 
     def count_under(self, folder: Path) -> int:
-        """Count the images in `folder`, at any depth."""
+        """Count the images in `folder`, recursively."""
         ...
 
     def paths_under(self, folder: Path) -> Iterator[Path]:
-        """Yield the path of every image in `folder`, at any depth, in order; changes meanwhile do no harm."""
+        """Yield the path of every image in `folder`, recursively, in order; the store may change in the meantime."""
         ...
 
     def known_under(self, folder: Path) -> Iterator[Known]:
-        """Yield what is known of every image in `folder`, as `paths_under` does its paths."""
+        """Yield the stored facts of every image in `folder`, in the order of `paths_under`."""
         ...
 
     def skipped(self) -> list[Skip]:
-        """Return every image that could not be used, with the reason, in order of path."""
+        """Return every image that could not be used, with the reason, ordered by path."""
         ...
 
     def tags(self) -> dict[str, int]:
-        """Return every tag with the number of its images, in order of name."""
+        """Return every tag with its number of images, ordered by name."""
         ...
 
     def metadata_keys(self) -> dict[str, int]:
-        """Return every key of metadata with the number of its images, in order of name."""
+        """Return every metadata key with its number of images, ordered by name."""
         ...
 
     def metadata_kinds(self, key: str) -> frozenset[Kind]:
@@ -121,7 +121,7 @@ class Store(Protocol):
         ...
 
     def roots(self) -> list[Root]:
-        """Return the folders that were indexed, in order of path."""
+        """Return the indexed folders, ordered by path."""
         ...
 
     def runs(self, limit: int = 10) -> list[Run]:
@@ -131,37 +131,37 @@ class Store(Protocol):
     # Images and vectors
 
     def select(self, where: Filter) -> NDArray[np.int64]:
-        """Return the ids of the vectors of all images that `where` lets through, (n,) ascending."""
+        """Return the ids of the vectors of all images that match `where`, (n,) ascending."""
         ...
 
     def select_images(self, where: Filter) -> NDArray[np.int64]:
-        """Return the numbers of all images that `where` lets through, (n,) ascending."""
+        """Return the numbers of all images that match `where`, (n,) ascending."""
         ...
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
-        """Return the image and region of each vector by vector id; ids that are gone are left out."""
+        """Return the image and region of each vector, by vector id; removed ids are left out."""
         ...
 
     def images(self, image_ids: Iterable[int]) -> dict[int, Row]:
-        """Return images by their numbers, as `rows` does by those of vectors; numbers that are gone are left out."""
+        """Return images by number, in the form of `rows`; removed numbers are left out."""
         ...
 
     def vectors(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[VectorBatch]:
-        """Yield all vectors with an id above `after_id`, in order of id, as (ids (n,), rows (n, D)).
+        """Yield all vectors with an id above `after_id`, ordered by id, as (ids (n,), rows (n, D)).
 
-        Each batch is a view of its own: rows that are put meanwhile are still met, at the end.
+        Each batch is read in a transaction of its own: rows that are added in the meantime come at the end.
         """
         ...
 
     def fetch(self, vector_ids: Iterable[int]) -> VectorBatch:
-        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; ids that are gone are left out."""
+        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; removed ids are left out."""
         ...
 
     def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
-        """Yield all rows of all images, in order of image: regions with their boxes, or visual words.
+        """Yield all rows of all images, ordered by image: regions with their boxes, or visual words.
 
-        images: the numbers (n,) of those that are wanted, None for all; numbers that are gone are left out. Each batch
-        is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        Each batch, of whole images, is read in a transaction of its own; images that are added in the meantime may be
+        missing.
         """
         ...
 
@@ -173,11 +173,11 @@ class Store(Protocol):
         ...
 
     def features(self, image_id: int) -> bytes | None:
-        """Return the local features of an image; None where none are stored."""
+        """Return the local features of an image; None if none are stored."""
         ...
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
-        """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
+        """Return the ids of the vectors that were removed after `revision`, (n,) ascending."""
         ...
 
     def changed_since(self, revision: int) -> NDArray[np.int64]:
@@ -190,27 +190,27 @@ class Store(Protocol):
     # Changes
 
     def writing(self) -> AbstractContextManager[None]:
-        """Make all changes within one: committed as a whole at the end, or undone by an exception."""
+        """Group changes into one transaction: committed at the end, or rolled back by an exception."""
         ...
 
     def indexing(self) -> AbstractContextManager[None]:
-        """Hold what lets one indexing run at a time into a store.
+        """Hold the lock of an indexing run, of which only one is allowed at a time.
 
-        Raises LibraryLocked, naming the process, where another run is in progress. It locks out no other change.
+        Raises LibraryLocked, with the process, if another run is in progress. Other changes are not locked out.
         """
         ...
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Add images, or replace those of the same path with all their vectors; id, tags and metadata stay.
+        """Add images, or replace those with the same path and all their vectors; id, tags and metadata are unchanged.
 
-        Raises UsageError, and changes nothing, where an entry contradicts itself or its rows are not (R, D).
+        Raises UsageError, and changes nothing, if an entry is inconsistent or its rows are not (R, D).
         """
         ...
 
     def restamp(self, stamps: Iterable[FileStamp]) -> None:
-        """Note new paths and looks of files whose content is the same; images that are gone are passed over.
+        """Record new paths, sizes and times of files with unchanged content; removed images are ignored.
 
-        Raises UsageError where a new path is that of another image.
+        Raises UsageError if a new path is that of another image.
         """
         ...
 
@@ -219,10 +219,10 @@ class Store(Protocol):
         ...
 
     def move(self, old: Path, new: Path) -> int:
-        """Note that a file, or a folder with all that is in it, lies elsewhere now; return the number of images.
+        """Record that a file, or a folder with everything in it, has been moved; return the number of images.
 
-        Where an image of the same content is known at its new path, that one goes and the moved one stays. Raises
-        UsageError, and changes nothing, where another image is known there.
+        If an image with the same content exists at the new path, it is replaced by the moved one. Raises UsageError,
+        and changes nothing, if a different image exists there.
         """
         ...
 
@@ -235,9 +235,9 @@ class Store(Protocol):
         ...
 
     def set_metadata(self, images: Iterable[Key], values: Mapping[str, Value]) -> int:
-        """Set metadata of images, key by key; other keys stay. Return how many of the images are in the store.
+        """Set metadata of images; other keys are unchanged. Return how many of the images are in the store.
 
-        Raises UsageError as `kindred.store.filters.checked_metadata` does, and for too many keys of an image.
+        Raises UsageError as `kindred.store.filters.checked_metadata` does, and for too many keys per image.
         """
         ...
 
@@ -246,19 +246,19 @@ class Store(Protocol):
         ...
 
     def set_meta(self, key: str, value: str | None) -> None:
-        """Set one fact about the library as a whole; None removes it. It leaves `vectors_revision` as it is."""
+        """Set one fact about the library as a whole; None removes it. `vectors_revision` is unchanged."""
         ...
 
     def set_root(self, root: Root) -> None:
-        """Note a folder that was indexed."""
+        """Record a folder that was indexed."""
         ...
 
     def begin_run(self) -> int:
-        """Note that an indexing run starts; return its number."""
+        """Record the start of an indexing run; return its number."""
         ...
 
     def finish_run(self, run: int, done: Run) -> None:
-        """Note that run `run` ended, with what it did in numbers of images, as `done` has them."""
+        """Record the end of run `run`, with its counts in `done`."""
         ...
 
     def close(self) -> None:

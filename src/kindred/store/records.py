@@ -1,4 +1,4 @@
-"""What goes into a store and what comes out of it: small frozen records."""
+"""Records that are written to and read from a store: small frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -39,30 +39,31 @@ __all__ = [
 State = Literal["indexed", "skipped"]
 
 Key: TypeAlias = "Path | str"
-"""What an image is called: by its absolute path, or by its id (`str`, 16 hexadecimal digits)."""
+"""An image by its absolute path, or by its id (`str`, 16 hexadecimal digits)."""
 
 UID = re.compile(r"[0-9a-f]{16}")
 
 
 def is_uid(text: str) -> bool:
-    """Whether `text` has the form of an image's id."""
+    """Return whether `text` has the form of an image id."""
     return UID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One image to put: described (`vectors`) or skipped (`reason`), never both.
+    """One image to store: either described (`vectors`) or skipped (`reason`).
 
-    path: absolute. size: bytes. mtime_ns: nanoseconds. width, height: pixels of the original image, upright.
-    taken: ISO date or date and time from the image itself.
-    vectors: (R, D) finite numbers, stored as float32, one row for each region.
-    boxes: (R, 4) x0 y0 x1 y1 in pixels of the original image; a row of NaN, or no boxes: the whole image.
-    words: (R,) whole numbers, the visual word of each row: the rows are then stored together, at half precision.
-    features: the local features, as bytes. visual_words: those of the local features, for an inverted file.
-    final: whether the reason lies in the bytes of the file, so that it is not tried again until they change.
-    digest: of the content, as `kindred._support.digests` has it. device, inode: those of the file; volume: the device
-    of the folder it lies in.
-    frames, frame: how many frames or pages the file has, and which of them, from 0, was described.
+    path: absolute. size: bytes. mtime_ns: nanoseconds. width, height: pixels of the upright original. taken: ISO date
+    or date and time from the image itself.
+
+    vectors: (R, D) finite numbers, stored as float32, one row per region. boxes: (R, 4) x0 y0 x1 y1 in pixels of the
+    original; a row of NaN, or no boxes: the whole image. words: (R,) integers, the visual word of each row; the rows
+    are then stored together, in half precision. features: the local features, as bytes. visual_words: those of the
+    local features, for an inverted file.
+
+    final: whether the file was skipped because of its content, so that it is not tried again until that changes.
+    digest: of the content, by `kindred._support.digests`. device, inode: those of the file; volume: the device of its
+    folder. frames, frame: number of frames or pages in the file, and the one that was described, from 0.
     """
 
     path: Path
@@ -88,10 +89,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Known:
-    """What the store knows of a file, to tell whether it changed.
+    """The stored facts of a file, for detecting changes.
 
-    id: the store's own number of the image; uid: the public id, which never changes. version: the version of Kindred
-    that put it. final: of a skipped image, whether its reason lies in its bytes.
+    id: the number of the image in the store; uid: its public id, which never changes. version: the version of Kindred
+    that stored it. final: whether it was skipped because of its content.
     """
 
     id: int
@@ -110,9 +111,9 @@ class Known:
 
 @dataclass(frozen=True)
 class FileStamp:
-    """Where a known image lies now and what its file looks like, its content being the same.
+    """The current path, size and time of a known image whose content is unchanged.
 
-    id: the store's own number of the image. size: bytes. mtime_ns: nanoseconds.
+    id: the number of the image in the store. size: bytes. mtime_ns: nanoseconds.
     """
 
     id: int
@@ -127,10 +128,10 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class Row:
-    """One vector's image; `box` is None where the vector describes the whole image.
+    """The image of a vector; `box` is None if the vector describes the whole image.
 
-    vector_id: 0 where an image was asked for, not one of its vectors. uid: the image's public id. device, inode: those
-    of its file when it was indexed; two images with both the same are two names of one file.
+    vector_id: 0 if the record was requested by image. uid: the public id of the image. device, inode: those of its file
+    when it was indexed; two images with equal values of both are two names of one file.
     """
 
     vector_id: int
@@ -151,10 +152,9 @@ class Row:
 
 
 class RowBatch(NamedTuple):
-    """The rows of images that are stored as several: owners (n,) image ids, rows (n, D), boxes (n, 4), words (n,).
+    """Rows of images that have several: owners (n,) image numbers, rows (n, D), boxes (n, 4), words (n,).
 
-    Boxes are NaN where a row stands for the whole image, None where rows are those of words; words the other way
-    round.
+    Boxes are NaN for rows of the whole image, and None if the rows belong to visual words; words are None otherwise.
     """
 
     owners: NDArray[np.int64]
@@ -184,12 +184,11 @@ class WordBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Filter:
-    """Which images may be among the results; all given conditions must hold.
+    """A filter of images; all given conditions must hold.
 
-    folder: the image lies in it, at any depth. tags: the image has all of them. where: conditions on its metadata.
-    ids: the image is one of these, by public id; None: any.
-    after, before: first and last day, both included. The day is the one on which the picture was taken, or
-    else that of the file's time, in the time zone of the machine that indexed it.
+    folder: the image is in it, at any depth. tags: the image has all of them. where: conditions on its metadata. ids:
+    the image has one of these public ids; None: any. after, before: first and last day, inclusive. The day is that on
+    which the picture was taken, or else that of the file's time, in the time zone of the machine that indexed it.
     """
 
     folder: Path | None = None
@@ -200,9 +199,9 @@ class Filter:
     ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Take arguments as people have them: one tag or id as text, a date as ISO text or with a time, a path as text.
+        """Convert arguments: a single tag or id, a date as ISO text or with a time, a path or a condition as text.
 
-        A condition may be text as well, such as "price<20". Raises UsageError for text that is no date or condition.
+        A condition may be text such as "price<20". Raises UsageError for text that is not a date or a condition.
         """
         taken: dict[str, object] = {
             "folder": None if self.folder is None else Path(self.folder),
@@ -218,7 +217,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much the store holds."""
+    """Numbers of images and vectors in the store."""
 
     images: int
     indexed: int
@@ -228,7 +227,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Skip:
-    """An image that could not be used, why, and whether the reason lies in the bytes of its file."""
+    """An image that could not be used, the reason, and whether the reason is its content."""
 
     path: Path
     reason: str
@@ -237,7 +236,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Root:
-    """A folder that was indexed, as it was after its last run: the device it lay on and its images."""
+    """An indexed folder after its last run: its device and its number of images."""
 
     path: Path
     device: int
@@ -247,7 +246,7 @@ class Root:
 
 @dataclass(frozen=True)
 class Run:
-    """One indexing run. `started`, `finished`: UTC, ISO; no `finished` while it runs or if it was cut off."""
+    """One indexing run. `started`, `finished`: UTC, ISO; `finished` is None while it runs or if it was interrupted."""
 
     id: int
     started: str

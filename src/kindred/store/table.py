@@ -1,4 +1,4 @@
-"""The table of stores, by name: what may keep a library."""
+"""The table of stores, by name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["STORES", "StoreEntry"]
 class StoreEntry:
     """One entry of STORES.
 
-    summary: what keeps the library, in a few words. create: makes an empty store in a folder, with facts about the
-    library as a whole, and opens it. open: opens the one in a folder.
+    summary: the kind of database, in a few words. create: creates an empty store in a folder, with facts about the
+    library as a whole, and opens it. open: opens the store in a folder.
     """
 
     summary: str

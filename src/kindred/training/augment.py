@@ -1,4 +1,4 @@
-"""Augmentation for retrieval: another crop in other light that still shows the same thing."""
+"""Augmentation for retrieval: another crop in other light that still shows the same object."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kindred.errors import UsageError
 
 __all__ = ["Augmentation", "degraded"]
 
-MIN_SIDE = 16  # pixels of the original that a crop has on each side, where the image has so many
+MIN_SIDE = 16  # minimum side of a crop in pixels of the original, if the image is large enough
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Augmentation:
 
 
 def degraded(crop: NDArray[np.uint8], rng: np.random.Generator, *, colour: float = 0.1) -> NDArray[np.uint8]:
-    """Return a crop (S, S, 3) as a worse camera shows it: reduced to as little as a quarter of its side, other light.
+    """Return a crop (S, S, 3) at lower quality: reduced to as little as a quarter of its side, in other light.
 
     colour: as in `Augmentation`.
     """

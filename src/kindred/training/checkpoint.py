@@ -1,4 +1,4 @@
-"""Checkpoints: named tensors and some text in one safetensors file, written whole or not at all."""
+"""Checkpoints: named tensors and some text in one safetensors file, written atomically."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kindred.training.run_folder import check_file
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
-MAX_BYTES = 64 * 2**30  # of a checkpoint of which the reader expects no size
+MAX_BYTES = 64 * 2**30  # limit of a checkpoint whose size is not known in advance
 
 
 def save_checkpoint(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write `tensors` and `metadata`; the previous checkpoint stays whole until the new one is.
+    """Write `tensors` and `metadata`; the previous checkpoint remains until the new one is complete.
 
-    Raises TrainingError where the file cannot be written.
+    Raises TrainingError if the file cannot be written.
     """
     from safetensors.torch import save
 
@@ -34,7 +34,7 @@ def save_checkpoint(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping
     except OSError as error:
         why = explain_os_error(error, file)
         raise TrainingError(
-            f"{file}: the checkpoint cannot be written ({why}); the previous one is whole: "
+            f"{file}: the checkpoint cannot be written ({why}); the previous one is intact; "
             "free some disk space and run the same command again"
         ) from error
 
@@ -43,7 +43,7 @@ def load_checkpoint(file: Path, *, max_bytes: int = MAX_BYTES) -> tuple[dict[str
     """Return the tensors and the metadata that `save_checkpoint` wrote.
 
     Nothing is executed, and no more than the size of the file is allocated: safetensors checks that names, shapes and
-    offsets agree with it. Raises TrainingError where the file is damaged, larger than `max_bytes`, or no regular file.
+    offsets agree with it. Raises TrainingError if the file is damaged, larger than `max_bytes`, or no regular file.
     """
     try:
         from safetensors import SafetensorError, safe_open

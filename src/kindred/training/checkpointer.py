@@ -1,4 +1,4 @@
-"""The checkpointer: writes and reads what a run resumes from, the checkpoint and the module after the best epoch."""
+"""The checkpointer: saves and restores the state of a run and the module after the best epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kindred.training.run_folder import BEST, CHECKPOINT
 
 __all__ = ["Checkpointable", "Checkpointer", "RunState"]
 
-FORMAT = "2"  # of the checkpoint; grows with every change that an older run folder does not fit
+FORMAT = "2"  # of the checkpoint; incremented with every incompatible change
 MAX_TASK_BYTES = 2 * 2**30  # of a task's own state: the plan of an epoch of millions of images
 MAX_HEADER_BYTES = 2**27  # safetensors itself takes 100 MB
 MAX_METRICS, MAX_NAME = 1000, 200
@@ -27,14 +27,14 @@ OPTIMISER_KEYS = {"step", "exp_avg", "exp_avg_sq"}  # of AdamW, for each paramet
 
 
 class Checkpointable(Protocol):
-    """What is stored of a task; see `kindred.training.loop.Task`."""
+    """The part of a task that is stored; see `kindred.training.loop.Task`."""
 
     @property
     def module(self) -> nn.Module:
         """All that is trained."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Return what is needed beside the module."""
+        """Return the state beside the module."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state_dict` returned."""
@@ -42,11 +42,11 @@ class Checkpointable(Protocol):
 
 @dataclass
 class RunState:
-    """How far a run is; with the tensors it is what a checkpoint holds.
+    """The progress of a run; together with the tensors it is the content of a checkpoint.
 
-    epoch: epochs that are complete. update: updates within the current epoch. updates: of the whole run. seconds:
-    over all sessions, of which `planning_seconds` and `validation_seconds` went there. best, best_epoch: the monitored
-    metric, and after which epoch. before, after: metrics of the initial and of the best module.
+    epoch: number of complete epochs. update: updates within the current epoch. updates: of the whole run. seconds: over
+    all sessions, including `planning_seconds` and `validation_seconds`. best, best_epoch: the best value of the
+    monitored metric, and its epoch. before, after: metrics of the initial and of the best module.
     """
 
     epoch: int = 0
@@ -62,7 +62,7 @@ class RunState:
 
     @classmethod
     def from_json(cls, text: str) -> RunState:
-        """Read what `json.dumps(asdict(state))` wrote; raises ValueError for anything else."""
+        """Restore from `json.dumps(asdict(state))`; raises ValueError for anything else."""
         stored = json.loads(text)
         if not isinstance(stored, dict) or stored.keys() != {each.name for each in fields(cls)}:
             raise ValueError("the state of the run has other fields than expected")
@@ -87,13 +87,13 @@ def _check_metrics(name: str, metrics: object) -> None:
     if not isinstance(metrics, dict) or len(metrics) > MAX_METRICS or not all(map(_is_number, metrics.values())):
         raise ValueError(f"{name} is not a table of metrics")
     if any(len(key) > MAX_NAME or not key.isprintable() for key in metrics):
-        raise ValueError(f"{name} has a name that cannot be shown")
+        raise ValueError(f"{name} has an unprintable name")
 
 
 class Checkpointer:
-    """Writes and reads the checkpoint of a run and its best module; only the main process writes.
+    """Saves and restores the checkpoint of a run and its best module; only the main process writes.
 
-    identity: what must be the same for a run to resume: options, and digests of the data.
+    identity: values that must be equal for a run to resume: options, and digests of the data.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Checkpointer:
         self._module_bytes = sum(each.nbytes for each in task.module.state_dict().values())
 
     def save(self, state: RunState) -> None:
-        """Write the checkpoint; the previous one stays whole until the new one is."""
+        """Write the checkpoint; the previous one remains until the new one is complete."""
         if not self._processes.is_main:
             return
         tensors = {f"module.{name}": value for name, value in self._task.module.state_dict().items()}
@@ -121,26 +121,26 @@ class Checkpointer:
         save_checkpoint(self._file, tensors, {**self._metadata(), "state": json.dumps(asdict(state))})
 
     def save_best(self) -> None:
-        """Store the module as it is as the best one."""
+        """Store the current module as the best one."""
         if self._processes.is_main:
             save_checkpoint(self._best, self._task.module.state_dict(), self._metadata())
 
     def restore_best(self) -> None:
-        """Load the best module; raises TrainingError where its file is damaged or belongs to another run."""
+        """Load the best module; raises TrainingError if its file is damaged or belongs to another run."""
         self._processes.barrier()
         tensors, metadata = load_checkpoint(self._best, max_bytes=self._module_bytes + MAX_HEADER_BYTES)
         self._check_identity(self._best, metadata)
         self._restore_module(self._best, tensors)
 
     def restore(self) -> RunState:
-        """Load the checkpoint and return how far the run was; a new state where there is no checkpoint.
+        """Load the checkpoint and return the state of the run; a new state if there is no checkpoint.
 
-        Raises TrainingError where the checkpoint belongs to another run, another network or another version of
-        Kindred, or is damaged.
+        Raises TrainingError if the checkpoint belongs to another run, another network or another version of Kindred, or
+        is damaged.
         """
         if not self._file.is_symlink() and not self._file.exists():
             return RunState()
-        # The optimiser has two averages of the size of each parameter.
+        # The optimiser stores two averages per parameter.
         tensors, metadata = load_checkpoint(
             self._file, max_bytes=3 * self._module_bytes + MAX_TASK_BYTES + MAX_HEADER_BYTES
         )
@@ -206,7 +206,7 @@ class Checkpointer:
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
 
     def _differences(self, metadata: Mapping[str, str]) -> str:
-        """Name what differs between the run of the checkpoint and this one, three keys at most."""
+        """Return what differs between the run of the checkpoint and this one, at most three keys."""
         ours = json.loads(self._identity)
         try:
             theirs = json.loads(metadata.get("identity", "{}"))
@@ -221,7 +221,7 @@ class Checkpointer:
 
 
 def _shown(text: str, most: int = 100) -> str:
-    """Return text from a file in a form that can be shown: printable, and not too long."""
+    """Return text from a file for display: printable and shortened."""
     printable = text if text.isprintable() else repr(text)
     return printable if len(printable) <= most else f"{printable[: most - 1]}…"
 

@@ -1,7 +1,7 @@
-"""Digests of what a run depends on: its images, its tables and its first weights.
+"""Digests of the data that a run depends on: its images, its tables and its initial weights.
 
-A checkpoint is resumed only where they are the same. Names, counts and sizes are not enough: other images may be of
-the same number, and a network that was trained anew may have the same name.
+A checkpoint is only resumed with the same data. Names, counts and sizes are not sufficient: other images may have the
+same number, and a retrained network may have the same name.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ DIGITS = 16
 
 
 def digest_images(images: Iterable[tuple[str, Path]]) -> str:
-    """Return 16 hexadecimal digits of images in their order: of each its name, size, first megabyte and last kilobyte.
+    """Return 16 hexadecimal digits for images in order: of each its name, size, first megabyte and last kilobyte.
 
-    A name should not depend on where the folder lies, so that it can be moved. A file that can no longer be read
-    counts with its name alone.
+    Names should not depend on the location of the folder, so that it can be moved. An unreadable file counts by its
+    name only.
     """
     found = hashlib.sha256()
     for name, path in images:

@@ -1,4 +1,4 @@
-"""The images of a run: decoded once, reduced to the size needed, and held in memory as far as they fit."""
+"""The images of a run: decoded once, reduced to the size needed, and held in memory as far as possible."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEMORY_SHARE = 0.25
 
 
 def image_memory() -> int:
-    """Return how many bytes decoded images may take: a quarter of the machine's memory."""
+    """Return the number of bytes for decoded images: a quarter of the machine's memory."""
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
     except (AttributeError, ValueError, OSError):  # not every system reports it
@@ -42,7 +42,7 @@ class ImageCache:
 
     @classmethod
     def from_arrays(cls, images: Sequence[NDArray[np.uint8]]) -> ImageCache:
-        """Hold images (H, W, 3) uint8 RGB as they are."""
+        """Create a cache of images (H, W, 3) uint8 RGB in memory."""
         longest = max((max(image.shape[:2]) for image in images), default=1)
         names = [Path(f"image {index}") for index in range(len(images))]
         return cls(names, longest=longest, cached=dict(enumerate(images)))
@@ -61,7 +61,7 @@ class ImageCache:
         return len(self._cached)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """Return an image; raises ImageError where its file can no longer be read."""
+        """Return an image; raises ImageError if its file can no longer be read."""
         cached = self._cached.get(index)
         return _read(self.paths[index], self.longest) if cached is None else cached
 
@@ -74,10 +74,10 @@ def read_images(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ImageCache, dict[Path, str]]:
-    """Decode every image of `paths`; return the usable ones, in order, and for each of the others why it was skipped.
+    """Decode every image of `paths`; return the usable ones, in order, and the reason for each skipped one.
 
-    longest: pixels of the longer side, at most. memory: bytes that may be cached; None for a quarter of the machine's
-    memory. workers: threads. progress: called with the number of images read so far and of all.
+    longest: maximum length of the longer side in pixels. memory: bytes that may be cached; None for a quarter of the
+    machine's memory. workers: threads. progress: called with the number of images read so far and the total.
     """
     room = image_memory() if memory is None else memory
     usable: list[Path] = []

@@ -1,4 +1,4 @@
-"""`log.csv`: what a run measured, one value a row, for a person, a plot or the report."""
+"""`log.csv`: the measurements of a run, one value per row, for reading, plotting and the report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Log:
     """The log of a run.
 
     A run that resumes at `step` drops the rows of later updates, and those of a plan made at that step. Raises
-    TrainingError where the file cannot be written, or the rows to continue cannot be read.
+    TrainingError if the file cannot be written, or the rows to continue cannot be read.
     """
 
     def __init__(self, file: Path, *, step: int) -> None:
@@ -70,7 +70,7 @@ class Log:
 
 
 def _is_before(row: LogRow, step: int) -> bool:
-    """Return whether a run that resumes after `step` updates has the row in its past: a plan is for later updates."""
+    """Return whether a row is in the past of a run that resumes after `step` updates; plans are for later updates."""
     return row.step < step or (row.step == step and row.part != "plan")
 
 
@@ -79,7 +79,7 @@ def _texts(row: LogRow) -> tuple[str, ...]:
 
 
 def read_log(file: Path) -> list[LogRow]:
-    """Read a log; a last row that a kill cut short is left out. Raises TrainingError for a file that is not a log."""
+    """Read a log; an incomplete last row is left out. Raises TrainingError for a file that is not a log."""
     check_file(file, max_bytes=MAX_BYTES)
     whole, _, _ = file.read_bytes().rpartition(b"\n")
     try:

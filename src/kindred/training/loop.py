@@ -72,7 +72,7 @@ class Task(Protocol[BatchT]):
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """What must be the same for a run to resume from a checkpoint: options, and digests of the data."""
+        """The values that must be equal for a run to resume from a checkpoint: options, and digests of the data."""
 
     @property
     def monitor(self) -> str:
@@ -95,10 +95,10 @@ class Task(Protocol[BatchT]):
         """Return the losses of a batch by name, whose sum is minimised; `done` is the share of the run, 0 to 1."""
 
     def describe_batch(self, batch: BatchT) -> str:
-        """Say in a few words what a batch consists of, for an error."""
+        """Describe in a few words what a batch consists of, for an error."""
 
     def validate(self) -> Mapping[str, float]:
-        """Return metrics of the module as it is; empty where there is nothing to validate on."""
+        """Return metrics of the current module; empty if there is nothing to validate on."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return what the current epoch needs to resume, beside the module."""
@@ -109,10 +109,7 @@ class Task(Protocol[BatchT]):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: after `step` of the `steps` updates of an epoch, from 0; with metrics after a validation.
-
-    stage: "planning" or "validating" where that begins; its updates are not counted, `steps` is 0.
-    """
+    """The progress of a run: after update `step` of the `steps` of an epoch, from 0; with validation metrics."""
 
     epoch: int
     epochs: int
@@ -151,12 +148,12 @@ def fit(
     progress: Callable[[Progress], None] | None = None,
     checkpoint_every: float = 120.0,
 ) -> FitResult:
-    """Train `task.module` in place, and leave it as it was after its best epoch.
+    """Train `task.module` in place; it ends with the weights of the best epoch.
 
-    `folder` holds the checkpoint, written every `checkpoint_every` seconds and after each epoch, from which a stopped
-    or killed run resumes exactly; the module after the best epoch so far; and `log.csv`. Raises TrainingError where
-    the checkpoint belongs to another run, is damaged or cannot be written, where another process trains in the folder,
-    where a loss or a gradient is not finite (the checkpoint is then from before that), and where memory runs out.
+    `folder` contains the checkpoint, written every `checkpoint_every` seconds and after each epoch, from which a
+    stopped or killed run resumes exactly; the module after the best epoch so far; and `log.csv`. Raises TrainingError
+    if the checkpoint belongs to another run, is damaged or cannot be written, if another process trains in the folder,
+    if a loss or a gradient is not finite (the checkpoint is then from before that), and if memory runs out.
     """
     with exclusive_run_folder(folder, is_main=processes.is_main), _explain_out_of_memory():
         run = _Run(task, schedule, folder, processes, progress, checkpoint_every)
@@ -205,7 +202,7 @@ class _Run(Generic[BatchT]):
         return bool(patience) and self.state.epoch - self.state.best_epoch >= patience
 
     def plan_epoch(self) -> None:
-        """Let the task plan the epoch, and log what it says of the plan."""
+        """Let the task plan the epoch, and log the facts of the plan."""
         self._report(Progress(self.state.epoch, self._schedule.epochs, 0, 0, {}, stage="planning"))
         with self._clock.measure("planning_seconds"):
             facts = self._task.begin_epoch(self.state.epoch)
@@ -217,7 +214,7 @@ class _Run(Generic[BatchT]):
         task.module.train()
         steps, per_update = task.steps, schedule.accumulate * self._processes.world_size
         updates = -(-steps // per_update)
-        # The last update takes batches from the epoch's beginning where there are none left.
+        # If the batches do not suffice for the last update, it continues with those at the beginning of the epoch.
         own = (
             (update * per_update + turn * self._processes.world_size + self._processes.rank) % steps
             for update in range(state.update, updates)
@@ -248,7 +245,7 @@ class _Run(Generic[BatchT]):
         self.checkpointer.save(state)
 
     def validate(self) -> dict[str, float]:
-        """Return the metrics of the module as it is, and log them."""
+        """Return the metrics of the current module, and log them."""
         self._report(Progress(self.state.epoch, self._schedule.epochs, 0, 0, {}, stage="validating"))
         self._task.module.eval()
         metrics = dict(self._task.validate())
@@ -336,7 +333,7 @@ class _Clock:
 
 @contextmanager
 def _errors_located_at(where: str) -> Iterator[None]:
-    """Begin the message of a TrainingError with where in the run it came up."""
+    """Prefix the message of a TrainingError with the position in the run."""
     try:
         yield
     except TrainingError as error:

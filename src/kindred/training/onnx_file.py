@@ -1,4 +1,4 @@
-"""Export to ONNX: a module that returns feature maps becomes an `.onnx` file with its card, a usual backbone."""
+"""Export to ONNX: a module that returns feature maps becomes an `.onnx` file with a card, a usual backbone."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def write_model(
     """Write `file` (`.onnx`) and its card beside it (`.toml`); return the card.
 
     module: images (B, 3, H, W), normalised by `mean` and `std` (pixel units, red first) → a tuple of the maps of
-    `taps`, in their order. It is exported in evaluation mode, batch norms folded into the convolutions, for batches
-    and images of any size. half: store the large weights at half precision, which halves the file; the arithmetic
-    stays float32. Each file is written whole or not at all. Raises UsageError where it cannot be written.
+    `taps`, in their order. It is exported in evaluation mode, with batch norms folded into the convolutions, for
+    batches and images of any size. half: store the large weights in half precision, which halves the file; the
+    arithmetic remains float32. Files are written atomically. Raises UsageError if a file cannot be written.
     """
     write_whole(file, "model", lambda part: _trace(module.eval(), part, taps, half=half))
     card = Card(
@@ -89,7 +89,7 @@ def trace(
     axes = {0: "N", 2: "H", 3: "W"}
     free = {name: {at: f"{name}.{axis}" if at else axis for at, axis in axes.items()} for name in (*inputs, *outputs)}
     with warnings.catch_warnings():
-        # PyTorch's newer exporter needs onnxscript, which nothing else here does.
+        # PyTorch's newer exporter needs onnxscript, which nothing else here needs.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,

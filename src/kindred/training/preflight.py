@@ -1,4 +1,4 @@
-"""Preflight: checks before a long run begins, so that nothing is found missing at its end."""
+"""Preflight: checks before a long run, so that it does not fail at its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_output", "load_pytorch"]
 
 
 def check_output(output: Path, others: Sequence[Path]) -> None:
-    """Raise UsageError or ModelError where the model `output` or the files `others` beside it cannot be written."""
+    """Raise UsageError or ModelError if the model `output` or the files `others` beside it cannot be written."""
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: the model must be a file that ends in .onnx")
     check_name(output.stem)
@@ -25,9 +25,9 @@ def check_output(output: Path, others: Sequence[Path]) -> None:
 
 
 def load_pytorch(feature: str) -> None:
-    """Import PyTorch and what the export needs; raises MissingExtra, naming the `feature`, where one is missing."""
-    # Read when PyTorch is loaded: threads that spin for ever between operations take the cores from the loader and
-    # from teachers, and ones that sleep at once take four times as long to a step.
+    """Import PyTorch and the packages for export; raises MissingExtra, with the `feature`, if one is missing."""
+    # Read when PyTorch is loaded: threads that spin forever between operations take the cores from the loader and
+    # the teachers, and with threads that sleep at once a step takes four times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     try:
         import onnx  # noqa: F401  # used only by the export, after hours of training

@@ -1,8 +1,8 @@
-"""The processes of a run: one by itself, or several that `torchrun` started, each with a device of its own.
+"""The processes of a run: a single one, or several started by `torchrun`, each with a device of its own.
 
-Data parallelism: W processes see different batches of the same plan and average their gradients, so that they take
-exactly the updates that one process takes with `accumulate` W times as large (batch norms in training mode excepted,
-whose statistics stay those of each process).
+Data parallelism: W processes see different batches of the same plan and average their gradients, so that their updates
+are exactly those of one process with W times the `accumulate` (except for batch norms in training mode, whose
+statistics remain those of each process).
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ class ProcessGroup:
 
 @contextmanager
 def join_process_group(device: str | None = None, *, threads: int | None = None) -> Iterator[ProcessGroup]:
-    """Join the processes that `torchrun` started, as the environment says; without `torchrun`, be the only one.
+    """Join the processes started by `torchrun`, as given by the environment; without `torchrun`, be the only one.
 
-    device: "cpu", "cuda" or "cuda:1"; None for the variable KINDRED_DEVICE, else CUDA where available. Of several
-    processes each takes the CUDA device of its local rank. threads: of the CPU; None for an equal share of the cores
-    for each process of this machine. Raises UsageError for a device that does not exist.
+    device: "cpu", "cuda" or "cuda:1"; None for the variable KINDRED_DEVICE, else CUDA if available. Each of several
+    processes uses the CUDA device of its local rank. threads: of the CPU; None for an equal share of the cores for each
+    process on this machine. Raises UsageError for a device that does not exist.
     """
     world_size, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     torch.set_num_threads(threads or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))

@@ -1,7 +1,7 @@
-"""The folder of a run: the names of its files, one process at a time, and nothing in it trusted.
+"""The folder of a run: the names of its files, an exclusive lock, and checks of its contents.
 
-A run resumes from what it finds there. The folder may come from somewhere else, so that no file is opened that is not
-a regular file of bounded size: a link could lead to any file of the user, a pipe would block.
+A run resumes from the files that it finds there. The folder may come from elsewhere, so only regular files of bounded
+size are opened: a link could lead to any file of the user, a pipe would block.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def check_file(file: Path, *, max_bytes: int) -> None:
 
 @contextmanager
 def exclusive_run_folder(folder: Path, *, is_main: bool) -> Iterator[None]:
-    """Create the folder of a run, lock it for this process, and remove the unfinished files that a kill left.
+    """Create the folder of a run, lock it for this process, and remove unfinished files of a killed run.
 
-    Processes other than the main one neither lock nor write. Raises TrainingError where another process trains in the
-    folder, and where it cannot be used.
+    Processes other than the main one neither lock nor write. Raises TrainingError if another process trains in the
+    folder, or if it cannot be used.
     """
     if not is_main:
         yield
@@ -46,7 +46,7 @@ def exclusive_run_folder(folder: Path, *, is_main: bool) -> Iterator[None]:
         raise TrainingError(
             f"{folder}: the folder of the run cannot be created ({explain_os_error(error, folder)})"
         ) from error
-    if (folder / LOCK).is_symlink():  # it would be followed, and the file that it leads to be emptied
+    if (folder / LOCK).is_symlink():  # a link would be followed, and its target truncated
         raise TrainingError(f"{folder / LOCK}: not a regular file; remove it")
     lock = FileLock(folder / LOCK)
     try:

@@ -1,6 +1,6 @@
-"""Cells: values as they come out of an SQLite file, checked, as SQLite itself holds no column to its type.
+"""Cells: checked values from an SQLite file, since SQLite does not enforce the type of a column.
 
-Each function raises LibraryDamaged that names the row and the column.
+Each function raises LibraryDamaged with the row and the column.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from kindred.store.sqlite.failures import REMEDY
 
 __all__ = ["Cells"]
 
-SHOWN = 40  # characters of a wrong value
+SHOWN = 40  # characters of an invalid value
 PATH_BYTES = 100_000
-"""No system has longer paths: Windows has the longest, 32,767 characters of at most 3 bytes."""
+"""Maximum length of a path; the longest are those of Windows, 32,767 characters of at most 3 bytes."""
 
 
 class Cells:
-    """The cells of one file, for messages."""
+    """Checks of the cells of one file, which is named in the errors."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def whole(self, value: object, row: str, column: str) -> int:
-        """A whole number."""
+        """Return an integer."""
         if isinstance(value, int):
             return value
         raise self.damaged(row, column, value, "a whole number")
 
     def natural(self, value: object, row: str, column: str) -> int:
-        """A whole number of at least 0."""
+        """Return an integer of at least 0."""
         if isinstance(value, int) and value >= 0:
             return value
         raise self.damaged(row, column, value, "a whole number of at least 0")
 
     def optional_natural(self, value: object, row: str, column: str) -> int | None:
-        """A whole number of at least 0, or nothing."""
+        """Return an integer of at least 0, or None."""
         return None if value is None else self.natural(value, row, column)
 
     def identity(self, value: object, row: str, column: str) -> int:
-        """The number of a device or an inode, 64 bits without a sign, which SQLite keeps with one."""
+        """Return the number of a device or an inode: unsigned 64 bits, which SQLite stores as signed."""
         return self.whole(value, row, column) % 2**64
 
     def optional_identity(self, value: object, row: str, column: str) -> int | None:
-        """The number of a device or an inode, or nothing."""
+        """Return the number of a device or an inode, or None."""
         return None if value is None else self.identity(value, row, column)
 
     def text(self, value: object, row: str, column: str) -> str:
-        """Text that was valid UTF-8."""
+        """Return text that is valid UTF-8."""
         if isinstance(value, str):
             try:
                 value.encode("utf-8")
@@ -63,17 +63,17 @@ class Cells:
         raise self.damaged(row, column, value, "text in UTF-8")
 
     def optional_text(self, value: object, row: str, column: str) -> str | None:
-        """Text, or nothing."""
+        """Return text, or None."""
         return None if value is None else self.text(value, row, column)
 
     def optional_bytes(self, value: object, row: str, column: str) -> bytes | None:
-        """Bytes, or nothing."""
+        """Return bytes, or None."""
         if value is None or isinstance(value, bytes):
             return value
         raise self.damaged(row, column, value, "bytes")
 
     def path(self, value: object, row: str) -> Path:
-        """An absolute path."""
+        """Return an absolute path."""
         if isinstance(value, bytes) and b"\0" not in value and len(value) <= PATH_BYTES:
             path = Path(os.fsdecode(value))
             if path.is_absolute():
@@ -81,7 +81,7 @@ class Cells:
         raise self.damaged(row, "path", value, "an absolute path")
 
     def box(self, corners: Sequence[object], row: str) -> Box | None:
-        """Four finite numbers, or four times nothing."""
+        """Return four finite numbers as a box, or None if they are NULL."""
         x0, y0, x1, y1 = corners
         if x0 is None or y0 is None or x1 is None or y1 is None:
             return None
@@ -91,7 +91,7 @@ class Cells:
         return float(x0), float(y0), float(x1), float(y1)  # type: ignore[arg-type]  # checked just now
 
     def damaged(self, row: str, column: str, value: object, expected: str) -> LibraryDamaged:
-        """Return what to raise for a wrong cell."""
+        """Return the error for an invalid cell."""
         if isinstance(value, bytes):
             shown = f"{len(value):,} bytes"
         else:

@@ -1,4 +1,4 @@
-"""Filters and paths as SQL: every value is bound, none is part of a statement."""
+"""Filters and paths as SQL: all values are bound parameters, never part of a statement."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Item = TypeVar("Item")
 Bound = bytes | str | int | float
 
 CHUNK = 500
-"""Values bound in one statement: SQLite allows 999 in its most cautious builds."""
+"""Values bound per statement: SQLite's lowest default limit is 999."""
 
 
 def path_key(path: Path) -> bytes:
-    """Return what the store keeps for `path`: the file system's own bytes."""
+    """Return the stored form of `path`: the bytes of the file system."""
     if not path.is_absolute():
         raise UsageError(f"{path}: expected an absolute path; use path.absolute()")
     return os.fsencode(path)
 
 
 def folder_range(folder: Path) -> tuple[bytes, bytes]:
-    """Return the bounds (both excluded) between which the keys of everything inside `folder` lie."""
+    """Return the exclusive bounds of the stored paths of everything inside `folder`."""
     key = path_key(folder)
     separator = os.fsencode(os.sep)
     prefix = key if key.endswith(separator) else key + separator
@@ -61,9 +61,9 @@ def conditions(wanted: Filter) -> tuple[list[str], list[Bound]]:
 
 
 def _on_metadata(condition: Condition) -> tuple[str, list[Bound]]:
-    """Return a condition on one row of metadata; the operator is one of six, as `Condition` sees to."""
+    """Return a condition on one row of metadata; `Condition` guarantees a known operator."""
     kind, value = kind_of(condition.value), to_stored(condition.key, condition.value)
-    # A day is compared with days.
+    # A day is compared with the day of a date with a time.
     stored = "substr(value, 1, 10)" if kind == "date" and len(str(value)) == 10 else "value"
     if condition.op == "!=":
         return f"key = ? AND NOT (kind = ? AND {stored} = ?)", [condition.key, kind, value]
@@ -71,10 +71,10 @@ def _on_metadata(condition: Condition) -> tuple[str, list[Bound]]:
 
 
 def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterator[Sequence[Item]]:
-    """Cut a sequence into parts of at most `size`."""
+    """Split a sequence into parts of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def marks(chunk: Sequence[object]) -> str:
-    """Return one question mark for each value to bind."""
+    """Return one SQL placeholder per value."""
     return ", ".join("?" * len(chunk))

@@ -1,7 +1,7 @@
-"""The SQLite file of a store: how it is opened and shared, and how its errors become ours.
+"""The SQLite file of a store: opening it, sharing it, and translating its errors.
 
-One connection reads, and another writes, opened at the first change. Readers never wait for a writer (write-ahead
-log); writers, of this process and of others, take turns, a transaction each.
+One connection reads; another one, opened at the first change, writes. Readers never wait for a writer (write-ahead
+log); writers, of this and other processes, wait for each other, one transaction at a time.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from kindred.store.sqlite.files import check_files, remove_files, unmerged
 __all__ = ["CELL_BYTES", "Database", "create_database"]
 
 READ_SECONDS = 30.0
-"""Only recovery after a crash and a writer's checkpoint make a reader wait, and both are short."""
+"""Timeout of a reader, which only waits for recovery after a crash or for a checkpoint; both are short."""
 WRITE_SECONDS = 10.0
-"""A change waits so long for those of other processes; each holds the file for one transaction only."""
+"""Timeout of a change waiting for other processes, each of which locks the file for one transaction."""
 CELL_BYTES = 1 << 26
-"""No text and no row is larger, whatever a file says: the local features of an image take some 100 kB."""
+"""Maximum size of a value and of a row; the local features of an image take about 100 kB."""
 
 _ABANDONED: list[object] = []
-"""What a forked child must neither use nor close: SQLite's connections belong to the process that opened them."""
+"""Objects that a forked child must neither use nor close, since they belong to the process that opened them."""
 _OPEN: WeakSet[Database] = WeakSet()
 _HELD: list[RLock] = []
 FORK_SECONDS = 2.0
-"""A fork waits so long for each lock: a thread that holds one for longer may itself wait for the one that forks."""
+"""Timeout of a fork for each lock: a thread that holds one longer may itself be waiting for the forking thread."""
 
 
 class Database:
-    """The connections to one file, with a lock around each: any thread may use it, one at a time.
+    """The connections to one file, each with a lock: any thread may use them, one at a time.
 
-    A forked child opens its own at its first use. Raises LibraryNotFound, LibraryDamaged, LibraryTooNew or
-    LibraryError where the file cannot be opened; LibraryReplaced where it is another than the one that was opened.
+    A forked child opens its own at first use. Raises LibraryNotFound, LibraryDamaged, LibraryTooNew or LibraryError if
+    the file cannot be opened, and LibraryReplaced if it is no longer the file that was opened.
     """
 
     def __init__(self, file: Path) -> None:
@@ -63,12 +63,12 @@ class Database:
         self._read_lock, self._write_lock = RLock(), RLock()
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
-        # Set while the file is open as immutable: what it looked like then.
+        # Set while the file is open as immutable: its state at that time.
         self._frozen: tuple[int, int, bool] | None = None
 
     @property
     def locks(self) -> tuple[RLock, RLock]:
-        """The locks of writing and of reading, in the order in which they are taken."""
+        """The locks for writing and reading, in the order in which they must be acquired."""
         return self._write_lock, self._read_lock
 
     def abandon(self) -> None:
@@ -80,7 +80,7 @@ class Database:
         """Close the connections; a second call does nothing."""
         with self._write_lock, self._read_lock:
             self._closed = True
-            # The writer last: the last to close merges the log into the file, and one that only reads may not.
+            # The writer last: the last connection to close merges the log into the file, which a reader cannot do.
             for connection in (self._reader, self._writer):
                 if connection is not None:
                     connection.close()
@@ -88,7 +88,7 @@ class Database:
 
     @property
     def replaced(self) -> bool:
-        """Whether the file is gone, or another than the one that was opened."""
+        """Whether the file is gone or is no longer the one that was opened."""
         try:
             return _identity(self.file) != self._identity
         except OSError:
@@ -101,11 +101,11 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Hold one consistent view of the tables; within a change of the same thread, with what it changed."""
+        """Hold a read transaction: one consistent state, including the current change of the same thread."""
         writer = self._writer
         if writer is not None and _is_changing(writer) and self._write_lock.acquire(blocking=False):
             try:
-                if _is_changing(writer):  # it is this thread's own: nobody else could hold the lock meanwhile
+                if _is_changing(writer):  # this thread's own transaction, since it holds the lock
                     with reported(self.file):
                         yield writer
                     return
@@ -115,7 +115,7 @@ class Database:
             self._check_identity()
             self._follow_frozen_file()
             connection = self._reader if self._reader is not None else self._open_reader()
-            if connection.in_transaction:  # a question within another
+            if connection.in_transaction:  # a nested read
                 yield connection
                 return
             with _transaction(connection, "BEGIN"):
@@ -123,7 +123,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Hold one transaction: committed as a whole at the end, or undone by an exception; one within it joins it."""
+        """Hold a transaction, committed at the end or rolled back by an exception; nested calls join it."""
         with self._write_lock, reported(self.file):
             if self._writer is not None and self._writer.in_transaction:
                 yield self._writer
@@ -149,12 +149,12 @@ class Database:
         return self._reader
 
     def _connect_frozen(self) -> sqlite3.Connection:
-        # SQLite cannot make its log's shared memory in a folder that it may not write to. Without a log or journal
-        # the file is complete and can be read alone; with one, that would miss what was committed, or see half of it.
+        # In a read-only folder SQLite cannot create the shared memory of its log. Without a log or journal the file
+        # is complete and can be read by itself; with one, committed changes would be missed or seen in part.
         if unmerged(self.file):
             raise LibraryError(
-                f"{self.file}: holds changes that were not yet merged, and its folder cannot be written to; "
-                "open the library once where it can"
+                f"{self.file}: has changes that are not merged yet, and its folder is read-only; "
+                "open the library once where the folder is writable"
             )
         self._frozen = self._look()
         return self._connect("mode=ro&immutable=1", READ_SECONDS)
@@ -163,7 +163,8 @@ class Database:
         self._check_open()
         if not self.writable:
             raise LibraryError(
-                f"{self.file.parent}: cannot be written to; it can be searched, not changed: make the folder writable"
+                f"{self.file.parent}: is read-only, so the library can be searched but not changed; make the folder "
+                "writable"
             )
         self._writer = self._connect("mode=rw", WRITE_SECONDS)
         return self._writer
@@ -179,8 +180,8 @@ class Database:
         )
         try:
             _harden(connection)
-            # NORMAL in a write-ahead log: a commit survives the end of the process; a power cut may undo the last
-            # ones but never damages the file.
+            # NORMAL with a write-ahead log: commits survive the end of the process; a power failure may undo the
+            # last ones but never damages the file.
             for pragma in ("foreign_keys = ON", "synchronous = NORMAL"):
                 connection.execute(f"PRAGMA {pragma}").fetchone()
             _check_format(connection, self.file)
@@ -194,22 +195,22 @@ class Database:
             raise UsageError(f"{self.file}: this library is closed; open it again")
 
     def _check_identity(self) -> None:
-        """Raise where the file is no longer the one that was opened: what is written to a deleted file is lost."""
+        """Raise if the file is no longer the one that was opened, since changes to a deleted file would be lost."""
         self._check_open()
         try:
             now = _identity(self.file)
         except OSError as error:
             why = f" ({explain_os_error(error)})" if not isinstance(error, FileNotFoundError) else ""
-            raise LibraryNotFound(f"{self.file}: went away while it was in use{why}; open the library again") from error
+            raise LibraryNotFound(f"{self.file}: was deleted while in use{why}; open the library again") from error
         if now != self._identity:
-            raise LibraryReplaced(f"{self.file}: was deleted and made anew while it was in use; open the library again")
+            raise LibraryReplaced(f"{self.file}: was deleted and created again while in use; open the library again")
 
     def _look(self) -> tuple[int, int, bool]:
         status = self.file.stat()
         return status.st_mtime_ns, status.st_size, unmerged(self.file)
 
     def _follow_frozen_file(self) -> None:
-        """Open again where a file taken for immutable was changed after all, by someone who may."""
+        """Reopen a file that was opened as immutable but has been changed by another user."""
         if self._frozen is not None and self._frozen != self._look():
             if self._reader is not None:
                 self._reader.close()
@@ -218,7 +219,7 @@ class Database:
 
 
 def create_database(file: Path, fill: dict[str, str]) -> None:
-    """Make a store at `file` with `fill` as its meta; it appears there complete or not at all."""
+    """Create a store at `file` with `fill` as its metadata; the file appears complete or not at all."""
     unfinished = file.with_name(f"{file.name}.new")
     remove_files(unfinished)
     try:
@@ -229,17 +230,17 @@ def create_database(file: Path, fill: dict[str, str]) -> None:
                 connection.execute("PRAGMA synchronous = FULL")
                 schema.make_tables(connection)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", fill.items())
-            unfinished.rename(file)  # closed, so that SQLite has merged its log into the file
+            unfinished.rename(file)  # only after closing, when SQLite has merged its log into the file
     finally:
         remove_files(unfinished)
 
 
 def _harden(connection: sqlite3.Connection) -> None:
-    """Take the file for a stranger's: nothing in it is run, nothing in it decides how much memory is taken."""
+    """Treat the file as untrusted: execute nothing in it, and bound the memory it can claim."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, CELL_BYTES)
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
         connection.execute(f"PRAGMA {pragma}").fetchone()
-    # Text that is no UTF-8 comes out with surrogates, so that whoever reads it can name its row.
+    # Invalid UTF-8 is decoded with surrogates, so that the reader can name the row in its error.
     connection.text_factory = _text
 
 
@@ -254,13 +255,13 @@ def _check_format(connection: sqlite3.Connection, file: Path) -> None:
     present = connection.execute("PRAGMA user_version").fetchone()[0]
     if present > schema.FORMAT:
         raise LibraryTooNew(
-            f"{file}: has format {present}, this version of Kindred knows formats up to {schema.FORMAT}; "
+            f"{file}: has format {present}, this version of Kindred supports formats up to {schema.FORMAT}; "
             "upgrade it with git pull and pip install . in its clone"
         )
     if present < schema.FORMAT:
         raise LibraryError(
-            f"{file}: has format {present}, of an early version of Kindred, and this one reads format "
-            f"{schema.FORMAT} only; index the images into another library"
+            f"{file}: has format {present} of an older version of Kindred; this version reads format "
+            f"{schema.FORMAT} only; index the images into a new library"
         )
     if odd := sorted(schema.objects_of(connection) ^ schema.own_objects()):
         kind, name, _ = odd[0]
@@ -292,7 +293,7 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def _watch_forks() -> None:
-    """Let children of this process open connections of their own."""
+    """Register handlers so that forked children open connections of their own."""
     global _watching
     if not _watching and hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_hold_all, after_in_parent=_let_all_go, after_in_child=_abandon_all)
@@ -303,7 +304,7 @@ _watching = False
 
 
 def _hold_all() -> None:
-    """Wait until no other thread is within SQLite: its own locks would stay locked for ever in the child."""
+    """Acquire all locks before a fork: a lock held by another thread would stay locked forever in the child."""
     for database in list(_OPEN):
         for lock in database.locks:
             if lock.acquire(timeout=FORK_SECONDS):

@@ -1,4 +1,4 @@
-"""What SQLite reports, in our own errors."""
+"""Translation of SQLite's errors into those of Kindred."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from kindred.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryLoc
 
 __all__ = ["REMEDY", "primary_code", "reported"]
 
-REMEDY = "restore it from a copy, or delete the library and index the images again"
+REMEDY = "restore it from a backup, or delete the library and index the images again"
 
 
 @contextmanager
 def reported(file: Path) -> Iterator[None]:
-    """Raise SQLite's errors within as ours."""
+    """Translate errors of SQLite raised within the block."""
     try:
         yield
     except UnicodeDecodeError as error:
-        # Not of text in a cell: Python's own, of a message that quotes a damaged table.
-        raise LibraryDamaged(f"{file}: is damaged (its tables have names that are no text); {REMEDY}") from error
+        # Raised by Python for an error message that quotes a damaged table, not for text in a cell.
+        raise LibraryDamaged(f"{file}: is damaged (its table names are not valid text); {REMEDY}") from error
     except sqlite3.Error as error:
         raise _translated(error, file) from error
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """SQLite's error code without the detail in its upper bytes; 0 for errors of the Python module itself."""
+    """Return SQLite's error code without the extended part; 0 for errors of the Python module itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _translated(error: sqlite3.Error, file: Path) -> Exception:
-    """Return what to raise for `error`: one of ours, or itself where it can only be a mistake in Kindred."""
+    """Return the Kindred error for `error`, or `error` itself if it can only be a bug in Kindred."""
     code = primary_code(error)
     missing_table = code == sqlite3.SQLITE_ERROR and "no such" in str(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT) or missing_table:
         return LibraryDamaged(f"{file}: is damaged ({error}); {REMEDY}")
     if code == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError):
         return LibraryDamaged(f"{file}: a value in it is larger than any that Kindred stores; {REMEDY}")
-    # SQLite does not say so where it cannot make its log, and some systems report a full disk as an I/O error.
+    # SQLite does not report that it cannot create its log, and some systems report a full disk as an I/O error.
     lacks = lack_of_room(file) if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL) else None
     if code == sqlite3.SQLITE_FULL or lacks:
         return LibraryFull(
-            f"{file.parent}: {lacks or 'the disk is full'}; what was committed is safe: free some space and run again"
+            f"{file.parent}: {lacks or 'the disk is full'}; committed changes are safe; free some space and run again"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LibraryLocked(f"{file}: another program holds it locked; close that program and try again")
+        return LibraryLocked(f"{file}: is locked by another program; close that program and try again")
     if code == sqlite3.SQLITE_IOERR:
         return LibraryError(f"{file}: reading or writing failed ({error}); check the disk, then try again")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):

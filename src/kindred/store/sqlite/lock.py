@@ -1,4 +1,4 @@
-"""The lock that lets one indexing run at a time into a library."""
+"""The lock that allows one indexing run at a time per library."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ HOLDER_BYTES = 20
 
 
 class RunLock:
-    """An exclusive lock on the folder of a store, taken at birth.
+    """An exclusive lock on the folder of a store, acquired by the constructor.
 
-    The operating system drops it when its process ends, however it ends. The holder's process id is written to
-    a file beside the lock, only so that the message can name it: whoever tries to take the lock may empty the
-    lock file itself (filelock before 4 does).
+    The operating system releases it when its process ends for whatever reason. The process id of the holder is written
+    to a separate file, for the error message only: a process that tries to acquire the lock may empty the lock file
+    itself (filelock before version 4 does).
 
-    Raises LibraryLocked at once where another holds it, LibraryError where the folder cannot be written to.
+    Raises LibraryLocked at once if another process holds it, LibraryError if the folder is not writable.
     """
 
     def __init__(self, folder: Path) -> None:
         from filelock import FileLock, Timeout  # here: a search takes no lock
 
         self._holder = folder / f"{NAME}.pid"
-        # thread_local=False: the thread that ends a run need not be the one that began it.
+        # thread_local=False: a run may end in another thread than it began in.
         self._lock = FileLock(folder / NAME, timeout=0, thread_local=False)
         try:
             check_plain(folder / NAME)  # filelock empties it, and some versions follow a link
@@ -45,13 +45,13 @@ class RunLock:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.EINVAL):
                 raise LibraryError(f"{folder / NAME}: cannot be used as a lock ({why}); remove it") from error
             raise LibraryError(f"{folder}: cannot be written to ({why}); it can be searched, not changed") from error
-        with suppress(OSError):  # only a courtesy; a full disk is reported where something is lost by it
+        with suppress(OSError):  # optional; a full disk is reported by the commits
             self._holder.unlink(missing_ok=True)
             with self._holder.open("x", encoding="ascii") as stream:  # a link there is not followed
                 stream.write(str(os.getpid()))
 
     def release(self) -> None:
-        """Let the next run in; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._lock.is_locked:
             with suppress(OSError):
                 self._holder.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Changes of tags and metadata, and of where files lie: functions on a connection that is in a transaction."""
+"""Changes of tags, metadata and paths: functions on a connection in a transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TAG_LENGTH = 200
 
 
 def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int]:
-    """Return the numbers of those of `images`, by path or public id, that are in the store, each once."""
+    """Return the numbers of `images` (paths or public ids) that are in the store, without repetitions."""
     given = list(images)
     paths = [path_key(each) for each in given if isinstance(each, Path)]
     uids = [each for each in given if isinstance(each, str)]
@@ -34,13 +34,13 @@ def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int
 
 
 def put_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:
-    """Give `tag` to images; return how many of them are in the store."""
+    """Add `tag` to images; return how many of them are in the store."""
     if not tag.strip() or len(tag) > TAG_LENGTH:
-        raise UsageError(f"tag: got {tag[:TAG_LENGTH]!r}; expected a word of at most {TAG_LENGTH} characters")
+        raise UsageError(f"tag: got {tag[:TAG_LENGTH]!r}; expected 1 to {TAG_LENGTH} characters, not only spaces")
     try:
         tag.encode("utf-8")
     except UnicodeEncodeError:
-        raise UsageError(f"tag: got {tag!r}; it holds a character that is no text (a lone surrogate)") from None
+        raise UsageError(f"tag: got {tag!r}; expected valid text (it contains a lone surrogate)") from None
     known = image_ids(connection, images)
     if known:
         next_revision(connection)
@@ -51,7 +51,7 @@ def put_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> 
 
 
 def remove_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:
-    """Take `tag` from images; return how many had it."""
+    """Remove `tag` from images; return how many had it."""
     sql = "DELETE FROM tags WHERE tag = ? AND image_id = ?"
     removed = connection.executemany(sql, [(tag, each) for each in image_ids(connection, images)]).rowcount
     if removed > 0:
@@ -80,7 +80,7 @@ def put_metadata(
 
 
 def remove_metadata(connection: sqlite3.Connection, images: Iterable[Key], keys: Sequence[str]) -> int:
-    """Remove keys of metadata; return how many images had one of them."""
+    """Remove metadata keys; return how many images had one of them."""
     changed = 0
     for image in image_ids(connection, images):
         removed = sum(
@@ -94,12 +94,12 @@ def remove_metadata(connection: sqlite3.Connection, images: Iterable[Key], keys:
 
 
 def move_images(connection: sqlite3.Connection, old: Path, new: Path) -> int:
-    """Note that the file or folder `old` is now `new`; return the number of images."""
+    """Record that the file or folder `old` is now `new`; return the number of images."""
     source, target = path_key(old), path_key(new)
     if len(source) == 1:
-        raise UsageError(f"move: {old} is the root of all files; expected a folder or a file below it")
+        raise UsageError(f"move: {old} is the root folder; expected a folder or a file in it")
     if source == target:
-        raise UsageError(f"move: {old} is given twice; expected where the images were and where they are now")
+        raise UsageError(f"move: {old} is given twice; expected the old and the new path")
     moved = {
         number: target + path[len(source) :] if path != source else target
         for number, path in connection.execute(
@@ -109,7 +109,7 @@ def move_images(connection: sqlite3.Connection, old: Path, new: Path) -> int:
     if not moved:
         return 0
     forget_images(connection, list(_superseded(connection, moved)))
-    # A path of its own for each on the way, which no file has: OLD and NEW may lie in each other.
+    # Each image first gets a unique temporary path, since OLD and NEW may contain each other.
     for place in (lambda number: b"\0%d" % number, moved.__getitem__):
         connection.executemany("UPDATE images SET path = ? WHERE id = ?", [(place(number), number) for number in moved])
     _move_roots(connection, old, new)
@@ -117,7 +117,7 @@ def move_images(connection: sqlite3.Connection, old: Path, new: Path) -> int:
 
 
 def _move_roots(connection: sqlite3.Connection, old: Path, new: Path) -> None:
-    """Note that folders that were indexed lie elsewhere now."""
+    """Update the paths of indexed folders."""
     source, target = path_key(old), path_key(new)
     sql = "SELECT path FROM roots WHERE path = ? OR (path > ? AND path < ?)"
     moved = [path for (path,) in connection.execute(sql, (source, *folder_range(old)))]
@@ -127,7 +127,7 @@ def _move_roots(connection: sqlite3.Connection, old: Path, new: Path) -> None:
 
 
 def _superseded(connection: sqlite3.Connection, moved: Mapping[int, bytes]) -> Iterator[int]:
-    """Yield the images that are known where others are moved to, and are the same; raise for others."""
+    """Yield the images at the new paths if they have the same content; raise UsageError for others."""
     for number, path in moved.items():
         sql = "SELECT id, digest FROM images WHERE path = ?"
         there = connection.execute(sql, (path,)).fetchone()
@@ -136,8 +136,8 @@ def _superseded(connection: sqlite3.Connection, moved: Mapping[int, bytes]) -> I
         own = connection.execute("SELECT digest FROM images WHERE id = ?", (number,)).fetchone()
         if own[0] is None or own[0] != there[1]:
             where = os.fsdecode(path)
-            raise UsageError(f"move: another image is known at {where}; remove that one first, or index its folder")
-        # What was said of the newer image is carried over to the one that stays.
+            raise UsageError(f"move: the library has another image at {where}; remove it first, or index its folder")
+        # Tags and metadata of the newer image are added to the one that remains.
         for table in ("tags", "metadata"):
             connection.execute(f"UPDATE OR IGNORE {table} SET image_id = ? WHERE image_id = ?", (number, there[0]))
         yield int(there[0])

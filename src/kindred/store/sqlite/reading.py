@@ -23,12 +23,12 @@ from kindred.store.sqlite.failures import REMEDY
 __all__ = ["ImageReader"]
 
 PAGE = 1000
-"""Rows that a listing reads at a time, so that it never holds a transaction open while its caller works."""
+"""Rows that a listing reads at a time, so that no transaction stays open while its caller works."""
 
 NO_PATHS: Mapping[bytes, Path] = {}
 
 META_BYTES = 1 << 22
-"""Of all facts about a library together: a recipe of many parts takes some kB."""
+"""Maximum size of all facts about a library; a recipe of many parts takes some kB."""
 LARGEST_DIMENSION = 1 << 20
 
 KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version"
@@ -36,7 +36,7 @@ IMAGE = "i.id, i.path, i.width, i.height, i.taken, i.uid, i.frames, i.frame, i.d
 
 
 class ImageReader:
-    """The questions about images, tags, metadata and runs. Any thread may ask."""
+    """Queries about images, tags, metadata and runs, from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -60,14 +60,14 @@ class ImageReader:
                 int(connection.execute("SELECT total(length(key) + length(value)) FROM meta").fetchone()[0])
                 > META_BYTES
             ):
-                raise LibraryDamaged(f"{self.file}: its table meta is larger than any that Kindred writes; {REMEDY}")
+                raise LibraryDamaged(f"{self.file}: its table meta is larger than Kindred ever writes it; {REMEDY}")
             found = connection.execute("SELECT key, value FROM meta").fetchall()
         text = self._cells.text
         return {text(key, "meta", "key"): text(value, f"meta {key!a}", "value") for key, value in found}
 
     @property
     def revision(self) -> int:
-        """A number that grows with every committed change."""
+        """A number that increases with every committed change."""
         return self._number("revision")
 
     @property
@@ -77,7 +77,7 @@ class ImageReader:
 
     @property
     def dimension(self) -> int | None:
-        """D of every vector; None until the first is put."""
+        """D of every vector; None before the first one is stored."""
         with self._database.read() as connection:
             known = connection.execute("SELECT 1 FROM meta WHERE key = 'dimension'").fetchone()
         if known is None:
@@ -104,12 +104,12 @@ class ImageReader:
         return Counts(images=indexed + skipped, indexed=indexed, skipped=skipped, vectors=vectors)
 
     def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
-        """Return what is known of each of `paths`; those that are not in the store are left out."""
+        """Return the stored facts of each of `paths`; paths that are not in the store are left out."""
         by_key = {path_key(path): path for path in paths}
         return {known.path: known for known in self._known("path", list(by_key), by_key)}
 
     def by_digest(self, digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
-        """Return the images with each of these digests, in order of their number; digests of none are left out."""
+        """Return the images with each of these digests, ordered by number; digests without images are left out."""
         found: dict[bytes, list[Known]] = {}
         for known in sorted(self._known("digest", list(set(digests))), key=lambda each: each.id):
             if known.digest is not None:
@@ -117,7 +117,7 @@ class ImageReader:
         return found
 
     def _known(self, column: str, values: Sequence[bytes], paths: Mapping[bytes, Path] = NO_PATHS) -> Iterator[Known]:
-        """Yield what is known of images; `paths` are those that the caller made already, by their keys."""
+        """Yield the stored facts of images; `paths` maps keys to `Path` objects that the caller already has."""
         for chunk in chunks(values):
             with self._database.read() as connection:
                 sql = f"SELECT {KNOWN} FROM images WHERE {column} IN ({marks(chunk)})"
@@ -125,18 +125,18 @@ class ImageReader:
             yield from (self._as_known(row, paths) for row in found)
 
     def count_under(self, folder: Path) -> int:
-        """Count the images in `folder`, at any depth."""
+        """Count the images in `folder`, recursively."""
         with self._database.read() as connection:
             sql = "SELECT count(*) FROM images WHERE path > ? AND path < ?"
             return int(connection.execute(sql, folder_range(folder)).fetchone()[0])
 
     def paths_under(self, folder: Path) -> Iterator[Path]:
-        """Yield the path of every image in `folder`, at any depth, in order; changes meanwhile do no harm."""
+        """Yield the path of every image in `folder`, recursively, in order; the store may change in the meantime."""
         for number, path in self._pages("id, path", folder):
             yield self._cells.path(path, f"image {number}")
 
     def known_under(self, folder: Path) -> Iterator[Known]:
-        """Yield what is known of every image in `folder`, as `paths_under` does its paths."""
+        """Yield the stored facts of every image in `folder`, in the order of `paths_under`."""
         return (self._as_known(row[:-1]) for row in self._pages(f"{KNOWN}, path", folder))
 
     def _pages(self, columns: str, folder: Path) -> Iterator[tuple[object, ...]]:
@@ -152,7 +152,7 @@ class ImageReader:
             last = os.fsencode(self._cells.path(page[-1][-1], "an image"))
 
     def skipped(self) -> list[Skip]:
-        """Return every image that could not be used, with the reason, in order of path."""
+        """Return every image that could not be used, with the reason, ordered by path."""
         sql = "SELECT id, path, reason, final FROM images WHERE state = 'skipped' ORDER BY path"
         with self._database.read() as connection:
             found = connection.execute(sql).fetchall()
@@ -163,13 +163,13 @@ class ImageReader:
         return skips
 
     def tags(self) -> dict[str, int]:
-        """Return every tag with the number of its images, in order of name."""
+        """Return every tag with its number of images, ordered by name."""
         with self._database.read() as connection:
             found = connection.execute("SELECT tag, count(*) FROM tags GROUP BY tag ORDER BY tag").fetchall()
         return {self._cells.text(tag, "tags", "tag"): count for tag, count in found}
 
     def metadata_keys(self) -> dict[str, int]:
-        """Return every key of metadata with the number of its images, in order of name."""
+        """Return every metadata key with its number of images, ordered by name."""
         with self._database.read() as connection:
             found = connection.execute("SELECT key, count(*) FROM metadata GROUP BY key ORDER BY key").fetchall()
         return {self._cells.text(key, "metadata", "key"): count for key, count in found}
@@ -181,7 +181,7 @@ class ImageReader:
             return frozenset(kind for kind in KINDS if connection.execute(sql, (key, kind)).fetchone()[0])
 
     def roots(self) -> list[Root]:
-        """Return the folders that were indexed, in order of path."""
+        """Return the indexed folders, ordered by path."""
         with self._database.read() as connection:
             found = connection.execute("SELECT path, device, images, seen FROM roots ORDER BY path").fetchall()
         cells, roots = self._cells, []
@@ -205,7 +205,7 @@ class ImageReader:
         return runs
 
     def select(self, where: Filter) -> NDArray[np.int64]:
-        """Return the ids of the vectors of all images that `where` lets through, (n,) ascending."""
+        """Return the ids of the vectors of all images that match `where`, (n,) ascending."""
         found, values = conditions(where)
         sql = "SELECT id FROM vectors"
         if found:
@@ -218,7 +218,7 @@ class ImageReader:
         return np.sort(ids)
 
     def select_images(self, where: Filter) -> NDArray[np.int64]:
-        """Return the numbers of all images that `where` lets through, (n,) ascending."""
+        """Return the numbers of all images that match `where`, (n,) ascending."""
         found, values = conditions(where)
         sql = "SELECT id FROM images"
         if found:
@@ -228,7 +228,7 @@ class ImageReader:
         return np.sort(ids)
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
-        """Return the image and region of each vector by vector id; ids that are gone are left out."""
+        """Return the image and region of each vector, by vector id; removed ids are left out."""
         found: dict[int, Row] = {}
         sql = (
             f"SELECT {IMAGE}, v.id, v.region, v.x0, v.y0, v.x1, v.y1 FROM vectors v JOIN images i ON i.id = v.image_id"
@@ -241,12 +241,12 @@ class ImageReader:
         return found
 
     def images(self, image_ids: Iterable[int]) -> dict[int, Row]:
-        """Return images by their numbers, as `rows` does by those of vectors; numbers that are gone are left out."""
+        """Return images by number, in the form of `rows`; removed numbers are left out."""
         rows = self._images("i.id", [int(number) for number in image_ids])
         return {row.image_id: row for row in rows}
 
     def by_uid(self, uids: Iterable[str]) -> dict[str, Row]:
-        """Return images by their public ids, as `images` does; unknown ids are left out."""
+        """Return images by public id, in the form of `images`; unknown ids are left out."""
         return {row.uid: row for row in self._images("i.uid", list(uids))}
 
     def _images(self, column: str, values: Sequence[int | str]) -> Iterator[Row]:

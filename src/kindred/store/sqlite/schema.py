@@ -1,7 +1,8 @@
 """The tables of a store in SQLite.
 
-The format is kept in SQLite's `user_version`, and `application_id` tells a store from any other SQLite file. What a
-file of this format holds beside these tables (a trigger, a view) is not ours and is never run: such a file is refused.
+The format number is stored in SQLite's `user_version`; `application_id` distinguishes a store from other SQLite files.
+A file of this format that contains anything beside these tables (a trigger, a view) is refused, so that it is never
+executed.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ APPLICATION_ID = 0x4B494E44
 """'KIND' in ASCII."""
 
 FORMAT = 12
-"""The format that this version reads and writes; those of early versions ended with 2."""
+"""The format that this version reads and writes; older ones are refused."""
 
 PAGE_BYTES = 16_384
-"""A row of 512 float32 takes 2.1 kB: SQLite's default page of 4 kB would hold one and waste the rest."""
+"""Chosen for rows of 512 float32 (2.1 kB): SQLite's default page of 4 kB would hold one and waste the rest."""
 
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     # The path is a BLOB: on Linux a file name is bytes that need not be UTF-8.
-    # AUTOINCREMENT: a number is never used again, so that nothing derived can take a new row for an old one.
+    # AUTOINCREMENT: numbers are never reused, so that derived data cannot mistake a new row for an old one.
     """CREATE TABLE images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         uid TEXT NOT NULL UNIQUE,
@@ -56,15 +57,15 @@ TABLES = (
         x0 REAL, y0 REAL, x1 REAL, y1 REAL,
         data BLOB NOT NULL
     )""",
-    # Covers (image_id, id): a filter never has to pass through the wide rows.
+    # Covers (image_id, id): a filter never has to read the wide rows.
     "CREATE INDEX vectors_by_image ON vectors (image_id)",
-    # Where other processes read which rows went away since they last looked.
+    # Tells other processes which rows were removed since they last read.
     "CREATE TABLE removed_vectors (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL)",
     "CREATE INDEX removed_by_revision ON removed_vectors (revision)",
     # The same for images: when the vectors, words or features of each last changed, of those that are gone too.
     "CREATE TABLE changed_images (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL)",
     "CREATE INDEX changed_by_revision ON changed_images (revision)",
-    # Local features, apart from the wide rows: only spatial verification reads them, for a short list.
+    # Local features have a table of their own: only spatial verification reads them, for a short list.
     """CREATE TABLE features (
         image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
         data BLOB NOT NULL
@@ -88,7 +89,7 @@ TABLES = (
         PRIMARY KEY (tag, image_id)
     ) WITHOUT ROWID""",
     "CREATE INDEX tags_by_image ON tags (image_id)",
-    # The value has no type of its own: text, a whole number or a fraction, as its kind says.
+    # The column has no type: text, an integer or a fraction, depending on the kind.
     """CREATE TABLE metadata (
         image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
         key TEXT NOT NULL,
@@ -118,11 +119,11 @@ TABLES = (
 )
 
 Objects = frozenset[tuple[str, str, str]]
-"""What a database holds: (type, name, SQL) of each table, index, view and trigger."""
+"""The contents of a database: (type, name, SQL) of each table, index, view and trigger."""
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty database, in one transaction."""
+    """Create the tables in an empty database, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in TABLES:
@@ -137,14 +138,14 @@ def make_tables(connection: sqlite3.Connection) -> None:
 
 
 def objects_of(connection: sqlite3.Connection) -> Objects:
-    """Return what a database holds, those objects included that SQLite makes by itself."""
+    """Return the contents of a database, including objects that SQLite creates by itself."""
     found = connection.execute("SELECT type, name, sql FROM sqlite_master LIMIT 1000").fetchall()
     return frozenset((str(kind), str(name), str(sql or "")) for kind, name, sql in found)
 
 
 @cache
 def own_objects() -> Objects:
-    """Return what a store of this format holds."""
+    """Return the contents of a store of this format."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         make_tables(connection)
         return objects_of(connection)

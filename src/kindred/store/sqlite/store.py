@@ -1,4 +1,4 @@
-"""SqliteStore: the first store, one file of SQLite."""
+"""SqliteStore: a store in one SQLite file."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ __all__ = ["SqliteStore"]
 
 
 class SqliteStore(VectorReader):
-    """The store of one library in an SQLite file: make one with `create`, open it with `open`, use it with `with`.
+    """The store of one library in an SQLite file, made with `create` or opened with `open`; it is a context manager.
 
-    A change takes the file for one transaction, and waits for those of other processes for some seconds. Where
-    the disk is full, LibraryFull is raised: then nothing of that change is stored, and everything before is.
+    A change locks the file for one transaction and waits some seconds for those of other processes. If the disk is
+    full, LibraryFull is raised: nothing of that change is stored, and all earlier changes are.
     """
 
     @classmethod
     def create(cls, file: Path, meta: Mapping[str, str]) -> Self:
-        """Make a store at `file`, with its folder, and open it.
+        """Create a store at `file`, with its folder, and open it.
 
-        `meta` are facts about the library as a whole; "uuid", "created" and the revisions are added, and so is
-        "dimension" with the first vector. Raises LibraryError where there is one already, LibraryLocked while
-        another process makes one.
+        `meta`: facts about the library as a whole; "uuid", "created", the revisions and, with the first vector,
+        "dimension" are added. Raises LibraryError if the file exists, LibraryLocked while another process creates it.
         """
-        for key in writing.KEPT_BY_THE_STORE:
+        for key in writing.RESERVED:
             if key in meta:
-                raise UsageError(f"meta: {key!r} is kept by the store itself; choose another name")
+                raise UsageError(f"meta: {key!r} is reserved for the store; choose another name")
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = RunLock(file.parent)
         try:
@@ -50,7 +49,7 @@ class SqliteStore(VectorReader):
 
     @classmethod
     def open(cls, file: Path) -> Self:
-        """Open the store at `file`; reading works in a folder and on a file system that cannot be written to.
+        """Open the store at `file`; reading also works in a read-only folder or file system.
 
         Raises LibraryNotFound, LibraryTooNew, LibraryDamaged or LibraryError.
         """
@@ -58,18 +57,18 @@ class SqliteStore(VectorReader):
 
     @property
     def replaced(self) -> bool:
-        """Whether the file is gone, or another than the one that was opened."""
+        """Whether the file is gone or is no longer the one that was opened."""
         return self._database.replaced
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make all changes within one: committed as a whole at the end, or undone by an exception."""
+        """Group changes into one transaction: committed at the end, or rolled back by an exception."""
         with self._database.write():
             yield
 
     @contextmanager
     def indexing(self) -> Iterator[None]:
-        """Hold what lets one indexing run at a time into a store."""
+        """Hold the lock of an indexing run."""
         lock = RunLock(self.file.parent)
         try:
             yield
@@ -77,9 +76,9 @@ class SqliteStore(VectorReader):
             lock.release()
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Add images, or replace those of the same path with all their vectors; id, tags and metadata stay.
+        """Add images, or replace those with the same path and all their vectors; id, tags and metadata are unchanged.
 
-        Raises UsageError, and changes nothing, where an entry contradicts itself or its rows are not (R, D).
+        Raises UsageError, and changes nothing, if an entry is inconsistent or its rows are not (R, D).
         """
         from kindred._support.version import __version__
 
@@ -87,7 +86,7 @@ class SqliteStore(VectorReader):
             writing.put_entries(connection, entries, version=__version__)
 
     def restamp(self, stamps: Iterable[FileStamp]) -> None:
-        """Note new paths and looks of files whose content is the same; images that are gone are passed over."""
+        """Record new paths, sizes and times of files with unchanged content; removed images are ignored."""
         with self._database.write() as connection:
             writing.restamp_images(connection, list(stamps))
 
@@ -98,22 +97,22 @@ class SqliteStore(VectorReader):
             return writing.forget_images(connection, known) if known else 0
 
     def move(self, old: Path, new: Path) -> int:
-        """Note that a file, or a folder with all that is in it, lies elsewhere now; return the number of images."""
+        """Record that a file, or a folder with everything in it, has been moved; return the number of images."""
         with self._database.write() as connection:
             return marking.move_images(connection, old, new)
 
     def tag(self, images: Iterable[Key], tag: str) -> int:
-        """Give `tag` to images; return how many of them are in the store."""
+        """Add `tag` to images; return how many of them are in the store."""
         with self._database.write() as connection:
             return marking.put_tag(connection, images, tag)
 
     def untag(self, images: Iterable[Key], tag: str) -> int:
-        """Take `tag` from images; return how many had it."""
+        """Remove `tag` from images; return how many had it."""
         with self._database.write() as connection:
             return marking.remove_tag(connection, images, tag)
 
     def set_metadata(self, images: Iterable[Key], values: Mapping[str, Value]) -> int:
-        """Set metadata of images, key by key; other keys stay. Return how many of the images are in the store."""
+        """Set metadata of images; other keys are unchanged. Return how many of the images are in the store."""
         checked = checked_metadata(values)
         with self._database.write() as connection:
             return marking.put_metadata(connection, images, checked)
@@ -125,8 +124,8 @@ class SqliteStore(VectorReader):
 
     def set_meta(self, key: str, value: str | None) -> None:
         """Set one fact about the library as a whole; None removes it."""
-        if key in writing.KEPT_BY_THE_STORE and not (key == "dimension" and value is None):
-            raise UsageError(f"meta: {key!r} is kept by the store itself; choose another name")
+        if key in writing.RESERVED and not (key == "dimension" and value is None):
+            raise UsageError(f"meta: {key!r} is reserved for the store; choose another name")
         with self._database.write() as connection:
             writing.next_revision(connection)
             if value is None:
@@ -135,19 +134,19 @@ class SqliteStore(VectorReader):
                 writing.set_meta_value(connection, key, value)
 
     def set_root(self, root: Root) -> None:
-        """Note a folder that was indexed."""
+        """Record a folder that was indexed."""
         sql = "INSERT OR REPLACE INTO roots (path, device, images, seen) VALUES (?, ?, ?, ?)"
         with self._database.write() as connection:
             connection.execute(sql, (path_key(root.path), writing.signed(root.device), root.images, root.seen))
 
     def begin_run(self) -> int:
-        """Note that an indexing run starts; return its number."""
+        """Record the start of an indexing run; return its number."""
         with self._database.write() as connection:
             number = connection.execute("INSERT INTO runs (started) VALUES (?)", (writing.now(),)).lastrowid
         return int(number or 0)
 
     def finish_run(self, run: int, done: Run) -> None:
-        """Note that run `run` ended, with what it did in numbers of images, as `done` has them."""
+        """Record the end of run `run`, with its counts in `done`."""
         sql = """
             UPDATE runs SET finished = ?, found = ?, indexed = ?, unchanged = ?, skipped = ?, removed = ?, moved = ?
             WHERE id = ?

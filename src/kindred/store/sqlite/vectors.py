@@ -1,4 +1,4 @@
-"""What can be asked of a store about vectors, regions, visual words and local features."""
+"""Reading vectors, regions, visual words and local features of a store."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["VectorReader"]
 Rows = NDArray[np.float32] | NDArray[np.float16]
 ReadRows: TypeAlias = Callable[[str, Sequence[int]], RowBatch | None]
 
-# A value of another type or length is not even read.
+# A value of the wrong type or length is not read.
 SOUND = "iif(typeof(data) = 'blob' AND length(data) = ?, data, NULL)"
 
 
 class VectorReader(ImageReader):
-    """The questions about vectors, beside those about images."""
+    """Queries about vectors, in addition to those about images."""
 
     def vectors(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[VectorBatch]:
-        """Yield all vectors with an id above `after_id`, in order of id, as (ids (n,), rows (n, D)).
+        """Yield all vectors with an id above `after_id`, ordered by id, as (ids (n,), rows (n, D)).
 
-        Each batch is a view of its own: rows that are put meanwhile are still met, at the end.
+        Each batch is read in a transaction of its own: rows that are added in the meantime come at the end.
         """
         sql = f"SELECT id, {SOUND} FROM vectors WHERE id > ? ORDER BY id LIMIT ?"
         while True:
@@ -43,7 +43,7 @@ class VectorReader(ImageReader):
             after_id = found[-1][0]
 
     def fetch(self, vector_ids: Iterable[int]) -> VectorBatch:
-        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; ids that are gone are left out."""
+        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; removed ids are left out."""
         data: dict[int, bytes | None] = {}
         wanted, dimension = [int(number) for number in vector_ids], self.dimension or 0
         for chunk in chunks(wanted):
@@ -53,10 +53,10 @@ class VectorReader(ImageReader):
         return self._as_arrays([(number, data[number]) for number in wanted if number in data], dimension)
 
     def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
-        """Yield all rows of all images, in order of image: regions with their boxes, or visual words.
+        """Yield all rows of all images, ordered by image: regions with their boxes, or visual words.
 
-        images: the numbers (n,) of those that are wanted, None for all; numbers that are gone are left out. Each batch
-        is a view of its own, of whole images; images that are put meanwhile may be met or not.
+        Each batch, of whole images, is read in a transaction of its own; images that are added in the meantime may be
+        missing.
         """
         for table, read in (("vectors", self._regions), ("words", self._words)):
             if images is None:
@@ -93,7 +93,7 @@ class VectorReader(ImageReader):
         for image, words, data in found:
             sound = isinstance(words, bytes) and isinstance(data, bytes)
             if not sound or len(words) % 4 or len(data) != len(words) // 2 * dimension:
-                raise LibraryDamaged(f"{self.file}: the words of image {image} are cut off; {REMEDY}")
+                raise LibraryDamaged(f"{self.file}: the words of image {image} are truncated; {REMEDY}")
         counts = [len(words) // 4 for _, words, _ in found]
         owners = np.repeat(np.array([row[0] for row in found], np.int64), counts)
         words = np.frombuffer(b"".join(row[1] for row in found), "<i4").astype(np.int64)
@@ -130,13 +130,13 @@ class VectorReader(ImageReader):
             )
 
     def features(self, image_id: int) -> bytes | None:
-        """Return the local features of an image; None where none are stored."""
+        """Return the local features of an image; None if none are stored."""
         with self._database.read() as connection:
             found = connection.execute("SELECT data FROM features WHERE image_id = ?", (int(image_id),)).fetchone()
         return None if found is None else self._cells.optional_bytes(found[0], f"image {image_id}", "features")
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
-        """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
+        """Return the ids of the vectors that were removed after `revision`, (n,) ascending."""
         sql = "SELECT id FROM removed_vectors WHERE revision > ? ORDER BY id"
         with self._database.read() as connection:
             return np.fromiter((row[0] for row in connection.execute(sql, (revision,))), dtype=np.int64)
@@ -161,8 +161,8 @@ class VectorReader(ImageReader):
         return ids, rows.astype(np.float32, copy=False)
 
     def _check_finite(self, rows: Rows, owners: NDArray[np.int64], what: str) -> None:
-        """Raise for NaN and infinity, which would win or lose every comparison."""
-        # A sum of finite numbers may overflow, but is NaN or infinite wherever one of them is: seven times as fast.
+        """Raise for NaN and infinity, which would rank first or last in every search."""
+        # The sum is NaN or infinite if any number is (and possibly by overflow): seven times faster than testing each.
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(rows.sum(dtype=np.float32)):
                 return
@@ -171,7 +171,7 @@ class VectorReader(ImageReader):
             raise LibraryDamaged(f"{self.file}: {what} {owners[wrong[0]]} holds NaN or infinity; {REMEDY}")
 
     def _wrong_vector(self, number: int, dimension: int) -> LibraryDamaged:
-        """Return what to raise for a vector that is not D numbers."""
+        """Return the error for a vector that is not D numbers."""
         with self._database.read() as connection:
             sql = "SELECT typeof(data), length(data) FROM vectors WHERE id = ?"
             kind, length = connection.execute(sql, (number,)).fetchone() or ("null", 0)

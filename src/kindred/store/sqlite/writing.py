@@ -1,4 +1,4 @@
-"""Changes of images and vectors: functions on a connection that is in a transaction."""
+"""Changes of images and vectors: functions on a connection in a transaction."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = [
     "signed",
 ]
 
-KEPT_BY_THE_STORE = ("revision", "vectors_revision", "dimension")
+RESERVED = ("revision", "vectors_revision", "dimension")
 
 
 def put_entries(connection: sqlite3.Connection, entries: Sequence[Entry], *, version: str) -> None:
-    """Add images, or replace those of the same path with all their vectors."""
+    """Add images, or replace those with the same path, including all their vectors."""
     revision, changed = next_revision(connection), list[int]()
     for entry in entries:
         image_id, is_new = _put_image(connection, entry, version)
@@ -43,7 +43,7 @@ def put_entries(connection: sqlite3.Connection, entries: Sequence[Entry], *, ver
 
 
 def forget_images(connection: sqlite3.Connection, images: Iterable[int]) -> int:
-    """Remove images by number, with all that belongs to them; return how many there were."""
+    """Remove images by number, with everything that belongs to them; return how many there were."""
     revision, removed, changed = next_revision(connection), 0, list[int]()
     for image_id in images:
         if _remove_description(connection, image_id, revision):
@@ -54,10 +54,10 @@ def forget_images(connection: sqlite3.Connection, images: Iterable[int]) -> int:
 
 
 def restamp_images(connection: sqlite3.Connection, stamps: Sequence[FileStamp]) -> None:
-    """Note new paths and looks of files; paths may be exchanged among those of one call."""
+    """Record new paths, sizes and times of files; paths may be swapped within one call."""
     next_revision(connection)
     moved = [stamp for stamp in stamps if _path_of(connection, stamp.id) not in (None, path_key(stamp.path))]
-    # A path of its own for each on the way, which no file has: for paths that are exchanged.
+    # Each image first gets a unique temporary path, since paths may be swapped.
     connection.executemany("UPDATE images SET path = ? WHERE id = ?", [(b"\0%d" % each.id, each.id) for each in moved])
     sql = """
         UPDATE images SET path = ?, size = ?, mtime_ns = ?, digest = coalesce(?, digest), device = ?, inode = ?,
@@ -70,11 +70,11 @@ def restamp_images(connection: sqlite3.Connection, stamps: Sequence[FileStamp]) 
         try:
             connection.execute(sql, (*facts, volume, _day(None, each.mtime_ns), each.id))
         except sqlite3.IntegrityError:
-            raise UsageError(f"{each.path}: another image is known at this path") from None
+            raise UsageError(f"{each.path}: the library has another image at this path") from None
 
 
 def next_revision(connection: sqlite3.Connection) -> int:
-    """Raise the revision; return it."""
+    """Increment the revision and return it."""
     connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'revision'")
     return int(connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()[0])
 
@@ -87,7 +87,7 @@ def set_meta_value(connection: sqlite3.Connection, key: str, value: str) -> None
 
 
 def now() -> str:
-    """Return the time in UTC, ISO, to the second."""
+    """Return the current time in UTC, as ISO text, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -97,9 +97,9 @@ def _path_of(connection: sqlite3.Connection, image_id: int) -> bytes | None:
 
 
 def _put_image(connection: sqlite3.Connection, entry: Entry, version: str) -> tuple[int, bool]:
-    """Insert or update the image's own row; return its number and whether it is new."""
+    """Insert or update the row of an image; return its number and whether it is new."""
     if (entry.vectors is None) == (entry.reason is None):
-        raise UsageError(f"{entry.path}: expected either vectors or the reason why there are none")
+        raise UsageError(f"{entry.path}: expected either vectors or a reason for skipping, not both or neither")
     key = path_key(entry.path)
     facts = {
         "size": entry.size,
@@ -132,7 +132,7 @@ def _put_image(connection: sqlite3.Connection, entry: Entry, version: str) -> tu
 
 
 def signed(number: int | None) -> int | None:
-    """Return an unsigned number of 64 bits as SQLite keeps it; inodes of some file systems use the highest bit."""
+    """Return an unsigned 64-bit number as SQLite stores it; inodes of some file systems use the highest bit."""
     return number if number is None or number < 2**63 else number - 2**64
 
 
@@ -143,7 +143,7 @@ def _put_vectors(connection: sqlite3.Connection, entry: Entry, image_id: int) ->
         set_meta_value(connection, "dimension", str(rows.shape[1]))
     elif str(rows.shape[1]) != dimension[0]:
         raise UsageError(
-            f"{entry.path}: got rows of {rows.shape[1]} components; expected {dimension[0]} as in the rest"
+            f"{entry.path}: got rows of {rows.shape[1]} components; expected {dimension[0]} as in the other images"
         )
     if entry.words is not None:
         if entry.words.shape != (len(rows),):
@@ -162,7 +162,7 @@ def _put_vectors(connection: sqlite3.Connection, entry: Entry, image_id: int) ->
 
 
 def _checked(entry: Entry) -> tuple[NDArray[np.float32], list[tuple[float | None, ...]]]:
-    """Return the entry's rows (R, D) as they are stored and their boxes, all None for the whole image."""
+    """Return the rows (R, D) of an entry as they are stored, and their boxes, all None for the whole image."""
     rows = np.asarray(entry.vectors, dtype="<f4")
     if rows.ndim != 2 or 0 in rows.shape:
         raise UsageError(f"{entry.path}: got vectors of shape {rows.shape}; expected (R, D), R at least 1")
@@ -191,7 +191,7 @@ def _checked_words(entry: Entry, rows: int) -> tuple[NDArray[np.uint16], NDArray
 def _remove_description(connection: sqlite3.Connection, image_id: int, revision: int) -> bool:
     """Delete the vectors, words and features of an image; return whether there were any.
 
-    Removed vectors are noted for the processes that hold them in an index.
+    The removed ids are recorded for processes that hold them in an index.
     """
     connection.execute(
         "INSERT INTO removed_vectors (id, revision) SELECT id, ? FROM vectors WHERE image_id = ?",
@@ -215,7 +215,7 @@ def _note_changed(connection: sqlite3.Connection, images: Sequence[int], revisio
 
 
 def _day(taken: str | None, mtime_ns: int) -> str | None:
-    """Return the ISO day of the picture, or else of its file here; None for a time outside the calendar."""
+    """Return the ISO day of `taken`, else that of the file time; None for a time outside the calendar."""
     if taken is not None:
         try:
             return date.fromisoformat(taken[:10]).isoformat()

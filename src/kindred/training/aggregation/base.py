@@ -58,7 +58,7 @@ class Aggregation(nn.Module):
     def initialise(self, maps: Iterable[Tensor]) -> None:
         """Fit the initial parameters, here the whitening, on maps of training images in batches (B, C, H, W).
 
-        Raises UsageError where there are too few images.
+        Raises UsageError if there are too few images.
         """
         if self.whitening is not None:
             self.whitening.initialise(_rows(self.unwhitened, maps))

@@ -68,7 +68,7 @@ class NetVLAD(Aggregation):
         """Cluster the positions of maps of training images, batches (B, C, H, W); the centres become the words.
 
         At most 256 positions per word are drawn. With a whitening, `maps` is iterated over a second time, and must not
-        be an iterator. Raises UsageError where it is one, and where there are too few images.
+        be an iterator. Raises UsageError if it is one, and if there are too few images.
         """
         if self.whitening is not None and iter(maps) is maps:
             raise UsageError("maps: got an iterator, exhausted by the clustering; expected a list or its like")

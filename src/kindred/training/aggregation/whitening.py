@@ -38,13 +38,13 @@ class WhiteningLayer(nn.Module):
     def initialise(self, batches: Vectors | Iterable[Vectors]) -> None:
         """Set P and m to the PCA whitening of vectors (N, D) of training images, all at once or in batches.
 
-        Raises UsageError where there are too few (`PCAWhitening.fit`).
+        Raises UsageError if there are too few (`PCAWhitening.fit`).
         """
         self.load(PCAWhitening.fit(batches, dimension=self.dimension, power=self.power))
 
     @torch.no_grad()
     def load(self, whitening: Whitening) -> None:
-        """Copy the mean and the projection of a whitening; raises UsageError where its shape is another."""
+        """Copy the mean and the projection of a whitening; raises UsageError if its shape is another."""
         if whitening.projection.shape != self.projection.shape:
             raise UsageError(f"projection: got {whitening.projection.shape}; expected {tuple(self.projection.shape)}")
         self.mean.copy_(torch.from_numpy(whitening.mean))

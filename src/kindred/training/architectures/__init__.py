@@ -46,7 +46,7 @@ def build_backbone(name_or_path: str, *, weights: str | Path | None = None, seed
     file replaces them. A name that an architecture and a model share means the architecture; name the model's file
     instead.
 
-    Raises TrainingError where no backbone has that name or the weights do not fit, ModelError where the graph is
+    Raises TrainingError if no backbone has that name or the weights do not fit, ModelError if the graph is
     damaged or cannot be trained.
     """
     if name_or_path in ARCHITECTURES:

@@ -42,7 +42,7 @@ def load_weights(backbone: nn.Module, source: str | Path, *, architecture: Archi
 
     Classifiers are left out; the counters of batch norms (`num_batches_tracked`) may be missing and start at 0; half
     precision is converted to that of the backbone. All other parameters must be there with the same shapes, and no
-    further ones. Raises TrainingError, naming the first parameter that differs and both shapes, where they are not;
+    further ones. Raises TrainingError, naming the first parameter that differs and both shapes, if they are not;
     where a weight is not finite; and as `read_state` and `published_file` do.
     """
     file = source if isinstance(source, Path) else _named(source, architecture)
@@ -91,7 +91,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
 
     A state dict may be stored under "state_dict" or "model", and its names may begin with "module.", as
     `DistributedDataParallel` writes them. Code in a pickle is never executed: such a file is refused. Raises
-    TrainingError where the file is missing or damaged, holds no state dict, or holds code.
+    TrainingError if the file is missing or damaged, holds no state dict, or holds code.
     """
     if not file.is_file():
         raise TrainingError(f"{file}: no such file; expected weights, a .pth or .safetensors file")
@@ -153,7 +153,7 @@ def published_file(name: str, *, base: str = PUBLISHER, folder: Path | None = No
     base: the address that the name is appended to. folder: of the cache, None for `weights` in the user's cache. The
     name ends with the first eight digits of the file's sha256, which are checked every time; a cached file that fails
     is downloaded again. A download is stored whole or not at all. Raises TrainingError, saying what to do by hand,
-    where there is no network, the download breaks off, or its digest is wrong.
+    if there is no network, the download breaks off, or its digest is wrong.
     """
     if folder is None:
         cache = cache_folder()

@@ -58,7 +58,7 @@ def distill(
     The card is written beside the model; checkpoint and log are in a folder of the same name (`.run`), from which a
     run that was interrupted resumes, if settings, images and teachers are the same. Where `torchrun` started several
     processes they share the work, and all but the first return None. Raises MissingExtra without PyTorch, ModelError
-    for a teacher that cannot be used, TrainingError where a run cannot start or resume, and UsageError where `output`
+    for a teacher that cannot be used, TrainingError if a run cannot start or resume, and UsageError if `output`
     or its card exists already or an argument is invalid.
     """
     check_output(output, [output.with_suffix(".toml")])
@@ -100,7 +100,7 @@ def _settings(start: Path | None, *, seed: int, **given: object) -> Distillation
     from kindred.training.distillation.settings import DistillationSettings
 
     chosen = {key: value for key, value in given.items() if value is not None}
-    if start is not None:  # blockwise training was done; where it is asked for again, it is for the deepest segments
+    if start is not None:  # blockwise training has been done; if requested again, it is for the deepest segments
         chosen = {"blockwise": 0.0, "shallow": 0.0, "blockwise_rate": 1e-2, "rate": 1e-3, **chosen}
     return DistillationSettings(seed=seed, **chosen)  # type: ignore[arg-type]
 
@@ -114,7 +114,7 @@ def _task(
     processes: ProcessGroup,
     read_progress: Callable[[int, int], None] | None,
 ) -> tuple[DistillationTask, int]:
-    """Read the images and return the task, from an earlier student where there is a `start`, and their number."""
+    """Read the images and return the task, from an earlier student if `start` is given, and the number of images."""
     from kindred.training.distillation.task import DistillationTask, images_to_input
     from kindred.training.distillation.warm_start import warm_start
     from kindred.training.identity import digest_images
@@ -170,7 +170,7 @@ def _export(
 def _record(
     engines: Sequence[EngineTeacher], result: FitResult, settings: DistillationSettings, *, images: int
 ) -> dict[str, Scalar]:
-    """Return what the card says of a run beside its command."""
+    """Return the record of a run for the card, beside its command."""
     return {
         "teachers": ", ".join(f"{engine.name} (sha256 {engine.digest[:12]})" for engine in engines),
         "images": images,
@@ -188,7 +188,7 @@ def _arguments(
     start: Path | None,
     settings: DistillationSettings,
 ) -> list[str]:
-    """Return the arguments of the command line that does the same."""
+    """Return the equivalent arguments of the command line."""
     lead, *others = teachers
     words = [lead, *map(str, folders), "-o", output.name]
     for other in others:

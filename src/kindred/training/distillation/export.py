@@ -72,7 +72,7 @@ def export_student(
     crops: (B, H, W, 3) uint8 RGB, on which the heads are balanced: the map of each is scaled so that its GeM pooling
     has a mean norm of 1, and of `lead_weight` for the first teacher's; in the joint map none then drowns the others.
     name, licence, source, description, training: for the card. Batch norms are folded into the convolutions. Raises
-    UsageError where a file cannot be written.
+    UsageError if a file cannot be written.
     """
     student = copy.deepcopy(student).cpu().eval()
     module = _Exported(student, _balance(student, images_to_input(crops), lead_weight)).eval()

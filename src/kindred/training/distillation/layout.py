@@ -16,11 +16,13 @@ __all__ = ["Teacher", "plan_student"]
 # to stride 4 are fused and expand less.
 EXPANSION = {2: 4, 4: 4, 8: 8, 16: 8, 32: 12}
 FREE_CHANNELS = 320  # of a stage without a target
-FIRST_OF_BRANCH = 4  # blocks of a branch's first stage: the other teacher's map is far from its target
+FIRST_OF_BRANCH = (
+    4  # blocks of a branch's first stage: its input, a map of the other teacher, differs much from its target
+)
 
 
 class Teacher(Protocol):
-    """A network to follow: the maps of its taps, in order of depth; the last one is the one that is pooled."""
+    """A network to reproduce: the maps of its taps, in order of depth; the last one is the one that is pooled."""
 
     @property
     def name(self) -> str:
@@ -41,8 +43,8 @@ class Teacher(Protocol):
 def plan_student(teachers: Sequence[Teacher]) -> tuple[Chain, ...]:
     """Lay out a student: a trunk that follows the first teacher, and a branch for each of the others.
 
-    A branch leaves the trunk at a quarter of its teacher's final stride. The early maps of two networks are much
-    alike, so that one can be computed from the other's; later ones ever less.
+    A branch leaves the trunk at a quarter of its teacher's final stride. The early maps of two networks are similar, so
+    that one can be computed from the other's; later ones are less and less similar.
     """
     lead, *others = teachers
     trunk = _chain(lead, lead.taps[:-1], start=-1)

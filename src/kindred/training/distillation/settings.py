@@ -1,4 +1,4 @@
-"""The settings of a distillation, which with the images and the teachers decide its result."""
+"""The settings of a distillation, which together with the images and the teachers determine its result."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ class DistillationSettings:
         )
 
     def as_json(self) -> dict[str, object]:
-        """Return all settings as JSON reads them back."""
+        """Return all settings as JSON."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

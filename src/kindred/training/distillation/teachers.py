@@ -1,4 +1,4 @@
-"""Teachers: any backbone with a card, run for the maps at the ends of its blocks."""
+"""Teachers: any backbone with a card, with the maps at the ends of its blocks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["EngineTeacher"]
 
 
 class EngineTeacher:
-    """A pretrained network: the maps at the ends of its blocks, then the one of its default tap."""
+    """A pretrained network with the maps at the ends of its blocks, and that of its default tap last."""
 
     def __init__(self, name_or_path: str, *, device: str = "cpu") -> None:
-        """Load a model by its name, or an `.onnx` with its card; raises ModelError where it cannot be used.
+        """Load a model by its name, or an `.onnx` with its card; raises ModelError if it cannot be used.
 
         It runs in OpenVINO on the CPU, in PyTorch on CUDA. Loading checks that the graph has the card's digest.
         """

@@ -1,6 +1,6 @@
 """Warm start: a student takes the weights of an earlier one from the graph that it was exported to.
 
-The graph has its batch norms folded into the convolutions. They are unfolded with statistics that are measured anew,
+The graph has its batch norms folded into the convolutions. They are unfolded with newly measured statistics,
 such that the student computes what the graph does and its norms are active: it can be trained further.
 """
 
@@ -30,7 +30,7 @@ def warm_start(student: Student, file: Path, images: Tensor) -> None:
     """Give a student the weights of the `.onnx` that one of the same layout was exported to.
 
     images: (B, 3, H, W), some dozens, on which the statistics of the batch norms are measured. Raises TrainingError
-    where the file cannot be read, or its convolutions are not those of the student.
+    if the file cannot be read, or its convolutions are not those of the student.
     """
     pairs = _convolutions(student, images[:1])
     stored = list(_stored(file, most=len(pairs) + 1))

@@ -22,7 +22,7 @@ LARGEST_SEED = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """Batches from the clusters that k-means finds among the vectors, anew in each epoch.
+    """Batches from the clusters that k-means finds among the vectors, again in each epoch.
 
     clusters: K; a label is the index of a cluster, and changes from epoch to epoch, so that the class weights of a loss
     on classes must be reset. planner: makes the planner from the pseudo-labels (N,), such as

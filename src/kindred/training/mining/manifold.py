@@ -30,7 +30,7 @@ class Disagreement:
 
     positives: indices (N, near) of the images among the `near` nearest on the manifold but not by distance, nearest on
     the manifold first. negatives: (N, wide), the other way round among the `wide` nearest, nearest by distance first.
-    −1 where there are fewer. degrees: (N,) of the graph.
+    −1 if there are fewer. degrees: (N,) of the graph.
     """
 
     positives: Numbers
@@ -67,7 +67,7 @@ class ManifoldMining:
     among this many nearest by distance, but not on the manifold; 0 for 50, fewer below 1,000 images. graph: the k of
     the neighbour graph. gamma, alpha, truncate: as in `offline_diffusion`. Positive and negatives are drawn from those
     of the anchor; where it has fewer negatives some are repeated. Only the anchor's pairs within its tuple have a
-    known relation. Raises UsageError for values out of range, TrainingError where the two distances never disagree.
+    known relation. Raises UsageError for values out of range, TrainingError if the two distances never disagree.
 
     Source: Iscen et al. 2018, who use one number for `near` and `wide`, and the modes of the stationary distribution
     as anchors. Here there are two, since distant positives and close negatives are more often wrong. On the 2,640
@@ -137,7 +137,7 @@ class ManifoldMining:
 
 
 def _nearest_on_manifold(spread: OfflineDiffusion, k: int) -> Numbers:
-    """Return for each image the `k` others with the largest diffusion scores: (N, k), −1 where there are fewer."""
+    """Return for each image the `k` others with the largest diffusion scores: (N, k), −1 if there are fewer."""
     rows = np.repeat(np.arange(len(spread)), np.diff(spread.indptr))
     columns = spread.indices.astype(np.int64)
     order = np.lexsort((columns, -spread.weights, rows))

@@ -30,7 +30,7 @@ class Plan:
 
     indices: (S, B) int64, of the images. labels: (S, B) int64, the class or pseudo-label of each, below 0 where
     unknown; for losses on classes, and for relations. relations: (S, B, B) int8, where labels do not determine them.
-    facts: numbers for the log. Raises UsageError where the shapes do not agree.
+    facts: numbers for the log. Raises UsageError if the shapes do not agree.
     """
 
     indices: Numbers

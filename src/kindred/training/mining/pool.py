@@ -20,7 +20,7 @@ BLOCK = 256
 
 @dataclass(frozen=True, eq=False)
 class HardNegatives:
-    """Tuples of a query, a positive of its class and the hardest negatives of a pool, mined anew in each epoch.
+    """Tuples of a query, a positive of its class and the hardest negatives of a pool, mined again in each epoch.
 
     labels: (N,), the class or the cluster (as of 3-D models) of each image, below 0 where unknown; such images are left
     out, since they may be positives. tuples: per batch, each of 2 + `negatives` images. queries: per epoch, drawn among

@@ -1,1 +1,1 @@
-"""Fine-tuning: a backbone learns to describe one's own images, from classes, listed pairs or the images alone."""
+"""Fine-tuning: a backbone is trained to describe one's own images, from classes, listed pairs or images alone."""

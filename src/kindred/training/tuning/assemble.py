@@ -59,14 +59,14 @@ def assemble(
     """Read the images below `folder`, and build the task that the options describe.
 
     read_progress: called with the number of images read so far and of all. Raises UsageError for options that
-    contradict each other or the images, TrainingError where there are too few images or classes, or weights do not
+    contradict each other or the images, TrainingError if there are too few images or classes, or weights do not
     fit the network.
     """
     method = find_method(options.method)
     loss = resolve_loss(method, options.loss or None)
     _check(options, method)
     check_objective(loss, memory=options.memory, options=options.loss_options)
-    # Whatever can be refused comes before the images are read, which takes its time.
+    # Everything that can be refused is checked before the images are read, which takes time.
     augmentation = Augmentation(area=options.area, flip=options.flip, colour=options.colour)
     embedder = _embedder(options)
     weights = digest_weights(embedder.backbone)
@@ -97,7 +97,7 @@ def assemble(
 
 
 def _check(options: TrainingOptions, method: Method) -> None:
-    """Raise UsageError for an option that another one makes wrong or leaves without effect."""
+    """Raise UsageError for an option that contradicts another one or has no effect beside it."""
     from_classes = method.labelled and not options.pairs
     if options.pairs and not (method.kind == "pairs" and method.labelled):
         raise UsageError(f"method {options.method!r} does not train on listed pairs; leave out pairs")
@@ -117,7 +117,7 @@ def _labelled_images(folder: Path, options: TrainingOptions, *, labelled: bool) 
 
 
 def _usable(found: LabelledImages, images: ImageCache, skipped: Mapping[Path, str]) -> LabelledImages:
-    """Return the images that were not skipped; raises TrainingError where they are too few."""
+    """Return the images that were not skipped; raises TrainingError if they are too few."""
     data = found.subset([index for index, path in enumerate(found.paths) if path not in skipped])
     if len(data) < MIN_IMAGES:
         raise TrainingError(

@@ -23,8 +23,8 @@ class Embedder(nn.Module):
     """Images, uint8 (B, H, W, 3) RGB, to unit vectors (B, D) float32.
 
     tap: the map that is aggregated, by default the backbone's last. The layers after it are removed from the backbone:
-    no loss reaches them. Weights have the memory format channels last. Raises TrainingError where the backbone has no
-    such tap, UsageError where its channels are not those of the aggregation.
+    no loss reaches them. Weights have the memory format channels last. Raises TrainingError if the backbone has no
+    such tap, UsageError if its channels are not those of the aggregation.
     """
 
     mean: Tensor
@@ -68,8 +68,8 @@ class Embedder(nn.Module):
     def initialise(self, batches: Iterable[Tensor]) -> None:
         """Initialise the aggregation (whitening, codebook) on batches of pixels of training images.
 
-        The network is in evaluation mode meanwhile. NetVLAD with a whitening iterates over `batches` twice. Raises
-        UsageError where there are too few images.
+        The network is in evaluation mode during this. NetVLAD with a whitening iterates over `batches` twice. Raises
+        UsageError if there are too few images.
         """
         self.aggregation.initialise(
             _Maps(self, batches) if iter(batches) is not batches else iter(_Maps(self, batches))
@@ -138,7 +138,7 @@ class Embedder(nn.Module):
 
 @dataclass(frozen=True)
 class _Maps:
-    """The maps of batches of pixels, computed anew at each iteration."""
+    """The maps of batches of pixels, computed again at each iteration."""
 
     embedder: Embedder
     batches: Iterable[Tensor]

@@ -74,8 +74,8 @@ def export_embedder(
 
     name: of the model and the recipe. size: longest side at the network's input, in pixels, for the recipe.
     description, licence, source, training: for the card. half: whether the weights are stored at half precision; the
-    arithmetic is float32 either way. `embedder` is not changed. Raises UsageError where a file cannot be written or
-    is not `.onnx`, ModelError or RecipeError for an invalid name or size, and TrainingError where the vectors of the
+    arithmetic is float32 either way. `embedder` is not changed. Raises UsageError if a file cannot be written or
+    is not `.onnx`, ModelError or RecipeError for an invalid name or size, and TrainingError if the vectors of the
     exported graph differ from the embedder's.
     """
     if file.suffix != ".onnx":
@@ -121,7 +121,7 @@ def _taps(backbone: Backbone) -> list[Tap]:
 def _check_export(embedder: Embedder, card: Card, file: Path) -> float:
     """Return the smallest cosine between the vectors of `embedder` and of the exported graph, on images of noise.
 
-    Raises TrainingError where it is low: tracing may have turned a size into a constant.
+    Raises TrainingError if it is low: tracing may have turned a size into a constant.
     """
     least = 1.0
     random = np.random.default_rng(0)

@@ -26,7 +26,7 @@ class LabelledImages:
     """Images and their classes.
 
     paths: of the images. labels: (N,) int64, indices into `classes`, −1 for an image of unknown class. notes: for the
-    user, a line each.
+    user, one line each.
     """
 
     paths: tuple[Path, ...]
@@ -45,7 +45,7 @@ class LabelledImages:
 
 
 def read_unlabelled(folder: Path) -> LabelledImages:
-    """Return all images below `folder`, without classes. Raises UsageError where there is none."""
+    """Return all images below `folder`, without classes. Raises UsageError if there is none."""
     paths = _images(folder)
     if not paths:
         raise UsageError(f"{folder}: no images; expected a folder of images to train on")
@@ -55,7 +55,7 @@ def read_unlabelled(folder: Path) -> LabelledImages:
 def read_classes(folder: Path) -> LabelledImages:
     """Return the images of a folder of classes: each of its sub-folders is one, with everything below it.
 
-    Sub-folders without images, and images outside all sub-folders, are left out and noted. Raises UsageError where
+    Sub-folders without images, and images outside all sub-folders, are left out and noted. Raises UsageError if
     there are fewer than two classes.
     """
     paths = _images(folder)
@@ -79,8 +79,8 @@ def read_classes(folder: Path) -> LabelledImages:
 def read_labels(file: Path, folder: Path) -> LabelledImages:
     """Return the images and classes of a CSV table with the columns `path` (relative to `folder`) and `label`.
 
-    Rows with an empty label are left out and noted. Raises UsageError where a file is missing, naming the first and
-    its line, where a path has two labels, and where there are fewer than two classes.
+    Rows with an empty label are left out and noted. Raises UsageError if a file is missing, naming the first and
+    its line, if a path has two labels, and if there are fewer than two classes.
     """
     names: dict[Path, str] = {}
     missing: list[tuple[int, str]] = []
@@ -111,7 +111,7 @@ def read_pairs(file: Path, paths: Sequence[Path], folder: Path) -> tuple[NDArray
     """Read a CSV table of pairs with the columns `a`, `b` (paths relative to `folder`) and `same` (1 or 0).
 
     Returns the positive pairs (n, 2) and the negative pairs (m, 2) as indices into `paths`, int64. Raises UsageError,
-    naming the line, where a path is not one of `paths` or is paired with itself, and where there is no positive pair.
+    naming the line, if a path is not one of `paths` or is paired with itself, and if there is no positive pair.
     """
     indices = {path: index for index, path in enumerate(paths)}
     same: list[tuple[int, int]] = []

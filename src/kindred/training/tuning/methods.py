@@ -74,7 +74,7 @@ class Batching:
 class Method:
     """One entry of METHODS.
 
-    planner: labels (N,), −1 where unknown, and how batches are composed → the planner. kind: of losses that it takes.
+    planner: labels (N,), −1 if unknown, and how batches are composed → the planner. kind: of losses that it takes.
     loss: of LOSSES, the default. labelled: whether it reads labels. summary: what it does. source: who described it.
     """
 

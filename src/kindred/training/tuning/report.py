@@ -29,7 +29,7 @@ METRICS = ("mAP", "recall@1", "recall@10")
 
 
 def write_report(file: Path, task: TuningTask, result: FitResult, *, title: str, command: str) -> None:
-    """Write the page of a finished run, `file` in its folder beside the log; raises UsageError where it cannot.
+    """Write the page of a finished run, `file` in its folder beside the log; raises UsageError if it cannot.
 
     It shows queries whose first result became right, and also those where it became wrong.
     """
@@ -156,6 +156,6 @@ def _results(data: ValidationData, query: int, results: NDArray[np.int64]) -> It
 def _picture(data: ValidationData, index: int) -> str:
     try:
         jpeg = thumbnail_jpeg(data.images[index], THUMBNAIL)
-    except ImageError:  # its file went away during the run
+    except ImageError:  # its file was removed during the run
         return ""
     return f'<img src="{picture_address(jpeg)}" alt="">'

@@ -149,9 +149,9 @@ class TuningTask:
         return ", ".join(names) + (f" and {more} more" if more else "")
 
     def validate(self) -> Mapping[str, float]:
-        """Return mAP and recall of the validation's queries; empty where there is no validation.
+        """Return mAP and recall of the validation's queries; empty if there is no validation.
 
-        The best results of each query, (Q, 10) positions in the database, −1 where there are fewer, are stored: those
+        The best results of each query, (Q, 10) positions in the database, −1 if there are fewer, are stored: those
         of the first validation of a run as `before`, those of the last one as `after`.
         """
         if self.validation_data is None:

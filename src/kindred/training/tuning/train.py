@@ -27,7 +27,7 @@ class TrainingResult:
     """The result of `train`.
 
     card, model, recipe: the new backbone, and the recipe that describes with it. files: all that belongs to it.
-    report: a page with curves and queries. fit: how the training went; its metrics are empty where there was nothing
+    report: a page with curves and queries. fit: how the training went; its metrics are empty if there was nothing
     to validate on. images, classes: how many it was trained on.
     """
 
@@ -62,7 +62,7 @@ def train(
     Checkpoint, log and report are in a folder of the same name (`.run`), from which a run that was interrupted
     resumes, if options, images and initial weights are the same. Where `torchrun` started several processes they share
     the work, and all but the first return None. Raises MissingExtra without PyTorch, UsageError for invalid arguments
-    or an `output` that exists already, TrainingError where a run cannot start or resume, ModelError for a backbone
+    or an `output` that exists already, TrainingError if a run cannot start or resume, ModelError for a backbone
     that cannot be used.
     """
     options = options or TrainingOptions()

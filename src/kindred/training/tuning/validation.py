@@ -51,7 +51,7 @@ class Validation:
     def from_groundtruth(cls, truth: GroundTruth) -> Validation:
         """Take the first setting of a ground truth; the queries' boxes are ignored.
 
-        Paths of one file, however they are written, are one image. Raises UsageError where a file is missing.
+        Paths of one file, however they are written, are one image. Raises UsageError if a file is missing.
         """
         database, queries = truth.locate()
         firsts: dict[Hashable, Path] = {}
@@ -91,7 +91,7 @@ class Validation:
 
     @staticmethod
     def top(rankings: Sequence[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
-        """Return the first `most` positions of each ranking: (Q, most), −1 where there are fewer."""
+        """Return the first `most` positions of each ranking: (Q, most), −1 if there are fewer."""
         return np.stack([np.pad(order[:most], (0, most), constant_values=-1)[:most] for order in rankings])
 
     def metrics(self, rankings: Sequence[NDArray[np.int64]]) -> dict[str, float]:
@@ -115,7 +115,7 @@ def class_validation(
     """Return the validation in which the relevant images are those of the query's class.
 
     queries, database: indices into `paths`. A query without another image of its class is left out. Raises UsageError
-    where none is left.
+    if none is left.
     """
     relevant = [np.flatnonzero((labels[database] == labels[query]) & (database != query)) for query in queries]
     usable = [query for query, positions in enumerate(relevant) if len(positions)]

@@ -1,4 +1,4 @@
-"""Leaves, stones, shells and fruit that lie about. See `kindred_demo.trifles`."""
+"""Leaves, stones, shells and fruit, as clutter in photographs. See `kindred_demo.clutter`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def leaf(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def flower(pen: Pen, rng: np.random.Generator) -> None:
-    """A daisy's head."""
+    """A daisy flower."""
     petals = pick(rng, (246, 244, 238), (240, 206, 80), (214, 120, 156), (150, 120, 190))
     for index in range(13):
         petal = pen.at((0, 0), 1.0, turn=360 / 13 * index + float(rng.normal(0, 4)))
