@@ -27,6 +27,7 @@ from kindred.library import Library
 from kindred.recipe import Recipe
 from kindred.store import Filter, SqliteStore
 from pictures import make_folder, save_picture
+from tiny_model import make_model
 
 COUNT = 8
 
@@ -291,6 +292,20 @@ def test_several_frames_are_noted(tmp_path: Path, recipe: Recipe, photos: Path) 
         ]
         record = library.get(photos / "blank-first.tif")
         assert (record.frames, record.frame) == (3, 1)
+
+
+def test_an_empty_library_takes_on_a_network_that_changed(tmp_path: Path, recipe: Recipe, photos: Path) -> None:
+    """Nothing in it was described by the one before; a bundled network changes with a new version of Kindred."""
+    own = dataclasses.replace(recipe, backbone=str(make_model(tmp_path / "models")))
+    Library.create(tmp_path / "library", recipe=own).close()
+    make_model(tmp_path / "models", seed=8)
+    with Library.open(tmp_path / "library") as library:
+        assert library.index(photos).indexed == COUNT
+    with Library.open(tmp_path / "library") as library:
+        assert library.index(photos).unchanged == COUNT
+    make_model(tmp_path / "models")
+    with Library.open(tmp_path / "library") as library, pytest.raises(RecipeMismatch, match="another network"):
+        library.index(photos)
 
 
 def test_a_new_library_writes_through_no_link(tmp_path: Path, recipe: Recipe, other: Recipe, photos: Path) -> None:

@@ -14,7 +14,7 @@ from kindred.describer import Describer, DescriberOptions
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
-from kindred.library.opening import Opened, make, mismatch, open_at, ready_describer
+from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
 from kindred.library.paths import absolute, located
 from kindred.library.results import Info
 from kindred.library.search import Searching
@@ -150,8 +150,7 @@ class Library(Editing, Searching):
         with self._lock:
             if self._describer is None:
                 describer = self._options.describer(self.recipe)
-                if describer.fingerprint != self._base.fingerprint:
-                    raise mismatch(self._base, describer, self.path)
+                self._base = as_made_now(self._base, describer, self.path)
                 self._describer = describer
             return self._describer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from kindred.library.recipes import check_same, keep_files, resolved
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore
 
-__all__ = ["Opened", "make", "mismatch", "open_at", "ready_describer"]
+__all__ = ["Opened", "as_made_now", "make", "open_at", "ready_describer"]
 
 MARK = "kindred.json"
 STORE = "store.sqlite"
@@ -113,8 +113,30 @@ def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: Describer
     return Opened(store, resolved(wanted, folder), describer.fingerprint, describer.provenance, describer)
 
 
+<<<<<<< HEAD
 def mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
     """Return the error for a library whose vectors were made differently from how its recipe makes them now."""
+=======
+def as_made_now(opened: Opened, describer: Describer, path: Path) -> Opened:
+    """Return an opened library, if its vectors were made as its recipe makes them now; an empty one takes that on.
+
+    Raises RecipeMismatch that names what differs.
+    """
+    if opened.fingerprint == describer.fingerprint:
+        return opened
+    if opened.store.counts().indexed or not opened.store.writable:
+        raise _mismatch(opened, describer, path)
+    with opened.store.writing():
+        if opened.store.counts().indexed:  # another process was faster
+            raise _mismatch(opened, describer, path)
+        opened.store.set_meta("fingerprint", describer.fingerprint)
+        opened.store.set_meta(PROVENANCE, describer.provenance.to_json())
+    return replace(opened, fingerprint=describer.fingerprint, provenance=describer.provenance)
+
+
+def _mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
+    """Return what to raise where a library's vectors were not made as its recipe makes them now."""
+>>>>>>> 3ba4506 (Let an empty library take on what its recipe makes now)
     networks, now = opened.recipe.networks, describer.provenance
     differences = [] if opened.provenance is None else now.differences(opened.provenance, networks)
     made = ", ".join(differences) or f"another version of Kindred, of {networks} or of its whitening"
