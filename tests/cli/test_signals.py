@@ -52,6 +52,35 @@ raise SystemExit(code)
 """
 
 
+WITHIN_C = """
+import os
+import kindred.library.library
+from kindred.cli import main
+def fails(*arguments, **options):  # as the import of an extension in C does with an exception of another kind
+    try:
+        os.kill(os.getpid(), NUMBER)
+    except KeyboardInterrupt:
+        raise ERROR("initialization failed") from None
+kindred.library.library.Library.open = fails
+raise SystemExit(main())
+"""
+IN_A_DESTRUCTOR = """
+import os, time
+from kindred.cli import main
+import kindred.library.library
+class Ends:
+    def __del__(self):
+        os.kill(os.getpid(), NUMBER)
+        for _ in range(1000):
+            pass
+def waits(*arguments, **options):
+    Ends()
+    time.sleep(60)
+kindred.library.library.Library.open = waits
+raise SystemExit(main())
+"""
+
+
 def python(program: str, *words: object, **values: object) -> subprocess.CompletedProcess[str]:
     for name, value in values.items():
         program = program.replace(name, repr(value))
@@ -91,6 +120,21 @@ def test_no_traceback_while_it_loads(number: signal.Signals, module: str) -> Non
     assert done.stdout == ""
     assert done.stderr in ("", "kindred: stopped\n")
     assert done.returncode in (-number, 128 + number)
+
+
+@pytest.mark.parametrize("error", ["ImportError", "SystemError", "RuntimeError"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+def test_an_interrupt_that_becomes_another_error_in_c_is_one_line(number: int, code: int, error: str) -> None:
+    done = python(WITHIN_C.replace("ERROR", error), "info", NUMBER=int(number))
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "kindred: stopped\n")
+    done = python(WITHIN_C.replace("ERROR", error), "match", ROOT / "tests", NUMBER=int(number))
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "kindred: stopped\n")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["INT", "HUP"])
+def test_an_interrupt_in_a_destructor_is_not_lost(number: int, code: int) -> None:
+    done = python(IN_A_DESTRUCTOR, "info", NUMBER=int(number))
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "kindred: stopped\n")
 
 
 def test_ctrl_c_after_the_end_shows_nothing() -> None:

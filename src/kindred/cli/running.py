@@ -10,7 +10,7 @@ import typer
 
 from kindred._support.os_errors import explain_os_error
 from kindred.cli.output import abandon_output, finish_output, note, prepare_streams, shown
-from kindred.cli.signals import INTERRUPTED, exit_code
+from kindred.cli.signals import INTERRUPTED, exit_code, interrupted
 from kindred.errors import KindredError, UsageError
 
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "WRONG_USAGE", "finish", "interruptible"]
@@ -29,6 +29,11 @@ def interruptible(advice: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise _Stopped(advice) from None
+    except Exception:
+        # An interrupt while a library in C is being imported comes out as its ImportError.
+        if interrupted():
+            raise _Stopped(advice) from None
+        raise
 
 
 def finish(app: Callable[..., object], arguments: Sequence[str]) -> int:
@@ -49,23 +54,24 @@ def _run(app: Callable[..., object], arguments: Sequence[str]) -> int:
         return _fail(f"stopped; {stopped}", exit_code())
     except (KeyboardInterrupt, typer.Abort):
         return _fail("stopped", exit_code())
-    except UsageError as error:
-        return _fail(str(error), WRONG_USAGE)
-    except KindredError as error:
-        return _fail(str(error), FAILED)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        named = f"{shown(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
-        return _fail(f"{named}{explain_os_error(error)}", FAILED)
     except Exception as error:
-        # The exceptions that typer raises for unknown options and commands are not public.
-        if not hasattr(error, "format_message"):
-            raise
-        return _fail(_usage_message(error), WRONG_USAGE)
+        return _fail("stopped", exit_code()) if interrupted() else _failed(error)
     if code == INTERRUPTED:  # returned by typer after Ctrl-C
         return _fail("stopped", exit_code())
     return code if isinstance(code, int) else DONE
+
+
+def _failed(error: Exception) -> int:
+    """Report an error in one line; raise it if it is a mistake in Kindred."""
+    if isinstance(error, KindredError):
+        return _fail(str(error), WRONG_USAGE if isinstance(error, UsageError) else FAILED)
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        named = f"{shown(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+        return _fail(f"{named}{explain_os_error(error)}", FAILED)
+    # The exceptions that typer raises for unknown options and commands are not public.
+    if hasattr(error, "format_message"):
+        return _fail(_usage_message(error), WRONG_USAGE)
+    raise error
 
 
 def _usage_message(error: Exception) -> str:

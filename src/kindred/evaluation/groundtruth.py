@@ -254,8 +254,8 @@ class _Reader:
     def box(self, value: object, where: str) -> Box | None:
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) != 4 or not _are_numbers(value):
-            raise self.refuse(where, "null or four numbers x0, y0, x1, y1")
+        if not isinstance(value, list) or len(value) != 4 or not _are_finite(value):
+            raise self.refuse(where, "null or four finite numbers x0, y0, x1, y1")
         x0, y0, x1, y1 = (float(edge) for edge in value)
         if not (x0 < x1 and y0 < y1):
             raise self.refuse(where, "x0 < x1 and y0 < y1")
@@ -277,5 +277,6 @@ def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _are_numbers(values: Sequence[object]) -> TypeGuard[Sequence[float]]:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+def _are_finite(values: Sequence[object]) -> TypeGuard[Sequence[float]]:
+    # An integer of JSON may be larger than any float.
+    return all(isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9 for value in values)
