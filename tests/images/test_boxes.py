@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +15,9 @@ from PIL import Image, features
 
 from kindred.errors import ImageError
 from kindred.images import decode
-from kindred.images.boxes import clean_aperture, has_size
+from kindred.images.boxes import boxes, clean_aperture, has_size
 from kindred.images.jxl import jxl_size
+from pictures import encoded
 
 if TYPE_CHECKING:
     from images.conftest import Encode, Pixels
@@ -74,8 +78,6 @@ def test_an_avif_without_its_size_says_so(picture: Pixels, encode: Encode) -> No
 
 
 def jxl(picture: Image.Image, **options: object) -> bytes:
-    import io
-
     plugin = pytest.importorskip("pillow_jxl", reason="needs pip install pillow-jxl-plugin")
     assert plugin
     file = io.BytesIO()
@@ -103,6 +105,25 @@ def test_the_size_of_a_jpeg_xl_is_known_before_it_is_decoded(size: tuple[int, in
     assert jxl_size(data) == size
     with pytest.raises(ImageError, match="too large"):
         decode(data, max_pixels=size[0] * size[1] - 1)
+
+
+def test_a_jpeg_xl_made_of_a_jpeg_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first box holds but a few bytes of the picture, as the data that brings back the JPEG comes in between."""
+    (tmp_path / "a.jpg").write_bytes(encoded(1))  # the plugin looks for the name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(tmp_path / "a.jpg") as jpeg:
+            data, pixels = jxl(jpeg), np.asarray(jpeg.convert("RGB"))
+    first, *_ = [end - start for kind, start, end in boxes(data) if kind == b"jxlp"]
+    assert first < 14
+    assert jxl_size(data) == (64, 48)
+    decoded = decode(data)
+    assert np.abs(decoded.pixels.astype(int) - pixels).max() <= 4
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    monkeypatch.delitem(sys.modules, "pillow_jxl.JpegXLImagePlugin", raising=False)
+    with pytest.raises(ImageError, match="JPEG XL needs an optional package") as caught:
+        decode(data)
+    assert not caught.value.final
 
 
 def test_a_damaged_jpeg_xl_is_refused(picture: Pixels) -> None:

@@ -12,6 +12,7 @@ from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused
 
 __all__ = ["jxl_size"]
 
+HEAD_BYTES = 32
 _CODESTREAM = b"\xff\x0a"
 _RATIOS = (Fraction(1), Fraction(6, 5), Fraction(4, 3), Fraction(3, 2), Fraction(16, 9), Fraction(5, 4), Fraction(2))
 _SIZE_BITS = (9, 13, 18, 30)
@@ -19,7 +20,7 @@ _SIZE_BITS = (9, 13, 18, 30)
 
 def jxl_size(data: bytes) -> tuple[int, int]:
     """Width and height in pixels, from the first bytes of the picture; the plugin decodes before it tells them."""
-    head = data[:32] if data.startswith(_CODESTREAM) else _first_bytes(data)
+    head = data[:HEAD_BYTES] if data.startswith(_CODESTREAM) else _first_bytes(data)
     if not head.startswith(_CODESTREAM) or len(head) < 14:
         raise Refused(ENDS_EARLY if len(head) < 14 else DAMAGED)
     bits = _Bits(head[2:])
@@ -37,12 +38,15 @@ def _side(bits: _Bits, *, small: int) -> int:
 
 
 def _first_bytes(data: bytes) -> bytes:
-    """The first bytes of the codestream in a file of boxes."""
+    """The first bytes of the codestream in a file of boxes; one made of a JPEG spreads them over several."""
+    found = b""
     for kind, start, end in boxes(data):
         if kind in (b"jxlc", b"jxlp"):
             start += 4 if kind == b"jxlp" else 0
-            return data[start : min(end, start + 32)]
-    return b""
+            found += data[start : min(end, start + HEAD_BYTES - len(found))]
+        if kind == b"jxlc" or len(found) >= HEAD_BYTES:
+            break
+    return found
 
 
 class _Bits:

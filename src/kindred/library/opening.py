@@ -113,14 +113,10 @@ def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: Describer
     return Opened(store, resolved(wanted, folder), describer.fingerprint, describer.provenance, describer)
 
 
-<<<<<<< HEAD
-def mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
-    """Return the error for a library whose vectors were made differently from how its recipe makes them now."""
-=======
 def as_made_now(opened: Opened, describer: Describer, path: Path) -> Opened:
-    """Return an opened library, if its vectors were made as its recipe makes them now; an empty one takes that on.
+    """Check that the vectors of a library were made as its recipe makes them now; a library without images is updated.
 
-    Raises RecipeMismatch that names what differs.
+    Raises RecipeMismatch, which names what differs.
     """
     if opened.fingerprint == describer.fingerprint:
         return opened
@@ -135,8 +131,7 @@ def as_made_now(opened: Opened, describer: Describer, path: Path) -> Opened:
 
 
 def _mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
-    """Return what to raise where a library's vectors were not made as its recipe makes them now."""
->>>>>>> 3ba4506 (Let an empty library take on what its recipe makes now)
+    """Return the error for a library whose vectors were made differently from how its recipe makes them now."""
     networks, now = opened.recipe.networks, describer.provenance
     differences = [] if opened.provenance is None else now.differences(opened.provenance, networks)
     made = ", ".join(differences) or f"another version of Kindred, of {networks} or of its whitening"
