@@ -39,7 +39,7 @@ def _literal_hamming(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> int:
 
 @every_kind
 class TestContract:
-    def test_codes_have_the_size_that_was_asked_for(self, kind: str) -> None:
+    def test_codes_have_the_requested_size(self, kind: str) -> None:
         code = CODES[kind].fitted.fit(_rows(), bits=16)
         encoded = code.encode(_rows(7, seed=1))
         assert encoded.dtype == np.uint8
@@ -47,7 +47,7 @@ class TestContract:
         assert code.bytes_per_vector == 2
         assert code.dimension == 16
 
-    def test_finds_what_is_near(self, kind: str) -> None:
+    def test_finds_the_nearest_rows(self, kind: str) -> None:
         rows, queries = _rows(), _rows(50, seed=0) + np.float32(0.01)
         code = CODES[kind].fitted.fit(rows, bits=16)
         places, scores = code.search(queries, code.encode(rows), 100)
@@ -66,7 +66,7 @@ class TestContract:
         first, other = (CODES[kind].fitted.fit(_rows(), bits=16, seed=seed).encode(_rows()) for seed in (0, 1))
         assert (first != other).any() == (kind != "sign")  # nothing is drawn for that
 
-    def test_survives_a_file_without_pickle(self, kind: str, tmp_path: Path) -> None:
+    def test_is_restored_from_a_file_without_pickle(self, kind: str, tmp_path: Path) -> None:
         code = CODES[kind].fitted.fit(_rows(), bits=16)
         np.savez(tmp_path / "code.npz", allow_pickle=False, **code.to_arrays())
         with np.load(tmp_path / "code.npz", allow_pickle=False) as arrays:
@@ -131,7 +131,7 @@ class TestProductQuantiser:
                 distances = ((code.centroids[part] - row[4 * part : 4 * part + 4]) ** 2).sum(axis=1)
                 assert distances[encoded[part]] <= distances.min() + 1e-6
 
-    def test_scores_are_products_with_what_the_codes_stand_for(self) -> None:
+    def test_scores_are_dot_products_with_decoded_vectors(self) -> None:
         rows, queries = _rows(300), _rows(5, seed=2)
         code = ProductQuantiser.fit(rows, bits=32)
         encoded = code.encode(rows)
@@ -141,7 +141,7 @@ class TestProductQuantiser:
         np.testing.assert_allclose(scores, top_k(expected, 10)[1], atol=1e-5)
         np.testing.assert_allclose(scores, np.take_along_axis(expected, places, axis=1), atol=1e-5)
 
-    def test_more_bytes_restore_more(self) -> None:
+    def test_more_bytes_reduce_the_error(self) -> None:
         rows = _rows(400)
 
         def error(bits: int) -> float:
@@ -161,7 +161,7 @@ class TestProductQuantiser:
             (255, 16, "got 255 rows; expected at least 256, the number of centroids: add images"),
         ],
     )
-    def test_what_cannot_be_learned(self, count: int, bits: int, message: str) -> None:
+    def test_invalid_rows_are_refused(self, count: int, bits: int, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             ProductQuantiser.fit(_rows(count), bits=bits)
 
@@ -183,7 +183,7 @@ class TestBinary:
         np.testing.assert_array_equal(code.encode(rows), expected)
         np.testing.assert_array_equal(SignCode.fit(rows, bits=8).encode(rows), expected[:, :1])
 
-    def test_random_planes_measure_the_angle(self) -> None:
+    def test_random_hyperplanes_estimate_the_angle(self) -> None:
         # A plane through the mean parts two vectors with probability angle / π.
         rows = np.concatenate([_rows(50), -_rows(50)])  # so that the mean is 0
         code = RandomHyperplanes.fit(rows, bits=20000)
@@ -231,12 +231,12 @@ class TestIterativeQuantisation:
         directions = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :8]
         np.testing.assert_allclose(np.linalg.norm(code.planes @ directions, axis=1), 1, atol=1e-4)
 
-    def test_loses_less_with_every_turn(self) -> None:
+    def test_the_error_decreases_with_every_iteration(self) -> None:
         turns = [IterativeQuantisation.fit(self.ROWS, bits=8, iterations=count) for count in (1, 3, 10, 50)]
         losses = [_quantisation_loss(self.ROWS, code.mean, code.planes) for code in turns]
         assert losses[0] > losses[1] > losses[2] >= losses[3] - 1e-9
 
-    def test_loses_no_more_than_faiss(self) -> None:
+    def test_the_error_is_at_most_that_of_faiss(self) -> None:
         def ours(seed: int) -> float:
             code = IterativeQuantisation.fit(self.ROWS, bits=8, seed=seed)
             return _quantisation_loss(self.ROWS, code.mean, code.planes)
@@ -251,7 +251,7 @@ class TestIterativeQuantisation:
         # Each stops in a local minimum that depends on the first rotation.
         assert min(ours(seed) for seed in range(3)) < theirs * 1.02
 
-    def test_many_rows_are_thinned_by_the_seed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_rows_are_sampled_with_the_seed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("kindred.codes.binary.MOST_ROWS", 100)
         first, again = (IterativeQuantisation.fit(self.ROWS, bits=8, seed=5) for _ in range(2))
         np.testing.assert_array_equal(first.planes, again.planes)
@@ -264,6 +264,6 @@ class TestIterativeQuantisation:
             ({"rows": ROWS, "bits": 8, "iterations": 0}, "iterations: got 0"),
         ],
     )
-    def test_what_cannot_be_learned(self, arguments: dict[str, Any], message: str) -> None:
+    def test_invalid_rows_are_refused(self, arguments: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError, match=message):
             IterativeQuantisation.fit(**arguments)

@@ -93,7 +93,7 @@ def test_invalid_weights(weights: list[float], message: str) -> None:
         concatenate(parts(4, 4), weights=weights)
 
 
-def test_parts_of_different_shapes_or_none() -> None:
+def test_parts_of_different_shapes_or_no_parts() -> None:
     with pytest.raises(UsageError, match="parts: got none"):
         concatenate([])
     with pytest.raises(UsageError, match=r"got shapes \(5, 4\), \(6, 4\); expected matrices \(N, Di\) with the same N"):
@@ -216,7 +216,7 @@ class TestZScore:
             )
         check(z_score([ranked(*ONE), ranked(*OTHER)], weights=weights), expected)
 
-    def test_the_scale_and_the_origin_of_scores_do_not_matter(self) -> None:
+    def test_scores_are_invariant_to_scale_and_offset(self) -> None:
         moved = [[(number, 100 * score - 7) for number, score in pairs] for pairs in ONE]
         left, right = (z_score([ranked(*each), ranked(*OTHER)]) for each in (ONE, moved))
         np.testing.assert_array_equal(left.ids, right.ids)
@@ -315,13 +315,13 @@ class TestQueryAdaptive:
         found = query_adaptive(rankings, references=curves, neighbours=neighbours, tail=tail, floor=0.1)
         check(found, [literal_product(lists, areas, 0.1)])
 
-    def test_a_curve_like_an_l_outweighs_a_slope(self) -> None:
+    def test_an_l_shaped_curve_gets_more_weight_than_a_slope(self) -> None:
         sharp = ranked([(1, 1.0), (2, 0.1), (3, 0.05), (4, 0.0)])
         slope = ranked([(2, 1.0), (3, 0.9), (1, 0.05), (4, 0.0)])
         assert weighted_scores([sharp, slope]).ids[0, 0] == 2
         assert query_adaptive([sharp, slope]).ids[0, 0] == 1
 
-    def test_a_reference_takes_away_what_irrelevant_data_look_like(self) -> None:
+    def test_reference_curves_remove_the_background(self) -> None:
         slope = [(n, 1 - n / 10) for n in range(10)]
         sharp = [(n, 1.0 if n == 9 else (9 - place) / 100) for place, n in enumerate([9, *range(9)])]
         curves = [np.array([[score for _, score in slope]]), np.zeros((1, 10))]
@@ -367,12 +367,12 @@ class TestEveryFusion:
         empty = Ranking(np.zeros((0, 3), np.int64), np.zeros((0, 3), np.float32))
         assert fuse([empty, empty], method).ids.shape == (0, 0)
 
-    def test_an_id_named_twice_counts_where_it_stands_first(self, method: str) -> None:
+    def test_the_first_rank_of_a_repeated_id_counts(self, method: str) -> None:
         twice = fuse([ranked([(1, 3.0), (2, 2.0), (1, 1.0), (5, 0.0)]), ranked([(5, 1.0), (2, 0.0)])], method)
         assert sorted(twice.ids[0].tolist()) == [1, 2, 5]
         assert twice.ids[0].tolist().count(1) == 1
 
-    def test_boxes_come_from_the_better_place(self, method: str) -> None:
+    def test_boxes_come_from_the_better_rank(self, method: str) -> None:
         one = ranked([(7, 0.9), (3, 0.5), (2, 0.1)], boxes=True)
         other = ranked([(3, 12.0), (5, 11.0), (7, 4.0)], boxes=True)
         found = fuse([one, other], method)
@@ -390,13 +390,13 @@ class TestEveryFusion:
         assert np.isnan(boxes[7]).all()
         assert fuse([ranked(*ONE), ranked(*OTHER)], method).boxes is None
 
-    def test_nothing_is_changed_in_place(self, method: str) -> None:
+    def test_arguments_are_not_modified(self, method: str) -> None:
         one, other = ranked(*ONE), ranked(*OTHER)
         fuse([one, other], method)
         np.testing.assert_array_equal(one.ids, ranked(*ONE).ids)
         np.testing.assert_array_equal(other.scores, ranked(*OTHER).scores)
 
-    def test_rankings_that_do_not_fit(self, method: str) -> None:
+    def test_mismatched_rankings_are_refused(self, method: str) -> None:
         with pytest.raises(UsageError, match="rankings: got none"):
             fuse([], method)
         with pytest.raises(UsageError, match="got 3, 1 queries; expected the same queries"):
@@ -409,7 +409,7 @@ class TestEveryFusion:
         assert FUSIONS[method].source
 
 
-def test_fuse_names_the_nearest() -> None:
+def test_fuse_suggests_the_nearest_name() -> None:
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal_ranks'; did you mean 'reciprocal_rank'"):
         fuse([ranked(*ONE)], "reciprocal_ranks")
     with pytest.raises(RecipeError, match="unknown fusion 'x'; known: weighted_scores, reciprocal_rank, z_score"):
@@ -420,6 +420,6 @@ def test_fuse_names_the_nearest() -> None:
         fuse([ranked(*ONE)], "reciprocal_rank", zzz=1)
 
 
-def test_fuse_takes_any_function() -> None:
+def test_fuse_accepts_a_custom_function() -> None:
     found = fuse([ranked(*ONE), ranked(*OTHER)], lambda rankings, k: rankings[1].top(k), k=1)
     assert found.ids.tolist() == [[3], [4], [-1]]

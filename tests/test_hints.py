@@ -1,4 +1,4 @@
-"""Unknown names and wrong options, worded in one place."""
+"""Error messages for unknown names and wrong options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(kindred.__file__).parent
         ("zzz", [str(each) for each in range(42)], f"known: {', '.join(map(str, range(40)))} and 2 more"),
     ],
 )
-def test_says_which_name_is_meant(name: str, known: list[str], hint: str) -> None:
+def test_suggests_the_nearest_name(name: str, known: list[str], hint: str) -> None:
     assert nearest(name, known) == hint
 
 
@@ -45,7 +45,7 @@ def test_an_unknown_name_is_one_line(name: object, where: str, message: str) -> 
     assert str(raised.value) == message
 
 
-def test_a_known_name_passes() -> None:
+def test_a_known_name_is_accepted() -> None:
     check_known("re-ranker", "aqe", {"aqe": 1}, error=RecipeError)
 
 
@@ -71,13 +71,13 @@ def test_a_wrong_option_is_one_line(given: Mapping[str, object], message: str) -
     assert str(raised.value) == message
 
 
-def test_right_options_pass() -> None:
+def test_correct_options_are_accepted() -> None:
     check_options("method 'x'", {"n": 3.0, "alpha": 2, "deep": True, "k": "any", "sides": 3}, USUAL, error=UsageError)
     with pytest.raises(UsageError, match="method 'x': unknown option 'n'; it takes none"):
         check_options("method 'x'", {"n": 3}, {}, error=UsageError)
 
 
-def test_options_are_what_a_function_takes_by_keyword() -> None:
+def test_options_are_the_keyword_parameters_of_a_function() -> None:
     def method(maps: object, p: float, *, n: int, alpha: float = 3.0) -> None:
         del maps, p, n, alpha
 
@@ -85,7 +85,7 @@ def test_options_are_what_a_function_takes_by_keyword() -> None:
     assert options_of(method, without=("n",)) == {"alpha": 3.0}
 
 
-def test_nothing_else_words_an_unknown_name() -> None:
+def test_all_unknown_names_are_reported_by_hints() -> None:
     """Whatever raises "unknown … 'x'" for a name of a table does it through `kindred.hints`."""
     for file in sorted(ROOT.rglob("*.py")):
         if file == ROOT / "hints.py":
@@ -98,7 +98,7 @@ def test_nothing_else_words_an_unknown_name() -> None:
 
 
 def test_an_option_that_may_be_an_array_takes_any_type() -> None:
-    """As GeM's exponent, which a trained network has for each channel."""
+    """For example GeM's exponent, of which trained networks have one per channel."""
     usual = options_of(gem)
     check_options("pooling 'gem'", {"p": [2.0, 3.0]}, usual, error=UsageError)
     assert usual["eps"] == 1e-6

@@ -1,4 +1,4 @@
-"""Every matching against its literal definition, and the index that does the same for all images at once."""
+"""Every matching method against its literal definition, and the index that applies it to all images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kindred.matching import MATCHINGS, ImageRows, from_bfloat16, match, to_bflo
 
 D, WORDS = 6, 9
 COUNTS = {3: 4, 5: 1, 8: 7, 11: 2, 12: 5}
-"""How many rows each image has, by its id."""
+"""The number of rows of each image, by id."""
 
 
 def _parts(counts: dict[int, int], seed: int) -> ImageRows:
@@ -105,7 +105,7 @@ variants = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=lambda val
 
 @variants
 @pytest.mark.parametrize("block", [1, 5, 4096])
-def test_is_the_definition(
+def test_equals_its_definition(
     name: str,
     options: dict[str, Any],
     block: int,
@@ -151,7 +151,7 @@ def test_the_first_of_equal_rows_gives_the_box() -> None:
     np.testing.assert_array_equal(found, boxes[[1, 3]])
 
 
-def test_narrow_rows_are_rounded_to_eight_digits() -> None:
+def test_bfloat16_rows_are_rounded_to_eight_bits() -> None:
     rows = np.array([[1.0, -1.0, 0.0, 1 + 2**-8, 1 + 2**-8 + 2**-20, 1 + 3 * 2**-8, -0.1]], np.float32)
     found = from_bfloat16(to_bfloat16(rows))
     np.testing.assert_array_equal(found[0, :6], [1, -1, 0, 1, 1 + 2**-7, 1 + 2**-6])  # halves go to the even one
@@ -160,8 +160,8 @@ def test_narrow_rows_are_rounded_to_eight_digits() -> None:
     assert from_bfloat16(rows) is rows
 
 
-def test_both_sides_of_patches_are_not_alike(query: ImageRows, database: ImageRows) -> None:
-    """The mean is over the query's rows: an image with a row for each of them and many others loses nothing."""
+def test_patch_matching_is_asymmetric(query: ImageRows, database: ImageRows) -> None:
+    """The mean is over the query's rows: further rows of an image do not lower its score."""
     rows = np.concatenate((query.rows, database.rows))
     both = ImageRows(rows, np.ones(len(rows), np.int64))
     assert match(query, both, "patches")[1] == pytest.approx(1, abs=1e-6)
@@ -169,7 +169,7 @@ def test_both_sides_of_patches_are_not_alike(query: ImageRows, database: ImageRo
     assert match(one, ImageRows(query.rows, query.owners), "patches")[1] < 0.9
 
 
-def test_residuals_of_zero_match_nothing() -> None:
+def test_zero_residuals_contribute_nothing() -> None:
     words = np.array([0, 1])
     zero = ImageRows(np.array([[0, 0], [1, 0]], np.float32), np.zeros(2, np.int64), None, words)
     assert match(zero, zero, "asmk")[1] == pytest.approx(1)
@@ -177,7 +177,7 @@ def test_residuals_of_zero_match_nothing() -> None:
     assert match(zero, alone, "asmk")[1].tolist() == [0]
 
 
-def test_a_database_of_nothing_gives_nothing(query: ImageRows) -> None:
+def test_an_empty_database_gives_no_scores(query: ImageRows) -> None:
     empty = ImageRows(np.empty((0, D), np.float32), np.empty(0, np.int64), None, np.empty(0, np.int64))
     for name in MATCHINGS:
         ids, scores, boxes = match(query, empty, name)
@@ -205,7 +205,7 @@ def test_invalid_arguments_are_refused(query: ImageRows, database: ImageRows) ->
         match(query, database, "asmk", alpha=0)
 
 
-def test_parts_are_are_validated(database: ImageRows) -> None:
+def test_image_rows_are_validated(database: ImageRows) -> None:
     with pytest.raises(UsageError, match=r"owners: got shape \(2,\); expected \(19,\)"):
         ImageRows(database.rows, np.array([1, 2]))
     with pytest.raises(UsageError, match="owners: expected ids in ascending order"):

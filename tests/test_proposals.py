@@ -46,7 +46,7 @@ def test_two_objects_have_a_box_each() -> None:
         assert max(overlap(found, np.array(box)) for found in boxes[:3]) > 0.8
 
 
-def test_a_part_that_one_channel_sees() -> None:
+def test_an_object_active_in_a_single_channel() -> None:
     whole, part = blob(12, 12, (2, 2, 10, 10)), blob(12, 12, (3, 3, 6, 6), value=0.2)
     maps = np.concatenate([whole, 1 - 0.1 * whole, part])
     with_channels, _ = activation_proposals(maps, channels=3)
@@ -55,7 +55,7 @@ def test_a_part_that_one_channel_sees() -> None:
     assert best[0] > 0.7 > best[1]
 
 
-def test_negative_activations_count_as_much() -> None:
+def test_the_sign_of_activations_has_no_effect() -> None:
     boxes, scores = activation_proposals(blob(10, 12, (3, 2, 8, 7)), channels=0)
     negative, its_scores = activation_proposals(-blob(10, 12, (3, 2, 8, 7)), channels=0)
     assert np.array_equal(boxes, negative)
@@ -86,13 +86,13 @@ def test_contract(shape: tuple[int, int, int]) -> None:
     "maps",
     [np.zeros((4, 5, 8)), np.full((4, 5, 8), 3.0), np.full((7, 5, 8), 0.1), np.ones((2, 5, 8), np.float16)],
 )
-def test_a_flat_map_has_one_box(maps: NDArray[Any]) -> None:
+def test_a_constant_map_has_one_box(maps: NDArray[Any]) -> None:
     boxes, scores = activation_proposals(maps)
     assert boxes.tolist() == [[0, 0, 8, 5]]
     assert scores.tolist() == [0]
 
 
-def test_what_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(UsageError, match=r"maps: got shape \(4, 5\); expected \(C, H, W\)"):
         activation_proposals(np.ones((4, 5)))
     with pytest.raises(UsageError, match=r"maps: got shape \(4, 0, 5\)"):
@@ -105,7 +105,7 @@ def test_what_is_refused() -> None:
         activation_proposals(random_maps(), channels=-1)
 
 
-def test_more_channels_asked_for_than_there_are() -> None:
+def test_channels_above_their_number() -> None:
     maps = random_maps(3)
     assert np.array_equal(activation_proposals(maps, channels=99)[0], activation_proposals(maps, channels=3)[0])
 
@@ -130,7 +130,7 @@ def _literal_objectness(energy: list[list[float]], box: tuple[int, int, int, int
     return (sum(inside) / n - sum(ring) / m) / deviation * math.sqrt(n * m / (n + m))
 
 
-def test_objectness_is_its_definition() -> None:
+def test_objectness_equals_its_definition() -> None:
     energy = np.random.default_rng(2).random((6, 9))
     boxes = [
         (x0, y0, x1, y1) for x0 in range(9) for x1 in range(x0 + 1, 10) for y0 in range(6) for y1 in range(y0 + 1, 7)
@@ -139,13 +139,13 @@ def test_objectness_is_its_definition() -> None:
     np.testing.assert_allclose(objectness(energy, np.array(boxes)), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_the_energy_is_interpolated_between_the_middles_of_cells() -> None:
+def test_the_energy_is_interpolated_between_cell_centres() -> None:
     layers = np.array([[[0.0, 4.0, 8.0]], [[1.0, 1.0, 5.0]]])
     finer = proposals._upsampled(layers)
     assert finer.tolist() == [[[0, 1, 3, 5, 7, 8]] * 2, [[1, 1, 1, 2, 4, 5]] * 2]
 
 
-def test_candidates_are_the_boxes_of_the_parts_above_each_threshold() -> None:
+def test_candidates_are_the_boxes_of_components_above_each_threshold() -> None:
     layer = np.array([[[3.0, 0, 0, 0], [3, 1, 0, 2], [0, 1, 0, 2]]])
     # above 0.75: all that is not 0; above 1.5: the 3s, the 2s; above 2.25: the 3s
     found = proposals._candidates(layer, 3).tolist()

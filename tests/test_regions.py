@@ -26,7 +26,7 @@ from kindred.regions import (
 )
 
 Level = tuple[int, list[int], list[int]]
-"""The side of the squares, where they begin along x, where along y."""
+"""The side of the squares, and their starts along x and along y."""
 
 # Computed from the formula of the authors' code, region vectors of Tolias et al. 2016.
 VECTORS: dict[tuple[int, int], list[Level]] = {
@@ -57,25 +57,25 @@ def test_first_level_of_a_long_map() -> None:
     assert rmac_grid(48, 12, levels=1)[:, 0].tolist() == [0, 7, 14, 21, 28, 36]
 
 
-def test_standing_map_is_the_lying_one_turned() -> None:
+def test_a_transposed_map_gives_the_transposed_grid() -> None:
     lying, standing = rmac_grid(32, 21), rmac_grid(21, 32)
     assert {tuple(box) for box in standing.tolist()} == {(y0, x0, y1, x1) for x0, y0, x1, y1 in lying.tolist()}
 
 
-def test_the_last_region_may_fall_one_short_of_the_border() -> None:
+def test_the_last_region_may_end_one_cell_before_the_border() -> None:
     second = rmac_grid(63, 4, levels=2)[rmac_grid(63, 4, levels=1).shape[0] :]
     assert second[:, 0].max() == 60  # not 61: 7 · (61 / 7) is below 61 in double precision
 
 
 @pytest.mark.parametrize("height", [15, 16])
-def test_half_a_side_decides_how_a_position_rounds(height: int) -> None:
+def test_positions_are_rounded_as_in_the_authors_code(height: int) -> None:
     # Without it, ⌊7 · (61 / 7)⌋ = 60; with it, the sum rounds up to a whole number.
     second = rmac_grid(71, height, levels=2)[rmac_grid(71, height, levels=1).shape[0] :]
     assert second[:, 0].max() == 71 - 2 * height // 3
 
 
 def _extra_steps(width: int, height: int, dtype: type[np.floating[Any]]) -> int:
-    """How many more regions the longer side gets, in the arithmetic of `dtype`, straight from the formula."""
+    """The number of additional regions along the longer side, by the formula in the precision of `dtype`."""
     if width == height:
         return 0
     w = dtype(min(width, height))
@@ -84,7 +84,7 @@ def _extra_steps(width: int, height: int, dtype: type[np.floating[Any]]) -> int:
     return int(np.argmin(misses)) + 1
 
 
-def test_ties_are_decided_in_double_precision() -> None:
+def test_ties_are_resolved_in_double_precision() -> None:
     sizes = [(width, height) for width in range(4, 101) for height in range(4, 101)]
     differing = set()
     for size in sizes:
@@ -114,7 +114,7 @@ def test_tiny_maps_have_only_levels_that_fit(size: tuple[int, int], count: int) 
     assert (grid[:, 2] - grid[:, 0] >= 1).all()
 
 
-def test_the_grid_cannot_be_changed() -> None:
+def test_the_grid_is_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         rmac_grid(14, 14)[0, 0] = 1
 
@@ -168,7 +168,7 @@ def test_grid() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 6))
-def test_cells_of_a_grid_are_equal_to_a_pixel(width: int, height: int, cells: int) -> None:
+def test_cells_of_a_grid_are_equal_within_a_pixel(width: int, height: int, cells: int) -> None:
     boxes, _ = rigid_grid(width, height, cells=cells)
     assert len(boxes) == cells**2
     for length, begin, end in ((width, 0, 2), (height, 1, 3)):
@@ -179,7 +179,7 @@ def test_cells_of_a_grid_are_equal_to_a_pixel(width: int, height: int, cells: in
             assert edges.tolist() == [int(k * length / cells + 0.5) for k in range(cells + 1)]
 
 
-def test_pyramid_is_grids_coarse_to_fine() -> None:
+def test_the_pyramid_consists_of_grids_from_coarse_to_fine() -> None:
     boxes, levels = spatial_pyramid(90, 61)
     assert levels.tolist() == [0] + [1] * 4 + [2] * 9
     assert boxes[0].tolist() == [0, 0, 90, 61]
@@ -197,7 +197,7 @@ def test_windows_of_mop_cnn() -> None:
     assert np.array_equal(pixels.boxes, boxes)
 
 
-def test_windows_are_spread_to_the_far_border() -> None:
+def test_windows_extend_to_the_far_border() -> None:
     boxes, _ = dense_windows(100, 60)  # side 30, at most 15 apart
     assert np.unique(boxes[:, 0]).tolist() == [0, 14, 28, 42, 56, 70]
     assert np.unique(boxes[:, 1]).tolist() == [0, 15, 30]
@@ -206,7 +206,7 @@ def test_windows_are_spread_to_the_far_border() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 600), st.integers(1, 600), st.floats(0.05, 150), st.floats(0.05, 150))
-def test_windows_are_squares_no_farther_apart_than_asked(width: int, height: int, size: float, stride: float) -> None:
+def test_windows_are_squares_at_most_stride_apart(width: int, height: int, size: float, stride: float) -> None:
     boxes, _ = dense_windows(width, height, sizes=(size,), stride=stride)
     shorter = max(min(width, height), -(-max(width, height) // 8))
     side, step = (max(1, int((x * shorter if x <= 1 else x) + 0.5)) for x in (size, stride))
@@ -220,18 +220,18 @@ def test_windows_are_squares_no_farther_apart_than_asked(width: int, height: int
         assert max(gaps, default=0) - min(gaps, default=0) <= 1
 
 
-def test_an_image_smaller_than_a_window_is_one() -> None:
+def test_an_image_smaller_than_a_window_is_one_window() -> None:
     assert dense_windows(50, 40, sizes=(128.0,), stride=32.0).boxes.tolist() == [[0, 0, 50, 40]]
     assert dense_windows(200, 40, sizes=(128.0,), stride=72.0).boxes.tolist() == [[0, 0, 128, 40], [72, 0, 200, 40]]
 
 
-def test_shares_of_a_very_long_image() -> None:
+def test_fractions_on_a_very_long_image() -> None:
     boxes, _ = dense_windows(1000, 1)  # as if 125 pixels wide
     assert len(boxes) == 32
     assert boxes[0].tolist() == [0, 0, 63, 1]
 
 
-def test_divide_takes_names_lists_and_functions() -> None:
+def test_divide_accepts_names_lists_and_functions() -> None:
     listed = divide(256, 200, "dense", sizes=[0.5, 0.25], stride=0.25)
     assert np.array_equal(listed.boxes, dense_windows(256, 200, sizes=(0.5, 0.25), stride=0.25).boxes)
 
@@ -254,7 +254,9 @@ def test_divide_takes_names_lists_and_functions() -> None:
         ("dense", {"stride": float("inf")}, UsageError, "stride: got inf; expected a fraction"),
     ],
 )
-def test_what_divide_refuses(name: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_divide_refuses_wrong_arguments(
+    name: str, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         divide(64, 48, name, **options)
 
@@ -300,7 +302,7 @@ def _iou(a: list[float], b: list[float]) -> float:
 
 
 @pytest.mark.parametrize("iou", [0.0, 0.3, 0.6, 1.0])
-def test_suppression_is_the_slow_loop(iou: float) -> None:
+def test_suppression_equals_a_loop(iou: float) -> None:
     random = np.random.default_rng(5)
     for count in (0, 1, 2, 60):
         corners = random.integers(0, 12, (count, 2))
@@ -311,7 +313,7 @@ def test_suppression_is_the_slow_loop(iou: float) -> None:
         assert non_maximum_suppression(boxes, scores, iou=iou, count=3).tolist() == kept[:3].tolist()
 
 
-def test_suppression_keeps_what_does_not_overlap_enough() -> None:
+def test_suppression_keeps_boxes_of_small_overlap() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 7], [20, 20, 21, 21]], np.float32)
     assert non_maximum_suppression(boxes, np.array([0.9, 0.8, 0.7, 0.1])).tolist() == [0, 1, 3]  # 0.6 is not above 0.6
     with pytest.raises(UsageError, match=r"got shapes \(4, 4\) and \(3,\); expected"):
@@ -319,7 +321,7 @@ def test_suppression_keeps_what_does_not_overlap_enough() -> None:
 
 
 def _flood(mask: NDArray[np.bool_], first: int, connectivity: int) -> tuple[NDArray[np.int64], int]:
-    """Number the parts of one mask from `first`, one cell after the other."""
+    """Label the components of one mask from `first` on, by a flood fill."""
     parts = np.zeros(mask.shape, np.int64)
     for start in zip(*np.nonzero(mask), strict=True):
         if parts[start]:
@@ -338,19 +340,19 @@ def _flood(mask: NDArray[np.bool_], first: int, connectivity: int) -> tuple[NDAr
 
 @settings(deadline=None)
 @given(arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 7), st.integers(1, 7))), st.sampled_from([4, 8]))
-def test_connected_parts_are_those_of_a_flood(masks: NDArray[np.bool_], connectivity: int) -> None:
+def test_connected_components_equal_a_flood_fill(masks: NDArray[np.bool_], connectivity: int) -> None:
     first, expected = 1, np.zeros(masks.shape, np.int64)
     for at, mask in enumerate(masks):
         expected[at], first = _flood(mask, first, connectivity)
     assert np.array_equal(connected_components(masks, connectivity=connectivity), expected)
 
 
-def test_the_whole_map_may_be_a_region_too() -> None:
+def test_option_whole() -> None:
     assert rmac_grid(7, 7, whole=True).tolist() == [[0, 0, 7, 7], *rmac_grid(7, 7).tolist()]
     assert rmac_grid(10, 7, levels=1, whole=True).tolist() == [[0, 0, 10, 7], [0, 0, 7, 7], [3, 0, 10, 7]]
 
 
-def test_a_long_winding_part() -> None:
+def test_a_long_winding_component() -> None:
     mask = np.ones((1, 41, 41), bool)
     mask[0, 1::4, 1:] = mask[0, 3::4, :-1] = False
     assert np.array_equal(connected_components(mask), mask)

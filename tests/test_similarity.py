@@ -46,7 +46,7 @@ def torch() -> ModuleType:
 
 
 def _histograms(count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Non-negative rows, some components and one whole row of which are 0."""
+    """Non-negative rows, with some zero components and one zero row."""
     rows = np.maximum(np.random.default_rng(seed).standard_normal((count, 6)), 0)
     rows[0] = 0
     return rows
@@ -69,7 +69,7 @@ class TestContract:
         assert tensors.dtype == torch.float32
         np.testing.assert_allclose(tensors.numpy(), SIMILARITIES[name](queries, rows), rtol=1e-5, atol=1e-6)
 
-    def test_gradients_are_right(self, name: str, torch: ModuleType) -> None:
+    def test_gradients_are_correct(self, name: str, torch: ModuleType) -> None:
         values = np.random.default_rng(0).random((7, 3)) + 0.1
         queries, rows = (torch.from_numpy(part).requires_grad_() for part in (values[:3], values[3:]))
         assert torch.autograd.gradcheck(SIMILARITIES[name], (queries, rows))
@@ -94,7 +94,7 @@ class TestContract:
         np.testing.assert_allclose(tensors.numpy(), expected, rtol=1e-9, atol=1e-12)
 
     @pytest.mark.parametrize("sign", [1.0, -1.0])
-    def test_a_vector_with_nan_is_like_nothing(self, name: str, sign: float, torch: ModuleType) -> None:
+    def test_a_vector_with_nan_has_nan_scores(self, name: str, sign: float, torch: ModuleType) -> None:
         rows = np.abs(np.random.default_rng(0).standard_normal((4, 5))).astype(np.float32)
         queries = rows[:2].copy()
         rows[2, 1] = queries[1, 3] = math.copysign(math.nan, sign)
@@ -102,12 +102,12 @@ class TestContract:
             scores = np.asarray(SIMILARITIES[name](convert(queries), convert(rows)))
             assert np.isnan(scores).tolist() == [[False, False, True, False], [True] * 4]
 
-    def test_nothing_to_compare(self, name: str) -> None:
+    def test_no_queries_or_no_rows(self, name: str) -> None:
         rows = _histograms(4)
         assert SIMILARITIES[name](rows[:0], rows).shape == (0, 4)
         assert SIMILARITIES[name](rows, rows[:0]).shape == (4, 0)
 
-    def test_shapes_that_do_not_fit(self, name: str) -> None:
+    def test_wrong_shapes_are_refused(self, name: str) -> None:
         with pytest.raises(UsageError, match=r"got shapes \(2, 3\) and \(4, 5\)"):
             SIMILARITIES[name](np.ones((2, 3)), np.ones((4, 5)))
         with pytest.raises(UsageError, match=r"got shapes \(3,\) and \(4, 3\)"):
@@ -115,7 +115,7 @@ class TestContract:
 
 
 @pytest.mark.parametrize("name", ["cosine", "euclidean", "l1", "chi_square"])
-def test_nothing_is_more_alike_than_itself(name: str) -> None:
+def test_a_vector_is_most_similar_to_itself(name: str) -> None:
     rows = np.random.default_rng(0).random((20, 8)).astype(np.float32)
     scores = SIMILARITIES[name](rows, rows)
     assert np.argmax(scores, axis=1).tolist() == list(range(20))

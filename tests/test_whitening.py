@@ -48,7 +48,7 @@ class TestFit:
         np.testing.assert_allclose(projection, signs * expected, rtol=1e-3, atol=1e-3)
 
     @pytest.mark.parametrize("power", [0.0, 0.25])
-    def test_a_smaller_power_keeps_some_of_the_variances(self, power: float) -> None:
+    def test_a_smaller_power_equalises_less(self, power: float) -> None:
         rows = _vectors()
         variances = np.linalg.eigvalsh(np.cov(rows.T.astype(np.float64), bias=True))[::-1]
         projected = _projected(PCAWhitening.fit(rows, power=power), rows)
@@ -62,7 +62,7 @@ class TestFit:
         np.testing.assert_allclose(streamed.mean, whole.mean, rtol=1e-6)
         np.testing.assert_allclose(streamed.projection, whole.projection, rtol=1e-5, atol=1e-5)
 
-    def test_long_batches_are_widened_block_by_block(self) -> None:
+    def test_long_batches_are_converted_block_by_block(self) -> None:
         rows = _vectors(BLOCK + 10)
         projected = _projected(PCAWhitening.fit(rows), rows)
         np.testing.assert_allclose(np.cov(projected.T, bias=True), np.eye(6), atol=1e-3)
@@ -77,7 +77,7 @@ class TestFit:
         largest = np.argmax(np.abs(projection), axis=1)
         assert (projection[np.arange(6), largest] > 0).all()
 
-    def test_variances_below_the_floor_are_not_blown_up(self) -> None:
+    def test_variances_below_the_floor_are_not_amplified(self) -> None:
         rows = _vectors()
         rows[:, 5] = 1.0  # a dead channel: no variance at all
         scales = np.linalg.norm(PCAWhitening.fit(rows, floor=1e-4).projection, axis=1)
@@ -95,7 +95,7 @@ class TestFit:
             (9, {"floor": 0.0}, "floor 0.0; expected power >= 0"),
         ],
     )
-    def test_what_cannot_be_fitted(self, count: int, arguments: dict[str, Any], message: str) -> None:
+    def test_invalid_rows_are_refused(self, count: int, arguments: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError, match=message):
             PCAWhitening.fit(_vectors(count), **arguments)
 
@@ -107,7 +107,7 @@ class TestFit:
         with pytest.raises(UsageError, match="got 9 equal rows"):
             PCAWhitening.fit(np.full((9, 3), value, dtype=np.float32))
 
-    def test_no_batches_and_batches_of_different_widths(self) -> None:
+    def test_no_batches_and_batches_of_different_dimensions(self) -> None:
         with pytest.raises(UsageError, match="got no rows"):
             PCAWhitening.fit([])
         with pytest.raises(UsageError, match="rows: got 5 components after 6"):
@@ -124,7 +124,7 @@ class TestTransform:
         assert transformed.dtype == np.float32
         np.testing.assert_allclose(transformed, expected, atol=1e-5)
 
-    def test_the_dimension_is_cut_before_the_normalisation(self) -> None:
+    def test_the_dimension_is_reduced_before_normalisation(self) -> None:
         rows = _vectors()
         whole, cut = PCAWhitening.fit(rows), PCAWhitening.fit(rows, dimension=2)
         np.testing.assert_array_equal(cut.projection, whole.projection[:2])
@@ -145,20 +145,20 @@ class TestTransform:
         assert (leaf.grad != 0).any()
 
     @pytest.mark.parametrize("shape", [(6,), (2, 5)])
-    def test_rows_of_another_width(self, shape: tuple[int, ...]) -> None:
+    def test_rows_of_another_dimension(self, shape: tuple[int, ...]) -> None:
         with pytest.raises(UsageError, match=r"rows: got shape .*; expected \(N, 6\)"):
             PCAWhitening.fit(_vectors()).transform(np.zeros(shape))
 
 
 def _pairs(count: int = 200, dimension: int = 6, seed: int = 5) -> tuple[Vectors, Vectors]:
-    """Vectors, and others of the same things: they differ most in the first component."""
+    """Vectors and matching vectors, which differ most in the first component."""
     queries = _vectors(count, dimension, seed)
     noise = np.random.default_rng(seed + 1).standard_normal((count, dimension)) * np.geomspace(2, 0.1, dimension)
     return queries, (queries + noise).astype(np.float32)
 
 
 def _literal_learned(queries: Vectors, positives: Vectors, rows: Vectors) -> NDArray[np.float64]:
-    """P = Eᵀ L⁻¹, written down with columns as vectors, as the paper has them."""
+    """P = Eᵀ L⁻¹ with vectors as columns, as in the paper."""
     q, p, x = (each.T.astype(np.float64) for each in (queries, positives, rows))
     mean = q.mean(axis=1, keepdims=True)
     scatter = sum(np.outer(d, d) for d in (q - p).T) / q.shape[1]
@@ -180,13 +180,13 @@ class TestLearned:
         signs = np.sign((whitening.projection * expected).sum(axis=1, keepdims=True))
         np.testing.assert_allclose(whitening.projection, signs * expected, rtol=1e-3, atol=1e-4)
 
-    def test_pairs_differ_alike_in_all_directions(self) -> None:
+    def test_pairs_have_equal_variance_in_all_directions(self) -> None:
         queries, positives = _pairs()
         projection = LearnedWhitening.fit(queries, positives, queries).projection.astype(np.float64)
         differences = (queries.astype(np.float64) - positives) @ projection.T
         np.testing.assert_allclose(differences.T @ differences / len(queries), np.eye(6), atol=1e-3)
 
-    def test_directions_come_by_falling_spread_and_are_not_scaled_by_it(self) -> None:
+    def test_directions_are_ordered_by_variance_and_not_scaled(self) -> None:
         queries, positives = _pairs()
         rows = _vectors(300, seed=9)
         whitening = LearnedWhitening.fit(queries, positives, rows)
@@ -194,7 +194,7 @@ class TestLearned:
         assert (np.diff(spread) < 0).all()
         assert spread[0] > 10 * spread[-1]
 
-    def test_a_smaller_dimension_is_cut_before_the_normalisation(self) -> None:
+    def test_a_smaller_dimension_is_reduced_before_normalisation(self) -> None:
         queries, positives = _pairs()
         whole = LearnedWhitening.fit(queries, positives, queries)
         cut = LearnedWhitening.fit(queries, positives, queries, dimension=2)
@@ -212,14 +212,14 @@ class TestLearned:
         np.testing.assert_allclose(streamed.mean, whole.mean, rtol=1e-6)
         np.testing.assert_allclose(streamed.projection, whole.projection, rtol=1e-4, atol=1e-5)
 
-    def test_a_component_in_which_no_pair_differs_is_survived(self) -> None:
+    def test_a_component_in_which_no_pair_differs(self) -> None:
         queries, positives = _pairs()
         queries[:, 3] = positives[:, 3] = 1.0  # a dead channel: no Cholesky factor without something added
         whitening = LearnedWhitening.fit(queries, positives, queries)
         whitened = whitening.transform(queries)
         np.testing.assert_allclose(np.linalg.norm(whitened, axis=1), 1, rtol=1e-5)
 
-    def test_pairs_that_match_come_nearer_than_by_pca(self) -> None:
+    def test_matching_pairs_are_closer_than_with_pca(self) -> None:
         queries, positives = _pairs(400)
         learned = LearnedWhitening.fit(queries[:200], positives[:200], queries[:200])
         pca = PCAWhitening.fit(queries[:200])
@@ -247,14 +247,14 @@ class TestLearned:
             ({"dimension": 7}, "dimension: got 7; expected 1 to 6"),
         ],
     )
-    def test_what_cannot_be_fitted(self, change: dict[str, int], message: str) -> None:
+    def test_invalid_rows_are_refused(self, change: dict[str, int], message: str) -> None:
         queries, positives = _pairs()
         parts = {"queries": queries, "positives": positives, "rows": queries}
         parts = {name: rows[: change.get(name, 200)] for name, rows in parts.items()}
         with pytest.raises(UsageError, match=message):
             LearnedWhitening.fit(**parts, dimension=change.get("dimension"))
 
-    def test_pairs_that_do_not_fit_each_other(self) -> None:
+    def test_mismatched_pairs_are_refused(self) -> None:
         queries, positives = _pairs()
         with pytest.raises(UsageError, match="different numbers of batches"):
             LearnedWhitening.fit([queries, queries], [positives], queries)
@@ -269,7 +269,7 @@ class TestLearned:
 class TestPowerLaw:
     VALUES = np.array([[-4.0, 0.0, 9.0]])
 
-    def test_keeps_the_signs(self) -> None:
+    def test_signs_are_kept(self) -> None:
         assert power_law(self.VALUES).tolist() == [[-2.0, 0.0, 3.0]]
         assert power_law(self.VALUES, alpha=1.0).tolist() == self.VALUES.tolist()
         np.testing.assert_allclose(power_law(self.VALUES.astype(np.float16), alpha=0.3), [[-(4**0.3), 0, 9**0.3]])
@@ -286,7 +286,7 @@ class TestPowerLaw:
 
 
 class TestArrays:
-    def test_a_file_says_which_kind_it_holds(self, tmp_path: Path) -> None:
+    def test_a_file_names_its_kind(self, tmp_path: Path) -> None:
         queries, positives = _pairs()
         fitted = PCAWhitening.fit(queries), LearnedWhitening.fit(queries, positives, queries)
         for whitening in fitted:
@@ -296,7 +296,7 @@ class TestArrays:
             assert type(again) is type(whitening)
             np.testing.assert_array_equal(again.transform(queries), whitening.transform(queries))
 
-    def test_files_of_version_0_1_hold_pca(self) -> None:
+    def test_files_of_version_0_1_are_pca_whitenings(self) -> None:
         arrays = PCAWhitening.fit(_vectors()).to_arrays()
         del arrays["kind"]
         assert isinstance(from_arrays(arrays), PCAWhitening)
@@ -317,7 +317,7 @@ class TestArrays:
         with pytest.raises(ModelError, match="whitening: projection missing; expected mean, projection"):
             from_arrays(arrays)
 
-    def test_survives_a_file_without_pickle(self, tmp_path: Path) -> None:
+    def test_is_restored_from_a_file_without_pickle(self, tmp_path: Path) -> None:
         whitening = PCAWhitening.fit(_vectors(), dimension=4, power=0.25)
         np.savez(tmp_path / "whitening.npz", allow_pickle=False, **whitening.to_arrays())
         with np.load(tmp_path / "whitening.npz", allow_pickle=False) as arrays:
@@ -342,7 +342,7 @@ class TestArrays:
             PCAWhitening.from_arrays({name: array for name, array in arrays.items() if array is not None})
 
 
-def test_wide_vectors_are_whitened_by_their_products_as_by_their_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gram_matrix_gives_the_same_whitening_as_the_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(3).standard_normal((40, 24)).astype(np.float32) * np.linspace(
         1, 4, 24, dtype=np.float32
     )

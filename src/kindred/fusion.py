@@ -8,7 +8,7 @@ ranking lists an id twice, its first rank counts. Equal scores are ordered by id
 comes from the ranking with boxes that ranks it best (on equal ranks, the first ranking given); a result that no such
 ranking lists has a box of NaN, which stands for the whole image.
 
-`FUSIONS` is the table of late fusions; `fuse` takes a name from it, or any function of your own.
+`FUSIONS` is the table of late fusions; `fuse` takes a name from it, or a custom function.
 """
 
 from __future__ import annotations
@@ -213,10 +213,10 @@ FUSIONS: dict[str, Fusion] = {
 
 
 def fuse(rankings: Sequence[Ranking], method: str | Callable[..., Ranking], **parameters: Options) -> Ranking:
-    """Fuse rankings of the same queries by a name of FUSIONS or a function of your own.
+    """Fuse rankings of the same queries by a name of FUSIONS or a custom function.
 
     `parameters` are those of the function, by name. Raises RecipeError for an unknown name or parameter, UsageError
-    where the rankings are of different queries or a parameter is out of range.
+    if the rankings are of different queries or a parameter is out of range.
     """
     if not isinstance(method, str):
         return method(rankings, **parameters)

@@ -1,4 +1,4 @@
-"""Unknown names and wrong options: found and worded in one place, for every table of methods.
+"""Error messages for unknown names and wrong options, the same for every table of methods.
 
 "unknown re-ranker 'difusion'; did you mean 'diffusion'? known: aqe, alpha_qe, diffusion"
 "re-ranker 'aqe': unknown option 'k'; known: n"
@@ -14,13 +14,13 @@ from kindred.errors import KindredError
 __all__ = ["REQUIRED", "check_known", "check_options", "nearest", "options_of"]
 
 REQUIRED = object()
-"""In place of the default of an option that has none, or that may be an array too: any type passes."""
+"""Stands in `usual` for an option that has no default, or may also be an array: any type is accepted."""
 
 LISTED = 40  # names in one message; there may be hundreds of models
 
 
 def check_known(kind: str, name: object, known: Collection[str], *, error: type[KindredError], where: str = "") -> None:
-    """Raise `error` unless `name` is one of `known`; `kind` is what it names, `where` what the line begins with.
+    """Raise `error` unless `name` is one of `known`; `kind` is what it names, `where` the start of the message.
 
     >>> check_known("pooling", "gemm", ["mac", "gem"], error=KindredError)
     Traceback (most recent call last):
@@ -34,9 +34,9 @@ def check_known(kind: str, name: object, known: Collection[str], *, error: type[
 def check_options(
     owner: str, given: Mapping[str, object], usual: Mapping[str, object], *, error: type[KindredError]
 ) -> None:
-    """Raise `error` for an option of `owner`, such as "pooling 'gem'", that it does not have or of another type.
+    """Raise `error` for an unknown option of `owner`, such as "pooling 'gem'", or a value of the wrong type.
 
-    `usual` has the default of each option, from which its type is known; see `options_of`.
+    `usual` maps each option to its default, whose type is required; see `options_of`.
     """
     for name, value in given.items():
         if not usual:
@@ -48,8 +48,8 @@ def check_options(
 
 
 def options_of(function: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, object]:
-    """Return the options of a method with their defaults: what its function takes by keyword only."""
-    import inspect  # costs 10 ms, and only methods that are used need it
+    """Return the options of a method with their defaults: the keyword-only parameters of its function."""
+    import inspect  # takes 10 ms, and is needed only for methods in use
 
     return {
         each.name: REQUIRED if each.default is each.empty or "Array" in str(each.annotation) else each.default
@@ -78,10 +78,10 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 def _expected(value: object, usual: object) -> str:
-    """Return what was expected in place of `value`, "" where it is of the type of the usual value.
+    """Return the expected type as a phrase, "" if `value` is of the type of the usual value.
 
-    A whole number passes for a decimal one and the reverse, as the functions check ranges themselves; a default of
-    None says nothing of the type.
+    Whole and decimal numbers are interchangeable, as the functions check ranges themselves; a default of None accepts
+    any type.
     """
     if usual is None or usual is REQUIRED:
         return ""

@@ -1,7 +1,7 @@
 """Regions: boxes in a feature map or an image, and operations on boxes.
 
 R-MAC pools regions of a map (`rmac_grid`). With multiple passes, every region of the image passes through the network
-on its own: `REGIONS` is the table of the region schemes; `divide` takes a name from it or any function of your own.
+on its own: `REGIONS` is the table of the region schemes; `divide` takes a name from it or a custom function.
 
 Boxes are (R, 4), x0 y0 x1 y1, half-open: x1 and y1 are the first cells, or pixels, outside.
 """
@@ -183,7 +183,7 @@ REGIONS: dict[str, RegionScheme] = {
 
 
 def divide(width: int, height: int, scheme: str | Callable[..., Regions], **options: Option) -> Regions:
-    """Divide an image of `width` × `height` pixels into regions by a name of REGIONS or a function of your own.
+    """Divide an image of `width` × `height` pixels into regions by a name of REGIONS or a custom function.
 
     `options` are those of the function, by name; lists (from TOML) are converted to tuples. Raises RecipeError for an
     unknown name or option, UsageError for an option out of range.

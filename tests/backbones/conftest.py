@@ -1,4 +1,4 @@
-"""Small graphs of our own making, and a home folder that no test shares with the user."""
+"""Small synthetic graphs, and a temporary home folder for each test."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def save_graph(tmp_path: Path) -> MakeGraph:
 
 @pytest.fixture
 def tiny(save_graph: MakeGraph) -> MakeGraph:
-    """Return a function that writes a small residual classifier without a map among its outputs.
+    """Return a function that writes a small residual classifier without a feature map among its outputs.
 
     Trunk: stem (4 channels, stride 2), block (8, 4), deep (6, 8); then a head for a 2-class output.
     """

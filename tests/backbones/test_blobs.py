@@ -8,7 +8,7 @@ import numpy as np
 from kindred.backbones.blobs import load_blob, store_blob
 
 
-def test_a_blob_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_stored_blob_is_loaded_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "new" / "net.blob"
     store_blob(path, b"compiled")
     found = load_blob(path)
@@ -37,14 +37,14 @@ def test_a_missing_or_damaged_blob_is_none(tmp_path: Path) -> None:
         assert load_blob(path) is None
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path / "file" / "net.blob"
     store_blob(path, b"compiled")
     assert load_blob(path) is None
 
 
-def test_the_least_recently_used_blobs_go(tmp_path: Path) -> None:
+def test_the_least_recently_used_blobs_are_deleted(tmp_path: Path) -> None:
     for at in range(16):
         path = tmp_path / f"{at}.blob"
         store_blob(path, b"compiled")

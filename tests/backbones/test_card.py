@@ -64,7 +64,7 @@ def test_round_trip_of_heads(heads: dict[str, Any]) -> None:
     assert hash(full) == hash(Card.from_toml(full.to_toml()))
 
 
-def test_a_head_is_written_without_what_is_not_said() -> None:
+def test_a_head_is_written_without_default_values() -> None:
     assert card(classifier=ClassifierHead(maps="early")).to_toml().endswith('\n\n[classifier]\nmaps = "early"\n')
 
 
@@ -88,19 +88,19 @@ def test_a_head_is_written_without_what_is_not_said() -> None:
             "detector.background is -2; expected a column from 0",
         ),
         ('[classifier]\nmap = "early"', "classifier: unknown key 'map'; did you mean 'maps'\\?"),
-        ("[classifier]\nmaps = 3", "classifier: maps is 3; expected a text"),
+        ("[classifier]\nmaps = 3", "classifier: maps is 3; expected a quoted string"),
         ('[classifier]\nmaps = "erly"', "unknown tap 'erly'; did you mean 'early'"),
         ('[classifier]\nmaps = "early"\nbackground = 8', "classifier.background is 8; expected one of the 8 channels"),
         (
             '[classifier]\nmaps = "early"\nweights = "w"\ntap = "deep"',
-            "classifier is .*; expected maps, a tap, or else",
+            "classifier is .*; expected either maps, a tap, or",
         ),
-        ('[classifier]\nweights = "w"', "classifier is .*; expected maps, a tap, or else weights"),
-        ("[classifier]", "classifier is .*; expected maps, a tap, or else weights"),
+        ('[classifier]\nweights = "w"', "classifier is .*; expected either maps, a tap, or weights"),
+        ("[classifier]", "classifier is .*; expected either maps, a tap, or weights"),
         ('[[classifier]]\nmaps = "early"', r"classifier is \[.*; expected a table, headed \[classifier\]"),
     ],
 )
-def test_a_wrong_head_is_named_in_one_line(text: str, message: str) -> None:
+def test_an_invalid_head_is_reported_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         Card.from_toml(f"{card().to_toml()}\n{text}\n")
     assert "\n" not in str(caught.value)
@@ -127,13 +127,13 @@ def test_numpy_numbers_are_written_as_plain_ones() -> None:
     assert "steps = 4" in text
 
 
-def test_what_is_left_out_takes_its_default() -> None:
+def test_missing_keys_take_their_defaults() -> None:
     text = "\n".join(line for line in card().to_toml().splitlines() if not line.startswith(("channel_order", "layout")))
     read = Card.from_toml(text)
     assert (read.channel_order, read.layout, read.input_size, read.training) == ("RGB", "NCHW", None, {})
 
 
-def test_cards_are_values() -> None:
+def test_cards_are_hashable_and_compared_by_value() -> None:
     assert card() == card()
     assert hash(card(training={"a": 1})) == hash(card(training={"a": 1}))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -156,8 +156,8 @@ def test_tap_by_name() -> None:
         ("channels = 8", "channels = true", "taps: channels is True; expected a whole number"),
         ("stride = 4", "stride = 4.0", "taps: stride is 4.0; expected a whole number"),
         ("stride = 4", "stride = 0", "taps is Tap.*channels and stride of at least 1"),
-        ('name = "net"', "name = 3", "name is 3; expected a text"),
-        ('name = "net"', 'name = "../net"', "cannot name a model"),
+        ('name = "net"', "name = 3", "name is 3; expected a quoted string"),
+        ('name = "net"', 'name = "../net"', "is not a valid model name"),
         (
             'file = "net.onnx"',
             'file = "../net.onnx"',
@@ -178,7 +178,7 @@ def test_tap_by_name() -> None:
         ("[[taps]]", "[[taps]", "not a TOML file"),
     ],
 )
-def test_a_wrong_card_is_named_in_one_line(old: str, new: str, message: str) -> None:
+def test_an_invalid_card_is_reported_in_one_line(old: str, new: str, message: str) -> None:
     text = card().to_toml().replace(old, new, 1)
     with pytest.raises(ModelError, match=message) as caught:
         Card.from_toml(text, "net.toml")
@@ -186,8 +186,8 @@ def test_a_wrong_card_is_named_in_one_line(old: str, new: str, message: str) -> 
 
 
 @pytest.mark.parametrize("value", ["true", "[1]", "1979-05-27"])
-def test_training_takes_texts_and_numbers_only(value: str) -> None:
-    with pytest.raises(ModelError, match=r"card: training.key is .*; expected a text or a number"):
+def test_training_takes_strings_and_numbers_only(value: str) -> None:
+    with pytest.raises(ModelError, match=r"card: training.key is .*; expected a string or a number"):
         Card.from_toml(card().to_toml() + f"\n[training]\nkey = {value}\n")
 
 
@@ -210,7 +210,7 @@ def test_save_and_load(tmp_path: Path) -> None:
         card().save(tmp_path / "missing" / "net.toml")
 
 
-def test_load_says_why_it_cannot(tmp_path: Path) -> None:
+def test_load_reports_why_it_fails(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"net.toml: no such card; .*`kindred models add`"):
         Card.load(tmp_path / "net.toml")
     with pytest.raises(ModelError, match="the card cannot be read"):
@@ -234,12 +234,12 @@ def test_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a\\b", "a b", "x" * 65, "é"])
-def test_names_that_cannot_be_files(name: str) -> None:
-    with pytest.raises(ModelError, match="cannot name a model: expected 1 to 64 letters"):
+def test_invalid_model_names(name: str) -> None:
+    with pytest.raises(ModelError, match="is not a valid model name: expected 1 to 64 letters"):
         check_name(name)
 
 
 @pytest.mark.parametrize("name", ["kin", "mobilenet_v2", "resnet-50.v2", "3d"])
-def test_names_that_can(name: str) -> None:
+def test_valid_model_names(name: str) -> None:
     check_name(name)
     assert card(name=name).name == name

@@ -61,15 +61,15 @@ def test_the_background_is_dropped(make: Make) -> None:
     for background in (0, 1):
         rest = class_weights(*make(replace(HEAD, background=background)))
         assert np.array_equal(rest, whole[[1 - background]])
-    with pytest.raises(ModelError, match="class 2 is no background: there are 2"):
+    with pytest.raises(ModelError, match="background class 2 is out of range: there are 2 classes"):
         class_weights(*make(replace(HEAD, background=2)))
 
 
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (None, "its card names no weights of a classifier"),
-        (ClassifierHead(maps="deep"), "its card names no weights of a classifier; its class maps are the tap 'deep'"),
+        (None, "its card names no classifier weights"),
+        (ClassifierHead(maps="deep"), "its card names no classifier weights; its class maps are the tap 'deep'"),
         (ClassifierHead(weights="w6", tap="deep"), "the graph has no tensor 'w6', the weights of its classifier"),
         (ClassifierHead(weights="logits", tap="deep"), "tensor 'logits' is not a constant of the graph"),
         (
@@ -79,20 +79,20 @@ def test_the_background_is_dropped(make: Make) -> None:
         (ClassifierHead(weights="w3", tap="block"), r"tensor 'w3' is \(8, 8, 3, 3\); expected \(classes, 8\)"),
     ],
 )
-def test_what_is_no_weights(make: Make, head: ClassifierHead | None, message: str) -> None:
+def test_wrong_weights_are_refused(make: Make, head: ClassifierHead | None, message: str) -> None:
     card, path = make(head)
     with pytest.raises(ModelError, match=message) as caught:
         class_weights(card, path)
     assert "\n" not in str(caught.value)
 
 
-def test_the_graph_must_be_the_cards(make: Make) -> None:
+def test_a_graph_with_another_digest_is_refused(make: Make) -> None:
     card, path = make(HEAD)
     with pytest.raises(ModelError, match="is not the graph that its card describes"):
         class_weights(replace(card, digest="0" * 64), path)
 
 
-def test_a_head_that_is_not_true_is_not_added(make: Make) -> None:
+def test_a_model_whose_head_does_not_match_is_not_added(make: Make) -> None:
     card, path = make(ClassifierHead(weights="w5", tap="block"))
     card.save(path.with_suffix(".toml"))
     with pytest.raises(ModelError, match="tensor 'w5' is"):
@@ -100,7 +100,7 @@ def test_a_head_that_is_not_true_is_not_added(make: Make) -> None:
 
 
 def test_class_maps_of_a_real_network(shared: Path) -> None:
-    """The mean of the class maps, with the bias, is what the network itself answers."""
+    """The mean of the class maps, plus the bias, equals the output of the network."""
     onnx = pytest.importorskip("onnx")
     card, path = load_card(shared / "weights" / "mobilenet_edgetpu.onnx")
     weights = class_weights(card, path)

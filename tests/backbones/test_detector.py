@@ -23,7 +23,7 @@ HEAD = DetectorHead(boxes="boxes", scores="scores", form="yxyx", units="relative
 
 @pytest.fixture
 def graph(save_graph: Callable[..., Path]) -> Callable[..., tuple[Card, Path]]:
-    """Return a function that writes a detector: it finds BOXES in every image, the redder the surer."""
+    """Return a function that writes a detector: it returns BOXES for every image, with scores that grow with red."""
     node = pytest.importorskip("onnx").helper.make_node
 
     def make(
@@ -97,7 +97,7 @@ def test_form_and_units(graph: Callable[..., tuple[Card, Path]], size: tuple[int
         np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
-def test_images_of_a_batch_are_looked_at_one_by_one(graph: Callable[..., tuple[Card, Path]]) -> None:
+def test_images_of_a_batch_are_independent(graph: Callable[..., tuple[Card, Path]]) -> None:
     detector = Detector(*graph(), precision="f32")
     images = grey(2, 100, 200)
     images[1, :, :, 0] = 255
@@ -109,7 +109,7 @@ def test_images_of_a_batch_are_looked_at_one_by_one(graph: Callable[..., tuple[C
         np.testing.assert_allclose(detector.propose(alone)[0][0], batch[0], rtol=1e-5)
 
 
-def test_the_image_is_stretched_whatever_its_aspect(graph: Callable[..., tuple[Card, Path]]) -> None:
+def test_the_image_is_stretched_to_the_input_size(graph: Callable[..., tuple[Card, Path]]) -> None:
     image = grey(1, 100, 200)
     image[:, :, :100, 0] = 255  # half of it red, half of it not at all: the mean is that of the whole
     image[:, :, 100:, 0] = 0
@@ -117,7 +117,7 @@ def test_the_image_is_stretched_whatever_its_aspect(graph: Callable[..., tuple[C
     np.testing.assert_allclose(scores, [0.7, 0.6, 0.3], atol=2e-3)
 
 
-def test_how_many_and_how_small(graph: Callable[..., tuple[Card, Path]]) -> None:
+def test_options_count_and_smallest(graph: Callable[..., tuple[Card, Path]]) -> None:
     detector = Detector(*graph(), precision="f32")
     ((boxes, scores),) = detector.propose(grey(1, 100, 200), count=1)
     assert (boxes.shape, scores.shape) == ((1, 4), (1,))
@@ -130,7 +130,7 @@ def test_how_many_and_how_small(graph: Callable[..., tuple[Card, Path]]) -> None
     assert boxes.max() <= 1
 
 
-def test_the_background_is_no_object(graph: Callable[..., tuple[Card, Path]]) -> None:
+def test_the_background_class_is_ignored(graph: Callable[..., tuple[Card, Path]]) -> None:
     head = replace(HEAD, background=0)
     ((_, scores),) = Detector(*graph(head=head), precision="f32").propose(grey(1, 100, 200))
     np.testing.assert_allclose(scores, [0.6, 0.3, 0.1], atol=2e-3)
@@ -139,18 +139,18 @@ def test_the_background_is_no_object(graph: Callable[..., tuple[Card, Path]]) ->
 
 
 def test_a_card_without_a_detector(graph: Callable[..., tuple[Card, Path]]) -> None:
-    with pytest.raises(ModelError, match=r"model finder is no detector: its card has no table \[detector\]"):
+    with pytest.raises(ModelError, match=r"model finder is not a detector: its card has no table \[detector\]"):
         Detector(*graph(head=None))
 
 
-def test_outputs_that_are_not_as_promised(graph: Callable[..., tuple[Card, Path]]) -> None:
-    with pytest.raises(ModelError, match=r"boxes \(1, 5, 2\) and scores \(1, 5, 2\) for 1 images; its card promises"):
+def test_outputs_that_differ_from_the_card_are_refused(graph: Callable[..., tuple[Card, Path]]) -> None:
+    with pytest.raises(ModelError, match=r"boxes \(1, 5, 2\) and scores \(1, 5, 2\) for 1 images; its card declares"):
         Detector(*graph(head=replace(HEAD, boxes="scores"))).propose(grey(1, 100, 200))
     with pytest.raises(ModelError, match="the graph has no tensor 'bokses'"):
         Detector(*graph(head=replace(HEAD, boxes="bokses")))
 
 
-def test_what_is_no_batch(graph: Callable[..., tuple[Card, Path]]) -> None:
+def test_an_invalid_batch_is_refused(graph: Callable[..., tuple[Card, Path]]) -> None:
     detector = Detector(*graph())
     with pytest.raises(UsageError, match=r"expected uint8 \(B, H, W, 3\)"):
         detector.propose(grey(100, 200))
@@ -169,10 +169,10 @@ def test_add_and_load_by_name(graph: Callable[..., tuple[Card, Path]]) -> None:
         load_detector("findr")
 
 
-def test_a_detector_that_is_not_true_is_not_added(graph: Callable[..., tuple[Card, Path]]) -> None:
+def test_a_detector_that_differs_from_its_card_is_not_added(graph: Callable[..., tuple[Card, Path]]) -> None:
     card, path = graph(head=replace(HEAD, boxes="scores"))
     card.save(path.with_suffix(".toml"))
-    with pytest.raises(ModelError, match="its card promises"):
+    with pytest.raises(ModelError, match="its card declares"):
         add_model(path)
     with pytest.raises(ModelError, match="unknown model 'finder'"):
         load_card("finder")

@@ -34,11 +34,11 @@ def test_requested_taps() -> None:
         requested_taps(CARD, ["late"])
     with pytest.raises(UsageError, match="expected at least one of early, deep"):
         requested_taps(CARD, [])
-    with pytest.raises(UsageError, match="taps deep, deep: each can be asked for once"):
+    with pytest.raises(UsageError, match="taps deep, deep: expected each tap once"):
         requested_taps(CARD, ["deep", "deep"])
 
 
-def test_a_batch_is_handed_on_uncopied_where_it_can_be() -> None:
+def test_a_contiguous_batch_is_not_copied() -> None:
     batch = np.zeros((2, 4, 6, 3), np.uint8)
     assert as_batch(batch, CARD) is batch
     turned = np.zeros((2, 6, 4, 3), np.uint8).transpose(0, 2, 1, 3)
@@ -52,10 +52,10 @@ def test_a_batch_is_handed_on_uncopied_where_it_can_be() -> None:
         (np.zeros((1, 4, 6, 4), np.uint8), "expected uint8"),
         (np.zeros((1, 4, 6, 3), np.float32), r"a batch of float32 \(1, 4, 6, 3\)"),
         ([[1]], "a batch of list; expected"),
-        (np.zeros((0, 4, 6, 3), np.uint8), "holds no pixel"),
+        (np.zeros((0, 4, 6, 3), np.uint8), "has no pixels"),
         (np.zeros((1, 6, 4, 3), np.uint8), "net takes images of 6 × 4 pixels only, not 4 × 6"),
     ],
 )
-def test_what_is_no_batch(batch: Any, message: str) -> None:
+def test_an_invalid_batch_is_refused(batch: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         as_batch(batch, CARD)

@@ -9,7 +9,7 @@ from kindred.backbones.folders import cache_folder, models_folder
 from kindred.errors import ModelError
 
 
-def test_kindred_home_goes_before_all(home: Path) -> None:
+def test_kindred_home_takes_precedence(home: Path) -> None:
     assert models_folder() == home / "models"
     assert cache_folder() == home / "cache"
 
@@ -31,5 +31,5 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KINDRED_HOME")
     monkeypatch.setattr(Path, "home", no_home)
     assert cache_folder() is None
-    with pytest.raises(ModelError, match="no home folder to keep models in: set KINDRED_HOME"):
+    with pytest.raises(ModelError, match="no home folder to store models in: set KINDRED_HOME"):
         models_folder()

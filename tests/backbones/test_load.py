@@ -1,4 +1,4 @@
-"""`load`, and the contract that every model we can lay hands on must keep."""
+"""`load`, and the contract of every available model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def stretched(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
     return np.ascontiguousarray(picture[:, rows][:, :, columns])
 
 
-def test_channels_and_strides_are_true(engine: Engine, picture: NDArray[np.uint8]) -> None:
+def test_channels_and_strides_match_the_card(engine: Engine, picture: NDArray[np.uint8]) -> None:
     for size in sizes(engine.card):
         for tap, maps in zip(engine.taps, engine.run(stretched(picture, size)), strict=True):
             assert maps.shape[:2] == (1, tap.channels)
@@ -74,7 +74,7 @@ def test_a_map_grows_by_one_cell_for_a_stride(engine: Engine, picture: NDArray[n
         assert (after[0] - before[0], after[1] - before[1]) == (64 // tap.stride, 128 // tap.stride)
 
 
-def test_a_batch_is_its_images(engine: Engine, picture: NDArray[np.uint8]) -> None:
+def test_a_batch_equals_its_images_one_by_one(engine: Engine, picture: NDArray[np.uint8]) -> None:
     image = stretched(picture, sizes(engine.card)[0])
     batch = np.concatenate([image, 255 - image, image[:, ::-1]])
     for whole, *alone in zip(engine.run(batch), *(engine.run(one[None]) for one in batch), strict=True):
@@ -106,7 +106,7 @@ def test_golden_numbers(engine: Engine, picture: NDArray[np.uint8]) -> None:
     np.testing.assert_allclose(np.linalg.norm(maps), norm, rtol=1e-3)
 
 
-def test_openvino_unless_told_otherwise(tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_engine_is_openvino(tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     zoo.add_model(tiny(), mean=(0, 0, 0), std=(1, 1, 1))
     engine = load("tiny", taps="stem", threads=1)
     assert isinstance(engine, Engine)
@@ -123,7 +123,7 @@ def test_openvino_unless_told_otherwise(tiny: Callable[..., Path], monkeypatch: 
     assert type(load("tiny", device="cpu")).__name__ == "OpenVINOEngine"
 
 
-def test_engines_that_cannot_be_meant() -> None:
+def test_invalid_engines_are_refused() -> None:
     with pytest.raises(UsageError, match="engine is 'onnx'; expected 'auto', 'openvino' or 'torch'"):
         load("tiny", engine="onnx")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="engine 'openvino' runs on the CPU, not on device 'cuda'"):

@@ -176,7 +176,7 @@ def test_operators_on_other_ranks(tmp_path: Path) -> None:
         assert ours.shape == theirs.shape
 
 
-def test_what_the_reference_implementation_lacks(tmp_path: Path) -> None:
+def test_cases_that_the_reference_implementation_lacks(tmp_path: Path) -> None:
     """Softmax up to opset 12 is over all axes from the given one on; negative padding crops."""
     onnx.save(graph_of([node("Softmax", ["image"], ["out"])], {}, IMAGE.shape, 11), tmp_path / "old.onnx")
     (out,) = load_onnx(tmp_path / "old.onnx", ["out"])(torch.from_numpy(IMAGE))
@@ -225,7 +225,7 @@ def test_half_precision_weights_are_cast_once(tmp_path: Path) -> None:
     assert list(module.parameters()) == []
 
 
-def test_only_what_is_asked_for_is_computed(tiny: Callable[..., Path]) -> None:
+def test_only_the_requested_tensors_are_computed(tiny: Callable[..., Path]) -> None:
     module = load_onnx(tiny(), ["block", "stem"])
     block, stem = module(torch.zeros(1, 3, 32, 32))
     assert (block.shape, stem.shape) == ((1, 8, 8, 8), (1, 4, 16, 16))
@@ -276,7 +276,7 @@ def test_a_tensor_that_does_not_depend_on_the_image(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_supported_is_named(nodes: list[Any], message: str, tmp_path: Path) -> None:
+def test_unsupported_operators_are_reported(nodes: list[Any], message: str, tmp_path: Path) -> None:
     weights = dict.fromkeys("abcd", CHANNELS["var"]) | {"p": whole(0, 1, 0, 0, 0, 1, 0, 0)}
     onnx.save(graph_of(nodes, weights, IMAGE.shape, 19), tmp_path / "odd.onnx")
     with pytest.raises(ModelError, match=message) as caught:
@@ -284,9 +284,9 @@ def test_what_is_not_supported_is_named(nodes: list[Any], message: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_graph(tmp_path: Path, save_graph: Callable[..., Path]) -> None:
+def test_invalid_files_are_refused(tmp_path: Path, save_graph: Callable[..., Path]) -> None:
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(ModelError, match="not a whole ONNX model"):
+    with pytest.raises(ModelError, match="not a valid ONNX model"):
         load_onnx(tmp_path / "text.onnx", ["out"])
     path = save_graph([node("Add", ["image", "other"], ["out"])], {}, ["out"], inputs=["image", "other"])
     with pytest.raises(ModelError, match="the graph has 2 inputs; expected one"):

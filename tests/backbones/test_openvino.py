@@ -26,7 +26,7 @@ MEAN, STD = (10.0, 100.0, 200.0), (2.0, 4.0, 8.0)
 
 @pytest.fixture
 def mirror(save_graph: Callable[..., Path]) -> Callable[..., tuple[Card, Path]]:
-    """Return a function that adds a network whose map is its input, pooled 2 × 2: what preprocessing made."""
+    """Return a function that adds a network whose map is its preprocessed input, pooled 2 × 2."""
     node = pytest.importorskip("onnx").helper.make_node
 
     def make(**options: Any) -> tuple[Card, Path]:
@@ -50,19 +50,19 @@ def pooled(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(blocks.mean((2, 4)).transpose(0, 3, 1, 2), np.float32)
 
 
-def test_preprocessing_is_the_cards(mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]) -> None:
+def test_preprocessing_follows_the_card(mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]) -> None:
     engine = OpenVINOEngine(*mirror(), precision="f32")
     (maps,) = engine.run(picture)
     assert maps.dtype == np.float32
     np.testing.assert_allclose(maps, pooled(picture), rtol=1e-5, atol=1e-5)
 
 
-def test_blue_first(mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]) -> None:
+def test_channel_order_bgr(mirror: Callable[..., tuple[Card, Path]], picture: NDArray[np.uint8]) -> None:
     engine = OpenVINOEngine(*mirror(channel_order="BGR"), precision="f32")
     np.testing.assert_allclose(engine.run(picture)[0], pooled(picture)[:, ::-1], rtol=1e-5, atol=1e-5)
 
 
-def test_pixels_last(save_graph: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
+def test_layout_nhwc(save_graph: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [
         node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
@@ -74,7 +74,7 @@ def test_pixels_last(save_graph: Callable[..., Path], picture: NDArray[np.uint8]
     np.testing.assert_allclose(engine.run(picture)[0], pooled(picture), rtol=1e-5, atol=1e-5)
 
 
-def test_taps_in_the_order_asked_for(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+def test_taps_are_returned_in_the_requested_order(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     both = OpenVINOEngine(*small, taps=("deep", "stem"), precision="f32")
     assert [tap.name for tap in both.taps] == ["deep", "stem"]
     deep, stem = both.run(picture)
@@ -83,7 +83,7 @@ def test_taps_in_the_order_asked_for(small: tuple[Card, Path], picture: NDArray[
     np.testing.assert_allclose(alone, deep, rtol=1e-5, atol=1e-5)
 
 
-def test_what_a_run_returned_stays(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+def test_a_later_run_does_not_change_earlier_maps(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     engine = OpenVINOEngine(*small, precision="f32")
     (first,) = engine.run(picture)
     kept = first.copy()
@@ -108,7 +108,7 @@ def batches(count: int) -> list[tuple[str, NDArray[np.uint8]]]:
     return [(f"#{at}", random.integers(0, 256, (1 + at % 3, *sizes[at % 3], 3), dtype=np.uint8)) for at in range(count)]
 
 
-def test_a_stream_is_many_runs_in_order(small: tuple[Card, Path]) -> None:
+def test_a_stream_equals_runs_in_order(small: tuple[Card, Path]) -> None:
     engine = OpenVINOEngine(*small, taps=("stem", "deep"), precision="f32")
     work = batches(23)
     done = list(engine.stream(work))
@@ -119,7 +119,7 @@ def test_a_stream_is_many_runs_in_order(small: tuple[Card, Path]) -> None:
     assert list(engine.stream([])) == []
 
 
-def test_few_batches_are_held_at_a_time(small: tuple[Card, Path]) -> None:
+def test_a_stream_reads_few_batches_ahead(small: tuple[Card, Path]) -> None:
     engine = OpenVINOEngine(*small, threads=1, precision="f32")
     taken = 0
 
@@ -133,7 +133,7 @@ def test_few_batches_are_held_at_a_time(small: tuple[Card, Path]) -> None:
     assert max(held) <= 3  # one at work, one waiting, and the one just taken
 
 
-def test_a_stream_can_be_left(small: tuple[Card, Path]) -> None:
+def test_a_stream_can_be_closed_early(small: tuple[Card, Path]) -> None:
     engine = OpenVINOEngine(*small, precision="f32")
     stream = engine.stream(iter(batches(10)))
     assert next(stream)[0] == "#0"
@@ -141,14 +141,14 @@ def test_a_stream_can_be_left(small: tuple[Card, Path]) -> None:
     assert [token for token, _ in engine.stream(batches(3))] == ["#0", "#1", "#2"]
 
 
-def test_a_bad_batch_ends_its_stream_alone(small: tuple[Card, Path]) -> None:
+def test_an_invalid_batch_ends_only_its_own_stream(small: tuple[Card, Path]) -> None:
     engine = OpenVINOEngine(*small, precision="f32")
     with pytest.raises(UsageError, match="expected uint8"):
         list(engine.stream([*batches(4), ("bad", np.zeros((2, 2), np.uint8))]))
     assert len(list(engine.stream(batches(4)))) == 4
 
 
-def test_images_that_are_too_small(save_graph: Callable[..., Path]) -> None:
+def test_too_small_images_are_refused(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [node("Conv", ["image", "w"], ["map"], kernel_shape=[9, 9], strides=[2, 2])]
     path = save_graph(nodes, {"w": np.ones((2, 3, 9, 9), np.float32)}, ["map"])
@@ -180,7 +180,7 @@ def test_threads_share_an_engine(small: tuple[Card, Path]) -> None:
         np.testing.assert_allclose(found[at], expected[at], rtol=1e-4, atol=1e-5)
 
 
-def test_the_compiled_graph_is_kept(small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+def test_the_compiled_graph_is_cached(small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     folder = tmp_path / "cache"
     (expected,) = OpenVINOEngine(*small, cache_dir=folder, precision="f32").run(picture)
     (blob,) = (folder / "openvino").glob("tiny-*.blob")
@@ -193,12 +193,12 @@ def test_the_compiled_graph_is_kept(small: tuple[Card, Path], tmp_path: Path, pi
     assert len(list((folder / "openvino").iterdir())) == 2
 
 
-def test_the_default_cache_is_the_users(small: tuple[Card, Path], home: Path) -> None:
+def test_the_default_cache_is_the_users_cache_folder(small: tuple[Card, Path], home: Path) -> None:
     OpenVINOEngine(*small)
     assert len(list((home / "cache" / "openvino").glob("tiny-*.blob"))) == 1
 
 
-def test_a_damaged_or_foreign_blob_is_made_again(
+def test_a_damaged_or_foreign_blob_is_compiled_again(
     small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]
 ) -> None:
     from kindred.backbones.blobs import load_blob, store_blob
@@ -213,13 +213,13 @@ def test_a_damaged_or_foreign_blob_is_made_again(
     assert np.array_equal(OpenVINOEngine(*small, cache_dir=tmp_path, precision="f32").run(picture)[0], expected)
 
 
-def test_a_cache_that_cannot_be_written(small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]) -> None:
+def test_an_unwritable_cache_is_ignored(small: tuple[Card, Path], tmp_path: Path, picture: NDArray[np.uint8]) -> None:
     (tmp_path / "file").write_text("")
     engine = OpenVINOEngine(*small, cache_dir=tmp_path / "file")
     assert engine.run(picture)[0].shape == (1, 6, 12, 16)
 
 
-def test_the_graph_must_be_the_cards(small: tuple[Card, Path]) -> None:
+def test_a_graph_with_another_digest_is_refused(small: tuple[Card, Path]) -> None:
     card, path = small
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ModelError, match="is not the graph that its card describes"):
@@ -235,10 +235,10 @@ def test_the_graph_must_be_the_cards(small: tuple[Card, Path]) -> None:
         (
             'tensor = "deep"',
             'tensor = "depp"',
-            "the graph has no tensor 'depp', which is its card's tap 'deep'",
+            "the graph has no tensor 'depp', the tap 'deep' of its card",
         ),
-        ('input_name = "image"', 'input_name = "pixels"', "the graph does not take what its card says"),
-        ('"NCHW"', '"NHWC"', "the graph does not take what its card says"),
+        ('input_name = "image"', 'input_name = "pixels"', "the input of the graph differs from its card"),
+        ('"NCHW"', '"NHWC"', "the input of the graph differs from its card"),
     ],
 )
 def test_a_card_that_does_not_fit_its_graph(small: tuple[Card, Path], old: str, new: str, message: str) -> None:
@@ -248,7 +248,7 @@ def test_a_card_that_does_not_fit_its_graph(small: tuple[Card, Path], old: str, 
     assert "\n" not in str(caught.value)
 
 
-def test_options_that_cannot_be_meant(small: tuple[Card, Path]) -> None:
+def test_invalid_options_are_refused(small: tuple[Card, Path]) -> None:
     with pytest.raises(UsageError, match="threads is 0; expected at least 1"):
         OpenVINOEngine(*small, threads=0)
     with pytest.raises(UsageError, match="precision is 'f16'; expected 'auto', 'f32' or 'bf16'"):
@@ -256,7 +256,7 @@ def test_options_that_cannot_be_meant(small: tuple[Card, Path]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="where the processor lists its instructions")
-def test_bfloat16_where_the_processor_has_it(small: tuple[Card, Path]) -> None:
+def test_the_default_precision_is_bfloat16_if_native(small: tuple[Card, Path]) -> None:
     native = "avx512_bf16" in Path("/proc/cpuinfo").read_text().split()
     assert OpenVINOEngine(*small).precision == ("bf16" if native else "f32")
 
@@ -315,7 +315,7 @@ def test_memory_does_not_grow_with_the_variety_of_shapes() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_compiles_the_network_anew(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+def test_a_forked_child_compiles_the_network_again(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     engine = OpenVINOEngine(*small, precision="f32")
     expected = engine.run(picture)[0]
     list(engine.stream((at, picture) for at in range(4)))
@@ -329,9 +329,7 @@ def test_a_forked_child_compiles_the_network_anew(small: tuple[Card, Path], pict
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_is_not_given_the_idle_threads_of_a_network_that_was_freed(
-    small: tuple[Card, Path], picture: NDArray[np.uint8]
-) -> None:
+def test_a_forked_child_does_not_inherit_idle_threads(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     kept = OpenVINOEngine(*small, precision="f32")
     expected = kept.run(picture)[0]
     freed = OpenVINOEngine(*small, precision="f32")

@@ -16,12 +16,12 @@ def in_a_fresh_process(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_package_is_light() -> None:
+def test_importing_the_package_does_not_import_openvino() -> None:
     code = "import sys, kindred.backbones; print(*{'openvino', 'torch', 'onnx', 'PIL'} & set(sys.modules))"
     assert in_a_fresh_process(code) == ""
 
 
-def test_openvino_comes_without_its_telemetry() -> None:
+def test_openvino_is_imported_without_telemetry() -> None:
     code = (
         "import sys; from kindred.backbones.runtime import core; core();"
         "print(*{'openvino_telemetry', 'openvino.tools.ovc'} & set(sys.modules), 'openvino' in sys.modules)"
@@ -29,7 +29,7 @@ def test_openvino_comes_without_its_telemetry() -> None:
     assert in_a_fresh_process(code) == "True"
 
 
-def test_others_still_get_the_converter() -> None:
+def test_the_model_converter_is_imported_on_first_use() -> None:
     code = (
         "from kindred.backbones.runtime import import_openvino; openvino = import_openvino();"
         "print(openvino.convert_model.__name__, hasattr(openvino, 'no_such_name'))"
@@ -37,7 +37,7 @@ def test_others_still_get_the_converter() -> None:
     assert in_a_fresh_process(code) == "convert_model False"
 
 
-def test_an_openvino_that_is_there_already_is_taken() -> None:
+def test_an_imported_openvino_is_reused() -> None:
     code = (
         "import openvino; from kindred.backbones.runtime import import_openvino;"
         "print(import_openvino() is openvino, '__getattr__' in vars(openvino))"
@@ -45,19 +45,19 @@ def test_an_openvino_that_is_there_already_is_taken() -> None:
     assert in_a_fresh_process(code) == "True False"
 
 
-def test_what_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model.pb: expected an \.onnx file"):
         read_graph(tmp_path / "model.pb")
     with pytest.raises(ModelError, match="the model cannot be read: no such file"):
         read_graph(tmp_path / "model.onnx")
     for content in (b"", b"not a graph", b"\0" * 1000):
         (tmp_path / "model.onnx").write_bytes(content)
-        with pytest.raises(ModelError, match="not a whole ONNX model in one file") as caught:
+        with pytest.raises(ModelError, match="not a valid ONNX model in a single file") as caught:
             read_graph(tmp_path / "model.onnx")
         assert "\n" not in str(caught.value)
 
 
-def test_the_telling_line_of_an_error() -> None:
+def test_the_informative_line_of_an_error() -> None:
     stack = "Exception from src/core.cpp:1:\nCheck 'a' failed at src/x.cpp:2:\nThe shapes  do not fit.\n\n"
     assert reason(RuntimeError(stack)) == "The shapes do not fit"
     assert reason(RuntimeError("Check 'a' failed at src/x.cpp:2:")) == "Check 'a' failed at src/x.cpp:2:"

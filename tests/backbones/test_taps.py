@@ -23,19 +23,19 @@ def test_the_trunk_of_a_classifier(tiny: Callable[..., Path]) -> None:
     assert found.default_tap == "deep"
 
 
-def test_outputs_of_the_graph_go_before_its_trunk(tiny: Callable[..., Path]) -> None:
+def test_feature_map_outputs_replace_trunk_maps_of_their_stride(tiny: Callable[..., Path]) -> None:
     found = inspect(tiny(outputs=("trunk", "logits")))
     assert table(found.taps) == [("stem", 4, 2), ("trunk", 8, 4)]
     assert found.default_tap == "trunk"
 
 
-def test_a_network_of_one_size(tiny: Callable[..., Path]) -> None:
+def test_a_network_of_fixed_input_size(tiny: Callable[..., Path]) -> None:
     found = inspect(tiny(shape=("batch", 3, 60, 45)))
     assert found.input_size == (60, 45)
     assert table(found.taps) == [("stem", 4, 2), ("block", 8, 4), ("deep", 6, 8)]
 
 
-def test_strides_of_a_network_that_no_other_size_fits(save_graph: Callable[..., Path]) -> None:
+def test_strides_of_a_network_of_fixed_input_size_are_estimated(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     # A position map of 28 × 28 is added, which forbids other sizes; unpadded windows leave 28 of 60 / 2 = 30.
     nodes = [
@@ -48,7 +48,7 @@ def test_strides_of_a_network_that_no_other_size_fits(save_graph: Callable[..., 
     assert table(found.taps) == [("second", 4, 2)]
 
 
-def test_pixels_last(save_graph: Callable[..., Path]) -> None:
+def test_layout_nhwc(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [
         node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
@@ -83,7 +83,7 @@ def test_public_networks(shared: Path) -> None:
     assert ("fire9", 512, 16) in table(found.taps)
 
 
-def test_graphs_that_are_no_image_network(save_graph: Callable[..., Path]) -> None:
+def test_graphs_that_are_not_image_networks_are_refused(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     weights = {"w": np.ones((12, 2), np.float32)}
     flat = [node("Flatten", ["image"], ["flat"]), node("MatMul", ["flat", "w"], ["out"])]
@@ -99,7 +99,7 @@ def test_graphs_that_are_no_image_network(save_graph: Callable[..., Path]) -> No
         inspect(save_graph(both, {}, ["out"], inputs=["image", "other"]))
 
 
-def test_a_batch_of_one_only(save_graph: Callable[..., Path]) -> None:
+def test_a_fixed_batch_size_is_refused(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [node("Reshape", ["image", "shape"], ["out"])]
     path = save_graph(nodes, {"shape": np.array([1, 3, 16, 16])}, ["out"], shape=(1, 3, 16, 16))
@@ -107,11 +107,11 @@ def test_a_batch_of_one_only(save_graph: Callable[..., Path]) -> None:
         inspect(path)
 
 
-def test_a_name_that_is_no_text(save_graph: Callable[..., Path]) -> None:
+def test_a_tensor_name_that_is_not_utf8_is_refused(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     path = save_graph([node("MaxPool", ["image"], ["window"], kernel_shape=[4, 4], strides=[4, 4])], {}, ["window"])
     path.write_bytes(path.read_bytes().replace(b"window", b"wi\xffdow"))
-    with pytest.raises(ModelError, match=r"not a whole ONNX model"):
+    with pytest.raises(ModelError, match=r"not a valid ONNX model"):
         inspect(path)
 
 
@@ -128,7 +128,7 @@ def test_a_name_that_is_no_text(save_graph: Callable[..., Path]) -> None:
         ("::", None),
     ],
 )
-def test_names_for_people(tensor: str, name: str | None) -> None:
+def test_readable_tap_names(tensor: str, name: str | None) -> None:
     assert _readable(tensor) == name
 
 

@@ -35,7 +35,7 @@ def test_it_equals_openvino(small: tuple[Card, Path], picture: NDArray[np.uint8]
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_pixels_last(save_graph: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
+def test_layout_nhwc(save_graph: Callable[..., Path], picture: NDArray[np.uint8]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [
         node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
@@ -58,7 +58,7 @@ def test_a_network_in_half_precision(save_graph: Callable[..., Path], picture: N
     np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2)
 
 
-def test_a_stream_is_many_runs_in_order(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+def test_a_stream_equals_runs_in_order(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     engine = TorchEngine(*small)
     work = [(f"#{at}", np.roll(picture, at, axis=1)[:, : 32 + 8 * (at % 3)]) for at in range(5)]
     taken = 0
@@ -92,7 +92,7 @@ def test_bfloat16(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
     assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999
 
 
-def test_images_that_are_too_small(save_graph: Callable[..., Path]) -> None:
+def test_too_small_images_are_refused(save_graph: Callable[..., Path]) -> None:
     node = pytest.importorskip("onnx").helper.make_node
     nodes = [node("Conv", ["image", "w"], ["map"], kernel_shape=[9, 9])]
     add_model(save_graph(nodes, {"w": np.ones((2, 3, 9, 9), np.float32)}, ["map"]), mean=(0, 0, 0), std=(1, 1, 1))
@@ -101,14 +101,14 @@ def test_images_that_are_too_small(save_graph: Callable[..., Path]) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_the_graph_must_be_the_cards(small: tuple[Card, Path]) -> None:
+def test_a_graph_with_another_digest_is_refused(small: tuple[Card, Path]) -> None:
     card, path = small
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ModelError, match="is not the graph that its card describes"):
         TorchEngine(card, path)
 
 
-def test_options_that_cannot_be_meant(small: tuple[Card, Path]) -> None:
+def test_invalid_options_are_refused(small: tuple[Card, Path]) -> None:
     with pytest.raises(UsageError, match="device is 'tpu'; expected 'cpu', 'cuda'"):
         TorchEngine(*small, device="tpu")
     with pytest.raises(UsageError, match="precision is 'f16'"):
@@ -119,7 +119,7 @@ def test_options_that_cannot_be_meant(small: tuple[Card, Path]) -> None:
 
 
 @pytest.mark.parametrize("package", ["torch", "onnx"])
-def test_without_the_extra(small: tuple[Card, Path], package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported(small: tuple[Card, Path], package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match="pip install torch onnx"):
         TorchEngine(*small)

@@ -21,7 +21,7 @@ KNOWN = sorted((Path(zoo.__file__).parent / "known").glob("*.toml"))
 
 @pytest.fixture(autouse=True)
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No bundled model, whatever the package holds."""
+    """Replace the bundled models by an empty folder."""
     folder = tmp_path / "bundled"
     monkeypatch.setattr(zoo, "BUNDLED", folder)
     return folder
@@ -52,7 +52,7 @@ def test_add_list_load_remove(tiny: Callable[..., Path], home: Path) -> None:
     assert names() == []
 
 
-def test_add_under_another_name_and_order(tiny: Callable[..., Path]) -> None:
+def test_add_with_another_name_and_channel_order(tiny: Callable[..., Path]) -> None:
     card = add_model(
         tiny(),
         name="mine",
@@ -70,7 +70,7 @@ def test_add_under_another_name_and_order(tiny: Callable[..., Path]) -> None:
     )
 
 
-def test_a_size_that_is_only_the_exports(tiny: Callable[..., Path], save_graph: Callable[..., Path]) -> None:
+def test_option_any_size(tiny: Callable[..., Path], save_graph: Callable[..., Path]) -> None:
     path = tiny(shape=(1, 3, 60, 45))
     assert add_model(path, name="fixed", **PIXELS).input_size == (60, 45)
     assert add_model(path, name="free", any_size=True, **PIXELS).input_size is None
@@ -83,7 +83,7 @@ def test_a_size_that_is_only_the_exports(tiny: Callable[..., Path], save_graph: 
         add_model(path, name="unbound", any_size=True, **PIXELS)
 
 
-def test_what_add_asks_for(tiny: Callable[..., Path]) -> None:
+def test_add_reports_missing_arguments(tiny: Callable[..., Path]) -> None:
     path = tiny()
     incomplete: list[dict[str, Any]] = [{}, {"mean": (0, 0, 0)}, {"std": (1, 1, 1)}]
     for given in incomplete:
@@ -96,14 +96,14 @@ def test_what_add_asks_for(tiny: Callable[..., Path]) -> None:
     assert list_models() == ()
 
 
-def test_files_that_cannot_be_added(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_invalid_files_are_not_added(tiny: Callable[..., Path], tmp_path: Path) -> None:
     whole = tiny().read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.onnx").write_text("hello")
     (tmp_path / "other.pb").write_bytes(whole)
     for name, message in {
-        "cut.onnx": "not a whole ONNX model",
-        "text.onnx": "not a whole ONNX model",
+        "cut.onnx": "not a valid ONNX model",
+        "text.onnx": "not a valid ONNX model",
         "other.pb": r"expected an \.onnx file",
         "none.onnx": "the model cannot be read: no such file",
         ".": "the model cannot be read: it is a folder",
@@ -130,7 +130,7 @@ def test_weights_in_another_file_are_not_read(tiny: Callable[..., Path], tmp_pat
             if entry.key == "location":
                 entry.value = str(private) if location == "absolute" else location
     path.write_bytes(graph.SerializeToString())
-    expected = "not a whole ONNX model in one file"
+    expected = "not a valid ONNX model in a single file"
     with pytest.raises(ModelError, match=expected) as caught:
         add_model(path, name="split", **PIXELS)
     assert "\n" not in str(caught.value)
@@ -146,7 +146,7 @@ def test_a_model_that_changes_while_it_is_added_is_refused(
     tiny: Callable[..., Path], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tiny()
-    monkeypatch.setattr(zoo, "_prove_heads", lambda _card, path: path.write_bytes(b"another file"))
+    monkeypatch.setattr(zoo, "_verify_heads", lambda _card, path: path.write_bytes(b"another file"))
     with pytest.raises(ModelError, match="the file was changed while it was being added"):
         add_model(path, **PIXELS)
     assert not (home / "models").exists() or list((home / "models").iterdir()) == []
@@ -154,33 +154,33 @@ def test_a_model_that_changes_while_it_is_added_is_refused(
 
 
 @pytest.mark.parametrize("name", ["a/b", "../up", "", " "])
-def test_names_stay_in_the_folder(tiny: Callable[..., Path], name: str) -> None:
+def test_names_with_path_components_are_refused(tiny: Callable[..., Path], name: str) -> None:
     if name:
-        with pytest.raises(ModelError, match="cannot name a model"):
+        with pytest.raises(ModelError, match="is not a valid model name"):
             add_model(tiny(), name=name, **PIXELS)
-    with pytest.raises(ModelError, match="cannot name a model"):
+    with pytest.raises(ModelError, match="is not a valid model name"):
         remove_model(name)
 
 
-def test_a_file_name_that_cannot_name_a_model(tiny: Callable[..., Path]) -> None:
+def test_an_invalid_model_name_is_refused(tiny: Callable[..., Path]) -> None:
     path = tiny(name="my model.onnx")
-    with pytest.raises(ModelError, match="'my model' cannot name a model"):
+    with pytest.raises(ModelError, match="'my model' is not a valid model name"):
         add_model(path, **PIXELS)
     assert add_model(path, name="model", **PIXELS).name == "model"
 
 
-def test_a_name_can_be_taken_once(tiny: Callable[..., Path], bundled: Path) -> None:
+def test_a_name_can_be_used_once(tiny: Callable[..., Path], bundled: Path) -> None:
     path = tiny()
     card = add_model(path, **PIXELS)
-    with pytest.raises(ModelError, match="a model named tiny is there already: give another name"):
+    with pytest.raises(ModelError, match="a model named tiny already exists: give another name"):
         add_model(path, **PIXELS)
     bundled.mkdir()
     replace(card, name="kin").save(bundled / "kin.toml")
-    with pytest.raises(ModelError, match="a model named kin is there already"):
+    with pytest.raises(ModelError, match="a model named kin already exists"):
         add_model(path, name="kin", **PIXELS)
 
 
-def test_bundled_models_come_first_and_stay(tiny: Callable[..., Path], bundled: Path) -> None:
+def test_bundled_models_are_listed_first_and_cannot_be_removed(tiny: Callable[..., Path], bundled: Path) -> None:
     path = tiny()
     card = add_model(path, name="a", **PIXELS)
     bundled.mkdir()
@@ -188,12 +188,14 @@ def test_bundled_models_come_first_and_stay(tiny: Callable[..., Path], bundled: 
     replace(card, name="kin", file="kin.onnx").save(bundled / "kin.toml")
     assert [(entry.name, entry.bundled) for entry in list_models()] == [("kin", True), ("a", False)]
     assert load_card("kin")[1] == bundled / "kin.onnx"
-    with pytest.raises(ModelError, match="model kin is a part of Kindred and cannot be removed"):
+    with pytest.raises(ModelError, match="model kin is bundled with Kindred and cannot be removed"):
         remove_model("kin")
 
 
-def test_a_missing_name_names_the_nearest(tiny: Callable[..., Path]) -> None:
-    with pytest.raises(ModelError, match=r"unknown model 'tyny'; there are none yet: `kindred models add FILE.onnx`"):
+def test_an_unknown_name_suggests_the_nearest(tiny: Callable[..., Path]) -> None:
+    with pytest.raises(
+        ModelError, match=r"unknown model 'tyny'; no models are installed: `kindred models add FILE.onnx`"
+    ):
         load_card("tyny")
     add_model(tiny(), **PIXELS)
     with pytest.raises(ModelError, match="unknown model 'tyny'; did you mean 'tiny'\\?"):
@@ -219,7 +221,7 @@ def test_a_damaged_model_is_listed_with_its_problem(tiny: Callable[..., Path], h
     assert names() == ["a", "c"]
 
 
-def test_models_that_lie_anywhere(tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_in_any_folder(tiny: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny()
     with pytest.raises(ModelError, match=r"no card tiny.toml beside it; `kindred models add .*tiny.onnx` writes one"):
         load_card(path)
@@ -237,7 +239,7 @@ def test_models_that_lie_anywhere(tiny: Callable[..., Path], tmp_path: Path, mon
         load_card("./tiny")
 
 
-def test_the_card_beside_a_file_is_taken(tiny: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_card_beside_a_file_is_used(tiny: Callable[..., Path], tmp_path: Path) -> None:
     path = tiny()
     made = replace(add_model(path, name="first", **PIXELS), name="trained", training={"epochs": 3})
     replace(made, file="tiny.onnx").save(tmp_path / "tiny.toml")
@@ -252,7 +254,9 @@ def test_the_card_beside_a_file_is_taken(tiny: Callable[..., Path], tmp_path: Pa
     ("old", "new"),
     [("channels = 6", "channels = 7"), ("stride = 8", "stride = 16"), ('"deep"\nch', '"deeep"\nch')],
 )
-def test_a_card_that_is_not_true_is_refused(tiny: Callable[..., Path], tmp_path: Path, old: str, new: str) -> None:
+def test_a_card_that_does_not_match_its_graph_is_refused(
+    tiny: Callable[..., Path], tmp_path: Path, old: str, new: str
+) -> None:
     path = tiny()
     text = add_model(path, name="first", **PIXELS).to_toml().replace('"first', '"tiny')
     (tmp_path / "tiny.toml").write_text(text.replace(old, new))
@@ -280,7 +284,7 @@ def test_a_folder_that_cannot_be_written(tiny: Callable[..., Path], home: Path) 
         add_model(path, **PIXELS)
 
 
-def test_without_a_home_the_bundled_models_serve(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundled_models_are_available_without_a_home_folder(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise ModelError("no home folder")
 
@@ -291,7 +295,7 @@ def test_without_a_home_the_bundled_models_serve(bundled: Path, monkeypatch: pyt
     assert [entry.bundled for entry in list_models()] == [True]
 
 
-def test_known_networks_are_facts_with_different_digests() -> None:
+def test_known_networks_have_different_digests() -> None:
     cards = [Card.load(path) for path in KNOWN]
     assert [card.name for card in cards] == [path.stem for path in KNOWN]
     assert len({card.digest for card in cards}) == len(cards) >= 5
@@ -316,7 +320,7 @@ def test_public_networks_need_no_option(shared: Path, name: str) -> None:
             assert found.groups() == (str(tap.channels), str(tap.stride))
 
 
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_model_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     fifo, zero = tmp_path / "fifo.onnx", tmp_path / "zero.onnx"
     os.mkfifo(fifo)
     zero.symlink_to("/dev/zero")
@@ -328,7 +332,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -
         assert "\n" not in str(caught.value)
 
 
-def test_cards_that_are_no_regular_files_or_nested_without_end_are_refused(tmp_path: Path) -> None:
+def test_irregular_or_deeply_nested_cards_are_refused(tmp_path: Path) -> None:
     fifo, zero, large, deep = (tmp_path / f"{name}.toml" for name in ("fifo", "zero", "large", "deep"))
     os.mkfifo(fifo)
     zero.symlink_to("/dev/zero")

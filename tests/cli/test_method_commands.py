@@ -73,7 +73,7 @@ def test_a_damaged_model_is_listed_with_its_problem(kindred: Kindred, model: Pat
 def test_removing_nothing_is_an_error(kindred: Kindred) -> None:
     done = kindred("models", "remove", "never")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "kindred: unknown model 'never' among those you added; you have added none\n"
+    assert done.err == "kindred: unknown model 'never' among those you added; you have not added any\n"
 
 
 def test_recipes_are_listed_and_shown_as_they_are_written(kindred: Kindred, own_folder: Path) -> None:
@@ -141,9 +141,9 @@ def test_a_codebook_or_whitening_of_another_recipe_is_refused(
     kindred("fit", recipe, "others", "-o", "white.toml", "--dimension", 8)
     done = kindred("index", photos, "--recipe", "white.toml", "--set", "pooling=max", "--set", "pooling_options={}")
     assert (done.code, done.out) == (1, "")
-    assert "was learned for recipe 'white', which differs: pooling 'gem', not 'max'" in done.err
+    assert "was fitted for recipe 'white', which differs: pooling 'gem', not 'max'" in done.err
     done = kindred("index", photos, "--recipe", recipe, "--set", "embedding=vlad", "--set", "pooling_options={}")
-    assert "vlad needs a codebook; make one with kindred fit" in done.err
+    assert "vlad needs a codebook; fit one with kindred fit" in done.err
 
 
 def test_fit_refuses_invalid_options(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:

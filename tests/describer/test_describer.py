@@ -59,18 +59,18 @@ def engine_of(describer: Describer) -> Engine:
     return describer.extractor.engine
 
 
-def answers(describer: Describer, items: Iterable[tuple[T, Path]]) -> dict[T, Description[T]]:
+def descriptions_by_key(describer: Describer, items: Iterable[tuple[T, Path]]) -> dict[T, Description[T]]:
     return {described.key: described for described in describer.stream(items)}
 
 
-def test_vectors_are_the_literal_recipe(describer: Describer, photos: list[Path]) -> None:
+def test_vectors_match_a_step_by_step_computation(describer: Describer, photos: list[Path]) -> None:
     pixels = resize(decode(photos[3]).pixels, longest=64, multiple=16)
     assert pixels.shape == (32, 64, 3)
     expected = l2_normalise(gem(engine_of(describer).run(pixels[None])[0]))
     assert np.abs(describer.describe(photos[3]) - expected).max() < BF16
 
 
-def test_many_come_in_order_and_as_one_by_one(describer: Describer, photos: list[Path]) -> None:
+def test_many_images_come_in_order_and_equal_single_ones(describer: Describer, photos: list[Path]) -> None:
     together = describer.describe(photos)
     alone = np.concatenate([describer.describe(path) for path in photos])
     assert together.shape == (40, CHANNELS) == (40, describer.dimension)
@@ -81,7 +81,7 @@ def test_many_come_in_order_and_as_one_by_one(describer: Describer, photos: list
     assert np.array_equal((together @ alone.T).argmax(axis=1), np.arange(40))
 
 
-def test_every_kind_of_image_gives_the_same(describer: Describer, photos: list[Path]) -> None:
+def test_every_input_type_gives_the_same_vector(describer: Describer, photos: list[Path]) -> None:
     path = photos[0]
     with Image.open(path) as opened:
         image = opened.copy()
@@ -96,14 +96,14 @@ def test_no_images_give_no_rows(describer: Describer) -> None:
     assert list(describer.stream([])) == []
 
 
-def test_a_stream_answers_each_key_once_with_the_facts_of_the_image(describer: Describer, photos: list[Path]) -> None:
-    found = answers(describer, ((path, path) for path in photos))
+def test_a_stream_yields_each_key_once_with_the_size_of_the_image(describer: Describer, photos: list[Path]) -> None:
+    found = descriptions_by_key(describer, ((path, path) for path in photos))
     assert sorted(found) == sorted(photos)
     sizes = {(described.width, described.height) for described in found.values()}
     assert sizes == {(64, 48), (48, 64), (64, 64), (90, 40), (300, 200)}
 
 
-def test_the_date_and_the_upright_size_come_along(describer: Describer) -> None:
+def test_the_capture_date_and_upright_size_are_returned(describer: Describer) -> None:
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112], exif[0x0132] = 6, "2017:07:05 10:20:30"
     Image.fromarray(picture(1)).save(file, "JPEG", exif=exif)
@@ -111,18 +111,20 @@ def test_the_date_and_the_upright_size_come_along(describer: Describer) -> None:
     assert (described.width, described.height, described.taken) == (48, 64, "2017-07-05T10:20:30")
 
 
-def test_bad_images_are_answers_among_the_good(describer: Describer, photos: list[Path], tmp_path: Path) -> None:
+def test_unusable_images_are_yielded_with_their_errors(
+    describer: Describer, photos: list[Path], tmp_path: Path
+) -> None:
     empty, text = tmp_path / "empty.jpg", tmp_path / "text.jpg"
     empty.touch()
     text.write_text("no image at all, but long enough to look at")
-    found = answers(describer, ((path, path) for path in [empty, *photos[:9], text, tmp_path / "gone.jpg"]))
+    found = descriptions_by_key(describer, ((path, path) for path in [empty, *photos[:9], text, tmp_path / "gone.jpg"]))
     reasons = {path.name: str(described.error.reason) for path, described in found.items() if described.error}
     assert reasons == {"empty.jpg": "empty file", "text.jpg": "not an image", "gone.jpg": "file vanished"}
     assert sum(described.vector is not None for described in found.values()) == 9
     assert all((described.vector is None) == (described.error is not None) for described in found.values())
 
 
-def test_bad_images_are_told_before_the_end_of_a_folder_of_them(describer: Describer, tmp_path: Path) -> None:
+def test_errors_are_yielded_before_the_end_of_a_folder_of_unusable_images(describer: Describer, tmp_path: Path) -> None:
     taken = []
 
     def missing() -> Iterator[tuple[int, Path]]:
@@ -136,21 +138,19 @@ def test_bad_images_are_told_before_the_end_of_a_folder_of_them(describer: Descr
     assert sum(described.error is not None for described in stream) == 999
 
 
-def test_describe_raises_for_a_bad_image_alone_or_among_many(
-    describer: Describer, photos: list[Path], tmp_path: Path
-) -> None:
+def test_describe_raises_for_an_unusable_image(describer: Describer, photos: list[Path], tmp_path: Path) -> None:
     gone = tmp_path / "gone.jpg"
     for images in (gone, [gone], [*photos[:20], gone]):
         with pytest.raises(ImageError, match=r"gone\.jpg: no such file"):
             describer.describe(images)
 
 
-def test_what_is_no_image_at_all_is_an_error_of_use(describer: Describer) -> None:
-    with pytest.raises(UsageError, match="is no image"):
+def test_an_object_that_is_not_an_image_is_a_usage_error(describer: Describer) -> None:
+    with pytest.raises(UsageError, match="is not an image"):
         describer.describe(np.zeros(5, np.uint8))
 
 
-def test_a_stream_takes_few_images_ahead_and_ends_when_left(describer: Describer, photos: list[Path]) -> None:
+def test_a_stream_reads_few_images_ahead_and_ends_when_closed(describer: Describer, photos: list[Path]) -> None:
     taken = 0
 
     def endless() -> Iterator[tuple[int, Path]]:
@@ -168,7 +168,7 @@ def test_a_stream_takes_few_images_ahead_and_ends_when_left(describer: Describer
         next(stream)
 
 
-def test_an_error_of_the_source_reaches_the_caller(describer: Describer, photos: list[Path]) -> None:
+def test_an_error_of_the_input_iterator_reaches_the_caller(describer: Describer, photos: list[Path]) -> None:
     def source() -> Iterator[tuple[int, Path]]:
         yield from enumerate(photos[:12])
         raise KeyboardInterrupt
@@ -177,13 +177,13 @@ def test_an_error_of_the_source_reaches_the_caller(describer: Describer, photos:
         list(describer.stream(source()))
 
 
-def test_pixel_limit(recipe: Recipe) -> None:
+def test_images_over_the_pixel_limit_are_refused(recipe: Recipe) -> None:
     strict = Describer(recipe, max_pixels=1000)
     with pytest.raises(ImageError, match="too large"):
         strict.describe(encoded(1))
 
 
-def test_stretched_images_fill_the_windows(recipe: Recipe) -> None:
+def test_window_pooling_of_stretched_images_has_a_fixed_dimension(recipe: Recipe) -> None:
     windows = dataclasses.replace(recipe, pooling="window_max", shape="stretch", pooling_options={"window": 2})
     describer = Describer(windows)
     assert describer.dimension == CHANNELS * 2 * 2  # a map of 4 × 4
@@ -193,22 +193,24 @@ def test_stretched_images_fill_the_windows(recipe: Recipe) -> None:
     assert np.array_equal(describer.describe(wide), describer.describe(wide.copy()))
 
 
-def test_windows_without_a_fixed_shape_are_refused(recipe: Recipe) -> None:
-    with pytest.raises(RecipeError, match="vectors of pooling 'window_max' grow with the image; expected shape = \"st"):
+def test_window_pooling_without_a_fixed_shape_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(
+        RecipeError, match="dimension of pooling 'window_max' depends on the image size; expected shape = \"st"
+    ):
         Describer(dataclasses.replace(recipe, pooling="window_max"))
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"pooling": "gme"}, "'tiny' does not fit its parts: unknown pooling 'gme'; did you mean 'gem'"),
-        ({"pooling_options": {"q": 3.0}}, "does not fit its parts: pooling 'gem': unknown option 'q'"),
-        ({"pooling_options": {"p": -1.0}}, "does not fit its parts: p: got -1.0"),
+        ({"pooling": "gme"}, "'tiny': unknown pooling 'gme'; did you mean 'gem'"),
+        ({"pooling_options": {"q": 3.0}}, "pooling 'gem': unknown option 'q'"),
+        ({"pooling_options": {"p": -1.0}}, "p: got -1.0"),
         ({"similarity": "cosin"}, "unknown similarity 'cosin'; did you mean 'cosine'"),
         ({"whitening": "nowhere.npz"}, "whitening 'nowhere.npz' cannot be read (no such file or folder)"),
     ],
 )
-def test_a_recipe_that_does_not_fit_is_refused_at_once(
+def test_a_recipe_with_wrong_options_is_refused_on_opening(
     recipe: Recipe, changes: dict[str, object], expected: str
 ) -> None:
     with pytest.raises(RecipeError) as caught:
@@ -222,7 +224,7 @@ def test_an_unknown_tap_is_refused(recipe: Recipe) -> None:
     assert Describer(dataclasses.replace(recipe, taps=("shallow",))).dimension == 16
 
 
-def test_images_too_small_for_a_network_without_padding_are_bad_images(tmp_path: Path, recipe: Recipe) -> None:
+def test_images_too_small_for_an_unpadded_network_are_image_errors(tmp_path: Path, recipe: Recipe) -> None:
     bare = make_model(tmp_path, padded=False)
     describer = Describer(dataclasses.replace(recipe, backbone=str(bare), multiple=1))
     images = [*(picture(number) for number in range(12)), picture(1, width=40, height=8)]
@@ -232,24 +234,24 @@ def test_images_too_small_for_a_network_without_padding_are_bad_images(tmp_path:
         describer.describe(images[-1])
 
 
-def test_an_answer_that_is_not_finite_is_a_bad_image_and_not_the_end(tmp_path: Path, recipe: Recipe) -> None:
+def test_output_that_is_not_finite_is_an_image_error(tmp_path: Path, recipe: Recipe) -> None:
     describer = Describer(dataclasses.replace(recipe, backbone=str(make_model(tmp_path, scale=1e38))))
     errors = [described.error for described in describer.stream(enumerate(picture(number) for number in range(9)))]
-    assert [error.reason for error in errors if error] == ["the network has no finite answer"] * 9
-    with pytest.raises(ImageError, match="no finite answer"):
+    assert [error.reason for error in errors if error] == ["the output of the network is not finite"] * 9
+    with pytest.raises(ImageError, match="is not finite"):
         describer.describe(picture(1))
 
 
-def test_a_card_that_tells_the_wrong_number_of_channels_is_met(tmp_path: Path, recipe: Recipe) -> None:
+def test_a_card_with_the_wrong_number_of_channels_is_refused(tmp_path: Path, recipe: Recipe) -> None:
     path = make_model(tmp_path)
     card = path.with_suffix(".toml")
     card.write_text(card.read_text().replace("channels = 32", "channels = 30"))
     describer = Describer(dataclasses.replace(recipe, backbone=str(path)))
-    with pytest.raises(ModelError, match="tap deep has 32 channels, not the 30 that its card says"):
+    with pytest.raises(ModelError, match="tap deep has 32 channels, but its card declares 30"):
         describer.describe(picture(1))
 
 
-def test_a_network_of_one_size_gets_every_image_stretched(tmp_path: Path, recipe: Recipe) -> None:
+def test_a_network_of_fixed_input_size_gets_stretched_images(tmp_path: Path, recipe: Recipe) -> None:
     fixed = change_card(make_model(tmp_path), input_size=(48, 32))
     describer = Describer(dataclasses.replace(recipe, backbone=str(fixed), pooling="window_sum"))
     assert describer.dimension == CHANNELS  # of a map of 3 × 2, one window of 2 × 2
@@ -287,9 +289,7 @@ def test_whitening_is_fitted_on_the_vectors_and_applied_to_them(
     assert np.abs(after.describe(photos) - expected.transform(describer.describe(photos))).max() < 0.02
 
 
-def test_unusable_images_are_left_out_of_a_whitening_but_counted(
-    recipe: Recipe, photos: list[Path], tmp_path: Path
-) -> None:
+def test_unusable_images_are_skipped_in_fitting_a_whitening(recipe: Recipe, photos: list[Path], tmp_path: Path) -> None:
     seen: list[int] = []
     whitening = fit_whitening(recipe, [*photos, tmp_path / "gone.jpg"], dimension=8, progress=seen.append)
     assert seen == list(range(1, 42))
@@ -327,33 +327,31 @@ def load(describer: Describer) -> PCAWhitening:
     return whitening
 
 
-def test_a_whitening_comes_back_from_its_file_cut_to_the_dimension(
-    recipe: Recipe, photos: list[Path], tmp_path: Path
-) -> None:
+def test_a_loaded_whitening_is_cut_to_the_recipes_dimension(recipe: Recipe, photos: list[Path], tmp_path: Path) -> None:
     whitening, use = fitted(recipe, photos), whitened(recipe, photos, tmp_path)
     rows = Describer(recipe).describe(photos)
     for dimension in (0, 5):
-        kept = load_whitening(dataclasses.replace(use, dimension=dimension))
-        assert kept.dimension == (dimension or 8)
+        loaded = load_whitening(dataclasses.replace(use, dimension=dimension))
+        assert loaded.dimension == (dimension or 8)
         cut = dataclasses.replace(whitening, projection=whitening.projection[: dimension or 8])
-        assert np.abs(kept.transform(rows) - cut.transform(rows)).max() < 0.002
+        assert np.abs(loaded.transform(rows) - cut.transform(rows)).max() < 0.002
     with pytest.raises(RecipeError, match="dimension is 9; expected at most the 8 of its whitening"):
         load_whitening(dataclasses.replace(use, dimension=9))
     assert [path.name for path in tmp_path.iterdir()] == ["white.npz"]
 
 
 @pytest.mark.parametrize("largest", [1e-6, 1e12])
-def test_a_saved_whitening_of_any_scale_fits_half_precision(recipe: Recipe, tmp_path: Path, largest: float) -> None:
+def test_a_saved_whitening_is_scaled_to_half_precision(recipe: Recipe, tmp_path: Path, largest: float) -> None:
     random = np.random.default_rng(0)
     projection = (largest * random.standard_normal((8, 32))).astype(np.float32)
     whitening = PCAWhitening(np.zeros(32, np.float32), projection)
     save_whitening(tmp_path / "white.npz", whitening, recipe)
-    kept = load_whitening(dataclasses.replace(recipe, whitening=str(tmp_path / "white.npz")))
+    loaded = load_whitening(dataclasses.replace(recipe, whitening=str(tmp_path / "white.npz")))
     rows = random.standard_normal((5, 32)).astype(np.float32)
-    assert np.abs(kept.transform(rows) - whitening.transform(rows)).max() < 0.002
+    assert np.abs(loaded.transform(rows) - whitening.transform(rows)).max() < 0.002
 
 
-def test_a_damaged_whitening_is_named_with_what_to_do(recipe: Recipe, photos: list[Path], tmp_path: Path) -> None:
+def test_a_damaged_whitening_is_reported_with_advice(recipe: Recipe, photos: list[Path], tmp_path: Path) -> None:
     use = whitened(recipe, photos, tmp_path)
     file = Path(use.whitening)
     whole = file.read_bytes()
@@ -361,7 +359,7 @@ def test_a_damaged_whitening_is_named_with_what_to_do(recipe: Recipe, photos: li
     np.save(alone, np.zeros(3))
     for damaged in (b"", b"nothing", whole[: len(whole) // 2], whole[:-30], alone.getvalue()):
         file.write_bytes(damaged)
-        with pytest.raises(RecipeError, match=r"white\.npz' cannot be read .*; make one with kindred fit"):
+        with pytest.raises(RecipeError, match=r"white\.npz' cannot be read .*; fit one with kindred fit"):
             load_whitening(use)
 
 
@@ -375,7 +373,7 @@ def test_chi_square_and_whitening_contradict_each_other(recipe: Recipe, photos: 
 # Fingerprint
 
 
-def test_the_fingerprint_changes_with_all_that_vectors_depend_on(
+def test_the_fingerprint_changes_with_everything_that_changes_vectors(
     recipe: Recipe, describer: Describer, photos: list[Path], tmp_path: Path
 ) -> None:
     white = whitened(recipe, photos, tmp_path)
@@ -400,7 +398,7 @@ def test_the_fingerprint_changes_with_all_that_vectors_depend_on(
     assert causes == [["another whitening"], ["another whitening"], *[network] * 3, *[["other settings"]] * 5]
 
 
-def test_the_fingerprint_does_not_depend_on_names_and_places(
+def test_the_fingerprint_does_not_depend_on_names_and_locations(
     recipe: Recipe, describer: Describer, photos: list[Path], tmp_path: Path
 ) -> None:
     moved = dataclasses.replace(
@@ -418,14 +416,14 @@ def make_dir(path: Path) -> Path:
     return path
 
 
-def test_a_folder_of_pictures_is_described_with_one_worker_as_with_many(recipe: Recipe, tmp_path: Path) -> None:
+def test_one_worker_gives_the_same_vectors_as_many(recipe: Recipe, tmp_path: Path) -> None:
     paths = make_folder(tmp_path, 20)
     one, many = (Describer(recipe, workers=workers).describe(paths) for workers in (1, 6))
     assert np.abs(one - many).max() < BF16
 
 
 @pytest.mark.parametrize("key", ["whitening", "codebook"])
-def test_fitted_files_are_not_trusted(tiny: Recipe, tmp_path: Path, key: str) -> None:
+def test_hostile_files_of_fitted_parameters_are_refused(tiny: Recipe, tmp_path: Path, key: str) -> None:
     fifo, zero, claims = tmp_path / "fifo.npz", tmp_path / "zero.npz", tmp_path / "claims.npz"
     os.mkfifo(fifo)
     zero.symlink_to("/dev/zero")

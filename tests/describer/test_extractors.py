@@ -1,4 +1,4 @@
-"""What looks at images beside one network: keypoints, and the recipes that are fused."""
+"""Extractors other than a single network: keypoints, and ensembles of recipes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEYPOINTS = Recipe(name="words", backbone="sift", size=256, pooling="", embeddin
 
 @pytest.fixture(scope="module")
 def textured(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Pictures of some hundred pixels: on a small one there is no keypoint."""
+    """Pictures of some hundred pixels: smaller ones have no keypoints."""
     folder = tmp_path_factory.mktemp("textured")
     return [save_picture(folder / f"{at}.png", at, width=320, height=240) for at in range(8)]
 
@@ -40,7 +40,7 @@ def test_keypoints_are_embedded(textured: list[Path]) -> None:
     assert describer.passes == 1
 
 
-def test_an_image_without_keypoints_has_a_vector_of_nothing(textured: list[Path], tmp_path: Path) -> None:
+def test_an_image_without_keypoints_has_a_zero_vector(textured: list[Path], tmp_path: Path) -> None:
     fitted = fit_recipe(KEYPOINTS, textured, words=4, whiten=False)
     describer = Describer(fitted.recipe, fitted=fitted.fitted)
     grey = np.full((100, 100, 3), 128, np.uint8)
@@ -53,22 +53,25 @@ def test_an_image_without_keypoints_has_a_vector_of_nothing(textured: list[Path]
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"embedding": "", "positions": 0, "pooling": "gem"}, "finds keypoints, which are neither pooled"),
+        (
+            {"embedding": "", "positions": 0, "pooling": "gem"},
+            "extracts keypoints, which pooling, taps and passes do not",
+        ),
         ({"flip": True}, "flip has no effect on 'sift'; leave it out"),
         ({"shape": "stretch"}, "shape has no effect on 'sift'; leave it out"),
-        ({"passes": "grid"}, "finds keypoints, which are neither pooled"),
+        ({"passes": "grid"}, "extracts keypoints, which pooling, taps and passes do not"),
         ({"passes_options": {"contrst": 0.02}}, "sift: unknown option 'contrst'; did you mean 'contrast'?"),
-        ({"features": "conv"}, "come from a network's map"),
+        ({"features": "conv"}, "come from the feature map of a network"),
         ({"features": "sfit"}, "unknown features 'sfit'; did you mean 'sift'?"),
     ],
 )
-def test_what_keypoints_cannot_do_is_refused(keys: dict[str, object], expected: str) -> None:
+def test_recipe_keys_that_need_a_network_are_refused_for_keypoints(keys: dict[str, object], expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Describer(dataclasses.replace(KEYPOINTS, **keys))  # type: ignore[arg-type]
     assert expected in str(caught.value)
 
 
-def test_parts_are_described_each_by_its_recipe_and_laid_end_to_end(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_an_ensemble_concatenates_the_vectors_of_its_recipes(tiny: Recipe, pictures_folder: list[Path]) -> None:
     parts = (
         dataclasses.replace(tiny, pooling="max", weight=3.0),
         dataclasses.replace(tiny, taps=("shallow",), size=96),
@@ -84,7 +87,9 @@ def test_parts_are_described_each_by_its_recipe_and_laid_end_to_end(tiny: Recipe
     assert other.fingerprint != describer.fingerprint
 
 
-def test_a_bad_image_is_an_answer_of_a_fused_recipe(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+def test_an_ensemble_yields_an_unusable_image_with_its_error(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
+) -> None:
     describer = Describer(Recipe(name="both", ensemble=(tiny, dataclasses.replace(tiny, pooling="max"))))
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     found = {each.key: each for each in describer.stream([(0, pictures_folder[0]), (1, tmp_path / "bad.jpg")])}
@@ -93,7 +98,9 @@ def test_a_bad_image_is_an_answer_of_a_fused_recipe(tiny: Recipe, pictures_folde
     assert (found[0].width, found[0].height) == (64, 48)
 
 
-def test_the_whole_of_a_fused_recipe_can_be_whitened(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+def test_the_concatenated_vector_of_an_ensemble_can_be_whitened(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
+) -> None:
     fused = Recipe(name="both", ensemble=(tiny, dataclasses.replace(tiny, pooling="max")))
     fitted = fit_recipe(fused, pictures_folder, dimension=8)
     fitted.save(tmp_path / "fused.toml")
@@ -102,7 +109,7 @@ def test_the_whole_of_a_fused_recipe_can_be_whitened(tiny: Recipe, pictures_fold
     assert np.abs(describer.describe(pictures_folder) - expected).max() < 0.05
 
 
-def test_local_features_are_kept_beside_the_vector(tiny: Recipe, textured: list[Path]) -> None:
+def test_local_features_are_returned_with_the_vector(tiny: Recipe, textured: list[Path]) -> None:
     (described,) = Describer(dataclasses.replace(tiny, features="sift")).stream([(0, textured[0])])
     assert described.features is not None
     assert described.features.descriptors.shape[1] == 128

@@ -1,4 +1,4 @@
-"""What is learned for a recipe, where it is kept, and which recipes it serves."""
+"""Fitted parameters of recipes: fitting, saving, and the recipes that may load them."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def test_positions_of_all_passes_are_embedded_together(
 ) -> None:
     recipe = dataclasses.replace(tiny, taps=("shallow",), embedding=method, pooling="")
     fitted = fit_recipe(recipe, pictures_folder, words=4, local_dimension=8, whiten=False)
-    (learned,) = fitted.fitted.codebooks
-    assert isinstance(learned, Mixture if method == "fisher" else Codebook)
+    (vocabulary,) = fitted.fitted.codebooks
+    assert isinstance(vocabulary, Mixture if method == "fisher" else Codebook)
     fitted.save(tmp_path / "mine.toml")
-    kept = Recipe.load(tmp_path / "mine.toml")
-    assert Path(kept.codebook).name == "mine-codebook.npz"
-    describer = Describer(kept)
+    saved = Recipe.load(tmp_path / "mine.toml")
+    assert Path(saved.codebook).name == "mine-codebook.npz"
+    describer = Describer(saved)
     rows = [positions(tiny, path) for path in pictures_folder]
-    expected = l2_normalise(embed(np.concatenate(rows), [len(each) for each in rows], method, learned))
+    expected = l2_normalise(embed(np.concatenate(rows), [len(each) for each in rows], method, vocabulary))
     assert describer.dimension == expected.shape[1]
     # Half precision moves a position to another word now and then.
     cosines = (describer.describe(pictures_folder) * expected).sum(axis=1)
     assert np.median(cosines) > 0.98
-    twice = Describer(dataclasses.replace(kept, flip=True), fitted=fitted.fitted)
+    twice = Describer(dataclasses.replace(saved, flip=True), fitted=fitted.fitted)
     assert twice.describe(pictures_folder[0]).shape == (1, describer.dimension)
     assert twice.passes == 2
 
 
-def test_the_strongest_positions_are_the_longest() -> None:
+def test_the_strongest_descriptors_have_the_largest_norm() -> None:
     rows = np.array([[1, 0], [3, 0], [0, 2], [0, 0]], np.float32)
     assert strongest(rows, 2).tolist() == [[3, 0], [0, 2]]
     assert strongest(rows, 0) is rows
@@ -79,7 +79,7 @@ def test_passes_are_embedded_level_by_level(tiny: Recipe, pictures_folder: list[
     assert np.abs(describer.describe(pictures_folder[0]) - expected).max() < 1e-3
 
 
-def test_a_pooling_learns_too(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+def test_a_pooling_is_fitted(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny, pooling="pwa")
     fitted = fit_recipe(recipe, pictures_folder, whiten=False)
     (arrays,) = fitted.fitted.poolings
@@ -96,7 +96,7 @@ def test_a_pooling_learns_too(tiny: Recipe, pictures_folder: list[Path], tmp_pat
     assert np.abs(describer.describe(pictures_folder[0]) - expected).max() < BF16
 
 
-def test_layers_learn_each_their_own(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+def test_each_tap_has_its_own_fitted_parameters(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny, taps=("shallow", "deep"))
     wide = fit_recipe(recipe, pictures_folder, dimension=20)
     assert [white.dimension for white in wide.fitted.whitenings] == [16, 20]  # the shallow tap has no more
@@ -111,7 +111,7 @@ def test_layers_learn_each_their_own(tiny: Recipe, pictures_folder: list[Path], 
     assert np.abs(rows[:, 8:] - expected).max() < 0.05
 
 
-def test_what_was_learned_for_another_recipe_is_refused_with_both_named(
+def test_parameters_fitted_for_another_recipe_are_refused(
     tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
 ) -> None:
     fit_recipe(tiny, pictures_folder, dimension=8).save(tmp_path / "white.toml")
@@ -122,19 +122,21 @@ def test_what_was_learned_for_another_recipe_is_refused_with_both_named(
         ({"taps": ["shallow"]}, r"taps \['deep'\], not \['shallow'\]"),
         ({"power_law": 0.5}, "power_law 1.0, not 0.5"),
     ):
-        with pytest.raises(RecipeError, match=rf"recipe 'other': its whitening .* learned for recipe 'white'.*{why}"):
+        with pytest.raises(RecipeError, match=rf"recipe 'other': its whitening .* fitted for recipe 'white'.*{why}"):
             Describer(dataclasses.replace(white, name="other", **keys))
     # Size and passes do not count.
     assert Describer(dataclasses.replace(white, size=96, passes="grid")).dimension == 8
 
 
-def test_a_whitening_belongs_to_its_codebook(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+def test_a_whitening_fitted_with_another_codebook_is_refused(
+    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
+) -> None:
     recipe = dataclasses.replace(tiny, taps=("shallow",), embedding="vlad")
     fit_recipe(recipe, pictures_folder, words=4, dimension=8).save(tmp_path / "one.toml")
     fit_recipe(recipe, pictures_folder, words=4, dimension=8, seed=1).save(tmp_path / "two.toml")
     one, two = Recipe.load(tmp_path / "one.toml"), Recipe.load(tmp_path / "two.toml")
     assert Describer(one).dimension == 8
-    with pytest.raises(RecipeError, match=r"whitening .* learned for recipe 'two', which differs: codebook"):
+    with pytest.raises(RecipeError, match=r"whitening .* fitted for recipe 'two', which differs: codebook"):
         Describer(dataclasses.replace(one, whitening=two.whitening))
     # A codebook serves every embedding that learns words alike.
     shared = dataclasses.replace(recipe, name="shared", embedding="bow", codebook=one.codebook)
@@ -143,25 +145,25 @@ def test_a_whitening_belongs_to_its_codebook(tiny: Recipe, pictures_folder: list
         Describer(dataclasses.replace(shared, embedding="fisher"))
 
 
-def test_too_few_images_say_how_many_are_needed(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_too_few_images_are_reported_with_the_number_needed(tiny: Recipe, pictures_folder: list[Path]) -> None:
     with pytest.raises(UsageError, match="got 4 rows to whiten 8 dimensions; expected at least 9"):
         fit_recipe(tiny, pictures_folder[:4], dimension=8)
     recipe = dataclasses.replace(tiny, embedding="vlad")
     with pytest.raises(UsageError, match=r"got \d+ .*500 words; expected at least 2,?000"):
         fit_recipe(recipe, pictures_folder[:4], words=500)
-    with pytest.raises(UsageError, match="asmk compares words"):
+    with pytest.raises(UsageError, match="asmk compares visual words"):
         fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4, whiten=True)
-    with pytest.raises(UsageError, match="dimension and pairs are of a whitening, and none is wanted"):
+    with pytest.raises(UsageError, match="dimension and pairs apply to a whitening, and none is fitted"):
         fit_recipe(tiny, pictures_folder, whiten=False, dimension=8)
 
 
-def test_words_are_compared_without_a_whitening(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_asmk_is_fitted_without_a_whitening(tiny: Recipe, pictures_folder: list[Path]) -> None:
     fitted = fit_recipe(dataclasses.replace(tiny, embedding="asmk"), pictures_folder, words=4)
     assert len(fitted.fitted.codebooks) == 1
     assert not fitted.fitted.whitenings
 
 
-def test_unusable_images_are_left_out_where_pairs_are_learned_from(
+def test_unusable_images_are_skipped_in_fitting_on_pairs(
     tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
@@ -173,7 +175,7 @@ def test_unusable_images_are_left_out_where_pairs_are_learned_from(
     assert np.array_equal(whole.fitted.whitenings[0].projection, with_bad.fitted.whitenings[0].projection)
 
 
-def test_the_same_seed_learns_the_same(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_the_same_seed_gives_the_same_parameters(tiny: Recipe, pictures_folder: list[Path]) -> None:
     recipe = dataclasses.replace(tiny, embedding="vlad")
     books = [
         fit_recipe(recipe, pictures_folder, words=4, whiten=False, seed=seed).fitted.codebooks[0].to_arrays()
@@ -183,50 +185,48 @@ def test_the_same_seed_learns_the_same(tiny: Recipe, pictures_folder: list[Path]
     assert not np.array_equal(books[0]["centres"], books[2]["centres"])
 
 
-def test_pairs_teach_a_whitening(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_a_learned_whitening_is_fitted_on_pairs(tiny: Recipe, pictures_folder: list[Path]) -> None:
     shallow = dataclasses.replace(tiny, taps=("shallow",))
     pairs = list(pairwise(pictures_folder))
-    learned = fit_pair_whitening(shallow, pairs, pictures_folder, dimension=6)
+    vocabulary = fit_pair_whitening(shallow, pairs, pictures_folder, dimension=6)
     rows = Describer(shallow).describe(pictures_folder)
     expected = LearnedWhitening.fit(rows[:-1], rows[1:], rows, dimension=6)
-    assert learned.dimension == 6
-    assert np.abs(np.abs(learned.transform(rows) * expected.transform(rows)).sum(axis=1).mean() - 1) < 0.2
-    with pytest.raises(UsageError, match="pairs need one vector an image"):
+    assert vocabulary.dimension == 6
+    assert np.abs(np.abs(vocabulary.transform(rows) * expected.transform(rows)).sum(axis=1).mean() - 1) < 0.2
+    with pytest.raises(UsageError, match="pairs need one vector per image"):
         fit_pair_whitening(dataclasses.replace(tiny, passes="grid", aggregate="multi_vector"), pairs, pictures_folder)
 
 
-def test_old_or_foreign_files_are_named(tiny: Recipe, tmp_path: Path) -> None:
+def test_a_file_without_a_record_is_reported(tiny: Recipe, tmp_path: Path) -> None:
     np.savez(tmp_path / "old.npz", mean=np.zeros(3), projection=np.zeros((2, 3)))
-    with pytest.raises(RecipeError, match=r"old\.npz' cannot be read .*; make one with kindred fit"):
+    with pytest.raises(RecipeError, match=r"old\.npz' cannot be read .*; fit one with kindred fit"):
         load_fitted(dataclasses.replace(tiny, whitening=str(tmp_path / "old.npz")), {})
 
 
 @pytest.mark.parametrize("code", ["itq", "lsh", "sign"])
-def test_a_code_is_learned_on_the_vectors_as_they_come_to_be(
+def test_a_code_is_fitted_on_the_final_vectors(
     tiny: Recipe, pictures_folder: list[Path], tmp_path: Path, code: str
 ) -> None:
     fitted = fit_recipe(tiny, pictures_folder, dimension=8, code=code, bits=8)
     files = fitted.save(tmp_path / "coded.toml")
     assert [file.name for file in files] == ["coded.toml", "coded-whitening.npz", "coded-code.npz"]
-    kept = Recipe.load(tmp_path / "coded.toml")
-    assert Path(kept.code).name == "coded-code.npz"
-    describer = Describer(kept)
-    learned = describer.fitted.codes
-    assert learned is not None
+    saved = Recipe.load(tmp_path / "coded.toml")
+    assert Path(saved.code).name == "coded-code.npz"
+    describer = Describer(saved)
+    vocabulary = describer.fitted.codes
+    assert vocabulary is not None
     rows = describer.describe(pictures_folder)
     expected = CODES[code].fitted.fit(rows, bits=8).to_arrays()
-    for name, array in learned.to_arrays().items():
+    for name, array in vocabulary.to_arrays().items():
         if name != "kind":
             np.testing.assert_allclose(np.abs(array), np.abs(expected[name]), atol=0.02)
     # The vectors, and with them a library's fingerprint, are what they are without it.
-    plain = Describer(dataclasses.replace(kept, code=""))
+    plain = Describer(dataclasses.replace(saved, code=""))
     assert describer.fingerprint == plain.fingerprint
     assert np.array_equal(plain.describe(pictures_folder[0]), describer.describe(pictures_folder[0]))
 
 
-def test_a_code_keeps_the_whitening_that_a_recipe_has(
-    tiny: Recipe, pictures_folder: list[Path], tmp_path: Path
-) -> None:
+def test_fitting_a_code_keeps_the_recipes_whitening(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     fit_recipe(tiny, pictures_folder, dimension=8).save(tmp_path / "white.toml")
     white = Recipe.load(tmp_path / "white.toml")
     fitted = fit_recipe(white, pictures_folder[:12], code="itq", bits=6)
@@ -240,28 +240,28 @@ def test_a_code_keeps_the_whitening_that_a_recipe_has(
     assert (none.recipe.whitening, none.recipe.code, none.fitted.codes) == ("", "", None)
 
 
-def test_a_code_belongs_to_its_vectors(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
+def test_a_code_fitted_on_other_vectors_is_refused(tiny: Recipe, pictures_folder: list[Path], tmp_path: Path) -> None:
     for name, count in (("one", 24), ("two", 20)):
         fit_recipe(tiny, pictures_folder[:count], dimension=8, code="itq", bits=8).save(tmp_path / f"{name}.toml")
     one, two = Recipe.load(tmp_path / "one.toml"), Recipe.load(tmp_path / "two.toml")
-    with pytest.raises(RecipeError, match=r"recipe 'one': its code .* learned for recipe 'two', which differs: whiten"):
+    with pytest.raises(RecipeError, match=r"recipe 'one': its code .* fitted for recipe 'two', which differs: whiten"):
         Describer(dataclasses.replace(one, code=two.code))
-    with pytest.raises(RecipeError, match=r"its code .* learned for recipe 'one', which differs: whitening"):
+    with pytest.raises(RecipeError, match=r"its code .* fitted for recipe 'one', which differs: whitening"):
         Describer(dataclasses.replace(one, whitening="", name="bare"))
-    with pytest.raises(RecipeError, match="recipe 'one': its code was learned on vectors of 8 components, not 6; make"):
+    with pytest.raises(RecipeError, match="recipe 'one': its code was fitted to vectors of 8 components, not 6; fit"):
         Describer(dataclasses.replace(one, dimension=6))
     fit_recipe(tiny, pictures_folder, whiten=False, code="sign", bits=8).save(tmp_path / "bare.toml")
     bare = Recipe.load(tmp_path / "bare.toml")
-    with pytest.raises(RecipeError, match=r"its code .* learned for recipe 'bare', which differs: pooling 'gem', not"):
+    with pytest.raises(RecipeError, match=r"its code .* fitted for recipe 'bare', which differs: pooling 'gem', not"):
         Describer(dataclasses.replace(bare, pooling="max"))
-    with pytest.raises(RecipeError, match=r"its code 'no\.npz' cannot be read .*; make one with kindred fit"):
+    with pytest.raises(RecipeError, match=r"its code 'no\.npz' cannot be read .*; fit one with kindred fit"):
         Describer(dataclasses.replace(bare, code="no.npz"))
     np.savez(tmp_path / "bad.npz", **{**np.load(bare.code), "0.kind": np.array("nothing")})
     with pytest.raises(RecipeError, match=r"cannot be read .*unknown code 'nothing'"):
         Describer(dataclasses.replace(bare, code=str(tmp_path / "bad.npz")))
 
 
-def test_codes_that_cannot_be_learned_are_refused(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_codes_that_cannot_be_fitted_are_refused(tiny: Recipe, pictures_folder: list[Path]) -> None:
     with pytest.raises(UsageError, match="unknown code 'itp'; did you mean 'itq'"):
         fit_recipe(tiny, pictures_folder, code="itp")
     with pytest.raises(RecipeError, match="code encodes one vector per image"):
@@ -273,8 +273,10 @@ def test_codes_that_cannot_be_learned_are_refused(tiny: Recipe, pictures_folder:
     with pytest.raises(UsageError, match="got no rows"):
         fit_code(tiny, [], code="lsh")
     seen: list[int] = []
-    learned = [fit_code(tiny, pictures_folder, code="lsh", bits=9, seed=seed, progress=seen.append) for seed in (0, 1)]
+    vocabulary = [
+        fit_code(tiny, pictures_folder, code="lsh", bits=9, seed=seed, progress=seen.append) for seed in (0, 1)
+    ]
     assert seen == 2 * list(range(1, 25))
-    assert [each.bytes_per_vector for each in learned] == [2, 2]
-    one, other = (each.to_arrays()["planes"] for each in learned)
+    assert [each.bytes_per_vector for each in vocabulary] == [2, 2]
+    one, other = (each.to_arrays()["planes"] for each in vocabulary)
     assert not np.array_equal(one, other)

@@ -1,4 +1,4 @@
-"""Multiple passes, several layers and kept rows: against the literal definition, one image and one pass at a time."""
+"""Multiple passes, several taps and multi-vector recipes, checked against their definitions pass by pass."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_each_pass_is_whitened_before_the_sum_and_the_maximum_after(tiny: Recipe
             assert np.abs(describer.describe(path)[0] - expected).max() < 3 * BF16
 
 
-def test_layers_are_normalised_weighted_and_laid_end_to_end(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_taps_are_normalised_weighted_and_concatenated(tiny: Recipe, pictures_folder: list[Path]) -> None:
     describer = Describer(dataclasses.replace(tiny, taps=("shallow", "deep"), tap_weights=(1.0, 3.0)))
     assert describer.dimension == 48
     rows = describer.describe(pictures_folder)
@@ -81,7 +81,7 @@ def test_layers_are_normalised_weighted_and_laid_end_to_end(tiny: Recipe, pictur
     assert np.abs(swapped.describe(pictures_folder[0])[0, :32] - rows[0, 16:]).max() < BF16
 
 
-def test_kept_passes_are_rows_with_boxes(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_passes_of_a_multi_vector_recipe_are_rows_with_boxes(tiny: Recipe, pictures_folder: list[Path]) -> None:
     describer = Describer(
         dataclasses.replace(tiny, passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
     )
@@ -97,7 +97,9 @@ def test_kept_passes_are_rows_with_boxes(tiny: Recipe, pictures_folder: list[Pat
     assert parts.owners.tolist() == [0] * 5
 
 
-def test_kept_regions_of_rmac_lie_where_their_cells_do(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_rmac_regions_of_a_multi_vector_recipe_have_the_boxes_of_their_cells(
+    tiny: Recipe, pictures_folder: list[Path]
+) -> None:
     describer = Describer(dataclasses.replace(tiny, pooling="rmac", aggregate="multi_vector", taps=("shallow",)))
     (described,) = describer.stream([("x", pictures_folder[0])])  # 64 × 48: a map of 16 × 12
     assert described.boxes is not None
@@ -114,11 +116,11 @@ def test_the_power_law_comes_before_normalisation(tiny: Recipe, pictures_folder:
 
 
 def test_cam_needs_a_classifier(tiny: Recipe) -> None:
-    with pytest.raises(RecipeError, match=r"needs a classifier, which tiny has none of"):
+    with pytest.raises(RecipeError, match=r"needs a classifier, and tiny has none"):
         Describer(dataclasses.replace(tiny, pooling="cam"))
 
 
-def test_unknown_ways_to_aggregate_are_refused(tiny: Recipe) -> None:
+def test_unknown_aggregates_are_refused(tiny: Recipe) -> None:
     with pytest.raises(RecipeError, match="unknown aggregate 'sun'; did you mean 'sum'"):
         Describer(dataclasses.replace(tiny, aggregate="sun"))
     with pytest.raises(RecipeError, match='expected aggregate = "multi_vector"'):
@@ -127,14 +129,14 @@ def test_unknown_ways_to_aggregate_are_refused(tiny: Recipe) -> None:
         Describer(dataclasses.replace(tiny, aggregate="multi_vector", matching="patchs"))
 
 
-def test_rows_of_words_are_no_vector(tiny: Recipe, pictures_folder: list[Path]) -> None:
+def test_describe_refuses_a_recipe_of_several_rows_per_image(tiny: Recipe, pictures_folder: list[Path]) -> None:
     from kindred.describer import fit_recipe
 
     fitted = fit_recipe(
         dataclasses.replace(tiny, embedding="asmk", taps=("shallow",)), pictures_folder, words=4, whiten=False
     )
     describer = Describer(fitted.recipe, fitted=fitted.fitted)
-    with pytest.raises(UsageError, match="gives an image no single vector; ask for image_rows"):
+    with pytest.raises(UsageError, match="describes an image by several rows; call image_rows instead"):
         describer.describe(pictures_folder[0])
     parts = describer.image_rows(pictures_folder[0])
     assert parts.words is not None

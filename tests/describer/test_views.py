@@ -37,7 +37,7 @@ def decoded() -> Decoded:
     return decode(picture(5, width=96, height=64))
 
 
-def test_one_pass_sees_the_whole_image_at_the_recipes_size(tiny: Recipe, decoded: Decoded) -> None:
+def test_a_single_pass_is_the_whole_image_at_the_recipes_size(tiny: Recipe, decoded: Decoded) -> None:
     (view,) = views(tiny, decoded)
     assert np.array_equal(view.pixels, resize(decoded.pixels, longest=64, multiple=16))
     assert np.isnan(view.box).all()
@@ -45,7 +45,7 @@ def test_one_pass_sees_the_whole_image_at_the_recipes_size(tiny: Recipe, decoded
 
 
 @pytest.mark.parametrize("name", ["grid", "pyramid", "dense"])
-def test_regions_are_those_of_the_scheme_and_come_after_the_whole(tiny: Recipe, decoded: Decoded, name: str) -> None:
+def test_regions_follow_the_whole_image(tiny: Recipe, decoded: Decoded, name: str) -> None:
     found = views(tiny, decoded, passes=name)
     regions = divide(96, 64, name)
     assert boxes_of(found) == regions.boxes.tolist()
@@ -56,7 +56,7 @@ def test_regions_are_those_of_the_scheme_and_come_after_the_whole(tiny: Recipe, 
     assert max(found[4].pixels.shape[:2]) == 64
 
 
-def test_boxes_are_in_pixels_of_the_original_whatever_the_decoder_kept(tiny: Recipe, decoded: Decoded) -> None:
+def test_boxes_are_in_pixels_of_the_original(tiny: Recipe, decoded: Decoded) -> None:
     larger = dataclasses.replace(decoded, width=960, height=640)
     found = boxes_of(views(tiny, larger, passes="grid", passes_options={"cells": 2}))
     assert found == [[0, 0, 480, 320], [480, 0, 960, 320], [0, 320, 480, 640], [480, 320, 960, 640]]
@@ -72,13 +72,13 @@ def test_scales_and_mirror_images_multiply_the_passes(tiny: Recipe, decoded: Dec
     assert len(regions) == 2 * 2 * (1 + 4)
 
 
-def test_the_whole_may_be_left_out_and_regions_have_a_side_of_their_own(tiny: Recipe, decoded: Decoded) -> None:
+def test_options_whole_and_side(tiny: Recipe, decoded: Decoded) -> None:
     found = views(tiny, decoded, passes="grid", passes_options={"cells": 2, "whole": False, "side": 32})
     assert len(found) == 4
     assert {max(view.pixels.shape[:2]) for view in found} == {32}
 
 
-def test_small_images_are_enlarged_unless_the_recipe_says_otherwise(tiny: Recipe) -> None:
+def test_small_images_are_enlarged_unless_the_recipe_disables_it(tiny: Recipe) -> None:
     small = decode(picture(1, width=32, height=32))
     assert views(tiny, small)[0].pixels.shape == (64, 64, 3)
     assert views(tiny, small, enlarge=False)[0].pixels.shape == (32, 32, 3)
@@ -134,7 +134,7 @@ def test_wrong_passes_are_refused_at_once(tiny: Recipe, keys: dict[str, object],
 @pytest.mark.parametrize(
     "keys", [{"scales": [1.0, 0.5]}, {"passes": "grid", "passes_options": {"side": 32}}], ids=["scales", "side"]
 )
-def test_a_network_of_one_size_takes_no_other(tiny: Recipe, keys: dict[str, object]) -> None:
+def test_sizes_are_refused_for_a_network_of_fixed_input_size(tiny: Recipe, keys: dict[str, object]) -> None:
     engine = load(tiny.backbone)
     fixed = cast(Engine, SimpleNamespace(card=dataclasses.replace(engine.card, input_size=(48, 64)), taps=engine.taps))
     assert Viewer(tiny, fixed).views(decode(picture(1, width=32, height=32)))[0].pixels.shape == (48, 64, 3)

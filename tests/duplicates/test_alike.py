@@ -28,7 +28,7 @@ def cosine(degrees: float) -> float:
 
 
 def make_library(folder: Path, similarity: str = "cosine") -> Library:
-    """A library whose vectors are put in by hand; its network is never asked for."""
+    """A library of given vectors, whose network is never loaded."""
     folder.mkdir(parents=True)
     recipe = Recipe("made", "none", similarity=similarity)
     SqliteStore.create(folder / "store.sqlite", {"recipe": recipe.to_toml()}).close()
@@ -41,7 +41,7 @@ def put(library: Library, *entries: Entry) -> None:
 
 
 def fill(library: Library, vectors: NDArray[np.float32], contents: Sequence[bytes] | None = None) -> list[Path]:
-    """Put one image for each vector, a file with its own content unless `contents` says otherwise."""
+    """Add one image per vector, each a file of unique content unless `contents` are given."""
     paths = [library.path / f"{number:03}.jpg" for number in range(len(vectors))]
     for number, path in enumerate(paths):
         path.write_bytes(contents[number] if contents else f"picture {number}".encode())
@@ -62,7 +62,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
         yield made
 
 
-def test_groups_what_is_alike_the_most_alike_first(library: Library) -> None:
+def test_groups_are_ordered_by_similarity(library: Library) -> None:
     fill(library, turned(0, 100, 3, 200, 101, 300))
     groups = find_duplicates(library, threshold=0.99)
     assert names(groups) == [[1, 4], [0, 2]]
@@ -70,7 +70,7 @@ def test_groups_what_is_alike_the_most_alike_first(library: Library) -> None:
     assert groups[1].score == pytest.approx(cosine(3), abs=1e-6)
 
 
-def test_links_make_one_group_whose_score_is_that_of_the_weakest_it_needs(library: Library) -> None:
+def test_the_score_of_a_group_is_that_of_its_weakest_needed_link(library: Library) -> None:
     fill(library, turned(0, 5, 12, 90))
     (group,) = find_duplicates(library, threshold=cosine(13))
     assert names([group]) == [[0, 1, 2]]
@@ -78,7 +78,7 @@ def test_links_make_one_group_whose_score_is_that_of_the_weakest_it_needs(librar
     assert names(find_duplicates(library, threshold=cosine(6))) == [[0, 1]]
 
 
-def test_nothing_alike_and_nothing_there(library: Library) -> None:
+def test_libraries_without_similar_images_or_without_images_have_no_groups(library: Library) -> None:
     assert find_duplicates(library) == []
     fill(library, turned(0, 90, 180))
     assert find_duplicates(library) == []
@@ -90,7 +90,7 @@ def test_a_group_may_be_larger_than_k(library: Library) -> None:
 
 
 @pytest.mark.parametrize("similarity", ["dot", "euclidean", "l1", "chi_square"])
-def test_the_threshold_is_a_cosine_whatever_the_library_compares_by(tmp_path: Path, similarity: str) -> None:
+def test_the_threshold_is_a_cosine_for_every_similarity(tmp_path: Path, similarity: str) -> None:
     with make_library(tmp_path / "library", similarity) as library:
         fill(library, turned(0, 2, 40, 45, 90))
         groups = find_duplicates(library, threshold=cosine(5.1))
@@ -98,27 +98,27 @@ def test_the_threshold_is_a_cosine_whatever_the_library_compares_by(tmp_path: Pa
         assert [group.score for group in groups] == pytest.approx([cosine(2), cosine(5)], abs=1e-6)
 
 
-def test_copies_byte_for_byte_are_grouped_whatever_their_vectors(library: Library) -> None:
+def test_identical_files_are_grouped_independently_of_their_vectors(library: Library) -> None:
     fill(library, turned(0, 90, 180, 45), [b"the same", b"the same", b"the sama", b"longer than those"])
     (group,) = find_duplicates(library, threshold=1.0)
     assert names([group]) == [[0, 1]]
     assert (group.kind, group.score) == ("same_bytes", 1.0)
 
 
-def test_files_that_differ_in_the_middle_alone_are_not_the_same(library: Library) -> None:
+def test_files_that_differ_only_in_the_middle_are_not_the_same(library: Library) -> None:
     ends = b"e" * files.ENDS
     fill(library, turned(0, 90, 180), [ends + b"a" + ends, ends + b"b" + ends, ends + b"a" + ends])
     assert names(find_duplicates(library)) == [[0, 2]]
 
 
-def test_files_that_are_gone_are_compared_by_vector(library: Library) -> None:
+def test_missing_files_are_compared_by_vector(library: Library) -> None:
     for path in fill(library, turned(0, 1, 90), [b"same", b"same", b"same"])[:2]:
         path.unlink()
     (group,) = find_duplicates(library)
     assert (group.kind, names([group])) == ("alike", [[0, 1]])
 
 
-def test_a_link_to_a_file_is_no_copy_of_it(library: Library) -> None:
+def test_a_link_to_a_file_is_not_a_copy(library: Library) -> None:
     paths = fill(library, turned(0, 0, 2, 90), [b"one", b"one", b"two", b"three"])
     paths[0].unlink()
     paths[0].symlink_to(paths[1])
@@ -126,7 +126,7 @@ def test_a_link_to_a_file_is_no_copy_of_it(library: Library) -> None:
     assert names(find_duplicates(library, threshold=cosine(3))) == [[1, 2]]  # the real file stands for both
 
 
-def test_parts_of_images_make_no_duplicates(library: Library) -> None:
+def test_images_that_share_only_a_region_are_not_duplicates(library: Library) -> None:
     everything = np.full(4, np.nan, np.float32)
     part = np.array([0, 0, 10, 10], np.float32)
     for number, degrees in enumerate(((0, 90), (45, 90.5), (120, 0.5))):
@@ -154,7 +154,7 @@ def test_reports_progress(library: Library, monkeypatch: pytest.MonkeyPatch) -> 
     steps: list[tuple[str, int, int]] = []
     groups = find_duplicates(library, progress=lambda *step: steps.append(step))
     assert [step for step in steps if step[0] == "Searching"] == [("Searching", at, 5) for at in (2, 4, 5)]
-    assert [step for step in steps if step[0] == "Looking at images"][-1] == ("Looking at images", 5, 5)
+    assert [step for step in steps if step[0] == "Reading images"][-1] == ("Reading images", 5, 5)
     assert names(groups) == [[0, 2], [3, 4]]
 
 
@@ -170,7 +170,7 @@ def test_k_must_be_a_number_of_neighbours(library: Library) -> None:
 
 
 def by_hand(vectors: NDArray[np.float32], threshold: float) -> list[tuple[list[int], float]]:
-    """All pairs compared; a group grows pair by pair, the most alike first, as far as pairs reach."""
+    """Compare all pairs; groups grow pair by pair, the most similar first."""
     cosines = {pair: float(vectors[pair[0]] @ vectors[pair[1]]) for pair in combinations(range(len(vectors)), 2)}
     groups: list[tuple[set[int], float]] = []
     for pair in sorted(cosines, key=lambda pair: -cosines[pair]):
@@ -200,7 +200,7 @@ def test_equals_comparing_all_pairs(library: Library, seed: int, spare: int, mon
     assert groups == sorted(groups, key=lambda group: -group.score)
 
 
-def test_odd_names_survive(library: Library) -> None:
+def test_unusual_file_names(library: Library) -> None:
     odd = os.fsencode(library.path) + b"/\xff\xfe.jpg"
     paths = [Path(os.fsdecode(odd)), library.path / "plain.jpg"]
     for path in paths:

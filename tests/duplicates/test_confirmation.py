@@ -1,4 +1,4 @@
-"""Which changes leave a picture the same, and which make it another."""
+"""Confirmation by pixels: which changes leave a picture the same, and which do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from kindred.duplicates.alignment import Placement, laid_over, placed, refined
+from kindred.duplicates.alignment import Alignment, coarse_alignment, refine_alignment, warped
 from kindred.duplicates.confirmation import confirm, grey, may_be_same
 from kindred.images import decode, resize
 from lookalikes import font, jpeg, page, photograph, product
@@ -66,11 +66,11 @@ PICTURES = {
 
 
 def agreement(one: bytes | Image.Image, other: bytes | Image.Image) -> float | None:
-    """Compare as `find_duplicates` does: small first, then closely."""
+    """Compare like `find_duplicates`: thumbnails first, then pixels."""
     first, second = (decode(each, longest=512).pixels for each in (one, other))
     small = [grey(resize(each, longest=96)) for each in (first, second)]
-    placement = may_be_same(*small)
-    return None if placement is None else confirm(resize(first, longest=512), resize(second, longest=512), placement)
+    alignment = may_be_same(*small)
+    return None if alignment is None else confirm(resize(first, longest=512), resize(second, longest=512), alignment)
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -100,7 +100,7 @@ def test_pages_of_other_text_are_not_the_same(letters: int, reduced: float) -> N
     assert agreement(one, jpeg(other)) is None
 
 
-def test_pages_of_which_one_line_differs_are_not_the_same() -> None:
+def test_pages_that_differ_in_one_line_are_not_the_same() -> None:
     one, other = page(1), page(1)
     strip = page(2).crop((0, 600, 850, 640))
     other.paste(strip, (0, 600))
@@ -121,7 +121,7 @@ def test_a_product_of_another_colour_is_not_the_same_though_its_grey_levels_agre
     assert agreement(red, jpeg(blue)) is None
 
 
-def test_blank_pictures_and_nearly_blank_pages_are_no_evidence() -> None:
+def test_blank_and_nearly_blank_pictures_are_never_the_same() -> None:
     white = Image.new("RGB", (400, 500), "white")
     assert agreement(white, white) is None
     numbered = white.copy()
@@ -141,13 +141,13 @@ def test_two_frames_of_one_scene_are_not_the_same() -> None:
     assert agreement(first, second) is None
 
 
-def test_a_placement_is_found_and_refined() -> None:
+def test_an_alignment_is_found_and_refined() -> None:
     whole = photograph(7)
     first = np.asarray(whole.convert("L").resize((96, 72), Image.Resampling.BOX), np.float32)
     window = cut(whole.convert("L"), 0.12, 0.02, 0, 0.08)
     second = np.asarray(window.resize((96, 72), Image.Resampling.BOX), np.float32)
-    start = placed(first, second, stretch=(0.88 / 0.9))
-    found, score = refined(first, second, start)
+    start = coarse_alignment(first, second, stretch=(0.88 / 0.9))
+    found, score = refine_alignment(first, second, start)
     # x from −1 to 1 of the whole is 0 to 1; the window runs from 0.12 to 1.
     assert found.scale_x == pytest.approx(1 / 0.88, abs=0.01)
     assert found.scale_y == pytest.approx(1 / 0.9, abs=0.01)
@@ -156,11 +156,11 @@ def test_a_placement_is_found_and_refined() -> None:
     assert score > 0.98
 
 
-def test_what_is_laid_over_is_sampled_at_pixel_centres() -> None:
+def test_a_warped_image_is_sampled_at_pixel_centres() -> None:
     ramp = np.broadcast_to(np.arange(8, dtype=np.float32), (8, 8))
-    part, rows, columns = laid_over(ramp, Placement(), (8, 8))
+    part, rows, columns = warped(ramp, Alignment(), (8, 8))
     assert (rows, columns) == (slice(0, 8), slice(0, 8))
     np.testing.assert_allclose(part, ramp)
-    part, _, columns = laid_over(ramp, Placement(shift_x=0.5), (8, 8))  # two pixels to the right
+    part, _, columns = warped(ramp, Alignment(shift_x=0.5), (8, 8))  # two pixels to the right
     assert columns == slice(0, 6)
     np.testing.assert_allclose(part[0], [2, 3, 4, 5, 6, 7])

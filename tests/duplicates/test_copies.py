@@ -51,7 +51,7 @@ def test_the_query_and_copies_of_better_results_are_left_out(tmp_path: Path) -> 
     ]
 
 
-def test_more_are_asked_for_until_there_are_enough(tmp_path: Path) -> None:
+def test_more_results_are_requested_until_there_are_enough(tmp_path: Path) -> None:
     copies = [photo(tmp_path / f"copy-{at}.jpg", 0, size=(300 + at, 225 + at)) for at in range(12)]
     others = [photo(tmp_path / f"{seed}.jpg", seed) for seed in range(1, 4)]
     every = [*copies, *others]

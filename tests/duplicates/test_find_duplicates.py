@@ -1,4 +1,4 @@
-"""The kinds that are told apart, on files; the vectors are put in by hand."""
+"""The kinds of duplicates, on files with given vectors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put(library: Library, path: Path, vector: list[float]) -> None:
 
 
 def add(library: Library, contents: Mapping[str, bytes | Image.Image], *, alike: bool = False) -> None:
-    """Write files and put each into the library, with vectors that are unlike one another, or all the same."""
+    """Write files and add them to the library, with vectors that are all different, or all equal."""
     for place, (name, content) in enumerate(contents.items()):
         path = library.path / name
         path.parent.mkdir(exist_ok=True)
@@ -56,14 +56,14 @@ def relations(group: DuplicateGroup) -> dict[str, tuple[str, int, bool]]:
 
 
 def test_a_file_that_cannot_be_reached_is_left_out(library: Library) -> None:
-    """Its path is longer than the system allows, which is asked about as in a folder that may not be entered."""
+    """A path longer than the system allows fails like a folder without permission."""
     picture = photograph(1)
     add(library, {"a.jpg": picture, "b.jpg": jpeg(picture)})
     put(library, library.path / ("x" * 300) / "c.jpg", [0.0, 1.0])
     assert found(library, "same_bytes", "same_picture") == [("same_bytes", ["a.jpg", "b.jpg"])]
 
 
-def test_kinds_are_told_apart(library: Library) -> None:
+def test_kinds_are_distinguished(library: Library) -> None:
     picture = photograph(1)
     whole = jpeg(picture)
     contents: dict[str, bytes | Image.Image] = {
@@ -103,9 +103,7 @@ def test_exact_copies_of_a_smaller_picture_are_marked(library: Library) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_turned_and_mirrored_copies_are_found_without_their_vectors(
-    library: Library, degrees: int, mirrored: bool
-) -> None:
+def test_turned_and_mirrored_copies_are_found_without_vectors(library: Library, degrees: int, mirrored: bool) -> None:
     picture = photograph(3)
     changed = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else picture
     changed = changed.rotate(-degrees, expand=True).resize(
@@ -132,7 +130,7 @@ def test_turns_add_up_along_a_group(library: Library) -> None:
     }
 
 
-def test_pages_labels_and_colours_are_alike_at_most(library: Library) -> None:
+def test_pages_labels_and_colours_that_differ_are_at_most_alike(library: Library) -> None:
     contents = {f"page-{number}.jpg": page(number) for number in range(3)}
     contents |= {
         "apple.jpg": product("apple"),
@@ -159,13 +157,13 @@ def test_a_file_of_several_pages_is_never_the_same_picture(library: Library) -> 
     assert found(library)[0] == ("same_bytes", ["one.tif", "two.tif"])
 
 
-def test_blank_pictures_are_the_same_only_by_their_bytes(library: Library) -> None:
+def test_blank_pictures_are_the_same_only_by_bytes(library: Library) -> None:
     white = Image.new("RGB", (300, 200), "white")
     add(library, {"a.jpg": white, "b.jpg": white, "larger.jpg": white.resize((600, 400)), "c.jpg": photograph(1)})
     assert found(library) == [("same_bytes", ["a.jpg", "b.jpg"])]
 
 
-def test_links_to_one_file_are_no_duplicates(library: Library) -> None:
+def test_links_to_one_file_are_not_duplicates(library: Library) -> None:
     add(library, {"a.jpg": photograph(1), "hard.jpg": b"", "symbolic.jpg": b""}, alike=True)
     for name in ("hard.jpg", "symbolic.jpg"):
         (library.path / name).unlink()
@@ -203,7 +201,7 @@ def test_raw_or_heic_and_jpeg_of_one_name_are_one_shot(library: Library) -> None
     assert relations(group)["small.jpg"][0] in ("same_picture", "same_shot")
 
 
-def test_what_is_not_asked_for_is_not_listed(library: Library) -> None:
+def test_kinds_that_are_not_requested_are_not_listed(library: Library) -> None:
     picture = photograph(1)
     add(library, {"a.jpg": picture, "b.jpg": picture, "small.jpg": picture.resize((320, 240))}, alike=True)
     assert found(library, "same_bytes") == [("same_bytes", ["a.jpg", "b.jpg"])]
@@ -221,14 +219,14 @@ def test_an_interrupted_run_ends_at_once(library: Library) -> None:
     add(library, {f"{number}.jpg": photograph(number) for number in range(4)})
 
     def stop(what: str, done: int, total: int) -> None:  # noqa: ARG001
-        if what == "Looking at images":
+        if what == "Reading images":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         find_duplicates(library, progress=stop)
 
 
-def test_a_file_that_vanishes_or_is_no_image_is_left_out(library: Library) -> None:
+def test_a_file_that_vanishes_or_is_not_an_image_is_skipped(library: Library) -> None:
     add(library, {"a.jpg": photograph(1), "b.jpg": photograph(1).resize((320, 240)), "text.jpg": b"no image"})
     (library.path / "b.jpg").unlink()
     assert found(library) == []

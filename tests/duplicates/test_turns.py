@@ -19,13 +19,13 @@ def test_turns_are_clockwise_and_mirroring_comes_first() -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), list(product(TURNS, TURNS)))
-def test_turns_combine(one: Turn, other: Turn) -> None:
+def test_turns_are_composed(one: Turn, other: Turn) -> None:
     assert np.array_equal(one.then(other).apply(PICTURE), other.apply(one.apply(PICTURE)))
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_turns_are_undone(turn: Turn) -> None:
-    assert turn.then(turn.undone()) == turn.undone().then(turn) == UPRIGHT
+def test_turns_are_inverted(turn: Turn) -> None:
+    assert turn.then(turn.inverse()) == turn.inverse().then(turn) == UPRIGHT
 
 
 @pytest.mark.parametrize("turn", TURNS)

@@ -53,7 +53,7 @@ def test_the_binary_variant_keeps_signs(rows: Vectors, centres: Vectors) -> None
     assert vectors.dtype == np.float32
 
 
-def test_residuals_that_cancel_stay_zero() -> None:
+def test_residuals_that_cancel_give_zero() -> None:
     centres = np.array([[0, 0], [5, 5]], np.float32)
     owners, words, vectors = asmk(np.array([[1, 0], [-1, 0]], np.float32), [2], centres)
     assert (owners.tolist(), words.tolist(), vectors.tolist()) == ([0], [0], [[0, 0]])
@@ -67,7 +67,7 @@ def test_the_codebook_prepares_descriptors(rows: Vectors, centres: Vectors) -> N
     np.testing.assert_allclose(vectors, expected[2], atol=1e-6)
 
 
-def test_nothing_gives_nothing(rows: Vectors, centres: Vectors) -> None:
+def test_no_descriptors_give_no_rows(rows: Vectors, centres: Vectors) -> None:
     owners, words, vectors = asmk(rows[:0], [0, 0], centres)
     assert (owners.shape, words.shape, vectors.shape) == ((0,), (0,), (0, 4))
     with pytest.raises(UsageError, match="n: got 6; expected at most 5, the number of words"):

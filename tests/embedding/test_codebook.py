@@ -15,7 +15,7 @@ from kindred.errors import ModelError, UsageError
 
 @pytest.fixture(scope="module")
 def rows() -> Vectors:
-    """Three bunches of directions in eight dimensions, some lengths; the first bunch first."""
+    """Three clusters of directions in eight dimensions, of various lengths; the first cluster first."""
     generator = np.random.default_rng(0)
     centres = np.eye(8)[:3]
     found = np.repeat(centres, 100, axis=0) + 0.1 * generator.standard_normal((300, 8))
@@ -30,7 +30,7 @@ def _stored(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(loaded)
 
 
-def test_finds_the_bunches_and_says_no_word(rows: Vectors, capfd: pytest.CaptureFixture[str]) -> None:
+def test_finds_the_clusters_without_printing(rows: Vectors, capfd: pytest.CaptureFixture[str]) -> None:
     book = Codebook.fit(rows, words=3, seed=1)
     words = book.assign(book.prepare(rows))
     assert [set(words[i : i + 100].tolist()) for i in (0, 100, 200)] in [
@@ -41,13 +41,13 @@ def test_finds_the_bunches_and_says_no_word(rows: Vectors, capfd: pytest.Capture
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_seed_decides(rows: Vectors) -> None:
+def test_the_seed_determines_the_result(rows: Vectors) -> None:
     first, again, other = (Codebook.fit(rows, words=20, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.centres, again.centres)
     assert not np.array_equal(first.centres, other.centres)
 
 
-def test_idf_is_the_logarithm_of_how_rare_a_word_is(rows: Vectors) -> None:
+def test_idf_equals_its_definition(rows: Vectors) -> None:
     # Images of 40 rows: the first bunch is in 3, the second in 4, the third in 3 of 8; the eighth is empty.
     book = Codebook.fit(rows, words=3, counts=[40] * 7 + [20, 0], seed=0)
     assert book.idf is not None
@@ -58,7 +58,7 @@ def test_idf_is_the_logarithm_of_how_rare_a_word_is(rows: Vectors) -> None:
     np.testing.assert_array_equal(Codebook.fit(rows, words=3).idf, 1)
 
 
-def test_gaps_are_those_of_the_two_best_words(rows: Vectors) -> None:
+def test_gaps_are_between_the_two_nearest_words(rows: Vectors) -> None:
     book = Codebook.fit(rows, words=3)
     unit = l2_normalise(rows)
     dots = np.sort(unit @ l2_normalise(book.centres).T, axis=1)
@@ -68,7 +68,7 @@ def test_gaps_are_those_of_the_two_best_words(rows: Vectors) -> None:
     np.testing.assert_array_equal(Codebook.fit(rows, words=1).gaps, 1)
 
 
-def test_a_local_pca_reduces_and_ends_in_unit_vectors(rows: Vectors) -> None:
+def test_a_local_pca_gives_reduced_unit_vectors(rows: Vectors) -> None:
     book = Codebook.fit(rows, words=3, dimension=4, power=0.5)
     prepared = book.prepare(rows)
     assert (book.dimension, prepared.shape) == (4, (300, 4))
@@ -82,7 +82,7 @@ def test_a_local_pca_reduces_and_ends_in_unit_vectors(rows: Vectors) -> None:
 
 
 @pytest.mark.parametrize("dimension", [None, 4])
-def test_comes_back_from_a_file(rows: Vectors, dimension: int | None) -> None:
+def test_is_restored_from_a_file(rows: Vectors, dimension: int | None) -> None:
     book = Codebook.fit(rows, words=3, counts=[100, 200], dimension=dimension)
     back = Codebook.from_arrays(_stored(book.to_arrays()))
     for name in ("centres", "idf", "gaps"):
@@ -91,7 +91,7 @@ def test_comes_back_from_a_file(rows: Vectors, dimension: int | None) -> None:
     assert (back.projection is None) == (dimension is None)
 
 
-def test_trained_shares_come_back_from_a_file() -> None:
+def test_trained_weights_are_restored_from_a_file() -> None:
     centres, weights = np.eye(3, dtype=np.float32), np.arange(9, dtype=np.float32).reshape(3, 3)
     book = Codebook(centres, weights=weights, biases=np.array([1, 2, 3], np.float32))
     back = Codebook.from_arrays(_stored(book.to_arrays()))
@@ -102,7 +102,7 @@ def test_trained_shares_come_back_from_a_file() -> None:
     assert Codebook.from_arrays(_stored(plain.to_arrays())).weights is None
 
 
-def test_trained_shares_must_fit() -> None:
+def test_trained_weights_of_wrong_shapes_are_refused() -> None:
     eye = np.eye(3, dtype=np.float32)
     with pytest.raises(UsageError, match="got only weights or only biases; expected both or none"):
         Codebook(eye, weights=eye)
@@ -114,7 +114,7 @@ def test_trained_shares_must_fit() -> None:
         Codebook.from_arrays(Codebook(eye).to_arrays() | {"biases": np.ones(3)})
 
 
-def test_damage_is_named(rows: Vectors) -> None:
+def test_damaged_arrays_are_refused(rows: Vectors) -> None:
     arrays = Codebook.fit(rows, words=3, dimension=4).to_arrays()
     with pytest.raises(ModelError, match="codebook: idf missing; expected centres, idf, gaps"):
         Codebook.from_arrays({name: values for name, values in arrays.items() if name != "idf"})
@@ -126,7 +126,7 @@ def test_damage_is_named(rows: Vectors) -> None:
         Codebook.from_arrays({name: values for name, values in arrays.items() if name != "local_mean"})
 
 
-def test_too_few_descriptors_say_how_many_are_needed(rows: Vectors) -> None:
+def test_too_few_descriptors_are_reported_with_the_number_needed(rows: Vectors) -> None:
     message = "got 300 local descriptors to fit 76 words; expected at least 304, 4 per word: add images"
     with pytest.raises(UsageError, match=message):
         Codebook.fit(rows, words=76)
@@ -144,7 +144,7 @@ def test_rows_that_are_not_prepared_are_refused(rows: Vectors) -> None:
         nearest_several(book.prepare(rows), book.centres, 4)
 
 
-def test_the_nearest_words_are_those_of_a_slow_comparison() -> None:
+def test_the_nearest_words_equal_a_literal_comparison() -> None:
     torch = pytest.importorskip("torch")
     generator = np.random.default_rng(3)
     rows, centres = (generator.standard_normal((n, 6)) for n in (5000, 70))
@@ -167,12 +167,12 @@ def test_equal_distances_go_to_the_first_word() -> None:
     assert book.assign(np.array([[1, 1], [1, 0]], np.float32)).tolist() == [0, 0]
 
 
-def test_the_soft_maximum_does_not_overflow() -> None:
+def test_the_softmax_does_not_overflow() -> None:
     shares = soft_words(np.array([[1000.0, 1000.0], [-1000.0, 0.0]], np.float32))
     np.testing.assert_allclose(shares, np.array([[0.5, 0.5], [0, 1]]))
 
 
-def test_shapes_must_fit() -> None:
+def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(UsageError, match="centres: got none"):
         Codebook(np.empty((0, 3), np.float32))
     with pytest.raises(UsageError, match=r"got idf \(2,\) and gaps \(2,\); expected \(3,\)"):

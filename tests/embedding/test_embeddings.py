@@ -170,7 +170,7 @@ def torch() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def learned() -> dict[str, FittedVocabulary]:
-    """A codebook and a mixture made up here; the last word is far from all that is ever seen."""
+    """A synthetic codebook and mixture; the last word is far from all descriptors."""
     generator = np.random.default_rng(5)
     centres = generator.standard_normal((K, D))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
@@ -184,7 +184,7 @@ def learned() -> dict[str, FittedVocabulary]:
 
 @pytest.fixture(scope="module")
 def rows() -> NDArray[np.float64]:
-    """Unit vectors, so that preparation leaves them as they are."""
+    """Unit vectors, which preparation does not change."""
     found = np.random.default_rng(6).standard_normal((sum(COUNTS), D))
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     return found
@@ -200,7 +200,7 @@ def test_every_embedding_has_an_oracle() -> None:
 
 
 @variants
-def test_is_the_definition(name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]) -> None:
+def test_equals_its_definition(name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     entry = EMBEDDINGS[name]
     found = embed(rows, COUNTS, name, learned[entry.vocabulary], **options)
     expected = [ORACLES[name](image, learned[entry.vocabulary], **options) for image in _images(rows)]
@@ -227,7 +227,7 @@ def test_single_precision_and_torch_give_the_same(
 
 
 @pytest.mark.parametrize(("name", "options"), [each for each in VARIANTS if each[0] != "bow"], ids=str)
-def test_gradients_are_finite_and_true(
+def test_gradients_are_finite_and_correct(
     name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType
 ) -> None:
     model = learned[EMBEDDINGS[name].vocabulary]
@@ -243,7 +243,7 @@ def test_gradients_are_finite_and_true(
 
 @pytest.mark.parametrize("block", [1, 8])
 @variants
-def test_blocks_of_images_change_nothing(
+def test_blocks_of_images_give_the_same(
     name: str,
     options: Options,
     block: int,
@@ -258,7 +258,7 @@ def test_blocks_of_images_change_nothing(
 
 
 @pytest.mark.parametrize("normalise", ["plain", "residual"])
-def test_without_scipy_numpy_does_the_same(
+def test_without_scipy_numpy_gives_the_same(
     normalise: str, rows: Any, learned: dict[str, FittedVocabulary], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = embed(rows, COUNTS, "vlad", learned["codebook"], normalise=normalise)
@@ -268,7 +268,7 @@ def test_without_scipy_numpy_does_the_same(
 
 
 @variants
-def test_an_image_is_embedded_alone_as_among_others(
+def test_a_batch_equals_its_images_one_by_one(
     name: str, options: Options, rows: Any, learned: dict[str, FittedVocabulary]
 ) -> None:
     model = learned[EMBEDDINGS[name].vocabulary]
@@ -280,7 +280,7 @@ def test_an_image_is_embedded_alone_as_among_others(
     assert embed(rows[:0], [], name, model, **options).shape == (0, together.shape[1])
 
 
-def test_descriptors_are_prepared_as_the_codebook_says(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
+def test_descriptors_are_prepared_by_the_codebook(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     local = PCAWhitening.fit(rows.astype(np.float32) + 0.3, dimension=D, power=0.25)
@@ -292,20 +292,20 @@ def test_descriptors_are_prepared_as_the_codebook_says(rows: Any, learned: dict[
     np.testing.assert_allclose(found, embed(by_hand, COUNTS, "vlad", book), rtol=1e-5, atol=1e-6)
 
 
-def test_a_residual_of_zero_is_passed_over() -> None:
+def test_a_residual_of_zero_is_ignored() -> None:
     centres = np.eye(2, dtype=np.float32)
     rows = np.array([[1.0, 0.0], [0.6, 0.8]])
     found = vlad(rows, [2], centres, normalise="residual")
     np.testing.assert_allclose(found, [[0, 0, *(np.array([0.6, -0.2]) / math.sqrt(0.4))]], atol=1e-12)
 
 
-def test_the_mean_matters_only_before_a_root(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
+def test_the_mean_has_an_effect_only_before_a_square_root(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     plain, mean = (embed(rows, COUNTS, "vlad", book, mean=mean) for mean in (False, True))
     np.testing.assert_allclose(mean * np.array(COUNTS)[:, None], plain, atol=1e-12)
 
 
-def test_the_square_root_comes_before_the_unit_vectors_of_words() -> None:
+def test_the_square_root_precedes_intra_normalisation() -> None:
     """VLFeat's order; and intra-normalisation alone must not take a root."""
     centres = np.array([[0.0, 0.0], [9.0, 9.0]])
     rows = np.array([[0.0, 0.04], [0.0, 0.05], [0.16, 0.0]])
@@ -336,14 +336,14 @@ def test_fisher_does_not_cancel_at_a_gaussian_that_has_collapsed(kind: str, torc
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_fisher_keeps_the_factors_that_a_norm_would_hide() -> None:
+def test_fisher_without_normalisation_has_the_factors_of_the_definition() -> None:
     """One Gaussian, N = 2: u = mean(z) / √π, v = mean(z² − 1) / √(2π), with π = 1."""
     mixture = Mixture(np.ones(1, np.float32), np.zeros((1, 1), np.float32), np.full((1, 1), 4, np.float32))
     found = fisher(np.array([[2.0], [4.0]]), [2], mixture, sqrt=False, l2=False)
     np.testing.assert_allclose(found, [[1.5, 1.5 / math.sqrt(2)]])
 
 
-def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
+def test_netvlad_with_hard_assignment_equals_vlad(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     sharp = embed(rows, COUNTS, "netvlad", book, start="v2", alpha=1e5)
@@ -355,7 +355,7 @@ def test_netvlad_starts_as_vlad_where_the_shares_are_sharp(rows: Any, learned: d
     np.testing.assert_allclose(biases, -2 * (book.centres**2).sum(axis=1), rtol=1e-6)
 
 
-def test_netvlad_trains_its_words(rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType) -> None:
+def test_netvlad_is_differentiable(rows: Any, learned: dict[str, FittedVocabulary], torch: ModuleType) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     own = [*netvlad_weights(book, alpha=3.0), book.centres]
@@ -367,7 +367,7 @@ def test_netvlad_trains_its_words(rows: Any, learned: dict[str, FittedVocabulary
         assert each.grad.abs().sum() > 0
 
 
-def test_netvlad_takes_the_shares_that_were_trained(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
+def test_netvlad_uses_trained_weights(rows: Any, learned: dict[str, FittedVocabulary]) -> None:
     book = learned["codebook"]
     assert isinstance(book, Codebook)
     random = np.random.default_rng(8)
@@ -407,6 +407,6 @@ def test_invalid_arguments_are_refused(rows: Any, learned: dict[str, FittedVocab
 
 
 @pytest.mark.parametrize("counts", [[-1, 3], [1.0, 1.0], [[1, 1]]])
-def test_counts_are_whole_numbers(counts: Any) -> None:
+def test_counts_must_be_whole_numbers(counts: Any) -> None:
     with pytest.raises(UsageError, match="expected whole numbers"):
         check_counts(counts, 2)

@@ -13,7 +13,7 @@ from kindred.errors import MissingExtra, ModelError, UsageError
 
 @pytest.fixture(scope="module")
 def rows() -> Vectors:
-    """Two bunches of directions, one twice as frequent, with one component that varies more."""
+    """Two clusters of directions, one twice as frequent, with one component that varies more."""
     generator = np.random.default_rng(0)
     centres = np.repeat(np.eye(4)[:2], (400, 200), axis=0)
     return (centres + generator.standard_normal((600, 4)) * [0.05, 0.05, 0.2, 0.05]).astype(np.float32)
@@ -34,7 +34,7 @@ def test_finds_weights_means_and_variances(rows: Vectors, mixture: Mixture) -> N
         np.testing.assert_allclose(mixture.variances[k], bunch.var(axis=0), rtol=0.2, atol=1e-3)
 
 
-def test_posteriors_are_those_of_scikit_learn(rows: Vectors, mixture: Mixture) -> None:
+def test_posteriors_equal_scikit_learn(rows: Vectors, mixture: Mixture) -> None:
     from sklearn.mixture import GaussianMixture
 
     oracle = GaussianMixture(2, covariance_type="diag")
@@ -49,7 +49,7 @@ def test_posteriors_are_those_of_scikit_learn(rows: Vectors, mixture: Mixture) -
     np.testing.assert_allclose(far.sum(axis=1), 1)
 
 
-def test_equal_seeds_give_equal_mixtures_that_come_back_from_arrays(rows: Vectors, mixture: Mixture) -> None:
+def test_equal_seeds_give_equal_mixtures_that_are_restored_from_arrays(rows: Vectors, mixture: Mixture) -> None:
     for other in (Mixture.fit(rows, words=2, seed=0), Mixture.from_arrays(mixture.to_arrays())):
         for name in ("weights", "means", "variances"):
             np.testing.assert_array_equal(getattr(other, name), getattr(mixture, name))

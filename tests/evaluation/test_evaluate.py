@@ -123,7 +123,7 @@ class TestEvaluate:
         paint("a.png", "red")
         entry = {"relevant": ["a.png"], "box": [100, 0, 120, 20]}
         file = write(tmp_path / "images", ["a.png"], {"a.png": entry})
-        with pytest.raises(UsageError, match=r"a\.png: box .* holds no pixel of an image of 64 x 32"):
+        with pytest.raises(UsageError, match=r"a\.png: box .* does not overlap an image of 64 x 32 pixels"):
             evaluate(file, recipe=colours)
 
     def test_a_missing_file_is_named_before_anything_is_described(

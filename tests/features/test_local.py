@@ -33,7 +33,7 @@ def test_first_keeps_the_strongest() -> None:
     assert len(_features().first(9)) == 4
 
 
-def test_without_a_frame_there_is_none_to_move() -> None:
+def test_an_unknown_frame_stays_unknown() -> None:
     one = LocalFeatures(np.zeros((1, 2), np.float32), np.zeros((1, 3), np.uint8), np.ones(1, np.float32))
     assert one.scaled(2, 2).frame is None
     assert one.moved(2, 2).frame is None
@@ -48,7 +48,7 @@ def test_bad_input() -> None:
         LocalFeatures(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.uint8), np.zeros(2, np.float32))
 
 
-def test_the_table_says_what_every_entry_is() -> None:
+def test_every_entry_is_documented() -> None:
     assert set(FEATURES) == {"sift", "conv"}
     assert all(entry.summary and entry.source for entry in FEATURES.values())
     for entry in FEATURES.values():

@@ -104,7 +104,7 @@ def test_the_card_survives_its_file(tmp_path: Path) -> None:
     [
         ({"scores": "level1"}, "local.scores"),
         ({"scores": "nothing"}, "nothing"),
-        ({"describe": ""}, "descriptors, a tap, or else describe"),
+        ({"describe": ""}, "either descriptors, a tap, or describe"),
         ({"describe": "../elsewhere.onnx"}, "local.describe"),
         ({"describe": "elsewhere.pkl"}, "local.describe"),
         ({"describe_digest": "0"}, "describe_digest"),

@@ -44,7 +44,7 @@ def test_points_of_a_reduced_image_are_pixels_of_the_given_one(longest: int, tol
     assert found.frame == pytest.approx((0, 0, 320, 240))
 
 
-def test_strongest_first_and_no_more_than_asked_for() -> None:
+def test_at_most_count_keypoints_strongest_first() -> None:
     image = _blobs(200, 100, [(30, 50), (90, 50), (150, 50)])
     found = sift(image, count=3)
     assert len(found) == 3
@@ -52,7 +52,7 @@ def test_strongest_first_and_no_more_than_asked_for() -> None:
     np.testing.assert_array_equal(sift(image, count=1).points, found.points[:1])
 
 
-def test_no_keypoint_is_kept_twice() -> None:
+def test_keypoints_are_distinct() -> None:
     found = sift(_noise(320, 240))
     rows = np.concatenate([found.points, found.scales[:, None], found.descriptors], axis=1)
     assert len(np.unique(rows, axis=0)) == len(found) > 50
@@ -65,7 +65,7 @@ def test_scales_grow_with_the_blob() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (64, 64)])
-def test_an_image_without_keypoints_has_none(shape: tuple[int, int]) -> None:
+def test_an_image_without_keypoints_gives_no_features(shape: tuple[int, int]) -> None:
     found = sift(np.full((*shape, 3), 128, np.uint8))
     assert len(found) == 0
     assert found.descriptors.shape == (0, 128)
@@ -78,7 +78,7 @@ def test_the_same_image_gives_the_same_features() -> None:
     np.testing.assert_array_equal(first.points, second.points)
 
 
-def test_root_sift_is_its_definition() -> None:
+def test_root_sift_equals_its_definition() -> None:
     histograms = np.random.default_rng(0).integers(0, 120, (5, 128)).astype(np.float32)
     histograms[1] = 0
     histograms[2, :2] = 5000  # a component that a byte cannot hold

@@ -23,7 +23,7 @@ def _features(count: int = 50, dtype: Any = np.uint8, *, framed: bool = True, se
 
 
 @pytest.mark.parametrize("framed", [True, False])
-def test_bytes_come_back_as_they_were(framed: bool) -> None:
+def test_byte_descriptors_are_restored_exactly(framed: bool) -> None:
     before = _features(framed=framed)
     after = from_bytes(to_bytes(before))
     np.testing.assert_array_equal(after.descriptors, before.descriptors)
@@ -34,7 +34,7 @@ def test_bytes_come_back_as_they_were(framed: bool) -> None:
     assert after.descriptors.dtype == np.uint8
 
 
-def test_float_descriptors_come_back_within_half_a_step() -> None:
+def test_float_descriptors_are_restored_within_half_a_step() -> None:
     before = _features(dtype=np.float32)
     after = from_bytes(to_bytes(before))
     step = (before.descriptors.max() - before.descriptors.min()) / 255
@@ -91,7 +91,7 @@ def test_the_first_format_is_refused_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_no_point_and_one(dtype: Any) -> None:
+def test_no_points_and_one_point(dtype: Any) -> None:
     for count in (0, 1):
         before = _features(count, dtype)
         after = from_bytes(to_bytes(before))
@@ -100,13 +100,13 @@ def test_no_point_and_one(dtype: Any) -> None:
         assert after.descriptors.dtype == before.descriptors.dtype
 
 
-def test_the_same_bytes_again() -> None:
+def test_serialisation_is_deterministic() -> None:
     data = to_bytes(_features())
     assert to_bytes(from_bytes(data)) == data
 
 
 @given(st.integers(0, 6900), st.integers(1, 255))
-def test_a_changed_byte_is_noticed(place: int, change: int) -> None:
+def test_a_changed_byte_is_detected(place: int, change: int) -> None:
     data = bytearray(to_bytes(_features()))
     data[place % len(data)] ^= change
     with pytest.raises(LibraryDamaged, match="local features"):

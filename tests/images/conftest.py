@@ -1,4 +1,4 @@
-"""Small pictures, made here."""
+"""Small synthetic pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write PNG files chunk by chunk, with a filter for each row; plainly and independently of the reader."""
+"""Write PNG files chunk by chunk, with a filter for each row, independently of the reader."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def png(
 
 
 def filtered(samples: Samples, depth: int) -> bytes:
-    """The rows, each by another of the five filters."""
+    """The rows, filtered by each of the five filters in turn."""
     unit = max(1, samples.shape[2] * depth // 8)
     out, above = b"", None
     for number, row in enumerate(samples):

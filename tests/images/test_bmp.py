@@ -52,7 +52,7 @@ MASKS = [
 @pytest.mark.parametrize(("bits", "masks", "tolerance"), MASKS)
 @pytest.mark.parametrize("size", [40, 52, 56, 108, 124])
 @pytest.mark.parametrize("top_down", [False, True])
-def test_any_masks_behind_any_header(
+def test_any_masks_after_any_header(
     picture: Pixels, bits: int, masks: tuple[int, int, int, int], tolerance: int, size: int, top_down: bool
 ) -> None:
     inside, after = (masks[:3] if size == 52 else masks, b"") if size > 40 else ((), struct.pack("<3L", *masks[:3]))
@@ -66,7 +66,7 @@ def test_any_masks_behind_any_header(
         assert np.abs(pixels - expected).max() <= tolerance
 
 
-def test_opacity_that_is_zero_everywhere_is_none(picture: Pixels) -> None:
+def test_alpha_that_is_zero_everywhere_is_ignored(picture: Pixels) -> None:
     masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     for alpha in (0, 255):
         data = bitmap(

@@ -1,4 +1,4 @@
-"""What the boxes of AVIF and JPEG XL say, and the decoders beneath do not."""
+"""Properties in the boxes of AVIF and JPEG XL that the decoders do not report."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_an_aperture_outside_the_picture_is_ignored(picture: Pixels, encode: Enc
 
 
 @needs_avif
-def test_an_avif_without_its_size_says_so(picture: Pixels, encode: Encode) -> None:
+def test_an_avif_without_its_size_is_refused(picture: Pixels, encode: Encode) -> None:
     data = encode(picture, "AVIF")
     assert has_size(data)
     with pytest.raises(ImageError) as caught:
@@ -134,7 +134,7 @@ def test_a_damaged_jpeg_xl_is_refused(picture: Pixels) -> None:
         assert caught.value.final
 
 
-def test_jpeg_xl_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jpeg_xl_without_its_package_reports_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     monkeypatch.delitem(sys.modules, "pillow_jxl.JpegXLImagePlugin", raising=False)
     with pytest.raises(ImageError) as caught:

@@ -105,7 +105,7 @@ def test_fewer_than_sixteen_bits_are_scaled_by_the_range_that_they_fit(high: int
     assert np.array_equal(decode(image).pixels[..., 0], expected)
 
 
-def test_floats_are_stretched_over_what_they_span(encode: Encode) -> None:
+def test_floats_are_scaled_by_their_range(encode: Encode) -> None:
     values = np.array([[-2.0, 0.0, 2.0, np.nan]], np.float32)
     assert decode(encode(Image.fromarray(values), "TIFF")).pixels[0, :, 0].tolist() == [0, 128, 255, 128]
     flat = Image.fromarray(np.full((2, 2), 7, np.int32))
@@ -119,7 +119,9 @@ def alpha_picture(picture: Pixels) -> Image.Image:
 
 
 @pytest.mark.parametrize(("name", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})])
-def test_transparency_is_laid_on_white(picture: Pixels, encode: Encode, name: str, options: dict[str, object]) -> None:
+def test_transparency_is_composited_on_white(
+    picture: Pixels, encode: Encode, name: str, options: dict[str, object]
+) -> None:
     pixels = decode(encode(alpha_picture(picture), name, **options)).pixels.astype(int)
     half = np.rint(picture * (128 / 255) + 255 * (127 / 255))
     assert np.array_equal(pixels[:, :20], picture[:, :20])
@@ -130,7 +132,7 @@ def test_transparency_is_laid_on_white(picture: Pixels, encode: Encode, name: st
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("longest", [None, 20])
 def test_a_white_picture_on_transparency_stays_visible(encode: Encode, mode: str, longest: int | None) -> None:
-    """Laid on white, white logos would all be the same blank picture."""
+    """Composited on white, all white logos would be the same blank picture."""
     logo = np.zeros((60, 60, 4), np.uint8)
     logo[20:40, 20:40] = (255, 250, 245, 255)
     pixels = decode(encode(Image.fromarray(logo).convert(mode), "PNG"), longest=longest).pixels.astype(int)
@@ -189,7 +191,7 @@ def test_cmyk_tiff(picture: Pixels, encode: Encode) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turning_upright_is_what_pillow_does(picture: Pixels, orientation: int) -> None:
+def test_turning_upright_equals_pillow(picture: Pixels, orientation: int) -> None:
     from PIL import ImageOps
 
     file = io.BytesIO()
@@ -204,7 +206,7 @@ def test_turning_upright_is_what_pillow_does(picture: Pixels, orientation: int) 
     assert upright_size(64, 48, orientation) == expected.size
 
 
-def test_colours_of_a_jpeg_are_converted_at_the_least_size(picture: Pixels, encode: Encode) -> None:
+def test_colours_of_a_jpeg_are_converted_at_the_smallest_size(picture: Pixels, encode: Encode) -> None:
     large = np.asarray(Image.fromarray(picture).resize((640, 480)))
     data = encode(large, "JPEG", quality=95, icc_profile=SWAPPED)
     assert decode(data, longest=35).pixels.shape == (30, 40, 3)  # an eighth by the decoder, a half before the profile

@@ -59,7 +59,7 @@ def png_of(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "options"), LOSSLESS)
-def test_lossless_files_come_back_exactly(
+def test_lossless_files_are_decoded_exactly(
     picture: Pixels, encode: Encode, name: str, options: dict[str, object]
 ) -> None:
     image = decode(encode(picture, name, **options))
@@ -70,7 +70,9 @@ def test_lossless_files_come_back_exactly(
 
 
 @pytest.mark.parametrize(("name", "options"), LOSSY)
-def test_lossy_files_come_back_nearly(picture: Pixels, encode: Encode, name: str, options: dict[str, object]) -> None:
+def test_lossy_files_are_decoded_approximately(
+    picture: Pixels, encode: Encode, name: str, options: dict[str, object]
+) -> None:
     pixels = decode(encode(picture, name, **options)).pixels
     assert pixels.shape == (48, 64, 3)
     assert np.abs(pixels.astype(int) - picture).mean() < 4
@@ -94,7 +96,7 @@ def test_heic(picture: Pixels) -> None:
     assert "HEIF" not in Image.OPEN  # nothing was registered with Pillow
 
 
-def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_its_package_reports_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     heic = struct.pack(">L", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + struct.pack(">L", 8) + b"mdat"
     assert not refused(heic).final
@@ -102,7 +104,7 @@ def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_is_taken(encode: Encode, name: str) -> None:
+def test_the_first_of_several_frames_is_decoded(encode: Encode, name: str) -> None:
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue", "lime")]
     options: dict[str, object] = {"lossless": True} if name == "WEBP" else {}
     data = encode(frames[0], name, save_all=True, append_images=frames[1:], **options)
@@ -110,7 +112,7 @@ def test_of_several_frames_the_first_is_taken(encode: Encode, name: str) -> None
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("GIF", ".tiff"), ("BMP", ".heic")])
-def test_content_counts_and_not_the_extension(
+def test_the_format_is_detected_by_content(
     picture: Pixels, encode: Encode, tmp_path: Path, name: str, suffix: str
 ) -> None:
     path = tmp_path / f"picture{suffix}"
@@ -167,8 +169,8 @@ def test_pillow_images_and_arrays(picture: Pixels, encode: Encode) -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_an_array_of_another_kind_is_a_usage_error(array: Pixels) -> None:
-    with pytest.raises(UsageError, match="is no image; give uint8 or uint16"):
+def test_an_array_of_another_type_or_shape_is_a_usage_error(array: Pixels) -> None:
+    with pytest.raises(UsageError, match="is not an image; expected uint8 or uint16"):
         decode(array)
 
 
@@ -192,7 +194,7 @@ def test_reasons_for_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pyte
     assert reason(path) == "cannot be read: permission denied"
 
 
-def test_only_reasons_in_the_bytes_are_final(
+def test_only_reasons_in_the_content_are_final(
     picture: Pixels, encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = encode(picture, "PNG")
@@ -220,7 +222,7 @@ def test_the_error_names_the_source(tmp_path: Path) -> None:
         assert str(caught.value) == f"{name}: {caught.value.reason}"
 
 
-def test_a_huge_file_that_is_no_image_is_not_read(tmp_path: Path) -> None:
+def test_a_huge_file_that_is_not_an_image_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "film.jpg"
     with path.open("wb") as file:
         file.truncate(2**40)  # sparse: a terabyte that takes no room
@@ -230,7 +232,7 @@ def test_a_huge_file_that_is_no_image_is_not_read(tmp_path: Path) -> None:
     assert reason(path) == "too large: 1099512 megabytes"
 
 
-def test_decompression_bombs_are_refused_before_any_memory_is_taken(picture: Pixels, encode: Encode) -> None:
+def test_decompression_bombs_are_refused_before_memory_is_allocated(picture: Pixels, encode: Encode) -> None:
     assert reason(png_of(20_000, 20_000)) == "too large: 400 megapixels, limit 200"
     assert reason(png_of(2**31 - 1, 2**31 - 1)).startswith("too large: ")
     for name in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"):
@@ -259,7 +261,7 @@ def test_a_tiff_over_pillows_limit_is_decoded(picture: Pixels, encode: Encode, m
     assert np.array_equal(decode(data).pixels, np.rot90(picture, -1))
 
 
-def test_a_tiff_that_makes_pillow_warn_does_not_make_us(picture: Pixels, encode: Encode) -> None:
+def test_warnings_of_pillow_about_a_tiff_are_suppressed(picture: Pixels, encode: Encode) -> None:
     data = bytearray(encode(picture, "TIFF", software="a long name"))
     at = data.index(struct.pack("<HHL", 305, 2, 12)) + 8
     data[at : at + 4] = b"\xff\xff\xff\x7f"  # the name of the software lies past the end of the file
@@ -270,7 +272,7 @@ def test_a_tiff_that_makes_pillow_warn_does_not_make_us(picture: Pixels, encode:
     assert list(warnings.filters) == before
 
 
-def test_an_animated_png_that_makes_pillow_warn_does_not_make_us(picture: Pixels, encode: Encode) -> None:
+def test_warnings_of_pillow_about_an_animated_png_are_suppressed(picture: Pixels, encode: Encode) -> None:
     data = encode(picture, "PNG")
     chunk = b"acTL" + bytes(8)
     animated = data[:33] + struct.pack(">L", 8) + chunk + struct.pack(">L", zlib.crc32(chunk)) + data[33:]
@@ -281,7 +283,7 @@ def test_an_animated_png_that_makes_pillow_warn_does_not_make_us(picture: Pixels
 
 @pytest.mark.parametrize(("name", "options"), LOSSLESS + LOSSY)
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
-def test_half_a_file_ends_early(
+def test_a_truncated_file_is_refused(
     picture: Pixels, encode: Encode, name: str, options: dict[str, object], part: float
 ) -> None:
     data = encode(picture, name, **options)
@@ -296,7 +298,7 @@ def test_half_a_file_ends_early(
         assert why == "image data ends early"
 
 
-def test_threads_decode_the_same(picture: Pixels, encode: Encode) -> None:
+def test_decoding_is_thread_safe(picture: Pixels, encode: Encode) -> None:
     files = [encode(picture, name, **options) for name, options in LOSSLESS + LOSSY]
     alone = [decode(data).pixels for data in files]
     before = list(warnings.filters)

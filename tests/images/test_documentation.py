@@ -1,5 +1,5 @@
 # ruff: noqa: ARG005 - makers of examples all take the same two arguments
-"""The tables of docs/images.md hold: of every line an example is made, and read or refused for the reason given."""
+"""The tables of docs/images.md are correct: an example of every line is decoded, or refused for the given reason."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_every_line_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_is_said_to_be_read_is_read(name: str, picture: Pixels, encode: Encode) -> None:
+def test_documented_formats_are_decoded(name: str, picture: Pixels, encode: Encode) -> None:
     made = READ[name](picture, encode)
     assert made
     for data in made:
@@ -132,7 +132,7 @@ def test_what_is_said_to_be_read_is_read(name: str, picture: Pixels, encode: Enc
 
 
 @pytest.mark.parametrize("name", NOT_READ)
-def test_what_is_said_to_be_refused_is_refused_for_that_reason(name: str, picture: Pixels, encode: Encode) -> None:
+def test_documented_refusals_have_the_given_reason(name: str, picture: Pixels, encode: Encode) -> None:
     why = next(row[1] for row in rows("Unsupported formats") if row[0] == name)
     for data in NOT_READ[name](picture, encode):
         with pytest.raises(ImageError) as caught:
@@ -141,7 +141,7 @@ def test_what_is_said_to_be_refused_is_refused_for_that_reason(name: str, pictur
         assert caught.value.final
 
 
-def test_the_limits_are_those_of_the_page() -> None:
+def test_the_documented_limits_are_correct() -> None:
     pixels, memory = rows("Limits")
     assert int(pixels[1].split()[0]) * 1_000_000 == MAX_PIXELS
     assert int(memory[1].split()[0]) * 1_000_000 == MAX_BYTES
@@ -157,5 +157,5 @@ def test_the_limits_are_those_of_the_page() -> None:
     assert re.sub(r"\d+ MB", "", refused(14_000)) == re.sub(r"\d+ MB", "", memory[2])
 
 
-def test_the_canvas_of_a_gif_is_as_the_page_says() -> None:
+def test_the_documented_canvas_of_a_gif_is_correct() -> None:
     assert decode(gif_on_canvas(np.zeros((4, 4), np.uint8), (9, 9), (1, 1))).pixels[8, 8].tolist() == [255] * 3

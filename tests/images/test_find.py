@@ -20,7 +20,7 @@ def found(root: Path) -> dict[str, str | None]:
     return {image.path.relative_to(root).as_posix(): image.reason for image in find_images(root)}
 
 
-def test_it_names_image_files_sorted_with_size_and_time(tmp_path: Path) -> None:
+def test_image_files_are_yielded_in_order_with_size_and_time(tmp_path: Path) -> None:
     for name in ("b.jpg", "a/z.PNG", "a/a.jpeg", "c.HeIc", "a/notes.txt", "jpg", "README"):
         touch(tmp_path / name)
     os.utime(tmp_path / "b.jpg", ns=(1, 1_700_000_000_123_456_700))
@@ -36,12 +36,12 @@ def test_it_names_image_files_sorted_with_size_and_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extension", sorted(EXTENSIONS))
-def test_every_promised_extension_is_found(tmp_path: Path, extension: str) -> None:
+def test_every_extension_is_found(tmp_path: Path, extension: str) -> None:
     touch(tmp_path / f"picture{extension}")
     assert found(tmp_path) == {f"picture{extension}": None}
 
 
-def test_hidden_folders_and_files_are_named_with_a_reason(tmp_path: Path) -> None:
+def test_hidden_folders_and_files_are_yielded_with_a_reason(tmp_path: Path) -> None:
     for name in (".thumbnails/deep/a.jpg", ".b.jpg", "c.jpg", "d/.e/f.png", ".thumbnails/notes.txt"):
         touch(tmp_path / name)
     assert found(tmp_path) == {
@@ -52,12 +52,12 @@ def test_hidden_folders_and_files_are_named_with_a_reason(tmp_path: Path) -> Non
     }
 
 
-def test_a_root_inside_a_hidden_folder_is_walked_as_any_other(tmp_path: Path) -> None:
+def test_a_root_inside_a_hidden_folder_is_searched(tmp_path: Path) -> None:
     touch(tmp_path / ".cache" / "a.jpg")
     assert found(tmp_path / ".cache") == {"a.jpg": None}
 
 
-def test_a_library_is_not_entered_unless_it_is_the_root(tmp_path: Path) -> None:
+def test_a_library_is_not_searched_unless_it_is_the_root(tmp_path: Path) -> None:
     touch(tmp_path / "library" / "kindred.json")
     touch(tmp_path / "library" / "cover.jpg")
     touch(tmp_path / "photo.jpg")
@@ -65,7 +65,7 @@ def test_a_library_is_not_entered_unless_it_is_the_root(tmp_path: Path) -> None:
     assert found(tmp_path / "library") == {"cover.jpg": None}
 
 
-def test_circles_of_links_end_and_real_paths_win(tmp_path: Path) -> None:
+def test_cycles_of_links_end_and_real_paths_take_precedence(tmp_path: Path) -> None:
     touch(tmp_path / "real" / "a.jpg")
     (tmp_path / "again").symlink_to(tmp_path / "real")
     (tmp_path / "real" / "up").symlink_to(tmp_path)
@@ -91,7 +91,7 @@ def test_broken_links_and_pipes_are_reported_not_opened(tmp_path: Path) -> None:
         decode(tmp_path / "pipe.jpg")
 
 
-def test_a_file_that_vanishes_during_the_walk_is_reported(tmp_path: Path) -> None:
+def test_a_file_that_vanishes_during_the_scan_is_reported(tmp_path: Path) -> None:
     touch(tmp_path / "a.jpg")
     walk = iter(find_images(touch(tmp_path / "b.jpg").parent))
     assert next(walk).path.name == "a.jpg"
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
-def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_found(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9 \xf0\x9f\x93\xb7 .jpg"
     Path(os.fsdecode(name)).write_bytes(b"")
     (image,) = find_images(tmp_path)
@@ -134,7 +134,7 @@ def test_a_missing_root_is_refused_at_once(tmp_path: Path) -> None:
         find_images([tmp_path, tmp_path / "missing"])
 
 
-def test_several_folders_and_files_are_walked_once_each(tmp_path: Path) -> None:
+def test_several_folders_and_files_are_scanned_once_each(tmp_path: Path) -> None:
     for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg", "scan.bin"):
         touch(tmp_path / name)
     scan = find_images(
@@ -143,7 +143,7 @@ def test_several_folders_and_files_are_walked_once_each(tmp_path: Path) -> None:
     assert [image.path.name for image in scan] == ["2.jpg", "1.jpg", "3.jpg", "scan.bin"]
 
 
-def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
+def test_files_left_out_are_counted_by_kind(tmp_path: Path) -> None:
     for name in ("a.jpg", "film.MP4", "b/c.mp4", "README", "._a.jpg", "b/list.csv", "b/d.jpg"):
         touch(tmp_path / name)
     scan = find_images(tmp_path)
@@ -158,7 +158,7 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
     "name",
     ["@eaDir", "#recycle", ".Trashes", ".Trash-1000", "$RECYCLE.BIN", "Catalog Previews.lrdata", "x.photoslibrary"],
 )
-def test_folders_that_programs_make_are_not_entered_unless_named(tmp_path: Path, name: str) -> None:
+def test_machine_made_folders_are_not_searched_unless_given_as_a_root(tmp_path: Path, name: str) -> None:
     touch(tmp_path / name.lower() / "deep" / "a.jpg")
     touch(tmp_path / "b.jpg")
     scan = find_images(tmp_path)
@@ -186,7 +186,7 @@ def test_globs_leave_out_files_and_folders(tmp_path: Path, pattern: str, left: l
     assert scan.left_out.files["excluded"] + scan.left_out.folders["excluded"] >= 1
 
 
-def test_a_raw_file_beside_its_developed_image_is_the_same_shot(tmp_path: Path) -> None:
+def test_a_raw_file_beside_its_developed_image_is_left_out(tmp_path: Path) -> None:
     for name in ("IMG_1.CR2", "img_1.jpg", "IMG_2.heic", "IMG_2.dng", "IMG_2.mov", "b/IMG_1.nef"):
         touch(tmp_path / name)
     scan = find_images(tmp_path)
@@ -195,7 +195,7 @@ def test_a_raw_file_beside_its_developed_image_is_the_same_shot(tmp_path: Path) 
     assert scan.left_out.files["raw beside its developed image"] == 2
 
 
-def test_a_raw_file_without_its_developed_image_is_an_image(tmp_path: Path) -> None:
+def test_a_raw_file_without_its_developed_image_is_found(tmp_path: Path) -> None:
     for name in ("IMG_1.NEF", "IMG_2.dng", "IMG_2.jpg"):
         (tmp_path / name).write_bytes(b"x")
     assert {found.path.name for found in find_images(tmp_path)} == {"IMG_1.NEF", "IMG_2.jpg"}

@@ -30,7 +30,7 @@ from kindred.images.reasons import Refused
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafheix", "HEIC"),
     ],
 )
-def test_formats_are_told_by_their_first_bytes(head: bytes, name: str) -> None:
+def test_formats_are_detected_by_their_first_bytes(head: bytes, name: str) -> None:
     assert sniff(head) == name
 
 
@@ -51,7 +51,7 @@ def test_formats_are_told_by_their_first_bytes(head: bytes, name: str) -> None:
         (b"\0\0\0\x0cjP  \r\n", "unsupported format: JPEG 2000"),
     ],
 )
-def test_everything_else_is_refused_with_a_reason(head: bytes, reason: str) -> None:
+def test_other_formats_are_refused_with_a_reason(head: bytes, reason: str) -> None:
     with pytest.raises(Refused) as caught:
         sniff(head)
     assert caught.value.reason == reason

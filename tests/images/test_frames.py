@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from kindred.images import decode
-from kindred.images.frames import LOOKED_AT, is_uniform
+from kindred.images.frames import FRAMES_TRIED, is_uniform
 
 if TYPE_CHECKING:
     from images.conftest import Encode, Pixels
@@ -40,23 +40,23 @@ def test_the_number_of_frames_is_reported(picture: Pixels, encode: Encode, name:
 
 
 @pytest.mark.parametrize("name", MANY)
-def test_of_uniform_frames_alone_the_first_is_taken(encode: Encode, name: str) -> None:
+def test_the_first_frame_is_decoded_if_all_are_uniform(encode: Encode, name: str) -> None:
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue", "lime")]
     image = decode(encode(frames[0], name, save_all=True, append_images=frames[1:], **options(name)))
     assert (image.frames, image.frame) == (3, 0)
     assert (image.pixels == [255, 0, 0]).all()
 
 
-def test_the_look_at_uniform_frames_is_bounded(picture: Pixels, encode: Encode) -> None:
-    blank = [Image.new("RGB", (64, 48), (200 + number, 0, 0)) for number in range(LOOKED_AT)]
+def test_the_number_of_frames_tried_is_bounded(picture: Pixels, encode: Encode) -> None:
+    blank = [Image.new("RGB", (64, 48), (200 + number, 0, 0)) for number in range(FRAMES_TRIED)]
     last = Image.fromarray(picture)
     found = decode(encode(blank[1], "TIFF", save_all=True, append_images=[*blank[2:], last]))
-    assert (found.frames, found.frame) == (LOOKED_AT, LOOKED_AT - 1)
+    assert (found.frames, found.frame) == (FRAMES_TRIED, FRAMES_TRIED - 1)
     missed = decode(encode(blank[0], "TIFF", save_all=True, append_images=[*blank[1:], last]))
-    assert (missed.frames, missed.frame) == (LOOKED_AT + 1, 0)
+    assert (missed.frames, missed.frame) == (FRAMES_TRIED + 1, 0)
 
 
-def test_a_frame_of_a_pillow_image_is_the_one_it_stands_at(picture: Pixels, encode: Encode) -> None:
+def test_the_current_frame_of_a_pillow_image_is_decoded(picture: Pixels, encode: Encode) -> None:
     frames = [Image.new("RGB", (64, 48), "white"), Image.fromarray(picture)]
     with Image.open(io.BytesIO(encode(frames[0], "TIFF", save_all=True, append_images=frames[1:]))) as image:
         image.seek(1)
@@ -65,7 +65,7 @@ def test_a_frame_of_a_pillow_image_is_the_one_it_stands_at(picture: Pixels, enco
     assert np.array_equal(decoded.pixels, picture)
 
 
-def test_what_uniform_means(picture: Pixels) -> None:
+def test_is_uniform(picture: Pixels) -> None:
     noise = np.random.default_rng(0).integers(244, 256, (20, 20, 3)).astype(np.uint8)
     assert is_uniform(noise)
     assert is_uniform(np.full((1, 1, 3), 7, np.uint8))
@@ -88,7 +88,7 @@ def gif_on_canvas(frame: Pixels, canvas: tuple[int, int], at: tuple[int, int]) -
     return bytes(data)
 
 
-def test_a_gif_smaller_than_its_canvas_has_nothing_around_it() -> None:
+def test_the_canvas_around_a_small_gif_frame_is_transparent() -> None:
     frame = np.tile(np.array([0, 1] * 20, np.uint8), (30, 1))
     image = decode(gif_on_canvas(frame, (100, 80), (10, 20)))
     assert (image.width, image.height, image.frames) == (100, 80, 1)

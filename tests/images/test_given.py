@@ -1,4 +1,4 @@
-"""Image arguments as people have them."""
+"""Image arguments of every supported type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def picture(tmp_path: Path) -> Path:
     return file
 
 
-def test_streams_and_buffers_are_the_same_picture(picture: Path) -> None:
+def test_streams_and_buffers_give_the_same_picture(picture: Path) -> None:
     data = picture.read_bytes()
     expected = decode(picture).pixels
     with picture.open("rb") as opened:
@@ -33,7 +33,7 @@ def test_streams_and_buffers_are_the_same_picture(picture: Path) -> None:
     np.testing.assert_array_equal(decode(bytearray(data)).pixels, expected)
 
 
-def test_what_can_be_decoded_again_stays_as_it_is(picture: Path) -> None:
+def test_repeatable_arguments_are_returned_unchanged(picture: Path) -> None:
     array = np.zeros((4, 4, 3), np.uint8)
     with Image.open(picture) as image:
         for given in (picture, str(picture), array, image):
@@ -43,17 +43,17 @@ def test_what_can_be_decoded_again_stays_as_it_is(picture: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ("https://example.org/a.jpg", ImageError, "an address of the web, not a file; download it first"),
+        ("https://example.org/a.jpg", ImageError, "is a URL, not a file; download it first"),
         ("nowhere.jpg", ImageError, "nowhere.jpg: no such file"),
         ("a\0b.jpg", ImageError, "cannot be read: "),
         ("x" * 300, ImageError, "cannot be read: its name is too long"),
         (Path("/"), ImageError, "/: is a folder"),
         (3, UsageError, "an image is 3; expected a path, bytes, a binary file"),
         (None, UsageError, "an image is None; expected"),
-        (io.StringIO("text"), UsageError, "<StringIO>: is open as text; open it as bytes, in mode 'rb'"),
+        (io.StringIO("text"), UsageError, "<StringIO>: is open in text mode; open it in binary mode, 'rb'"),
     ],
 )
-def test_what_is_none_is_named_as_what_it_is(given: Any, error: type[Exception], message: str) -> None:
+def test_other_arguments_are_refused(given: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as raised:
         as_image(given)
     assert message in str(raised.value)

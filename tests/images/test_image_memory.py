@@ -1,4 +1,4 @@
-"""What decoding one file costs in memory, measured in a process of its own."""
+"""The memory of decoding one file, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_large_picture_costs_little_memory_where_a_small_one_is_wanted(name: str, tmp_path: Path) -> None:
+def test_a_large_picture_needs_little_memory_for_a_small_result(name: str, tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(BOMBS[name]())
     run = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
@@ -101,7 +101,7 @@ def reason(data: bytes, **options: int) -> str:
     return caught.value.reason
 
 
-def test_what_needs_more_is_refused_before_it_is_decoded() -> None:
+def test_images_over_the_memory_limit_are_refused_before_decoding() -> None:
     """By header alone: there are no pixels in these files."""
     interlaced = struct.pack(">LLBBBBB", 14_000, 14_000, 16, 6, 0, 0, 1)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", interlaced) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
@@ -119,7 +119,7 @@ def saved_small(name: str) -> bytes:
 
 
 def test_progressive_jpeg_is_counted_by_its_coefficients() -> None:
-    """A decoder holds all of them at any scale: for each pixel 2 bytes, of each colour twice a quarter."""
+    """A decoder keeps all coefficients at any scale: 2 bytes per pixel, and twice a quarter of that for chroma."""
     file = io.BytesIO()
     Image.new("RGB", (640, 480)).save(file, "JPEG", progressive=True)
     header = read_header(file.getvalue())
@@ -133,18 +133,18 @@ def test_progressive_jpeg_is_counted_by_its_coefficients() -> None:
     assert coefficient_bytes(read_header(file.getvalue())) == 0
 
 
-def test_the_limit_of_memory_follows_that_of_pixels() -> None:
+def test_the_memory_limit_follows_the_pixel_limit() -> None:
     assert memory_limit(MAX_PIXELS) == memory_limit(100) == MAX_BYTES == 700_000_000
     assert memory_limit(2 * MAX_PIXELS) == 1_400_000_000
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2**31])
-def test_a_limit_of_pixels_that_means_nothing_is_a_usage_error(wrong: int) -> None:
-    with pytest.raises(UsageError, match="give a number of pixels from 1 to 2147483647"):
+def test_an_invalid_pixel_limit_is_a_usage_error(wrong: int) -> None:
+    with pytest.raises(UsageError, match="expected a number of pixels from 1 to 2147483647"):
         decode(b"", max_pixels=wrong)
 
 
-def test_the_divisor_leaves_the_wanted_size() -> None:
+def test_the_divisor_leaves_at_least_the_requested_size() -> None:
     assert [divisor_for(1000, 500, longest) for longest in (None, 1, 300, 500, 501, 2000)] == [1, 1000, 3, 2, 1, 1]
 
 

@@ -29,7 +29,7 @@ def with_frame(data: bytes, at: int, value: int) -> bytes:
     return data[:start] + bytes([value]) + data[start + 1 :]
 
 
-def test_the_header_tells_size_components_and_profile(picture: Pixels, encode: Encode) -> None:
+def test_the_header_has_size_components_and_profile(picture: Pixels, encode: Encode) -> None:
     profile = bytes(range(256)) * 600  # larger than one segment
     header = read_header(encode(picture, "JPEG", icc_profile=profile, exif=b"Exif\0\0rest"))
     assert (header.width, header.height, header.components, header.one_scan) == (64, 48, 3, True)
@@ -49,13 +49,13 @@ def test_the_header_tells_size_components_and_profile(picture: Pixels, encode: E
         (9999, (4032, 3024)),
     ],
 )
-def test_the_scale_is_the_smallest_that_serves(encode: Encode, longest: int | None, size: tuple[int, int]) -> None:
+def test_the_scale_is_the_smallest_sufficient_one(encode: Encode, longest: int | None, size: tuple[int, int]) -> None:
     header = read_header(encode(Image.new("L", (4032, 3024)), "JPEG"))
     assert scaled_size(header, longest) == size
 
 
 @pytest.mark.parametrize("longest", [None, 63, 32, 16, 8])
-def test_scaled_pixels_are_the_picture_reduced(picture: Pixels, encode: Encode, longest: int | None) -> None:
+def test_scaled_pixels_equal_the_downscaled_picture(picture: Pixels, encode: Encode, longest: int | None) -> None:
     data = encode(picture, "JPEG", quality=95, subsampling=0)
     header = read_header(data)
     pixels = decode_jpeg(data, header, longest=longest)
@@ -67,7 +67,7 @@ def test_scaled_pixels_are_the_picture_reduced(picture: Pixels, encode: Encode, 
 
 @pytest.mark.parametrize("longest", [None, 16])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
-def test_a_cut_anywhere_is_noticed(
+def test_truncation_at_any_position_is_detected(
     picture: Pixels, encode: Encode, options: dict[str, object], longest: int | None
 ) -> None:
     data = encode(picture, "JPEG", **options)
@@ -80,7 +80,7 @@ def test_a_picture_without_the_end_marker_is_whole(picture: Pixels, encode: Enco
     assert np.array_equal(decode(data[:-1], longest=16).pixels, decode(data, longest=16).pixels)
 
 
-def test_a_tail_of_zeros_is_no_picture(picture: Pixels, encode: Encode) -> None:
+def test_a_tail_of_zeros_is_refused(picture: Pixels, encode: Encode) -> None:
     data = encode(picture, "JPEG")
     half = len(data) // 2
     for tail in (bytes(half), bytes(half) + b"\xff\xd9", bytes(5 * half) + b"\xff\xd9"):
@@ -112,9 +112,9 @@ def test_rare_sampling_is_left_to_pillow(picture: Pixels, encode: Encode) -> Non
     assert decode(data).pixels.shape == (48, 64, 3)
 
 
-def test_what_cannot_be_decoded_is_named(picture: Pixels, encode: Encode) -> None:
+def test_unsupported_files_are_reported(picture: Pixels, encode: Encode) -> None:
     data = encode(picture, "JPEG")
-    assert reason(with_frame(data, 0, 12)) == "unsupported JPEG of 12 bits a sample"
+    assert reason(with_frame(data, 0, 12)) == "unsupported JPEG of 12 bits per sample"
     assert reason(with_frame(data, 0, 77)) == "image data is damaged"
     no_height = with_frame(with_frame(data, 1, 0), 2, 0)
     assert reason(no_height) == "image data is damaged"
@@ -128,7 +128,7 @@ def test_a_bomb_of_scans_is_refused(picture: Pixels, encode: Encode) -> None:
     assert reason(data[:-2] + scan * MAX_SCANS + data[-2:]) == f"JPEG of more than {MAX_SCANS} scans"
 
 
-def test_endless_filling_and_segments_end() -> None:
+def test_endless_padding_and_segments_end() -> None:
     start = b"\xff\xd8"
     with pytest.raises(Refused, match="ends early"):
         read_header(start + b"\xff" * 1_000_000)
@@ -136,14 +136,14 @@ def test_endless_filling_and_segments_end() -> None:
         read_header(start + b"\xff\xe5\0\2" * 20_000)
 
 
-def test_a_grey_jpeg_comes_out_grey(picture: Pixels, encode: Encode) -> None:
+def test_a_grey_jpeg_is_decoded_to_grey(picture: Pixels, encode: Encode) -> None:
     pixels = decode(encode(picture[..., 0], "JPEG", quality=95)).pixels
     assert np.array_equal(pixels[..., 0], pixels[..., 1])
     assert np.abs(pixels[..., 2].astype(int) - picture[..., 0]).mean() < 2
 
 
 @pytest.mark.parametrize("longest", [None, 32])
-def test_cmyk_is_no_negative(picture: Pixels, encode: Encode, longest: int | None) -> None:
+def test_cmyk_is_not_inverted(picture: Pixels, encode: Encode, longest: int | None) -> None:
     data = encode(Image.fromarray(picture).convert("CMYK"), "JPEG", quality=95)
     pixels = decode(data, longest=longest).pixels
     by = 1 if longest is None else 2

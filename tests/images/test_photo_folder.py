@@ -1,4 +1,4 @@
-"""The development photo folder: what its manifest says of each file is what happens."""
+"""The development photo folder: every file is decoded or refused as its manifest declares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photos(shared: Path) -> Path:
 
 
 def outcome(path: Path, skipped: str | None, longest: int | None) -> tuple[str, str, str, str]:
-    """What became of a file, in the words of the manifest: expected, reason, width, height."""
+    """The result of decoding a file, in the format of the manifest: expected, reason, width, height."""
     if skipped is not None:
         return "skipped", skipped, "", ""
     try:
@@ -66,7 +66,7 @@ def grey(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 @pytest.mark.parametrize("longest", [None, 100])
-def test_the_cmyk_scan_is_no_negative(photos: Path, longest: int | None) -> None:
+def test_the_cmyk_scan_is_not_inverted(photos: Path, longest: int | None) -> None:
     """The grey scan shows the same church from elsewhere: light walls and sky, dark below."""
     cmyk = grey(decode(photos / "scans" / "basilica-cmyk.jpg", longest=longest).pixels, (36, 48))
     sibling = grey(decode(photos / "scans" / "basilica-grey.png").pixels, (36, 48))

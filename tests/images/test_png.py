@@ -32,7 +32,7 @@ def wide(samples: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("longest", [None, 16])
-def test_sixteen_bits_are_as_their_eight_bit_form(
+def test_sixteen_bits_equal_their_eight_bit_version(
     picture: Pixels, interlaced: bool, channels: int, longest: int | None
 ) -> None:
     samples = with_alpha(picture)[..., {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]]
@@ -72,7 +72,7 @@ def test_a_transparent_colour_of_sixteen_bits(picture: Pixels, interlaced: bool,
     [(1, 1), (2, 1), (4, 1)] + [(depth, channels) for depth in (8, 16) for channels in (1, 2, 3, 4)],
 )
 @pytest.mark.parametrize("divisor", [1, 3])
-def test_decoding_by_rows_is_decoding_whole(
+def test_decoding_by_rows_equals_decoding_at_once(
     picture: Pixels, depth: int, channels: int, divisor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = with_alpha(picture)[..., {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[channels]]
@@ -106,7 +106,7 @@ def test_palettes_by_rows(depth: int, opacity: bytes) -> None:
         assert np.array_equal(decode(data).pixels, colours[indices[..., 0]])
 
 
-def test_flaws_outside_the_picture_do_not_matter(picture: Pixels) -> None:
+def test_flaws_outside_the_image_data_are_ignored(picture: Pixels) -> None:
     flawed = [
         chunk(b"tEXt", b"Comment\0harmless", good=False),
         chunk(b"iCCP", b"a profile\0\0junk", good=False),
@@ -121,7 +121,7 @@ def test_flaws_outside_the_picture_do_not_matter(picture: Pixels) -> None:
     assert np.array_equal(decode(png(picture)[:-12]).pixels, picture)  # without its end mark
 
 
-def test_flaws_of_the_picture_are_damage(picture: Pixels) -> None:
+def test_flaws_of_the_image_data_are_refused(picture: Pixels) -> None:
     data = png(picture)
     at = data.index(b"IDAT")
     for place in (23, 30, at + 8):  # height, checksum of the header, first pixels
@@ -155,7 +155,7 @@ def test_gamma_is_applied_as_browsers_do(picture: Pixels, dtype: type) -> None:
         assert np.array_equal(plain, decode(png(linear)).pixels)
 
 
-def test_gamma_leaves_opacity_alone(picture: Pixels) -> None:
+def test_gamma_does_not_change_alpha(picture: Pixels) -> None:
     data = png(with_alpha(picture), before=[chunk(b"gAMA", struct.pack(">L", 100_000))])
     pixels = decode(data).pixels.astype(int)
     bright = 255 * (picture / 255) ** (1 / 2.2)

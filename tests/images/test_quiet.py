@@ -1,4 +1,4 @@
-"""Nothing that a decoder says reaches the terminal, and nothing of the process is changed for that."""
+"""No message of a decoder reaches the terminal, and no process-wide setting is changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_only_pillows_warnings_are_silenced_and_only_inside() -> None:
         warn_as("PIL.TiffImagePlugin")
 
 
-def test_threads_that_overlap_leave_the_filters_as_they_were() -> None:
+def test_overlapping_threads_restore_the_warning_filters() -> None:
     before = list(warnings.filters)
     inside, leave = threading.Event(), threading.Event()
 
@@ -58,7 +58,7 @@ def test_threads_that_overlap_leave_the_filters_as_they_were() -> None:
 
 @pytest.fixture
 def damaged_lzw(picture: Pixels, encode: Encode) -> bytes:
-    """A TIFF file about which libtiff has something to say."""
+    """A TIFF file that makes libtiff print a message."""
     data = bytearray(encode(picture, "TIFF", compression="tiff_lzw"))
     data[200:2000] = bytes([0x5A, 0xC3] * 900)
     return bytes(data)
@@ -69,7 +69,7 @@ def load_by_pillow(data: bytes) -> None:
         image.load()
 
 
-def test_libtiff_is_silent_under_threads_and_speaks_again_afterwards(
+def test_libtiff_is_silent_under_threads_and_prints_again_afterwards(
     damaged_lzw: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     load_by_pillow(damaged_lzw)
@@ -88,7 +88,7 @@ def test_libtiff_is_silent_under_threads_and_speaks_again_afterwards(
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12, about what is tested
-def test_a_child_forked_while_a_thread_decodes_is_not_left_silent_or_stuck(in_forked_child: Callable[..., int]) -> None:
+def test_a_child_forked_during_decoding_is_neither_silent_nor_blocked(in_forked_child: Callable[..., int]) -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def stay() -> None:

@@ -1,4 +1,4 @@
-"""RAW files made here: containers of the kinds that cameras write, around a JPEG preview."""
+"""Synthetic RAW files: containers of the kinds that cameras write, around a JPEG preview."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tiff_like(preview: bytes, thumbnail: bytes, *, mark: bytes = b"", sensor: bo
 
 @pytest.fixture(scope="session")
 def stored(picture: Pixels) -> Pixels:
-    """The picture lying on its side, as sensors deliver it."""
+    """The picture rotated by 90°, as sensors store it."""
     return np.ascontiguousarray(np.rot90(picture))
 
 
@@ -91,14 +91,14 @@ def test_the_largest_preview_is_shown_upright(
         assert image.taken == "2019-05-06T07:08:09"
 
 
-def test_the_exif_of_the_preview_comes_first(picture: Pixels, stored: Pixels, encode: Encode) -> None:
+def test_the_exif_of_the_preview_takes_precedence(picture: Pixels, stored: Pixels, encode: Encode) -> None:
     inner = encode(stored, "JPEG", quality=95, exif=b"Exif\0\0" + exif_block(SIDEWAYS))
     image = decode(b"FUJIFILMCCD-RAW 0201FF389501" + bytes(80) + inner + bytes(range(256)) * 9)
     assert (image.width, image.height, image.taken) == (64, 48, "2019-05-06T07:08:09")
     assert np.abs(image.pixels.astype(int) - picture).mean() < 4
 
 
-def test_a_damaged_preview_gives_way_to_the_next(picture: Pixels, preview: bytes, encode: Encode) -> None:
+def test_the_next_preview_replaces_a_damaged_one(picture: Pixels, preview: bytes, encode: Encode) -> None:
     larger = bytearray(encode(Image.new("RGB", (80, 80), "blue"), "JPEG"))
     del larger[-60:-2]
     image = decode(tiff_like(preview, bytes(larger)))
@@ -106,7 +106,7 @@ def test_a_damaged_preview_gives_way_to_the_next(picture: Pixels, preview: bytes
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_a_preview_the_reason_says_so(kind: str) -> None:
+def test_a_raw_file_without_a_preview_is_refused(kind: str) -> None:
     with pytest.raises(ImageError) as caught:
         decode(files(b"", b"")[kind])
     assert caught.value.reason == "RAW file without a preview"
@@ -117,7 +117,7 @@ def test_a_tiff_without_samples_of_a_sensor_is_a_tiff(preview: bytes, thumbnail:
     assert decode(tiff_like(preview, thumbnail, sensor=False)).width == 32
 
 
-def test_thousands_of_false_previews_cost_little(preview: bytes, thumbnail: bytes) -> None:
+def test_thousands_of_false_previews_are_bounded(preview: bytes, thumbnail: bytes) -> None:
     false = b"\xff\xd8\xff\xe0\xff\xd8\xff\xe1\0\4" * 20_000
     assert decode(tiff_like(preview, thumbnail) + false).width == 64
     with pytest.raises(ImageError, match="without a preview"):

@@ -50,24 +50,24 @@ def test_any_size_follows_the_rule(height: int, width: int, longest: int, multip
     assert small.flags.c_contiguous
 
 
-def test_nothing_to_do_gives_back_the_same_array(picture: Pixels) -> None:
+def test_an_unchanged_size_returns_the_same_array(picture: Pixels) -> None:
     assert resize(picture, longest=64) is picture
     assert resize(picture, longest=500) is picture
     assert stretch(picture, height=48, width=64) is picture
 
 
-def test_reduction_averages_what_it_leaves_out() -> None:
+def test_downscaling_averages() -> None:
     board = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(255)
     small = resize(np.repeat(board[..., None], 3, axis=2).astype(np.uint8), longest=20)
     assert np.abs(small[2:-2, 2:-2].astype(int) - 127).max() <= 4
 
 
-def test_a_picture_keeps_its_colours_where_they_were(picture: Pixels) -> None:
+def test_resizing_keeps_colours_in_place(picture: Pixels) -> None:
     small = resize(picture, longest=32)
     assert np.abs(small.astype(int) - np.asarray(Image.fromarray(picture).reduce(2))).max() <= 3
 
 
-def test_stretch_takes_any_aspect(picture: Pixels) -> None:
+def test_stretch_accepts_any_aspect_ratio(picture: Pixels) -> None:
     assert stretch(picture, height=30, width=30).shape == (30, 30, 3)
     with pytest.raises(UsageError, match="at least 1"):
         stretch(picture, height=0, width=30)
@@ -104,15 +104,15 @@ def test_crop_is_clipped_to_the_image(
     ],
 )
 def test_an_empty_box_is_a_usage_error(picture: Pixels, box: tuple[float, float, float, float]) -> None:
-    with pytest.raises(UsageError, match="give x0, y0, x1, y1"):
+    with pytest.raises(UsageError, match="expected x0, y0, x1, y1"):
         crop(picture, box)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_other_arrays_are_usage_errors(pixels: Pixels) -> None:
-    with pytest.raises(UsageError, match=r"give uint8 of shape \(H, W, 3\)"):
+def test_arrays_of_another_type_or_shape_are_usage_errors(pixels: Pixels) -> None:
+    with pytest.raises(UsageError, match=r"expected uint8 of shape \(H, W, 3\)"):
         resize(pixels, longest=2)
-    with pytest.raises(UsageError, match=r"give uint8 of shape \(H, W, 3\)"):
+    with pytest.raises(UsageError, match=r"expected uint8 of shape \(H, W, 3\)"):
         crop(pixels, (0, 0, 2, 2))
 
 

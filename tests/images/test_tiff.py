@@ -79,14 +79,14 @@ def test_transparency_of_eight_and_sixteen_bits(
     assert np.abs(pixels[:, 32 // by :] - expected[:, 32 // by :]).max() <= 1
 
 
-def test_colours_multiplied_by_their_opacity(picture: Pixels) -> None:
+def test_premultiplied_alpha(picture: Pixels) -> None:
     alpha = np.full((48, 64, 1), 128, np.uint8)
     samples = np.concatenate([(picture * (128 / 255)).round().astype(np.uint8), alpha], axis=2)
     pixels = decode(tiff(samples, Kind(extra=(1,)))).pixels.astype(int)
     assert np.abs(pixels - np.rint(picture * (128 / 255) + 127)).max() <= 2
 
 
-def test_a_fourth_channel_that_is_no_opacity_is_left_out(picture: Pixels) -> None:
+def test_a_fourth_channel_that_is_not_alpha_is_ignored(picture: Pixels) -> None:
     samples = np.concatenate([picture, np.zeros((48, 64, 1), np.uint8)], axis=2)
     for separate in (False, True):
         assert np.array_equal(decode(tiff(samples, Kind(extra=(0,), separate=separate))).pixels, picture)
@@ -116,7 +116,7 @@ def test_packed_samples(picture: Pixels, bits: int, compression: str) -> None:
     assert np.abs(decode(negative).pixels.astype(int) - pixels).max() <= 1
 
 
-def test_bits_in_the_other_order(picture: Pixels) -> None:
+def test_reversed_bit_order(picture: Pixels) -> None:
     bits = (picture[..., :1] > 100).astype(np.uint8)
     data = bytearray(tiff(bits, Kind(bits=1, rows=48, tags={266: (2,)})))
     length = 64 * 48 // 8
@@ -137,7 +137,7 @@ def test_floats_from_zero_to_one(
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint32])
-def test_other_integers_are_stretched_over_what_they_span(dtype: type) -> None:
+def test_other_integers_are_scaled_by_their_range(dtype: type) -> None:
     values = np.linspace(-60, 60, 64 * 48).reshape(48, 64, 1)
     values = values.astype(dtype) if dtype is not np.uint32 else (values + 1000).astype(dtype)
     low, high = values.min().astype(float), values.max().astype(float)
@@ -193,14 +193,14 @@ def test_a_strip_taller_than_what_is_decoded_at_once(picture: Pixels, monkeypatc
         assert np.array_equal(decode(data, longest=12).pixels, small)
 
 
-def test_the_orientation_counts(picture: Pixels) -> None:
+def test_the_orientation_is_applied(picture: Pixels) -> None:
     stored = np.ascontiguousarray(np.rot90(picture)).astype(np.uint16) * 257
     image = decode(tiff(stored, Kind(separate=True, big=True, tags={274: (6,)})))
     assert (image.width, image.height) == (64, 48)
     assert np.array_equal(image.pixels, picture)
 
 
-def test_thumbnails_and_masks_are_no_pages(picture: Pixels, encode: Encode) -> None:
+def test_thumbnails_and_masks_are_not_pages(picture: Pixels, encode: Encode) -> None:
     small = Image.fromarray(picture).reduce(4)
     pages = [small, Image.fromarray(picture), Image.fromarray(picture[::-1])]
     data = bytearray(encode(pages[0], "TIFF", save_all=True, append_images=pages[1:], tiffinfo={254: 0}))
@@ -215,8 +215,8 @@ def test_thumbnails_and_masks_are_no_pages(picture: Pixels, encode: Encode) -> N
 
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("part", [0.1, 0.4])
-def test_a_file_that_ends_early_is_refused(picture: Pixels, separate: bool, part: float) -> None:
-    """The directory comes first here, as in files that were cut in transfer."""
+def test_a_truncated_file_is_refused(picture: Pixels, separate: bool, part: float) -> None:
+    """The directory comes first here, as in files truncated in transfer."""
     data = tiff(picture.astype(np.uint16), Kind(separate=separate))
     (directory,) = struct.unpack_from("<L", data, 4)
     moved = bytearray(data[directory:])
@@ -246,7 +246,7 @@ def test_a_file_that_ends_early_is_refused(picture: Pixels, separate: bool, part
     [
         ({259: (34712,)}, "unsupported TIFF: compression JPEG 2000"),
         ({259: (12345,)}, "unsupported TIFF: compression 12345"),
-        ({262: (32844,)}, "unsupported TIFF: kind of colours 32844"),
+        ({262: (32844,)}, "unsupported TIFF: photometric interpretation 32844"),
         ({339: (5, 5, 5)}, "unsupported TIFF: complex numbers"),
         ({258: (8, 8, 16)}, "unsupported TIFF: channels of different sizes"),
         ({277: (1,), 262: (2,)}, "image data is damaged"),
@@ -258,7 +258,7 @@ def test_reasons(picture: Pixels, tags: dict[int, tuple[int, ...] | bytes], why:
     assert reason(tiff(picture, Kind(tags=tags))) == why
 
 
-def test_a_circle_of_pages_ends(picture: Pixels, encode: Encode) -> None:
+def test_a_cycle_of_pages_ends(picture: Pixels, encode: Encode) -> None:
     data = bytearray(encode(picture, "TIFF"))
     (first,) = struct.unpack_from("<L", data, 4)
     (entries,) = struct.unpack_from("<H", data, first)
@@ -292,7 +292,7 @@ def test_jpeg_strips_in_several_groups(picture: Pixels, encode: Encode, monkeypa
 
 @pytest.mark.parametrize("longest", [None, 16])
 def test_old_jpeg_inside(picture: Pixels, encode: Encode, longest: int | None) -> None:
-    """Compression 6, given up in 1995: the whole file says where its JPEG stream lies."""
+    """Compression 6, deprecated in 1995: the location of its JPEG stream depends on the whole file."""
     stream = encode(picture, "JPEG", quality=95)
     tags: dict[int, tuple[int, ...] | bytes] = {256: (64,), 257: (48,), 258: (8, 8, 8), 259: (6,), 262: (6,), 277: (3,)}
     tags |= {278: (48,), 513: (16,), 514: (len(stream),), 530: (2, 2), 274: (3,)}

@@ -1,4 +1,4 @@
-"""Write TIFF files of every kind that the reader is to take, plainly and independently of it."""
+"""Write TIFF files of every kind that the reader supports, independently of it."""
 
 from __future__ import annotations
 

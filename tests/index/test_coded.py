@@ -54,7 +54,7 @@ def filled(
 
 
 @kinds
-def test_answers_are_those_of_the_code(
+def test_results_equal_those_of_the_code(
     kind: str,
     codes: dict[str, Code],
     ids: NDArray[np.int64],
@@ -82,7 +82,7 @@ def test_answers_are_those_of_the_code(
 @kinds
 @pytest.mark.parametrize("share", [0.3, 0.8])
 @pytest.mark.parametrize("rescored", [False, True])
-def test_removed_and_other_rows_are_not_found(
+def test_removed_and_filtered_rows_are_not_found(
     kind: str,
     share: float,
     rescored: bool,
@@ -107,12 +107,12 @@ def test_removed_and_other_rows_are_not_found(
     for row in found.ids:
         assert sorted(row[row > 0].tolist()) == expected.tolist()
     assert np.isneginf(found.scores[:, len(expected) :]).all()
-    with pytest.raises(UsageError, match="ids: expected whole numbers that ascend"):
+    with pytest.raises(UsageError, match="ids: expected whole numbers in ascending order"):
         index.add([1], rows[:1])
 
 
 @kinds
-def test_the_best_by_code_are_scored_by_their_vectors(
+def test_the_best_by_code_are_rescored_by_their_vectors(
     kind: str,
     codes: dict[str, Code],
     ids: NDArray[np.int64],
@@ -136,7 +136,7 @@ def test_the_best_by_code_are_scored_by_their_vectors(
     np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-6)
 
 
-def test_vectors_that_are_gone_meanwhile_are_no_answers(
+def test_vectors_deleted_during_a_search_are_not_results(
     codes: dict[str, Code], ids: NDArray[np.int64], rows: NDArray[np.float32]
 ) -> None:
     index = CodedIndex(codes["itq"], rescore=lambda wanted: (wanted[:0], rows[:0]))
@@ -146,14 +146,14 @@ def test_vectors_that_are_gone_meanwhile_are_no_answers(
     assert np.isneginf(found.scores).all()
 
 
-def test_nothing_to_find(codes: dict[str, Code], queries: NDArray[np.float32]) -> None:
+def test_an_empty_index_gives_an_empty_ranking(codes: dict[str, Code], queries: NDArray[np.float32]) -> None:
     index = CodedIndex(codes["itq"])
     assert len(index) == 0
     assert index.search(queries, 10**12).ids.shape == (len(queries), 0)
     assert index.search(queries[:0], 3).ids.shape == (0, 0)
 
 
-def test_what_cannot_be_meant(codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
+def test_invalid_arguments_are_refused(codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
     with pytest.raises(UsageError, match="unknown similarity 'euclidean'; known: cosine, dot"):
         CodedIndex(codes["lsh"], similarity="euclidean")
     index = CodedIndex(codes["lsh"], similarity="dot")
@@ -166,7 +166,7 @@ def test_what_cannot_be_meant(codes: dict[str, Code], rows: NDArray[np.float32])
         index.search(rows[:1], 0)
 
 
-def test_codes_follow_the_store(tmp_path: Path, codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
+def test_codes_stay_in_step_with_the_store(tmp_path: Path, codes: dict[str, Code], rows: NDArray[np.float32]) -> None:
     def put(store: SqliteStore, numbers: range) -> None:
         store.put([Entry(tmp_path / f"{at}.jpg", 1, 1, vectors=rows[at : at + 1]) for at in numbers])
 

@@ -15,10 +15,10 @@ def test_facts_ids_and_payload_come_back(tmp_path: Path) -> None:
     file = tmp_path / "index"
     checksum = write_container(file, {"kind": "toy", "m": 4}, live, payload=lambda sink: _write(sink, b"payload"))
     found = read_container(file, "toy")
-    assert (found.facts["m"], found.payload.tobytes(), found.checksum) == (4, b"payload", checksum)
+    assert (found.metadata["m"], found.payload.tobytes(), found.checksum) == (4, b"payload", checksum)
     assert (found.live.ids.tolist(), found.live.alive.tolist()) == ([3, 8, 10], [True, False, True])
     assert file.read_bytes().startswith(b"payload")
-    with pytest.raises(LibraryDamaged, match="holds an index of kind 'toy', expected 'other'"):
+    with pytest.raises(LibraryDamaged, match="is an index of kind 'toy'; expected 'other'"):
         read_container(file, "other")
 
 

@@ -11,7 +11,7 @@ from kindred.index import ExactIndex
 from kindred.index import exact as module
 
 
-def test_blocks_of_rows_and_queries_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_does_not_change_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(0).standard_normal((101, 8)).astype(np.float32)
     index = ExactIndex(8)
     index.add(np.arange(1, 102), rows)
@@ -32,7 +32,7 @@ def test_equal_scores_are_ordered_by_id(monkeypatch: pytest.MonkeyPatch) -> None
     assert index.search(np.ones((1, 2)), 6).ids.tolist() == [[1, 3, 4, 5, 6, 7]]
 
 
-def test_rows_that_went_away_free_their_memory() -> None:
+def test_removed_rows_free_their_memory() -> None:
     index = ExactIndex(4)
     index.add(np.arange(1, 1001), np.eye(4, dtype=np.float32)[np.arange(1000) % 4])
     index.remove(np.arange(1, 1001)[np.arange(1000) % 4 > 0])
@@ -42,7 +42,7 @@ def test_rows_that_went_away_free_their_memory() -> None:
     assert index.search([[1.0, 0.0, 0.0, 0.0]], 250).ids[0].tolist() == list(range(1, 1001, 4))
 
 
-def test_a_search_keeps_its_view_while_rows_come_and_go() -> None:
+def test_a_search_is_not_affected_by_concurrent_changes() -> None:
     index = ExactIndex(2, similarity="dot")
     index.add([1, 2], [[1.0, 0.0], [2.0, 0.0]])
     live, rows = index._rows.state
@@ -53,6 +53,6 @@ def test_a_search_keeps_its_view_while_rows_come_and_go() -> None:
     assert rows.tolist() == [[1.0, 0.0], [2.0, 0.0]]
 
 
-def test_it_starts_without_faiss() -> None:
+def test_it_does_not_import_faiss() -> None:
     code = "import sys, kindred.index.exact; sys.exit('faiss' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

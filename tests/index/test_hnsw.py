@@ -40,17 +40,17 @@ def recall(index: HNSWIndex, rows: NDArray[np.float32], k: int, allowed: NDArray
 
 
 @pytest.mark.parametrize("k", [10, 100, 1000])
-def test_recall_holds_for_short_and_long_lists(index: HNSWIndex, rows: NDArray[np.float32], k: int) -> None:
+def test_recall_for_small_and_large_k(index: HNSWIndex, rows: NDArray[np.float32], k: int) -> None:
     assert recall(index, rows, k, None) >= 0.99
 
 
 @pytest.mark.parametrize("share", [0.01, 0.4, 0.9])
-def test_recall_holds_under_filters(index: HNSWIndex, rows: NDArray[np.float32], share: float) -> None:
+def test_recall_with_filters(index: HNSWIndex, rows: NDArray[np.float32], share: float) -> None:
     allowed = np.flatnonzero(np.random.default_rng(1).random(COUNT) < share) + 1
     assert recall(index, rows, 10, allowed) >= 0.985
 
 
-def test_a_mapped_index_answers_the_same_and_refuses_to_grow(
+def test_a_mapped_index_gives_the_same_results_and_is_read_only(
     index: HNSWIndex, rows: NDArray[np.float32], tmp_path: Path
 ) -> None:
     file = tmp_path / "index"
@@ -62,19 +62,19 @@ def test_a_mapped_index_answers_the_same_and_refuses_to_grow(
     np.testing.assert_array_equal(found.scores, expected.scores)
     assert mapped.remove([1]) == 1
     assert 1 not in mapped.search(rows[:1], 10).ids
-    with pytest.raises(UsageError, match="cannot grow; load it with mapped=False"):
+    with pytest.raises(UsageError, match="read-only; load it with mapped=False"):
         mapped.add([COUNT + 1], rows[:1])
 
 
-def test_a_sound_file_of_another_time_is_refused(index: HNSWIndex, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_refused(index: HNSWIndex, tmp_path: Path) -> None:
     checksum = index.save(tmp_path / "index")
-    with pytest.raises(LibraryDamaged, match="from another time"):
+    with pytest.raises(LibraryDamaged, match="is not the saved index of this library"):
         HNSWIndex.load(tmp_path / "index", checksum=checksum ^ 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not Unicode")
 @pytest.mark.parametrize("mapped", [True, False])
-def test_a_folder_name_may_be_any_bytes(
+def test_a_folder_name_may_contain_any_bytes(
     index: HNSWIndex, rows: NDArray[np.float32], tmp_path: Path, mapped: bool
 ) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
@@ -93,7 +93,7 @@ def test_one_thread_builds_the_same_graph_twice(rows: NDArray[np.float32], tmp_p
     assert checksums[0] == checksums[1]
 
 
-def test_a_full_disk_leaves_no_half_file(index: HNSWIndex, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_file(index: HNSWIndex, tmp_path: Path) -> None:
     unfinished = tmp_path / "index.new"
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")

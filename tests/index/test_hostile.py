@@ -1,4 +1,4 @@
-"""A library from a stranger: whatever lies in its snapshot, nothing but a sound graph is searched or added to."""
+"""Libraries from untrusted sources: only a valid snapshot is searched or extended."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from kindred.errors import LibraryDamaged
 from kindred.index import HNSWIndex, SnapshotIndex, SnapshotPolicy
 from kindred.index.container import END, MAGIC, write_container
-from kindred.index.graph_file import GraphShape, viewed, write_graph
+from kindred.index.graph_file import GraphShape, map_graph, write_graph
 from kindred.index.id_map import IdMap
 from kindred.store import Entry, SqliteStore
 
 D, COUNT = 8, 60
-FACTS: dict[str, str | int | float] = {
+METADATA: dict[str, str | int | float] = {
     **{"kind": "hnsw", "dimension": D, "similarity": "cosine"},
     **{"m": 24, "ef_construction": 200, "ef_search": 256},
 }
@@ -39,32 +39,32 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield created
 
 
-def plant(store: SqliteStore, payload: bytes, *, count: int = COUNT, facts: dict[str, Any] | None = None) -> None:
-    """Put a payload in place of the snapshot, with its checksum in the store, as a stranger can."""
+def plant(store: SqliteStore, payload: bytes, *, count: int = COUNT, metadata: dict[str, Any] | None = None) -> None:
+    """Replace the snapshot by a payload, with its checksum in the store, as an attacker can."""
     (file,) = store.file.parent.glob("index-*.hnsw")
-    record(store, file=file.name, checksum=write(file, payload, count=count, facts=facts))
+    record(store, file=file.name, checksum=write(file, payload, count=count, metadata=metadata))
 
 
-def write(file: Path, payload: bytes, *, count: int = COUNT, facts: dict[str, Any] | None = None) -> int:
+def write(file: Path, payload: bytes, *, count: int = COUNT, metadata: dict[str, Any] | None = None) -> int:
     def fill(sink: Any) -> None:
         sink.write(payload)
 
     ids = IdMap().extended(np.arange(1, count + 1))
-    return write_container(file, FACTS if facts is None else facts, ids, payload=fill)
+    return write_container(file, METADATA if metadata is None else metadata, ids, payload=fill)
 
 
 def record(store: SqliteStore, **changes: Any) -> None:
     store.set_meta("snapshot", json.dumps(json.loads(store.meta["snapshot"]) | changes))
 
 
-def check_answers(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing of the planted file is used: answers are exact, the next snapshot is made of the store alone."""
+def check_results(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Check that the planted file is ignored: search is exact, and the next snapshot is built from the store alone."""
     caplog.clear()
     index = SnapshotIndex(store.file.parent, store, dimension=D, policy=POLICY)
     with caplog.at_level(logging.WARNING):
         assert index.search(ROWS, 1).ids[:, 0].tolist() == list(range(1, COUNT + 1))
     assert not index.approximate
-    assert caplog.text.count("does without its snapshot") == 1
+    assert caplog.text.count("the snapshot is ignored") == 1
     store.put([Entry(Path("/p/new.jpg"), 1, 1, vectors=ROWS[:1])])
     assert index.snapshot()
     again = SnapshotIndex(store.file.parent, store, dimension=D, policy=POLICY)
@@ -94,7 +94,7 @@ def on_disk(outside: Path) -> bytes:
     return faiss_bytes(index)
 
 
-def test_lists_on_disk_elsewhere_are_neither_read_nor_written(
+def test_lists_in_another_file_are_not_read_or_written(
     store: SqliteStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     outside = tmp_path / "outside"
@@ -102,7 +102,7 @@ def test_lists_on_disk_elsewhere_are_neither_read_nor_written(
     before = bytes(range(256)) * (outside.stat().st_size // 256)
     outside.write_bytes(before)
     plant(store, payload)
-    check_answers(store, caplog)
+    check_results(store, caplog)
     assert outside.read_bytes() == before
     outside.unlink()
     plant(store, payload, count=COUNT)
@@ -123,30 +123,30 @@ KINDS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_kind_of_index_is_passed_over(store: SqliteStore, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_kind_of_index_is_ignored(store: SqliteStore, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     index = KINDS[kind](pytest.importorskip("faiss"))
     index.train(ROWS)
     index.add_with_ids(ROWS, np.arange(COUNT)) if kind == "wrapped" else index.add(ROWS)
     plant(store, faiss_bytes(index))
-    check_answers(store, caplog)
+    check_results(store, caplog)
 
 
 @pytest.mark.parametrize("count", [COUNT - 1, COUNT + 1, 10 * COUNT])
-def test_more_or_fewer_rows_than_ids_are_passed_over(
+def test_a_snapshot_whose_rows_and_ids_differ_in_number_is_ignored(
     store: SqliteStore, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plant(store, sound(), count=count)
-    check_answers(store, caplog)
+    plant(store, valid_graph(), count=count)
+    check_results(store, caplog)
 
 
-def test_another_dimension_is_passed_over(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_snapshot_of_another_dimension_is_ignored(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
     index = HNSWIndex(2 * D)
     index.add(np.arange(1, COUNT + 1), np.tile(ROWS, 2))
     wide = b"".join(write_graph(index._graph, index._shape))
     plant(store, wide)
-    check_answers(store, caplog)
-    plant(store, wide, facts=FACTS | {"dimension": 2 * D})
-    check_answers(store, caplog)
+    check_results(store, caplog)
+    plant(store, wide, metadata=METADATA | {"dimension": 2 * D})
+    check_results(store, caplog)
 
 
 @pytest.mark.parametrize(
@@ -161,21 +161,21 @@ def test_another_dimension_is_passed_over(store: SqliteStore, caplog: pytest.Log
     ],
     ids=str,
 )
-def test_facts_that_cannot_be_meant_are_passed_over(
+def test_a_snapshot_with_invalid_metadata_is_ignored(
     store: SqliteStore, change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    plant(store, sound(), facts=FACTS | change)
-    check_answers(store, caplog)
+    plant(store, valid_graph(), metadata=METADATA | change)
+    check_results(store, caplog)
 
 
-def sound() -> bytes:
+def valid_graph() -> bytes:
     index = HNSWIndex(D)
     index.add(np.arange(1, COUNT + 1), ROWS)
     return b"".join(write_graph(index._graph, index._shape))
 
 
 def arrays_of(data: bytes) -> tuple[int, NDArray[np.int32], int, NDArray[np.int32]]:
-    """Return where the levels and the neighbours of a graph of M = 24 begin, and both."""
+    """Return the offset and values of the levels, and of the neighbours, of a graph of M = 24."""
     at = struct.calcsize("<4siqqq?i")
     for size in (8, 4):
         (length,) = struct.unpack_from("<Q", data, at)
@@ -195,44 +195,44 @@ def changed(data: bytes, at: int, value: int) -> bytes:
 
 @pytest.mark.parametrize("mapped", [True, False])
 @pytest.mark.parametrize("value", [COUNT, 2**31 - 1, -2, -(2**31)])
-def test_a_neighbour_that_is_no_row_is_refused(mapped: bool, value: int, tmp_path: Path) -> None:
-    data = sound()
+def test_a_neighbour_outside_the_graph_is_refused(mapped: bool, value: int, tmp_path: Path) -> None:
+    data = valid_graph()
     _, _, at, neighbours = arrays_of(data)
     assert neighbours.max() < COUNT
-    refused(changed(data, at + 4 * 3, value), mapped, tmp_path, "a neighbour that is no row")
+    refused(changed(data, at + 4 * 3, value), mapped, tmp_path, "a neighbour is not a row of the graph")
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_a_walk_never_leaves_the_levels(mapped: bool, tmp_path: Path) -> None:
-    data = sound()
+def test_neighbours_and_entry_points_on_the_wrong_level_are_refused(mapped: bool, tmp_path: Path) -> None:
+    data = valid_graph()
     levels_at, levels, at, neighbours = arrays_of(data)
     assert levels.max() > 1, "another seed: no row has a second level"
     high = int(np.flatnonzero(levels > 1)[0])
     low = int(np.flatnonzero(levels == 1)[0])
     starts = np.concatenate(([0], np.cumsum(48 + 24 * (levels - 1))))
     second = at + 4 * (int(starts[high]) + 48)
-    refused(changed(data, second, low), mapped, tmp_path, "a neighbour that is not on the level")
+    refused(changed(data, second, low), mapped, tmp_path, "a neighbour is not on the level")
     entry_at = at + neighbours.nbytes
-    refused(changed(data, entry_at, low), mapped, tmp_path, "the entry is not on the highest level")
-    refused(changed(data, entry_at, COUNT), mapped, tmp_path, "the entry is not on the highest level")
+    refused(changed(data, entry_at, low), mapped, tmp_path, "the entry point is not on the highest level")
+    refused(changed(data, entry_at, COUNT), mapped, tmp_path, "the entry point is not on the highest level")
     for level in (0, -1, 1000):
-        refused(changed(data, levels_at, level), mapped, tmp_path, "a row has no level, or more than there are")
-    refused(changed(data, levels_at + 4 * low, 2), mapped, tmp_path, "no sound graph")
+        refused(changed(data, levels_at, level), mapped, tmp_path, "a row has no level, or too many levels")
+    refused(changed(data, levels_at + 4 * low, 2), mapped, tmp_path, "is not a valid graph")
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_any_changed_number_of_the_layout_is_refused(mapped: bool, tmp_path: Path) -> None:
-    data = sound()
+def test_any_changed_byte_of_the_layout_is_refused(mapped: bool, tmp_path: Path) -> None:
+    data = valid_graph()
     levels_at, _, at, neighbours = arrays_of(data)
     after = at + neighbours.nbytes
     fixed = [*range(0, levels_at), *range(levels_at + 4 * COUNT, at), *range(after, len(data) - 2 * COUNT * D)]
     for place in fixed[:: 1 if mapped else 5]:
-        spoilt = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        corrupted = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         with pytest.raises(ValueError, match=r"."):
-            viewed(np.frombuffer(spoilt, np.uint8), GraphShape(D, False, 24, 200), COUNT)
+            map_graph(np.frombuffer(corrupted, np.uint8), GraphShape(D, False, 24, 200), COUNT)
     for size in (0, 1, 40, at, len(data) - 1):
-        refused(data[:size], mapped, tmp_path, "no sound graph")
-    refused(data + b"x", mapped, tmp_path, "no sound graph")
+        refused(data[:size], mapped, tmp_path, "is not a valid graph")
+    refused(data + b"x", mapped, tmp_path, "is not a valid graph")
 
 
 def refused(payload: bytes, mapped: bool, folder: Path, why: str) -> None:
@@ -241,7 +241,7 @@ def refused(payload: bytes, mapped: bool, folder: Path, why: str) -> None:
         HNSWIndex.load(folder / "index", mapped=mapped)
 
 
-def test_the_layout_is_the_one_of_faiss() -> None:
+def test_the_layout_equals_the_format_of_faiss() -> None:
     faiss = pytest.importorskip("faiss")
     for similarity, metric in (("cosine", faiss.METRIC_INNER_PRODUCT), ("euclidean", faiss.METRIC_L2)):
         index = HNSWIndex(D, similarity=similarity)
@@ -253,8 +253,8 @@ def test_the_layout_is_the_one_of_faiss() -> None:
             assert b"".join(write_graph(index._graph, index._shape)) == faiss_bytes(own)
 
 
-def test_rows_that_are_no_numbers_are_never_answers(tmp_path: Path) -> None:
-    data = bytearray(sound())
+def test_rows_that_are_not_finite_are_never_results(tmp_path: Path) -> None:
+    data = bytearray(valid_graph())
     halves = np.frombuffer(data, "<f2", COUNT * D, len(data) - 2 * COUNT * D).reshape(COUNT, D)
     halves[10], halves[11], halves[12] = np.nan, np.inf, -np.inf
     write(tmp_path / "index", bytes(data))
@@ -278,11 +278,11 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", [*NAMES, "index-ABCDEF012345.hnsw", 7, None, ["index-0123456789ab.hnsw"]], ids=repr)
-def test_a_record_names_only_a_snapshot_of_the_library(
+def test_a_snapshot_record_with_another_file_name_is_ignored(
     store: SqliteStore, name: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     record(store, file=name)
-    check_answers(store, caplog)
+    check_results(store, caplog)
 
 
 @pytest.mark.parametrize(
@@ -292,15 +292,15 @@ def test_a_record_names_only_a_snapshot_of_the_library(
     + [json.dumps({"file": "index-0123456789ab.hnsw", "checksum": 1, "revision": 10**400})],
     ids=range(10),
 )
-def test_a_record_that_is_none_is_passed_over(store: SqliteStore, text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_snapshot_record_is_ignored(store: SqliteStore, text: str, caplog: pytest.LogCaptureFixture) -> None:
     store.set_meta("snapshot", text)
-    check_answers(store, caplog)
+    check_results(store, caplog)
     assert "\x1b" not in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("what", ["pipe", "link", "device", "folder"])
-def test_a_snapshot_is_a_regular_file(
+def test_a_snapshot_that_is_not_a_regular_file_is_ignored(
     store: SqliteStore, what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (file,) = store.file.parent.glob("index-*.hnsw")
@@ -312,11 +312,11 @@ def test_a_snapshot_is_a_regular_file(
     else:
         file.symlink_to(elsewhere if what == "link" else "/dev/zero")
     before = elsewhere.read_bytes()
-    check_answers(store, caplog)
+    check_results(store, caplog)
     assert elsewhere.read_bytes() == before
 
 
-def test_a_trailer_decides_no_memory(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hostile_trailer_allocates_no_memory(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
     import zlib
 
     (file,) = store.file.parent.glob("index-*.hnsw")
@@ -325,6 +325,6 @@ def test_a_trailer_decides_no_memory(store: SqliteStore, caplog: pytest.LogCaptu
         with pytest.raises(LibraryDamaged):
             HNSWIndex.load(file)
     file.write_bytes(b"x" * 50 + END.pack(0, 1 << 62, MAGIC))
-    with pytest.raises(LibraryDamaged, match="cut off"):
+    with pytest.raises(LibraryDamaged, match="truncated"):
         HNSWIndex.load(file)
-    check_answers(store, caplog)
+    check_results(store, caplog)

@@ -1,4 +1,4 @@
-"""The contract of every index: the same answers as a slow comparison written here."""
+"""The contract of the engines for one vector per id: the same results as a literal comparison written here."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def slow_scores(queries: Rows, rows: Rows, similarity: str) -> NDArray[np.float6
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    """Non-negative, as chi_square wants it; of about unit length, not exactly."""
+    """Non-negative, as chi_square requires; of about unit length, not exactly."""
     generator = np.random.default_rng(0)
     found = np.abs(generator.standard_normal((COUNT, D)))
     found /= np.linalg.norm(found, axis=1, keepdims=True) * generator.uniform(0.95, 1.05, (COUNT, 1))
@@ -64,13 +64,13 @@ def rows() -> Rows:
 
 @pytest.fixture(scope="module")
 def ids() -> NDArray[np.int64]:
-    """Ids with gaps, as removal leaves them."""
+    """Ids with gaps, as after removals."""
     return np.cumsum(np.random.default_rng(1).integers(1, 4, COUNT))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}")
 def case(request: pytest.FixtureRequest) -> Case:
-    """A maker of empty indexes, the similarity, and the tolerance of its scores."""
+    """A constructor of empty indexes, the similarity, and the tolerance of its scores."""
     maker: Maker
     maker, similarity = request.param
     return lambda: maker(similarity), similarity, 1e-5 if maker is exact else 2e-3
@@ -85,7 +85,7 @@ def check(
     tolerance: float,
     recall: float,
 ) -> None:
-    """Compare with the slow scores (Q, N) of rows `ids`, −inf for those that may not answer."""
+    """Compare with the literal scores (Q, N) of rows `ids`, −inf for rows that are not allowed."""
     assert ranking.ids.shape == ranking.scores.shape
     assert ranking.ids.shape[1] <= k
     hits: list[float] = []
@@ -141,7 +141,7 @@ def test_removed_rows_are_never_found_again(case: Case, rows: Rows, ids: NDArray
 
 
 @pytest.mark.parametrize("share", [0.002, 0.2, 0.9])
-def test_only_allowed_rows_answer(case: Case, rows: Rows, ids: NDArray[np.int64], share: float) -> None:
+def test_only_allowed_rows_are_results(case: Case, rows: Rows, ids: NDArray[np.int64], share: float) -> None:
     make, similarity, tolerance = case
     index = make()
     index.add(ids, rows)
@@ -155,7 +155,7 @@ def test_only_allowed_rows_answer(case: Case, rows: Rows, ids: NDArray[np.int64]
     check(answers, truth, ids, k=12, tolerance=tolerance, recall=0.99)
 
 
-def test_a_filter_far_from_the_query_still_gives_the_best_that_it_allows(
+def test_a_filter_of_rows_far_from_the_query_gives_the_best_of_them(
     case: Case, rows: Rows, ids: NDArray[np.int64]
 ) -> None:
     make, similarity, tolerance = case
@@ -169,7 +169,7 @@ def test_a_filter_far_from_the_query_still_gives_the_best_that_it_allows(
     check(answers, masked, ids, k=10, tolerance=tolerance, recall=1.0)
 
 
-def test_no_more_answers_than_rows_however_many_are_asked_for(case: Case, rows: Rows) -> None:
+def test_k_above_the_number_of_rows_returns_all_rows(case: Case, rows: Rows) -> None:
     make, _, _ = case
     index = make()
     assert index.search(rows[:2], 10**12).ids.shape == (2, 0)
@@ -181,13 +181,13 @@ def test_no_more_answers_than_rows_however_many_are_asked_for(case: Case, rows: 
     assert index.search(rows[:0], 4).ids.shape == (0, 2)
 
 
-def test_what_cannot_be_meant_is_refused(case: Case, rows: Rows) -> None:
+def test_invalid_arguments_are_refused(case: Case, rows: Rows) -> None:
     make, _, _ = case
     index = make()
     index.add([5], rows[:1])
-    with pytest.raises(UsageError, match="ascend, all above 5"):
+    with pytest.raises(UsageError, match="in ascending order, all above 5"):
         index.add([5], rows[:1])
-    with pytest.raises(UsageError, match="ascend, all above 5"):
+    with pytest.raises(UsageError, match="in ascending order, all above 5"):
         index.add([8, 7], rows[:2])
     with pytest.raises(UsageError, match=r"rows \(1, 3\); expected ids \(n,\) and rows \(n, 16\)"):
         index.add([9], rows[:1, :3])

@@ -1,4 +1,4 @@
-"""The contract of INDEXES over STORES: what dot products and an argsort say, whatever is added, removed or filtered."""
+"""The contract of INDEXES over STORES: results equal dot products and an argsort after additions, removals, filters."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_index_has_a_recipe_here() -> None:
 
 
 def rows_of(seed: int, count: int = 1) -> Rows:
-    """Rows of mostly zeros, none negative, of unit length: all indexes take them."""
+    """Sparse, non-negative rows of unit length, which all indexes accept."""
     generator = np.random.default_rng(seed)
     found = np.abs(generator.standard_normal((count, D))) * (generator.random((count, D)) < 0.5)
     found[:, seed % D] += 0.5
@@ -126,7 +126,7 @@ class Counting:
 
 @dataclass
 class Bench:
-    """An index of a kind over a store of a kind, and what ought to be in them: the rows of images by their name."""
+    """An index over a store, and their expected content: the rows of images by name."""
 
     name: str
     folder: Path
@@ -220,7 +220,7 @@ def bench(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Bench
     return made
 
 
-def test_answers_are_those_of_the_definition(bench: Bench) -> None:
+def test_results_equal_the_definition(bench: Bench) -> None:
     index = bench.open()
     index.renew()
     for seed in range(20):
@@ -231,7 +231,7 @@ def test_answers_are_those_of_the_definition(bench: Bench) -> None:
     assert bench.open().approximate in (False, INDEXES[bench.name].approximate)
 
 
-def test_many_queries_are_each_answered_as_alone(bench: Bench) -> None:
+def test_a_batch_of_queries_gives_the_results_of_each(bench: Bench) -> None:
     if bench.several or bench.by_words:
         pytest.skip("takes the rows or words of one image at a time")
     index = bench.open()
@@ -241,7 +241,7 @@ def test_many_queries_are_each_answered_as_alone(bench: Bench) -> None:
         np.testing.assert_array_equal(index.search(queries[row : row + 1], 3).ids[0], together.ids[row])
 
 
-def test_no_more_answers_than_images_however_many_are_asked_for(bench: Bench) -> None:
+def test_k_above_the_number_of_images_returns_all_images(bench: Bench) -> None:
     index = bench.open()
     for k in (COUNT, COUNT + 1, 10**12):
         ranking = index.search(bench.query(3), k)
@@ -268,7 +268,7 @@ def test_filters(bench: Bench) -> None:
             bench.check(index, 5, k, where=where, keep=keep)
 
 
-def test_a_filter_sees_a_tag_at_once(bench: Bench) -> None:
+def test_a_filter_applies_a_new_tag_at_once(bench: Bench) -> None:
     index, one = bench.open(), Path("/p/a/9.jpg")
     where = Filter(tags=("new",))
     assert bench.paths(index.search(bench.query(9), 5, where=where)) == []
@@ -297,7 +297,7 @@ def test_the_same_filter_is_looked_up_once(bench: Bench, monkeypatch: pytest.Mon
     assert len(lookups) == 2
 
 
-def test_what_is_added_removed_and_replaced_is_followed(bench: Bench) -> None:
+def test_additions_removals_and_replacements_are_applied(bench: Bench) -> None:
     index, watcher = bench.open(), bench.open()
     bench.check(index, 1, 10)
     bench.put(*range(COUNT, COUNT + 30))
@@ -316,7 +316,7 @@ def test_what_is_added_removed_and_replaced_is_followed(bench: Bench) -> None:
     bench.check(index, 1, 5)
 
 
-def test_tags_metadata_and_facts_make_no_rows_be_read_again(bench: Bench) -> None:
+def test_changes_of_tags_and_metadata_do_not_read_rows_again(bench: Bench) -> None:
     store = Counting(bench.store)
     index = bench.open(store)
     bench.check(index, 4, 5)
@@ -368,7 +368,7 @@ def test_equal_scores_are_ordered_by_id_after_a_change(bench: Bench) -> None:
     assert np.flatnonzero(index.scores(query)[0] > 0.99).tolist() == [1, 2, 4]
 
 
-def test_another_process_finds_the_same(bench: Bench) -> None:
+def test_another_process_gives_the_same_results(bench: Bench) -> None:
     bench.open().renew()
     bench.put(COUNT, COUNT + 1)
     bench.forget(5)
@@ -381,7 +381,7 @@ def test_another_process_finds_the_same(bench: Bench) -> None:
         again.close()
 
 
-def test_an_empty_library_has_no_answers(bench: Bench) -> None:
+def test_an_empty_library_has_no_results(bench: Bench) -> None:
     bench.forget(*range(COUNT))
     index = bench.open()
     index.renew()
@@ -419,7 +419,7 @@ def test_threads_search_while_one_writes(bench: Bench) -> None:
     bench.check(index, 3, 10)
 
 
-def test_every_score_in_order_of_id(bench: Bench) -> None:
+def test_scores_are_in_order_of_id(bench: Bench) -> None:
     index = bench.open()
     assert isinstance(index, ExhaustiveIndex) == INDEXES[bench.name].exhaustive
     if not isinstance(index, ExhaustiveIndex):
@@ -444,7 +444,7 @@ def in_memory(bench: Bench) -> ArraySource:
     return ArraySource(np.ones((len(images), D), np.float32), visual_words=batch)
 
 
-def test_rows_in_memory_are_searched_alike(bench: Bench) -> None:
+def test_rows_in_memory_give_the_same_results(bench: Bench) -> None:
     recipe, paths = RECIPES[bench.name], list(bench.images)
     source, settings = in_memory(bench), IndexSettings(code=bench.settings.code)
     for exhaustive in (False, True):
@@ -459,7 +459,7 @@ def test_rows_in_memory_are_searched_alike(bench: Bench) -> None:
             index.search(bench.query(1), 3, where=Filter(tags=("x",)))
 
 
-def test_queries_of_another_kind_are_refused(bench: Bench) -> None:
+def test_queries_of_the_wrong_kind_are_refused(bench: Bench) -> None:
     index = bench.open()
     if bench.by_words:
         for other in (rows_of(1), ImageRows(rows_of(1), np.zeros(1, np.int64))):
@@ -480,13 +480,13 @@ def test_queries_of_another_kind_are_refused(bench: Bench) -> None:
         index.search(bench.query(1), 0)
 
 
-def test_a_code_is_needed_where_the_recipe_has_one() -> None:
+def test_a_coded_recipe_needs_its_code() -> None:
     with pytest.raises(UsageError, match="is searched by a code, and none was given"):
         index_for(RECIPES["coded"], ArraySource(rows_of(1)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_searches_although_a_lock_was_held(bench: Bench) -> None:
+def test_a_forked_process_can_search_while_the_parent_held_a_lock(bench: Bench) -> None:
     index = bench.open()
     expected = index.search(bench.query(3), 5, where=Filter(folder=Path("/p/a"))).ids.tolist()
     held = [lock for name in ("_lock", "_building") if (lock := getattr(index, name, None)) is not None]

@@ -1,4 +1,4 @@
-"""The inverted file: the scores of a dense comparison, from the components that are not 0."""
+"""The inverted file: scores from non-zero components equal those of dense comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows = NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    """Bags of some words; two of none."""
+    """Bags of visual words; two are empty."""
     generator = np.random.default_rng(0)
     found = generator.exponential(1, (COUNT, K)) * (generator.random((COUNT, K)) < 0.1)
     found[[3, 50]] = 0
@@ -28,7 +28,7 @@ def ids() -> NDArray[np.int64]:
 
 
 def slow(queries: Rows, rows: Rows) -> NDArray[np.float64]:
-    """The cosine (Q, N), 0 for a row of nothing."""
+    """The cosine (Q, N), 0 for a zero row."""
     a, b = queries.astype(np.float64), rows.astype(np.float64)
     norms = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)
     scores: NDArray[np.float64] = np.divide(a @ b.T, norms, out=np.zeros_like(norms), where=norms > 0)
@@ -43,7 +43,7 @@ def filled(rows: Rows, ids: NDArray[np.int64], step: int) -> InvertedFile:
 
 
 def check(index: InvertedFile, queries: Rows, truth: NDArray[np.float64], ids: NDArray[np.int64], k: int) -> None:
-    """Compare with the slow scores, −inf for what may not answer; equal scores by id."""
+    """Compare with the literal scores, −inf for rows that are not allowed; equal scores by id."""
     ranking = index.search(queries, k)
     for q, scores in enumerate(truth):
         best = np.sort(scores[np.isfinite(scores)])[::-1][:k]
@@ -54,7 +54,7 @@ def check(index: InvertedFile, queries: Rows, truth: NDArray[np.float64], ids: N
 
 
 @pytest.mark.parametrize("step", [1, 7, 400, COUNT])
-def test_scores_are_those_of_the_dense_comparison(rows: Rows, ids: NDArray[np.int64], step: int) -> None:
+def test_scores_equal_those_of_dense_comparison(rows: Rows, ids: NDArray[np.int64], step: int) -> None:
     index = filled(rows, ids, step)
     assert len(index) == COUNT
     assert index.nbytes == 8 * np.count_nonzero(rows)
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_dense_comparison(rows: Rows, ids: NDArray[np.in
     check(index, queries, slow(queries, rows), ids, COUNT)
 
 
-def test_sparse_rows_are_dense_rows(rows: Rows, ids: NDArray[np.int64]) -> None:
+def test_sparse_and_dense_rows_give_the_same_index(rows: Rows, ids: NDArray[np.int64]) -> None:
     sparse = pytest.importorskip("scipy.sparse").csr_matrix(rows)
     index = InvertedFile(K)
     index.add_sparse(ids, sparse.indptr, sparse.indices, sparse.data)
@@ -96,7 +96,7 @@ def test_removed_rows_are_never_found_again(rows: Rows, ids: NDArray[np.int64], 
     assert (len(index), index.search(rows[:1], 2).ids.tolist()) == (0, [[]])
 
 
-def test_only_allowed_rows_answer(rows: Rows, ids: NDArray[np.int64]) -> None:
+def test_only_allowed_rows_are_results(rows: Rows, ids: NDArray[np.int64]) -> None:
     index = filled(rows, ids, 70)
     allowed = np.append(ids[100:103], 10**9)
     found = index.search(rows[100:101], 5, allowed=allowed)
@@ -105,10 +105,10 @@ def test_only_allowed_rows_answer(rows: Rows, ids: NDArray[np.int64]) -> None:
     assert index.search(rows[:0], 5).ids.shape == (0, 5)
 
 
-def test_what_cannot_be_meant_is_refused(rows: Rows) -> None:
+def test_invalid_arguments_are_refused(rows: Rows) -> None:
     index = InvertedFile(K)
     index.add([5], rows[:1])
-    with pytest.raises(UsageError, match="ascend, all above 5"):
+    with pytest.raises(UsageError, match="in ascending order, all above 5"):
         index.add([5], rows[:1])
     with pytest.raises(UsageError, match="negative components"):
         index.add([6], -rows[:1])
@@ -116,7 +116,7 @@ def test_what_cannot_be_meant_is_refused(rows: Rows) -> None:
         index.add([6], rows[:1, :3])
     with pytest.raises(UsageError, match="words: got 60 to 60; expected 0 to 59"):
         index.add_sparse([6], [0, 1], [60], [1.0])
-    with pytest.raises(UsageError, match="indptr: expected numbers that ascend from 0 to 1"):
+    with pytest.raises(UsageError, match="indptr: expected ascending numbers from 0 to 1"):
         index.add_sparse([6], [0, 2], [6], [1.0])
     with pytest.raises(UsageError, match=r"indptr \(1,\)"):
         index.add_sparse([6], [0], [6], [1.0])

@@ -56,7 +56,7 @@ def _filled(
 
 @cases
 @pytest.mark.parametrize(("step", "half"), [(1, False), (50, False), (IMAGES, False), (7, True)])
-def test_answers_as_matching_every_image_does(
+def test_results_equal_matching_every_image(
     method: str, options: dict[str, Any], step: int, half: bool, query: ImageRows, database: ImageRows
 ) -> None:
     index = _filled(database, method, options, step=step, half=half)
@@ -103,7 +103,7 @@ def test_removed_images_are_never_found_again(
 
 
 @cases
-def test_only_allowed_images_answer(
+def test_only_allowed_images_are_results(
     method: str, options: dict[str, Any], query: ImageRows, database: ImageRows
 ) -> None:
     index = _filled(database, method, options, step=50)
@@ -116,7 +116,7 @@ def test_only_allowed_images_answer(
     assert ids[5:9].tolist() == images[5:9].tolist()
 
 
-def test_what_cannot_be_meant_is_refused(query: ImageRows, database: ImageRows) -> None:
+def test_invalid_arguments_are_refused(query: ImageRows, database: ImageRows) -> None:
     with pytest.raises(RecipeError, match="unknown matching"):
         MultiVectorIndex(D, method="worst")
     with pytest.raises(RecipeError, match="unknown option 'beta'"):
@@ -126,9 +126,9 @@ def test_what_cannot_be_meant_is_refused(query: ImageRows, database: ImageRows) 
         index.add(database.owners, database.rows)
     plain = MultiVectorIndex(D)
     plain.add([1, 1, 2], database.rows[:3])
-    with pytest.raises(UsageError, match="ascend, all above 2"):
+    with pytest.raises(UsageError, match="in ascending order, all above 2"):
         plain.add([2], database.rows[:1])
-    with pytest.raises(UsageError, match="boxes: got rows with and rows without"):
+    with pytest.raises(UsageError, match="boxes: got some rows with boxes and some without"):
         plain.add([3], database.rows[:1], boxes=np.zeros((1, 4), np.float32))
     with pytest.raises(UsageError, match=r"rows: got shape \(1, 3\); expected \(n, 8\)"):
         plain.add([3], database.rows[:1, :3])

@@ -1,4 +1,4 @@
-"""The rows of an index in one array."""
+"""The growable array of rows of an index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kindred.index.rows import LiveRows
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(1, 60), max_size=8)), max_size=12))
-def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) -> None:
+def test_it_holds_the_rows_added_and_not_removed(changes: list[tuple[int, set[int]]]) -> None:
     rows: LiveRows[np.uint8] = LiveRows(2, np.uint8)
     expected: dict[int, list[int]] = {}
     last = 0
@@ -25,10 +25,10 @@ def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) 
         expected = {number: row for number, row in expected.items() if number not in gone}
         live, held = rows.state
         assert dict(zip(live.ids[live.alive].tolist(), held[live.alive].tolist(), strict=True)) == expected
-        assert live.dead <= len(live.ids) / 2
+        assert live.removed <= len(live.ids) / 2
 
 
-def test_a_view_of_before_stays_as_it_was() -> None:
+def test_an_earlier_state_does_not_change() -> None:
     rows: LiveRows[np.float32] = LiveRows(1, np.float32)
     rows.add(np.array([1, 2]), np.array([[1], [2]], np.float32))
     before = rows.state
@@ -42,7 +42,7 @@ def test_a_view_of_before_stays_as_it_was() -> None:
     assert rows.state[1].tolist() == [[3], [4]]
 
 
-def test_adding_copies_few_of_the_rows_before() -> None:
+def test_adding_rarely_copies_earlier_rows() -> None:
     rows: LiveRows[np.float32] = LiveRows(1, np.float32)
     rooms = set()
     for number in range(1, 257):
@@ -51,9 +51,9 @@ def test_adding_copies_few_of_the_rows_before() -> None:
     assert len(rooms) <= 9  # 1, 2, 4 … 256 rows of room
 
 
-def test_ids_that_do_not_ascend_change_nothing() -> None:
+def test_ids_that_do_not_ascend_are_refused_without_effect() -> None:
     rows: LiveRows[np.float32] = LiveRows(1, np.float32)
     rows.add(np.array([5]), np.zeros((1, 1), np.float32))
-    with pytest.raises(UsageError, match="ids: expected whole numbers that ascend, all above 5"):
+    with pytest.raises(UsageError, match="ids: expected whole numbers in ascending order, all above 5"):
         rows.add(np.array([5]), np.ones((1, 1), np.float32))
     assert rows.state[1].tolist() == [[0]]

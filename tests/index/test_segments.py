@@ -1,4 +1,4 @@
-"""The images of an index in a few parts."""
+"""The images of an index in a few segments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kindred.index.segments import Segments
 
 @dataclass(frozen=True)
 class Names:
-    """The names of images, and how often each of them was moved."""
+    """A segment of the names of images, and how often each was moved."""
 
     names: tuple[int, ...]
     moved: tuple[int, ...]
@@ -39,7 +39,7 @@ class Names:
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.sets(st.integers(1, 60), max_size=8)), max_size=12))
-def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) -> None:
+def test_it_holds_the_images_added_and_not_removed(changes: list[tuple[int, set[int]]]) -> None:
     segments: Segments[Names] = Segments()
     expected: list[int] = []
     last = 0
@@ -55,7 +55,7 @@ def test_it_holds_what_came_and_did_not_go(changes: list[tuple[int, set[int]]]) 
         held = [name for part in parts for name in part.names]
         assert held == live.ids.tolist()
         assert live.ids[live.alive].tolist() == expected
-        assert live.dead <= len(live.ids) / 2
+        assert live.removed <= len(live.ids) / 2
         assert all(part.count for part in parts)
 
 
@@ -75,23 +75,23 @@ def test_an_image_that_is_replaced_is_found_once_and_in_order_of_id(changes: lis
             assert segments.remove(ids) == len(numbers & set(expected))
             expected = {number: name for number, name in expected.items() if number not in numbers}
         view = segments.state
-        held = np.array([name for part in view.parts for name in part.names], np.int64)
+        held = np.array([name for part in view.segments for name in part.names], np.int64)
         live = view.live
         assert live.ids[live.alive].tolist() == sorted(expected)
         assert view.by_id(held)[live.alive].tolist() == [expected[number] for number in sorted(expected)]
         assert held.size - live.count <= held.size / 2
 
 
-def test_there_are_few_parts_and_an_image_moves_seldom() -> None:
+def test_segments_are_few_and_images_are_rarely_moved() -> None:
     segments: Segments[Names] = Segments()
     for number in range(1, 1001):
         segments.add(np.array([number]), Names.of(np.array([number])))
-        parts = segments.state.parts
+        parts = segments.state.segments
         assert [part.count for part in parts] == [1 << at for at in range(9, -1, -1) if number >> at & 1]
     assert max(times for part in parts for times in part.moved) == 9
 
 
-def test_a_view_of_before_stays_as_it_was() -> None:
+def test_an_earlier_state_does_not_change() -> None:
     segments: Segments[Names] = Segments()
     segments.add(np.array([1, 2]), Names.of(np.array([1, 2])))
     live, parts, _ = segments.state
@@ -100,12 +100,12 @@ def test_a_view_of_before_stays_as_it_was() -> None:
     assert live.ids.tolist() == [1, 2]
     assert live.alive.all()
     assert [part.names for part in parts] == [(1, 2)]
-    assert [part.names for part in segments.state.parts] == [(4,)]
+    assert [part.names for part in segments.state.segments] == [(4,)]
 
 
-def test_ids_that_do_not_ascend_change_nothing() -> None:
+def test_ids_that_do_not_ascend_are_refused_without_effect() -> None:
     segments: Segments[Names] = Segments()
     segments.add(np.array([5]), Names.of(np.array([5])))
-    with pytest.raises(UsageError, match="ids: expected whole numbers that ascend, all above 5"):
+    with pytest.raises(UsageError, match="ids: expected whole numbers in ascending order, all above 5"):
         segments.add(np.array([4]), Names.of(np.array([4])))
-    assert [part.names for part in segments.state.parts] == [(5,)]
+    assert [part.names for part in segments.state.segments] == [(5,)]

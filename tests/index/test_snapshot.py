@@ -19,7 +19,7 @@ from kindred.index import SnapshotIndex, SnapshotPolicy
 from kindred.store import Entry, Filter, SqliteStore
 
 D = 8
-SOON = SnapshotPolicy(exact_below=20, changes=5, tail_share=0.1, dead_share=0.3)
+SOON = SnapshotPolicy(exact_below=20, changes=5, tail_share=0.1, removed_share=0.3)
 NOBODY = 65534
 
 
@@ -33,7 +33,7 @@ def put(store: SqliteStore, *seeds: int) -> None:
     store.put([Entry(Path(f"/p/{seed}.jpg"), 1, 1, vectors=vector(seed)) for seed in seeds])
 
 
-def forget(store: SqliteStore, *seeds: int) -> None:
+def remove(store: SqliteStore, *seeds: int) -> None:
     store.forget([Path(f"/p/{seed}.jpg") for seed in seeds])
 
 
@@ -43,12 +43,12 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
         yield created
 
 
-def derived(store: SqliteStore, *, similarity: str = "cosine") -> SnapshotIndex:
+def open_index(store: SqliteStore, *, similarity: str = "cosine") -> SnapshotIndex:
     return SnapshotIndex(store.file.parent, store, dimension=D, similarity=similarity, policy=SOON)
 
 
 def found(index: SnapshotIndex, seed: int) -> bool:
-    """Whether the vector of `seed` is the best answer to itself."""
+    """Whether the vector of `seed` is its own best result."""
     return bool(index.search(vector(seed), 1).scores[0, 0] > 0.999)
 
 
@@ -56,8 +56,8 @@ def snapshots(store: SqliteStore) -> list[Path]:
     return sorted(store.file.parent.glob("index-*"))
 
 
-def test_a_small_library_is_searched_exactly_and_keeps_no_file(store: SqliteStore) -> None:
-    index = derived(store)
+def test_a_small_library_is_searched_exactly_without_a_file(store: SqliteStore) -> None:
+    index = open_index(store)
     assert index.search(vector(1), 2).ids.tolist() == [[]]
     put(store, *range(10))
     answers = index.search(vector(4), 10)
@@ -69,8 +69,8 @@ def test_a_small_library_is_searched_exactly_and_keeps_no_file(store: SqliteStor
     assert snapshots(store) == []
 
 
-def test_a_snapshot_is_made_when_due_and_only_then(store: SqliteStore) -> None:
-    index = derived(store)
+def test_a_snapshot_is_made_only_when_due(store: SqliteStore) -> None:
+    index = open_index(store)
     put(store, *range(25))
     index.sync()
     assert index.snapshot_due
@@ -94,29 +94,29 @@ def test_a_snapshot_is_made_when_due_and_only_then(store: SqliteStore) -> None:
 
 
 def test_removed_and_replaced_images_are_not_found_before_and_after_a_snapshot(store: SqliteStore) -> None:
-    index = derived(store)
+    index = open_index(store)
     put(store, *range(30))
     index.snapshot()
-    forget(store, 3)
+    remove(store, 3)
     store.put([Entry(Path("/p/4.jpg"), 1, 1, vectors=vector(104))])
-    for current in (index, derived(store)):
+    for current in (index, open_index(store)):
         assert not found(current, 3)
         assert not found(current, 4)
         assert found(current, 104)
         assert len(current) == 29
     assert index.snapshot(force=True)
-    for current in (index, derived(store)):
+    for current in (index, open_index(store)):
         assert not found(current, 3)
         assert not found(current, 4)
         assert found(current, 104)
         assert len(current) == 29
 
 
-def test_many_removals_make_the_snapshot_anew(store: SqliteStore) -> None:
-    index = derived(store)
+def test_many_removals_rebuild_the_graph(store: SqliteStore) -> None:
+    index = open_index(store)
     put(store, *range(40))
     index.snapshot()
-    forget(store, *range(15))
+    remove(store, *range(15))
     index.sync()
     assert index.snapshot_due
     steps: list[int] = []
@@ -127,8 +127,8 @@ def test_many_removals_make_the_snapshot_anew(store: SqliteStore) -> None:
     assert not found(index, 3)
 
 
-def test_a_filter_reaches_both_the_snapshot_and_the_tail(store: SqliteStore) -> None:
-    index = derived(store)
+def test_a_filter_applies_to_the_snapshot_and_the_tail(store: SqliteStore) -> None:
+    index = open_index(store)
     put(store, *range(30))
     index.snapshot()
     put(store, 30, 31)
@@ -138,15 +138,15 @@ def test_a_filter_reaches_both_the_snapshot_and_the_tail(store: SqliteStore) -> 
 
 
 @pytest.mark.parametrize("similarity", ["l1", "chi_square"])
-def test_what_has_no_graph_stays_exact(store: SqliteStore, similarity: str) -> None:
+def test_similarities_without_a_graph_are_searched_exactly(store: SqliteStore, similarity: str) -> None:
     rows = np.abs(np.concatenate([vector(seed) for seed in range(30)]))
     store.put([Entry(Path(f"/p/{n}.jpg"), 1, 1, vectors=row[None]) for n, row in enumerate(rows)])
-    index = derived(store, similarity=similarity)
+    index = open_index(store, similarity=similarity)
     assert index.search(rows[12:13], 1).ids.tolist() == [[13]]
     assert not index.snapshot(force=True)
 
 
-def spoil(file: Path, how: str) -> None:
+def damage_file(file: Path, how: str) -> None:
     content = bytearray(file.read_bytes())
     file.unlink()  # never changed in place: an index may have it mapped
     if how == "truncated":
@@ -159,91 +159,89 @@ def spoil(file: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["deleted", "truncated", "empty", "flipped"])
-def test_a_spoilt_snapshot_is_passed_over_and_made_again(
+def test_a_damaged_snapshot_is_ignored_and_made_again(
     store: SqliteStore, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(store, *range(30))
-    derived(store).snapshot()
+    open_index(store).snapshot()
     (file,) = snapshots(store)
-    spoil(file, how)
-    index = derived(store)
+    damage_file(file, how)
+    index = open_index(store)
     with caplog.at_level(logging.WARNING):
         assert all(found(index, seed) for seed in range(30))
-    assert "without its snapshot" in caplog.text
+    assert "the snapshot is ignored" in caplog.text
     assert str(file) in caplog.text
     assert not index.approximate
     assert index.snapshot()
     assert len(snapshots(store)) == 1
-    again = derived(store)
+    again = open_index(store)
     assert all(found(again, seed) for seed in range(30))
     assert again.approximate
 
 
-def test_the_snapshot_of_another_generation_is_passed_over(store: SqliteStore) -> None:
+def test_an_outdated_snapshot_file_is_ignored(store: SqliteStore) -> None:
     put(store, *range(30))
-    index = derived(store)
+    index = open_index(store)
     index.snapshot()
     (file,) = snapshots(store)
     older = file.read_bytes()
-    forget(store, 5)
+    remove(store, 5)
     index.snapshot(force=True)
     (newer,) = snapshots(store)
     newer.write_bytes(older)  # sound in itself, but not what the store names
-    current = derived(store)
+    current = open_index(store)
     assert not found(current, 5)
     assert not current.approximate
 
 
-def test_a_snapshot_of_other_vectors_is_passed_over(store: SqliteStore) -> None:
+def test_a_snapshot_of_other_vectors_is_ignored(store: SqliteStore) -> None:
     put(store, *range(30))
-    derived(store).snapshot()
-    other = derived(store, similarity="euclidean")
+    open_index(store).snapshot()
+    other = open_index(store, similarity="euclidean")
     assert other.search(vector(3), 1).ids.tolist() == [[4]]
     assert not other.approximate
     store.set_meta("snapshot", "no json")
-    assert not derived(store).approximate
-    assert found(derived(store), 3)
+    assert not open_index(store).approximate
+    assert found(open_index(store), 3)
 
 
-def test_a_restored_older_store_does_not_use_a_newer_snapshot(store: SqliteStore) -> None:
+def test_a_store_restored_from_a_backup_does_not_use_a_newer_snapshot(store: SqliteStore) -> None:
     put(store, *range(30))
     store.close()
     backup = store.file.read_bytes()
     with SqliteStore.open(store.file) as writer:
         put(writer, *range(30, 60))
-        derived(writer).snapshot()
+        open_index(writer).snapshot()
     store.file.write_bytes(backup)
     with SqliteStore.open(store.file) as restored:
         put(restored, *range(200, 230))
-        index = derived(restored)
+        index = open_index(restored)
         assert not found(index, 40)
         assert found(index, 210)
 
 
-def test_where_nothing_can_be_written_the_index_is_built_in_memory(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_index_of_a_read_only_store_is_built_in_memory(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, *range(30))
     monkeypatch.setattr(SqliteStore, "writable", property(lambda self: self is store))
     with SqliteStore.open(store.file) as reader:
-        index = derived(reader)
+        index = open_index(reader)
         assert index.snapshot()
         assert index.approximate
         put(store, 77)
-        forget(store, 3)
+        remove(store, 3)
         assert found(index, 77)
         assert not found(index, 3)
         assert snapshots(store) == []
-        derived(store).snapshot()  # the writer's: the reader moves over to it
+        open_index(store).snapshot()  # the writer's: the reader moves over to it
         assert found(index, 77)
         assert not found(index, 3)
 
 
-def test_without_room_the_snapshot_stays_in_memory(
+def test_on_a_full_disk_the_index_stays_in_memory(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(store, *range(30))
-    index = derived(store)
+    index = open_index(store)
 
     def no_room(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
@@ -262,34 +260,34 @@ def test_without_room_the_snapshot_stays_in_memory(
     assert found(index, 50)
 
 
-def test_a_snapshot_lost_between_its_name_and_its_opening_is_looked_up_again(
+def test_a_snapshot_replaced_before_it_is_opened_is_looked_up_again(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, *range(30))
-    writer = derived(store)
+    writer = open_index(store)
     writer.snapshot()
     with SqliteStore.open(store.file) as reader:
-        index = derived(reader)
-        load = index._loaded
+        index = open_index(reader)
+        load = index._load
 
         def overtaken(record: object, *, mapped: bool) -> object:
-            monkeypatch.setattr(index, "_loaded", load)
+            monkeypatch.setattr(index, "_load", load)
             writer.snapshot(force=True)  # replaces the file just named
             return load(record, mapped=mapped)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(index, "_loaded", overtaken)
+        monkeypatch.setattr(index, "_load", overtaken)
         assert found(index, 12)
         assert index.approximate
 
 
-def test_damage_in_the_store_is_reported_not_hidden(store: SqliteStore) -> None:
+def test_damage_in_the_store_is_reported(store: SqliteStore) -> None:
     put(store, *range(3))
     with store._database.write() as connection:
         connection.execute("UPDATE vectors SET data = x'00' WHERE id = 2")
     with pytest.raises(LibraryDamaged, match="vector 2 has 1 bytes, expected 32"):
-        derived(store).search(vector(1), 1)
+        open_index(store).search(vector(1), 1)
     with pytest.raises(UsageError, match=r"expected \(Q, 8\)"):
-        derived(store).search(np.ones((1, 3)), 1)
+        open_index(store).search(np.ones((1, 3)), 1)
 
 
 WRITER = """
@@ -310,7 +308,7 @@ with SqliteStore.open(file) as store:
         if word == "put":
             rows = np.random.default_rng(seed).standard_normal((1, 8)).astype(np.float32)
             store.put([Entry(path, 1, 1, vectors=rows / np.linalg.norm(rows))])
-        elif word == "forget":
+        elif word == "remove":
             store.forget([path])
         else:
             index.snapshot(force=True)
@@ -318,7 +316,7 @@ with SqliteStore.open(file) as store:
 """
 
 
-def test_a_searching_process_follows_a_writing_one(store: SqliteStore) -> None:
+def test_a_searching_process_sees_the_changes_of_a_writing_one(store: SqliteStore) -> None:
     put(store, *range(30))
     store.close()
     command = [sys.executable, "-c", WRITER, str(store.file)]
@@ -327,7 +325,7 @@ def test_a_searching_process_follows_a_writing_one(store: SqliteStore) -> None:
     assert writer.stdout is not None
     assert writer.stdout.readline() == "ready\n"
 
-    def tell(line: str) -> None:
+    def send(line: str) -> None:
         assert writer.stdin is not None
         assert writer.stdout is not None
         writer.stdin.write(line + "\n")
@@ -335,23 +333,23 @@ def test_a_searching_process_follows_a_writing_one(store: SqliteStore) -> None:
         assert writer.stdout.readline() == "done\n"
 
     with SqliteStore.open(store.file) as reader:
-        index = derived(reader)
+        index = open_index(reader)
         assert not found(index, 500)
-        tell("put 500")
+        send("put 500")
         assert found(index, 500)
-        tell("snapshot 0")
+        send("snapshot 0")
         assert found(index, 500)
         assert index.approximate
-        tell("put 501")
-        tell("forget 500")
+        send("put 501")
+        send("remove 500")
         assert found(index, 501)
         assert not found(index, 500)
-        tell("snapshot 0")
-        tell("put 502")
+        send("snapshot 0")
+        send("put 502")
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         assert [found(index, seed) for seed in (500, 501, 502)] == [False, True, True]
-        assert [found(derived(reader), seed) for seed in (500, 501, 502)] == [False, True, True]
+        assert [found(open_index(reader), seed) for seed in (500, 501, 502)] == [False, True, True]
     writer.stdin.close()
     writer.stdout.close()
 
@@ -384,7 +382,7 @@ def test_a_read_only_folder_is_searched_in_memory(saved: bool) -> None:
         with SqliteStore.create(folder / "store.sqlite", {}) as store:
             put(store, *range(30))
             if saved:
-                derived(store).snapshot()
+                open_index(store).snapshot()
         before = sorted(folder.iterdir())
         folder.chmod(0o555)
         command = [sys.executable, "-c", READ_AS_NOBODY, str(folder / "store.sqlite")]
@@ -397,21 +395,21 @@ def test_a_read_only_folder_is_searched_in_memory(saved: bool) -> None:
 STEPS = st.one_of(
     st.tuples(st.just("put"), st.integers(0, 9), st.integers(1, 3)),
     st.tuples(st.just("skip"), st.integers(0, 9), st.just(0)),
-    st.tuples(st.just("forget"), st.integers(0, 9), st.just(0)),
+    st.tuples(st.just("remove"), st.integers(0, 9), st.just(0)),
     st.tuples(st.just("snapshot"), st.just(0), st.just(0)),
     st.tuples(st.just("reopen"), st.just(0), st.just(0)),
-    st.tuples(st.just("spoil"), st.integers(0, 3), st.just(0)),
+    st.tuples(st.just("damage_file"), st.integers(0, 3), st.just(0)),
     st.tuples(st.just("search"), st.integers(0, 99), st.integers(1, 6)),
 )
 
 
 @given(steps=st.lists(STEPS, min_size=3, max_size=25))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_sequence_of_changes_answers_like_a_dictionary(steps: list[tuple[str, int, int]]) -> None:
+def test_any_sequence_of_changes_gives_the_results_of_a_dictionary(steps: list[tuple[str, int, int]]) -> None:
     model: dict[int, NDArray[np.float32]] = {}
     with tempfile.TemporaryDirectory() as name:
         store = SqliteStore.create(Path(name) / "store.sqlite", {})
-        index, watcher = derived(store), derived(store)
+        index, watcher = open_index(store), open_index(store)
         for turn, (step, number, size) in enumerate([*steps, ("search", 5, 4)]):
             path = Path(f"/p/{number}.jpg")
             if step == "put":
@@ -420,7 +418,7 @@ def test_any_sequence_of_changes_answers_like_a_dictionary(steps: list[tuple[str
             elif step == "skip":
                 model.pop(number, None)
                 store.put([Entry(path, 1, 1, reason="empty file")])
-            elif step == "forget":
+            elif step == "remove":
                 model.pop(number, None)
                 store.forget([path])
             elif step == "snapshot":
@@ -428,10 +426,10 @@ def test_any_sequence_of_changes_answers_like_a_dictionary(steps: list[tuple[str
             elif step == "reopen":
                 store.close()
                 store = SqliteStore.open(store.file)
-                index, watcher = derived(store), derived(store)
-            elif step == "spoil":
+                index, watcher = open_index(store), open_index(store)
+            elif step == "damage_file":
                 for file in snapshots(store):
-                    spoil(file, ("deleted", "truncated", "empty", "flipped")[number])
+                    damage_file(file, ("deleted", "truncated", "empty", "flipped")[number])
             else:
                 for current in (index, watcher):
                     compare(current, store, model, query=vector(number), k=size)

@@ -126,7 +126,7 @@ def test_images_beyond_the_file_are_refused(tmp_path: Path) -> None:
     index = HammingIndex()
     words, signatures = words_of(1)
     index.add([1], WordBatch(np.array([8]), words, signatures))
-    (part,) = index._segments.state.parts
+    (part,) = index._segments.state.segments
     part.places[:] = 7
     index.save(tmp_path / "words")
     with pytest.raises(LibraryDamaged, match="no sound inverted file"):

@@ -141,5 +141,5 @@ def test_words_of_other_features_and_of_none_are_refused(worded: Recipe) -> None
         dataclasses.replace(worded, aggregate="multi_vector")
     with pytest.raises(UsageError, match="stores no local features"):
         fit_recipe(dataclasses.replace(worded, words="", features=""), [], feature_words=8)
-    with pytest.raises(RecipeError, match=r"its words .* was learned for"):
+    with pytest.raises(RecipeError, match=r"its words .* was fitted for"):
         Describer(dataclasses.replace(worded, features="conv"))

@@ -139,7 +139,7 @@ def test_a_library_is_pickled_by_its_path_and_a_describer_cannot_be_pickled(
     with pickle.loads(pickle.dumps(library)) as opened:
         assert opened.path == library.path
         assert finds_each(opened, pictures)
-    with pytest.raises(UsageError, match="holds a network and cannot be sent to another process; send its recipe"):
+    with pytest.raises(UsageError, match="holds a network and cannot be sent to another process; send the recipe"):
         pickle.dumps(library.describer)
 
 

@@ -15,7 +15,7 @@ Matrix = NDArray[np.float64]
 
 
 def swiss_roll(count: int = 400, seed: int = 0) -> tuple[NDArray[np.float32], Matrix]:
-    """A rolled-up sheet (N, 3), and the places (N, 2) on the sheet laid flat, in the same unit of length."""
+    """A rolled-up sheet (N, 3), and the coordinates (N, 2) on the flat sheet, in the same unit of length."""
     random = np.random.default_rng(seed)
     turn = 1.5 * np.pi * (1 + 2 * random.random(count))
     width = 20 * random.random(count)
@@ -30,7 +30,7 @@ def squared_distances(points: Matrix) -> Matrix:
 
 
 def fits(found: NDArray[np.floating], wanted: Matrix) -> float:
-    """The share of variance of `wanted` that a turned, shifted and scaled `found` explains (Procrustes)."""
+    """The fraction of the variance of `wanted` explained by a rotated, shifted and scaled `found` (Procrustes)."""
     a, b = found - found.mean(axis=0), wanted - wanted.mean(axis=0)
     _, singular, _ = np.linalg.svd(a.T @ b)
     return float(singular.sum() ** 2 / ((a**2).sum() * (b**2).sum()))
@@ -46,12 +46,12 @@ class TestClassicalMDS:
         signs = np.sign((points * expected).sum(axis=0))
         np.testing.assert_allclose(points, signs * expected, atol=1e-9)
 
-    def test_finds_points_with_these_distances(self) -> None:
+    def test_restores_points_from_their_distances(self) -> None:
         squares = squared_distances(np.random.default_rng(0).standard_normal((9, 4)))
         points, _ = classical_mds(squares, 4)
         np.testing.assert_allclose(squared_distances(points), squares, atol=1e-9)
 
-    def test_the_projection_places_the_rows_where_they_are_and_others_where_they_belong(self) -> None:
+    def test_the_projection_is_exact_for_fitted_rows_and_correct_for_others(self) -> None:
         given = np.random.default_rng(0).standard_normal((12, 2))
         squares = squared_distances(given)[:10, :10]
         points, projection = classical_mds(squares, 2)
@@ -62,7 +62,7 @@ class TestClassicalMDS:
         together = np.vstack([points, placed])
         np.testing.assert_allclose(squared_distances(together), squared_distances(given), atol=1e-8)
 
-    def test_gives_no_more_dimensions_than_there_are(self) -> None:
+    def test_dimensions_are_at_most_the_rank(self) -> None:
         points, projection = classical_mds(squared_distances(np.arange(5.0)[:, None]), 3)
         assert points.shape == projection.shape == (5, 1)
 
@@ -88,13 +88,13 @@ class TestIsomap:
         )
 
     @pytest.mark.parametrize("landmarks", [None, 60])
-    def test_a_row_learned_from_is_placed_where_it_was(self, landmarks: int | None) -> None:
+    def test_a_fitted_row_is_projected_to_its_own_coordinates(self, landmarks: int | None) -> None:
         rolled, _ = swiss_roll(200)
         fitted = Isomap.fit(rolled, dimension=2, neighbours=8, landmarks=landmarks)
         again = fitted.extend(*nearest(rolled, rolled[:50], fitted.reach))
         np.testing.assert_allclose(again, fitted.coordinates[:50], atol=1e-2)
 
-    def test_ways_are_the_shortest_along_links(self) -> None:
+    def test_geodesic_distances_are_shortest_paths(self) -> None:
         bow = np.array([[np.cos(angle), np.sin(angle)] for angle in np.linspace(0, 5, 40)], np.float32)
         fitted = Isomap.fit(bow, dimension=2, neighbours=2)
         steps = [float(np.linalg.norm(b - a)) for a, b in pairwise(bow)]
@@ -102,7 +102,7 @@ class TestIsomap:
             for j in (4, 20, 35):
                 assert fitted.geodesics[i, j] == pytest.approx(sum(steps[min(i, j) : max(i, j)]), rel=1e-4, abs=1e-6)
 
-    def test_parts_far_apart_are_laid_out_together(self) -> None:
+    def test_distant_components_are_embedded_together(self) -> None:
         random = np.random.default_rng(0)
         given = random.standard_normal((60, 3)).astype(np.float32)
         given[30:] += 1000

@@ -15,7 +15,7 @@ pytest.importorskip("scipy", reason="maps need the extra maps")
 
 
 def two_moons(count: int = 150, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Two bows that lie within one another, lifted to unit vectors (N, 3), and which of them each row is of."""
+    """Two nested arcs, lifted to unit vectors (N, 3), and the arc of each row."""
     random = np.random.default_rng(seed)
     angles = np.pi * random.random(count)
     which = np.arange(count) % 2
@@ -43,13 +43,13 @@ class TestEveryEmbedding:
         np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, rtol=1e-5)
         assert fitted.transform(rows[:0]).shape == (0, fitted.dimension)
 
-    def test_a_row_learned_from_finds_itself(self, method: str) -> None:
+    def test_a_fitted_row_finds_itself(self, method: str) -> None:
         rows, _ = two_moons()
         fitted = ManifoldEmbedding.fit(rows, method, dimension=5)
         again = fitted.transform(rows)
         assert (again * fitted.rows_).sum(axis=1).min() > 0.98
 
-    def test_searching_goes_along_the_manifold(self, method: str) -> None:
+    def test_search_follows_the_manifold(self, method: str) -> None:
         rows, which = two_moons()
         queries, asked = two_moons(40, seed=1)
         fitted = ManifoldEmbedding.fit(rows, method, dimension=2)
@@ -59,7 +59,7 @@ class TestEveryEmbedding:
         assert before < 0.85
         assert after > 0.93
 
-    def test_survives_a_file_without_pickle(self, method: str, tmp_path: Path) -> None:
+    def test_is_restored_from_a_file_without_pickle(self, method: str, tmp_path: Path) -> None:
         rows, _ = two_moons()
         fitted = ManifoldEmbedding.fit(rows, method, dimension=5)
         np.savez(tmp_path / "manifold.npz", allow_pickle=False, **fitted.to_arrays())
@@ -79,7 +79,7 @@ class TestEveryEmbedding:
         with pytest.raises(ModelError, match="vectors: row 0 holds NaN"):
             ManifoldEmbedding.from_arrays({**arrays, "vectors": np.full((150, 3), np.nan)})
 
-    def test_too_few_rows_say_how_many_are_needed(self, method: str) -> None:
+    def test_too_few_rows_are_reported_with_the_number_needed(self, method: str) -> None:
         message = "got 6 vectors to embed in 5 dimensions; expected at least 7: add images"
         with pytest.raises(UsageError, match=message):
             ManifoldEmbedding.fit(two_moons()[0][:6], method, dimension=5)
@@ -101,7 +101,7 @@ def test_invalid_arguments(parameters: dict[str, Any], message: str) -> None:
         ManifoldEmbedding.fit(given.pop("rows"), **given)
 
 
-def test_queries_of_another_width() -> None:
+def test_queries_of_another_dimension() -> None:
     fitted = ManifoldEmbedding.fit(two_moons()[0], dimension=5)
     with pytest.raises(UsageError, match=r"queries: got shape \(2, 4\); expected \(Q, 3\)"):
         fitted.transform(np.zeros((2, 4), np.float32))

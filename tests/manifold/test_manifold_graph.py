@@ -30,7 +30,7 @@ def links(graph: Any) -> dict[tuple[int, int], float]:
     return {(int(i), int(j)): float(d) for i, j, d in zip(found.row, found.col, found.data, strict=True)}
 
 
-def test_nearest_are_the_nearest() -> None:
+def test_nearest_equals_a_literal_search() -> None:
     given, queries = rows(30), rows(5, seed=1)
     lengths, places = nearest(given, queries, 4)
     for query, found, length in zip(queries, places, lengths, strict=True):
@@ -39,13 +39,13 @@ def test_nearest_are_the_nearest() -> None:
         np.testing.assert_allclose(length, [distance(query, given[j]) for j in expected], rtol=1e-4)
 
 
-def test_nearest_others_leave_out_the_row_itself() -> None:
+def test_nearest_others_exclude_the_row_itself() -> None:
     given = rows(30)
     _, places = nearest_others(given, 4)
     assert places.tolist() == neighbours_by_hand(given, 4)
 
 
-def test_equal_rows_are_neighbours_but_none_is_its_own() -> None:
+def test_equal_rows_are_neighbours_but_not_of_themselves() -> None:
     given = np.repeat(rows(2), 6, axis=0)
     lengths, places = nearest_others(given, 3)
     assert not (places == np.arange(12)[:, None]).any()
@@ -54,7 +54,7 @@ def test_equal_rows_are_neighbours_but_none_is_its_own() -> None:
     assert len(links(symmetric_graph(lengths, places))) >= 36  # links of no length are links
 
 
-def test_links_of_either_side_and_of_both() -> None:
+def test_symmetric_and_mutual_links() -> None:
     given = rows(30)
     near = neighbours_by_hand(given, 4)
     found = nearest_others(given, 4)
@@ -68,7 +68,7 @@ def test_links_of_either_side_and_of_both() -> None:
         assert length == pytest.approx(distance(given[i], given[j]), rel=1e-4)
 
 
-def test_parts_are_joined_by_the_shortest_bridges() -> None:
+def test_components_are_joined_by_the_shortest_links() -> None:
     # Four clusters far apart on a line, of 6, 3, 3 and 3 rows.
     centres = np.repeat([0.0, 100.0, 130.0, 400.0], [6, 3, 3, 3])
     given = rows(15, seed=2)
@@ -86,7 +86,7 @@ def test_parts_are_joined_by_the_shortest_bridges() -> None:
     assert {pair: joined[pair] for pair in before} == before
 
 
-def test_a_whole_graph_stays_as_it_is() -> None:
+def test_a_connected_graph_is_unchanged() -> None:
     given = rows(20)
     graph = symmetric_graph(*nearest_others(given, 19))
     assert len(links(graph)) == 2 * len(list(combinations(range(20), 2)))

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn", reason="maps need the extra maps")
 
 
 def clusters(count: int = 60, dimension: int = 8, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Rows in three clusters, and which of them each row is in."""
+    """Rows in three clusters, and the cluster of each row."""
     random = np.random.default_rng(seed)
     which = np.arange(count) % 3
     centres = 8 * random.standard_normal((3, dimension))
@@ -46,12 +46,12 @@ class TestEveryMap:
         with pytest.raises(UsageError, match="got 3 vectors to embed in 2 dimensions; expected at least 4: add images"):
             manifold_map(rows[:3], method)
 
-    def test_equal_rows_do_no_harm(self, method: str) -> None:
+    def test_equal_rows_give_finite_points(self, method: str) -> None:
         rows, _ = clusters(12)
         assert np.isfinite(manifold_map(np.repeat(rows, 4, axis=0), method)).all()
         assert np.isfinite(manifold_map(np.ones((20, 4), np.float32), method)).all()
 
-    def test_rows_of_one_number(self, method: str) -> None:
+    def test_rows_of_one_component(self, method: str) -> None:
         rows = np.arange(20, dtype=np.float32)[:, None]
         points = manifold_map(rows, method, neighbours=4)
         assert points.shape == (20, 2)

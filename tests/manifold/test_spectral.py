@@ -88,7 +88,7 @@ def test_the_extension_equals_a_loop() -> None:
         np.testing.assert_allclose(found[query], mean / fitted.eigenvalues, rtol=1e-4, atol=1e-5)
 
 
-def test_clusters_that_nothing_joins_come_apart() -> None:
+def test_disconnected_clusters_are_separated() -> None:
     rows = blobs(apart=100.0)
     fitted = Spectral.fit(rows, dimension=3, neighbours=6)
     points = fitted.coordinates / np.linalg.norm(fitted.coordinates, axis=1, keepdims=True)
@@ -98,7 +98,7 @@ def test_clusters_that_nothing_joins_come_apart() -> None:
     assert cosines[~same].max() < 0.5
 
 
-def test_equal_rows_do_no_harm() -> None:
+def test_equal_rows_give_finite_coordinates() -> None:
     rows = np.repeat(blobs(count=5), 12, axis=0)
     fitted = Spectral.fit(rows, dimension=4, neighbours=6)
     assert np.isfinite(fitted.coordinates).all()

@@ -42,7 +42,7 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def complete(name: str, parameters: dict[str, Any], channels: int) -> dict[str, Any]:
-    """Add what the pooling gets from elsewhere, and make an exponent for each channel."""
+    """Add the parameters that are fitted or come from the network, and one exponent per channel."""
     if parameters.get("p") == "each":
         parameters = {"p": [1.5 + channel for channel in range(channels)]}
     return {**given(name, channels), **parameters}
@@ -94,13 +94,13 @@ class TestContract:
 
 @every_variant
 class TestEveryPooling:
-    def test_gradients_are_right(self, name: str, parameters: dict[str, Any], torch: ModuleType) -> None:
+    def test_gradients_are_correct(self, name: str, parameters: dict[str, Any], torch: ModuleType) -> None:
         # Away from 0 and with all cells apart, every pooling is smooth.
         cells = np.random.default_rng(3).permutation(2 * 2 * 4 * 3).reshape(2, 2, 4, 3) / 10 + 0.5
         leaf = torch.from_numpy(cells).requires_grad_()
         assert torch.autograd.gradcheck(lambda maps: run(maps, name, parameters), (leaf,))
 
-    def test_a_batch_is_its_images(self, name: str, parameters: dict[str, Any]) -> None:
+    def test_a_batch_equals_its_images_one_by_one(self, name: str, parameters: dict[str, Any]) -> None:
         maps = after_relu((5, 4, 6, 8)).astype(np.float32)
         singles = [run(maps[i : i + 1], name, parameters)[0] for i in range(5)]
         np.testing.assert_allclose(run(maps, name, parameters), singles, rtol=1e-6, atol=1e-7)
@@ -110,7 +110,7 @@ class TestEveryPooling:
         assert tuple(pooled.shape) == (0, dimension((3, 5, 4), name, parameters))
 
     @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1)])
-    def test_an_empty_map_gives_nothing_but_the_floor(
+    def test_a_map_of_zeros_gives_zeros_or_the_floor(
         self, name: str, parameters: dict[str, Any], shape: tuple[int, ...]
     ) -> None:
         pooled = run(np.zeros(shape, dtype=np.float32), name, parameters)
@@ -137,7 +137,7 @@ class TestEveryPooling:
             assert torch.equal(tensors, run(brain.float(), name, parameters))
 
     @pytest.mark.parametrize("scale", [1e13, 1e-13])
-    def test_very_large_and_very_small_maps_are_pooled_as_any(
+    def test_very_large_and_very_small_values_are_pooled_correctly(
         self, name: str, parameters: dict[str, Any], scale: float, torch: ModuleType
     ) -> None:
         """1e13³ is beyond float32, and so is 1e-13³ below; in float64 both are numbers like any."""
@@ -151,7 +151,7 @@ class TestEveryPooling:
                 pooled = np.asarray(run(given_maps, name, {**parameters, **smooth}))
             np.testing.assert_allclose(pooled, exact, rtol=1e-4)
 
-    def test_maps_are_read_in_any_layout_and_left_alone(self, name: str, parameters: dict[str, Any]) -> None:
+    def test_maps_of_any_memory_layout_are_read_and_not_modified(self, name: str, parameters: dict[str, Any]) -> None:
         maps = after_relu((2, 3, 5, 4))
         turned = np.ascontiguousarray(maps.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
         turned.flags.writeable = False

@@ -1,4 +1,4 @@
-"""What is special to each pooling: worked examples, order, refusals."""
+"""Tests of individual poolings: worked examples, order, invalid arguments."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pooling_oracles import Maps, after_relu, given, literal_gem, literal_grid, 
 
 
 class TestWindows:
-    """The worked example of the lecture, on one 4 × 4 map."""
+    """The worked example of the lecture, on a 4 × 4 map."""
 
     MAP = np.array([[[[5, 3, 1, 2], [1, 2, 3, 2], [4, 2, 2, 5], [3, 6, 1, 1]]]], dtype=np.float32)
 
@@ -51,7 +51,7 @@ class TestWindows:
     def test_sum_is_the_window_size_times_the_average(self) -> None:
         np.testing.assert_array_equal(window_sum(self.MAP), 4 * window_average(self.MAP))
 
-    def test_cells_that_fill_no_window_are_left_out(self) -> None:
+    def test_incomplete_windows_are_ignored(self) -> None:
         assert window_sum(self.MAP, window=3).tolist() == [[5 + 3 + 1 + 1 + 2 + 3 + 4 + 2 + 2]]
 
     @pytest.mark.parametrize("parameters", [{"window": 0}, {"stride": 0}, {"window": 1.5}])
@@ -67,11 +67,11 @@ class TestGem:
         for lower, higher in pairwise(steps):
             assert (lower <= higher + 1e-12).all()
 
-    def test_a_large_p_is_nearly_the_maximum_and_does_not_overflow(self) -> None:
+    def test_a_large_p_approaches_the_maximum_without_overflow(self) -> None:
         maps = (60 * after_relu((1, 3, 8, 8))).astype(np.float32)
         np.testing.assert_allclose(gem(maps, p=1000.0)[:, 1:], max_pool(maps)[:, 1:], rtol=0.01)
 
-    def test_the_quick_cube_equals_the_general_power(self) -> None:
+    def test_the_fast_cube_equals_the_general_power(self) -> None:
         maps = after_relu((2, 3, 5, 4))
         np.testing.assert_allclose(gem(maps), gem(maps, p=3 + 1e-12), rtol=1e-9)
 
@@ -80,7 +80,7 @@ class TestGem:
         with pytest.raises(UsageError, match="expected a finite number above 0"):
             gem(np.ones((1, 1, 2, 2)), **parameters)
 
-    def test_one_exponent_for_each_channel(self, torch: ModuleType) -> None:
+    def test_one_exponent_per_channel(self, torch: ModuleType) -> None:
         maps = after_relu((2, 3, 4, 5)) + 0.1
         powers = np.array([1.0, 3.0, 4.5])
         expected = np.stack([gem(maps, p=p)[:, c] for c, p in enumerate(powers.tolist())], axis=1)
@@ -95,7 +95,7 @@ class TestGem:
         np.testing.assert_allclose(gem(maps, p=powers).detach(), gem(maps.detach(), p=3.0), rtol=1e-12)
         assert torch.autograd.gradcheck(lambda x, p: gem(x, p=p), (maps, powers))
 
-    def test_exponents_stay_with_their_channels_from_block_to_block(self) -> None:
+    def test_exponents_match_their_channels_across_blocks(self) -> None:
         maps = after_relu((2, 3000, 6, 6)).astype(np.float32)
         powers = np.linspace(1, 5, 3000)
         for channel in (1, 1500, 2999):
@@ -111,7 +111,7 @@ class TestGem:
 
 
 class TestSuperglobal:
-    def test_mirrors_the_map_without_its_border(self) -> None:
+    def test_borders_are_mirrored(self) -> None:
         # Around 1 lie 3 2 1 2 3, around 2 lie 2 1 2 3 2, around 3 lie 1 2 3 2 1.
         maps = np.array([[[[1.0], [2.0], [3.0]]]])
         both = [(1 + 11 / 5) / 2, (2 + 10 / 5) / 2, (3 + 9 / 5) / 2]
@@ -126,7 +126,7 @@ class TestSuperglobal:
         with pytest.raises(UsageError, match="expected an odd number of cells and at least 1"):
             superglobal(np.ones((1, 1, 2, 2)), **parameters)
 
-    def test_large_exponents_neither_vanish_nor_overflow(self, torch: ModuleType) -> None:
+    def test_large_exponents_do_not_underflow_or_overflow(self, torch: ModuleType) -> None:
         maps = torch.from_numpy(1e3 * after_relu((1, 2, 6, 6)).astype(np.float32)).requires_grad_()
         superglobal(maps, p=60.0, window_p=40.0).sum().backward()
         assert torch.isfinite(maps.grad).all()
@@ -174,13 +174,13 @@ class TestRmac:
         pooled = pool(maps, "rmac", whitening=whitening.transform)
         np.testing.assert_allclose(pooled, expected, rtol=1e-4, atol=1e-5)
 
-    def test_what_the_whitening_returns_is_normalised(self) -> None:
+    def test_whitened_vectors_are_normalised(self) -> None:
         maps = after_relu((1, 3, 4, 4))
         np.testing.assert_allclose(rmac(maps, whitening=lambda rows: 7 * rows), rmac(maps), rtol=1e-12)
 
 
 class TestScda:
-    def test_averages_and_maximises_over_the_largest_part(self) -> None:
+    def test_pools_over_the_largest_component(self) -> None:
         maps = np.zeros((1, 1, 3, 5))
         maps[0, 0, 0, :2] = [8, 9]  # two cells, touching the three below only by a corner
         maps[0, 0, 1, 2:] = [3, 4, 5]
@@ -199,20 +199,20 @@ class TestScda:
         with pytest.raises(UsageError, match="connectivity: got 6; expected 4 or 8"):
             scda(maps, connectivity=6)
 
-    def test_among_equal_parts_the_first_in_reading_order_counts(self) -> None:
+    def test_the_first_of_equal_components_is_used(self) -> None:
         maps = np.array([[[[1.0, 0.0, 2.0]]]])
         maps[0, 0, 0, 0] = 3
         assert scda(maps, unit_halves=False).tolist() == [[3.0, 3.0]]
         assert scda(maps[..., ::-1].copy(), unit_halves=False).tolist() == [[2.0, 2.0]]
 
-    def test_a_winding_part_is_followed_to_its_end(self) -> None:
+    def test_a_winding_component_is_connected(self) -> None:
         snake = np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1.0]])
         values = snake * np.arange(26, 51).reshape(5, 5)
         expected = [values.sum() / snake.sum(), values.max()]
         np.testing.assert_allclose(scda(values[None, None], unit_halves=False), [expected])
 
     @given_some(some_array(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=7)), st.sampled_from([4, 8]))
-    def test_selects_what_a_flood_fill_finds(self, mask: NDArray[np.bool_], connectivity: int) -> None:
+    def test_equals_a_flood_fill(self, mask: NDArray[np.bool_], connectivity: int) -> None:
         # Whole numbers, so that no sum depends on its order.
         values = np.where(mask, 1000.0 + np.arange(mask.size).reshape(mask.shape), 0.0)
         options: dict[str, Any] = {"unit_halves": False, "connectivity": connectivity}
@@ -221,7 +221,7 @@ class TestScda:
 
 
 class TestPool:
-    def test_takes_a_function_of_your_own(self) -> None:
+    def test_accepts_a_custom_function(self) -> None:
         def middle(maps: Maps, *, row: int) -> Maps:
             return maps[:, :, row, 0]
 
@@ -246,7 +246,7 @@ class TestPool:
             pool(np.ones((1, 1, 2, 2)), name, **parameters)
         assert str(caught.value).startswith(message)
 
-    def test_mac_is_max(self) -> None:
+    def test_mac_equals_max(self) -> None:
         assert POOLINGS["mac"].function is POOLINGS["max"].function
 
     def test_every_entry_is_documented(self) -> None:
@@ -265,7 +265,7 @@ class TestPool:
         pooled = pool(maps, name, whitening=lambda rows: rows @ matrix.T, **parameters)
         np.testing.assert_allclose(pooled, expected, rtol=1e-10)
 
-    def test_what_an_entry_needs_from_elsewhere_is_a_parameter(self) -> None:
+    def test_fitted_and_network_parameters_are_parameters_of_the_function(self) -> None:
         for name, entry in POOLINGS.items():
             known = inspect.signature(entry.function).parameters
             learned = set(entry.fitted.names) if entry.fitted else set()

@@ -1,4 +1,4 @@
-"""What is special to the weighted sums: worked examples, order, refusals."""
+"""Tests of the weighted sums: worked examples, order, invalid arguments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pooling_oracles import after_relu, literal_unit
 
 
 class TestCrow:
-    def test_a_channel_that_is_always_on_weighs_least(self) -> None:
+    def test_a_channel_that_is_always_active_has_the_smallest_weight(self) -> None:
         maps = np.zeros((1, 3, 2, 2))
         maps[0, 1] = 1  # everywhere
         maps[0, 2, 0, 0] = 1  # in one place
@@ -36,13 +36,13 @@ class TestCrow:
 
 
 class TestPwa:
-    def test_weighs_by_the_detector(self) -> None:
+    def test_weights_are_those_of_the_detector_channel(self) -> None:
         maps = np.array([[[[3.0, 4.0]], [[1.0, 2.0]]]])
         root = [math.sqrt(3 / 5), math.sqrt(4 / 5)]  # the detector is channel 0, its norm 5
         expected = [[3 * root[0] + 4 * root[1], root[0] + 2 * root[1]]]
         np.testing.assert_allclose(pwa(maps, channels=[0]), expected, rtol=1e-12)
 
-    def test_parts_come_in_the_order_of_the_channels(self) -> None:
+    def test_parts_are_in_the_order_of_the_channels(self) -> None:
         maps = after_relu((2, 4, 3, 3))
         both = pwa(maps, channels=[3, 1])
         np.testing.assert_allclose(both, np.hstack([pwa(maps, channels=[3]), pwa(maps, channels=[1])]), rtol=1e-12)
@@ -66,7 +66,7 @@ class TestPwa:
 class TestPwaChannels:
     ROWS = (np.random.default_rng(0).standard_normal((50, 6)) * [1, 5, 2, 0, 3, 4] + 1000).astype(np.float32)
 
-    def test_the_most_varying_come_first(self) -> None:
+    def test_the_largest_variances_come_first(self) -> None:
         expected = np.argsort(-self.ROWS.astype(np.float64).var(axis=0))[:4]
         assert pwa_channels(self.ROWS, count=4).tolist() == expected.tolist() == [1, 5, 4, 2]
 
@@ -75,7 +75,7 @@ class TestPwaChannels:
         batches = (self.ROWS[i : i + size] for i in range(0, 50, size))
         assert pwa_channels(batches, count=6).tolist() == [1, 5, 4, 2, 0, 3]
 
-    def test_of_equals_the_lower_comes_first(self) -> None:
+    def test_equal_variances_are_ordered_by_index(self) -> None:
         assert pwa_channels(self.ROWS[:, [3, 1, 1]], count=2).tolist() == [1, 2]
 
     @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ class TestPwaChannels:
             ([ROWS, ROWS[:, :5]], "rows: got 5 components after 6; expected all alike"),
         ],
     )
-    def test_what_cannot_be_fitted(self, rows: Any, message: str) -> None:
+    def test_invalid_rows_are_refused(self, rows: Any, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             pwa_channels(rows)
 
-    def test_what_is_fitted_is_what_the_function_takes(self) -> None:
+    def test_the_fitted_arrays_are_parameters_of_the_function(self) -> None:
         learning = POOLINGS["pwa"].fitted
         assert learning is not None
         maps = after_relu((8, 30, 3, 3)).astype(np.float32)
@@ -108,7 +108,7 @@ class TestCam:
     MAPS = after_relu((2, 3, 4, 5))
     WEIGHTS = np.random.default_rng(1).standard_normal((6, 3))
 
-    def test_takes_class_maps_instead_of_weights(self) -> None:
+    def test_accepts_class_maps_instead_of_weights(self) -> None:
         made = np.einsum("kc,bchw->bkhw", self.WEIGHTS, self.MAPS)
         expected = cam(self.MAPS, weights=self.WEIGHTS, classes=3)
         np.testing.assert_allclose(cam(self.MAPS, class_maps=made, classes=3), expected, rtol=1e-12)
@@ -121,7 +121,7 @@ class TestCam:
                 single = cam_vectors(self.MAPS[image : image + 1], weights=self.WEIGHTS[k : k + 1])
                 np.testing.assert_allclose(vectors[image, place], single[0, 0], rtol=1e-12)
 
-    def test_a_class_seen_nowhere_adds_nothing(self) -> None:
+    def test_a_class_without_activation_adds_nothing(self) -> None:
         weights = np.stack([self.WEIGHTS[0] ** 2, -np.ones(3)])
         expected = cam(self.MAPS, weights=weights[:1])
         np.testing.assert_allclose(cam(self.MAPS, weights=weights), expected, rtol=1e-12)

@@ -29,7 +29,7 @@ def test_what_is_there_is_not_overwritten(there: str, tmp_path: Path) -> None:
     [
         ("mine.pt", UsageError, r"mine\.pt: the model must be a file that ends in \.onnx"),
         ("nowhere/mine.onnx", UsageError, r"mine\.onnx: its folder does not exist; create it first"),
-        ("my model.onnx", ModelError, "'my model' cannot name a model: expected"),
+        ("my model.onnx", ModelError, "'my model' is not a valid model name: expected"),
     ],
 )
 def test_what_could_not_be_written_is_refused(

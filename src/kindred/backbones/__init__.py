@@ -1,6 +1,6 @@
-"""Networks: their cards, and the engines that run them.
+"""Backbone networks: their model cards, and the inference engines that run them.
 
-`load` gives an engine that is ready to run; the zoo lists, adds and removes models.
+`load` returns an engine for a model; the zoo lists, adds and removes models.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def load(
     threads: int | None = None,
     cache_dir: Path | None = None,
 ) -> Engine:
-    """Return a model that is ready to run: the bundled one of that name, the user's, or an `.onnx` file's.
+    """Load a model, by the name of a bundled or added model, or by the path of an `.onnx` file.
 
-    `taps` are the maps to return, None for the card's default tap. `device` is "cpu", "cuda" or "cuda:1",
-    None for the environment variable KINDRED_DEVICE, or else the CPU. The engine "auto" is PyTorch on CUDA
-    and OpenVINO on the CPU. A GPU must be asked for: to look for one, PyTorch would have to be imported,
-    which takes longer than a search. `threads` and `cache_dir` (where the compiled graph is kept) concern
-    OpenVINO alone. Raise ModelError if the model is missing or damaged, MissingExtra if PyTorch is, and
-    UsageError for an engine that does not go with the device.
+    `taps` are the feature maps to return, None for the card's default tap. `device` is "cpu", "cuda" or "cuda:1",
+    None for the environment variable KINDRED_DEVICE, or else the CPU. A GPU is used only if it is named, as detecting
+    one needs PyTorch, whose import takes longer than a search. The engine "auto" is PyTorch on CUDA and OpenVINO on
+    the CPU. `threads` and `cache_dir` (the folder of compiled graphs) apply to OpenVINO only. Raise ModelError if the
+    model is missing or damaged, MissingExtra if PyTorch is needed and not installed, and UsageError for an engine that
+    does not support the device.
     """
     device = device or os.environ.get("KINDRED_DEVICE") or "cpu"
     if engine not in ("auto", "openvino", "torch"):

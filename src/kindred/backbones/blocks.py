@@ -1,4 +1,4 @@
-"""Find the ends of a network's blocks: the narrow maps between which it can be taken apart."""
+"""Find the ends of a network's blocks: the narrow maps at which it can be split."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["block_ends"]
 
 
 def block_ends(path: Path, *, until: str) -> tuple[Tap, ...]:
-    """List, in the order of depth, the maps at which blocks of the trunk end, up to the map of tensor `until`.
+    """Return, in order of depth, the maps at which blocks of the trunk end, up to the map of tensor `until`.
 
-    A block ends where a shortcut joins the trunk or leaves it; the last one, before the final expansion, at
-    the narrowest map behind the last joint. Empty for a network without shortcuts. Raises `ModelError`
-    where the graph has no such tensor.
+    A block ends where a shortcut joins or leaves the trunk; the last block, before the final expansion, ends at the
+    narrowest map after the last junction. Empty for a network without shortcuts. Raises `ModelError` if the graph has
+    no such tensor.
     """
     model = read_graph(path)
     _, layout, size = graph_input(model, path)

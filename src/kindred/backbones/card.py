@@ -1,7 +1,7 @@
-"""The card of a model: everything about an `.onnx` file that the file itself does not say.
+"""Model card: the metadata of an `.onnx` file that the file itself does not contain.
 
-A card is a `.toml` file beside the graph. Preprocessing, feature maps ("taps"), licence and the digest of the
-graph are read from it and typed nowhere else.
+A card is a `.toml` file beside the graph. It is the only source of preprocessing, feature maps ("taps"), licence and
+digest of the graph.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ BoxUnits: TypeAlias = Literal["relative", "pixels"]
 T = TypeVar("T")
 
 MODEL_BYTES = 2**31
-"""The largest `.onnx` file that is read: what protobuf allows for one."""
+"""The largest `.onnx` file that is read, in bytes: the limit of protobuf."""
 
 CARD_BYTES = 1_000_000
-"""The largest card that is read; usual ones have some 2,000 bytes."""
+"""The largest card that is read, in bytes; typical cards have about 2,000."""
 
 MAX_DIMENSION, MAX_MULTIPLE = 4096, 256
-"""The largest descriptors and padding of a local head; usual are 128 components, and 32 pixels."""
+"""The largest descriptor dimension and padding multiple of a local head; typical are 128 components and 32 pixels."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -56,10 +56,9 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Tap:
-    """A feature map that can be asked of a model.
+    """A feature map that a model can return.
 
-    `tensor` is its name inside the graph; the map of an H × W image is (channels, about H / stride, about W
-    / stride).
+    `tensor` is its name in the graph; the map of an H × W image is (channels, about H / stride, about W / stride).
     """
 
     name: str
@@ -70,11 +69,11 @@ class Tap:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorHead:
-    """Where a detector's graph has its boxes, decoded, and what they mean.
+    """The output tensors of a detector, and their format.
 
-    `boxes` is the tensor (N, R, 4) and `scores` the tensor (N, R, classes), the higher the surer. `form` is the
-    order of the corners: "yxyx" or "xyxy". `units` is "relative" (shares of the image) or "pixels" (of the
-    network's input). `background` is the column of the scores that stands for no object, −1 where there is none.
+    `boxes` is the tensor (N, R, 4) of decoded boxes and `scores` the tensor (N, R, classes), higher is better. `form`
+    is the order of the corners: "yxyx" or "xyxy". `units` is "relative" (fractions of the image) or "pixels" (of the
+    network's input). `background` is the column of the scores for the background class, −1 if there is none.
     """
 
     boxes: str
@@ -86,11 +85,11 @@ class DetectorHead:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierHead:
-    """Where a classifier's graph has its class maps, or what they are made with.
+    """The class maps of a classifier, or the weights to compute them.
 
-    `maps` is the tap of the class maps. Where the graph has none, `weights` is the tensor that its last linear
-    layer multiplies the average of the map `tap` with. `background` is the class that stands for none, −1 where
-    there is none.
+    `maps` is the tap of the class maps. If the graph has none, `weights` is the weight tensor of the last linear layer,
+    which is applied to the average-pooled map `tap`. `background` is the index of the background class, −1 if there is
+    none.
     """
 
     maps: str = ""
@@ -101,18 +100,18 @@ class ClassifierHead:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalHead:
-    """Where a network has its local features: keypoints with descriptors.
+    """The local features of a network: keypoints with descriptors.
 
-    `scores` is the tap, of one channel and stride 1, that says how good a keypoint each pixel is. Descriptors are
-    either sampled from the tap `descriptors`, whose first cell lies at pixel `centre` of the image (from 0) in both
-    directions, or computed by a second graph, `describe`, the name of an `.onnx` file beside the first with the
-    sha256 `describe_digest`. Its inputs are taps of the first graph by their names, `points` (N, 2), x y in pixels of
-    the padded image, and `window` (4), left, top, width and height of the photograph in it; its output is
-    `descriptors` (N, `dimension`).
+    `scores` is the tap, of one channel and stride 1, of the keypoint score of each pixel. Descriptors are either
+    sampled from the tap `descriptors`, whose first cell is at pixel `centre` of the image (from 0) in both directions,
+    or computed by a second graph, `describe`, the name of an `.onnx` file in the same folder with the sha256
+    `describe_digest`. Its inputs are taps of the first graph by name, `points` (N, 2), x y in pixels of the padded
+    image, and `window` (4), left, top, width and height of the photograph in it; its output is `descriptors`
+    (N, `dimension`).
 
-    The sides of an image are padded to a multiple of `multiple`. With `signs`, the signs of the descriptors'
-    components serve in place of their values, one bit each. `ratio` is the threshold of the ratio test for these
-    descriptors. `precision` is "auto" or "f32", for a network that bfloat16 would spoil.
+    The sides of an image are padded to a multiple of `multiple`. With `signs`, descriptors are binarised to the signs
+    of their components, one bit each. `ratio` is the threshold of the ratio test for these descriptors. `precision` is
+    "auto", or "f32" for a network that is inaccurate in bfloat16.
     """
 
     scores: str
@@ -129,14 +128,14 @@ class LocalHead:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What is known of a model; valid once it exists.
+    """The metadata of a model, validated on construction.
 
-    `file` is the graph's file name, beside the card, and `digest` its sha256 in hex. `mean` and `std` are
-    in pixel units (0 to 255), one per channel, red first whatever `channel_order` is: the network is given
-    (pixel − mean) / std in that order. `layout` is that of the graph's input; `input_size` is (height,
-    width) where the network takes only one size, None where it is free. `detector`, `classifier` and `local` are there
-    where the network is one, or has local features. `training` holds what its makers want on record. Raise
-    ModelError, naming the key, if a value is invalid.
+    `file` is the file name of the graph, in the folder of the card, and `digest` its sha256 in hex. `mean` and `std`
+    are in pixel units (0 to 255), one per channel, red first for every `channel_order`: the input of the network is
+    (pixel − mean) / std in that order. `layout` is that of the graph's input; `input_size` is (height, width) for a
+    network of fixed input size, otherwise None. `detector`, `classifier` and `local` are set for detectors, classifiers
+    and networks with local features. `training` holds the makers' notes on training. Raise ModelError, naming the key,
+    if a value is invalid.
     """
 
     name: str
@@ -161,7 +160,7 @@ class Card:
     def __post_init__(self) -> None:
         check_name(self.name)
         if Path(self.file).name != self.file or "\\" in self.file or not self.file.endswith(".onnx"):
-            raise self._wrong("file", self.file, "the name of an .onnx file in the card's own folder")
+            raise self._wrong("file", self.file, "the name of an .onnx file in the folder of the card")
         if not _DIGEST.fullmatch(self.digest):
             raise self._wrong("digest", self.digest, "the sha256 of the file, 64 hexadecimal digits")
         if self.channel_order not in ("RGB", "BGR"):
@@ -203,7 +202,9 @@ class Card:
 
     def _check_classifier(self, head: ClassifierHead) -> None:
         if bool(head.maps) == bool(head.weights) or bool(head.tap) != bool(head.weights):
-            raise self._wrong("classifier", head, "maps, a tap, or else weights, a tensor, and the tap it weighs")
+            raise self._wrong(
+                "classifier", head, "either maps, a tap, or weights, a tensor, with the tap that it is applied to"
+            )
         tap = self.tap(head.maps or head.tap)
         self._check_background("classifier", head.background)
         if head.maps and head.background >= tap.channels:
@@ -214,13 +215,13 @@ class Card:
         if scores.channels != 1 or scores.stride != 1:
             raise self._wrong("local.scores", head.scores, "a tap of one channel and stride 1")
         if bool(head.descriptors) == bool(head.describe):
-            raise self._wrong("local", head, "descriptors, a tap, or else describe, an .onnx file")
+            raise self._wrong("local", head, "either descriptors, a tap, or describe, an .onnx file")
         if head.descriptors:
             self.tap(head.descriptors)
         elif Path(head.describe).name != head.describe or "\\" in head.describe or not head.describe.endswith(".onnx"):
-            raise self._wrong("local.describe", head.describe, "the name of an .onnx file in the card's own folder")
+            raise self._wrong("local.describe", head.describe, "the name of an .onnx file in the folder of the card")
         elif not _DIGEST.fullmatch(head.describe_digest) or not 1 <= head.dimension <= MAX_DIMENSION:
-            raise self._wrong("local", head, "describe_digest, a sha256, and dimension, that of its descriptors")
+            raise self._wrong("local", head, "describe_digest, a sha256, and the dimension of the descriptors")
         if not 1 <= head.multiple <= MAX_MULTIPLE:
             raise self._wrong("local.multiple", head.multiple, f"pixels, 1 to {MAX_MULTIPLE}")
         if not (0 < head.ratio <= 1 and math.isfinite(head.centre)):
@@ -236,14 +237,14 @@ class Card:
         return ModelError(f"card of {self.name}: {key} is {value}; expected {expected}")
 
     def tap(self, name: str) -> Tap:
-        """Return the tap of that name; raise ModelError, with the names there are, if there is none."""
+        """Return the tap `name`; raise ModelError, listing the known taps, if it is unknown."""
         taps = {tap.name: tap for tap in self.taps}
         check_known("tap", name, taps, error=ModelError, where=f"model {self.name}")
         return taps[name]
 
     @classmethod
     def load(cls, path: Path) -> Card:
-        """Read a card; raise ModelError where the file is missing or not TOML, or a key unknown or wrong."""
+        """Read a card; raise ModelError if the file is missing or not TOML, or a key is unknown or invalid."""
         try:
             text = read_bounded(path, CARD_BYTES).decode()
         except FileNotFoundError:
@@ -268,7 +269,7 @@ class Card:
         return _build(cls, table, where)
 
     def to_toml(self) -> str:
-        """Return the card as TOML, keys in the order of the fields; reading it back gives an equal card."""
+        """Return the card as TOML, with keys in the order of the fields; parsing it gives an equal card."""
         plain, tables = [], []
         for item in fields(self):
             value = getattr(self, item.name)
@@ -277,13 +278,13 @@ class Card:
             elif item.name == "training":
                 tables += [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
             elif isinstance(value, DetectorHead | ClassifierHead | LocalHead):
-                tables.append([f"[{item.name}]", *_given(value)])
+                tables.append([f"[{item.name}]", *_non_default_lines(value)])
             elif value is not None and value != "":
                 plain.append(_line(item.name, value))
         return "\n\n".join("\n".join(block) for block in [plain, *tables]) + "\n"
 
     def save(self, path: Path) -> None:
-        """Write the card; a reader sees the old file or the new one, never half of it."""
+        """Write the card atomically; raise ModelError if it cannot be written."""
         try:
             with replacing(path) as part:
                 part.write_text(self.to_toml(), encoding="utf-8")
@@ -301,30 +302,30 @@ def digest_of(path: Path) -> str:
 
 
 def check_digest(card: Card, path: Path) -> None:
-    """Raise ModelError unless `path` is the very graph that the card describes.
+    """Raise ModelError unless the file `path` has the digest in the card.
 
-    The whole file is hashed on every load: 25 MB take about 20 ms, and a check by size and time would miss a
-    graph that was exchanged by a tool that keeps times.
+    The whole file is hashed on every load: 25 MB take about 20 ms, and a check of size and modification time would miss
+    a file replaced by a tool that preserves times.
     """
     found = digest_of(path)
     if found != card.digest:
         raise ModelError(
-            f"{path} is not the graph that its card describes (sha256 {found[:12]}…, the card says "
-            f"{card.digest[:12]}…): put the right file back, or remove the model and add it anew"
+            f"{path} is not the graph that its card describes (sha256 {found[:12]}…, expected {card.digest[:12]}…): "
+            "restore the file, or remove the model and add it again"
         )
 
 
 def check_name(name: str) -> None:
-    """Raise ModelError unless `name` can name a model: it becomes a file name."""
+    """Raise ModelError unless `name` is a valid model name, as it becomes a file name."""
     if not _NAME.fullmatch(name):
         raise ModelError(
-            f"{name!r} cannot name a model: expected 1 to 64 letters, digits, dots, dashes or underscores, "
-            "a letter or digit first"
+            f"{name!r} is not a valid model name: expected 1 to 64 letters, digits, dots, dashes or underscores, "
+            "beginning with a letter or digit"
         )
 
 
 def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
-    """Make a dataclass from a TOML table whose keys are its fields, no more and no less."""
+    """Build a dataclass from a TOML table; raise ModelError for unknown or missing keys."""
     known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or a part of it
     for key in table:
         check_known("key", key, known, error=ModelError, where=where)
@@ -336,7 +337,7 @@ def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise ModelError(f"{where} is {value!r}; expected a text in quotes")
+        raise ModelError(f"{where} is {value!r}; expected a quoted string")
     return value
 
 
@@ -389,10 +390,10 @@ def _table(part: type[T]) -> Callable[[object, str], T]:
 
 def _scalars(value: object, where: str) -> dict[str, Scalar]:
     if not isinstance(value, dict):
-        raise ModelError(f"{where} is {value!r}; expected a table of texts and numbers")
+        raise ModelError(f"{where} is {value!r}; expected a table of strings and numbers")
     for key, entry in value.items():
         if isinstance(entry, bool) or not isinstance(entry, str | int | float):
-            raise ModelError(f"{where}.{key} is {entry!r}; expected a text or a number")
+            raise ModelError(f"{where}.{key} is {entry!r}; expected a string or a number")
     return value
 
 
@@ -415,8 +416,8 @@ _READERS: dict[str, Callable[[object, str], object]] = {
 }
 
 
-def _given(part: DetectorHead | ClassifierHead | LocalHead) -> list[str]:
-    """Return the lines of a table: the fields that are not at their default."""
+def _non_default_lines(part: DetectorHead | ClassifierHead | LocalHead) -> list[str]:
+    """Return the TOML lines of the fields that differ from their defaults."""
     values = [(item, getattr(part, item.name)) for item in fields(part)]
     return [_line(item.name, value) for item, value in values if value != item.default]
 
@@ -433,10 +434,10 @@ def _value(value: object) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(_value(entry) for entry in value)}]"
     if not isinstance(value, int | float):
-        raise TypeError(f"a card holds texts and numbers, not {value!r}")
+        raise TypeError(f"expected a string or a number in a card, not {value!r}")
     return repr(int(value) if isinstance(value, int) else float(value))  # NumPy's floats print as np.float64(…)
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's, but for DEL, which TOML wants escaped too.
+    # JSON and TOML escape alike, except that TOML requires DEL to be escaped.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Run a detector for its boxes: where something is, whatever it is."""
+"""Run a detector for class-agnostic region proposals."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from kindred.regions import non_maximum_suppression
 __all__ = ["Detector", "Proposals", "load_detector"]
 
 Proposals = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Boxes (R, 4), x0 y0 x1 y1 in pixels of the image that was given, and their scores (R,), best first."""
+"""Boxes (R, 4), x0 y0 x1 y1 in pixels of the input image, and their scores (R,), best first."""
 
 IOU = 0.6
-"""Boxes that overlap a better one by more than this are left out, as in the original SSD."""
+"""Boxes that overlap a better one by more than this are suppressed, as in the original SSD."""
 
 CANDIDATES = 8
-"""So many times as many boxes as are wanted go into the suppression; the rest are far too faint to matter."""
+"""Candidates for suppression per requested box; the remaining boxes have negligible scores."""
 
 
 class Detector:
-    """A detector on the CPU, asked only where things are: any ONNX graph whose card has a table `[detector]`.
+    """A region proposal detector on the CPU: any ONNX graph whose card has a table `[detector]`.
 
-    Images are stretched to the size that the network takes, whatever their aspect; where it takes every size,
-    they stay as they are. `threads`, `cache_dir` and `precision` are those of `OpenVINOEngine`: bfloat16 moves
-    the corners of a box by up to half a percent of the image, and saves a third of the time. Raise ModelError
-    where the card has no such table, or is not true.
+    Images are stretched to the fixed input size of the network, if it has one, regardless of aspect ratio. `threads`,
+    `cache_dir` and `precision` are those of `OpenVINOEngine`: bfloat16 moves the corners of a box by up to half a
+    percent of the image, and saves a third of the time. Raise ModelError if the card has no such table, or does not
+    match the graph.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Detector:
         precision: Precision = "auto",
     ) -> None:
         if card.detector is None:
-            raise ModelError(f"model {card.name} is no detector: its card has no table [detector]")
+            raise ModelError(f"model {card.name} is not a detector: its card has no table [detector]")
         self.card = card
         self._head = card.detector
         outputs = _as_taps(card, self._head)
@@ -56,13 +56,12 @@ class Detector:
         )
 
     def propose(self, images: Batch, *, count: int = 20, smallest: float = 0.01) -> list[Proposals]:
-        """Return the `count` best boxes, or fewer, of every image of a batch (B, H, W, 3) uint8, RGB.
+        """Return at most `count` best boxes of each image of a batch (B, H, W, 3) uint8, RGB. Thread-safe.
 
-        Boxes are clipped to the image, without regard to what they show: their score is that of the likeliest
-        class. Those of less than `smallest` of the image's area are left out; of boxes that overlap by more than
-        0.6 (intersection over union) the best is kept. May be called from several threads. Raise UsageError for
-        what is no batch of images, ModelError if the graph's boxes or scores have another shape than the card
-        promises.
+        Boxes are clipped to the image; their score is that of the most likely class, whichever it is. Boxes smaller
+        than the fraction `smallest` of the image area are dropped, and non-maximum suppression removes boxes that
+        overlap a better one by more than 0.6 (intersection over union). Raise UsageError for anything but a batch of
+        images, ModelError if the graph's boxes or scores do not have the shape declared in the card.
         """
         if count < 1:
             raise UsageError(f"count is {count}; expected at least 1")
@@ -78,11 +77,11 @@ class Detector:
         return [_best(*one, count, least) for one in zip(boxes, scores, strict=True)]
 
     def _objectness(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-        """Check the shapes of both outputs; return the score of the likeliest class of every box, (B, R)."""
+        """Check the shapes of both outputs; return the score of the most likely class of every box, (B, R)."""
         if boxes.shape[:1] != (batch,) or boxes.shape[2:] != (4,) or scores.shape[:2] != boxes.shape[:2]:
             raise ModelError(
                 f"model {self.card.name}: boxes {boxes.shape} and scores {scores.shape} for {batch} images; "
-                "its card promises (N, R, 4) and (N, R, classes)"
+                "its card declares (N, R, 4) and (N, R, classes)"
             )
         scores = scores.reshape(*scores.shape[:2], -1)
         background = self._head.background
@@ -104,22 +103,22 @@ def load_detector(
     cache_dir: Path | None = None,
     precision: Precision = "auto",
 ) -> Detector:
-    """Return a detector that is ready to run: a model's name, or an `.onnx` file; see `kindred.backbones.load`."""
+    """Load a detector by the name of a model or the path of an `.onnx` file; see `kindred.backbones.load`."""
     card, path = load_card(name_or_path)
     return Detector(card, path, threads=threads, cache_dir=cache_dir, precision=precision)
 
 
 def _as_taps(card: Card, head: DetectorHead) -> Card:
-    """Return the card with the two outputs in place of its taps: the engine runs any tensor of a graph.
+    """Return the card with the two outputs as its taps, as the engine returns any tensor of a graph.
 
-    Channels and stride are only said: the engine does not read them.
+    Channels and stride are placeholders, which the engine does not read.
     """
     taps = [Tap(name=name, tensor=getattr(head, name), channels=4, stride=1) for name in ("boxes", "scores")]
     return replace(card, taps=tuple(taps), default_tap="boxes", detector=None, classifier=None)
 
 
 def _stretched(images: Batch, size: Sequence[int]) -> Batch:
-    """Scale a batch to (B, height, width, 3), whatever its aspect: bilinear, with antialiasing."""
+    """Stretch a batch to (B, height, width, 3), bilinear with antialiasing."""
     from PIL import Image
 
     height, width = size

@@ -1,4 +1,4 @@
-"""What every engine does: take uint8 RGB batches, give the feature maps that were asked for."""
+"""The interface of inference engines: uint8 RGB batches in, requested feature maps out."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Engine(Protocol):
-    """A model that is ready to run.
+    """A loaded model.
 
-    A batch is (B, H, W, 3) uint8, RGB, B ≥ 1, of any size that the card allows; preprocessing is the
-    engine's affair. Its maps are one (B, C, h, w) float32 array per requested tap, in that order, the
-    caller's to keep. Raise UsageError for a batch that is none, or that is too small for the network.
+    A batch is (B, H, W, 3) uint8, RGB, B ≥ 1, of any size that the card allows; the engine preprocesses it. The result
+    is one (B, C, h, w) float32 array per requested tap, in that order, owned by the caller. Raise UsageError for an
+    invalid batch, or images too small for the network.
     """
 
     @property
@@ -38,30 +38,29 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it runs: "cpu", "cuda", "cuda:1", …."""
+        """The device: "cpu", "cuda", "cuda:1", …."""
 
     @property
     def precision(self) -> str:
-        """The number format of the arithmetic inside: "f32" or "bf16"."""
+        """The number format of the computation: "f32" or "bf16"."""
 
     def run(self, batch: Batch) -> Maps:
-        """Return the maps of one batch, as soon as possible; may be called from several threads."""
+        """Return the maps of one batch, with the lowest latency. Thread-safe."""
 
     def stream(self, batches: Iterable[tuple[T, Batch]]) -> Iterator[tuple[T, Maps]]:
-        """Yield (token, maps) for every (token, batch), in order, for the best throughput.
+        """Yield (token, maps) for every (token, batch), in order, with the highest throughput.
 
-        Batches are taken from the iterable as the engine has room for them: few are held at a time.
-        A batch must not be changed before its maps have come.
+        Only a few batches are read ahead. A batch must not be changed before its maps are yielded.
         """
 
 
 def requested_taps(card: Card, taps: str | Sequence[str] | None) -> tuple[Tap, ...]:
-    """Return the card's taps of those names, the default one for None; raise ModelError if unknown."""
+    """Return the card's taps by name, the default tap for None; raise ModelError for an unknown name."""
     names = [card.default_tap] if taps is None else [taps] if isinstance(taps, str) else list(taps)
     if not names:
-        raise UsageError(f"no tap of {card.name} asked for: expected at least one of {_names(card)}")
+        raise UsageError(f"taps of {card.name}: got none; expected at least one of {_names(card)}")
     if len(set(names)) < len(names):
-        raise UsageError(f"taps {', '.join(names)}: each can be asked for once")
+        raise UsageError(f"taps {', '.join(names)}: expected each tap once")
     return tuple(card.tap(name) for name in names)
 
 
@@ -72,7 +71,7 @@ def as_batch(batch: Batch, card: Card) -> Batch:
         kind = f"{getattr(batch, 'dtype', type(batch).__name__)} {shape or ''}".strip()
         raise UsageError(f"a batch of {kind}; expected uint8 (B, H, W, 3), RGB")
     if min(batch.shape) < 1:
-        raise UsageError(f"a batch of shape {batch.shape} holds no pixel")
+        raise UsageError(f"a batch of shape {batch.shape} has no pixels")
     if card.input_size is not None and batch.shape[1:3] != card.input_size:
         height, width = card.input_size
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Where Kindred keeps a user's models and what it has compiled for this computer."""
+"""The folders of a user's models and of the cache of compiled graphs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["cache_folder", "models_folder"]
 
 
 def models_folder() -> Path:
-    """Folder of the models that the user added; it need not exist.
+    """Return the folder of the models that the user added, which may not exist yet.
 
-    `$KINDRED_HOME/models` if that variable is set, else the platform's data folder
-    (on Linux `~/.local/share/kindred/models`). Raise ModelError where the user has no home.
+    `$KINDRED_HOME/models` if that variable is set, else the platform's data folder (on Linux
+    `~/.local/share/kindred/models`). Raise ModelError if the user has no home folder.
     """
     folder = _folder("XDG_DATA_HOME", ".local/share", "Library/Application Support")
     if folder is None:
-        raise ModelError("no home folder to keep models in: set KINDRED_HOME to a folder")
+        raise ModelError("no home folder to store models in: set KINDRED_HOME to a folder")
     return folder / "models"
 
 
 def cache_folder() -> Path | None:
-    """Folder of what can be made again at any time; None where the user has no home.
+    """Return the folder of caches, which may be deleted at any time; None if the user has no home folder.
 
     `$KINDRED_HOME/cache` if that variable is set, else the platform's cache folder (on Linux
     `~/.cache/kindred`).

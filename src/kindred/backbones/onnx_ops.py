@@ -1,9 +1,9 @@
-"""ONNX operators as PyTorch functions: those that image networks are exported with.
+"""ONNX operators as PyTorch functions, as far as exported image networks use them.
 
-Each takes the node, for its attributes, and its inputs, None for one left out; and returns its output.
-Meaning as in the ONNX operator reference, opsets 7 to 22. Operators on the shape of a tensor work on int64
-tensors that stay on the CPU. While PyTorch traces a network, to export it, the sides of a tensor are tensors
-themselves: computed with, they stay free in the exported graph; read or compared, they would become constants.
+Each takes the node, for its attributes, and its inputs (None for an omitted one), and returns its output. Semantics
+are those of the ONNX operator reference, opsets 7 to 22. Operators on the shape of a tensor work on int64 tensors that
+stay on the CPU. While PyTorch traces a network for export, the sides of a tensor are tensors themselves: arithmetic
+keeps them dynamic in the exported graph; reading or comparing them would make them constants.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["OPERATORS", "TYPES", "Node"]
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One operator of the graph, with the opset that it was written for."""
+    """One operator of the graph, with its opset version."""
 
     operator: str
     name: str
@@ -49,12 +49,12 @@ class Node:
         return [int(entry) for entry in value] if isinstance(value, Sequence) else None
 
     def text(self, key: str, default: str) -> str:
-        """Return a text attribute."""
+        """Return a string attribute."""
         value = self.attributes.get(key, default)
         return value.decode() if isinstance(value, bytes) else str(value)
 
     def unsupported(self, what: str) -> ModelError:
-        """Return the error for a use of the operator that is not supported."""
+        """Return the error for an unsupported use of the operator."""
         return ModelError(f"node {self.name!r}: {self.operator} with {what} is not supported in PyTorch")
 
 
@@ -82,9 +82,10 @@ def _window(node: Node, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], li
 
 
 def _same_padding(side: int, reach: int, stride: int) -> int:
-    """Return the padding with which windows at every `stride`, `reach` cells behind their first, cover the side.
+    """Return the total SAME padding of a side for windows that extend `reach` cells beyond their first.
 
-    It is max((⌈side / stride⌉ − 1) · stride + reach + 1 − side, 0), without a comparison where none is needed.
+    It is max((⌈side / stride⌉ − 1) · stride + reach + 1 − side, 0), avoiding the comparison if possible, as it would
+    make a traced side constant.
     """
     if stride == 1 or reach == 0:
         return reach
@@ -92,8 +93,8 @@ def _same_padding(side: int, reach: int, stride: int) -> int:
     return total if reach >= stride - 1 else max(total, 0)
 
 
-def _is_free(pads: Sequence[int]) -> bool:
-    """Say whether the padding depends on a size that must stay free."""
+def _is_dynamic(pads: Sequence[int]) -> bool:
+    """Return whether the padding depends on a side that must stay dynamic."""
     return not all(type(pad) is int for pad in pads)
 
 
@@ -101,7 +102,7 @@ def _conv(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
     strides, dilations, pads = _window(node, x, weight.shape[2:])
     left, right, top, bottom = pads
     padding = [top, left]
-    if _is_free(pads) or (left, top) != (right, bottom):
+    if _is_dynamic(pads) or (left, top) != (right, bottom):
         x, padding = functional.pad(x, pads), [0, 0]
     return functional.conv2d(x, weight, bias, strides, padding, dilations, node.integer("group", 1))
 
@@ -109,7 +110,7 @@ def _conv(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 def _max_pool(node: Node, x: Tensor) -> Tensor:
     kernel = node.integers("kernel_shape") or []
     strides, dilations, pads = _window(node, x, kernel)
-    if _is_free(pads) or any(pads):
+    if _is_dynamic(pads) or any(pads):
         x = functional.pad(x, pads, value=-math.inf)
     ceiling = bool(node.integer("ceil_mode", 0))
     return functional.max_pool2d(x, kernel, strides, 0, dilations, ceil_mode=ceiling)
@@ -122,9 +123,9 @@ def _average_pool(node: Node, x: Tensor) -> Tensor:
         raise node.unsupported("dilations")
     ceiling = bool(node.integer("ceil_mode", 0))
     pooled = functional.avg_pool2d(functional.pad(x, pads), kernel, strides, 0, ceiling)
-    if (not _is_free(pads) and not any(pads)) or node.integer("count_include_pad", 0):
+    if (not _is_dynamic(pads) and not any(pads)) or node.integer("count_include_pad", 0):
         return pooled
-    # The padding must not count: divide by the share of each window that lies in the image.
+    # Padding is excluded from the average: divide by the share of each window inside the image.
     inside = functional.pad(torch.ones_like(x[:1, :1]), pads)
     return pooled / functional.avg_pool2d(inside, kernel, strides, 0, ceiling)
 
@@ -167,7 +168,7 @@ def _reshape(node: Node, x: Tensor, shape: Tensor) -> Tensor:
 
 
 def _axes(node: Node, axes: Tensor | None) -> list[int] | None:
-    """Return the axes, an attribute in old opsets and an input in new ones."""
+    """Return the axes: an attribute in old opsets, an input in new ones."""
     return node.integers("axes") if axes is None else [int(axis) for axis in axes.tolist()]
 
 
@@ -194,7 +195,7 @@ def _reduce_mean(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
 def _softmax(node: Node, x: Tensor) -> Tensor:
     if node.opset >= 13:
         return x.softmax(node.integer("axis", -1))
-    axis = node.integer("axis", 1)  # up to opset 12, over all axes from this one on
+    axis = node.integer("axis", 1)  # up to opset 12, softmax is over this axis and all later ones
     return x.flatten(axis % x.ndim).softmax(-1).reshape(x.shape)
 
 
@@ -280,7 +281,7 @@ def _cast(node: Node, x: Tensor) -> Tensor:
 
 
 def _plain(function: Callable[..., Tensor]) -> Operator:
-    """Make an operator of a function that needs no attribute."""
+    """Wrap a function that needs no attributes as an operator."""
     return lambda node, *inputs: function(*inputs)  # noqa: ARG005
 
 
@@ -294,7 +295,7 @@ OPERATORS: dict[str, Operator] = {
     "Concat": _concat,
     "Conv": _conv,
     "Div": _divide,
-    "Dropout": _plain(lambda x, *_: x),  # a network that describes is not being trained
+    "Dropout": _plain(lambda x, *_: x),  # inference only
     "Erf": _plain(torch.erf),
     "Exp": _plain(torch.exp),
     "Flatten": _flatten,

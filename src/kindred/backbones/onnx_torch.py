@@ -16,9 +16,9 @@ from kindred.errors import ModelError
 
 __all__ = ["OnnxModule", "load_onnx"]
 
-# Which inputs of an operator are learned, by position: what its formula calls weight, bias, gamma, beta or slope.
-# A constant anywhere else is no weight but a part of the computation (the scalars of a normalisation, the bounds of
-# a clip, a target shape), and the running statistics of a batch norm are measured, not learned.
+# The positions of an operator's learned inputs: weight, bias, gamma, beta or slope. Other constants are part of the
+# computation (the scalars of a normalisation, the bounds of a clip, a target shape), and the running statistics of a
+# batch norm are measured, not learned.
 _LEARNED: Mapping[str, tuple[int, ...]] = {
     "Conv": (1, 2),
     "Gemm": (1, 2),
@@ -29,12 +29,11 @@ _LEARNED: Mapping[str, tuple[int, ...]] = {
 
 
 class OnnxModule(nn.Module):
-    """The part of an ONNX graph between its input and the tensors asked for.
+    """The part of an ONNX graph from its input to the requested tensors.
 
-    What depends on weights alone is computed once, when the module is made: a weight stored at half precision with
-    a cast behind it is a float32 one from then on. Float weights are buffers, so the module moves between devices as
-    any other. It has parameters only where it is `trainable`: those constants that the graph uses as weights, under
-    the names of their tensors.
+    Constant expressions are evaluated once, on construction: a weight stored at half precision and cast becomes a
+    float32 weight. Float weights are buffers, so that the module moves between devices like any other. If `trainable`,
+    the constants that the graph uses as weights are parameters instead, named after their tensors.
     """
 
     def __init__(
@@ -71,12 +70,12 @@ class OnnxModule(nn.Module):
                 self._buffer_of[name] = f"constant{at}"
                 self.register_buffer(f"constant{at}", values[name])
             else:
-                # Shapes, axes and scalars stay on the CPU: reading one from a GPU would be waiting for it.
+                # Shapes, axes and scalars stay on the CPU, as reading one from a GPU would synchronise.
                 self._small[name] = values[name]
         self._spent = self._last_uses()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return the tensors asked for, in order; `image` is preprocessed, in the graph's own layout."""
+        """Return the requested tensors, in order; `image` is preprocessed, in the layout of the graph."""
         values = {name: self.get_buffer(buffer) for name, buffer in self._buffer_of.items()}
         values.update((name, self.get_parameter(parameter)) for name, parameter in self._parameter_of.items())
         values.update(self._small)
@@ -84,15 +83,15 @@ class OnnxModule(nn.Module):
         for node, spent in zip(self._nodes, self._spent, strict=True):
             values[node.outputs[0]] = _apply(node, values)
             for name in spent:
-                del values[name]  # memory is what limits the batch
+                del values[name]  # memory limits the batch size
         return tuple(values[name] for name in self._outputs)
 
     def in_order(self, outputs: Sequence[str]) -> list[str]:
-        """Return those of the tensors that the module computes, each after all that it depends on."""
+        """Return the names among `outputs` that the module computes, in topological order."""
         return [name for node in self._nodes for name in node.outputs[:1] if name in outputs]
 
-    def keep(self, outputs: Sequence[str]) -> None:
-        """Compute these tensors from now on, some of those before; drop the nodes and weights they do not need."""
+    def restrict(self, outputs: Sequence[str]) -> None:
+        """Restrict the module to some of its outputs; drop the nodes and weights that these do not need."""
         self._outputs = tuple(outputs)
         self._nodes = _upstream(self._nodes, outputs)
         used = {name for node in self._nodes for name in node.inputs} | set(outputs)
@@ -107,16 +106,15 @@ class OnnxModule(nn.Module):
 
 
 def load_onnx(path: Path, outputs: Sequence[str], *, trainable: bool = False) -> OnnxModule:
-    """Read an `.onnx` file and return the module that computes those of its tensors.
+    """Read an `.onnx` file and return the module that computes the tensors `outputs`.
 
-    With `trainable` its weights are parameters. Raise ModelError for a damaged file, for a tensor that the graph does
-    not have, for an operator that is not supported, naming it and its node, and for a network to be trained that
-    computes at half precision.
+    With `trainable` its weights are parameters. Raise ModelError for a damaged file, an unknown tensor, an unsupported
+    operator (naming it and its node), and a half-precision network with `trainable`.
     """
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's DecodeError among others; onnx documents none
-        raise ModelError(f"{path}: not a whole ONNX model: {' '.join(str(error).split())}") from None
+        raise ModelError(f"{path}: not a valid ONNX model: {' '.join(str(error).split())}") from None
     graph = model.graph
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     constants = {entry.name: _tensor(entry) for entry in graph.initializer}
@@ -170,7 +168,7 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str], path: Path) -> list[N
 
 
 def _upstream(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Return, in order, the nodes that these tensors are computed with."""
+    """Return, in order, the nodes that these tensors are computed from."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.outputs):
@@ -180,7 +178,7 @@ def _upstream(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
 
 
 def _learned(nodes: Sequence[Node], constants: Mapping[str, Tensor]) -> set[str]:
-    """Return the float constants that the nodes use as weights, biases that an Add of their own brings included."""
+    """Return the float constants that the nodes use as weights, including biases added by a separate Add."""
     linear = {node.outputs[0] for node in nodes if node.operator in ("Conv", "Gemm", "MatMul")}
     found = {
         node.inputs[at]
@@ -190,13 +188,13 @@ def _learned(nodes: Sequence[Node], constants: Mapping[str, Tensor]) -> set[str]
     }
     for node in nodes:
         if node.operator == "Add" and not linear.isdisjoint(node.inputs):
-            # One number is no bias of a layer but, say, the 3 of a hard swish.
+            # A single number is not a bias, but for example the 3 of a hard swish.
             found.update(name for name in node.inputs if name in constants and constants[name].numel() > 1)
     return {name for name in found if constants[name].is_floating_point() and constants[name].ndim}
 
 
 def _attribute(tensor: str, *, taken: Collection[str]) -> str:
-    """Return a name for the parameter of that tensor: PyTorch takes no dots, and others are for people to read."""
+    """Return a unique parameter name for a tensor; PyTorch forbids dots, and other symbols are replaced too."""
     name = f"weight_{re.sub(r'[^A-Za-z0-9_]', '_', tensor)}"
     return next(text for text in (name, *(f"{name}_{n}" for n in range(2, len(taken) + 3))) if text not in taken)
 
@@ -222,7 +220,7 @@ def _tensor(value: onnx.TensorProto) -> Tensor:
 
 
 def _last_uses(nodes: Sequence[Node], keep: set[str]) -> list[list[str]]:
-    """Return, for every node, the tensors that no later node reads."""
+    """Return, for every node, the tensors that no later node uses."""
     seen, spent = set(keep), []
     for node in reversed(nodes):
         here = {name for name in (*node.inputs, node.outputs[0]) if name and name not in seen}

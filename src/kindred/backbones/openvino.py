@@ -27,45 +27,43 @@ __all__ = ["OpenVINOEngine"]
 
 T = TypeVar("T")
 Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
-_BLOB_FORMAT = 1  # raise it when `_prepared` changes what it builds
+_BLOB_FORMAT = 1  # increase it whenever `_prepared` builds a different graph
 
 FULL = 8
-"""Images that run together; of a smaller batch each runs alone.
+"""Images that run as one batch; the images of a smaller remainder run one by one.
 
-OpenVINO keeps compiled code for every shape of a batch, so each image size has two, and not one for each number.
+OpenVINO caches compiled code for every batch shape, so each image size needs two shapes, not one per batch size.
 """
 
 COMPILED = 256
-"""Compiled layers of each kind that OpenVINO may keep in each stream, the least recently used dropped first.
+"""Capacity of OpenVINO's cache of compiled layers, per kind and stream (least recently used).
 
-One takes some 40 kB; a shape of a batch needs as many as the network has different layers. With OpenVINO's own bound,
-5,000, an index of 600 images of different shapes took 1.4 GB.
+A layer takes about 40 kB; a batch shape needs as many as the network has different layers. With OpenVINO's default,
+5,000, indexing 600 images of different shapes took 1.4 GB.
 """
 
 _ABANDONED: list[Any] = []
-"""Compiled networks that a forked child inherited; freeing them would wait for threads that it does not have."""
+"""Compiled networks inherited by a forked child, never freed, as freeing waits for threads that the child lacks."""
 
 
 class _Running(NamedTuple):
     token: Any
-    piece: Batch  # the request reads this memory until it is done
+    piece: Batch  # the request reads this memory until it has finished
     request: Any
-    found: list[Maps]  # those of the batch's pieces that are done, shared by all its pieces
+    found: list[Maps]  # results of the finished pieces of the batch, shared by all its pieces
     is_last: bool
 
 
 class OpenVINOEngine:
-    """A model on the CPU.
+    """A model on the CPU. Thread-safe; a forked child compiles the network again on first use.
 
-    The graph is cut behind the requested taps, and the card's preprocessing becomes a part of it, so uint8
-    pixels go in as they are. It takes every batch and image size without compiling the whole again: on MobileNetV2
-    a size seen for the first time costs about 20 ms of one core, where a graph compiled for that size alone
-    costs 190 ms and is no faster afterwards. Memory does not grow with the number of sizes; see `COMPILED`.
+    The graph is cut after the requested taps, and the card's preprocessing is compiled into it, so that its input is
+    uint8 pixels. It accepts every batch and image size without recompilation: with MobileNetV2, a new size costs about
+    20 ms of one core, while a graph compiled for that size alone costs 190 ms and is no faster afterwards. Memory does
+    not grow with the number of sizes; see `COMPILED`.
 
-    Any thread may use it. A forked child compiles the network anew when it first uses it.
-
-    `threads` is how many to use, None for one per core. `precision` "auto" is bfloat16 where the processor
-    multiplies it natively, else float32. `cache_dir` keeps the compiled graph; None is the user's cache
+    `threads` is the number of threads, None for one per core. `precision` "auto" is bfloat16 on processors with native
+    bfloat16 multiplication, else float32. `cache_dir` is the folder of compiled graphs, None for the user's cache
     folder. Raise ModelError if the graph is missing, damaged, or not the one that the card describes.
     """
 
@@ -91,7 +89,7 @@ class OpenVINOEngine:
         folder = cache_dir if cache_dir is not None else cache_folder()
         self._blob = folder / "openvino" / f"{card.name}-{self._key()}.blob" if folder is not None else None
         self._lock = ForkSafeLock()
-        # The compiled graph from the cache: both networks read their weights from it for as long as they live.
+        # The compiled graph from the cache, which must outlive both networks, as they read their weights from it.
         self._weights: NDArray[np.uint8] | None = None
         self._networks: dict[Hint, Any] = {}
         self._made_in = ProcessMark()
@@ -99,19 +97,19 @@ class OpenVINOEngine:
         self._network("LATENCY")
 
     def run(self, batch: Batch) -> Maps:
-        """Return the maps of one batch, all cores at work on it; see `Engine.run`."""
+        """Return the maps of one batch, computed on all cores; see `Engine.run`."""
         network = self._network("LATENCY")
         found = []
         for piece in _pieces(as_batch(batch, self.card)):
-            request = network.create_infer_request()  # its own, so that threads do not meet; it costs nothing
+            request = network.create_infer_request()  # one per call, as threads must not share one
             self._start(request, piece)
             found.append(self._maps(request, piece))
         return _joined(found)
 
     def stream(self, batches: Iterable[tuple[T, Batch]]) -> Iterator[tuple[T, Maps]]:
-        """Yield the maps of many batches in order, several at work side by side; see `Engine.stream`."""
+        """Yield the maps of many batches in order, several of them computed in parallel; see `Engine.stream`."""
         network = self._network("THROUGHPUT")
-        # One more than can run, so that no core waits while maps are copied and handed on.
+        # One more than can run, so that no core idles while maps are copied and yielded.
         slots = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
         idle = [network.create_infer_request() for _ in range(slots)]
         running: deque[_Running] = deque()
@@ -127,13 +125,13 @@ class OpenVINOEngine:
             while running:
                 yield from self._finish(running, idle)
         finally:
-            # The consumer left, or a batch was bad: no request may outlive the memory that it reads.
+            # The generator was closed, or a batch was invalid: no request may outlive the memory that it reads.
             for job in running:
                 with suppress(RuntimeError):
                     job.request.wait()
 
     def _finish(self, running: deque[_Running], idle: list[Any]) -> Iterator[tuple[Any, Maps]]:
-        """Wait for the first piece; yield its batch where it was the last one of it."""
+        """Wait for the first piece; yield its batch if this was the last piece of it."""
         job = running[0]
         job.found.append(self._maps(job.request, job.piece))
         idle.append(running.popleft().request)
@@ -141,7 +139,7 @@ class OpenVINOEngine:
             yield job.token, _joined(job.found)
 
     def _start(self, request: Any, batch: Batch) -> None:
-        # OpenVINO shares memory only where it may be written to; a read-only batch is copied.
+        # OpenVINO shares writable memory only; a read-only batch is copied.
         request.set_input_tensor(import_openvino().Tensor(batch, shared_memory=batch.flags.writeable))
         request.start_async()
 
@@ -157,7 +155,7 @@ class OpenVINOEngine:
         return tuple(np.array(request.get_output_tensor(at).data, dtype=np.float32) for at in range(len(self.taps)))
 
     def _network(self, hint: Hint) -> Any:
-        """Return the compiled network, made at its first use in this process."""
+        """Return the compiled network, compiled on its first use in this process."""
         with self._lock:
             if self._made_in.inherited:
                 _ABANDONED.append(self._networks)
@@ -167,7 +165,7 @@ class OpenVINOEngine:
             return self._networks[hint]
 
     def _compiled(self, hint: Hint) -> Any:
-        """Compile the graph, or take it from the cache: one blob serves both hints and any threads."""
+        """Compile the graph, or load it from the cache; one blob is used for both hints and any number of threads."""
         options: dict[str, object] = {
             "PERFORMANCE_HINT": hint,
             "INFERENCE_PRECISION_HINT": self.precision,
@@ -180,7 +178,7 @@ class OpenVINOEngine:
         if self._weights is not None:
             try:
                 return core().import_model(import_openvino().Tensor(self._weights, shared_memory=True), "CPU", options)
-            except RuntimeError:  # made by another OpenVINO or for another processor: compile again
+            except RuntimeError:  # from another OpenVINO version or processor: compile again
                 if not self._networks:
                     self._weights = None
         model = _prepared(read_graph(self._path), self.card, self.taps, self._path)
@@ -193,7 +191,7 @@ class OpenVINOEngine:
         return compiled
 
     def _key(self) -> str:
-        """Return the digest of all that decides what a compiled graph is."""
+        """Return a digest of all that the compiled graph depends on."""
         card = self.card
         parts = [
             _BLOB_FORMAT,
@@ -209,7 +207,7 @@ class OpenVINOEngine:
 
 
 def _pieces(batch: Batch) -> list[Batch]:
-    """Cut a batch into parts of `FULL` images, and single ones; see there."""
+    """Split a batch into pieces of `FULL` images, and single images for the remainder."""
     full = len(batch) - len(batch) % FULL
     parts = [batch[at : at + FULL] for at in range(0, full, FULL)]
     return parts + [batch[at : at + 1] for at in range(full, len(batch))]
@@ -222,13 +220,13 @@ def _joined(found: Sequence[Maps]) -> Maps:
 def _is_done(request: Any) -> bool:
     try:
         return bool(request.wait_for(0))  # milliseconds
-    except RuntimeError:  # it failed; collecting its maps says how
+    except RuntimeError:  # it failed; `_maps` reports the error
         return True
 
 
 def _native_precision() -> str:
-    # OpenVINO's own default is bfloat16 only where the processor has instructions for it. (That "BF16" is
-    # among the device's capabilities says less: with plain AVX-512 it is emulated, and slow.)
+    # OpenVINO's default is bfloat16 only on processors with native instructions. ("BF16" among the device's
+    # capabilities is not enough: with plain AVX-512 it is emulated, and slow.)
     preferred = core().get_property("CPU", "INFERENCE_PRECISION_HINT")
     return "bf16" if preferred == import_openvino().Type.bf16 else "f32"
 
@@ -242,7 +240,7 @@ def _checked_precision(precision: str) -> str:
 
 
 def _prepared(model: Any, card: Card, taps: tuple[Tap, ...], path: Path) -> Any:
-    """Return the graph from uint8 NHWC RGB pixels to the taps, and no further, for every batch size."""
+    """Return the graph from uint8 NHWC RGB pixels to the taps, with a dynamic batch size."""
     openvino = import_openvino()
     tensors = {
         name: output
@@ -253,7 +251,7 @@ def _prepared(model: Any, card: Card, taps: tuple[Tap, ...], path: Path) -> Any:
     }
     for tap in taps:
         if tap.tensor not in tensors:
-            raise ModelError(f"{path}: the graph has no tensor {tap.tensor!r}, which is its card's tap {tap.name!r}")
+            raise ModelError(f"{path}: the graph has no tensor {tap.tensor!r}, the tap {tap.name!r} of its card")
     height, width = card.input_size or (-1, -1)
     shape = [-1, 3, height, width] if card.layout == "NCHW" else [-1, height, width, 3]
     try:
@@ -271,4 +269,4 @@ def _prepared(model: Any, card: Card, taps: tuple[Tap, ...], path: Path) -> Any:
             steps.output(at).tensor().set_element_type(openvino.Type.f32)
         return steps.build()
     except RuntimeError as error:
-        raise ModelError(f"{path}: the graph does not take what its card says: {reason(error)}") from None
+        raise ModelError(f"{path}: the input of the graph differs from its card: {reason(error)}") from None

@@ -1,4 +1,4 @@
-"""OpenVINO, imported quickly and kept quiet."""
+"""OpenVINO: fast import without telemetry, one shared core, reading of graphs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ _CONVERTER = "openvino.tools.ovc"
 def import_openvino() -> ModuleType:
     """Return the module `openvino`, imported without its model converter.
 
-    The converter is a third of the import time and brings OpenVINO's telemetry client, which Kindred never
-    wants. `openvino` tolerates its absence. A program that uses `openvino.convert_model` itself still gets
-    it.
+    The converter takes a third of the import time and loads OpenVINO's telemetry client, which Kindred must not start.
+    `openvino` works without it, and `openvino.convert_model` is still imported on first use.
     """
     with _without_converter():
         import openvino
@@ -57,28 +56,28 @@ def _late_converter(name: str) -> object:
 
 @functools.cache
 def core():  # type: ignore[no-untyped-def]  # openvino is untyped
-    """Return the process's OpenVINO core: making one loads the CPU plug-in, so it is made once."""
-    # Beside OpenVINO's, oneDNN has a cache of compiled code, by default of 1,024 pieces, some 50 MB; it heeds the
-    # environment alone.
+    """Return the OpenVINO core of the process, created once, as it loads the CPU plug-in."""
+    # oneDNN has its own cache of compiled code, by default of 1,024 entries, about 50 MB; it is set by the environment
+    # only.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "200")
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_drop_idle_threads)
     return import_openvino().Core()
 
 
-_freed = False  # whether a compiled network was freed, and its threads are idle since
+_freed = False  # whether a compiled network was freed whose threads are now idle
 
 
 def note_freed() -> None:
-    """Take note that a compiled network is freed; OpenVINO keeps its threads for the next one."""
+    """Record that a compiled network was freed; OpenVINO keeps its threads for the next one."""
     global _freed
     _freed = True
 
 
 def _drop_idle_threads() -> None:
-    """End idle threads of OpenVINO before a fork: in the child, the next network would be given them, and wait.
+    """End idle threads of OpenVINO before a fork, as the child's next network would wait for them.
 
-    OpenVINO does so for the whole process where a core goes that had the CPU plug-in.
+    OpenVINO ends them for the whole process when a core that loaded the CPU plug-in is freed.
     """
     global _freed
     if _freed:
@@ -87,23 +86,20 @@ def _drop_idle_threads() -> None:
 
 
 def read_graph(path: Path):  # type: ignore[no-untyped-def]  # openvino is untyped
-    """Read an `.onnx` file into an `openvino.Model`; raise ModelError where it is none or is damaged."""
+    """Read an `.onnx` file into an `openvino.Model`; raise ModelError if it is not one, or is damaged."""
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path}: expected an .onnx file")
     try:
-        # From memory, not by name: a graph whose weights lie in other files must fail, for its digest
-        # covers one file.
+        # Read from memory, so that a graph with weights in other files fails, as the digest covers one file only.
         return core().read_model(read_bounded(path, MODEL_BYTES))
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {explain_os_error(error)}") from None
     except RuntimeError as error:
-        raise ModelError(
-            f"{path}: not a whole ONNX model in one file that OpenVINO can read: {reason(error)}"
-        ) from None
+        raise ModelError(f"{path}: not a valid ONNX model in a single file: {reason(error)}") from None
 
 
 def reason(error: RuntimeError) -> str:
-    """Return the telling line of an OpenVINO error, which comes as a stack of lines with source positions."""
+    """Return the informative line of an OpenVINO error, without its source positions."""
     lines = [line.strip() for line in str(error).splitlines()]
-    telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
-    return " ".join((telling or lines or ["no reason given"])[-1].split()).rstrip(".")
+    informative = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join((informative or lines or ["no reason given"])[-1].split()).rstrip(".")

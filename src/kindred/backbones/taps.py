@@ -1,4 +1,4 @@
-"""Find the feature maps of a graph, with their channels and strides, from its shapes alone."""
+"""Find the feature maps of a graph, with their channels and strides, by shape inference."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from kindred.errors import ModelError
 
 __all__ = ["Graph", "Map", "activated", "find_maps", "graph_input", "inspect", "named_taps", "trunk_of"]
 
-# Two image sizes, height and width, that differ by a multiple of every stride in use: then the map grows by
-# exactly difference / stride, whatever the padding.
+# Two image sizes, height and width, that differ by a multiple of every common stride, so that the map grows by exactly
+# difference / stride for any padding.
 _SMALL, _GROWTH = (224, 288), 256
 
-# A deeper map of an image of usual size is a single cell.
+# The map of a larger stride is a single cell for an image of typical size.
 _DEEPEST = 64
 
-# What may follow a joint of branches and still belongs to it.
+# Operations after a junction of branches that belong to it.
 _ACTIVATIONS = {"Relu", "Clamp", "Maximum", "Minimum", "Sigmoid", "Swish", "HSwish", "PRelu", "Elu", "Gelu"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """What a graph says of itself: its input, and its taps in the order of depth, the deepest as default."""
+    """The input of a graph, and its taps in order of depth, the deepest being the default."""
 
     input_name: str
     layout: Layout
@@ -40,7 +40,7 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """One feature map of the graph, and the maps that it is computed from (positions in the list of maps)."""
+    """One feature map of the graph, and the maps that it is computed from (indices into the list of maps)."""
 
     tensor: str | None
     operation: str
@@ -53,15 +53,14 @@ class Map:
 def inspect(path: Path) -> Graph:
     """Read an `.onnx` file and find its taps.
 
-    Taps are the graph's outputs that are feature maps, and, at every stride where no output is one, two
-    maps of the trunk (the tensors that all that follows passes through): the end of the last block, and the
-    last before the stride changes. Raise ModelError if the file is no image network with at least one
-    feature map.
+    Taps are the outputs that are feature maps and, at every stride without such an output, two maps of the trunk (the
+    tensors that every path to the deepest map passes through): the end of the last block, and the last map before the
+    stride changes. Raise ModelError if the file is not an image network with at least one feature map.
     """
     try:
         return _inspected(read_graph(path), path)
     except UnicodeDecodeError:  # damaged, but still a graph
-        raise ModelError(f"{path}: not a whole ONNX model: a name in it is no text") from None
+        raise ModelError(f"{path}: not a valid ONNX model: a name in it is not valid UTF-8") from None
 
 
 def _inspected(model: Any, path: Path) -> Graph:
@@ -85,7 +84,7 @@ def _inspected(model: Any, path: Path) -> Graph:
 
 
 def graph_input(model: Any, path: Path) -> tuple[str, Layout, tuple[int, int] | None]:
-    """Return name, layout and, where it is fixed, size (height, width) of the image that a graph takes."""
+    """Return the name, the layout and, if it is fixed, the size (height, width) of a graph's input image."""
     if len(model.inputs) != 1:
         raise ModelError(f"{path}: the graph has {len(model.inputs)} inputs; expected one, the image")
     entry = model.inputs[0]
@@ -101,12 +100,12 @@ def graph_input(model: Any, path: Path) -> tuple[str, Layout, tuple[int, int] | 
 
 
 def find_maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | None) -> list[Map]:
-    """Return the graph's feature maps in topological order, measured at two image sizes."""
+    """Return the graph's feature maps in topological order, with shapes inferred at two image sizes."""
     openvino = import_openvino()
     wanted = _image_tensors(model)
     if not wanted:
         return []
-    # Without the head: a classifier that takes one size only must not forbid others.
+    # Without the head, as a classifier of fixed input size must not exclude other sizes.
     trunk = openvino.Model(wanted, model.get_parameters())
     small = _shapes(trunk, wanted, layout, size or _SMALL, path)
     try:
@@ -114,7 +113,7 @@ def find_maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | No
     except ModelError:
         if size is None:
             raise
-        large = None  # a network of one size: the stride is estimated
+        large = None  # a network of fixed input size: the stride is estimated
     tensors = {name for output in model.outputs for name in output.get_names()}
     maps: list[Map] = []
     positions: dict[str, int] = {}
@@ -140,7 +139,7 @@ def find_maps(model: Any, path: Path, layout: Layout, size: tuple[int, int] | No
 
 
 def _image_tensors(model: Any) -> list[Any]:
-    """Return the 4-D float tensors that depend on the image's pixels, not on weights or its shape alone."""
+    """Return the 4-D float tensors that depend on the pixels of the image, not only on weights or its shape."""
     computed: set[str] = set()
     found = []
     for operation in model.get_ordered_ops():
@@ -165,7 +164,7 @@ def _key(output: Any) -> str:
 def _shapes(
     trunk: Any, outputs: Sequence[Any], layout: Layout, size: Sequence[int], path: Path
 ) -> list[tuple[int, ...] | None]:
-    """Return the shapes of the outputs for two images of that size; None where it is not known beforehand."""
+    """Return the shapes of the outputs for a batch of two images of that size; None for a dynamic shape."""
     height, width = size
     shape = [2, 3, height, width] if layout == "NCHW" else [2, height, width, 3]
     try:
@@ -182,12 +181,12 @@ def _shapes(
 def _measure(
     small: tuple[int, ...] | None, large: tuple[int, ...] | None, size: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """Return channels and stride from the shapes at two image sizes, or None if it is no feature map."""
+    """Return channels and stride from the shapes at two image sizes, or None if it is not a feature map."""
     if small is None or small[0] != 2:
         return None
     channels, *sides = small[1:]
     if large is None:
-        assert size is not None  # only a network of one size has no second shape
+        assert size is not None  # only a network of fixed input size has no second shape
         if min(sides) < 2:
             return None
         ratios = {round(math.log2(whole / part)) for whole, part in zip(size, sides, strict=True)}
@@ -199,22 +198,22 @@ def _measure(
 
 
 def _inner(maps: Sequence[Map], end: int) -> set[int]:
-    """Choose up to two trunk maps for every stride from 2 on at which no output of the graph is a map."""
+    """Choose up to two trunk maps for every stride ≥ 2 at which no output of the graph is a feature map."""
     covered = {entry.stride for entry in maps if entry.is_output}
     trunk = trunk_of(maps, end)
-    joint = [at for at in trunk if len(maps[at].inputs) > 1]
+    junctions = [at for at in trunk if len(maps[at].inputs) > 1]
     chosen: set[int] = set()
     for stride in {maps[at].stride for at in trunk} - covered - {1}:
         here = [at for at in trunk if maps[at].stride == stride and maps[at].tensor is not None]
         chosen.update(here[-1:])
-        blocks = [at for at in joint if maps[at].stride == stride]
+        blocks = [at for at in junctions if maps[at].stride == stride]
         if blocks:
             chosen.add(activated(maps, trunk, blocks[-1]))
     return {at for at in chosen if maps[at].tensor is not None}
 
 
 def activated(maps: Sequence[Map], trunk: Sequence[int], at: int) -> int:
-    """Return the activation right behind a joint of branches, or the joint itself."""
+    """Return the activation directly after a junction of branches, or the junction itself."""
     after = trunk[trunk.index(at) + 1 :]
     while after and maps[after[0]].operation in _ACTIVATIONS and maps[after[0]].inputs == (at,):
         at, after = after[0], after[1:]
@@ -240,7 +239,7 @@ def trunk_of(maps: Sequence[Map], end: int) -> list[int]:
 
 
 def named_taps(maps: Iterable[Map]) -> tuple[Tap, ...]:
-    """Return taps of those maps, all with a tensor, under different names that people can read."""
+    """Return taps of those maps, all with a tensor, under unique readable names."""
     taps: list[Tap] = []
     for entry in maps:
         assert entry.tensor is not None  # maps without a tensor name are never chosen
@@ -252,7 +251,7 @@ def named_taps(maps: Iterable[Map]) -> tuple[Tap, ...]:
 
 
 def _readable(tensor: str) -> str | None:
-    """Return a name for people: `/layer1/layer1.2/relu_1/Relu_output_0` becomes `layer1.2.relu_1`."""
+    """Return a readable name: `/layer1/layer1.2/relu_1/Relu_output_0` becomes `layer1.2.relu_1`."""
     parts = [part for part in re.split(r"[/:]", re.sub(r"_output_\d+$|:\d+$", "", tensor)) if part]
     if "_output_" in tensor:
         parts.pop()  # the operator's own name

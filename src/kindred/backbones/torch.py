@@ -26,10 +26,10 @@ T = TypeVar("T")
 class TorchEngine:
     """A model on a CUDA device, or on the CPU for comparison (OpenVINO is several times faster there).
 
-    `precision` "auto" is bfloat16 on CUDA devices that have it, else float32; "f32" on CUDA leaves
-    PyTorch's own TF32 setting as it is. Raise MissingExtra where torch or onnx is not installed, UsageError
-    where the device is not there, and ModelError if the graph is missing, damaged, not the one that the
-    card describes, or has an operator that is not supported.
+    `precision` "auto" is bfloat16 on CUDA devices that support it, else float32; "f32" on CUDA does not change
+    PyTorch's TF32 setting. Raise MissingExtra if torch or onnx is not installed, UsageError if the device does not
+    exist, and ModelError if the graph is missing, damaged, not the one that the card describes, or has an unsupported
+    operator.
     """
 
     def __init__(
@@ -61,8 +61,7 @@ class TorchEngine:
     def stream(self, batches: Iterable[tuple[T, Batch]]) -> Iterator[tuple[T, Maps]]:
         """Yield the maps of many batches in order; see `Engine.stream`.
 
-        A batch is sent to the device before the maps of the one before are fetched, so the device does not
-        wait.
+        A batch is sent to the device before the maps of the previous one are fetched, so that the device does not idle.
         """
         running: deque[tuple[T, tuple[Tensor, ...]]] = deque()
         for token, batch in batches:
@@ -99,7 +98,7 @@ class TorchEngine:
 
 def _import_torch() -> ModuleType:
     try:
-        import onnx  # noqa: F401  # the converter's; asked for here so that one error names the extra
+        import onnx  # noqa: F401  # needed by `onnx_torch`; imported here so that one error names the extra
         import torch
     except ImportError:
         raise MissingExtra("running a model in PyTorch", "train") from None

@@ -1,7 +1,7 @@
-"""Which models there are: the bundled ones, those that the user added, and files that lie anywhere.
+"""Available models: bundled models, models that the user added, and files in any folder.
 
-A model is NAME.onnx with its card NAME.toml beside it. `known/` holds cards of public networks, found by
-the digest of the graph, so that these can be added without a word about their preprocessing.
+A model is NAME.onnx with its card NAME.toml beside it. `known/` holds cards of public networks, looked up by the digest
+of the graph, so that these can be added without naming their preprocessing.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from kindred.hints import nearest
 __all__ = ["Entry", "add_model", "list_models", "load_card", "remove_model"]
 
 BUNDLED = Path(__file__).with_name("models")
-DESCRIBE = ".describe.onnx"  # ends the name of a user's model's second graph
+DESCRIBE = ".describe.onnx"  # suffix of the second graph of a user's model
 _KNOWN = Path(__file__).with_name("known")
 
-# Image sizes (height, width) that a card is proved with: the map grows by the difference over its stride.
+# Image sizes (height, width) that a card is verified with: the map grows by their difference over its stride.
 _SMALL, _LARGE = (128, 160), (384, 416)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of the list of models: `card` is None where it cannot be used, and `problem` says why."""
+    """One entry of the list of models; `card` is None for an unusable model, and `problem` gives the reason."""
 
     name: str
     bundled: bool
@@ -58,10 +58,9 @@ def list_models() -> tuple[Entry, ...]:
 def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
     """Return the card and the `.onnx` file of a model.
 
-    It is looked for by name among the bundled models and then the user's; a path, or a text that ends in
-    .onnx or .toml or has a folder in it, is a file. A public network that Kindred knows by its digest needs
-    no card. Raise ModelError if there is none, or if its card is damaged; the graph itself is checked when
-    it is loaded.
+    A name is looked up among the bundled models and then the user's; a path, or a string that ends in .onnx or .toml or
+    contains a folder, is a file. A public network that Kindred knows by its digest needs no card. Raise ModelError if
+    there is no such model, or its card is damaged; the graph itself is checked when it is loaded.
     """
     path = Path(name_or_path)
     if isinstance(name_or_path, Path) or path.suffix in (".onnx", ".toml") or path.name != str(name_or_path):
@@ -70,7 +69,7 @@ def load_card(name_or_path: str | Path) -> tuple[Card, Path]:
         if is_file(folder / f"{path}.toml"):
             return _open_card(folder / f"{path}.toml")
     names = [entry.name for entry in list_models()]
-    hint = nearest(str(path), names) if names else "there are none yet: `kindred models add FILE.onnx` adds one"
+    hint = nearest(str(path), names) if names else "no models are installed: `kindred models add FILE.onnx` adds one"
     raise ModelError(f"unknown model {str(path)!r}; {hint}")
 
 
@@ -87,46 +86,45 @@ def add_model(
     default_tap: str | None = None,
     any_size: bool = False,
 ) -> Card:
-    """Copy an `.onnx` file into the user's models, write its card, and return that.
+    """Copy an `.onnx` file into the user's models, write its card, and return the card.
 
-    What is known already is taken from the card beside the file, or from the facts about a public network;
-    what is given here goes before both. For any other network the taps are found in the graph, and `mean`
-    and `std` must be given: in pixel units (0 to 255), red first. `channel_order` is RGB unless it is said
-    otherwise. `any_size` is for a file that names one image size, as exports often do, though the network
-    takes others. The card is then proved by running the network. Raise ModelError if the file is no image
-    network in one file, if the card is not true, or if the name is taken.
+    Defaults come from a card beside the file, or from the known card of a public network; arguments override both. For
+    any other network, the taps are found in the graph, and `mean` and `std` are required, in pixel units (0 to 255),
+    red first. `channel_order` is RGB by default. `any_size` is for a file exported with one fixed image size whose
+    network accepts others. The card is verified by running the network. Raise ModelError if the file is not an image
+    network in a single file, if the card does not match it, or if the name is already used.
     """
     path = Path(path).expanduser()
-    facts = _facts(path)
-    if facts is None:
-        facts = _found(path, name or path.stem)
+    base = _known_card(path)
+    if base is None:
+        base = _inspected_card(path, name or path.stem)
         if mean is None or std is None:
             raise ModelError(
                 f"{path}: not a network known to Kindred: give mean and std, red first, in 0 to 255 units; "
                 "usual: mean 123.675,116.28,103.53 and std 58.395,57.12,57.375 (ImageNet), or all 127.5"
             )
-    name = name or facts.name
+    name = name or base.name
     card = replace(
-        facts,
+        base,
         name=name,
         file=f"{name}.onnx",
-        mean=facts.mean if mean is None else _triple("mean", mean),
-        std=facts.std if std is None else _triple("std", std),
-        channel_order=channel_order or facts.channel_order,
-        licence=licence or facts.licence,
-        source=source or facts.source,
-        description=description or facts.description,
-        default_tap=default_tap or facts.default_tap,
-        input_size=None if any_size else facts.input_size,
-        local=_renamed(facts.local, name),
+        mean=base.mean if mean is None else _triple("mean", mean),
+        std=base.std if std is None else _triple("std", std),
+        channel_order=channel_order or base.channel_order,
+        licence=licence or base.licence,
+        source=source or base.source,
+        description=description or base.description,
+        default_tap=default_tap or base.default_tap,
+        input_size=None if any_size else base.input_size,
+        local=_renamed(base.local, name),
     )
     folder = models_folder()
     for place, _ in _folders():
         if (place / f"{card.name}.toml").exists():
-            raise ModelError(f"a model named {card.name} is there already: give another name, or remove that one first")
-    second = _second_graph(facts, path)
-    _prove(card, path)
-    _prove_heads(card, path)
+            raise ModelError(f"a model named {card.name} already exists: give another name, or remove it first")
+    second = _second_graph(base, path)
+    _verify_taps(card, path)
+    _verify_heads(card, path)
     if second is not None and card.local is not None:
         _copy(second, folder / card.local.describe, card.local.describe_digest)
     _install(card, path, folder)
@@ -139,12 +137,12 @@ def remove_model(name: str) -> None:
     card_path = models_folder() / f"{name}.toml"
     if not card_path.is_file():
         if (BUNDLED / f"{name}.toml").is_file():
-            raise ModelError(f"model {name} is a part of Kindred and cannot be removed")
+            raise ModelError(f"model {name} is bundled with Kindred and cannot be removed")
         names = [entry.name for entry in list_models() if not entry.bundled]
-        hint = nearest(name, names) if names else "you have added none"
+        hint = nearest(name, names) if names else "you have not added any"
         raise ModelError(f"unknown model {name!r} among those you added; {hint}")
     try:
-        card_path.unlink()  # first: a model is there if and only if its card is
+        card_path.unlink()  # first, as a model exists if and only if its card does
         card_path.with_suffix(".onnx").unlink(missing_ok=True)
         card_path.with_suffix(DESCRIBE).unlink(missing_ok=True)
     except OSError as error:
@@ -154,16 +152,16 @@ def remove_model(name: str) -> None:
 def _folders() -> list[tuple[Path, bool]]:
     try:
         return [(BUNDLED, True), (models_folder(), False)]
-    except ModelError:  # no home: the bundled models still serve
+    except ModelError:  # no home folder: only the bundled models are available
         return [(BUNDLED, True)]
 
 
 def _open_card(path: Path) -> tuple[Card, Path]:
-    """Read a card in one of the models' folders, or one named by its path."""
+    """Read a card and find its graph in the same folder."""
     card = Card.load(path)
     graph = path.with_name(card.file)
     if not graph.is_file():
-        raise ModelError(f"{path}: its graph {card.file} is missing; put it back, or remove the model and add it anew")
+        raise ModelError(f"{path}: its graph {card.file} is missing; restore it, or remove the model and add it again")
     return card, graph
 
 
@@ -190,8 +188,8 @@ def _known() -> dict[str, Card]:
     return {card.digest: card for card in cards}
 
 
-def _facts(path: Path) -> Card | None:
-    """Return what is known of a file: the card beside it, or that of the public network that it is."""
+def _known_card(path: Path) -> Card | None:
+    """Return the card beside a file, or the known card of a public network with its digest; None if there is none."""
     digest = digest_of(path)
     beside = path.with_suffix(".toml")
     if beside.is_file() and beside != path:
@@ -201,8 +199,8 @@ def _facts(path: Path) -> Card | None:
     return _known().get(digest)
 
 
-def _found(path: Path, name: str) -> Card:
-    """Return a card of what the graph says of itself, with preprocessing that leaves pixels as they are."""
+def _inspected_card(path: Path, name: str) -> Card:
+    """Return a card with the taps found in the graph, and no preprocessing."""
     from kindred.backbones.taps import inspect
 
     check_name(name)
@@ -228,15 +226,15 @@ def _triple(key: str, values: Sequence[float]) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def _prove(card: Card, path: Path) -> None:
-    """Run the network on plain images; raise ModelError if a map is not as the card says."""
+def _verify_taps(card: Card, path: Path) -> None:
+    """Run the network on grey images; raise ModelError if a map does not have the channels and stride of the card."""
     from tempfile import TemporaryDirectory
 
     from kindred.backbones.openvino import OpenVINOEngine
 
     names = [tap.name for tap in card.taps]
     sizes = [card.input_size] if card.input_size is not None else [_SMALL, _LARGE]
-    # In a passing folder: compiled with all its taps, the graph is not the one that will be used.
+    # In a temporary folder, as the graph compiled with all its taps is not the one that will be used.
     with TemporaryDirectory() as folder:
         engine = OpenVINOEngine(card, path, taps=names, precision="f32", cache_dir=Path(folder))
         try:
@@ -245,15 +243,15 @@ def _prove(card: Card, path: Path) -> None:
             raise ModelError(f"{path}: {error}") from None
     for tap, *found in zip(card.taps, *maps, strict=True):
         shapes = [entry.shape[1:] for entry in found]
-        if not _is_true(tap, shapes, sizes):
+        if not _matches(tap, shapes, sizes):
             raise ModelError(
                 f"{path}: tap {tap.name} gives maps of {shapes} for images of {sizes}; "
-                f"its card says {tap.channels} channels and stride {tap.stride}"
+                f"its card declares {tap.channels} channels and stride {tap.stride}"
             )
 
 
-def _prove_heads(card: Card, path: Path) -> None:
-    """Ask the network for what its card promises besides maps; raise ModelError where that is not true."""
+def _verify_heads(card: Card, path: Path) -> None:
+    """Run the detector or read the classifier weights; raise ModelError if they do not match the card."""
     from tempfile import TemporaryDirectory
 
     from kindred.backbones.classifier import class_weights
@@ -267,23 +265,23 @@ def _prove_heads(card: Card, path: Path) -> None:
         class_weights(card, path)
 
 
-def _is_true(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[int, int]]) -> bool:
+def _matches(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[int, int]]) -> bool:
     if any(len(shape) != 3 or shape[0] != tap.channels for shape in shapes):
         return False
-    if len(shapes) == 1:  # how much the borders take is unknown: the stride is right to a factor of √2
+    if len(shapes) == 1:  # the effect of padding is unknown: the stride is checked to a factor of √2
         ratios = [part * tap.stride / whole for part, whole in zip(shapes[0][1:], sizes[0], strict=True)]
         return all(0.7 < ratio < 1.42 for ratio in ratios)
     grown = [(after - before) * tap.stride for before, after in zip(shapes[0][1:], shapes[1][1:], strict=True)]
     return all(abs(pixels - (_LARGE[0] - _SMALL[0])) < tap.stride for pixels in grown)
 
 
-def _second_graph(facts: Card, path: Path) -> Path | None:
-    """Return the second graph of a local head, beside the first, None if it needs none; ModelError if it is another."""
-    if facts.local is None or not facts.local.describe:
+def _second_graph(known: Card, path: Path) -> Path | None:
+    """Return the file of a local head's second graph, None if it has none; ModelError if it has another digest."""
+    if known.local is None or not known.local.describe:
         return None
-    second = path.with_name(facts.local.describe)
-    if digest_of(second) != facts.local.describe_digest:
-        raise ModelError(f"{second} is not the graph that the card of {path.name} describes; put that one there")
+    second = path.with_name(known.local.describe)
+    if digest_of(second) != known.local.describe_digest:
+        raise ModelError(f"{second} is not the graph that the card of {path.name} describes; restore it")
     return second
 
 
@@ -299,7 +297,7 @@ def _install(card: Card, path: Path, folder: Path) -> None:
 
 
 def _copy(path: Path, target: Path, digest: str) -> None:
-    """Copy a graph; raise ModelError if the file is no longer the one that was checked."""
+    """Copy a graph; raise ModelError if the file has changed since it was checked."""
     try:
         content = read_bounded(path, MODEL_BYTES)
         if hashlib.sha256(content).hexdigest() != digest:

@@ -1,9 +1,9 @@
-"""Describing: a recipe made ready. Images go in, vectors come out.
+"""Compute the descriptors of images as a recipe specifies.
 
-    image → views → network → rows → head → vectors
-            (views)  (network) (pooled)  (head)
+    image → views → feature maps → rows → vectors
+            (views)  (network)    (pooled) (encoder)
 
-The one place where images, passes, backbone, pooling, embedding, fusion and whitening meet.
+This package combines image decoding, passes, backbone, pooling, embedding, fusion and whitening.
 """
 
 from __future__ import annotations

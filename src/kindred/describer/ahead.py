@@ -1,4 +1,4 @@
-"""Prepare images on threads, a few ahead of whoever takes them."""
+"""Decode and prepare images on threads, ahead of the consumer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kindred.errors import ImageError
 __all__ = ["prepared_ahead"]
 
 K = TypeVar("K")
-I = TypeVar("I")  # noqa: E741 - what goes in
+I = TypeVar("I")  # noqa: E741 - input item
 P = TypeVar("P")
 
-SPARE = 8  # images prepared beyond four for each worker, so that the network never waits
+SPARE = 8  # images prepared beyond four per worker, so that the network never waits
 
 
 def prepared_ahead(
     items: Iterable[tuple[K, I]], prepare: Callable[[I], P], *, workers: int
 ) -> Generator[tuple[K, P | ImageError], None, None]:
-    """Yield (key, prepared) for each (key, item), in order; an `ImageError` stands for what cannot be used.
+    """Yield (key, prepared item) for each (key, item), in order; an unusable item yields its `ImageError` instead.
 
-    Close it where it is left early.
+    Close the generator if it is not run to its end.
     """
 
     def attempt(entry: tuple[K, I]) -> tuple[K, P | ImageError]:

@@ -1,6 +1,7 @@
-"""Describer: a recipe made ready. Images go in, vectors come out.
+"""Describer: computes the descriptors of images as a recipe specifies.
 
-A source looks at images (a network, local features, or other recipes), the head makes vectors of what was seen.
+An extractor (a network, local features, or an ensemble of recipes) computes features; the encoder turns them into
+vectors.
 """
 
 from __future__ import annotations
@@ -42,22 +43,32 @@ __all__ = ["Describer", "DescriberOptions", "open_extractor"]
 
 T = TypeVar("T")
 
-FEW = 4  # up to so many images, starting the engine's throughput mode costs more than it saves
-MOST_WORKERS = 32  # more threads than this do not serve
+FEW = 4  # up to this many images, starting the engine's throughput mode costs more than it saves
+MOST_WORKERS = 32  # more threads bring no further speed
 QUERY_WORDS = 3
-"""Words of each local feature of a query: one that lies near the border of a word is found in its neighbours too."""
-VERSION = 2  # raise it when the same recipe comes to give other vectors
-# What a recipe is called and how its answers are compared do not change its vectors.
-_NOT_SEEN = ("name", "description", "backbone", "taps", "codebook", "whitening", "dimension", "weight", "ensemble")
-_MATCHED = ("similarity", "matching", "matching_options", "features", "code", "words")
+"""Nearest words per local feature of a query (multiple assignment), as a match may be assigned to another word."""
+VERSION = 2  # increase it whenever the same recipe starts to give different vectors
+# The name of a recipe and the way its vectors are compared do not change the vectors.
+_NOT_IN_FINGERPRINT = (
+    "name",
+    "description",
+    "backbone",
+    "taps",
+    "codebook",
+    "whitening",
+    "dimension",
+    "weight",
+    "ensemble",
+)
+_COMPARISON = ("similarity", "matching", "matching_options", "features", "code", "words")
 
 
 @dataclass(frozen=True)
 class DescriberOptions:
-    """How images are described, whatever the recipe: these change no vector but that of an image over the limit.
+    """Run-time options of a describer; they do not change the vectors.
 
-    device: as in `kindred.backbones.load`. workers: threads that decode, at most 32. max_pixels: as in
-    `kindred.images.decode`. None is the default of each.
+    device: as in `kindred.backbones.load`. workers: number of decoding threads, at most 32. max_pixels: images larger
+    than this are refused, as in `kindred.images.decode`. None selects the default of each.
     """
 
     device: str | None = None
@@ -69,16 +80,16 @@ class DescriberOptions:
             raise UsageError(f"workers is {self.workers!r}; expected a whole number from 1 to {MOST_WORKERS}")
 
     def describer(self, recipe: Recipe) -> Describer:
-        """Return the describer of a recipe with these options; errors are those of `Describer`."""
+        """Return a describer for `recipe` with these options; raises the errors of `Describer`."""
         return Describer(recipe, device=self.device, workers=self.workers, max_pixels=self.max_pixels)
 
 
 class Describer:
-    """A recipe with its network and all that was learned; any thread may use it.
+    """Computes image descriptors by a recipe, with its network and fitted parameters loaded. Thread-safe.
 
-    `fitted` takes the place of the recipe's files. `device` is as in `kindred.backbones.load`, `max_pixels` as in
-    `kindred.images.decode`; `workers` threads decode. Raises `ModelError` where the network is missing,
-    `RecipeError` where the recipe does not fit it.
+    `fitted` replaces the parameters in the recipe's files. `device` is as in `kindred.backbones.load`, `max_pixels` as
+    in `kindred.images.decode`; `workers` is the number of decoding threads. Raises `ModelError` if the network is
+    missing, `RecipeError` if the recipe does not fit the network.
     """
 
     def __init__(
@@ -95,62 +106,64 @@ class Describer:
         self.extractor = open_extractor(recipe, device=device, workers=workers, max_pixels=max_pixels)
         self.fitted = load_fitted(recipe, self.extractor.identity) if fitted is None else fitted
         if isinstance(self.extractor, NetworkExtractor):
-            self.extractor.pooler.learned = self.fitted.poolings
+            self.extractor.pooler.fitted = self.fitted.poolings
         self.encoder = Encoder(recipe, self.fitted)
-        self._counting = ForkSafeLock()
+        self._count_lock = ForkSafeLock()
         self._images = self._passes = 0
         self.dimension = self._checked_dimension()
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
-            f"a Describer (of recipe {self.recipe.name!r}) holds a network and cannot be sent to another process; "
-            "send its recipe and make one there, or send the Library, which opens itself anew"
+            f"the Describer of recipe {self.recipe.name!r} holds a network and cannot be sent to another process; "
+            "send the recipe and create a Describer there, or send the Library"
         )
 
     @property
     def fingerprint(self) -> str:
-        """What the vectors depend on, as 16 hexadecimal digits; names and places of files do not count."""
-        parts = hashlib.sha256(json.dumps([VERSION, self._settings(), self.extractor.depends_on]).encode())
+        """Digest of all that the vectors depend on, 16 hexadecimal digits; file names and locations have no effect."""
+        digest = hashlib.sha256(json.dumps([VERSION, self._settings(), self.extractor.depends_on]).encode())
         fitted = [each.to_arrays() for each in (*self.fitted.codebooks, *self.fitted.whitenings)]
-        for learned in (*fitted, *self.fitted.poolings, *self._words_arrays()):
-            for name, array in sorted(learned.items()):
-                parts.update(name.encode() + np.ascontiguousarray(array).tobytes())
-        return parts.hexdigest()[:16]
+        for arrays in (*fitted, *self.fitted.poolings, *self._words_arrays()):
+            for name, array in sorted(arrays.items()):
+                digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def provenance(self) -> Provenance:
-        """What the vectors depend on, cause by cause: where fingerprints differ, it names what does."""
-        looks, fitted, source = self.extractor.depends_on, self.fitted, list[object]()
+        """Separate digests of all that the vectors depend on, to name what differs between two fingerprints."""
+        network, fitted, pooling = self.extractor.depends_on, self.fitted, list[object]()
         if isinstance(self.extractor, NetworkExtractor):
-            source = list(self.extractor.pooler.depends_on)
-            looks = looks[: len(looks) - len(source)]
+            pooling = list(self.extractor.pooler.depends_on)
+            network = network[: len(network) - len(pooling)]
         own = Provenance(
             version=str(VERSION),
             settings=digest_of_values(self._settings()),
-            network=digest_of_values(looks),
-            pooling=digest_of_values([source, digest_of_arrays(fitted.poolings)]) if source or fitted.poolings else "",
+            network=digest_of_values(network),
+            pooling=digest_of_values([pooling, digest_of_arrays(fitted.poolings)])
+            if pooling or fitted.poolings
+            else "",
             codebook=digest_of_arrays([*(each.to_arrays() for each in fitted.codebooks), *self._words_arrays()]),
             whitening=digest_of_arrays(each.to_arrays() for each in fitted.whitenings),
         )
         if not isinstance(self.extractor, EnsembleExtractor):
             return own
-        # What the extractor of an ensemble looks with is in the provenance of its parts, but for their weights.
+        # An ensemble depends on the provenance of its recipes and on their weights.
         weights = digest_of_values([own.settings, [float(part.recipe.weight) for part in self.extractor.ensemble]])
         parts = [part.provenance for part in self.extractor.ensemble]
         return Provenance.combined(replace(own, settings=weights, network=""), parts)
 
     def _words_arrays(self) -> list[Mapping[str, NDArray[Any]]]:
-        """Return the arrays of what makes visual words, where the recipe has them: these are stored as vectors are."""
+        """Return the arrays of the quantizer of visual words, [] if the recipe has none."""
         return [] if self.fitted.words is None else [self.fitted.words.to_arrays()]
 
     def _settings(self) -> object:
         """Return the settings of the recipe that its vectors depend on."""
-        does = replace(self.recipe, name="-").as_dict()
-        return as_floats({key: value for key, value in does.items() if key not in (*_NOT_SEEN, *_MATCHED)})
+        keys = replace(self.recipe, name="-").as_dict()
+        return as_floats({key: value for key, value in keys.items() if key not in (*_NOT_IN_FINGERPRINT, *_COMPARISON)})
 
     @property
     def describes_queries_differently(self) -> bool:
-        """Whether queries are described otherwise than the images that are searched."""
+        """Whether queries are described differently from database images."""
         features = find_features(self.recipe.stored_features) if self.recipe.stored_features else None
         if self.fitted.words is not None or (features is not None and features.query != features.indexed):
             return True
@@ -161,93 +174,96 @@ class Describer:
     def matching_options(self) -> dict[str, MatchOption]:
         """The options of the recipe's `row_matching`, by name.
 
-        ASMK's `idf` comes from the codebook, unless the recipe has `idf = false`. Raises `RecipeError` for another.
+        ASMK's `idf` weights come from the codebook, unless the recipe sets `idf = false`. Raises `RecipeError` if
+        `idf` is not a boolean.
         """
         options = cast("dict[str, MatchOption]", dict(self.recipe.matching_options))
         if not MATCHINGS[self.recipe.row_matching].by_word:
             return options
-        weighs = options.pop("idf", True)
-        if not isinstance(weighs, bool):
+        use_idf = options.pop("idf", True)
+        if not isinstance(use_idf, bool):
             raise RecipeError(
-                f"recipe {self.recipe.name!r}: matching_options.idf is {weighs!r}; expected true or false"
+                f"recipe {self.recipe.name!r}: matching_options.idf is {use_idf!r}; expected true or false"
             )
-        learned = self.fitted.codebooks[0]
-        return options | {"idf": learned.idf} if weighs and isinstance(learned, Codebook) else options
+        codebook = self.fitted.codebooks[0]
+        return options | {"idf": codebook.idf} if use_idf and isinstance(codebook, Codebook) else options
 
     @property
     def passes(self) -> float:
-        """How often the network ran for an image, on average over those described so far; 1 before the first."""
+        """Mean number of network passes per image described so far; 1 before the first image."""
         return self._passes / self._images if self._images else 1.0
 
     def describe(self, images: ImageLike | Sequence[ImageLike]) -> Vectors:
         """Describe images: paths, encoded bytes, binary files, Pillow images or uint8 RGB arrays (H, W, 3).
 
-        Returns unit vectors (N, D) float32, in order; where the recipe keeps several rows of an image, the one of
-        the whole (`image_rows` gives all). Raises `ImageError` for one that cannot be used.
+        Returns unit vectors (N, D) float32, in order. If the recipe describes an image by several rows, the vector is
+        that of the whole image (`image_rows` returns all). Raises `ImageError` for an unusable image.
         """
         many = [as_image(each) for each in (images if isinstance(images, list | tuple) else [images])]
         if self.recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
-            raise UsageError(f"recipe {self.recipe.name!r} gives an image no single vector; ask for image_rows")
+            raise UsageError(
+                f"recipe {self.recipe.name!r}: describes an image by several rows; call image_rows instead"
+            )
         vectors = np.empty((len(many), self.dimension), np.float32)
         few = len(many) <= FEW
         numbered = list(enumerate(many))
-        with closing(self.one_by_one(numbered) if few else self.stream(numbered)) as answers:
-            for described in answers:
+        with closing(self.one_by_one(numbered) if few else self.stream(numbered)) as descriptions:
+            for described in descriptions:
                 if described.error is not None:
                     raise described.error
                 vectors[described.key] = described.vector
         return vectors
 
     def image_rows(self, image: ImageLike) -> ImageRows:
-        """Describe an image by all its rows, as a matching compares them. Raises `ImageError` for a bad one."""
+        """Return all rows of a query image, for row matching. Raises `ImageError` for an unusable image."""
         (described,) = self.one_by_one([(0, image)], is_query=True)
         if described.error is not None:
             raise described.error
         return self.as_image_rows(described)
 
     def as_image_rows(self, described: Description[T]) -> ImageRows:
-        """Return the rows of an image that was described."""
+        """Return the rows of a description as the rows of one image."""
         assert described.vectors is not None
         owners = np.zeros(len(described.vectors), np.int64)
         return ImageRows(described.vectors, owners, boxes=described.boxes, words=described.words)
 
     def map_of(self, image: ImageLike) -> ConvMap:
-        """Return the feature map of a whole image.
+        """Return the feature map of the whole image.
 
-        Raises `UsageError` where the recipe has not one network, `ImageError` for a bad image.
+        Raises `UsageError` if the recipe's backbone is not a single network, `ImageError` for an unusable image.
         """
         if not isinstance(self.extractor, NetworkExtractor):
-            raise UsageError(f"recipe {self.recipe.name!r} has no one feature map; localisation needs one network")
+            raise UsageError(f"recipe {self.recipe.name!r}: has no feature map; localisation needs a single network")
         return self.extractor.map_of(image)
 
     def stream(
         self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
     ) -> Generator[Description[T], None, None]:
-        """Describe any number of (key, image), or queries (`is_query`), as they come; a bad image is an answer too.
+        """Describe any number of (key, image); `is_query`: as queries. An unusable image yields its error.
 
-        Threads decode while the network runs. At most some hundred images are held at a time, and answers may
-        come in another order than the images. Close it where it is left early.
+        Threads decode while the network runs. At most a few hundred images are in memory at a time, and descriptions
+        may come in another order than the images. Close the generator if it is not run to its end.
         """
-        with closing(self.extractor.stream(items, is_query=is_query)) as found:
-            for group in found:
-                seen = [each for each in group if isinstance(each, RawFeatures)]
-                self._count(seen)
-                yield from self._with_words(self.encoder.finish(seen, is_query=is_query), is_query=is_query)
+        with closing(self.extractor.stream(items, is_query=is_query)) as groups:
+            for group in groups:
+                features = [each for each in group if isinstance(each, RawFeatures)]
+                self._count(features)
+                yield from self._with_words(self.encoder.encode(features, is_query=is_query), is_query=is_query)
                 yield from (each for each in group if isinstance(each, Description))
 
     def one_by_one(
         self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
     ) -> Generator[Description[T], None, None]:
-        """Describe few images, or queries (`is_query`), with all cores on each.
+        """Describe a few (key, image), one after another, each on all cores; `is_query`: as queries.
 
-        Raises `ImageError` for one that cannot be opened.
+        Raises `ImageError` for an image that cannot be opened.
         """
-        for seen in self.extractor.one_by_one(items, is_query=is_query):
-            self._count([seen])
-            yield from self._with_words(self.encoder.finish([seen], is_query=is_query), is_query=is_query)
+        for features in self.extractor.one_by_one(items, is_query=is_query):
+            self._count([features])
+            yield from self._with_words(self.encoder.encode([features], is_query=is_query), is_query=is_query)
 
     def _with_words(self, found: Sequence[Description[T]], *, is_query: bool) -> Iterable[Description[T]]:
-        """Add the visual words of local features, where the recipe has words."""
+        """Add the visual words of local features, if the recipe has words."""
         quantizer = self.fitted.words
         if quantizer is None or not found:
             return found
@@ -263,22 +279,22 @@ class Describer:
             for each, own in zip(found, parts, strict=True)
         ]
 
-    def _count(self, seen: Sequence[RawFeatures[T]]) -> None:
-        with self._counting:
-            self._images += len(seen)
-            self._passes += sum(each.passes for each in seen)
+    def _count(self, features: Sequence[RawFeatures[T]]) -> None:
+        with self._count_lock:
+            self._images += len(features)
+            self._passes += sum(each.passes for each in features)
 
     def _checked_dimension(self) -> int:
-        """Return D. Raises `RecipeError` where network, embedding, whitening and code do not go together."""
+        """Return D. Raises `RecipeError` if network, embedding, whitening and code do not fit together."""
         name, code = self.recipe.name, self.fitted.codes
         try:
             dimension = self.encoder.dimension(self.extractor.sample())
         except (UsageError, ImageError, RecipeError) as error:
-            raise RecipeError(f"recipe {name!r} does not fit its parts: {error}") from error
+            raise RecipeError(f"recipe {name!r}: {error}") from error
         if code is not None and code.dimension != dimension:
             raise RecipeError(
-                f"recipe {name!r}: its code was learned on vectors of {code.dimension} components, not {dimension}; "
-                f"make one for {name!r} with kindred fit"
+                f"recipe {name!r}: its code was fitted to vectors of {code.dimension} components, not {dimension}; "
+                f"fit one for {name!r} with kindred fit"
             )
         return dimension
 
@@ -286,7 +302,7 @@ class Describer:
 def open_extractor(
     recipe: Recipe, *, device: str | None = None, workers: int | None = None, max_pixels: int | None = None
 ) -> Extractor:
-    """Return what looks at images for `recipe`; arguments and errors are those of `Describer`."""
+    """Return the feature extractor of `recipe`; arguments and errors are those of `Describer`."""
     if recipe.ensemble:
         parts = [Describer(part, device=device, workers=workers, max_pixels=max_pixels) for part in recipe.ensemble]
         return EnsembleExtractor(recipe, parts)
@@ -303,13 +319,13 @@ def _check_comparison(recipe: Recipe) -> None:
     check_known("similarity", recipe.similarity, SIMILARITIES, error=RecipeError, where=where)
     if recipe.similarity == "chi_square" and recipe.whitening:
         raise RecipeError(
-            f"recipe {recipe.name!r}: chi_square compares histograms, which whitened vectors are not; "
-            "take another similarity, or no whitening"
+            f"recipe {recipe.name!r}: chi_square compares histograms, and whitened vectors are not histograms; "
+            "use another similarity, or no whitening"
         )
     matching = recipe.row_matching
     check_known("matching", matching, MATCHINGS, error=RecipeError, where=where)
     if recipe.matching != "best" and recipe.aggregate != MULTI_VECTOR:
         raise RecipeError(
-            f"recipe {recipe.name!r}: matching {recipe.matching!r} compares the rows of images; "
+            f"recipe {recipe.name!r}: matching {recipe.matching!r} compares several rows per image; "
             f'expected aggregate = "{MULTI_VECTOR}"'
         )

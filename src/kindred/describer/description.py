@@ -1,4 +1,4 @@
-"""What passes between the steps of describing: what was seen of an image, and what is said of it."""
+"""Data passed between the steps of describing: image properties, raw features and final descriptions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kindred.errors import ImageError
 from kindred.features import LocalFeatures
 from kindred.store import VisualWords
 
-__all__ = ["Description", "Facts", "RawFeatures"]
+__all__ = ["Description", "ImageInfo", "RawFeatures"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What an image says of itself; sizes in pixels, upright. `name` is for errors.
+class ImageInfo:
+    """Name (for error messages), upright size in pixels and capture date of an image.
 
-    frames, frame: how many frames or pages its file has, and which of them, from 0, was decoded.
+    frames, frame: the number of frames or pages in its file, and the index from 0 of the decoded one.
     """
 
     name: Path | str
@@ -36,16 +36,16 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class RawFeatures(Generic[T]):
-    """What the network saw of one image in all its passes, before anything learned is applied.
+    """Features of one image from all its passes, before whitening, embedding and aggregation.
 
-    rows: one (N, C) array for each tap: the vectors of the passes, or the descriptors of positions.
+    rows: one (N, C) array per tap: the pooled vectors of the passes, or the local descriptors of map positions.
     levels: (N,) int64, the level of the pass that each row comes from.
-    boxes: (N, 4) float32 x0 y0 x1 y1 in pixels of the original; NaN where a row stands for the whole image.
-    passes: how often the network ran.
+    boxes: (N, 4) float32 x0 y0 x1 y1 in pixels of the original; NaN if a row describes the whole image.
+    passes: the number of network passes.
     """
 
     key: T
-    facts: Facts
+    info: ImageInfo
     rows: tuple[Vectors, ...]
     levels: NDArray[np.int64]
     boxes: NDArray[np.float32]
@@ -55,12 +55,12 @@ class RawFeatures(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class Description(Generic[T]):
-    """One image's answer: its vectors (R, D), or the error that it met.
+    """The vectors (R, D) of one image, or the error if it is unusable.
 
-    R is 1 unless the recipe keeps several rows of an image; the first is then that of the whole image, but for
-    ASMK. boxes: (R, 4) x0 y0 x1 y1, NaN for the whole image; None where all are. words: (R,) int64, the visual
-    word that each row belongs to, in ASMK. visual_words: those of the local features, where the recipe has words.
-    Sizes and boxes are in pixels of the upright original. frames, frame: as in `Facts`.
+    R is 1 unless the recipe describes an image by several rows; except with ASMK, the first row is then that of the
+    whole image. boxes: (R, 4) x0 y0 x1 y1, NaN for the whole image; None if every row describes the whole image.
+    words: (R,) int64, the visual word of each row, with ASMK. visual_words: those of the local features, if the recipe
+    has words. Sizes and boxes are in pixels of the upright original. frames, frame: as in `ImageInfo`.
     """
 
     key: T

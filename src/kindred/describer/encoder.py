@@ -1,7 +1,7 @@
-"""Encoder: what was seen of images becomes their vectors, with all that was learned.
+"""Encoder: turns the raw features of images into their vectors, with the fitted parameters.
 
-Rows of passes are made unit vectors, whitened and aggregated, or aggregated and whitened; positions are embedded;
-taps are concatenated. `AGGREGATES` is the table of the ways to make one vector of many passes.
+The rows of passes are L2-normalised, then whitened and aggregated, or aggregated and whitened; local descriptors are
+embedded; taps are concatenated. `AGGREGATES` is the table of ways to combine the passes of an image.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Aggregate:
-    """One entry of AGGREGATES. whitens_passes: each pass is whitened before, else the aggregate is."""
+    """One entry of AGGREGATES. whitens_passes: whiten each pass before aggregation; otherwise the aggregate."""
 
     summary: str
     whitens_passes: bool
 
 
 AGGREGATES: dict[str, Aggregate] = {
-    "sum": Aggregate("sum of the unit vectors of all passes, each whitened before", whitens_passes=True),
-    "max": Aggregate("maximum over all passes, whitened after", whitens_passes=False),
-    MULTI_VECTOR: Aggregate("every pass is kept as a row, to find the part that matches", whitens_passes=True),
+    "sum": Aggregate("sum of the unit vectors of all passes, each whitened first", whitens_passes=True),
+    "max": Aggregate("component-wise maximum over all passes, then whitened", whitens_passes=False),
+    MULTI_VECTOR: Aggregate("every pass is stored as a row, to locate the matching region", whitens_passes=True),
     **{
         name: Aggregate(f"{entry.summary}, of the passes, level by level", whitens_passes=False)
         for name, entry in EMBEDDINGS.items()
@@ -62,10 +62,10 @@ AGGREGATES: dict[str, Aggregate] = {
 
 @dataclass(frozen=True, eq=False)
 class FittedParameters:
-    """What was learned for a recipe, one of each for every tap; empty where nothing was.
+    """The parameters fitted for a recipe, one of each kind per tap; empty if none are fitted.
 
-    poolings: the arrays of a pooling that learns, by the names under which its function takes them. codes: the
-    compact code of the whole vector; it changes nothing in the vector. words: makes visual words of local features.
+    poolings: the fitted arrays of a pooling, by the names of its function's parameters. codes: the compact code of
+    the final vector; it does not change the vector. words: the quantizer of local features to visual words.
     """
 
     codebooks: tuple[FittedVocabulary, ...] = ()
@@ -76,7 +76,7 @@ class FittedParameters:
 
 
 class Encoder:
-    """The end of a recipe. Raises `RecipeError` where the recipe names what there is not, or lacks a codebook."""
+    """Turns raw features into vectors. Raises `RecipeError` for an unknown aggregate or a missing codebook."""
 
     def __init__(self, recipe: Recipe, fitted: FittedParameters) -> None:
         self.recipe, self.fitted = recipe, fitted
@@ -84,28 +84,30 @@ class Encoder:
         check_known("aggregate", recipe.aggregate, AGGREGATES, error=RecipeError, where=where)
         if recipe.embedding in MULTI_VECTOR_EMBEDDINGS and len(recipe.taps) > 1:
             raise RecipeError(
-                f"recipe {recipe.name!r}: {recipe.embedding} takes one tap, not {len(recipe.taps)}; fuse rankings"
+                f"recipe {recipe.name!r}: {recipe.embedding} takes one tap, not {len(recipe.taps)}; "
+                "use one recipe per tap and fuse their rankings"
             )
         self._method = embedding_of(recipe)
         if self._method and not fitted.codebooks:
             raise RecipeError(
-                f"recipe {recipe.name!r}: {self._method} needs a codebook; make one with kindred fit, on other images "
+                f"recipe {recipe.name!r}: {self._method} needs a codebook; fit one with kindred fit, on images other "
                 "than those to be searched"
             )
 
-    @np.errstate(over="ignore", invalid="ignore")  # an answer that is not finite is told as a bad image
-    def finish(self, images: Sequence[RawFeatures[T]], *, is_query: bool = False) -> list[Description[T]]:
-        """Return the vectors of images; `is_query` for queries, which some embeddings treat otherwise."""
+    @np.errstate(over="ignore", invalid="ignore")  # output that is not finite is reported as an unusable image
+    def encode(self, images: Sequence[RawFeatures[T]], *, is_query: bool = False) -> list[Description[T]]:
+        """Return the descriptions of images; `is_query`: of queries, which some embeddings encode differently."""
         if not images:
             return []
         if self.recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
-            return self._kept(images, is_query=is_query)
+            return self._word_rows(images, is_query=is_query)
         vectors = self._vectors(images)
         if self.recipe.aggregate != MULTI_VECTOR:
-            return [_answer(image, vector[None]) for image, vector in zip(images, vectors, strict=True)]
+            return [_description(image, vector[None]) for image, vector in zip(images, vectors, strict=True)]
         ends = np.cumsum([len(image.boxes) for image in images])[:-1]
         return [
-            _answer(image, rows, boxes=image.boxes) for image, rows in zip(images, np.split(vectors, ends), strict=True)
+            _description(image, rows, boxes=image.boxes)
+            for image, rows in zip(images, np.split(vectors, ends), strict=True)
         ]
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -116,15 +118,15 @@ class Encoder:
         return int(self._vectors([sample]).shape[1])
 
     def _vectors(self, images: Sequence[RawFeatures[T]]) -> Vectors:
-        """Return the vectors of images (B, D), or all their rows where they are kept."""
+        """Return the vectors of images (B, D), or all their rows for a multi-vector recipe."""
         taps = [
             self._one_tap([image.rows[tap] for image in images], [image.levels for image in images], tap)
             for tap in range(len(images[0].rows))
         ]
         return taps[0] if len(taps) == 1 else concatenate(taps, weights=list(self.recipe.tap_weights) or None)
 
-    def to_whiten(self, images: Sequence[RawFeatures[T]], tap: int) -> Vectors:
-        """Return the unit vectors of a tap that a whitening is learned on: as they are before it."""
+    def unwhitened(self, images: Sequence[RawFeatures[T]], tap: int) -> Vectors:
+        """Return the unit vectors of a tap as they are before whitening, to fit a whitening on them."""
         return self._one_tap(
             [image.rows[tap] for image in images], [image.levels for image in images], tap, whiten=False
         )
@@ -132,7 +134,7 @@ class Encoder:
     def _one_tap(
         self, rows: list[Vectors], levels: list[NDArray[np.int64]], tap: int, *, whiten: bool = True
     ) -> Vectors:
-        """Return the unit vectors of images by one tap: (B, D), or all their rows where they are kept."""
+        """Return the unit vectors of images by one tap: (B, D), or all their rows for a multi-vector recipe."""
         recipe = self.recipe
         whitening = self.fitted.whitenings[tap] if whiten and self.fitted.whitenings else None
         before = not self._method and AGGREGATES[recipe.aggregate].whitens_passes
@@ -154,36 +156,36 @@ class Encoder:
         return vectors if before else _whitened(vectors, whitening)
 
     def _embedded(self, rows: list[Vectors], levels: list[NDArray[np.int64]], tap: int) -> Vectors:
-        """Embed positions, or passes level by level: (B, D)."""
-        recipe, learned = self.recipe, self.fitted.codebooks[tap]
+        """Embed the local descriptors, or the passes of each level: (B, D)."""
+        recipe, vocabulary = self.recipe, self.fitted.codebooks[tap]
         if recipe.embedding:
             sets = [strongest(each, recipe.positions) for each in rows]
-            return self._embed(sets, learned)
+            return self._embed(sets, vocabulary)
         count = 1 + max(int(each.max()) for each in levels)
         by_level = [
-            l2_normalise(self._embed([each[at == level] for each, at in zip(rows, levels, strict=True)], learned))
+            l2_normalise(self._embed([each[at == level] for each, at in zip(rows, levels, strict=True)], vocabulary))
             for level in range(count)
         ]
         return np.concatenate(by_level, axis=1)
 
-    def _embed(self, sets: list[Vectors], learned: FittedVocabulary) -> Vectors:
+    def _embed(self, sets: list[Vectors], vocabulary: FittedVocabulary) -> Vectors:
         counts, options = [len(each) for each in sets], cast("dict[str, float]", self.recipe.embedding_options)
-        return embed(np.concatenate(sets), counts, self._method, learned, **options)
+        return embed(np.concatenate(sets), counts, self._method, vocabulary, **options)
 
-    def _kept(self, images: Sequence[RawFeatures[T]], *, is_query: bool) -> list[Description[T]]:
-        """Return images as one row for each of their words."""
-        entry, (learned,) = MULTI_VECTOR_EMBEDDINGS[self.recipe.embedding], self.fitted.codebooks
+    def _word_rows(self, images: Sequence[RawFeatures[T]], *, is_query: bool) -> list[Description[T]]:
+        """Return the descriptions of images with one row per visual word."""
+        entry, (vocabulary,) = MULTI_VECTOR_EMBEDDINGS[self.recipe.embedding], self.fitted.codebooks
         given = cast("dict[str, float]", self.recipe.embedding_options)
         options = {key: value for key, value in given.items() if is_query or key not in entry.query_options}
         sets = [strongest(image.rows[0], self.recipe.positions) for image in images]
         counts = [len(each) for each in sets]
         owners, words, vectors = embed_multi_vector(
-            np.concatenate(sets), counts, self.recipe.embedding, learned, **options
+            np.concatenate(sets), counts, self.recipe.embedding, vocabulary, **options
         )
         ends = np.searchsorted(owners, np.arange(1, len(images)))
         return [
-            _answer(image, rows, words=named)
-            for image, rows, named in zip(images, np.split(vectors, ends), np.split(words, ends), strict=True)
+            _description(image, rows, words=own_words)
+            for image, rows, own_words in zip(images, np.split(vectors, ends), np.split(words, ends), strict=True)
         ]
 
     def _powered(self, rows: Vectors) -> Vectors:
@@ -191,7 +193,7 @@ class Encoder:
 
 
 def embedding_of(recipe: Recipe) -> str:
-    """Return the embedding that the recipe needs a codebook for, "" for none; raises `RecipeError` if unknown."""
+    """Return the name of the embedding that needs a codebook, "" if none; raises `RecipeError` if it is unknown."""
     method = recipe.embedding or (recipe.aggregate if recipe.aggregate in EMBEDDINGS else "")
     if method:
         known = [*EMBEDDINGS, *MULTI_VECTOR_EMBEDDINGS]
@@ -200,7 +202,7 @@ def embedding_of(recipe: Recipe) -> str:
 
 
 def vocabulary_of(method: str) -> type[Codebook] | type[Mixture]:
-    """Return what learns the words of an embedding."""
+    """Return the type of visual vocabulary that an embedding uses."""
     entry = EMBEDDINGS[method] if method in EMBEDDINGS else MULTI_VECTOR_EMBEDDINGS[method]
     return VOCABULARIES[entry.vocabulary]
 
@@ -210,25 +212,25 @@ def _whitened(vectors: Vectors, whitening: Whitening | None) -> Vectors:
     return unit if whitening is None else whitening.transform(unit)
 
 
-def _answer(
+def _description(
     image: RawFeatures[T],
     vectors: Vectors,
     *,
     boxes: NDArray[np.float32] | None = None,
     words: NDArray[np.int64] | None = None,
 ) -> Description[T]:
-    facts = image.facts
+    info = image.info
     if not np.isfinite(vectors).all():
-        return Description(image.key, error=ImageError(facts.name, "the network has no finite answer"))
+        return Description(image.key, error=ImageError(info.name, "the output of the network is not finite"))
     return Description(
         image.key,
         vectors,
-        facts.width,
-        facts.height,
-        facts.taken,
+        info.width,
+        info.height,
+        info.taken,
         boxes=boxes,
         words=words,
         features=image.features,
-        frames=facts.frames,
-        frame=facts.frame,
+        frames=info.frames,
+        frame=info.frame,
     )

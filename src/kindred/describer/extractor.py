@@ -1,4 +1,4 @@
-"""Source: where the rows of images come from. Three kinds: a network, local features, other recipes."""
+"""Extractor: the interface of feature extraction, by a network, by local features, or by an ensemble of recipes."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ T = TypeVar("T")
 
 
 class Extractor(Protocol):
-    """Looks at images. Any thread may use it."""
+    """Extracts features from images. Thread-safe."""
 
     @property
     def depends_on(self) -> list[object]:
-        """What its rows depend on beside the recipe."""
+        """Everything the features depend on besides the recipe, for the fingerprint."""
         ...
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """What it looks with, as what is learned on it remembers it."""
+        """The network and taps (or detector), as recorded in the files of parameters fitted to its features."""
         ...
 
     @property
     def runs_on(self) -> str:
-        """Where and how it computes, for people: "in bf16 on cpu"."""
+        """Number format and device, to be printed: "in bf16 on cpu"."""
         ...
 
     def sample(self) -> RawFeatures[None]:
-        """Return rows as those of any image, of no meaning, to know their sizes."""
+        """Return placeholder features, of the shapes that an image would give."""
         ...
 
     def one_by_one(
         self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
     ) -> Generator[RawFeatures[T], None, None]:
-        """Look at few images, as soon as possible; raises `ImageError` for a bad one.
+        """Extract features from a few images with the lowest latency; raises `ImageError` for an unusable image.
 
-        `is_query`: they are queries, of which more local features are taken than of images that are kept.
+        `is_query`: more local features are extracted from a query than from a database image.
         """
         ...
 
     def stream(
         self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
     ) -> Generator[list[RawFeatures[T] | Description[T]], None, None]:
-        """Look at any number of images, as they come; what failed comes described, with its error.
+        """Extract features from any number of images, in groups; an unusable image yields a `Description` of its error.
 
-        Close it where it is left early.
+        Close the generator if it is not run to its end.
         """
         ...

@@ -1,4 +1,4 @@
-"""Fit: learn the codebook, whitening and code that a recipe needs, on images other than those to be searched."""
+"""Fit the codebook, whitening and code that a recipe needs, on images other than those to be searched."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = ["Fitted", "fit_code", "fit_codebook", "fit_pair_whitening", "fit_reci
 
 Progress = Callable[[int], None]
 
-HELD_ROWS = 4096  # rows that are handed to the whitening at a time
-LOCAL_DIMENSION = 128  # to which longer local descriptors are reduced before their words are learned
-SAMPLED = 1 << 19  # descriptors that a codebook is learned on, at most, of each tap
+WHITENING_ROWS = 4096  # rows passed to the whitening at a time
+LOCAL_DIMENSION = 128  # longer local descriptors are reduced to this many components before clustering
+SAMPLED = 1 << 19  # most descriptors of each tap that a codebook is fitted on
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A recipe with what was learned for it: on how many images, to vectors of which dimension."""
+    """A recipe and the parameters fitted for it; `images` is how many they were fitted on, `dimension` the new D."""
 
     recipe: Recipe
     fitted: FittedParameters
@@ -47,7 +47,7 @@ class Fitted:
     identity: Mapping[str, object]
 
     def save(self, file: Path) -> list[Path]:
-        """Write the recipe as `file` (.toml) and what was learned beside it; return all the files."""
+        """Write the recipe as `file` (.toml) and its fitted parameters beside it; return all files written."""
         made = f"Made from {self.recipe.name} by kindred fit, on {self.images:,} images."
         recipe = replace(self.recipe, name=file.stem, description=made)
         return write_recipe(file, recipe, self.fitted, self.identity)
@@ -69,28 +69,27 @@ def fit_recipe(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Learn all that `recipe` needs and does not have: a codebook for an embedding, a whitening, a code.
+    """Fit all that `recipe` needs and does not have: a codebook for an embedding, a whitening, a code.
 
-    words: how many visual words, or components of a mixture. local_dimension: to which PCA reduces the local
-    descriptors before; by default to 128 those that are longer. whiten: whether to learn a whitening, or else do
-    without; by default one is learned, but not for ASMK, which compares words, nor where the recipe has one, a code is
-    asked for and `dimension` does not ask for another. dimension, power: of the whitening. pairs: images that show
-    the same, of which the whitening is learned, as by `fit_pair_whitening`. code, bits: a name of
-    `kindred.codes.CODES`, learned on the vectors as they come to be, and its size. feature_words: how many visual words
-    of the recipe's local features to learn (`fit_words`), 0 for none. Unusable images are left out.
-    `progress` is called with the number of images looked at, in each round. Raises `UsageError` where there are too
-    few, for an unknown code, or where the arguments contradict each other or the recipe.
+    words: the number of visual words, or of mixture components. local_dimension: the dimension to which PCA first
+    reduces local descriptors; by default 128 for longer ones. whiten: whether to fit a whitening; by default yes,
+    except for ASMK, and except if the recipe has one and only a code is requested. dimension, power: the output
+    dimension and exponent of the whitening. pairs: matching images to fit the whitening on, as in
+    `fit_pair_whitening`. code, bits: a name of `kindred.codes.CODES`, fitted on the final vectors, and its size.
+    feature_words: the number of visual words of local features (`fit_words`), 0 for none. Unusable images are skipped.
+    `progress` is called with the number of images processed, in each pass over them. Raises `UsageError` for too few
+    images, an unknown code, or arguments that contradict each other or the recipe.
     """
     _check_code(recipe, code)
-    keeps = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
+    keeps_whitening = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
     if whiten is None:
-        whiten = bool(dimension or pairs) or not (keeps or recipe.embedding in MULTI_VECTOR_EMBEDDINGS)
+        whiten = bool(dimension or pairs) or not (keeps_whitening or recipe.embedding in MULTI_VECTOR_EMBEDDINGS)
     _check_whitening(recipe, whiten=whiten, dimension=dimension, pairs=pairs)
     quantizer = None
     if feature_words:
         quantizer = fit_words(recipe, images, words=feature_words, seed=seed, progress=progress)
         recipe = replace(recipe, words="")
-    bare = replace(recipe, code="") if keeps else replace(recipe, code="", whitening="", dimension=0)
+    bare = replace(recipe, code="") if keeps_whitening else replace(recipe, code="", whitening="", dimension=0)
     fitted = None
     if embedding_of(recipe) and not recipe.codebook:
         fitted = FittedParameters(
@@ -104,14 +103,14 @@ def fit_recipe(
         whitenings = (fit_pair_whitening(bare, pairs, images, dimension=dimension, fitted=fitted),)
     elif whiten:
         whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
-    learned = describer.fitted if keeps else replace(describer.fitted, whitenings=whitenings)
+    result = describer.fitted if keeps_whitening else replace(describer.fitted, whitenings=whitenings)
     if code:
-        codes = fit_code(bare, images, code=code, bits=bits, fitted=learned, seed=seed, progress=progress)
-        learned = replace(learned, codes=codes)
+        codes = fit_code(bare, images, code=code, bits=bits, fitted=result, seed=seed, progress=progress)
+        result = replace(result, codes=codes)
     if quantizer is not None:
-        learned = replace(learned, words=quantizer)
+        result = replace(result, words=quantizer)
     dimension = whitenings[0].dimension * len(whitenings) if whitenings else describer.dimension
-    return Fitted(bare, learned, len(images), dimension, describer.extractor.identity)
+    return Fitted(bare, result, len(images), dimension, describer.extractor.identity)
 
 
 def fit_code(
@@ -124,11 +123,11 @@ def fit_code(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Code:
-    """Learn a compact code of the vectors that `recipe` gives of `images`; unusable ones are left out.
+    """Fit a compact code on the vectors of `images`; unusable images are skipped.
 
-    code, bits: a name of `kindred.codes.CODES`, and its size. fitted: take the place of the recipe's files. Raises
-    `RecipeError` for a recipe whose vectors a code cannot stand for, `UsageError` for an unknown code, for too few
-    images, or for a size that does not go with the vectors.
+    code, bits: a name of `kindred.codes.CODES`, and its size. fitted: replaces the parameters in the recipe's files.
+    Raises `RecipeError` if the recipe's vectors cannot be encoded, `UsageError` for an unknown code, too few images,
+    or a size that does not suit the vectors.
     """
     _check_code(recipe, code)
     describer = Describer(replace(recipe, code=""), fitted=None if fitted is None else replace(fitted, codes=None))
@@ -138,9 +137,9 @@ def fit_code(
 def fit_words(
     recipe: Recipe, images: Iterable[Path], *, words: int = 4096, seed: int = 0, progress: Progress | None = None
 ) -> WordQuantizer:
-    """Learn the visual words of the local features that `recipe` stores of `images`; unusable ones are left out.
+    """Fit the visual words of the local features that `recipe` stores, on `images`; unusable images are skipped.
 
-    Raises `UsageError` where it stores none, or where there are too few.
+    Raises `UsageError` if the recipe stores no local features, or for too few of them.
     """
     if not recipe.stored_features:
         raise UsageError(f"recipe {recipe.name!r} stores no local features; set features, such as features=sift")
@@ -155,8 +154,8 @@ def fit_words(
             if described.features is not None and len(described.features):
                 drawn[described.key] = described.features.descriptors.astype(np.float32)
     if not drawn:
-        raise UsageError(f"recipe {recipe.name!r}: no image to learn visual words from has local features")
-    # In the order of the images, so that the same seed draws the same.
+        raise UsageError(f"recipe {recipe.name!r}: none of the images has local features to fit visual words on")
+    # In the order of the images, so that the sample is deterministic.
     rows = [drawn[key][np.sort(rng.permutation(len(drawn[key]))[:share])] for key in sorted(drawn)]
     return WordQuantizer(Codebook.fit(np.concatenate(rows), words=words, counts=list(map(len, rows)), seed=seed))
 
@@ -169,10 +168,10 @@ def fit_whitening(
     power: float = 0.5,
     progress: Progress | None = None,
 ) -> PCAWhitening:
-    """Learn a PCA whitening for `recipe` (of one tap) on `images`.
+    """Fit a PCA whitening for `recipe` (of one tap) on `images`.
 
-    Where passes, or R-MAC's regions, are whitened before they are summed, it is learned on the vectors of all of
-    them (Tolias et al. 2016). Raises `UsageError` where there are too few.
+    If passes, or R-MAC's regions, are whitened before they are summed, it is fitted on the vectors of all of them
+    (Tolias et al. 2016). Raises `UsageError` for too few images.
     """
     describer = Describer(replace(recipe, whitening="", dimension=0))
     whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
@@ -187,10 +186,10 @@ def fit_pair_whitening(
     dimension: int | None = None,
     fitted: FittedParameters | None = None,
 ) -> LearnedWhitening:
-    """Learn a whitening from pairs of images that show the same (Radenović et al. 2018), for a recipe of one tap.
+    """Fit a learned whitening on matching image pairs (Radenović et al. 2018), for a recipe of one tap.
 
-    `images` are described for the directions that matter; unusable ones are left out. fitted: take the place of the
-    recipe's files. Raises `ImageError` for one of a pair that cannot be used.
+    The directions of largest variance come from `images`; unusable ones are skipped. fitted: replaces the parameters
+    in the recipe's files. Raises `ImageError` for an unusable image of a pair.
     """
     _check_pairs(recipe)
     describer = Describer(replace(recipe, whitening="", dimension=0), fitted=fitted)
@@ -208,13 +207,14 @@ def fit_codebook(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[FittedVocabulary, ...]:
-    """Learn a codebook, or a mixture, for each tap of `recipe`, on the descriptors that it embeds.
+    """Fit a codebook, or a mixture, for each tap of `recipe`, on the local descriptors that it embeds.
 
-    Of every image an equal share is drawn, so that all together are at most `SAMPLED`.
+    An equal number of descriptors is drawn from every image, at most `SAMPLED` in total. Raises `UsageError` if the
+    recipe has no embedding, or no image is usable.
     """
     method = embedding_of(recipe)
     if not method:
-        raise UsageError(f"recipe {recipe.name!r} embeds nothing; name an embedding")
+        raise UsageError(f"recipe {recipe.name!r}: has no embedding, so it needs no codebook; name an embedding")
     paths = list(images)
     share = max(16, SAMPLED // max(1, len(paths)))
     rng = np.random.default_rng(seed)
@@ -225,7 +225,9 @@ def fit_codebook(
 
     drawn = _by_tap(recipe, paths, progress, drawn_of)
     if not drawn:
-        raise UsageError(f"recipe {recipe.name!r}: no image to learn a codebook from could be used")
+        raise UsageError(
+            f"recipe {recipe.name!r}: none of {len(paths):,} images is usable; expected images to fit a codebook on"
+        )
     return tuple(
         vocabulary_of(method).fit(
             np.concatenate(rows),
@@ -239,34 +241,34 @@ def fit_codebook(
 
 
 def _check_code(recipe: Recipe, code: str) -> None:
-    """Raise an error where there is no such code, or `recipe` cannot have one; "" is none."""
+    """Raise an error if `code` is unknown, or `recipe` cannot have one; "" is no code."""
     if code:
         check_known("code", code, CODES, error=UsageError)
-    replace(recipe, code=code)  # raises where the recipe contradicts it
+    replace(recipe, code=code)  # raises if the recipe contradicts it
 
 
 def _check_whitening(
     recipe: Recipe, *, whiten: bool, dimension: int | None = None, pairs: Sequence[tuple[Path, Path]] = ()
 ) -> None:
-    """Raise `UsageError` where a whitening is asked for that cannot be, or is of no use."""
+    """Raise `UsageError` for a whitening that the recipe cannot use, or arguments of one that is not fitted."""
     if whiten and recipe.embedding in MULTI_VECTOR_EMBEDDINGS:
-        raise UsageError(f"{recipe.embedding} compares words, which a whitening does not serve; fit without one")
+        raise UsageError(f"{recipe.embedding} compares visual words, which are not whitened; fit without a whitening")
     if not whiten and (dimension or pairs):
-        raise UsageError("dimension and pairs are of a whitening, and none is wanted; leave them out, or learn one")
+        raise UsageError("dimension and pairs apply to a whitening, and none is fitted; leave them out, or fit one")
     if pairs:
         _check_pairs(recipe)
 
 
 def _check_pairs(recipe: Recipe) -> None:
     if len(recipe.taps) > 1 or recipe.multi_vector:
-        raise UsageError(f"recipe {recipe.name!r}: pairs need one vector an image, of one tap")
+        raise UsageError(f"recipe {recipe.name!r}: pairs need one vector per image, of one tap")
 
 
 def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
-    """Return the vectors (n, D) of the images that can be used, in order."""
+    """Return the vectors (n, D) of the usable images, in order."""
     found: dict[int, Vectors] = {}
-    with closing(describer.stream(enumerate(images))) as answers:
-        for done, described in enumerate(answers, 1):
+    with closing(describer.stream(enumerate(images))) as descriptions:
+        for done, described in enumerate(descriptions, 1):
             if progress is not None:
                 progress(done)
             if described.vector is not None:
@@ -276,57 +278,59 @@ def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | 
 
 
 def _poolings(
-    recipe: Recipe, learning: FittedPooling, images: Iterable[Path], progress: Progress | None
+    recipe: Recipe, pooling: FittedPooling, images: Iterable[Path], progress: Progress | None
 ) -> tuple[Mapping[str, NDArray[Any]], ...]:
-    """Learn what the recipe's pooling needs, for each tap, on the rows that it gathers."""
+    """Fit the parameters of the recipe's pooling, for each tap, on the rows that it gathers."""
     gathered = _by_tap(recipe, list(images), progress, lambda rows: rows)
-    return tuple(learning.fit(np.concatenate(rows)) for rows in gathered)
+    return tuple(pooling.fit(np.concatenate(rows)) for rows in gathered)
 
 
 def _by_tap(
-    recipe: Recipe, images: Sequence[Path], progress: Progress | None, taken: Callable[[Vectors], Vectors]
+    recipe: Recipe, images: Sequence[Path], progress: Progress | None, select: Callable[[Vectors], Vectors]
 ) -> list[list[Vectors]]:
-    """Return for each tap what is `taken` of the rows of every image."""
+    """Return `select(rows)` of the rows of every image, for each tap."""
     taps: list[list[Vectors]] = []
-    for seen in _seen(open_extractor(recipe), images, progress):
-        taps.extend([] for _ in seen.rows[len(taps) :])
-        for held, rows in zip(taps, seen.rows, strict=True):
-            held.append(taken(rows))
+    for features in _raw_features(open_extractor(recipe), images, progress):
+        taps.extend([] for _ in features.rows[len(taps) :])
+        for collected, rows in zip(taps, features.rows, strict=True):
+            collected.append(select(rows))
     return taps
 
 
 def _whitenings(
     describer: Describer, images: Iterable[Path], *, dimension: int | None, power: float, progress: Progress | None
 ) -> tuple[Whitening, ...]:
-    """Learn a whitening for each tap; every tap is a round of its own over the images.
+    """Fit a whitening for each tap; each takes one pass over the images.
 
-    Of several taps one that has fewer components than `dimension` keeps all of them.
+    With several taps, one of fewer components than `dimension` keeps all of them.
     """
     _check_whitening(describer.recipe, whiten=True)
     paths = list(images)
 
     def rows(tap: int) -> Iterator[Vectors]:
-        held: list[Vectors] = []
-        for seen in _seen(describer.extractor, paths, progress):
-            held.append(describer.encoder.to_whiten([seen], tap))
-            if sum(map(len, held)) >= HELD_ROWS:
-                yield np.concatenate(held)
-                held.clear()
-        if held:
-            yield np.concatenate(held)
+        collected: list[Vectors] = []
+        for features in _raw_features(describer.extractor, paths, progress):
+            collected.append(describer.encoder.unwhitened([features], tap))
+            if sum(map(len, collected)) >= WHITENING_ROWS:
+                yield np.concatenate(collected)
+                collected.clear()
+        if collected:
+            yield np.concatenate(collected)
 
     taps = max(1, len(describer.recipe.taps))
-    kept = [dimension] * taps
+    dimensions = [dimension] * taps
     if dimension is not None and taps > 1:
         sample = describer.extractor.sample()
-        kept = [min(dimension, describer.encoder.to_whiten([sample], tap).shape[1]) for tap in range(taps)]
-    return tuple(PCAWhitening.fit(rows(tap), dimension=kept[tap], power=power) for tap in range(taps))
+        dimensions = [min(dimension, describer.encoder.unwhitened([sample], tap).shape[1]) for tap in range(taps)]
+    return tuple(PCAWhitening.fit(rows(tap), dimension=dimensions[tap], power=power) for tap in range(taps))
 
 
-def _seen(source: Extractor, images: Sequence[Path], progress: Progress | None) -> Iterator[RawFeatures[int]]:
-    """Yield what the network sees of every image that can be used."""
-    with closing(source.stream(enumerate(images))) as found:
-        for done, each in enumerate(chain.from_iterable(found), 1):
+def _raw_features(
+    extractor: Extractor, images: Sequence[Path], progress: Progress | None
+) -> Iterator[RawFeatures[int]]:
+    """Yield the raw features of every usable image."""
+    with closing(extractor.stream(enumerate(images))) as groups:
+        for done, each in enumerate(chain.from_iterable(groups), 1):
             if progress is not None:
                 progress(done)
             if isinstance(each, RawFeatures):

@@ -1,8 +1,8 @@
-"""FittedVocabulary files: what `kindred fit` learned for a recipe, as arrays in an `.npz` that says what they are for.
+"""Files of the parameters that `kindred fit` fits for a recipe: `.npz` arrays with a record of what they are for.
 
-A codebook, a whitening or a code fits only vectors of the kind that it was learned on. The file therefore records the
-network, the taps and the methods before it; a recipe that differs in one of them is refused, with both named.
-Where and how large images are looked at does not count: what is learned at one size serves at others.
+A codebook, a whitening or a code applies only to vectors of the kind that it was fitted on. The file therefore records
+the network, the taps and the methods that precede it; a recipe that differs in one of them is refused, and the error
+names both values. Image size and passes are not recorded: parameters fitted at one size apply at others.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_record", "load_fitted", "save_fitted", "write_recipe"]
 
-LARGEST_COMPONENT = 8192.0  # an eighth of what half precision holds
+LARGEST_COMPONENT = 8192.0  # an eighth of the largest half-precision number
 RECORD = "record"
 FITTED_BYTES = 1_000_000_000  # the largest file that is read
-ARRAYS_BYTES = 2_000_000_000  # the most that its arrays may have together
+ARRAYS_BYTES = 2_000_000_000  # the largest total size of its arrays
 MOST_TAPS = 1000
 Record = Mapping[str, object]
 Arrays = Mapping[str, NDArray[Any]]
@@ -63,14 +63,14 @@ def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
             record |= {"tap_weights": as_floats(recipe.tap_weights)}
         if recipe.whitening:
             record |= {"whitening": _digest(recipe.whitening)}
-    return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it comes back from a file
+    return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it is read back from a file
 
 
-def save_fitted(file: Path, learned: Sequence[FittedItem], recipe: Recipe, record: Record) -> None:
-    """Write what was learned for each tap as `.npz`, which appears complete or not at all."""
-    text = json.dumps({"recipe": recipe.name, "for": record, "count": len(learned)})
+def save_fitted(file: Path, fitted: Sequence[FittedItem], recipe: Recipe, record: Record) -> None:
+    """Write the fitted parameters of each tap to an `.npz` file, atomically."""
+    text = json.dumps({"recipe": recipe.name, "for": record, "count": len(fitted)})
     arrays: dict[str, Any] = {RECORD: np.array(text)}
-    for number, each in enumerate(learned):
+    for number, each in enumerate(fitted):
         arrays |= {f"{number}.{name}": array for name, array in _compact(each).items()}
     data = io.BytesIO()
     np.savez(data, **arrays)
@@ -81,11 +81,11 @@ def save_fitted(file: Path, learned: Sequence[FittedItem], recipe: Recipe, recor
 def write_recipe(
     file: Path, recipe: Recipe, fitted: FittedParameters, identity: Record, *, stem: str = ""
 ) -> list[Path]:
-    """Write a recipe as `file` (.toml) and, beside it, what was learned for it and it does not name yet.
+    """Write a recipe as `file` (.toml) and, in the same folder, the fitted parameters that it does not name yet.
 
-    The files are STEM-codebook.npz and so on, by default that of `file`; the recipe names them without their folder, so
-    that all can be moved together. Returns what was written, the recipe first. Raises UsageError where the recipe
-    cannot be written.
+    The parameter files are STEM-codebook.npz and so on, STEM being by default that of `file`; the recipe names them
+    without their folder, so that all can be moved together. Returns the files written, the recipe first. Raises
+    UsageError if the recipe cannot be written.
     """
     codes = () if fitted.codes is None else (fitted.codes,)
     written: list[Path] = []
@@ -94,15 +94,15 @@ def write_recipe(
         beside = file.parent / name
         return str(beside) if beside in written else name
 
-    # In this order: a record holds the digests of the files before.
+    # In this order, as a record holds the digests of the earlier files.
     words = () if fitted.words is None else (fitted.words,)
-    learned = {
+    items = {
         "words": words,
         "codebook": fitted.codebooks or fitted.poolings,
         "whitening": fitted.whitenings,
         "code": codes,
     }
-    for key, each in learned.items():
+    for key, each in items.items():
         if each and not getattr(recipe, key):
             arrays = file.with_name(f"{stem or file.stem}-{key}.npz")
             save_fitted(arrays, each, recipe, fit_record(recipe.with_files(located), key, identity))
@@ -113,13 +113,16 @@ def write_recipe(
 
 
 def load_fitted(recipe: Recipe, identity: Record) -> FittedParameters:
-    """Load what the recipe names, bundled or from its files; the whitening is cut to the recipe's dimension.
+    """Load the parameters that the recipe names, bundled or from files; the whitening is cut to the recipe's dimension.
 
-    Raises `RecipeError` where a file cannot be read, was learned for something else, or is too small.
+    Raises `RecipeError` for a file that cannot be read, was fitted for another kind of recipe, or has too few
+    components.
     """
     method = embedding_of(recipe)
-    if recipe.codebook and not method and not _pooling_learns(recipe):
-        raise RecipeError(f"recipe {recipe.name!r}: pooling {recipe.pooling!r} learns nothing; leave out codebook")
+    if recipe.codebook and not method and not _pooling_is_fitted(recipe):
+        raise RecipeError(
+            f"recipe {recipe.name!r}: pooling {recipe.pooling!r} has no fitted parameters; leave out codebook"
+        )
     first = _arrays(recipe, "codebook", identity)
     codebooks = tuple(_parsed(recipe, "codebook", vocabulary_of(method).from_arrays, each) for each in first if method)
     whitenings = tuple(
@@ -137,13 +140,13 @@ def _code(recipe: Recipe, identity: Record) -> Code | None:
     return codes[0] if codes else None
 
 
-def _pooling_learns(recipe: Recipe) -> bool:
+def _pooling_is_fitted(recipe: Recipe) -> bool:
     entry = POOLINGS.get(recipe.pooling)
     return entry is not None and entry.fitted is not None
 
 
 def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
-    """Return the arrays of each tap, after a look at what they were learned for."""
+    """Return the arrays of each tap, or raise RecipeError if they were fitted for another kind of recipe."""
     name: str = getattr(recipe, key)
     if not name:
         return []
@@ -156,7 +159,7 @@ def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         why = explain_os_error(error) if isinstance(error, OSError) else error
         raise RecipeError(
-            f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); make one with kindred fit"
+            f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); fit one with kindred fit"
         ) from error
     _check_record(recipe, key, maker, made_for, fit_record(recipe, key, identity))
     return [
@@ -166,15 +169,15 @@ def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
 
 
 def _check_record(recipe: Recipe, key: str, maker: str, made_for: Record, wanted: Record) -> None:
-    unlike = [
+    different = [
         f"{each} {made_for.get(each)!r}, not {wanted.get(each)!r}"
         for each in {**made_for, **wanted}
         if made_for.get(each) != wanted.get(each)
     ]
-    if unlike:
+    if different:
         raise RecipeError(
-            f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} was learned for recipe {maker!r}, which "
-            f"differs: {'; '.join(unlike)}; make one for {recipe.name!r} with kindred fit"
+            f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} was fitted for recipe {maker!r}, which "
+            f"differs: {'; '.join(different)}; fit one for {recipe.name!r} with kindred fit"
         )
 
 
@@ -184,7 +187,7 @@ def _parsed(recipe: Recipe, key: str, parse: Any, arrays: Arrays) -> Any:
     except (ModelError, UsageError) as error:
         raise RecipeError(
             f"recipe {recipe.name!r}: its {key} {getattr(recipe, key)!r} cannot be read ({error}); "
-            "make one with kindred fit"
+            "fit one with kindred fit"
         ) from error
 
 
@@ -198,16 +201,16 @@ def _cut(recipe: Recipe, whitening: Whitening) -> Whitening:
     return replace(whitening, projection=whitening.projection[:kept])
 
 
-def _compact(learned: FittedItem) -> dict[str, NDArray[Any]]:
-    """Return the arrays of what was learned, its large matrix at half precision."""
-    if isinstance(learned, Mapping):
-        return dict(learned)
-    arrays: dict[str, NDArray[Any]] = dict(learned.to_arrays())
-    if isinstance(learned, Whitening):
-        # What it returns is normalised, so that the projection's scale is free: this one fits half precision.
-        scale = LARGEST_COMPONENT / np.abs(learned.projection).max()
-        arrays["projection"] = (learned.projection * scale).astype(np.float16)
-    elif isinstance(learned, Codebook | WordQuantizer):
+def _compact(item: FittedItem) -> dict[str, NDArray[Any]]:
+    """Return the arrays of fitted parameters, their large matrix at half precision."""
+    if isinstance(item, Mapping):
+        return dict(item)
+    arrays: dict[str, NDArray[Any]] = dict(item.to_arrays())
+    if isinstance(item, Whitening):
+        # Whitened vectors are L2-normalised, so the scale of the projection is free; this one suits half precision.
+        scale = LARGEST_COMPONENT / np.abs(item.projection).max()
+        arrays["projection"] = (item.projection * scale).astype(np.float16)
+    elif isinstance(item, Codebook | WordQuantizer):
         arrays["centres"] = arrays["centres"].astype(np.float16)  # means of unit vectors
     return arrays
 
@@ -218,8 +221,8 @@ def _bytes(name: str) -> bytes:
 
 
 def _digest(name: str) -> str:
-    """Return what is in a learned file, as 16 hexadecimal digits; "" where it cannot be read."""
+    """Return the SHA-256 of a parameter file, first 16 hexadecimal digits; "" if it cannot be read."""
     try:
         return hashlib.sha256(_bytes(name)).hexdigest()[:16]
-    except OSError:  # told where the file itself is loaded
+    except OSError:  # reported when the file itself is loaded
         return ""

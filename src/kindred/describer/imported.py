@@ -1,4 +1,4 @@
-"""ImportedExtractor: for vectors that were made elsewhere, so that no image can be described here."""
+"""ImportedExtractor: the extractor of libraries of imported vectors, whose network is unknown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from kindred.describer.description import Description, Facts, RawFeatures
+from kindred.describer.description import Description, ImageInfo, RawFeatures
 from kindred.errors import UsageError
 from kindred.recipe import Recipe
 
@@ -20,31 +20,31 @@ T = TypeVar("T")
 
 
 class ImportedExtractor:
-    """Stands where an extractor is expected, and says that there is none: every image is a UsageError."""
+    """Raises UsageError for every image, as imported vectors come from an unknown network."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
 
     @property
     def depends_on(self) -> list[object]:
-        """The length of the vectors."""
+        """The dimension of the vectors."""
         return [self.recipe.backbone, self.recipe.dimension]
 
     @property
     def identity(self) -> dict[str, object]:
-        """The same."""
+        """The dimension of the vectors."""
         return {"backbone": self.recipe.backbone, "dimension": self.recipe.dimension}
 
     @property
     def runs_on(self) -> str:
-        """Nowhere."""
+        """Always "elsewhere"."""
         return "elsewhere"
 
     def sample(self) -> RawFeatures[None]:
-        """Return one row of any values."""
+        """Return one row of random values."""
         row = np.random.default_rng(0).random((1, self.recipe.dimension), np.float32)
         whole = np.full((1, 4), np.nan, np.float32)
-        return RawFeatures(None, Facts("<sample>", 1, 1), (row,), np.zeros(1, np.int64), whole)
+        return RawFeatures(None, ImageInfo("<sample>", 1, 1), (row,), np.zeros(1, np.int64), whole)
 
     def one_by_one(
         self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
@@ -65,5 +65,5 @@ class ImportedExtractor:
     def _error(self, *, is_query: bool) -> UsageError:
         advice = "search by a vector" if is_query else "add images with kindred import"
         return UsageError(
-            f"recipe {self.recipe.name!r}: its vectors were made elsewhere, and images cannot be described; {advice}"
+            f"recipe {self.recipe.name!r}: its vectors were imported, and images cannot be described; {advice}"
         )

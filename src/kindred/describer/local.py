@@ -1,4 +1,4 @@
-"""Local features of an image as it is described: in place of a map's positions, and kept for verification."""
+"""Local features of an image: keypoints to be embedded, and features stored for geometric verification."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from kindred.hints import check_known, check_options, options_of
 from kindred.images import Decoded, resize
 from kindred.recipe import Recipe
 
-__all__ = ["KeptFeatures", "check_features", "keypoints", "label"]
+__all__ = ["LocalFeatureExtractor", "check_features", "keypoints", "label"]
 
 LONGEST_SIDE = max(max(each.indexed.get("longest", 0), each.query.get("longest", 0)) for each in FEATURES.values())
-"""Pixels of the long side to which an image is decoded, where features are kept for verification."""
+"""The longer side, in pixels, to which an image is decoded if features are stored for geometric verification."""
 
 
-class KeptFeatures:
-    """Finds the local features that a recipe keeps of an image; none where it keeps none."""
+class LocalFeatureExtractor:
+    """Extracts the local features that a recipe stores for geometric verification; None if it stores none."""
 
     def __init__(self, recipe: Recipe, viewer: Viewer | None = None) -> None:
         self._entry = check_features(recipe)
@@ -34,11 +34,11 @@ class KeptFeatures:
 
     @property
     def longest(self) -> int:
-        """How many pixels of the long side they are found in; 0 where none are."""
+        """The longer side of the image they are extracted from, in pixels; 0 if none are extracted."""
         return LONGEST_SIDE if self._name else 0
 
-    def of(self, decoded: Decoded, *, is_query: bool) -> LocalFeatures | None:
-        """Return the features of an image, or of a query (`is_query`), their points in pixels of the original."""
+    def extract(self, decoded: Decoded, *, is_query: bool) -> LocalFeatures | None:
+        """Return the features of a database image or of a query (`is_query`), points in pixels of the original."""
         entry = self._entry
         if entry is None:
             return None
@@ -54,15 +54,15 @@ class KeptFeatures:
 
     @cached_property
     def _network(self) -> LocalNetwork:
-        """The network with a local head, run for its features alone."""
+        """The network of the local head, run separately from the backbone."""
         return LocalNetwork(self._name)
 
     def of_pass(
         self, maps: Sequence[NDArray[np.float32]], card: Card, *, view: tuple[int, int], whole: tuple[int, int]
     ) -> LocalFeatures:
-        """Return the features of an image by the maps of `shared_taps` in the pass that describes it.
+        """Return the features of an image from the maps of `shared_taps` of its description pass.
 
-        view, whole: width and height of what the network was given and of the original, in pixels.
+        view, whole: width and height in pixels of the network's input and of the original.
         """
         assert self._entry is not None
         found = features_from_maps(maps, local_head(card), size=view, count=self._entry.indexed["count"])
@@ -70,22 +70,22 @@ class KeptFeatures:
 
 
 def shared_taps(recipe: Recipe, card: Card) -> tuple[str, ...]:
-    """Return the taps of the recipe's network from which the stored features come, in the pass that describes an image.
+    """Return the taps of the backbone from which the stored features are extracted in the description pass.
 
-    None where the features are of another kind or another network, or where no pass sees the image as it is.
+    Empty if the features are of another kind or another network, or if no pass contains the whole undistorted image.
     """
     entry = check_features(recipe)
     if entry is None or entry.needs != "network" or load_card(recipe.features)[0].digest != card.digest:
         return ()
     head, taps = local_head(card), local_taps(card)
-    alike = bool(head.descriptors) and head.multiple == 1 and head.precision == "auto"
-    sees_whole = recipe.passes_options.get("whole", True) is True and recipe.scales[0] == 1.0
+    compatible = bool(head.descriptors) and head.multiple == 1 and head.precision == "auto"
+    has_whole = recipe.passes_options.get("whole", True) is True and recipe.scales[0] == 1.0
     free = not set(taps) & set(recipe.taps) and recipe.shape != "stretch"
-    return taps if alike and sees_whole and free else ()
+    return taps if compatible and has_whole and free else ()
 
 
 def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
-    """Return the keypoints that stand in for a map's positions; the detector's options are the passes' options."""
+    """Return the keypoints to be embedded; the recipe's `passes_options` are the options of the detector."""
     options: Any = dict(recipe.passes_options)
     if recipe.positions:
         options["count"] = recipe.positions
@@ -94,10 +94,10 @@ def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
 
 
 def check_features(recipe: Recipe) -> Features | None:
-    """Return what a recipe keeps, None for nothing.
+    """Return the entry of the recipe's `features`, None if it stores none.
 
-    Raises `RecipeError` where there are no such features, or where they need a map that the recipe has not,
-    `ModelError` where they need a network that cannot be used.
+    Raises `RecipeError` if they are unknown, or need a feature map without a network, `ModelError` if they need a
+    network that cannot be used.
     """
     if not recipe.features:
         return None
@@ -107,21 +107,21 @@ def check_features(recipe: Recipe) -> Features | None:
     assert entry is not None
     if entry.needs == "map" and recipe.backbone in FEATURES:
         raise RecipeError(
-            f"recipe {recipe.name!r}: features {recipe.features!r} come from a network's map, which "
-            f"{recipe.backbone!r} has none of"
+            f"recipe {recipe.name!r}: features {recipe.features!r} come from the feature map of a network, and "
+            f"backbone {recipe.backbone!r} has no feature map"
         )
     return entry
 
 
 def check_keypoint_options(recipe: Recipe) -> None:
-    """Raise `RecipeError` for an option that the detector of keypoints does not have."""
+    """Raise `RecipeError` for an unknown option of the keypoint detector."""
     usual = options_of(sift, without=("longest", "count"))
     owner = f"recipe {recipe.name!r}: passes_options of {recipe.backbone}"
     check_options(owner, recipe.passes_options, usual, error=RecipeError)
 
 
 def label(image: object) -> str:
-    """Return what errors call an image."""
+    """Return the name of an image for error messages."""
     return str(image) if isinstance(image, str | Path) else f"<{type(image).__name__}>"
 
 

@@ -1,4 +1,4 @@
-"""Pooler: maps of a batch of views to rows, as the recipe's pooling or embedding wants them."""
+"""Pooler: turns the feature maps of views into the rows that the recipe's pooling or embedding works on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.backbones import Engine
 from kindred.backbones.classifier import class_weights
-from kindred.describer.description import Facts
+from kindred.describer.description import ImageInfo
 from kindred.describer.views import View
 from kindred.errors import KindredError, RecipeError, UsageError
-from kindred.pooling import POOLINGS, Pooling, find_pooling, is_own, own_digest, pool
+from kindred.pooling import POOLINGS, Pooling, custom_digest, find_pooling, is_custom, pool
 from kindred.recipe import Recipe
 from kindred.regions import Boxes
 
@@ -28,86 +28,86 @@ Maps = Sequence[NDArray[np.float32]]
 
 @dataclass(frozen=True, eq=False)
 class Pooled:
-    """The rows of a batch: for each tap, for each view, (n, D).
+    """The rows of a batch of views: for each tap and each view, (n, D).
 
-    cells: (n, 4) the part of the map that each row comes from, on the first tap's of `size` (width, height);
-    None where it is all of it.
+    cells: (n, 4) the region of the first tap's feature map, of `size` (width, height), that each row is pooled from;
+    None if it is the whole map.
     """
 
     rows: tuple[Sequence[Vectors], ...]
     cells: Boxes | None
     size: tuple[int, int]
 
-    def placed(self, view: View, facts: Facts, count: int) -> NDArray[np.float32]:
-        """Return the boxes (n, 4) of a view's `count` rows in pixels of the original; NaN for the whole image."""
+    def boxes_of(self, view: View, info: ImageInfo, count: int) -> NDArray[np.float32]:
+        """Return the boxes (n, 4) of the `count` rows of a view, in pixels of the original; NaN for the whole image."""
         if self.cells is None:
             return np.tile(np.array(view.box, np.float32), (count, 1))
-        x0, y0, x1, y1 = (0, 0, facts.width, facts.height) if np.isnan(view.box[0]) else view.box
+        x0, y0, x1, y1 = (0, 0, info.width, info.height) if np.isnan(view.box[0]) else view.box
         scale = np.array([(x1 - x0) / self.size[0], (y1 - y0) / self.size[1]] * 2)
-        placed: NDArray[np.float32] = (self.cells * scale + np.array([x0, y0, x0, y0])).astype(np.float32)
-        return placed
+        boxes: NDArray[np.float32] = (self.cells * scale + np.array([x0, y0, x0, y0])).astype(np.float32)
+        return boxes
 
 
 class Pooler:
-    """The recipe's pooling, or the positions of its embedding.
+    """Applies the recipe's pooling to feature maps, or returns their positions as local descriptors for an embedding.
 
-    `learned` holds what the pooling has learned for each tap; without it, one that learns gives the rows to learn
-    on. Raises `RecipeError` where recipe and network do not go together.
+    `fitted` holds the fitted arrays of the pooling for each tap; while it is empty, a pooling with fitted parameters
+    returns the rows to fit them on. Raises `RecipeError` if recipe and network do not fit together.
     """
 
     def __init__(self, recipe: Recipe, engine: Engine, path: Path) -> None:
         self.recipe, self._engine, self._path = recipe, engine, path
-        self.learned: Sequence[Mapping[str, NDArray[Any]]] = ()
+        self.fitted: Sequence[Mapping[str, NDArray[Any]]] = ()
         self.taps = len(recipe.taps) or 1
-        self.grows = False  # whether vectors grow with the map
+        self.size_dependent = False  # whether D depends on the size of the map
         if not recipe.embedding:
             self._check()
 
     def rows(self, maps: Maps) -> Pooled:
-        """Return the rows of a batch of views by their maps, one (B, C, h, w) for each tap."""
+        """Return the rows of a batch of views from their feature maps, one (B, C, h, w) per tap."""
         size = maps[0].shape[3], maps[0].shape[2]
         if self.recipe.embedding:
             rows = tuple([strongest(_flat(view), self.recipe.positions) for view in each] for each in maps)
             return Pooled(rows, None, size)
         entry, options, cells = self._entry, self._options, None
         assert entry is not None
-        if entry.fitted is not None and not self.learned:
+        if entry.fitted is not None and not self.fitted:
             gathered = tuple(entry.fitted.gather(maps[tap])[:, None] for tap in range(self.taps))  # type: ignore[index]
             return Pooled(gathered, None, size)
         if entry.grid is not None:
             cells = entry.grid(*size, **options)
         of_network = self._of_network(maps)
-        method: Any = entry.function if is_own(self.recipe.pooling) else self.recipe.pooling
+        method: Any = entry.function if is_custom(self.recipe.pooling) else self.recipe.pooling
         pooled = []
         for tap in range(self.taps):
-            extra = {} if not self.learned else self.learned[tap]
+            extra = {} if not self.fitted else self.fitted[tap]
             given = {**options, **extra, **of_network}
-            # Of parts the sum is the head's, which whitens them first.
-            found: Any = entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], method, **given)
-            pooled.append(found if found.ndim == 3 else found[:, None])
+            # The encoder whitens the parts before it sums them.
+            vectors: Any = entry.parts(maps[tap], **given) if entry.parts else pool(maps[tap], method, **given)
+            pooled.append(vectors if vectors.ndim == 3 else vectors[:, None])
         return Pooled(tuple(pooled), cells, size)
 
     @property
     def _entry(self) -> Pooling | None:
-        if is_own(self.recipe.pooling):
-            return self._own
+        if is_custom(self.recipe.pooling):
+            return self._custom
         return POOLINGS.get(self.recipe.pooling)
 
     @cached_property
-    def _own(self) -> Pooling:
+    def _custom(self) -> Pooling:
         return find_pooling(self.recipe.pooling, allow_code=self.recipe.allow_code)
 
     @property
     def depends_on(self) -> list[str]:
-        """What its rows depend on beside the recipe: the code of a pooling of one's own."""
-        return own_digest(self.recipe.pooling, allow_code=self.recipe.allow_code)
+        """Everything the rows depend on besides recipe and network: the code of a custom pooling."""
+        return custom_digest(self.recipe.pooling, allow_code=self.recipe.allow_code)
 
     @property
     def _options(self) -> dict[str, Any]:
         return dict(self.recipe.pooling_options)
 
     def _of_network(self, maps: Maps) -> dict[str, Any]:
-        """What a pooling takes from the network: its classifier."""
+        """The arguments that a pooling takes from the network: its classifier weights or class maps."""
         entry = self._entry
         if entry is None or not entry.network:
             return {}
@@ -119,24 +119,26 @@ class Pooler:
         recipe, channels = self.recipe, self._engine.taps[0].channels
         entry, options = self._entry, self._options
         try:
-            if entry is not None and is_own(recipe.pooling):
-                self._check_own(entry, channels)
+            if entry is not None and is_custom(recipe.pooling):
+                self._check_custom(entry, channels)
             elif entry is not None and not entry.network and entry.fitted is None:
                 pool(np.ones((1, channels, 4, 4), np.float32), recipe.pooling, **options)
             elif entry is None:
                 pool(np.ones((1, 1, 1, 1), np.float32), recipe.pooling)  # raises for an unknown name
         except (UsageError, RecipeError) as error:
-            raise RecipeError(f"recipe {recipe.name!r} does not fit its parts: {error}") from error
+            raise RecipeError(f"recipe {recipe.name!r}: {error}") from error
         assert entry is not None
-        self.grows = entry.dimension(channels, 1, 1, **options) != entry.dimension(channels, 4096, 4096, **options)
-        if self.grows and recipe.shape != "stretch" and self._engine.card.input_size is None:
+        self.size_dependent = entry.dimension(channels, 1, 1, **options) != entry.dimension(
+            channels, 4096, 4096, **options
+        )
+        if self.size_dependent and recipe.shape != "stretch" and self._engine.card.input_size is None:
             raise RecipeError(
-                f"recipe {recipe.name!r}: vectors of pooling {recipe.pooling!r} grow with the image; "
+                f"recipe {recipe.name!r}: the dimension of pooling {recipe.pooling!r} depends on the image size; "
                 'expected shape = "stretch"'
             )
 
-    def _check_own(self, entry: Pooling, channels: int) -> None:
-        """Raise RecipeError where a function of one's own does not pool."""
+    def _check_custom(self, entry: Pooling, channels: int) -> None:
+        """Raise RecipeError if a custom pooling function fails on a map of ones."""
         try:
             entry.dimension(channels, 4, 4, **self._options)
         except KindredError:
@@ -146,29 +148,29 @@ class Pooler:
 
 
 def class_map_tap(recipe: Recipe, card: Any) -> str:
-    """Return the tap of class maps that the recipe's pooling needs beside its own; "" for none.
+    """Return the tap of class maps that the recipe's pooling needs in addition to the recipe's taps; "" if none.
 
-    Raises `RecipeError` where the network has no classifier, or one that weighs another tap.
+    Raises `RecipeError` if the network has no classifier, or its classifier is applied to another tap.
     """
     entry = POOLINGS.get(recipe.pooling)
     if recipe.embedding or entry is None or not entry.network:
         return ""
     if card.classifier is None:
         raise RecipeError(
-            f"recipe {recipe.name!r}: pooling {recipe.pooling!r} needs a classifier, which {card.name} has none of; "
-            "take a network whose card has a table [classifier]"
+            f"recipe {recipe.name!r}: pooling {recipe.pooling!r} needs a classifier, and {card.name} has none; "
+            "use a network whose card has a table [classifier]"
         )
     taps = recipe.taps or (card.default_tap,)
     if card.classifier.weights and set(taps) != {card.classifier.tap}:
         raise RecipeError(
-            f"recipe {recipe.name!r}: the classifier of {card.name} weighs tap {card.classifier.tap!r}, "
+            f"recipe {recipe.name!r}: the classifier of {card.name} is applied to tap {card.classifier.tap!r}, "
             f"not {', '.join(taps)}"
         )
     return str(card.classifier.maps or "")
 
 
 def strongest(rows: Vectors, count: int) -> Vectors:
-    """Return the `count` rows (n, D) of largest norm, in their order; all of them for 0."""
+    """Return the `count` rows (n, D) of largest norm, in their original order; all rows for 0."""
     if not count or len(rows) <= count:
         return rows
     norms = np.einsum("nd,nd->n", rows, rows)

@@ -1,4 +1,4 @@
-"""What the vectors of a recipe depend on, cause by cause, so that a library can name what is no longer the same."""
+"""Provenance: separate digests of all that the vectors of a recipe depend on, so that a library can name a change."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Provenance", "digest_of_arrays", "digest_of_values"]
 
 @dataclass(frozen=True)
 class Provenance:
-    """A digest of each thing that vectors depend on; "" for what a recipe does not have.
+    """A digest of each component that vectors depend on; "" if a recipe does not have it.
 
-    version: of the code that describes images, as a number. settings: of the recipe. network: its graph, preprocessing
-    and taps, and those of the detector. pooling: the source of a function outside Kindred, and fitted parameters.
+    version: the version number of the describing code. settings: those of the recipe. network: its graph, preprocessing
+    and taps, and those of the detector. pooling: the source of a custom function, and fitted parameters.
     """
 
     version: str
@@ -30,12 +30,12 @@ class Provenance:
     whitening: str = ""
 
     def to_json(self) -> str:
-        """Return it as one line of JSON."""
+        """Return the provenance as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self | None:
-        """Read what `to_json` wrote; None for anything else."""
+        """Parse the output of `to_json`; None for anything else."""
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ class Provenance:
         return cls(**found) if sound and all(isinstance(each, str) for each in found.values()) else None
 
     def differences(self, other: Self, networks: str) -> list[str]:
-        """Name what `other` has otherwise, for a sentence about what it was made with; `networks` are their names."""
+        """Return the differences of `other` as phrases ("another codebook"); `networks`: the names of its networks."""
         versions = f"descriptions of version {other.version[:10]}, not {self.version[:10]}"
         words = {
             "version": f"another version of Kindred ({versions})",
@@ -59,7 +59,7 @@ class Provenance:
 
     @classmethod
     def combined(cls, own: Self, parts: Iterable[Self]) -> Self:
-        """Return that of an ensemble: of its own, and of its recipes."""
+        """Return the provenance of an ensemble, from its own and those of its recipes."""
         every = [own, *parts]
         merged = {field.name: [getattr(each, field.name) for each in every] for field in fields(cls)}
         digests = {name: digest_of_values(values) if any(values) else "" for name, values in merged.items()}
@@ -72,7 +72,7 @@ def digest_of_values(values: object) -> str:
 
 
 def digest_of_arrays(fitted: Iterable[Mapping[str, NDArray[Any]]]) -> str:
-    """Return a digest of arrays by name, as 16 hexadecimal digits; "" where there are none."""
+    """Return a digest of arrays by name, as 16 hexadecimal digits; "" if there are none."""
     digest, count = hashlib.sha256(), 0
     for arrays in fitted:
         for name, array in sorted(arrays.items()):

@@ -1,7 +1,7 @@
-"""Views: the parts and sizes of an image that the network looks at, one pass each.
+"""Views: the regions and scales of an image that go through the network, one pass each.
 
-`PASSES` is the table of the ways to choose regions: laid out by a scheme, found in the activations of the
-backbone itself, or proposed by a detector.
+`PASSES` is the table of ways to choose regions: a fixed layout, maxima of the backbone's own activations, or the
+proposals of a detector.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PASSES", "Pass", "View", "Viewer"]
 
-ENLARGED = 2  # regions are cut from an image decoded at up to so many times the recipe's size
+ENLARGED = 2  # regions are cropped from an image decoded at up to this many times the recipe's size
 WHOLE = (np.nan,) * 4
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What one pass looks at: `pixels` (h, w, 3) uint8 at the network's input size.
+    """The input of one pass: `pixels` (h, w, 3) uint8 at the network's input size.
 
-    box: x0 y0 x1 y1 in pixels of the original; NaN for the whole image. level: 0 for that, then by the scheme.
+    box: x0 y0 x1 y1 in pixels of the original; NaN for the whole image. level: 0 for the whole image, otherwise the
+    level of the region plus 1.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,18 +48,18 @@ class View:
 class Pass:
     """One entry of PASSES.
 
-    looks: (viewer, pixels, options) → regions of the decoded image, whole not counted. options: the function whose
-    keyword arguments they are; None for none. summary, source: for the documentation.
+    regions_of: (viewer, pixels, options) → regions of the decoded image, without the whole image. options: the function
+    whose keyword arguments are the options; None if there are none. summary, source: for the documentation.
     """
 
-    looks: Callable[[Viewer, NDArray[np.uint8], Options], Regions | None]
+    regions_of: Callable[[Viewer, NDArray[np.uint8], Options], Regions | None]
     summary: str
     source: str
     options: Callable[..., object] | None
 
 
 class Viewer:
-    """Makes the views of images as a recipe has them; any thread may use it.
+    """Crops and scales images to the views that a recipe specifies. Thread-safe.
 
     Raises `RecipeError` for unknown passes or options.
     """
@@ -66,12 +67,12 @@ class Viewer:
     def __init__(self, recipe: Recipe, engine: Engine) -> None:
         self.recipe, self.engine = recipe, engine
         check_known("passes", recipe.passes, PASSES, error=RecipeError, where=f"recipe {recipe.name!r}")
-        self._looks = PASSES[recipe.passes].looks
+        self._regions_of = PASSES[recipe.passes].regions_of
         self._side, self._whole, self._options = self._read_options()
         self._check_size()
 
     def _read_options(self) -> tuple[int, bool, Options]:
-        """Return what every way to choose regions understands, `side` and `whole`, and the options of the one."""
+        """Return the options common to all passes, `side` and `whole`, and those of the recipe's passes."""
         options = dict(self.recipe.passes_options)
         _check_options(self.recipe.passes, options)
         if self.recipe.passes == "whole":
@@ -82,11 +83,11 @@ class Viewer:
         if not isinstance(whole, bool):
             raise self._wrong("passes_options.whole", whole, "true or false")
         if not whole and self.recipe.aggregate == MULTI_VECTOR:
-            raise self._wrong("passes_options.whole", whole, "true, for the whole is the first of the rows kept")
+            raise self._wrong("passes_options.whole", whole, "true, as the whole image is the first of the stored rows")
         return side, whole, options
 
     def _check_size(self) -> None:
-        """Raise `RecipeError` for sizes that a network of one size does not heed."""
+        """Raise `RecipeError` for sizes that have no effect on a network of fixed input size."""
         fixed = self.engine.card.input_size
         if fixed is None:
             return
@@ -98,7 +99,7 @@ class Viewer:
 
     @property
     def longest(self) -> int:
-        """How many pixels of the long side the decoder must keep."""
+        """The longer side to which images are decoded, in pixels."""
         if self.engine.card.input_size is not None:
             largest = max(self.engine.card.input_size)
         else:
@@ -107,14 +108,14 @@ class Viewer:
 
     @cached_property
     def detector(self) -> Detector:
-        """The detector that proposes regions, named by the option `model`."""
+        """The region detector named by the option `model`."""
         return load_detector(str(self._options.get("model", "ssd_mobilenet_v1_coco")))
 
     def views(self, decoded: Decoded) -> list[View]:
-        """Return the views of an image: of every scale the whole, its regions, and their mirror images."""
+        """Return the views of an image: at every scale the whole image and its regions, then all of them mirrored."""
         pixels = decoded.pixels
         height, width = pixels.shape[:2]
-        regions = self._looks(self, pixels, self._options)
+        regions = self._regions_of(self, pixels, self._options)
         to_original = np.array([decoded.width / width, decoded.height / height] * 2)
         parts = [] if regions is None else list(zip(regions.boxes, regions.levels.tolist(), strict=True))
         views = []
@@ -123,18 +124,18 @@ class Viewer:
                 views.append(View(self.sized(pixels, scale), WHOLE, 0))
             for box, level in parts:
                 x0, y0, x1, y1 = box.tolist()
-                cut = self.sized(pixels[y0:y1, x0:x1], scale, side=self._side)
-                views.append(View(cut, tuple((box * to_original).tolist()), level + 1))
+                cropped = self.sized(pixels[y0:y1, x0:x1], scale, side=self._side)
+                views.append(View(cropped, tuple((box * to_original).tolist()), level + 1))
         if self.recipe.flip:
             views += [View(np.ascontiguousarray(each.pixels[:, ::-1]), each.box, each.level) for each in views]
         return views
 
     def sized(self, pixels: NDArray[np.uint8], scale: float = 1.0, *, side: int | None = None) -> NDArray[np.uint8]:
-        """Bring an image, or a region at its own `side`, to the size that recipe or network ask for."""
+        """Resize an image, or a region to its own `side`, to the size that recipe or network require."""
         recipe, fixed = self.recipe, self.engine.card.input_size
         if fixed is not None:
             return stretch(np.ascontiguousarray(pixels), height=fixed[0], width=fixed[1])
-        # A smaller image stays small, unless it is a region, which gets the size of its own pass.
+        # A small image is not enlarged unless the recipe says so; a region always gets the size of its pass.
         base = side or (recipe.size if recipe.enlarge else min(recipe.size, max(pixels.shape[:2])))
         longest = max(1, round(base * scale))
         if recipe.shape == "stretch":
@@ -146,21 +147,21 @@ class Viewer:
         return RecipeError(f"recipe {self.recipe.name!r}: {key} is {value!r}; expected {expected}")
 
 
-def _nothing(_viewer: Viewer, _pixels: NDArray[np.uint8], _options: Options) -> None:
-    """Leave the whole image alone."""
+def _whole_image(_viewer: Viewer, _pixels: NDArray[np.uint8], _options: Options) -> None:
+    """Return no regions: only the whole image is used."""
 
 
 def _scheme(name: str) -> Callable[[Viewer, NDArray[np.uint8], Options], Regions]:
-    def looks(_viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> Regions:
+    def regions_of(_viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> Regions:
         height, width = pixels.shape[:2]
         given: Any = dict(options)
         return divide(width, height, name, **given)
 
-    return looks
+    return regions_of
 
 
 def _activations(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> Regions:
-    """Look at the whole once, and where its map is active."""
+    """Run the network on the whole image and return the regions where its map is most active."""
     (maps, *_) = viewer.engine.run(viewer.sized(pixels)[None])
     given: Any = options
     boxes, _scores = activation_proposals(maps[0], **given)
@@ -178,19 +179,22 @@ def _detections(viewer: Viewer, pixels: NDArray[np.uint8], options: Options) -> 
 
 
 def _check_options(name: str, options: Options) -> None:
-    """Raise `RecipeError` for an option that passes of that name do not have."""
+    """Raise `RecipeError` for an unknown option of the passes `name`."""
     function = PASSES[name].options
     usual: dict[str, object] = {"model": ""} if name == "detector" else {}
     if function is not None:
-        usual |= {"side": REQUIRED, "whole": REQUIRED, **options_of(function)}  # the first two are checked by `Viewer`
+        usual |= {"side": REQUIRED, "whole": REQUIRED, **options_of(function)}  # `Viewer` checks the first two
     check_options(f"passes {name!r}", options, usual, error=RecipeError)
 
 
 PASSES: dict[str, Pass] = {
-    "whole": Pass(_nothing, "the whole image", "", None),
+    "whole": Pass(_whole_image, "the whole image", "", None),
     **{name: Pass(_scheme(name), scheme.summary, scheme.source, scheme.function) for name, scheme in REGIONS.items()},
     "proposals": Pass(
-        _activations, "regions where the backbone's own map is active", "Mopuri and Babu 2015", activation_proposals
+        _activations,
+        "regions of high activation in the backbone's own map",
+        "Mopuri and Babu 2015",
+        activation_proposals,
     ),
-    "detector": Pass(_detections, "regions that a detector (ONNX) proposes", "Liu et al. 2016", Detector.propose),
+    "detector": Pass(_detections, "regions proposed by a detector (ONNX)", "Liu et al. 2016", Detector.propose),
 }

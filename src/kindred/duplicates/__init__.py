@@ -1,4 +1,4 @@
-"""Duplicates: the same bytes, the same picture, the same shot, and the merely alike are told apart."""
+"""Duplicates: groups of images with the same bytes, the same picture, the same shot, or similar descriptors."""
 
 from kindred.duplicates.copies import search_without_copies, without_copies
 from kindred.duplicates.find import default_threshold, find_duplicates

@@ -1,4 +1,4 @@
-"""Answers without copies: of the same picture only the best, and none that is the query's own."""
+"""Search results without copies: only the best result of each picture, and no copy of the query."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from kindred.library import Hit, Results
 __all__ = ["search_without_copies", "without_copies"]
 
 SPARE = 8
-"""Answers asked for beyond those wanted, at first."""
+"""Results requested beyond `k` at first."""
 
 
 def search_without_copies(search: Callable[[int], Results], queries: Sequence[Path], k: int) -> Results:
-    """Return the best `k` answers that are no copies (`without_copies`); `search` returns as many as it is asked for.
+    """Return the best `k` results without copies (`without_copies`); `search` returns the given number of results.
 
-    More are asked for until there are enough, or no more.
+    The number is doubled until there are enough results, or no more.
     """
-    asked = k + SPARE
+    requested = k + SPARE
     while True:
-        results = search(asked)
+        results = search(requested)
         kept = without_copies(results, queries)
-        if len(kept) >= k or len(results) < asked:
+        if len(kept) >= k or len(results) < requested:
             return _ranked(results, kept[:k])
-        asked *= 2
+        requested *= 2
 
 
 def without_copies(results: Sequence[Hit], queries: Sequence[Path] = ()) -> list[int]:
-    """Return the places of the answers that are no copy of a better one, nor of a query image.
+    """Return the indices of the results that are not a copy of a better result or of a query image.
 
-    Copies have the same bytes, or are the same picture by their pixels: in another format, size or turned. An results
-    whose file cannot be read is kept.
+    Copies have the same bytes, or show the same picture, in another format, size or orientation. A result whose file
+    cannot be read is kept.
     """
     first = len(queries)
     paths = dict(enumerate([*queries, *(hit.path for hit in results)]))
-    files, stands_for = distinct(paths.items())
+    files, representative = distinct(paths.items())
     joined = DisjointSets()
-    for each, other in stands_for.items():
+    for each, other in representative.items():
         joined.join(each, other)
     known = [
         SameLink(group[0].image_id, other.image_id, "same_bytes") for group in same_bytes(files) for other in group[1:]
@@ -69,4 +69,4 @@ def _ranked(results: Results, places: Sequence[int]) -> Results:
 
 
 def _silent(_: str, __: int, ___: int) -> None:
-    """Report nothing: a few answers take no time."""
+    """Report no progress, as a few results take no time."""

@@ -1,4 +1,4 @@
-"""Which files are the same file, the same bytes, or one shot of a camera."""
+"""Files that are the same file, have the same bytes, or are of the same camera shot."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kindred._support.files import is_link
 __all__ = ["ImageFile", "distinct", "same_bytes", "same_shot"]
 
 ENDS = 4096
-"""Bytes compared at both ends of two files of one size, before all of them are."""
+"""Bytes at both ends that are compared before whole files of the same size are."""
 JPEGS = frozenset((".jfif", ".jpe", ".jpeg", ".jpg"))
 RAW = "3fr arw cr2 cr3 crw dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
 ORIGINALS = frozenset({".heic", ".heif"} | {f".{each}" for each in RAW.split(" ")})
-"""What cameras write beside a JPEG of the same shot."""
+"""The extensions of files that cameras write beside a JPEG of the same shot."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image of a library. size: bytes, None where the file is gone. device, inode: which file the path leads to."""
+    """An image of a library. size: in bytes, None if the file is missing. device, inode: the identity of the file."""
 
     image_id: int
     path: Path
@@ -33,31 +33,31 @@ class ImageFile:
 
 
 def distinct(images: Iterable[tuple[int, Path]]) -> tuple[list[ImageFile], dict[int, int]]:
-    """Look at the files of images (id, path): return each file once, and for every id the id that stands for its file.
+    """Return each file of images (id, path) once, and for every id the representative id of its file.
 
-    Symbolic and hard links lead to one file: whoever deletes one of them has not deleted a copy. The path that is no
-    symbolic link stands for all, the first in order of name. A file that is gone stands for itself.
+    Symbolic and hard links to a file are not copies of it. The representative is the first path, in order of name, that
+    is not a symbolic link. A missing file represents itself.
     """
     files: dict[tuple[int, int] | str, ImageFile] = {}
-    stands_for: dict[int, int] = {}
+    representative: dict[int, int] = {}
     for image_id, path in sorted(images, key=lambda each: (is_link(each[1]), each[1])):
         found = ImageFile(image_id, path)
         with suppress(OSError):
-            facts = path.stat()
-            found = ImageFile(image_id, path, facts.st_size, facts.st_dev, facts.st_ino)
-        # Some file systems have no inodes and say 0.
+            status = path.stat()
+            found = ImageFile(image_id, path, status.st_size, status.st_dev, status.st_ino)
+        # Some file systems have no inodes and report 0.
         key = (found.device, found.inode) if found.inode else os.path.realpath(path)
-        stands_for[image_id] = files.setdefault(key, found).image_id
-    return sorted(files.values(), key=lambda each: each.path), stands_for
+        representative[image_id] = files.setdefault(key, found).image_id
+    return sorted(files.values(), key=lambda each: each.path), representative
 
 
 def same_bytes(
     files: Iterable[ImageFile], *, progress: Callable[[int, int], None] | None = None
 ) -> list[list[ImageFile]]:
-    """Return the files that are the same byte for byte, two at least in each group; unreadable ones are left out.
+    """Return groups of at least two files with the same bytes; unreadable files are skipped.
 
-    Only files of one size are read, and whole only those whose ends agree. `progress` is called with files read and
-    their number.
+    Only files of equal size are read, and completely only those whose ends agree. `progress` is called with the number
+    of files compared and their total.
     """
     sizes = _grouped(files, lambda file: file.size if file.size else None)
     total, done = sum(map(len, sizes)), 0
@@ -72,7 +72,7 @@ def same_bytes(
 
 
 def same_shot(files: Iterable[ImageFile]) -> list[list[ImageFile]]:
-    """Return the files of one shot: in one folder, of one name, a RAW or HEIC file and what lies beside it."""
+    """Return groups of files of one shot: a RAW or HEIC file and files of the same name in the same folder."""
     shots = _grouped(
         (file for file in files if file.path.suffix.lower() in JPEGS | ORIGINALS),
         lambda file: (file.path.parent, file.path.stem.lower()),
@@ -81,7 +81,7 @@ def same_shot(files: Iterable[ImageFile]) -> list[list[ImageFile]]:
 
 
 def _grouped(files: Iterable[ImageFile], key: Callable[[ImageFile], object]) -> list[list[ImageFile]]:
-    """Return the files whose keys agree, two at least; those whose key is None or cannot be read are left out."""
+    """Return groups of at least two files with equal keys; unreadable files and those of key None are skipped."""
     found: dict[object, list[ImageFile]] = {}
     for file in files:
         with suppress(OSError):

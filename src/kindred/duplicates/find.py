@@ -1,4 +1,4 @@
-"""Find the duplicates of a library: the same bytes, the same picture, the same shot, or merely alike."""
+"""Find the duplicates of a library: the same bytes, the same picture, the same shot, or similar descriptors."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from kindred.store import Filter
 __all__ = ["default_threshold", "find_duplicates"]
 
 THRESHOLD = 0.95
-"""Cosine from which two images count as alike.
+"""Cosine from which two images are alike.
 
-Measured with MobileNetV2 and GeM on 226 pictures, eight altered copies of each and some 1,500 others. Of pictures of
-640 pixels and more it finds every copy at JPEG quality 60, at half and three quarters of the size, cut by 4 % or
-darker by a fifth, and 85 % of those cut by 10 %. Film frames apart, 97 % of its groups hold one picture only, and the
-others are nearly all of one shelf photographed twice. Networks differ: kin-plain, whose vectors lie closer together,
-needs 0.99 for the same.
+Measured with MobileNetV2 and GeM on 226 pictures, eight altered copies of each and about 1,500 other pictures. Of
+pictures of at least 640 pixels it finds every copy at JPEG quality 60, at half and three quarters of the size, cropped
+by 4 % or darker by a fifth, and 85 % of those cropped by 10 %. Except for film frames, 97 % of its groups contain one
+picture only, and most others are of a shelf photographed twice. Networks differ: kin-plain, whose vectors are closer
+together, needs 0.99 for the same precision.
 """
 WHITENED_THRESHOLD = 0.85
-"""The same where vectors are whitened, which spreads them out.
+"""The threshold for whitened vectors, which are further apart.
 
-Measured with the recipe kin on 71 pictures: JPEG quality 60 leaves a cosine of 0.99 at least, a fifth darker 0.97, cut
-by 4 % 0.93, by 10 % 0.84; different pictures reach 0.82, film frames of one place 0.92.
+Measured with the recipe kin on 71 pictures: the cosine to the original is at least 0.99 at JPEG quality 60, 0.97 a
+fifth darker, 0.93 cropped by 4 %, 0.84 cropped by 10 %; different pictures reach 0.82, film frames of one scene 0.92.
 """
 CLOSER = 0.1
-"""How far below the threshold two descriptors may be for the pixels to be compared."""
+"""Distance below the threshold up to which the pixels of two images are compared."""
 
 
 def default_threshold(library: Library) -> float:
-    """Return the cosine from which two images of `library` count as alike."""
+    """Return the default cosine from which two images of `library` are alike."""
     return WHITENED_THRESHOLD if library.recipe.whitening else THRESHOLD
 
 
@@ -53,23 +53,23 @@ def find_duplicates(
     k: int = 20,
     progress: Report | None = None,
 ) -> list[DuplicateGroup]:
-    """Group the images of a library that are the same or alike: the same bytes first, the merely alike last.
+    """Return the groups of duplicate or similar images of a library, those with the same bytes first, alike ones last.
 
-    kinds: what is looked for, of `KINDS`; None is everything that the library can answer ("alike" needs vectors).
-    What is not asked for is not told apart: "alike" alone groups copies with the alike. threshold: the cosine of
-    descriptors, above 0 and at most 1, from which images count as alike; None is that of `default_threshold`. k:
-    neighbours searched for each image; larger groups are found as well, by way of their links.
+    kinds: the kinds of duplicates to find, of `KINDS`; None for all that the library supports ("alike" needs vectors).
+    A kind that is not requested is not separated: "alike" alone groups exact copies with similar images. threshold: the
+    cosine of descriptors, above 0 and at most 1, from which images are alike; None for `default_threshold`. k: number
+    of neighbours searched for each image; groups may be larger, as links are transitive.
 
-    "same_picture" is confirmed by pixels, whatever the cosine: both pictures, at most 512 pixels long, must agree in
-    every block. JPEG quality 30, a quarter of the size, edges cut by 5 %, another brightness, a mild grading, grey, and
-    quarter turns or mirroring are found; what differs by a line of text, a label or its colour is not. A file with
-    several frames or pages, of which one is looked at, a blank picture, and a file that is gone are never the same
-    picture as another. A group of same pictures lends its reference to the groups of the alike. Links to one file are
-    not duplicates.
+    "same_picture" is confirmed by pixels, independently of the cosine: both images, at a longer side of at most 512
+    pixels, must agree in every block. Copies at JPEG quality 30, a quarter of the size, cropped by 5 %, of another
+    brightness, mildly graded, grey, rotated by quarter turns or mirrored are found; images that differ in a line of
+    text, a label or its colour are not the same picture. Files of several frames or pages, of which only one is
+    decoded, blank pictures and missing files are never the same picture as another. A group of the same picture is
+    represented in groups of alike images by its reference. Links to the same file are not duplicates.
 
-    `progress` is called with what is being done, how much of it is done, and how much there is.
-    Every file is decoded once, and again where it is compared closely; memory is some 8 kB an image. Raises UsageError
-    for another threshold or kind, and where "alike" is asked of a library that holds no vectors.
+    `progress` is called with the name of the stage, the number done and the total. Every file is decoded once, and
+    again for a close comparison; memory is about 8 kB per image. Raises UsageError for an invalid threshold or kind,
+    and for "alike" with a library that has no single vector per image.
     """
     wanted = _wanted(library, kinds)
     if threshold is None:
@@ -78,23 +78,23 @@ def find_duplicates(
         raise UsageError(f"threshold is {threshold}; expected a cosine above 0, at most 1")
     check_whole(k=k)
     report = progress or (lambda *_: None)
-    files, stands_for = distinct(_images(library))
+    files, representative = distinct(_images(library))
     links = list(_same_files(files, wanted, report))
-    near = _near(library, wanted, threshold, k, stands_for, report)
+    near = _near(library, wanted, threshold, k, representative, report)
     sketches: dict[int, Sketch] = {}
     if "same_picture" in wanted:
-        copies = {link.other: link.one for link in links if link.kind == "same_bytes"}  # seen once for all
+        copies = {link.other: link.one for link in links if link.kind == "same_bytes"}  # one of them is enough
         present = {file.image_id: file.path for file in files if file.size is not None and file.image_id not in copies}
         sketches = sketched(present, progress=report)
-        links += same_pictures(present, sketches, links, near=_between(near, copies), progress=report)
+        links += same_pictures(present, sketches, links, near=_between_representatives(near, copies), progress=report)
         sketches |= {other: sketches[one] for other, one in copies.items() if one in sketches}
-    images = _known(library, files, sketches)
+    images = _image_properties(library, files, sketches)
     groups = same_groups(links, images)
     found = [group for group, _ in groups if group.kind in wanted]
     if "alike" in wanted:
         reference = {each: ids[0] for _, ids in groups for each in ids}
         forest = Forest()
-        forest.add(_between(near[near["score"] >= threshold], reference))
+        forest.add(_between_representatives(near[near["score"] >= threshold], reference))
         found += alike_groups(forest.strongest(), images)
     return found
 
@@ -120,7 +120,7 @@ def _only_words(library: Library) -> bool:
 
 
 def _images(library: Library) -> Iterator[tuple[int, Path]]:
-    """Yield the id and path of every image that is described."""
+    """Yield the id and path of every indexed image."""
     store = library.store
     paths = [row.path for row in store.images(store.select_images(Filter()).tolist()).values()]
     for path, known in store.lookup(paths).items():
@@ -128,8 +128,8 @@ def _images(library: Library) -> Iterator[tuple[int, Path]]:
             yield known.id, path
 
 
-def _known(library: Library, files: Sequence[ImageFile], sketches: dict[int, Sketch]) -> dict[int, Image]:
-    """Return what is known of every file, by image id: from its pixels, or else from the store."""
+def _image_properties(library: Library, files: Sequence[ImageFile], sketches: dict[int, Sketch]) -> dict[int, Image]:
+    """Return the properties of every file, by image id: from its decoded image, or else from the store."""
     rows = library.store.images(file.image_id for file in files)
     found = {}
     for file in files:
@@ -141,22 +141,22 @@ def _known(library: Library, files: Sequence[ImageFile], sketches: dict[int, Ske
 
 
 def _near(
-    library: Library, wanted: set[Kind], threshold: float, k: int, stands_for: dict[int, int], report: Report
+    library: Library, wanted: set[Kind], threshold: float, k: int, representative: dict[int, int], report: Report
 ) -> Links:
-    """Return the links of images by descriptor, also those that are a little below the threshold."""
+    """Return the links between images of similar descriptors, including those slightly below the threshold."""
     empty = np.empty(0, LINK)
     if not wanted & {"alike", "same_picture"} or _only_words(library) or not library.store.counts().vectors:
         return empty
     least = max(threshold - CLOSER, 1e-6) if "same_picture" in wanted else threshold
     found = alike(library, threshold=least, k=k, progress=lambda *done: report("Searching", *done))
-    return _between(found, stands_for)
+    return _between_representatives(found, representative)
 
 
-def _between(links: Links, stands_for: dict[int, int]) -> Links:
-    """Return links between what stands for their ends, without those of one with itself."""
+def _between_representatives(links: Links, representative: dict[int, int]) -> Links:
+    """Return links between the representatives of their ends, without self-links."""
     found = links.copy()
     for end in ("one", "other"):
-        found[end] = [stands_for.get(each, each) for each in links[end].tolist()]
+        found[end] = [representative.get(each, each) for each in links[end].tolist()]
     kept: Links = found[found["one"] != found["other"]]
     return kept
 

@@ -1,4 +1,4 @@
-"""Groups of duplicates: which images, of what kind, and how each relates to the best of them."""
+"""Groups of duplicates: their images, their kind, and the relation of each image to the reference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("same_bytes", "same_picture", "same_shot", "alike")
 
 @dataclass(frozen=True)
 class Image:
-    """What is known of an image that may be a duplicate. frames: 0 where its file was not looked at."""
+    """The properties of a possible duplicate. frames: 0 if its file was not decoded."""
 
     path: Path
     size: int
@@ -29,7 +29,7 @@ class Image:
 
 @dataclass(frozen=True)
 class SameLink:
-    """Two images by id that have the same bytes, picture or shot; turned by `turn`, the one looks like the other."""
+    """Two images by id with the same bytes, picture or shot; `turn` applied to `one` gives `other`."""
 
     one: int
     other: int
@@ -40,13 +40,13 @@ class SameLink:
 
 @dataclass(frozen=True)
 class Member:
-    """One image of a group, and what it is to the group's first, its reference.
+    """One image of a group, and its relation to the first member, the reference.
 
-    relation: "reference" for the first itself, else a kind. score: of the weakest link between the two, as in
-    `DuplicateGroup`. turned: degrees clockwise by which the reference is to be turned to look like this one, after it
-    was mirrored left to right where `mirrored`. copy_of: another member with the same bytes, other than the reference.
-    width, height: pixels, 0 where not known. frames: frames or pages of the file, of which one was looked at; 0 where
-    that is not known.
+    relation: "reference" for the reference itself, else a kind. score: that of the weakest link to the reference, as in
+    `DuplicateGroup`. turned: clockwise rotation in degrees that makes the reference look like this image, after
+    mirroring it left to right if `mirrored`. copy_of: another member with the same bytes, other than the reference.
+    width, height: in pixels, 0 if unknown. frames: number of frames or pages of the file, of which one was decoded; 0
+    if unknown.
     """
 
     path: Path
@@ -62,14 +62,13 @@ class Member:
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Images that are the same or alike, two at least; the first is the reference, the others are in order of path.
+    """At least two duplicate or similar images; the first is the reference, the others are in order of path.
 
-    kind: "same_bytes" (all are the same byte for byte), "same_picture" (confirmed by their pixels; exact copies may
-    be among them), "same_shot" (RAW or HEIC and JPEG files of one name), or "alike" (by descriptor only: perhaps
-    different things).
-    score: of the weakest link that the group needs to hang together. 1.0 for the same bytes and shots, the median
-    correlation of blocks of pixels for the same picture, the cosine of descriptors for the alike. In a group of three
-    or more, two images may be less alike than that.
+    kind: "same_bytes" (identical files), "same_picture" (confirmed by their pixels; may include identical files),
+    "same_shot" (RAW or HEIC and JPEG files of one name), or "alike" (by descriptor only, possibly different objects).
+    score: that of the weakest link needed to connect the group: 1.0 for the same bytes and shots, the median
+    correlation of pixel blocks for the same picture, the cosine of descriptors for alike images. Two members of a group
+    of three or more may be less similar than that.
     """
 
     kind: Kind
@@ -83,9 +82,9 @@ class DuplicateGroup:
 
 
 def same_groups(links: Iterable[SameLink], images: Mapping[int, Image]) -> list[tuple[DuplicateGroup, list[int]]]:
-    """Return the groups that `links` hold together, the surest first, each with the ids of its members.
+    """Return the groups connected by `links`, the most certain first, each with the ids of its members.
 
-    The reference is the picture of the most pixels, of these the largest file, of these the first path.
+    The reference is the image of the most pixels, then of the largest file, then of the first path.
     """
     found = []
     for group in grouped_by(links, lambda link: (link.one, link.other)):
@@ -102,7 +101,7 @@ def same_groups(links: Iterable[SameLink], images: Mapping[int, Image]) -> list[
 
 
 def alike_groups(links: Links, images: Mapping[int, Image]) -> list[DuplicateGroup]:
-    """Return the groups of images that `links` (as from `Forest.strongest`) hold together, the most alike first."""
+    """Return the groups of images connected by `links` (of `Forest.strongest`), the most similar first."""
     found = []
     for group in grouped_by(links.tolist(), lambda link: (link[0], link[1])):
         weakest = min(score for _, _, score in group)
@@ -126,8 +125,8 @@ def _member(image: Image, relation: Literal["reference"] | Kind, score: float) -
 
 
 def _members(ids: Sequence[int], links: Sequence[SameLink], images: Mapping[int, Image]) -> tuple[Member, ...]:
-    """Return the members in order of `ids`, the reference first; turns and scores follow the links from there."""
-    twins = {}  # the first of those with the same bytes, by id
+    """Return the members in order of `ids`, the reference first, with rotations and scores relative to it."""
+    twins = {}  # by id, the first image with the same bytes
     for group in grouped_by([link for link in links if link.kind == "same_bytes"], lambda link: (link.one, link.other)):
         equal = {end for link in group for end in (link.one, link.other)}
         first = next(each for each in ids if each in equal)
@@ -158,22 +157,22 @@ def _members(ids: Sequence[int], links: Sequence[SameLink], images: Mapping[int,
 
 
 def _reached(start: int, links: Sequence[SameLink]) -> dict[int, tuple[Kind, float, Turn]]:
-    """Return what every image is to the one at the start: the loosest kind on the way, the least score, the turn."""
-    ways: dict[int, list[SameLink]] = {}
+    """Return the relation of every image to `start`: least certain kind and lowest score on the path, and the turn."""
+    links_from: dict[int, list[SameLink]] = {}
     for link in links:
-        ways.setdefault(link.one, []).append(link)
-        ways.setdefault(link.other, []).append(
-            SameLink(link.other, link.one, link.kind, link.score, link.turn.undone())
+        links_from.setdefault(link.one, []).append(link)
+        links_from.setdefault(link.other, []).append(
+            SameLink(link.other, link.one, link.kind, link.score, link.turn.inverse())
         )
-    looseness: dict[Kind, int] = {"same_bytes": 0, "same_picture": 1, "same_shot": 2}
+    uncertainty: dict[Kind, int] = {"same_bytes": 0, "same_picture": 1, "same_shot": 2}
     reached: dict[int, tuple[Kind, float, Turn]] = {start: ("same_bytes", 1.0, UPRIGHT)}
     waiting = [start]
     while waiting:
         here = waiting.pop()
         kind, score, turn = reached[here]
-        for link in ways[here]:
+        for link in links_from[here]:
             if link.other not in reached:
-                looser = max(kind, link.kind, key=lambda each: looseness[each])
-                reached[link.other] = (looser, min(score, link.score), turn.then(link.turn))
+                least_certain = max(kind, link.kind, key=lambda each: uncertainty[each])
+                reached[link.other] = (least_certain, min(score, link.score), turn.then(link.turn))
                 waiting.append(link.other)
     return reached

@@ -1,4 +1,4 @@
-"""Links between images, and the groups that hang together by them."""
+"""Links between images, and the connected groups that they form."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from numpy.typing import NDArray
 __all__ = ["LINK", "DisjointSets", "Forest", "Links", "grouped_by", "make_links"]
 
 SPARE_LINKS = 1 << 20
-"""Links collected beyond those that hold the groups together before the others are dropped."""
+"""Redundant links collected before they are dropped."""
 
 Links = NDArray[np.void]
 LINK = np.dtype([("one", np.int64), ("other", np.int64), ("score", np.float32)])
-"""Two images by id and how alike they are."""
+"""Two images by id, and their similarity."""
 
 Link = TypeVar("Link")
 
 
 def make_links(one: NDArray[np.int64], other: NDArray[np.int64], score: NDArray[np.float32] | float) -> Links:
-    """Return links (n,) from ids (n,) or one id to ids (n,)."""
+    """Return links (n,) between ids (n,), or one id, and ids (n,)."""
     links = np.empty(len(other), LINK)
     links["one"], links["other"], links["score"] = one, other, score
     return links
 
 
 class DisjointSets:
-    """Which ids hang together: a union-find with path halving (Tarjan and van Leeuwen 1984)."""
+    """Disjoint sets of ids: union-find with path halving (Tarjan and van Leeuwen 1984)."""
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
 
     def find(self, one: int) -> int:
-        """Return the id that stands for the group of `one`."""
+        """Return the representative id of the set of `one`."""
         parent = self._parent
         while (above := parent.setdefault(one, one)) != one:
             parent[one] = one = parent[above]
         return one
 
     def join(self, one: int, other: int) -> bool:
-        """Put two ids into one group; return whether they were in two."""
+        """Merge the sets of two ids; return whether they were different."""
         one, other = self.find(one), self.find(other)
         self._parent[max(one, other)] = min(one, other)
         return one != other
 
 
 class Forest:
-    """Collects links; of those, the strongest that hold each group together are enough (Kruskal 1956)."""
+    """Collects links and keeps a maximum spanning forest of them (Kruskal 1956)."""
 
     def __init__(self) -> None:
         self._links = np.empty(0, LINK)
         self._spare: list[Links] = []
 
     def add(self, links: Links) -> None:
-        """Take in some links, in any order."""
+        """Add links, in any order."""
         self._spare.append(links)
         if sum(map(len, self._spare)) > SPARE_LINKS:
             self.strongest()
 
     def strongest(self) -> Links:
-        """Return the links that join what no stronger link has joined, the strongest first."""
+        """Return the links of the maximum spanning forest, the strongest first."""
         links = np.concatenate([self._links, *self._spare])
         links = links[np.argsort(-links["score"], kind="stable")]
         joined = DisjointSets()
@@ -71,7 +71,7 @@ class Forest:
 
 
 def grouped_by(links: Iterable[Link], ends: Callable[[Link], tuple[int, int]]) -> list[list[Link]]:
-    """Return the links of each group that hangs together, in their order."""
+    """Return the links of each connected group, in their order."""
     links, joined = list(links), DisjointSets()
     for link in links:
         joined.join(*ends(link))

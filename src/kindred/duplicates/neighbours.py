@@ -1,4 +1,4 @@
-"""Images that are alike by descriptor: each vector searches its nearest neighbours in the library's own index."""
+"""Images of similar descriptors: the nearest neighbours of each vector in the library's own index."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kindred.ranking import Ranking
 __all__ = ["alike"]
 
 BLOCK = 512
-"""Vectors searched at a time."""
+"""Number of query vectors per search."""
 
 
 def alike(library: Library, *, threshold: float, k: int, progress: Callable[[int, int], None] | None = None) -> Links:
-    """Link images by id whose descriptors have a cosine of `threshold` or more, among the `k` nearest of each.
+    """Link images, by id, whose descriptors have a cosine of at least `threshold`, among the `k` nearest of each.
 
-    Returns the strongest links that hold each group together, the strongest first; an image's link to its nearest is
-    among them. It takes as long as searching with every image; memory grows neither with the square of the library
-    nor with its links. `progress` is called with the vectors searched and their number.
+    Returns the maximum spanning forest of the links, the strongest first; it includes the link of each image to its
+    nearest. Takes as long as a search for every image; memory is linear in the number of images. `progress` is called
+    with the number of vectors searched and their total.
     """
     store = library.store
     total, done = store.counts().vectors, 0
@@ -37,15 +37,15 @@ def alike(library: Library, *, threshold: float, k: int, progress: Callable[[int
 
 
 def _alike(library: Library, ids: NDArray[np.int64], rows: Vectors, *, threshold: float, k: int) -> Links:
-    """Return the links, by image id, of images whose vectors (n, D) have one of another among their `k` nearest."""
-    ranking = library.search_index.search(rows, k + 1)  # each finds itself
+    """Return the links, by image id, between vectors (n, D) and their `k` nearest neighbours."""
+    ranking = library.search_index.search(rows, k + 1)  # the first result is the vector itself
     scores = _cosines(library, rows, ranking)
     near, column = np.nonzero((scores >= threshold) & (ranking.ids != ids[:, None]))
     ends = np.stack([ids[near], ranking.ids[near, column]], axis=1)
     images = {
         number: row.image_id
         for number, row in library.store.rows(np.unique(ends).tolist()).items()
-        if row.box is None  # a part that two images share makes them no duplicates
+        if row.box is None  # images that share only a region are not duplicates
     }
     pairs = np.array([[images.get(one, -1), images.get(other, -1)] for one, other in ends.tolist()], np.int64)
     pairs = pairs.reshape(-1, 2)
@@ -54,8 +54,8 @@ def _alike(library: Library, ids: NDArray[np.int64], rows: Vectors, *, threshold
 
 
 def _cosines(library: Library, rows: Vectors, ranking: Ranking) -> NDArray[np.float32]:
-    """Return the cosines (n, k) of rows (n, D) with their neighbours; −inf where there is none."""
-    if library.recipe.similarity in ("cosine", "dot"):  # of unit vectors, both are the cosine
+    """Return the cosines (n, k) of rows (n, D) with their neighbours; −inf for missing ones."""
+    if library.recipe.similarity in ("cosine", "dot"):  # for unit vectors both are the cosine
         return np.minimum(ranking.scores, 1)
     found = ranking.ids
     ids, vectors = library.store.fetch(np.unique(found[found >= 0]).tolist())

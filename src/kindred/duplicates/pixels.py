@@ -1,4 +1,4 @@
-"""Find the same pictures by their pixels: candidates from sketches and descriptors, each compared closely."""
+"""Find images of the same picture: candidates from sketches and descriptors, confirmed by their pixels."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 __all__ = ["same_pictures", "sketched"]
 
 NEAR_FREQUENCIES = 0.65
-"""Cosine of low frequencies from which pixels are compared: copies cut by a tenth on one side have 0.76 (95 of 100)."""
+"""Cosine of low frequencies from which pixels are compared: 95 of 100 copies cropped by 10 % on one side reach 0.76."""
 CANDIDATES = 10
-"""Pictures and turns compared by pixels for each picture."""
+"""Candidates (images and turns) compared by pixels, per image."""
 PICTURES = 256
-"""Decoded pictures held for the next comparison: 200 MB at most."""
+"""Decoded images cached between comparisons: at most 200 MB."""
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the stage, the number done, and the total."""
 
 
 def sketched(paths: Mapping[int, Path], *, progress: Report) -> dict[int, Sketch]:
-    """Decode images, by id, and return their sketches; those that cannot be read are left out."""
+    """Decode images, by id, and return their sketches; unreadable images are skipped."""
     found = {}
     workers = usable_cores()
     made = prefetched(sketch, paths.values(), workers=workers, ahead=2 * workers)
     for done, (image_id, each) in enumerate(zip(paths, made, strict=True), 1):
         if each is not None:
             found[image_id] = each
-        progress("Looking at images", done, len(paths))
+        progress("Reading images", done, len(paths))
     return found
 
 
@@ -55,10 +55,10 @@ def same_pictures(
     near: Links,
     progress: Report,
 ) -> Iterator[SameLink]:
-    """Yield links between images whose pixels say that they are the same picture.
+    """Yield links between images confirmed by their pixels to show the same picture.
 
-    known: links that need no pixels. near: images whose descriptors are close, compared as well. What hangs together
-    already is not compared again.
+    known: links that need no confirmation. near: further candidates, whose descriptors are similar. Images that are
+    already connected are not compared again.
     """
     joined = DisjointSets()
     for link in known:
@@ -70,7 +70,7 @@ def same_pictures(
     def picture(image_id: int) -> NDArray[np.uint8] | None:
         try:
             return resize(decode(paths[image_id], longest=LONGEST).pixels, longest=LONGEST)
-        except ImageError:  # gone meanwhile
+        except ImageError:  # deleted since
             return None
 
     def compared(pair: Candidate) -> tuple[Candidate, float | None]:
@@ -78,7 +78,7 @@ def same_pictures(
 
     def open_pairs() -> Iterator[Candidate]:
         nonlocal done
-        for done, pair in enumerate(pairs, 1):  # noqa: B007 - for the progress
+        for done, pair in enumerate(pairs, 1):  # noqa: B007 - reported as progress
             if joined.find(pair.one) != joined.find(pair.other):
                 yield pair
 
@@ -91,7 +91,7 @@ def same_pictures(
 
 
 def _pairs(sketches: Mapping[int, Sketch], near: Links, progress: Report) -> list[Candidate]:
-    """Return the pairs of ids to compare, the most alike first, near each other where they share a picture."""
+    """Return the pairs of ids to compare, the most similar first; pairs that share an image are adjacent."""
     ids = sorted(sketches)
     report = partial(progress, "Finding candidates")
     listed = candidates([sketches[each] for each in ids], k=CANDIDATES, least=NEAR_FREQUENCIES, progress=report)
@@ -107,12 +107,12 @@ def _pairs(sketches: Mapping[int, Sketch], near: Links, progress: Report) -> lis
 def _compared(
     pair: Candidate, sketches: Mapping[int, Sketch], picture: Callable[[int], NDArray[np.uint8] | None]
 ) -> float | None:
-    """Return how well two pictures agree, the first turned; None where they are not the same."""
+    """Return the agreement of two images after turning the first; None if they do not show the same picture."""
     small, other_small = (sketches[end].thumbnail.astype(np.float32) for end in (pair.one, pair.other))
-    placement = may_be_same(pair.turn.apply(small), other_small)
-    if placement is None:
+    alignment = may_be_same(pair.turn.apply(small), other_small)
+    if alignment is None:
         return None
     one, other = picture(pair.one), picture(pair.other)
     if one is None or other is None:
         return None
-    return confirm(np.ascontiguousarray(pair.turn.apply(one)), other, placement)
+    return confirm(np.ascontiguousarray(pair.turn.apply(one)), other, alignment)

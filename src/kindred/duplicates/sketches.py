@@ -1,8 +1,8 @@
-"""What is remembered of every picture while duplicates are looked for: a thumbnail and its lowest frequencies.
+"""Sketches: a thumbnail and the lowest frequencies of every image, to find candidates for the same picture.
 
-The low frequencies of a picture (the block of the cosine transform that perceptual hashes are made of, Zauner 2010)
-find copies among all pictures at once. Turning or mirroring a picture only swaps them and changes their signs, so that
-turned copies are found with one sketch of each picture.
+The low frequencies (the block of the cosine transform used by perceptual hashes, Zauner 2010) are searched among all
+images. Rotating or mirroring an image only permutes them and changes their signs, so that turned copies are found with
+one sketch per image.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from kindred.images import decode, resize, stretch
 __all__ = ["Candidate", "Sketch", "candidates", "sketch", "turned_frequencies"]
 
 THUMBNAIL = 96
-"""Pixels of the long side: some 7 kB a picture."""
+"""Longer side of a thumbnail in pixels: about 7 kB per image."""
 SQUARE = 32
-"""Pixels on each side of which the frequencies are taken."""
+"""Side in pixels of the image that is transformed."""
 FREQUENCIES = 8
-"""Frequencies of each direction."""
+"""Number of frequencies along each axis."""
 BLANK = 2.0
-"""Standard deviation in grey levels below which a picture shows nothing."""
+"""Standard deviation in grey levels below which an image is blank."""
 BLOCK = 256
-"""Pictures that ask at a time."""
+"""Number of images per search."""
 
 Grey = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """A picture in small.
+    """A compact representation of an image.
 
-    thumbnail: (h, w) uint8 grey, upright. frequencies: (8, 8) float32, of unit length without the mean brightness;
-    zero where the picture is blank. width, height: pixels of the upright original. frames: of the file, of which one
-    was looked at.
+    thumbnail: (h, w) uint8 grey, upright. frequencies: (8, 8) float32, of unit length, without the mean brightness;
+    zero for a blank image. width, height: pixels of the upright original. frames: number of frames of the file, of
+    which one was decoded.
     """
 
     thumbnail: NDArray[np.uint8]
@@ -53,13 +53,13 @@ class Sketch:
 
     @property
     def comparable(self) -> bool:
-        """Whether its pixels can say that it is the same as another: all of it was seen, and it shows something."""
+        """Whether the image can be confirmed by pixels: its file has one frame, and it is not blank."""
         return self.frames == 1 and bool(self.frequencies.any())
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Two pictures by place, the first before the second, that may be the same after `turn` of the first."""
+    """Two images by index, the first before the second, that may show the same picture after `turn` of the first."""
 
     one: int
     other: int
@@ -68,7 +68,7 @@ class Candidate:
 
 
 def sketch(path: Path) -> Sketch | None:
-    """Decode an image and return its sketch; None where it cannot be read."""
+    """Decode an image and return its sketch; None if it cannot be read."""
     try:
         decoded = decode(path, longest=LONGEST)
     except ImageError:
@@ -80,7 +80,7 @@ def sketch(path: Path) -> Sketch | None:
 
 
 def _frequencies(square: Grey) -> Grey:
-    """Return the lowest frequencies (8, 8) of a picture (32, 32), of unit length; zero where it is blank."""
+    """Return the lowest frequencies (8, 8) of an image (32, 32), of unit length; zero if it is blank."""
     if float(square.std()) < BLANK:
         return np.zeros((FREQUENCIES, FREQUENCIES), np.float32)
     at = np.arange(SQUARE) + 0.5
@@ -92,7 +92,7 @@ def _frequencies(square: Grey) -> Grey:
 
 
 def turned_frequencies(frequencies: Grey, turn: Turn) -> Grey:
-    """Return what the frequencies (…, 8, 8) of pictures become when the pictures are turned."""
+    """Return the frequencies (…, 8, 8) of turned images from those of the originals."""
     signs = np.where(np.arange(FREQUENCIES) % 2, -1, 1).astype(np.float32)
     found: Grey = frequencies * signs if turn.mirrored else frequencies
     for _ in range(turn.degrees // 90):
@@ -103,10 +103,10 @@ def turned_frequencies(frequencies: Grey, turn: Turn) -> Grey:
 def candidates(
     sketches: Sequence[Sketch], *, k: int, least: float, progress: Callable[[int, int], None]
 ) -> list[Candidate]:
-    """Return for every picture the `k` most alike of all others in all eight turns, each pair and turn once.
+    """Return the `k` most similar other images of each image under all eight turns, each pair and turn once.
 
-    least: cosine of the frequencies. Time grows with the square of the number of pictures: 8 × 64 products a pair.
-    `progress` is called with the pictures done and their number.
+    least: lowest cosine of the frequencies. Time is quadratic in the number of images: 8 × 64 products per pair.
+    `progress` is called with the number of images done and their total.
     """
     import faiss
 
@@ -119,31 +119,31 @@ def candidates(
     found: dict[tuple[int, int, Turn], float] = {}
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        asked = np.concatenate([turned_frequencies(block, turn).reshape(len(block), -1) for turn in TURNS])
-        scores, near = index.search(np.ascontiguousarray(asked), min(k + 1, len(rows)))
-        scores, near = _by_picture(scores, len(block)), _by_picture(near, len(block))
+        queries = np.concatenate([turned_frequencies(block, turn).reshape(len(block), -1) for turn in TURNS])
+        scores, near = index.search(np.ascontiguousarray(queries), min(k + 1, len(rows)))
+        scores, near = _by_image(scores, len(block)), _by_image(near, len(block))
         turn_of = np.repeat(np.arange(len(TURNS)), scores.shape[1] // len(TURNS))
         itself = near == np.arange(start, start + len(block))[:, None]
         scores = np.where(itself, -1, scores).astype(np.float32, copy=False)
         for row, column in zip(*_best(scores, k, least), strict=True):
             one, other = int(places[start + row]), int(places[near[row, column]])
             turn = TURNS[turn_of[column]]
-            key = (one, other, turn) if one < other else (other, one, turn.undone())
+            key = (one, other, turn) if one < other else (other, one, turn.inverse())
             found[key] = max(found.get(key, -1.0), float(scores[row, column]))
         progress(min(start + BLOCK, len(rows)), len(rows))
     return [Candidate(one, other, turn, score) for (one, other, turn), score in found.items()]
 
 
-Answer = TypeVar("Answer", np.float32, np.int64)
+Entry = TypeVar("Entry", np.float32, np.int64)
 
 
-def _by_picture(answers: NDArray[Answer], pictures: int) -> NDArray[Answer]:
-    """Return the answers (8 · n, k) to all turns as those of each picture (n, 8 · k)."""
-    return answers.reshape(len(TURNS), pictures, -1).swapaxes(0, 1).reshape(pictures, -1)
+def _by_image(found: NDArray[Entry], pictures: int) -> NDArray[Entry]:
+    """Rearrange search results (8 · n, k) of all turns by image (n, 8 · k)."""
+    return found.reshape(len(TURNS), pictures, -1).swapaxes(0, 1).reshape(pictures, -1)
 
 
 def _best(scores: Grey, k: int, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows and columns of the `k` best scores of each row that are `least` or more."""
+    """Return rows and columns of the `k` best scores of each row that are at least `least`."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     rows = np.repeat(np.arange(len(scores)), best.shape[1])
     columns = best.ravel()

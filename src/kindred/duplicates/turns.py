@@ -1,7 +1,7 @@
-"""The eight ways to hold a picture: upright, turned by quarters, and the mirror image of each.
+"""The eight orientations of an image: rotations by quarter turns, each with its mirror image.
 
-A `Turn` is first mirrored (left to right), then turned clockwise. Mirror images and quarter turns form the dihedral
-group of the square, so turns combine and can be undone.
+A `Turn` mirrors (left to right), then rotates clockwise. Mirroring and quarter turns form the dihedral group of the
+square, so turns can be composed and inverted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 @dataclass(frozen=True, order=True)
 class Turn:
-    """What is done to one picture to see another: mirrored left to right or not, then turned clockwise.
+    """The transformation of an image: mirrored left to right if `mirrored`, then rotated clockwise.
 
     degrees: clockwise: 0, 90, 180 or 270.
     """
@@ -28,17 +28,17 @@ class Turn:
     degrees: int = 0
 
     def apply(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
-        """Return the picture (H, W) or (H, W, C) mirrored and turned; a view."""
+        """Return the image (H, W) or (H, W, C) mirrored and rotated, as a view."""
         flipped = pixels[:, ::-1] if self.mirrored else pixels
         return np.rot90(flipped, -self.degrees // 90)
 
     def then(self, other: Turn) -> Turn:
-        """Return the one turn that does the same as this one and `other` after it."""
+        """Return the composition: this turn followed by `other`."""
         degrees = other.degrees + (-self.degrees if other.mirrored else self.degrees)
         return Turn(self.mirrored != other.mirrored, degrees % 360)
 
-    def undone(self) -> Turn:
-        """Return the turn that takes this one back."""
+    def inverse(self) -> Turn:
+        """Return the inverse turn."""
         return self if self.mirrored else Turn(degrees=-self.degrees % 360)
 
 

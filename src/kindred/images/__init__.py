@@ -1,7 +1,6 @@
-"""Images as people have them: find the files, decode them to upright sRGB, resize and crop.
+"""Image files: find them in folders, decode them to upright sRGB, resize and crop.
 
-Everything outside this package sees uint8 (H, W, 3) RGB arrays; an `ImageError` stands for a file that cannot
-be used.
+Outside this package, images are uint8 (H, W, 3) RGB arrays; an unusable file raises `ImageError`.
 """
 
 from kindred.images.decode import Decoded, ImageLike, decode

@@ -1,6 +1,6 @@
-"""BMP: uncompressed bitmaps with any masks and any of the headers, in groups of rows.
+"""BMP: decode uncompressed bitmaps with any channel masks and any header version, in groups of rows.
 
-Pillow reads some layouts of masks only and holds four bytes a pixel; run-length encoded bitmaps are left to it.
+Pillow supports only some mask layouts and needs four bytes per pixel; it is used for run-length encoded bitmaps only.
 
 Source: Microsoft, "Bitmap Storage"; IBM, OS/2 2.0 Presentation Manager (headers of 12, 16 and 64 bytes).
 """
@@ -30,7 +30,7 @@ _DEFAULT_MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 24: (0xFF0000, 0xFF00, 0xFF, 0),
 
 @dataclass(frozen=True, eq=False)
 class Bitmap:
-    """The header of a file: `masks` are those of red, green, blue and opacity, `palette` (N, 3) RGB."""
+    """A parsed header: `masks` are the bit masks of red, green, blue and alpha, `palette` is (N, 3) RGB."""
 
     data: bytes
     width: int
@@ -44,12 +44,12 @@ class Bitmap:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a stored row."""
+        """Size of a stored row in bytes."""
         return (self.width * self.bits + 31) // 32 * 4
 
 
 def read_bitmap(data: bytes, max_pixels: int) -> Bitmap:
-    """Read the header; refuses what cannot be decoded."""
+    """Parse the header; raises `Refused` for unsupported or damaged files."""
     try:
         start, size = struct.unpack_from("<LL", data, 10)
         if size == 12:
@@ -59,7 +59,7 @@ def read_bitmap(data: bytes, max_pixels: int) -> Bitmap:
         compression = struct.unpack_from("<L", data, 30)[0] if size >= 40 else _RAW
         colours = struct.unpack_from("<L", data, 46)[0] if size >= 40 else 0
         check_size(width, abs(height), max_pixels)
-        if size == 64 and compression in (3, 4):  # which mean other things in OS/2
+        if size == 64 and compression in (3, 4):  # codes of other compressions in OS/2
             raise Refused("unsupported BMP: compression of OS/2")
         if compression not in (_RAW, _RLE8, _RLE4, _MASKS, _MASKS_WITH_ALPHA):
             raise Refused(f"unsupported BMP: {_COMPRESSIONS.get(compression, f'compression {compression}')}")
@@ -80,7 +80,7 @@ def read_bitmap(data: bytes, max_pixels: int) -> Bitmap:
 
 
 def _read_masks(data: bytes, size: int, bits: int, compression: int) -> tuple[tuple[int, int, int, int], int]:
-    """The masks, and where the header with them ends."""
+    """Return the masks, and the end of the header that contains them."""
     after = 14 + size
     masks = _DEFAULT_MASKS.get(bits, (0, 0, 0, 0))
     if compression not in (_MASKS, _MASKS_WITH_ALPHA):
@@ -94,10 +94,10 @@ def _read_masks(data: bytes, size: int, bits: int, compression: int) -> tuple[tu
 
 
 def decode_bitmap(bitmap: Bitmap, *, divisor: int, max_pixels: int) -> Raster:
-    """The samples of an uncompressed bitmap, reduced by `divisor` as they come."""
+    """Return the samples of an uncompressed bitmap, downscaled by `divisor` while decoding."""
     if bitmap.start + bitmap.row_bytes * bitmap.height > len(bitmap.data):
         raise Refused(ENDS_EARLY)
-    # Some programs name a mask of opacity and leave it at zero: that means opaque.
+    # Some programs declare an alpha mask and write only zeros: that means opaque.
     alpha = bool(bitmap.masks[3]) and any(rows.any() for rows in _packed(bitmap, bitmap.masks[3]))
     pixels = -(-bitmap.width // divisor) * -(-bitmap.height // divisor)
     result = result_bytes(pixels, 3 + alpha, itemsize=1, alpha=alpha)
@@ -109,7 +109,7 @@ def decode_bitmap(bitmap: Bitmap, *, divisor: int, max_pixels: int) -> Raster:
 
 
 def _rows(bitmap: Bitmap) -> Iterator[Bytes]:
-    """Groups of stored rows (R, bytes of a row), from the top of the picture down."""
+    """Yield groups of stored rows (R, bytes per row), from top to bottom."""
     length = bitmap.row_bytes
     step = max(1, _GROUP // (4 * length))
     for top in range(0, bitmap.height, step):
@@ -125,14 +125,14 @@ def _packed(bitmap: Bitmap, mask: int) -> Iterator[NDArray[np.uint32]]:
 
 
 def _values(bitmap: Bitmap, rows: Bytes) -> NDArray[np.uint32]:
-    """Pixels of 16 or 32 bits as numbers."""
+    """Return pixels of 16 or 32 bits as integers."""
     size = bitmap.bits // 8
     values = np.ascontiguousarray(rows[:, : bitmap.width * size]).view(f"<u{size}")
     return values.astype(np.uint32)
 
 
 def _colours(bitmap: Bitmap, rows: Bytes, *, alpha: bool) -> Bytes:
-    """RGB or RGBA (R, W, C) of stored rows."""
+    """Return stored rows as RGB or RGBA (R, W, C)."""
     if bitmap.bits <= 8:
         samples = rows if bitmap.bits == 8 else unpack_bits(rows, bitmap.width, bitmap.bits)
         indexed: Bytes = bitmap.palette[samples[:, : bitmap.width].astype(np.uint8)]

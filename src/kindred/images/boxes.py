@@ -1,4 +1,4 @@
-"""The boxes of ISO base media files (AVIF, HEIC, JPEG XL): what the decoders beneath do not tell.
+"""Boxes of ISO base media files (AVIF, HEIC, JPEG XL), for properties that the decoders do not report.
 
 Source: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (image properties).
 """
@@ -15,7 +15,7 @@ _FULL = b"meta"  # a box with a version before its content
 
 
 def boxes(data: bytes | memoryview, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """(type, where its content starts, where it ends) of each box between two places."""
+    """Yield (type, start of its content, end of its content) of each box between `start` and `end`."""
     end = len(data) if end is None else end
     for _ in range(_MAX_BOXES):
         if start + 8 > end:
@@ -32,7 +32,7 @@ def boxes(data: bytes | memoryview, start: int = 0, end: int | None = None) -> I
 
 
 def _properties(data: bytes) -> list[tuple[bytes, int, int]]:
-    """The properties of the images of a file."""
+    """Return the item properties of a file."""
     start, end = 0, len(data)
     for wanted in (_FULL, b"iprp", b"ipco"):
         found = next((each for each in boxes(data, start, end) if each[0] == wanted), None)
@@ -43,14 +43,14 @@ def _properties(data: bytes) -> list[tuple[bytes, int, int]]:
 
 
 def has_size(data: bytes) -> bool:
-    """Whether the file says how large its images are."""
+    """Return whether the file declares the size of its images."""
     return any(kind == b"ispe" for kind, _, _ in _properties(data))
 
 
 def clean_aperture(data: bytes, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of a picture that is to be shown: left, top, right, lower; the whole where there is no such property.
+    """Return the clean aperture, the area to be shown: left, top, right, lower; the whole image if there is none.
 
-    A file with several such properties shows the whole, as its pictures have different ones.
+    With several apertures the whole image is returned, as they belong to different images of the file.
     """
     whole = (0, 0, width, height)
     found = [(start, end) for kind, start, end in _properties(data) if kind == b"clap"]

@@ -1,4 +1,4 @@
-"""Bring decoded pixels of any colours to sRGB, a group of rows at a time."""
+"""Convert decoded pixels of any colour space to sRGB, in groups of rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kindred.images.transparency import choose_ground, lay_on
+from kindred.images.transparency import choose_background, composite
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 __all__ = ["needs_conversion", "to_srgb"]
 
 _PROFILE_SPACES = {"RGB": b"RGB ", "L": b"GRAY", "CMYK": b"CMYK"}
-_SAME_COLOURS = 2  # of 255: a profile that moves no colour further is sRGB under another name
+_SAME_COLOURS = 2  # of 255: a profile that changes no colour by more than this is treated as sRGB
 _PIXELS_AT_ONCE = 4_000_000
 
 
 def to_srgb(source: Image.Image | NDArray[np.uint8], mode: str, profile: bytes) -> NDArray[np.uint8]:
-    """Pixels of mode L, LA, RGB, RGBA or CMYK as (H, W, 3) in sRGB, transparency laid on a ground.
+    """Convert pixels of mode L, LA, RGB, RGBA or CMYK to (H, W, 3) sRGB, compositing transparency on a background.
 
-    `source` is a loaded image or an array (H, W, C), which may be changed and returned; `profile` is the embedded ICC
-    profile, empty where there is none.
+    `source` is a loaded image or an array (H, W, C), which may be modified and returned; `profile` is the embedded ICC
+    profile, empty if there is none.
     """
     transform = _transform(profile, {"RGBA": "RGB", "LA": "L"}.get(mode, mode)) if profile else None
     if mode == "RGB" and transform is None and isinstance(source, np.ndarray):
         return source
     height, width = source.shape[:2] if isinstance(source, np.ndarray) else (source.height, source.width)
-    ground = choose_ground(source) if mode in ("LA", "RGBA") else None
+    background = choose_background(source) if mode in ("LA", "RGBA") else None
     in_place = isinstance(source, np.ndarray) and mode == "RGB" and source.flags.writeable
     out = source if isinstance(source, np.ndarray) and in_place else np.empty((height, width, 3), np.uint8)
     step = max(1, _PIXELS_AT_ONCE // width)
     for top in range(0, height, step):
         rows = _rows(source, mode, top, min(height, top + step))
-        if ground is not None:
-            rows = lay_on(rows, ground)
+        if background is not None:
+            rows = composite(rows, background)
         if transform is not None:
             rows = transform.apply(rows)
         out[top : top + step] = np.asarray(rows if rows.mode == "RGB" else rows.convert("RGB"))
@@ -56,16 +56,16 @@ def _rows(source: Image.Image | NDArray[np.uint8], mode: str, top: int, bottom: 
 
 
 def needs_conversion(profile: bytes) -> bool:
-    """Whether RGB pixels with this embedded profile differ from sRGB."""
+    """Return whether RGB pixels with this embedded profile must be converted to sRGB."""
     return bool(profile) and _transform(profile, "RGB") is not None
 
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """The transform from an ICC profile to sRGB, or None where none is needed or the profile is of no use.
+    """Return the transform from an ICC profile to sRGB, or None if it is not needed or the profile is unusable.
 
-    Building one takes milliseconds, and the photos of a camera all carry the same profile. LittleCMS
-    transforms may be used by several threads at once.
+    Cached, as building one takes milliseconds and all photos of a camera have the same profile. LittleCMS transforms
+    are thread-safe.
     """
     from PIL import ImageCms
 
@@ -76,13 +76,13 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
         probe = _probe(mode)
         change = np.asarray(transform.apply(probe)).astype(int) - np.asarray(probe.convert("RGB"))
-    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile: show the colours as they are
+    except (ImageCms.PyCMSError, OSError, ValueError):  # a damaged profile is ignored
         return None
     return transform if np.abs(change).max() > _SAME_COLOURS else None
 
 
 def _probe(mode: str) -> Image.Image:
-    """A small image of colours spread evenly over the whole space of `mode`."""
+    """Return a small image of colours sampled evenly over the whole gamut of `mode`."""
     bands = Image.getmodebands(mode)
     steps = np.linspace(0, 255, 7 if bands > 1 else 64).astype(np.uint8)
     grid = np.stack(np.meshgrid(*[steps] * bands, indexing="ij"), axis=-1).reshape(1, -1, bands)

@@ -1,4 +1,4 @@
-"""Decode any image to upright 8-bit sRGB, or say in a few words why it cannot be used."""
+"""Decode any image to upright 8-bit sRGB, or raise an `ImageError` with the reason."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ from kindred.images.reasons import Refused, check_size, refusal
 
 __all__ = ["MAX_PIXELS", "Decoded", "ImageLike", "decode"]
 
-MAX_PIXELS = 200_000_000  # decoded in full, 600 MB
-_MOST_PIXELS = 2**31 - 1  # beyond which the libraries beneath do not count
-_SHARE_OF_FILE = 0.85  # of the memory for an image, as the file is held while it is decoded
+MAX_PIXELS = 200_000_000  # 600 MB when decoded at full size
+_MOST_PIXELS = 2**31 - 1  # the range of the decoders' integers
+_SHARE_OF_FILE = 0.85  # of the memory limit, as the file stays in memory while it is decoded
 ImageLike = (
     str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[np.uint8] | NDArray[np.uint16]
 )
-"""What can be decoded; `kindred.images.as_image` makes bytes of the streams and buffers among them."""
+"""The types that can be decoded; `kindred.images.as_image` reads streams and buffers into bytes."""
 
 
 def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode a file, the bytes of one, a Pillow image or an array to upright sRGB.
+    """Decode a file, encoded bytes, a Pillow image or an array to upright sRGB.
 
-    Formats are recognised by their content; docs/images.md lists them. Of several frames or pages the first that is
-    not of one colour is taken, among the first 16. EXIF orientation and embedded colour profiles are applied.
-    Transparency is laid on white, or on grey where white would hide the picture. 16 bits are scaled by their full
-    range, or by 8, 10 or 12 bits where no value is larger. Arrays are (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16,
-    and already upright.
+    Formats are recognised by their content; docs/images.md lists them. Of several frames or pages, the first of the
+    first 16 that is not of a uniform colour is decoded. EXIF orientation and embedded colour profiles are applied.
+    Transparency is composited on white, or on grey if the picture is nearly white itself. 16-bit samples are scaled by
+    their full range, or by that of 8, 10 or 12 bits if no value exceeds it. Arrays are (H, W), (H, W, 3) or (H, W, 4),
+    uint8 or uint16, and already upright.
 
-    With `longest` the decoder may return any scale whose long side is at least `longest` pixels (smaller
-    images keep their size), which for photos is several times as fast.
+    With `longest` the decoder may return any scale whose longer side is at least `longest` pixels (smaller images keep
+    their size), which is several times faster for photos.
 
-    A picture of more than `max_pixels` pixels is refused, and one that would cost more than 700 MB of memory (3.5 bytes
-    for each of `max_pixels`, where that is more); both show in its header.
+    An image of more than `max_pixels` pixels is refused, and one whose decoding needs more than 700 MB of memory (or
+    3.5 bytes per pixel of `max_pixels`, if that is more); both are known from its header.
 
-    Raises `ImageError` for a file that cannot be used, `UsageError` for an array of another kind and for numbers out
-    of range. Emits no warning, leaves no setting of Pillow changed, and may be called from many threads.
+    Raises `ImageError` for an unusable file, `UsageError` for an array of another type or shape and for numbers out of
+    range. Emits no warnings, changes no settings of Pillow, and is thread-safe.
     """
     if not 1 <= max_pixels <= _MOST_PIXELS:
-        raise UsageError(f"max_pixels is {max_pixels}; give a number of pixels from 1 to {_MOST_PIXELS}")
+        raise UsageError(f"max_pixels is {max_pixels}; expected a number of pixels from 1 to {_MOST_PIXELS}")
     if longest is not None and longest < 1:
-        raise UsageError(f"longest is {longest}; give the wanted long side in pixels, at least 1")
+        raise UsageError(f"longest is {longest}; expected the longer side in pixels, at least 1")
     try:
         if isinstance(source, np.ndarray):
             return _from_array(source, longest)
         if isinstance(source, Image.Image):
             return _from_pillow(source, longest, max_pixels)
-        data = _read(Path(source), max_pixels) if isinstance(source, str | Path) else _held(source)
+        data = _read(Path(source), max_pixels) if isinstance(source, str | Path) else _all_bytes(source)
         return _from_bytes(data, longest, max_pixels)
     except (Refused, MemoryError) as error:
         refused = refusal(error)
@@ -73,23 +73,23 @@ def _label(source: ImageLike) -> Path | str:
     return str(getattr(source, "filename", "")) or f"<{type(source).__name__}>"
 
 
-def _held(source: bytes | bytearray | memoryview | BinaryIO) -> bytes:
-    """The bytes of a buffer, or of a stream from where it stands to its end."""
+def _all_bytes(source: bytes | bytearray | memoryview | BinaryIO) -> bytes:
+    """Return the bytes of a buffer, or of a stream from its current position to its end."""
     from kindred.images.given import as_image
 
     return cast(bytes, as_image(source))
 
 
 def _read(path: Path, max_pixels: int) -> bytes:
-    """The bytes of a regular file that starts like an image; of others nothing past the start is read."""
+    """Return the bytes of a regular file that starts like an image; of others only the start is read."""
     try:
-        facts = path.stat()  # before opening, as opening a pipe would wait for its writer
-        if not stat.S_ISREG(facts.st_mode):
-            raise Refused("is a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file", final=False)
+        status = path.stat()  # before opening, as opening a named pipe would wait for its writer
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused("is a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file", final=False)
         with path.open("rb", buffering=0) as file:
             sniff(file.read(HEAD))
-            if facts.st_size > _SHARE_OF_FILE * memory_limit(max_pixels):
-                raise Refused(f"too large: {facts.st_size / 1e6:.0f} megabytes", final=False)
+            if status.st_size > _SHARE_OF_FILE * memory_limit(max_pixels):
+                raise Refused(f"too large: {status.st_size / 1e6:.0f} megabytes", final=False)
             file.seek(0)
             return file.read()
     except FileNotFoundError:
@@ -115,8 +115,8 @@ def _from_array(array: NDArray[np.uint8] | NDArray[np.uint16], longest: int | No
     known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if array.dtype not in (np.uint8, np.uint16) or not known or 0 in array.shape:
         raise UsageError(
-            f"an array of {array.dtype} {array.shape} is no image; "
-            "give uint8 or uint16 of shape (H, W), (H, W, 3) or (H, W, 4)"
+            f"an array of {array.dtype} {array.shape} is not an image; "
+            "expected uint8 or uint16 of shape (H, W), (H, W, 3) or (H, W, 4)"
         )
     shaped = array if array.ndim == 3 else array[..., None]
     height, width, channels = shaped.shape

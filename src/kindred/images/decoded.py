@@ -1,4 +1,4 @@
-"""What decoding gives: upright pixels in sRGB, and what is known about the picture."""
+"""Decoded: the result of decoding an image, its upright sRGB pixels with size, date and frames."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Decoded"]
 class Decoded:
     """An upright image in sRGB.
 
-    `pixels` is (H, W, 3) uint8 RGB, C-contiguous, perhaps reduced; `width` and `height` are in pixels of the
-    upright original; `taken` is the ISO 8601 date from EXIF, without a time zone. `frames` is the number of
-    frames or pages of the file, at least 1, and `frame` the position of the one decoded, from 0.
+    `pixels` is (H, W, 3) uint8 RGB, C-contiguous, possibly downscaled; `width` and `height` are in pixels of the
+    upright original; `taken` is the ISO 8601 capture date from EXIF, without a time zone. `frames` is the number of
+    frames or pages of the file, at least 1, and `frame` the index of the decoded one, from 0.
     """
 
     pixels: NDArray[np.uint8]

@@ -1,7 +1,7 @@
-"""The two facts that Kindred wants from EXIF: which way is up, and when the picture was taken.
+"""EXIF: read the orientation and the capture date.
 
-Pillow reads EXIF too, but costs more than a small JPEG takes to decode and warns about damaged blocks through
-Python's process-wide warning filters. This reader looks at five tags and treats damage as absence.
+Pillow reads EXIF too, but takes longer than decoding a small JPEG and warns about damaged blocks through Python's
+process-wide warning filters. This reader reads five tags and ignores damaged ones.
 
 Source: CIPA DC-008 (Exif 2.32), sections 4.5 and 4.6.
 """
@@ -24,14 +24,14 @@ _DATE = re.compile(rb"(\d{4})\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)\D(\d\d)")
 
 @dataclass(frozen=True)
 class Exif:
-    """What was found: orientation 1 to 8 (1 = upright), date as ISO 8601 without a time zone."""
+    """Orientation from 1 to 8 (1 = upright), and capture date in ISO 8601 without a time zone."""
 
     orientation: int = 1
     taken: str | None = None
 
 
 def read_exif(block: bytes) -> Exif:
-    """Read an EXIF block, with or without its prefix; what is missing or damaged stays at its default."""
+    """Read an EXIF block, with or without its prefix; missing or damaged tags take their defaults."""
     tiff = block.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 8:
@@ -43,7 +43,7 @@ def read_exif(block: bytes) -> Exif:
     orientation = tags.get(_ORIENTATION)
     if not isinstance(orientation, int) or not 1 <= orientation <= 8:
         orientation = 1
-    # The date of the last change comes last: some cameras write no other, but so do image editors.
+    # The date of the last change is the last choice: some cameras write no other date, but image editors change it.
     dates = (_iso_date(tags.get(tag)) for tag in (_ORIGINAL, _DIGITISED, _CHANGED))
     return Exif(orientation, next((date for date in dates if date), None))
 
@@ -56,7 +56,7 @@ def _read_folder(tiff: bytes, order: str, start: int) -> dict[int, int | bytes]:
             tag, kind, length = struct.unpack_from(order + "HHL", tiff, at)
             if tag in _WANTED:
                 tags.setdefault(tag, _read_value(tiff, order, at + 8, kind, length))
-    except struct.error:  # the block ends early: keep what was read
+    except struct.error:  # the block is truncated: keep the tags read so far
         pass
     return tags
 
@@ -77,5 +77,5 @@ def _iso_date(value: int | bytes | None) -> str | None:
         return None
     try:
         return datetime(*(int(part) for part in found.groups())).isoformat()  # type: ignore[arg-type]
-    except ValueError:  # 0000:00:00 00:00:00, which cameras write when their clock was never set
+    except ValueError:  # 0000:00:00 00:00:00, which cameras write if their clock was never set
         return None

@@ -1,4 +1,4 @@
-"""Find the image files under folders: each once, in the same order at every run, and what was left out counted."""
+"""Find the image files under folders, each once and in a stable order, and count the files that are left out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EXTENSIONS = frozenset(
         ".webp",
     ]
 )
-"""Of the files in a folder, those with one of these are images, in upper or lower case."""
+"""The extensions of image files in a folder, in upper or lower case."""
 
 RAW_EXTENSIONS = frozenset(
     [
@@ -67,7 +67,7 @@ RAW_EXTENSIONS = frozenset(
         ".x3f",
     ]
 )
-"""Raw files of cameras: one with a JPEG, HEIC or TIFF of the same name beside it is the same shot."""
+"""The extensions of camera raw files; a JPEG, HEIC or TIFF of the same name in the folder is the same shot."""
 DEVELOPED = (".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".tif", ".tiff")
 
 MACHINE_MADE = (
@@ -83,12 +83,12 @@ MACHINE_MADE = (
     "__MACOSX",
     "*.lrdata",  # previews of Lightroom
     "*.lrcat-data",
-    "*.photoslibrary",  # of Apple Photos: originals, derivatives and thumbnails under names of its own
+    "*.photoslibrary",  # Apple Photos: originals, derivatives and thumbnails under internal names
     "*.photolibrary",
     "*.aplibrary",
     "*.migratedphotolibrary",
 )
-"""Folders that programs make for themselves: a walk does not enter them unless one is named as its root."""
+"""Folders of generated files, which are not searched unless one is given as a root."""
 
 LIBRARY_MARK = "kindred.json"
 HIDDEN_FOLDER = "inside a hidden folder"
@@ -99,9 +99,9 @@ MOST_FOLDERS_NAMED = 100
 class Found:
     """An image file, or a folder that cannot be read.
 
-    `size` is in bytes and `mtime_ns` in nanoseconds; both are 0 where the file cannot be asked. `reason` is
-    None for a file to be read, otherwise it says why the file is skipped without reading it. `device` and
-    `inode` are those of the file: two paths with both the same are two names of one file.
+    `size` is in bytes and `mtime_ns` in nanoseconds; both are 0 if the file cannot be read. `reason` is None for a file
+    to be read, otherwise the reason to skip it unread. `device` and `inode` identify the file: two paths with equal
+    values are hard links to the same file.
     """
 
     path: Path
@@ -114,10 +114,10 @@ class Found:
 
 @dataclass
 class LeftOut:
-    """What a walk passed by on purpose.
+    """Counts of the files and folders that a scan left out on purpose.
 
-    files: how many of each kind (".mp4", "without extension", "excluded", "raw beside its developed image").
-    folders: how many of each kind ("excluded", "machine-made"); named: the first of those folders.
+    files: the number of each kind (".mp4", "without extension", "excluded", "raw beside its developed image").
+    folders: the number of each kind ("excluded", "machine-made"); named: the first of those folders.
     """
 
     files: Counter[str] = field(default_factory=Counter)
@@ -125,11 +125,11 @@ class LeftOut:
     named: list[Path] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Return whether anything was left out."""
+        """Return whether any file or folder was left out."""
         return bool(self.files or self.folders)
 
     def __str__(self) -> str:
-        """Return it as people read it: "4 files: 2 .dng, 1 .mp4, 1 without extension; 1 folder: machine-made"."""
+        """Return a readable summary: "4 files: 2 .dng, 1 .mp4, 1 without extension; 1 folder: machine-made"."""
         parts = []
         for what, kinds in (("file", self.files), ("folder", self.folders)):
             total = kinds.total()
@@ -146,16 +146,16 @@ class LeftOut:
 
 
 def find_images(roots: Path | Iterable[Path], *, exclude: Sequence[str] = ()) -> ImageScan:
-    """Return a walk over every folder in `roots` and all below it; a file in `roots` is found whatever its name.
+    """Scan every folder in `roots` with its subfolders; a file in `roots` is found whatever its extension.
 
-    In folders, image files are those with one of `EXTENSIONS`. Hidden ones, and those in hidden folders, are found
-    with a reason to skip them, so that a person sees it. Left out, and counted: other files, `MACHINE_MADE` folders,
-    what macOS writes beside files (._*), a raw file beside the developed image of the same shot, and what matches a
-    glob of `exclude`: of the name of a file or folder ("*.png", "drafts"), or, with a slash in it, of the path below
-    the root ("2019/*"). Case does not matter, and * also stands for slashes. A folder that holds `kindred.json` is a
-    library and is not entered. A root is entered whatever it is called. Linked folders are followed after all the real
-    ones, and no folder is entered twice, so an image that can be reached both ways keeps its real path and a circle of
-    links ends.
+    In folders, image files are those with one of `EXTENSIONS`. Hidden files, and files in hidden folders, are yielded
+    with a reason to skip them, so that the user is told. Left out, and counted: other files, `MACHINE_MADE` folders,
+    macOS metadata files (._*), a raw file beside the developed image of the same shot, and paths that match a glob in
+    `exclude`: of the name of a file or folder ("*.png", "drafts"), or, if it contains a slash, of the path below the
+    root ("2019/*"). Matching ignores case, and * also matches slashes. A folder that contains `kindred.json` is a
+    library and is not searched. A root is always searched, whatever its name. Symbolic links to folders are followed
+    after all real folders, and no folder is searched twice, so that an image reachable both ways has its real path and
+    cycles of links end.
 
     Raises `UsageError` at once for a root that is neither a folder nor a file.
     """
@@ -163,9 +163,9 @@ def find_images(roots: Path | Iterable[Path], *, exclude: Sequence[str] = ()) ->
 
 
 class ImageScan:
-    """A walk over folders, to be iterated: sorted by name, root by root. See `find_images`.
+    """An iterable scan of folders, sorted by name, root by root. See `find_images`.
 
-    After it, `left_out` counts what was passed by, and `unreadable` lists the folders that could not be read.
+    After iteration, `left_out` counts the files left out, and `unreadable` lists the folders that could not be read.
     """
 
     def __init__(self, roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> None:
@@ -182,13 +182,13 @@ class ImageScan:
         self.left_out, self.unreadable = LeftOut(), list[Path]()
 
     def __iter__(self) -> Iterator[Found]:
-        """Walk from the start."""
+        """Start a new scan."""
         self.left_out, self.unreadable = LeftOut(), []
         return _Walk(self).run()
 
 
 class _Walk:
-    """One walk: which folders were entered, and which linked folders still wait."""
+    """The state of one scan: the folders searched so far, and the linked folders still to be searched."""
 
     def __init__(self, scan: ImageScan) -> None:
         self.scan = scan
@@ -201,15 +201,15 @@ class _Walk:
         for root in self.scan.roots:
             self.root = root
             if not root.is_dir():
-                yield _look(root)
+                yield _stat_file(root)
                 continue
-            # Named by the user, a folder is walked even where a library lies beside its images.
+            # A root is searched even if it contains a library.
             yield from self.descend(self.entries(root, library_too=True))
             while self.linked:
                 yield from self.descend(self.entries(self.linked.pop(0)))
 
     def descend(self, entries: list[os.DirEntry[str] | Found]) -> Iterator[Found]:
-        """Everything below, depth first; with a stack of its own, as folders may nest deeper than calls."""
+        """Yield all images below, depth first, with an explicit stack, as folders may nest deeper than recursion."""
         stack = [(iter(entries), False)]
         while stack:
             level, hidden = stack[-1]
@@ -222,7 +222,7 @@ class _Walk:
                 below_hidden = hidden or entry.name.startswith(".")
                 stack.append((iter(self.subfolder(entry, hidden=below_hidden)), below_hidden))
             elif os.path.abspath(entry.path) not in self.named:  # noqa: PTH100 - found as a root already, or later
-                yield _look(Path(entry.path), hidden=hidden)
+                yield _stat_file(Path(entry.path), hidden=hidden)
 
     def subfolder(self, entry: os.DirEntry[str], *, hidden: bool) -> list[os.DirEntry[str] | Found]:
         kind = self.folder_kind(entry)
@@ -236,12 +236,12 @@ class _Walk:
         return []
 
     def entries(self, folder: Path, *, library_too: bool = False) -> list[os.DirEntry[str] | Found]:
-        """The folders and images in a folder not entered before, sorted; or one report of why it cannot be read."""
+        """Return the subfolders and images of a folder, sorted, or why it cannot be read; [] if seen before."""
         try:
-            facts = folder.stat()
-            if (facts.st_dev, facts.st_ino) in self.entered:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in self.entered:
                 return []
-            self.entered.add((facts.st_dev, facts.st_ino))
+            self.entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as scan:
                 entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
@@ -279,7 +279,7 @@ class _Walk:
         return "excluded" if self.excluded(entry) else None
 
     def excluded(self, entry: os.DirEntry[str]) -> bool:
-        """Return whether a glob of the user's leaves an entry out."""
+        """Return whether an entry matches a glob in `exclude`."""
         if not self.scan.exclude:
             return False
         name = entry.name.casefold()
@@ -293,10 +293,10 @@ def _split(entry: os.DirEntry[str]) -> tuple[str, str]:
     return stem.lower(), extension.lower()
 
 
-def _look(path: Path, *, hidden: bool | None = None) -> Found:
-    """Ask about a file; hidden: whether it lies in a hidden folder, None for one that the user named."""
+def _stat_file(path: Path, *, hidden: bool | None = None) -> Found:
+    """Return a file with its size and time; hidden: whether it is in a hidden folder, None for a root."""
     try:
-        facts = path.stat()
+        status = path.stat()
     except OSError as error:
         if path.is_symlink():
             return Found(path, reason="broken link")
@@ -307,13 +307,13 @@ def _look(path: Path, *, hidden: bool | None = None) -> Found:
         reason = HIDDEN_FOLDER
     elif hidden is not None and path.name.startswith("."):
         reason = "hidden file"
-    elif not stat.S_ISREG(facts.st_mode):
+    elif not stat.S_ISREG(status.st_mode):
         reason = "not a regular file"
-    return Found(path, facts.st_size, facts.st_mtime_ns, reason, facts.st_dev, facts.st_ino)
+    return Found(path, status.st_size, status.st_mtime_ns, reason, status.st_dev, status.st_ino)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a circle of links
+    except OSError:  # a cycle of links
         return False

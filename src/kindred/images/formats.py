@@ -1,8 +1,7 @@
-"""Tell an image format by its first bytes, and open the formats that Pillow reads.
+"""Detect an image format by its first bytes, and open the formats that Pillow reads.
 
-The format is decided here and Pillow's reader for just that format is called. `PIL.Image.open` is avoided: it
-would try parsers that nobody asked for, and it warns about large images under a limit that belongs to the
-whole process.
+Only Pillow's reader for the detected format is called. `PIL.Image.open` is avoided, as it tries other parsers too, and
+warns about large images under a process-wide limit.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from kindred.images.reasons import ENDS_EARLY, NOT_AN_IMAGE, Refused, refusal
 
 __all__ = ["HEAD", "count_frames", "load_image", "open_image", "seek_frame", "sniff"]
 
-HEAD = 64  # bytes that `sniff` wants to see
+HEAD = 64  # bytes that `sniff` needs
 
 _READERS = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -50,7 +49,7 @@ _STARTS = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL ", "JPEG XL"),
 )
-# Known, but not read: their parsers are large and little used, and some run programs.
+# Recognised, but not supported: their parsers are large and little used, and some execute programs.
 _REFUSED_STARTS = (
     (b"%PDF", "PDF"),
     (b"%!PS", "PostScript"),
@@ -70,7 +69,7 @@ class _Reader(Protocol):
 
 
 def sniff(head: bytes) -> str:
-    """Name the format of a file that starts with `head`; the extension is not asked. Refuses all others."""
+    """Return the format of a file that starts with `head`, ignoring its extension; raises `Refused` for others."""
     if not head:
         raise Refused("empty file")
     for start, name in _STARTS:
@@ -89,7 +88,7 @@ def sniff(head: bytes) -> str:
 
 
 def _sniff_brands(head: bytes) -> str:
-    """HEIC and AVIF share a container; its brands tell them apart (ISO/IEC 23008-12, section 10)."""
+    """Distinguish HEIC and AVIF by the brands of their common container (ISO/IEC 23008-12, section 10)."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
     if brands & _AVIF_BRANDS:
@@ -98,11 +97,11 @@ def _sniff_brands(head: bytes) -> str:
         return "HEIC"
     if head[8:12] == b"crx ":  # Canon
         return "RAW"
-    raise Refused(NOT_AN_IMAGE)  # a film, as a rule
+    raise Refused(NOT_AN_IMAGE)  # usually a video
 
 
 def open_image(name: str, data: bytes) -> Image.Image:
-    """Open `data` with the reader for the format `name`; its pixels are not decoded yet."""
+    """Open `data` with the reader for the format `name`, without decoding its pixels."""
     if _ends_early(name, data):
         raise Refused(ENDS_EARLY)
     module, reader = _READERS[name]
@@ -117,7 +116,7 @@ def open_image(name: str, data: bytes) -> Image.Image:
 
 
 def _ends_early(name: str, data: bytes) -> bool:
-    """Whether a file is shorter than it says; the readers of these formats have vaguer words for that."""
+    """Return whether a file is shorter than declared, as the readers of these formats report that unclearly."""
     if name == "WebP":
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
     if name == "TIFF" and data[:3] != b"II+" and data[2:4] != b"\0+":
@@ -132,7 +131,7 @@ def _ends_early(name: str, data: bytes) -> bool:
 
 
 def count_frames(image: Image.Image) -> int:
-    """The number of frames or pages of an opened image, at least 1; what is damaged does not count."""
+    """Return the number of frames or pages of an opened image, at least 1, without damaged ones."""
     try:
         return max(1, int(getattr(image, "n_frames", 1)))
     except Exception:  # a reader given damaged bytes may raise anything
@@ -140,7 +139,7 @@ def count_frames(image: Image.Image) -> int:
 
 
 def seek_frame(image: Image.Image, number: int) -> None:
-    """Move an opened image on to frame `number`."""
+    """Move an opened image to frame `number`."""
     try:
         image.seek(number)
     except Exception as error:  # a reader given damaged bytes may raise anything
@@ -148,11 +147,11 @@ def seek_frame(image: Image.Image, number: int) -> None:
 
 
 def load_image(image: Image.Image) -> None:
-    """Decode the pixels of an opened image, whose size the caller has checked."""
+    """Decode the pixels of an opened image whose size the caller has checked."""
     try:
         stored_size = getattr(image, "_tile_size", None)
         if stored_size is not None and getattr(image, "tile", None):
-            # Taking the memory, Pillow's TIFF reader would ask a process-wide limit.
+            # Allocated here, as Pillow's TIFF reader would check a process-wide limit.
             image.im = Image.new(image.mode, stored_size).im
         image.load()
     except Exception as error:  # a decoder given damaged bytes may raise anything

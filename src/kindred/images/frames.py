@@ -1,6 +1,6 @@
-"""Of several frames or pages, choose one that shows something.
+"""Choose the frame or page to describe: the first that is not of a uniform colour.
 
-Scans begin with blank pages and animations with a fade from black; one colour describes neither.
+Scanned documents begin with blank pages and animations with a fade from black, which have no content to describe.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from kindred.images.reasons import Refused
 if TYPE_CHECKING:
     from kindred.images.decode import Decoded
 
-__all__ = ["LOOKED_AT", "first_showing", "is_uniform"]
+__all__ = ["FRAMES_TRIED", "first_showing", "is_uniform"]
 
-LOOKED_AT = 16  # frames; a fade of half a second at 30 frames a second
-_SPREAD = 12  # of 255: what compression and paper make of one colour
+FRAMES_TRIED = 16  # frames tried; a fade of half a second at 30 frames per second
+_SPREAD = 12  # of 255: the variation of a uniform colour by compression noise and paper
 
 
 def is_uniform(pixels: NDArray[np.uint8]) -> bool:
-    """Whether (H, W, 3) is of one colour, within what compression makes of it."""
-    few = pixels[:: 1 + len(pixels) // 64, :: 1 + pixels.shape[1] // 64]  # mostly enough to see that it is not
+    """Return whether (H, W, 3) is of a uniform colour, up to compression noise."""
+    few = pixels[:: 1 + len(pixels) // 64, :: 1 + pixels.shape[1] // 64]  # usually enough to see that it is not uniform
     return all(
         int(channel.max()) - int(channel.min()) <= _SPREAD
         for part in (few, pixels)
@@ -34,14 +34,13 @@ def is_uniform(pixels: NDArray[np.uint8]) -> bool:
 
 
 def first_showing(frame: Callable[[int], Decoded], count: int) -> Decoded:
-    """The first frame that is not uniform among the first `LOOKED_AT` of `count`, else the very first.
+    """Return the first frame that is not uniform among the first `FRAMES_TRIED` of `count`, else the first frame.
 
-    `frame` decodes one by its position. A later frame that is damaged ends the look; a damaged first one is
-    refused.
+    `frame` decodes a frame by its index. A damaged later frame ends the search; a damaged first frame raises `Refused`.
     """
     first = frame(0)
     if count > 1 and is_uniform(first.pixels):
-        for number in range(1, min(count, LOOKED_AT)):
+        for number in range(1, min(count, FRAMES_TRIED)):
             try:
                 other = frame(number)
             except Refused:

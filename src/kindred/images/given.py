@@ -1,4 +1,4 @@
-"""Images as people give them: each kind of argument is taken, or named as what it is."""
+"""Image arguments of any supported type, validated and read so that they can be decoded."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from kindred.images.decode import ImageLike
 __all__ = ["MOST_BYTES", "as_image"]
 
 MOST_BYTES = 2**31
-"""Of a stream: more than any picture that can be used takes."""
+"""The largest stream that is read, in bytes: more than any usable image."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def as_image(given: object) -> ImageLike:
-    """Return an image argument so that it can be decoded more than once, its bytes held where it was a stream.
+    """Return an image argument in a form that can be decoded repeatedly: streams and buffers are read into bytes.
 
-    Paths, bytes, bytearrays, memoryviews, open binary files, `BytesIO`, Pillow images and arrays are taken; a stream
-    is read from where it stands to its end. Raises `ImageError` for a path that is an address of the web, missing or a
-    folder, `UsageError` for anything that is no image.
+    Accepts paths, bytes, bytearrays, memoryviews, open binary files, `BytesIO`, Pillow images and arrays; a stream is
+    read from its current position to its end. Raises `ImageError` for a path that is a URL, missing or a folder,
+    `UsageError` for any other object.
     """
     if isinstance(given, str | Path):
         return _existing(given)
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
-    if hasattr(given, "read") and not hasattr(given, "getbands"):  # Pillow's images have a `read` of their own kind
+    if hasattr(given, "read") and not hasattr(given, "getbands"):  # Pillow's images have another `read`
         return _read_whole(given)
     if isinstance(given, bytes) or hasattr(given, "__array_interface__") or hasattr(given, "getbands"):
-        return given  # type: ignore[return-value]  # `decode` says what is wrong with an array
+        return given  # type: ignore[return-value]  # `decode` validates arrays
     raise UsageError(
-        f"an image is {given!r:.80}; expected a path, bytes, a binary file, a Pillow image or an array of uint8"
+        f"an image is {given!r:.80}; expected a path, bytes, a binary file, a Pillow image or a uint8 array"
     )
 
 
 def _existing(path: str | Path) -> str | Path:
     if isinstance(path, str) and _ADDRESS.match(path):
-        raise ImageError(path, "is an address of the web, not a file; download it first", final=False)
+        raise ImageError(path, "is a URL, not a file; download it first", final=False)
     try:
         place = Path(path)
         folder = place.is_dir()
@@ -63,7 +63,7 @@ def _read_whole(stream: Any) -> bytes:
     except (OSError, ValueError) as error:  # closed, or open for writing
         raise ImageError(label, f"cannot be read: {explain_os_error(error)}", final=False) from error
     if not isinstance(data, bytes):
-        raise UsageError(f"{label}: is open as text; open it as bytes, in mode 'rb'")
+        raise UsageError(f"{label}: is open in text mode; open it in binary mode, 'rb'")
     if len(data) > MOST_BYTES:
         raise ImageError(label, f"too large: more than {MOST_BYTES / 1e9:.0f} GB", final=False)
     return data

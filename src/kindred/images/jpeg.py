@@ -1,9 +1,8 @@
-"""JPEG: read the header, then decode at the smallest scale that serves.
+"""JPEG: read the header, then decode at the smallest sufficient scale.
 
-libjpeg-turbo (through simplejpeg) can leave out the high frequencies of each 8 x 8 block and so decode at n/8
-of the size. Only 1/8, 1/4, 1/2 and 1 have SIMD code: a 640-pixel photo takes 0.54 ms at 4/8, but 0.67 ms at
-3/8, 1.10 ms at 5/8 and 0.71 ms at 8/8 (`benchmarks/decoding.py --scales`), so the scales between are never
-used.
+libjpeg-turbo (through simplejpeg) can omit the high frequencies of each 8 x 8 block and so decode at n/8 of the size.
+Only 1/8, 1/4, 1/2 and 1 have SIMD code: a 640-pixel photo takes 0.54 ms at 4/8, but 0.67 ms at 3/8, 1.10 ms at 5/8 and
+0.71 ms at 8/8 (`benchmarks/decoding.py --scales`), so the other scales are never used.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ __all__ = ["JpegHeader", "coefficient_bytes", "decode_jpeg", "encode_jpeg", "rea
 
 Pixels = NDArray[np.uint8]
 
-# More than any real encoder writes (progressive files have about ten). Each scan of a progressive file goes
-# over the whole image, so a small file of a thousand scans would hold a decoder for minutes.
+# More than any real encoder writes (progressive files have about ten). Each scan of a progressive file covers the
+# whole image, so a small file of a thousand scans would occupy the decoder for minutes.
 MAX_SCANS = 100
 
-MAX_SEGMENTS = 10_000  # before the first scan; real files have some dozens
+MAX_SEGMENTS = 10_000  # before the first scan; real files have a few dozen
 
-# A marker with a segment, or the end marker; not filling (ff), stuffing (00) or one that stands alone.
+# A marker with a segment, or the end marker; not padding (ff), stuffing (00) or a marker without a segment.
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -39,7 +38,7 @@ _ICC = b"ICC_PROFILE\0"
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What stands before the first scan. Sizes are in stored pixels, before EXIF turns them upright."""
+    """The header of a JPEG, before the first scan. Sizes are in stored pixels, before EXIF orientation."""
 
     width: int
     height: int
@@ -48,11 +47,13 @@ class JpegHeader:
     adobe: bool
     exif: bytes
     icc: bytes
-    sampling: tuple[tuple[int, int], ...] = ()  # of each component, across and down; of one scan not asked for
+    sampling: tuple[
+        tuple[int, int], ...
+    ] = ()  # horizontal and vertical factor of each component; empty for a single-scan file
 
 
 def coefficient_bytes(header: JpegHeader) -> int:
-    """What libjpeg holds of the whole image, at any scale, where it comes in several scans."""
+    """Return the memory in bytes that libjpeg needs for the coefficients of a multi-scan image, at any scale."""
     if header.one_scan or not header.sampling:
         return 0
     across, down = (max(factors) for factors in zip(*header.sampling, strict=True))
@@ -62,7 +63,7 @@ def coefficient_bytes(header: JpegHeader) -> int:
 
 
 def read_header(data: bytes) -> JpegHeader:
-    """Read the segments before the first scan; raises `Refused` where there is no picture to decode."""
+    """Read the segments before the first scan; raises `Refused` if there is no image to decode."""
     frame = exif = adobe = b""
     progressive = False
     icc: dict[int, bytes] = {}
@@ -82,7 +83,7 @@ def read_header(data: bytes) -> JpegHeader:
     if len(frame) < 6 or marker != _START_OF_SCAN or frame[0] not in (8, 12):
         raise Refused(DAMAGED)
     if frame[0] == 12:
-        raise Refused("unsupported JPEG of 12 bits a sample")
+        raise Refused("unsupported JPEG of 12 bits per sample")
     if progressive and data.count(bytes((0xFF, _START_OF_SCAN)), at) > MAX_SCANS:
         raise Refused(f"JPEG of more than {MAX_SCANS} scans")
     height, width, components = struct.unpack_from(">HHB", frame, 1)
@@ -97,7 +98,7 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def _next_segment(data: bytes, at: int) -> tuple[int, bytes, int]:
-    """The marker at or after `at`, its segment, and where the next one starts."""
+    """Return the marker at or after `at`, its segment, and the start of the next one."""
     found = _MARKER.search(data, at)
     if found is None:
         raise Refused(ENDS_EARLY)
@@ -111,11 +112,11 @@ def _next_segment(data: bytes, at: int) -> tuple[int, bytes, int]:
 
 
 def decode_jpeg(data: bytes, header: JpegHeader, *, longest: int | None = None) -> Pixels:
-    """Decode to (H, W, 3) RGB, (H, W, 1) grey or (H, W, 4) CMYK, at the smallest scale that leaves `longest`.
+    """Decode to (H, W, 3) RGB, (H, W, 1) grey or (H, W, 4) CMYK, at the smallest scale of at least `longest` pixels.
 
-    Grey comes back as RGB too unless the file has a colour profile, which is then for grey. Raises `Refused`
-    where pixels are lost (libjpeg fills them with grey and calls that a warning), and `ValueError` for files
-    that Pillow should look at: with harmless flaws, or of a rare kind.
+    Grey is returned as RGB too, unless the file has a colour profile, which is then for grey. Raises `Refused` if
+    pixels are missing (libjpeg fills them with grey and reports only a warning), and `ValueError` for files to be
+    decoded by Pillow: with harmless flaws, or of a rare kind.
     """
     space = "CMYK" if header.components == 4 else "GRAY" if header.components == 1 and header.icc else "RGB"
     width, height = scaled_size(header, longest)
@@ -124,18 +125,18 @@ def decode_jpeg(data: bytes, header: JpegHeader, *, longest: int | None = None) 
     except ValueError as error:
         pixels = _decode_again(data, space, width, height, header=header, error=error)
     if space == "CMYK" and header.adobe:
-        np.subtract(255, pixels, out=pixels)  # Adobe stores ink inverted: 255 is none
+        np.subtract(255, pixels, out=pixels)  # Adobe stores inverted ink: 255 is no ink
     return pixels
 
 
 def _decode(data: bytes, space: str, width: int, height: int) -> Pixels:
-    # Never with strict=False: simplejpeg 1.9 then returns memory it has not written when libjpeg gives up.
+    # Never with strict=False: simplejpeg 1.9 then returns uninitialised memory if libjpeg fails.
     pixels = simplejpeg.decode_jpeg(data, space, min_height=height, min_width=width, strict=True)
     return cast(Pixels, pixels)
 
 
 def _decode_again(data: bytes, space: str, width: int, height: int, *, header: JpegHeader, error: ValueError) -> Pixels:
-    """Decode a file that lacks no more than its end marker, as some programs write it; refuse lost pixels."""
+    """Decode a file that lacks only its end marker, as some programs write it; refuse one with missing pixels."""
     warning = str(error).lower()
     if "premature end of jpeg file" in warning and header.one_scan:
         try:
@@ -144,24 +145,24 @@ def _decode_again(data: bytes, space: str, width: int, height: int, *, header: J
             raise Refused(ENDS_EARLY) from None
     if "premature end" in warning or "found marker 0xd9" in warning:
         raise Refused(ENDS_EARLY) from None
-    if _tells_of_damage(warning, len(data)):
+    if _is_damage(warning, len(data)):
         raise Refused(DAMAGED) from None
     raise error
 
 
 def scaled_size(header: JpegHeader, longest: int | None) -> tuple[int, int]:
-    """The (width, height) after the largest division by 8, 4 or 2 that leaves `longest` pixels."""
+    """Return (width, height) after the largest division by 8, 4 or 2 that leaves at least `longest` pixels."""
     divisors = (8, 4, 2, 1) if longest else (1,)
     sizes = [(-(-header.width // by), -(-header.height // by)) for by in divisors]  # libjpeg rounds up
     return next((size for size in sizes if max(size) >= (longest or 0)), sizes[-1])
 
 
-def _tells_of_damage(warning: str, size: int) -> bool:
-    """Whether pixels are wrong, judged by a warning of libjpeg (jerror.h) about a file of `size` bytes.
+def _is_damage(warning: str, size: int) -> bool:
+    """Return whether a warning of libjpeg (jerror.h) about a file of `size` bytes means wrong pixels.
 
-    Harmless and common: padding before a marker ("3 extraneous bytes before marker 0xd9"), odd parameters
-    ("Invalid SOS parameters"), unknown versions of the JFIF and Adobe markers. When a twentieth of the file
-    is called extraneous, or a restart marker is out of place, the decoder has lost its place in the stream.
+    Harmless and common: padding before a marker ("3 extraneous bytes before marker 0xd9"), odd parameters ("Invalid
+    SOS parameters"), unknown versions of the JFIF and Adobe markers. If a twentieth of the file is called extraneous,
+    or a restart marker is out of place, the decoder has lost synchronisation.
     """
     padding = re.search(r"(\d+) extraneous bytes before marker 0x(..)", warning)
     if padding is None:
@@ -170,6 +171,6 @@ def _tells_of_damage(warning: str, size: int) -> bool:
 
 
 def encode_jpeg(pixels: Pixels, *, quality: int) -> bytes:
-    """Encode (H, W, 3) RGB with the colours at half the resolution (4:2:0); `quality` is 1 to 100."""
+    """Encode (H, W, 3) RGB with 4:2:0 chroma subsampling; `quality` is 1 to 100."""
     pixels = np.ascontiguousarray(pixels)
     return cast(bytes, simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB", colorsubsampling="420"))

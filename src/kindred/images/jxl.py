@@ -1,4 +1,4 @@
-"""JPEG XL, where the package pillow-jxl-plugin is installed.
+"""JPEG XL, if the package pillow-jxl-plugin is installed.
 
 Source: ISO/IEC 18181-1, annex D (size header), ISO/IEC 18181-2 (boxes).
 """
@@ -19,7 +19,7 @@ _SIZE_BITS = (9, 13, 18, 30)
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the first bytes of the picture; the plugin decodes before it tells them."""
+    """Return width and height in pixels from the header, as the plugin reports them only after decoding."""
     head = data[:HEAD_BYTES] if data.startswith(_CODESTREAM) else _first_bytes(data)
     if not head.startswith(_CODESTREAM) or len(head) < 14:
         raise Refused(ENDS_EARLY if len(head) < 14 else DAMAGED)
@@ -38,7 +38,7 @@ def _side(bits: _Bits, *, small: int) -> int:
 
 
 def _first_bytes(data: bytes) -> bytes:
-    """The first bytes of the codestream in a file of boxes; one made of a JPEG spreads them over several."""
+    """Return the first bytes of the codestream in a container file, possibly split over several boxes."""
     found = b""
     for kind, start, end in boxes(data):
         if kind in (b"jxlc", b"jxlp"):
@@ -50,7 +50,7 @@ def _first_bytes(data: bytes) -> bytes:
 
 
 class _Bits:
-    """Numbers from bytes, the lowest bits first."""
+    """Reads integers from bytes, lowest bits first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")

@@ -1,8 +1,9 @@
 """PNG: read the chunks, and decode the pixels in groups of rows, with all 16 bits.
 
-Pillow's PNG reader holds the whole picture at four bytes a pixel, drops the lower half of 16-bit colours and refuses
-files for flaws outside the picture. It still undoes the row filters here, a group of rows at a time: the filters work
-on bytes at the distance of one pixel, so rows of any kind can be handed to it as 8-bit pixels of as many channels.
+Pillow's PNG reader keeps the whole image at four bytes per pixel, drops the lower half of 16-bit colours and refuses
+files for flaws outside the image data. It is used here only to undo the row filters, for a group of rows at a time: the
+filters work on bytes at the distance of one pixel, so rows of any type can be passed as 8-bit pixels with as many
+channels.
 
 Source: Portable Network Graphics, third edition (W3C 2025).
 """
@@ -33,12 +34,12 @@ _MAX_CHUNKS = 1_000_000
 _ANIMATION = (b"acTL", b"fcTL", b"IDAT", b"fdAT")
 _GROUP = 8_000_000  # bytes of rows decoded at once
 _MAX_PROFILE = 16_000_000  # bytes of an ICC profile
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by kind of colours
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _GREY, _RGB, _PALETTE = 0, 2, 3
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_SCREEN = 2.2  # the exponent of a screen, as browsers take it
-_SAME_GAMMA = 0.05  # as libpng: exponents no further from 1 change nothing
+_SCREEN = 2.2  # the display exponent that browsers assume
+_SAME_GAMMA = 0.05  # as in libpng: exponents closer to 1 have no effect
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +51,18 @@ class Chunk:
 
     @property
     def body(self) -> memoryview:
-        """Its content."""
+        """The content of the chunk."""
         return self.whole[8:-4]
 
     @property
     def intact(self) -> bool:
-        """Whether it has the right checksum."""
+        """Whether its checksum is correct."""
         return zlib.crc32(self.whole[4:-4]) == int.from_bytes(self.whole[-4:], "big")
 
 
 @dataclass(frozen=True, eq=False)
 class Png:
-    """A file taken apart. `kind` is the number of its kind of colours; `pixels`, `frames` and the others are chunks."""
+    """A parsed file. `kind` is the number of its colour type; `pixels`, `frames` and the others are chunks."""
 
     width: int
     height: int
@@ -79,12 +80,12 @@ class Png:
 
     @property
     def channels(self) -> int:
-        """Samples a pixel."""
+        """Samples per pixel."""
         return _CHANNELS[self.kind]
 
 
 def read_png(data: bytes, max_pixels: int) -> Png:
-    """Take a file apart; chunks outside the picture that are damaged are left out, as viewers do."""
+    """Parse a file; damaged chunks outside the image data are ignored, as in viewers."""
     if data[12:16] == b"IHDR" and len(data) >= 24:
         width, height = struct.unpack_from(">LL", data, 16)
         check_size(width, height, max_pixels)
@@ -124,14 +125,14 @@ def read_png(data: bytes, max_pixels: int) -> Png:
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks up to the end; refuses where one of the picture is damaged or cut.
+    """Yield the chunks of a file; raises `Refused` if a chunk of the image data is damaged or truncated.
 
-    The checksums of pixels are left to whoever reads them.
+    The checksums of the pixel data are checked when they are read.
     """
     view = memoryview(data)
     at = len(_SIGNATURE)
     for _ in range(_MAX_CHUNKS):
-        if at + 8 > len(data):  # only the end mark may be missing
+        if at + 8 > len(data):  # only the end chunk may be missing
             return
         length, name = struct.unpack_from(">L4s", data, at)
         end = at + 12 + length
@@ -144,7 +145,7 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
             return
         if name == b"IDAT" or chunk.intact:
             yield chunk
-        elif not name[:1].islower():  # without it there is no picture
+        elif not name[:1].islower():  # a critical chunk
             raise Refused(DAMAGED)
         at = end
 
@@ -160,7 +161,7 @@ def _inflated_profile(chunk: bytes) -> bytes:
 
 
 def _exponent(chunks: dict[bytes, bytes]) -> float:
-    """The power to which values from 0 to 1 are raised for the screen; 1 unless gAMA alone describes the colours."""
+    """Return the exponent for display of values from 0 to 1; 1 unless gAMA alone describes the colours."""
     gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big") / 100_000
     if b"sRGB" in chunks or b"iCCP" in chunks or not 0.05 <= gamma <= 20:
         return 1.0
@@ -169,7 +170,7 @@ def _exponent(chunks: dict[bytes, bytes]) -> float:
 
 
 def whole_file(png: Png, *, animated: bool = False) -> bytes:
-    """The file again, with nothing but what Pillow needs for the picture (or for all frames)."""
+    """Return the file with only the chunks that Pillow needs for the image (or for all frames)."""
     tables = [_chunk(name, body) for name, body in ((b"PLTE", png.palette), (b"tRNS", png.transparent)) if body]
     chunks = [chunk.whole for chunk in (png.animation if animated else png.pixels)]
     if animated and png.animation[0].name == b"acTL":
@@ -182,7 +183,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def decode_rows(png: Png, *, divisor: int, max_pixels: int) -> Raster:
-    """The samples of the picture, reduced by `divisor` as they come."""
+    """Return the samples of the image, downscaled by `divisor` while decoding."""
     wide = png.depth == 16
     alpha = png.kind in (4, 6) or bool(png.transparent)
     shown = (3 if png.kind in (_RGB, _PALETTE, 6) else 1) + alpha
@@ -196,12 +197,12 @@ def decode_rows(png: Png, *, divisor: int, max_pixels: int) -> Raster:
     reducer = RowReducer(png.width, png.height, divisor=divisor, alpha=alpha)
     stream = _Inflated(png.pixels)
     for rows in _deinterlaced(png, stream) if png.interlaced else _pass_rows(png, stream, png.width, png.height):
-        reducer.add(_meaning(png, rows))
+        reducer.add(_channels(png, rows))
     return reducer.raster()
 
 
 class _Inflated:
-    """The bytes of the picture, inflated as they are asked for."""
+    """The image data, inflated on demand."""
 
     def __init__(self, chunks: list[Chunk]) -> None:
         self._chunks = iter(chunks)
@@ -209,7 +210,7 @@ class _Inflated:
         self._waiting: bytes | memoryview = b""
 
     def read(self, wanted: int) -> bytes:
-        """Exactly `wanted` bytes; refuses where there are not so many."""
+        """Return exactly `wanted` bytes; raises `Refused` if there are fewer."""
         out: list[bytes] = []
         while wanted:
             if not self._waiting:
@@ -229,7 +230,7 @@ class _Inflated:
 
 
 def _pass_rows(png: Png, stream: _Inflated, width: int, height: int) -> Iterator[Bytes]:
-    """Rows of raw samples in groups (R, bytes of a row), their filters undone."""
+    """Yield unfiltered rows of raw samples in groups (R, bytes per row)."""
     length = (width * png.channels * png.depth + 7) // 8
     before = np.zeros(length, np.uint8)
     step = max(1, _GROUP // length)
@@ -244,7 +245,7 @@ def _pass_rows(png: Png, stream: _Inflated, width: int, height: int) -> Iterator
 
 
 def _unfiltered(filtered: Bytes, before: Bytes, png: Png) -> Bytes:
-    """Undo the filters of some rows (R, 1 + length), given the row before them."""
+    """Undo the filters of rows (R, 1 + length), given the previous row."""
     if png.depth < 16:
         return _by_pillow(filtered[:, 0], filtered[:, 1:], before, png.channels)
     out = np.empty((len(filtered), len(before)), np.uint8)
@@ -254,7 +255,7 @@ def _unfiltered(filtered: Bytes, before: Bytes, png: Png) -> Bytes:
 
 
 def _by_pillow(filters: Bytes, body: Bytes, before: Bytes, channels: int) -> Bytes:
-    """Let Pillow undo the filters of rows (R, length) of 8-bit pixels, after an unfiltered row `before`."""
+    """Undo the filters of rows (R, length) of 8-bit pixels with Pillow, after an unfiltered row `before`."""
     kind, mode = {1: (0, "L"), 2: (4, "LA"), 3: (2, "RGB"), 4: (6, "RGBA")}[channels]
     rows = np.zeros((len(body) + 1, 1 + body.shape[1]), np.uint8)
     rows[0, 1:] = before
@@ -271,7 +272,7 @@ def _by_pillow(filters: Bytes, body: Bytes, before: Bytes, channels: int) -> Byt
 
 
 def _deinterlaced(png: Png, stream: _Inflated) -> Iterator[Bytes]:
-    """The rows of an interlaced picture of whole-byte samples, all at once."""
+    """Yield all rows of an interlaced image of whole-byte samples at once."""
     size = png.channels * png.depth // 8
     whole = np.empty((png.height, png.width, size), np.uint8)
     for left, top, right, down in _PASSES:
@@ -288,8 +289,8 @@ def _deinterlaced(png: Png, stream: _Inflated) -> Iterator[Bytes]:
         yield whole[start : start + step].reshape(-1, png.width * size)
 
 
-def _meaning(png: Png, rows: Bytes) -> Samples:
-    """Grey, RGB and opacity (R, W, C) from the bytes of rows."""
+def _channels(png: Png, rows: Bytes) -> Samples:
+    """Return rows as grey or RGB with alpha (R, W, C)."""
     if png.depth == 16:
         samples: Samples = np.ascontiguousarray(rows).view(">u2").astype(np.uint16)
     else:
@@ -310,7 +311,7 @@ def _meaning(png: Png, rows: Bytes) -> Samples:
 
 
 def _palette(png: Png) -> Bytes:
-    """Colours, and opacity where there is some, of all 256 indices; black where none is given."""
+    """Return the colours, with alpha if there is any, of all 256 indices; black for undefined ones."""
     table = np.zeros((256, 4), np.uint8)
     colours = np.frombuffer(png.palette[: min(768, len(png.palette) // 3 * 3)], np.uint8).reshape(-1, 3)
     table[: len(colours), :3] = colours

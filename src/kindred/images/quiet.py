@@ -1,7 +1,7 @@
-"""Keep what image libraries have to say away from the terminal: Python's warnings, and what libtiff writes itself.
+"""Suppress the messages of image libraries: Python warnings, and libtiff's own output.
 
-libtiff prints its errors to the standard error stream of the process. Redirecting that stream would take it from all
-other threads, so its error handler is taken out instead, while at least one thread decodes, and put back by the last.
+libtiff prints its errors to the standard error stream of the process. Redirecting that stream would affect all other
+threads, so its error handler is removed instead while at least one thread decodes, and restored by the last one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import _imaging
 __all__ = ["quiet_pillow"]
 
 _MODULES = r"PIL\.|pillow_heif|pillow_jxl"
-_QUIET = ("ignore", None, Warning, re.compile(_MODULES), 0)  # as `warnings` keeps its filters
+_QUIET = ("ignore", None, Warning, re.compile(_MODULES), 0)  # in the format of `warnings.filters`
 _HANDLERS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
 _lock = threading.Lock()
 _users = 0
@@ -32,10 +32,9 @@ _former: list[int | None] = []  # libtiff's handlers before the first user
 def quiet_pillow() -> Iterator[None]:
     """Silence Pillow's own modules and libtiff while at least one thread is inside.
 
-    `warnings.catch_warnings` must not be used for this: it saves and restores the filters of the whole
-    process, and two threads that overlap restore them in the wrong order. Here one filter, which names
-    Pillow's modules only, goes in with each thread that enters (there is never more than one) and out with
-    the last.
+    `warnings.catch_warnings` must not be used for this: it saves and restores the filters of the whole process, and two
+    overlapping threads restore them in the wrong order. Instead, a single filter for Pillow's modules is installed
+    while any thread is inside, and removed by the last.
     """
     global _users
     with _lock:
@@ -63,10 +62,10 @@ def _restore() -> None:
 
 @lru_cache(maxsize=1)
 def _libtiff() -> list[Callable[[int | None], int | None]]:
-    """The functions that exchange the handlers of the libtiff that Pillow uses.
+    """Return the functions that set the handlers of Pillow's libtiff.
 
-    They are looked up through Pillow's own extension module, so that it is the same libtiff wherever it lies. Where it
-    is linked in without its names (Windows) there are none, and its messages stay.
+    They are looked up through Pillow's extension module, so that it is the same libtiff wherever it is installed. If it
+    is linked without symbols (Windows) there are none, and its messages are not suppressed.
     """
     try:
         library = ctypes.CDLL(_imaging.__file__)
@@ -79,7 +78,7 @@ def _libtiff() -> list[Callable[[int | None], int | None]]:
 
 
 def _after_fork() -> None:
-    """In a forked child the other threads are gone, and with them whoever held the lock."""
+    """Reset the state in a forked child, in which the other threads, and any holder of the lock, do not exist."""
     global _lock, _users
     _lock = threading.Lock()
     if _users:

@@ -1,7 +1,7 @@
-"""Samples of any type, reduced as they come from a decoder row by row, then brought to 8 bits.
+"""Samples of any type, downscaled row by row while decoding, then converted to 8 bits.
 
-A picture of 200 megapixels is never held whole where a small one is wanted: each group of rows is reduced by a whole
-number at once.
+If a small image is requested, a picture of 200 megapixels is never in memory as a whole: each group of rows is
+downscaled by an integer at once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Raster", "RowReducer", "brighten", "eight_bits", "full_scale", "plai
 Samples = NDArray[np.generic]
 
 _MODES = {(1, False): "L", (2, True): "LA", (3, False): "RGB", (4, True): "RGBA", (4, False): "CMYK"}
-_ROWS_AT_ONCE = 256  # when the whole is converted
+_ROWS_AT_ONCE = 256  # in conversion to 8 bits
 _PIXELS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Samples (H, W, C) and what they mean.
+    """Samples (H, W, C) and their interpretation.
 
-    `alpha` says that the last channel is opacity; the others are one of grey, three of RGB or four of CMYK. `dtype` is
-    the type in the file, `low` and `high` the least and greatest value of its colours, `opaque` the greatest of its
-    opacities. `gamma` is the power to which colours from 0 to 1 are raised.
+    `alpha`: the last channel is alpha; the others are one of grey, three of RGB or four of CMYK. `dtype` is the type in
+    the file, `low` and `high` the least and greatest colour value, `opaque` the greatest alpha value. `gamma` is the
+    exponent applied to colours from 0 to 1.
     """
 
     samples: Samples
@@ -45,7 +45,7 @@ class Raster:
         return _MODES[self.samples.shape[2], self.alpha]
 
     def eight_bits(self) -> NDArray[np.uint8]:
-        """The samples in 8 bits (H, W, C): integers up to 16 bits by their range, others by what they span."""
+        """Return the samples in 8 bits (H, W, C): integers up to 16 bits scaled by type, others by their range."""
         if self.samples.dtype == np.uint8:
             eight = self.samples.view(np.uint8)
             return eight if self.gamma == 1 else self._raised(eight)
@@ -82,7 +82,7 @@ class Raster:
 
 
 def eight_bits(values: Samples) -> NDArray[np.uint8]:
-    """Bring samples (H, W) or (H, W, 4) or (H, W, 3) to 8 bits, the last of four being opacity."""
+    """Convert samples (H, W), (H, W, 3) or (H, W, 4) to 8 bits, the last of four being alpha."""
     shaped = values if values.ndim == 3 else values[..., None]
     reducer = RowReducer(shaped.shape[1], shaped.shape[0], divisor=1, alpha=shaped.shape[2] == 4)
     reducer.add(shaped)
@@ -90,9 +90,9 @@ def eight_bits(values: Samples) -> NDArray[np.uint8]:
 
 
 def plain_image(image: Image.Image, divisor: int) -> Image.Image:
-    """A loaded image of any mode as L, LA, RGB, RGBA or CMYK, reduced by a whole number.
+    """Convert a loaded image of any mode to L, LA, RGB, RGBA or CMYK, downscaled by an integer.
 
-    It goes through in groups of rows, so that the conversion costs little memory.
+    Works in groups of rows, so that the conversion needs little memory.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _wide_image(image, divisor)
@@ -111,7 +111,7 @@ def plain_image(image: Image.Image, divisor: int) -> Image.Image:
 
 
 def brighten(image: Image.Image, gamma: float) -> Image.Image:
-    """Raise the colours of an L, LA, RGB or RGBA image, from 0 to 1, to a power."""
+    """Apply the exponent `gamma` to the colours, from 0 to 1, of an L, LA, RGB or RGBA image."""
     if gamma == 1:
         return image
     table = _power(gamma).tolist()
@@ -138,7 +138,7 @@ def _row_groups(image: Image.Image, divisor: int) -> Iterator[tuple[int, Image.I
 
 
 def _as_plain_mode(image: Image.Image) -> Image.Image:
-    """The same image as L, LA, RGB, RGBA or CMYK."""
+    """Convert an image to L, LA, RGB, RGBA or CMYK."""
     mode = image.mode
     if mode in ("PA", "La", "RGBa") or "transparency" in image.info:
         return image.convert("LA" if mode == "La" else "RGBA")
@@ -148,7 +148,7 @@ def _as_plain_mode(image: Image.Image) -> Image.Image:
 
 
 def unpack_bits(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Samples (..., count) of 1 to 15 bits from bytes (..., L), the first in the highest bits of the first byte."""
+    """Unpack samples (..., count) of 1 to 15 bits from bytes (..., L), highest bits first."""
     ones = np.unpackbits(packed, axis=-1, count=count * bits).reshape(*packed.shape[:-1], count, bits)
     out = np.zeros(ones.shape[:-1], np.uint8 if bits < 8 else np.uint16)
     for place in range(bits):
@@ -157,10 +157,10 @@ def unpack_bits(packed: NDArray[np.uint8], count: int, bits: int) -> NDArray[np.
 
 
 def full_scale(dtype: np.dtype[np.generic], high: float) -> float:
-    """The value that stands for full brightness or opacity, where `high` is the greatest that occurs.
+    """Return the value of full brightness or opacity, given `high`, the greatest value that occurs.
 
-    16 bits often carry 8, 10 or 12: values that never reach a sixteenth of the range are taken for such. Values of 14
-    bits are not, as a dark picture of 16 may look the same.
+    16-bit samples often hold 8, 10 or 12 bits: values below a sixteenth of the range are treated so. 14 bits are not
+    assumed, as a dark 16-bit picture may look the same.
     """
     if dtype.kind == "f":
         return max(1.0, high)
@@ -170,22 +170,22 @@ def full_scale(dtype: np.dtype[np.generic], high: float) -> float:
 
 
 class RowReducer:
-    """Collects the rows of a picture from top to bottom and reduces them by a whole number in both directions.
+    """Collects the rows of an image from top to bottom and downscales them by an integer in both directions.
 
-    Each output value is the mean of a block of `divisor` × `divisor`, blocks at the right and lower edge being smaller.
-    Colours are weighted by opacity where the last channel is `alpha`.
+    Each output value is the mean of a block of `divisor` × `divisor` samples; blocks at the right and lower edge may be
+    smaller. Colours are weighted by opacity if the last channel is `alpha`.
     """
 
     def __init__(self, width: int, height: int, *, divisor: int, alpha: bool = False) -> None:
         self.width, self.height, self.divisor, self.alpha = width, height, divisor, alpha
         self._out: Samples | None = None
         self._done = 0  # rows of the output
-        self._left: Samples | None = None  # rows of a block that is not complete
+        self._left: Samples | None = None  # rows of an incomplete block
         self._dtype: np.dtype[np.generic] = np.dtype(np.uint8)
         self._low, self._high, self._opaque = np.inf, -np.inf, 0.0
 
     def add(self, rows: Samples) -> None:
-        """Take the next rows (R, W, C)."""
+        """Add the next rows (R, W, C)."""
         if self._left is not None:
             rows = np.concatenate([self._left, rows])
         taken = self._done * self.divisor + len(rows)
@@ -204,7 +204,7 @@ class RowReducer:
         self._done += len(reduced)
 
     def raster(self) -> Raster:
-        """What came of all rows."""
+        """Return the downscaled image of all rows."""
         assert self._out is not None
         assert self._done == len(self._out)
         return Raster(self._out, self._dtype, self.alpha, float(self._low), float(self._high), float(self._opaque))
@@ -234,7 +234,7 @@ class RowReducer:
 
 
 def _block_means(values: NDArray[np.float32], divisor: int) -> NDArray[np.float32]:
-    """Means over blocks of (H, W, C)."""
+    """Return the means over blocks of (H, W, C)."""
     height, width = values.shape[:2]
     across, down = np.arange(0, width, divisor), np.arange(0, height, divisor)
     sums = np.add.reduceat(np.add.reduceat(values, across, axis=1, dtype=np.float64), down, axis=0)

@@ -1,8 +1,8 @@
-"""RAW files of cameras, read by the JPEG preview that each of them holds.
+"""Camera RAW files, read by their embedded JPEG preview.
 
-The formats differ in where the preview lies, but in all it is a whole JPEG file, stored in one piece. So it is found by
-its first bytes: of all places that look like a JPEG, the largest picture that decodes is the preview. The thumbnail
-inside is smaller, and raw samples that are stored as (lossless) JPEG have more than 8 bits.
+The formats differ in the location of the preview, but it is always a complete JPEG file in one piece, found by its
+first bytes: the largest JPEG in the file that can be decoded is the preview. The thumbnail is smaller, and raw samples
+stored as lossless JPEG have more than 8 bits.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from kindred.images.tiff import Page, Tag, read_directory
 __all__ = ["container_exif", "is_raw_tiff", "previews"]
 
 _JPEG = re.compile(rb"\xff\xd8\xff[\xc0-\xfe]")
-_MAX_CANDIDATES = 5_000  # places that are looked at
-_TRIED = 3  # previews that are decoded, largest first
-_HEADER = 1_000_000  # bytes in which the header of a preview ends
-_EXIF = 4_000_000  # bytes in which the dates of a file lie
+_MAX_CANDIDATES = 5_000  # positions examined
+_TRIED = 3  # previews tried, largest first
+_HEADER = 1_000_000  # most bytes of a preview's header
+_EXIF = 4_000_000  # bytes from the start of the file searched for EXIF
 _MAX_SUB_FILES = 32
 _DNG_VERSION, _CANON_MARK = 50706, b"CR"
-_SENSOR = (32803, 34892)  # kinds of colours: a mosaic of filters, or linear
+_SENSOR = (32803, 34892)  # photometric interpretations: colour filter array, linear raw
 
 
 def is_raw_tiff(data: bytes, pages: list[Page]) -> bool:
-    """Whether a file that begins like TIFF is a RAW file: it holds samples of a sensor."""
+    """Return whether a file with a TIFF header is a RAW file, which contains sensor samples."""
     if data[8:10] == _CANON_MARK:
         return True
     every = [*pages, *(sub for page in pages for sub in _sub_files(page))]
@@ -41,12 +41,12 @@ def _sub_files(page: Page) -> Iterator[Page]:
     for at in page.numbers(Tag.SUB_FILES)[:_MAX_SUB_FILES]:
         try:
             yield read_directory(page.data, at, order=page.order, big=big)[0]
-        except Exception:  # a damaged one says nothing
+        except Exception:  # a damaged one is ignored
             continue
 
 
 def previews(data: bytes) -> list[bytes]:
-    """The largest JPEG pictures inside a file, each from its first byte on, the largest first."""
+    """Return the largest embedded JPEGs of a file, each from its first byte on, largest first."""
     found = []
     for number, match in enumerate(_JPEG.finditer(data, 1)):
         if number >= _MAX_CANDIDATES:
@@ -63,8 +63,8 @@ def previews(data: bytes) -> list[bytes]:
 
 
 def container_exif(data: bytes) -> Exif:
-    """Orientation and date of the RAW file itself, for previews that say neither."""
-    if data[4:12] == b"ftypcrx ":  # Canon: in a box of its own
+    """Return orientation and date of the RAW file itself, for previews without EXIF."""
+    if data[4:12] == b"ftypcrx ":  # Canon: in a separate box
         return _canon_exif(data)
     mark = {b"II": b"II*\0", b"MM": b"MM\0*"}.get(data[:2], b"")  # other makers change the two bytes after it
     return read_exif(mark + data[4:_EXIF]) if mark else Exif()

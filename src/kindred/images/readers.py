@@ -1,7 +1,7 @@
-"""One reader for each format: the bytes of a file to a decoded picture.
+"""Readers of all formats: from the bytes of a file to a decoded image.
 
-Each counts what its decoder needs and refuses before any memory is taken. The modules of a format are imported when the
-first file of it comes: a search by one JPEG needs none of the others.
+Each estimates the memory of its decoder and raises `Refused` before anything is allocated. The modules of a format are
+imported with its first file, so that a search by one JPEG imports no others.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ __all__ = ["READERS", "finish", "finish_image"]
 
 Pixels = NDArray[np.uint8]
 
-# Bytes that Pillow and the libraries beneath it hold for each pixel while they decode, without opacity and with it:
-# measured (benchmarks/image_memory.py), with room for samples of more than 8 bits. Later frames are laid over others.
+# Bytes per pixel that Pillow and its decoders need while decoding, without and with alpha: measured
+# (benchmarks/image_memory.py), with allowance for samples of more than 8 bits. Later frames are drawn over earlier
+# ones.
 _BYTES_A_PIXEL = {"WebP": (17, 17), "GIF": (2, 5), "BMP": (6, 6), "AVIF": (11, 15), "HEIC": (10, 14), "PNG": (5, 9)}
 _BYTES_A_PIXEL["TIFF"] = (6, 6)  # of old JPEG
 _OLD_JPEG = 6
 _JXL_BYTES_A_PIXEL = 16
 _LATER_FRAME = 20
-_PIXELS_WHOLE = 30_000_000  # of a PNG that Pillow decodes at once, which is faster than by rows
+_PIXELS_WHOLE = 30_000_000  # up to this many, Pillow decodes a PNG at once, which is faster than by rows
 
 
 def finish(source: Raster | Pixels, mode: str, *, size: tuple[int, int], exif: Exif, profile: bytes = b"") -> Decoded:
-    """Bring decoded samples to upright sRGB; `size` is the stored (width, height) before any reduction."""
+    """Convert decoded samples to upright sRGB; `size` is the stored (width, height) before downscaling."""
     pixels = source.eight_bits() if isinstance(source, Raster) else source
     del source
     pixels = turn_upright(to_srgb(pixels, mode, profile), exif.orientation)
@@ -50,7 +51,7 @@ def finish(source: Raster | Pixels, mode: str, *, size: tuple[int, int], exif: E
 def finish_image(
     image: Image.Image, *, exif: Exif, divisor: int, profile: bytes | None = None, gamma: float = 1.0
 ) -> Decoded:
-    """The same for a loaded Pillow image, reduced by `divisor` on the way; its own profile unless one is given."""
+    """Convert a loaded Pillow image like `finish`, downscaled by `divisor`; `profile` replaces its own profile."""
     size = image.size
     profile = info(image, "icc_profile") if profile is None else profile
     try:
@@ -62,7 +63,7 @@ def finish_image(
 
 
 def info(image: Image.Image, key: str) -> bytes:
-    """A block of bytes that came with an image, empty where there is none."""
+    """Return a metadata block of an image, empty if there is none."""
     value = image.info.get(key)
     return value if isinstance(value, bytes) else b""
 
@@ -87,7 +88,7 @@ def _read_jpeg(data: bytes, longest: int | None, max_pixels: int, outer: Exif | 
         return replace(decoded, width=width, height=height)
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[pixels.shape[2]]
     divisor = divisor_for(*scaled, longest)
-    if divisor > 1 and (mode != "RGB" or needs_conversion(header.icc)):  # colours are converted at the least size
+    if divisor > 1 and (mode != "RGB" or needs_conversion(header.icc)):  # convert colours at the smallest size
         reducer = RowReducer(pixels.shape[1], pixels.shape[0], divisor=divisor)
         reducer.add(pixels)
         pixels = reducer.raster().eight_bits()
@@ -102,7 +103,7 @@ def _read_tiff(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
     pages, taken = read_pages(data), read_exif(data).taken
     if is_raw_tiff(data, pages):
         return _read_raw(data, longest, max_pixels)
-    if pages[0].number(Tag.COMPRESSION, 1) == _OLD_JPEG:  # whose strips mean nothing without the rest of the file
+    if pages[0].number(Tag.COMPRESSION, 1) == _OLD_JPEG:  # whose strips cannot be decoded without the rest of the file
         return _read_frames("TIFF", data, longest, max_pixels, exif=Exif(taken=taken))
 
     def frame(number: int) -> Decoded:
@@ -138,7 +139,7 @@ def _read_jxl(data: bytes, longest: int | None, max_pixels: int) -> Decoded:
         check_size(*image.size, max_pixels)
         load_image(image)
         exif = read_exif(info(image, "exif"))
-        turned = exif if getattr(image, "jpeg", False) else Exif(taken=exif.taken)  # others come upright
+        turned = exif if getattr(image, "jpeg", False) else Exif(taken=exif.taken)  # others are decoded upright
         return finish_image(image, exif=turned, divisor=divisor_for(*image.size, longest))
 
 
@@ -206,7 +207,7 @@ def _read_frames(name: str, data: bytes, longest: int | None, max_pixels: int, *
 
 
 def _shown(image: Image.Image, name: str, data: bytes, number: int) -> tuple[int, int, int, int]:
-    """The part of an opened image that is to be shown: of an AVIF its clean aperture, of a GIF its first frame."""
+    """Return the area of an opened image to be shown: the clean aperture of an AVIF, the first frame of a GIF."""
     if name == "AVIF":
         from kindred.images.boxes import clean_aperture
 
@@ -219,7 +220,7 @@ def _shown(image: Image.Image, name: str, data: bytes, number: int) -> tuple[int
 
 
 def _cleared(image: Image.Image, part: tuple[int, int, int, int]) -> Image.Image:
-    """A GIF whose first frame is smaller than its canvas: browsers show nothing in the rest."""
+    """Return a GIF with the canvas outside its first frame made transparent, as in browsers."""
     clear = Image.new("RGBA", image.size, (0, 0, 0, 0))
     clear.paste(image.crop(part).convert("RGBA"), part[:2])
     return clear

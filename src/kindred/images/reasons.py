@@ -1,7 +1,6 @@
-"""Why an image is refused, in the few words that a person reads.
+"""Reasons for refusing an image, as short messages.
 
-The readers of this package raise `Refused`, which knows no path; `decode` adds the path and raises
-`ImageError`.
+The readers of this package raise `Refused`, without a path; `decode` adds the path and raises `ImageError`.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ DAMAGED = "image data is damaged"
 ENDS_EARLY = "image data ends early"
 NOT_AN_IMAGE = "not an image"
 
-# Parts of the messages with which Pillow, libheif and libavif report a file that stops too soon.
+# Parts of the messages with which Pillow, libheif and libavif report a truncated file.
 _CUT = ("truncated", "end of file", "end-of-file", "unexpected end", "not enough")
 
 
 class Refused(Exception):
-    """An image cannot be used; `reason` says why in a few plain words, `final` whether that lies in its bytes."""
+    """An unusable image: `reason` is a short message, `final` whether the cause is in its content."""
 
     def __init__(self, reason: str, *, final: bool = True) -> None:
         super().__init__(reason)
@@ -28,7 +27,7 @@ class Refused(Exception):
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse an image of more than `max_pixels` pixels, before any memory is taken for it, or of none."""
+    """Raise `Refused` for an image of no pixels or of more than `max_pixels`, before memory is allocated."""
     if width < 1 or height < 1:
         raise Refused("has no pixels")
     if width * height > max_pixels:
@@ -36,7 +35,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def refusal(error: Exception, *, otherwise: str = DAMAGED) -> Refused:
-    """Turn what an image library raised into a refusal, for the reason `otherwise` if it tells none."""
+    """Convert an exception of an image library to `Refused`, with the reason `otherwise` if it gives none."""
     if isinstance(error, Refused):
         return error
     if isinstance(error, MemoryError):

@@ -1,7 +1,7 @@
-"""TIFF: read the directories, which say where the pixels of each page lie and what they mean.
+"""TIFF: read the directories, which describe the location and format of the pixels of each page.
 
 Source: TIFF revision 6.0 (Adobe 1992); BigTIFF (libtiff's design of 2007). Every count and offset is checked against
-the file before it is followed.
+the size of the file before use.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from kindred.images.reasons import DAMAGED, ENDS_EARLY, Refused
 __all__ = ["MAX_PAGES", "Page", "Tag", "read_pages"]
 
 MAX_PAGES = 10_000
-_MAX_ENTRIES = 4_000  # of one directory; cameras write some hundred
-_MAX_VALUES = 4_000_000  # of one entry; offsets of strips are the longest
+_MAX_ENTRIES = 4_000  # of one directory; cameras write a few hundred
+_MAX_VALUES = 4_000_000  # of one entry; strip offsets are the longest
 _TYPES = {
     1: "u1",
     2: "S1",
@@ -52,38 +52,38 @@ class Tag:
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """One directory: `entries` are (type, number of values, where they lie) by tag; `order` is "<" or ">"."""
+    """One directory: `entries` are (type, number of values, offset) by tag; `order` is "<" or ">"."""
 
     data: bytes
     order: str
     entries: Mapping[int, tuple[int, int, int]]
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag, none where it is missing or of another type."""
+        """Return the integers of a tag, () if it is missing or of another type."""
         kind, count, at = self.entries.get(tag, (0, 0, 0))
         if kind not in _TYPES or kind == 2:
             return ()
         return tuple(np.frombuffer(self.data, np.dtype(self.order + _TYPES[kind]), count, at).tolist())
 
     def number(self, tag: int, default: int) -> int:
-        """The first number of a tag."""
+        """Return the first integer of a tag, or `default`."""
         return next(iter(self.numbers(tag)), default)
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a tag, empty where it is missing."""
+        """Return the bytes of a tag, empty if it is missing."""
         kind, count, at = self.entries.get(tag, (0, 0, 0))
         return self.data[at : at + count * _SIZES.get(kind, 0)]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Stored width and height in pixels, (0, 0) where there are none."""
+        """Stored width and height in pixels, (0, 0) if missing."""
         return self.number(Tag.WIDTH, 0), self.number(Tag.HEIGHT, 0)
 
 
 def read_pages(data: bytes) -> list[Page]:
-    """The pages of a TIFF or BigTIFF file, without thumbnails and masks where there are others.
+    """Return the pages of a TIFF or BigTIFF file, without thumbnails and masks unless there are no others.
 
-    Pages after a damaged one are left out; a file without any is refused.
+    Pages after a damaged one are ignored; raises `Refused` for a file without pages.
     """
     order = "<" if data[:1] == b"I" else ">"
     big = 43 in data[2:4]
@@ -105,7 +105,7 @@ def read_pages(data: bytes) -> list[Page]:
 
 
 def read_directory(data: bytes, at: int, *, order: str, big: bool) -> tuple[Page, int]:
-    """The directory at `at`, and where the next one is (0: there is none); `struct.error` where the file ends."""
+    """Return the directory at `at`, and the offset of the next (0 for none); `struct.error` if truncated."""
     count, start, step, entry, offset = ("Q", 8, 20, "HHQ", "Q") if big else ("H", 2, 12, "HHL", "L")
     if at >= len(data):
         raise struct.error

@@ -1,9 +1,9 @@
-"""TIFF: decode the pixels of a page, group of rows by group of rows, whatever their type and layout.
+"""TIFF: decode the pixels of a page in groups of rows, for any sample type and layout.
 
-Pillow's TIFF reader takes only some combinations of sample type, byte order, planes and channels, and misreads others.
-So libtiff (through Pillow) is used for what it does well, undoing the compression: it is handed a small TIFF file made
-of some strips or tiles which calls their bytes grey pixels of 8 bits. What the bytes mean is decided here. Compressions
-that know about colours (JPEG, fax) keep their tags in that small file.
+Pillow's TIFF reader supports only some combinations of sample type, byte order, planes and channels, and misreads
+others. libtiff (through Pillow) is therefore used for decompression only: it is given a small TIFF file of some strips
+or tiles, declared as grey 8-bit pixels, and the resulting bytes are interpreted here. For compressions that depend on
+colours (JPEG, fax) the small file keeps the original tags.
 
 Source: TIFF revision 6.0 (Adobe 1992); Adobe Photoshop TIFF Technical Note 3 (floating-point predictor).
 """
@@ -39,7 +39,7 @@ _PLAIN = (_NONE, 5, *_DEFLATE, 32773, 34925, 50000)  # compressions of bytes: LZ
 _NAMES = {34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL", 52546: "JPEG XL"}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4}
-_ASSOCIATED, _UNASSOCIATED = 1, 2  # ExtraSamples: opacity, by which the colours are multiplied or not
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # ExtraSamples: premultiplied and straight alpha
 _REVERSED = np.array([int(f"{value:08b}"[::-1], 2) for value in range(256)], np.uint8)
 _COPIED: tuple[int, ...] = (
     Tag.BITS,
@@ -53,7 +53,7 @@ _COPIED += (Tag.SAMPLE_FORMAT, Tag.SUBSAMPLING, Tag.COLOUR_MAP, Tag.PREDICTOR)
 
 
 def decode_page(page: Page, longest: int | None, max_pixels: int) -> Raster:
-    """The samples of a page as they are stored (not turned), reduced as far as `longest` allows."""
+    """Return the stored samples of a page, before orientation, downscaled as far as `longest` allows."""
     width, height = page.size
     check_size(width, height, max_pixels)
     layout = _Layout(page)
@@ -64,18 +64,18 @@ def decode_page(page: Page, longest: int | None, max_pixels: int) -> Raster:
         with np.errstate(all="ignore"):  # floats may be anything
             for rows in layout.rows():
                 reducer.add(rows)
-    except Exception as error:  # what damaged bytes lead to is not foreseen everywhere
+    except Exception as error:  # damaged bytes may raise anything
         raise refusal(error) from error
     return reducer.raster()
 
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """How the samples of a page lie in its file."""
+    """The layout of the samples of a page in its file."""
 
     page: Page
 
-    # What the tags say.
+    # Values of the tags.
 
     @cached_property
     def compression(self) -> int:
@@ -87,12 +87,12 @@ class _Layout:
 
     @cached_property
     def samples(self) -> int:
-        """Channels, those that are not looked at included."""
+        """Number of channels, including unused ones."""
         return self.page.number(Tag.SAMPLES, 1)
 
     @cached_property
     def separate(self) -> bool:
-        """Whether each channel lies in a plane of its own."""
+        """Whether each channel is stored in a separate plane."""
         return self.page.number(Tag.PLANAR, 1) == 2 and self.samples > 1
 
     @cached_property
@@ -110,17 +110,17 @@ class _Layout:
             raise Refused("unsupported TIFF: complex numbers")
         bits = 8 if self.bits <= 8 else 16 if self.bits < 16 else self.bits
         if bits not in ((16, 32, 64) if kind == "f" else (8, 16, 32)) or (self.packed and kind != "u"):
-            raise Refused(f"unsupported TIFF: {self.bits} bits a sample")
+            raise Refused(f"unsupported TIFF: {self.bits} bits per sample")
         return np.dtype(f"{self.page.order}{kind}{bits // 8}")
 
     @cached_property
     def packed(self) -> bool:
-        """Whether samples are not whole bytes."""
+        """Whether samples are smaller than a byte or not whole bytes."""
         return self.bits < 16 and self.bits != 8
 
     @cached_property
     def alpha(self) -> int | None:
-        """The channel of opacity, if there is one."""
+        """The index of the alpha channel, if there is one."""
         if self.by_colour:
             return None
         colours = _COLOURS[self.photometric]
@@ -132,12 +132,12 @@ class _Layout:
 
     @cached_property
     def by_colour(self) -> bool:
-        """Whether the decompressor must know about colours; its pixels then come as RGB or grey."""
+        """Whether decompression depends on colours; it then returns RGB or grey pixels."""
         if self.compression == _JPEG:
             return not self.separate
         return self.compression in (*_FAX, _WEBP) or self.photometric in (_YCBCR, _LAB)
 
-    # Where the bytes are. A unit is a strip, or a row of tiles.
+    # Location of the bytes. A unit is a strip, or a row of tiles.
 
     @cached_property
     def tiled(self) -> bool:
@@ -145,7 +145,7 @@ class _Layout:
 
     @cached_property
     def unit(self) -> tuple[int, int, int]:
-        """Segments in a unit, and the width and height of a segment in pixels."""
+        """Number of segments in a unit, and the width and height of a segment in pixels."""
         width, height = self.page.size
         if not self.tiled:
             return 1, width, max(1, min(height, self.page.number(Tag.ROWS_PER_STRIP, height)))
@@ -156,28 +156,28 @@ class _Layout:
 
     @cached_property
     def row_bytes(self) -> int:
-        """Bytes of one row of a segment, of one plane where they are separate."""
+        """Size in bytes of one row of a segment, of one plane if they are separate."""
         channels = 1 if self.separate else self.samples
         return (self.unit[1] * channels * self.bits + 7) // 8
 
     @cached_property
-    def places(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def offsets_and_counts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Offsets and byte counts of all segments, plane by plane, row by row."""
         first, second = (Tag.TILE_OFFSETS, Tag.TILE_COUNTS) if self.tiled else (Tag.STRIP_OFFSETS, Tag.STRIP_COUNTS)
         offsets, counts = self.page.numbers(first), self.page.numbers(second)
         wanted = self.unit[0] * -(-self.page.size[1] // self.unit[2]) * (self.samples if self.separate else 1)
         if len(offsets) < wanted:
             raise Refused(ENDS_EARLY if first in self.page.entries else DAMAGED)
-        if len(counts) < wanted:  # an old habit where there is one strip
+        if len(counts) < wanted:  # old files omit the count of a single strip
             whole = self.row_bytes * self.unit[2]
             size = len(self.page.data)
             counts = tuple(min(whole, size - at) if self.compression == _NONE else size - at for at in offsets)
         return offsets[:wanted], counts[:wanted]
 
-    # Checks, before anything is decoded.
+    # Checks before decoding.
 
     def check(self, divisor: int, max_pixels: int) -> None:
-        """Refuse what is not supported, and what would cost too much memory."""
+        """Raise `Refused` for an unsupported layout, or one that needs too much memory."""
         if self.compression not in (*_PLAIN, *_FAX, _JPEG, _WEBP):
             raise Refused(f"unsupported TIFF: compression {_NAMES.get(self.compression, self.compression)}")
         if not 1 <= self.samples <= 64 or not 1 <= self.bits <= 64:
@@ -186,7 +186,7 @@ class _Layout:
             if self.separate:
                 raise Refused("unsupported TIFF: colours that are not RGB in separate planes")
         elif self.photometric not in _COLOURS:
-            raise Refused(f"unsupported TIFF: kind of colours {self.photometric}")
+            raise Refused(f"unsupported TIFF: photometric interpretation {self.photometric}")
         elif self.samples < _COLOURS[self.photometric]:
             raise Refused(DAMAGED)
         width, height = self.page.size
@@ -199,42 +199,42 @@ class _Layout:
 
     @cached_property
     def working_bytes(self) -> int:
-        """Bytes that decoding takes beside the file and the result."""
+        """Memory in bytes for decoding, in addition to the file and the result."""
         unit = self.row_bytes * self.unit[0] * self.unit[2] * (self.samples if self.separate else 1)
         if self.cuttable or unit <= _GROUP:
             return 8 * min(_GROUP, unit * -(-self.page.size[1] // self.unit[2]))
-        # The strip decoded and copied out of Pillow, its bytes twice on the way there.
-        return 8 * _GROUP + 3 * unit + 2 * max(self.places[1])
+        # The decoded strip and its copy from Pillow, and its compressed bytes twice.
+        return 8 * _GROUP + 3 * unit + 2 * max(self.offsets_and_counts[1])
 
     @cached_property
     def cuttable(self) -> bool:
-        """Whether a strip can be decoded in parts."""
+        """Whether a strip can be decoded in pieces."""
         return self.compression in (_NONE, *_DEFLATE) and not self.tiled and not self.by_colour
 
-    # The rows.
+    # Rows.
 
     def rows(self) -> Iterator[Samples]:
-        """The rows of the page from top to bottom, as (R, W, C): colours, and opacity where there is some."""
+        """Yield the rows of the page from top to bottom, as (R, W, C): colours, and alpha if there is any."""
         width, height = self.page.size
         if self.by_colour:
             for rows in self._coloured():
                 yield rows[:height, :width]
             return
         planes = [self._plane(number) for number in range(self.samples if self.separate else 1)]
-        # Planes come in groups of the same rows, as they have the same geometry.
+        # All planes have the same geometry, so their groups hold the same rows.
         for parts in zip(*planes, strict=True):
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-            yield self._meaning(rows[:, :width])
+            yield self._channels(rows[:, :width])
 
     def _plane(self, plane: int) -> Iterator[Samples]:
-        """Rows of one plane in groups, as (R, at least W, C)."""
+        """Yield rows of one plane in groups, as (R, at least W, C)."""
         for packed in self._decoded(plane):
             step = max(1, _GROUP // max(1, packed[0].size))
             for start in range(0, len(packed), step):
                 yield self._typed(packed[start : start + step])
 
     def _decoded(self, plane: int) -> Iterator[Bytes]:
-        """Rows of one plane in groups, as bytes (R, segments, bytes of a row of one)."""
+        """Yield rows of one plane in groups, as bytes (R, segments, bytes per segment row)."""
         across, _, tall = self.unit
         units = -(-self.page.size[1] // tall)
         first = plane * units * across
@@ -253,15 +253,15 @@ class _Layout:
             yield self._by_libtiff(segments, many * tall if self.tiled else rows)[:rows]
 
     def _segment(self, number: int) -> bytes:
-        at, count = self.places[0][number], self.places[1][number]
+        at, count = self.offsets_and_counts[0][number], self.offsets_and_counts[1][number]
         if at < 8 or count < 1 or at + count > len(self.page.data):
             raise Refused(ENDS_EARLY if at + count > len(self.page.data) else DAMAGED)
         return self.page.data[at : at + count]
 
     def _cut_strip(self, number: int, rows: int) -> Iterator[Bytes]:
-        """The rows of an uncompressed or deflated strip, which may be of any size, in groups."""
+        """Yield the rows of an uncompressed or deflated strip of any size, in groups."""
         step = max(1, _GROUP // self.row_bytes)
-        at, count = self.places[0][number], self.places[1][number]
+        at, count = self.offsets_and_counts[0][number], self.offsets_and_counts[1][number]
         if self.compression != _NONE:
             inflater, rest = zlib.decompressobj(), self._segment(number)
         elif at + min(count, rows * self.row_bytes) > len(self.page.data):
@@ -285,11 +285,11 @@ class _Layout:
             yield values
 
     def _by_libtiff(self, segments: list[bytes], rows: int) -> Bytes:
-        """Undo the compression of some units, as bytes (R, segments in a unit, bytes of a row of one)."""
+        """Decompress some units, as bytes (R, segments in a unit, bytes per segment row)."""
         across, _, tall = self.unit
         tags: dict[int, tuple[int, ...]] = {Tag.BITS: (8,), Tag.PHOTOMETRIC: (_BLACK_IS_ZERO,), Tag.SAMPLES: (1,)}
         tile = (self.row_bytes, tall) if self.tiled else None
-        if tile and self.row_bytes % 16:  # libtiff wants multiples of 16
+        if tile and self.row_bytes % 16:  # libtiff requires multiples of 16
             raise Refused("unsupported TIFF: tiles of an odd width")
         image = _open(
             _small_file(self.page, segments, size=(self.row_bytes * across, rows), tile=tile, strip=tall, tags=tags)
@@ -297,7 +297,7 @@ class _Layout:
         return np.asarray(image).reshape(rows, across, self.row_bytes)
 
     def _typed(self, packed: Bytes) -> Samples:
-        """Samples (R, at least W, C) from bytes (R, segments, bytes of a row), the predictor undone."""
+        """Return samples (R, at least W, C) from bytes (R, segments, bytes per row), undoing the predictor."""
         rows, (across, wide, _) = len(packed), self.unit
         channels = 1 if self.separate else self.samples
         predictor = self.page.number(Tag.PREDICTOR, 1) if self.compression != _NONE else 1
@@ -313,8 +313,8 @@ class _Layout:
             values = np.cumsum(values, axis=2, dtype=values.dtype)
         return values.reshape(rows, across * wide, channels)
 
-    def _meaning(self, rows: Samples) -> Samples:
-        """Grey, RGB or CMYK and opacity, from all channels (R, W, samples)."""
+    def _channels(self, rows: Samples) -> Samples:
+        """Return grey, RGB or CMYK with alpha, from all channels (R, W, samples)."""
         colours = rows[..., : _COLOURS[self.photometric]]
         if self.bits < 8 and self.photometric != _PALETTE:
             colours = (colours.astype(np.uint8) * (255 // ((1 << self.bits) - 1))).astype(np.uint8)
@@ -341,7 +341,7 @@ class _Layout:
         colours: Samples = np.ascontiguousarray(eight.reshape(3, -1).T)[indices.astype(np.uint8)]
         return colours
 
-    # Compressions that know about colours.
+    # Compressions that depend on colours.
 
     def _coloured(self) -> Iterator[Samples]:
         across, wide, tall = self.unit
@@ -379,12 +379,12 @@ class _Layout:
 
 
 def _top(dtype: np.dtype[np.generic], *, otherwise: int) -> int:
-    """The greatest value of unsigned integers."""
+    """Return the greatest value of an unsigned integer type, or `otherwise`."""
     return 256**dtype.itemsize - 1 if dtype.kind == "u" else otherwise
 
 
 def _gathered(parts: Iterable[Bytes]) -> Iterator[Bytes]:
-    """Join small groups of rows, so that a strip of one row costs little."""
+    """Join small groups of rows, so that strips of one row are efficient."""
     waiting: list[Bytes] = []
     for part in parts:
         waiting.append(part)
@@ -404,7 +404,7 @@ def _small_file(
     strip: int,
     tags: dict[int, tuple[int, ...]],
 ) -> bytes:
-    """A little-endian TIFF file of some segments, compressed as those of `page`."""
+    """Return a little-endian TIFF file of some segments, compressed as those of `page`."""
     at = [8]
     for segment in segments:
         at.append(at[-1] + len(segment))
@@ -444,7 +444,7 @@ def _assembled(segments: list[bytes], directory: int, tags: dict[int, tuple[int,
 def _open(data: bytes) -> Image.Image:
     try:
         image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
-        # Taking the memory, Pillow's TIFF reader would ask a process-wide limit.
+        # Allocated here, as Pillow's TIFF reader would check a process-wide limit.
         image.im = Image.new(image.mode, image.size).im
         image.load()
     except Exception as error:  # a decoder given damaged bytes may raise anything
@@ -453,7 +453,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _inflate(inflater: zlib._Decompress, data: bytes, wanted: int) -> bytes:
-    """The next `wanted` bytes, fewer where the stream ends."""
+    """Return the next `wanted` bytes, fewer at the end of the stream."""
     part = inflater.decompress(data or inflater.unconsumed_tail, wanted)
     while len(part) < wanted and inflater.unconsumed_tail and not inflater.eof:
         part += inflater.decompress(inflater.unconsumed_tail, wanted - len(part))
@@ -461,7 +461,7 @@ def _inflate(inflater: zlib._Decompress, data: bytes, wanted: int) -> bytes:
 
 
 def _undo_float_predictor(packed: Bytes, size: int, channels: int) -> Samples:
-    """Floats of `size` bytes (R, segments, count) from the differences of their bytes, the highest bytes first."""
+    """Return floats of `size` bytes (R, segments, count) from byte differences, highest bytes first."""
     rows, across, length = packed.shape
     summed = np.cumsum(packed.reshape(rows, across, length // channels, channels), axis=2, dtype=np.uint8)
     planes = summed.reshape(rows, across, size, length // size)

@@ -1,4 +1,4 @@
-"""Lay a transparent picture on a ground that shows it."""
+"""Composite a transparent image on a contrasting background."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["choose_ground", "lay_on"]
+__all__ = ["choose_background", "composite"]
 
 _WHITE, _GREY = 255, 128
 _NEARLY_WHITE = 235  # of 255, in every channel
-_SHARE = 0.95  # of what is visible
+_SHARE = 0.95  # of the visible area
 
 
-def choose_ground(source: Image.Image | NDArray[np.uint8]) -> int:
-    """The grey level to lay an LA or RGBA picture on: white, or mid-grey where white would hide it.
+def choose_background(source: Image.Image | NDArray[np.uint8]) -> int:
+    """Return the grey level of the background of an LA or RGBA image: white, or mid-grey if the image is nearly white.
 
-    That is where the picture is nearly white itself: 95 % of what is visible, weighted by opacity, has no channel below
-    235. `source` is an image or an array (H, W, 2 or 4).
+    Nearly white means that 95 % of the visible area, weighted by opacity, has no channel below 235. `source` is an
+    image or an array (H, W, 2 or 4).
     """
     height = source.shape[0] if isinstance(source, np.ndarray) else source.height
     visible = white = 0
@@ -37,9 +37,9 @@ def _rows(source: Image.Image | NDArray[np.uint8], top: int, bottom: int) -> NDA
     return np.asarray(source.crop((0, top, source.width, bottom)))
 
 
-def lay_on(image: Image.Image, ground: int) -> Image.Image:
-    """Lay an LA or RGBA image on a grey level, as L or RGB."""
+def composite(image: Image.Image, background: int) -> Image.Image:
+    """Composite an LA or RGBA image on a grey level; returns L or RGB."""
     plain = "L" if image.mode == "LA" else "RGB"
-    laid = Image.new(plain, image.size, ground if plain == "L" else (ground, ground, ground))
+    laid = Image.new(plain, image.size, background if plain == "L" else (background, background, background))
     laid.paste(image.convert(plain), mask=image.getchannel("A"))
     return laid

@@ -1,4 +1,4 @@
-"""Turn pictures upright, as the EXIF orientation says."""
+"""Rotate and mirror images to upright, by their EXIF orientation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["turn_upright", "upright_size"]
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo the turn that an EXIF orientation (1 to 8) describes, of (H, W, C); contiguous, other numbers do nothing."""
+    """Apply an EXIF orientation (1 to 8) to (H, W, C), contiguous; other values have no effect."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -20,5 +20,5 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """The (width, height) after `turn_upright`."""
+    """Return (width, height) after `turn_upright`."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)

@@ -1,4 +1,4 @@
-"""WebP: the size of a picture, which Pillow tells only after a check of its own.
+"""WebP: the size of an image, which Pillow reports only after its own size check.
 
 Source: RFC 9649, sections 2.5 to 2.7.
 """
@@ -11,11 +11,11 @@ __all__ = ["webp_size"]
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of a file that begins like WebP; (0, 0) where it begins with no picture."""
+    """Return width and height in pixels of a file with a WebP header; (0, 0) if no image chunk follows."""
     if len(data) < 30:
         raise Refused(ENDS_EARLY)
     kind = data[12:16]
-    if kind == b"VP8X":  # with animation, opacity or metadata
+    if kind == b"VP8X":  # with animation, alpha or metadata
         return _number(data, 24, 3) + 1, _number(data, 27, 3) + 1
     if kind == b"VP8L":
         packed = _number(data, 21, 4)

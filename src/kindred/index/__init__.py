@@ -1,13 +1,13 @@
-"""Search indexes: rows in, the best k for a query out.
+"""Search indexes: return the k best rows for a query.
 
-An index is derived: it can always be made again from the store. `INDEXES` is the table of them, and `index_for` opens
-the one that serves a recipe, over a store or over rows in memory (`ArraySource`).
+Indexes are derived data: each can be rebuilt from the store. `INDEXES` is the table of all indexes, and `index_for`
+opens the one for a recipe, over a store or over rows in memory (`ArraySource`).
 
-An `Index` follows its source and takes filters; most are made of an engine, which knows rows and ids alone:
-`ExactIndex` compares a query with every row and needs only NumPy; `HNSWIndex` walks a graph of neighbours (FAISS) and
-meets a thousandth of a million rows; `CodedIndex` holds a few bytes of each; `InvertedFile` is for rows of mostly
-zeros, as bags of words are; `MultiVectorIndex` is for images that are several rows each; `HammingIndex` finds images by
-the visual words of their local features.
+An `Index` stays in step with its source and takes filters; most wrap an engine, which handles rows and ids only:
+`ExactIndex` compares a query with every row and needs only NumPy; `HNSWIndex` searches a graph of nearest neighbours
+(FAISS) and compares about a thousandth of a million rows; `CodedIndex` stores a compact code of each row;
+`InvertedFile` is for sparse rows such as bags of visual words; `MultiVectorIndex` is for images of several rows each;
+`HammingIndex` finds images by the visual words of their local features.
 """
 
 from __future__ import annotations

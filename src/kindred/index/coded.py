@@ -1,6 +1,6 @@
-"""Coded search: what is held of a vector is its compact code; the best by code may be scored by their vectors.
+"""Search by compact codes: only the codes are in memory; the best by code may be rescored by their vectors.
 
-In a library a `SyncedIndex` keeps it in step with the store, where the vectors themselves stay.
+In a library, a `SyncedIndex` keeps it in step with the store, which holds the vectors themselves.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ __all__ = ["CODED_SIMILARITIES", "CodedIndex", "Fetch"]
 
 CODED_SIMILARITIES = ("cosine", "dot")
 DEPTH = 10
-"""For k answers so many times k are scored by their vectors."""
+"""For k results, this many times k candidates are rescored by their vectors."""
 BLOCK_CODES = 1 << 18
 
 Fetch: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], Vectors]]
-"""Returns of ids (n,) those that are there, and their vectors, in the same order; as `SqliteStore.fetch` does."""
+"""Takes ids (n,), returns those that exist and their vectors, in the same order, as `Store.fetch` does."""
 
 
 class CodedIndex:
-    """The codes of all rows in memory, each `code.bytes_per_vector` bytes, compared one block after another.
+    """The codes of all rows in memory, each of `code.bytes_per_vector` bytes, compared block by block.
 
-    similarity: "cosine" or "dot"; for the former rows and queries are made unit vectors. rescore: fetches vectors
-    by which the best by code are scored anew, exactly; without it scores are those of `Code.search`. One thread
-    at a time may change the index; searches may run beside that. Raises UsageError for another similarity.
+    similarity: "cosine" or "dot"; for "cosine" rows and queries are L2-normalised. rescore: fetches vectors, by which
+    the best by code are rescored exactly; without it scores are those of `Code.search`. One thread at a time may
+    change the index; searches may run at the same time. Raises UsageError for another similarity.
     """
 
     def __init__(self, code: Code, *, similarity: str = "cosine", rescore: Fetch | None = None) -> None:
@@ -57,13 +57,13 @@ class CodedIndex:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the codes take, without their ids."""
+        """Size of the codes in bytes, without ids."""
         return self._codes.state[1].nbytes
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
-        """Add the codes of rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
+        """Add the codes of rows (n, D) under ids (n,), in ascending order, all above the ids before."""
         numbers, vectors = checked_rows(ids, rows, self.code.dimension)
-        self._codes.add(numbers, self.code.encode(self._prepared(vectors)))
+        self._codes.add(numbers, self.code.encode(self._normalised(vectors)))
 
     def remove(self, ids: ArrayLike) -> int:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
@@ -72,11 +72,11 @@ class CodedIndex:
     def search(
         self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None, depth: int | None = None
     ) -> Ranking:
-        """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given.
+        """Return the best `k` rows for queries (Q, D); `allowed` restricts the search to those ids (n,).
 
-        depth: how many of the best by code are scored by their vectors, at least `k`; 10 · `k` by default.
+        depth: how many of the best by code are rescored by their vectors, at least `k`; 10 · `k` by default.
         """
-        wanted = self._prepared(checked_queries(queries, k, self.code.dimension))
+        wanted = self._normalised(checked_queries(queries, k, self.code.dimension))
         live, codes = self._codes.state
         k = max(1, min(k, live.count))
         deep = k if self._fetch is None else min(live.count, max(k, DEPTH * k if depth is None else depth))
@@ -88,21 +88,21 @@ class CodedIndex:
         return padded_ranking((ids, scores), min(k, live.count))
 
     def scores(self, queries: ArrayLike) -> Vectors:
-        """Return the scores (Q, N) by code of all rows that can be found, in order of id."""
-        wanted = self._prepared(checked_queries(queries, 1, self.code.dimension))
+        """Return the scores (Q, N) by code of all rows, in order of id."""
+        wanted = self._normalised(checked_queries(queries, 1, self.code.dimension))
         live, codes = self._codes.state
         places, found = self.code.search(wanted, codes, max(1, len(codes)))
         scores = np.empty((len(wanted), len(codes)), np.float32)
         np.put_along_axis(scores, places, found, axis=1)
-        return scores if not live.dead else scores[:, live.alive]
+        return scores if not live.removed else scores[:, live.alive]
 
-    def _prepared(self, rows: Vectors) -> Vectors:
+    def _normalised(self, rows: Vectors) -> Vectors:
         unit: Vectors = l2_normalise(rows) if self.similarity == "cosine" else rows
         return unit
 
 
 def _rescored(queries: Vectors, ids: NDArray[np.int64], k: int, fetch: Fetch, *, unit: bool) -> Found:
-    """Return the best `k` of ids (Q, n) by the dot product of their vectors; those that are gone come last, as −1."""
+    """Return the best `k` of ids (Q, n) by the dot product of their vectors; deleted ids come last, as −1."""
     found = np.full((len(ids), min(k, ids.shape[1])), -1, np.int64)
     scores = np.full(found.shape, -np.inf, np.float32)
     for row, (query, candidates) in enumerate(zip(queries, ids, strict=True)):

@@ -1,9 +1,9 @@
-"""The file that keeps an index: its payload, the ids of its rows, and a trailer that shows damage.
+"""The file format of a saved index: its payload, the ids of its rows, and a trailer with a checksum.
 
     payload | ids int64 | alive bool | trailer JSON | CRC-32 of the trailer, its length, magic
 
-Everything is little-endian. A file is written under another name and renamed when it is complete. The checksum finds
-accidents, not forgery: whoever takes a payload checks what is in it.
+All numbers are little-endian. A file is written under a temporary name and renamed when complete. The checksum detects
+accidental damage, not forgery: the reader of a payload must validate it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from kindred._support.files import open_bounded
 from kindred.errors import LibraryDamaged
 from kindred.index.id_map import IdMap
 
-__all__ = ["Container", "Fact", "Sink", "read_container", "write_container"]
+__all__ = ["Container", "MetadataValue", "Sink", "read_container", "write_container"]
 
-Fact = str | int | float
+MetadataValue = str | int | float
 
 MAGIC = b"kindred1"
 END = struct.Struct("<IQ8s")
@@ -38,32 +38,34 @@ MOST_BYTES = 1 << 40
 
 
 class Sink(Protocol):
-    """Where a payload is written."""
+    """A writable binary stream for the payload."""
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Write all of `data`; return how much that was."""
+        """Write all of `data`; return its size in bytes."""
         ...
 
 
 @dataclass(frozen=True)
 class Container:
-    """What a file holds; the payload lies in the file, and outlives its name."""
+    """The content of a file; the payload is memory-mapped, and stays valid if the file is deleted."""
 
     file: Path
-    facts: Mapping[str, Fact]
+    metadata: Mapping[str, MetadataValue]
     live: IdMap
     payload: NDArray[np.uint8]
     checksum: int
 
-    def whole(self, name: str, low: int, high: int) -> int:
-        """Return a fact that is a whole number from `low` to `high`; raises LibraryDamaged for anything else."""
-        return _whole(self.facts, name, low, high, self.file)
+    def integer(self, name: str, low: int, high: int) -> int:
+        """Return a metadata value that must be an integer from `low` to `high`; raises LibraryDamaged otherwise."""
+        return _integer(self.metadata, name, low, high, self.file)
 
 
-def write_container(file: Path, facts: Mapping[str, Fact], live: IdMap, *, payload: Callable[[Sink], None]) -> int:
-    """Write `file` atomically; `payload` writes the index's own bytes. Return the checksum of the file.
+def write_container(
+    file: Path, metadata: Mapping[str, MetadataValue], live: IdMap, *, payload: Callable[[Sink], None]
+) -> int:
+    """Write `file` atomically; `payload` writes the bytes of the index. Return the checksum of the file.
 
-    Raises OSError, and leaves no trace, where there is no room or right to write.
+    Raises OSError, and leaves no partial file, if the disk is full or not writable.
     """
     unfinished = file.with_name(f"{file.name}.new")
     try:
@@ -74,7 +76,7 @@ def write_container(file: Path, facts: Mapping[str, Fact], live: IdMap, *, paylo
             sink.write(live.ids.astype("<i8").tobytes())
             sink.write(live.alive.tobytes())
             trailer = {
-                **facts,
+                **metadata,
                 "payload_bytes": payload_bytes,
                 "count": len(live.ids),
                 "checksum": sink.checksum,
@@ -92,16 +94,16 @@ def write_container(file: Path, facts: Mapping[str, Fact], live: IdMap, *, paylo
 
 
 def read_container(file: Path, kind: str) -> Container:
-    """Check all of `file` and return what it holds.
+    """Validate `file` and return its content.
 
-    Raises OSError where it cannot be read or is no regular file, LibraryDamaged where it is cut off, changed or not of
-    this `kind`.
+    Raises OSError if it cannot be read or is not a regular file, LibraryDamaged if it is truncated, changed or of
+    another `kind`.
     """
     with open_bounded(file, MOST_BYTES) as stream:
         trailer, body_bytes = _read_trailer(stream, file)
         if trailer.get("kind") != kind:
-            raise LibraryDamaged(f"{file}: holds an index of kind {str(trailer.get('kind'))[:20]!r}, expected {kind!r}")
-        count = _whole(trailer, "count", 0, body_bytes // 9, file)
+            raise LibraryDamaged(f"{file}: is an index of kind {str(trailer.get('kind'))[:20]!r}; expected {kind!r}")
+        count = _integer(trailer, "count", 0, body_bytes // 9, file)
         payload_bytes = body_bytes - 9 * count
         checksum = _checksum(stream, body_bytes)
         if trailer.get("payload_bytes") != payload_bytes or checksum != trailer.get("checksum"):
@@ -110,14 +112,14 @@ def read_container(file: Path, kind: str) -> Container:
         ids = np.frombuffer(stream.read(8 * count), dtype="<i8").astype(np.int64, copy=False)
         alive = np.frombuffer(stream.read(count), dtype=np.uint8)
         if len(alive) != count or alive.max(initial=0) > 1 or (np.diff(ids, prepend=0) <= 0).any():
-            raise _damaged(file, "its ids do not ascend")
+            raise _damaged(file, "its ids are not in ascending order")
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     payload = np.frombuffer(mapped, np.uint8, payload_bytes)
     return Container(file, trailer, IdMap(ids, alive.astype(np.bool_)), payload, checksum)
 
 
 class _CheckedSink:
-    """Write to a stream and keep the checksum of what was written."""
+    """Writes to a stream and computes the checksum of the data."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -130,15 +132,15 @@ class _CheckedSink:
         return self._stream.write(data)
 
 
-def _read_trailer(stream: BinaryIO, file: Path) -> tuple[dict[str, Fact], int]:
+def _read_trailer(stream: BinaryIO, file: Path) -> tuple[dict[str, MetadataValue], int]:
     """Return the trailer and the number of bytes before it."""
     size = stream.seek(0, os.SEEK_END)
     if size < END.size:
-        raise _damaged(file, "it is cut off")
+        raise _damaged(file, "it is truncated")
     stream.seek(size - END.size)
     check, length, magic = END.unpack(stream.read(END.size))
     if magic != MAGIC or length > min(MOST_TRAILER, size - END.size):
-        raise _damaged(file, "it is cut off or of another format")
+        raise _damaged(file, "it is truncated or of another format")
     start = size - END.size - length
     stream.seek(start)
     encoded = stream.read(length)
@@ -149,19 +151,19 @@ def _read_trailer(stream: BinaryIO, file: Path) -> tuple[dict[str, Fact], int]:
     except (ValueError, RecursionError):
         raise _damaged(file, "its trailer cannot be read") from None
     if not isinstance(trailer, dict) or not all(isinstance(value, str | int | float) for value in trailer.values()):
-        raise _damaged(file, "its trailer holds no facts")
+        raise _damaged(file, "its trailer has no metadata")
     return trailer, start
 
 
-def _whole(facts: Mapping[str, Fact], name: str, low: int, high: int, file: Path) -> int:
-    value = facts.get(name)
+def _integer(metadata: Mapping[str, MetadataValue], name: str, low: int, high: int, file: Path) -> int:
+    value = metadata.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise _damaged(file, f"its {name} is no whole number from {low} to {high}")
+        raise _damaged(file, f"its {name} is not a whole number from {low} to {high}")
     return value
 
 
 def _checksum(stream: BinaryIO, size: int) -> int:
-    """Return the CRC-32 of the first `size` bytes: 4 GB/s, and it brings the file into the system's cache."""
+    """Return the CRC-32 of the first `size` bytes, at about 4 GB/s; it also brings the file into the page cache."""
     checksum, left = 0, size
     stream.seek(0)
     while left and (data := stream.read(min(left, READ_BYTES))):
@@ -171,11 +173,11 @@ def _checksum(stream: BinaryIO, size: int) -> int:
 
 
 def _damaged(file: Path, what: str) -> LibraryDamaged:
-    return LibraryDamaged(f"{file}: this index is damaged: {what}; delete it, it is made again from the store")
+    return LibraryDamaged(f"{file}: this index is damaged: {what}; delete it, and it is built again from the store")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut, where the system lets a folder be opened (Windows does not)."""
+    """Make a rename durable after a power failure, on systems that can open a folder (Windows cannot)."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

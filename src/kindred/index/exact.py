@@ -1,5 +1,5 @@
-"""Exact search: a query is compared with every row, by BLAS. It needs no FAISS, so a short-lived process on a
-small library starts at once."""
+"""Exact search: compares a query with every row, by BLAS, without FAISS, so that a short-lived process on a small
+library starts fast."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from kindred.similarity import SIMILARITIES
 __all__ = ["ExactIndex"]
 
 BLOCK_ROWS = 16_384
-"""One block of scores takes 16 MB, whatever the number of rows and queries."""
+"""Rows per block, so that one block of scores takes 16 MB for any number of rows and queries."""
 
 
 class ExactIndex:
-    """All rows in memory as float32, compared one block after another.
+    """All rows in memory as float32, compared block by block.
 
-    Equal scores are ordered by id, lower first. `similarity` is a name from `SIMILARITIES`. One thread at a
-    time may change the index; searches may run beside that.
+    Equal scores are ordered by id, lower first. `similarity` is a name from `SIMILARITIES`. One thread at a time may
+    change the index; searches may run at the same time. Raises UsageError for an unknown similarity.
     """
 
     def __init__(self, dimension: int, *, similarity: str = "cosine") -> None:
         check_known("similarity", similarity, SIMILARITIES, error=UsageError)
         self.dimension = dimension
         self.similarity = similarity
-        # Rows made unit vectors once need no norm at every search; their dot product is the cosine.
+        # Rows are L2-normalised once, so that their dot product is the cosine.
         self._unit = similarity == "cosine"
         self._compare = SIMILARITIES["dot" if self._unit else similarity]
         self._rows: LiveRows[np.float32] = LiveRows(dimension, np.float32)
@@ -48,11 +48,11 @@ class ExactIndex:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the rows take."""
+        """Size of the rows in bytes, without ids."""
         return self._rows.state[1].nbytes
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
-        """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before."""
+        """Add rows (n, D) under ids (n,), in ascending order, all above the ids before."""
         numbers, vectors = checked_rows(ids, rows, self.dimension)
         self._rows.add(numbers, l2_normalise(vectors) if self._unit else vectors)
 
@@ -61,18 +61,18 @@ class ExactIndex:
         return self._rows.remove(ids)
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given."""
+        """Return the best `k` rows for queries (Q, D); `allowed` restricts the search to those ids (n,)."""
         return padded_ranking(self.nearest(queries, k, allowed=allowed), min(k, len(self)))
 
     def scores(self, queries: ArrayLike) -> Vectors:
-        """Return the scores (Q, N) of all rows that can be found, in order of id."""
+        """Return the scores (Q, N) of all rows, in order of id."""
         wanted = checked_queries(queries, 1, self.dimension)
         live, rows = self._rows.state
         scores = self._compare(l2_normalise(wanted) if self._unit else wanted, rows)
-        return scores if not live.dead else scores[:, live.alive]
+        return scores if not live.removed else scores[:, live.alive]
 
     def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
-        """Return what `search` does as plain arrays, without padding."""
+        """Return the result of `search` as plain arrays, without padding."""
         wanted = checked_queries(queries, k, self.dimension)
         if self._unit:
             wanted = l2_normalise(wanted)

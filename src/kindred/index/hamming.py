@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import check_whole, top_k
 from kindred.errors import LibraryDamaged, UsageError
-from kindred.index.container import Fact, Sink, read_container, write_container
+from kindred.index.container import MetadataValue, Sink, read_container, write_container
 from kindred.index.id_map import IdMap, padded_ranking
 from kindred.index.segments import Segments, View
 from kindred.ranking import Ranking
@@ -165,7 +165,7 @@ class HammingIndex:
     @property
     def nbytes(self) -> int:
         """The bytes that words and signatures take."""
-        return sum(each.places.nbytes + each.signatures.nbytes for each in self._segments.state.parts)
+        return sum(each.places.nbytes + each.signatures.nbytes for each in self._segments.state.segments)
 
     def add(self, ids: ArrayLike, words: WordBatch) -> None:
         """Add the words of images `ids` (n,), which must ascend and lie above all ids before."""
@@ -216,8 +216,8 @@ class HammingIndex:
             for array in (whole.places.astype("<i4"), whole.sizes.astype("<i4")):
                 sink.write(array.data.cast("B"))
 
-        facts: dict[str, Fact] = {"kind": KIND, "words": len(whole.starts) - 1, "total": len(whole.places)}
-        return write_container(file, facts, live, payload=payload)
+        metadata: dict[str, MetadataValue] = {"kind": KIND, "words": len(whole.starts) - 1, "total": len(whole.places)}
+        return write_container(file, metadata, live, payload=payload)
 
     @classmethod
     def load(cls, file: Path, *, checksum: int | None = None) -> Self:
@@ -230,7 +230,7 @@ class HammingIndex:
         if checksum not in (None, found.checksum):
             raise LibraryDamaged(f"{file}: is from another time; delete it, it is made again")
         count = len(found.live.ids)
-        words, total = found.whole("words", 1, MOST_WORDS), found.whole("total", 0, len(found.payload))
+        words, total = found.integer("words", 1, MOST_WORDS), found.integer("total", 0, len(found.payload))
         sizes = 8 * total, 8 * (words + 1), 4 * total, 4 * count
         if sum(sizes) != len(found.payload):
             raise LibraryDamaged(f"{file}: holds {len(found.payload)} bytes, not {sum(sizes)}; delete it")
@@ -253,8 +253,8 @@ class HammingIndex:
         seen = np.where(words < len(counts), counts[np.minimum(words, len(counts) - 1)], 0)
         # The square of the inverse document frequency, as a share of the largest; by descriptors, as those are at hand.
         weights = (1 - np.log(np.maximum(seen, 1)) / np.log(max(int(counts.sum()), 2))) ** 2
-        lengths = [np.maximum(each.sizes, 1) * max(1.0, float(len(words))) for each in state.parts]
-        found = [each.votes(query, weights) / np.sqrt(size) for each, size in zip(state.parts, lengths, strict=True)]
+        lengths = [np.maximum(each.sizes, 1) * max(1.0, float(len(words))) for each in state.segments]
+        found = [each.votes(query, weights) / np.sqrt(size) for each, size in zip(state.segments, lengths, strict=True)]
         return state.live, np.concatenate([np.empty(0), *found])
 
     def _frequencies(self, state: View[_Postings]) -> NDArray[np.int64]:

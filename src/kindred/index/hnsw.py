@@ -1,7 +1,7 @@
-"""Approximate search in a graph of neighbours: HNSW (Malkov and Yashunin, 2018) by FAISS.
+"""Approximate nearest-neighbour search by HNSW (Malkov and Yashunin 2018), with FAISS.
 
-Rows are kept as float16: half the memory, and faster, because a walk through the graph waits for memory. For
-unit vectors the scores differ from exact ones by less than 0.0001.
+Rows are stored as float16, which halves the memory and is faster, as graph search is bound by memory access. For unit
+vectors the scores differ from exact ones by less than 0.0001.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.hints import check_known
 from kindred.index.container import Sink, read_container, write_container
-from kindred.index.graph_file import GraphShape, graph_bytes, grown, load_faiss, new_graph, scan, viewed, write_graph
+from kindred.index.graph_file import (
+    GraphShape,
+    copy_graph,
+    graph_bytes,
+    load_faiss,
+    map_graph,
+    new_graph,
+    search_exhaustively,
+    write_graph,
+)
 from kindred.index.hnsw_settings import HNSW_SIMILARITIES, RANGES, HNSWSettings
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
 from kindred.ranking import Ranking
@@ -28,22 +37,21 @@ __all__ = ["HNSWIndex"]
 KIND = "hnsw"
 LARGEST = float(np.finfo(np.float16).max)
 BEAM_RATIO = 4
-"""Candidates kept for each one wanted: with fewer, the walk misses some of the later ones."""
+"""efSearch per requested row, at least; with fewer candidates the lower ranks lose recall."""
 FETCH_LIMIT = 512
-"""A walk that must bring more rows than this costs as much as comparing all that may answer."""
+"""A graph search for more rows than this is as slow as comparing all allowed rows."""
 SCAN_ROWS = 2000
-"""So few candidates are compared one by one in less time than a walk takes."""
+"""Up to this many allowed rows, comparing all of them is faster than a graph search."""
 
 
 MOST_COMPONENTS = 1 << 16
 
 
 class HNSWIndex:
-    """A graph over float16 rows; removed rows stay in it as stepping stones and are left out of answers.
+    """A graph over float16 rows; removed rows still route the search but are never results.
 
-    Built by several threads, the graph differs a little from one build to the next, as it is chance which of
-    two rows comes first; with one OpenMP thread it follows from the rows alone.
-    Raises UsageError for a similarity other than `HNSW_SIMILARITIES`.
+    Built by several threads, the graph differs slightly from build to build, as the order of insertion varies; with one
+    OpenMP thread it is deterministic. Raises UsageError for a similarity not in `HNSW_SIMILARITIES`.
     """
 
     def __init__(self, dimension: int, *, similarity: str = "cosine", settings: HNSWSettings | None = None) -> None:
@@ -61,17 +69,17 @@ class HNSWIndex:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that rows and links take, wherever they lie."""
+        """Size of rows and links in bytes, in memory or mapped."""
         return graph_bytes(self._graph)
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
-        """Add rows (n, D) under ids (n,), which must ascend and lie above all ids before.
+        """Add rows (n, D) under ids (n,), in ascending order, all above the ids before.
 
-        No search may run meanwhile: FAISS changes the graph in place. Raises UsageError where a component is
-        beyond float16, and on an index that was loaded as mapped.
+        No search may run at the same time: FAISS changes the graph in place. Raises UsageError for a component beyond
+        float16, and on an index that was loaded with `mapped`.
         """
-        if self._mapped is not None:  # FAISS would end the process
-            raise UsageError("this index is mapped from its file and cannot grow; load it with mapped=False")
+        if self._mapped is not None:  # FAISS would crash the process
+            raise UsageError("this index is mapped from its file and read-only; load it with mapped=False to add rows")
         numbers, vectors = checked_rows(ids, rows, self.dimension)
         extended = self.live.extended(numbers)
         self._graph.add(self._prepared(vectors))
@@ -84,37 +92,37 @@ class HNSWIndex:
         return before.count - self.live.count
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` for queries (Q, D), among the ids in `allowed` only if that is given.
+        """Return the best `k` rows for queries (Q, D); `allowed` restricts the search to those ids (n,).
 
-        Where few rows may answer, the graph leads to too few of them, so these rows are compared one by one.
+        If few rows are allowed, they are all compared, as a graph search would find too few of them.
         """
         return padded_ranking(self.nearest(queries, k, allowed=allowed), min(k, len(self)))
 
     def nearest(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Found:
-        """Return what `search` does as plain arrays, without padding."""
+        """Return the result of `search` as plain arrays, without padding."""
         wanted = checked_queries(queries, k, self.dimension)
         if self.similarity == "cosine":
             wanted = l2_normalise(wanted)
         live = self.live
         mask = live.mask(allowed)
         candidates = live.count if allowed is None else int(np.count_nonzero(mask))
-        answers = min(k, candidates)
-        if answers == 0:
+        wanted_k = min(k, candidates)
+        if wanted_k == 0:
             nothing = np.empty((len(wanted), 0))
             return nothing.astype(np.int64), nothing.astype(np.float32)
-        fetch = _candidates_to_fetch(answers, candidates, len(live.ids))
+        fetch = _candidates_to_fetch(wanted_k, candidates, len(live.ids))
         if fetch is None:
-            places, scores = self._scan(wanted, mask, answers)
+            places, scores = self._search_exhaustively(wanted, mask, wanted_k)
         else:
-            places, scores = self._walk(wanted, mask, fetch, answers)
+            places, scores = self._search_graph(wanted, mask, fetch, wanted_k)
             lacking = places[:, -1] < 0
             if lacking.any():
-                places[lacking], scores[lacking] = self._scan(wanted[lacking], mask, answers)
+                places[lacking], scores[lacking] = self._search_exhaustively(wanted[lacking], mask, wanted_k)
         return np.where(places < 0, -1, live.ids[places]), scores
 
     def save(self, file: Path) -> int:
-        """Write the index to `file`, which appears there complete or not at all; return its checksum."""
-        facts = {
+        """Write the index to `file`, atomically; return its checksum."""
+        metadata = {
             "kind": KIND,
             "dimension": self.dimension,
             "similarity": self.similarity,
@@ -125,28 +133,28 @@ class HNSWIndex:
             for piece in write_graph(self._graph, self._shape):
                 sink.write(piece)
 
-        return write_container(file, facts, self.live, payload=payload)
+        return write_container(file, metadata, self.live, payload=payload)
 
     @classmethod
     def load(cls, file: Path, *, mapped: bool = False, checksum: int | None = None) -> Self:
-        """Read what `save` wrote. Raises LibraryDamaged for a file cut off, changed or of another kind.
+        """Load a saved index. Raises LibraryDamaged for a file that is truncated, changed or of another kind.
 
-        mapped: leave the rows in the file, where the system reads them as needed and processes share them;
-        such an index opens at once and cannot grow. checksum: what `save` returned, to take no other file.
+        mapped: map the rows from the file instead of reading them, shared between processes; such an index opens fast
+        and is read-only. checksum: the value that `save` returned; another file is refused.
         """
         container = read_container(file, KIND)
         if checksum not in (None, container.checksum):
-            raise LibraryDamaged(f"{file}: is from another time; delete it, it is made again")
+            raise LibraryDamaged(f"{file}: is not the saved index of this library; delete it, and it is built again")
         count = len(container.live.ids)
         try:
             index = cls(
-                container.whole("dimension", 1, MOST_COMPONENTS),
-                similarity=str(container.facts.get("similarity")),
-                settings=HNSWSettings(*(container.whole(name, *RANGES[name]) for name in RANGES)),
+                container.integer("dimension", 1, MOST_COMPONENTS),
+                similarity=str(container.metadata.get("similarity")),
+                settings=HNSWSettings(*(container.integer(name, *RANGES[name]) for name in RANGES)),
             )
-            index._graph = (viewed if mapped else grown)(container.payload, index._shape, count)
+            index._graph = (map_graph if mapped else copy_graph)(container.payload, index._shape, count)
         except (ValueError, UsageError) as error:
-            raise LibraryDamaged(f"{file}: holds no sound graph ({error}); delete it, it is made again") from error
+            raise LibraryDamaged(f"{file}: is not a valid graph ({error}); delete it, and it is built again") from error
         index._mapped = container.payload if mapped else None
         index.live = container.live
         return index
@@ -163,31 +171,31 @@ class HNSWIndex:
             raise UsageError(f"rows: got components beyond ±{LARGEST:.0f}; expected rows of about unit length")
         return rows
 
-    def _walk(self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, answers: int) -> Found:
-        """Return places and scores (Q, answers) by way of the graph; −1 and −inf where it led to too few."""
+    def _search_graph(self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, wanted_k: int) -> Found:
+        """Return row numbers and scores (Q, wanted_k) by graph search; −1 and −inf if it finds too few rows."""
         beam = load_faiss().SearchParametersHNSW(efSearch=max(self.settings.ef_search, BEAM_RATIO * fetch))
         distances, places = self._graph.search(queries, fetch, params=beam)
         scores = self._scores(distances)
-        if fetch == answers and places.min(initial=0) >= 0 and np.isfinite(scores).all():  # nothing to leave out
+        if fetch == wanted_k and places.min(initial=0) >= 0 and np.isfinite(scores).all():  # nothing to filter
             return places, scores
         places[~mask[places]] = -1
         found, best = _ordered(places, scores)
-        return found[:, :answers], best[:, :answers]
+        return found[:, :wanted_k], best[:, :wanted_k]
 
-    def _scan(self, queries: Vectors, mask: NDArray[np.bool_], answers: int) -> Found:
-        """Return places and scores (Q, answers) of the best rows in `mask`, each of them compared."""
-        distances, places = scan(self._graph, queries, mask, answers)
+    def _search_exhaustively(self, queries: Vectors, mask: NDArray[np.bool_], wanted_k: int) -> Found:
+        """Return row numbers and scores (Q, wanted_k) of the best rows in `mask`, comparing all of them."""
+        distances, places = search_exhaustively(self._graph, queries, mask, wanted_k)
         return _ordered(places, self._scores(distances))
 
     def _scores(self, distances: Vectors) -> Vectors:
-        """Return higher-is-better scores: FAISS gives squared distances for L2."""
+        """Convert FAISS's distances, squared for L2, to scores (higher is better)."""
         if self.similarity != "euclidean":
             return distances
         return -np.sqrt(np.maximum(distances, 0))
 
 
 def _ordered(places: NDArray[np.int64], scores: Vectors) -> Found:
-    """Return them best first, equal scores by place; what is no answer, or has no finite score, is −1 at the end."""
+    """Return rows best first, equal scores by row number; missing rows and non-finite scores are −1 at the end."""
     nothing = (places < 0) | ~np.isfinite(scores)
     places, scores = np.where(nothing, -1, places), np.where(nothing, -np.inf, scores)
     best = np.lexsort((places, -scores))
@@ -195,10 +203,10 @@ def _ordered(places: NDArray[np.int64], scores: Vectors) -> Found:
 
 
 def _candidates_to_fetch(k: int, candidates: int, total: int) -> int | None:
-    """Return how many rows a walk must bring so that k of them may answer; None to compare all that may.
+    """Return how many rows a graph search must fetch to find `k` allowed ones; None to compare all allowed rows.
 
-    With a share s of all rows as candidates, k / s rows hold k of them on average; half as many again and a
-    few make a shortfall rare, and a shortfall is noticed.
+    If a share s of all rows is allowed, k / s rows contain k allowed ones on average; half as many again plus 16 make
+    a shortfall rare, and a shortfall is detected.
     """
     if candidates <= SCAN_ROWS:
         return None

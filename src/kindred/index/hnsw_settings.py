@@ -1,4 +1,4 @@
-"""What a graph of neighbours is built and searched with; apart from the graph itself, which few searches need."""
+"""Settings of HNSW, in a module of their own, so that FAISS is imported only for a graph."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from kindred.errors import UsageError
 __all__ = ["HNSW_SIMILARITIES", "RANGES", "HNSWSettings"]
 
 HNSW_SIMILARITIES = ("cosine", "dot", "euclidean")
-"""What FAISS can walk a graph by; l1 and chi_square are compared exactly."""
+"""Similarities that FAISS supports in a graph; l1 and chi_square need exact search."""
 
 RANGES = {"m": (2, 128), "ef_construction": (1, 1 << 14), "ef_search": (1, 1 << 16)}
 
 
 @dataclass(frozen=True)
 class HNSWSettings:
-    """m: neighbours of a row. ef_construction, ef_search: candidates kept while building and searching.
+    """m: neighbours of a row. ef_construction, ef_search: sizes of the candidate list in building and searching.
 
-    The defaults are measured with benchmarks/million.py. A larger m or ef_construction makes building slower,
-    m takes 8 bytes a row, ef_search makes searching slower; each raises recall. Raises UsageError for one out of range.
+    The defaults were chosen with benchmarks/million.py. Larger values raise recall: m and ef_construction make building
+    slower, m takes 8 more bytes per row for each neighbour, ef_search makes searching slower. Raises UsageError for a
+    value out of range.
     """
 
     m: int = 24

@@ -1,4 +1,4 @@
-"""What all indexes share: the ids of their rows, which of them can be found, and checks of what comes in."""
+"""Shared by all indexes: the ids of their rows, which rows are live or removed, and input validation."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from kindred.arrays import Vectors, as_rows
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 
-__all__ = ["WORN_SHARE", "Found", "IdMap", "checked_queries", "checked_rows", "padded_ranking"]
+__all__ = ["REMOVED_SHARE", "Found", "IdMap", "checked_queries", "checked_rows", "padded_ranking"]
 
 Found = tuple[NDArray[np.int64], Vectors]
-"""ids (Q, n) and scores (Q, n), best first; n ≤ k where fewer rows may answer."""
+"""ids (Q, n) and scores (Q, n), best first; n < k if fewer rows are allowed."""
 
 
-WORN_SHARE = 0.5
-"""Where more of the rows than this are dead, the living are copied together."""
+REMOVED_SHARE = 0.5
+"""Fraction of removed rows above which the live rows are copied together."""
 
 
 @dataclass(frozen=True, eq=False)
 class IdMap:
-    """The ids of rows 0 … N − 1 and which rows live. Never changed in place, so that searches need no lock.
+    """The ids of rows 0 … N − 1 and which rows are live. Immutable, so that searches need no lock.
 
-    ids: (N,) int64, ascending: SQLite gives out ids in ascending order and never one twice, and an ascending
-    list finds the place of an id without a dictionary of a million. alive: (N,) bool.
+    ids: (N,) int64, ascending: SQLite assigns ids in ascending order and never reuses one, and an id is found in an
+    ascending array by binary search, without a dictionary. alive: (N,) bool, False for removed rows.
     """
 
     ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -38,49 +38,49 @@ class IdMap:
 
     @property
     def last(self) -> int:
-        """The largest id, living or not; 0 where there is none."""
+        """The largest id, live or removed; 0 if there are no rows."""
         return int(self.ids[-1]) if self.ids.size else 0
 
     @property
-    def dead(self) -> int:
-        """The number of rows that are still there but must not be found."""
+    def removed(self) -> int:
+        """The number of removed rows that still take space."""
         return len(self.ids) - self.count
 
     @property
-    def worn(self) -> bool:
-        """Whether more rows are dead than live, so that they are better copied together."""
-        return self.dead > WORN_SHARE * len(self.ids)
+    def needs_compaction(self) -> bool:
+        """Whether more rows are removed than live, so that the live rows should be copied together."""
+        return self.removed > REMOVED_SHARE * len(self.ids)
 
     def compacted(self) -> IdMap:
-        """Return the living rows alone."""
+        """Return a map of the live rows only."""
         return IdMap(self.ids[self.alive], self.alive[self.alive])
 
     def extended(self, ids: NDArray[np.int64]) -> IdMap:
-        """Return this with living rows `ids` at the end."""
+        """Return a map with live rows `ids` appended; raises UsageError unless they ascend, above all ids before."""
         if ids.size and (ids[0] <= self.last or (np.diff(ids) <= 0).any()):
-            raise UsageError(f"ids: expected whole numbers that ascend, all above {self.last}")
+            raise UsageError(f"ids: expected whole numbers in ascending order, all above {self.last}")
         return IdMap(np.concatenate((self.ids, ids)), np.concatenate((self.alive, np.ones(ids.size, bool))))
 
     def without(self, ids: ArrayLike) -> IdMap:
-        """Return this with rows `ids` dead."""
+        """Return a map with rows `ids` marked as removed."""
         alive = self.alive.copy()
-        alive[self._here(np.asarray(ids, dtype=np.int64))] = False
+        alive[self._places_of(np.asarray(ids, dtype=np.int64))] = False
         return IdMap(self.ids, alive)
 
     def mask(self, allowed: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-        """Return (N,) bool: the rows that live and, where `allowed` is given, are in it."""
+        """Return a mask (N,) of the rows that are live and, if `allowed` is given, whose ids are in it."""
         if allowed is None:
             return self.alive
         mask = np.zeros(len(self.ids), dtype=np.bool_)
-        mask[self._here(allowed)] = True
+        mask[self._places_of(allowed)] = True
         return mask & self.alive
 
     def places(self, allowed: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-        """Return the rows that `mask` tells, ascending; None where that is all of them."""
-        return None if allowed is None and not self.dead else np.flatnonzero(self.mask(allowed))
+        """Return the row numbers selected by `mask`, ascending; None for all rows."""
+        return None if allowed is None and not self.removed else np.flatnonzero(self.mask(allowed))
 
-    def _here(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows of those of `ids` that are here."""
+    def _places_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row numbers of `ids`; unknown ids are ignored."""
         places = np.searchsorted(self.ids, ids)
         present = places < len(self.ids)
         present[present] = self.ids[places[present]] == ids[present]
@@ -109,9 +109,9 @@ def checked_queries(queries: ArrayLike, k: int, dimension: int) -> Vectors:
 
 
 def padded_ranking(found: Found, k: int) -> Ranking:
-    """Return a ranking (Q, k); what is missing is id −1 at score −inf.
+    """Return a ranking (Q, k), padded with id −1 and score −inf.
 
-    The callers bound k by the rows that there are: a number from outside never decides how much memory is taken.
+    Callers bound k by the number of rows, so that a value from outside never determines how much memory is used.
     """
     ids, scores = found
     if ids.shape[1] < k:

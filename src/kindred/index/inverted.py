@@ -1,4 +1,4 @@
-"""Inverted file: for each visual word the images that have it, so that a search touches only those of its words."""
+"""Inverted file: lists for each visual word the images that contain it; a search reads the lists of its words only."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ __all__ = ["InvertedFile"]
 
 @dataclass(frozen=True, eq=False)
 class _Postings:
-    """The components of N unit rows that are not 0, word by word and then row by row.
+    """The non-zero components of N unit rows, sorted by word and then by row.
 
-    starts: (K + 1,) int64, where those of each word begin. places: int32, the row of each. values: float32.
+    starts: (K + 1,) int64, the offset of each word's components. places: int32, the row number of each component.
+    values: float32.
     """
 
     count: int
@@ -44,7 +45,7 @@ class _Postings:
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     def joined(self, other: _Postings) -> _Postings:
-        """Return the components of both, the rows of `other` after these."""
+        """Return the components of both, with the rows of `other` after these."""
         return _Postings.of(
             self.count + other.count,
             len(self.starts) - 1,
@@ -54,7 +55,7 @@ class _Postings:
         )
 
     def alive(self, images: NDArray[np.bool_]) -> _Postings:
-        """Return the components of some rows, a mask (N,), which are numbered anew."""
+        """Return the components of the rows in the mask (N,), renumbered."""
         kept = images[self.places]
         numbers = (np.cumsum(images) - 1).astype(np.int32)
         words = self.words[kept]
@@ -74,11 +75,10 @@ class _Postings:
 
 
 class InvertedFile:
-    """Non-negative rows (n, K) of mostly zeros, such as bags of words, compared by the cosine.
+    """Inverted lists of sparse non-negative rows (n, K), such as bags of visual words, compared by cosine.
 
-    It gives exactly the scores of a comparison with every row, and takes 8 bytes for each component that is not 0.
-    A row of nothing but 0 has the score 0. Equal scores are ordered by id, lower first. One thread at a time may
-    change the index; searches may run beside that.
+    Scores equal those of exact search; memory is 8 bytes per non-zero component. A zero row has the score 0. Equal
+    scores are ordered by id, lower first. One thread at a time may change the index; searches may run at the same time.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -96,21 +96,21 @@ class InvertedFile:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the components take."""
-        return sum(each.places.nbytes + each.values.nbytes for each in self._segments.state.parts)
+        """Size of the components in bytes, without ids."""
+        return sum(each.places.nbytes + each.values.nbytes for each in self._segments.state.segments)
 
     def add(self, ids: ArrayLike, rows: ArrayLike) -> None:
-        """Add rows (n, K) under ids (n,), which must ascend and lie above all ids before."""
+        """Add rows (n, K) under ids (n,), in ascending order, all above the ids before."""
         numbers, dense = checked_rows(ids, rows, self.dimension)
         places, words = np.nonzero(dense)
         indptr = np.searchsorted(places, np.arange(len(dense) + 1))
         self.add_sparse(numbers, indptr, words, dense[places, words])
 
     def add_sparse(self, ids: ArrayLike, indptr: ArrayLike, words: ArrayLike, values: ArrayLike) -> None:
-        """Add rows given by their components, row after row, as scipy's CSR matrices have them.
+        """Add sparse rows in the CSR layout of SciPy.
 
-        `indptr` (n + 1,) is where those of each row begin, `words` and `values` are the components, none twice in
-        a row. Raises UsageError for negative values, or arrays that do not fit.
+        `indptr` (n + 1,) holds the offset of each row's components, `words` (m,) and `values` (m,) the components, no
+        word twice in a row. Raises UsageError for negative values, or arrays of inconsistent lengths.
         """
         numbers = np.asarray(ids, np.int64)
         bounds, columns = np.asarray(indptr, np.int64), np.asarray(words, np.int64)
@@ -129,25 +129,25 @@ class InvertedFile:
         return self._segments.remove(ids)
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` for queries (Q, K), among the ids in `allowed` only if that is given."""
+        """Return the best `k` rows for queries (Q, K); `allowed` restricts the search to those ids (n,)."""
         wanted = self._unit_queries(queries, k)
-        live, parts, _ = self._segments.state
+        live, segments, _ = self._segments.state
         places = np.flatnonzero(live.mask(allowed))
         ids = np.empty((len(wanted), min(k, len(places))), np.int64)
         scores = np.empty(ids.shape, np.float32)
         for q, query in enumerate(wanted):
-            every = _scores(query, parts)
+            every = _scores(query, segments)
             order, best = top_k(every[None, places], k)
             ids[q], scores[q] = live.ids[places[order[0]]], best[0]
         return padded_ranking((ids, scores), min(k, live.count))
 
     def scores(self, queries: ArrayLike) -> Vectors:
-        """Return the scores (Q, N) of all rows that can be found, in order of id."""
+        """Return the scores (Q, N) of all rows, in order of id."""
         wanted = self._unit_queries(queries, 1)
-        live, parts, _ = self._segments.state
+        live, segments, _ = self._segments.state
         scores = np.empty((len(wanted), live.count), np.float32)
         for q, query in enumerate(wanted):
-            scores[q] = _scores(query, parts)[live.alive]
+            scores[q] = _scores(query, segments)[live.alive]
         return scores
 
     def _unit_queries(self, queries: ArrayLike, k: int) -> NDArray[np.float64]:
@@ -159,20 +159,20 @@ class InvertedFile:
     def _check(
         self, ids: NDArray[np.int64], bounds: NDArray[np.int64], words: NDArray[np.int64], values: Vectors
     ) -> None:
-        """Raise UsageError where the components of rows do not fit together."""
+        """Raise UsageError if the arrays of sparse rows are inconsistent."""
         if ids.ndim != 1 or bounds.shape != (len(ids) + 1,) or values.shape != words.shape:
             raise UsageError(
                 f"got ids {ids.shape}, indptr {bounds.shape}, words {words.shape} and values {values.shape}; "
                 "expected (n,), (n + 1,), (m,) and (m,)"
             )
         if bounds[0] != 0 or bounds[-1] != len(words) or (np.diff(bounds) < 0).any():
-            raise UsageError(f"indptr: expected numbers that ascend from 0 to {len(words)}, that of the components")
+            raise UsageError(f"indptr: expected ascending numbers from 0 to {len(words)}, the number of components")
         if words.size and not 0 <= words.min() <= words.max() < self.dimension:
             raise UsageError(f"words: got {words.min()} to {words.max()}; expected 0 to {self.dimension - 1}")
         if (values < 0).any():
-            raise UsageError("rows: got negative components; expected counts of words, weighted or not")
+            raise UsageError("rows: got negative components; expected word counts, weighted or not")
 
 
-def _scores(query: NDArray[np.float64], parts: Sequence[_Postings]) -> NDArray[np.float64]:
-    """Return the dot product of `query` (K,) with every row of all parts."""
-    return np.concatenate([np.empty(0), *(each.scores(query) for each in parts)])
+def _scores(query: NDArray[np.float64], segments: Sequence[_Postings]) -> NDArray[np.float64]:
+    """Return the dot product of `query` (K,) with every row of all segments."""
+    return np.concatenate([np.empty(0), *(each.scores(query) for each in segments)])

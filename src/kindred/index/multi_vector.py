@@ -1,4 +1,4 @@
-"""Images stored as several rows each, found by the rows that match best, with their boxes."""
+"""Search of images stored as several rows each, by their best-matching rows, with the boxes of those rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["MultiVectorIndex"]
 
 
 class MultiVectorIndex:
-    """All rows of all images in memory, each compared with those of the query that its matching asks for.
+    """All rows of all images in memory, compared with the rows of the query by a matching method.
 
-    `method` is a name of `kindred.matching.MATCHINGS`, `options` are those of it. Rows are unit vectors; `half`
-    keeps them in half the memory, which moves a score by 0.002 at most and 0.0001 as a rule. For "asmk" they
-    lie sorted by word, so that a search touches only the rows of its words. Equal scores are ordered by id, lower
-    first. One thread at a time may change the index; searches may run beside that.
+    `method` is a name of `kindred.matching.MATCHINGS`, with its `options`. Rows are unit vectors; `half` stores them as
+    float16, which changes a score by at most 0.002, typically 0.0001. For "asmk" rows are sorted by word, so that a
+    search reads only the rows of its words. Equal scores are ordered by id, lower first. One thread at a time may
+    change the index; searches may run at the same time. Raises RecipeError for an unknown method or option.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class MultiVectorIndex:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the rows take, without their ids, words and boxes."""
-        return sum(each.rows.nbytes for each in self._segments.state.parts)
+        """Size of the rows in bytes, without ids, words and boxes."""
+        return sum(each.rows.nbytes for each in self._segments.state.segments)
 
     def add(
         self,
@@ -55,8 +55,8 @@ class MultiVectorIndex:
     ) -> None:
         """Add rows (n, D) of images `ids` (n,), repeated for each row, ascending, all above the ids before.
 
-        `boxes` (n, 4) are what the rows describe, `words` (n,) what they are residuals to, as in
-        `kindred.matching.ImageRows`; an index has boxes for all rows or for none.
+        `boxes` (n, 4) are the regions that the rows describe, `words` (n,) the visual words of their residuals, as in
+        `kindred.matching.ImageRows`. Raises UsageError if some rows of the index have boxes and others have none.
         """
         if (found := self._grouped(ids, rows, boxes, words)) is not None:
             self._segments.add(*found)
@@ -69,9 +69,9 @@ class MultiVectorIndex:
         boxes: NDArray[np.float32] | None = None,
         words: NDArray[np.int64] | None = None,
     ) -> None:
-        """Add images as `add` does, in place of those of them that are here already; their ids may be any, ascending.
+        """Add images like `add`, replacing those with the same ids; the ids ascend, and may be lower than earlier ones.
 
-        A search beside it sees each image as it was or as it is.
+        A concurrent search sees each image before or after the change.
         """
         if (found := self._grouped(ids, rows, boxes, words)) is not None:
             self._segments.replace(*found)
@@ -79,16 +79,18 @@ class MultiVectorIndex:
     def _grouped(
         self, ids: ArrayLike, rows: ArrayLike, boxes: NDArray[np.float32] | None, words: NDArray[np.int64] | None
     ) -> tuple[NDArray[np.int64], GroupedRows] | None:
-        """Return the images (I,) and their rows as the matching needs them; None where there are none."""
-        parts = ImageRows(as_rows(rows, "rows"), np.asarray(ids, np.int64), boxes, words)
-        if parts.rows.shape[1] != self.dimension:
-            raise UsageError(f"rows: got shape {parts.rows.shape}; expected (n, {self.dimension})")
-        if not len(parts):
+        """Return the ids (I,) of images and their rows, sorted for the matching method; None if there are no rows."""
+        added = ImageRows(as_rows(rows, "rows"), np.asarray(ids, np.int64), boxes, words)
+        if added.rows.shape[1] != self.dimension:
+            raise UsageError(f"rows: got shape {added.rows.shape}; expected (n, {self.dimension})")
+        if not len(added):
             return None
-        numbers, new = group_rows(parts, self.method, self.options, half=self.half)
-        groups = self._segments.state.parts
+        numbers, new = group_rows(added, self.method, self.options, half=self.half)
+        groups = self._segments.state.segments
         if groups and (new.boxes is None) != (groups[0].boxes is None):
-            raise UsageError("boxes: got rows with and rows without; expected them for all or for none")
+            raise UsageError(
+                "boxes: got some rows with boxes and some without; expected boxes for all rows or for none"
+            )
         return numbers, new
 
     def remove(self, ids: ArrayLike) -> int:
@@ -96,23 +98,23 @@ class MultiVectorIndex:
         return self._segments.remove(ids)
 
     def search(self, query: ImageRows, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` images for the rows of one query image, of those in `allowed` only if that is given.
+        """Return the best `k` images for the rows of one query image; `allowed` restricts the search to those ids (n,).
 
-        The ranking has one row; its boxes are those of the rows that matched best, where rows have boxes and the
-        matching looks at places.
+        The ranking has one row; its boxes are those of the best-matching rows, if rows have boxes and the matching
+        method locates matches.
         """
         check_whole(k=k)
         state = self._segments.state
         live = state.live
         k = min(k, live.count)
-        found = self._matched(query, state.parts)
+        found = self._matched(query, state.segments)
         scores = state.by_id(_joined(found))
         places = np.flatnonzero(live.mask(allowed))
         order, best = top_k(scores[None, places], max(1, k))
         ranking = padded_ranking((live.ids[places[order]], best), k)
         boxes = [
             each.boxes[winners]
-            for each, (_, winners) in zip(state.parts, found, strict=True)
+            for each, (_, winners) in zip(state.segments, found, strict=True)
             if each.boxes is not None and winners is not None
         ]
         if not boxes:
@@ -122,9 +124,9 @@ class MultiVectorIndex:
         return Ranking(ranking.ids, ranking.scores, located)
 
     def scores(self, query: ImageRows) -> NDArray[np.float32]:
-        """Return the scores (1, N) of all images that can be found, in order of id."""
+        """Return the scores (1, N) of all images, in order of id."""
         state = self._segments.state
-        return state.by_id(_joined(self._matched(query, state.parts)))[None, state.live.alive]
+        return state.by_id(_joined(self._matched(query, state.segments)))[None, state.live.alive]
 
     @property
     def live(self) -> IdMap:
@@ -132,7 +134,7 @@ class MultiVectorIndex:
         return self._segments.state.live
 
     def _matched(self, query: ImageRows, groups: Sequence[GroupedRows]) -> list[Matched]:
-        """Return the scores and the best rows of each group of images."""
+        """Return the scores and the best-matching rows of each group of images."""
         check_query(query, self.dimension)
         return [MATCHINGS[self.method].function(query, each, **self.options) for each in groups]
 

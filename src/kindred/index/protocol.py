@@ -1,7 +1,7 @@
-"""What an index is, what it reads, and what it may be made of.
+"""Interfaces of indexes, of the row sources that they read, and of the engines that they wrap.
 
-An `Index` searches what a `RowSource` holds, and follows it: a store, or rows in memory. Most are made of an `Engine`,
-which knows rows and ids alone.
+An `Index` searches the rows of a `RowSource` (a store, or rows in memory) and stays in step with it. Most wrap an
+`Engine`, which handles rows and ids only.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from kindred.store.protocol import VectorBatch
 __all__ = ["Engine", "ExhaustiveEngine", "ExhaustiveIndex", "Index", "Queries", "RowSource"]
 
 Queries: TypeAlias = "ArrayLike | ImageRows | VisualWords"
-"""Vectors (Q, D), or the rows or the visual words of one query image: an index takes one of these."""
+"""Vectors (Q, D), or the rows or the visual words of one query image; each index accepts one of these."""
 
-Asked = TypeVar("Asked", contravariant=True)
+Query = TypeVar("Query", contravariant=True)
 
 
 class RowSource(Protocol):
-    """What an index reads: every `kindred.store.Store` is one."""
+    """The rows that an index reads; every `kindred.store.Store` is a row source."""
 
     @property
     def dimension(self) -> int | None:
-        """D of every row; None while there is none."""
+        """The dimension D of the rows; None if there are no rows."""
         ...
 
     @property
     def revision(self) -> int:
-        """A number that grows with every committed change."""
+        """A number that increases with every committed change."""
         ...
 
     @property
@@ -45,11 +45,11 @@ class RowSource(Protocol):
         ...
 
     def select(self, where: Filter, /) -> NDArray[np.int64]:
-        """Return the ids of the vectors of all images that `where` lets through, (n,) ascending."""
+        """Return the vector ids of all images that pass the filter `where`, (n,) ascending."""
         ...
 
     def select_images(self, where: Filter, /) -> NDArray[np.int64]:
-        """Return the numbers of all images that `where` lets through, (n,) ascending."""
+        """Return the ids of all images that pass the filter `where`, (n,) ascending."""
         ...
 
     def vectors(
@@ -59,11 +59,11 @@ class RowSource(Protocol):
         ...
 
     def fetch(self, vector_ids: NDArray[np.int64], /) -> VectorBatch:
-        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; ids that are gone are left out."""
+        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; deleted ids are omitted."""
         ...
 
     def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
-        """Yield all rows of all images, in order of image; of those numbered `images` (n,) only, where given."""
+        """Yield all rows of all images, or of the ids `images` (n,), in order of image."""
         ...
 
     def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
@@ -71,89 +71,89 @@ class RowSource(Protocol):
         ...
 
     def removed_since(self, revision: int, /) -> NDArray[np.int64]:
-        """Return the ids of the vectors that went away after `revision`, (n,) ascending."""
+        """Return the ids of the vectors removed after `revision`, (n,) ascending."""
         ...
 
     def changed_since(self, revision: int, /) -> NDArray[np.int64]:
-        """Return the numbers of the images whose rows changed or went away after `revision`, (n,) ascending."""
+        """Return the ids of the images whose rows changed or were removed after `revision`, (n,) ascending."""
         ...
 
 
 class Index(Protocol):
-    """A search over what a source holds. Any thread may use it."""
+    """Search over the rows of a source. Thread-safe."""
 
     def __len__(self) -> int:
-        """Return the number of rows, or images of several rows, that can be found, as of the last `sync`."""
+        """Return the number of searchable vectors, or of images if each has several rows, as of the last `sync`."""
         ...
 
     @property
     def nbytes(self) -> int:
-        """The bytes that it takes, without ids."""
+        """Size in bytes, without ids."""
         ...
 
     @property
     def approximate(self) -> bool:
-        """Whether an answer may be missed, or scored by less than the whole of a row."""
+        """Whether a result may be missed, or scored by a compressed row."""
         ...
 
     def sync(self) -> None:
-        """Take over what any process committed since the last call; next to nothing where no rows changed."""
+        """Apply the changes that any process has committed since the last call; fast if no rows changed."""
         ...
 
     def renew(self) -> None:
-        """Bring what it stores beside the source up to date, where that is due; it may take long."""
+        """Rebuild the index's own files if that is due; it may take long."""
         ...
 
     def search(self, queries: Queries, k: int, *, where: Filter | None = None) -> Ranking:
-        """Return the best `k` ids for each query, or all where there are fewer, with all that was committed before.
+        """Return the best `k` ids for each query, or all if there are fewer, including all changes committed so far.
 
-        Among those images only that `where` lets through. Equal scores are ordered by id. The ranking is no wider
-        than there are rows. Raises UsageError for queries of another kind or width, or k below 1.
+        where: only images that pass this filter. Equal scores are ordered by id. The ranking is at most as wide as the
+        number of rows. Raises UsageError for queries of the wrong kind or dimension, or k below 1.
         """
         ...
 
 
 @runtime_checkable
 class ExhaustiveIndex(Index, Protocol):
-    """An index that compares a query with all that there is, and can return every score."""
+    """An index that compares a query with all rows, and can return every score."""
 
     def scores(self, queries: Queries) -> NDArray[np.float32]:
-        """Return the scores (Q, N) of all that can be found, in order of id."""
+        """Return the scores (Q, N) of all rows or images, in order of id."""
         ...
 
 
-class Engine(Protocol[Asked]):
-    """Rows under ids, in memory, for queries of one kind.
+class Engine(Protocol[Query]):
+    """In-memory search of rows by id, for one kind of query.
 
-    One thread at a time may change it; searches may run beside that.
+    One thread at a time may change it; searches may run at the same time.
     """
 
     def __len__(self) -> int:
-        """Return the number of rows, or images of several rows, that can be found."""
+        """Return the number of live rows, or of live images if each has several rows."""
         ...
 
     @property
     def live(self) -> IdMap:
-        """The ids."""
+        """The ids of the rows, live or removed."""
         ...
 
     @property
     def nbytes(self) -> int:
-        """The bytes that it takes, without ids."""
+        """Size in bytes, without ids."""
         ...
 
     def remove(self, ids: ArrayLike) -> int:
         """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
         ...
 
-    def search(self, queries: Asked, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k`, or all where there are fewer, among the ids in `allowed` only if that is given."""
+    def search(self, queries: Query, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
+        """Return the best `k`, or all if there are fewer; `allowed` restricts the search to those ids (n,)."""
         ...
 
 
-class ExhaustiveEngine(Engine[Asked], Protocol):
+class ExhaustiveEngine(Engine[Query], Protocol):
     """An engine that compares a query with all that there is."""
 
-    def scores(self, queries: Asked) -> NDArray[np.float32]:
-        """Return the scores (Q, N) of all that can be found, in order of id."""
+    def scores(self, queries: Query) -> NDArray[np.float32]:
+        """Return the scores (Q, N) of all rows or images, in order of id."""
         ...

@@ -1,4 +1,4 @@
-"""Selection: the ids that filters let through, looked up once for as long as the source does not change."""
+"""Selection: the ids that pass a filter, cached for as long as the source does not change."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from kindred.store import Filter
 
 __all__ = ["Select", "Selection"]
 
-MOST = 8
-"""So many filters are remembered: the ids of one may take 8 MB for a million images."""
+CACHED_FILTERS = 8
+"""Number of cached filters: the ids of one may take 8 MB for a million images."""
 
 Select: TypeAlias = Callable[[Filter], NDArray[np.int64]]
 
 
 class Selection:
-    """What `select` says of filters; asked again as soon as anything changed, tags and metadata included."""
+    """A cache of `select`, invalidated by every committed change, including tags and metadata. Thread-safe."""
 
     def __init__(self, source: RowSource, select: Select) -> None:
         self._source, self._select = source, select
-        self._known: OrderedDict[Filter, tuple[int, NDArray[np.int64]]] = OrderedDict()
+        self._cache: OrderedDict[Filter, tuple[int, NDArray[np.int64]]] = OrderedDict()
         self._lock = ForkSafeLock()
 
     def ids(self, where: Filter | None) -> NDArray[np.int64] | None:
-        """Return the ids (n,) that `where` lets through, ascending; None where that is all of them."""
+        """Return the ids (n,) that pass the filter `where`, ascending; None if there is no filter."""
         if where is None or where == Filter():
             return None
-        # Asked before: what changes meanwhile is at worst looked up once more.
+        # Read before the lookup: a change in between costs at most one more lookup.
         revision = self._source.revision
         with self._lock:
-            known = self._known.get(where)
-            if known is not None and known[0] == revision:
-                self._known.move_to_end(where)
-                return known[1]
+            cached = self._cache.get(where)
+            if cached is not None and cached[0] == revision:
+                self._cache.move_to_end(where)
+                return cached[1]
         found = self._select(where)
         with self._lock:
-            self._known[where] = revision, found
-            self._known.move_to_end(where)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
+            self._cache[where] = revision, found
+            self._cache.move_to_end(where)
+            while len(self._cache) > CACHED_FILTERS:
+                self._cache.popitem(last=False)
         return found

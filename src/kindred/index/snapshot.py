@@ -1,12 +1,13 @@
-"""The index of a library: kept in step with its store, never the only place where anything is.
+"""SnapshotIndex: the approximate index of a library, derived from its store and in step with it.
 
-Up to some tens of thousands of rows there is nothing but rows in memory, read from the store in less
-than a second. Above, there is a main index, made now and then and kept in a file (a *snapshot*), and a *tail*
-of the rows that came later. So one more image in a library of a million costs one row, not a new file.
+Up to some tens of thousands of rows, all rows are compared in memory, after reading them from the store in less than a
+second. Above that, a main HNSW index is built from time to time and saved in a file (a *snapshot*), and the rows added
+later form a *tail* that is searched exactly. Adding one image to a library of a million thus costs one row, not a new
+file.
 
-The store names the one snapshot that is right, with its checksum. A file that is missing, cut off,
-changed or left from another time is passed over: answers then come from the store, and are exact, until
-the next snapshot. A search never waits for an index to be built.
+The store records the current snapshot with its checksum. A file that is missing, truncated, changed or outdated is
+ignored: search is then exact over the rows of the store, until the next snapshot. A search never waits for an index to
+be built.
 """
 
 from __future__ import annotations
@@ -52,25 +53,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SnapshotPolicy:
-    """When a snapshot is worth its while.
+    """When a snapshot is made.
 
-    exact_below: rows up to which comparing with all of them (10 ms at 512 components) and reading them at
-    the start (0.4 s) take no longer than describing the query and loading its model.
-    changes, tail_share: a tail is put into a new snapshot when it is longer than both `changes` and this
-    share of the rows; 5,000 rows cost a query 1 ms, writing the snapshot of a million takes seconds.
-    dead_share: removed rows are cleared out above this share, as that means building anew; until then a
-    search fetches some more candidates.
+    exact_below: number of rows up to which comparing all of them (10 ms at 512 components) and reading them at the
+    start (0.4 s) take no longer than describing the query and loading its model.
+    changes, tail_share: the tail is moved into a new snapshot when it is longer than both `changes` rows and this share
+    of all rows; 5,000 rows cost a query 1 ms, and writing the snapshot of a million takes seconds.
+    removed_share: the graph is built from scratch when removed rows exceed this share; until then a search fetches more
+    candidates.
     """
 
     exact_below: int = 50_000
     changes: int = 5_000
     tail_share: float = 0.02
-    dead_share: float = 0.2
+    removed_share: float = 0.2
 
 
 @dataclass(frozen=True)
 class SnapshotRecord:
-    """What the store keeps of the snapshot: its file, its checksum, the revision that it stands for."""
+    """The store's record of the snapshot: its file name, its checksum, and the revision of its rows."""
 
     file: str
     checksum: int
@@ -78,7 +79,7 @@ class SnapshotRecord:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `json.dumps(asdict(record))` wrote, or raise LibraryDamaged: a library may come from a stranger."""
+        """Parse the JSON of a record; raises LibraryDamaged if it is invalid, as a library may be untrusted."""
         try:
             found = cls(**json.loads(text if len(text) <= MOST_RECORD else ""))
             numbers = (found.checksum, found.revision)
@@ -87,15 +88,17 @@ class SnapshotRecord:
             sound = False
         if not sound or not isinstance(found.file, str) or not FILE_NAME.fullmatch(found.file):
             shown = text[:60].encode("unicode_escape").decode()
-            raise LibraryDamaged(f"meta {META_KEY!r}: is no record of a snapshot ({shown}); the next one replaces it")
+            raise LibraryDamaged(
+                f"meta {META_KEY!r}: is not a valid snapshot record ({shown}); the next snapshot replaces it"
+            )
         return found
 
 
 class SnapshotIndex:
-    """Search the vectors of `store`; snapshots lie in `folder`, or nowhere. Any thread may use it.
+    """Search of the vectors of `store`, with snapshots saved in `folder`; None keeps them in memory. Thread-safe.
 
-    The process that writes calls `snapshot` when its changes are done, or in the background when
-    `snapshot_due`. Raises LibraryDamaged where the store itself is.
+    The writing process calls `snapshot` after its changes, or in the background when `snapshot_due`. Raises
+    LibraryDamaged if the store is damaged.
     """
 
     def __init__(
@@ -119,10 +122,10 @@ class SnapshotIndex:
         self._tail = self._empty_tail()
         self._record = ""
         self._checked = -1  # the revision of the store at the last sync
-        self._revision = -1  # that of the vectors that are here
+        self._revision = -1  # the revision of the vectors in this index
         self._lock = ForkSafeLock()
         self._building = ForkSafeLock()
-        # Set while the main index is not in its file, for want of room: the next snapshot is due at once.
+        # Set while the main index could not be written to its file: the next snapshot is due at once.
         self._unwritten = False
 
     def __len__(self) -> int:
@@ -131,28 +134,30 @@ class SnapshotIndex:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that rows and graph take, in memory or in the snapshot's file."""
+        """Size of rows and graph in bytes, in memory or mapped from the snapshot's file."""
         return self._tail.nbytes + (self._main.nbytes if self._main is not None else 0)
 
     @property
     def approximate(self) -> bool:
-        """Whether a snapshot answers, rather than a comparison with every row."""
+        """Whether a snapshot is searched, rather than every row."""
         return self._main is not None
 
     @property
     def snapshot_due(self) -> bool:
-        """Whether `snapshot` would do something, as of the last `sync`."""
+        """Whether `snapshot` would make a new snapshot, as of the last `sync`."""
         policy, main = self.policy, self._main
         if self.similarity not in HNSW_SIMILARITIES:
             return False
         if main is None:
             return len(self) >= policy.exact_below
         return (
-            self._unwritten or len(self._tail) > max(policy.changes, policy.tail_share * len(main)) or self._worn(main)
+            self._unwritten
+            or len(self._tail) > max(policy.changes, policy.tail_share * len(main))
+            or self._needs_rebuild(main)
         )
 
     def search(self, queries: Queries, k: int, *, where: Filter | None = None) -> Ranking:
-        """Return the best `k` vector ids for queries (Q, D), with all that was committed before the call."""
+        """Return the best `k` vector ids for queries (Q, D), including all changes committed before the call."""
         wanted = checked_queries(as_vectors(queries), k, self.dimension)
         self.sync()
         allowed = self._selection.ids(where)
@@ -172,7 +177,7 @@ class SnapshotIndex:
         return padded_ranking((np.take_along_axis(ids, order, axis=1), best), most)
 
     def sync(self) -> None:
-        """Take over what any process committed since the last call; next to nothing where no vectors changed."""
+        """Apply the changes that any process has committed since the last call; fast if no vectors changed."""
         with self._lock:
             revision = self._store.revision
             if revision == self._checked:
@@ -184,16 +189,16 @@ class SnapshotIndex:
             self._revision, self._checked = vectors, revision
 
     def renew(self) -> None:
-        """Make a snapshot where that is due; next to nothing where there are few vectors."""
+        """Make a snapshot if it is due; fast if there are few vectors."""
         if self._main is not None or self._store.counts().vectors >= self.policy.exact_below:
             self.snapshot()
 
     def snapshot(self, *, progress: Callable[[int, int], None] | None = None, force: bool = False) -> bool:
-        """Put all rows into a new main index if that is due, or by `force`; return whether that was done.
+        """Build a main index of all rows if it is due, or if `force`; return whether it was built.
 
-        Searches go on meanwhile. Where the store is open for writing the index is kept in a file; else,
-        or where there is no room for the file, in the memory of this process. A million rows take minutes at
-        first and seconds later. progress: called with the rows done and their total.
+        Searches continue meanwhile. If the store is open for writing, the index is saved in a file; otherwise, or if
+        the disk is full, it stays in the memory of this process. A million rows take minutes the first time and seconds
+        later. progress: called with the number of rows added and their total.
         """
         with self._building:
             self.sync()
@@ -201,59 +206,59 @@ class SnapshotIndex:
             if not buildable or not (force or self.snapshot_due):
                 return False
             revision = self._store.vectors_revision
-            main = self._built(progress or _silent)
+            main = self._build(progress or _silent)
             writable = self._store.writable
-            saved = writable and self._saved(main, revision)
+            saved = writable and self._save(main, revision)
             if not saved:
                 with self._lock:
-                    self._adopt(main, revision)
+                    self._set_main(main, revision)
             self._unwritten = writable and not saved
             self.sync()
             return True
 
-    def _worn(self, main: HNSWIndex) -> bool:
-        return main.live.dead > max(self.policy.changes, self.policy.dead_share * len(main))
+    def _needs_rebuild(self, main: HNSWIndex) -> bool:
+        return main.live.removed > max(self.policy.changes, self.policy.removed_share * len(main))
 
     def _empty_tail(self) -> ExactIndex:
         return ExactIndex(self.dimension, similarity=self.similarity)
 
-    def _adopt(self, main: HNSWIndex, revision: int) -> None:
-        """Answer from `main`, which stands for `revision`, and from the rows after it."""
+    def _set_main(self, main: HNSWIndex, revision: int) -> None:
+        """Search `main`, which holds the rows of `revision`, and a tail of the rows added later."""
         self._main, self._tail, self._revision = main, self._empty_tail(), revision
         self._checked = -1
 
     def _follow_snapshot(self) -> None:
-        """Load the snapshot that the store names, unless that is the one already loaded or tried."""
+        """Load the snapshot recorded in the store, unless it has already been loaded or tried."""
         if self.folder is None:
             return
-        # A loop, as a writer may replace the snapshot and delete its file before it is opened here.
+        # A loop, as the writing process may replace the snapshot and delete its file before it is opened here.
         while (record := self._store.meta.get(META_KEY, "")) != self._record:
             self._record = record
             try:
                 found = SnapshotRecord.parse(record)
-                main = self._loaded(found, mapped=True)
+                main = self._load(found, mapped=True)
             except (OSError, LibraryDamaged) as error:
-                log.warning("search does without its snapshot until the next one is made: %s", error)
+                log.warning("the snapshot is ignored, and search is exact until the next one is made: %s", error)
             else:
-                self._adopt(main, found.revision)
+                self._set_main(main, found.revision)
 
-    def _loaded(self, record: SnapshotRecord, *, mapped: bool) -> HNSWIndex:
-        """Load a snapshot, or raise OSError or LibraryDamaged where it is not the one that was recorded."""
+    def _load(self, record: SnapshotRecord, *, mapped: bool) -> HNSWIndex:
+        """Load a snapshot; raises OSError or LibraryDamaged if it is not the recorded one."""
         from kindred.index.hnsw import HNSWIndex
 
         assert self.folder is not None
         file = within(self.folder, record.file)
         index = HNSWIndex.load(file, mapped=mapped, checksum=record.checksum)
         if (index.dimension, index.similarity) != (self.dimension, self.similarity):
-            raise LibraryDamaged(f"{file}: indexes other vectors; delete it, it is made again")
+            raise LibraryDamaged(f"{file}: is an index of other vectors; delete it, and it is built again")
         index.settings = replace(index.settings, ef_search=self.settings.ef_search)
         return index
 
     def _pull(self) -> None:
-        """Add the rows after the last one here and drop those removed since `_revision`.
+        """Add the rows after the last one in this index and drop those removed since `_revision`.
 
-        Both may run ahead of the revision that `sync` read before; then the next `sync` meets the same
-        removals again, which does no harm.
+        Both may include changes after the revision that `sync` has read; the next `sync` then repeats removals, which
+        is harmless.
         """
         after = max(self._tail.live.last, self._main.live.last if self._main is not None else 0)
         for ids, rows in self._store.vectors(after_id=after):
@@ -264,8 +269,8 @@ class SnapshotIndex:
             if self._main is not None:
                 self._main.remove(removed)
 
-    def _built(self, progress: Callable[[int, int], None]) -> HNSWIndex:
-        """Return an index of all rows: the recorded snapshot with what came later, or a new one."""
+    def _build(self, progress: Callable[[int, int], None]) -> HNSWIndex:
+        """Return an index of all rows: the recorded snapshot with the later rows added, or a new index."""
         index, revision = self._base()
         total, done = self._store.counts().vectors, len(index)
         progress(done, total)
@@ -277,17 +282,17 @@ class SnapshotIndex:
         return index
 
     def _base(self) -> tuple[HNSWIndex, int]:
-        """Return an index to grow and the revision it stands for: the snapshot's file where it is sound."""
+        """Return an index to add rows to, and its revision: the recorded snapshot if it is valid, or an empty one."""
         from kindred.index.hnsw import HNSWIndex
 
-        if self._main is not None and not self._worn(self._main):
+        if self._main is not None and not self._needs_rebuild(self._main):
             with suppress(OSError, LibraryDamaged):
                 record = SnapshotRecord.parse(self._record)
-                return self._loaded(record, mapped=False), record.revision
+                return self._load(record, mapped=False), record.revision
         return HNSWIndex(self.dimension, similarity=self.similarity, settings=self.settings), 0
 
-    def _saved(self, index: HNSWIndex, revision: int) -> bool:
-        """Write the snapshot, name it in the store, delete older ones; return whether there was room."""
+    def _save(self, index: HNSWIndex, revision: int) -> bool:
+        """Write the snapshot, record it in the store, delete older ones; return whether it could be written."""
         if self.folder is None:
             return False
         file = self.folder / f"index-{uuid.uuid4().hex[:12]}.hnsw"
@@ -300,10 +305,10 @@ class SnapshotIndex:
             return False
         for old in self.folder.glob(FILES):
             if old != file:
-                with suppress(OSError):  # Windows keeps a file that is mapped; the next snapshot tries again
+                with suppress(OSError):  # Windows does not delete a mapped file; the next snapshot tries again
                     old.unlink()
         return True
 
 
 def _silent(done: int, total: int) -> None:
-    """Ignore progress."""
+    """Report no progress."""

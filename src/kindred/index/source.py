@@ -1,4 +1,4 @@
-"""ArraySource: rows in memory as an index reads them, for evaluation, experiments and tests."""
+"""ArraySource: rows in memory as the source of an index, for evaluation, experiments and tests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kindred.store import Filter, RowBatch, WordBatch
 __all__ = ["ArraySource"]
 
 BATCH = 1 << 18
-"""Rows are read in views of so many; a copy is made by whoever needs one."""
+"""Rows per batch; batches are views, not copies."""
 
 
 class ArraySource:
-    """The rows (M, D) of images 1, 2, …: one each, or `counts` (n,) of them, with their `words` (M,). It never changes.
+    """Immutable rows (M, D) of images 1, 2, …: one each, or `counts` (n,) rows per image, with their `words` (M,).
 
-    visual_words: those of the local features of all images. An image without a row is in no index. Raises UsageError
-    where lengths differ.
+    visual_words: those of the local features of all images. An image of no rows is never found. Raises UsageError if
+    lengths differ.
     """
 
     def __init__(
@@ -38,23 +38,25 @@ class ArraySource:
         if visual_words is not None and len(visual_words.counts) != len(self._counts):
             raise UsageError(f"got visual words of {len(visual_words.counts)} images; expected {len(self._counts)}")
         if self._counts.sum() != len(self._rows) or (words is not None and len(words) != len(self._rows)):
-            raise UsageError(f"got {self._counts.sum()} rows in counts; expected {len(self._rows)}, one word for each")
+            raise UsageError(
+                f"counts: got a sum of {self._counts.sum()}; expected the number of rows and words, {len(self._rows)}"
+            )
 
     @property
     def dimension(self) -> int | None:
-        """D of every row."""
+        """The dimension D of the rows."""
         return int(self._rows.shape[1])
 
     revision = vectors_revision = 0
 
     def select(self, where: Filter, /) -> NDArray[np.int64]:
-        """Raise UsageError: images in memory have no facts to choose them by."""
+        """Raise UsageError: images in memory have no properties to filter by."""
         raise UsageError(f"where: got {where}; images in memory have no folder, tags or dates")
 
     select_images = select
 
     def vectors(self, *, after_id: int = 0, batch: int = BATCH) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """Yield the rows of images after `after_id`, which have one each, as (ids (n,), rows (n, D))."""
+        """Yield the rows of images with ids above `after_id`, one row each, as (ids (n,), rows (n, D))."""
         ids = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
         start = int(np.searchsorted(ids, after_id, side="right"))
         for at in range(start, len(ids), max(batch, BATCH)):
@@ -62,7 +64,7 @@ class ArraySource:
             yield ids[part], self._rows[part]
 
     def fetch(self, vector_ids: NDArray[np.int64], /) -> tuple[NDArray[np.int64], Vectors]:
-        """Return (ids (n,), rows (n, D)) of images that have one row each."""
+        """Return (ids (n,), rows (n, D)) of `vector_ids`, for images of one row each; unknown ids are omitted."""
         ids = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
         places = np.minimum(np.searchsorted(ids, vector_ids), max(0, len(ids) - 1))
         here = ids[places] == vector_ids if len(ids) else np.zeros(len(vector_ids), np.bool_)
@@ -72,7 +74,7 @@ class ArraySource:
         self,
         *,
         images: NDArray[np.int64] | None = None,
-        batch: int = BATCH,  # noqa: ARG002 - as a store has it
+        batch: int = BATCH,  # noqa: ARG002 - the signature of a store
     ) -> Iterator[RowBatch]:
         """Yield all rows of all images; of those numbered `images` only, where given."""
         owners = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
@@ -84,7 +86,7 @@ class ArraySource:
         self,
         *,
         after_id: int = 0,
-        batch: int = BATCH,  # noqa: ARG002 - as a store has it
+        batch: int = BATCH,  # noqa: ARG002 - the signature of a store
     ) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
         """Yield the visual words of all images at once, unless there is none after `after_id`."""
         if self._visual_words is not None and after_id < len(self._counts):
@@ -94,7 +96,7 @@ class ArraySource:
             yield ids, WordBatch(counts[after_id:], words[rest:], signatures[rest:])
 
     def removed_since(self, revision: int, /) -> NDArray[np.int64]:  # noqa: ARG002 - nothing is ever removed
-        """Return no ids."""
+        """Return no ids, as rows are never removed."""
         return np.empty(0, np.int64)
 
     def changed_since(self, revision: int, /) -> NDArray[np.int64]:  # noqa: ARG002 - nothing ever changes

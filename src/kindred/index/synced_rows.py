@@ -1,4 +1,4 @@
-"""Following images of several rows each: what is read again is what changed."""
+"""SyncedRows: images of several rows each, in memory and in step with a store, reading only changed images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["SyncedRows"]
 
 
 class SyncedRows(Synced[ImageRows]):
-    """Search images of several rows each, all in memory. Rankings hold their numbers and the boxes that matched.
+    """Search of images of several rows each, all in memory. Rankings hold image ids and best-matching boxes.
 
-    `make` makes an empty engine for rows of a width. An image that was added, or described again, costs its own rows.
+    `make` returns an empty engine for rows of dimension D. After a change, only the rows of changed images are read.
     """
 
     def __init__(self, source: RowSource, make: Callable[[int], MultiVectorIndex]) -> None:
@@ -27,15 +27,15 @@ class SyncedRows(Synced[ImageRows]):
         self._rows = make(source.dimension or 1)
         super().__init__(source, source.select_images, self._rows)
 
-    def _wanted(self, queries: Queries) -> ImageRows:
-        """Return the rows of the query that are compared."""
+    def _checked_queries(self, queries: Queries) -> ImageRows:
+        """Return the rows of the query to compare; raises UsageError for vectors."""
         if not isinstance(queries, ImageRows):
-            raise UsageError("search: got a vector; the parts of images are compared here: give an image")
+            raise UsageError("search: got a vector; this index compares the rows of images: give an image")
         if MATCHINGS[self._rows.method].whole_query:
             return replace(queries, rows=queries.rows[:1], owners=queries.owners[:1], boxes=None, words=None)
         return queries
 
-    def _follow(self, since: int) -> None:
+    def _apply_changes(self, since: int) -> None:
         if since < 0 or self._rows.dimension != self._source.dimension:
             self._read_all()
             return
@@ -47,7 +47,7 @@ class SyncedRows(Synced[ImageRows]):
         self._rows.remove(np.setdiff1d(changed, np.concatenate(there)))
 
     def _read_all(self) -> None:
-        """Fill a new engine, which takes the place of the one before when it is whole."""
+        """Fill a new engine, which replaces the previous one when it is complete."""
         rows = self._make(self._source.dimension or 1)
         for batch in self._source.parts():
             rows.add(batch.owners, batch.rows, boxes=batch.boxes, words=batch.words)

@@ -58,12 +58,12 @@ class SyncedWords(Synced[VisualWords]):
                 if self._due:
                     self._save(self._folder)
 
-    def _wanted(self, queries: Queries) -> VisualWords:
+    def _checked_queries(self, queries: Queries) -> VisualWords:
         if not isinstance(queries, VisualWords):
             raise UsageError("search: got no visual words; the words of local features are compared here")
         return queries
 
-    def _follow(self, since: int) -> None:
+    def _apply_changes(self, since: int) -> None:
         if since < 0:
             since = self._restore()
         for ids, words in self._source.visual_words(after_id=self._words.live.last, batch=BATCH):
@@ -74,7 +74,7 @@ class SyncedWords(Synced[VisualWords]):
     def _due(self) -> bool:
         """Whether many images came or went since the snapshot."""
         policy, live = self._policy, self._words.live
-        later = len(live.ids) - self._saved + live.dead
+        later = len(live.ids) - self._saved + live.removed
         return later > max(policy.changes, policy.tail_share * len(live.ids))
 
     def _restore(self) -> int:

@@ -1,7 +1,7 @@
-"""The table of indexes, by name: which recipes each serves, and how it is opened over a store.
+"""The table of indexes by name: the recipes that each can search, and how it is opened over a store.
 
-A library, an evaluation and whatever else searches asks `index_for`. A new index is a file, a line in `INDEXES` and the
-contract tests that run over it.
+Libraries and evaluations call `index_for`. A new index is one file and one line in `INDEXES`; the contract tests run
+over the table.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Compares = Literal["vectors", "codes", "words", "rows", "local features"]
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """What an index is opened with, beside the recipe and the rows.
+    """Settings of an index in addition to the recipe and the rows.
 
-    folder: where it may store what is derived; the rows are then those of a `Store`. policy: when that is worth its
-    while. code: that of the recipe. rescore: whether the best by code are scored again by their vectors. options: those
-    of the matching of rows.
+    folder: where it may write its files; the source is then a `Store`. policy: when files are written. code: the
+    compact code of the recipe. rescore: whether the best by code are rescored by their vectors. options: the options of
+    row matching.
     """
 
     folder: Path | None = None
@@ -49,12 +49,12 @@ class IndexEntry:
     """One entry of INDEXES.
 
     summary: what it does, in a few words.
-    serves: whether it can search images that are described by a recipe.
+    serves: recipe → whether the index can search images described by it.
     open: recipe, rows, settings → the index. Nothing is read before the first search.
-    compares: the stored "vectors" themselves, their "codes", vectors of visual "words", all "rows" of images, or the
-    visual words of their "local features". The rankings of rows hold numbers of images, others ids of vectors.
-    approximate: whether it may miss an answer, or choose by less than the whole vector.
-    exhaustive: whether it is an `ExhaustiveIndex`, which can score all that there is.
+    compares: the stored "vectors", their "codes", vectors of visual "words", all "rows" of images, or the visual words
+    of their "local features". With "rows", rankings hold image ids, otherwise vector ids.
+    approximate: whether it may miss results, or select them by compressed vectors.
+    exhaustive: whether it is an `ExhaustiveIndex`, which can return the scores of all rows.
     """
 
     summary: str
@@ -78,7 +78,9 @@ def _open_codes(recipe: Recipe, source: RowSource, settings: IndexSettings) -> I
     from kindred.index.synced import SyncedIndex
 
     if settings.code is None:
-        raise UsageError(f"recipe {recipe.name!r}: is searched by a code, and none was given; open it by its library")
+        raise UsageError(
+            f"recipe {recipe.name!r}: is searched by a code, and none was given; open it through its library"
+        )
     rescore = source.fetch if settings.rescore else None
     engine = CodedIndex(settings.code, similarity=recipe.similarity, rescore=rescore)
     return SyncedIndex(source, engine, approximate=True)
@@ -114,35 +116,35 @@ def _open_exact(recipe: Recipe, source: RowSource, _settings: IndexSettings) -> 
 
 
 def _of_sparse_words(recipe: Recipe) -> bool:
-    """Return whether vectors are mostly zeros, none negative, and compared by their cosine."""
+    """Return whether vectors are sparse, non-negative, and compared by cosine."""
     entry = EMBEDDINGS.get(recipe.embedding)
     return entry is not None and entry.sparse and not recipe.whitening and recipe.similarity == "cosine"
 
 
 INDEXES: dict[str, IndexEntry] = {
     "multi_vector": IndexEntry(
-        "images of several rows each, compared as the recipe's matching has it",
+        "images of several rows each, compared by the recipe's matching",
         lambda recipe: recipe.multi_vector,
         _open_rows,
         "rows",
     ),
     "coded": IndexEntry(
-        "some bytes of each vector; the best by them are scored by their vectors",
+        "compact codes of vectors; the best are rescored by their vectors",
         lambda recipe: bool(recipe.code),
         _open_codes,
         "codes",
         approximate=True,
     ),
-    "inverted": IndexEntry("for each visual word the images that have it", _of_sparse_words, _open_words, "words"),
+    "inverted": IndexEntry("lists of the images that contain each visual word", _of_sparse_words, _open_words, "words"),
     "hnsw": IndexEntry(
-        "a graph of neighbours, in a file; below some number of vectors a comparison with all",
+        "a graph of nearest neighbours, in a file; exact comparison up to some number of vectors",
         lambda recipe: recipe.similarity in HNSW_SIMILARITIES,
         _open_graph,
         "vectors",
         approximate=True,
         exhaustive=False,
     ),
-    "exact": IndexEntry("a comparison with all vectors, in memory", lambda _: True, _open_exact, "vectors"),
+    "exact": IndexEntry("exact comparison with all vectors, in memory", lambda _: True, _open_exact, "vectors"),
     "hamming": IndexEntry(
         "for each visual word the images that have it, by the signatures of their local features",
         lambda recipe: bool(recipe.words),
@@ -150,13 +152,13 @@ INDEXES: dict[str, IndexEntry] = {
         "local features",
     ),
 }
-"""In order of preference: the first that serves a recipe is taken. The last finds candidates beside that one."""
+"""In order of preference: the first that can search a recipe is used. The last finds additional candidates."""
 
 
 def choose_index(recipe: Recipe, *, compares: Compares | None = None, exhaustive: bool = False) -> str:
-    """Return the name of the first of INDEXES that serves a recipe.
+    """Return the name of the first of INDEXES that can search a recipe.
 
-    compares: take only one that compares these. exhaustive: take only one that can score all that there is.
+    compares: only indexes that compare these. exhaustive: only indexes that can return the scores of all rows.
     """
     return next(
         name
@@ -170,5 +172,5 @@ def choose_index(recipe: Recipe, *, compares: Compares | None = None, exhaustive
 def index_for(
     recipe: Recipe, source: RowSource, settings: IndexSettings | None = None, *, exhaustive: bool = False
 ) -> Index:
-    """Open the index that serves a recipe over a store, or over rows in memory (`choose_index` says which)."""
+    """Open the index of a recipe, as `choose_index` selects it, over a store or over rows in memory."""
     return INDEXES[choose_index(recipe, exhaustive=exhaustive)].open(recipe, source, settings or IndexSettings())

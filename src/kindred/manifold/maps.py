@@ -120,7 +120,7 @@ def manifold_map(
     neighbours: int | None = None,
     seed: int = 0,
 ) -> Points:
-    """Map rows (N, D) to points (N, `dimensions`) by a name of MAPS or a function of your own.
+    """Map rows (N, D) to points (N, `dimensions`) by a name of MAPS or a custom function.
 
     neighbours: links of each row, at most N − 1; None is the default of the method. Distances are Euclidean; for unit
     vectors they rank as the cosine does. Raises UsageError for an unknown name and for fewer than `dimensions` + 2

@@ -6,15 +6,15 @@ values every function still returns finite numbers. Only `rmac`, `rgem`, `pyrami
 by definition; normalise the others with `kindred.arrays.l2_normalise`.
 
 `POOLINGS` is the table of them all, read by the command line, the documentation and the contract tests. `pool` takes
-a name from it or any function of your own.
+a name from it or a custom function.
 """
 
 from __future__ import annotations
 
 from kindred.pooling.basic import average_pool, max_pool, sum_pool
 from kindred.pooling.cam import cam, cam_vectors
+from kindred.pooling.custom import custom_digest, find_pooling, is_custom
 from kindred.pooling.gem import gem, superglobal
-from kindred.pooling.own import find_pooling, is_own, own_digest
 from kindred.pooling.regional import pyramid_gem, pyramid_gem_cells, rgem, rgem_regions, rmac, rmac_regions
 from kindred.pooling.scda import scda
 from kindred.pooling.table import POOLINGS, FittedPooling, Pooling, pool
@@ -30,11 +30,11 @@ __all__ = [
     "cam",
     "cam_vectors",
     "crow",
+    "custom_digest",
     "find_pooling",
     "gem",
-    "is_own",
+    "is_custom",
     "max_pool",
-    "own_digest",
     "pool",
     "pwa",
     "pwa_channels",

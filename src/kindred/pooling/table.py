@@ -163,7 +163,7 @@ POOLINGS: dict[str, Pooling] = {
 
 
 def pool(maps: ArrayT, method: str | Callable[..., ArrayT], **parameters: Parameter) -> ArrayT:
-    """Pool maps (B, C, H, W) to vectors (B, D) by a name of POOLINGS or a function of your own.
+    """Pool maps (B, C, H, W) to vectors (B, D) by a name of POOLINGS or a custom function.
 
     `parameters` are those of the function, by name. Raises RecipeError for an unknown name or parameter, UsageError
     for maps of another shape and parameters out of range.

@@ -40,13 +40,13 @@ def principal_directions(batches: Vectors | Iterable[Vectors]) -> Directions:
 
 
 def _first_rows(batches: Iterable[Vectors]) -> Iterator[Vectors]:
-    held = 0
+    taken = 0
     for batch in batches:
-        rows = as_rows(batch, "rows")[: MOST_ROWS - held]
+        rows = as_rows(batch, "rows")[: MOST_ROWS - taken]
         if len(rows):
             yield rows
-        held += len(rows)
-        if held == MOST_ROWS:
+        taken += len(rows)
+        if taken == MOST_ROWS:
             return
 
 

@@ -175,7 +175,7 @@ def test_a_graph_that_is_not_the_network_is_found_out(tmp_path: Path) -> None:
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="must be a file that ends in"):
         export_embedder(_trained(), tmp_path / "tuned.pt", name="tuned")
-    with pytest.raises(ModelError, match="'a/b' cannot name a model"):
+    with pytest.raises(ModelError, match="'a/b' is not a valid model name"):
         export_embedder(_trained(), tmp_path / "tuned.onnx", name="a/b")
     with pytest.raises(RecipeError, match="size is 3; expected a whole number from 32"):
         export_embedder(_trained(), tmp_path / "tuned.onnx", name="tuned", size=3)

@@ -43,4 +43,4 @@ class GraphBackbone(Backbone):
         return dict(zip((tap.name for tap in self.taps), self.network(x), strict=True))
 
     def _remove_rest(self) -> None:
-        self.network.keep([self.card.tap(tap.name).tensor for tap in self.taps])
+        self.network.restrict([self.card.tap(tap.name).tensor for tap in self.taps])

@@ -1,4 +1,4 @@
-"""Poolings of your own, named in a recipe as "package.module:function": found, where running them was allowed."""
+"""Custom pooling functions, named in a recipe as "package.module:function" and imported only if allowed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kindred.errors import RecipeError
 from kindred.hints import check_known
 from kindred.pooling.table import POOLINGS, Pooling
 
-__all__ = ["find_pooling", "is_own", "own_digest"]
+__all__ = ["custom_digest", "find_pooling", "is_custom"]
 
-LARGEST = 8  # cells: what a map of any size comes to is seen on one of so many
+LARGEST = 8  # cells: the dimension for larger maps is measured on a map of this size
 
 
-def is_own(name: str) -> bool:
-    """Return whether a name is that of a function of one's own."""
+def is_custom(name: str) -> bool:
+    """Return whether a name is that of a custom function."""
     return ":" in name
 
 
@@ -31,7 +31,7 @@ def find_pooling(name: str, *, allow_code: bool = False) -> Pooling:
     The function takes maps (B, C, H, W), and options by name → vectors (B, D). It is imported, which runs code, only
     with `allow_code`. Raises RecipeError for an unknown name, one that is not allowed, or one that cannot be imported.
     """
-    if not is_own(name):
+    if not is_custom(name):
         check_known("pooling", name, POOLINGS, error=RecipeError)
         return POOLINGS[name]
     if not allow_code:
@@ -40,17 +40,17 @@ def find_pooling(name: str, *, allow_code: bool = False) -> Pooling:
             "it: allow_code=True in Python, --allow-code on the command line"
         )
     function = _imported(name)
-    return Pooling(function, "a function of your own", name, _dimension_by_trial(function))
+    return Pooling(function, "a custom function", name, _dimension_by_trial(function))
 
 
-def own_digest(name: str, *, allow_code: bool) -> list[str]:
-    """Return what stands for the code of a function of one's own, its source where that can be read; [] for others."""
-    if not is_own(name):
+def custom_digest(name: str, *, allow_code: bool) -> list[str]:
+    """Return the name of a custom function and a digest of its source, if that can be read; [] for other poolings."""
+    if not is_custom(name):
         return []
     function = find_pooling(name, allow_code=allow_code).function
     try:
         source = inspect.getsource(function)
-    except (OSError, TypeError):  # compiled, or typed in
+    except (OSError, TypeError):  # compiled, or entered interactively
         source = ""
     return [name, hashlib.sha256(source.encode()).hexdigest()]
 
