@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kindred.arrays import l2_normalise
-from kindred.errors import UsageError
+from kindred.errors import ImageError, LibraryNotFound, UsageError
 from kindred.library import Library
 from kindred.library.query import NEGATIVE_WEIGHT
 from kindred.recipe import Recipe
@@ -113,3 +114,40 @@ def test_the_id_of_an_image_is_a_query(made: Path, photos: list[Path], recipe: R
         library.index(photos[:3])
         wanted = library.search(photos[1], k=1)[0]
         assert library.search(wanted.id, k=1)[0].path == photos[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": "5"}, "k: got '5'; expected a whole number"),
+        ({"k": None}, "k: got None; expected a whole number"),
+        ({"depth": 0, "rerank": "aqe"}, "depth: got 0; expected a whole number"),
+        ({"min_score": float("nan")}, "min_score is nan; expected a number"),
+        ({"min_score": "0.5"}, "min_score is '0.5'; expected a number"),
+        ({"where": "price<5"}, "where is 'price<5'; expected a Filter, such as Filter"),
+    ],
+)
+def test_options_of_a_wrong_type_are_one_line(
+    made: Path, photos: list[Path], options: dict[str, Any], message: str
+) -> None:
+    with Library.open(made) as library, pytest.raises(UsageError, match=message):
+        library.search(photos[0], **options)
+
+
+def test_other_arguments_of_a_wrong_type_are_one_line(made: Path, photos: list[Path]) -> None:
+    wrong: Any = 5
+    with Library.open(made) as library:
+        with pytest.raises(UsageError, match="the query vector is zero"):
+            library.search(np.zeros_like(library.describe(photos[0])[0]))
+        with pytest.raises(ImageError, match="'': no such file"):
+            library.search("")
+        for call in (library.index, library.add, library.remove, library.get):
+            with pytest.raises(UsageError, match="got 5; expected the path of an image"):
+                call(wrong)
+        for edit in (library.tag, library.untag, library.unset_metadata):
+            with pytest.raises(UsageError, match="got 5; expected text"):
+                edit(photos[0], wrong)
+        assert library.add("a\0b").skipped[0][1].startswith("cannot be read: ")
+        assert [each.results is not None for each in library.search_each(str(photos[0]))] == [True]
+    with pytest.raises(LibraryNotFound):
+        Library.open("a\0b")

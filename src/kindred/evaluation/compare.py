@@ -31,10 +31,10 @@ class Failure:
 
 
 def compare(
-    groundtruths: Sequence[Path | str],
-    recipes: Sequence[Recipe | str | Path],
+    groundtruths: Path | str | Sequence[Path | str],
+    recipes: Recipe | str | Path | Sequence[Recipe | str | Path],
     *,
-    rerank: Sequence[str] = (),
+    rerank: str | Sequence[str] = (),
     dataset: str | None = None,
     partial: bool = False,
     images: Path | None = None,
@@ -53,6 +53,9 @@ def compare(
     failure, and the comparison continues; without it the first error is raised. The other arguments are those of
     `evaluate`. Raises UsageError if a ground truth cannot be read, or if one of `metrics` is none of its protocol.
     """
+    groundtruths = [groundtruths] if isinstance(groundtruths, str | Path) else groundtruths
+    recipes = [recipes] if isinstance(recipes, Recipe | str | Path) else recipes
+    rerank = [rerank] if isinstance(rerank, str) and rerank else rerank
     if not groundtruths or not recipes:
         raise UsageError("compare needs at least one ground truth and one recipe")
     sets = [read_dataset(Path(path), dataset, partial=partial) for path in groundtruths]

@@ -41,6 +41,8 @@ def as_image(given: object) -> ImageLike:
 def _existing(path: str | Path) -> str | Path:
     if isinstance(path, str) and _ADDRESS.match(path):
         raise ImageError(path, "is a URL, not a file; download it first", final=False)
+    if path == "":
+        raise ImageError("''", "no such file", final=False)
     try:
         place = Path(path)
         folder = place.is_dir()

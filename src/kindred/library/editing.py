@@ -101,7 +101,10 @@ class Editing(ABC):
 
 def listed(words: str | Iterable[str]) -> list[str]:
     """Return a list of words; a single `str` is one word, not a sequence of letters."""
-    return [words] if isinstance(words, str) else list(words)
+    given = words if isinstance(words, Iterable) and not isinstance(words, str) else [words]
+    if wrong := [word for word in given if not isinstance(word, str)]:
+        raise UsageError(f"got {wrong[0]!r:.100}; expected text")
+    return list(given)
 
 
 def _record(row: Row) -> ImageRecord:

@@ -102,7 +102,7 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
             facts = path.stat()
         except FileNotFoundError:
             yield Found(path, reason=VANISHED)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no file can have this name
             yield Found(path, reason=f"cannot be read: {explain_os_error(error)}")
         else:
             yield Found(path, facts.st_size, facts.st_mtime_ns, None, facts.st_dev, facts.st_ino)

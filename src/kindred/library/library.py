@@ -15,7 +15,7 @@ from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
 from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
-from kindred.library.paths import absolute, located
+from kindred.library.paths import absolute, listed_paths, located
 from kindred.library.results import Info
 from kindred.library.search import Searching
 from kindred.library.searching import Searcher
@@ -305,8 +305,7 @@ class Library(Editing, Searching):
 
 def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
     """Return the stored paths of images or folders, without repetitions."""
-    given = [images] if isinstance(images, str | Path) else images
-    return list(dict.fromkeys(located(path) for path in given))
+    return list(dict.fromkeys(located(path) for path in listed_paths(images)))
 
 
 def _opened(kind: type[L], path: Path, policy: SnapshotPolicy, options: DescriberOptions) -> L:

@@ -37,15 +37,25 @@ def keys_of(images: Path | str | Iterable[Path | str]) -> list[Key]:
 
     A `str` of 16 hexadecimal digits is an id. Raises UsageError for other types.
     """
-    given = [images] if isinstance(images, str | Path) else list(images)
+    given = listed_paths(images)
+    return list(dict.fromkeys(each if isinstance(each, str) and is_uid(each) else located(each) for each in given))
+
+
+def listed_paths(images: object) -> list[Path | str]:
+    """Return a list of paths; raises UsageError for anything else."""
+    given = images if isinstance(images, Iterable) and not isinstance(images, str | Path | bytes) else [images]
+    listed = []
     for each in given:
         if not isinstance(each, str | Path):
-            raise UsageError(f"got {each!r}; expected the path of an image, or its id")
-    return list(dict.fromkeys(each if isinstance(each, str) and is_uid(each) else located(each) for each in given))
+            raise UsageError(f"got {each!r:.100}; expected the path of an image, or its id")
+        listed.append(each)
+    return listed
 
 
 def located_filter(where: Filter) -> Filter:
     """Return a filter whose folder is named as a library knows it."""
+    if not isinstance(where, Filter):
+        raise UsageError(f"where is {where!r:.100}; expected a Filter, such as Filter(where='price<20')")
     return where if where.folder is None else replace(where, folder=located(where.folder))
 
 

@@ -140,6 +140,8 @@ def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:
     rows = as_rows(np.atleast_2d(query), "query")
     if not len(rows):
         raise UsageError("search: the query is empty; give an image, several images of one object, or a vector")
+    if not rows.any(axis=1).all():
+        raise UsageError("search: the query vector is zero, which is similar to nothing; give another one")
     return _mean(l2_normalise(rows))
 
 

@@ -6,14 +6,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from math import isnan
+from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.arrays import Vectors
+from kindred.arrays import Vectors, check_whole
 from kindred.describer import Describer
-from kindred.errors import ImageError
+from kindred.errors import ImageError, UsageError
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
@@ -93,7 +96,7 @@ class Searching(ABC):
 
     def search_each(
         self,
-        images: Iterable[ImageLike],
+        images: Iterable[ImageLike] | str | Path,
         *,
         k: int = 10,
         where: Filter | None = None,
@@ -108,9 +111,10 @@ class Searching(ABC):
         """
         steps = steps_for(self.recipe, rerank)
         waiting: dict[int, ImageLike] = {}
+        given: Iterable[ImageLike] = [images] if isinstance(images, str | Path | bytes) else images
 
         def numbered() -> Iterator[tuple[int, ImageLike]]:
-            for number, image in enumerate(images):
+            for number, image in enumerate(given):
                 waiting[number] = image
                 yield number, image
 
@@ -144,6 +148,9 @@ class Searching(ABC):
         began: float,
     ) -> Results:
         """Search with a described query."""
+        check_whole(k=k, depth=depth)
+        if min_score is not None and (not isinstance(min_score, Real) or isnan(min_score)):
+            raise UsageError(f"min_score is {min_score!r}; expected a number")
         where = None if where is None else located_filter(where)
         searcher = self.searcher
         if steps:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from numbers import Integral, Real
 from typing import Literal, TypeAlias, cast, get_args
 
 from kindred.errors import UsageError
@@ -126,7 +127,7 @@ def kind_of(value: object) -> Kind:
         return "text"
     if isinstance(value, date):
         return "date"
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, bool):  # those of NumPy and pandas, too
         return "number"
     raise UsageError(f"metadata: got {value!r}; expected text, a number or a date")
 
@@ -155,7 +156,10 @@ def checked_metadata(
 def to_stored(key: str, value: Value) -> Stored:
     """Return the stored form of a value: dates as ISO text, converted to UTC if they have a time zone."""
     if isinstance(value, datetime):
-        naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+        try:
+            naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise UsageError(f"metadata: {key!r} is {value}; expected a date of the years 1 to 9999 in UTC") from None
         return naive.isoformat()
     if isinstance(value, date):
         return value.isoformat()
@@ -167,9 +171,9 @@ def to_stored(key: str, value: Value) -> Stored:
         except UnicodeEncodeError:
             raise UsageError(f"metadata: {key!r} is not valid text (it contains a lone surrogate)") from None
         return value
-    if isinstance(value, int):
+    if isinstance(value, Integral):
         if abs(value) > LARGEST_WHOLE:
-            raise UsageError(f"metadata: {key!r} is {value}; expected a whole number of at most 63 bits")
+            raise UsageError(f"metadata: {key!r} is {value!s:.30}; expected a whole number of at most 63 bits")
         return int(value)
     if not math.isfinite(value):
         raise UsageError(f"metadata: {key!r} is {value}; expected a finite number")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,11 +204,11 @@ class Filter:
         A condition may be text such as "price<20". Raises UsageError for text that is not a date or a condition.
         """
         taken: dict[str, object] = {
-            "folder": None if self.folder is None else Path(self.folder),
-            "tags": _several(self.tags),
+            "folder": None if self.folder is None else _folder(self.folder),
+            "tags": _several("tags", self.tags),
             "after": _day("after", self.after),
             "before": _day("before", self.before),
-            "ids": None if self.ids is None else _several(self.ids),
+            "ids": None if self.ids is None else _several("ids", self.ids),
             "where": _conditions(self.where),
         }
         for name, value in taken.items():
@@ -260,12 +260,34 @@ class Run:
 
 
 def _conditions(given: object) -> tuple[Condition, ...]:
-    listed = [given] if isinstance(given, str | Condition) else list(cast("Iterable[object]", given))
+    listed = [given] if isinstance(given, str | Condition) else given
+    if not isinstance(listed, Iterable):
+        raise UsageError(f"where is {given!r}; expected conditions, such as 'price<20'")
     return tuple(each if isinstance(each, Condition) else parse_where(str(each)) for each in listed)
 
 
-def _several(words: str | Iterable[str]) -> tuple[str, ...]:
-    return (words,) if isinstance(words, str) else tuple(words)
+def _several(name: str, words: object) -> tuple[str, ...]:
+    """Return words; raises UsageError for what is no text, which would match nothing without a word."""
+    listed = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
+    for word in listed:
+        if not isinstance(word, str) or not _is_text(word) or (name == "ids" and not is_uid(word)):
+            expected = "ids of images, of 16 hexadecimal digits" if name == "ids" else "text"
+            raise UsageError(f"{name}: got {word!r:.100}; expected {expected}")
+    return listed
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _folder(given: object) -> Path:
+    if isinstance(given, str | Path):
+        return Path(given)
+    raise UsageError(f"folder is {given!r:.100}; expected a path")
 
 
 def _day(name: str, value: object) -> date | None:

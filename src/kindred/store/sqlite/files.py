@@ -33,7 +33,7 @@ def check_files(file: Path) -> None:
         check_plain(file)  # before opening: opening a pipe would wait for a writer
         with file.open("rb") as opened:
             header = opened.read(len(MAGIC))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: no file can have this name
         raise LibraryNotFound(
             f"{file.parent}: no library found; create one with kindred index, or give its folder with --library"
         ) from None
