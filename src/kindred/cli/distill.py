@@ -75,6 +75,24 @@ def distill(
             help="Weight of the loss on the distances between images. Default: 25.",
         ),
     ] = None,
+    local_teacher: Annotated[
+        str,
+        typer.Option(
+            "--local-teacher",
+            metavar="MAPS.onnx[,DESCRIBE.onnx]",
+            help="Also train a local head, keypoints and descriptors, taught by this model with a local head.",
+        ),
+    ] = "",
+    local_only: Annotated[
+        bool, typer.Option("--local-only", help="Leave TEACHER as it is, and train only a local head for it.")
+    ] = False,
+    local_steps: Annotated[
+        int | None, typer.Option("--local-steps", min=1, metavar="N", help="Steps for the local head. Default: 2500.")
+    ] = None,
+    local_images: Annotated[
+        int | None,
+        typer.Option("--local-images", min=8, metavar="N", help="Images for the local head, at most. Default: 2000."),
+    ] = None,
     seed: Seed = 0,
     licence: Licence = "",
     device: Device = None,
@@ -85,30 +103,57 @@ def distill(
 
     It needs no labels, an hour or two on two cores, and PyTorch: pip install torch onnx safetensors. Checkpoint and
     log are in MODEL.run; the same command resumes an interrupted run. The result is a backbone like any other.
+
+    With --local-teacher it also finds and describes keypoints, in the same pass, for spatial verification:
+    `features` in a recipe names such a model. That run is in MODEL.local.
     """
     from kindred.training import distill as distill_backbone
+    from kindred.training import distill_local_head
+    from kindred.training.preflight import check_output
 
+    graphs = _graphs(local_teacher, local_only=local_only, more=local_steps is not None or local_images is not None)
+    backbone = output
+    if graphs is not None:
+        check_output(output, [output.with_suffix(".toml")])
+        backbone = output.with_suffix(".backbone.onnx")
+    card = None
     advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
-        card = distill_backbone(
-            [teacher, *(also or [])],
-            images,
-            output=output,
-            exclude=exclude or [],
-            start=start,
-            steps=steps,
-            batch=batch,
-            sizes=_sizes(sizes),
-            blockwise=blockwise,
-            rate=rate,
-            relational=relational,
-            seed=seed,
-            licence=licence,
-            device=device,
-            threads=threads,
-            read_progress=lambda done, of: meter.update(done, of),
-            progress=lambda here: print_progress(meter, here),
-        )
+        if not local_only and (graphs is None or not backbone.exists()):
+            card = distill_backbone(
+                [teacher, *(also or [])],
+                images,
+                output=backbone,
+                exclude=exclude or [],
+                start=start,
+                steps=steps,
+                batch=batch,
+                sizes=_sizes(sizes),
+                blockwise=blockwise,
+                rate=rate,
+                relational=relational,
+                seed=seed,
+                licence=licence,
+                device=device,
+                threads=threads,
+                read_progress=lambda done, of: meter.update(done, of),
+                progress=lambda here: print_progress(meter, here),
+            )
+        if graphs is not None:
+            card = distill_local_head(
+                teacher if local_only else backbone,
+                graphs,
+                images,
+                output=output,
+                exclude=exclude or [],
+                steps=local_steps,
+                images=local_images,
+                seed=seed,
+                device=device,
+                threads=threads,
+                read_progress=lambda done, of: meter.update(done, of),
+                progress=lambda here: print_progress(meter, here),
+            )
     if card is not None:
         print_summary(card, output, as_json=as_json)
 
@@ -133,6 +178,20 @@ def print_summary(card: Card, output: Path, *, as_json: bool) -> None:
     say(f"Wrote {shown(output)} ({size(output.stat().st_size)}) and its card, with {counted(len(card.taps), 'tap')}:")
     say(f"  {taps}")
     say(f"Next: kindred models add {typed(output)}", gap=True)
+
+
+def _graphs(text: str, *, local_only: bool, more: bool) -> tuple[Path, Path | None] | None:
+    """Read the graphs of a local teacher, None for none; raise UsageError for options that go without one."""
+    if not text:
+        if local_only or more:
+            raise UsageError(
+                "--local-only, --local-steps and --local-images need --local-teacher MAPS.onnx[,DESCRIBE.onnx]"
+            )
+        return None
+    maps, *rest = text.split(",")
+    if len(rest) > 1:
+        raise UsageError(f"--local-teacher is {text!r}; expected MAPS.onnx, or MAPS.onnx,DESCRIBE.onnx")
+    return Path(maps), Path(rest[0]) if rest else None
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from kindred.training.local.head import KeypointHead
 from kindred.training.local.settings import LocalSettings
 from kindred.training.local.targets import LocalTargets, find_targets
 from kindred.training.local.task import LocalTask
-from kindred.training.local.train import teach_local_head
+from kindred.training.local.train import distill_local_head
 from kindred.training.local.trunk import Trunk
 from kindred.training.loop import fit
 from kindred.training.process_group import ProcessGroup
@@ -212,40 +212,38 @@ def test_from_folders_to_a_network_with_keypoints(tmp_path: Path) -> None:
     for number in range(10):
         Image.fromarray(picture(number, width=96, height=72)).save(photos / f"{number}.png")
     network, teacher = make_pyramid(tmp_path), make_local_model(tmp_path)
-    paths = {path: path.name for path in photos.iterdir()}
     output = tmp_path / "mine.onnx"
-    settings = LocalSettings(steps=4, batch=2, size=64, width=16, dimension=16)
     told: list[int] = []
-    card = teach_local_head(
+    card = distill_local_head(
         network,
         (teacher, None),
-        paths,
+        [photos],
         output=output,
-        command="kindred distill …",
-        settings=settings,
+        steps=4,
+        seed=3,
         threads=1,
         progress=lambda here: told.append(here.step),
     )
     assert card is not None
     assert card.training["local images"] == 10
-    assert card.training["local command"] == "kindred distill …"
+    command = f"kindred distill pyramid {photos} -o mine.onnx --local-only --local-teacher {teacher}"
+    assert card.training["local command"] == f"{command} --local-steps=4 --local-images=2000 --seed=3"
     assert told[-1] == 4
     found = LocalNetwork(output).find(picture(3, width=120, height=90), count=50, longest=120)
-    assert found.descriptors.shape[1] == 16
+    assert found.descriptors.shape[1] == 128
     with pytest.raises(UsageError, match=r"mine\.onnx"):
-        teach_local_head(network, (teacher, None), paths, output=output, settings=settings)
+        distill_local_head(network, (teacher, None), [photos], output=output)
 
 
 def test_few_images_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     Image.fromarray(picture(1)).save(path)
     with pytest.raises(UsageError, match="at least 8"):
-        teach_local_head(
-            make_pyramid(tmp_path),
-            (make_local_model(tmp_path), None),
-            {path: "one"},
+        distill_local_head(
+            make_pyramid(tmp_path / "models"),
+            (make_local_model(tmp_path / "models"), None),
+            [tmp_path],
             output=tmp_path / "mine.onnx",
-            settings=LocalSettings(steps=2),
         )
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from kindred.backbones.card import Card, Scalar, digest_of
 from kindred.errors import TrainingError, UsageError
-from kindred.images import find_images
 from kindred.training.preflight import check_output, load_pytorch
+from kindred.training.training_images import find_training_images
 
 if TYPE_CHECKING:
     from kindred.training.distillation.settings import DistillationSettings
@@ -125,7 +125,7 @@ def _task(
         if not start.is_file():
             raise UsageError(f"{start}: no such file; expected the .onnx of an earlier student")
         identity["start"] = digest_of(start)
-    names = _images(folders, exclude)
+    names = find_training_images(folders, exclude)
     images, _ = read_images(list(names), longest=CACHED_SIZE, progress=read_progress)
     if len(images) < MIN_IMAGES:
         searched = ", ".join(map(str, folders))
@@ -135,17 +135,6 @@ def _task(
     if start is not None:
         warm_start(task.student, start, images_to_input(task.validation_crops, processes.device))
     return task, len(images)
-
-
-def _images(folders: Sequence[Path], exclude: Sequence[str]) -> dict[Path, str]:
-    """Return the images below the folders, without excluded ones: path → folder's number and path below the folder."""
-    found: dict[Path, str] = {}
-    for number, folder in enumerate(folders):
-        for image in find_images(folder):
-            below = image.path.relative_to(folder)
-            if image.reason is None and not any(below.match(pattern) for pattern in exclude):
-                found.setdefault(image.path, f"{number}/{below}")
-    return found
 
 
 def _export(

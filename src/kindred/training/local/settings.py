@@ -19,7 +19,7 @@ class LocalSettings:
 
     steps, batch: how many batches of how many images, each seen in two views. size: the side of a view in pixels.
     images: of the folders at most so many, drawn at random. dimension: of the descriptors. width: of the head's layers.
-    rotation: the share of the pairs of views that are turned by any angle, the others by 30° at most; it grows from
+    rotation: the share of the pairs of views that are turned by any angle, the others by 40° at most; it grows from
     none to this over the first third of the run. zoom: the smallest and the largest scale of a view to its image.
     change: the largest change of scale between two views. cosine, detection, peak: weights of the losses beside that on
     the matches. temperature: of the softmax over the matches. signs_from: the share of the run from which the signs of
@@ -27,21 +27,21 @@ class LocalSettings:
     values out of range.
     """
 
-    steps: int = 4_000
+    steps: int = 2_500
     batch: int = 8
-    size: int = 160
-    images: int = 6_000
+    size: int = 128
+    images: int = 2_000
     dimension: int = 128
     width: int = 128
-    rotation: float = 0.5
+    rotation: float = 0.0
     zoom: tuple[float, float] = (0.6, 3.0)
     change: float = 2.5
     cosine: float = 1.0
     detection: float = 1.0
-    peak: float = 0.5
+    peak: float = 0.0
     temperature: float = 0.06
     signs_from: float = 0.25
-    rate: float = 2e-3
+    rate: float = 3e-3
     warmup: float = 0.03
     decay: float = 0.01
     seed: int = 0

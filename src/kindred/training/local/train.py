@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,14 @@ from kindred.backbones import load_card
 from kindred.backbones.card import Card, Scalar
 from kindred.errors import TrainingError, UsageError
 from kindred.training.preflight import check_output, load_pytorch
+from kindred.training.training_images import find_training_images
 
 if TYPE_CHECKING:
     from kindred.training.image_cache import ImageCache
     from kindred.training.local.settings import LocalSettings
     from kindred.training.loop import FitResult, Progress
 
-__all__ = ["teach_local_head"]
+__all__ = ["distill_local_head"]
 
 MIN_IMAGES = 8
 LONGEST = 256  # side of the images that views are drawn from, in pixels
@@ -25,14 +27,16 @@ RATIO = 0.9
 """The threshold of the ratio test for descriptors of this kind."""
 
 
-def teach_local_head(
+def distill_local_head(
     network: str | Path,
     teacher: tuple[Path, Path | None],
-    images: dict[Path, str],
+    folders: Sequence[Path],
     *,
     output: Path,
-    command: str = "",
-    settings: LocalSettings | None = None,
+    exclude: Sequence[str] = (),
+    steps: int | None = None,
+    images: int | None = None,
+    seed: int = 0,
     device: str | None = None,
     threads: int | None = None,
     read_progress: Callable[[int, int], None] | None = None,
@@ -40,9 +44,10 @@ def teach_local_head(
 ) -> Card | None:
     """Train a local head for `network`, which stays as it is, and write both as one model `output` (`.onnx`).
 
-    teacher: the graph of a model with a local head, and its second graph, None for the one that its card names. images:
-    path → name by which it is recognised. command: for the card. progress, read_progress: as in `distill`; the latter
-    is called for the teacher, too. Returns None in all processes but the first. Raises as `distill` does.
+    teacher: the graph of a model with a local head, and its second graph, None for the one that its card names.
+    folders, exclude: as in `distill`. steps, images, seed: see `LocalSettings`; None for its default. progress,
+    read_progress: as in `distill`; the latter is called for the teacher, too. Returns None in all processes but the
+    first. Raises as `distill` does.
 
     Checkpoint, log and what the teacher found are in a folder beside `output` (`.local`), from which an interrupted run
     goes on.
@@ -58,18 +63,18 @@ def teach_local_head(
     from kindred.training.loop import fit
     from kindred.training.process_group import join_process_group
 
-    settings = settings or LocalSettings()
+    chosen = {key: value for key, value in {"steps": steps, "images": images}.items() if value is not None}
+    settings = LocalSettings(seed=seed, **chosen)  # type: ignore[arg-type]
     folder = output.with_suffix(".local")
     maps, describe = teacher
     with join_process_group(device, threads=threads) as processes:
         trunk = Trunk(network, device=str(processes.device), threads=threads)
         seer = LocalNetwork(maps, describe=describe, threads=threads)
-        pictures, digest = _pictures(images, settings, read_progress if processes.is_main else None)
+        reported = read_progress if processes.is_main else None
+        pictures, digest = _pictures(find_training_images(folders, exclude), settings, reported)
         if not processes.is_main and not (folder / "targets").exists():
             raise TrainingError(f"{folder}: let one process find the teacher's targets first")
-        targets = find_targets(
-            seer, pictures, folder / "targets", digest=digest, progress=read_progress if processes.is_main else None
-        )
+        targets = find_targets(seer, pictures, folder / "targets", digest=digest, progress=reported)
         identity = {"images": digest, "network": trunk.card.digest, "teacher": seer.depends_on}
         task = LocalTask(trunk, pictures, targets, settings, processes=processes, identity=identity)
         shown = progress if processes.is_main else None
@@ -77,6 +82,7 @@ def teach_local_head(
         if not processes.is_main:
             return None
     card, path = load_card(network)
+    command = _command(card.name, teacher, folders, output, exclude, settings)
     record = _record(seer.card, result, settings, command, len(pictures))
     return attach(task.head, card, path, output, name=output.stem, ratio=RATIO, training=record)
 
@@ -91,7 +97,7 @@ def _pictures(
     from kindred.training.image_cache import read_images
 
     paths = sorted(images, key=images.__getitem__)
-    order = np.random.default_rng([settings.seed, 0]).permutation(len(paths))[: settings.images]
+    order = np.random.default_rng(settings.seed).permutation(len(paths))[: settings.images]
     pictures, _ = read_images([paths[at] for at in order.tolist()], longest=LONGEST, progress=progress)
     if len(pictures) < MIN_IMAGES:
         raise UsageError(f"{len(pictures)} usable images; training a local head needs at least {MIN_IMAGES}")
@@ -107,6 +113,22 @@ def _record(teacher: Card, result: FitResult, settings: LocalSettings, command: 
         "seconds": round(result.seconds),
         **{name: round(value, 4) for name, value in result.after.items()},
     }
-    if command:
-        facts["command"] = command
+    facts["command"] = command
     return {f"local {key}": value for key, value in facts.items()}
+
+
+def _command(
+    network: str,
+    teacher: tuple[Path, Path | None],
+    folders: Sequence[Path],
+    output: Path,
+    exclude: Sequence[str],
+    settings: LocalSettings,
+) -> str:
+    """Return the command line that does the same."""
+    graphs = ",".join(str(path) for path in teacher if path is not None)
+    words = ["kindred", "distill", network, *map(str, folders), "-o", output.name]
+    for pattern in exclude:
+        words += ["--exclude", pattern]
+    words += ["--local-only", "--local-teacher", graphs, f"--local-steps={settings.steps}"]
+    return shlex.join([*words, f"--local-images={settings.images}", f"--seed={settings.seed}"])

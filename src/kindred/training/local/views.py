@@ -22,7 +22,7 @@ Points = NDArray[np.float32]
 
 PERSPECTIVE = 0.15  # by how much the scale may differ between the middle and the border of a view
 ANISOTROPY = 0.15  # standard deviation of the logarithm of the aspect
-TILT = 30.0  # degrees, of views that are not turned by any angle
+TILT = 40.0  # degrees, of views that are not turned by any angle
 OFF_CENTRE = 0.12  # of the side of a view
 LUMA = np.array((0.299, 0.587, 0.114))
 
