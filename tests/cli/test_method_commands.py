@@ -11,10 +11,12 @@ import pytest
 
 from commands import COUNT, Kindred
 from kindred.backbones import list_models, load_card
+from kindred.features import LocalNetwork
 from kindred.recipe import Recipe, list_recipes
 from kindred.training.distillation import distill as training_run
 from kindred.training.loop import Progress
-from pictures import make_folder
+from pictures import make_folder, picture, save_picture
+from tiny_local import make_local_model, make_pyramid
 from tiny_model import CHANNELS, home, make_model
 
 
@@ -294,3 +296,24 @@ def test_an_interrupted_distillation_says_how_to_resume(kindred: Kindred, monkey
     done = kindred("distill", "one.onnx", "x", "-o", "student.onnx")
     assert done.code == 130
     assert done.err == "kindred: stopped; the run is saved in student.run: the same command resumes it\n"
+
+
+def test_distill_trains_a_local_head(kindred: Kindred, own_folder: Path, own_home: Path) -> None:
+    for number in range(8):
+        save_picture(own_folder / "photos" / f"{number}.png", number, width=96, height=72)
+    network, teacher = make_pyramid(own_folder), make_local_model(own_folder)
+    output = own_folder / "both.onnx"
+    words = ["distill", network, own_folder / "photos", "--threads", "1", "-o"]
+    refused = kindred(*words, output, "--local-only")
+    assert refused.code == 2
+    assert "--local-teacher" in refused.err
+    with home(own_home):
+        said = kindred(*words, output, "--local-only", "--local-teacher", teacher, "--local-steps", "2")
+        assert said.out.startswith("Wrote ")
+        assert "keypoints (1 channels, stride 1)" in said.out
+        found = LocalNetwork(output).find(picture(1, width=96, height=72), count=50, longest=96)
+    assert found.descriptors.shape == (len(found), 128)
+    assert len(found) > 0
+    assert (own_folder / "both.local" / "log.csv").exists()
+    assert "both.onnx" in kindred(*words, output, "--local-only", "--local-teacher", teacher).err
+    assert kindred(*words, own_folder / "x.onnx", "--local-teacher", "a,b,c").code == 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -274,7 +275,7 @@ class TestVerify:
 class TestBadInput:
     @pytest.mark.parametrize(
         "options",
-        [{"depth": 0}, {"ratio": 0.0}, {"threshold": -1.0}, {"minimum": 0}, {"enough": 0}, {"threads": 0}],
+        [{"depth": 0}, {"ratio": -0.5}, {"threshold": -1.0}, {"minimum": 0}, {"enough": 0}, {"threads": 0}],
         ids=lambda options: next(iter(options)),
     )
     def test_options_out_of_range(self, options: dict[str, Any]) -> None:
@@ -299,3 +300,35 @@ class TestBadInput:
         monkeypatch.setitem(sys.modules, "cv2", None)
         with pytest.raises(MissingExtra, match="pip install opencv-python-headless"):
             verify(_ranking([0]), _context([_scene(1)], [_scene(2)]))
+
+
+def test_the_ratio_is_that_of_the_features_unless_another_is_asked_for() -> None:
+    random = np.random.default_rng(3)
+    scene = _scene(1)
+    signs = np.where(random.random((60, 128)) < 0.5, -1, 1).astype(np.float32)
+    noisy = np.where(random.random((60, 128)) < 0.28, -signs, signs)  # 28 % of the bits are another
+    seen = _project(SHIFTED, scene.points)
+    query = replace(scene, descriptors=noisy, ratio=0.95)
+    candidate = LocalFeatures(seen, signs, scene.scales, FRAME)
+    own, strict, unknown = (
+        match(query, candidate),
+        match(query, candidate, ratio=0.7),
+        match(replace(query, ratio=0.0), candidate),
+    )
+    assert own is not None
+    assert own.inliers > 50
+    assert strict is None
+    assert unknown is None or unknown.inliers < own.inliers
+    assert match(query, candidate, ratio=0.95) == own
+
+
+def test_descriptors_of_one_bit_are_verified_from_their_bytes() -> None:
+    random = np.random.default_rng(4)
+    scene = _scene(2)
+    rows = random.normal(size=(60, 128)).astype(np.float32)
+    query = replace(scene, descriptors=rows, ratio=0.9)
+    stored = to_bytes(LocalFeatures(_project(SHIFTED, scene.points), rows, scene.scales, FRAME), bits=1)
+    assert len(stored) < 60 * 22 + 100
+    found = match(query, from_bytes(stored))
+    assert found is not None
+    assert found.inliers > 55

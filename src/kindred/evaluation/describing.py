@@ -242,7 +242,8 @@ class DescribingTask:
         kind = describer.recipe.stored_features
         bits = stored_bits(kind)
         digest = hashlib.sha256(repr((__version__, describer.fingerprint, kind, bits)).encode())
-        digest.update(b"query" * (is_query and describer.describes_queries_differently))
+        differs = describer.describes_queries_differently or bool(kind)  # of queries more local features are taken
+        digest.update(b"query" * (is_query and differs))
         for path, box in images:
             facts = path.stat()
             digest.update(repr((str(path.absolute()), facts.st_size, facts.st_mtime_ns, box)).encode())
@@ -341,7 +342,7 @@ def _check_words(batch: WordBatch) -> None:
         raise ValueError("its visual words are not as many as counted")
 
 
-FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames")
+FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames", "ratios")
 
 
 def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
@@ -353,12 +354,13 @@ def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
         np.concatenate([each.descriptors for each in full]),
         np.concatenate([each.scales for each in full]),
         np.array([each.frame or (np.nan,) * 4 for each in features], np.float64),
+        np.array([each.ratio for each in features], np.float64),
     )
 
 
 def _split(counts: NDArray[Any], *arrays: NDArray[Any]) -> tuple[LocalFeatures, ...]:
     """Restore the features from the arrays of `_laid_out`."""
-    *stacked, boxes = arrays
+    *stacked, boxes, ratios = arrays
     frames = [None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in boxes.tolist()]
     points, descriptors, scales = (np.split(array, np.cumsum(counts)[:-1]) for array in stacked)
-    return tuple(map(LocalFeatures, points, descriptors, scales, frames))
+    return tuple(map(LocalFeatures, points, descriptors, scales, frames, ratios.tolist()))

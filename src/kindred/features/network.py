@@ -51,21 +51,31 @@ class LocalNetwork:
         """What the features depend on: the digests of the graphs."""
         return [self.card.digest, self.head.describe_digest]
 
-    def find(self, image: NDArray[np.uint8], *, count: int, longest: int, turns: int = 1) -> LocalFeatures:
+    def find(
+        self, image: NDArray[np.uint8], *, count: int, longest: int, turns: int = 1, upright: int = 0
+    ) -> LocalFeatures:
         """Find and describe the keypoints of an RGB image (H, W, 3), reduced to `longest` pixels on its longer side.
 
         With `turns` of 4 it is also described turned by 90, 180 and 270 degrees, and the features of all four are
-        returned: a network knows no rotation but those it was trained with. At most `count` are returned of each.
-        Points are in pixels of the given image.
+        returned: a network knows no rotation but those it was trained with. With `upright` it is described once more,
+        as it is and reduced to so many pixels: networks know few changes of scale. At most `count` are returned of
+        each. Points are in pixels of the given image.
         """
-        check_whole(count=count, longest=longest, turns=turns)
+        check_whole(count=count, longest=longest, turns=turns, **({"upright": upright} if upright else {}))
+        found = self._seen(image, longest, count=count, turns=turns)
+        if 0 < upright < min(longest, max(image.shape[:2])):
+            found += self._seen(image, upright, count=count, turns=1)
+        return joined(found)
+
+    def _seen(self, image: NDArray[np.uint8], longest: int, *, count: int, turns: int) -> list[LocalFeatures]:
+        """Return the features of an image, reduced and turned; points in its pixels."""
         height, width = image.shape[:2]
         reduced = resize(image, longest=longest)
-        found = [
-            turned_back(self._of(np.ascontiguousarray(np.rot90(reduced, quarter)), count=count), quarter)
-            for quarter in range(min(turns, QUARTERS))
-        ]
-        return joined(found).scaled(width / reduced.shape[1], height / reduced.shape[0])
+        parts = []
+        for quarter in range(min(turns, QUARTERS)):
+            found = self._of(np.ascontiguousarray(np.rot90(reduced, quarter)), count=count)
+            parts.append(turned_back(found, quarter).scaled(width / reduced.shape[1], height / reduced.shape[0]))
+        return parts
 
     def _of(self, pixels: NDArray[np.uint8], *, count: int) -> LocalFeatures:
         """Return the features of an image at its own size."""
@@ -135,13 +145,19 @@ class _Describer:
 
 
 def find_local(
-    image: NDArray[np.uint8], *, model: str = "kin", count: int = 150, longest: int = 320, turns: int = 1
+    image: NDArray[np.uint8],
+    *,
+    model: str = "kin",
+    count: int = 150,
+    longest: int = 320,
+    turns: int = 1,
+    upright: int = 0,
 ) -> LocalFeatures:
     """Find and describe the keypoints of an RGB image (H, W, 3) with a model that has a local head, loaded for this.
 
     The other options are those of `LocalNetwork.find`; for more than one image, make a `LocalNetwork`.
     """
-    return LocalNetwork(model).find(image, count=count, longest=longest, turns=turns)
+    return LocalNetwork(model).find(image, count=count, longest=longest, turns=turns, upright=upright)
 
 
 def local_head(card: Card) -> LocalHead:

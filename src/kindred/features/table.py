@@ -69,7 +69,7 @@ LOCAL_HEAD = Features(
     "DeTone et al. 2018; Zhao et al. 2023",
     "network",
     indexed={"count": 150, "longest": 320},
-    query={"count": 500, "longest": 480, "turns": 4},
+    query={"count": 500, "longest": 480, "turns": 4, "upright": 320},
 )
 """The entry of every model with a local head."""
 
@@ -88,8 +88,8 @@ def find_features(name: str) -> Features | None:
         if name.endswith((".onnx", ".toml")):
             raise
         return None
-    local_head(card)
-    return replace(LOCAL_HEAD, summary=f"keypoints and descriptors of {card.name}", source=card.source)
+    bits = 1 if local_head(card).signs else 8
+    return replace(LOCAL_HEAD, bits=bits, summary=f"keypoints and descriptors of {card.name}", source=card.source)
 
 
 def stored_bits(name: str) -> int:

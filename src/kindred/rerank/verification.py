@@ -37,6 +37,8 @@ SAMPLE: dict[Model, int] = {"homography": 4, "affine": 3}
 BLOCK = 16
 """Candidates whose descriptors are compared at once: 500 × 8,000 products take 16 MB."""
 ITERATIONS, CONFIDENCE = 1000, 0.999
+RATIO = 0.85
+"""Threshold of the ratio test for features that name none."""
 LARGEST_SCALE = 10.0
 """Largest change of size of an object between query and candidate, relative to the sizes of the images."""
 LARGEST_SPREAD = 16.0
@@ -55,7 +57,7 @@ def verify(
     context: Context,
     *,
     depth: int = 100,
-    ratio: float = 0.85,
+    ratio: float = 0.0,
     model: Model = "homography",
     threshold: float = 0.01,
     minimum: int = 8,
@@ -66,8 +68,9 @@ def verify(
     """Put the verified results among the first `depth` first, ordered by their number of inliers.
 
     `ratio` is the threshold of the ratio test, the distance to the nearest descriptor over that to the second
-    nearest. `model` is the change of view, "homography" or "affine". `threshold` is the largest residual of an
-    inlier, as a fraction of the candidate's longer side. A candidate with fewer than `minimum` inliers (images of
+    nearest; 0 takes the one that suits the features, 0.85 for SIFT. `model` is the change of view, "homography" or
+    "affine". `threshold` is the largest residual of an inlier, as a fraction of the candidate's longer side. A
+    candidate with fewer than `minimum` inliers (images of
     other objects reach 6 by chance) is not verified; such candidates, and all results beyond `depth`, follow in their
     old order. With `enough`, candidates after the first with that many inliers are not verified. Inliers at the same
     position count once; models that mirror the query or change its size implausibly are rejected. `threads` models
@@ -79,7 +82,7 @@ def verify(
     local features or if descriptors differ in dimension, MissingExtra without OpenCV.
     """
     check_whole(depth=depth, minimum=minimum, threads=threads, **({} if enough is None else {"enough": enough}))
-    check_positive(ratio=ratio, threshold=threshold)
+    check_positive(threshold=threshold, **({"ratio": ratio} if ratio else {}))
     check_known("model", model, SAMPLE, error=UsageError, where="verify")
     if context.query_features is None or context.image_features is None:
         raise UsageError("verification compares local features, and these images have none; store them when indexing")
@@ -103,7 +106,7 @@ def match(
     query: LocalFeatures,
     candidate: LocalFeatures,
     *,
-    ratio: float = 0.85,
+    ratio: float = 0.0,
     model: Model = "homography",
     threshold: float = 0.01,
     minimum: int = 8,
@@ -111,7 +114,7 @@ def match(
 ) -> Match | None:
     """Verify one candidate against a query; None if it does not match. The options are those of `verify`."""
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
-    (pairs,) = _paired(_unit(query.descriptors), [candidate], ratio)
+    (pairs,) = _paired(_unit(query.descriptors), [candidate], _ratio_for(query, ratio))
     return fit(candidate, pairs)
 
 
@@ -162,7 +165,7 @@ def _matches(
     fit: _Fit, candidates: Iterable[LocalFeatures], ratio: float, pool: ThreadPoolExecutor
 ) -> Iterator[Match | None]:
     """Yield the match of each candidate, in order; descriptors are compared block by block."""
-    ours = _unit(fit.query.descriptors)
+    ours, ratio = _unit(fit.query.descriptors), _ratio_for(fit.query, ratio)
     block: list[LocalFeatures] = []
     for candidate in candidates:
         block.append(candidate)
@@ -170,6 +173,11 @@ def _matches(
             yield from pool.map(fit, block, _paired(ours, block, ratio))
             block = []
     yield from pool.map(fit, block, _paired(ours, block, ratio))
+
+
+def _ratio_for(query: LocalFeatures, ratio: float) -> float:
+    """Return the threshold of the ratio test: the one asked for, or the one that suits the features of the query."""
+    return ratio or query.ratio or RATIO
 
 
 def _paired(ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[Pairs]:
