@@ -2,7 +2,8 @@
 
 `aqe` and `alpha_qe` add the best results to the query and search again. `dba` augments the candidates as well;
 `augment` augments a whole database, to be indexed. Weights are never negative. A query that is itself in the database
-is not used as one of its own results.
+is not used as one of its own results. An `n` of 0 is replaced by a default that suits the
+size of the gallery: with more neighbours than there are images of one object, the others draw the vector away.
 """
 
 from __future__ import annotations
@@ -17,45 +18,66 @@ from kindred.ranking import Ranking
 from kindred.rerank.context import Context, Gallery
 from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
 
-__all__ = ["alpha_qe", "aqe", "augment", "dba"]
+__all__ = ["alpha_qe", "aqe", "augment", "dba", "default_augmentation", "default_expansion"]
 
 Weights = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Similarities (…, n) of the neighbours, best first → their weights (…, n)."""
 
 SAME = 1 - 1e-5
 """A result with at least this cosine is the query itself, up to rounding."""
+MOST_EXPANSION, MOST_AUGMENTATION = 3, 20
 BLOCK = 512
 """Rows augmented at a time: 80 MB for 20 neighbours of 2,048 components."""
 
 
-def aqe(ranking: Ranking, context: Context, *, n: int = 10) -> Ranking:
+def default_expansion(count: int) -> int:
+    """Return by how many results a query is expanded by default, in a gallery of `count` images: 3, a fortieth, or 1.
+
+    The papers take 10 and 50, for sets with that many images of a building. Where a query has fewer relevant images
+    than that, the others draw it away: on the 200 images of gardens-point (`kin-plain`), 50 take recall@1 from 0.875 to
+    0.265. With at most 3 neither recall@1 nor mAP drops by more than 0.01 on any of the three sets for `kin`.
+    """
+    return min(MOST_EXPANSION, max(1, count // 40))
+
+
+def default_augmentation(count: int) -> int:
+    """Return how many neighbours augment an image by default, in a gallery of `count` images: 20, a fortieth, or 2.
+
+    The weight of the last neighbour is 0, so 2 add one. On the 100 images of smvs-dvd, where no two show the same,
+    20 take recall@1 of `kin` from 0.360 to 0.150; on the 2,936 of grocery they raise mAP from 0.317 to 0.417.
+    """
+    return min(MOST_AUGMENTATION, max(2, count // 40))
+
+
+def aqe(ranking: Ranking, context: Context, *, n: int = 0) -> Ranking:
     """Search again with q' = l2(q + Σ d), d the `n` best results (average query expansion).
 
     The results are those of the ranking, so that re-rankers can be chained. A query without results still has none.
-    Source: Chum et al. 2007.
+    Source: Chum et al. 2007, with n = 10.
     """
-    check_whole(n=n)
+    n = _chosen(n, context.gallery)
     return _search_again(ranking, context, n, _equal)
 
 
-def alpha_qe(ranking: Ranking, context: Context, *, n: int = 50, alpha: float = 3.0) -> Ranking:
+def alpha_qe(ranking: Ranking, context: Context, *, n: int = 0, alpha: float = 3.0) -> Ranking:
     """Search again with q' = l2(q + Σ max(q·d, 0)^alpha d), d the `n` best results (αQE).
 
-    The larger `alpha`, the less weight have distant results. Source: Radenović, Tolias and Chum 2018.
+    The larger `alpha`, the less weight have distant results. Source: Radenović, Tolias and Chum 2018, with n = 50.
     """
-    check_whole(n=n)
+    n = _chosen(n, context.gallery)
     check_positive(alpha=alpha)
     return _search_again(ranking, context, n, _power(alpha))
 
 
-def dba(ranking: Ranking, context: Context, *, n: int = 20, alpha: float | None = None, depth: int = 1000) -> Ranking:
+def dba(ranking: Ranking, context: Context, *, n: int = 0, alpha: float | None = None, depth: int = 1000) -> Ranking:
     """Compare the expanded query with the augmented candidates (database-side augmentation on the short list).
 
     Candidates are augmented as in `augment`, the query by the same sum over its own best results. The first `depth`
     results are re-ranked by the cosine of the two; the others follow in their order. Source: Arandjelović and
     Zisserman 2012; the weights are those of Gordo et al. 2017.
     """
-    check_whole(n=n, depth=depth)
+    check_whole(depth=depth)
+    n = _chosen(n, context.gallery, default_augmentation)
     weigh = _linear_or_power(n, alpha)
     queries = _expanded(ranking, context, n, weigh)
     short = [result_ids(ranking, q, limit=depth) for q in range(len(ranking))]
@@ -71,16 +93,15 @@ def dba(ranking: Ranking, context: Context, *, n: int = 20, alpha: float | None 
     return compose(ranking, [_ordered(ids, scores) for ids, scores in zip(short, similarities, strict=True)])
 
 
-def augment(
-    gallery: Gallery, *, n: int = 20, alpha: float | None = None
-) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
+def augment(gallery: Gallery, *, n: int = 0, alpha: float | None = None) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
     """Yield all vectors of a gallery augmented by their neighbours, as (ids (m,), unit rows (m, D)), ids ascending.
 
     d' = l2(d + Σ_i w_i d_i) over the `n` nearest others, i = 1 … n. Without `alpha` the weights are
-    w_i = (n − i) / n (Gordo et al. 2017), with it max(d·d_i, 0)^alpha. Search the result with queries expanded in the
-    same way. Raises UsageError for `n` or `alpha` out of range.
+    w_i = (n − i) / n (Gordo et al. 2017), with it max(d·d_i, 0)^alpha; an alpha of 0 gives equal weights (Arandjelović
+    and Zisserman 2012). Search the result with queries expanded in the same way. Raises UsageError for `n` or `alpha`
+    out of range.
     """
-    check_whole(n=n)
+    n = _chosen(n, gallery, default_augmentation)
     weigh = _linear_or_power(n, alpha)
     return (
         (
@@ -90,6 +111,14 @@ def augment(
         for ids, rows in gallery.blocks()
         for start in range(0, len(ids), BLOCK)
     )
+
+
+def _chosen(n: int, gallery: Gallery, default: Callable[[int], int] = default_expansion) -> int:
+    """Return `n`, or the default for the gallery if it is 0; raises UsageError for anything else below 1."""
+    if n == 0 and not isinstance(n, bool):
+        return default(len(gallery))
+    check_whole(n=n)
+    return n
 
 
 def _search_again(ranking: Ranking, context: Context, n: int, weigh: Weights) -> Ranking:
@@ -149,7 +178,8 @@ def _power(alpha: float) -> Weights:
 
 def _linear_or_power(n: int, alpha: float | None) -> Weights:
     if alpha is not None:
-        check_positive(alpha=alpha)
+        if alpha != 0:
+            check_positive(alpha=alpha)
         return _power(alpha)
 
     def linear(similarities: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from kindred.rerank.localisation import localise
 from kindred.rerank.manifold import isomap, spectral
 from kindred.rerank.offline import offline_diffusion
 from kindred.rerank.reciprocal import k_reciprocal
+from kindred.rerank.superglobal import superglobal
 from kindred.rerank.verification import verify
 
 __all__ = ["RERANKERS", "Entry", "Method", "Option", "parse_methods", "rerank"]
@@ -73,6 +74,12 @@ RERANKERS: dict[str, Entry] = {
         isomap,
         "cosine in an embedding that preserves distances along the manifold",
         "Tenenbaum et al. 2000; Bengio et al. 2004",
+        "vectors",
+    ),
+    "superglobal": Entry(
+        superglobal,
+        "compare candidates refined by their neighbours with the query and with the best of them",
+        "Shao et al. 2023",
         "vectors",
     ),
     "verify": Entry(
