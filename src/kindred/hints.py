@@ -13,6 +13,9 @@ from kindred.errors import KindredError
 
 __all__ = ["REQUIRED", "check_known", "check_options", "nearest", "options_of"]
 
+COUNT = 10
+"""An example of a number where the default is 0, which stands for one that is chosen later."""
+
 REQUIRED = object()
 """Stands in `usual` for an option that has no default, or may also be an array: any type is accepted."""
 
@@ -44,7 +47,7 @@ def check_options(
         check_known("option", name, usual, error=error, where=owner)
         expected = _expected(value, usual[name])
         if expected:
-            raise error(f"{owner}: option {name} is {value!r}; expected {expected}, such as {usual[name]!r}")
+            raise error(f"{owner}: option {name} is {value!r}; expected {expected}, such as {usual[name] or COUNT!r}")
 
 
 def options_of(function: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, object]:

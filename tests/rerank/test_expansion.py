@@ -11,7 +11,7 @@ from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context, augment
 from kindred.rerank import expansion as module
-from kindred.rerank.expansion import alpha_qe, aqe, dba, default_augmentation, default_expansion
+from kindred.rerank.expansion import alpha_qe, aqe, dba
 
 Double = NDArray[np.float64]
 
@@ -141,8 +141,8 @@ def test_dba_leaves_what_is_below_its_depth(
 
 def test_options_out_of_range_are_refused(queries: Vectors, context: Context) -> None:
     ranking = context.gallery.search(queries, 5)
-    with pytest.raises(UsageError, match=r"n: got 0; expected a whole number"):
-        aqe(ranking, context, n=0)
+    with pytest.raises(UsageError, match=r"n: got -1; expected a whole number"):
+        aqe(ranking, context, n=-1)
     with pytest.raises(UsageError, match=r"alpha: got -1.0; expected a finite number above 0"):
         alpha_qe(ranking, context, alpha=-1.0)
     with pytest.raises(UsageError, match=r"depth: got 0"):
@@ -152,15 +152,13 @@ def test_options_out_of_range_are_refused(queries: Vectors, context: Context) ->
 
 
 def test_defaults_suit_the_size_of_the_gallery(rows: Vectors, queries: Vectors, context: Context) -> None:
-    assert [default_expansion(count) for count in (0, 1, 79, 80, 120, 10**6)] == [1, 1, 1, 2, 3, 3]
-    assert [default_augmentation(count) for count in (0, 79, 120, 799, 800, 10**6)] == [2, 2, 3, 19, 20, 20]
     ranking = context.gallery.search(queries, 90)
     assert len(rows) == 90
     for method in (aqe, alpha_qe, dba):
         np.testing.assert_array_equal(method(ranking, context).scores, method(ranking, context, n=2).scores)
         assert (method(ranking, context, n=5).scores != method(ranking, context).scores).any()
-    blocks = [np.concatenate([block for _, block in augment(context.gallery, **n)]) for n in ({}, {"n": 2})]
-    np.testing.assert_array_equal(*blocks)
+    chosen, given = (np.concatenate([block for _, block in augment(context.gallery, n=n)]) for n in (0, 2))
+    np.testing.assert_array_equal(chosen, given)
 
 
 def test_an_alpha_of_0_augments_with_equal_weights(rows: Vectors) -> None:

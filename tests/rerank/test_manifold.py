@@ -63,7 +63,11 @@ class TestEveryManifold:
         (rows, which), (queries, asked) = bows(150, seed=0), bows(40, seed=1)
         gallery = ArrayGallery(rows)
         ranking = gallery.search(queries, 150)
-        found = rerank(ranking, Context(queries, gallery), [(method, {"dimension": 2})])
+        found = rerank(
+            ranking,
+            Context(queries, gallery),
+            [(method, {"dimension": 2, "neighbours": 10 if method == "spectral" else 4, "weight": 1.0})],
+        )
         before, after = ((which[each.ids[:, :70]] == asked[:, None]).mean() for each in (ranking, found))
         assert before < 0.8
         assert after > 0.9

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.arrays import Vectors
+from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context
@@ -74,13 +74,23 @@ def test_neighbourhoods_may_be_larger_than_the_gallery(rows: Vectors, queries: V
 
 def test_a_short_list_is_a_gallery_of_its_own(rows: Vectors, queries: Vectors, context: Context) -> None:
     ranking = context.gallery.search(queries, 60)
-    found = k_reciprocal(ranking, context, depth=25)
+    found = k_reciprocal(ranking, context, k1=20, k2=6, depth=25)
     for q, query in enumerate(queries):
         short = ranking.ids[q, :25]
         expected = 1 - Literal(query, rows[short]).distances(20, 6, 0.3)
         np.testing.assert_allclose(found.scores[q, :25], -np.sort(-expected), atol=2e-6)
         np.testing.assert_array_equal(found.ids[q, 25:], ranking.ids[q, 25:])
         assert set(found.ids[q, :25]) == set(short)
+
+
+def test_defaults_suit_the_size_of_the_gallery(queries: Vectors) -> None:
+    generator = np.random.default_rng(3)
+    for count, k1, k2 in ((90, 3, 1), (400, 10, 3), (900, 20, 6)):
+        rows = l2_normalise(generator.standard_normal((count, queries.shape[1])).astype(np.float32))
+        gallery = ArrayGallery(rows)
+        ranking, context = gallery.search(queries, 60), Context(queries, gallery)
+        found, expected = k_reciprocal(ranking, context), k_reciprocal(ranking, context, k1=k1, k2=k2)
+        np.testing.assert_array_equal(found.scores, expected.scores)
 
 
 def test_only_the_cosine_counts_with_weight_1(queries: Vectors, context: Context) -> None:
@@ -111,8 +121,8 @@ def test_a_weight_out_of_range_is_refused(queries: Vectors, context: Context) ->
     ranking: Ranking = context.gallery.search(queries, 5)
     with pytest.raises(UsageError, match=r"weight: got 1.5; expected 0 \(Jaccard alone\) to 1"):
         k_reciprocal(ranking, context, weight=1.5)
-    with pytest.raises(UsageError, match=r"k1: got 0"):
-        k_reciprocal(ranking, context, k1=0)
+    with pytest.raises(UsageError, match=r"k2: got -1"):
+        k_reciprocal(ranking, context, k2=-1)
 
 
 @pytest.mark.parametrize("k", [1, 3, 8, 20])

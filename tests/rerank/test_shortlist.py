@@ -6,7 +6,7 @@ import pytest
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank import ArrayGallery, Context
-from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
+from kindred.rerank.shortlist import Reranked, checked_queries, compose, default_count, result_ids
 
 INF = np.inf
 
@@ -56,3 +56,22 @@ def test_queries_must_be_as_many_as_the_rows() -> None:
     context = Context(np.ones((2, 3), np.float32), ArrayGallery(np.ones((4, 3))))
     with pytest.raises(UsageError, match=r"queries: got 2 vectors for a ranking of 1 queries; expected one per query"):
         checked_queries(Ranking(np.array([[1]]), np.array([[1.0]])), context)
+
+
+class Sized(ArrayGallery):
+    """A gallery of any number of images, for what only asks for that."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def test_a_default_count_suits_the_size_of_the_gallery() -> None:
+    found = [default_count(0, Sized(count), name="n", least=2, most=20) for count in (0, 1, 79, 120, 799, 800, 10**7)]
+    assert found == [2, 2, 2, 3, 19, 20, 20]
+    assert default_count(500, Sized(3), name="n", least=2, most=20) == 500
+    for wrong in (-1, 0.5, False):
+        with pytest.raises(UsageError, match=rf"n: got {wrong}; expected a whole number of at least 1"):
+            default_count(wrong, Sized(3), name="n", least=2, most=20)  # type: ignore[arg-type]

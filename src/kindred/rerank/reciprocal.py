@@ -9,7 +9,7 @@ from kindred.arrays import check_whole, top_k
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
-from kindred.rerank.shortlist import checked_queries, compose, result_ids
+from kindred.rerank.shortlist import checked_queries, compose, default_count, result_ids
 
 __all__ = ["k_reciprocal"]
 
@@ -18,7 +18,7 @@ Places = NDArray[np.int64]
 
 
 def k_reciprocal(
-    ranking: Ranking, context: Context, *, k1: int = 20, k2: int = 6, weight: float = 0.3, depth: int = 1000
+    ranking: Ranking, context: Context, *, k1: int = 0, k2: int = 0, weight: float = 0.3, depth: int = 1000
 ) -> Ranking:
     """Order the short list by (1 − weight)·Jaccard + weight·(1 − cosine), smallest first.
 
@@ -29,9 +29,14 @@ def k_reciprocal(
     depends on which images are on the short list, not on their order; results further down stay in order. Scores are
     1 − distance. With all images on the short list this is the paper's method, with half the squared Euclidean
     distance. The authors' code also divides the squared distances of each image by their maximum, which the paper does
-    not mention: their weight (λ) is not comparable. Raises UsageError for a `weight` outside [0, 1].
+    not mention: their weight (λ) is not comparable. A `k1` of 0 is replaced by the paper's 20, or fewer in a small
+    gallery (a fortieth of it, at least 3), a `k2` of 0 by three tenths of `k1`. Raises UsageError for options out of
+    range.
     """
-    check_whole(k1=k1, k2=k2, depth=depth)
+    check_whole(depth=depth)
+    k1 = default_count(k1, context.gallery, name="k1", least=3, most=20)
+    k2 = k2 or max(1, 3 * k1 // 10)
+    check_whole(k2=k2)
     if not 0 <= weight <= 1:
         raise UsageError(f"weight: got {weight}; expected 0 (Jaccard alone) to 1 (the cosine alone)")
     reranked = []

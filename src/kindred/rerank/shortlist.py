@@ -7,15 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.arrays import Vectors, as_rows
+from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
-from kindred.rerank.context import Context
+from kindred.rerank.context import Context, Gallery
 
-__all__ = ["Reranked", "checked_queries", "compose", "result_ids"]
+__all__ = ["NEIGHBOUR_SHARE", "Reranked", "checked_queries", "compose", "default_count", "result_ids"]
 
 Reranked = tuple[NDArray[np.int64], NDArray[np.float32]]
 """The new best results of one query: ids (n,), none twice, and scores (n,), best first."""
+
+
+NEIGHBOUR_SHARE = 40
+"""By default no more than one in so many images of a gallery count as neighbours of one."""
+
+
+def default_count(chosen: int, gallery: Gallery, *, name: str, least: int, most: int) -> int:
+    """Return the number of neighbours to count: `chosen`, or what suits the size of the gallery if that is 0.
+
+    A default is a fortieth of the images, at least `least` and at most `most`, which is the paper's number. With more
+    neighbours than there are images of one object, the others decide. Raises UsageError for `chosen` below 0; `name`
+    is its name.
+    """
+    if chosen == 0 and not isinstance(chosen, bool):
+        return min(most, max(least, len(gallery) // NEIGHBOUR_SHARE))
+    check_whole(**{name: chosen})
+    return chosen
 
 
 def checked_queries(ranking: Ranking, context: Context) -> Vectors:

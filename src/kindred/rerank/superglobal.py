@@ -8,13 +8,9 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_positive, check_whole, top_k
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
-from kindred.rerank.expansion import default_augmentation
-from kindred.rerank.shortlist import checked_queries, compose, result_ids
+from kindred.rerank.shortlist import checked_queries, compose, default_count, result_ids
 
 __all__ = ["superglobal"]
-
-MOST_NEIGHBOURS = 9
-"""The paper's number."""
 
 
 def superglobal(ranking: Ranking, context: Context, *, k: int = 0, beta: float = 0.15, depth: int = 400) -> Ranking:
@@ -28,9 +24,7 @@ def superglobal(ranking: Ranking, context: Context, *, k: int = 0, beta: float =
     """
     check_whole(depth=depth)
     check_positive(beta=beta)
-    if k != 0:
-        check_whole(k=k)
-    k = k or min(MOST_NEIGHBOURS, default_augmentation(len(context.gallery)) - 1)
+    k = default_count(k, context.gallery, name="k", least=1, most=9)
     reranked = []
     for q, query in enumerate(checked_queries(ranking, context)):
         ids = result_ids(ranking, q, limit=depth)
@@ -57,9 +51,11 @@ def _refined(rows: Vectors, k: int, beta: float) -> Vectors:
     total = rows.copy()
     for weight, neighbours in zip(weights.T, places.T, strict=True):
         total += weight[:, None] * rows[neighbours]
-    return total / (1 + weights.sum(axis=1, keepdims=True))
+    refined: Vectors = total / (1 + weights.sum(axis=1, keepdims=True))
+    return refined
 
 
 def _best(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Return the places of the `count` largest scores, best first; equal ones stay in order."""
-    return top_k(scores[None], min(count, len(scores)))[0][0]
+    places: NDArray[np.int64] = top_k(scores[None], min(count, len(scores)))[0][0]
+    return places
