@@ -102,6 +102,34 @@ def test_a_damaged_result_is_measured_again(sets: list[Path], colours: Recipe, t
         assert compare(sets[:1], [colours], cache=tmp_path)[0].metrics == first[0].metrics
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("metrics", {"mAP": "abc"}),
+        ("metrics", {}),
+        ("metrics", 5),
+        ("queries", "x"),
+        ("images", -5),
+        ("dimension", 1.5),
+        ("seconds_per_image", None),
+        ("main", "nothing"),
+        ("name", 5),
+        ("rerank", "aqe"),
+        ("cmc", ["x"]),
+    ],
+)
+def test_a_result_with_a_value_of_a_wrong_type_is_measured_again(
+    sets: list[Path], colours: Recipe, tmp_path: Path, key: str, value: object
+) -> None:
+    """A cache may be another's."""
+    (first,) = compare(sets[:1], [colours], cache=tmp_path)
+    (file,) = tmp_path.glob("result-*.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    (again,) = compare(sets[:1], [colours], cache=tmp_path)
+    assert (again.metrics, again.queries, again.main) == (first.metrics, first.queries, first.main)
+    assert getattr(again, key) != value
+
+
 def test_a_result_survives_being_written(sets: list[Path], colours: Recipe) -> None:
     (found,) = compare(sets[:1], [colours])
     assert Evaluation.from_json(found.to_json(), colours) == found

@@ -116,4 +116,32 @@ class Evaluation:
         table = json.loads(text)
         lists = {name: tuple(table[name]) for name in ("rerank", "cmc", "also")}
         lists["skipped_images"] = tuple((str(path), str(reason)) for path, reason in table["skipped_images"])
+        _check(table)
         return cls(**{**table, **lists, "recipe": recipe})
+
+
+def _check(table: Mapping[str, object]) -> None:
+    """Raise ValueError or KeyError where a value of a restored evaluation is not of its type."""
+    metrics, cmc = table["metrics"], table["cmc"]
+    counts = [table[name] for name in ("queries", "images", "distractors", "skipped", "left_out_of_own_ranking")]
+    costs = [table[name] for name in COSTS]
+    texts = [table[name] for name in ("name", "main", "fusion")]
+    if not isinstance(metrics, dict) or not isinstance(cmc, list) or table["main"] not in metrics:
+        raise ValueError("no metrics")
+    names = [*texts, *metrics, *_list(table["rerank"]), *_list(table["also"])]
+    if not all(isinstance(each, str) for each in names):
+        raise ValueError("a name that is not text")
+    if not all(_is_number(each) for each in (*costs, *counts, *cmc, *metrics.values())):
+        raise ValueError("a value that is not a number")
+    if not all(isinstance(each, int) for each in (*counts, table["dimension"])):
+        raise ValueError("a count that is not a whole number")
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
