@@ -1,6 +1,6 @@
-"""Names of a package that are imported when they are first used (PEP 562).
+"""Names of a package that are imported at first use (PEP 562).
 
-A command or a program then loads the modules that it needs, and not all that a package has.
+A command or a program then only loads the modules that it needs.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ __all__ = ["imported_late"]
 
 
 def imported_late(package: str, names: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the `__getattr__` of `package`, which takes a name from its module, imported at its first use.
+    """Return the `__getattr__` of `package`, which imports a name from its module at first use.
 
-    `names` are those of each module of the package, written as in an import: "Graph, map_library as map".
+    `names` lists the names of each module of the package, in the form of an import: "Graph, map_library as map".
     """
     homes: dict[str, tuple[str, str]] = {}
     for module, listed in names.items():

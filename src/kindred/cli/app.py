@@ -40,7 +40,7 @@ COMMANDS = {
     "train": "kindred.cli.train:train",
     "distill": "kindred.cli.distill:distill",
 }
-"""Each command, or group of commands, and where its function lies, in the order of the help text."""
+"""Each command or group of commands, with the module of its function, in the order of the help text."""
 
 STYLE: dict[str, Any] = {
     "rich_markup_mode": None,  # plain text can be piped and searched, and works on any terminal

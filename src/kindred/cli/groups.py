@@ -1,6 +1,6 @@
-"""Groups of options that several commands share: a dataclass each, whose fields are the options.
+"""Groups of options shared by several commands: each is a dataclass whose fields are the options.
 
-A command takes a group as one parameter, and `with_groups` shows its fields to typer as options of the command.
+A command takes a group as one parameter, and `with_groups` declares its fields to typer as options of the command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """Which images of a library are meant."""
+    """The selection of images of a library."""
 
     folder: Annotated[
         Path | None, typer.Option("--folder", metavar="DIR", help="Only images in this folder and its sub-folders.")
@@ -57,7 +57,7 @@ class FilterOptions:
     ] = None
 
     def parsed(self) -> Filter | None:
-        """Return the filter, None where no option is given; raises `UsageError` for a day or condition that is none."""
+        """Return the filter, or None if no option is given; raises `UsageError` for an invalid day or condition."""
         from kindred.store import Filter, parse_where
 
         first, last = parse_day(self.after, option="--after"), parse_day(self.before, option="--before")
@@ -73,7 +73,7 @@ class FilterOptions:
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """How results are ranked, and which are left out."""
+    """Options for the ranking of results, and for leaving some out."""
 
     min_score: Annotated[
         float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
@@ -91,7 +91,7 @@ class RankingOptions:
 
 
 def with_groups(command: Callable[..., R]) -> Callable[..., R]:
-    """Return a command whose parameters that are groups are, to typer, the options in them, in the same place."""
+    """Return a command in which typer sees the options of each group in place of the group."""
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {
         each.name: each.annotation for each in signature.parameters.values() if is_dataclass(each.annotation)

@@ -1,4 +1,4 @@
-"""Loading of modules, as fast as it can be."""
+"""Fast loading of modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["modules_loading"]
 
 @contextmanager
 def modules_loading() -> Iterator[None]:
-    """Collect no garbage meanwhile: what modules make lives on, and looking through it takes a search 30 ms."""
+    """Pause garbage collection in the block: objects of modules persist, and checking them takes 30 ms of a search."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The stages of a training run on the meter: planning, training and validating."""
+"""The stages of a training run on the progress meter: planning, training and validation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TITLES = {"planning": "Planning", "training": "Training", "validating": "Validat
 
 
 def begin_stage(meter: Meter, here: Progress, *, unit: str) -> bool:
-    """Begin the stage of `here` on the meter if it is another one; return whether it counts updates."""
+    """Begin the stage of `here` on the meter if it is a new one; return whether it counts updates."""
     title, counts = TITLES[here.stage], here.stage == "training"
     if meter.title != title:
-        # The update just reported took time of this session; those before it, in a resumed run, did not.
+        # Only the update just reported belongs to this session; earlier ones of a resumed run do not.
         meter.begin(title, unit=unit, done=max(0, here.epoch * here.steps + here.step - 1) if counts else 0)
     return counts

@@ -110,7 +110,7 @@ class Search:
     def _candidates(
         self, ranked: Sequence[tuple[Order, NDArray[np.float32]]], selected: slice, depth: int, *, by_words: bool
     ) -> Ranking:
-        """Return what is re-ranked of some queries: the best by vectors, and by visual words where there are any."""
+        """Return the candidates for re-ranking of some queries: the best by vectors, and by visual words if any."""
         if self._words is None or not by_words:
             return _top_results(ranked, min(depth, len(self.database)))
         depth, places = min(depth, CANDIDATES), np.flatnonzero(self._usable)

@@ -224,7 +224,7 @@ def _with_facts(entry: Entry, store: Store) -> Entry:
 
 
 def _visual_words(store: Store, uid: str) -> VisualWords | None:
-    """Return the visual words of an image; None where none are stored."""
+    """Return the visual words of an image; None if none are stored."""
     for number in store.select(Filter(ids=(uid,))).tolist():
         for ids, batch in store.visual_words(after_id=number - 1, batch=1):
             return VisualWords(batch.words, batch.signatures) if ids[0] == number else None

@@ -43,10 +43,10 @@ class Searcher:
         return self.index.search(query.compared, k, where=where)
 
     def candidates(self, query: DescribedQuery, k: int, depth: int, where: Filter | None) -> Ranking:
-        """Return what re-rankers choose from: the best `depth` by vectors; where there are visual words, half of them.
+        """Return the candidates for re-ranking: the best `depth` by vectors or, with visual words, half of them.
 
-        The other half are then the best by visual words. All have the score of their vectors and are ordered by it.
-        Of the best by vectors there are at least `k`.
+        The other half are then the best by visual words. All are ordered by the scores of their vectors, and at least
+        `k` are the best by vectors.
         """
         vector, words = query.vector, query.visual_words
         if self.words is None or words is None or vector is None:

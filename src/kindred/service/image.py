@@ -1,4 +1,4 @@
-"""What the forms of an image, and of an image found, have in common."""
+"""The common fields of the forms of an image and of a search result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["ImageFacts"]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts(Form):
-    """What is known of an image; sizes are in pixels of the upright original.
+    """The facts about an image; sizes are in pixels of the upright original.
 
-    `id` stays when the image is moved or described again; `missing` says that its file is not there.
+    `id` is unchanged when the image is moved or described again; `missing`: whether its file does not exist.
     """
 
     id: str
@@ -34,6 +34,6 @@ class ImageFacts(Form):
 
     @classmethod
     def _of(cls, image: Hit | ImageRecord, **own: Any) -> Self:
-        """Return the form of an image, with the fields that this kind of form has of its own."""
+        """Return the form of an image, with the further fields of this kind of form."""
         shared: dict[str, Any] = {field.name: getattr(image, field.name) for field in fields(ImageFacts)}
         return cls(**shared, **own)

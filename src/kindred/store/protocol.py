@@ -117,7 +117,7 @@ class Store(Protocol):
         ...
 
     def metadata_kinds(self, key: str) -> frozenset[Kind]:
-        """Return the types of the values of a key of metadata; none where no image has it."""
+        """Return the types of the values of a key of metadata; none if no image has it."""
         ...
 
     def roots(self) -> list[Root]:

@@ -175,7 +175,7 @@ class ImageReader:
         return {self._cells.text(key, "metadata", "key"): count for key, count in found}
 
     def metadata_kinds(self, key: str) -> frozenset[Kind]:
-        """Return the types of the values of a key of metadata; none where no image has it."""
+        """Return the types of the values of a key of metadata; none if no image has it."""
         sql = "SELECT EXISTS (SELECT 1 FROM metadata WHERE key = ? AND kind = ?)"
         with self._database.read() as connection:
             return frozenset(kind for kind in KINDS if connection.execute(sql, (key, kind)).fetchone()[0])

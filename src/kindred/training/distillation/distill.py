@@ -164,7 +164,7 @@ def _record(
         "teachers": ", ".join(f"{engine.name} (sha256 {engine.digest[:12]})" for engine in engines),
         "images": images,
         "seconds": round(result.seconds),
-        **{f"unexplained {name}": round(loss, 4) for name, loss in result.after.items() if "/" not in name},
+        **{f"validation loss {name}": round(loss, 4) for name, loss in result.after.items() if "/" not in name},
         **{key: str(value) for key, value in asdict(settings).items()},
     }
 

@@ -1,4 +1,4 @@
-"""Attach a local head to the graph of a network: one `.onnx` with the outputs of both, and one card."""
+"""Attaching a local head to the graph of a network: one `.onnx` with the outputs of both, and one card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLE = (128, 160)
 
 
 class _Exported(nn.Module):
-    """The head with the outputs that are read from the graph."""
+    """The head with the outputs of the exported graph."""
 
     def __init__(self, head: KeypointHead) -> None:
         super().__init__()
@@ -52,9 +52,9 @@ def attach(
 ) -> Card:
     """Write the network at `path` with a local head to `output` (`.onnx`), and its card; return the card.
 
-    All that the network computed before it computes as before. One that has a local head already gets this one in its
-    place. ratio: the threshold of the ratio test that suits the descriptors. training: is added to that of the card.
-    Raises UsageError where a file cannot be written, TrainingError where the network has no maps to attach a head to.
+    All other outputs of the network are unchanged. An existing local head is replaced. ratio: the threshold of the
+    ratio test for these descriptors. training: added to that of the card. Raises UsageError if a file cannot be
+    written, TrainingError if the network has no maps to attach a head to.
     """
     taps = inner_taps(card, path)
     own = _without_head(onnx.load(str(path), load_external_data=False))
@@ -94,7 +94,7 @@ def _trace(head: KeypointHead, file: Path, taps: tuple[Tap, ...]) -> None:
 
 
 def _without_head(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove the nodes, weights and outputs of a head that was attached before."""
+    """Remove the nodes, weights and outputs of a previously attached head."""
     graph = model.graph
     for entries in (graph.node, graph.initializer, graph.value_info):
         kept = [entry for entry in entries if not entry.name.startswith(PREFIX)]

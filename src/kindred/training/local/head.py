@@ -10,16 +10,16 @@ from torch import Tensor, nn
 __all__ = ["CELL", "KeypointHead", "keypoint_scores", "sampled"]
 
 CELL = 8
-"""Side of the cells, in pixels, in each of which there is at most one keypoint to learn from."""
+"""Side of the cells in pixels; each has at most one keypoint in training."""
 HALF = CELL // 2
 
 
 class KeypointHead(nn.Module):
-    """Looks at the grey image by itself, for its keypoints, and joins to it the maps of strides 4, 8 and 16.
+    """A head that processes the grey image itself, for keypoints, together with the maps of strides 4, 8 and 16.
 
-    Descriptors are a linear map of the columns of strides 8 and 16, which is soon learned, plus what layers add to it.
-    channels: of these maps. A cell of a map of stride s lies at pixel s · i, as the padding of convolutions has it; so
-    a cell of scores covers the 4 pixels before and the 4 from there on.
+    Descriptors are a linear map of the columns of strides 8 and 16, which is trained quickly, plus the output of
+    further layers. channels: of these maps. A cell of a map of stride s is at pixel s · i, as defined by the padding of
+    convolutions; a cell of scores covers the 4 pixels before that and the 4 from there on.
     """
 
     def __init__(self, channels: Sequence[int], *, dimension: int, width: int) -> None:
@@ -50,9 +50,10 @@ class KeypointHead(nn.Module):
 
 
 def keypoint_scores(logits: Tensor) -> Tensor:
-    """Logits (B, 65, h, w) to the scores of pixels (B, 1, 8h − 4, 8w − 4), from the first pixel of the image on.
+    """Logits (B, 65, h, w) to the scores of pixels (B, 1, 8h − 4, 8w − 4), starting at the first pixel of the image.
 
-    A score is the square root of the probability: then those around a keypoint tell its place to a fraction of a pixel.
+    A score is the square root of the probability, so that the scores around a keypoint give its position to a fraction
+    of a pixel.
     """
     shares = torch.softmax(logits, 1)[:, :-1].sqrt()
     return nn.functional.pixel_shuffle(shares, CELL)[:, :, HALF:, HALF:]

@@ -10,24 +10,24 @@ from kindred.training.local.head import CELL
 __all__ = ["as_signs", "cosine_loss", "detection_loss", "matching_loss", "peak_loss"]
 
 NEAR = 6.0
-"""Pixels around a point in which others are no wrong matches."""
+"""Radius in pixels around a point in which other points do not count as wrong matches."""
 RADIUS = 2
 TEMPERATURE = 0.1
 IGNORED = -1
 
 
 def as_signs(descriptors: Tensor) -> Tensor:
-    """Return ±1/√D by the signs of descriptors (…, D); gradients pass as if unchanged (Bengio et al. 2013)."""
+    """Return ±1/√D by the signs of descriptors (…, D), with straight-through gradients (Bengio et al. 2013)."""
     signs = torch.where(descriptors >= 0, 1.0, -1.0) / descriptors.shape[-1] ** 0.5
     passed: Tensor = descriptors + (signs - descriptors).detach()
     return passed
 
 
 def matching_loss(first: Tensor, second: Tensor, *, wrong: Tensor, temperature: float) -> Tensor:
-    """Dual softmax over the similarities of two views' unit descriptors (N, D), of which row n belongs to row n.
+    """Dual softmax over the similarities of two views' unit descriptors (N, D), in which row n matches row n.
 
-    wrong: (N, N) bool, which pairs are wrong matches; others beside the right ones are left out. Source: InfoNCE (van
-    den Oord et al. 2018), in both directions.
+    wrong: (N, N) bool, which pairs are wrong matches; all others except the right ones are ignored. Source: InfoNCE
+    (van den Oord et al. 2018), in both directions.
     """
     similar = first @ second.T / temperature
     right = torch.eye(len(similar), dtype=torch.bool, device=similar.device)
@@ -37,20 +37,20 @@ def matching_loss(first: Tensor, second: Tensor, *, wrong: Tensor, temperature: 
 
 
 def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """1 − the mean cosine of descriptors (N, D) with the teacher's."""
+    """Return one minus the mean cosine of descriptors (N, D) and the teacher's."""
     return 1 - nn.functional.cosine_similarity(student, teacher, dim=-1).mean()
 
 
 def detection_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the cells (B, 65, h, w) with their keypoint's place, 64 for none (B, h, w); −1 is left out."""
+    """Return the cross-entropy of cells (B, 65, h, w) and keypoint positions (B, h, w), 64 for none, −1 ignored."""
     return nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED)
 
 
 def peak_loss(scores: Tensor, batch: Tensor, points: Tensor) -> Tensor:
-    """How far the scores around points are from a peak there, in pixels: their soft-argmax, and its spread.
+    """Return how far the scores around points are from a peak there, in pixels: their soft-argmax, and its spread.
 
-    scores: (B, 1, H, W). batch: (N,) of which image a point is. points: (N, 2), x y from 0, at least 3 pixels inside.
-    Source: the reprojection and the dispersity peak losses of Zhao et al. 2023.
+    scores: (B, 1, H, W). batch: (N,) the image of each point. points: (N, 2), x y from 0, at least 3 pixels from the
+    border. Source: the reprojection and the dispersity peak losses of Zhao et al. 2023.
     """
     if not len(points):
         return scores.sum() * 0
@@ -67,7 +67,7 @@ def peak_loss(scores: Tensor, batch: Tensor, points: Tensor) -> Tensor:
 
 
 def cells_of(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the cell x y (N, 2) of points (N, 2), x y from 0, and their place in it, 0 to 63."""
+    """Return the cell x y (N, 2) of points (N, 2), x y from 0, and their position in it, 0 to 63."""
     shifted = points.round().long() + CELL // 2
     inside = shifted % CELL
     return shifted // CELL, inside[:, 1] * CELL + inside[:, 0]

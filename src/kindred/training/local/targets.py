@@ -1,4 +1,4 @@
-"""What the teacher of a local head finds in the images: keypoints and descriptors at two sizes, stored on disk."""
+"""Targets of a local head: the teacher's keypoints and descriptors of the images at two sizes, stored on disk."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from kindred.training.image_cache import ImageCache
 __all__ = ["LocalTargets", "Sighting", "Teacher", "find_targets"]
 
 SCALES = (1.0, 2.0)
-"""How large the teacher sees an image, relative to itself."""
+"""Scales at which the teacher describes an image."""
 MOST = (96, 192)
-"""Keypoints at each scale."""
+"""Maximum number of keypoints at each scale."""
 STEP = 1 / 256
-"""Between two values of a stored component; those above 0.496 are clipped."""
+"""Quantisation step of a stored component; values above 0.496 are clipped."""
 FACTS, POINTS, DESCRIPTORS, COUNTS = "facts.json", "points.npy", "descriptors.npy", "counts.npy"
 BLOCK = 64  # images after which the files are brought up to date
 
 
 class Teacher(Protocol):
-    """What finds the targets; `kindred.features.network.LocalNetwork` is one."""
+    """The source of targets, such as `kindred.features.network.LocalNetwork`."""
 
     @property
     def depends_on(self) -> list[object]:
-        """What its features depend on."""
+        """A digest of what its features depend on."""
 
     def find(self, image: NDArray[np.uint8], *, count: int, longest: int) -> LocalFeatures:
         """Return the features of an image, reduced to `longest` pixels."""
@@ -48,7 +48,7 @@ class Sighting:
 
 
 class LocalTargets:
-    """The teacher's features of each image of a run, read from files as they are needed."""
+    """The teacher's features of each image of a run, read from files on demand."""
 
     def __init__(self, folder: Path) -> None:
         self._points = np.load(folder / POINTS, mmap_mode="r", allow_pickle=False)
@@ -61,7 +61,7 @@ class LocalTargets:
         return int(self._descriptors.shape[2])
 
     def sighting(self, index: int, zoom: float) -> Sighting:
-        """Return what the teacher found in an image, at the scale that is next to `zoom`."""
+        """Return the teacher's features of an image at the scale nearest to `zoom`."""
         scale = int(np.argmin([abs(np.log(zoom / each)) for each in SCALES]))
         begin = sum(MOST[:scale])
         end = begin + int(self._counts[index, scale])
@@ -78,10 +78,10 @@ def find_targets(
     digest: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> LocalTargets:
-    """Let the teacher look at all images once; what it finds is stored in `folder`, where an interrupted run goes on.
+    """Compute the teacher's features of all images once and store them in `folder`; an interrupted run resumes there.
 
-    digest: of the images, by which the files are recognised. progress: called with the number of images done and of
-    all. Raises TrainingError where the files belong to other images or another teacher, or cannot be written.
+    digest: of the images, stored with the files. progress: called with the number of images done and the total. Raises
+    TrainingError if the files belong to other images or another teacher, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

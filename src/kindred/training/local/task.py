@@ -1,9 +1,9 @@
 """The task of training a local head, for the training loop.
 
-The network that it is attached to stays as it is. Of each image two views are drawn, under random homographies and in
-other light. The teacher has seen the image itself: its keypoints are carried into the views, where the head is to find
-them, and its descriptors are the targets in both, so that the head learns more changes of view than the teacher knows.
-A contrastive loss between the two views makes each point unlike all others.
+The network that it is attached to is frozen. Two views of each image are drawn, under random homographies and in other
+light. The teacher has described the image itself: its keypoints are projected into the views, where the head has to
+find them, and its descriptors are the targets in both, so that the head learns more changes of view than the teacher
+has. A contrastive loss between the two views separates each point from all others.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ VALIDATION_IMAGES = 48
 class Pairs:
     """A batch of B pairs of views.
 
-    views: (2B, S, S, 3) uint8 RGB, first all first views. labels: (2B, h, w), the place of the keypoint in each cell,
-    64 for none, −1 for unknown. owner: (N,) of which pair a point is. first, second: (N, 2) the points in the two
-    views, x y from 0. target: (N, D) the teacher's descriptors. shown: (M, 3) view number and x y of keypoints to find.
+    views: (2B, S, S, 3) uint8 RGB, all first views first. labels: (2B, h, w), the position of the keypoint in each
+    cell, 64 for none, −1 for unknown. owner: (N,) the pair of each point. first, second: (N, 2) the points in the two
+    views, x y from 0. target: (N, D) the teacher's descriptors. shown: (M, 3) view number and x y of the keypoints to
+    find.
     """
 
     views: NDArray[np.uint8]
@@ -60,7 +61,7 @@ class Pairs:
 
 
 class _Module(nn.Module):
-    """All that is trained: the head, and the matrix from its descriptors to the teacher's, which is not exported."""
+    """All trained modules: the head, and the matrix from its descriptors to the teacher's, which is not exported."""
 
     def __init__(self, head: KeypointHead, dimension: int, target: int) -> None:
         super().__init__()
@@ -69,9 +70,9 @@ class _Module(nn.Module):
 
 
 class LocalTask:
-    """A local head that learns from `targets` on views of `images`; a `kindred.training.loop.Task`.
+    """A local head trained on `targets` in views of `images`; a `kindred.training.loop.Task`.
 
-    identity: what beside the settings decides the result, such as digests.
+    identity: further values that determine the result, such as digests.
     """
 
     monitor = "matched"
@@ -100,14 +101,14 @@ class LocalTask:
 
     @property
     def head(self) -> KeypointHead:
-        """What is exported."""
+        """The head, which is exported."""
         head = self.module.head
         assert isinstance(head, KeypointHead)
         return head
 
     @property
     def steps(self) -> int:
-        """How many batches an epoch has."""
+        """The number of batches of an epoch."""
         return -(-self.settings.steps // self.settings.epochs)
 
     def parameter_groups(self) -> Sequence[Mapping[str, object]]:
@@ -146,7 +147,7 @@ class LocalTask:
         return losses
 
     def describe_batch(self, batch: Pairs) -> str:
-        """Say what a batch consists of."""
+        """Describe the contents of a batch."""
         return f"{len(batch.views) // 2} pairs of views of {batch.views.shape[1]} pixels"
 
     def validate(self) -> Mapping[str, float]:
@@ -202,7 +203,7 @@ class LocalTask:
         return torch.from_numpy(maps).to(self._processes.device, memory_format=torch.channels_last)
 
     def _matches(self, first: Tensor, second: Tensor, wrong: Tensor, *, signs: bool) -> Tensor:
-        """Return the matching loss; with `signs` half of it between values of one view and signs of the other."""
+        """Return the matching loss; with `signs`, half of it is between values of one view and signs of the other."""
         temperature = self.settings.temperature
         values = matching_loss(first, second, wrong=wrong, temperature=temperature)
         if not signs:
@@ -216,14 +217,14 @@ class LocalTask:
         return peak_loss(keypoint_scores(logits), shown[:, 0].long(), shown[:, 1:])
 
     def _wrong(self, batch: Pairs) -> Tensor:
-        """Return (N, N): which pairs of points are of different images, or far from one another in both views."""
+        """Return (N, N): which pairs of points are of different images, or distant from each other in both views."""
         owner = torch.from_numpy(batch.owner)
         first, second = torch.from_numpy(batch.first), torch.from_numpy(batch.second)
         far = (torch.cdist(first, first) > NEAR) & (torch.cdist(second, second) > NEAR)
         return (far | (owner[:, None] != owner[None])).to(self._processes.device)
 
     def _matched(self, first: Tensor, second: Tensor, batch: Pairs) -> tuple[float, float]:
-        """Return how many points are matched right, among those of all images of the batch, and how many there are."""
+        """Return the number of correctly matched points, among those of all images of the batch, and their total."""
         if not len(first):
             return 0.0, 0.0
         best = (first @ second.T).argmax(1).cpu().numpy()
@@ -274,7 +275,7 @@ def _at(maps: Tensor, numbers: Tensor, points: Tensor) -> Tensor:
 def _shared(
     number: int, sighting: Sighting, one: View, other: View, size: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return owner, positions in two views and descriptors of keypoints that both show, `POINTS` at most."""
+    """Return pair, positions in two views and descriptors of keypoints visible in both, at most `POINTS`."""
     first, second = (carried(view.matrix, sighting.points) - np.float32(0.5) for view in (one, other))
     seen = np.flatnonzero(_inside(first, size) & _inside(second, size))
     if len(seen) > POINTS:
@@ -297,7 +298,7 @@ def _cells(sighting: Sighting, view: View, shape: tuple[int, ...]) -> tuple[NDAr
 
 
 def _covered(view: View, shape: tuple[int, ...], cells: int) -> NDArray[np.bool_]:
-    """Return which cells (h, w) of a view show the image; the teacher knows nothing of what is around it."""
+    """Return which cells (h, w) of a view show the image; outside it the teacher has no targets."""
     rows, columns = np.mgrid[:cells, :cells].reshape(2, -1) * CELL
     corners = np.stack((columns, rows), axis=1).astype(np.float32)
     back = carried(np.linalg.inv(view.matrix).astype(np.float64), corners)

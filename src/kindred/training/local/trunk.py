@@ -22,7 +22,7 @@ STRIDES = (4, 8, 16)
 
 
 class Trunk:
-    """A network, run for its maps of strides 4, 8 and 16; raises ModelError or TrainingError where it has none."""
+    """A network, run for its maps of strides 4, 8 and 16; raises ModelError or TrainingError if it has none."""
 
     def __init__(self, name_or_path: str | Path, *, device: str = "cpu", threads: int | None = None) -> None:
         card, self.path = load_card(name_or_path)
@@ -41,7 +41,7 @@ class Trunk:
 
     @property
     def channels(self) -> list[int]:
-        """Of the maps, in the order of `STRIDES`."""
+        """The channels of the maps, in the order of `STRIDES`."""
         return [tap.channels for tap in self.taps]
 
     def run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:

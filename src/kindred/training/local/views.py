@@ -29,7 +29,7 @@ LUMA = np.array((0.299, 0.587, 0.114))
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A view (S, S, 3) of an image; `matrix` (3, 3) carries positions of the image into it, `zoom` is its scale."""
+    """A view (S, S, 3) of an image; `matrix` (3, 3) maps positions of the image into it, `zoom` is its scale."""
 
     pixels: Pixels
     matrix: Matrix
@@ -37,7 +37,7 @@ class View:
 
 
 def draw_views(image: Pixels, settings: LocalSettings, rotation: float, rng: np.random.Generator) -> tuple[View, View]:
-    """Draw two views of an image (H, W, 3) around the same place; the second may be turned by any angle.
+    """Draw two views of an image (H, W, 3) around the same point; the second may be rotated by any angle.
 
     rotation: the probability of that.
     """
@@ -61,7 +61,7 @@ def draw_views(image: Pixels, settings: LocalSettings, rotation: float, rng: np.
 
 
 def carried(matrix: Matrix, points: Points) -> Points:
-    """Carry positions (N, 2) by a homography (3, 3)."""
+    """Map positions (N, 2) by a homography (3, 3)."""
     moved = points.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
     carried: Points = (moved[:, :2] / moved[:, 2:]).astype(np.float32)
     return carried
@@ -90,7 +90,7 @@ def relit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _matrix(middle: list[float], zoom: float, degrees: float, size: int, rng: np.random.Generator) -> Matrix:
-    """Return the homography from the image to a view: its middle goes near the middle of the view."""
+    """Return the homography from the image to a view: its centre is mapped near the centre of the view."""
     angle, stretch = math.radians(degrees), math.exp(rng.normal(0, ANISOTROPY) / 2)
     axis = rng.uniform(0, math.pi)
     to_origin = _shift(-middle[0], -middle[1])
@@ -103,7 +103,7 @@ def _matrix(middle: list[float], zoom: float, degrees: float, size: int, rng: np
 
 
 def _view(image: Pixels, matrix: Matrix, zoom: float, size: int, rng: np.random.Generator) -> View:
-    """Warp an image; where it is reduced, it is averaged first."""
+    """Warp an image; a reduced one is averaged first."""
     reduced, source = min(1.0, 1.2 * zoom), Image.fromarray(image)
     if reduced < 1:
         sides = [max(1, round(side * reduced)) for side in source.size]
