@@ -118,7 +118,7 @@ def test_a_complete_collection_is_left_alone(rendered: Rendered) -> None:
     assert {path: path.stat().st_mtime_ns for path in rendered.made.folder.rglob("*.jpg")} == before
 
 
-def test_an_interrupted_run_goes_on_to_the_same_files(rendered: Rendered, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_with_the_same_files(rendered: Rendered, tmp_path: Path) -> None:
     folder = tmp_path / "collection"
 
     def stop(done: int, _total: int) -> None:
@@ -146,7 +146,7 @@ def test_other_settings_or_other_files_in_the_folder_are_refused(rendered: Rende
 
 
 @pytest.mark.parametrize(("objects", "photos"), [(1, 10), (0, 0), (5, 4)])
-def test_numbers_that_cannot_be_meant(objects: int, photos: int, tmp_path: Path) -> None:
+def test_invalid_numbers_are_refused(objects: int, photos: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least 2 objects"):
         render_demo(tmp_path / "demo", objects=objects, photos=photos)
     assert not (tmp_path / "demo").exists()

@@ -125,7 +125,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), target
 
 
-def test_ci_runs_what_everyone_runs() -> None:
+def test_ci_runs_the_same_checks() -> None:
     assert lines_of(".ci/run")[-1] == "python3 scripts/check.py"
     assert (ROOT / "scripts" / "check.py").is_file()
 

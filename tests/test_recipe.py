@@ -78,19 +78,19 @@ def test_toml_needs_no_more_than_a_name_and_a_backbone() -> None:
         ),
     ],
 )
-def test_a_wrong_key_is_named_with_what_was_expected(text: str, expected: str) -> None:
+def test_an_invalid_key_is_reported_with_the_expected_value(text: str, expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.from_toml(text, source="some.toml")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_name_that_is_no_text_is_refused_before_it_is_stored() -> None:
+def test_a_name_that_is_not_valid_text_is_refused() -> None:
     with pytest.raises(RecipeError, match="expected text that can be written as UTF-8"):
         Recipe(name="a", backbone="caf\udce9.onnx")
 
 
-def test_the_digest_counts_what_is_done_and_not_what_it_is_called() -> None:
+def test_the_digest_ignores_the_name() -> None:
     renamed = dataclasses.replace(PLAIN, name="other", description="the same")
     assert renamed.digest == PLAIN.digest
     changed = [
@@ -129,7 +129,7 @@ def test_a_whole_option_and_its_float_are_the_same() -> None:
     assert len({whole, real}) == 1
 
 
-def test_differences_name_what_would_be_done_differently() -> None:
+def test_differences_name_the_keys_that_differ() -> None:
     other = dataclasses.replace(PLAIN, name="other", size=224, pooling_options={"p": 4.0})
     assert PLAIN.differences(other) == ["size 320, not 224", "pooling_options.p none, not 4.0"]
     assert PLAIN.differences(dataclasses.replace(PLAIN, name="other")) == []
@@ -270,7 +270,7 @@ def test_an_unknown_preset_is_an_error_with_the_nearest_name() -> None:
         Recipe.load("zzz")
 
 
-def test_a_file_is_read_and_names_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_file_may_name_files_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net.onnx").touch()
     (tmp_path / "mine.npz").touch()
     file = tmp_path / "mine.toml"

@@ -60,7 +60,7 @@ def test_draws_some_at_random_where_there_are_more(library: Library) -> None:
     assert few.paths != map_library(library, "mds", images=10, seed=1).paths
 
 
-def test_files_that_are_gone_or_broken_are_left_out_and_told(library: Library) -> None:
+def test_missing_and_damaged_files_are_left_out_and_reported(library: Library) -> None:
     paths = map_library(library, "mds").paths
     paths[3].unlink()
     paths[5].write_bytes(b"no picture")
@@ -88,7 +88,7 @@ def test_too_few_images_say_how_many_are_needed(library: Library) -> None:
         map_library(library, "mds")
 
 
-def test_of_several_vectors_that_of_the_whole_counts(library: Library) -> None:
+def test_of_several_vectors_that_of_the_whole_image_is_used(library: Library) -> None:
     paths = map_library(library, "mds").paths
     everything, part = np.full(4, np.nan, np.float32), np.array([0, 0, 9, 9], np.float32)
     vectors = np.array([[0, 50], [50, 0]], np.float32)

@@ -59,7 +59,7 @@ def test_too_small_a_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["map.png", "map.JPG", "map.webp"])
-def test_is_written_as_what_its_name_says(name: str, tmp_path: Path) -> None:
+def test_the_format_follows_the_extension(name: str, tmp_path: Path) -> None:
     pixels = plain((10, 200, 30), 20, 30)
     write_picture(tmp_path / name, pixels)
     with Image.open(tmp_path / name) as image:

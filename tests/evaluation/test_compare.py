@@ -73,7 +73,7 @@ def test_nothing_to_compare_is_an_error(sets: list[Path]) -> None:
         compare(sets, [])
 
 
-def test_results_are_kept(sets: list[Path], colours: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_cached(sets: list[Path], colours: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
     first = compare(sets, [colours], rerank=["aqe"], cache=cache)
     monkeypatch.setattr(Bench, "measure", None)
@@ -83,7 +83,7 @@ def test_results_are_kept(sets: list[Path], colours: Recipe, tmp_path: Path, mon
     assert len(kept) == 4
 
 
-def test_further_metrics_are_reported_and_kept_apart(sets: list[Path], colours: Recipe, tmp_path: Path) -> None:
+def test_further_metrics_are_reported_and_cached_separately(sets: list[Path], colours: Recipe, tmp_path: Path) -> None:
     (plain,) = compare(sets[1:], [colours], cache=tmp_path)
     (found,) = compare(sets[1:], [colours], metrics=["recall@2", "precision@3"], cache=tmp_path)
     assert "precision@3" not in plain.metrics

@@ -119,7 +119,7 @@ class TestUKBench:
         # The first four find only themselves, the last four everything.
         assert score(truth, itself_first)["N-S"] == pytest.approx((4 * 1 + 4 * 4) / 8)
 
-    def test_a_group_must_be_whole(self, folder: Path) -> None:
+    def test_a_group_must_be_complete(self, folder: Path) -> None:
         (folder / "full/ukbench00005.jpg").unlink()
         with pytest.raises(UsageError, match="found 7 images; UKBench has 10,200"):
             read_dataset(folder)
@@ -171,7 +171,7 @@ class TestBuildings:
             ("junk", None, r"hall_1_junk\.txt: the list cannot be read \(no such file"),
         ],
     )
-    def test_what_is_wrong_is_named(self, tmp_path: Path, name: str, text: str | None, message: str) -> None:
+    def test_errors_name_what_is_invalid(self, tmp_path: Path, name: str, text: str | None, message: str) -> None:
         file = buildings(tmp_path, "oxc1_", self.LISTS) / f"gt/hall_1_{name}.txt"
         if text is None:
             file.unlink()
@@ -215,7 +215,7 @@ class TestRevisited:
         assert (truth.name, truth.protocol, len(truth.database), len(truth.queries)) == (name, "revisited", images, 70)
         assert truth.root == tmp_path / "jpg"
 
-    def test_one_that_is_not_whole_is_refused(self, tmp_path: Path) -> None:
+    def test_an_incomplete_set_is_refused(self, tmp_path: Path) -> None:
         query = '{"image": "q", "bbx": null, "easy": [0], "hard": [], "junk": []}'
         write(tmp_path / "rparis6k.json", f'{{"images": ["a"], "queries": [{query}]}}')
         with pytest.raises(UsageError, match="found 1 images; rparis6k has 6,322"):
@@ -237,7 +237,7 @@ class TestClasses:
         touch(tmp_path / "set", "cat/a.jpg", "cat/b.png", "cat/deep/c.jpg", "dog/a.jpg", "dog/b.jpg", "owl/a.jpg")
         return tmp_path / "set"
 
-    def test_every_image_looks_for_the_others_of_its_class(self, folder: Path) -> None:
+    def test_every_image_is_a_query_for_the_others_of_its_class(self, folder: Path) -> None:
         truth = read_dataset(folder)
         assert (truth.name, truth.protocol) == ("set", "plain")
         assert asked(truth)["cat/b.png"] == ({"cat/a.jpg", "cat/deep/c.jpg"}, {"cat/b.png"})
@@ -281,7 +281,7 @@ class TestProducts:
         with pytest.raises(UsageError, match="line 1 is '59552 11319 1'; expected 4 columns"):
             read_dataset(tmp_path, partial=True)
 
-    def test_cub_keeps_the_classes_of_the_test(self, tmp_path: Path) -> None:
+    def test_cub_uses_the_test_classes(self, tmp_path: Path) -> None:
         names = {1: "099.Hawk/x.jpg", 2: "101.Owl/a b.jpg", 3: "101.Owl/c.jpg", 4: "200.Wren/d.jpg"}
         write(tmp_path / "images.txt", *(f"{number} {name}" for number, name in names.items()))
         write(tmp_path / "image_class_labels.txt", "1 99", "2 101", "3 101", "4 200")
@@ -321,7 +321,7 @@ class TestReading:
         assert read_dataset(tmp_path / "groundtruth.json").database == ("a.jpg",)
         assert read_dataset(tmp_path, "json").database == ("a.jpg",)
 
-    def test_what_cannot_be_told_names_what_is_known(self, tmp_path: Path) -> None:
+    def test_an_unrecognised_set_lists_the_known_ones(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"not the layout of a known data set \(json, revisited, sop, "):
             read_dataset(tmp_path)
         with pytest.raises(UsageError, match="unknown dataset 'holiday'; did you mean 'holidays'"):
@@ -337,7 +337,7 @@ class TestReading:
             read_dataset(tmp_path, name)
         assert "\n" not in str(caught.value)
 
-    def test_the_digest_is_of_what_is_asked(self, holidays: Path) -> None:
+    def test_the_digest_depends_on_queries_and_judgements(self, holidays: Path) -> None:
         truth = read_dataset(holidays, "holidays", partial=True)
         assert truth.digest == replace(truth, file=Path("elsewhere"), root=None).digest
         assert truth.digest != replace(truth, protocol="oxford").digest

@@ -51,7 +51,7 @@ def write(folder: Path, database: list[str], queries: Mapping[str, object]) -> P
 class TestEvaluate:
     """Images described and searched."""
 
-    def test_the_whole_way(self, groundtruth: Path, colours: Recipe) -> None:
+    def test_an_evaluation_end_to_end(self, groundtruth: Path, colours: Recipe) -> None:
         steps: list[tuple[int, int]] = []
         found = evaluate(groundtruth, recipe=colours, progress=lambda *step: steps.append(step))
         assert (found.name, found.recipe, found.queries, found.dimension) == ("colours", colours, 3, 6)
@@ -84,14 +84,14 @@ class TestEvaluate:
         assert evaluate(groundtruth, recipe=replace(colours, similarity=similarity)).metrics["recall@10"] == 1
         assert used
 
-    def test_the_size_of_a_block_changes_nothing(
+    def test_the_block_size_does_not_change_results(
         self, groundtruth: Path, colours: Recipe, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         whole = evaluate(groundtruth, recipe=colours)
         monkeypatch.setattr(searching, "BLOCK_SCORES", 1)
         assert evaluate(groundtruth, recipe=colours).metrics == whole.metrics
 
-    def test_a_box_is_what_is_searched_with(self, tmp_path: Path, paint: Paint, colours: Recipe) -> None:
+    def test_the_box_of_a_query_is_searched(self, tmp_path: Path, paint: Paint, colours: Recipe) -> None:
         paint("db/red.png", "#d02020")
         paint("db/blue.png", "#2020d0")
         paint("both.png", "#d02020 #2020d0")
@@ -100,7 +100,7 @@ class TestEvaluate:
             file = write(tmp_path / "images", ["db/red.png", "db/blue.png"], queries)
             assert evaluate(file, recipe=colours).metrics["recall@1"] == 1
 
-    def test_a_part_keeps_the_scale_of_its_image(
+    def test_a_region_is_described_at_the_scale_of_its_image(
         self, tmp_path: Path, colours: Recipe, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = tmp_path / "images"
@@ -247,7 +247,7 @@ class TestProtocols:
         with pytest.raises(ImageError, match="broken"):
             strict.describe([(broken, None)])
 
-    def test_rerankers_are_given_local_features_which_the_cache_keeps(
+    def test_rerankers_get_local_features_from_the_cache(
         self, tmp_path: Path, colours: Recipe, described: list[object]
     ) -> None:
         pytest.importorskip("cv2")
@@ -275,7 +275,9 @@ class TestProtocols:
         evaluate(file, recipe=colours, cache=tmp_path / "cache")
         assert len(described) == 6  # without features they are other descriptions
 
-    def test_what_is_prepared_once_is_not_counted_at_every_query(self, groundtruth: Path, colours: Recipe) -> None:
+    def test_computations_for_the_whole_gallery_do_not_count_per_query(
+        self, groundtruth: Path, colours: Recipe
+    ) -> None:
         found = evaluate(groundtruth, recipe=colours, rerank="diffusion")
         assert found.seconds_preparing > 0
 
@@ -311,7 +313,7 @@ class TestCache:
         assert again.seconds_per_image == first.seconds_per_image
         assert steps == [(4, 7), (7, 7)]
 
-    def test_is_not_believed_after_a_change(
+    def test_the_cache_is_not_used_after_a_change(
         self, tmp_path: Path, groundtruth: Path, colours: Recipe, described: list[object], paint: Paint
     ) -> None:
         evaluate(groundtruth, recipe=colours, cache=tmp_path)

@@ -63,6 +63,6 @@ def test_the_database_is_ranked_by_codes(coded: Recipe, groundtruth: Path) -> No
     assert plain.metrics["mAP"] != found.metrics["mAP"]
 
 
-def test_rerankers_ask_for_vectors_which_then_count(coded: Recipe, groundtruth: Path) -> None:
+def test_vectors_needed_by_rerankers_count_as_stored_bytes(coded: Recipe, groundtruth: Path) -> None:
     found = evaluate(groundtruth, recipe=coded, rerank="aqe:n=2", depth=COUNT)
     assert found.bytes_per_image == 4 * CHANNELS

@@ -97,7 +97,7 @@ def test_idf_is_true_or_false(words: Recipe) -> None:
     assert Recipe.from_toml(toml).matching_options == {"idf": False}
 
 
-def test_queries_are_asked_with_several_words(words: Recipe, groundtruth: Path, tmp_path: Path) -> None:
+def test_queries_use_several_words(words: Recipe, groundtruth: Path, tmp_path: Path) -> None:
     several = dataclasses.replace(words, embedding_options={"multiple": 3})
     assert not Describer(words).describes_queries_differently
     assert Describer(several).describes_queries_differently
@@ -121,7 +121,7 @@ def test_queries_are_asked_with_several_words(words: Recipe, groundtruth: Path, 
     assert steps[COUNT + ASKED - 1] == steps[-1] == (COUNT + ASKED, COUNT + ASKED)
 
 
-def test_the_same_image_is_kept_apart_as_a_query(words: Recipe, groundtruth: Path) -> None:
+def test_an_image_described_differently_as_a_query_is_described_twice(words: Recipe, groundtruth: Path) -> None:
     from kindred.evaluation.describing import DescribingTask
 
     part = [(groundtruth.parent / "db/00003.jpg", None)]

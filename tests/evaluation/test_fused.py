@@ -92,7 +92,7 @@ def test_a_fused_ranking_is_the_literal_one(recipes: list[Recipe], groundtruth: 
     assert (found.label, found.fusion) == (f"tiny + strong ({fusion})", fusion)
 
 
-def test_three_recipes_one_of_which_keeps_rows(recipes: list[Recipe], groundtruth: Path) -> None:
+def test_three_recipes_one_of_which_stores_rows(recipes: list[Recipe], groundtruth: Path) -> None:
     scores = [scores_of(recipe, groundtruth) for recipe in recipes]
     own = own_of(groundtruth)
     orders = [fused_by_hand([each[q] for each in scores], "reciprocal_rank", 5, own[q]) for q in range(ASKED)]
@@ -130,14 +130,14 @@ def test_a_recipe_fused_with_itself_is_itself(recipes: list[Recipe], groundtruth
         assert all(math.isclose(found.metrics[name], value) for name, value in plain.metrics.items())
 
 
-def test_what_was_fused_is_written_and_read(recipes: list[Recipe], groundtruth: Path) -> None:
+def test_a_fused_result_is_written_and_read(recipes: list[Recipe], groundtruth: Path) -> None:
     found = evaluate(groundtruth, recipe=recipes[0], also=recipes[1:2])
     table = found.as_dict()
     assert (table["recipe"], table["also"], table["fusion"]) == ("tiny", ["strong"], "reciprocal_rank")
     assert Evaluation.from_json(found.to_json(), recipes[0]) == found
 
 
-def test_what_cannot_be_is_refused_before_anything_is_described(
+def test_invalid_fusions_are_refused_before_describing(
     recipes: list[Recipe], groundtruth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Describer, "stream", None)

@@ -84,7 +84,7 @@ def test_without_results_there_is_no_table(methods: ModuleType) -> None:
     assert methods.tables({"rows": []}) == "Nothing has been measured yet."
 
 
-def test_rows_are_kept_sorted_and_replaced(methods: ModuleType, tmp_path: Path) -> None:
+def test_rows_are_sorted_and_replaced(methods: ModuleType, tmp_path: Path) -> None:
     file = tmp_path / "methods.json"
     for kept in (dvd("mac", 0.1, 0.1), dvd("gem", 0.2, 0.2), dvd("gem", 0.3, 0.3, rerank="aqe"), dvd("mac", 0.4, 0.4)):
         methods.keep(file, kept)
@@ -94,9 +94,7 @@ def test_rows_are_kept_sorted_and_replaced(methods: ModuleType, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["methods.json"]
 
 
-def test_only_what_was_not_measured_is_missing(
-    methods: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_unmeasured_rows_are_missing(methods: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "RESULTS", tmp_path / "methods.json")
     file = tmp_path / "gem.toml"
     file.write_text('# group: Pooling\n# rerank: aqe\n# rerank: aqe:n=5,diffusion\nname = "gem"\nbackbone = "kin"\n')
@@ -144,6 +142,6 @@ def test_every_recipe_file_can_be_read(methods: ModuleType) -> None:
         assert methods.Method.read(file).name == Recipe.load(file).name == file.stem
 
 
-def test_what_was_measured_can_be_shown(methods: ModuleType) -> None:
+def test_measured_rows_can_be_shown(methods: ModuleType) -> None:
     page = methods.tables(methods.read_results(methods.RESULTS))
     assert all(line.count("|") >= 13 for line in page.splitlines() if line.startswith("|"))

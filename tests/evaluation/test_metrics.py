@@ -156,7 +156,7 @@ def test_precision_at_k_of_few_positives_reaches_one() -> None:
     assert revisited_precision_at_k([0, 1, 9], 5) == 0.4
 
 
-def test_map_at_r_ignores_what_comes_after_rank_r() -> None:
+def test_map_at_r_ignores_results_after_rank_r() -> None:
     assert average_precision_at_r([0, 2, 9]) == pytest.approx((1 + 2 / 3) / 3)
     assert average_precision_at_r([3, 4]) == 0
 
@@ -169,7 +169,7 @@ def test_images_not_retrieved_lower_every_average() -> None:
     assert trapezoidal_average_precision([], 3) == 0
 
 
-def test_what_was_never_found_is_at_no_rank() -> None:
+def test_images_not_retrieved_have_no_rank() -> None:
     assert recall_at_k([], 10) == 0
     assert precision_at_k([], 10) == revisited_precision_at_k([], 10) == reciprocal_rank([]) == 0
     assert ndcg([], 3) == average_precision_at_k([], 3, 2) == 0

@@ -88,12 +88,12 @@ class TestQueriesInTheDatabase:
         found = evaluate(write(images, DATABASE, queries), recipe=colours)
         assert (found.metrics["recall@1"], found.left_out_of_own_ranking) == (1, 1)
 
-    def test_what_is_listed_as_relevant_stays(self, images: Path, colours: Recipe) -> None:
+    def test_a_query_listed_as_relevant_stays(self, images: Path, colours: Recipe) -> None:
         queries = {"red0.png": {"relevant": ["red0.png"]}, "blue0.png": {"relevant": ["blue0.png", "blue1.png"]}}
         found = evaluate(write(images, DATABASE, queries), recipe=colours)
         assert (found.metrics["mAP"], found.left_out_of_own_ranking) == (1, 0)
 
-    def test_a_published_protocol_keeps_its_own_rule(self, images: Path, colours: Recipe) -> None:
+    def test_a_published_protocol_has_its_own_rule(self, images: Path, colours: Recipe) -> None:
         """In Oxford5k a query is in the database and its own positive, where its lists say so."""
         for ok, expected in (([0, 1], 1.0), ([1], 0.25)):  # [1]: the query ranks first and is wrong
             file = images / "buildings.json"
@@ -103,7 +103,7 @@ class TestQueriesInTheDatabase:
             found = evaluate(file, recipe=colours)
             assert (found.metrics["mAP"], found.left_out_of_own_ranking) == (expected, 0)
 
-    def test_a_folder_of_classes_says_so(self, tmp_path: Path, paint: Paint, colours: Recipe) -> None:
+    def test_a_folder_of_classes_reports_it(self, tmp_path: Path, paint: Paint, colours: Recipe) -> None:
         for name, shades in PAIRS.items():
             for number, colour in enumerate(shades):
                 paint(f"{name}/{number}.png", colour)
@@ -115,7 +115,7 @@ class TestQueriesInTheDatabase:
         fused = evaluate(file, recipe=colours, also=[replace(colours, name="other", size=32)])
         assert (fused.metrics["recall@1"], fused.left_out_of_own_ranking) == (1, 3)
 
-    def test_a_result_that_is_kept_says_it_too(self, images: Path, colours: Recipe, tmp_path: Path) -> None:
+    def test_a_cached_result_reports_it_too(self, images: Path, colours: Recipe, tmp_path: Path) -> None:
         file = write(images, DATABASE, PERFECT)
         first, again = (compare([file], [colours], cache=tmp_path / "cache")[0] for _ in range(2))
         assert again == first
@@ -131,7 +131,7 @@ class TestQueriesInTheDatabase:
         assert (found.distractors, found.metrics["recall@1"]) == (1, 1)
 
 
-def test_a_file_that_is_not_there_is_its_path(tmp_path: Path) -> None:
+def test_a_missing_file_is_identified_by_its_path(tmp_path: Path) -> None:
     assert file_key(tmp_path / "none") == file_key(tmp_path / "below" / ".." / "none")
     assert file_key(tmp_path / "none") != file_key(tmp_path / "other")
 
@@ -150,7 +150,7 @@ class TestTies:
         )
 
     @pytest.mark.parametrize("aggregate", ["", "multi_vector"])
-    def test_the_order_of_the_list_gives_nothing_away(self, alike: Path, colours: Recipe, aggregate: str) -> None:
+    def test_the_order_of_the_list_does_not_affect_ties(self, alike: Path, colours: Recipe, aggregate: str) -> None:
         recipe = replace(colours, aggregate=aggregate) if aggregate else colours
         found = evaluate(alike, recipe=recipe)
         ranks = np.sort(np.flatnonzero(tie_order(60) < 6)), np.sort(np.flatnonzero(tie_order(60) >= 54))
@@ -165,7 +165,7 @@ class TestTies:
         fused = evaluate(alike, recipe=colours, also=[replace(colours, name="other", size=32)])
         assert fused.metrics["mAP"] == pytest.approx(plain)
 
-    def test_the_order_is_fixed_and_takes_every_position_once(self) -> None:
+    def test_the_order_is_fixed_and_a_permutation(self) -> None:
         assert tie_order(8).tolist() == tie_order(8).tolist()
         assert sorted(tie_order(1000).tolist()) == list(range(1000))
         assert tie_order(1000).tolist() != list(range(1000))

@@ -55,7 +55,7 @@ def test_every_cost_can_be_drawn(tmp_path: Path, cost: str) -> None:
     assert "<svg" in text
 
 
-def test_the_frontier_is_what_nothing_cheaper_is_as_good_as() -> None:
+def test_the_frontier_is_the_pareto_front() -> None:
     costs, qualities = [3, 1, 2, 2, 5, 1], [0.9, 0.2, 0.6, 0.7, 0.9, 0.2]
     literal = [
         at
@@ -96,7 +96,7 @@ def test_of_very_many_only_the_best_are_named() -> None:
     assert [label.get_text() for label in panel.label()] == [panel.found[at].label for at in panel.best]
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_invalid_plots_are_refused(tmp_path: Path) -> None:
     found = [measured("one", 0.5, 7)]
     with pytest.raises(UsageError, match=r"costs\.gif: cannot be drawn; expected a name that ends in \.png"):
         plot_costs(found, tmp_path / "costs.gif")
@@ -114,6 +114,6 @@ def test_without_matplotlib_the_extra_is_named(tmp_path: Path, monkeypatch: pyte
         plot_costs([measured("one", 0.5, 7)], tmp_path / "costs.png")
 
 
-def test_costs_that_are_nothing_still_have_a_place(tmp_path: Path) -> None:
+def test_costs_of_zero_are_plotted(tmp_path: Path) -> None:
     found = [replace(measured("free", 0.5, 7), seconds_per_query=0.0), measured("dear", 0.6, 9)]
     assert plot_costs(found, tmp_path / "costs.png").stat().st_size > 1000

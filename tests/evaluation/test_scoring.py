@@ -58,12 +58,12 @@ class TestScore:
             }
         )
 
-    def test_oxford_takes_the_trapezoids(self) -> None:
+    def test_oxford_uses_the_trapezoidal_rule(self) -> None:
         truth = truth_of(query(relevant=(0, 1, 2)), protocol="oxford", count=6)
         found = score(truth, [positions(0, 3, 1, 4, 5, 2)])
         assert found == pytest.approx({"recall@1": 1, "recall@10": 1, "mAP": 0.677778}, abs=1e-6)
 
-    def test_holidays_takes_the_trapezoids_of_its_script(self) -> None:
+    def test_holidays_uses_the_trapezoidal_rule_of_its_script(self) -> None:
         truth = truth_of(query(relevant=(0, 1, 2)), protocol="holidays", count=6)
         found = score(truth, [positions(0, 3, 1, 4, 5, 2)])
         assert found == pytest.approx({"recall@1": 1, "recall@10": 1, "mAP": 0.677778}, abs=1e-6)
@@ -159,7 +159,7 @@ class TestScore:
         many = truth_of(*(query(f"{number}/a", relevant=(0,)) for number in range(7)))
         assert not any("/" in name for name in score(many, [order] * 7))
 
-    def test_the_recalls_that_a_set_asks_for(self) -> None:
+    def test_the_recalls_that_a_set_defines(self) -> None:
         truth = replace(truth_of(query(relevant=(3,))), recalls=(1, 2, 4))
         found = score(truth, [positions(0, 1, 2, 3, 4, 5)])
         recalls = {name: value for name, value in found.items() if name.startswith("recall")}

@@ -39,7 +39,7 @@ def test_an_order_is_that_of_a_stable_sort() -> None:
 
 
 @pytest.mark.parametrize("nan", [np.nan, -np.nan])
-def test_what_has_no_score_is_in_no_order(nan: float) -> None:
+def test_images_without_a_score_are_in_no_order(nan: float) -> None:
     scores = np.array([0.5, nan, -np.inf, 0.7, nan, -0.2], np.float32)
     assert np.signbit(scores[1]) == np.signbit(nan)
     assert searching._order(scores).tolist() == [3, 0, 5, 2]
@@ -58,7 +58,7 @@ def test_every_image_is_ranked_by_its_score() -> None:
     assert [order.tolist() for order in found] == [np.argsort(-(rows @ q), kind="stable").tolist() for q in queries]
 
 
-def test_what_is_left_out_is_in_no_ranking() -> None:
+def test_images_left_out_are_in_no_ranking() -> None:
     rows = vectors(6, seed=3)
     whole = [order.tolist() for order in search_of(rows, rows).orders()]
     alone = [order.tolist() for order in search_of(rows, rows, left_out=[[n] for n in range(6)]).orders()]
@@ -91,7 +91,7 @@ def test_results_from_below_the_depth_come_before_the_rest() -> None:
     assert with_rest(np.array([], np.int64), np.array([1, 0])).tolist() == [1, 0]
 
 
-def test_the_query_itself_is_not_among_what_is_reranked() -> None:
+def test_the_query_itself_is_not_reranked() -> None:
     rows = vectors(5, seed=6)
     seen: list[NDArray[np.int64]] = []
 
@@ -103,7 +103,7 @@ def test_the_query_itself_is_not_among_what_is_reranked() -> None:
     assert all(number not in ids[ids >= 0] and (ids >= 0).sum() == 4 for number, ids in enumerate(seen[0]))
 
 
-def test_what_is_left_out_does_not_come_back_by_reranking() -> None:
+def test_images_left_out_are_not_added_by_reranking() -> None:
     """As query expansion may bring it, which searches anew."""
     rows = vectors(6, seed=3)
 

@@ -260,7 +260,7 @@ def test_threads_wait_for_the_one_that_computes(rows: Vectors) -> None:
     assert calls == [90]
 
 
-def test_what_is_cached_is_what_the_classes_make(rows: Vectors, tmp_path: Path) -> None:
+def test_cached_results_are_those_of_the_classes(rows: Vectors, tmp_path: Path) -> None:
     gallery, cache = SparseIds(rows), RerankCache(tmp_path)
     graph = NeighbourGraph.build(gallery, k=10)
     options = ManifoldOptions("spectral", 8)

@@ -36,7 +36,7 @@ def test_it_is_the_definition(
     ("count", "expected"),
     [(0, (10, 1)), (60, (10, 1)), (200, (10, 2)), (600, (30, 6)), (1000, (50, 10)), (10**6, (50, 10))],
 )
-def test_numbers_go_by_the_gallery_and_given_ones_are_kept(count: int, expected: tuple[int, int]) -> None:
+def test_defaults_depend_on_the_gallery_and_given_numbers_do_not(count: int, expected: tuple[int, int]) -> None:
     assert default_neighbours(count, k=0, kq=0) == expected
     assert default_neighbours(count, k=50, kq=10) == (50, 10)
     assert default_neighbours(count, k=3, kq=0) == (3, expected[1])
@@ -58,7 +58,7 @@ def test_a_small_gallery_keeps_the_nearest_first(method: Callable[..., Ranking])
     assert (literal.ids[:, 0] == np.arange(60)).mean() < 0.5
 
 
-def test_50_neighbours_that_are_asked_for_are_50(rows: Vectors, queries: Vectors) -> None:
+def test_50_given_neighbours_are_50(rows: Vectors, queries: Vectors) -> None:
     gallery = ArrayGallery(rows[:60])
     ranking = gallery.search(queries, 60)
     found = diffusion(ranking, Context(queries, gallery), k=50, kq=10, alpha=0.9, **MANY)
@@ -69,7 +69,7 @@ def test_50_neighbours_that_are_asked_for_are_50(rows: Vectors, queries: Vectors
         np.testing.assert_allclose(found.scores[q, :spread], -np.sort(-f)[:spread], rtol=1e-4)
 
 
-def test_what_no_similarity_reaches_keeps_its_order_at_the_end() -> None:
+def test_images_not_reached_follow_in_their_old_order() -> None:
     rows = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2, 2]]
     query = np.array([[0.7, 0.6, 0.3, 0.2]], np.float32)
     context = Context(query, ArrayGallery(rows))
@@ -80,7 +80,7 @@ def test_what_no_similarity_reaches_keeps_its_order_at_the_end() -> None:
     assert diffusion(swapped, context, kq=1, k=3).ids[0].tolist() == [5, 6, 3, 0]
 
 
-def test_it_goes_on_from_the_ranking_that_it_is_given(rows: Vectors, queries: Vectors, context: Context) -> None:
+def test_it_starts_from_the_given_ranking(rows: Vectors, queries: Vectors, context: Context) -> None:
     ranking = Ranking(np.array([[33, 8, 71]] * 7), np.array([[0.3, 0.2, 0.1]] * 7))
     found = diffusion(ranking, context, kq=2, k=20, alpha=0.9, **MANY)
     matrix = normalised(affinities(rows, 20, 3.0))
@@ -89,7 +89,7 @@ def test_it_goes_on_from_the_ranking_that_it_is_given(rows: Vectors, queries: Ve
         np.testing.assert_allclose(found.scores[q], -np.sort(-f)[:3], rtol=1e-4, atol=1e-7)
 
 
-def test_a_truncated_graph_is_normalised_anew(rows: Vectors, queries: Vectors) -> None:
+def test_a_truncated_graph_is_normalised_again(rows: Vectors, queries: Vectors) -> None:
     gallery = SparseIds(rows)
     context = Context(queries, gallery)
     ranking = gallery.search(queries, 30)
@@ -131,7 +131,7 @@ def test_20_iterations_are_those_of_the_method(rows: Vectors, queries: Vectors, 
         np.testing.assert_allclose(found.scores[q, :10], best[:10], rtol=1e-4)
 
 
-def test_a_graph_at_hand_is_not_built_again(rows: Vectors, queries: Vectors) -> None:
+def test_a_given_graph_is_not_built_again(rows: Vectors, queries: Vectors) -> None:
     gallery = SparseIds(rows)
     graph = NeighbourGraph.build(gallery, k=20)
     ranking = gallery.search(queries, 10)

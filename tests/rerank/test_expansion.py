@@ -55,7 +55,7 @@ def test_expansion_is_the_definition(
         np.testing.assert_allclose(found.scores[q], -np.sort(-similarities), atol=1e-6)
 
 
-def test_negative_similarities_weigh_nothing() -> None:
+def test_negative_similarities_have_weight_0() -> None:
     """An even power would draw the query to what is opposite to it, an odd one push it away."""
     rows = np.array([[0.8, 0.6], [-1.0, 0.0], [-0.6, 0.8]], np.float32)
     query = np.array([[1.0, 0.0]], np.float32)
@@ -83,7 +83,7 @@ def test_the_ranking_decides_what_is_added(rows: Vectors, queries: Vectors) -> N
     np.testing.assert_array_equal(found.ids, np.argsort(-similarities)[None, :2])
 
 
-def test_a_query_without_results_keeps_none(rows: Vectors, queries: Vectors) -> None:
+def test_a_query_without_results_still_has_none(rows: Vectors, queries: Vectors) -> None:
     context = Context(queries[:2], ArrayGallery(rows))
     ranking = Ranking(np.array([[-1, -1], [5, -1]]), np.array([[-np.inf, -np.inf], [0.5, -np.inf]]))
     found = aqe(ranking, context)
@@ -128,7 +128,7 @@ def test_dba_augments_query_and_candidates(
         np.testing.assert_allclose(found.scores[q], -np.sort(-similarities), atol=2e-6)
 
 
-def test_dba_leaves_what_is_below_its_depth(
+def test_dba_leaves_results_below_its_depth_unchanged(
     queries: Vectors, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranking = context.gallery.search(queries, 30)

@@ -48,14 +48,14 @@ def test_blocks_hold_every_row_in_order(rows: Vectors) -> None:
     np.testing.assert_array_equal(np.concatenate([block for _, block in parts]), rows)
 
 
-def test_fetch_keeps_the_order_and_refuses_strangers(rows: Vectors) -> None:
+def test_fetch_returns_the_given_order_and_refuses_unknown_ids(rows: Vectors) -> None:
     gallery = ArrayGallery(rows, similarity="dot")
     np.testing.assert_array_equal(gallery.fetch(np.array([5, 0, 5])), rows[[5, 0, 5]])
     with pytest.raises(UsageError, match=r"ids: got -1; expected 0 to 89"):
         gallery.fetch(np.array([3, -1]))
 
 
-def test_refuses_what_it_cannot_mean(rows: Vectors) -> None:
+def test_invalid_options_are_refused(rows: Vectors) -> None:
     with pytest.raises(UsageError, match=r"similarity: got 'l1'; expected 'cosine' or 'dot'"):
         ArrayGallery(rows, similarity="l1")
     with pytest.raises(UsageError, match=r"queries: got shape \(1, 3\); expected \(Q, 16\)"):

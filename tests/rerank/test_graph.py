@@ -58,7 +58,7 @@ class TestBuild:
         assert (len(graph), len(graph.indices)) == (count, 0)
         assert graph.normalised().times(np.ones(count)).tolist() == [0.0] * count
 
-    def test_lists_of_near_vectors_find_what_comparing_all_does(self) -> None:
+    def test_inverted_lists_find_the_neighbours_of_a_full_comparison(self) -> None:
         generator = np.random.default_rng(1)
         centres = generator.standard_normal((40, 24))
         rows = l2_normalise(centres[np.arange(1000) % 40] + 0.7 * generator.standard_normal((1000, 24)))
@@ -138,7 +138,7 @@ class TestConjugateGradient:
         assert len(calls) < 4 + 10
         assert np.linalg.norm(matrix @ f - y) <= 0.1 * np.linalg.norm(y)
 
-    def test_nothing_spreads_from_nothing(self) -> None:
+    def test_diffusion_from_zeros_is_zero(self) -> None:
         assert conjugate_gradient(lambda x: x, np.zeros(3), iterations=5, tolerance=1e-6).tolist() == [0, 0, 0]
 
 
@@ -165,7 +165,7 @@ class TestKeeping:
         with pytest.raises(ModelError, match=rf"graph: {name} missing; build it again"):
             NeighbourGraph.from_arrays(arrays)
 
-    def test_an_unknown_id_has_no_place(self, rows: Vectors) -> None:
+    def test_an_unknown_id_has_no_row(self, rows: Vectors) -> None:
         graph = NeighbourGraph.build(SparseIds(rows), k=3)
         assert graph.places(np.array([16, 11, 9999, 10, -1])).tolist() == [2, -1, -1, 0, -1]
 

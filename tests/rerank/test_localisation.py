@@ -154,7 +154,7 @@ def test_coarse_boxes_lie_on_the_lines() -> None:
     assert (0, 0, 10, 7) in expected
 
 
-def test_where_no_box_has_the_shape_the_nearest_are_tried() -> None:
+def test_if_no_box_has_the_shape_the_nearest_are_tried() -> None:
     found = coarse_boxes(4, 4, step=3, shape=50.0, aspect=1.1)
     assert found.tolist() == [[0, 3, 4, 4]]
 

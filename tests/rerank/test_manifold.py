@@ -59,7 +59,7 @@ class TestEveryManifold:
             np.testing.assert_allclose(mixed.scores[q], sums, atol=1e-6)
             assert set(mixed.ids[q]) == set(ranking.ids[q])
 
-    def test_it_goes_along_the_manifold(self, method: str) -> None:
+    def test_it_follows_the_manifold(self, method: str) -> None:
         (rows, which), (queries, asked) = bows(150, seed=0), bows(40, seed=1)
         gallery = ArrayGallery(rows)
         ranking = gallery.search(queries, 150)
@@ -88,7 +88,7 @@ class TestEveryManifold:
             assert sorted(found.ids[q][: (old < 80).sum()]) == sorted(old[old < 80])
             assert found.ids[q][(old < 80).sum() :].tolist() == old[old >= 80].tolist()
 
-    def test_a_query_far_from_what_was_laid_out_keeps_its_ranking(self, method: str, rows: Vectors) -> None:
+    def test_a_query_far_from_the_embedding_keeps_its_ranking(self, method: str, rows: Vectors) -> None:
         far = np.concatenate([rows, np.zeros((40, 16), np.float32)])
         far[90:, 0] = 1 + np.arange(40)
         gallery = ArrayGallery(far, similarity="dot")
@@ -97,7 +97,7 @@ class TestEveryManifold:
         ranking = gallery.search(query, 50)
         np.testing.assert_array_equal(manifold.rerank(ranking, Context(query, gallery)).ids, ranking.ids)
 
-    def test_vectors_of_zeros_are_no_trouble(self, method: str, queries: Vectors) -> None:
+    def test_vectors_of_zeros_are_handled(self, method: str, queries: Vectors) -> None:
         zeros = ArrayGallery(np.zeros((80, 16)), similarity="dot")
         found = rerank(zeros.search(queries, 8), Context(queries, zeros), [method])
         assert (np.sort(found.ids) == np.arange(8)).all()

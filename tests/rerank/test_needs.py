@@ -21,7 +21,7 @@ def test_unknown_names_are_refused(methods: str | list[Method]) -> None:
         steps_of(methods)
 
 
-def test_what_is_needed_is_reported_by_name() -> None:
+def test_needs_are_reported_by_name() -> None:
     def mine(ranking: Ranking, context: Context) -> Ranking:  # noqa: ARG001 - as all re-rankers
         return ranking
 
@@ -38,7 +38,7 @@ def test_what_is_needed_is_reported_by_name() -> None:
         ("localise", MULTI_VECTOR),
     ],
 )
-def test_what_is_there_is_enough(methods: str, recipe: Recipe) -> None:
+def test_available_data_is_accepted(methods: str, recipe: Recipe) -> None:
     check_needs(steps_of(methods), recipe, images_at_hand=True)
 
 
@@ -50,7 +50,7 @@ def test_what_is_there_is_enough(methods: str, recipe: Recipe) -> None:
         ("localise", FUSED, "recipe 'made' is an ensemble", RecipeError),
     ],
 )
-def test_what_is_lacking_is_reported(methods: str, recipe: Recipe, expected: str, error: type[KindredError]) -> None:
+def test_missing_data_is_reported(methods: str, recipe: Recipe, expected: str, error: type[KindredError]) -> None:
     with pytest.raises(error, match=expected):
         check_needs(steps_of(methods), recipe, images_at_hand=True)
 

@@ -87,7 +87,7 @@ def test_progress_counts_to_the_end_and_arrays_bring_it_back(rows: Vectors) -> N
         OfflineDiffusion.from_arrays({"ids": spreads.ids, "indptr": spreads.indptr, "indices": spreads.indices})
 
 
-def test_what_was_prepared_is_used_again(rows: Vectors, queries: Vectors) -> None:
+def test_cached_results_are_used_again(rows: Vectors, queries: Vectors) -> None:
     gallery = SparseIds(rows)
     ranking = gallery.search(queries, 10)
     context = Context(queries, gallery, cache=RerankCache())

@@ -29,7 +29,7 @@ def gallery(rows: Vectors) -> ArrayGallery:
 
 @pytest.mark.parametrize("name", ON_VECTORS)
 class TestContract:
-    def test_a_ranking_of_the_same_size_comes_out_and_nothing_is_changed(
+    def test_the_new_ranking_has_the_same_size_and_the_old_is_unchanged(
         self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache
     ) -> None:
         ranking, wanted = gallery.search(queries, 12), queries.copy()
@@ -42,9 +42,7 @@ class TestContract:
         np.testing.assert_array_equal(ranking.ids, before[0])
         np.testing.assert_array_equal(ranking.scores, before[1])
 
-    def test_it_says_the_same_twice(
-        self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache
-    ) -> None:
+    def test_it_is_deterministic(self, name: str, queries: Vectors, gallery: ArrayGallery, cache: RerankCache) -> None:
         context = Context(queries, gallery, cache=cache)
         once, twice = (rerank(gallery.search(queries, 12), context, [name]) for _ in range(2))
         np.testing.assert_array_equal(once.ids, twice.ids)
@@ -99,9 +97,7 @@ class TestContract:
         found = rerank(wide, Context(queries, few), [name])
         assert (np.sort(found.ids)[:, 5:] == [0, 1, 2]).all()
 
-    def test_no_option_decides_how_much_memory_is_taken(
-        self, name: str, queries: Vectors, gallery: ArrayGallery
-    ) -> None:
+    def test_options_do_not_determine_memory(self, name: str, queries: Vectors, gallery: ArrayGallery) -> None:
         """A number from outside may be any: what is laid out is bounded by the images that there are."""
         parameters = inspect.signature(RERANKERS[name].function).parameters
         sizes = [key for key, each in parameters.items() if type(each.default) is int and key != "iterations"]
@@ -115,7 +111,7 @@ class TestContract:
         finally:
             tracemalloc.stop()
 
-    def test_vectors_of_zeros_are_no_trouble(self, name: str, queries: Vectors) -> None:
+    def test_vectors_of_zeros_are_handled(self, name: str, queries: Vectors) -> None:
         zeros = ArrayGallery(np.zeros((30, 16)), similarity="dot")
         found = rerank(zeros.search(queries, 8), Context(queries, zeros), [name])
         assert (found.ids >= 0).all()

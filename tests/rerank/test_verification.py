@@ -95,7 +95,7 @@ class TestPairs:
         found = pair_up(theirs @ ours.T, ratio=0.85)
         assert [part.tolist() for part in found] == [[1], [2]]
 
-    def test_nothing_to_pair(self) -> None:
+    def test_no_pairs(self) -> None:
         assert [part.tolist() for part in pair_up(np.zeros((0, 4), np.float32), ratio=0.8)] == [[], []]
 
 

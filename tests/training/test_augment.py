@@ -135,7 +135,7 @@ def test_some_crops_are_coarse() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"expected 0 < area <= 1, aspect >= 1, colour in \[0, 1\) and coarse in \[0"):
         Augmentation(**options)
 

@@ -239,7 +239,7 @@ def test_maps_that_are_spent_are_refused() -> None:
         NetVLAD(C, words=3, dimension=2).initialise(once())
 
 
-def test_what_cannot_be_meant_is_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(RecipeError, match="unknown aggregation 'gemm'; did you mean 'gem'"):
         build_aggregation("gemm", C)
     with pytest.raises(RecipeError, match="aggregation 'crow': unknown option 'p'; known: a, b, whiten"):

@@ -134,7 +134,7 @@ def test_without_labels_the_relation_is_enough() -> None:
         ("triplet", 0, {"triplets": 3}, "loss 'triplet': option triplets is 3; expected text, such as 'hardest'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(loss: str, memory: int, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(loss: str, memory: int, options: dict[str, Any], message: str) -> None:
     for refused in (check_objective, _build):
         with pytest.raises(UsageError) as raised:
             refused(loss, memory=memory, options=options)

@@ -140,7 +140,7 @@ def test_the_identity_is_what_json_gives_back(options: TrainingOptions) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as raised:
         TrainingOptions(**changes)
     assert str(raised.value).startswith(message)
