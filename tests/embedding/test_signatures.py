@@ -49,7 +49,7 @@ def test_near_descriptors_have_near_signatures() -> None:
     assert near.mean() < 8 < 20 < stranger.mean()
 
 
-def test_several_words_of_a_descriptor_follow_one_another_each_with_its_signature() -> None:
+def test_multiple_assignment_returns_consecutive_words_with_signatures() -> None:
     quantizer, rows = _quantizer(), _descriptors(9)
     words, signatures = quantizer.quantize(rows, multiple=3)
     first, own = quantizer.quantize(rows)
@@ -59,12 +59,12 @@ def test_several_words_of_a_descriptor_follow_one_another_each_with_its_signatur
     assert len(signatures) == 27
 
 
-def test_no_descriptor_has_no_words() -> None:
+def test_no_descriptors_give_no_words() -> None:
     words, signatures = _quantizer().quantize(np.zeros((0, 1), np.uint8))
     assert words.shape == signatures.shape == (0,)
 
 
-def test_arrays_come_back() -> None:
+def test_is_restored_from_arrays() -> None:
     quantizer, rows = _quantizer(), _descriptors(20)
     again = WordQuantizer.from_arrays(quantizer.to_arrays())
     for one, other in zip(quantizer.quantize(rows), again.quantize(rows), strict=True):
@@ -73,7 +73,7 @@ def test_arrays_come_back() -> None:
         WordQuantizer.from_arrays({})
 
 
-def test_a_codebook_that_cannot_serve_is_refused() -> None:
+def test_an_unsuitable_codebook_is_refused() -> None:
     with pytest.raises(UsageError, match="at least 64 components"):
         WordQuantizer(Codebook(np.ones((4, 32), np.float32)))
     with pytest.raises(UsageError, match="65,536 words"):

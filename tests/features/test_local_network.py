@@ -28,7 +28,7 @@ def own_home(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def test_points_lie_in_the_image_and_descriptors_are_unit_vectors(tmp_path: Path) -> None:
+def test_points_are_in_the_image_and_descriptors_are_unit_vectors(tmp_path: Path) -> None:
     network = LocalNetwork(make_local_model(tmp_path))
     image = picture(1, width=200, height=120)
     found = network.find(image, count=40, longest=100)
@@ -41,7 +41,7 @@ def test_points_lie_in_the_image_and_descriptors_are_unit_vectors(tmp_path: Path
     assert found.ratio == 0.95
 
 
-def test_a_moved_image_has_the_same_features_elsewhere(tmp_path: Path) -> None:
+def test_features_are_shifted_with_the_image(tmp_path: Path) -> None:
     network = LocalNetwork(make_local_model(tmp_path))
     image = picture(2, width=160, height=128)
     whole = network.find(image, count=400, longest=160)
@@ -83,13 +83,13 @@ def test_a_second_graph_describes_the_points_in_the_padded_image(tmp_path: Path)
     assert (found.descriptors * expected).sum(axis=1) == pytest.approx(np.ones(len(found)), abs=1e-4)
 
 
-def test_an_image_without_keypoints_has_none(tmp_path: Path) -> None:
+def test_an_image_without_keypoints_gives_no_features(tmp_path: Path) -> None:
     for path in (make_local_model(tmp_path), make_local_pair(tmp_path)):
         found = LocalNetwork(path).find(np.zeros((8, 5, 3), np.uint8), count=5, longest=320)
         assert len(found) == 0
 
 
-def test_the_card_survives_its_file(tmp_path: Path) -> None:
+def test_a_saved_card_is_loaded_unchanged(tmp_path: Path) -> None:
     path = make_local_pair(tmp_path)
     card = Card.load(path.with_suffix(".toml"))
     assert card.local is not None
@@ -116,14 +116,14 @@ def test_the_card_survives_its_file(tmp_path: Path) -> None:
         ({"precision": "f16"}, "local.precision"),
     ],
 )
-def test_a_card_that_cannot_be_true_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+def test_an_invalid_card_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     card = Card.load(make_local_pair(tmp_path).with_suffix(".toml"))
     assert card.local is not None
     with pytest.raises(ModelError, match=said):
         dataclasses.replace(card, local=dataclasses.replace(card.local, **changes))  # type: ignore[arg-type]
 
 
-def test_another_second_graph_is_refused(tmp_path: Path) -> None:
+def test_a_second_graph_with_another_digest_is_refused(tmp_path: Path) -> None:
     path = make_local_pair(tmp_path)
     second = path.with_name("pair_describe.onnx")
     second.write_bytes(make_model(tmp_path).read_bytes())
@@ -131,12 +131,12 @@ def test_another_second_graph_is_refused(tmp_path: Path) -> None:
         LocalNetwork(path)
 
 
-def test_a_graph_that_gives_other_descriptors_than_its_card_says_is_refused(tmp_path: Path) -> None:
+def test_descriptors_that_differ_from_the_card_are_refused(tmp_path: Path) -> None:
     path = make_local_pair(tmp_path)
     card = Card.load(path.with_suffix(".toml"))
     assert card.local is not None
     change_card(path, local=dataclasses.replace(card.local, dimension=9))
-    with pytest.raises(ModelError, match="its card says 9 components"):
+    with pytest.raises(ModelError, match="its card declares 9 components"):
         LocalNetwork(path).find(picture(4, width=90, height=70), count=30, longest=90)
 
 
@@ -145,7 +145,7 @@ def test_a_model_without_a_local_head_is_refused(tmp_path: Path) -> None:
         LocalNetwork(make_model(tmp_path))
 
 
-def test_a_map_with_more_than_one_channel_is_no_map_of_scores(tmp_path: Path) -> None:
+def test_a_score_map_of_several_channels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"local\.scores"):
         change_card(make_local_model(tmp_path), local=LocalHead(scores="descriptors", descriptors="descriptors"))
 

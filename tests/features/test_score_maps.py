@@ -1,4 +1,4 @@
-"""Keypoints of a map of scores, and descriptors sampled from a map."""
+"""Keypoints of a score map, and descriptors sampled from a map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _bumps(places: list[tuple[float, float, float]], height: int = 40, width: in
     return scores.astype(np.float32)
 
 
-def test_the_highest_maxima_come_first_at_fractions_of_a_pixel() -> None:
+def test_maxima_are_ordered_by_score_and_refined_to_subpixels() -> None:
     places = [(10.0, 12.0, 0.5), (30.4, 20.3, 0.9), (50.0, 30.0, 0.7)]
     points, strengths = keypoints_of(_bumps(places), count=2)
     assert points == pytest.approx(np.array([(30.4, 20.3), (50, 30)]), abs=0.12)
@@ -26,7 +26,7 @@ def test_the_highest_maxima_come_first_at_fractions_of_a_pixel() -> None:
     assert len(keypoints_of(_bumps(places), count=10)[0]) == 3
 
 
-def test_the_border_plateaus_and_what_is_not_finite() -> None:
+def test_borders_plateaus_and_values_that_are_not_finite() -> None:
     assert len(keypoints_of(_bumps([(2.0, 20.0, 1.0), (59.0, 39.0, 1.0)]), count=5)[0]) == 0
     plateau = np.zeros((30, 30), np.float32)
     plateau[10:13, 10:13] = 1.0
@@ -45,7 +45,7 @@ def test_maps_that_are_too_small_have_few_keypoints(shape: tuple[int, int]) -> N
     assert len(points) == len(strengths) <= 1
 
 
-def test_all_maxima_are_apart() -> None:
+def test_maxima_keep_their_distance() -> None:
     scores = np.random.default_rng(0).integers(0, 5, (50, 50)) / 4  # many are equal
     points, _ = keypoints_of(scores.astype(np.float32), count=500)
     rounded = np.unique(points.round(), axis=0)
@@ -62,7 +62,7 @@ def test_sampling_interpolates_between_cells() -> None:
         assert row == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
 
 
-def test_sampling_holds_the_values_of_the_border() -> None:
+def test_sampling_repeats_the_values_of_the_border() -> None:
     map_ = np.random.default_rng(1).random((4, 3, 3), np.float32)
     far = sample(map_, np.array([(1e6, -50.0)], np.float32), stride=8, centre=3.5)[0]
     corner = map_[:, 0, 2]

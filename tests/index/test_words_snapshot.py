@@ -1,4 +1,4 @@
-"""The file of an inverted file of visual words: used where it is sound, passed over where it is not."""
+"""Snapshots of an inverted file of visual words: used if valid, otherwise ignored."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def best(index: SyncedWords, seed: int) -> int:
     return int(index.search(words_of(seed), 1).ids[0, 0])
 
 
-def test_only_what_came_later_is_read_from_the_store(store: Store, tmp_path: Path) -> None:
+def test_only_later_images_are_read_from_the_store(store: Store, tmp_path: Path) -> None:
     put(store, *range(60))
     index = SyncedWords(store, folder=tmp_path, policy=POLICY)
     index.renew()
@@ -77,14 +77,14 @@ def test_only_what_came_later_is_read_from_the_store(store: Store, tmp_path: Pat
     assert (len(third), counting.reads) == (91, 0)
 
 
-def test_few_images_have_no_file(store: Store, tmp_path: Path) -> None:
+def test_few_images_need_no_file(store: Store, tmp_path: Path) -> None:
     put(store, *range(20))
     SyncedWords(store, folder=tmp_path, policy=POLICY).renew()
     assert list(tmp_path.glob("index-*")) == []
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "gone", "other"])
-def test_a_file_that_is_not_sound_is_passed_over(store: Store, tmp_path: Path, harm: str) -> None:
+def test_an_invalid_file_is_ignored(store: Store, tmp_path: Path, harm: str) -> None:
     put(store, *range(60))
     SyncedWords(store, folder=tmp_path, policy=POLICY).renew()
     (file,) = tmp_path.glob("index-*.words")
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_sound_is_passed_over(store: Store, tmp_path: Path, h
     assert len(index) == 60
 
 
-def test_what_is_loaded_finds_the_same_and_grows(tmp_path: Path) -> None:
+def test_a_loaded_index_gives_the_same_results_and_can_grow(tmp_path: Path) -> None:
     index = HammingIndex()
     for seed in range(5):
         words, signatures = words_of(seed)
@@ -129,5 +129,5 @@ def test_images_beyond_the_file_are_refused(tmp_path: Path) -> None:
     (part,) = index._segments.state.segments
     part.places[:] = 7
     index.save(tmp_path / "words")
-    with pytest.raises(LibraryDamaged, match="no sound inverted file"):
+    with pytest.raises(LibraryDamaged, match="is not a valid inverted file"):
         HammingIndex.load(tmp_path / "words")

@@ -1,8 +1,8 @@
 """Visual words with binary signatures: Hamming embedding (Jégou, Douze and Schmid 2008).
 
-A word alone says in which cell of a codebook a descriptor lies; its signature says in 64 bits where in the cell. Two
-descriptors match if they have the same word and their signatures differ in few bits, which an inverted file of some
-ten bytes per descriptor can tell.
+A word is the cell of a codebook that a descriptor falls into; its signature encodes the position in the cell in 64
+bits. Two descriptors match if they have the same word and their signatures differ in few bits; an inverted file needs
+about ten bytes per descriptor to compare them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MOST_WORDS = 1 << 16
 class WordQuantizer:
     """Turns local descriptors into visual words with signatures.
 
-    A bit of a signature says on which side of the mean of its word a descriptor lies, along one of 64 fixed directions,
-    which are orthonormal. Raises UsageError for a codebook of more than 65,536 words, or of fewer than 64 components.
+    Each bit of a signature is the side of the mean of its word on which a descriptor is, along one of 64 fixed
+    orthonormal directions. Raises UsageError for a codebook of more than 65,536 words, or of fewer than 64 components.
     """
 
     def __init__(self, codebook: Codebook) -> None:
@@ -50,9 +50,9 @@ class WordQuantizer:
         return self.codebook.dimension
 
     def quantize(self, descriptors: NDArray[np.uint8] | Vectors, *, multiple: int = 1) -> VisualWords:
-        """Return the words and signatures of descriptors (n, D₀), each with its `multiple` nearest words in turn.
+        """Return the words and signatures of descriptors (n, D₀), the `multiple` nearest words of each in order.
 
-        Several words of a descriptor are for queries (multiple assignment). Raises UsageError for another width.
+        Several words per descriptor are for queries (multiple assignment). Raises UsageError for another dimension.
         """
         if not len(descriptors):
             return VisualWords(np.zeros(0, np.uint16), np.zeros(0, np.uint64))
@@ -75,11 +75,13 @@ class WordQuantizer:
 
     @cached_property
     def _directions(self) -> Vectors:
-        """The directions, (D, 64): orthonormal, drawn once and for all."""
-        # RandomState: its numbers never change from one version of NumPy to the next, as a generator's may.
+        """The directions, (D, 64): random, orthonormal, the same for all codebooks."""
+        # RandomState, whose numbers are the same in all versions of NumPy.
         drawn = np.random.RandomState(0).standard_normal((self.dimension, SIGNATURE_BITS))
         directions, triangle = np.linalg.qr(drawn)
-        signed: Vectors = (directions * np.sign(np.diag(triangle))).astype(np.float32)  # LAPACKs differ in signs
+        signed: Vectors = (directions * np.sign(np.diag(triangle))).astype(
+            np.float32
+        )  # signs differ between LAPACK implementations
         return signed
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Keypoints from a map of scores, and their descriptors from a map: what is done behind a network with a local head.
+"""Keypoints from a score map, and their descriptors from a descriptor map: the post-processing of a local head.
 
 Positions are x y from 0 at the centre of the first pixel.
 """
@@ -13,9 +13,9 @@ from kindred.arrays import Vectors, l2_normalise
 __all__ = ["keypoints_of", "sample"]
 
 RADIUS = 2
-"""Pixels around a keypoint in which there is no other, and over which its position is refined."""
+"""Radius in pixels of non-maximum suppression and of sub-pixel refinement."""
 TEMPERATURE = 0.1
-"""Of the softmax that weighs the scores around a keypoint (Zhao et al. 2023)."""
+"""Temperature of the softmax over the scores around a keypoint (Zhao et al. 2023)."""
 
 Points = NDArray[np.float32]
 
@@ -23,8 +23,8 @@ Points = NDArray[np.float32]
 def keypoints_of(scores: NDArray[np.float32], *, count: int) -> tuple[Points, Vectors]:
     """Return the `count` best local maxima of a map (H, W): points (N, 2) and scores (N,), best first.
 
-    A maximum is the largest of its 5 × 5 neighbours and above 0; those within 3 pixels of the border are left out.
-    Points are refined to fractions of a pixel by soft-argmax. Values that are not finite are taken for 0. Ties
+    A maximum is the largest of its 5 × 5 neighbours and above 0; those within 3 pixels of the border are omitted.
+    Points are refined to fractions of a pixel by soft-argmax. Values that are not finite count as 0. Ties
     are ordered from the top left.
     """
     height, width = scores.shape
@@ -42,10 +42,10 @@ def keypoints_of(scores: NDArray[np.float32], *, count: int) -> tuple[Points, Ve
 
 
 def sample(map_: NDArray[np.float32], points: Points, *, stride: int, centre: float) -> Vectors:
-    """Return the vectors (N, C), of unit length, of a map (C, h, w) at points (N, 2), by bilinear interpolation.
+    """Return unit vectors (N, C) sampled from a map (C, h, w) at points (N, 2), by bilinear interpolation.
 
-    stride: pixels from one cell to the next. centre: the pixel at which the first cell lies. Beyond the cells at the
-    border their values hold.
+    stride: distance of cells in pixels. centre: the pixel position of the first cell. Beyond the border cells, their
+    values are repeated.
     """
     height, width = map_.shape[1:]
     x = np.clip((points[:, 0] - centre) / stride, 0, width - 1)
@@ -72,7 +72,7 @@ def _largest_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _best_apart(flat: NDArray[np.int64], strengths: Vectors, width: int, count: int) -> NDArray[np.int64]:
-    """Return the indices of the `count` strongest, the first of those that are equal; plateaus count once."""
+    """Return the indices of the `count` strongest, in order of index if equal; a plateau counts once."""
     order = np.argsort(-strengths, kind="stable")[: 2 * count]
     rows, columns = np.divmod(flat[order], width)
     taken: set[tuple[int, int]] = set()

@@ -22,16 +22,16 @@ __all__ = ["LocalNetwork", "features_from_maps", "find_local", "local_head", "lo
 
 Maps = Sequence[NDArray[np.float32]]
 COVERED = 16.0
-"""The radius in pixels of the region that a descriptor covers, about: twice the stride of the usual map."""
+"""Approximate radius in pixels of the region of a descriptor: twice the stride of typical maps."""
 QUARTERS = 4
 
 
 class LocalNetwork:
-    """A network with a local head, run for its keypoints alone; any thread may use it.
+    """Extracts local features with a network that has a local head, on the CPU. Thread-safe.
 
-    name_or_path: as in `kindred.backbones.load`. describe: the path of the second graph, None for the one beside the
-    first that its card names. threads: as in `kindred.backbones.load`. It runs on the CPU. Raises ModelError where the
-    model is missing, has no local head, or is not what its card says.
+    name_or_path, threads: as in `kindred.backbones.load`. describe: the path of the second graph, None for the file
+    named in the card, in the folder of the first. Raises ModelError if the model is missing, has no local head, or does
+    not match its card.
     """
 
     def __init__(self, name_or_path: str | Path, *, describe: Path | None = None, threads: int | None = None) -> None:
@@ -48,7 +48,7 @@ class LocalNetwork:
 
     @property
     def depends_on(self) -> list[object]:
-        """What the features depend on: the digests of the graphs."""
+        """Everything the features depend on: the digests of the graphs."""
         return [self.card.digest, self.head.describe_digest]
 
     def find(
@@ -56,19 +56,19 @@ class LocalNetwork:
     ) -> LocalFeatures:
         """Find and describe the keypoints of an RGB image (H, W, 3), reduced to `longest` pixels on its longer side.
 
-        With `turns` of 4 it is also described turned by 90, 180 and 270 degrees, and the features of all four are
-        returned: a network knows no rotation but those it was trained with. With `upright` it is described once more,
-        as it is and reduced to so many pixels: networks know few changes of scale. At most `count` are returned of
-        each. Points are in pixels of the given image.
+        With `turns` of 4, the image rotated by 90, 180 and 270 degrees is described too, and the features of all four
+        are returned, as networks are not invariant to rotation. With `upright`, the image is described once more,
+        unrotated and reduced to that many pixels, as networks are hardly invariant to scale. At most `count` are
+        returned of each. Points are in pixels of the given image.
         """
         check_whole(count=count, longest=longest, turns=turns, **({"upright": upright} if upright else {}))
-        found = self._seen(image, longest, count=count, turns=turns)
+        found = self._features_at(image, longest, count=count, turns=turns)
         if 0 < upright < min(longest, max(image.shape[:2])):
-            found += self._seen(image, upright, count=count, turns=1)
+            found += self._features_at(image, upright, count=count, turns=1)
         return joined(found)
 
-    def _seen(self, image: NDArray[np.uint8], longest: int, *, count: int, turns: int) -> list[LocalFeatures]:
-        """Return the features of an image, reduced and turned; points in its pixels."""
+    def _features_at(self, image: NDArray[np.uint8], longest: int, *, count: int, turns: int) -> list[LocalFeatures]:
+        """Return the features of an image, reduced and rotated, points in pixels of the image."""
         height, width = image.shape[:2]
         reduced = resize(image, longest=longest)
         parts = []
@@ -85,7 +85,7 @@ class LocalNetwork:
         if self._describe is None:
             return features_from_maps(maps, self.head, size=(width, height), count=count, corner=(left, top))
         named = dict(zip(self.taps, maps, strict=True))
-        scores = _cut(named[self.head.scores], (left, top), (width, height))
+        scores = _cropped(named[self.head.scores], (left, top), (width, height))
         points, _ = keypoints_of(scores, count=count)
         window = np.array((left, top, width, height), np.float32)
         descriptors = self._describe(named, points + window[:2], window)
@@ -93,14 +93,14 @@ class LocalNetwork:
 
 
 class _Describer:
-    """The second graph of a local head: descriptors at points, from the maps of the first."""
+    """The second graph of a local head: computes descriptors at points from the maps of the first."""
 
     def __init__(self, path: Path, head: LocalHead, *, threads: int | None) -> None:
         from kindred.backbones.runtime import core, read_graph, reason
 
         self._reason = reason
         if digest_of(path) != head.describe_digest:
-            raise ModelError(f"{path} is not the graph that its card describes as {head.describe!r}: put that one back")
+            raise ModelError(f"{path} is not the graph {head.describe!r} that its card describes: restore it")
         model = read_graph(path)
         self._path, self._dimension = path, head.dimension
         self._inputs = {entry.get_any_name() for entry in model.inputs}
@@ -123,9 +123,7 @@ class _Describer:
             return np.empty((0, self._dimension), np.float32)
         missing = self._inputs - maps.keys() - {"points", "window"}
         if missing:
-            raise ModelError(
-                f"{self._path}: the graph takes {min(missing)!r}, which is no tap of the first graph's card"
-            )
+            raise ModelError(f"{self._path}: the graph takes {min(missing)!r}, which is not a tap of the card")
         given = {name: maps[name][None] for name in self._inputs & maps.keys()} | {"points": points}
         if "window" in self._inputs:
             given["window"] = window
@@ -134,12 +132,12 @@ class _Describer:
             found = np.array(request.infer(given)[0], np.float32)
         except RuntimeError as error:
             raise ModelError(
-                f"{self._path}: the graph does not take what its card says: {self._reason(error)}"
+                f"{self._path}: the input of the graph differs from its card: {self._reason(error)}"
             ) from None
         if found.shape != (len(points), self._dimension):
             raise ModelError(
                 f"{self._path}: gives descriptors {found.shape} for {len(points)} points; "
-                f"its card says {self._dimension} components"
+                f"its card declares {self._dimension} components"
             )
         return l2_normalise(np.nan_to_num(found))
 
@@ -153,22 +151,23 @@ def find_local(
     turns: int = 1,
     upright: int = 0,
 ) -> LocalFeatures:
-    """Find and describe the keypoints of an RGB image (H, W, 3) with a model that has a local head, loaded for this.
+    """Find and describe the keypoints of an RGB image (H, W, 3) with a model that has a local head.
 
-    The other options are those of `LocalNetwork.find`; for more than one image, make a `LocalNetwork`.
+    The model is loaded for this call; for several images, use a `LocalNetwork`. The other options are those of
+    `LocalNetwork.find`.
     """
     return LocalNetwork(model).find(image, count=count, longest=longest, turns=turns, upright=upright)
 
 
 def local_head(card: Card) -> LocalHead:
-    """Return the local head of a model; raises ModelError where it has none."""
+    """Return the local head of a model; raises ModelError if it has none."""
     if card.local is None:
         raise ModelError(f"model {card.name} has no local features: its card has no table [local]")
     return card.local
 
 
 def local_taps(card: Card) -> tuple[str, ...]:
-    """Return the taps that keypoints and descriptors come from, in the order of `features_from_maps`."""
+    """Return the taps of scores and descriptors, in the order of `features_from_maps`."""
     head = local_head(card)
     return (head.scores, head.descriptors) if head.descriptors else (head.scores,)
 
@@ -176,19 +175,19 @@ def local_taps(card: Card) -> tuple[str, ...]:
 def features_from_maps(
     maps: Maps, head: LocalHead, *, size: tuple[int, int], count: int, corner: tuple[int, int] = (0, 0)
 ) -> LocalFeatures:
-    """Return the features of an image of `size` (width, height) from its scores (1, H, W) and descriptors (C, h, w).
+    """Return the features of an image of `size` (width, height) from score map (1, H, W) and descriptors (C, h, w).
 
-    corner: left and top of the image, in pixels of the one that the maps are of. Points are in pixels of the image.
+    corner: left and top of the image in the padded image, in pixels. Points are in pixels of the image.
     """
     scores, descriptors = maps
-    points, _ = keypoints_of(_cut(scores, corner, size), count=count)
+    points, _ = keypoints_of(_cropped(scores, corner, size), count=count)
     place = points + np.array(corner, np.float32)
     stride = max(1, round(scores.shape[2] / descriptors.shape[2]))
     return _features(points, sample(descriptors, place, stride=stride, centre=head.centre), head, size)
 
 
 def joined(found: Sequence[LocalFeatures]) -> LocalFeatures:
-    """Return the features of several passes over one image as one set."""
+    """Concatenate the features of several passes over one image."""
     first = found[0]
     return replace(
         first,
@@ -199,7 +198,7 @@ def joined(found: Sequence[LocalFeatures]) -> LocalFeatures:
 
 
 def turned_back(features: LocalFeatures, quarter: int) -> LocalFeatures:
-    """Return the features of an image that was turned counter-clockwise by `quarter` times 90° in its own pixels."""
+    """Map the features of an image rotated counter-clockwise by `quarter` · 90° back to the upright image."""
     assert features.frame is not None
     _, _, width, height = features.frame
     points = features.points
@@ -217,13 +216,13 @@ def _features(
     return LocalFeatures(points + np.float32(0.5), descriptors, scales, frame, ratio=head.ratio)
 
 
-def _cut(scores: NDArray[np.float32], corner: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
+def _cropped(scores: NDArray[np.float32], corner: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
     (left, top), (width, height) = corner, size
     return scores[0, top : top + height, left : left + width]
 
 
 def _padded(pixels: NDArray[np.uint8], multiple: int) -> tuple[tuple[int, int], NDArray[np.uint8]]:
-    """Return the image padded to multiples by its border, and left and top of it."""
+    """Return the left and top padding, and the image padded to multiples by repeating its border."""
     below, right = -pixels.shape[0] % multiple, -pixels.shape[1] % multiple
     left, top = right // 2, below // 2
     if not below and not right:

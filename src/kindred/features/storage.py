@@ -30,9 +30,9 @@ HEADER = struct.Struct("<3sBB?IH?4f4d2f")
 CHECK = struct.Struct("<I")
 POINT_STEPS = 65535
 SCALE_STEPS, LEAST_SCALE = 16, 2.0**-4
-"""Steps of a stored scale in an octave, and the scale of step 1; step 0 is a scale of 0."""
+"""Steps per octave of a stored scale, and the scale of step 1; step 0 is a scale of 0."""
 CLIPPED = 0.001
-"""Share of components that are clipped where they are stored in fewer bits than 8."""
+"""Fraction of components that are clipped if they are stored in fewer than 8 bits."""
 NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -108,7 +108,7 @@ def _scale_steps(scales: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 SCALES = np.where(np.arange(256) > 0, LEAST_SCALE * 2.0 ** ((np.arange(256) - 1) / SCALE_STEPS), 0).astype(np.float32)
-"""The scale that each stored byte stands for, up to some 3,700 pixels."""
+"""The scale of each stored byte, up to about 3,700 pixels."""
 
 
 def _quantised(
@@ -131,7 +131,7 @@ def _quantised(
 def _restored(
     steps: NDArray[np.uint8], low: float, step: float, *, is_float: bool
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Return the descriptors that `_quantised` took, as bytes or float32."""
+    """Invert `_quantised`; returns bytes or float32."""
     if (low, step) == (0.0, 1.0) and not is_float:
         return steps
     values = (np.float32(low) + np.float32(step) * np.arange(256, dtype=np.float32)).astype(np.float32)
@@ -154,7 +154,7 @@ def _packed(steps: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 
 def _unpacked(packed: NDArray[np.uint8], bits: int, dimension: int) -> NDArray[np.uint8]:
-    """Return what `_packed` took."""
+    """Invert `_packed`."""
     if bits == 8:
         return packed
     steps = np.zeros((len(packed), dimension), np.uint8)

@@ -31,7 +31,7 @@ class Features:
     in pixels of that image, the "map" of an image (a `ConvMap`), or the image and a "network" with a local head, whose
     maps may come from the pass that describes the image. indexed, query: the options for images of a library and for
     queries, which are not stored and may have more features. bits: those in which each component of a stored
-    descriptor is kept, 1 to 8 (`kindred.features.storage`).
+    descriptor is stored, 1 to 8 (`kindred.features.storage`).
     """
 
     function: Callable[..., LocalFeatures]
@@ -75,7 +75,7 @@ LOCAL_HEAD = Features(
 
 
 def find_features(name: str) -> Features | None:
-    """Return the entry of that name, or that of a model with a local head; None where there is neither.
+    """Return the entry of that name, or that of a model with a local head; None if the name is unknown.
 
     name: a key of FEATURES, or a model as in `kindred.backbones.load`, by name or path. Raises ModelError for a model
     that cannot be used.
@@ -93,6 +93,6 @@ def find_features(name: str) -> Features | None:
 
 
 def stored_bits(name: str) -> int:
-    """Return in how many bits a component of local features is stored; of "", which names none, 8."""
+    """Return the number of bits in which a component of local features is stored; 8 for ""."""
     entry = find_features(name) if name else None
     return 8 if entry is None else entry.bits

@@ -1,4 +1,4 @@
-"""Candidates for re-ranking, from two short lists: the best by vectors, and the best by visual words."""
+"""Candidates for re-ranking: the union of the best by vectors and the best by visual words."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from kindred.ranking import Ranking
 __all__ = ["CANDIDATES", "ScoreIds", "join_candidates"]
 
 CANDIDATES = 100
-"""How many results are re-ranked, at least; with visual words, half of them are the best by these."""
+"""Number of results to re-rank, at least; with visual words, half of them are the best by words."""
 
 ScoreIds: TypeAlias = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.float32]]]
-"""Number of a query and ids (n,) → those that are still there (m,) and their scores (m,), as `ranking` has them."""
+"""Index of a query and ids (n,) → existing ids (m,) and their scores (m,), comparable with those of the ranking."""
 
 
 def join_candidates(ranking: Ranking, found: Ranking, score: ScoreIds) -> Ranking:
-    """Return the answers of `ranking` and those of `found` as well, with the scores of the former, best first.
+    """Return the union of the results of `ranking` and `found`, scored as in `ranking`, best first.
 
-    Those of `found` that are not in `ranking` are scored by `score`; those with a score of 0 there share nothing with
-    the query, and are left out. Equal scores are ordered by id.
+    Results of `found` that are not in `ranking` are scored by `score`; those with a score of 0 in `found` have no match
+    with the query and are omitted. Equal scores are ordered by id.
     """
     rows = []
     for number in range(len(ranking)):
-        ids, scores = _answers(ranking, number)
-        more, votes = _answers(found, number)
+        ids, scores = _results(ranking, number)
+        more, votes = _results(found, number)
         more, more_scores = score(number, more[(votes > 0) & ~np.isin(more, ids)])
         ids, scores = np.concatenate((ids, more)), np.concatenate((scores, more_scores))
         order = np.lexsort((ids, -scores))
@@ -40,7 +40,7 @@ def join_candidates(ranking: Ranking, found: Ranking, score: ScoreIds) -> Rankin
     return Ranking(*joined)
 
 
-def _answers(ranking: Ranking, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _results(ranking: Ranking, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the ids and scores of a query, without padding."""
     here = ranking.ids[number] >= 0
     return ranking.ids[number][here], ranking.scores[number][here]

@@ -1,8 +1,8 @@
-"""Inverted file with signatures: for each visual word the images that have it, compared by Hamming distance.
+"""Inverted file with binary signatures: the images that contain each visual word, compared by Hamming distance.
 
-A descriptor of the query votes for the images that have a descriptor of the same word whose signature differs from its
-own in few bits; the fewer, the more, and the rarer the word, the more. Sources: Jégou, Douze and Schmid 2008 (Hamming
-embedding) and 2009 (weights by distance, and one vote for an image by a descriptor).
+A query descriptor votes for the images with a descriptor of the same word whose signature differs from its own in few
+bits; the vote grows with fewer different bits and with rarer words. Sources: Jégou, Douze and Schmid 2008 (Hamming
+embedding) and 2009 (weights by distance, and one vote per descriptor and image).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ KIND = "words"
 BITS = 64
 MOST_WORDS = 1 << 16
 RADIUS = 24
-"""Signatures that differ in more bits do not match: of unrelated descriptors of one word, 3 % differ in fewer."""
+"""Largest Hamming distance of a match: 3 % of unrelated descriptors of a word are closer."""
 SIGMA = 16.0
-"""A match counts as exp(−(distance / σ)²); the value of Jégou et al. 2009."""
+"""σ of the weight of a match, exp(−(distance / σ)²); the value of Jégou et al. 2009."""
 BLOCK = 1 << 20
-"""Postings compared at a time, so that a common word does not decide how much memory is taken."""
+"""Postings compared at a time, so that common words do not increase the memory."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class _Postings:
-    """The descriptors of N images, word by word and then image by image.
+    """The descriptors of N images, sorted by word and then by image.
 
-    starts: (K + 1,) int64, where those of each word begin. places: int32, the image of each. signatures: uint64.
-    sizes: (N,) int32, the number of descriptors of each image.
+    starts: (K + 1,) int64, the offset of each word's descriptors. places: int32, the image of each descriptor.
+    signatures: uint64. sizes: (N,) int32, the number of descriptors of each image.
     """
 
     starts: NDArray[np.int64]
@@ -57,7 +57,7 @@ class _Postings:
 
     @classmethod
     def of(cls, batch: WordBatch) -> _Postings:
-        """Sort the words of images."""
+        """Return the postings of the words of images."""
         places = np.repeat(np.arange(len(batch.counts), dtype=np.int32), batch.counts)
         return cls._sorted(batch.words, places, batch.signatures, batch.counts.astype(np.int32))
 
@@ -69,8 +69,8 @@ class _Postings:
         signatures: NDArray[np.uint64],
         sizes: NDArray[np.int32],
     ) -> _Postings:
-        """Sort descriptors, whose images ascend, by their words."""
-        order = np.argsort(words, kind="stable")  # by radix: words have 16 bits
+        """Sort descriptors, given in order of image, by word."""
+        order = np.argsort(words, kind="stable")  # a radix sort, as words have 16 bits
         starts = np.concatenate(([0], np.cumsum(np.bincount(words, minlength=int(words.max(initial=0)) + 1))))
         return cls(starts, places[order], signatures[order], sizes)
 
@@ -80,7 +80,7 @@ class _Postings:
         return np.repeat(np.arange(len(self.starts) - 1, dtype=np.uint16), np.diff(self.starts))
 
     def joined(self, other: _Postings) -> _Postings:
-        """Return the descriptors of both, the images of `other` after these."""
+        """Return the descriptors of both, with the images of `other` last."""
         return _Postings._sorted(
             np.concatenate((self.words, other.words)),
             np.concatenate((self.places, other.places + np.int32(self.count))),
@@ -89,7 +89,7 @@ class _Postings:
         )
 
     def alive(self, images: NDArray[np.bool_]) -> _Postings:
-        """Return the descriptors of some images, a mask (N,), which are numbered anew."""
+        """Return the descriptors of the images in the mask (N,), renumbered."""
         kept = images[self.places]
         numbers = (np.cumsum(images) - 1).astype(np.int32)
         return _Postings._sorted(
@@ -97,13 +97,13 @@ class _Postings:
         )
 
     def frequencies(self, images: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return how many descriptors of some images, a mask (N,), have each word: (K,)."""
+        """Return the number of descriptors of each word (K,), of the images in the mask (N,)."""
         if images.all():
             return np.diff(self.starts)
         return np.bincount(self.words[images[self.places]], minlength=len(self.starts) - 1)
 
     def votes(self, query: VisualWords, weights: Floats) -> Floats:
-        """Return the sum of the votes of the query's descriptors, of these weights, for each image: (N,)."""
+        """Return the sum of the weighted votes of the query's descriptors for each image: (N,)."""
         words = query.words.astype(np.int64)
         known = np.minimum(words, len(self.starts) - 2)
         firsts = self.starts[known]
@@ -121,32 +121,31 @@ class _Postings:
     def _block(
         self, firsts: NDArray[np.int64], lengths: NDArray[np.int64], signatures: NDArray[np.uint64], weights: Floats
     ) -> Floats:
-        """Return the votes (N,) of some descriptors, whose postings begin at `firsts`."""
+        """Return the votes (N,) of some query descriptors, whose postings start at `firsts`."""
         asked = np.repeat(np.arange(len(firsts)), lengths)
         at = np.arange(len(asked)) + (firsts - (np.cumsum(lengths) - lengths))[asked]
         distances = np.bitwise_count(self.signatures[at] ^ signatures[asked])
         near = np.flatnonzero(distances <= RADIUS)
         asked, places, distances = asked[near], self.places[at[near]], distances[near]
         values = WEIGHTS[distances]
-        # Of several descriptors of an image one votes, the nearest: places ascend for each descriptor of the query.
+        # Only the nearest descriptor of an image counts; places ascend for each query descriptor.
         first = np.ones(len(asked), np.bool_)
         first[1:] = (asked[1:] != asked[:-1]) | (places[1:] != places[:-1])
         best = np.maximum.reduceat(values, np.flatnonzero(first)) if len(values) else values
         votes = np.bincount(places[first], best * weights[asked[first]], minlength=self.count)
-        return votes.astype(np.float64, copy=False)  # of no vote at all they would be whole numbers
+        return votes.astype(np.float64, copy=False)  # without any votes, bincount returns integers
 
 
 WEIGHTS = np.exp(-((np.arange(BITS + 1) / SIGMA) ** 2))
-"""What a match counts, by the Hamming distance of signatures."""
+"""The weight of a match by Hamming distance."""
 
 
 class HammingIndex:
-    """The visual words of images under ids, searched by those of a query.
+    """Search of images by the visual words of their local features.
 
-    The score of an image is the sum of the votes of the query's words over √(n · m), for n words of the image and m of
-    the query: 0 to 1 where each has its own word. It takes 12 bytes for each descriptor.
-    Equal scores are ordered by id, lower first. One thread at a time may change the index; searches may run beside
-    that.
+    The score of an image is the sum of votes divided by √(n · m), for n words of the image and m of the query: 0 to 1
+    if all words of an image are different. Memory is 12 bytes per descriptor. Equal scores are ordered by id, lower
+    first. One thread at a time may change the index; searches may run at the same time.
     """
 
     def __init__(self) -> None:
@@ -154,7 +153,7 @@ class HammingIndex:
         self._counted: tuple[object, NDArray[np.int64]] = None, np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        """Return the number of images that can be found."""
+        """Return the number of live images."""
         return self._segments.state.live.count
 
     @property
@@ -164,11 +163,11 @@ class HammingIndex:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that words and signatures take."""
+        """Size of words and signatures in bytes, without ids."""
         return sum(each.places.nbytes + each.signatures.nbytes for each in self._segments.state.segments)
 
     def add(self, ids: ArrayLike, words: WordBatch) -> None:
-        """Add the words of images `ids` (n,), which must ascend and lie above all ids before."""
+        """Add the words of images `ids` (n,), in ascending order, all above the ids before."""
         numbers = np.asarray(ids, np.int64)
         counts, total = words.counts, len(words.words)
         if words.counts.shape != numbers.shape or words.signatures.shape != (total,) or counts.sum() != total:
@@ -184,7 +183,7 @@ class HammingIndex:
         return self._segments.remove(ids)
 
     def search(self, query: VisualWords, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` images for the words of one query, of those in `allowed` only if that is given."""
+        """Return the best `k` images for the words of one query; `allowed` restricts the search to those ids (n,)."""
         check_whole(k=k)
         live, every = self._scored(query)
         places = np.flatnonzero(live.mask(allowed))
@@ -193,15 +192,12 @@ class HammingIndex:
         return padded_ranking((live.ids[places[order]], best), k)
 
     def scores(self, query: VisualWords) -> NDArray[np.float32]:
-        """Return the scores (1, N) of all images that can be found, in order of id."""
+        """Return the scores (1, N) of all images, in order of id."""
         live, every = self._scored(query)
         return every[None, live.alive].astype(np.float32)
 
     def save(self, file: Path) -> int:
-        """Write the index to `file`, which appears there complete or not at all; return its checksum.
-
-        It comes to be one part, without the images that cannot be found.
-        """
+        """Write the index to `file`, atomically, as one segment without removed images; return its checksum."""
         live, parts, _ = self._segments.state
         masks = np.split(live.alive, np.cumsum([each.count for each in parts])[:-1])
         whole = _Postings.of(WordBatch(np.zeros(0, np.int64), np.zeros(0, np.uint16), np.zeros(0, np.uint64)))
@@ -221,44 +217,46 @@ class HammingIndex:
 
     @classmethod
     def load(cls, file: Path, *, checksum: int | None = None) -> Self:
-        """Read what `save` wrote; the words stay in the file, where the system reads them as needed.
+        """Load a saved index; the words are memory-mapped.
 
-        checksum: what `save` returned, to take no other file. Raises OSError where it cannot be read, LibraryDamaged
-        where it is cut off, changed or of another kind.
+        checksum: the value that `save` returned; another file is refused. Raises OSError if the file cannot be read,
+        LibraryDamaged if it is truncated, changed or of another kind.
         """
         found = read_container(file, KIND)
         if checksum not in (None, found.checksum):
-            raise LibraryDamaged(f"{file}: is from another time; delete it, it is made again")
+            raise LibraryDamaged(f"{file}: is not the saved index of this library; delete it, and it is built again")
         count = len(found.live.ids)
         words, total = found.integer("words", 1, MOST_WORDS), found.integer("total", 0, len(found.payload))
         sizes = 8 * total, 8 * (words + 1), 4 * total, 4 * count
         if sum(sizes) != len(found.payload):
-            raise LibraryDamaged(f"{file}: holds {len(found.payload)} bytes, not {sum(sizes)}; delete it")
+            raise LibraryDamaged(
+                f"{file}: has {len(found.payload)} bytes, expected {sum(sizes)}; delete it, and it is built again"
+            )
         ends = np.cumsum(sizes)
         parts = [found.payload[end - size : end] for end, size in zip(ends, sizes, strict=True)]
         kept = _Postings(parts[1].view("<i8"), parts[2].view("<i4"), parts[0].view("<u8"), parts[3].view("<i4"))
         ordered = kept.starts[0] == 0 and kept.starts[-1] == total and (np.diff(kept.starts) >= 0).all()
         within = 0 <= kept.places.min(initial=0) <= kept.places.max(initial=-1) < count if total else True
         if not ordered or not within or kept.sizes.min(initial=0) < 0:
-            raise LibraryDamaged(f"{file}: holds no sound inverted file; delete it, it is made again")
+            raise LibraryDamaged(f"{file}: is not a valid inverted file; delete it, and it is built again")
         index = cls()
         index._segments.state = View(found.live, (kept,))
         return index
 
     def _scored(self, query: VisualWords) -> tuple[IdMap, Floats]:
-        """Return the ids, and the score of each image, those that cannot be found included."""
+        """Return the ids and scores of all images, including removed ones."""
         state = self._segments.state
         counts = self._frequencies(state)
         words = query.words.astype(np.int64)
         seen = np.where(words < len(counts), counts[np.minimum(words, len(counts) - 1)], 0)
-        # The square of the inverse document frequency, as a share of the largest; by descriptors, as those are at hand.
+        # The squared inverse frequency of each word, relative to the largest, counted over descriptors, not images.
         weights = (1 - np.log(np.maximum(seen, 1)) / np.log(max(int(counts.sum()), 2))) ** 2
         lengths = [np.maximum(each.sizes, 1) * max(1.0, float(len(words))) for each in state.segments]
         found = [each.votes(query, weights) / np.sqrt(size) for each, size in zip(state.segments, lengths, strict=True)]
         return state.live, np.concatenate([np.empty(0), *found])
 
     def _frequencies(self, state: View[_Postings]) -> NDArray[np.int64]:
-        """Return how many descriptors of images that can be found have each word; counted once for a state."""
+        """Return the number of descriptors of live images of each word, cached for a state."""
         if self._counted[0] is state:
             return self._counted[1]
         live, parts, _ = state

@@ -1,9 +1,8 @@
-"""SyncedWords: an inverted file of visual words, in step with the store or the rows that it is made of.
+"""SyncedWords: an inverted file of visual words that stays in step with a store.
 
-Reading the words of some thousand images takes a few hundredths of a second, those of a million half a minute. So
-above some number they are stored in a file (a *snapshot*) as they are in memory, and only what came later is read from
-the store. As with `SnapshotIndex`, the store names the one file that is right, with its checksum; any other is passed
-over.
+Reading the words of a few thousand images takes hundredths of a second, those of a million half a minute. Above some
+number they are therefore saved in a file (a *snapshot*) in their memory layout, and only later changes are read from
+the store. As with `SnapshotIndex`, the store records the current file with its checksum; any other file is ignored.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ __all__ = ["SyncedWords"]
 META_KEY = "words_snapshot"
 FILES = "index-*.words"
 BATCH = 1 << 15
-"""Images read at a time: joining batches costs more than reading them."""
+"""Images per batch: many, as merging batches takes longer than reading them."""
 
 log = logging.getLogger(__name__)
 
 
 class SyncedWords(Synced[VisualWords]):
-    """Search the visual words of `source`; rankings hold the ids of the vectors of images.
+    """Search of the visual words of `source`; rankings hold vector ids.
 
-    folder: where snapshots lie, when `policy` says that they are worth their while; the source is then a `Store`.
+    folder: the folder of snapshots, which are made according to `policy`; the source is then a `Store`.
     """
 
     def __init__(self, source: RowSource, *, folder: Path | None = None, policy: SnapshotPolicy | None = None) -> None:
@@ -49,7 +48,7 @@ class SyncedWords(Synced[VisualWords]):
         self._building = ForkSafeLock()
 
     def renew(self) -> None:
-        """Write a snapshot where that is due; without the room for it, searches read the store."""
+        """Write a snapshot if it is due; if it cannot be written, searches read the store."""
         if self._folder is None:
             return
         with self._building:
@@ -60,7 +59,7 @@ class SyncedWords(Synced[VisualWords]):
 
     def _checked_queries(self, queries: Queries) -> VisualWords:
         if not isinstance(queries, VisualWords):
-            raise UsageError("search: got no visual words; the words of local features are compared here")
+            raise UsageError("search: got no visual words; this index compares the words of local features")
         return queries
 
     def _apply_changes(self, since: int) -> None:
@@ -72,13 +71,13 @@ class SyncedWords(Synced[VisualWords]):
 
     @property
     def _due(self) -> bool:
-        """Whether many images came or went since the snapshot."""
+        """Whether enough images were added or removed since the snapshot."""
         policy, live = self._policy, self._words.live
         later = len(live.ids) - self._saved + live.removed
         return later > max(policy.changes, policy.tail_share * len(live.ids))
 
     def _restore(self) -> int:
-        """Begin with the snapshot that the store names, where its file is sound; return the revision it stands for."""
+        """Load the snapshot recorded in the store, if its file is valid; return its revision."""
         if self._folder is None or not (record := cast(Store, self._source).meta.get(META_KEY)):
             return -1
         try:
@@ -92,7 +91,7 @@ class SyncedWords(Synced[VisualWords]):
         return found.revision
 
     def _save(self, folder: Path) -> None:
-        """Write all images to a file, name it in the store and delete older ones."""
+        """Write all images to a file, record it in the store and delete older ones."""
         store = cast(Store, self._source)
         if not store.writable:
             return
@@ -107,5 +106,5 @@ class SyncedWords(Synced[VisualWords]):
         self._saved = len(self._words)
         for old in folder.glob(FILES):
             if old != file:
-                with suppress(OSError):  # Windows keeps a file that is mapped; the next snapshot tries again
+                with suppress(OSError):  # Windows does not delete a mapped file; the next snapshot tries again
                     old.unlink()

@@ -59,8 +59,8 @@ def pyramid_gem(
 ) -> ArrayT:
     """Sum the unit GeM vectors of 1 × 1, 2 × 2, … `levels` × `levels` cells and normalise: (B, C, H, W) → (B, D).
 
-    All cells are pooled from one map. Kept as rows (`aggregate = "multi_vector"`), the best of which counts, they find
-    small objects (Patchify; arXiv 2512.12610). `whitening` is as in `rmac`, `p` and `eps` are those of `gem`.
+    All cells are pooled from one map. Stored as rows (`aggregate = "multi_vector"`), of which the best match counts,
+    they find small objects (Patchify; arXiv 2512.12610). `whitening` is as in `rmac`, `p` and `eps` are those of `gem`.
     """
     return sum_of_units(pyramid_gem_cells(maps, levels=levels, p=p, eps=eps), whitening)
 
