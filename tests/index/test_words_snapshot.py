@@ -118,7 +118,7 @@ def test_a_loaded_index_gives_the_same_results_and_can_grow(tmp_path: Path) -> N
     words, signatures = words_of(9)
     loaded.add([9], WordBatch(np.array([8]), words, signatures))
     assert loaded.search(words_of(9), 1).ids.tolist() == [[9]]
-    with pytest.raises(LibraryDamaged, match="another time"):
+    with pytest.raises(LibraryDamaged, match="is not the saved index of this library"):
         HammingIndex.load(tmp_path / "words", checksum=checksum + 1)
 
 

@@ -112,11 +112,11 @@ def _compacted(view: View[SegmentT]) -> View[SegmentT]:
     stored = _count(segments)
     if stored - live.count <= REMOVED_SHARE * stored:
         return view
-    unmerged = np.zeros(stored, np.bool_)
+    kept = np.zeros(stored, np.bool_)
     places = np.flatnonzero(live.alive) if order is None else order[live.alive]
-    unmerged[places] = True
-    masks = np.split(unmerged, np.cumsum([segment.count for segment in segments])[:-1])
+    kept[places] = True
+    masks = np.split(kept, np.cumsum([segment.count for segment in segments])[:-1])
     left = tuple(segment.alive(mask) for segment, mask in zip(segments, masks, strict=True) if mask.any())
-    renumbered = (np.cumsum(unmerged) - 1)[places]
+    renumbered = (np.cumsum(kept) - 1)[places]
     in_order = bool((np.diff(renumbered) > 0).all())
     return View(live.compacted(), left, None if in_order else renumbered)
