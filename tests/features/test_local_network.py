@@ -127,7 +127,7 @@ def test_a_second_graph_with_another_digest_is_refused(tmp_path: Path) -> None:
     path = make_local_pair(tmp_path)
     second = path.with_name("pair_describe.onnx")
     second.write_bytes(make_model(tmp_path).read_bytes())
-    with pytest.raises(ModelError, match="is not the graph .* that its card describes"):
+    with pytest.raises(ModelError, match=r"is not the graph .* that its card describes"):
         LocalNetwork(path)
 
 
