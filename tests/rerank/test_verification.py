@@ -332,3 +332,37 @@ def test_descriptors_of_one_bit_are_verified_from_their_bytes() -> None:
     found = match(query, from_bytes(stored))
     assert found is not None
     assert found.inliers > 55
+
+
+def test_passes_are_compared_apart_and_the_best_counts() -> None:
+    """A turned copy of the query's points has other descriptors, and would take pairs from the right ones."""
+    scene = _scene(5)
+    candidate = _view(scene)
+    random = np.random.default_rng(6)
+    near = np.clip(candidate.descriptors[:30].astype(int) + random.integers(-2, 3, (30, 128)), 0, 255).astype(np.uint8)
+    strange = LocalFeatures(
+        (random.random((30, 2)) * FRAME[2:]).astype(np.float32), near, np.ones(30, np.float32), FRAME
+    )
+    both = LocalFeatures(
+        np.concatenate([strange.points, scene.points]),
+        np.concatenate([strange.descriptors, scene.descriptors]),
+        np.ones(90, np.float32),
+        FRAME,
+    )
+    alone, apart, mixed = (
+        match(scene, candidate),
+        match(replace(both, passes=(30, 60)), candidate),
+        match(both, candidate),
+    )
+    assert alone is not None
+    assert apart is not None
+    assert apart.inliers == alone.inliers
+    assert mixed is None or mixed.inliers < alone.inliers / 2
+    found = verify(_ranking([0]), _context([replace(both, passes=(30, 60))], [candidate]))
+    assert found.scores[0, 0] == alone.inliers
+
+
+def test_passes_are_as_many_points_as_there_are() -> None:
+    with pytest.raises(UsageError, match="passes"):
+        replace(_scene(1), passes=(30, 31))
+    assert len(replace(_scene(1), passes=(20, 40)).first(30)) == 20

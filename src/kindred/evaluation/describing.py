@@ -342,7 +342,7 @@ def _check_words(batch: WordBatch) -> None:
         raise ValueError("its visual words are not as many as counted")
 
 
-FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames", "ratios")
+FEATURES = ("feature_counts", "points", "descriptors", "scales", "frames", "ratios", "feature_passes")
 
 
 def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
@@ -355,12 +355,20 @@ def _laid_out(features: Sequence[LocalFeatures]) -> tuple[NDArray[Any], ...]:
         np.concatenate([each.scales for each in full]),
         np.array([each.frame or (np.nan,) * 4 for each in features], np.float64),
         np.array([each.ratio for each in features], np.float64),
+        _padded([each.passes for each in features]),
     )
+
+
+def _padded(passes: Sequence[tuple[int, ...]]) -> NDArray[np.int64]:
+    """Return (n, most) the numbers of each image, −1 behind them."""
+    most = max(map(len, passes))
+    return np.array([each + (-1,) * (most - len(each)) for each in passes], np.int64).reshape(len(passes), most)
 
 
 def _split(counts: NDArray[Any], *arrays: NDArray[Any]) -> tuple[LocalFeatures, ...]:
     """Restore the features from the arrays of `_laid_out`."""
-    *stacked, boxes, ratios = arrays
+    *stacked, boxes, ratios, padded = arrays
+    passes = [tuple(count for count in each if count >= 0) for each in padded.tolist()]
     frames = [None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in boxes.tolist()]
     points, descriptors, scales = (np.split(array, np.cumsum(counts)[:-1]) for array in stacked)
-    return tuple(map(LocalFeatures, points, descriptors, scales, frames, ratios.tolist()))
+    return tuple(map(LocalFeatures, points, descriptors, scales, frames, ratios.tolist(), passes))

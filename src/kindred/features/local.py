@@ -24,6 +24,7 @@ class LocalFeatures:
     scales: (N,) float32, the radius in pixels of the region that a descriptor covers.
     frame: the rectangle of the image that was searched for points; None if unknown.
     ratio: the threshold of the ratio test that suits the descriptors; 0 if unknown.
+    passes: how many of the points come from each pass over the image, in order; empty for one pass.
 
     Raises UsageError if the lengths differ.
     """
@@ -33,6 +34,7 @@ class LocalFeatures:
     scales: NDArray[np.float32]
     frame: Box | None = None
     ratio: float = 0.0
+    passes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.points)
@@ -45,16 +47,18 @@ class LocalFeatures:
                 f"got {count} points, {len(self.descriptors)} descriptors and scales {self.scales.shape}; "
                 "expected as many of each"
             )
+        if self.passes and (min(self.passes) < 0 or sum(self.passes) != count):
+            raise UsageError(f"got {count} points of passes with {self.passes}; expected as many")
 
     def __len__(self) -> int:
         """Return the number of points."""
         return len(self.points)
 
     def first(self, count: int) -> LocalFeatures:
-        """Return the `count` strongest points, or all if there are fewer."""
-        return replace(
-            self, points=self.points[:count], descriptors=self.descriptors[:count], scales=self.scales[:count]
-        )
+        """Return the `count` strongest points, of the first pass, or all if there are fewer."""
+        count = min(count, self.passes[0]) if self.passes else count
+        kept = {"points": self.points[:count], "descriptors": self.descriptors[:count], "scales": self.scales[:count]}
+        return replace(self, **kept, passes=())  # type: ignore[arg-type]
 
     def scaled(self, x: float, y: float) -> LocalFeatures:
         """Return the features of the same image `x` times as wide and `y` times as high.

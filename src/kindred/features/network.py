@@ -189,8 +189,11 @@ def features_from_maps(
 def joined(found: Sequence[LocalFeatures]) -> LocalFeatures:
     """Concatenate the features of several passes over one image."""
     first = found[0]
+    if len(found) == 1:
+        return first
     return replace(
         first,
+        passes=tuple(len(each) for each in found),
         points=np.concatenate([each.points for each in found]),
         descriptors=np.concatenate([each.descriptors for each in found]),
         scales=np.concatenate([each.scales for each in found]),

@@ -2,11 +2,12 @@
 
 Descriptors that are mutual nearest neighbours are paired, a homography is fitted to the pairs with MAGSAC, and the
 pairs that agree with it, its inliers, are counted. Images of other objects have a few inliers by chance.
+The points of a query that was looked at in several passes, such as turned, are compared pass by pass; the best counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
@@ -114,7 +115,7 @@ def match(
 ) -> Match | None:
     """Verify one candidate against a query; None if it does not match. The options are those of `verify`."""
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
-    (pairs,) = _paired(_unit(query.descriptors), [candidate], _ratio_for(query, ratio))
+    (pairs,) = _paired(query, _unit(query.descriptors), [candidate], ratio)
     return fit(candidate, pairs)
 
 
@@ -165,26 +166,25 @@ def _matches(
     fit: _Fit, candidates: Iterable[LocalFeatures], ratio: float, pool: ThreadPoolExecutor
 ) -> Iterator[Match | None]:
     """Yield the match of each candidate, in order; descriptors are compared block by block."""
-    ours, ratio = _unit(fit.query.descriptors), _ratio_for(fit.query, ratio)
+    ours = _unit(fit.query.descriptors)
     block: list[LocalFeatures] = []
     for candidate in candidates:
         block.append(candidate)
         if len(block) == BLOCK:
-            yield from pool.map(fit, block, _paired(ours, block, ratio))
+            yield from pool.map(fit, block, _paired(fit.query, ours, block, ratio))
             block = []
-    yield from pool.map(fit, block, _paired(ours, block, ratio))
+    yield from pool.map(fit, block, _paired(fit.query, ours, block, ratio))
 
 
-def _ratio_for(query: LocalFeatures, ratio: float) -> float:
-    """Return the threshold of the ratio test: the one asked for, or the one that suits the features of the query."""
-    return ratio or query.ratio or RATIO
+def _paired(query: LocalFeatures, ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[list[Pairs]]:
+    """Pair the query's unit descriptors (n, D) with those of each candidate, the points of each of its passes apart.
 
-
-def _paired(ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[Pairs]:
-    """Pair the query's unit descriptors (n, D) with those of each candidate."""
+    A ratio of 0 is the one that suits the features of the query.
+    """
     full = [each.descriptors for each in block if len(each)]
     if not full or not len(ours):
-        return [pair_up(np.zeros((0, 0), np.float32), ratio=ratio)] * len(block)
+        return [[] for _ in block]
+    ratio = ratio or query.ratio or RATIO
     lengths = {each.shape[1] for each in full} | {ours.shape[1]}
     if len(lengths) > 1:
         raise UsageError(
@@ -194,7 +194,16 @@ def _paired(ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[Pai
     theirs = np.concatenate([_unit(each) for each in full])
     products = theirs @ ours.T  # one product for all: a small one per candidate takes twice as long
     ends = np.cumsum([len(each) for each in block])
-    return [pair_up(products[end - len(each) : end], ratio=ratio) for each, end in zip(block, ends, strict=True)]
+    passes = query.passes or (len(query),)
+    firsts = np.cumsum(passes) - passes
+    paired: list[list[Pairs]] = []
+    for each, end in zip(block, ends, strict=True):
+        rows, parts = products[end - len(each) : end], []
+        for first, count in zip(firsts.tolist(), passes, strict=True):
+            mine, their = pair_up(rows[:, first : first + count], ratio=ratio)
+            parts.append((mine + first, their))
+        paired.append(parts)
+    return paired
 
 
 def _unit(descriptors: NDArray[np.uint8] | NDArray[np.float32]) -> Vectors:
@@ -215,8 +224,12 @@ class _Fit:
     minimum: int
     seed: int
 
-    def __call__(self, candidate: LocalFeatures, pairs: Pairs) -> Match | None:
-        """Return the match of a candidate, None if it has too few inliers."""
+    def __call__(self, candidate: LocalFeatures, passes: Sequence[Pairs]) -> Match | None:
+        """Return the match of a candidate by the pass with most inliers, None if all have too few."""
+        found = [self._of_pass(candidate, pairs) for pairs in passes]
+        return max((each for each in found if each is not None), key=lambda each: each.inliers, default=None)
+
+    def _of_pass(self, candidate: LocalFeatures, pairs: Pairs) -> Match | None:
         if len(pairs[0]) < self.minimum:
             return None
         ours, theirs = self.query.points[pairs[0]], candidate.points[pairs[1]]
