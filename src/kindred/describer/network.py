@@ -36,7 +36,13 @@ __all__ = ["NetworkExtractor"]
 T = TypeVar("T")
 
 BATCH = 8
-WAITING = 8 * BATCH  # views that may wait for a full batch of their shape
+WAITING, MOST_WAITING = 8 * BATCH, 32 * BATCH
+WAITING_BYTES = 1 << 25
+"""Views that may wait for a full batch of their shape: `WAITING`, or `MOST_WAITING` while they take fewer bytes than this.
+
+With many shapes most batches are then full. The engine compiles code for a shape again if others came between, which
+takes as long for a batch of two as for a full one.
+"""
 FAILURES = 64  # failed images that may wait to be reported
 SMALL = 96  # pixels; every network is assumed to accept a side of this length; Inception v3, unpadded, needs 75
 
@@ -238,7 +244,7 @@ def _batches(
     Ends early when `failed` is long, so that failures are reported without waiting for a full batch.
     """
     buckets: dict[tuple[int, ...], _Members[T]] = {}
-    waiting = 0
+    waiting = held = 0
     for key, image in prepared:
         if isinstance(image, ImageError):
             failed.append(Description(key, error=image))
@@ -249,10 +255,12 @@ def _batches(
         for at, view in enumerate(image.views):
             bucket = buckets.setdefault(view.pixels.shape, [])
             bucket.append((pending, at))
-            waiting += 1
-            if len(bucket) == BATCH or waiting == WAITING:
+            waiting, held = waiting + 1, held + view.pixels.nbytes
+            full = waiting >= (WAITING if held > WAITING_BYTES else MOST_WAITING)
+            if full or len(bucket) == BATCH:
                 fullest = max(buckets, key=lambda shape: len(buckets[shape]))
                 waiting -= len(buckets[fullest])
+                held -= sum(each.prepared.views[number].pixels.nbytes for each, number in buckets[fullest])
                 yield _stacked(buckets.pop(fullest))
     for members in buckets.values():
         yield _stacked(members)
