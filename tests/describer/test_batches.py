@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from kindred.describer.description import Facts
+from kindred.describer.description import ImageInfo
 from kindred.describer.network import BATCH, MOST_WAITING, WAITING, WAITING_BYTES, _batches, _Prepared
 from kindred.describer.views import View
 
@@ -26,7 +26,7 @@ class Images:
             pixels = np.full((*self._shapes[at], 3), key % 251, np.uint8)
             self.waiting, self.held = self.waiting + 1, self.held + pixels.nbytes
             self.most_waiting, self.most_held = max(self.most_waiting, self.waiting), max(self.most_held, self.held)
-            yield key, _Prepared(Facts(str(key), 1, 1), [View(pixels, WHOLE, 0)], None)
+            yield key, _Prepared(ImageInfo(str(key), 1, 1), [View(pixels, WHOLE, 0)], None)
 
     def batches(self) -> list[int]:
         """Return the sizes of the batches, after a look at what is in them."""

@@ -38,7 +38,7 @@ T = TypeVar("T")
 BATCH = 8
 WAITING, MOST_WAITING = 8 * BATCH, 32 * BATCH
 WAITING_BYTES = 1 << 25
-"""Views that may wait for a full batch of their shape: `WAITING`, or `MOST_WAITING` while they take fewer bytes than this.
+"""Views that may wait for a full batch of their shape: `WAITING`, or `MOST_WAITING` if they take fewer bytes than this.
 
 With many shapes most batches are then full. The engine compiles code for a shape again if others came between, which
 takes as long for a batch of two as for a full one.
