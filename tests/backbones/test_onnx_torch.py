@@ -149,7 +149,7 @@ def test_operators(case: tuple[str, dict[str, Any], dict[str, Any], int], tmp_pa
 
 
 def test_every_operator_is_tested() -> None:
-    elsewhere = {"Gemm", "Shape", "Sqrt", "Squeeze"}
+    elsewhere = {"DepthToSpace", "Gemm", "Resize", "Shape", "Sqrt", "Squeeze"}
     assert {case[0] for case in CASES} | elsewhere == set(OPERATORS)
 
 
@@ -174,6 +174,32 @@ def test_operators_on_other_ranks(tmp_path: Path) -> None:
     ]:
         ours, theirs = run_both(graph_of([one], axes, thin.shape, opset), thin, tmp_path / "squeeze.onnx")
         assert ours.shape == theirs.shape
+
+
+def test_channels_become_pixels_and_maps_are_enlarged(tmp_path: Path) -> None:
+    deep = real(2, 12, 3, 5)
+    enlarged = {"coordinate_transformation_mode": "asymmetric", "mode": "nearest", "nearest_mode": "floor"}
+    factors = {"scales": np.array([1, 1, 2, 3], np.float32)}
+    supported: list[tuple[Any, dict[str, NDArray[Any]]]] = [
+        (node("DepthToSpace", ["image"], ["out"], blocksize=2, mode="CRD"), {}),
+        (node("DepthToSpace", ["image"], ["out"], blocksize=2), {}),
+        (node("Resize", ["image", "", "scales"], ["out"], **enlarged), factors),
+    ]
+    for one, weights in supported:
+        ours, theirs = run_both(graph_of([one], weights, deep.shape, 17), deep, tmp_path / "space.onnx")
+        np.testing.assert_array_equal(ours, theirs)
+    unsupported: list[tuple[Any, dict[str, NDArray[Any]]]] = [
+        (node("DepthToSpace", ["image"], ["out"], blocksize=5), {}),
+        (node("Resize", ["image", "", "scales"], ["out"], mode="linear"), factors),
+        (
+            node("Resize", ["image", "", "scales"], ["out"], **enlarged),
+            {"scales": np.array([1, 1, 1.5, 2], np.float32)},
+        ),
+    ]
+    for one, weights in unsupported:
+        onnx.save(graph_of([one], weights, deep.shape, 17), tmp_path / "space.onnx")
+        with pytest.raises(ModelError, match="not supported in PyTorch"):
+            load_onnx(tmp_path / "space.onnx", ["out"])(torch.from_numpy(deep))
 
 
 def test_cases_that_the_reference_implementation_lacks(tmp_path: Path) -> None:

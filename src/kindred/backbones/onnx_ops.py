@@ -199,6 +199,34 @@ def _softmax(node: Node, x: Tensor) -> Tensor:
     return x.flatten(axis % x.ndim).softmax(-1).reshape(x.shape)
 
 
+def _depth_to_space(node: Node, x: Tensor) -> Tensor:
+    side, mode = node.integer("blocksize", 1), node.text("mode", "DCR")
+    if side < 1 or x.ndim != 4 or x.shape[1] % side**2:
+        raise node.unsupported(f"blocks of {side} × {side} from {x.shape[1]} channels")
+    if mode == "DCR":  # PyTorch has the channels of a block next to one another, as CRD has
+        x = x.reshape(len(x), side * side, -1, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+    return functional.pixel_shuffle(x, side)
+
+
+def _resize(
+    node: Node, x: Tensor, _region: Tensor | None, scales: Tensor | None, sizes: Tensor | None = None
+) -> Tensor:
+    """Enlarge by whole factors without interpolation, as decoders do; nothing else is supported."""
+    place, mode = node.text("coordinate_transformation_mode", "half_pixel"), node.text("mode", "nearest")
+    rounding = node.text("nearest_mode", "round_prefer_floor")
+    if mode != "nearest" or (place, rounding) != ("asymmetric", "floor") or scales is None or sizes is not None:
+        raise node.unsupported(f"mode {mode}, {place}, {rounding}")
+    factors = scales.tolist()
+    if (
+        x.ndim != 4
+        or len(factors) != 4
+        or factors[:2] != [1, 1]
+        or any(each != int(each) or each < 1 for each in factors)
+    ):
+        raise node.unsupported(f"scales {factors}")
+    return x.repeat_interleave(int(factors[2]), 2).repeat_interleave(int(factors[3]), 3)
+
+
 def _transpose(node: Node, x: Tensor) -> Tensor:
     return x.permute(node.integers("perm") or list(range(x.ndim))[::-1])
 
@@ -294,6 +322,7 @@ OPERATORS: dict[str, Operator] = {
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
+    "DepthToSpace": _depth_to_space,
     "Div": _divide,
     "Dropout": _plain(lambda x, *_: x),  # inference only
     "Erf": _plain(torch.erf),
@@ -317,6 +346,7 @@ OPERATORS: dict[str, Operator] = {
     "ReduceMean": _reduce_mean,
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
+    "Resize": _resize,
     "Shape": _shape,
     "Sigmoid": _plain(torch.sigmoid),
     "Slice": _slice,
