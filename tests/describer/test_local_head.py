@@ -13,7 +13,7 @@ from kindred.backbones import Card
 from kindred.describer import Describer
 from kindred.errors import ModelError, RecipeError
 from kindred.features import LocalNetwork
-from kindred.images import resize
+from kindred.images import decode, resize
 from kindred.recipe import Recipe
 from pictures import picture, save_picture
 from tiny_local import make_local_model, make_local_pair
@@ -36,7 +36,7 @@ def test_features_come_from_the_pass_that_describes_the_image(tmp_path: Path) ->
     describer = Describer(recipe)
     image = picture(1, width=192, height=128)
     (described,) = describer.one_by_one([(0, image)])
-    reduced = resize(image, longest=96)
+    reduced = resize(decode(image, longest=96).pixels, longest=96)
     expected = LocalNetwork(recipe.features).find(reduced, count=150, longest=96).scaled(2, 2)
     assert described.features is not None
     assert len(described.features) > 5

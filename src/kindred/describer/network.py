@@ -175,14 +175,14 @@ class NetworkExtractor:
 
     def _prepare(self, image: ImageLike, *, is_query: bool = False) -> _Prepared:
         """Decode an image, crop its views and extract its local features."""
-        longest = max(self.viewer.longest, self._local_features.longest)
+        separate = is_query or self._pooled == len(self.engine.taps)  # local features are not from the description pass
+        longest = max(self.viewer.longest, self._local_features.longest if separate else 0)
         decoded = decode(image, longest=longest, **self._limits)
         info = ImageInfo(label(image), decoded.width, decoded.height, decoded.taken, decoded.frames, decoded.frame)
         views = self.viewer.views(decoded)
         if self.engine.card.input_size is None:
             for view in views:
                 self._check_size(view, info)
-        separate = is_query or self._pooled == len(self.engine.taps)  # not from the description pass
         features = self._local_features.extract(decoded, is_query=is_query) if separate else None
         return _Prepared(info, views, features, is_query)
 

@@ -74,6 +74,8 @@ def _largest_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _best_apart(flat: NDArray[np.int64], strengths: Vectors, width: int, count: int) -> NDArray[np.int64]:
     """Return the indices of the `count` strongest, in order of index if equal; a plateau counts once."""
     order = np.argsort(-strengths, kind="stable")[: 2 * count]
+    if np.diff(strengths[order]).all():  # only maxima that are equal can be near one another
+        return order[:count]
     rows, columns = np.divmod(flat[order], width)
     taken: set[tuple[int, int]] = set()
     chosen = []
