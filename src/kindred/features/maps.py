@@ -72,21 +72,21 @@ def _largest_around(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _best_apart(flat: NDArray[np.int64], strengths: Vectors, width: int, count: int) -> NDArray[np.int64]:
-    """Return the indices of the `count` strongest, in order of index if equal; a plateau counts once."""
+    """Return the indices of the `count` strongest; of maxima near one another, which are equal, only the first."""
     order = np.argsort(-strengths, kind="stable")[: 2 * count]
-    if np.diff(strengths[order]).all():  # only maxima that are equal can be near one another
-        return order[:count]
+    equal = strengths[order[1:]] == strengths[order[:-1]]
+    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal)).tolist()
     rows, columns = np.divmod(flat[order], width)
-    taken: set[tuple[int, int]] = set()
-    chosen = []
-    for index, y, x in zip(order.tolist(), rows.tolist(), columns.tolist(), strict=True):
-        near = ((y + dy, x + dx) for dy in range(-RADIUS, RADIUS + 1) for dx in range(-RADIUS, RADIUS + 1))
-        if taken.isdisjoint(near):
-            taken.add((y, x))
-            chosen.append(index)
-            if len(chosen) == count:
-                break
-    return np.array(chosen, np.int64)
+    wanted = np.ones(len(order), np.bool_)
+    taken: dict[float, list[tuple[int, int]]] = {}
+    for at in tied:
+        y, x = int(rows[at]), int(columns[at])
+        others = taken.setdefault(float(strengths[order[at]]), [])
+        if any(abs(y - up) <= RADIUS and abs(x - left) <= RADIUS for up, left in others):
+            wanted[at] = False
+        else:
+            others.append((y, x))
+    return order[wanted][:count]
 
 
 def _refined(values: NDArray[np.float32], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Points:
