@@ -7,7 +7,7 @@ recall: the share of queries of smvs-dvd whose cover is among the best by vector
 together, with the images of the development pool (but not its DVD covers) as distractors.
 storage: bytes of the local features of an image by the number of points and the bits of a component, and what
 verification makes of them on smvs-dvd and gardens-point: right pairs with at least 8 inliers, queries whose best match
-by inliers is right, and the median of the inliers of right pairs.
+by inliers is right, the median and the fewest of the inliers of right pairs, and the most of wrong ones.
 costs: indexing beside `kin` alone in turns, bytes an image on disk, and the time of a query: a whole process on N
 images, and the work of one in a process that is open.
 """
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,7 @@ from kindred.describer import Describer
 from kindred.errors import KindredError
 from kindred.evaluation import read_groundtruth
 from kindred.evaluation.describing import DescribingTask
-from kindred.features import LocalFeatures, from_bytes, sift, to_bytes
+from kindred.features import FEATURES, LocalFeatures, from_bytes, sift, to_bytes
 from kindred.images import decode, find_images
 from kindred.index import CANDIDATES, ArraySource, index_for
 from kindred.index.synced_words import SyncedWords
@@ -89,22 +89,23 @@ def recall(recipe: Recipe, data: Path, distractors: Sequence[Path], cache: Path 
         }
 
 
-def storage(data: Path) -> Iterator[Row]:
+def storage(data: Path, variants: Sequence[tuple[int, int]]) -> Iterator[Row]:
     """What verification makes of features stored in fewer bytes."""
     for name in ("smvs-dvd", "gardens-point"):
         truth = read_groundtruth(data / name / "groundtruth.json")
         database, queries = truth.locate()
-        most = max(count for count, _ in STORED)
-        images = [features(path, count=most, longest=320) for path in database]
-        asked = [features(path, count=500, longest=480) for path in queries]
-        for count, bits in STORED:
+        most = max(count for count, _ in variants)
+        images = [features(path, FEATURES["sift"].indexed | {"count": most}) for path in database]
+        asked = [features(path, FEATURES["sift"].query) for path in queries]
+        for count, bits in variants:
             stored = [to_bytes(each.first(count), bits=bits) for each in images]
             restored = [from_bytes(each) for each in stored]
-            right, best = [], 0
+            right, wrong, best = [], [], 0
             for query, own in zip(truth.queries, asked, strict=True):
                 relevant = set(next(iter(query.judgements.values())).relevant.tolist())
                 inliers = [0 if (found := match(own, each)) is None else found.inliers for each in restored]
                 right.append(max(inliers[number] for number in relevant))
+                wrong.append(max(inliers[number] for number in range(len(inliers)) if number not in relevant))
                 best += max(range(len(inliers)), key=inliers.__getitem__) in relevant
             yield {
                 "set": name,
@@ -114,12 +115,14 @@ def storage(data: Path) -> Iterator[Row]:
                 "verified": round(float(np.mean([each >= 8 for each in right])), 4),
                 "best is right": round(best / len(asked), 4),
                 "median inliers": median(right),
+                "fewest of right": min(right),
+                "most of wrong": max(wrong),
             }
 
 
-def features(path: Path, *, count: int, longest: int) -> LocalFeatures:
+def features(path: Path, options: Mapping[str, int]) -> LocalFeatures:
     decoded = decode(path, longest=480)
-    found = sift(decoded.pixels, count=count, longest=longest)
+    found = sift(decoded.pixels, **options)
     height, width = decoded.pixels.shape[:2]
     return found.scaled(decoded.width / width, decoded.height / height)
 
@@ -178,6 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="(default: %(default)s)")
     parser.add_argument("--distractors", type=Path, nargs="*", help="folders (default: the development pool)")
     parser.add_argument("--folder", type=Path, help="images to index for the costs (default: gardens-point)")
+    parser.add_argument("--stored", nargs="+", metavar="POINTS,BITS", help="variants of the storage (default: several)")
     parser.add_argument("--images", type=int, default=400, help="of the costs (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="a folder that stores descriptions for the next run")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each row")
@@ -185,9 +189,10 @@ def main(arguments: Sequence[str]) -> int:
     recipe = Recipe.load(given.recipe) if given.recipe else default_recipe()
     pool = [given.data / "training-pool" / name for name in POOL]
     distractors = pool if given.distractors is None else given.distractors
+    variants = [(int(one), int(other)) for one, _, other in (each.partition(",") for each in given.stored or ())]
     measured = {
         "recall": lambda: recall(recipe, given.data, distractors, given.cache),
-        "storage": lambda: storage(given.data),
+        "storage": lambda: storage(given.data, variants or STORED),
         "costs": lambda: costs(recipe, given.data, given.folder or given.data / "gardens-point", given.images),
     }
     for part in given.parts or PARTS:

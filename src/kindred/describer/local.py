@@ -89,7 +89,8 @@ def keypoints(recipe: Recipe, decoded: Decoded) -> LocalFeatures:
     options: Any = dict(recipe.passes_options)
     if recipe.positions:
         options["count"] = recipe.positions
-    pixels = resize(decoded.pixels, longest=recipe.size, enlarge=True) if recipe.enlarge else decoded.pixels
+    small = recipe.enlarge and max(decoded.pixels.shape) < recipe.size  # a larger one is reduced by the detector
+    pixels = resize(decoded.pixels, longest=recipe.size, enlarge=True) if small else decoded.pixels
     return _to_original(sift(pixels, longest=recipe.size, **options), pixels, decoded)
 
 

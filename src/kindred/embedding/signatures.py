@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["MOST_WORDS", "SIGNATURE_BITS", "WordQuantizer"]
 
 SIGNATURE_BITS = 64
+BLOCK_ROWS = 128
+"""Descriptors assigned at a time: 2 MB of scores for 4,096 words."""
 MOST_WORDS = 1 << 16
 """Words are stored as uint16."""
 
@@ -59,10 +61,30 @@ class WordQuantizer:
         rows = self.codebook.prepare(as_rows(descriptors, "descriptors"))
         if rows.shape[1] != self.dimension:
             raise UsageError(f"descriptors: got shape {descriptors.shape}; expected (n, {self.dimension})")
-        words = nearest_several(rows, self.codebook.centres, multiple).reshape(-1)
+        words = (
+            self._nearest(rows) if multiple == 1 else nearest_several(rows, self.codebook.centres, multiple)
+        ).ravel()
         projected = np.repeat(rows @ self._directions, multiple, axis=0)
         packed = np.packbits(projected > self._thresholds[words], axis=1, bitorder="little")
         return VisualWords(words.astype(np.uint16), packed.view("<u8")[:, 0].astype(np.uint64, copy=False))
+
+    def _nearest(self, rows: Vectors) -> NDArray[np.int64]:
+        """Return the nearest word of each row, (n,): as `nearest_words`, in two thirds of the time for few rows."""
+        closeness = np.empty((BLOCK_ROWS, len(self.codebook)), np.float32)
+        extended = np.concatenate((rows, np.ones((len(rows), 1), np.float32)), axis=1)
+        words = np.empty(len(rows), np.int64)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = extended[start : start + BLOCK_ROWS]
+            found = np.matmul(block, self._columns, out=closeness[: len(block)])
+            np.argmax(found, axis=1, out=words[start : start + len(block)])
+        return words
+
+    @cached_property
+    def _columns(self) -> Vectors:
+        """The means of the words and −½ of their squared lengths, (D + 1, K): x·c − ½|c|² is larger for nearer ones."""
+        means = self.codebook.centres
+        columns: Vectors = np.concatenate((means.T, -(means * means).sum(axis=1)[None] / 2)).astype(np.float32)
+        return np.ascontiguousarray(columns)
 
     def to_arrays(self) -> dict[str, NDArray[np.floating]]:
         """Return the codebook as arrays, for `numpy.savez`."""

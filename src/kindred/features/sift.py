@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from kindred.arrays import check_positive, check_whole
 from kindred.errors import MissingExtra
 from kindred.features.local import LocalFeatures
-from kindred.images import resize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +46,10 @@ def sift(
     check_positive(contrast=contrast)
     cv2 = _opencv()
     height, width = image.shape[:2]
-    reduced = resize(image, longest=longest)
-    grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if max(height, width) > longest:
+        shape = [max(1, round(side * longest / max(height, width))) for side in (width, height)]
+        grey = cv2.resize(grey, shape, interpolation=cv2.INTER_AREA)
     # Without the precise upscaling all points lie a quarter of a pixel too far right and down.
     detector = cv2.SIFT_create(nfeatures=count, contrastThreshold=contrast, enable_precise_upscale=True)
     keypoints, histograms = detector.detectAndCompute(grey, None)
@@ -58,9 +59,9 @@ def sift(
     # OpenCV counts from the centre of the first pixel, frames and boxes from its corner.
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2) + np.float32(0.5)
     radii = np.array([RADIUS * keypoint.size for keypoint in keypoints], np.float32)
-    frame = (0.0, 0.0, float(reduced.shape[1]), float(reduced.shape[0]))
+    frame = (0.0, 0.0, float(grey.shape[1]), float(grey.shape[0]))
     found = LocalFeatures(points, root_sift(histograms), radii, frame)
-    return found.scaled(width / reduced.shape[1], height / reduced.shape[0])
+    return found.scaled(width / grey.shape[1], height / grey.shape[0])
 
 
 def root_sift(histograms: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -49,7 +49,7 @@ FEATURES: dict[str, Features] = {
         "blobs in scale space, root of their gradient histograms",
         "Lowe 2004; Arandjelović and Zisserman 2012",
         "image",
-        indexed={"count": 150, "longest": 320},
+        indexed={"count": 150, "longest": 256},
         query={"count": 500, "longest": 480},
         bits=3,
     ),
