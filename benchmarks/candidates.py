@@ -95,7 +95,7 @@ def storage(data: Path, variants: Sequence[tuple[int, int]]) -> Iterator[Row]:
         truth = read_groundtruth(data / name / "groundtruth.json")
         database, queries = truth.locate()
         most = max(count for count, _ in variants)
-        images = [features(path, FEATURES["sift"].indexed | {"count": most}) for path in database]
+        images = [features(path, {**FEATURES["sift"].indexed, "count": most}) for path in database]
         asked = [features(path, FEATURES["sift"].query) for path in queries]
         for count, bits in variants:
             stored = [to_bytes(each.first(count), bits=bits) for each in images]
