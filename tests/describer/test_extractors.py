@@ -110,11 +110,11 @@ def test_the_concatenated_vector_of_an_ensemble_can_be_whitened(
 
 
 def test_local_features_are_returned_with_the_vector(tiny: Recipe, textured: list[Path]) -> None:
-    (described,) = Describer(dataclasses.replace(tiny, features="sift")).stream([(0, textured[0])])
+    (described,) = Describer(dataclasses.replace(tiny, features="sift")).stream([(0, textured[2])])
     assert described.features is not None
     assert described.features.descriptors.shape[1] == 128
     assert described.features.points.max(axis=0)[0] > 150  # in pixels of the original, not of the network's 64
-    (described,) = Describer(dataclasses.replace(tiny, features="conv")).stream([(0, textured[0])])
+    (described,) = Describer(dataclasses.replace(tiny, features="conv")).stream([(0, textured[2])])
     assert described.features is not None
     assert described.features.descriptors.shape[1] == 32
     assert described.features.points.max(axis=0)[0] > 150
