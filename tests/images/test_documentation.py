@@ -105,7 +105,7 @@ NOT_READ: dict[str, Make] = {
     "icons": lambda p, e: [b"\0\0\1\0\1\0\x10\x10"],
     "JPEG 2000": lambda p, e: [b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51\0"],
     "SVG": lambda p, e: [b"<svg xmlns='http://www.w3.org/2000/svg'/>"],
-    "films": lambda p, e: [b"\0\0\0\x18ftypisom\0\0\0\0mp41isom", b"\x1a\x45\xdf\xa3"],
+    "videos": lambda p, e: [b"\0\0\0\x18ftypisom\0\0\0\0mp41isom", b"\x1a\x45\xdf\xa3"],
     "TIFF with JPEG 2000 inside": lambda p, e: [tiff(p, Kind(tags={259: (34712,)}))],
     "TIFF with LERC inside": lambda p, e: [tiff(p, Kind(tags={259: (34887,)}))],
     "TIFF of complex numbers": lambda p, e: [tiff(p, Kind(tags={339: (5, 5, 5)}))],
