@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 
-__all__ = ["Ranking", "score_text"]
+__all__ = ["Ranking", "probability_text", "score_text"]
 
 Scalar = TypeVar("Scalar", np.int64, np.float32)
 
@@ -22,6 +22,8 @@ class Ranking:
     ids: (Q, K) int64, the results; −1 pads a row with fewer than K results.
     scores: (Q, K) float32, higher is better, non-increasing along a row; −inf exactly where the id is −1.
     boxes: (Q, K, 4) float32 x0 y0 x1 y1 in pixels of the original image, the region that matched; or None.
+    probabilities: (Q, K) float32 in [0, 1], that a result shows the same thing as the query, NaN where unknown; or
+    None, unless a calibrated re-ranker made the ranking.
 
     Raises UsageError if shapes differ, scores rise or are NaN, or padding is not at the end.
     """
@@ -29,6 +31,7 @@ class Ranking:
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
     boxes: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not np.issubdtype(np.asarray(self.ids).dtype, np.integer):
@@ -37,6 +40,8 @@ class Ranking:
         object.__setattr__(self, "scores", _frozen(self.scores, np.float32))
         if self.boxes is not None:
             object.__setattr__(self, "boxes", _frozen(self.boxes, np.float32))
+        if self.probabilities is not None:
+            object.__setattr__(self, "probabilities", _frozen(self.probabilities, np.float32))
         self._check_shapes()
         self._check_order()
 
@@ -49,7 +54,8 @@ class Ranking:
         if k < 1:
             raise UsageError(f"k: got {k}; expected at least 1")
         boxes = None if self.boxes is None else self.boxes[:, :k]
-        return Ranking(self.ids[:, :k], self.scores[:, :k], boxes)
+        probabilities = None if self.probabilities is None else self.probabilities[:, :k]
+        return Ranking(self.ids[:, :k], self.scores[:, :k], boxes, probabilities)
 
     def _check_shapes(self) -> None:
         if self.ids.ndim != 2:
@@ -58,6 +64,14 @@ class Ranking:
             raise UsageError(f"scores: got shape {self.scores.shape}; expected that of ids, {self.ids.shape}")
         if self.boxes is not None and self.boxes.shape != (*self.ids.shape, 4):
             raise UsageError(f"boxes: got shape {self.boxes.shape}; expected {(*self.ids.shape, 4)}")
+        if self.probabilities is None:
+            return
+        if self.probabilities.shape != self.ids.shape:
+            raise UsageError(
+                f"probabilities: got shape {self.probabilities.shape}; expected that of ids, {self.ids.shape}"
+            )
+        if ((self.probabilities < 0) | (self.probabilities > 1)).any():
+            raise UsageError("probabilities: got one outside [0, 1]; expected probabilities, NaN where unknown")
 
     def _check_order(self) -> None:
         unranked = np.isnan(self.scores).any(axis=1)
@@ -75,6 +89,17 @@ class Ranking:
 def score_text(score: float) -> str:
     """Format a score for display: three decimals below 10 (cosines), none above (counts of inliers)."""
     return f"{score:.3f}" if abs(score) < 10 else f"{score:.0f}"
+
+
+def probability_text(probability: float) -> str:
+    """Format a probability for display, in whole percent.
+
+    >>> probability_text(0.724), probability_text(0.9999), probability_text(0.0)
+    ('72 %', '>99 %', '<1 %')
+    """
+    if probability > 0.995:
+        return ">99 %"
+    return "<1 %" if probability < 0.005 else f"{100 * probability:.0f} %"
 
 
 def _frozen(values: NDArray[Scalar], dtype: type[Scalar]) -> NDArray[Scalar]:

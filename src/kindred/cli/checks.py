@@ -33,6 +33,7 @@ PACKAGES = (
     ("faiss", "faiss-cpu"),
     ("PIL", "pillow"),
     ("simplejpeg", "simplejpeg"),
+    ("cv2", "opencv-python-headless"),
     ("filelock", "filelock"),
     ("typer", "typer"),
     ("rich", "rich"),
@@ -40,7 +41,6 @@ PACKAGES = (
 PURPOSES = (
     ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
     ("pillow_jxl", "pillow-jxl-plugin", "jxl", "reads JPEG XL"),
-    ("cv2", "opencv-python-headless", "verify", "SIFT features and spatial verification"),
     ("sklearn", "scikit-learn", "maps", "kindred map, and plots of kindred compare"),
     ("torch", "torch", "train", "kindred train and distill, and CUDA"),
 )

@@ -64,13 +64,14 @@ def evaluate(
     ] = "kin",
     settings: Settings = None,
     rerank: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--rerank",
             metavar="NAMES",
-            help=f"Re-rank the first results by {RERANKERS}; several are applied in turn: aqe:n=5,diffusion.",
+            help=f"Re-rank the first results by {RERANKERS}; several are applied in turn: aqe:n=5,diffusion. "
+            "none: by descriptors alone. Default: calibrated, if the recipe has a calibration.",
         ),
-    ] = "",
+    ] = None,
     also: Annotated[
         list[str] | None,
         typer.Option("--also", metavar="NAME|FILE", help="Also rank by this recipe and fuse the rankings; repeatable."),
@@ -100,7 +101,7 @@ def evaluate(
     """
     from kindred.evaluation import evaluate as measure
 
-    if also and rerank:
+    if also and rerank not in (None, "", "none"):
         raise UsageError("--rerank and --also cannot be combined; fused results are not re-ranked")
     advice = "run the same command again to start over" if cache is None else "run the same command again to continue"
     with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:

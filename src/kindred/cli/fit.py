@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kindred.cli.options import AllowCode, AsJson, Settings, chosen_recipe
-from kindred.cli.output import counted, print_json, say, shown, typed
+from kindred.cli.output import columns, counted, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
 from kindred.errors import UsageError
+
+if TYPE_CHECKING:
+    from kindred.recipe import Recipe
 
 __all__ = ["fit"]
 
@@ -20,11 +23,12 @@ __all__ = ["fit"]
 def fit(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe to start from: a name or a .toml file.")],
     images: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="IMAGE...", help="Training images or folders; use other images than those to be searched."
+            metavar="[IMAGE...]",
+            help="Training images or folders; use other images than those to be searched. None with --calibration.",
         ),
-    ],
+    ] = None,
     *,
     output: Annotated[
         Path,
@@ -83,8 +87,27 @@ def fit(
             help="Fit the whitening on the matching pairs of a ground truth (discriminative whitening).",
         ),
     ] = None,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibration",
+            metavar="GROUNDTRUTH",
+            help="Fit a calibration on a ground truth, instead of the above: the probability that a result shows the "
+            "same thing. Repeatable; each is then tested with a calibration fitted on the others.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the reliability diagram of --calibration."),
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Use only N of the images, evenly spaced.")
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            metavar="N",
+            help="Use only N of the images, or of the queries of a GROUNDTRUTH, evenly spaced.",
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Random seed; the same seed gives the same result.")
@@ -92,14 +115,16 @@ def fit(
     allow_code: AllowCode = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the codebook, whitening or code of a recipe.
+    """Fit the codebook, whitening, code or calibration of a recipe.
 
     The new recipe is RECIPE with the fitted parts.
 
     An embedding (bow, vlad, fisher, netvlad, asmk) needs a codebook of visual words, which is fitted on the local
     descriptors of the images. Whitening decorrelates the components of the vectors, which usually improves retrieval
     and allows a lower dimension; it needs more images than the vectors have components, preferably some thousands. A
-    compact code lets a library search a few bytes per image instead of the full vector.
+    compact code lets a library search a few bytes per image instead of the full vector. A calibration turns the
+    similarity of descriptors and the result of spatial verification into a probability, by which results are then
+    ordered; it needs a recipe with local features (--set features=sift).
     """
     from kindred.describer import fit_recipe
     from kindred.service import FitForm
@@ -109,6 +134,13 @@ def fit(
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output is {output}, in a folder that does not exist; create the folder first")
     start = chosen_recipe(recipe, settings, allow_code=allow_code)
+    if calibration:
+        if images:
+            raise UsageError("--calibration takes its images from ground truths; leave out IMAGE, or fit in two steps")
+        _calibrate(start, calibration, output, plot=plot, limit=limit, as_json=as_json)
+        return
+    if not images or plot is not None:
+        raise UsageError("no IMAGE was given" if not images else "--plot draws what --calibration fits; give both")
     paths = _chosen(list(_files(images)), limit)
     with (
         interruptible("nothing was written: run the same command again"),
@@ -138,6 +170,37 @@ def fit(
     coded = f", {found} bytes per image in the code" if (found := form.code_bytes) else ""
     say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{coded}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
+    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
+
+
+def _calibrate(
+    start: Recipe, groundtruths: list[Path], output: Path, *, plot: Path | None, limit: int | None, as_json: bool
+) -> None:
+    """Fit a calibration, and report how reliable it is on queries that it was not fitted on."""
+    from kindred.evaluation import calibrate, plot_reliability
+    from kindred.evaluation.plot_reliability import check_reliability_plot
+    from kindred.service import CalibrationForm
+
+    if plot is not None:
+        check_reliability_plot(plot)
+    with (
+        interruptible("nothing was written: run the same command again"),
+        Meter("Calibrating", unit="steps", quiet=as_json) as meter,
+    ):
+        found = calibrate(
+            groundtruths, recipe=start, limit=limit, progress=lambda done, total: meter.update(done, total)
+        )
+    written = found.fitted.save(output)
+    form = CalibrationForm.of(found, output, written[1:])
+    if plot is not None:
+        plot_reliability({"cross-validated": found.reliability}, plot)
+    if as_json:
+        print_json(form)
+        return
+    rows = [(fold.name, f"{fold.recall:.3f}", f"{fold.error:.3f}") for fold in form.folds]
+    say(columns(rows, heads=("tested on", "recall@1", "calibration error"), right=(1, 2)))
+    say(f"Calibrated on {counted(form.images, 'image')}; expected calibration error {form.error:.3f}.")
+    say(f"Wrote {', '.join(shown(file) for file in (*written, *([plot] if plot else [])))}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
 
 

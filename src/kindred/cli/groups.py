@@ -78,15 +78,26 @@ class RankingOptions:
     min_score: Annotated[
         float | None, typer.Option("--min-score", metavar="SCORE", help="Leave out results below this score.")
     ] = None
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            "--min-probability",
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Leave out results whose probability of showing the same thing is lower: 0.5 leaves out those that "
+            "probably do not. For recipes with a calibration.",
+        ),
+    ] = None
     rerank: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--rerank",
             metavar="NAMES",
             help=f"Re-rank the first results by {RERANKERS} or localise; several are applied in turn: "
-            "alpha_qe:n=10,verify.",
+            "alpha_qe:n=10,verify. none: by descriptors alone. Default: calibrated, if the recipe has a calibration.",
         ),
-    ] = ""
+    ] = None
     depth: Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")] = 100
 
 

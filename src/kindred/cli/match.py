@@ -12,6 +12,7 @@ from kindred.cli.groups import FilterOptions, RankingOptions, with_groups
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, RunsOn, Workers
 from kindred.cli.output import columns, counted, grouped, print_json_line, say, shown
 from kindred.cli.progress import Meter
+from kindred.cli.rating import rating, rating_head
 from kindred.cli.running import interruptible
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def match(
     found = [each for each in walked if each.reason is None]
     skipped = [(each.path, each.reason) for each in walked if each.reason is not None]
     rows: list[tuple[str, str, str]] = []
-    matched = 0
+    matched, probable, judged = 0, 0, False
     with (
         Library.open(library, options=DescriberOptions(device, workers)) as opened,
         interruptible("nothing was changed"),
@@ -65,6 +66,7 @@ def match(
             k=k + 1,
             where=filters.parsed(),
             min_score=ranking.min_score,
+            min_probability=ranking.min_probability,
             rerank=ranking.rerank,
             depth=ranking.depth,
         )
@@ -75,14 +77,17 @@ def match(
             matched += bool(hits)
             if as_json:
                 print_json_line(MatchForm.of(each.path, hits, None if result.error is None else result.error.reason))
-            rows += [(shown(each.path), f"{hit.score:.3f}", shown(hit.path)) for hit in hits]
+            rows += [(shown(each.path), rating(hit), shown(hit.path)) for hit in hits]
+            probable += any(hit.probable for hit in hits)
+            judged |= any(hit.probable is not None for hit in hits)
             meter.update(done, len(found))
     if as_json:
         return
     if rows:
-        say(columns(rows, heads=("image", "score", "in the library"), right=(1,)))
+        say(columns(rows, heads=("image", rating_head(judged=judged), "in the library"), right=(1,)))
     least = "" if ranking.min_score is None else f" of at least {ranking.min_score:g}"
-    say(f"{matched:,} of {counted(len(found), 'image')} with a result{least}.")
+    sure = f"; {probable:,} of them probably show the same thing" if judged else ""
+    say(f"{matched:,} of {counted(len(found), 'image')} with a result{least}{sure}.")
     if skipped:
         say(f"Skipped {counted(len(skipped), 'file')}:")
         say(grouped(skipped, verbose=True))

@@ -61,7 +61,9 @@ AllowCode = Annotated[
     ),
 ]
 # The same as in `kindred.rerank` and `kindred.fusion`, repeated for the same reason; tests check that they agree.
-RERANKERS = "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, superglobal, verify"
+RERANKERS = (
+    "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, superglobal, verify, calibrated"
+)
 FusionName = Annotated[
     str,
     typer.Option(

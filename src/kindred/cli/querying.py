@@ -40,7 +40,8 @@ class QueryOptions:
     negatives: tuple[ImageLike, ...] = ()
     where: Filter | None = None
     min_score: float | None = None
-    rerank: str = ""
+    min_probability: float | None = None
+    rerank: str | None = None
     depth: int = 100
     fusion: str = ""
     no_copies: bool = False
@@ -69,6 +70,7 @@ def search_queries(
             k=options.k,
             where=options.where,
             min_score=options.min_score,
+            min_probability=options.min_probability,
             rerank=options.rerank,
             depth=options.depth,
         )
@@ -94,8 +96,11 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
         if len(libraries) > 1:
             from kindred.library import search_many
 
-            fused = search_many(libraries, images, k=k, box=box, where=where, fusion=options.fusion)
-            return fused if options.min_score is None else fused.above(options.min_score)
+            fused = search_many(
+                libraries, images, k=k, box=box, where=where, fusion=options.fusion, rerank=options.rerank
+            )
+            fused = fused if options.min_score is None else fused.above(options.min_score)
+            return fused if options.min_probability is None else fused.likely(options.min_probability)
         return libraries[0].search(
             images,
             k=k,
@@ -103,6 +108,7 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
             negatives=list(options.negatives),
             where=where,
             min_score=options.min_score,
+            min_probability=options.min_probability,
             rerank=options.rerank,
             depth=options.depth,
         )
@@ -132,4 +138,6 @@ def why_empty(library: Library, options: QueryOptions) -> str:
 
     if options.where is not None and (why := why_no_match(library.store, options.where)):
         return why
+    if options.min_probability is not None:
+        return f"No image shows the same thing with a probability of {options.min_probability:g} or more."
     return "No results." if options.min_score is None else f"No image scores {options.min_score:g} or more."

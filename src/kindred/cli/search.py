@@ -33,6 +33,7 @@ from kindred.cli.output import (
     shown,
 )
 from kindred.cli.querying import CommandQuery, QueryOptions, doubts, read_image, search_queries, why_empty
+from kindred.cli.rating import NO_ANSWER, rating, rating_head, with_line
 from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def search(
 ) -> None:
     """Find the images that show the same object or place as IMAGE.
 
-    Results are sorted by score, best first. With most recipes the score is the cosine similarity of the descriptors, 1
+    Results are sorted by the probability that they show the same thing, best first; a line says below which they
+    probably do not. Recipes without a calibration sort by score, with most the cosine similarity of the descriptors, 1
     for the same image. Several IMAGEs are separate queries, and --json then prints one line for each; with --together
     they are views of one object. --not IMAGE moves the query away from unwanted results.
     """
@@ -104,7 +106,7 @@ def search(
         from kindred.describer import DescriberOptions
         from kindred.library import Library
 
-    if also and (ranking.rerank or unwanted):
+    if also and (ranking.rerank not in (None, "", "none") or unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")
     options = QueryOptions(
         k,
@@ -112,6 +114,7 @@ def search(
         negatives=tuple(map(read_image, unwanted or [])),
         where=filters.parsed(),
         min_score=ranking.min_score,
+        min_probability=ranking.min_probability,
         rerank=ranking.rerank,
         depth=ranking.depth,
         fusion=fusion,
@@ -187,12 +190,10 @@ def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None
     if not results:
         say(empty)
         return
-    from kindred.ranking import score_text
-
     rows = [
         (
             str(hit.rank),
-            score_text(hit.score),
+            rating(hit),
             f"{shown(hit.path)} (file missing)" if hit.missing else shown(hit.path),
             ",".join(str(round(edge)) for edge in hit.box) if hit.box is not None else "",
             (hit.taken or "")[:10],
@@ -200,5 +201,9 @@ def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None
         )
         for hit in results
     ]
-    say(columns(rows, heads=("#", "score", "image", "box", "taken", "tags"), right=(0, 1)))
+    judged = results.answered is not None
+    if results.answered is False:
+        say(NO_ANSWER)
+    heads = ("#", rating_head(judged=judged), "image", "box", "taken", "tags")
+    say(with_line(columns(rows, heads=heads, right=(0, 1)), results))
     say(dim(f"{len(results)} of {counted(of, 'image')} in {duration(results.seconds)}, recipe {recipe}"))

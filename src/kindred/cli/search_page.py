@@ -60,4 +60,16 @@ def _hit(hit: Hit) -> PageHit:
     width, height, thumbnail = hit.width or 0, hit.height or 0, None
     with suppress(ImageError):
         thumbnail = thumbnail_jpeg(decode(hit.path, longest=LONGEST).pixels, LONGEST)
-    return PageHit(hit.rank, str(hit.path), hit.score, thumbnail, width, height, hit.box, hit.taken, hit.missing)
+    return PageHit(
+        hit.rank,
+        str(hit.path),
+        hit.score,
+        thumbnail,
+        width,
+        height,
+        hit.box,
+        hit.taken,
+        hit.missing,
+        hit.probability,
+        hit.probable,
+    )

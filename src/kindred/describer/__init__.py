@@ -14,7 +14,7 @@ from kindred._support.late import imported_late
 from kindred.describer.describer import Describer, DescriberOptions
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
-from kindred.describer.fitted import fit_record, load_fitted, save_fitted, write_recipe
+from kindred.describer.fitted import fit_record, load_calibration, load_fitted, save_fitted, write_recipe
 from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
 
@@ -46,6 +46,7 @@ __all__ = [
     "fit_record",
     "fit_whitening",
     "fit_words",
+    "load_calibration",
     "load_fitted",
     "save_fitted",
     "write_recipe",

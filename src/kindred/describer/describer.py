@@ -60,7 +60,7 @@ _NOT_IN_FINGERPRINT = (
     "weight",
     "ensemble",
 )
-_COMPARISON = ("similarity", "matching", "matching_options", "features", "code", "words")
+_COMPARISON = ("similarity", "matching", "matching_options", "features", "code", "words", "calibration")
 
 
 @dataclass(frozen=True)

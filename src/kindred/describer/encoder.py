@@ -34,6 +34,7 @@ from kindred.recipe import MULTI_VECTOR, Recipe
 from kindred.whitening import Whitening, power_law
 
 if TYPE_CHECKING:
+    from kindred.calibration import Calibration
     from kindred.codes import Code
 
 __all__ = ["AGGREGATES", "Encoder", "FittedParameters", "embedding_of", "vocabulary_of"]
@@ -66,6 +67,7 @@ class FittedParameters:
 
     poolings: the fitted arrays of a pooling, by the names of its function's parameters. codes: the compact code of
     the final vector; it does not change the vector. words: the quantizer of local features to visual words.
+    calibration: the probability that two images show the same thing; it does not change the vector either.
     """
 
     codebooks: tuple[FittedVocabulary, ...] = ()
@@ -73,6 +75,7 @@ class FittedParameters:
     poolings: tuple[Mapping[str, NDArray[Any]], ...] = ()
     codes: Code | None = None
     words: WordQuantizer | None = None
+    calibration: Calibration | None = None
 
 
 class Encoder:

@@ -89,6 +89,7 @@ def fit_recipe(
     if feature_words:
         quantizer = fit_words(recipe, images, words=feature_words, seed=seed, progress=progress)
         recipe = replace(recipe, words="")
+    recipe = replace(recipe, calibration="")  # it is of other vectors
     bare = replace(recipe, code="") if keeps_whitening else replace(recipe, code="", whitening="", dimension=0)
     fitted = None
     if embedding_of(recipe) and not recipe.codebook:
@@ -173,7 +174,7 @@ def fit_whitening(
     If passes, or R-MAC's regions, are whitened before they are summed, it is fitted on the vectors of all of them
     (Tolias et al. 2016). Raises `UsageError` for too few images.
     """
-    describer = Describer(replace(recipe, whitening="", dimension=0))
+    describer = Describer(replace(recipe, whitening="", dimension=0, calibration=""))
     whitenings = _whitenings(describer, images, dimension=dimension, power=power, progress=progress)
     return cast(PCAWhitening, whitenings[0])
 
@@ -192,7 +193,7 @@ def fit_pair_whitening(
     in the recipe's files. Raises `ImageError` for an unusable image of a pair.
     """
     _check_pairs(recipe)
-    describer = Describer(replace(recipe, whitening="", dimension=0), fitted=fitted)
+    describer = Describer(replace(recipe, whitening="", dimension=0, calibration=""), fitted=fitted)
     queries = describer.describe([query for query, _ in pairs])
     positives = describer.describe([positive for _, positive in pairs])
     return LearnedWhitening.fit(queries, positives, _vectors(describer, images), dimension=dimension)

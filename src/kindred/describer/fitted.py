@@ -30,9 +30,10 @@ from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
 
 if TYPE_CHECKING:
+    from kindred.calibration import Calibration
     from kindred.codes import Code
 
-__all__ = ["fit_record", "load_fitted", "save_fitted", "write_recipe"]
+__all__ = ["fit_record", "load_calibration", "load_fitted", "save_fitted", "write_recipe"]
 
 LARGEST_COMPONENT = 8192.0  # an eighth of the largest half-precision number
 RECORD = "record"
@@ -41,7 +42,7 @@ ARRAYS_BYTES = 2_000_000_000  # the largest total size of its arrays
 MOST_TAPS = 1000
 Record = Mapping[str, object]
 Arrays = Mapping[str, NDArray[Any]]
-FittedItem: TypeAlias = "FittedVocabulary | Whitening | Code | WordQuantizer | Arrays"
+FittedItem: TypeAlias = "FittedVocabulary | Whitening | Code | WordQuantizer | Calibration | Arrays"
 
 
 def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
@@ -52,17 +53,19 @@ def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
     if not recipe.embedding and not recipe.ensemble:
         record |= {"pooling": recipe.pooling, "pooling_options": as_floats(recipe.pooling_options)}
     embedding = embedding_of(recipe)
-    if key in ("whitening", "code"):
+    if key in ("whitening", "code", "calibration"):
         record |= {"power_law": float(recipe.power_law)}
         if embedding:
             record |= {"embedding": embedding, "embedding_options": as_floats(recipe.embedding_options)}
         if recipe.codebook:
             record |= {"codebook": _digest(recipe.codebook)}
-    if key == "code":
+    if key in ("code", "calibration"):
         if recipe.tap_weights:
             record |= {"tap_weights": as_floats(recipe.tap_weights)}
         if recipe.whitening:
             record |= {"whitening": _digest(recipe.whitening)}
+    if key == "calibration":
+        record |= {"dimension": recipe.dimension, "features": recipe.stored_features}
     return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it is read back from a file
 
 
@@ -88,6 +91,7 @@ def write_recipe(
     UsageError if the recipe cannot be written.
     """
     codes = () if fitted.codes is None else (fitted.codes,)
+    calibrations = () if fitted.calibration is None else (fitted.calibration,)
     written: list[Path] = []
 
     def located(name: str) -> str:
@@ -101,6 +105,7 @@ def write_recipe(
         "codebook": fitted.codebooks or fitted.poolings,
         "whitening": fitted.whitenings,
         "code": codes,
+        "calibration": calibrations,
     }
     for key, each in items.items():
         if each and not getattr(recipe, key):
@@ -130,7 +135,14 @@ def load_fitted(recipe: Recipe, identity: Record) -> FittedParameters:
     )
     code = _code(recipe, identity) if recipe.code else None
     words = [_parsed(recipe, "words", WordQuantizer.from_arrays, each) for each in _arrays(recipe, "words", identity)]
-    return FittedParameters(codebooks, whitenings, () if method else tuple(first), code, words[0] if words else None)
+    return FittedParameters(
+        codebooks,
+        whitenings,
+        () if method else tuple(first),
+        code,
+        words[0] if words else None,
+        load_calibration(recipe, identity),
+    )
 
 
 def _code(recipe: Recipe, identity: Record) -> Code | None:
@@ -140,13 +152,31 @@ def _code(recipe: Recipe, identity: Record) -> Code | None:
     return codes[0] if codes else None
 
 
+def load_calibration(recipe: Recipe, identity: Record | None = None) -> Calibration | None:
+    """Return the calibration of a recipe, None if it has none.
+
+    Without `identity`, for which the network is needed, what it was fitted for is not checked; a library has checked it
+    before its first image. Errors are those of `load_fitted`.
+    """
+    if not recipe.calibration:
+        return None
+    from kindred.calibration import Calibration
+
+    found = _arrays(recipe, "calibration", identity)
+    calibration: Calibration = _parsed(recipe, "calibration", Calibration.from_arrays, found[0])
+    return calibration
+
+
 def _pooling_is_fitted(recipe: Recipe) -> bool:
     entry = POOLINGS.get(recipe.pooling)
     return entry is not None and entry.fitted is not None
 
 
-def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
-    """Return the arrays of each tap, or raise RecipeError if they were fitted for another kind of recipe."""
+def _arrays(recipe: Recipe, key: str, identity: Record | None) -> list[Arrays]:
+    """Return the arrays of each tap, or raise RecipeError if they were fitted for another kind of recipe.
+
+    Without `identity` that is not checked.
+    """
     name: str = getattr(recipe, key)
     if not name:
         return []
@@ -161,7 +191,8 @@ def _arrays(recipe: Recipe, key: str, identity: Record) -> list[Arrays]:
         raise RecipeError(
             f"recipe {recipe.name!r}: its {key} {name!r} cannot be read ({why}); fit one with kindred fit"
         ) from error
-    _check_record(recipe, key, maker, made_for, fit_record(recipe, key, identity))
+    if identity is not None:
+        _check_record(recipe, key, maker, made_for, fit_record(recipe, key, identity))
     return [
         {each.partition(".")[2]: array for each, array in arrays.items() if each.startswith(f"{number}.")}
         for number in range(count)

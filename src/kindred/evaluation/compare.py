@@ -47,11 +47,12 @@ def compare(
 ) -> list[Evaluation]:
     """Measure each of `recipes` on each of `groundtruths`, best first on each set.
 
-    Each recipe is measured without and with each of `rerank`, such as "aqe:n=5,diffusion". `progress` is called with
-    what is being measured, the steps done and their number in the whole comparison. `cache` is a folder that stores
-    descriptions and results for the next comparison; empty it after changes of code. `failed` is called with each
-    failure, and the comparison continues; without it the first error is raised. The other arguments are those of
-    `evaluate`. Raises UsageError if a ground truth cannot be read, or if one of `metrics` is none of its protocol.
+    Each recipe is measured with its default and with each of `rerank`, such as "aqe:n=5,diffusion" or "none".
+    `progress` is called with what is being measured, the steps done and their number in the whole comparison. `cache`
+    is a folder that stores descriptions and results for the next comparison; empty it after changes of code. `failed`
+    is called with each failure, and the comparison continues; without it the first error is raised. The other arguments
+    are those of `evaluate`. Raises UsageError if a ground truth cannot be read, or if one of `metrics` is none of its
+    protocol.
     """
     groundtruths = [groundtruths] if isinstance(groundtruths, str | Path) else groundtruths
     recipes = [recipes] if isinstance(recipes, Recipe | str | Path) else recipes
@@ -63,7 +64,7 @@ def compare(
         for name in metrics:
             find_metric(name, truth.protocol)
     files = [Files.of(truth, images, distractors) for truth in sets]
-    variants = ["", *rerank]
+    variants: list[str | None] = [None, *rerank]
     steps = [each.count + len(rerank) * len(truth.queries) for truth, each in zip(sets, files, strict=True)]
     total, done = len(recipes) * sum(steps), 0
     found: list[Evaluation] = []
@@ -96,7 +97,7 @@ class _Run:
     failed: Callable[[Failure], None] | None
     done: int = 0
 
-    def measure(self, variants: Sequence[str]) -> list[Evaluation]:
+    def measure(self, variants: Sequence[str | None]) -> list[Evaluation]:
         """Measure the recipe with each list of re-rankers; failures are reported and left out."""
         name = self.recipe.name if isinstance(self.recipe, Recipe) else str(self.recipe)
         found: list[Evaluation] = []
@@ -115,7 +116,7 @@ class _Run:
                     break
         return found
 
-    def cached(self, bench: Bench, rerank: str, label: str) -> Evaluation:
+    def cached(self, bench: Bench, rerank: str | None, label: str) -> Evaluation:
         """Return the result from the cache, or measure and cache it."""
         key = None if self.cache is None else bench.key(rerank, depth=self.depth, metrics=self.metrics)
         file = None if self.cache is None else self.cache / f"result-{key}.json"

@@ -10,10 +10,13 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kindred.calibration import Evidence
 from kindred.describer import Describer
 from kindred.errors import UsageError
 from kindred.evaluation.datasets import read_dataset
+from kindred.evaluation.decision import DecisionLog
 from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
 from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
@@ -37,7 +40,8 @@ from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import RERANKERS, ArrayGallery, Context, Method
 from kindred.rerank import rerank as apply
-from kindred.rerank.needs import check_needs, steps_of
+from kindred.rerank.calibrated import evidence_of
+from kindred.rerank.needs import check_needs, is_calibrated, steps_or_default
 
 __all__ = ["DEPTH", "Bench", "Files", "evaluate"]
 
@@ -55,7 +59,7 @@ def evaluate(
     dataset: str | None = None,
     partial: bool = False,
     images: Path | None = None,
-    rerank: str | Sequence[Method] = (),
+    rerank: str | Sequence[Method] | None = None,
     also: Sequence[Recipe | str | Path] = (),
     fusion: str = DEFAULT_FUSION,
     depth: int = DEPTH,
@@ -73,6 +77,9 @@ def evaluate(
     followed by the rest as ranked by `recipe`; fused results are not re-ranked. `distractors` are folders of images
     added to the database as irrelevant. `metrics` are names of additional metrics, such as "precision@20"
     (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their number.
+
+    With `rerank` None, results are re-ranked as the recipe does by default; if it has a calibration, the no-answer
+    decision is measured, too (`kindred.evaluation.decision`).
 
     A query that is itself in the database is left out of its own ranking, unless it is listed as relevant or a
     published protocol has another rule. Equal scores are ordered by a fixed random order.
@@ -152,20 +159,41 @@ class Bench:
 
     def measure(
         self,
-        rerank: str | Sequence[Method] = (),
+        rerank: str | Sequence[Method] | None = None,
         *,
         depth: int = DEPTH,
         metrics: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> Evaluation:
         """Rank the database for every query, re-rank, and score; arguments are those of `evaluate`."""
-        methods = steps_of(rerank)
+        methods = steps_or_default(rerank, self.describer.recipe)
         check_needs(methods, self.describer.recipe, images_at_hand=False)
         self.work.begin(self.to_describe + (len(self.truth.queries) if methods else 0), progress)
         search, before = self.search(), self._computed.seconds
-        orders = self._reranked(search, methods, depth=depth) if methods else search.orders()
+        log = self._decision_log() if is_calibrated(methods) else None
+        orders = self._reranked(search, methods, log, depth=depth) if methods else search.orders()
         ranks = self.ranks(orders)
-        return self.result(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
+        found = self.result(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
+        return found if log is None else replace(found, metrics={**found.metrics, **log.metrics()})
+
+    def evidence(self, *, depth: int, progress: Progress | None = None) -> Iterator[tuple[NDArray[np.int64], Evidence]]:
+        """Yield for each query the positions of its candidates in the database (n,), and what verification says."""
+        self.work.begin(self.to_describe + len(self.truth.queries), progress)
+        search = self.search()
+        for ranking, context in self._contexts(search, depth=depth):
+            for row in range(len(ranking)):
+                ids = ranking.ids[row][ranking.ids[row] >= 0]
+                self.work.step()
+                yield self._tie_order[ids], evidence_of(context, row, ids)
+
+    def _decision_log(self) -> DecisionLog:
+        """Return the log of the no-answer decision, by the ids of the images as they are searched."""
+        searched_at = np.argsort(self._tie_order)
+        main = [next(iter(query.judgements.values())) for query in self.truth.queries]
+        return DecisionLog(
+            [searched_at[each.relevant] for each in main],
+            [searched_at[each.junk] for each in main],
+        )
 
     def ranks(self, orders: Iterable[Order]) -> list[QueryRanks]:
         """Return the ranks of the relevant images in orders of the database as it is searched."""
@@ -222,7 +250,7 @@ class Bench:
         lost = sorted((int(self._tie_order[at]), database.reasons[at]) for at in np.flatnonzero(~database.usable))
         return tuple((str(paths[place]), reason) for place, reason in lost)
 
-    def key(self, rerank: str, *, depth: int, metrics: Sequence[str] = ()) -> str:
+    def key(self, rerank: str | None, *, depth: int, metrics: Sequence[str] = ()) -> str:
         """Return a digest of all that the result of `measure` depends on, as 16 hexadecimal digits."""
         described = [self.work.key(images) for images in (self._database, *self._distractors)]
         made_of = (
@@ -230,7 +258,7 @@ class Bench:
             self.truth.digest,
             self.describer.recipe.digest,
             self._code_digest,
-            list(map(name_of, steps_of(rerank))),
+            list(map(name_of, steps_or_default(rerank, self.describer.recipe))),
             depth,
             self.files.left_out,
             TIE_SEED,
@@ -240,10 +268,10 @@ class Bench:
 
     @property
     def _code_digest(self) -> str:
-        """A digest of the recipe's code, which neither its name nor the descriptions identify."""
-        code = self.describer.fitted.codes
-        arrays = {} if code is None else code.to_arrays()
-        return hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
+        """A digest of the recipe's code and calibration, which neither their names nor the descriptions identify."""
+        fitted = (self.describer.fitted.codes, self.describer.fitted.calibration)
+        arrays = [array for each in fitted if each is not None for array in each.to_arrays().values()]
+        return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
     @property
     def to_describe(self) -> int:
@@ -293,24 +321,38 @@ class Bench:
         listed = zip(self.files.queries, self.truth.queries, self.files.shared, strict=True)
         return [(path, query.box) for path, query, place in listed if place is None]
 
-    def _reranked(self, search: Search, methods: Sequence[Method], *, depth: int) -> Iterator[Order]:
-        """Yield the orders of `search`, re-ranked."""
-        vectors = search.queries.first_rows()
-        own, others = search.queries.features, search.database.features
+    def _reranked(
+        self, search: Search, methods: Sequence[Method], log: DecisionLog | None, *, depth: int
+    ) -> Iterator[Order]:
+        """Yield the orders of `search`, re-ranked; `log` takes the no-answer decisions."""
 
         def better(ranking: Ranking, selected: slice) -> Ranking:
-            context = Context(
-                vectors[selected],
-                self._gallery,
-                query_features=None if own is None else own[selected].__getitem__,
-                image_features=None if others is None else others.__getitem__,
-                cache=self._computed,
-            )
-            return apply(ranking, context, methods)
+            context = self._context(search, selected)
+            if log is None:
+                return apply(ranking, context, methods)
+            return log.add(ranking, lambda each: apply(each, context, methods), selected)
 
         for order in search.reranked(better, depth=depth):
             self.work.step()
             yield order
+
+    def _contexts(self, search: Search, *, depth: int) -> Iterator[tuple[Ranking, Context]]:
+        """Yield the candidates of some queries at a time, and the context to re-rank them."""
+        for ranking, selected in search.candidates(depth=depth):
+            yield ranking, self._context(search, selected)
+
+    def _context(self, search: Search, selected: slice) -> Context:
+        """Return the context of some queries of a search."""
+        own, others = search.queries.features, search.database.features
+        return Context(
+            search.queries.first_rows()[selected],
+            self._gallery,
+            query_features=None if own is None else own[selected].__getitem__,
+            image_features=None if others is None else others.__getitem__,
+            cache=self._computed,
+            calibration=self.describer.fitted.calibration,
+            verified={},
+        )
 
 
 def _needs_vectors(methods: Sequence[Method]) -> bool:

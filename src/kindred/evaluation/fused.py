@@ -23,9 +23,9 @@ DEFAULT_FUSION = "reciprocal_rank"
 """It does not require comparable scores."""
 
 
-def check_fusion(fusion: str, rerank: str | Sequence[Method]) -> None:
+def check_fusion(fusion: str, rerank: str | Sequence[Method] | None) -> None:
     """Raise RecipeError for an unknown fusion, UsageError if fused results are to be re-ranked."""
-    if rerank:
+    if rerank and rerank != "none":
         raise UsageError("rerank and also contradict each other; fused results are not re-ranked")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)
 

@@ -103,6 +103,12 @@ class Search:
             for number, head, (order, _) in zip(range(start, selected.stop), better.ids, ranked, strict=True):
                 yield self._searched(with_rest(head, order), self.left_out[number])
 
+    def candidates(self, *, depth: int) -> Iterator[tuple[Ranking, slice]]:
+        """Yield what is re-ranked of some queries at a time, and which they are."""
+        for start in range(0, len(self.queries), QUERIES_AT_A_TIME):
+            selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
+            yield self._candidates(list(self._ranked(selected)), selected, depth, by_words=True), selected
+
     def top_results(self, selected: slice, *, depth: int) -> Ranking:
         """Return the first `depth` results of some of the queries, with their scores."""
         return _top_results(list(self._ranked(selected)), min(depth, len(self.database)))

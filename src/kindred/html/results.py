@@ -14,11 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from kindred.html.document import fill, html_address, html_text, picture_address, write_document
-from kindred.ranking import score_text
+from kindred.ranking import probability_text, score_text
 from kindred.regions import Box
 
 __all__ = ["PageHit", "PageResults", "results_page", "write_page"]
 
+NO_ANSWER = "No image of this library probably shows the same thing. The most similar ones:"
+BELOW = "Probably not the same thing"
 COPY_ICON = (
     '<svg viewBox="0 0 16 16" aria-hidden="true">'
     '<rect x="5.5" y="5.5" width="8" height="8" rx="1.6"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/></svg>'
@@ -29,7 +31,8 @@ COPY_ICON = (
 class PageHit:
     """One result: `score` (higher is better), `thumbnail` (JPEG bytes), `width` and `height` of the upright original.
 
-    `box`: the part of the original that matched; `taken`: an ISO 8601 date; `missing`: whether its file does not exist.
+    `box`: the part of the original that matched; `taken`: an ISO 8601 date; `missing`: whether its file does not exist;
+    `probability`: that it shows the same thing as the query, None if unknown; `probable`: whether it probably does.
     """
 
     rank: int
@@ -41,6 +44,13 @@ class PageHit:
     box: Box | None = None
     taken: str | None = None
     missing: bool = False
+    probability: float | None = None
+    probable: bool | None = None
+
+    @property
+    def rating(self) -> str:
+        """The probability for display, or the score."""
+        return score_text(self.score) if self.probability is None else probability_text(self.probability)
 
 
 @dataclass(frozen=True)
@@ -106,20 +116,38 @@ def _section(results: PageResults, number: int) -> str:
     name = html_text(_name(results.query_name))
     note = f"{width:,} × {height:,}" + (", searched within the frame" if results.query_box else "")
     shot = _shot(results.query_thumbnail, results.query_size, results.query_box, alt=f"Query {name}", mark="box crop")
-    hits = "\n".join(_hit(hit, share) for hit, share in zip(results.hits, _shares(results.hits), strict=True))
-    listed = f'<ol class="hits">\n{hits}\n</ol>' if results.hits else '<p class="empty">No results.</p>'
+    listed = _listed(results.hits) if results.hits else '<p class="empty">No results.</p>'
     return (
         f'<section id="query-{number}" aria-labelledby="name-{number}">\n<div class="query">\n'
         f'<p class="eyebrow">Query</p>\n{shot}\n<h2 id="name-{number}"><bdi>{name}</bdi></h2>\n<p>{note}</p>\n'
-        f"</div>\n{listed}\n</section>"
+        f"</div>\n<div>{listed}</div>\n</section>"
     )
+
+
+def _listed(hits: Sequence[PageHit]) -> str:
+    """Return the list of results, divided into those that probably show the same thing and the others."""
+    items = [_hit(hit, share) for hit, share in zip(hits, _shares(hits), strict=True)]
+    if all(hit.probable is None for hit in hits):
+        return _list(items)
+    probable = [item for item, hit in zip(items, hits, strict=True) if hit.probable]
+    others = [item for item, hit in zip(items, hits, strict=True) if not hit.probable]
+    if not probable:
+        return f'<p class="verdict">{NO_ANSWER}</p>\n{_list(others)}'
+    if not others:
+        return _list(probable)
+    return f'{_list(probable)}\n<p class="line"><span>{BELOW}</span></p>\n{_list(others)}'
+
+
+def _list(items: Sequence[str]) -> str:
+    return '<ol class="hits">\n' + "\n".join(items) + "\n</ol>"
 
 
 def _hit(hit: PageHit, share: float) -> str:
     address, name = html_address(Path(hit.path)), html_text(_name(hit.path))
     folder = hit.path[: -len(_name(hit.path))]
     nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
-    label = f"{hit.rank} · {name} · {score_text(hit.score)}"
+    rating = html_text(hit.rating)
+    label = f"{hit.rank} · {name} · {rating}"
     if hit.thumbnail is None:
         shot = "File missing" if hit.missing else "No preview"
     else:
@@ -130,7 +158,7 @@ def _hit(hit: PageHit, share: float) -> str:
     return (
         f'<li><a class="open" href="{address}" data-label="{label}" aria-label="Enlarge {label}">'
         f'{shot}<span class="rank">{hit.rank}</span></a>'
-        f'<div class="score"><b>{score_text(hit.score)}</b>'
+        f'<div class="score"><b>{rating}</b>'
         f'<span class="bar" aria-hidden="true"><i style="--share:{share:.1%}"></i></span></div>'
         f'<div class="about"><a class="name" href="{address}" title="{name}"><bdi>{name}</bdi></a>'
         f'<span class="folder" title="{html_text(folder)}"><bdi>{html_text(nearest)}</bdi></span>{taken}'

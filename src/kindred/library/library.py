@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from kindred._support.forks import ForkSafeLock
-from kindred.describer import Describer, DescriberOptions
+from kindred.describer import Describer, DescriberOptions, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
@@ -23,6 +23,7 @@ from kindred.recipe import DEFAULT_RECIPE, Recipe
 from kindred.store import SqliteStore, Store
 
 if TYPE_CHECKING:
+    from kindred.calibration import Calibration
     from kindred.library.indexing import IndexProgress, IndexReport
     from kindred.library.pruning import Prune
     from kindred.rerank import RerankCache
@@ -50,6 +51,7 @@ class Library(Editing, Searching):
         self._indexes: dict[str, Index] = {}
         self._lock = ForkSafeLock()
         self._prepared: RerankCache | None = None
+        self._calibration: Calibration | None = None
 
     @classmethod
     def create(
@@ -164,12 +166,27 @@ class Library(Editing, Searching):
         """The search with the index that serves the recipe. Raises `LibraryError` if the library is empty."""
         name = choose_index(self.recipe)
         words = self._opened(self._words_index) if self.recipe.words else None
-        return Searcher(self._store, self._opened(name), INDEXES[name], self.recipe, words=words)
+        return Searcher(
+            self._store,
+            self._opened(name),
+            INDEXES[name],
+            self.recipe,
+            words=words,
+            calibration=lambda: self.calibration,
+        )
 
     @property
     def _words_index(self) -> str:
         """The name of the index of visual words."""
         return choose_index(self.recipe, compares="local features")
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The recipe's calibration, None if it has none; the network is not loaded for it."""
+        with self._lock:
+            if self._calibration is None:
+                self._calibration = load_calibration(self.recipe)
+            return self._calibration
 
     def _opened(self, name: str) -> Index:
         """Return the index of this name, opened at the first call."""

@@ -100,18 +100,19 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
     return DescribedQuery(vector, features=description.features, visual_words=description.visual_words, map_of=map_of)
 
 
-def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool) -> Query:
+def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, prefer_file: bool = False) -> Query:
     """Return the stored vector if `query` is the id of an image of the library, otherwise the query itself.
 
     The path of the image is returned instead if the recipe stores several rows per image, or with `from_file`, for
-    re-rankers that need the image. Raises `UsageError` if the id is unknown or the image was skipped.
+    re-rankers that need the image; with `prefer_file`, if its file exists. Raises `UsageError` if the id is unknown or
+    the image was skipped.
     """
     if not (isinstance(query, str) and is_uid(query)) or is_there(query):
         return query
     row = store.by_uid([query]).get(query)
     if row is None:
         raise UsageError(f"search: {query} is neither the id of an image of this library nor a file")
-    if recipe.multi_vector or from_file:
+    if recipe.multi_vector or from_file or (prefer_file and is_there(row.path)):
         return row.path
     ids = store.select(Filter(ids=(query,)))
     if not ids.size:

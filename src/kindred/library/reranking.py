@@ -16,33 +16,56 @@ from kindred.store import Filter
 if TYPE_CHECKING:
     from kindred.rerank import Method, RerankCache
 
-__all__ = ["DEPTH", "compare_images", "reranked", "steps_for"]
+__all__ = ["DEPTH", "check_probability", "compare_images", "gives_probabilities", "reranked", "steps_for"]
 
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
 
 
-def steps_for(recipe: Recipe, methods: str | Sequence[Method]) -> list[Method]:
-    """Return re-rankers one by one.
+def steps_for(recipe: Recipe, methods: str | Sequence[Method] | None) -> list[Method]:
+    """Return re-rankers one by one; None is the recipe's own, "calibrated" where it has a calibration.
 
     Raises RecipeError for one that is unknown or needs what images described by `recipe` do not have.
     """
-    if not methods:
+    if not methods and (methods is not None or not recipe.calibration):
         return []
-    from kindred.rerank.needs import check_needs, steps_of  # here: most searches re-rank nothing
+    from kindred.rerank.needs import check_needs, steps_or_default  # here: most searches re-rank nothing
 
-    steps = steps_of(methods)
+    steps = steps_or_default(methods, recipe)
     check_needs(steps, recipe, images_at_hand=True)
     return steps
 
 
 def compare_images(steps: Sequence[Method]) -> bool:
-    """Return whether a re-ranker compares more than vectors."""
+    """Return whether a re-ranker compares more than vectors, so that the query has to be an image."""
     if not steps:
         return False
     from kindred.rerank.needs import needs_of
 
-    return any(needs != "vectors" for _, needs in needs_of(steps))
+    return any(needs in ("features", "maps") for _, needs in needs_of(steps))
+
+
+def gives_probabilities(steps: Sequence[Method]) -> bool:
+    """Return whether the re-rankers give results a probability."""
+    if not steps:
+        return False
+    from kindred.rerank.needs import is_calibrated
+
+    return is_calibrated(steps)
+
+
+def check_probability(least: float | None, steps: Sequence[Method], recipe: Recipe) -> None:
+    """Raise UsageError for a least probability outside [0, 1], or where results have no probabilities."""
+    if least is None:
+        return
+    if not 0 <= least <= 1:
+        raise UsageError(f"min_probability: got {least}; expected a number from 0 to 1")
+    if not gives_probabilities(steps):
+        why = "negative examples and other re-rankers give none" if recipe.calibration else "it has no calibration"
+        raise UsageError(
+            f"min_probability needs the probability of each result, and recipe {recipe.name!r} gives none here "
+            f"({why}); use min_score"
+        )
 
 
 def reranked(
@@ -63,7 +86,7 @@ def reranked(
     from kindred.rerank.needs import needs_of
 
     for name, needs in needs_of(steps):
-        if needs != "vectors" and query.map_of is None:
+        if needs in ("features", "maps") and query.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
     ranking = search.candidates(query, k, depth, where)
     return rerank(ranking, search.context(query, cache), steps).top(k)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.calibration import LINE
 from kindred.errors import ImageError
 from kindred.images import ImageLike
 from kindred.recipe import Recipe
@@ -22,8 +23,9 @@ __all__ = ["Hit", "ImageRecord", "Info", "QueryResults", "Results"]
 class Hit:
     """One result: `score` is higher for more similar images; `box` is the part that matched, None for the whole image.
 
-    Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: unchanged when the image is moved or
-    described again. missing: whether its file did not exist at the time of the search.
+    probability: that it shows the same thing as the query, if the recipe has a calibration; below 0.5 it probably does
+    not. Sizes and boxes (x0, y0, x1, y1) are in pixels of the upright original. id: unchanged when the image is moved
+    or described again. missing: whether its file did not exist at the time of the search.
     """
 
     rank: int
@@ -37,6 +39,12 @@ class Hit:
     id: str = ""
     metadata: Mapping[str, Value] = field(default_factory=dict)
     missing: bool = False
+    probability: float | None = None
+
+    @property
+    def probable(self) -> bool | None:
+        """Whether it probably shows the same thing as the query; None where the recipe is not calibrated."""
+        return None if self.probability is None else self.probability >= LINE
 
 
 @dataclass(frozen=True)
@@ -76,10 +84,25 @@ class Results(Sequence[Hit]):
 
     def above(self, score: float) -> Results:
         """Return the hits with at least this score."""
-        count = sum(1 for hit in self.hits if hit.score >= score)
-        if count == len(self.hits):
-            return self
-        return Results(self.hits[:count], self.ids[:count], self.scores[:count], self.seconds)
+        return self._chosen([at for at, hit in enumerate(self.hits) if hit.score >= score])
+
+    def likely(self, probability: float) -> Results:
+        """Return the hits with at least this probability; those that have none are left out."""
+        found = enumerate(self.hits)
+        return self._chosen([at for at, hit in found if hit.probability is not None and hit.probability >= probability])
+
+    @property
+    def answered(self) -> bool | None:
+        """Whether an image probably shows the same thing as the query; None where the recipe is not calibrated.
+
+        Also None for no hits at all, of which nothing is known.
+        """
+        known = [hit.probable for hit in self.hits if hit.probable is not None]
+        return any(known) if known else None
+
+    def _chosen(self, places: list[int]) -> Results:
+        hits = tuple(replace(self.hits[at], rank=rank) for rank, at in enumerate(places, 1))
+        return Results(hits, self.ids[places], self.scores[places], self.seconds)
 
     @overload
     def __getitem__(self, at: int) -> Hit: ...

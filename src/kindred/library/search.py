@@ -20,7 +20,14 @@ from kindred.errors import ImageError, UsageError
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
-from kindred.library.reranking import DEPTH, compare_images, reranked, steps_for
+from kindred.library.reranking import (
+    DEPTH,
+    check_probability,
+    compare_images,
+    gives_probabilities,
+    reranked,
+    steps_for,
+)
 from kindred.library.results import Hit, QueryResults, Results
 from kindred.library.searching import Searcher
 from kindred.ranking import Ranking
@@ -71,7 +78,8 @@ class Searching(ABC):
         negatives: Query = (),
         where: Filter | None = None,
         min_score: float | None = None,
-        rerank: str | Sequence[Method] = (),
+        min_probability: float | None = None,
+        rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
     ) -> Results:
         """Find the `k` images most similar to `query`.
@@ -80,19 +88,26 @@ class Searching(ABC):
         mean), the id of an image of the library, or vectors (D,) or (N, D) from `describe`. `box` (x0, y0, x1, y1 in
         pixels of the upright query) limits the query to a part of the image. `negatives` are negative examples, given
         like a query: results that resemble them rank lower. `where` limits the search to a folder, tags, dates,
-        metadata or ids. Results below `min_score` are left out. `rerank` names the re-rankers of the best `depth`
-        results, as in `kindred.rerank.rerank`. Raises `ImageError` for an unusable query, `RecipeError` for an unknown
-        re-ranker or one that needs data the library does not have, `LibraryError` if the library is empty.
+        metadata or ids. Results below `min_score` or `min_probability` are left out.
+
+        `rerank` names the re-rankers of the best `depth` results, as in `kindred.rerank.rerank`. None is the default of
+        the recipe: one with a calibration orders results by the probability that they show the same thing, which each
+        hit then has. () or "none" orders them by the similarity of descriptors alone, as negative examples do by
+        default. Raises `ImageError` for an unusable query, `RecipeError` for an unknown re-ranker or one that needs
+        data the library does not have, `LibraryError` if the library is empty.
         """
         began = time.monotonic()
-        steps = steps_for(self.recipe, rerank)
+        has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
+        steps = steps_for(self.recipe, () if rerank is None and has_negatives else rerank)
+        check_probability(min_probability, steps, self.recipe)
         from_file = box is not None or compare_images(steps)
-        query = of_stored(self.store, self.recipe, query, from_file=from_file)
+        query = of_stored(self.store, self.recipe, query, from_file=from_file, prefer_file=gives_probabilities(steps))
         described = describe_query(self.recipe, lambda: self.describer, query, box)
-        if isinstance(negatives, np.ndarray) or negatives:
+        if has_negatives:
             negatives = of_stored(self.store, self.recipe, negatives, from_file=False)
             described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
-        return self._ranked(described, k, where=where, min_score=min_score, steps=steps, depth=depth, began=began)
+        results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began)
+        return _limited(results, min_score, min_probability)
 
     def search_each(
         self,
@@ -101,7 +116,8 @@ class Searching(ABC):
         k: int = 10,
         where: Filter | None = None,
         min_score: float | None = None,
-        rerank: str | Sequence[Method] = (),
+        min_probability: float | None = None,
+        rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
     ) -> Iterator[QueryResults]:
         """Search for each image separately and yield the results in order; several times as fast as single searches.
@@ -110,6 +126,7 @@ class Searching(ABC):
         `search`.
         """
         steps = steps_for(self.recipe, rerank)
+        check_probability(min_probability, steps, self.recipe)
         waiting: dict[int, ImageLike] = {}
         given: Iterable[ImageLike] = [images] if isinstance(images, str | Path | bytes) else images
 
@@ -126,10 +143,8 @@ class Searching(ABC):
                 began, image = time.monotonic(), waiting.pop(description.key)
                 try:
                     described = as_query(description, image, describer)
-                    results = self._ranked(
-                        described, k, where=where, min_score=min_score, steps=steps, depth=depth, began=began
-                    )
-                    finished[description.key] = QueryResults(image, results)
+                    results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began)
+                    finished[description.key] = QueryResults(image, _limited(results, min_score, min_probability))
                 except ImageError as error:
                     finished[description.key] = QueryResults(image, error=error)
                 while following in finished:
@@ -142,7 +157,6 @@ class Searching(ABC):
         k: int,
         *,
         where: Filter | None,
-        min_score: float | None,
         steps: Sequence[Method],
         depth: int,
         began: float,
@@ -158,8 +172,14 @@ class Searching(ABC):
             ranking = reranked(searcher, described, k, steps, where=where, depth=depth, cache=cache)
         else:
             ranking = searcher.ranked(described, k, where)
-        results = _results(searcher, ranking, began)
-        return results if min_score is None else results.above(min_score)
+        return _results(searcher, ranking, began)
+
+
+def _limited(results: Results, min_score: float | None, min_probability: float | None) -> Results:
+    """Leave out the hits below a score or a probability."""
+    if min_score is not None:
+        results = results.above(min_score)
+    return results if min_probability is None else results.likely(min_probability)
 
 
 def _results(searcher: Searcher, ranking: Ranking, began: float) -> Results:
@@ -183,9 +203,15 @@ def _results(searcher: Searcher, ranking: Ranking, began: float) -> Results:
                 id=row.uid,
                 metadata=row.metadata,
                 missing=is_missing(row.path),
+                probability=None if ranking.probabilities is None else _known(ranking.probabilities[0, at]),
             )
         )
     return Results(tuple(hits), ranking.ids[0, places], ranking.scores[0, places], time.monotonic() - began)
+
+
+def _known(probability: np.float32) -> float | None:
+    """Return a probability of a ranking; None where it is unknown."""
+    return None if np.isnan(probability) else float(probability)
 
 
 def _box(edges: NDArray[np.float32]) -> Box | None:

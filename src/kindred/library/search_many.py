@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from kindred.library.query import Query
 from kindred.library.results import Hit, Results
 from kindred.ranking import Ranking
 from kindred.store import Box, Filter
+
+if TYPE_CHECKING:
+    from kindred.rerank import Method
 
 __all__ = ["DEFAULT_FUSION", "search_many"]
 
@@ -35,30 +39,39 @@ def search_many(
     box: Box | None = None,
     where: Filter | None = None,
     fusion: str = DEFAULT_FUSION,
+    rerank: str | Sequence[Method] | None = None,
 ) -> Results:
     """Search several libraries and return the `k` best images of the fused rankings.
 
     Images are identified by their paths; an image that is only in some of the libraries is ranked by those. `fusion` is
-    a name of `kindred.fusion.FUSIONS`, which also defines the scores. The ids of the results are arbitrary numbers.
-    Other arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown fusion.
+    a name of `kindred.fusion.FUSIONS`, which also defines the scores. `rerank` is applied in each library first, as in
+    `Library.search`; the probability of a result is the largest of those in the libraries. The ids of the results are
+    arbitrary numbers. Other arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown
+    fusion.
     """
     if not libraries:
         raise UsageError("search: no library; give at least one")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)
     began = time.monotonic()
-    searched = [library.search(query, k=max(k, DEPTH), box=box, where=where) for library in libraries]
+    searched = [library.search(query, k=max(k, DEPTH), box=box, where=where, rerank=rerank) for library in libraries]
     numbers: dict[Path, int] = {}
     hits: dict[int, Hit] = {}
+    probabilities: dict[int, float] = {}
     for hit in (hit for results in searched for hit in results):
         number = numbers.setdefault(hit.path, len(numbers))
         # The box is that of the best rank; on equal ranks, that of the first library.
         if number not in hits or hit.rank < hits[number].rank:
             hits[number] = hit
+        if hit.probability is not None:
+            probabilities[number] = max(hit.probability, probabilities.get(number, 0.0))
     fused = fuse([_ranking(results, numbers) for results in searched], fusion).top(k)
     found = [(int(number), float(score)) for number, score in zip(fused.ids[0], fused.scores[0], strict=True)]
     ranked = [(number, score) for number, score in found if number >= 0]
     return Results(
-        tuple(replace(hits[number], rank=rank, score=score) for rank, (number, score) in enumerate(ranked, 1)),
+        tuple(
+            replace(hits[number], rank=rank, score=score, probability=probabilities.get(number))
+            for rank, (number, score) in enumerate(ranked, 1)
+        ),
         np.array([number for number, _ in ranked], np.int64),
         np.array([score for _, score in ranked], np.float32),
         time.monotonic() - began,

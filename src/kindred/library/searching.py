@@ -19,6 +19,7 @@ from kindred.similarity import SIMILARITIES
 from kindred.store import Filter, Row, Store
 
 if TYPE_CHECKING:
+    from kindred.calibration import Calibration
     from kindred.rerank import Context, RerankCache
 
 __all__ = ["Searcher", "StoreGallery"]
@@ -32,10 +33,17 @@ class Searcher:
     """
 
     def __init__(
-        self, store: Store, index: Index, entry: IndexEntry, recipe: Recipe, *, words: Index | None = None
+        self,
+        store: Store,
+        index: Index,
+        entry: IndexEntry,
+        recipe: Recipe,
+        *,
+        words: Index | None = None,
+        calibration: Callable[[], Calibration | None] = lambda: None,
     ) -> None:
         self.index, self.words = index, words
-        self._store, self._recipe = store, recipe
+        self._store, self._recipe, self._calibration = store, recipe, calibration
         self._names_images = entry.compares == "rows"
 
     def ranked(self, query: DescribedQuery, k: int, where: Filter | None) -> Ranking:
@@ -75,6 +83,7 @@ class Searcher:
             query_features=None if own is None else lambda _: own,
             image_features=None if own is None else self._features_of,
             cache=cache,
+            calibration=self._calibration(),
             **self._maps(query),
         )
 

@@ -88,6 +88,8 @@ def _of_vector(recipe: Recipe) -> Iterator[str]:
             yield "backbone 'imported' is for vectors computed elsewhere; give their dimension"
     elif recipe.dimension and not recipe.whitening:
         yield f"dimension {recipe.dimension} needs a whitening to reduce; name one"
+    if recipe.calibration:
+        yield from _of_calibration(recipe)
     if recipe.code and recipe.similarity not in _CODED:
         yield (
             f"code compares by {' or '.join(_CODED)}, not by similarity {recipe.similarity!r}; leave out one of them"
@@ -99,6 +101,16 @@ def _of_words(recipe: Recipe) -> Iterator[str]:
         yield "words are those of local features, and none are stored; name features, or leave out words"
     if recipe.words and recipe.multi_vector:
         yield "words find images of one vector each, but several rows per image are stored; leave out one of them"
+
+
+def _of_calibration(recipe: Recipe) -> Iterator[str]:
+    """A calibration judges a cosine and what spatial verification finds."""
+    if not recipe.stored_features:
+        yield 'calibration needs local features to verify; set features = "sift", or leave it out'
+    if recipe.multi_vector or recipe.similarity != "cosine":
+        yield "calibration judges the cosine of one vector per image; leave it out"
+    if any(part.calibration for part in recipe.ensemble):
+        yield "a recipe of the ensemble has a calibration, which the fused vector cannot use; give it to the ensemble"
 
 
 def changed(recipe: Recipe, keys: tuple[str, ...]) -> list[str]:

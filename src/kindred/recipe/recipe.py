@@ -41,8 +41,10 @@ _CHOICES = {"shape": ("keep", "stretch")}
 _NEEDED = ("name", "passes", "aggregate", "similarity")
 _TEXTS = (*_NEEDED, "backbone", "shape", "pooling", "embedding", "matching", "features", "description")
 _OPTIONS = ("passes_options", "pooling_options", "embedding_options", "matching_options")
-FILES = ("codebook", "whitening", "code", "words")
+FILES = ("codebook", "whitening", "code", "words", "calibration")
 """The keys that name a file of fitted parameters, or a bundled one."""
+_UNCALIBRATED = ("name", "description", "weight", "size", "multiple", "enlarge", "code", "words")
+"""The keys that leave a calibration valid, as it depends on neither."""
 _UNCOUNTED = ("name", "description", "weight")  # they do not change what a recipe does with an image
 
 
@@ -99,7 +101,8 @@ class Recipe:
     are then set in these recipes. features: local features stored for spatial verification, a name of
     `kindred.features.FEATURES`, or a model with a local head, by name or path; in an ensemble, those of the first
     recipe that has any. words: a fitted codebook of local features; their visual words are stored as well, and a search
-    that is re-ranked takes its candidates from an inverted file of them too.
+    that is re-ranked takes its candidates from an inverted file of them too. calibration: a fitted one; searches are
+    then ordered by the probability that a result shows the same thing (`kindred.calibration`).
 
     allow_code is not a key of a recipe: the caller sets it to run a recipe whose pooling is "package.module:function",
     code outside Kindred; it is never stored. It applies to the recipes of an ensemble, too.
@@ -136,6 +139,7 @@ class Recipe:
     code: str = ""
     features: str = ""
     words: str = ""
+    calibration: str = ""
     weight: float = 1.0
     ensemble: tuple[Recipe, ...] = ()
     description: str = ""
@@ -317,15 +321,18 @@ class Recipe:
     def with_settings(self, settings: Iterable[str]) -> Recipe:
         """Return the recipe with keys changed by settings such as "size=480" or "pooling_options.p=4".
 
-        Values are TOML, or else text. Setting another method drops the options of the previous one, and setting an
-        embedding drops the pooling. The settings become part of the name, unless the name itself is set. Raises
-        `RecipeError` for an unknown key.
+        Values are TOML, or else text. Setting another method drops the options of the previous one, setting an
+        embedding drops the pooling, and whatever changes cosines or keypoints drops the calibration. The settings
+        become part of the name, unless the name itself is set. Raises `RecipeError` for an unknown key.
         """
         listed = list(settings)
         table = self.as_dict()
         if listed:  # the description may no longer be true
             table |= {"name": " ".join([self.name, *listed]), "description": ""}
-        for name, option, value in sorted(map(_read_setting, listed), key=_methods_first):
+        settings_read = sorted(map(_read_setting, listed), key=_methods_first)
+        if any(name not in _UNCALIBRATED for name, _, _ in settings_read):
+            table["calibration"] = ""
+        for name, option, value in settings_read:
             if option:
                 value = {**cast("Mapping[str, object]", table[name]), option: value}
             elif f"{name}_options" in _OPTIONS and value != table[name]:

@@ -14,8 +14,10 @@ from kindred.features import ConvMap, LocalFeatures
 from kindred.ranking import Ranking
 
 if TYPE_CHECKING:
+    from kindred.calibration import Calibration
     from kindred.rerank.cache import Cacheable, RerankCache
     from kindred.rerank.neighbours import Progress
+    from kindred.rerank.verification import Match
 
 __all__ = ["Context", "Gallery", "Reranker"]
 
@@ -58,7 +60,8 @@ class Context:
     query_features, image_features: functions that return the local features of query number q, and of the image with
     an id; None if they are not available, in which case a re-ranker that needs them raises UsageError. cache: results
     computed once for this gallery, kept between calls; None computes them at each call. query_maps, image_maps: the
-    same for feature maps; None stands for an image that cannot be read.
+    same for feature maps; None stands for an image that cannot be read. calibration: of the recipe, for `calibrated`.
+    verified: if a caller re-ranks the same queries several times, what spatial verification found, by query and id.
     """
 
     queries: Vectors
@@ -68,6 +71,8 @@ class Context:
     cache: RerankCache | None = None
     query_maps: Callable[[int], ConvMap] | None = None
     image_maps: Callable[[int], ConvMap | None] | None = None
+    calibration: Calibration | None = None
+    verified: dict[int, dict[int, Match | None]] | None = None
 
     @property
     def progress(self) -> Progress | None:

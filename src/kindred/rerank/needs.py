@@ -8,7 +8,27 @@ from kindred.errors import RecipeError, UsageError
 from kindred.recipe import Recipe
 from kindred.rerank.table import RERANKERS, Method, parse_methods
 
-__all__ = ["check_needs", "needs_of", "steps_of"]
+__all__ = ["CALIBRATED", "check_needs", "is_calibrated", "needs_of", "steps_of", "steps_or_default"]
+
+CALIBRATED = "calibrated"
+"""The re-ranker of recipes that have a calibration."""
+NONE = "none"
+"""The name for no re-ranker, not even the recipe's own."""
+
+
+def steps_or_default(methods: str | Sequence[Method] | None, recipe: Recipe) -> list[Method]:
+    """Return re-rankers one by one; None is the default of the recipe, "calibrated" if it has a calibration.
+
+    Raises RecipeError if one is unknown.
+    """
+    if methods is None:
+        return [(CALIBRATED, {})] if recipe.calibration else []
+    return [] if methods == NONE else steps_of(methods)
+
+
+def is_calibrated(steps: Sequence[Method]) -> bool:
+    """Return whether the last re-ranker gives probabilities."""
+    return bool(steps) and isinstance(steps[-1], tuple) and steps[-1][0] == CALIBRATED
 
 
 def steps_of(methods: str | Sequence[Method]) -> list[Method]:
@@ -23,7 +43,7 @@ def steps_of(methods: str | Sequence[Method]) -> list[Method]:
 
 
 def needs_of(steps: Sequence[Method]) -> list[tuple[str, str]]:
-    """Return the name of each re-ranker and what it needs: "vectors", "features" or "maps"."""
+    """Return the name of each re-ranker and what it needs, as in its `Entry`."""
     names = [step[0] for step in steps if isinstance(step, tuple)]
     return [(name, RERANKERS[name].needs) for name in names]
 
@@ -38,6 +58,11 @@ def check_needs(steps: Sequence[Method], recipe: Recipe, *, images_at_hand: bool
             raise RecipeError(
                 f"re-ranker {name!r} needs local features, which recipe {recipe.name!r} does not store; "
                 "index the images with a recipe that does: --set features=sift"
+            )
+        if needs == "calibration" and not recipe.calibration:
+            raise RecipeError(
+                f"re-ranker {name!r} needs a calibration, and recipe {recipe.name!r} has none; "
+                "fit one with kindred fit --calibration, or choose another re-ranker"
             )
         if needs == "vectors" and recipe.multi_vector:
             raise RecipeError(

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from kindred.errors import RecipeError
 from kindred.hints import check_known, check_options, options_of
 from kindred.ranking import Ranking
+from kindred.rerank.calibrated import calibrated
 from kindred.rerank.context import Context, Reranker
 from kindred.rerank.diffusion import diffusion
 from kindred.rerank.expansion import alpha_qe, aqe, dba
@@ -37,13 +38,14 @@ class Entry:
     function: a ranking, its context, and options by name → the re-ranked ranking.
     summary: what it does, in a few words.
     source: author and year, for the documentation.
-    needs: "vectors" of the gallery, local "features" of the images, or their feature "maps".
+    needs: "vectors" of the gallery, local "features" of the images, their feature "maps", or a "calibration" of the
+    recipe, with both vectors and local features.
     """
 
     function: Callable[..., Ranking]
     summary: str
     source: str
-    needs: Literal["vectors", "features", "maps"]
+    needs: Literal["vectors", "features", "maps", "calibration"]
 
 
 RERANKERS: dict[str, Entry] = {
@@ -87,6 +89,12 @@ RERANKERS: dict[str, Entry] = {
         "inliers of a homography between the local features",
         "Philbin et al. 2007; Barath et al. 2020",
         "features",
+    ),
+    "calibrated": Entry(
+        calibrated,
+        "probability of the same thing, from cosine and inliers",
+        "Platt 1999; Philbin et al. 2007",
+        "calibration",
     ),
     "localise": Entry(
         localise, "the most similar box of the feature map (AML)", "Tolias, Sicre and Jégou 2016", "maps"

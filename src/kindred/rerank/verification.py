@@ -25,7 +25,7 @@ from kindred.regions import Box
 from kindred.rerank.context import Context
 from kindred.rerank.shortlist import Reranked, compose, result_ids
 
-__all__ = ["Match", "Model", "match", "matched_boxes", "pair_up", "verify"]
+__all__ = ["Match", "Model", "match", "matched_boxes", "matches", "pair_up", "verify"]
 
 Model = Literal["homography", "affine"]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -93,9 +93,18 @@ def verify(
     with ThreadPoolExecutor(threads) as pool:
         for number in range(len(ranking)):
             ids = result_ids(ranking, number, limit=depth).tolist()
-            fit = _Fit(context.query_features(number), model, threshold, max(minimum, SAMPLE[model]), seed)
             candidates = map(context.image_features, ids)  # in this thread: a store may not allow others
-            found = _found(ids, _matches(fit, candidates, ratio, pool), enough or inf)
+            matched = matches(
+                context.query_features(number),
+                candidates,
+                pool,
+                ratio=ratio,
+                model=model,
+                threshold=threshold,
+                minimum=minimum,
+                seed=seed,
+            )
+            found = _found(ids, matched, enough or inf)
             best = sorted(found, key=lambda candidate: -found[candidate].inliers)  # stable: ties keep their order
             counts = [found[candidate].inliers for candidate in best]
             reranked.append((np.array(best, np.int64), np.array(counts, np.float32)))
@@ -117,6 +126,25 @@ def match(
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
     (pairs,) = _paired(query, _unit(query.descriptors), [candidate], ratio)
     return fit(candidate, pairs)
+
+
+def matches(
+    query: LocalFeatures,
+    candidates: Iterable[LocalFeatures],
+    pool: ThreadPoolExecutor,
+    *,
+    ratio: float = 0.85,
+    model: Model = "homography",
+    threshold: float = 0.01,
+    minimum: int = 8,
+    seed: int = 0,
+) -> Iterator[Match | None]:
+    """Yield the match of each candidate, in order, None for one that does not match; the options are those of `verify`.
+
+    Descriptors are compared block by block, models are fitted on the threads of `pool`.
+    """
+    fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
+    return _matches(fit, candidates, ratio, pool)
 
 
 def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:

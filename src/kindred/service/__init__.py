@@ -27,11 +27,13 @@ if TYPE_CHECKING:
         SkipForm,
     )
     from kindred.service.methods import (
+        CalibrationForm,
         ComparisonForm,
         EvaluationForm,
         FailureForm,
         FindingForm,
         FitForm,
+        FoldForm,
         HealthForm,
         ModelForm,
         ModelsForm,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from kindred.service.training import DistillationForm, TrainingForm
 
 __all__ = [
+    "CalibrationForm",
     "ChangeForm",
     "ComparisonForm",
     "DistillationForm",
@@ -61,6 +64,7 @@ __all__ = [
     "FailureForm",
     "FindingForm",
     "FitForm",
+    "FoldForm",
     "Form",
     "GroupForm",
     "HealthForm",
@@ -96,8 +100,8 @@ __getattr__ = imported_late(
             "MoveForm, NoteForm, SkipForm"
         ),
         "methods": (
-            "ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, HealthForm, ModelForm, "
-            "ModelsForm, RecipeForm, RecipesForm, RemovedForm"
+            "CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, FoldForm, "
+            "HealthForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"
         ),
         "search": "DuplicateForm, DuplicatesForm, GroupForm, HitForm, MatchForm, QueryErrorForm, ResultsForm",
         "training": "DistillationForm, TrainingForm",

@@ -12,16 +12,18 @@ from kindred.service.form import Form, plain
 if TYPE_CHECKING:
     from kindred.backbones import Card, Entry
     from kindred.describer import Fitted
-    from kindred.evaluation import Evaluation
+    from kindred.evaluation import Calibrated, Evaluation
     from kindred.evaluation.compare import Failure
     from kindred.recipe import Recipe
 
 __all__ = [
+    "CalibrationForm",
     "ComparisonForm",
     "EvaluationForm",
     "FailureForm",
     "FindingForm",
     "FitForm",
+    "FoldForm",
     "HealthForm",
     "ModelForm",
     "ModelsForm",
@@ -104,6 +106,32 @@ class FitForm(Form):
             words=len(found.codebooks[0]) if found.codebooks else None,
             code_bytes=None if found.codes is None else found.codes.bytes_per_vector,
         )
+
+
+@dataclass(frozen=True)
+class FoldForm(Form):
+    """One part of a cross-validation: the set that was left out, and how a calibration of the others did on it."""
+
+    name: str
+    recall: float
+    error: float
+
+
+@dataclass(frozen=True)
+class CalibrationForm(Form):
+    """A fitted calibration; `error` is the expected calibration error of first results, by cross-validation."""
+
+    recipe: Path
+    files: tuple[Path, ...]
+    images: int
+    error: float
+    folds: tuple[FoldForm, ...]
+
+    @classmethod
+    def of(cls, found: Calibrated, recipe: Path, files: Sequence[Path]) -> Self:
+        """Return the form of a fitted calibration and its files."""
+        folds = tuple(FoldForm(each.name, each.recall, each.reliability.error) for each in found.folds)
+        return cls(recipe, tuple(files), found.images, found.reliability.error, folds)
 
 
 @dataclass(frozen=True)

@@ -21,25 +21,32 @@ __all__ = ["DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm
 class HitForm(ImageFacts):
     """One result; `box` is null if the whole image matched; sizes are in pixels of the upright original.
 
-    `id` is unchanged when the image is moved or described again; `missing`: whether its file does not exist.
+    `probability`: that it shows the same thing as the query; null if the recipe has no calibration. `id` is unchanged
+    when the image is moved or described again; `missing`: whether its file does not exist.
     """
 
     rank: int
     score: float
+    probability: float | None
     box: tuple[float, ...] | None
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """Return the form of a hit."""
-        return cls._of(hit, rank=hit.rank, score=round(hit.score, 6), box=hit.box)
+        probability = None if hit.probability is None else round(hit.probability, 6)
+        return cls._of(hit, rank=hit.rank, score=round(hit.score, 6), probability=probability, box=hit.box)
 
 
 @dataclass(frozen=True)
 class ResultsForm(Form):
-    """Results of a search; `query` is a path, or a list if several images were given."""
+    """Results of a search; `query` is a path, or a list if several images were given.
+
+    `answered`: whether an image probably shows the same thing; null where the recipe is not calibrated.
+    """
 
     query: str | tuple[str, ...]
     recipe: str
+    answered: bool | None
     results: tuple[HitForm, ...]
     seconds: float
 
@@ -47,7 +54,7 @@ class ResultsForm(Form):
     def of(cls, results: Results, query: Sequence[str], recipe: str) -> Self:
         """Return the form of the results for images of these names."""
         names = query[0] if len(query) == 1 else tuple(query)
-        return cls(names, recipe, tuple(map(HitForm.of, results)), round(results.seconds, 4))
+        return cls(names, recipe, results.answered, tuple(map(HitForm.of, results)), round(results.seconds, 4))
 
 
 @dataclass(frozen=True)

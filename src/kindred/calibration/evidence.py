@@ -1,0 +1,97 @@
+"""Evidence: what is known of the candidates of a query before it is said which of them show the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kindred.errors import UsageError
+
+__all__ = ["Evidence", "Labelled"]
+
+CONTRAST = 20
+"""The position, from 0, of the candidate whose cosine is compared with the best one."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """N candidates, of one query or of several.
+
+    cosines: (N,) in [−1, 1], of the descriptors of query and candidate. best: (N,), the largest cosine of the
+    candidates of the same query. margin: (N,), how far the 21st largest, or the last, is below it. inliers: (N,), the
+    keypoints that agree on one change of view, 0 for none; NaN where the query has no local features. Raises UsageError
+    if lengths differ.
+    """
+
+    cosines: Floats
+    best: Floats
+    margin: Floats
+    inliers: Floats
+
+    def __post_init__(self) -> None:
+        shapes = {each.shape for each in (self.cosines, self.best, self.margin, self.inliers)}
+        if len(shapes) > 1 or self.cosines.ndim != 1:
+            raise UsageError(f"got arrays of shapes {', '.join(map(str, sorted(shapes)))}; expected (N,) of each")
+
+    def __len__(self) -> int:
+        """Return N, the number of candidates."""
+        return len(self.cosines)
+
+    @classmethod
+    def of_query(cls, cosines: ArrayLike, inliers: ArrayLike | None = None) -> Evidence:
+        """Return the evidence of all candidates of one query; without `inliers` its local features are unknown."""
+        known = np.asarray(cosines, np.float64)
+        descending = -np.sort(-known) if known.size else np.zeros(1)
+        best, contrast = descending[0], descending[min(CONTRAST, len(descending) - 1)]
+        counted = np.full(known.shape, np.nan) if inliers is None else np.asarray(inliers, np.float64)
+        return cls(known, np.full(known.shape, best), np.full(known.shape, best - contrast), counted)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Evidence]) -> Evidence:
+        """Return the candidates of several queries, one after another."""
+        return cls(
+            np.concatenate([each.cosines for each in parts]),
+            np.concatenate([each.best for each in parts]),
+            np.concatenate([each.margin for each in parts]),
+            np.concatenate([each.inliers for each in parts]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The candidates of Q queries of one set with what is true of them, to fit a calibration on and to test it.
+
+    evidence: of N candidates. same: (N,) bool, whether the candidate shows the same thing as the query. queries:
+    (N,) int64, the number of the query, each in one run. Raises UsageError if lengths differ.
+    """
+
+    name: str
+    evidence: Evidence
+    same: NDArray[np.bool_]
+    queries: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not (self.same.shape == self.queries.shape == self.evidence.cosines.shape):
+            raise UsageError(
+                f"got {len(self.evidence)} candidates, {self.same.shape} labels and {self.queries.shape} queries; "
+                "expected as many of each"
+            )
+
+    def __len__(self) -> int:
+        """Return Q, the number of queries."""
+        return len(self.starts)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """The position of the first candidate of each query (Q,)."""
+        return np.flatnonzero(np.diff(self.queries, prepend=-1))
+
+    def first(self, scores: Floats) -> NDArray[np.int64]:
+        """Return for each query the position of its candidate of the highest score (Q,)."""
+        ends = np.append(self.starts, len(scores))[1:]
+        return np.array([low + int(scores[low:high].argmax()) for low, high in zip(self.starts, ends, strict=True)])

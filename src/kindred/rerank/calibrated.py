@@ -1,0 +1,92 @@
+"""Calibrated re-ranking: order results by the probability that they show the same thing as the query.
+
+The probability comes from the cosine of the descriptors and from the inliers of spatial verification, by a model that
+was fitted on images with ground truth (`kindred.calibration`). Inliers never move an image down; they move it up fully
+where the descriptor is unsure, and hardly where it is sure.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.arrays import Vectors, check_whole
+from kindred.calibration import Evidence, probabilities_of
+from kindred.errors import UsageError
+from kindred.ranking import Ranking
+from kindred.regions import Box
+from kindred.rerank.context import Context
+from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
+from kindred.rerank.verification import Match, matched_boxes, matches
+
+__all__ = ["calibrated", "evidence_of"]
+
+FEWEST = 4
+"""The fewest inliers that are counted: fewer determine no homography. The model says what they are worth."""
+BOXED = 8
+"""The fewest inliers that give a result its box: fewer agree by chance, and on any box."""
+
+Found = dict[int, Match | None]
+"""What verification found, by the id of the candidate."""
+
+
+def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads: int = 2) -> Ranking:
+    """Order the results by the probability that they show the same thing, which is also their score.
+
+    The first `depth` results are verified spatially, on `threads` threads, as `verify` does; the others follow them.
+    A query without local features, such as a vector, is judged by its cosines alone. The box of
+    a result, if it has at least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has
+    no calibration, MissingExtra without OpenCV.
+    """
+    check_whole(depth=depth, threads=threads)
+    if context.calibration is None:
+        raise UsageError("re-ranker 'calibrated' needs a recipe with a calibration; fit one with kindred fit")
+    reranked: list[Reranked] = []
+    boxes: list[dict[int, Box]] = []
+    vectors = checked_queries(ranking, context)
+    with ThreadPoolExecutor(threads) as pool:
+        for number, vector in enumerate(vectors):
+            ids = result_ids(ranking, number)
+            found = _verified(context, number, ids[:depth], pool)
+            odds = context.calibration.log_odds(_evidence(context, vector, ids, found))
+            if len(ids) > depth:  # those that were not verified follow, whatever their cosine
+                odds[depth:] = np.minimum(odds[depth:], odds[:depth].min())
+            # Ordered by log-odds, as probabilities near 1 are equal in single precision; equal ones keep their order.
+            best = np.argsort(-odds, kind="stable")
+            reranked.append((ids[best], probabilities_of(odds[best]).astype(np.float32)))
+            agreeing = [(id_, each) for id_, each in (found or {}).items() if each is not None]
+            boxes.append({id_: each.box for id_, each in agreeing if each.inliers >= BOXED})
+    ordered = matched_boxes(compose(ranking, reranked), boxes)
+    probabilities = np.where(ordered.ids < 0, np.float32(np.nan), ordered.scores)
+    return Ranking(ordered.ids, ordered.scores, ordered.boxes, probabilities)
+
+
+def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, threads: int = 2) -> Evidence:
+    """Return the evidence of candidates (n,) of a query, all of them verified: what a calibration is fitted on."""
+    with ThreadPoolExecutor(threads) as pool:
+        return _evidence(context, context.queries[number], ids, _verified(context, number, ids, pool))
+
+
+def _evidence(context: Context, query: Vectors, ids: NDArray[np.int64], found: Found | None) -> Evidence:
+    """Return the evidence of candidates; `found` is None where the query has no local features."""
+    cosines = context.gallery.fetch(ids) @ query if len(ids) else np.zeros(0)
+    if found is None:
+        return Evidence.of_query(cosines)
+    counts = [0 if (each := found.get(id_)) is None else each.inliers for id_ in ids.tolist()]
+    return Evidence.of_query(cosines, counts)
+
+
+def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: ThreadPoolExecutor) -> Found | None:
+    """Verify candidates of a query, but for those that the context remembers; None if the query has no features."""
+    if context.query_features is None or context.image_features is None:
+        return None
+    query = context.query_features(number)
+    if not len(query):
+        return None
+    known: Found = {} if context.verified is None else context.verified.setdefault(number, {})
+    missing = [id_ for id_ in ids.tolist() if id_ not in known]
+    candidates = map(context.image_features, missing)  # in this thread: a store may not allow others
+    known |= zip(missing, matches(query, candidates, pool, minimum=FEWEST), strict=True)
+    return {id_: known[id_] for id_ in ids.tolist()}
