@@ -163,6 +163,8 @@ def load_calibration(recipe: Recipe, identity: Record | None = None) -> Calibrat
     from kindred.calibration import Calibration
 
     found = _arrays(recipe, "calibration", identity)
+    if not found:
+        raise RecipeError(f"recipe {recipe.name!r}: its calibration {recipe.calibration!r} is empty; fit it again")
     calibration: Calibration = _parsed(recipe, "calibration", Calibration.from_arrays, found[0])
     return calibration
 
