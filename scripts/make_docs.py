@@ -69,7 +69,8 @@ def cli_page() -> str:
         "says what was given, what was expected and what to do. Progress is shown on standard error.",
         "JSON of `index`: `found`, `indexed`, `unchanged`, `moved`, `missing`, `removed`, `left_out`, `skipped` (a "
         "list of `path` and `reason`), `seconds`, `images_per_second`. JSON of `search`: `query` (a path, or a list "
-        "with `--together`), `recipe`, `results` (a list of `rank`, `id`, `path`, `score`, `box`, null where the "
+        "with `--together`), `recipe`, `answered` (whether an image probably shows the same thing, null without a "
+        "calibration), `results` (a list of `rank`, `id`, `path`, `score`, `probability`, likewise, `box`, null where the "
         "whole image matched, `width`, `height`, `taken`, `tags`, `metadata` and `missing`, true where its file is "
         "gone), `seconds`; several queries are several lines, one with `query` and `error` where an image cannot be "
         "used. The forms of all commands are the dataclasses of `kindred.service`; a number that is not "

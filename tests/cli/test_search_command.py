@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("library")
 def test_json_has_exactly_the_promised_keys(kindred: Kindred, photos: Path) -> None:
     query = photos / "a" / "00003.jpg"
     found = kindred("search", query, "-k", 4, "--json").json
-    assert list(found) == ["query", "recipe", "results", "seconds"]
+    assert list(found) == ["query", "recipe", "answered", "results", "seconds"]
     assert (found["query"], found["recipe"]) == (str(query), "tiny")
     assert [each["rank"] for each in found["results"]] == [1, 2, 3, 4]
     first = found["results"][0]
     assert is_uid(first.pop("id"))
     assert (first.pop("width"), first.pop("height")) in {(64, 48), (48, 64)}
     assert first == {
-        **{"rank": 1, "path": str(query), "score": 1.0, "box": None},
+        **{"rank": 1, "path": str(query), "score": 1.0, "probability": None, "box": None},
         **{"taken": None, "tags": [], "metadata": {}, "missing": False},
     }
     scores = [each["score"] for each in found["results"]]

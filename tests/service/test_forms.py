@@ -21,12 +21,13 @@ FORMS = [getattr(service, name) for name in service.__all__ if name.endswith("Fo
 
 def test_a_hit_has_the_facts_of_its_image() -> None:
     hit = Hit(1, Path("/a.jpg"), 0.98765432, (1.0, 2.0, 3.0, 4.0), 640, 480, "2024-05-31T10:00:00", ("sea", "sun"))
-    hit = dataclasses.replace(hit, id="0123456789abcdef", metadata={"bought": date(2024, 1, 31), "price": 20})
+    hit = dataclasses.replace(hit, id="0123456789abcdef", metadata={"bought": date(2024, 1, 31), "price": 20}, probability=0.25)
     assert HitForm.of(hit).to_json() == {
         "rank": 1,
         "id": "0123456789abcdef",
         "path": "/a.jpg",
         "score": 0.987654,
+        "probability": 0.25,
         "box": [1.0, 2.0, 3.0, 4.0],
         "width": 640,
         "height": 480,
@@ -41,10 +42,10 @@ def test_an_image_and_a_hit_tell_the_same_of_it() -> None:
     hit = Hit(1, Path("/a.jpg"), 0.5, None, 640, 480, None, ("sea",), id="0" * 16, metadata={"price": 20}, missing=True)
     record = ImageRecord("0" * 16, Path("/a.jpg"), 640, 480, None, ("sea",), {"price": 20}, frames=3, missing=True)
     found, image = HitForm.of(hit).to_json(), ImageForm.of(record).to_json()
-    assert list(found)[:3] == ["rank", "score", "box"]
+    assert list(found)[:4] == ["rank", "score", "probability", "box"]
     assert list(image)[:1] == ["frames"]
     assert image.pop("frames") == 3
-    assert image == {key: value for key, value in found.items() if key not in ("rank", "score", "box")}
+    assert image == {key: value for key, value in found.items() if key not in ("rank", "score", "probability", "box")}
 
 
 def test_results_name_their_query_or_queries() -> None:

@@ -21,6 +21,7 @@ RIDGE = 1e-5
 START = (-6.0, 12.0, -6.0, 8.0, 0.5, 2.5, 0.4, 0.1)
 BOUNDS = ((-30, 30), (0, 60), (-60, 60), (-60, 60), (0, 20), (0, 20), (0.0, 0.9), (0.02, 0.3))
 """bias, cosine, best, margin, sure, unsure − sure, turn, width: where the search begins, and its limits."""
+UNVERIFIED = ("unverified_bias", "unverified_cosine", "unverified_best", "unverified_margin")
 Gradient = tuple[float, Floats]
 
 
@@ -50,8 +51,9 @@ def fit_calibration(sets: Sequence[Labelled]) -> Calibration:
 
     x = _minimum(verified, same, weights, START, BOUNDS)
     alone = _minimum(lambda x: (linear @ x, linear), same, weights, START[:4], BOUNDS[:4])
-    sure, extra, turn, width = x[4:].tolist()
-    return Calibration(*x[:4].tolist(), sure + extra, sure, turn, width, *alone.tolist())
+    bias, cosine, best_cosine, contrast, sure, extra, turn, width = x.tolist()
+    others = dict(zip(UNVERIFIED, alone.tolist(), strict=True))
+    return Calibration(bias, cosine, best_cosine, contrast, sure + extra, sure, turn, width, **others)
 
 
 @dataclass(frozen=True)

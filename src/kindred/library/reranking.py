@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from kindred.errors import UsageError
@@ -16,7 +18,7 @@ from kindred.store import Filter
 if TYPE_CHECKING:
     from kindred.rerank import Method, RerankCache
 
-__all__ = ["DEPTH", "check_probability", "compare_images", "gives_probabilities", "reranked", "steps_for"]
+__all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "reranked", "steps_for"]
 
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
@@ -54,12 +56,16 @@ def gives_probabilities(steps: Sequence[Method]) -> bool:
     return is_calibrated(steps)
 
 
-def check_probability(least: float | None, steps: Sequence[Method], recipe: Recipe) -> None:
-    """Raise UsageError for a least probability outside [0, 1], or where results have no probabilities."""
-    if least is None:
+def check_limits(
+    min_score: float | None, min_probability: float | None, steps: Sequence[Method], recipe: Recipe
+) -> None:
+    """Raise UsageError for limits that are no numbers, or for a probability if results have none."""
+    if min_score is not None and (not isinstance(min_score, Real) or isnan(min_score)):
+        raise UsageError(f"min_score is {min_score!r}; expected a number")
+    if min_probability is None:
         return
-    if not 0 <= least <= 1:
-        raise UsageError(f"min_probability: got {least}; expected a number from 0 to 1")
+    if not isinstance(min_probability, Real) or not 0 <= min_probability <= 1:
+        raise UsageError(f"min_probability is {min_probability!r}; expected a number from 0 to 1")
     if not gives_probabilities(steps):
         why = "negative examples and other re-rankers give none" if recipe.calibration else "it has no calibration"
         raise UsageError(

@@ -6,8 +6,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from math import isnan
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +14,13 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_whole
 from kindred.describer import Describer
-from kindred.errors import ImageError, UsageError
+from kindred.errors import ImageError
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
 from kindred.library.reranking import (
     DEPTH,
-    check_probability,
+    check_limits,
     compare_images,
     gives_probabilities,
     reranked,
@@ -99,7 +97,7 @@ class Searching(ABC):
         began = time.monotonic()
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
         steps = steps_for(self.recipe, () if rerank is None and has_negatives else rerank)
-        check_probability(min_probability, steps, self.recipe)
+        check_limits(min_score, min_probability, steps, self.recipe)
         from_file = box is not None or compare_images(steps)
         query = of_stored(self.store, self.recipe, query, from_file=from_file, prefer_file=gives_probabilities(steps))
         described = describe_query(self.recipe, lambda: self.describer, query, box)
@@ -126,7 +124,7 @@ class Searching(ABC):
         `search`.
         """
         steps = steps_for(self.recipe, rerank)
-        check_probability(min_probability, steps, self.recipe)
+        check_limits(min_score, min_probability, steps, self.recipe)
         waiting: dict[int, ImageLike] = {}
         given: Iterable[ImageLike] = [images] if isinstance(images, str | Path | bytes) else images
 
@@ -163,8 +161,6 @@ class Searching(ABC):
     ) -> Results:
         """Search with a described query."""
         check_whole(k=k, depth=depth)
-        if min_score is not None and (not isinstance(min_score, Real) or isnan(min_score)):
-            raise UsageError(f"min_score is {min_score!r}; expected a number")
         where = None if where is None else located_filter(where)
         searcher = self.searcher
         if steps:

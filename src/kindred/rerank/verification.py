@@ -133,7 +133,7 @@ def matches(
     candidates: Iterable[LocalFeatures],
     pool: ThreadPoolExecutor,
     *,
-    ratio: float = 0.85,
+    ratio: float = 0.0,
     model: Model = "homography",
     threshold: float = 0.01,
     minimum: int = 8,
