@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from kindred.arrays import l2_normalise
-from kindred.describer import Describer, FittedParameters, fit_recipe
+from kindred.calibration import Calibration
+from kindred.describer import Describer, FittedParameters, fit_recipe, fit_record, save_fitted
 from kindred.duplicates import find_duplicates
 from kindred.embedding import Codebook
 from kindred.errors import RecipeError, UsageError
@@ -296,6 +297,66 @@ def test_results_are_verified_by_local_features(tmp_path: Path, recipe: Recipe, 
         x0, y0, x1, y1 = results[0].box
         assert (x0 < 40) & (y0 < 40) & (x1 > 280) & (y1 > 200)
         assert results[1].score < results[0].score
+
+
+def calibrated(folder: Path, recipe: Recipe) -> Recipe:
+    """A recipe that verifies and is calibrated; its vector is nearly blind, so that inliers decide."""
+    blind = dataclasses.replace(recipe, pooling="window_average", shape="stretch", size=32, features="sift")
+    model = Calibration(-4.0, 1.0, 0.0, 0.0, 4.0, 4.0, 0.4, 0.1, -4.0, 1.0, 0.0, 0.0)
+    file = folder / "calibration.npz"
+    save_fitted(file, [model], blind, fit_record(blind, "calibration", Describer(blind).extractor.identity))
+    return dataclasses.replace(blind, calibration=str(file))
+
+
+def test_results_have_the_probability_that_they_show_the_same_thing(
+    tmp_path: Path, recipe: Recipe, textured: Path
+) -> None:
+    pytest.importorskip("cv2")
+    with made(tmp_path / "library", calibrated(tmp_path, recipe), textured) as library:
+        with Image.open(textured / "07.png") as image:
+            turned = np.asarray(image.convert("RGB").rotate(90, expand=True))
+        results = library.search(turned, k=3)
+        assert results[0].path.name == "07.png"
+        assert results[0].probability is not None
+        assert results[0].probability > 0.9
+        assert [hit.probable for hit in results] == [True, False, False]
+        assert results[0].box is not None
+        assert results.answered is True
+        assert len(library.search(turned, k=3, min_probability=0.5)) == 1
+        strange = library.search(np.zeros((60, 80, 3), np.uint8), k=3)
+        assert strange.answered is False
+        assert len(strange) == 3
+        (each,) = library.search_each([turned], k=3, min_probability=0.5)
+        assert each.results is not None
+        assert [hit.path.name for hit in each.results] == ["07.png"]
+        by_id = library.search(results[0].id, k=1)
+        assert by_id[0].probability is not None
+        assert by_id[0].probability > 0.9
+
+
+def test_the_recipe_says_how_results_are_ranked_unless_the_search_does(
+    tmp_path: Path, recipe: Recipe, textured: Path
+) -> None:
+    pytest.importorskip("cv2")
+    query = textured / "03.png"
+    with made(tmp_path / "library", calibrated(tmp_path, recipe), textured) as library:
+        plain = library.search(query, k=5, rerank="none")
+        assert plain.answered is None
+        assert [hit.probability for hit in plain] == [None] * 5
+        assert library.search(query, k=5, rerank=()).scores.tolist() == plain.scores.tolist()
+        away = library.search(query, k=5, negatives=textured / "05.png")
+        assert away.answered is None
+        vector = library.search(library.describe(query)[0], k=5)
+        assert all(hit.probability is not None and hit.probability < 0.5 for hit in vector)
+        with pytest.raises(UsageError, match="negative examples and other re-rankers give none"):
+            library.search(query, min_probability=0.5, negatives=textured / "05.png")
+        with pytest.raises(UsageError, match="min_probability is 2; expected a number from 0 to 1"):
+            library.search(query, min_probability=2)
+    with (
+        made(tmp_path / "other", recipe, textured) as library,
+        pytest.raises(UsageError, match="it has no calibration"),
+    ):
+        library.search(query, min_probability=0.5)
 
 
 def test_the_most_similar_part_is_localised(tmp_path: Path, recipe: Recipe, textured: Path) -> None:
