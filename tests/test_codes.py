@@ -15,6 +15,7 @@ from kindred.codes import (
     CODES,
     IterativeQuantisation,
     ProductQuantiser,
+    RaBitQuantiser,
     RandomHyperplanes,
     SignCode,
     from_arrays,
@@ -23,6 +24,9 @@ from kindred.codes import (
 from kindred.errors import ModelError, UsageError
 
 every_kind = pytest.mark.parametrize("kind", CODES)
+
+WIDTH = {kind: 10 if kind == "rabitq" else 2 for kind in CODES}
+"""Bytes of a code of 16 bits: those of rabitq also hold two numbers."""
 
 
 def _rows(count: int = 600, dimension: int = 16, seed: int = 0) -> Vectors:
@@ -43,8 +47,8 @@ class TestContract:
         code = CODES[kind].fitted.fit(_rows(), bits=16)
         encoded = code.encode(_rows(7, seed=1))
         assert encoded.dtype == np.uint8
-        assert encoded.shape == (7, 2)
-        assert code.bytes_per_vector == 2
+        assert encoded.shape == (7, WIDTH[kind])
+        assert code.bytes_per_vector == WIDTH[kind]
         assert code.dimension == 16
 
     def test_finds_the_nearest_rows(self, kind: str) -> None:
@@ -80,7 +84,7 @@ class TestContract:
     def test_no_rows_no_queries_and_more_results_than_rows(self, kind: str) -> None:
         code = CODES[kind].fitted.fit(_rows(), bits=16)
         none = code.encode(_rows()[:0])
-        assert none.shape == (0, 2)
+        assert none.shape == (0, WIDTH[kind])
         assert code.search(_rows(3), none, 5)[0].shape == (3, 0)
         assert code.search(_rows()[:0], code.encode(_rows(4)), 5)[1].shape[0] == 0
         places, _ = code.search(_rows(3), code.encode(_rows(4)), 9)
@@ -95,7 +99,7 @@ class TestContract:
             fitted.fit(_rows(), bits=0)
         with pytest.raises(UsageError, match=r"rows: got shape \(600, 15\); expected \(N, 16\)"):
             code.encode(_rows()[:, :15])
-        with pytest.raises(UsageError, match=r"codes: got uint8 \(2, 3\); expected uint8 \(N, 2\)"):
+        with pytest.raises(UsageError, match=rf"codes: got uint8 \(2, 3\); expected uint8 \(N, {WIDTH[kind]}\)"):
             code.search(_rows(), np.zeros((2, 3), np.uint8), 1)
         with pytest.raises(UsageError, match="codes: got float64"):
             code.search(_rows(), np.zeros((2, 2)), 1)  # type: ignore[arg-type]
@@ -104,13 +108,13 @@ class TestContract:
 
     def test_damaged_arrays(self, kind: str) -> None:
         arrays = CODES[kind].fitted.fit(_rows(), bits=16).to_arrays()
-        name = "centroids" if kind == "pq" else "planes"
+        name = {"pq": "centroids", "rabitq": "rotation"}.get(kind, "planes")
         for broken in (np.zeros(3), np.full_like(arrays[name], np.nan), np.array("text")):
             with pytest.raises(ModelError, match="codes: damaged"):
                 from_arrays({**arrays, name: broken})
         with pytest.raises(ModelError, match=f"{name} missing"):
             from_arrays({key: array for key, array in arrays.items() if key != name})
-        with pytest.raises(ModelError, match="unknown code 'zip'; known: pq, itq"):
+        with pytest.raises(ModelError, match="unknown code 'zip'; known: pq, rabitq, itq"):
             from_arrays({**arrays, "kind": np.array("zip")})
         with pytest.raises(ModelError, match="got kind 'zip'; expected"):
             CODES[kind].fitted.from_arrays({**arrays, "kind": np.array("zip")})
@@ -164,6 +168,107 @@ class TestProductQuantiser:
     def test_invalid_rows_are_refused(self, count: int, bits: int, message: str) -> None:
         with pytest.raises(UsageError, match=message):
             ProductQuantiser.fit(_rows(count), bits=bits)
+
+
+class TestRaBitQuantiser:
+    @pytest.mark.parametrize("bits", [1, 2, 3, 8])
+    def test_what_is_stored(self, bits: int) -> None:
+        # Gao and Long 2024, Gao et al. 2025, written out: a grid vector g per row, and what an estimate needs.
+        rows, D = _rows(60, 20), 20
+        code = RaBitQuantiser.fit(rows, bits=bits * D, seed=4)
+        m = rows.mean(axis=0, dtype=np.float64)
+        np.testing.assert_allclose(code.rotation @ code.rotation.T, np.eye(D), atol=1e-5)
+        centre, residuals = code.rotation @ m, (rows - m) @ code.rotation.T.astype(np.float64)
+        encoded = code.encode(rows)
+        assert (
+            encoded.shape[1] == code.bytes_per_vector == 3 + 8 * (bits == 1) + (20 + (20 * bits - 13) // 8) * (bits > 1)
+        )
+        restored = []
+        for row, r, stored in zip(rows.astype(np.float64), residuals, encoded, strict=True):
+            signs = [int(stored[d // 8]) >> d % 8 & 1 for d in range(D)]
+            assert signs == [int(x > 0) for x in r]
+            norm, absolute = sum(x * x for x in r) ** 0.5, sum(abs(x) for x in r)
+            numbers = stored[3 : 11 if bits == 1 else 15].view(np.float32)
+            np.testing.assert_allclose(numbers[:2], [norm**2 - row @ row, norm**2 * D**0.5 / absolute], rtol=1e-4)
+            if bits == 1:
+                restored.append(np.where(r > 0, 1, -1) * norm**2 / absolute)
+                continue
+            lower = [int(stored[15 + at // 8]) >> at % 8 & 1 for at in range(D * (bits - 1))]
+            values = [sum(lower[(bits - 1) * d + b] << b for b in range(bits - 1)) for d in range(D)]
+            grid = np.array([(s << bits - 1) + v for s, v in zip(signs, values, strict=True)]) - (2**bits - 1) / 2
+            best = max(
+                _rounded(r, t, bits) @ r / np.linalg.norm(_rounded(r, t, bits)) for t in np.geomspace(0.1, 2e3, 500)
+            )
+            assert grid @ r / np.linalg.norm(grid) > 0.9 * best  # FAISS does not try all scales
+            offset, scale = stored[-8:].view(np.float32)
+            np.testing.assert_allclose([offset, scale], [r @ centre, norm**2 / (grid @ r)], rtol=1e-4, atol=1e-6)
+            restored.append(grid * scale)
+        # The estimate: exact for the part of a query along the residual, otherwise by the restored residual.
+        queries = _rows(5, 20, seed=2)
+        turned = queries @ code.rotation.T.astype(np.float64)
+        expected = (turned @ centre)[:, None] + (residuals @ centre)[None] + (turned - centre) @ np.array(restored).T
+        places, scores = code.search(queries, encoded, len(rows))
+        np.testing.assert_allclose(
+            scores, np.take_along_axis(expected, places, axis=1), atol=0.01 if bits == 1 else 1e-4
+        )
+        error = np.abs(np.take_along_axis(queries @ rows.T, places, axis=1) - scores).mean()
+        assert error < {1: 0.15, 2: 0.07, 3: 0.04, 8: 0.002}[bits]
+
+    def test_the_estimate_is_unbiased(self) -> None:
+        # Over random rotations, the mean of the estimates tends to the dot product.
+        rows, queries = _rows(30, 24), _rows(4, 24, seed=1)
+        found = []
+        for seed in range(200):
+            code = RaBitQuantiser.fit(rows, bits=24, seed=seed)
+            places, scores = code.search(queries, code.encode(rows), 30)
+            found.append(np.take_along_axis(scores, np.argsort(places, axis=1), axis=1))
+        deviation = np.std(found, axis=0).mean()
+        assert deviation > 0.08
+        assert np.abs(np.mean(found, axis=0) - queries @ rows.T).mean() < 2 * deviation / 200**0.5
+
+    def test_a_vector_at_the_mean_is_estimated_without_nan(self) -> None:
+        rows = np.concatenate([_rows(40), -_rows(40), np.zeros((1, 16), np.float32)])
+        for bits in (16, 64):
+            code = RaBitQuantiser(np.zeros(16, np.float32), np.eye(16, dtype=np.float32), bits // 16)
+            _, scores = code.search(rows[:3], code.encode(rows), len(rows))
+            assert np.isfinite(scores).all()
+
+    @pytest.mark.parametrize(
+        ("bits", "message"),
+        [
+            (8, "bits: got 8; expected 1 to 8 times the 16 components, such as 16"),
+            (40, "such as 32"),
+            (144, "bits: got 144.*such as 128"),
+        ],
+    )
+    def test_other_bits_are_refused(self, bits: int, message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            RaBitQuantiser.fit(_rows(), bits=bits)
+
+    def test_bits_are_one_a_component_by_default(self) -> None:
+        assert RaBitQuantiser.fit(_rows()).component_bits == 1
+
+    def test_untrusted_arrays_are_checked(self) -> None:
+        arrays = RaBitQuantiser.fit(_rows(), bits=32).to_arrays()
+        for name, broken in (
+            ("component_bits", np.array(9)),
+            ("component_bits", np.array(0)),
+            ("component_bits", np.array(2.0)),
+            ("component_bits", np.array([2, 2])),
+            ("component_bits", np.array(2**63, np.uint64)),
+            ("rotation", np.zeros((16, 15))),
+            ("mean", np.zeros(17)),
+            ("mean", np.full(16, np.inf)),
+        ):
+            with pytest.raises(ModelError, match="codes: damaged"):
+                from_arrays({**arrays, name: broken})
+
+
+def _rounded(row: NDArray[np.float64], scale: float, bits: int) -> NDArray[np.float64]:
+    """The grid vector of `bits` bits a component that is nearest to a row at a scale."""
+    most = 2 ** (bits - 1) - 1
+    rounded: NDArray[np.float64] = np.sign(row) * (np.minimum(np.floor(scale * np.abs(row)), most) + 0.5)
+    return rounded
 
 
 class TestBinary:

@@ -203,7 +203,7 @@ def test_a_file_without_a_record_is_reported(tiny: Recipe, tmp_path: Path) -> No
         load_fitted(dataclasses.replace(tiny, whitening=str(tmp_path / "old.npz")), {})
 
 
-@pytest.mark.parametrize("code", ["itq", "lsh", "sign"])
+@pytest.mark.parametrize("code", ["itq", "lsh", "sign", "rabitq"])
 def test_a_code_is_fitted_on_the_final_vectors(
     tiny: Recipe, pictures_folder: list[Path], tmp_path: Path, code: str
 ) -> None:
@@ -236,6 +236,9 @@ def test_fitting_a_code_keeps_the_recipes_whitening(tiny: Recipe, pictures_folde
     assert Describer(coded).fingerprint == Describer(white).fingerprint
     # DescribedQuery for another, it learns one; asked for none, it does without. An old code goes either way.
     assert fit_recipe(coded, pictures_folder, dimension=4, code="itq", bits=4).dimension == 4
+    usual = fit_recipe(white, pictures_folder, code="rabitq").fitted.codes
+    assert usual is not None
+    assert usual.bytes_per_vector == 1 + 8  # a bit per component, and two numbers
     none = fit_recipe(coded, pictures_folder, whiten=False)
     assert (none.recipe.whitening, none.recipe.code, none.fitted.codes) == ("", "", None)
 

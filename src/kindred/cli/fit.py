@@ -67,9 +67,18 @@ def fit(
         ),
     ] = 0.5,
     code: Annotated[
-        str, typer.Option("--code", metavar="NAME", help="Fit a compact code for search: pq, itq, lsh or sign.")
+        str, typer.Option("--code", metavar="NAME", help="Fit a compact code for search: pq, rabitq, itq, lsh or sign.")
     ] = "",
-    bits: Annotated[int, typer.Option("--bits", min=1, metavar="N", help="Bits per image of the code.")] = 256,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            "--bits",
+            min=1,
+            metavar="N",
+            help="Bits per image of the code; for rabitq 1 to 8 times the dimension. Default: 256; for rabitq and sign "
+            "the dimension.",
+        ),
+    ] = None,
     feature_words: Annotated[
         int,
         typer.Option(

@@ -17,6 +17,7 @@ from kindred.arrays import Vectors
 from kindred.codes.base import Bytes, kind_of
 from kindred.codes.binary import BinaryCode, IterativeQuantisation, RandomHyperplanes, SignCode, hamming_search
 from kindred.codes.product import ProductQuantiser
+from kindred.codes.rabitq import RaBitQuantiser
 from kindred.errors import ModelError
 from kindred.hints import check_known
 
@@ -28,6 +29,7 @@ __all__ = [
     "CodeKind",
     "IterativeQuantisation",
     "ProductQuantiser",
+    "RaBitQuantiser",
     "RandomHyperplanes",
     "SignCode",
     "from_arrays",
@@ -49,8 +51,8 @@ class Code(Protocol):
         ...
 
     @classmethod
-    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
-        """Fit a code of `bits` bits to vectors (N, D) of other images."""
+    def fit(cls, rows: Vectors, *, bits: int | None = None, seed: int = 0) -> Self:
+        """Fit a code of `bits` bits to vectors (N, D) of other images; None for the usual number of its kind."""
         ...
 
     def encode(self, rows: Vectors) -> Bytes:
@@ -82,6 +84,7 @@ class CodeKind:
 
 CODES: dict[str, CodeKind] = {
     "pq": CodeKind(ProductQuantiser, "nearest centroid of each part", "Jégou, Douze and Schmid 2011"),
+    "rabitq": CodeKind(RaBitQuantiser, "components of a random rotation, in 1 to 8 bits each", "Gao and Long 2024"),
     "itq": CodeKind(IterativeQuantisation, "signs of rotated principal components", "Gong and Lazebnik 2011"),
     "lsh": CodeKind(RandomHyperplanes, "sides of random planes", "Charikar 2002"),
     "sign": CodeKind(SignCode, "signs of the components", "Wang, Kumar and Chang 2010"),

@@ -12,10 +12,23 @@ from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import Vectors, as_rows, check_whole
 from kindred.errors import ModelError, UsageError
 
-__all__ = ["Bytes", "checked_bits", "checked_codes", "checked_rows", "kind_of", "no_results", "restoring_code"]
+__all__ = [
+    "USUAL_BITS",
+    "Bytes",
+    "checked_bits",
+    "checked_codes",
+    "checked_rows",
+    "kind_of",
+    "no_results",
+    "restoring_code",
+]
 
 Bytes: TypeAlias = NDArray[np.uint8]
 """(N, bytes a vector) uint8: one code a row."""
+
+
+USUAL_BITS = 256
+"""Bits of a code, where its kind does not depend on the dimension."""
 
 
 def checked_bits(bits: int, most: int | None = None) -> int:

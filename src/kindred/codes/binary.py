@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows, check_whole
-from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_results, restoring_code
+from kindred.codes.base import USUAL_BITS, Bytes, checked_bits, checked_codes, checked_rows, no_results, restoring_code
 from kindred.errors import UsageError
 
 __all__ = ["BinaryCode", "IterativeQuantisation", "RandomHyperplanes", "SignCode", "hamming_search"]
@@ -103,13 +103,14 @@ class RandomHyperplanes(BinaryCode):
     KIND: ClassVar[str] = "lsh"
 
     @classmethod
-    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
-        """Fit the mean of vectors (N, D) and draw `bits` hyperplanes, possibly more than D.
+    def fit(cls, rows: Vectors, *, bits: int | None = None, seed: int = 0) -> Self:
+        """Fit the mean of vectors (N, D) and draw `bits` hyperplanes, 256 by default, possibly more than D.
 
         Raises UsageError for no rows.
         """
         _, mean = _centred(rows)
-        drawn = np.random.default_rng(seed).standard_normal((checked_bits(bits), len(mean)), np.float32)
+        count = checked_bits(USUAL_BITS if bits is None else bits)
+        drawn = np.random.default_rng(seed).standard_normal((count, len(mean)), np.float32)
         return cls(mean, drawn)
 
 
@@ -120,12 +121,12 @@ class IterativeQuantisation(BinaryCode):
     KIND: ClassVar[str] = "itq"
 
     @classmethod
-    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0, iterations: int = 50) -> Self:
+    def fit(cls, rows: Vectors, *, bits: int | None = None, seed: int = 0, iterations: int = 50) -> Self:
         """Fit to vectors (N, D), at most 32,768 of them; `seed` draws them and the initial rotation.
 
-        It alternates between the codes, which are the signs of the rotated components, and the rotation that brings
-        the components nearest to the codes (orthogonal Procrustes). Raises UsageError for more bits than D or fewer
-        rows than bits + 1.
+        `bits` is 256 by default. It alternates between the codes, which are the signs of the rotated components, and
+        the rotation that brings the components nearest to the codes (orthogonal Procrustes). Raises UsageError for
+        more bits than D or fewer rows than bits + 1.
         """
         check_whole(iterations=iterations)
         vectors = as_rows(rows, "rows")
@@ -133,7 +134,7 @@ class IterativeQuantisation(BinaryCode):
         if len(vectors) > MOST_ROWS:
             vectors = vectors[np.sort(random.choice(len(vectors), MOST_ROWS, replace=False))]
         centred, mean = _centred(vectors)
-        checked_bits(bits, len(mean))
+        bits = checked_bits(USUAL_BITS if bits is None else bits, len(mean))
         if len(centred) <= bits:
             raise UsageError(f"got {len(centred)} rows for {bits} bits; expected at least {bits + 1}: add images")
         _, directions = np.linalg.eigh(centred.T @ centred)  # ascending eigenvalues, directions are columns

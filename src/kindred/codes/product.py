@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows, check_whole
-from kindred.codes.base import Bytes, checked_bits, checked_codes, checked_rows, no_results, restoring_code
+from kindred.codes.base import USUAL_BITS, Bytes, checked_bits, checked_codes, checked_rows, no_results, restoring_code
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,15 +52,15 @@ class ProductQuantiser:
         return len(self.centroids)
 
     @classmethod
-    def fit(cls, rows: Vectors, *, bits: int = 256, seed: int = 0) -> Self:
-        """Fit the centroids of `bits` / 8 subvectors by k-means on vectors (N, D) of other images.
+    def fit(cls, rows: Vectors, *, bits: int | None = None, seed: int = 0) -> Self:
+        """Fit the centroids of `bits` / 8 subvectors, 256 / 8 by default, by k-means on vectors (N, D) of other images.
 
         Raises UsageError for fewer than 256 rows, and if D is not divisible by the number of subvectors.
         """
         import faiss
 
         vectors = as_rows(rows, "rows")
-        checked_bits(bits)
+        bits = checked_bits(USUAL_BITS if bits is None else bits)
         count, dimension = vectors.shape
         parts = bits // 8
         if bits % 8 or dimension % parts:

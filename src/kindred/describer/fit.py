@@ -64,7 +64,7 @@ def fit_recipe(
     power: float = 0.5,
     pairs: Sequence[tuple[Path, Path]] = (),
     code: str = "",
-    bits: int = 256,
+    bits: int | None = None,
     feature_words: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
@@ -75,10 +75,11 @@ def fit_recipe(
     reduces local descriptors; by default 128 for longer ones. whiten: whether to fit a whitening; by default yes,
     except for ASMK, and except if the recipe has one and only a code is requested. dimension, power: the output
     dimension and exponent of the whitening. pairs: matching images to fit the whitening on, as in
-    `fit_pair_whitening`. code, bits: a name of `kindred.codes.CODES`, fitted on the final vectors, and its size.
-    feature_words: the number of visual words of local features (`fit_words`), 0 for none. Unusable images are skipped.
-    `progress` is called with the number of images processed, in each pass over them. Raises `UsageError` for too few
-    images, an unknown code, or arguments that contradict each other or the recipe.
+    `fit_pair_whitening`. code, bits: a name of `kindred.codes.CODES`, fitted on the final vectors, and its size in
+    bits; None for the usual one. feature_words: the number of visual words of local features (`fit_words`), 0 for
+    none. Unusable images are skipped. `progress` is called with the number of images processed, in each pass over
+    them. Raises `UsageError` for too few images, an unknown code, or arguments that contradict each other or the
+    recipe.
     """
     _check_code(recipe, code)
     keeps_whitening = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
@@ -119,7 +120,7 @@ def fit_code(
     images: Iterable[Path],
     *,
     code: str = "itq",
-    bits: int = 256,
+    bits: int | None = None,
     fitted: FittedParameters | None = None,
     seed: int = 0,
     progress: Progress | None = None,
