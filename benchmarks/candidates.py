@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -128,45 +129,67 @@ def features(path: Path, options: Mapping[str, int]) -> LocalFeatures:
 
 
 def costs(recipe: Recipe, data: Path, folder: Path, count: int) -> Iterator[Row]:
-    """Indexing, bytes and query times beside `kin` alone."""
-    kin = Recipe.load("kin")
+    """Indexing, bytes and query times beside `kin` alone; of the processor too, as a busy machine decides the rest."""
+    kin = replace(Recipe.load("kin"), name="kin alone", features="", words="")
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         files = [found.path for found in find_images(folder) if found.reason is None][:count]
-        rates: dict[str, list[float]] = {}
+        seconds: dict[str, list[tuple[float, float]]] = {kin.name: [], recipe.name: []}
         for number in range(ROUNDS):
             for each in (kin, recipe):
                 with Library.create(root / f"{each.name}-{number}", recipe=each) as library:
                     library.describe(files[:9])  # compiles what a long run needs
-                    report = library.add(files)
+                    began = time.perf_counter(), time.process_time()
+                    library.add(files)
                     library.renew_index()
-                rates.setdefault(each.name, []).append(report.images_per_second)
+                    seconds[each.name].append((time.perf_counter() - began[0], time.process_time() - began[1]))
         last = root / f"{recipe.name}-{ROUNDS - 1}"
         on_disk = sum(file.stat().st_size for file in last.iterdir())
+        yield {
+            "images": len(files),
+            "bytes an image": round(on_disk / len(files)),
+            **{
+                f"{name}: ms of processor": round(1e3 * median(cpu for _, cpu in found) / len(files), 1)
+                for name, found in seconds.items()
+            },
+            "share of speed": round(_ratio(seconds[kin.name], seconds[recipe.name], 0), 3),
+            "by processor": round(_ratio(seconds[kin.name], seconds[recipe.name], 1), 3),
+        }
         query = next(data.joinpath("smvs-dvd/Canon").iterdir())
+        command = [sys.executable, "-m", "kindred.cli", "search", str(query), "--library", str(last), "--json"]
         whole = []
         for _ in range(5):
-            began = time.perf_counter()
-            command = [sys.executable, "-m", "kindred.cli", "search", str(query), "--library", str(last), "--json"]
+            began = time.perf_counter(), _of_children()
             subprocess.run([*command, "--rerank", "verify"], check=True, capture_output=True)
-            whole.append(time.perf_counter() - began)
+            whole.append((time.perf_counter() - began[0], _of_children() - began[1]))
         work = []
         with Library.open(last) as library:
             library.describe([query])
             for _ in range(6):
-                began = time.perf_counter()
+                began = time.perf_counter(), time.process_time()
                 library.search(query, rerank="verify")
-                work.append(time.perf_counter() - began)
+                work.append((time.perf_counter() - began[0], time.process_time() - began[1]))
         yield {
-            "images": len(files),
-            "kin images/s": round(median(rates["kin"]), 1),
-            f"{recipe.name} images/s": round(median(rates[recipe.name]), 1),
-            "share": round(median(b / a for a, b in zip(rates["kin"], rates[recipe.name], strict=True)), 3),
-            "bytes an image": round(on_disk / len(files)),
-            "process s": round(median(whole), 2),
-            "first search s": round(work[0], 3),
-            "search s": round(median(work[1:]), 3),
+            "process s": _both(whole),
+            "first search s": _both(work[:1]),
+            "search s": _both(work[1:]),
+            "(of the processor)": "in brackets",
         }
+
+
+def _ratio(one: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]], clock: int) -> float:
+    """The speed of the other as a share of that of the one, by round."""
+    return median(a[clock] / b[clock] for a, b in zip(one, other, strict=True))
+
+
+def _both(seconds: Sequence[tuple[float, float]]) -> str:
+    wall, cpu = (median(each) for each in zip(*seconds, strict=True))
+    return f"{wall:.2f} ({cpu:.2f})"
+
+
+def _of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def progress(done: int, total: int) -> None:
