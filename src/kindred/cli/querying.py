@@ -45,6 +45,7 @@ class QueryOptions:
     depth: int = 100
     fusion: str = ""
     no_copies: bool = False
+    regions: bool = False
 
 
 def read_image(name: str) -> ImageLike:
@@ -86,7 +87,7 @@ def search_queries(
 
 
 def _in_one_pass(libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions) -> bool:
-    plain = options.box is None and not options.negatives and not options.no_copies
+    plain = options.box is None and not options.negatives and not options.no_copies and not options.regions
     return plain and len(libraries) == 1 and len(queries) > 1 and all(len(query.images) == 1 for query in queries)
 
 
@@ -111,6 +112,7 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
             min_probability=options.min_probability,
             rerank=options.rerank,
             depth=options.depth,
+            regions=options.regions,
         )
 
     if not options.no_copies:

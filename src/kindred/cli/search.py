@@ -76,6 +76,14 @@ def search(
             "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
         ),
     ] = None,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions",
+            help="Also search for parts of IMAGE if the whole has no probable result: for one of several objects, or a "
+            "small one.",
+        ),
+    ] = False,
     filters: FilterOptions,
     ranking: RankingOptions,
     also: Annotated[
@@ -108,6 +116,8 @@ def search(
 
     if also and (ranking.rerank not in (None, "", "none") or unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")
+    if also and regions:
+        raise UsageError("--also cannot be combined with --regions; search one library")
     options = QueryOptions(
         k,
         box=parse_box(crop, option="--crop") if crop is not None else None,
@@ -119,6 +129,7 @@ def search(
         depth=ranking.depth,
         fusion=fusion,
         no_copies=no_copies,
+        regions=regions,
     )
     groups = [images] if together else [[image] for image in images]
     queries = [CommandQuery(tuple(names), tuple(map(read_image, names))) for names in groups]

@@ -35,7 +35,7 @@ class DescribedQuery:
 
     features: the local features of the query, if the recipe stores them; points in pixels of the query. visual_words:
     those of its local features, if the recipe has words. map_of: returns the feature map of an image (path) or of the
-    query (None).
+    query (None). image: the query itself, if it is one image.
     """
 
     vector: Vectors | None = None
@@ -43,6 +43,7 @@ class DescribedQuery:
     features: LocalFeatures | None = None
     visual_words: VisualWords | None = None
     map_of: Callable[[Path | None], ConvMap] | None = None
+    image: ImageLike | None = None
 
     @property
     def compared(self) -> Vectors | ImageRows:
@@ -95,9 +96,10 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
 
     if describer.recipe.multi_vector:
         rows = describer.as_image_rows(description)
-        return DescribedQuery(parts=rows, features=description.features, map_of=map_of)
+        return DescribedQuery(parts=rows, features=description.features, map_of=map_of, image=image)
     vector = _mean(cast(Vectors, description.vector)[None])
-    return DescribedQuery(vector, features=description.features, visual_words=description.visual_words, map_of=map_of)
+    words = description.visual_words
+    return DescribedQuery(vector, features=description.features, visual_words=words, map_of=map_of, image=image)
 
 
 def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, prefer_file: bool = False) -> Query:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_whole
 from kindred.describer import Describer
-from kindred.errors import ImageError
+from kindred.errors import ImageError, UsageError
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
@@ -79,6 +79,7 @@ class Searching(ABC):
         min_probability: float | None = None,
         rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
+        regions: bool = False,
     ) -> Results:
         """Find the `k` images most similar to `query`.
 
@@ -91,8 +92,11 @@ class Searching(ABC):
         `rerank` names the re-rankers of the best `depth` results, as in `kindred.rerank.rerank`. None is the default of
         the recipe: one with a calibration orders results by the probability that they show the same thing, which each
         hit then has. () or "none" orders them by the similarity of descriptors alone, as negative examples do by
-        default. Raises `ImageError` for an unusable query, `RecipeError` for an unknown re-ranker or one that needs
-        data the library does not have, `LibraryError` if the library is empty.
+        default. With `regions`, overlapping regions of the query image are searched as well, each on its own, unless a
+        result of the whole probably shows the same thing; for each image the best counts. That finds one of several
+        objects, or a small one, and takes some six times as long. Raises `ImageError` for an unusable query,
+        `RecipeError` for an unknown re-ranker or one that needs data the library does not have, `LibraryError` if the
+        library is empty.
         """
         began = time.monotonic()
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
@@ -101,10 +105,12 @@ class Searching(ABC):
         from_file = box is not None or compare_images(steps)
         query = of_stored(self.store, self.recipe, query, from_file=from_file, prefer_file=gives_probabilities(steps))
         described = describe_query(self.recipe, lambda: self.describer, query, box)
+        if regions and (has_negatives or described.image is None):
+            raise UsageError("search: regions are those of one query image; give one, and no negative examples")
         if has_negatives:
             negatives = of_stored(self.store, self.recipe, negatives, from_file=False)
             described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
-        results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began)
+        results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began, regions=regions)
         return _limited(results, min_score, min_probability)
 
     def search_each(
@@ -158,16 +164,25 @@ class Searching(ABC):
         steps: Sequence[Method],
         depth: int,
         began: float,
+        regions: bool = False,
     ) -> Results:
-        """Search with a described query."""
+        """Search with a described query, and with its regions if it gives no sure result."""
         check_whole(k=k, depth=depth)
         where = None if where is None else located_filter(where)
         searcher = self.searcher
-        if steps:
-            cache = self.rerank_cache
-            ranking = reranked(searcher, described, k, steps, where=where, depth=depth, cache=cache)
-        else:
-            ranking = searcher.ranked(described, k, where)
+
+        def ranked(query: DescribedQuery) -> Ranking:
+            if not steps:
+                return searcher.ranked(query, k, where)
+            return reranked(searcher, query, k, steps, where=where, depth=depth, cache=self.rerank_cache)
+
+        ranking = ranked(described)
+        if regions and described.image is not None:
+            from kindred.library.query_regions import describe_regions, is_sure, union_of
+
+            if not is_sure(ranking):
+                parts = describe_regions(described.image, self.describer)
+                ranking = union_of([ranking, *map(ranked, parts)]).top(k)
         return _results(searcher, ranking, began)
 
 

@@ -1,0 +1,92 @@
+"""A query of several objects: its regions are searched where the whole gives no sure result."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kindred.errors import UsageError
+from kindred.library import Library
+from kindred.library.query_regions import is_sure, region_boxes, union_of
+from kindred.ranking import Ranking
+from kindred.recipe import Recipe
+
+COUNT = 30
+NONE = -np.inf
+
+
+def scene(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    tiles = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(tiles).resize((160, 120), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(COUNT):
+        Image.fromarray(scene(number)).save(folder / f"{number:02}.png")
+    return folder
+
+
+def several() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Four of the scenes side by side, and where they meet something else."""
+    top, bottom = (np.concatenate([scene(one), scene(other)], axis=1) for one, other in ((3, 7), (11, 19)))
+    picture = np.concatenate([top, bottom])
+    return np.array(Image.fromarray(picture).resize((400, 300)))
+
+
+def test_objects_beside_others_are_found_by_the_regions(tmp_path: Path, recipe: Recipe, scenes: Path) -> None:
+    sharp = dataclasses.replace(recipe, pooling="max", taps=("shallow",))
+    with Library.create(tmp_path / "library", recipe=sharp) as library:
+        library.index(scenes)
+
+        def places(*, regions: bool) -> list[int]:
+            found = [hit.path.name for hit in library.search(several(), k=COUNT, regions=regions)]
+            assert len(found) == len(set(found)) == COUNT
+            return [found.index(f"{number:02}.png") for number in (3, 7, 11, 19)]
+
+        whole, parts = places(regions=False), places(regions=True)
+        assert sum(parts) < sum(whole)
+        scores = library.search(several(), k=COUNT, regions=True).scores
+        alone = library.search(several(), k=COUNT).scores
+        assert (scores >= alone).all()
+        assert len(library.search(several(), k=3, regions=True)) == 3
+        with pytest.raises(UsageError, match="regions are those of one query image"):
+            library.search(library.describe(scene(3)), regions=True)
+        with pytest.raises(UsageError, match="no negative examples"):
+            library.search(scene(3), negatives=[scene(4)], regions=True)
+
+
+def test_regions_lie_in_the_corners_and_the_centre() -> None:
+    boxes = region_boxes(400, 300)
+    assert boxes[0] == (0, 0, 240, 180)
+    assert boxes[3] == pytest.approx((160, 120, 400, 300))
+    assert boxes[4] == pytest.approx((80, 60, 320, 240))
+    assert len(boxes) == 5
+    assert region_boxes(1000, 100) == []
+
+
+def test_each_image_counts_with_its_best_score_and_its_box_there() -> None:
+    box = np.array([[[0, 0, 2, 2], [np.nan] * 4]], np.float32)
+    whole = Ranking(np.array([[5, 2, -1]]), np.array([[0.9, 0.4, NONE]], np.float32))
+    part = Ranking(np.array([[2, 7]]), np.array([[0.8, 0.4]], np.float32), box, np.array([[0.7, 0.1]], np.float32))
+    found = union_of([whole, part])
+    assert found.ids.tolist() == [[5, 2, 7]]
+    np.testing.assert_allclose(found.scores, [[0.9, 0.8, 0.4]])
+    assert found.boxes is not None
+    assert found.probabilities is not None
+    np.testing.assert_array_equal(found.boxes[0, 1], [0, 0, 2, 2])
+    assert np.isnan(found.boxes[0, [0, 2]]).all()
+    np.testing.assert_allclose(found.probabilities, [[np.nan, 0.7, 0.1]])
+    assert union_of([whole]).boxes is None
+
+
+def test_only_a_probable_result_is_sure() -> None:
+    ids, scores = np.array([[1, 2]]), np.array([[0.9, 0.1]], np.float32)
+    assert not is_sure(Ranking(ids, scores))
+    assert is_sure(Ranking(ids, scores, None, np.array([[0.6, 0.1]], np.float32)))
+    assert not is_sure(Ranking(ids, scores, None, np.array([[0.4, np.nan]], np.float32)))
