@@ -70,12 +70,6 @@ def search(
             "agree.",
         ),
     ] = False,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
-        ),
-    ] = None,
     regions: Annotated[
         bool,
         typer.Option(
@@ -84,6 +78,12 @@ def search(
             "small one.",
         ),
     ] = False,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
+        ),
+    ] = None,
     filters: FilterOptions,
     ranking: RankingOptions,
     also: Annotated[
