@@ -1,9 +1,9 @@
 """`FEATURES`, the table of local features: the values of a recipe's `features`.
 
 SIFT is best for spatial verification. On the DVD covers of Stanford Mobile Visual Search, 150 keypoints of a reference
-image (8 kB) and 500 of a query identify all 200 photos among the 100 references, with at least 13 inliers, where the
-best wrong cover has at most 12 and unrelated images 6. Positions of a feature map identify at most three photos in
-four, because they are not invariant to rotation and scale (`benchmarks/verification.py`).
+image (8 kB) and 500 of a query identify all 200 photos among the 100 references: the right one has the most inliers, at
+least 15, and the best wrong cover at most 17 (`benchmarks/candidates.py storage`). Positions of a feature map identify
+at most three photos in four, because they are not invariant to rotation and scale (`benchmarks/verification.py`).
 """
 
 from __future__ import annotations
