@@ -65,7 +65,7 @@ class Log:
         except OSError as error:
             raise TrainingError(
                 f"{self._file}: the log cannot be written ({explain_os_error(error, self._file)}); the checkpoint is "
-                "whole: free some disk space and run the same command again"
+                "intact; free some disk space and run the same command again"
             ) from error
 
 
