@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from kindred.errors import KindredError
+from kindred.errors import KindredError, UsageError
 
-__all__ = ["REQUIRED", "check_known", "check_options", "nearest", "options_of"]
+__all__ = ["REQUIRED", "check_known", "check_options", "check_type", "nearest", "options_of"]
 
 COUNT = 10
 """An example of a number where the default is 0, which stands for one that is chosen later."""
@@ -34,6 +34,17 @@ def check_known(kind: str, name: object, known: Collection[str], *, error: type[
         raise error(f"{begin}unknown {kind} {name!r}; {nearest(str(name), known)}")
 
 
+def check_type(what: str, value: object, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise UsageError unless `value` is of one of `kinds`; `expected` says what it should be.
+
+    >>> check_type("exclude", 5, str, "a pattern such as '*.png'")
+    Traceback (most recent call last):
+    kindred.errors.UsageError: exclude is 5; expected a pattern such as '*.png'
+    """
+    if not isinstance(value, kinds):
+        raise UsageError(f"{what} is {value!r:.100}; expected {expected}")
+
+
 def check_options(
     owner: str, given: Mapping[str, object], usual: Mapping[str, object], *, error: type[KindredError]
 ) -> None:
@@ -47,7 +58,8 @@ def check_options(
         check_known("option", name, usual, error=error, where=owner)
         expected = _expected(value, usual[name])
         if expected:
-            raise error(f"{owner}: option {name} is {value!r}; expected {expected}, such as {usual[name] or COUNT!r}")
+            example = usual[name] if usual[name] or isinstance(usual[name], bool) else COUNT
+            raise error(f"{owner}: option {name} is {value!r}; expected {expected}, such as {example!r}")
 
 
 def options_of(function: Callable[..., object], *, without: Collection[str] = ()) -> dict[str, object]:

@@ -129,6 +129,8 @@ def test_move_and_missing_files_are_reported(kindred: Kindred, photos: Path, own
     shutil.rmtree(copies)
     copies.mkdir()
     left = COUNT - gone
+    advice = f"The files of {left} images are missing; use --prune-all to remove them (--prune would not: "
+    assert f"{advice}mine is empty, as if its disk were not mounted)" in kindred("index", copies).out
     held = kindred("index", copies, "--prune")
     assert (
         f"The files of {left} images are missing, and none of them were removed: mine is empty, as if its disk were "

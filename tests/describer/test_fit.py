@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,3 +284,17 @@ def test_codes_that_cannot_be_fitted_are_refused(tiny: Recipe, pictures_folder: 
     assert [each.bytes_per_vector for each in vocabulary] == [2, 2]
     one, other = (each.to_arrays()["planes"] for each in vocabulary)
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("options", [{"dimension": 2}, {"whiten": False, "code": "lsh", "bits": 8}, {"words": 2}])
+def test_images_of_which_none_is_usable_are_named_with_the_reason(
+    tiny: Recipe, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(5)]
+    for file in files:
+        file.write_bytes(b"no image")
+    recipe = dataclasses.replace(tiny, embedding="vlad") if "words" in options else tiny
+    with pytest.raises(
+        UsageError, match=r"none of the 5 images to fit on can be used: .*0\.jpg: .*2\.jpg: .*; and 2 more"
+    ):
+        fit_recipe(recipe, files, **options)

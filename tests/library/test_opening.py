@@ -6,13 +6,16 @@ import dataclasses
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fitted_files import save_whitening
+from kindred.atlas import map_library
 from kindred.describer import fit_whitening
+from kindred.duplicates import find_duplicates
 from kindred.errors import (
     LibraryDamaged,
     LibraryError,
@@ -23,7 +26,9 @@ from kindred.errors import (
     RecipeMismatch,
     UsageError,
 )
-from kindred.library import Library
+from kindred.evaluation import evaluate
+from kindred.exchange import export_vectors
+from kindred.library import Library, search_many
 from kindred.recipe import Recipe
 from kindred.store import Filter, SqliteStore
 from pictures import make_folder, save_picture
@@ -327,3 +332,41 @@ def test_a_new_library_writes_through_no_link(tmp_path: Path, recipe: Recipe, ot
     Library.open(folder, recipe=whitened).close()
     assert [victim.read_text(encoding="utf-8") for victim in victims] == ["precious", "precious"]
     assert not (folder / "kindred.json").is_symlink()
+
+
+WRONG: dict[str, tuple[Callable[[Library, Path], object], str]] = {
+    "open": (lambda _, __: Library.open(5), "a path is 5; expected text or a Path"),  # type: ignore[arg-type]
+    "create": (lambda _, __: Library.create(None), "a path is None; expected text or a Path"),  # type: ignore[arg-type]
+    "options": (lambda library, _: Library.open(library.path, options=5), "options is 5"),  # type: ignore[arg-type]
+    "policy": (lambda library, _: Library.open(library.path, policy=5), "policy is 5"),  # type: ignore[arg-type]
+    "move": (lambda library, _: library.move(5, 6), "a path is 5"),  # type: ignore[arg-type]
+    "rerank": (lambda library, photo: library.search(photo, rerank=5), "rerank is 5; expected names"),  # type: ignore[arg-type]
+    "re-ranker": (lambda library, photo: library.search(photo, rerank=[5]), "rerank names 5"),  # type: ignore[list-item]
+    "options of a re-ranker": (
+        lambda library, photo: library.search(photo, rerank=[("aqe", 5)]),  # type: ignore[list-item]
+        r"rerank names \('aqe', 5\)",
+    ),
+    "exclude": (lambda library, photo: library.index(photo, exclude=5), "exclude is 5; expected patterns"),  # type: ignore[arg-type]
+    "pattern": (lambda library, photo: library.index(photo, exclude=[5]), "exclude is 5"),  # type: ignore[list-item]
+    "metadata": (lambda library, photo: library.set_metadata(photo, 5), "metadata is 5; expected keys and"),  # type: ignore[arg-type]
+    "metadata file": (lambda library, _: library.import_metadata(5), "a path is 5"),  # type: ignore[arg-type]
+    "several queries": (lambda library, _: list(library.search_each(5)), "images is 5"),  # type: ignore[arg-type]
+    "libraries": (lambda library, photo: search_many(library, photo), "libraries is <Library"),  # type: ignore[arg-type]
+    "no library": (lambda _, photo: search_many(["x"], photo), "a library is 'x'"),  # type: ignore[list-item]
+    "duplicates": (lambda _, __: find_duplicates("x"), "library is 'x'; expected an open Library"),  # type: ignore[arg-type]
+    "kinds": (lambda library, _: find_duplicates(library, kinds=5), "kinds is 5"),  # type: ignore[arg-type]
+    "threshold": (lambda library, _: find_duplicates(library, threshold="x"), "threshold is 'x'"),  # type: ignore[arg-type]
+    "map": (lambda _, __: map_library("x"), "library is 'x'"),  # type: ignore[arg-type]
+    "export": (lambda _, photo: export_vectors("x", photo), "library is 'x'"),  # type: ignore[arg-type]
+    "evaluate": (lambda _, __: evaluate(5, recipe="kin"), "groundtruth is 5"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_argument_of_the_wrong_type_is_one_clear_error(recipe: Recipe, tmp_path: Path, name: str) -> None:
+    call, message = WRONG[name]
+    save_picture(tmp_path / "photo.png", 1)
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        library.index(tmp_path / "photo.png")
+        with pytest.raises(UsageError, match=message):
+            call(library, tmp_path / "photo.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import linecache
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_a_library_cannot_allow_code(module: str, recipe: Recipe, tmp_path: Path
         Library.open(tmp_path / "library")
     with _restored(tmp_path, stored) as library:
         assert library.search(tmp_path / "photos" / "00003.jpg")[0].path.name == "00003.jpg"
+
+
+def test_a_library_sent_to_another_process_may_run_what_the_sender_allowed(
+    module: str, recipe: Recipe, tmp_path: Path
+) -> None:
+    custom = dataclasses.replace(recipe, pooling=f"{module}:squares", allow_code=True)
+    make_folder(tmp_path / "photos", 3)
+    with Library.create(tmp_path / "library", recipe=custom) as library:
+        library.index(tmp_path / "photos")
+        sent, bare = pickle.dumps(library), pickle.dumps(Library.open(library.path))
+    with pickle.loads(sent) as again:
+        assert len(again.search(next((tmp_path / "photos").iterdir()))) == 3
+    with pickle.loads(bare) as again, pytest.raises(RecipeError, match="allow_code=True"):
+        again.search(next((tmp_path / "photos").iterdir()))
 
 
 def _restored(folder: Path, stored: str) -> Library:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kindred._support.files import write_whole
 from kindred.arrays import Vectors, check_whole
 from kindred.errors import ImageError, UsageError
+from kindred.hints import check_type
 from kindred.images import decode, resize
 from kindred.manifold.embedding import check_count
 from kindred.manifold.maps import check_map, manifold_map
@@ -67,6 +68,9 @@ def map_library(
     their number; the map itself is computed after that. Raises UsageError for an unknown method and for fewer than
     four images, MissingExtra if packages that the method needs are not installed.
     """
+    from kindred.library import Library  # here: it is needed by nothing else of a map
+
+    check_type("library", library, Library, "an open Library")
     library.check_vectors("map")
     check_map(method)  # before images are read in vain
     check_whole(images=images, longest=longest)

@@ -189,10 +189,11 @@ def _print_missing(report: IndexReport, prune: Prune) -> None:
     if not left:
         return
     files = f"The {'file' if left == 1 else 'files'} of {counted(left, 'image')} {'is' if left == 1 else 'are'} missing"
-    if prune == "keep":
-        say(f"{files}; use --prune to remove them, or kindred move OLD NEW if the folder has moved.")
-        return
     why = shown("; ".join(report.held))
+    if prune == "keep":
+        option = f"--prune-all to remove them (--prune would not: {why})" if why else "--prune to remove them"
+        say(f"{files}; use {option}, or kindred move OLD NEW if the folder has moved.")
+        return
     say(f"{files}, and none of them were removed: {why}. Use --prune-all to remove them anyway.")
 
 

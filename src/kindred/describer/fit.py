@@ -21,7 +21,7 @@ from kindred.describer.extractor import Extractor
 from kindred.describer.fitted import write_recipe
 from kindred.describer.pooled import strongest
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook, FittedVocabulary, WordQuantizer
-from kindred.errors import UsageError
+from kindred.errors import ImageError, UsageError
 from kindred.hints import check_known
 from kindred.pooling import POOLINGS, FittedPooling
 from kindred.recipe import Recipe
@@ -33,6 +33,7 @@ Progress = Callable[[int], None]
 
 WHITENING_ROWS = 4096  # rows passed to the whitening at a time
 LOCAL_DIMENSION = 128  # longer local descriptors are reduced to this many components before clustering
+NAMED = 3  # unusable images named in an error
 SAMPLED = 1 << 19  # most descriptors of each tap that a codebook is fitted on
 
 
@@ -149,12 +150,15 @@ def fit_words(
     share = max(16, SAMPLED // max(1, len(paths)))
     rng = np.random.default_rng(seed)
     drawn: dict[int, Vectors] = {}
+    errors: list[ImageError] = []
     with closing(Describer(replace(recipe, words="", code="")).stream(enumerate(paths))) as stream:
         for done, described in enumerate(stream, 1):
             if progress is not None:
                 progress(done)
+            errors += [described.error] if described.error is not None else []
             if described.features is not None and len(described.features):
                 drawn[described.key] = described.features.descriptors.astype(np.float32)
+    _check_usable(errors, len(paths))
     if not drawn:
         raise UsageError(f"recipe {recipe.name!r}: none of the images has local features to fit visual words on")
     # In the order of the images, so that the sample is deterministic.
@@ -269,12 +273,16 @@ def _check_pairs(recipe: Recipe) -> None:
 def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
     """Return the vectors (n, D) of the usable images, in order."""
     found: dict[int, Vectors] = {}
+    errors: list[ImageError] = []
+    done = 0
     with closing(describer.stream(enumerate(images))) as descriptions:
         for done, described in enumerate(descriptions, 1):
             if progress is not None:
                 progress(done)
+            errors += [described.error] if described.error is not None else []
             if described.vector is not None:
                 found[described.key] = described.vector
+    _check_usable(errors, done)
     rows = [found[key] for key in sorted(found)]
     return np.stack(rows) if rows else np.empty((0, describer.dimension), np.float32)
 
@@ -330,10 +338,22 @@ def _whitenings(
 def _raw_features(
     extractor: Extractor, images: Sequence[Path], progress: Progress | None
 ) -> Iterator[RawFeatures[int]]:
-    """Yield the raw features of every usable image."""
+    """Yield the raw features of every usable image; raises `UsageError` if none is."""
+    errors: list[ImageError] = []
     with closing(extractor.stream(enumerate(images))) as groups:
         for done, each in enumerate(chain.from_iterable(groups), 1):
             if progress is not None:
                 progress(done)
             if isinstance(each, RawFeatures):
                 yield each
+            elif each.error is not None:
+                errors.append(each.error)
+    _check_usable(errors, len(images))
+
+
+def _check_usable(errors: Sequence[ImageError], images: int) -> None:
+    """Raise `UsageError` with the first errors if all of the images are unusable."""
+    if errors and len(errors) == images:
+        more = f"; and {len(errors) - NAMED:,} more" if len(errors) > NAMED else ""
+        named = "; ".join(str(error) for error in errors[:NAMED])
+        raise UsageError(f"none of the {images:,} images to fit on can be used: {named}{more}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kindred.duplicates.neighbours import alike
 from kindred.duplicates.pixels import Report, same_pictures, sketched
 from kindred.duplicates.sketches import Sketch
 from kindred.errors import UsageError
-from kindred.hints import check_known
+from kindred.hints import check_known, check_type
 from kindred.library import Library
 from kindred.store import Filter
 
@@ -71,11 +72,12 @@ def find_duplicates(
     again for a close comparison; memory is about 8 kB per image. Raises UsageError for an invalid threshold or kind,
     and for "alike" with a library that has no single vector per image.
     """
+    check_type("library", library, Library, "an open Library")
     wanted = _wanted(library, kinds)
     if threshold is None:
         threshold = default_threshold(library)
-    if not 0 < threshold <= 1:
-        raise UsageError(f"threshold is {threshold}; expected a cosine above 0, at most 1")
+    if not isinstance(threshold, Real) or not 0 < threshold <= 1:
+        raise UsageError(f"threshold is {threshold!r}; expected a cosine above 0, at most 1")
     check_whole(k=k)
     report = progress or (lambda *_: None)
     files, representative = distinct(_images(library))
@@ -102,6 +104,7 @@ def find_duplicates(
 def _wanted(library: Library, kinds: Collection[Kind] | None) -> set[Kind]:
     if kinds is None:
         return set(KINDS) - ({"alike"} if _only_words(library) else set())
+    check_type("kinds", kinds, Collection, f"some of {', '.join(KINDS)}")
     if not kinds:
         raise UsageError(f"kinds is empty; expected some of {', '.join(KINDS)}")
     for kind in kinds:

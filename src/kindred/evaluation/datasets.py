@@ -31,7 +31,7 @@ from kindred.evaluation.classes import (
 )
 from kindred.evaluation.groundtruth import GroundTruth, read_groundtruth
 from kindred.evaluation.groups import is_holidays, is_ukbench, read_holidays, read_ukbench
-from kindred.hints import check_known
+from kindred.hints import check_known, check_type
 
 __all__ = ["DATASETS", "Dataset", "Reader", "read_dataset"]
 
@@ -114,6 +114,7 @@ def read_dataset(path: Path, dataset: str | None = None, *, partial: bool = Fals
     be missing: the figures are then not comparable with published ones. Raises UsageError if the set is not recognised
     or not complete.
     """
+    check_type("groundtruth", path, Path, "the Path of a file or folder")
     if path.suffix == ".pkl":
         refuse_pickle(path)
     if dataset is not None:

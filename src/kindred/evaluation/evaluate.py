@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,6 +36,7 @@ from kindred.evaluation.scoring import (
 )
 from kindred.evaluation.searching import Order, Search
 from kindred.evaluation.ties import TIE_SEED, tie_order
+from kindred.hints import check_type
 from kindred.images import find_images
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -91,6 +93,7 @@ def evaluate(
     """
     if also:
         check_fusion(fusion, rerank)
+    check_type("groundtruth", groundtruth, (str, os.PathLike), "the path of a file or folder")
     truth = read_dataset(Path(groundtruth), dataset, partial=partial)
     for name in metrics:
         find_metric(name, truth.protocol)

@@ -13,6 +13,7 @@ from kindred import __version__
 from kindred._support.files import write_whole
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
+from kindred.hints import check_type
 from kindred.library import Library
 from kindred.library.paths import located_filter
 from kindred.store import Filter, Row, Store
@@ -33,6 +34,8 @@ def export_vectors(
     with the number of rows written so far. Raises UsageError for an unknown extension, if the library has no vectors,
     or if the file cannot be written; MissingExtra if a package for the format is not installed.
     """
+    check_type("library", library, Library, "an open Library")
+    check_type("file", file, (str, os.PathLike), "the path of a file")
     path, store = Path(file), library.store
     where = None if where is None else located_filter(where)
     written, form = 0, format_of(path)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
+from kindred.hints import check_type
 
 __all__ = [
     "EXTENSIONS",
@@ -145,6 +146,9 @@ class LeftOut:
             self.named.append(path)
 
 
+EXCLUDED = "patterns of file names or paths, such as ['*.png', '2019/*']"
+
+
 def find_images(roots: Path | Iterable[Path], *, exclude: Sequence[str] = ()) -> ImageScan:
     """Scan every folder in `roots` with its subfolders; a file in `roots` is found whatever its extension.
 
@@ -159,6 +163,8 @@ def find_images(roots: Path | Iterable[Path], *, exclude: Sequence[str] = ()) ->
 
     Raises `UsageError` at once for a root that is neither a folder nor a file.
     """
+    check_type("exclude", exclude, Sequence, EXCLUDED)
+    check_type("roots", roots, (Path, Iterable), "the Path of a folder, or several")
     return ImageScan([roots] if isinstance(roots, Path) else list(roots), exclude=exclude)
 
 
@@ -169,7 +175,10 @@ class ImageScan:
     """
 
     def __init__(self, roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> None:
+        for pattern in exclude:
+            check_type("exclude", pattern, str, EXCLUDED)
         for root in roots:
+            check_type("a folder", root, Path, "a Path")
             try:
                 root.stat()
             except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kindred.errors import UsageError
-from kindred.library.paths import is_missing, keys_of, located
+from kindred.library.paths import absolute, is_missing, keys_of, located
 from kindred.library.results import ImageRecord
 from kindred.store import Key, Row, Store, Value
 
@@ -69,7 +69,7 @@ class Editing(ABC):
         """
         from kindred.library.metadata import read_metadata  # loaded late: no search needs it
 
-        entries = read_metadata(Path(file))
+        entries = read_metadata(absolute(file))
         unknown: list[str] = []
         with self.store.writing():
             for key, values in entries:

@@ -21,7 +21,7 @@ from kindred.features import stored_bits, to_bytes
 from kindred.images import Found, LeftOut
 from kindred.library.moves import Moves, Seen, stamp
 from kindred.library.paths import Folders
-from kindred.library.pruning import Prune, note_root, prune_root
+from kindred.library.pruning import Prune, held_back, note_root, prune_root
 from kindred.store import Entry, FileStamp, Known, Run, Store
 
 __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images"]
@@ -48,9 +48,10 @@ class IndexReport:
     """Summary of a run. `skipped` lists every file that could not be used, including those of earlier runs.
 
     moved: images whose files were moved or renamed; they were not described again. missing: images of the folders whose
-    files do not exist. removed: images removed from the library. held: for each folder with images that were not
-    removed although `prune` was given, the reason. notes: remarks on single images, such as which frame was described.
-    left_out: counts of files that were not considered: other file types, hidden files, files excluded by a pattern.
+    files do not exist. removed: images removed from the library. held: for each folder with images that
+    `prune` "gone" did not remove, or would not, the reason. notes: remarks on single images, such as which frame was
+    described. left_out: counts of files that were not considered: other file types, hidden files, files excluded by a
+    pattern.
     """
 
     found: int = 0
@@ -291,6 +292,8 @@ class _Run:
             self.report.held.append(pruned.held)
         if found and (not pruned.held or pruned.removed):
             note_root(self.store, root)
+        if mode == "keep" and pruned.missing and (why := held_back(self.store, root)):
+            self.report.held.append(why)
 
     def report_progress(self) -> None:
         report = self.report

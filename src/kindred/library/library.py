@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from kindred._support.forks import ForkSafeLock
 from kindred.describer import Describer, DescriberOptions, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
+from kindred.hints import check_type
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
 from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
@@ -45,6 +46,7 @@ class Library(Editing, Searching):
 
     def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions) -> None:
         """Use `create` or `open`."""
+        check_type("policy", policy, SnapshotPolicy, "a SnapshotPolicy")
         self.path, self.recipe, self._policy, self._options = path, opened.recipe, policy, options
         self._base, self._closed = opened, False
         self._describer = opened.describer
@@ -73,8 +75,8 @@ class Library(Editing, Searching):
         folder = absolute(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
         wanted = wanted.allowing_code(allow_code or wanted.allow_code)
-        chosen = options or DescriberOptions()
-        return cls(folder, make(folder, wanted, chosen), policy or SnapshotPolicy(), chosen)
+        chosen = _options(options)
+        return cls(folder, make(folder, wanted, chosen), SnapshotPolicy() if policy is None else policy, chosen)
 
     @classmethod
     def open(
@@ -95,9 +97,9 @@ class Library(Editing, Searching):
         """
         folder = absolute(path)
         wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe, allow_code=allow_code)
-        chosen = options or DescriberOptions()
+        chosen = _options(options)
         opened = open_at(folder, wanted, options=chosen, allow_code=allow_code)
-        return cls(folder, opened, policy or SnapshotPolicy(), chosen)
+        return cls(folder, opened, SnapshotPolicy() if policy is None else policy, chosen)
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
@@ -138,7 +140,7 @@ class Library(Editing, Searching):
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
-        return _opened, (type(self), self.path, self._policy, self._options)
+        return _opened, (type(self), self.path, self._policy, self._options, self.recipe.allow_code)
 
     def __repr__(self) -> str:
         return f"<Library {str(self.path)!r}, recipe {self.recipe.name!r}>"
@@ -325,6 +327,13 @@ def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
     return list(dict.fromkeys(located(path) for path in listed_paths(images)))
 
 
-def _opened(kind: type[L], path: Path, policy: SnapshotPolicy, options: DescriberOptions) -> L:
-    """Open a library that was sent to this process."""
-    return kind.open(path, policy=policy, options=options)
+def _options(options: DescriberOptions | None) -> DescriberOptions:
+    """Return the options of a describer, by default the usual ones; raises UsageError for anything else."""
+    chosen = DescriberOptions() if options is None else options
+    check_type("options", chosen, DescriberOptions, "DescriberOptions")
+    return chosen
+
+
+def _opened(kind: type[L], path: Path, policy: SnapshotPolicy, options: DescriberOptions, allow_code: bool) -> L:
+    """Open a library that was sent to this process, which may run code outside Kindred if the sender allowed it."""
+    return kind.open(path, policy=policy, options=options, allow_code=allow_code)

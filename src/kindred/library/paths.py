@@ -14,13 +14,18 @@ from pathlib import Path
 
 from kindred._support.files import is_folder
 from kindred.errors import UsageError
+from kindred.hints import check_type
 from kindred.store import Filter, Key, is_uid
 
 __all__ = ["Folders", "absolute", "is_gone", "is_missing", "keys_of", "located", "located_filter"]
 
 
 def absolute(path: Path | str) -> Path:
-    """Return `path` as an absolute path, with `~` and `..` resolved and links unchanged."""
+    """Return `path` as an absolute path, with `~` and `..` resolved and links unchanged.
+
+    Raises UsageError for anything else than a path.
+    """
+    check_type("a path", path, (str, os.PathLike), "text or a Path")
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 

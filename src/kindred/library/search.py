@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole
 from kindred.describer import Describer
 from kindred.errors import ImageError, UsageError
+from kindred.hints import check_type
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
@@ -132,6 +133,7 @@ class Searching(ABC):
         steps = steps_for(self.recipe, rerank)
         check_limits(min_score, min_probability, steps, self.recipe)
         waiting: dict[int, ImageLike] = {}
+        check_type("images", images, (Iterable, str, Path), "several images")
         given: Iterable[ImageLike] = [images] if isinstance(images, str | Path | bytes) else images
 
         def numbered() -> Iterator[tuple[int, ImageLike]]:

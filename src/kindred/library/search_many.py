@@ -12,7 +12,7 @@ import numpy as np
 
 from kindred.errors import RecipeError, UsageError
 from kindred.fusion import FUSIONS, fuse
-from kindred.hints import check_known
+from kindred.hints import check_known, check_type
 from kindred.library.library import Library
 from kindred.library.query import Query
 from kindred.library.results import Hit, Results
@@ -49,6 +49,9 @@ def search_many(
     arbitrary numbers. Other arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown
     fusion.
     """
+    check_type("libraries", libraries, Sequence, "a list of Library objects")
+    for library in libraries:
+        check_type("a library", library, Library, "an open Library")
     if not libraries:
         raise UsageError("search: no library; give at least one")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)

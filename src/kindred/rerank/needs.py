@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kindred.errors import RecipeError, UsageError
+from kindred.hints import check_type
 from kindred.recipe import Recipe
 from kindred.rerank.table import RERANKERS, Method, parse_methods
 
@@ -32,13 +33,18 @@ def is_calibrated(steps: Sequence[Method]) -> bool:
 
 
 def steps_of(methods: str | Sequence[Method]) -> list[Method]:
-    """Return re-rankers one by one; raises RecipeError for an unknown one."""
+    """Return re-rankers one by one; raises RecipeError for an unknown one, UsageError for other types."""
+    expected = "names such as 'aqe,diffusion', or a list of names, (name, options) and functions"
+    check_type("rerank", methods, Sequence, expected)
     steps: list[Method] = []
     for method in parse_methods(methods) if isinstance(methods, str) and methods else methods:
         steps += parse_methods(method) if isinstance(method, str) else [method]
     for step in steps:
+        named = isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)
+        if not named and not callable(step):
+            raise UsageError(f"rerank names {step!r:.100}; expected {expected}")
         if isinstance(step, tuple):
-            parse_methods(step[0])  # raises for an unknown name
+            parse_methods(str(step[0]))  # raises for an unknown name
     return steps
 
 

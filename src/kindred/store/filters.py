@@ -15,6 +15,7 @@ from numbers import Integral, Real
 from typing import Literal, TypeAlias, cast, get_args
 
 from kindred.errors import UsageError
+from kindred.hints import check_type
 
 __all__ = [
     "KEY_LENGTH",
@@ -140,6 +141,7 @@ def checked_metadata(
     Raises UsageError for an invalid key (allowed are letters, digits and _ . : -), for values that are too long, NaN or
     infinite, and for more than `MOST_KEYS` keys.
     """
+    check_type("metadata", values, Mapping, "keys and values, such as {'price': 20}")
     if len(values) > MOST_KEYS:
         raise UsageError(f"metadata: got {len(values)} keys; expected at most {MOST_KEYS} for an image")
     checked: dict[str, tuple[Kind, Stored]] = {}
