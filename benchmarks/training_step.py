@@ -53,27 +53,21 @@ def random_images() -> ImageCache:
     return ImageCache.from_arrays([image.repeat(19, 0).repeat(19, 1) for image in small])
 
 
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="mobilenet_v2")
-    parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    with join_process_group(options.device) as processes:
-        backbone = build_backbone(options.backbone)
-        embedder = Embedder(backbone, build_aggregation("gem", backbone.taps[-1].channels))
+def measure(
+    *, backbone: str, size: int, batch: int, rounds: int, steps: int, device: str | None
+) -> dict[str, str | int | float]:
+    """Time both sides in turns, the loader and a refresh of mining; return the figures and the conditions."""
+    with join_process_group(device) as processes:
+        network = build_backbone(backbone)
+        embedder = Embedder(network, build_aggregation("gem", network.taps[-1].channels))
         embedder.freeze_norms()
         labels = np.arange(IMAGES) % CLASSES
-        planner = ClassBalanced(labels, options.batch // 4, 4, steps=options.steps)
+        planner = ClassBalanced(labels, batch // 4, 4, steps=steps)
         objective = build_objective("multi_similarity", classes=0, dimension=embedder.dimension, memory=0, options={})
-        task = TuningTask(embedder, objective, planner, random_images(), size=options.size, processes=processes)
+        task = TuningTask(embedder, objective, planner, random_images(), size=size, processes=processes)
         schedule = Schedule(epochs=1, rate=1e-5)
         task.begin_epoch(0)
-        batch = task.make_batch(0)
+        ready = task.make_batch(0)
         optimiser = torch.optim.AdamW(embedder.parameters(), lr=1e-5, fused=True)
 
         def wait() -> None:
@@ -84,40 +78,40 @@ def main(arguments: Sequence[str]) -> int:
             task.module.train()
             wait()
             start: float = time.perf_counter()
-            for _ in range(options.steps):
-                task.losses(batch, done=0)["loss"].backward()  # type: ignore[no-untyped-call]
+            for _ in range(steps):
+                task.losses(ready, done=0)["loss"].backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 optimiser.zero_grad()
             wait()
-            return (time.perf_counter() - start) / int(options.steps)
+            return (time.perf_counter() - start) / steps
 
         def looped() -> float:
             with tempfile.TemporaryDirectory() as folder:
                 outcome = fit(task, schedule, Path(folder), processes=processes)
-            return (outcome.seconds - outcome.planning_seconds - outcome.validation_seconds) / int(options.steps)
+            return (outcome.seconds - outcome.planning_seconds - outcome.validation_seconds) / steps
 
         for side in (bare, looped):
             side()
-        pairs = [(bare(), looped()) for _ in range(options.rounds)]
+        pairs = [(bare(), looped()) for _ in range(rounds)]
         start = time.perf_counter()
-        with closing(prefetched(task.make_batch, range(options.steps))) as batches:
+        with closing(prefetched(task.make_batch, range(steps))) as batches:
             made = sum(len(each.pixels) for each in batches)
         loader = made / (time.perf_counter() - start)
         miner = HardNegatives(labels, 4)
         start = time.perf_counter()
-        mining = TuningTask(embedder, objective, miner, random_images(), size=options.size, processes=processes)
+        mining = TuningTask(embedder, objective, miner, random_images(), size=size, processes=processes)
         mining.begin_epoch(0)
         refresh = time.perf_counter() - start
     step, loop = median(each for each, _ in pairs), median(each for _, each in pairs)
     over = median(b / a for a, b in pairs) - 1
-    found = {
-        "backbone": options.backbone,
+    return {
+        "backbone": backbone,
         "device": str(processes.device),
-        "batch": options.batch,
-        "size": options.size,
+        "batch": batch,
+        "size": size,
         "bare_ms": round(1e3 * step, 1),
         "loop_ms": round(1e3 * loop, 1),
-        "images_per_second": round(options.batch / loop, 1),
+        "images_per_second": round(batch / loop, 1),
         "over_bare": round(over, 4),
         "loader_images_per_second": round(loader, 1),
         "mining_seconds_per_1000_images": round(1e3 * refresh / IMAGES, 2),
@@ -125,13 +119,28 @@ def main(arguments: Sequence[str]) -> int:
         "load": round(os.getloadavg()[0], 1),
         "date": str(date.today()),
     }
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    given = {key: value for key, value in vars(options).items() if key != "json"}
+    found = measure(**given)
+    is_met = float(found["over_bare"]) <= BAR
     if options.json:
         print(json.dumps(found))
     else:
         for key, value in found.items():
             print(f"{key:32}{value}")
-        print(f"{'at most 5 % over the bare step':32}{'met' if over <= BAR else 'MISSED'}")
-    return 0 if over <= BAR else 1
+        print(f"{'at most 5 % over the bare step':32}{'met' if is_met else 'MISSED'}")
+    return 0 if is_met else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The published layouts of torchvision's networks, written down anew: every key and shape, by rules of their own.
+"""The published layouts of torchvision's networks and of EfficientNet-Lite, by rules of their own: keys and shapes.
 
 A layout is the state dict of the whole network, classifier included, in the order of the checkpoint.
 """
@@ -22,6 +22,9 @@ PARAMETERS = {
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
     "mobilenet_v2": 3_504_872,
+    "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite1": 5_416_680,
+    "efficientnet_lite2": 6_092_072,
 }
 
 CLASSIFIERS = {
@@ -35,6 +38,9 @@ CLASSIFIERS = {
     "resnet101": ("fc 2048 1000",),
     "resnet152": ("fc 2048 1000",),
     "mobilenet_v2": ("classifier.1 1280 1000",),
+    "efficientnet_lite0": ("_fc 1280 1000",),
+    "efficientnet_lite1": ("_fc 1280 1000",),
+    "efficientnet_lite2": ("_fc 1280 1000",),
 }
 
 
@@ -42,6 +48,8 @@ def features(name: str) -> list[Entry]:
     """Every key and shape of the feature part."""
     if name.startswith("resnet"):
         return list(_resnet(int(name.removeprefix("resnet"))))
+    if name.startswith("efficientnet_lite"):
+        return list(_efficientnet_lite(int(name[-1])))
     rules = {"alexnet": _alexnet, "vgg16": _vgg16, "vgg19": _vgg19, "googlenet": _googlenet, "mobilenet_v2": _mobile}
     return list(rules[name]())
 
@@ -181,3 +189,28 @@ def _mobile() -> Iterator[Entry]:
         yield from _norm(f"{key}.{first + 2}", channels)
     yield from _conv("features.18.0", 1280, 320, 1)
     yield from _norm("features.18.1", 1280)
+
+
+def _efficientnet_lite(number: int) -> Iterator[Entry]:
+    """The blocks one by one: how many channels come out, and the side of the depthwise kernel."""
+    rows = {
+        0: "16 24 24 40 40 80 80 80 112 112 112 192 192 192 192 320",
+        1: "16 24 24 24 40 40 40 80 80 80 80 112 112 112 112 192 192 192 192 192 320",
+        2: "16 24 24 24 48 48 48 88 88 88 88 120 120 120 120 208 208 208 208 208 352",
+    }[number]
+    large = {"40", "48", "112", "120", "192", "208"}  # channels of the stages with kernels of 5 × 5
+    yield from _conv("_conv_stem", 32, 3, 3)
+    yield from _norm("_bn0", 32)
+    inputs = 32
+    for at, row in enumerate(rows.split()):
+        key, channels, hidden = f"_blocks.{at}", int(row), inputs * (6 if at else 1)
+        if at:
+            yield from _conv(f"{key}._expand_conv", hidden, inputs, 1)
+            yield from _norm(f"{key}._bn0", hidden)
+        yield from _conv(f"{key}._depthwise_conv", hidden, 1, 5 if row in large else 3)
+        yield from _norm(f"{key}._bn1", hidden)
+        yield from _conv(f"{key}._project_conv", channels, hidden, 1)
+        yield from _norm(f"{key}._bn2", channels)
+        inputs = channels
+    yield from _conv("_conv_head", 1280, inputs, 1)
+    yield from _norm("_bn1", 1280)

@@ -88,13 +88,30 @@ def add_model(
 ) -> Card:
     """Copy an `.onnx` file into the user's models, write its card, and return the card.
 
+    The name of a network whose weights come in a pip package (`LITE`) stands for a file converted from them.
     Defaults come from a card beside the file, or from the known card of a public network; arguments override both. For
     any other network, the taps are found in the graph, and `mean` and `std` are required, in pixel units (0 to 255),
     red first. `channel_order` is RGB by default. `any_size` is for a file exported with one fixed image size whose
     network accepts others. The card is verified by running the network. Raise ModelError if the file is not an image
     network in a single file, if the card does not match it, or if the name is already used.
     """
+    from kindred.backbones.efficientnet_lite import LITE, lite_model
+
     path = Path(path).expanduser()
+    if str(path) in LITE and not path.exists():
+        with lite_model(str(path)) as converted:
+            return add_model(
+                converted,
+                name=name,
+                mean=mean,
+                std=std,
+                channel_order=channel_order,
+                licence=licence,
+                source=source,
+                description=description,
+                default_tap=default_tap,
+                any_size=any_size,
+            )
     base = _known_card(path)
     if base is None:
         base = _inspected_card(path, name or path.stem)

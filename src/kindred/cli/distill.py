@@ -48,7 +48,18 @@ def distill(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="MODEL.onnx", help="Continue from an earlier student of the same teachers."),
+        typer.Option(
+            "--from", metavar="MODEL.onnx", help="Continue from an earlier student of these teachers or the first ones."
+        ),
+    ] = None,
+    freeze: Annotated[
+        int | None,
+        typer.Option(
+            "--freeze",
+            min=1,
+            metavar="STRIDE",
+            help="With --from: leave its layers as they are up to maps of this stride; 32, all, to add a teacher.",
+        ),
     ] = None,
     sizes: Annotated[
         str,
@@ -93,6 +104,14 @@ def distill(
         int | None,
         typer.Option("--local-images", min=8, metavar="N", help="Images for the local head, at most. Default: 2000."),
     ] = None,
+    strengths: Annotated[
+        str,
+        typer.Option(
+            "--strengths",
+            metavar="S,…",
+            help="Strengths of the teachers' heads in the joint map, in their order. Default: 2, further ones 1.",
+        ),
+    ] = "",
     seed: Seed = 0,
     licence: Licence = "",
     device: Device = None,
@@ -129,6 +148,8 @@ def distill(
                 steps=steps,
                 batch=batch,
                 sizes=_sizes(sizes),
+                strengths=_strengths(strengths),
+                freeze=freeze,
                 blockwise=blockwise,
                 rate=rate,
                 relational=relational,
@@ -200,3 +221,11 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise UsageError(f"--sizes is {text!r}; expected pixels separated by commas, such as 128,160,192") from None
+
+
+def _strengths(text: str) -> tuple[float, ...]:
+    """Read the strengths of heads, separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"--strengths is {text!r}; expected numbers separated by commas, such as 2,1,1") from None

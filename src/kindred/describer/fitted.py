@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred._support.files import is_file, read_bounded, replacing, write_whole
+from kindred._support.halves import compressible_half
 from kindred._support.npz import read_npz
 from kindred._support.os_errors import explain_os_error
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
@@ -242,7 +243,7 @@ def _compact(item: FittedItem) -> dict[str, NDArray[Any]]:
     if isinstance(item, Whitening):
         # Whitened vectors are L2-normalised, so the scale of the projection is free; this one suits half precision.
         scale = LARGEST_COMPONENT / np.abs(item.projection).max()
-        arrays["projection"] = (item.projection * scale).astype(np.float16)
+        arrays["projection"] = compressible_half(item.projection * scale)
     elif isinstance(item, Codebook | WordQuantizer):
         arrays["centres"] = arrays["centres"].astype(np.float16)  # means of unit vectors
     return arrays

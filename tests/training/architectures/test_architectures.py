@@ -71,6 +71,9 @@ def test_the_deepest_maps_are_those_of_retrieval_papers() -> None:
         "resnet101": ("layer4", 2048, 32),
         "resnet152": ("layer4", 2048, 32),
         "mobilenet_v2": ("features.18", 1280, 32),
+        "efficientnet_lite0": ("features", 1280, 32),
+        "efficientnet_lite1": ("features", 1280, 32),
+        "efficientnet_lite2": ("features", 1280, 32),
     }
 
 
@@ -95,7 +98,9 @@ def test_strides_epsilons_and_poolings_that_no_shape_shows() -> None:
 def test_what_the_weights_expect_of_pixels() -> None:
     plain = without_memory("googlenet")
     assert (plain.mean, plain.std) == ((127.5,) * 3, (127.5,) * 3)
-    for name in set(ARCHITECTURES) - {"googlenet"}:
+    lite = {name for name in ARCHITECTURES if name.startswith("efficientnet_lite")}
+    assert {(without_memory(name).mean, without_memory(name).std) for name in lite} == {((127.0,) * 3, (128.0,) * 3)}
+    for name in set(ARCHITECTURES) - {"googlenet"} - lite:
         backbone = without_memory(name)
         assert backbone.mean == pytest.approx((0.485 * 255, 0.456 * 255, 0.406 * 255))
         assert backbone.std == pytest.approx((0.229 * 255, 0.224 * 255, 0.225 * 255))

@@ -59,6 +59,57 @@ def test_forced_some_pieces_can_be_asked_for(student: Student) -> None:
         assert torch.allclose(found, maps[name], atol=1e-5)
 
 
+SIDE = Chain("side", (Stage("side/d", 7, 16, blocks=2, expansion=2, joined=("near/e",)),), head=4, start=1)
+NEAR = Chain("near", (Stage("near/e", 9, 8, blocks=1, expansion=2),), head=6, start=1)
+
+
+def test_a_branch_sees_the_maps_of_several_chains_joined() -> None:
+    torch.manual_seed(0)
+    student = Student([LEAD, NEAR, SIDE]).eval()
+    images = torch.randn(2, 3, 64, 64)
+    maps = student(images)
+    assert student.segments[-2].before == ("lead/b", "near/e")
+    forced = {**maps, "near/e": torch.zeros_like(maps["near/e"])}
+    assert torch.equal(student(images, maps, {"side/d"})["side/d"], maps["side/d"])
+    assert not torch.allclose(student(images, forced, {"side/d"})["side/d"], maps["side/d"], atol=1e-3)
+
+
+def test_only_what_the_named_maps_need_is_computed(student: Student) -> None:
+    ran: list[str] = []
+    for name, module in (("other", student.heads[1]), ("lead", student.heads[0])):
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    assert set(student(torch.zeros(1, 3, 64, 64), names={"other"})) == {"other"}
+    assert ran == ["other"]
+
+
+def test_frozen_chains_stay_as_they_are_and_feed_what_is_trained() -> None:
+    torch.manual_seed(0)
+    student = Student([LEAD, NEAR, SIDE])
+    student.freeze(2, stride=8)
+    student.train()
+    assert [segment.name for segment in student.trainable] == ["side/d", "side"]
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    images = torch.randn(2, 3, 64, 64)
+    student(images, {"side/d": torch.randn(2, 7, 4, 4)}, {"side/d", "side"})["side/d"].square().sum().backward()
+    trained = {name for name, parameter in student.named_parameters() if parameter.grad is not None}
+    assert trained
+    assert all(name.startswith(("stages.2", "heads.2")) for name in trained)
+    changed = {name for name, value in student.state_dict().items() if not torch.equal(value, before[name])}
+    assert all(name.startswith(("stages.2", "heads.2")) for name in changed)  # running statistics
+    # With a teacher's map of the new branch given, its input is still the earlier student's own output.
+    own = student.eval()(images)
+    assert torch.allclose(student(images, {"side/d": own["side/d"]}, {"side/d"})["side/d"], own["side/d"], atol=1e-6)
+
+
+def test_layers_can_be_frozen_up_to_a_stride() -> None:
+    student = Student([LEAD, NEAR, SIDE])
+    student.freeze(3, stride=4)
+    assert student.frozen == {"lead/a"}
+    student.freeze(3, stride=8)
+    assert [segment.name for segment in student.trainable] == ["side/d", "side"]
+    assert not any(parameter.requires_grad for parameter in student.stem.parameters())
+
+
 def test_a_branch_may_begin_where_no_map_guides() -> None:
     free = Chain("lead", (Stage("", 6, 8, blocks=1, expansion=2),), 9)
     student = Student([free, Chain("other", (Stage("other/c", 10, 16, blocks=1, expansion=2),), 5, start=0)])

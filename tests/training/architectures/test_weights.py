@@ -355,7 +355,9 @@ def test_published_weights_by_name(
 
 def test_what_is_published() -> None:
     """The names that torchvision's documentation lists, for its first and second edition of weights."""
-    assert {name: list(entry.published.values()) for name, entry in ARCHITECTURES.items()} == {
+    packaged = {name for name, entry in ARCHITECTURES.items() if entry.packaged is not None}
+    assert packaged == {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"}
+    assert {name: list(entry.published.values()) for name, entry in ARCHITECTURES.items() if name not in packaged} == {
         "alexnet": ["alexnet-owt-7be5be79.pth"],
         "vgg16": ["vgg16-397923af.pth"],
         "vgg19": ["vgg19-dcbb9e9d.pth"],

@@ -54,7 +54,9 @@ def test_the_student_is_a_backbone_like_any_other(photos: Path, tmp_path: Path) 
     assert card.training["images"] == 20
     command = str(card.training["command"])
     assert command.startswith("kindred distill ")
-    options = "--steps=3 --batch=4 --blockwise=0.6 --rate=0.002 --relational=25.0 --seed=5 --sizes=128,160"
+    options = (
+        "--steps=3 --batch=4 --blockwise=0.6 --rate=0.002 --relational=25.0 --seed=5 --strengths=2 --sizes=128,160"
+    )
     assert command.endswith(options)
     assert (tmp_path / "mine.run" / "log.csv").exists()
 
@@ -101,6 +103,29 @@ def test_a_student_can_be_trained_on(photos: Path, tmp_path: Path) -> None:
     assert card is not None
     assert f"--from {tmp_path / 'one.onnx'}" in str(card.training["command"])
     assert (card.training["blockwise"], card.training["shallow"]) == ("0.0", "0.0")
+
+
+def test_a_teacher_can_be_added(photos: Path, tmp_path: Path) -> None:
+    with home(tmp_path / "home"):
+        teachers = [str(make_model(tmp_path / "teachers", name=name, seed=ord(name))) for name in "abc"]
+        options: dict[str, Any] = {"steps": 1, "batch": 2, "sizes": [64], "threads": 1}
+        start = tmp_path / "one.onnx"
+        distill(teachers[:2], [photos], output=start, **options)
+        card = distill(
+            teachers, [photos], output=tmp_path / "two.onnx", start=start, freeze=32, strengths=[2, 1, 3], **options
+        )
+        with pytest.raises(UsageError, match="freeze was given without an earlier student; name one with --from"):
+            distill(teachers, [photos], output=tmp_path / "three.onnx", freeze=32, **options)
+        images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+        (before,), (after,) = load(start).run(images), load(tmp_path / "two.onnx").run(images)
+    assert card is not None
+    assert f"--from {start} --freeze=32 " in str(card.training["command"])
+    assert "--strengths=2,1,3 " in str(card.training["command"])
+    assert card.training["blockwise"] == "0.6"  # the new branch starts from nothing
+    kept = before.shape[1]
+    for earlier, later in zip(before, after[:, :kept], strict=True):  # but for the scale of each head
+        assert np.corrcoef(earlier[:32].ravel(), later[:32].ravel())[0, 1] > 0.99
+    assert after.shape[1] == kept + 32
 
 
 def _stopped(teacher: str, photos: Path, output: Path, **more: Any) -> None:

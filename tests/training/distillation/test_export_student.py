@@ -39,7 +39,7 @@ def exported(pictures: ImageCache, tmp_path: Path) -> tuple[Card, Path, torch.nn
         task.student,
         file,
         crops=task.validation_crops,
-        lead_weight=3.0,
+        strengths=[3.0],
         name="small",
         licence="ours",
         source="a test",

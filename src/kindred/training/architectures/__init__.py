@@ -15,6 +15,7 @@ from kindred.errors import TrainingError
 from kindred.hints import check_known
 from kindred.training.architectures.alexnet import ALEXNET
 from kindred.training.architectures.backbone import Architecture, Backbone, ChainBackbone, TapSpec, initialise
+from kindred.training.architectures.efficientnet_lite import EFFICIENTNET_LITE
 from kindred.training.architectures.googlenet import GOOGLENET
 from kindred.training.architectures.graph import GraphBackbone
 from kindred.training.architectures.mobilenet_v2 import MOBILENET_V2
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 ARCHITECTURES: dict[str, Architecture] = {
-    entry.name: entry for entry in (ALEXNET, VGG16, VGG19, GOOGLENET, *RESNETS, MOBILENET_V2)
+    entry.name: entry for entry in (ALEXNET, VGG16, VGG19, GOOGLENET, *RESNETS, MOBILENET_V2, *EFFICIENTNET_LITE)
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -111,6 +112,7 @@ class Architecture:
     summary: what it is, in a few words. source: who described it, for the documentation.
     published: names of public weights → file names at torchvision's address. The eight hexadecimal digits at the end
     of a file name are the first of its sha256. Where there are any, one is named "published".
+    packaged: finds the file of public weights in an installed package, or raises ModelError; it is then "published".
     dropped: prefixes of the names of parameters that the published network has and its feature part has not.
     """
 
@@ -119,6 +121,7 @@ class Architecture:
     summary: str
     source: str
     published: Mapping[str, str] = field(default_factory=dict, hash=False)
+    packaged: Callable[[], Path] | None = None
     dropped: tuple[str, ...] = ()
 
 

@@ -11,14 +11,14 @@ takes a quarter of the time and learns as well (Tan and Le 2021).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Chain", "FusedBlock", "InvertedBlock", "Segment", "Stage", "Student"]
+__all__ = ["Chain", "FusedBlock", "InvertedBlock", "Maps", "Segment", "Stage", "Student"]
 
 Maps: TypeAlias = dict[str, Tensor]
 
@@ -28,13 +28,18 @@ FUSED = 4
 
 @dataclass(frozen=True)
 class Stage:
-    """Blocks that end at one map. `target` is the teacher's map that they are trained to return, "" for none."""
+    """Blocks that end at one map. `target` is the teacher's map that they are trained to return, "" for none.
+
+    joined: targets of earlier chains, as fine as the map before the stage, which are concatenated to it; the stage
+    before has a target of its own then.
+    """
 
     target: str
     channels: int
     stride: int  # of the map to the image, in pixels
     blocks: int
     expansion: int  # of the channels inside a block
+    joined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,16 +147,19 @@ def _blocks(inputs: int, stage: Stage, stride: int) -> nn.Sequential:
 class Segment:
     """The layers between two maps: from `before`, "" for the image, to `name`, a target or a teacher's head.
 
-    `stride` is that of the map at its end.
+    Where `before` names several maps they are concatenated. `stride` is that of the map at its end, `chain` the number
+    of the chain that it belongs to.
     """
 
     name: str
-    before: str
+    before: tuple[str, ...]
     stride: int
     modules: tuple[nn.Module, ...]
+    chain: int
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Compute the map at the end from the map at the beginning."""
+    def __call__(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """Compute the map at the end from the maps at the beginning."""
+        x = maps[self.before[0]] if len(self.before) == 1 else torch.cat([maps[name] for name in self.before], dim=1)
         for module in self.modules:
             x = module(x)
         return x
@@ -168,48 +176,109 @@ class Student(nn.Module):
         self.stem = Stem(self.STEM)
         self.stages, self.heads = nn.ModuleList(), nn.ModuleList()
         trunk = self.chains[0].stages
+        channels = {stage.target: stage.channels for chain in self.chains for stage in chain.stages}
         for chain in self.chains:
             start = trunk[chain.start] if chain.start >= 0 else None
             inputs, stride = (start.channels, start.stride) if start else (self.STEM, 2)
             blocks = nn.ModuleList()
             for stage in chain.stages:
+                inputs += sum(channels[name] for name in stage.joined)
                 blocks.append(_blocks(inputs, stage, stage.stride // stride))
                 inputs, stride = stage.channels, stage.stride
             self.stages.append(blocks)
             self.heads.append(nn.Sequential(nn.Conv2d(inputs, chain.head, 1), nn.ReLU()))
         self.segments = tuple(self._segments())
+        self.frozen: frozenset[str] = frozenset()
         _initialise(self)
 
     def _segments(self) -> Iterator[Segment]:
         """Yield the segments, each after those that its input comes from."""
         modules: tuple[nn.Module, ...] = (self.stem,)
         trunk = [("", modules)]  # where each stage of the trunk begins: the last target, and the layers after it
-        for chain, stages, head in zip(self.chains, self.stages, self.heads, strict=True):
-            before, modules = trunk[chain.start + 1]
+        for number, (chain, stages, head) in enumerate(zip(self.chains, self.stages, self.heads, strict=True)):
+            name, modules = trunk[chain.start + 1]
+            before: tuple[str, ...] = (name,)
             for stage, blocks in zip(chain.stages, stages, strict=True):  # type: ignore[call-overload]
-                modules = (*modules, blocks)
+                before, modules = (*before, *stage.joined), (*modules, blocks)
                 if stage.target:
-                    yield Segment(stage.target, before, stage.stride, modules)
-                    before, modules = stage.target, ()
+                    yield Segment(stage.target, before, stage.stride, modules, number)
+                    before, modules = (stage.target,), ()
                 if chain.start < 0:
-                    trunk.append((before, modules))
-            yield Segment(chain.teacher, before, chain.stages[-1].stride, (*modules, head))
+                    trunk.append((before[0], modules))
+            yield Segment(chain.teacher, before, chain.stages[-1].stride, (*modules, head), number)
 
-    def forward(self, images: Tensor, teacher_maps: Maps | None = None, names: Collection[str] | None = None) -> Maps:
+    @property
+    def trainable(self) -> tuple[Segment, ...]:
+        """The segments that are not frozen."""
+        return tuple(segment for segment in self.segments if segment.name not in self.frozen)
+
+    def freeze(self, chains: int, *, stride: int) -> None:
+        """Keep the first `chains` chains as they are, up to their maps of this stride.
+
+        Frozen layers have no gradients, and batch norms with their running statistics.
+        """
+        self.frozen = frozenset(
+            segment.name for segment in self.segments if segment.chain < chains and segment.stride <= stride
+        )
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Student:
+        """Set the mode of all layers that are not frozen; frozen ones stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def _frozen_modules(self) -> Iterator[nn.Module]:
+        for segment in self.segments:
+            if segment.name in self.frozen:
+                yield from segment.modules
+
+    @property
+    def frontier(self) -> tuple[str, ...]:
+        """The maps of frozen segments that trainable ones begin with."""
+        names = {name for segment in self.trainable for name in segment.before if name in self.frozen}
+        return tuple(segment.name for segment in self.segments if segment.name in names)
+
+    def forward(
+        self,
+        images: Tensor,
+        teacher_maps: Maps | None = None,
+        names: Collection[str] | None = None,
+        *,
+        frozen_maps: Maps | None = None,
+    ) -> Maps:
         """Images (B, 3, H, W), normalised, to one map for each target and, keyed by teacher, one for each head.
 
         teacher_maps: by target; every segment then takes its teacher's map as input instead of the previous segment's
-        output (teacher forcing), so that no gradient passes between segments. names: the segments to compute, all for
-        None; for teacher forcing only.
+        output (teacher forcing), so that no gradient passes between segments. Frozen segments are not replaced: what
+        is trained behind them sees their own output. names: the segments to return, all for None; only what they need
+        is computed. frozen_maps: those of `frontier`, where they are known already.
         """
         maps: Maps = {}
-        given = {"": images, **(teacher_maps or {})}
+        known = frozen_maps or {}
+        given = {"": images, **(teacher_maps or {}), **known}
+        wanted = {segment.name for segment in self.segments} if names is None else set(names)
+        needed = self._needed(wanted, known, forced=teacher_maps is not None)
         for segment in self.segments:
-            if names is None or segment.name in names:
-                maps[segment.name] = segment(given[segment.before])
-                if teacher_maps is None:
+            if segment.name in needed:
+                is_frozen = segment.name in self.frozen
+                with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
+                    maps[segment.name] = segment(given)
+                if teacher_maps is None or is_frozen:
                     given[segment.name] = maps[segment.name]
-        return maps
+        return {name: found for name, found in maps.items() if name in wanted}
+
+    def _needed(self, names: Collection[str], known: Collection[str], *, forced: bool) -> set[str]:
+        """Return the segments that are computed for those named: with teacher forcing, only frozen ones before them."""
+        needed = set(names)
+        for segment in reversed(self.segments):
+            if segment.name in needed:
+                before = (name for name in segment.before if name and name not in known)
+                needed.update(name for name in before if not forced or name in self.frozen)
+        return needed
 
 
 def _initialise(student: Student) -> None:

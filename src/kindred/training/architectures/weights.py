@@ -43,7 +43,8 @@ def load_weights(backbone: nn.Module, source: str | Path, *, architecture: Archi
     Classifiers are left out; the counters of batch norms (`num_batches_tracked`) may be missing and start at 0; half
     precision is converted to that of the backbone. All other parameters must be there with the same shapes, and no
     further ones. Raises TrainingError, naming the first parameter that differs and both shapes, if they are not;
-    where a weight is not finite; and as `read_state` and `published_file` do.
+    where a weight is not finite; and as `read_state` and `published_file` do; ModelError if the package that holds
+    published weights is not installed.
     """
     file = source if isinstance(source, Path) else _named(source, architecture)
     state = {key: value for key, value in read_state(file).items() if not key.startswith(architecture.dropped)}
@@ -62,9 +63,12 @@ def _named(source: str, architecture: Architecture) -> Path:
     """Return the file that `source` stands for: published weights, or a path as text."""
     if source in architecture.published:
         return published_file(architecture.published[source])
+    if source == "published" and architecture.packaged is not None:
+        return architecture.packaged()
     if Path(source).suffix or Path(source).name != source or Path(source).exists():
         return Path(source)
-    known = ["give a .pth or .safetensors file", *architecture.published]
+    packaged = ["published"] if architecture.packaged is not None else []
+    known = ["give a .pth or .safetensors file", *architecture.published, *packaged]
     raise TrainingError(f"{architecture.name} has no weights named {source!r}; {' or '.join(known)}")
 
 

@@ -39,6 +39,8 @@ def distill(
     blockwise: float | None = None,
     rate: float | None = None,
     relational: float | None = None,
+    strengths: Sequence[float] = (),
+    freeze: int | None = None,
     seed: int = 0,
     licence: str = "",
     device: str | None = None,
@@ -50,9 +52,11 @@ def distill(
 
     teachers: names of models, or `.onnx` files with their cards. folders: of the images, which need no labels.
     exclude: glob patterns, matched against the path of an image below its folder. start: the `.onnx` of an earlier
-    student of the same teachers, to be trained further: end to end at half the rates, unless `blockwise` and `rate`
-    say otherwise. steps, batch, sizes, blockwise, rate, relational, seed: see `DistillationSettings`; None for its
-    default. licence: for the card. device, threads: see `join_process_group`. read_progress: called with the number of
+    student of the same teachers, or of the first of them, to be trained further: end to end at half the rates, unless
+    `blockwise` and `rate` say otherwise. freeze: the layers of that student stay as they are up to maps of this stride;
+    where that is all of them, the branches of further teachers are trained as a new student is. steps, batch, sizes,
+    blockwise, rate, relational, strengths, freeze, seed: see `DistillationSettings`; None or empty for its default.
+    licence: for the card. device, threads: see `join_process_group`. read_progress: called with the number of
     images read so far and of all. progress: called after each step and validation.
 
     The card is written beside the model; checkpoint and log are in a folder of the same name (`.run`), from which a
@@ -76,6 +80,8 @@ def distill(
         blockwise=blockwise,
         rate=rate,
         relational=relational,
+        strengths=tuple(strengths) or None,
+        freeze=freeze or 0,
     )
     with join_process_group(device, threads=threads) as processes:
         engines = [EngineTeacher(teacher, device=str(processes.device)) for teacher in teachers]
@@ -95,14 +101,18 @@ def distill(
     return _export(task, output, engines, licence, record)
 
 
-def _settings(start: Path | None, *, seed: int, **given: object) -> DistillationSettings:
-    """Return the settings with what was given; a further training has its own defaults."""
+def _settings(start: Path | None, *, seed: int, freeze: int, **given: object) -> DistillationSettings:
+    """Return the settings with what was given; a further training of what is there already has its own defaults."""
+    from kindred.training.distillation.layout import DEEPEST
     from kindred.training.distillation.settings import DistillationSettings
 
     chosen = {key: value for key, value in given.items() if value is not None}
-    if start is not None:  # blockwise training has been done; if requested again, it is for the deepest segments
+    if freeze and start is None:
+        raise UsageError("freeze was given without an earlier student; name one with --from, whose layers are frozen")
+    if start is not None and freeze < DEEPEST:
+        # Blockwise training was done; where it is asked for again, it is for the deepest segments.
         chosen = {"blockwise": 0.0, "shallow": 0.0, "blockwise_rate": 1e-2, "rate": 1e-3, **chosen}
-    return DistillationSettings(seed=seed, **chosen)  # type: ignore[arg-type]
+    return DistillationSettings(seed=seed, freeze=freeze, **chosen)  # type: ignore[arg-type]
 
 
 def _task(
@@ -115,8 +125,7 @@ def _task(
     read_progress: Callable[[int, int], None] | None,
 ) -> tuple[DistillationTask, int]:
     """Read the images and return the task, from an earlier student if `start` is given, and the number of images."""
-    from kindred.training.distillation.task import DistillationTask, images_to_input
-    from kindred.training.distillation.warm_start import warm_start
+    from kindred.training.distillation.task import DistillationTask
     from kindred.training.identity import digest_images
     from kindred.training.image_cache import read_images
 
@@ -131,9 +140,7 @@ def _task(
         searched = ", ".join(map(str, folders))
         raise TrainingError(f"{searched}: {len(images)} usable images; training needs at least {MIN_IMAGES}")
     identity["images"] = f"{len(images)}, {digest_images((names[path], path) for path in images.paths)}"
-    task = DistillationTask(engines, images, settings, processes=processes, identity=identity)
-    if start is not None:
-        warm_start(task.student, start, images_to_input(task.validation_crops, processes.device))
+    task = DistillationTask(engines, images, settings, processes=processes, start=start, identity=identity)
     return task, len(images)
 
 
@@ -147,7 +154,7 @@ def _export(
         task.student,
         output,
         crops=task.validation_crops,
-        lead_weight=task.settings.lead_weight,
+        strengths=task.settings.strengths,
         name=output.stem,
         licence=licence or "the distiller's own; see the licences of the teachers and of the images",
         source=f"distilled from {names}",
@@ -185,6 +192,8 @@ def _arguments(
     for pattern in exclude:
         words += ["--exclude", pattern]
     words += ["--from", str(start)] if start is not None else []
+    words += [f"--freeze={settings.freeze}"] if settings.freeze else []
     options = ("steps", "batch", "blockwise", "rate", "relational", "seed")
     words += [f"--{key}={getattr(settings, key)}" for key in options]
+    words += [f"--strengths={','.join(f'{strength:g}' for strength in settings.strengths)}"]
     return [*words, f"--sizes={','.join(map(str, settings.sizes))}"]

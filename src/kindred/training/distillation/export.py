@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain as joined
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,7 @@ def export_student(
     file: Path,
     *,
     crops: NDArray[np.uint8],
-    lead_weight: float = 1.0,
+    strengths: Sequence[float] = (),
     name: str,
     licence: str,
     source: str,
@@ -70,12 +72,12 @@ def export_student(
     """Write `file` (`.onnx`, weights at half precision) and its card beside it (`.toml`); return the card.
 
     crops: (B, H, W, 3) uint8 RGB, on which the heads are balanced: the map of each is scaled so that its GeM pooling
-    has a mean norm of 1, and of `lead_weight` for the first teacher's; in the joint map none then drowns the others.
+    has the mean norm that `strengths` gives, 1 for those not given; in the joint map none then drowns the others.
     name, licence, source, description, training: for the card. Batch norms are folded into the convolutions. Raises
     UsageError if a file cannot be written.
     """
     student = copy.deepcopy(student).cpu().eval()
-    module = _Exported(student, _balance(student, images_to_input(crops), lead_weight)).eval()
+    module = _Exported(student, _balance(student, images_to_input(crops), strengths)).eval()
     return write_model(
         module,
         file,
@@ -92,12 +94,11 @@ def export_student(
     )
 
 
-def _balance(student: Student, images: Tensor, lead_weight: float) -> dict[str, float]:
+def _balance(student: Student, images: Tensor, strengths: Sequence[float]) -> dict[str, float]:
     """Return for each head the factor that gives its GeM pooling the wanted mean norm."""
     with torch.no_grad():
         maps = student(images)
-    weights = [lead_weight] + [1.0] * (len(student.chains) - 1)
     return {
-        chain.teacher: weight / max(float(gem(maps[chain.teacher]).norm(dim=1).mean()), 1e-6)
-        for chain, weight in zip(student.chains, weights, strict=True)
+        chain.teacher: strength / max(float(gem(maps[chain.teacher]).norm(dim=1).mean()), 1e-6)
+        for chain, strength in zip(student.chains, joined(strengths, repeat(1.0)), strict=False)
     }

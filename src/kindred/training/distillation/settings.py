@@ -25,9 +25,11 @@ class DistillationSettings:
     weights of the losses on the descriptors beside those on the maps; 25 is that of Park et al. 2019. noisy: in the
     end-to-end part, the share of the crops that the student sees at lower quality than its teachers do, so that it
     learns to describe them as its teachers describe a good photograph of the same (noisy student: Xie et al. 2020).
-    lead_weight: the strength of the first teacher's head in the joint map, relative to the others. strong_augmentation:
-    whether crops vary as in classification (small parts, coarse images) or as in retrieval. seed: of all random
-    choices. Raises UsageError for values out of range.
+    strengths: of the teachers' heads in the joint map, 1 for those not given. strong_augmentation: whether crops vary
+    as in classification (small parts, coarse images) or as in retrieval. freeze: the layers of the earlier
+    student that training starts from stay as they are up to maps of this stride; 0 for none, that of its last map for
+    all. seed: of all random choices. Raises UsageError for values out of
+    range.
     """
 
     steps: int = 7_000
@@ -42,8 +44,9 @@ class DistillationSettings:
     pooled: float = 5.0
     relational: float = 25.0
     noisy: float = 0.3
-    lead_weight: float = 2.0
+    strengths: tuple[float, ...] = (2.0,)
     strong_augmentation: bool = True
+    freeze: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,6 +62,8 @@ class DistillationSettings:
             )
         if not all(0 < rate < inf for rate in (self.rate, self.blockwise_rate)):
             raise UsageError(f"rate is {self.rate} and blockwise_rate {self.blockwise_rate}; expected rates above 0")
+        if not all(0 < strength < inf for strength in self.strengths):
+            raise UsageError(f"strengths are {self.strengths}; expected numbers above 0")
 
     @property
     def epochs(self) -> int:

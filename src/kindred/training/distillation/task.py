@@ -5,7 +5,8 @@ each segment is trained separately on the teacher's map of the tap before (block
 et al. 2020), which is many times faster than training all depths at once. A segment is trained the more often the
 larger its error is: an error at the beginning is passed on to all that follow, and most segments are soon good enough.
 Then the segments are one network, trained to follow the teacher end to end. Further teachers contribute their last map,
-each followed by a branch and a head of its own.
+each followed by a branch and a head of its own. A teacher can be added to an earlier student, whose chains may be
+frozen: then only the new branch is trained, behind maps as the earlier student computes them; only its teacher runs.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kindred.training.architectures.student import Student
+from kindred.errors import TrainingError
+from kindred.training.architectures.student import Maps, Student
 from kindred.training.augment import Augmentation, degraded
+from kindred.training.distillation.frozen import FrozenLayers
 from kindred.training.distillation.layout import Teacher, plan_student
 from kindred.training.distillation.losses import descriptors, feature_loss, pooled_loss, relational_loss
 from kindred.training.distillation.settings import DistillationSettings
 from kindred.training.distillation.targets import Targets
+from kindred.training.distillation.warm_start import warm_start
 from kindred.training.image_cache import ImageCache
 from kindred.training.process_group import ProcessGroup
 
@@ -51,7 +56,9 @@ class Crops:
 class DistillationTask:
     """A student that learns its teachers' maps on crops of `images`; a `kindred.training.loop.Task`.
 
-    identity: what beside the settings and the teachers decides the result, such as a digest of the images.
+    start: the `.onnx` of an earlier student of these teachers, or of the first of them, to be trained further.
+    identity: what beside the settings and the teachers decides the result, such as a digest of the images. Raises
+    TrainingError where the start does not fit, or leaves nothing to be trained.
     """
 
     monitor = ""
@@ -63,6 +70,7 @@ class DistillationTask:
         settings: DistillationSettings,
         *,
         processes: ProcessGroup,
+        start: Path | None = None,
         identity: Mapping[str, object] | None = None,
     ) -> None:
         torch.manual_seed(settings.seed)
@@ -71,19 +79,47 @@ class DistillationTask:
         self.student.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub
         self.module: nn.Module = self.student
         self.settings = settings
-        self.targets = Targets(teachers, chains, device=processes.device)
         self.identity: Mapping[str, object] = {
             **settings.as_json(),
             "teachers": [f"{teacher.name} {teacher.digest}" for teacher in teachers],
             **(identity or {}),
         }
         self._processes, self._images = processes, images
-        self._heads = [chain.teacher for chain in chains]
         strong = settings.strong_augmentation
         self._augmentation = Augmentation(area=(0.08 if strong else 0.2, 1.0), coarse=0.2 * strong)
         self._epoch = 0
-        self._errors = {segment.name: 1.0 for segment in self.student.segments}
-        self.student.stem.whiten(images_to_input(self.validation_crops, processes.device))
+        self._warm_start(start)
+        self._frozen: FrozenLayers | None = None
+        self._errors = {segment.name: 1.0 for segment in self.student.trainable}
+        asked = {segment.chain for segment in self.student.trainable}
+        self._heads = [chain.teacher for chain in chains if chain.teacher in self._errors]
+        self.targets = Targets(
+            [teacher for number, teacher in enumerate(teachers) if number in asked],
+            [chain for number, chain in enumerate(chains) if number in asked],
+            device=processes.device,
+        )
+
+    def _warm_start(self, start: Path | None) -> None:
+        """Set the stem's basis, and the weights from an earlier student, and freeze what is to stay of it."""
+        crops = images_to_input(self.validation_crops, self._processes.device)
+        self.student.stem.whiten(crops)
+        if start is None:
+            return
+        chains, stride = warm_start(self.student, start, crops), self.settings.freeze
+        self.student.freeze(chains, stride=stride)
+        if not self.student.trainable:
+            raise TrainingError(
+                f"{start}: has the heads of all {chains} teachers, and all its layers are frozen; "
+                f"name a further teacher, or a stride below {stride}"
+            )
+
+    def _frozen_maps(self, crops: NDArray[np.uint8]) -> Maps | None:
+        """Return what the trainable layers begin with, or None where the student is to compute it."""
+        if not self.student.frontier or self._processes.device.type != "cpu":
+            return None
+        if self._frozen is None:
+            self._frozen = FrozenLayers(self.student, mean=INPUT_MEAN, std=INPUT_STD)
+        return self._frozen(crops)
 
     @property
     def steps(self) -> int:
@@ -132,18 +168,19 @@ class DistillationTask:
         """Return the loss of each map, and for each teacher those of the descriptors and their relations."""
         targets = self.targets(batch.teacher)
         blockwise = done < self.settings.blockwise
-        names = self.trained_segments(done) if blockwise else None
-        device = self._processes.device
+        names = self.trained_segments(done) if blockwise else set(self._errors)
+        device, frozen = self._processes.device, self._frozen_maps(batch.student)
         with torch.autocast(device.type, torch.bfloat16):
-            maps = self.student(images_to_input(batch.student, device), targets if blockwise else None, names)
+            images = images_to_input(batch.student, device)
+            maps = self.student(images, targets if blockwise else None, names, frozen_maps=frozen)
         losses = self._losses(maps, targets, same=torch.from_numpy(batch.same).to(device))
-        if names is not None:
+        if blockwise:
             self._remember_errors({name: losses[name].item() for name in sorted(names)})
         return losses
 
     def trained_segments(self, done: float) -> set[str]:
         """Return the segments that a blockwise step trains: the deepest ones, and others drawn by their errors."""
-        strides = {segment.name: segment.stride for segment in self.student.segments}
+        strides = {segment.name: segment.stride for segment in self.student.trainable}
         deepest = {name for name, stride in strides.items() if stride == max(strides.values())}
         others = [name for name in self._errors if name not in deepest]
         count = math.ceil(self.settings.shallow * len(others))
@@ -161,9 +198,9 @@ class DistillationTask:
         """Return the unweighted losses of the whole student on the validation crops."""
         self.calibrate()
         crops, device = self.validation_crops, self._processes.device
-        targets = self.targets(crops)
+        targets, frozen = self.targets(crops), self._frozen_maps(crops)
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-            maps = self.student(images_to_input(crops, device))
+            maps = self.student(images_to_input(crops, device), names=set(self._errors), frozen_maps=frozen)
         return {name: loss.item() for name, loss in self._losses(maps, targets, weighted=False).items()}
 
     def state_dict(self) -> Mapping[str, Tensor]:

@@ -7,6 +7,7 @@ such that the student computes what the graph does and its norms are active: it 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +27,23 @@ MAX_BYTES = 2**31  # of a graph: protobuf itself reads no more
 MAX_MESSAGE = 200
 
 
-def warm_start(student: Student, file: Path, images: Tensor) -> None:
-    """Give a student the weights of the `.onnx` that one of the same layout was exported to.
+def warm_start(student: Student, file: Path, images: Tensor) -> int:
+    """Give a student the weights of the `.onnx` that one of the same layout was exported to; return its chains.
 
-    images: (B, 3, H, W), some dozens, on which the statistics of the batch norms are measured. Raises TrainingError
-    if the file cannot be read, or its convolutions are not those of the student.
+    The earlier student may have had fewer teachers, the first of this one's: the chains of the others are left as they
+    are. images: (B, 3, H, W), some dozens, on which the statistics of the batch norms are measured. Raises
+    TrainingError if the file cannot be read, or its convolutions are not those of the student.
     """
     pairs = _convolutions(student, images[:1])
     stored = list(_stored(file, most=len(pairs) + 1))
-    if len(stored) != len(pairs):
+    ends = _chain_ends(student)
+    if len(stored) not in ends:
         count = len(stored) if len(stored) < len(pairs) else f"more than {len(pairs)}"
         raise TrainingError(
-            f"{file}: has {count} convolutions; this student has {len(pairs)}: it was made for other teachers"
+            f"{file}: has {count} convolutions; this student has {' or '.join(map(str, ends))}: "
+            "it was made for other teachers"
         )
+    pairs = pairs[: len(stored)]
     for index, ((conv, norm), (weight, bias)) in enumerate(zip(pairs, stored, strict=True)):
         expected = tuple(conv.weight.shape)
         if weight.shape != expected or bias.shape != expected[:1]:
@@ -58,6 +63,16 @@ def warm_start(student: Student, file: Path, images: Tensor) -> None:
                 norm.running_var.sub_(norm.eps)  # type: ignore[union-attr]
                 norm.weight.fill_(1.0)
     _unfold(student, [pair for pair in pairs if pair[1] is not None], images)  # type: ignore[misc]
+    return ends.index(len(stored)) + 1
+
+
+def _chain_ends(student: Student) -> list[int]:
+    """Return how many convolutions run up to the end of each chain."""
+    counts = [0] * len(student.chains)
+    for segment in student.segments:
+        layers = (layer for module in segment.modules for layer in module.modules())
+        counts[segment.chain] += sum(isinstance(layer, nn.Conv2d) for layer in layers)
+    return list(accumulate(counts))
 
 
 def _convolutions(student: Student, image: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
