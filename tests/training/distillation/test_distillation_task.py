@@ -245,6 +245,18 @@ def test_only_the_deep_layers_of_a_student_are_trained_on(
     assert (after["two"] - before["two"]).norm() > 0.05 * before["two"].norm()
 
 
+def test_layers_that_were_added_to_the_graph_are_left_out(
+    teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path
+) -> None:
+    task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
+    file = exported(task, tmp_path)
+    model = onnx.load(str(file))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "extra"))
+    model.graph.node.insert(0, onnx.helper.make_node("Conv", ["image", "extra"], ["local"]))
+    file.write_bytes(model.SerializeToString())
+    assert warm_start(task.student, file, images_to_input(task.validation_crops)) == 1
+
+
 def test_a_student_of_other_teachers_is_refused(teacher: TinyTeacher, pictures: ImageCache, tmp_path: Path) -> None:
     task = DistillationTask([teacher], pictures, SETTINGS, processes=HERE)
     two = DistillationTask([teacher, TinyTeacher("two")], pictures, SETTINGS, processes=HERE)

@@ -25,6 +25,7 @@ __all__ = ["warm_start"]
 FILTER_SIZE = 0.25  # root mean square of the weights of a filter after blockwise training, about
 MAX_BYTES = 2**31  # of a graph: protobuf itself reads no more
 MAX_MESSAGE = 200
+JOINED = "features"  # the output of an exported student that its heads are joined in
 
 
 def warm_start(student: Student, file: Path, images: Tensor) -> int:
@@ -109,12 +110,22 @@ def _stored(file: Path, *, most: int) -> Iterator[tuple[NDArray[np.float32], NDA
         for node in graph.node:  # weights at half precision, and one bias that stands for several
             if node.op_type in ("Cast", "Identity") and node.input[0] in arrays:
                 arrays[node.output[0]] = arrays[node.input[0]]
-        convolutions = [node for node in graph.node if node.op_type == "Conv"][:most]
+        convolutions = [node for node in _upstream(graph) if node.op_type == "Conv"][:most]
         found = [[_values(arrays[name]) for name in (node.input[1], node.input[2])] for node in convolutions]
     except Exception as error:  # protobuf's DecodeError among others; onnx documents none
         reason = " ".join(str(error).split())[:MAX_MESSAGE]
         raise TrainingError(f"{file}: cannot be read as a student ({reason})") from None
     yield from ((weight, bias) for weight, bias in found)
+
+
+def _upstream(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that the joined heads are computed from, in order; a local head that was added has others."""
+    wanted, found = {JOINED}, []
+    for node in reversed(graph.node):
+        if not wanted.isdisjoint(node.output):
+            wanted.update(node.input)
+            found.append(node)
+    return found[::-1]
 
 
 def _values(stored: onnx.TensorProto) -> NDArray[np.float32]:
