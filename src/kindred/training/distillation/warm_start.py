@@ -7,7 +7,6 @@ such that the student computes what the graph does and its norms are active: it 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -68,19 +67,25 @@ def warm_start(student: Student, file: Path, images: Tensor) -> int:
 
 
 def _chain_ends(student: Student) -> list[int]:
-    """Return how many convolutions run up to the end of each chain."""
-    counts = [0] * len(student.chains)
+    """Return how many convolutions run up to the end of each chain; ones that chains share count once."""
+    seen: set[nn.Module] = set()
+    ends = [0] * len(student.chains)
     for segment in student.segments:
         layers = (layer for module in segment.modules for layer in module.modules())
-        counts[segment.chain] += sum(isinstance(layer, nn.Conv2d) for layer in layers)
-    return list(accumulate(counts))
+        seen.update(layer for layer in layers if isinstance(layer, nn.Conv2d))
+        ends[segment.chain] = len(seen)
+    return ends
 
 
 def _convolutions(student: Student, image: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """Return the convolutions in the order in which they run, each with its batch norm, if it has one."""
+    """Return the convolutions in the order in which they first run, each with its batch norm, if it has one."""
     found: list[tuple[nn.Conv2d, nn.BatchNorm2d | None]] = []
+    seen: set[nn.Module] = set()
 
     def ran(module: nn.Module, _given: object, _out: object) -> None:
+        if module in seen:  # chains that share layers run them anew, but a graph has them once
+            return
+        seen.add(module)
         if isinstance(module, nn.Conv2d):
             found.append((module, None))
         elif isinstance(module, nn.BatchNorm2d):
