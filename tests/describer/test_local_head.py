@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kindred.backbones import Card
 from kindred.describer import Describer
+from kindred.describer.local import check_features
 from kindred.errors import ModelError, RecipeError
-from kindred.features import LocalNetwork
+from kindred.features import LocalNetwork, from_bytes, stored_bits, to_bytes
 from kindred.images import decode, resize
 from kindred.recipe import Recipe
+from kindred.rerank.verification import match
 from pictures import picture, save_picture
 from tiny_local import make_local_model, make_local_pair
 from tiny_model import change_card, home, make_model
@@ -124,3 +127,40 @@ def test_a_library_verifies_by_them(tmp_path: Path) -> None:
     best = results[0]
     assert Path(best.path).name == "2.png"
     assert best.score > 8
+
+
+def test_features_of_a_map_go_with_the_bundled_network() -> None:
+    entry = check_features(Recipe(name="maps", backbone="kin", features="conv"))
+    assert entry is not None
+    assert entry.needs == "map"
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_the_bundled_network_verifies_a_picture_turned_and_half_as_large(quarter: int) -> None:
+    describer = Describer(Recipe(name="kin", backbone="kin", features="kin"))
+    pictures = [textured(number) for number in range(3)]
+    stored = []
+    for image in pictures:
+        (indexed,) = describer.one_by_one([(0, image)])
+        assert indexed.features is not None
+        assert len(indexed.features) <= 150
+        data = to_bytes(indexed.features, bits=stored_bits("kin"))
+        assert len(data) <= 4000
+        stored.append(from_bytes(data))
+    turned = np.ascontiguousarray(np.rot90(resize(pictures[1], longest=240), quarter))
+    (query,) = describer.one_by_one([(0, turned)], is_query=True)
+    assert query.features is not None
+    counts = [0 if (found := match(query.features, image)) is None else found.inliers for image in stored]
+    assert counts[1] >= 20
+    assert max(counts[0], counts[2]) < 8
+
+
+def textured(number: int) -> NDArray[np.uint8]:
+    """Draw (240, 320, 3): many small shapes on a ground, with corners everywhere."""
+    random = np.random.default_rng(number)
+    image = np.full((240, 320, 3), random.integers(60, 200, 3), np.uint8)
+    for _ in range(160):
+        y, x = random.integers(0, 225), random.integers(0, 300)
+        height, width = random.integers(5, 30, 2)
+        image[y : y + height, x : x + width] = random.integers(0, 256, 3)
+    return image

@@ -49,9 +49,9 @@ def test_bad_input() -> None:
 
 
 def test_every_entry_is_documented() -> None:
-    assert set(FEATURES) == {"sift", "conv"}
+    assert set(FEATURES) == {"sift", "conv", "kin"}
     assert all(entry.summary and entry.source for entry in FEATURES.values())
     for entry in FEATURES.values():
         options = inspect.signature(entry.function).parameters
         assert entry.indexed.keys() | entry.query.keys() <= options.keys()
-    assert (FEATURES["sift"].needs, FEATURES["conv"].needs) == ("image", "map")
+    assert [FEATURES[name].needs for name in ("sift", "conv", "kin")] == ["image", "map", "network"]

@@ -106,7 +106,7 @@ def check_features(recipe: Recipe) -> Features | None:
     if entry is None:
         check_known("features", recipe.features, FEATURES, error=RecipeError, where=f"recipe {recipe.name!r}")
     assert entry is not None
-    if entry.needs == "map" and recipe.backbone in FEATURES:
+    if entry.needs == "map" and recipe.backbone in FEATURES and FEATURES[recipe.backbone].needs == "image":
         raise RecipeError(
             f"recipe {recipe.name!r}: features {recipe.features!r} come from the feature map of a network, and "
             f"backbone {recipe.backbone!r} has no feature map"

@@ -43,6 +43,16 @@ class Features:
     bits: int = 8
 
 
+LOCAL_HEAD = Features(
+    find_local,
+    "keypoints and descriptors from the local head of a network, in the pass that describes the image",
+    "DeTone et al. 2018; Zhao et al. 2023",
+    "network",
+    indexed={"count": 150, "longest": 320},
+    query={"count": 500, "longest": 480, "turns": 4, "upright": 320},
+)
+"""The entry of every model with a local head."""
+
 FEATURES: dict[str, Features] = {
     "sift": Features(
         sift,
@@ -61,17 +71,12 @@ FEATURES: dict[str, Features] = {
         indexed={"count": 300},
         query={"count": 300},
     ),
+    "kin": replace(
+        LOCAL_HEAD,
+        summary="keypoints and descriptors of the bundled network, from the pass that describes an image",
+        bits=1,
+    ),
 }
-
-LOCAL_HEAD = Features(
-    find_local,
-    "keypoints and descriptors from the local head of a network, in the pass that describes the image",
-    "DeTone et al. 2018; Zhao et al. 2023",
-    "network",
-    indexed={"count": 150, "longest": 320},
-    query={"count": 500, "longest": 480, "turns": 4, "upright": 320},
-)
-"""The entry of every model with a local head."""
 
 
 def find_features(name: str) -> Features | None:

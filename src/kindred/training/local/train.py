@@ -23,7 +23,7 @@ __all__ = ["distill_local_head"]
 
 MIN_IMAGES = 8
 LONGEST = 256  # side of the images that views are drawn from, in pixels
-RATIO = 0.9
+RATIO = 0.95
 """The threshold of the ratio test for descriptors of this kind."""
 
 
@@ -111,7 +111,7 @@ def _record(teacher: Card, result: FitResult, settings: LocalSettings, command: 
         **{key: str(value) for key, value in asdict(settings).items()},
         "images": images,
         "seconds": round(result.seconds),
-        **{name: round(value, 4) for name, value in result.after.items()},
+        **{f"validation {name}": round(value, 4) for name, value in result.after.items()},
     }
     facts["command"] = command
     return {f"local {key}": value for key, value in facts.items()}
