@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from kindred._support.files import write_whole
 from kindred.backbones.card import Card, LocalHead, Scalar, Tap, digest_of
 from kindred.errors import TrainingError
-from kindred.training.local.head import KeypointHead, keypoint_scores
+from kindred.training.local.head import HALF, KeypointHead, keypoint_scores
 from kindred.training.local.trunk import STRIDES, inner_taps
 from kindred.training.onnx_file import trace
 
@@ -35,9 +35,15 @@ class _Exported(nn.Module):
         self.head = head
 
     def forward(self, image: Tensor, fine: Tensor, middle: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B, 1, 8h − 4, 8w − 4) and descriptors (B, D, h, w)."""
+        """Return scores (B, 1, H, W) of the pixels of the images and descriptors (B, D, h, w)."""
         logits, descriptors = self.head(image, fine, middle, coarse)
-        return keypoint_scores(logits), descriptors
+        height, width = image.shape[2:]
+        # Zeros for the last half cell, beyond the map: no keypoint is taken so near to the border. Joined and not
+        # padded, since the exporter computes the sizes of a padding by operators that few runtimes have.
+        scores = keypoint_scores(logits)
+        scores = torch.cat((scores, 0 * scores[:, :, -HALF:]), 2)
+        scores = torch.cat((scores, 0 * scores[:, :, :, -HALF:]), 3)
+        return scores[:, :, :height, :width], descriptors
 
 
 def attach(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CELL", "KeypointHead", "keypoint_scores", "sampled"]
+__all__ = ["CELL", "HALF", "KeypointHead", "keypoint_scores", "sampled"]
 
 CELL = 8
 """Side of the cells in pixels; each has at most one keypoint in training."""
