@@ -131,7 +131,7 @@ def features(path: Path, options: Mapping[str, int]) -> LocalFeatures:
 
 def costs(recipe: Recipe, data: Path, folder: Path, count: int) -> Iterator[Row]:
     """Indexing, bytes and query times beside `kin` alone; of the processor too, as a busy machine decides the rest."""
-    kin = replace(Recipe.load("kin"), name="kin alone", features="", words="")
+    kin = replace(Recipe.load("kin"), name="kin alone", features="", words="", calibration="")
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         files = [found.path for found in find_images(folder) if found.reason is None][:count]
