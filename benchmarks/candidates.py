@@ -206,8 +206,8 @@ def regions(recipe: Recipe, data: Path, count: int) -> Iterator[Row]:
             query = np.concatenate([np.concatenate(photos[at : at + 2], axis=1) for at in (0, 2)])
             for rerank in ("none", "verify"):
                 for searched in (False, True):
-                    names = {hit.path for hit in library.search(query, k=4, rerank=rerank, regions=searched)}
-                    found.setdefault((rerank, searched), []).append(len(names.intersection(four)))
+                    names = {hit.path.name for hit in library.search(query, k=4, rerank=rerank, regions=searched)}
+                    found.setdefault((rerank, searched), []).append(sum(path.name in names for path in four))
     for (rerank, searched), numbers in found.items():
         share = round(sum(numbers) / (4 * len(numbers)), 3)
         yield {"queries": len(numbers), "re-ranker": rerank, "regions": searched, "covers found": share}
