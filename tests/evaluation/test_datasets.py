@@ -14,6 +14,7 @@ from PIL import Image
 from kindred.errors import ImageError, UsageError
 from kindred.evaluation import DATASETS, GroundTruth, evaluate, read_dataset, score
 from kindred.evaluation.groundtruth import read_groundtruth
+from kindred.evaluation.scoring import main_metric
 from kindred.recipe import Recipe
 
 
@@ -96,6 +97,66 @@ class TestHolidays:
         touch(holidays / "jpg", "beach.jpg")
         with pytest.raises(UsageError, match=r"beach\.jpg: expected the images of Holidays to be named NUMBER\.jpg"):
             read_dataset(holidays, "holidays", partial=True)
+
+
+class TestILIAS:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        core = tmp_path / "ilias_core"
+        touch(
+            core, *(f"cup_000/{name}.jpg" for name in ("query/Q000_00", "query/Q000_01", "pos/P000_00", "pos/P000_01"))
+        )
+        touch(core, "doll_001/query/Q001_00.jpg", "doll_001/pos/P001_00.jpg")
+        write(core / "cup_000" / "query" / "T000.txt", "a cup with a blue handle")
+        write(core / "cup_000" / "query" / "Q000_00_bbox.txt", "0 0 9 9")
+        write(core / "cup_000" / "pos" / "P000_00_bbox.txt", "318 91 182 190")
+        write(core / "cup_000" / "pos" / "P000_01_bbox.txt", "10 20 30 40", "5.5 6 7 8")
+        write(core / "doll_001" / "pos" / "P001_00_bbox.txt", "1 2 3 4")
+        return tmp_path
+
+    def test_queries_positives_and_boxes(self, folder: Path) -> None:
+        truth = read_dataset(folder, partial=True)
+        assert (truth.name, truth.protocol, truth.database) == (
+            *("ilias", "ilias"),
+            ("cup_000/pos/P000_00.jpg", "cup_000/pos/P000_01.jpg", "doll_001/pos/P001_00.jpg"),
+        )
+        cups = {"cup_000/pos/P000_00.jpg", "cup_000/pos/P000_01.jpg"}
+        assert asked(truth) == {
+            "cup_000/query/Q000_00.jpg": (cups, set()),
+            "cup_000/query/Q000_01.jpg": (cups, set()),
+            "doll_001/query/Q001_00.jpg": ({"doll_001/pos/P001_00.jpg"}, set()),
+        }
+        assert truth.boxes == {
+            0: ((318, 91, 500, 281),),
+            1: ((10, 20, 40, 60), (5.5, 6, 12.5, 14)),
+            2: ((1, 2, 4, 6),),
+        }
+        assert truth.locate()[0][0] == folder / "ilias_core" / "cup_000" / "pos" / "P000_00.jpg"
+        assert truth.digest != replace(truth, boxes={}).digest
+        assert read_dataset(folder / "ilias_core", partial=True).digest == truth.digest
+
+    def test_the_main_metric_is_within_the_first_thousand(self, folder: Path) -> None:
+        truth = read_dataset(folder, partial=True)
+        # sklearn's average precision of the first k, times the share of the smaller of k and the positives.
+        order = np.concatenate([[0], np.arange(3, 1002), [1, 2]])  # the second cup has rank 1,001
+        found = score(truth, [order] * 3, metrics=["mAP@1k"])
+        assert found["mAP@1000"] == found["mAP@1k"] == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
+        assert found["mAP"] == pytest.approx((2 * (1 + 2 / 1001) / 2 + 1 / 1002) / 3)
+        assert main_metric(truth) == "mAP@1000"
+
+    def test_counts_and_boxes_are_checked(self, folder: Path) -> None:
+        with pytest.raises(UsageError, match="found 2 objects; ILIAS has 1,000; fetch what is missing"):
+            read_dataset(folder)
+        file = folder / "ilias_core" / "doll_001" / "pos" / "P001_00_bbox.txt"
+        for line in ("1 2 3 -4", "1 2 3 nan", "1 2 3 x", "1 2 3 1e9", "-inf 2 3 4"):
+            write(file, line)
+            with pytest.raises(UsageError, match=rf"P001_00_bbox.txt: got '{line}'; expected x, y, width and height"):
+                read_dataset(folder, partial=True)
+        write(file, "1 2 3")
+        with pytest.raises(UsageError, match="expected 4 columns"):
+            read_dataset(folder, partial=True)
+        file.unlink()
+        assert set(read_dataset(folder, partial=True).boxes) == {0, 1}
 
 
 class TestUKBench:

@@ -15,6 +15,8 @@ from kindred.evaluation.metrics import (
     average_precision_at_k,
     average_precision_at_r,
     cmc,
+    intersection_over_union,
+    loc_score,
     mean,
     ndcg,
     ns_score,
@@ -250,3 +252,33 @@ def test_other_arguments_that_cannot_be_are_refused() -> None:
         ndcg([0], k=0)
     with pytest.raises(UsageError, match="at least one query"):
         cmc([], 3)
+
+
+class TestLocScore:
+    @given(st.integers(1, 8), st.integers(0, 100))
+    def test_is_the_precision_at_each_relevant_image_times_its_overlap(self, count: int, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        ranks = np.sort(random.choice(30, count, replace=False))
+        overlaps = random.random(count)
+        total = 0.0
+        for found, (rank, overlap) in enumerate(zip(ranks.tolist(), overlaps.tolist(), strict=True), 1):
+            total += found / (rank + 1) * overlap
+        assert loc_score(ranks, overlaps, count + 2) == pytest.approx(total / (count + 2))
+        assert loc_score(ranks, np.ones(count)) == pytest.approx(average_precision(ranks))
+
+    @pytest.mark.parametrize("overlaps", [[0.5], [0.5, 1.1], [0.5, -0.1], [0.5, float("nan")]])
+    def test_overlaps_are_shares_of_each_image(self, overlaps: list[float]) -> None:
+        with pytest.raises(UsageError, match=r"overlaps: got shape .*; expected \(2,\), each from 0 to 1"):
+            loc_score([0, 1], overlaps)
+
+    def test_the_overlap_of_boxes_by_counting_pixels(self) -> None:
+        random = np.random.default_rng(0)
+        for _ in range(200):
+            first, second = ([*low, *(low + side)] for low, side in zip(*random.integers(1, 9, (2, 2, 2)), strict=True))
+            pixels = [{(x, y) for x in range(x0, x1) for y in range(y0, y1)} for x0, y0, x1, y1 in (first, second)]
+            expected = len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
+            assert intersection_over_union(first, [second]) == pytest.approx(expected)
+            assert intersection_over_union(first, [second, first]) == 1
+        assert intersection_over_union((0, 0, 1, 1), []) == 0
+        with pytest.raises(UsageError, match="boxes: expected finite x0 < x1"):
+            intersection_over_union((0, 0, 0, 1), [])

@@ -23,8 +23,8 @@ DatasetName = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Layout of the folder: json, revisited, sop, cub, cars, oxford5k, paris6k, ukbench, holidays or "
-        "classes. Default: detected from its contents.",
+        help="Layout of the folder: json, revisited, sop, cub, cars, oxford5k, paris6k, ukbench, holidays, "
+        "ilias or classes. Default: detected from its contents.",
     ),
 ]
 Partial = Annotated[bool, typer.Option("--partial", help="Accept a published data set with missing images.")]

@@ -31,6 +31,7 @@ from kindred.evaluation.classes import (
 )
 from kindred.evaluation.groundtruth import GroundTruth, read_groundtruth
 from kindred.evaluation.groups import is_holidays, is_ukbench, read_holidays, read_ukbench
+from kindred.evaluation.ilias import is_ilias, read_ilias
 from kindred.hints import check_known, check_type
 
 __all__ = ["DATASETS", "Dataset", "Reader", "read_dataset"]
@@ -99,6 +100,12 @@ DATASETS: dict[str, Dataset] = {
         is_holidays,
         "INRIA Holidays: `100000.jpg` …, or those in `jpg/`",
         "Jégou, Douze and Schmid 2008",
+    ),
+    "ilias": Dataset(
+        read_ilias,
+        is_ilias,
+        "ILIAS: `ilias_core/OBJECT/query/` and `pos/`, with boxes; mAP@1000 (`mAP@1k`)",
+        "Kordopatis-Zilos et al. 2025",
     ),
     "classes": Dataset(
         read_classes, is_classes, "a folder of classes: each sub-folder one class, with several images", "any"

@@ -20,7 +20,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeGuard
 
@@ -35,9 +35,9 @@ from kindred.regions import Box
 
 __all__ = ["USUAL_RECALLS", "GroundTruth", "Judgement", "Protocol", "Query", "positions", "read_groundtruth"]
 
-Protocol = Literal["plain", "holidays", "oxford", "revisited", "ukbench"]
+Protocol = Literal["plain", "holidays", "ilias", "oxford", "revisited", "ukbench"]
 """plain: plain average precision. holidays, oxford: trapezoidal. revisited: trapezoidal, and three settings. ukbench:
-plain, and N-S."""
+plain, and N-S. ilias: plain, within the first 1,000 results."""
 
 LARGEST = 1 << 30
 """Bytes of a ground truth: 10 million names."""
@@ -90,7 +90,8 @@ class GroundTruth:
 
     root: the folder of the images; None for that of `file`. recalls: the usual depths k of recall@k for the set.
     lenient: whether images of the database that cannot be decoded are left out instead of raising an error (Paris6k
-    is published with twenty damaged files).
+    is published with twenty damaged files). boxes: by position in the database, the boxes of what is to be found
+    (ILIAS), x0 y0 x1 y1 in pixels of the upright original; empty if the set has none.
     """
 
     name: str
@@ -101,6 +102,7 @@ class GroundTruth:
     root: Path | None = None
     recalls: tuple[int, ...] = USUAL_RECALLS
     lenient: bool = False
+    boxes: Mapping[int, tuple[Box, ...]] = field(default_factory=dict)
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -127,6 +129,8 @@ class GroundTruth:
             parts.update(repr((query.image, query.box, query.itself)).encode())
             for setting, judgement in query.judgements.items():
                 parts.update(setting.encode() + judgement.relevant.tobytes() + b"|" + judgement.junk.tobytes())
+        if self.boxes:
+            parts.update(repr(sorted(self.boxes.items())).encode())
         return parts.hexdigest()[:16]
 
     def _file_of(self, name: str, root: Path, key: str) -> Path:

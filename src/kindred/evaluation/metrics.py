@@ -21,6 +21,8 @@ __all__ = [
     "average_precision_at_k",
     "average_precision_at_r",
     "cmc",
+    "intersection_over_union",
+    "loc_score",
     "mean",
     "ndcg",
     "ns_score",
@@ -74,6 +76,42 @@ def average_precision_at_k(ranks: ArrayLike, k: int, relevant: int | None = None
     check_whole(k=k)
     places, total = _checked(ranks, relevant)
     return float(_precision_at_each(places)[places < k].sum()) / min(k, total)
+
+
+def loc_score(ranks: ArrayLike, overlaps: ArrayLike, relevant: int | None = None) -> float:
+    """Return the LocScore: the average precision in which each relevant image counts by how well it was localised.
+
+    `overlaps` (n,), in [0, 1], are the intersection over union of the box of what matched in each retrieved relevant
+    image with its labelled box (the best of several, `intersection_over_union`; the whole image is a box, too). Each
+    relevant image contributes the precision at its rank times its overlap, and their sum is divided by the number of
+    relevant images: it is the plain average precision where every overlap is 1, and never more. Source: Choi et al.
+    2025 (arXiv 2512.12610), as summarised by others: precision at each true positive, weighted by its overlap.
+
+    >>> round(loc_score([0, 2, 5], [1, 0.5, 0]), 6)
+    0.444444
+    """
+    places, total = _checked(ranks, relevant)
+    shares = np.asarray(overlaps, np.float64)
+    if shares.shape != places.shape or not ((shares >= 0) & (shares <= 1)).all():
+        raise UsageError(f"overlaps: got shape {shares.shape}; expected {places.shape}, each from 0 to 1")
+    return float((_precision_at_each(places) * shares).sum()) / total
+
+
+def intersection_over_union(box: Sequence[float], labelled: Sequence[Sequence[float]]) -> float:
+    """Return the largest overlap of a box with the labelled ones, each x0, y0, x1, y1 in pixels; 0 if there are none.
+
+    >>> intersection_over_union((0, 0, 4, 2), [(2, 0, 6, 2), (9, 9, 10, 10)])
+    0.3333333333333333
+    """
+    own = np.asarray(box, np.float64)
+    others = np.asarray(labelled, np.float64).reshape(-1, 4)
+    edges = np.vstack([own[None], others])
+    if own.shape != (4,) or not np.isfinite(edges).all() or (edges[:, :2] >= edges[:, 2:]).any():
+        raise UsageError("boxes: expected finite x0 < x1 and y0 < y1")
+    sides = np.minimum(own[2:], others[:, 2:]) - np.maximum(own[:2], others[:, :2])
+    shared = np.maximum(sides, 0).prod(axis=1)
+    areas = (edges[:, 2:] - edges[:, :2]).prod(axis=1)
+    return float((shared / (areas[0] + areas[1:] - shared)).max(initial=0.0))
 
 
 def trapezoidal_average_precision(ranks: ArrayLike, relevant: int | None = None) -> float:

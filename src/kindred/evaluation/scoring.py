@@ -90,7 +90,12 @@ METRICS: dict[Protocol, dict[str, Metric]] = {
     },
     "holidays": {**_RECALLS, "mAP": trapezoidal_average_precision},
     "oxford": {**_RECALLS, "mAP": trapezoidal_average_precision},
-    "revisited": {**_RECALLS, "mAP": trapezoidal_average_precision, **_all_at("mP@1", "mP@5", "mP@10")},
+    "ilias": {**_RECALLS, **_all_at("mAP@1000"), "mAP": average_precision},
+    "revisited": {
+        **_RECALLS,
+        "mAP": trapezoidal_average_precision,
+        **_all_at("mP@1", "mP@5", "mP@10", "precision@5", "precision@10"),
+    },
     "ukbench": {
         **_RECALLS,
         "mAP": average_precision,
@@ -122,13 +127,15 @@ def score(truth: GroundTruth, orders: Iterable[NDArray[np.int64]], *, metrics: S
 def find_metric(name: str, protocol: Protocol) -> Metric:
     """Return a metric by its name: one of the protocol's, "MRR", "nDCG", "MAP@R", "R-precision", or one "@k".
 
-    Those of the first k results are the names of DEEP_METRICS, as in "precision@20". Raises UsageError for an unknown
-    name, and for mAP@k if the mAP of the protocol is trapezoidal: the two are not comparable.
+    Those of the first k results are the names of DEEP_METRICS, as in "precision@20"; "mAP@1k" is mAP@1000. Raises
+    UsageError for an unknown name, and for mAP@k if the mAP of the protocol is trapezoidal: the two are not comparable.
     """
     known = {**EVERYWHERE, **METRICS[protocol]}
     if name in known:
         return known[name]
     base, at, depth = name.partition("@")
+    if depth.endswith("k") and depth[:-1].isdecimal():
+        depth = f"{depth[:-1]}000"
     trapezoids = METRICS[protocol]["mAP"] is trapezoidal_average_precision
     if not (at and base in DEEP_METRICS and depth.isascii() and depth.isdigit() and 0 < int(depth) < 10**9):
         deep = [f"{each}@10" for each in DEEP_METRICS if not (trapezoids and each == "mAP")]
@@ -140,7 +147,7 @@ def find_metric(name: str, protocol: Protocol) -> Metric:
 
 def main_metric(truth: GroundTruth) -> str:
     """Return the metric by which results on the set are usually compared."""
-    return "N-S" if truth.protocol == "ukbench" else "mAP"
+    return {"ukbench": "N-S", "ilias": "mAP@1000"}.get(truth.protocol, "mAP")
 
 
 def ranks_of(truth: GroundTruth, orders: Iterable[NDArray[np.int64]]) -> list[QueryRanks]:
