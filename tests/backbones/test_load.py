@@ -24,6 +24,7 @@ KNOWN = [
 # The means of the default tap's first six channels that are not dead, and its norm, for the synthetic picture
 # (stretched for a network of one size): from onnxruntime 1.32 in float32, preprocessed by hand.
 GOLDEN: dict[str, tuple[list[float], float]] = {
+    "efficientnet_lite1": ([5.9709, 2.3013, 0.20173, 0.18826, 0.038952, 0.025269], 171.57),
     "mobilenet_edgetpu": ([4.6379, 0.14564, 0.32385, 3.6243, 11.592, 4.6299], 362.44),
     "mobilenet_v2": ([0.022386, 1.3604, 1.5025, 1.2647, 2.5837, 2.6559], 186.94),
     "resnet50v2_conv4": ([0.022115, 0.00055922, 0.0093893, 0.00029547, 0.00076347, 0.0053403], 10.224),
