@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import COUNT, Kindred, Result
+from kindred.cli import progress
 from kindred.cli.app import run
 from pictures import make_folder
 from tiny_model import home, make_recipe
@@ -29,8 +30,9 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def kindred(capsys: pytest.CaptureFixture[str]) -> Kindred:
-    """Return a function that runs what would be typed after `kindred`."""
+def kindred(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Kindred:
+    """Return a function that runs what would be typed after `kindred`; on a slow machine without lines of progress."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 1e6)
 
     def typed(*words: object) -> Result:
         capsys.readouterr()
