@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ModelError, UsageError
 from kindred.whitening import BLOCK, LearnedWhitening, PCAWhitening, Whitening, from_arrays, power_law
+from kindred.whitening.classes import SHRINKAGES, LabelledRows, choose_shrinkage, class_projection
 
 
 @pytest.fixture(scope="module")
@@ -356,3 +357,83 @@ def test_the_gram_matrix_gives_the_same_whitening_as_the_covariance(monkeypatch:
     assert np.abs(held.projection - PCAWhitening.fit(rows[:20], dimension=10).projection).max() < 1e-4
     with pytest.raises(UsageError, match="got 5 rows to whiten 10 dimensions"):
         PCAWhitening.fit(rows[:5], dimension=10)
+
+
+def _classes(name: str, *, offset: float, seed: int, count: int = 12, each: int = 4) -> LabelledRows:
+    """Classes that differ in some directions, while their images differ much more in others."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(count), each)
+    rows = random.standard_normal((count, 10))[labels] * np.r_[np.full(5, 0.6), np.zeros(5)]
+    rows += random.standard_normal(rows.shape) * np.r_[np.full(5, 0.2), np.full(5, 2.0)] + offset
+    return LabelledRows(name, rows.astype(np.float32), labels)
+
+
+class TestClassProjection:
+    def test_is_the_definition_written_out(self) -> None:
+        sets = [_classes("a", offset=0, seed=1), _classes("b", offset=5, seed=2, count=7, each=3)]
+        shrinkage = 0.3
+        within, total, count = np.zeros((10, 10)), np.zeros((10, 10)), 0
+        for each in sets:
+            centre = each.rows.mean(axis=0, dtype=np.float64)
+            for row, label in zip(each.rows.astype(np.float64), each.labels, strict=True):
+                own = each.rows[each.labels == label].mean(axis=0, dtype=np.float64)
+                within += np.outer(row - own, row - own)
+                total += np.outer(row - centre, row - centre)
+                count += 1
+        within = (1 - shrinkage) * within / count + shrinkage * np.trace(within / count) / 10 * np.eye(10)
+        found = class_projection([(each.rows, each.labels) for each in sets], shrinkage).astype(np.float64)
+        np.testing.assert_allclose(found @ within @ found.T, np.eye(10), atol=1e-4)  # equal within classes
+        spread = found @ (total / count) @ found.T
+        np.testing.assert_allclose(spread, np.diag(np.diagonal(spread)), atol=1e-3)  # uncorrelated over all
+        assert (np.diff(np.diagonal(spread)) <= 1e-6).all()  # largest variance first
+        shorter = class_projection([(each.rows, each.labels) for each in sets], shrinkage, dimension=3)
+        np.testing.assert_allclose(shorter, found[:3], atol=1e-6)
+
+    def test_what_distinguishes_sets_does_not_count(self) -> None:
+        near = [_classes("a", offset=0, seed=1), _classes("b", offset=0, seed=2)]
+        far = [_classes("a", offset=0, seed=1), _classes("b", offset=50, seed=2)]
+        for mine, theirs in zip(near, far, strict=True):
+            np.testing.assert_allclose(mine.labels, theirs.labels)
+        first, second = (class_projection([(one.rows, one.labels) for one in sets], 0.1) for sets in (near, far))
+        np.testing.assert_allclose(first, second, rtol=1e-2, atol=1e-2)
+
+    def test_classes_left_out_are_found_better(self) -> None:
+        sets = [_classes("a", offset=0, seed=1, count=30), _classes("b", offset=1, seed=2, count=30)]
+        shrinkage, folds = choose_shrinkage(sets)
+        assert shrinkage in SHRINKAGES
+        assert [(fold.name, fold.classes, fold.images) for fold in folds] == [("a", 30, 120), ("b", 30, 120)]
+        for fold in folds:
+            assert fold.before < 0.35
+            assert fold.after > fold.before + 0.2
+        assert choose_shrinkage(sets) == (shrinkage, folds)
+
+    def test_classes_of_random_labels_are_not_found_better(self) -> None:
+        # Would classes of the fit be measured, they would.
+        random = np.random.default_rng(3)
+        rows = random.standard_normal((120, 30)).astype(np.float32)
+        _, (fold,) = choose_shrinkage([LabelledRows("noise", rows, np.repeat(np.arange(40), 3))])
+        assert abs(fold.after - fold.before) < 0.06
+
+    def test_invalid_sets(self) -> None:
+        rows = np.ones((4, 3), np.float32)
+        with pytest.raises(UsageError, match="photos: expected at least two classes with two or more usable images"):
+            LabelledRows("photos", rows, np.array([0, 0, 1, 2]))
+        with pytest.raises(UsageError, match="photos: expected a class, a whole number, for each of the 4 vectors"):
+            LabelledRows("photos", rows, np.array([0, 1]))
+        with pytest.raises(UsageError, match="all images of a class have equal vectors"):
+            choose_shrinkage(
+                [
+                    LabelledRows(
+                        "photos",
+                        rows,
+                        np.array(
+                            [
+                                0,
+                                0,
+                                1,
+                                1,
+                            ]
+                        ),
+                    )
+                ]
+            )

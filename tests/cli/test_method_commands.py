@@ -7,14 +7,19 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from commands import COUNT, Kindred
+from kindred.arrays import l2_normalise
 from kindred.backbones import list_models, load_card
+from kindred.describer import Describer
 from kindred.features import LocalNetwork
 from kindred.recipe import Recipe, list_recipes
 from kindred.training.distillation import distill as training_run
 from kindred.training.loop import Progress
+from kindred.whitening.classes import SHRINKAGES
 from pictures import make_folder, picture, save_picture
 from tiny_local import make_local_model, make_pyramid
 from tiny_model import CHANNELS, home, make_model
@@ -146,6 +151,49 @@ def test_a_codebook_or_whitening_of_another_recipe_is_refused(
     assert "was fitted for recipe 'white', which differs: pooling 'gem', not 'max'" in done.err
     done = kindred("index", photos, "--recipe", recipe, "--set", "embedding=vlad", "--set", "pooling_options={}")
     assert "vlad needs a codebook; fit one with kindred fit" in done.err
+
+
+def _labelled_set(folder: Path, *, classes: int, first: int) -> Path:
+    """A folder of classes: each has four crops and brightnesses of one picture."""
+    for number in range(classes):
+        whole = Image.fromarray(picture(first + number, width=96, height=80))
+        (folder / f"thing{number}").mkdir(parents=True)
+        for view in range(4):
+            crop = whole.crop((4 * view, 3 * view, 76 + 4 * view, 64 + 3 * view)).point(lambda x, v=view: x - 9 * v)
+            crop.save(folder / f"thing{number}" / f"{view}.png")
+    return folder
+
+
+def test_fit_labels_adapts_vectors_to_classes_of_several_sets(
+    kindred: Kindred, photos: Path, recipe: Path, own_folder: Path
+) -> None:
+    _labelled_set(own_folder / "one", classes=6, first=200)
+    _labelled_set(own_folder / "two", classes=3, first=300)
+    table = ["path,label", *(f"two/thing{at}/{view}.png,thing {at}" for at in range(3) for view in range(4))]
+    (own_folder / "two.csv").write_text("\n".join([*table, "two/thing0/0.png,thing 0"]) + "\n")
+    words = ("--labels", "one", "--labels", "two.csv", "--dimension", 8)
+    found = kindred("fit", recipe, "-o", "bare.toml", *words, "--json").json
+    folds = found.pop("folds")
+    assert found.pop("shrinkage") in SHRINKAGES
+    assert found == {"recipe": "bare.toml", "files": ["bare-whitening.npz"], "images": 36, "dimension": 8}
+    assert [(each["name"], each["classes"], each["images"]) for each in folds] == [("one", 6, 24), ("two.csv", 3, 12)]
+    assert all(0 < each["before"] <= 1 and 0 < each["after"] <= 1 for each in folds)
+    done = kindred("fit", recipe, "-o", "again.toml", *words)
+    assert "mAP before" in done.out
+    assert "Fitted on 36 images: dimension 8." in done.out
+    assert kindred("index", photos, "--recipe", "bare.toml", "--json").json["indexed"] == COUNT
+    assert kindred("search", photos / "a" / "00000.jpg", "-k", 1, "--json").json["results"][0]["score"] > 0.99
+    # After a whitening, one projection stands for both.
+    kindred("fit", recipe, "one", "-o", "white.toml", "--dimension", 12)
+    kindred("fit", "white.toml", "-o", "both.toml", *words)
+    images = sorted((own_folder / "one").rglob("*.png"))[:5]
+    white, both = Describer(Recipe.load("white.toml")), Describer(Recipe.load("both.toml"))
+    (first,), (last,) = white.fitted.whitenings, both.fitted.whitenings
+    projection = last.projection @ np.linalg.pinv(first.projection)
+    expected = l2_normalise(white.describe(images) @ projection.T)
+    np.testing.assert_allclose(both.describe(images), expected, atol=2e-3)
+    done = kindred("fit", recipe, "one", "-o", "no.toml", "--labels", "one")
+    assert (done.code, "--labels names its images; leave out IMAGE" in done.err) == (2, True)
 
 
 def test_fit_refuses_invalid_options(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:

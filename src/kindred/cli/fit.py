@@ -105,6 +105,15 @@ def fit(
             "same thing. Repeatable; each is then tested with a calibration fitted on the others.",
         ),
     ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE|DIR",
+            help="Fit a linear projection on images of known classes, instead of the above: a CSV table with the "
+            "columns path (from its folder) and label, or a folder of classes. Repeatable, for several sets.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the reliability diagram of --calibration."),
@@ -133,7 +142,8 @@ def fit(
     and allows a lower dimension; it needs more images than the vectors have components, preferably some thousands. A
     compact code lets a library search a few bytes per image instead of the full vector. A calibration turns the
     similarity of descriptors and the result of spatial verification into a probability, by which results are then
-    ordered; it needs a recipe with local features (--set features=sift).
+    ordered; it needs a recipe with local features (--set features=sift). Labels of several sets adapt the vectors to
+    what is the same thing in all of them.
     """
     from kindred.describer import fit_recipe
     from kindred.service import FitForm
@@ -147,6 +157,11 @@ def fit(
         if images:
             raise UsageError("--calibration takes its images from ground truths; leave out IMAGE, or fit in two steps")
         _calibrate(start, calibration, output, plot=plot, limit=limit, as_json=as_json)
+        return
+    if labels:
+        if images:
+            raise UsageError("--labels names its images; leave out IMAGE, or fit in two steps")
+        _adapt(start, labels, output, dimension=dimension, seed=seed, as_json=as_json)
         return
     if not images or plot is not None:
         raise UsageError("no IMAGE was given" if not images else "--plot draws what --calibration fits; give both")
@@ -210,6 +225,39 @@ def _calibrate(
     say(columns(rows, heads=("tested on", "recall@1", "calibration error"), right=(1, 2)))
     say(f"Calibrated on {counted(form.images, 'image')}; expected calibration error {form.error:.3f}.")
     say(f"Wrote {', '.join(shown(file) for file in (*written, *([plot] if plot else [])))}")
+    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
+
+
+def _adapt(start: Recipe, labels: list[Path], output: Path, *, dimension: int | None, seed: int, as_json: bool) -> None:
+    """Fit a projection on classes, and report its mAP on classes that it was not fitted on."""
+    from kindred.describer import LabelledSet, fit_labels
+    from kindred.service import AdaptationForm
+    from kindred.training.tuning.labels import read_classes, read_labels
+
+    read = [read_labels(each, each.parent) if each.is_file() else read_classes(each) for each in labels]
+    sets = [LabelledSet(shown(path), each.paths, each.labels) for path, each in zip(labels, read, strict=True)]
+    total = sum(int((each.labels >= 0).sum()) for each in sets)
+    with (
+        interruptible("nothing was written: run the same command again"),
+        Meter("Fitting", quiet=as_json) as meter,
+    ):
+        found = fit_labels(start, sets, dimension=dimension, seed=seed, progress=lambda done: meter.update(done, total))
+    written = found.fitted.save(output)
+    form = AdaptationForm.of(found, output, written[1:])
+    if as_json:
+        print_json(form)
+        return
+    rows = [
+        (fold.name, f"{fold.classes:,}", f"{fold.images:,}", f"{fold.before:.3f}", f"{fold.after:.3f}")
+        for fold in form.folds
+    ]
+    heads = ("set", "classes", "images", "mAP before", "after")
+    say(columns(rows, heads=heads, right=(1, 2, 3, 4)))
+    say(f"Each mAP is on classes left out of the fit (cross-validation); shrinkage {form.shrinkage:g}.")
+    if any(fold.after < fold.before for fold in form.folds):
+        say("The projection lowers the mAP of a set: add classes of that kind, or use the recipe as it is.")
+    say(f"Fitted on {counted(form.images, 'image')}: dimension {form.dimension:,}.")
+    say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
 
 

@@ -19,6 +19,7 @@ from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
 
 if TYPE_CHECKING:
+    from kindred.describer.adaptation import Adapted, LabelledSet, fit_labels
     from kindred.describer.fit import (
         Fitted,
         fit_code,
@@ -32,15 +33,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AGGREGATES",
     "PASSES",
+    "Adapted",
     "Describer",
     "DescriberOptions",
     "Description",
     "Fitted",
     "FittedParameters",
+    "LabelledSet",
     "Provenance",
     "RawFeatures",
     "fit_code",
     "fit_codebook",
+    "fit_labels",
     "fit_pair_whitening",
     "fit_recipe",
     "fit_record",
@@ -53,5 +57,9 @@ __all__ = [
 ]
 
 __getattr__ = imported_late(
-    __name__, {"fit": "Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening, fit_words"}
+    __name__,
+    {
+        "fit": "Fitted, fit_code, fit_codebook, fit_pair_whitening, fit_recipe, fit_whitening, fit_words",
+        "adaptation": "Adapted, LabelledSet, fit_labels",
+    },
 )

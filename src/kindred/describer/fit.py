@@ -197,7 +197,7 @@ def fit_pair_whitening(
     The directions of largest variance come from `images`; unusable ones are skipped. fitted: replaces the parameters
     in the recipe's files. Raises `ImageError` for an unusable image of a pair.
     """
-    _check_pairs(recipe)
+    check_one_vector(recipe, "pairs")
     describer = Describer(replace(recipe, whitening="", dimension=0, calibration=""), fitted=fitted)
     queries = describer.describe([query for query, _ in pairs])
     positives = describer.describe([positive for _, positive in pairs])
@@ -262,16 +262,22 @@ def _check_whitening(
     if not whiten and (dimension or pairs):
         raise UsageError("dimension and pairs apply to a whitening, and none is fitted; leave them out, or fit one")
     if pairs:
-        _check_pairs(recipe)
+        check_one_vector(recipe, "pairs")
 
 
-def _check_pairs(recipe: Recipe) -> None:
+def check_one_vector(recipe: Recipe, what: str) -> None:
+    """Raise `UsageError` for a recipe of several taps or several vectors per image; `what` needs one."""
     if len(recipe.taps) > 1 or recipe.multi_vector:
-        raise UsageError(f"recipe {recipe.name!r}: pairs need one vector per image, of one tap")
+        raise UsageError(f"recipe {recipe.name!r}: {what} need one vector per image, of one tap")
 
 
-def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
-    """Return the vectors (n, D) of the usable images, in order."""
+def usable_vectors(
+    describer: Describer, images: Iterable[Path], progress: Progress | None = None
+) -> tuple[list[int], Vectors]:
+    """Return the positions of the usable images, and their vectors (n, D).
+
+    Raises `UsageError` if there are images and none is usable.
+    """
     found: dict[int, Vectors] = {}
     errors: list[ImageError] = []
     done = 0
@@ -283,8 +289,14 @@ def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | 
             if described.vector is not None:
                 found[described.key] = described.vector
     _check_usable(errors, done)
-    rows = [found[key] for key in sorted(found)]
-    return np.stack(rows) if rows else np.empty((0, describer.dimension), np.float32)
+    numbers = sorted(found)
+    return numbers, np.stack([found[key] for key in numbers]) if found else np.empty(
+        (0, describer.dimension), np.float32
+    )
+
+
+def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
+    return usable_vectors(describer, images, progress)[1]
 
 
 def _poolings(

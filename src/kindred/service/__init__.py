@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SkipForm,
     )
     from kindred.service.methods import (
+        AdaptationForm,
         CalibrationForm,
         ComparisonForm,
         EvaluationForm,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         FitForm,
         FoldForm,
         HealthForm,
+        LabelFoldForm,
         ModelForm,
         ModelsForm,
         RecipeForm,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from kindred.service.training import DistillationForm, TrainingForm
 
 __all__ = [
+    "AdaptationForm",
     "CalibrationForm",
     "ChangeForm",
     "ComparisonForm",
@@ -75,6 +78,7 @@ __all__ = [
     "IndexForm",
     "InfoForm",
     "KeysForm",
+    "LabelFoldForm",
     "MapForm",
     "MatchForm",
     "ModelForm",
@@ -100,8 +104,8 @@ __getattr__ = imported_late(
             "MoveForm, NoteForm, SkipForm"
         ),
         "methods": (
-            "CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, FoldForm, "
-            "HealthForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"
+            "AdaptationForm, CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, "
+            "FoldForm, HealthForm, LabelFoldForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"
         ),
         "search": "DuplicateForm, DuplicatesForm, GroupForm, HitForm, MatchForm, QueryErrorForm, ResultsForm",
         "training": "DistillationForm, TrainingForm",

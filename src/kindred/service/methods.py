@@ -11,12 +11,13 @@ from kindred.service.form import Form, plain
 
 if TYPE_CHECKING:
     from kindred.backbones import Card, Entry
-    from kindred.describer import Fitted
+    from kindred.describer import Adapted, Fitted
     from kindred.evaluation import Calibrated, Evaluation
     from kindred.evaluation.compare import Failure
     from kindred.recipe import Recipe
 
 __all__ = [
+    "AdaptationForm",
     "CalibrationForm",
     "ComparisonForm",
     "EvaluationForm",
@@ -25,6 +26,7 @@ __all__ = [
     "FitForm",
     "FoldForm",
     "HealthForm",
+    "LabelFoldForm",
     "ModelForm",
     "ModelsForm",
     "RecipeForm",
@@ -132,6 +134,38 @@ class CalibrationForm(Form):
         """Return the form of a fitted calibration and its files."""
         folds = tuple(FoldForm(each.name, each.recall, each.reliability.error) for each in found.folds)
         return cls(recipe, tuple(files), found.images, found.reliability.error, folds)
+
+
+@dataclass(frozen=True)
+class LabelFoldForm(Form):
+    """The mAP on classes of a set that the projection was not fitted on, with and without it, by cross-validation."""
+
+    name: str
+    classes: int
+    images: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class AdaptationForm(Form):
+    """A recipe with a projection fitted on classes of several sets."""
+
+    recipe: Path
+    files: tuple[Path, ...]
+    images: int
+    dimension: int
+    shrinkage: float
+    folds: tuple[LabelFoldForm, ...]
+
+    @classmethod
+    def of(cls, found: Adapted, recipe: Path, files: Sequence[Path]) -> Self:
+        """Return the form of a fitted projection and its files."""
+        folds = tuple(
+            LabelFoldForm(each.name, each.classes, each.images, each.before, each.after) for each in found.folds
+        )
+        dimension = found.fitted.dimension or 0
+        return cls(recipe, tuple(files), found.fitted.images, dimension, found.shrinkage, folds)
 
 
 @dataclass(frozen=True)
