@@ -12,6 +12,7 @@ import pytest
 
 import kindred
 from kindred._support.distribution import other_kindred
+from kindred.backbones.efficientnet_lite import LITE
 from kindred.errors import MissingExtra
 from kindred.extras import EXTRAS, install_command, needs
 
@@ -49,6 +50,7 @@ def test_the_table_of_extras_is_that_of_the_project() -> None:
 def test_no_text_installs_kindred_by_name(file: Path) -> None:
     known = {*names(PROJECT["dependencies"]), *(each for listed in EXTRAS.values() for each in listed)}
     known |= {*names(PROJECT["optional-dependencies"]["dev"]), "scikit-image"}
+    known |= {lite.package for lite in LITE.values()}
     text = " ".join(file.read_text(encoding="utf-8").split())
     assert not re.search(r"kindred\[[a-z]", text)
     for word in re.findall(r"pip install(?: --?\S+| :all:)* ([^\s`\")':,]+|'[^']+')", text):
