@@ -1,4 +1,4 @@
-"""Scale the heads of a student that was exported by `kindred distill`, and round its weights so that they compress.
+"""Scale the heads of a student that was exported by `kindred distill`; all else stays as it is.
 
     python scripts/scale_heads.py kin.onnx new.onnx 0.5 1
 
@@ -17,14 +17,13 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from kindred._support.halves import compressible_half
 from kindred.backbones.card import Card, digest_of
 
 JOINED = "features"
 
 
 def scale(model: onnx.ModelProto, factors: Sequence[float]) -> None:
-    """Multiply the scale of each head, and round the weights at half precision, in place."""
+    """Multiply the scale of each head, in place."""
     makers = {output: node for node in model.graph.node for output in node.output}
     joined = makers[JOINED]
     if joined.op_type != "Concat" or len(joined.input) != len(factors):
@@ -32,10 +31,6 @@ def scale(model: onnx.ModelProto, factors: Sequence[float]) -> None:
     for name, factor in zip(joined.input, factors, strict=True):
         constant = makers[makers[name].input[1]].attribute[0].t
         constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * np.float32(factor)))
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if values.dtype == np.float16:
-            weight.CopyFrom(numpy_helper.from_array(compressible_half(values.astype(np.float32)), weight.name))
 
 
 def main(source: Path, target: Path, factors: Sequence[float]) -> None:
