@@ -409,3 +409,30 @@ class TestReading:
     def test_the_development_sets_as_folders(self, shared: Path, name: str) -> None:
         folder = shared / "data" / name
         assert read_dataset(folder).digest == read_groundtruth(folder / "groundtruth.json").digest
+
+
+class TestLocScore:
+    def test_of_recipes_with_one_and_with_several_rows(self, tmp_path: Path, colours: Recipe) -> None:
+        """The object is the top-left quarter of each image: one row is exact, the whole image four times as large."""
+        for number, colour in enumerate(("red", "lime", "blue")):
+            folder = tmp_path / "set" / f"thing_{number:03}"
+            for kind in ("query", "pos"):
+                (folder / kind).mkdir(parents=True)
+            scene = Image.new("RGB", (64, 32), "black")
+            scene.paste(colour, (0, 0, 32, 16))
+            scene.save(folder / "pos" / f"P{number:03}_00.png")
+            Image.new("RGB", (64, 32), colour).save(folder / "query" / f"Q{number:03}_00.png")
+            write(folder / "pos" / f"P{number:03}_00_bbox.txt", "0 0 32 16")
+        rows = replace(colours, name="rows", passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
+        for recipe, expected in ((colours, 1 / 4), (rows, 1.0)):
+            for _ in range(2):  # the second time from the cache
+                found = evaluate(
+                    tmp_path / "set", recipe=recipe, dataset="ilias", partial=True, cache=tmp_path / "cache"
+                )
+                assert (found.main, found.metrics["mAP"]) == ("mAP@1000", 1)
+                assert found.metrics["LocScore"] == pytest.approx(expected)
+        found = evaluate(tmp_path / "set", recipe=colours, dataset="ilias", partial=True, rerank="aqe")
+        assert "LocScore" not in found.metrics
+        for number in range(3):  # the lower right quarter, in which nothing is
+            write(tmp_path / "set" / f"thing_{number:03}" / "pos" / f"P{number:03}_00_bbox.txt", "32 16 32 16")
+        assert evaluate(tmp_path / "set", recipe=rows, dataset="ilias", partial=True).metrics["LocScore"] == 0

@@ -51,7 +51,8 @@ class Descriptions:
     each row, for ASMK. features: the local features of each image, if the recipe stores them. passes: the mean number
     of passes through the network per image. reasons: why an image has no row, for each image; "" where it has, and ()
     where all have. visual_words: those of the local features of all images, if the recipe has words. bits: those in
-    which a library stores a component of the local features.
+    which a library stores a component of the local features. boxes: (M, 4) float32, the part of its image that each row
+    describes, x0 y0 x1 y1 in pixels of the upright original, if they were requested; NaN for an unknown size.
     """
 
     vectors: Vectors
@@ -63,6 +64,7 @@ class Descriptions:
     reasons: tuple[str, ...] = ()
     visual_words: WordBatch | None = None
     bits: int = 8
+    boxes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -110,6 +112,7 @@ class Descriptions:
             tuple(self.reasons[image] for image in numbers.tolist()) if self.reasons else (),
             None if self.visual_words is None else _chosen_words(self.visual_words, numbers),
             self.bits,
+            None if self.boxes is None else self.boxes[rows],
         )
 
     def words_of(self, image: int) -> VisualWords | None:
@@ -136,14 +139,15 @@ class Descriptions:
             tuple(chain.from_iterable(reasons)) if any(part.reasons for part in parts) else (),
             None if any(part.visual_words is None for part in parts) else _joined_words(parts),
             parts[0].bits,
+            None if any(part.boxes is None for part in parts) else np.concatenate([_boxes(part) for part in parts]),
         )
 
 
 class DescribingTask:
-    """Describes images with one recipe; reports progress and caches the result."""
+    """Describes images with one recipe; reports progress and caches the result. boxed: with the boxes of rows."""
 
-    def __init__(self, describer: Describer, *, cache: Path | None = None) -> None:
-        self.describer, self.cache = describer, cache
+    def __init__(self, describer: Describer, *, cache: Path | None = None, boxed: bool = False) -> None:
+        self.describer, self.cache, self.boxed = describer, cache, boxed
         self.begin(0, None)
 
     def begin(self, total: int, progress: Progress | None) -> None:
@@ -194,6 +198,10 @@ class DescribingTask:
             return False
         if found.visual_words is not None and len(found.visual_words.counts) != images:
             return False
+        if (found.boxes is not None) != self.boxed:
+            return False
+        if found.boxes is not None and (found.boxes.dtype, found.boxes.shape) != (np.float32, (len(vectors), 4)):
+            return False
         several = self.describer.recipe.multi_vector
         if words is not None and (not several or words.dtype != np.int64 or words.shape != (len(vectors),)):
             return False
@@ -226,6 +234,7 @@ class DescribingTask:
             tuple(reasons) if any(reasons) else (),
             _words_of(descriptions) if has_words else None,
             bits,
+            np.concatenate([np.zeros((0, 4), np.float32), *map(_boxes_of, descriptions)]) if self.boxed else None,
         )
 
     def inputs(self, images: Iterable[Part]) -> Iterator[ImageLike]:
@@ -243,7 +252,7 @@ class DescribingTask:
         bits = stored_bits(kind)
         digest = hashlib.sha256(repr((__version__, describer.fingerprint, kind, bits)).encode())
         differs = describer.describes_queries_differently or bool(kind)  # of queries more local features are taken
-        digest.update(b"query" * (is_query and differs))
+        digest.update(b"query" * (is_query and differs) + b"boxes" * self.boxed)
         for path, box in images:
             facts = path.stat()
             digest.update(repr((str(path.absolute()), facts.st_size, facts.st_mtime_ns, box)).encode())
@@ -276,7 +285,8 @@ def _load(file: Path) -> Descriptions | None:
         if visual is not None:
             _check_words(visual)
         rows, bits = (arrays["vectors"], arrays["counts"]), int(arrays["bits"])
-        return Descriptions(*rows, seconds, arrays.get("words"), features, passes, reasons, visual, bits)
+        boxes = arrays.get("boxes")
+        return Descriptions(*rows, seconds, arrays.get("words"), features, passes, reasons, visual, bits, boxes)
     except (OSError, ValueError, KeyError, TypeError, IndexError, KindredError):
         return None
 
@@ -287,6 +297,8 @@ def _store(file: Path, found: Descriptions) -> None:
     arrays["bits"] = np.array(found.bits)
     if found.words is not None:
         arrays["words"] = found.words
+    if found.boxes is not None:
+        arrays["boxes"] = found.boxes
     if found.reasons:
         lines = "\n".join(" ".join(reason.split()) for reason in found.reasons)
         arrays["reasons"] = np.frombuffer(lines.encode(errors="replace"), np.uint8)
@@ -301,6 +313,21 @@ def _store(file: Path, found: Descriptions) -> None:
     except OSError as error:
         why = explain_os_error(error, file.parent)
         raise UsageError(f"{file.parent}: cannot store descriptions there ({why}); choose another cache") from error
+
+
+def _boxes_of(described: Description[int]) -> NDArray[np.float32]:
+    """Return the box (R, 4) of each row of an image; that of the whole image in place of NaN."""
+    rows = 0 if described.vectors is None else len(described.vectors)
+    boxes = np.full((rows, 4), np.nan, np.float32) if described.boxes is None else described.boxes.astype(np.float32)
+    if described.width and described.height:
+        whole = np.array([0, 0, described.width, described.height], np.float32)
+        boxes = np.where(np.isnan(boxes).any(axis=1, keepdims=True), whole, boxes)
+    return boxes
+
+
+def _boxes(part: Descriptions) -> NDArray[np.float32]:
+    assert part.boxes is not None
+    return part.boxes
 
 
 VISUAL_WORDS = ("visual_counts", "visual_words", "signatures")

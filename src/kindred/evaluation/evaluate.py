@@ -21,6 +21,7 @@ from kindred.evaluation.decision import DecisionLog
 from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
 from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
+from kindred.evaluation.localising import LocalisationLog
 from kindred.evaluation.own_images import file_key, left_out, places_of
 from kindred.evaluation.reranking import TimedCache, name_of
 from kindred.evaluation.result import Evaluation
@@ -157,7 +158,7 @@ class Bench:
         self.files = (
             replace(files, shared=[None] * len(files.shared)) if self.describer.describes_queries_differently else files
         )
-        self.work = DescribingTask(self.describer, cache=cache)
+        self.work = DescribingTask(self.describer, cache=cache, boxed=bool(truth.boxes))
         self._computed = TimedCache()
 
     def measure(
@@ -175,9 +176,12 @@ class Bench:
         search, before = self.search(), self._computed.seconds
         log = self._decision_log() if is_calibrated(methods) else None
         orders = self._reranked(search, methods, log, depth=depth) if methods else search.orders()
+        where = LocalisationLog(self.truth, search, self._tie_order) if self.truth.boxes and not methods else None
+        orders = orders if where is None else where.add(orders)
         ranks = self.ranks(orders)
         found = self.result(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
-        return found if log is None else replace(found, metrics={**found.metrics, **log.metrics()})
+        more = {**({} if log is None else log.metrics()), **({} if where is None else where.metrics())}
+        return replace(found, metrics={**found.metrics, **more}) if more else found
 
     def evidence(self, *, depth: int, progress: Progress | None = None) -> Iterator[tuple[NDArray[np.int64], Evidence]]:
         """Yield for each query the positions of its candidates in the database (n,), and what verification says."""

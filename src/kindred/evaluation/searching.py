@@ -113,6 +113,26 @@ class Search:
         """Return the first `depth` results of some of the queries, with their scores."""
         return _top_results(list(self._ranked(selected)), min(depth, len(self.database)))
 
+    def boxes_of(self, number: int) -> NDArray[np.float32]:
+        """Return the box (N, 4) of what matches a query in each image, NaN where unknown.
+
+        It is that of the best-matching row, where images have several rows and the matching method locates matches;
+        otherwise that of the first row, which is the whole image.
+        """
+        boxes = np.full((len(self.database), 4), np.nan, np.float32)
+        found = self.database
+        if found.boxes is None:
+            return boxes
+        boxes[found.usable] = found.boxes[(np.cumsum(found.counts) - found.counts)[found.usable]]
+        if self.recipe.multi_vector:
+            places = np.flatnonzero(self._usable)
+            (query,) = self._queries_of(slice(number, number + 1))
+            ranking = self._index.search(query, len(places))
+            if ranking.boxes is not None:
+                ids = ranking.ids[0][ranking.ids[0] > 0]
+                boxes[places[ids - 1]] = ranking.boxes[0, : len(ids)]
+        return boxes
+
     def _candidates(
         self, ranked: Sequence[tuple[Order, NDArray[np.float32]]], selected: slice, depth: int, *, by_words: bool
     ) -> Ranking:
@@ -188,7 +208,8 @@ def _has_numbers(found: Descriptions) -> NDArray[np.bool_]:
 def _source(found: Descriptions, recipe: Recipe) -> ArraySource:
     """Return the rows of images in the form that an index reads; for images with one vector, the first row."""
     if recipe.multi_vector:
-        return ArraySource(found.vectors, counts=found.counts, words=found.words)
+        boxes = found.boxes if found.words is None else None
+        return ArraySource(found.vectors, counts=found.counts, words=found.words, boxes=boxes)
     return ArraySource(found.first_rows(), visual_words=found.visual_words)
 
 

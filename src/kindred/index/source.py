@@ -20,8 +20,8 @@ BATCH = 1 << 18
 class ArraySource:
     """Immutable rows (M, D) of images 1, 2, …: one each, or `counts` (n,) rows per image, with their `words` (M,).
 
-    visual_words: those of the local features of all images. An image of no rows is never found. Raises UsageError if
-    lengths differ.
+    visual_words: those of the local features of all images. boxes: (M, 4), the part of the image of each row. An image
+    of no rows is never found. Raises UsageError if lengths differ.
     """
 
     def __init__(
@@ -31,10 +31,13 @@ class ArraySource:
         counts: NDArray[np.int64] | None = None,
         words: NDArray[np.int64] | None = None,
         visual_words: WordBatch | None = None,
+        boxes: NDArray[np.float32] | None = None,
     ) -> None:
         self._rows = as_rows(rows, "rows")
         self._counts = np.ones(len(self._rows), np.int64) if counts is None else np.asarray(counts, np.int64)
-        self._words, self._visual_words = words, visual_words
+        self._words, self._visual_words, self._boxes = words, visual_words, boxes
+        if boxes is not None and boxes.shape != (len(self._rows), 4):
+            raise UsageError(f"boxes: got shape {boxes.shape}; expected ({len(self._rows)}, 4)")
         if visual_words is not None and len(visual_words.counts) != len(self._counts):
             raise UsageError(f"got visual words of {len(visual_words.counts)} images; expected {len(self._counts)}")
         if self._counts.sum() != len(self._rows) or (words is not None and len(words) != len(self._rows)):
@@ -80,7 +83,8 @@ class ArraySource:
         owners = np.repeat(np.arange(1, len(self._counts) + 1), self._counts)
         kept = slice(None) if images is None else np.isin(owners, images)
         if owners[kept].size:
-            yield RowBatch(owners[kept], self._rows[kept], None, None if self._words is None else self._words[kept])
+            boxes = None if self._boxes is None else self._boxes[kept]
+            yield RowBatch(owners[kept], self._rows[kept], boxes, None if self._words is None else self._words[kept])
 
     def visual_words(
         self,
