@@ -200,7 +200,8 @@ class DescribingTask:
             return False
         if (found.boxes is not None) != self.boxed:
             return False
-        if found.boxes is not None and (found.boxes.dtype, found.boxes.shape) != (np.float32, (len(vectors), 4)):
+        boxes = found.boxes
+        if boxes is not None and (boxes.dtype != np.float32 or boxes.shape != (len(vectors), 4)):
             return False
         several = self.describer.recipe.multi_vector
         if words is not None and (not several or words.dtype != np.int64 or words.shape != (len(vectors),)):
