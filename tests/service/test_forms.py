@@ -21,7 +21,7 @@ FORMS = [getattr(service, name) for name in service.__all__ if name.endswith("Fo
 
 def test_a_hit_has_the_facts_of_its_image() -> None:
     hit = Hit(1, Path("/a.jpg"), 0.98765432, (1.0, 2.0, 3.0, 4.0), 640, 480, "2024-05-31T10:00:00", ("sea", "sun"))
-    known = {"bought": date(2024, 1, 31), "price": 20}
+    known: dict[str, date | int] = {"bought": date(2024, 1, 31), "price": 20}
     hit = dataclasses.replace(hit, id="0123456789abcdef", metadata=known, probability=0.25)
     assert HitForm.of(hit).to_json() == {
         "rank": 1,
