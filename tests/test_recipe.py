@@ -195,7 +195,7 @@ def test_recipes_of_several_rows_cannot_be_fused() -> None:
 
 
 def test_parts_are_written_in_full_and_read_by_name_or_in_full() -> None:
-    parts = (dataclasses.replace(PLAIN, weight=2.0, pooling_options={"p": 4.0}), Recipe.load("kin"))
+    parts = (dataclasses.replace(PLAIN, weight=2.0, pooling_options={"p": 4.0}), Recipe.load("kin-whitened"))
     fused = Recipe(name="fused", ensemble=parts)
     assert Recipe.from_toml(fused.to_toml()) == fused
     named = Recipe.from_toml('name = "fused"\nensemble = [{ recipe = "kin", weight = 2.0 }, { recipe = "kin-plain" }]')

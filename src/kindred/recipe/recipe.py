@@ -457,7 +457,9 @@ def _part(table: object, source: str) -> Recipe:
             f"{source}: an entry of the ensemble has recipe and also {', '.join(sorted(extra))}; beside recipe, only "
             "weight is allowed"
         )
-    return dataclasses.replace(Recipe.load(str(table["recipe"])), weight=table.get("weight", 1.0))
+    named = Recipe.load(str(table["recipe"]))
+    # Words and calibration are of its own vector, not of the fused one.
+    return dataclasses.replace(named, weight=table.get("weight", 1.0), words="", calibration="")
 
 
 def _names_recipes(table: Mapping[str, object]) -> bool:
