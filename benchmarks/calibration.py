@@ -5,8 +5,7 @@
 Each fold is fitted on two sets and measured on the third. `R@1` is the fraction of queries, of those whose relevant
 images are among the candidates, whose first result is right; `error` the expected calibration error of the first
 result, with and without relevant images in the database. `--write` stores the calibration fitted on all three beside
-the recipe, `--plot` draws the reliability diagram. On gardens-point the frames up to 10 steps from a query are left
-out, unless they are relevant: they show the same place, though the protocol counts only 2.
+the recipe, `--plot` draws the reliability diagram.
 """
 
 from __future__ import annotations
@@ -26,28 +25,10 @@ from kindred.calibration import first_results, reliability
 from kindred.describer import fit_record, save_fitted
 from kindred.errors import KindredError
 from kindred.evaluation import Calibrated, calibrate, plot_reliability
-from kindred.evaluation.datasets import read_dataset
 from kindred.recipe import Recipe
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 SETS = ("smvs-dvd", "gardens-point", "grocery")
-WALK = "gardens-point"
-SAME_PLACE = 10
-"""Frames of the walk up to so many steps apart show the same place."""
-
-
-def frames_of_one_place(groundtruth: Path) -> dict[int, list[int]]:
-    """The frames near each query, by their numbers."""
-    truth = read_dataset(groundtruth)
-    numbers = [_frame(name) for name in truth.database]
-    return {
-        at: [place for place, number in enumerate(numbers) if abs(number - _frame(query.image)) <= SAME_PLACE]
-        for at, query in enumerate(truth.queries)
-    }
-
-
-def _frame(name: str) -> int:
-    return int("".join(filter(str.isdigit, Path(name).stem)))
 
 
 def print_results(found: Calibrated) -> None:
@@ -83,8 +64,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"\r{done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
 
     recipe = Recipe.load(options.recipe)
-    near = {WALK: frames_of_one_place(options.data / WALK / "groundtruth.json")}
-    found = calibrate(paths, recipe=recipe, limit=options.queries, ignored=near, cache=options.cache, progress=progress)
+    found = calibrate(paths, recipe=recipe, limit=options.queries, cache=options.cache, progress=progress)
     if options.json:
         folds = [
             {"left_out": each.name, "recall@1": each.recall, "error": each.reliability.error} for each in found.folds

@@ -2,7 +2,7 @@
 
 The log-odds are
 
-    bias + cosine · s + best · s* + margin · m + w(s*) · log(1 + max(0, n − 6))
+    bias + cosine · s + best · s* + margin · m + w(s*) · log(1 + max(0, n − 8))
     w(s*) = sure + (unsure − sure) / (1 + exp((s* − turn) / width))
 
 of a candidate with cosine s and n inliers, where s* is the best cosine of all candidates of the query and m how far
@@ -27,8 +27,8 @@ from kindred.errors import ModelError
 
 __all__ = ["CHANCE", "LINE", "Calibration", "probabilities_of"]
 
-CHANCE = 6
-"""So many inliers agree by chance: 999 of 1,000 pairs of images that share nothing have no more (measured)."""
+CHANCE = 8
+"""Up to so many inliers count for nothing: of 1,000 unrelated pairs of images, one has more than 6 (measured)."""
 LINE = 0.5
 """The probability below which a result is probably not the same thing."""
 LARGEST = 1e3
@@ -102,7 +102,7 @@ class Calibration:
 
 
 def above_chance(inliers: ArrayLike) -> Floats:
-    """Return log(1 + max(0, n − 6)) of counts of inliers (N,)."""
+    """Return log(1 + max(0, n − 8)) of counts of inliers (N,)."""
     found: Floats = np.log1p(np.maximum(np.asarray(inliers, np.float64) - CHANCE, 0))
     return found
 

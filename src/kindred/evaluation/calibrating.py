@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from kindred.errors import RecipeError, UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.describing import Progress
 from kindred.evaluation.evaluate import Bench, Files
-from kindred.evaluation.groundtruth import GroundTruth
 from kindred.index import CANDIDATES
 from kindred.recipe import Recipe
 
@@ -33,8 +32,6 @@ __all__ = ["Calibrated", "calibrate", "labelled_candidates"]
 
 PARTS = 5
 """A single set is divided into so many parts by its queries for cross-validation."""
-Ignored = Mapping[int, Collection[int]]
-"""By the number of a query, positions of the database that are neither right nor wrong for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,6 @@ def calibrate(
     recipe: Recipe | str | Path,
     limit: int | None = None,
     distractors: Sequence[Path] = (),
-    ignored: Mapping[str, Ignored] | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Calibrated:
@@ -74,8 +70,7 @@ def calibrate(
 
     Every query counts twice, with its relevant images in the database and without them, so that not every query has an
     answer. `limit`: the largest number of queries of a set, evenly spaced. `distractors`, `cache` and `progress` are as
-    in `evaluate`; `ignored` are, by the name of a set and the position of a query, images that are neither right nor
-    wrong, such as the neighbours of a place. Raises RecipeError if the recipe stores no local
+    in `evaluate`. Raises RecipeError if the recipe stores no local
     features, UsageError as `fit_calibration`.
     """
     start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
@@ -90,11 +85,9 @@ def calibrate(
     for path in groundtruths:
         truth = read_dataset(Path(path))
         chosen = _spaced(len(truth.queries), limit)
-        known = (ignored or {}).get(truth.name, {})
         truth = replace(truth, queries=tuple(truth.queries[at] for at in chosen))
         bench = Bench(truth, Files.of(truth, None, distractors), bare, cache=cache)
-        out = {number: known.get(at, ()) for number, at in enumerate(chosen)}
-        sets.append(labelled_candidates(bench, ignored=out, progress=progress))
+        sets.append(labelled_candidates(bench, progress=progress))
         images += bench.files.count
         fitted = fitted or Fitted(
             bare, bench.describer.fitted, images, bench.describer.dimension, bench.describer.extractor.identity
@@ -105,15 +98,13 @@ def calibrate(
     return Calibrated(bare, calibration, tuple(sets), tuple(cross_validate(_parts(sets))), images, fitted)
 
 
-def labelled_candidates(
-    bench: Bench, *, ignored: Ignored | None = None, depth: int = CANDIDATES, progress: Progress | None = None
-) -> Labelled:
+def labelled_candidates(bench: Bench, *, depth: int = CANDIDATES, progress: Progress | None = None) -> Labelled:
     """Verify the candidates of every query of a bench and label them; each query with and without relevant images."""
     found: list[tuple[int, Evidence, NDArray[np.bool_]]] = []
-    relevant, junk = _judgements(bench.truth, ignored or {})
+    judgements = [next(iter(query.judgements.values())) for query in bench.truth.queries]
     for number, (ids, evidence) in enumerate(bench.evidence(depth=depth, progress=progress)):
-        known = ~np.isin(ids, junk[number])
-        same = np.isin(ids, relevant[number])
+        known = ~np.isin(ids, judgements[number].junk)
+        same = np.isin(ids, judgements[number].relevant)
         for removed, chosen in enumerate((known, known & ~same)):
             if chosen.any():
                 again = Evidence.of_query(evidence.cosines[chosen], evidence.inliers[chosen])
@@ -123,17 +114,6 @@ def labelled_candidates(
     numbers = np.repeat([number for number, _, _ in found], [len(same) for _, _, same in found])
     evidence = Evidence.concatenated([each for _, each, _ in found])
     return Labelled(bench.truth.name, evidence, np.concatenate([same for _, _, same in found]), numbers)
-
-
-def _judgements(truth: GroundTruth, ignored: Ignored) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Return for each query the positions that are relevant, and those that are neither relevant nor not."""
-    main = [next(iter(query.judgements.values())) for query in truth.queries]
-    relevant = [np.asarray(each.relevant, np.int64) for each in main]
-    junk = [
-        np.setdiff1d(np.concatenate((each.junk, np.array(sorted(ignored.get(number, ())), np.int64))), each.relevant)
-        for number, each in enumerate(main)
-    ]
-    return relevant, junk
 
 
 def _spaced(count: int, limit: int | None) -> list[int]:
