@@ -190,9 +190,11 @@ def test_the_help_lists_all_names(kindred: Kindred) -> None:
         assert words in shown
     assert command.METHODS.split(", ") == list(METHODS)
     assert [name for name, method in METHODS.items() if not method.labelled] == list(METHODS)[-2:]
-    sizes = command.ARCHITECTURES.partition("resnet")[2].partition(",")[0]
-    resnets = ", ".join(f"resnet{number}" for number in sizes.split("/"))
-    assert command.ARCHITECTURES.replace(f"resnet{sizes}", resnets).split(", ") == list(ARCHITECTURES)
+    listed = []
+    for entry in command.ARCHITECTURES.split(", "):  # "resnet18/34" lists two
+        first, *others = entry.split("/")
+        listed += [first, *(first.rstrip("0123456789") + size for size in others)]
+    assert listed == list(ARCHITECTURES)
     assert command.AGGREGATIONS.split(", ")[:-1] == list(AGGREGATIONS)[:4]
     assert command.AGGREGATIONS.endswith(", or any pooling")
 

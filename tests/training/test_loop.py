@@ -427,7 +427,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
             patch.setattr(os, "fsync", full)
         else:
             patch.setattr(Path, "open", _opened_on_a_full_disk(Path.open, full))
-        with pytest.raises(TrainingError, match=r"cannot be written \(the disk is full\); the previous one is wh"):
+        with pytest.raises(TrainingError, match=r"cannot be written \(the disk is full\); the previous one is intact"):
             _fit(TinyTask(), folder, checkpoint_every=0)
     _, facts = load_checkpoint(folder / CHECKPOINT)
     assert f'"updates": {min(full_at - 1, 3)}' in facts["state"]

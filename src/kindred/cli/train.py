@@ -23,7 +23,7 @@ __all__ = ["train"]
 # The names in the tables of `kindred.training`, which is too slow to import for a page of help; a test compares them.
 METHODS = "classification, siamese, triplet, multi_similarity, smooth_ap, manifold, clusters"
 AGGREGATIONS = "gem, rmac, rgem, netvlad, or any pooling"
-ARCHITECTURES = "alexnet, vgg16, vgg19, googlenet, resnet18/34/50/101/152, mobilenet_v2"
+ARCHITECTURES = "alexnet, vgg16, vgg19, googlenet, resnet18/34/50/101/152, mobilenet_v2, efficientnet_lite0/1/2"
 
 
 def train(

@@ -257,7 +257,7 @@ def test_invalid_options_are_refused() -> None:
 def test_poolings_that_need_more_than_the_map_are_left_out() -> None:
     from kindred.training.aggregation import Pooled
 
-    left_out = {"window_sum", "window_average", "window_max", "pwa", "cam"}
+    left_out = {"window_sum", "window_average", "window_max", "pwa", "cam", "pyramid_gem"}
     assert set(POOLINGS) - set(AGGREGATIONS) == left_out
     with pytest.raises(RecipeError, match="pooling 'cam' cannot be trained: it needs more than one feature map"):
         Pooled(C, "cam")
