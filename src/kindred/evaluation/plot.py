@@ -15,9 +15,10 @@ from kindred.hints import check_known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-__all__ = ["COSTS", "FORMATS", "Cost", "check_plot", "frontier", "plot_costs"]
+__all__ = ["COSTS", "FORMATS", "Cost", "check_plot", "frontier", "plot_costs", "save_figure"]
 
 FORMATS = (".png", ".svg", ".pdf")
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -68,7 +69,6 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
     check_plot(file, cost)
     if not found:
         raise UsageError("nothing was measured, so there is nothing to draw")
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -87,6 +87,13 @@ def plot_costs(found: Sequence[Evaluation], file: Path | str, *, cost: str = "qu
     figure.draw_without_rendering()
     for panel, named in zip(panels, labels, strict=True):
         place_labels(panel.axes, named, panel.corners(), colour=QUIET)
+    return save_figure(figure, file)
+
+
+def save_figure(figure: Figure, file: Path) -> Path:
+    """Write a figure in the format of the file's suffix, as a whole and without a date; return the file."""
+    import matplotlib
+
     kind = file.suffix.lower().removeprefix(".")
     with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # otherwise ids in the file are random
         write_whole(

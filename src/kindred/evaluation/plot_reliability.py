@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from kindred._support.files import write_whole
 from kindred.calibration import Reliability
 from kindred.errors import MissingExtra, UsageError
-from kindred.evaluation.plot import FORMATS, UNDATED
+from kindred.evaluation.plot import FORMATS, GRID, INK, QUIET, save_figure
 
 __all__ = ["check_reliability_plot", "plot_reliability"]
 
-INK, GRID, DIAGONAL = "#222222", "#e6e8eb", "#8a8f98"
 COLOURS = ("#1f5f8b", "#c8553d", "#4f8a5b", "#8a6fb0", "#b58a1f")
 INCHES = (5.2, 5.2)
 LARGEST, SMALLEST = 240.0, 14.0
@@ -36,14 +34,13 @@ def plot_reliability(found: Mapping[str, Reliability], file: Path | str) -> Path
     """
     file = Path(file)
     check_reliability_plot(file)
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.plot((0, 1), (0, 1), color=DIAGONAL, lw=1, ls="--", zorder=1)
+    axes.plot((0, 1), (0, 1), color=QUIET, lw=1, ls="--", zorder=1)
     for number, (name, each) in enumerate(found.items()):
         colour = COLOURS[number % len(COLOURS)]
         x, y = [one.predicted for one in each.bins], [one.observed for one in each.bins]
@@ -56,11 +53,4 @@ def plot_reliability(found: Mapping[str, Reliability], file: Path | str) -> Path
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8.5, loc="upper left")
-    kind = file.suffix.lower().removeprefix(".")
-    with matplotlib.rc_context({"svg.hashsalt": "kindred"}):  # otherwise ids in the file are random
-        write_whole(
-            file,
-            "plot",
-            lambda part: figure.savefig(part, format=kind, dpi=160, facecolor="white", metadata=UNDATED.get(kind)),
-        )
-    return file
+    return save_figure(figure, file)
