@@ -291,6 +291,50 @@ def test_an_interrupt_commits_what_was_described(
     assert store.runs(1)[0].finished is not None
 
 
+def test_a_run_stops_when_asked_and_the_next_continues(
+    run: Run, store: SqliteStore, counting: Counting, photos: Path
+) -> None:
+    make_folder(photos, 300, first=100)
+    done: list[int] = []
+    report = run(progress=lambda here: done.append(here.indexed), stop=lambda: bool(done) and done[-1] >= 40)
+    assert report.stopped
+    assert 40 <= report.indexed < 312
+    assert store.counts().indexed == report.indexed
+    assert store.runs(1)[0].finished is None
+    counting.names()
+    again = run(stop=lambda: False)
+    assert not again.stopped
+    assert (again.indexed, again.unchanged) == (312 - report.indexed, report.indexed)
+    assert len(counting.names()) == 312 - report.indexed
+
+
+def test_a_stopped_run_prunes_nothing_and_settles_no_names(run: Run, store: SqliteStore, photos: Path) -> None:
+    run()
+    first, second, third = sorted(photos.iterdir())[:3]
+    before = {path: known.id for path, known in store.lookup([first, second]).items()}
+    third.unlink()
+    swapped = first.read_bytes()
+    second.rename(first)
+    second.write_bytes(swapped)
+    asked = iter([False, False, True])
+    report = run(roots=[photos], prune="all", stop=lambda: next(asked, True))
+    assert (report.stopped, report.removed, report.missing) == (True, 0, 0)
+    assert {path: known.id for path, known in store.lookup([first, second]).items()} == before
+    report = run(roots=[photos], prune="all")
+    assert (report.moved, report.removed) == (2, 1)
+    assert {path: known.id for path, known in store.lookup([first, second]).items()} == {
+        first: before[second],
+        second: before[first],
+    }
+
+
+def test_progress_names_the_skipped_files(run: Run, photos: Path) -> None:
+    (photos / "bad.jpg").touch()
+    named: list[tuple[Path, str]] = []
+    run(progress=lambda here: named.extend(here.skipped_files[len(named) :]))
+    assert named == [(photos / "bad.jpg", "empty file")]
+
+
 def test_an_interrupt_in_a_commit_loses_nothing(run: Run, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 5)
     put, calls = store.put, []

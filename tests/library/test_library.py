@@ -237,6 +237,20 @@ def test_index_with_prune_and_progress(library: Library, tmp_path: Path, photos:
         library.index(tmp_path / "nowhere")
 
 
+def test_an_index_run_can_be_stopped_while_it_counts_and_while_it_describes(library: Library, tmp_path: Path) -> None:
+    make_folder(tmp_path / "more", 60, first=100)
+    counting = library.index(tmp_path / "more", progress=lambda *_: None, stop=lambda: True)
+    assert (counting.stopped, counting.indexed, len(library)) == (True, 0, COUNT)
+    seen: list[int] = []
+    report = library.index(
+        tmp_path / "more", progress=lambda here, _: seen.append(here.indexed), stop=lambda: bool(seen and seen[-1])
+    )
+    assert report.stopped
+    assert 1 <= report.indexed < 60
+    assert len(library) == COUNT + report.indexed
+    assert library.index(tmp_path / "more").indexed == 60 - report.indexed
+
+
 def test_an_empty_library_is_an_error_with_advice(tmp_path: Path, recipe: Recipe) -> None:
     with Library.create(tmp_path / "new", recipe=recipe) as library:
         with pytest.raises(LibraryError, match="the library is empty; index a folder first"):

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from kindred._support.pace import Pace
 from kindred._support.printable import printable
 from kindred.cli.output import console, duration, is_terminal, note
 
@@ -36,9 +37,9 @@ class Meter:
         # A timer, since the first call of `update` may come late.
         self._timer = threading.Timer(DELAY, self._show)
         self._timer.daemon = True
-        self._line_due = time.monotonic() + LINE_EVERY
-        self._line_done, self._line_time = 0, time.monotonic()
-        self._began = self._line_time
+        self._began = time.monotonic()
+        self._line_due = self._began + LINE_EVERY
+        self._pace = Pace(self._began, window=LINE_EVERY)
 
     def __enter__(self) -> Self:
         self._terminal = is_terminal()
@@ -62,8 +63,8 @@ class Meter:
         with self._lock:
             self.title, self.unit = title, unit
             self._done, self._total = done, 0
-            self._line_done, self._line_time = done, time.monotonic()
-            self._began = self._line_time
+            self._began = time.monotonic()
+            self._pace = Pace(self._began, done=done, window=LINE_EVERY)
             if self._bar is not None:
                 self._bar.reset(self._bar.tasks[0].id, completed=done)
             self._refresh()
@@ -74,6 +75,7 @@ class Meter:
             self.begin(self.title, unit=self.unit)
         with self._lock:
             self._done, self._total, self.aside = done, total, aside
+            self._pace.note(done, time.monotonic())
             self._refresh()
             self._print_due_line()
 
@@ -127,10 +129,10 @@ class Meter:
         now = time.monotonic()
         if self._terminal or self.quiet or self._closed.is_set() or now < self._line_due:
             return
-        pace = (self._done - self._line_done) / max(now - self._line_time, 1e-9)
-        left = f", {duration((self._total - self._done) / pace)} left" if pace > 0 and self._total else ""
+        pace, remaining = self._pace.rate(now) or 0.0, self._pace.seconds_left(self._total, now)
+        left = "" if remaining is None else f", {duration(remaining)} left"
         of = f" of {self._total:,}" if self._total else ""
         aside = f", {self.aside}" if self.aside else ""
         counts = f"{self._done:,}{of} {self.unit}, {pace:,.1f}/s{left}{aside}"
         note(f"{self.title}: {counts if self._done or self._total else f'{duration(now - self._began)} so far'}")
-        self._line_done, self._line_time, self._line_due = self._done, now, now + LINE_EVERY
+        self._line_due = now + LINE_EVERY

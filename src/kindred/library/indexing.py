@@ -35,12 +35,16 @@ FEATURELESS = "no local features found"
 
 @dataclass(frozen=True)
 class IndexProgress:
-    """Progress of a run: files processed, images described, files skipped, and the seconds since the start."""
+    """Progress of a run: files processed, images described, files skipped, and the seconds since the start.
+
+    skipped_files: those skipped so far with the reasons, in order; a list that grows, to be read during the call.
+    """
 
     seen: int
     indexed: int
     skipped: int
     seconds: float
+    skipped_files: Sequence[tuple[Path, str]] = ()
 
 
 @dataclass
@@ -51,7 +55,7 @@ class IndexReport:
     files do not exist. removed: images removed from the library. held: for each folder with images that
     `prune` "gone" did not remove, or would not, the reason. notes: remarks on single images, such as which frame was
     described. left_out: counts of files that were not considered: other file types, hidden files, files excluded by a
-    pattern.
+    pattern. stopped: whether the run ended early because it was asked to.
     """
 
     found: int = 0
@@ -65,6 +69,7 @@ class IndexReport:
     notes: list[tuple[Path, str]] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
     seconds: float = 0.0
+    stopped: bool = False
 
     @property
     def images_per_second(self) -> float:
@@ -81,6 +86,7 @@ def index_images(
     prune: Prune = "keep",
     force: bool = False,
     progress: Callable[[IndexProgress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> IndexReport:
     """Describe every file that is new or changed, and store the result.
 
@@ -89,10 +95,12 @@ def index_images(
     a change of content is not described again. force: describe every file again.
 
     Results are committed every two seconds and when the run is interrupted. At the end, `prune` decides what happens to
-    images below the folders `roots` whose files are gone (see `kindred.library.pruning`). Raises `LibraryFull` if the
-    disk is full; earlier commits remain.
+    images below the folders `roots` whose files are gone (see `kindred.library.pruning`). `stop` is asked after every
+    file; once it returns true the run ends, with what was described so far committed and nothing pruned, and the next
+    run continues from there. Raises `LibraryFull` if the disk is full; earlier commits remain.
     """
-    run = _Run(store, progress or _silent, force=force, bits=stored_bits(describer.recipe.stored_features))
+    bits = stored_bits(describer.recipe.stored_features)
+    run = _Run(store, progress or _silent, stop or _never, force=force, bits=bits)
     return run.finish(describer, files, roots, prune)
 
 
@@ -112,8 +120,16 @@ def files_at(paths: Iterable[Path]) -> Iterator[Found]:
 class _Run:
     """One run: its counts so far, and the entries that are waiting to be committed."""
 
-    def __init__(self, store: Store, progress: Callable[[IndexProgress], None], *, force: bool, bits: int) -> None:
-        self.store, self.progress, self.force, self.bits = store, progress, force, bits
+    def __init__(
+        self,
+        store: Store,
+        progress: Callable[[IndexProgress], None],
+        stop: Callable[[], bool],
+        *,
+        force: bool,
+        bits: int,
+    ) -> None:
+        self.store, self.progress, self.stop, self.force, self.bits = store, progress, stop, force, bits
         self.report = IndexReport()
         self.reasons = {skip.path: skip.reason for skip in store.skipped()}
         self.folders, self.moves = Folders(), Moves(store, any_known=store.counts().images > 0)
@@ -128,16 +144,25 @@ class _Run:
             with closing(describer.stream(self.to_describe(files))) as descriptions:
                 for described in descriptions:
                     self.take(described)
+                    if self.should_stop():
+                        break
         finally:
             self.commit()
-        for root in roots:
-            self.prune(root, prune)
+        if not report.stopped:
+            for root in roots:
+                self.prune(root, prune)
         report.skipped.sort()
         report.notes.sort()
         report.seconds = time.monotonic() - self.began
-        # Not in `finally`: an interrupted run has no end time in its record.
-        self.store.finish_run(number, _record(number, report))
+        # Not in `finally`: an interrupted run has no end time in its record, nor has a stopped one.
+        if not report.stopped:
+            self.store.finish_run(number, _record(number, report))
         return report
+
+    def should_stop(self) -> bool:
+        """Return whether the run is to end early; once it is, it stays so."""
+        self.report.stopped = self.report.stopped or self.stop()
+        return self.report.stopped
 
     def to_describe(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Path]]:
         """Yield the files to describe; count the others."""
@@ -145,6 +170,10 @@ class _Run:
             for seen, known in read:
                 if self.is_new(seen, known):
                     yield seen, seen.path
+                if self.should_stop():
+                    return
+        if self.report.stopped:
+            return  # which files swapped names is only known when all were seen
         moved, replaced = self.moves.settle()
         self.stamps += replaced
         # A list: all images take their new paths first, since files may have swapped names.
@@ -154,7 +183,7 @@ class _Run:
     def looked_up(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Known | None]]:
         """Yield the files that are new or seem changed, with their entry in the store; count the others."""
         remaining = iter(files)
-        while chunk := list(islice(remaining, LOOKUP)):
+        while not self.should_stop() and (chunk := list(islice(remaining, LOOKUP))):
             self.commit_stamps()
             chunk_seen = []
             for found in chunk:
@@ -299,7 +328,7 @@ class _Run:
         report = self.report
         seen = report.indexed + report.unchanged + report.moved + len(report.skipped)
         seconds = time.monotonic() - self.began
-        self.progress(IndexProgress(seen, report.indexed, len(report.skipped), seconds))
+        self.progress(IndexProgress(seen, report.indexed, len(report.skipped), seconds, report.skipped))
 
 
 def _digested(item: tuple[Seen, Known | None]) -> tuple[Seen, Known | None]:
@@ -352,3 +381,8 @@ def _entry(described: Description[Seen], bits: int) -> Entry:
 
 def _silent(_: IndexProgress) -> None:
     """Ignore progress."""
+
+
+def _never() -> bool:
+    """Never end a run early."""
+    return False

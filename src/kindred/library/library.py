@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -214,6 +215,7 @@ class Library(Editing, Searching):
         prune: Prune = "keep",
         force: bool = False,
         progress: Callable[[IndexProgress, int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> IndexReport:
         """Index all images in `folders`, recursively: new and changed images are described, others are only looked up.
 
@@ -237,7 +239,7 @@ class Library(Editing, Searching):
         scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
         store, describer = self._store, self.describer  # before the files are counted, which may take long
         ready_describer(describer)
-        total = sum(1 for _ in scan) if progress is not None else 0
+        total = _count(scan, stop) if progress is not None else 0
         with store.indexing():
             report = index_images(
                 store,
@@ -247,9 +249,11 @@ class Library(Editing, Searching):
                 prune=prune,
                 force=force,
                 progress=(lambda here: progress(here, total)) if progress is not None else None,
+                stop=stop,
             )
             report.left_out = scan.left_out
-            self.renew_index()
+            if not report.stopped:
+                self.renew_index()
         report.seconds = time.monotonic() - began
         return report
 
@@ -325,6 +329,11 @@ class Library(Editing, Searching):
 def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
     """Return the stored paths of images or folders, without repetitions."""
     return list(dict.fromkeys(located(path) for path in listed_paths(images)))
+
+
+def _count(scan: Iterable[object], stop: Callable[[], bool] | None) -> int:
+    """Return the number of files of a scan; of those before `stop` returns true."""
+    return sum(1 for _ in takewhile(lambda _: stop is None or not stop(), scan))
 
 
 def _options(options: DescriberOptions | None) -> DescriberOptions:
