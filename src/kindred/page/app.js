@@ -1,0 +1,112 @@
+/**
+ * The page: header, navigation and the view of the route.
+ *
+ * @typedef {{
+ *   api: typeof import("./lib/api.js"),
+ *   router: typeof import("./lib/router.js"),
+ *   library: Library,
+ *   announce: typeof announce,
+ *   toast: typeof toast,
+ *   viewer: typeof openViewer,
+ * }} Context
+ * @typedef {{images: number, calibrated: boolean, regions: boolean, local_features: boolean, read_only: boolean,
+ *   rerankers: {name: string, summary: string}[], folders: {id: string, path: string}[], line: number,
+ *   tags: Record<string, number>, metadata: Record<string, number>, reload: () => Promise<void>}} Library
+ */
+
+import * as api from "./lib/api.js";
+import * as router from "./lib/router.js";
+import { announce } from "./lib/announce.js";
+import { fill, h } from "./lib/dom.js";
+import { icon } from "./lib/icons.js";
+import { themeButton } from "./lib/theme.js";
+import { toast, toastError } from "./lib/toast.js";
+import { openViewer } from "./lib/viewer.js";
+import { VIEWS } from "./views/table.js";
+
+const main = document.getElementById("main");
+const nav = document.getElementById("nav");
+/** @type {Library} */
+const library = { reload: readLibrary };
+/** @type {Context} */
+const context = { api, router, library, announce, toast, viewer: (...given) => openViewer(context, ...given) };
+let mounted = { name: "", unmount: () => {} };
+let turn = 0;
+
+async function readLibrary() {
+  Object.assign(library, await api.get("/library"));
+}
+
+function drawNavigation() {
+  const links = VIEWS.map(({ name, title, icon: sign }) =>
+    h("a", { href: router.href(name), data: { view: name } }, icon(sign), h("span", null, title)));
+  fill(nav, links);
+  nav.hidden = VIEWS.length < 2;
+}
+
+/** Mount the view of the route; a view that is shown already hears of new parameters itself. */
+async function show(route) {
+  const view = VIEWS.find(({ name }) => name === route.view) ?? VIEWS[0];
+  for (const link of nav.children) {
+    link.toggleAttribute("data-current", link.dataset.view === view.name);
+    if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (mounted.name === view.name) return;
+  turn += 1;
+  const mine = turn;
+  mounted.unmount();
+  const again = mounted.name !== "";
+  mounted = { name: view.name, unmount: () => {} };
+  document.title = `${view.title} · Kindred`;
+  const root = h("div", { class: ["view", `view-${view.name}`] });
+  fill(main, root);
+  scrollTo(0, 0);
+  const [module] = await Promise.all([view.load(), styles(view.name)]);
+  if (mine !== turn) return;
+  const unmount = await module.mount(root, context);
+  if (mine !== turn) return unmount();
+  mounted.unmount = unmount;
+  // Screen readers start at the new view; the first one is left to the browser.
+  if (again) {
+    main.focus({ preventScroll: true });
+    announce(view.title);
+  }
+}
+
+const sheets = new Map();
+
+/** Load the rules of a view once, before it is shown. */
+function styles(name) {
+  if (!sheets.has(name)) {
+    sheets.set(name, new Promise((resolve) => {
+      const done = { load: resolve, error: resolve };
+      document.head.append(h("link", { rel: "stylesheet", href: `/assets/styles/${name}.css`, on: done }));
+    }));
+  }
+  return sheets.get(name);
+}
+
+function failed(error) {
+  const again = h("button", { class: "button button-primary", type: "button", on: { click: () => location.reload() } }, "Try again");
+  fill(main, h("div", { class: "empty" }, icon("warning"), h("h1", null, "The library cannot be opened"),
+    h("p", null, error.message), error.hint && h("p", { class: "soft" }, error.hint), again));
+}
+
+async function start() {
+  drawNavigation();
+  document.getElementById("bar-end").append(themeButton());
+  addEventListener("unhandledrejection", (event) => {
+    if (api.aborted(event.reason)) event.preventDefault();
+    else if (event.reason instanceof api.ApiError) toastError(event.reason);
+  });
+  try {
+    await readLibrary();
+  } catch (error) {
+    return failed(error);
+  }
+  router.listen((route) => void show(route));
+  await show(router.current());
+}
+
+await start();

@@ -1,0 +1,16 @@
+/** What changed, said to screen readers. */
+
+/**
+ * Announce a change; the same words twice are said twice.
+ * @param {string} text
+ * @param {{urgent?: boolean}} [options] urgent interrupts what is being said
+ */
+export function announce(text, options = {}) {
+  const region = document.getElementById(options.urgent ? "assertive" : "polite");
+  if (!region) return;
+  region.textContent = "";
+  // A new text in the next frame, since an unchanged region is not read again.
+  requestAnimationFrame(() => {
+    region.textContent = text;
+  });
+}

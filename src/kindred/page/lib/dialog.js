@@ -1,0 +1,79 @@
+/** Modal dialogs on the browser's own <dialog>: focus stays inside, Escape closes, focus returns to where it was. */
+
+import { fill, h, uid } from "./dom.js";
+import { icon } from "./icons.js";
+
+/**
+ * Open a dialog.
+ * @param {{
+ *   title: string,
+ *   content: import("./dom.js").Child,
+ *   actions?: {label: string, value: string, kind?: "primary" | "danger"}[],
+ *   wide?: boolean,
+ *   full?: boolean,
+ * }} options actions are buttons in the foot, which close the dialog with their value
+ * @returns {{element: any, body: any, close: (value?: string) => void, closed: Promise<string>}}
+ *   `closed` gives the value of the action, "" if the dialog was dismissed
+ */
+export function openDialog(options) {
+  const { title, content, actions = [], wide, full } = options;
+  const before = document.activeElement;
+  const id = uid("dialog");
+  const close = (value = "") => dialog.close(value);
+  const dismiss = { class: "icon-button", type: "button", "aria-label": "Close", on: { click: () => close() } };
+  const body = h("div", { class: "dialog-body" }, content);
+  const form = h("form", { method: "dialog", class: "dialog-form" },
+    h("div", { class: "dialog-head" }, h("h2", { id }, title), h("button", dismiss, icon("close"))),
+    body,
+    actions.length > 0 && h("div", { class: "dialog-foot" }, actions.map(({ label, value, kind }) =>
+      h("button", { class: ["button", kind && `button-${kind}`], value, type: "submit" }, label))));
+  const classes = ["dialog", wide && "dialog-wide", full && "dialog-full"];
+  const dialog = h("dialog", { class: classes, "aria-labelledby": id }, form);
+  const closed = new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      resolve(dialog.returnValue);
+    });
+  });
+  // A press on the backdrop, outside the dialog's own box, dismisses it.
+  dialog.addEventListener("pointerdown", (event) => {
+    if (event.target === dialog) close();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return { element: dialog, body, close, closed };
+}
+
+/**
+ * Ask yes or no.
+ * @param {{title: string, text: string, action: string, danger?: boolean}} options action: the label of yes
+ * @returns {Promise<boolean>}
+ */
+export async function confirmed({ title, text, action, danger }) {
+  const actions = [{ label: "Cancel", value: "" }, { label: action, value: "yes", kind: danger ? "danger" : "primary" }];
+  return (await openDialog({ title, content: h("p", null, text), actions }).closed) === "yes";
+}
+
+/**
+ * Ask for a line of text.
+ * @param {{title: string, label: string, action: string, value?: string, placeholder?: string, list?: string[]}} options
+ * @returns {Promise<string | null>} null if dismissed or empty
+ */
+export async function askText({ title, label, action, value = "", placeholder = "", list = [] }) {
+  const id = uid("text");
+  const choices = list.length > 0 ? h("datalist", { id: `${id}-list` }) : null;
+  if (choices) fill(choices, list.map((each) => h("option", { value: each })));
+  const field = h("input", { id, class: "input", value, placeholder, autocomplete: "off", list: choices?.id, autofocus: true });
+  const content = h("div", { class: "field" }, h("label", { for: id }, label), field, choices);
+  const actions = [{ label: "Cancel", value: "" }, { label: action, value: "yes", kind: "primary" }];
+  const dialog = openDialog({ title, content, actions });
+  // Enter takes the first submit button of a form, which is Cancel.
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    dialog.close("yes");
+  });
+  field.focus();
+  return (await dialog.closed) === "yes" && field.value.trim() ? field.value.trim() : null;
+}
