@@ -51,6 +51,7 @@ def ask_everything(file: Path) -> None:
         _ = store.skipped(), store.tags(), store.metadata_keys(), store.roots(), store.runs()
         store.metadata_kinds("price")
         store.rows(store.select(Filter()).tolist())
+        store.outlines(Filter())
         store.images(range(1, 10))
         ids = [number for batch, _ in store.vectors() for number in batch]
         store.fetch(ids)
@@ -80,6 +81,7 @@ def ask_everything(file: Path) -> None:
         ("UPDATE images SET mtime_ns = x'00' WHERE id = 2", "image 2: mtime_ns is 1 bytes, expected a whole number"),
         ("UPDATE images SET uid = CAST(x'fe' AS TEXT) WHERE id = 2", "image 2: uid is"),
         ("UPDATE images SET taken = CAST(x'fe' AS TEXT) WHERE id = 2", "image 2: taken is"),
+        ("UPDATE images SET day = '2024-99-99' WHERE id = 2", "image 2: day is '2024-99-99', expected a date such as"),
         ("UPDATE images SET reason = NULL WHERE id = 3", "image 3: reason is None"),
         ("UPDATE images SET reason = x'00' WHERE id = 3", "image 3: reason is 1 bytes"),
         ("UPDATE images SET digest = 'text' WHERE id = 1", "image 1: digest is 'text', expected bytes"),

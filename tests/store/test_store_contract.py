@@ -222,6 +222,23 @@ def test_a_filter_by_ids_holds_together_with_others(filled: Store) -> None:
     assert filled.select(Filter(ids=())).tolist() == []
 
 
+def test_outlines_hold_the_indexed_images_that_fit_the_filter(store: Store, entry: MakeEntry) -> None:
+    plain = replace(entry("/photos/b.jpg"), width=None, height=None)
+    store.put([entry("/photos/a.jpg", taken="2020-01-31T10:00:00", regions=2), plain, entry("/other/c.jpg")])
+    store.put([Entry(Path("/photos/broken.jpg"), 10, 1, reason="empty"), replace(entry("/z.jpg"), mtime_ns=2**62)])
+    found = store.outlines(Filter(folder=Path("/photos")))
+    assert found.numbers.tolist() == [1, 2]
+    assert found.uids == (uid(store, A), uid(store, B))
+    assert found.paths == (A, B)
+    assert found.sizes.tolist() == [[640, 480], [0, 0]]
+    assert found.days.tolist()[0] == date(2020, 1, 31)
+    assert date(2023, 11, 14) <= found.days.tolist()[1] <= date(2023, 11, 15)  # the file's time, in any time zone
+    everything = store.outlines(Filter())
+    assert everything.numbers.tolist() == [1, 2, 3, 5]
+    assert len(everything.paths) == len(everything.uids) == len(everything.sizes) == len(everything.days) == 4
+    assert store.outlines(Filter(tags=("none",))).days.dtype == np.dtype("datetime64[D]")
+
+
 def test_metadata_comes_back_as_it_was(filled: Store) -> None:
     values: dict[str, Value] = {
         "text": "été; 'quoted' \"twice\"",

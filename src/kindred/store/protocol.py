@@ -22,6 +22,7 @@ from kindred.store.records import (
     Filter,
     Key,
     Known,
+    Outlines,
     Root,
     Row,
     RowBatch,
@@ -136,6 +137,10 @@ class Store(Protocol):
 
     def select_images(self, where: Filter) -> NDArray[np.int64]:
         """Return the numbers of all images that match `where`, (n,) ascending."""
+        ...
+
+    def outlines(self, where: Filter) -> Outlines:
+        """Return the ids, paths, sizes and days of all indexed images that match `where`, by ascending number."""
         ...
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:

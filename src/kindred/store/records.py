@@ -24,6 +24,7 @@ __all__ = [
     "Filter",
     "Key",
     "Known",
+    "Outlines",
     "Root",
     "Row",
     "RowBatch",
@@ -149,6 +150,20 @@ class Row:
     frame: int = 0
     device: int | None = None
     inode: int | None = None
+
+
+class Outlines(NamedTuple):
+    """What is needed to lay out many images: numbers (n,) int64 ascending, and of each image one entry of the others.
+
+    sizes: (n, 2) int32, width and height in pixels of the upright original, 0 if unknown. days: (n,) datetime64[D], on
+    which the picture was taken, or else that of the file's time; NaT if unknown.
+    """
+
+    numbers: NDArray[np.int64]
+    uids: tuple[str, ...]
+    paths: tuple[Path, ...]
+    sizes: NDArray[np.int32]
+    days: NDArray[np.datetime64]
 
 
 class RowBatch(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from kindred.errors import LibraryDamaged
@@ -71,6 +72,15 @@ class Cells:
         if value is None or isinstance(value, bytes):
             return value
         raise self.damaged(row, column, value, "bytes")
+
+    def day(self, value: object, row: str) -> date | None:
+        """Return a day, or None."""
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(self.text(value, row, "day"))
+        except ValueError:
+            raise self.damaged(row, "day", value, "a date such as 2024-05-31") from None
 
     def path(self, value: object, row: str) -> Path:
         """Return an absolute path."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
 from kindred.store.filters import KINDS, MOST_KEYS, Kind, from_stored
-from kindred.store.records import Counts, Filter, Known, Root, Row, Run, Skip, Value
+from kindred.store.records import Counts, Filter, Known, Outlines, Root, Row, Run, Skip, Value
 from kindred.store.sqlite.cells import Cells
 from kindred.store.sqlite.conditions import chunks, conditions, folder_range, marks, path_key
 from kindred.store.sqlite.database import Database
@@ -30,6 +30,8 @@ NO_PATHS: Mapping[bytes, Path] = {}
 META_BYTES = 1 << 22
 """Maximum size of all facts about a library; a recipe of many parts takes some kB."""
 LARGEST_DIMENSION = 1 << 20
+MOST_PIXELS = 2**31 - 1
+"""Longest side of an image."""
 
 KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version"
 IMAGE = "i.id, i.path, i.width, i.height, i.taken, i.uid, i.frames, i.frame, i.device, i.inode"
@@ -226,6 +228,26 @@ class ImageReader:
         with self._database.read() as connection:
             ids = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
         return np.sort(ids)
+
+    def outlines(self, where: Filter) -> Outlines:
+        """Return the ids, paths, sizes and days of all indexed images that match `where`, by ascending number."""
+        found, values = conditions(where)
+        sql = "SELECT id, uid, path, width, height, day FROM images WHERE "
+        sql += " AND ".join(["state = 'indexed'", *found]) + " ORDER BY id"
+        with self._database.read() as connection:
+            rows = connection.execute(sql, values).fetchall()
+        check = self._cells
+        sizes = np.zeros((len(rows), 2), np.int32)
+        for at, (number, _, _, *sides, _) in enumerate(rows):
+            for side, (name, value) in enumerate(zip(("width", "height"), sides, strict=True)):
+                sizes[at, side] = min(check.optional_natural(value, f"image {number}", name) or 0, MOST_PIXELS)
+        return Outlines(
+            np.array([check.natural(row[0], "images", "id") for row in rows], np.int64),
+            tuple(check.text(row[1], f"image {row[0]}", "uid") for row in rows),
+            tuple(check.path(row[2], f"image {row[0]}") for row in rows),
+            sizes,
+            np.array([check.day(row[5], f"image {row[0]}") for row in rows], "datetime64[D]"),
+        )
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
         """Return the image and region of each vector, by vector id; removed ids are left out."""
