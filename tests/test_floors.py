@@ -41,6 +41,7 @@ FLOORS = (
     {"duplicates", "evaluation", "exchange", "atlas", "kindred_demo"},
     {"training"},
     {"service"},
+    {"server", "client"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -49,7 +50,9 @@ LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 HOMES = {
     "cv2": (),
     "faiss": (),
+    "fastapi": ("server",),
     "filelock": ("store",),
+    "httpx2": ("client",),
     "matplotlib": (),
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
@@ -59,9 +62,12 @@ HOMES = {
     "safetensors": ("training",),
     "scipy": (),
     "simplejpeg": ("images",),
+    "pydantic": ("server",),
     "sklearn": (),
+    "starlette": ("server",),
     "torch": ("training", "backbones.torch", "backbones.onnx_torch", "backbones.onnx_ops"),
     "typer": ("cli",),
+    "uvicorn": (),
 }
 
 

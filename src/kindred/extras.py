@@ -11,6 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "verify": ("opencv-python-headless", "scipy"),
     "parquet": ("pyarrow",),
     "train": ("torch", "onnx", "safetensors"),
+    "serve": ("fastapi", "starlette", "uvicorn", "python-multipart", "httpx2"),
 }
 """The packages of each extra, by the names that pip knows."""
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "match": "kindred.cli.match:match",
     "duplicates": "kindred.cli.duplicates:duplicates",
     "map": "kindred.cli.map:map_command",
+    "serve": "kindred.cli.serve:serve",
     "info": "kindred.cli.info:info",
     "tag": "kindred.cli.editing:tag",
     "untag": "kindred.cli.editing:untag",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
+    from kindred.service.facts import FolderForm, LibraryForm, RerankerForm, SkipsForm
     from kindred.service.form import Form, plain
     from kindred.service.library import (
         ChangeForm,
@@ -68,6 +69,7 @@ __all__ = [
     "FindingForm",
     "FitForm",
     "FoldForm",
+    "FolderForm",
     "Form",
     "GroupForm",
     "HealthForm",
@@ -79,6 +81,7 @@ __all__ = [
     "InfoForm",
     "KeysForm",
     "LabelFoldForm",
+    "LibraryForm",
     "MapForm",
     "MatchForm",
     "ModelForm",
@@ -89,8 +92,10 @@ __all__ = [
     "RecipeForm",
     "RecipesForm",
     "RemovedForm",
+    "RerankerForm",
     "ResultsForm",
     "SkipForm",
+    "SkipsForm",
     "TrainingForm",
     "plain",
 ]
@@ -98,6 +103,7 @@ __all__ = [
 __getattr__ = imported_late(
     __name__,
     {
+        "facts": "FolderForm, LibraryForm, RerankerForm, SkipsForm",
         "form": "Form, plain",
         "library": (
             "ChangeForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, MapForm, "

@@ -1,0 +1,153 @@
+"""Errors as problem details (RFC 9457): a status, a title and one line, without paths or traces."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from kindred.errors import (
+    ImageError,
+    KindredError,
+    LibraryError,
+    LibraryFull,
+    LibraryLocked,
+    LibraryNotFound,
+    LibraryReplaced,
+    MissingExtra,
+    ModelError,
+    RecipeError,
+    UsageError,
+)
+from kindred.server.work import Busy
+
+__all__ = ["Problem", "install_problems", "problem_of", "without_paths"]
+
+LOG = logging.getLogger("kindred.server")
+
+RETRY = 2
+"""Seconds after which a request may be repeated that found the library locked."""
+
+STATUS: dict[type[KindredError], tuple[int, str]] = {
+    UsageError: (400, "The request cannot be carried out as given"),
+    RecipeError: (400, "The request cannot be carried out as given"),
+    ImageError: (422, "The image cannot be used"),
+    MissingExtra: (501, "The server lacks an optional package"),
+    LibraryLocked: (503, "The library is being changed by another process"),
+    LibraryFull: (507, "The disk has no room left"),
+    LibraryNotFound: (503, "The library is gone"),
+    LibraryReplaced: (503, "The library was replaced"),
+    LibraryError: (409, "The library cannot be used as requested"),
+    ModelError: (500, "A network is missing or damaged"),
+    KindredError: (500, "The request failed"),
+}
+"""Status and title of each class of error; the nearest base class counts."""
+
+TITLES = {
+    400: "The request is not valid",
+    401: "A token is required",
+    403: "The request is not allowed",
+    404: "Not found",
+    405: "This address does not have that method",
+    413: "The request is too large",
+    415: "The type of the request is not supported",
+    421: "This server does not have that name",
+    422: "The request is not valid",
+    503: "The server is busy",
+}
+
+# An absolute path: nothing that a client sends or receives elsewhere looks like one in a message.
+PATH = re.compile(r"""(?<![\w./:])(?:~|[A-Za-z]:)?/[^\s'",;:()]+""")
+
+
+class Problem(Exception):
+    """An answer other than success, raised by a route: status, one line of detail, and what to do about it."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str = "",
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.hint, self.headers = status, detail, hint, dict(headers or {})
+        self.title = title or TITLES.get(status, "The request failed")
+
+    def response(self) -> JSONResponse:
+        """Return the answer."""
+        content: dict[str, object] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.hint:
+            content["hint"] = self.hint
+        return JSONResponse(content, self.status, self.headers, media_type="application/problem+json")
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that an error is to a client."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, Busy):
+        return Problem(503, str(error), headers={"Retry-After": str(error.seconds)})
+    if isinstance(error, KindredError):
+        return _known(error)
+    if isinstance(error, RequestValidationError):
+        return Problem(422, _first_of(error))
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, TITLES.get(error.status_code, error.detail), headers=error.headers)
+    return Problem(500, "the server made a mistake; its log has the details", title="The request failed")
+
+
+def without_paths(text: str) -> str:
+    """Return a message with every absolute path left out.
+
+    >>> without_paths("/home/me/.kindred: already contains a library; open '/tmp/x.jpg'")
+    "…: already contains a library; open '…'"
+    """
+    return PATH.sub("…", text)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Let an application answer every error with a problem."""
+
+    async def answer(_: Request, error: Exception) -> JSONResponse:
+        return problem_of(error).response()
+
+    async def answer_unknown(request: Request, error: Exception) -> JSONResponse:
+        LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem_of(error).response()
+
+    for kind in (Problem, Busy, KindredError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(Exception, answer_unknown)
+
+
+def _known(error: KindredError) -> Problem:
+    status, title = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    text = error.reason if isinstance(error, ImageError) else without_paths(str(error))
+    detail, _, hint = text.partition("; ")
+    headers = {"Retry-After": str(RETRY)} if status == 503 else {}
+    if status == 500:
+        LOG.error("%s", error)
+    return Problem(status, detail, title=title, hint=hint or None, headers=headers)
+
+
+def _first_of(error: RequestValidationError) -> str:
+    """Return the first fault of a request that has not the form described by the API."""
+    faults = error.errors()
+    if not faults:
+        return TITLES[422]
+    where = ".".join(str(part) for part in faults[0].get("loc", ()))
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{where}: {faults[0].get('msg', 'is not valid')}{more}"[:500]

@@ -1,0 +1,67 @@
+"""Running a server: the socket, the web server, and how it ends."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from kindred._support.os_errors import explain_os_error
+from kindred.errors import UsageError
+from kindred.library import Library
+from kindred.server.app import create_app
+from kindred.server.settings import ServerSettings
+
+__all__ = ["address_of", "run_server"]
+
+BACKLOG = 2048
+
+
+def run_server(library: Library, settings: ServerSettings, *, ready: Callable[[str], None]) -> None:
+    """Serve a library until SIGINT or SIGTERM; `ready` is called with the address when connections are accepted.
+
+    At the end, requests that run are answered, for at most `drain_seconds`. Raises UsageError if the address cannot be
+    used.
+    """
+    import uvicorn
+
+    listening = _listen(settings)
+    app = create_app(library, settings)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+        timeout_keep_alive=30,
+        ws="none",
+        backlog=BACKLOG,
+    )
+    ready(address_of(listening, settings))
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def address_of(listening: socket.socket, settings: ServerSettings) -> str:
+    """Return the address of the page, with the token if there is one."""
+    host, port = settings.host, listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    login = f"/login?token={settings.token}" if settings.token else "/"
+    return f"http://{shown}:{port}{login}"
+
+
+def _listen(settings: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, settings.port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        why = explain_os_error(error)
+        raise UsageError(
+            f"{settings.host}, port {settings.port}: cannot be listened on ({why}); choose another --port"
+        ) from error
+    listening.setblocking(False)
+    return listening

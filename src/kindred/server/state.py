@@ -1,0 +1,62 @@
+"""State: what the routes of one application share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Annotated, Protocol, TypeVar, cast
+
+from fastapi import Depends, Request
+
+from kindred.library import Library
+from kindred.server.settings import ServerSettings
+from kindred.server.work import Work
+
+__all__ = ["Closing", "Here", "State", "state_of"]
+
+
+class Closing(Protocol):
+    """A part of the state that is closed with it."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+P = TypeVar("P", bound=Closing)
+
+
+class State:
+    """The library, the settings and the worker threads; and further parts, each made at its first use.
+
+    A module with data of its own (thumbnails, uploads, jobs) has a class whose constructor takes the state, and reaches
+    its one instance by `state.part(ThatClass)`.
+    """
+
+    def __init__(self, library: Library, settings: ServerSettings) -> None:
+        self.library, self.settings, self.work = library, settings, Work(settings)
+        self._parts: dict[object, Closing] = {}
+        self._lock = threading.RLock()
+
+    def part(self, kind: Callable[[State], P]) -> P:
+        """Return the one instance of a class of this state, made at the first call; from any thread."""
+        with self._lock:
+            if kind not in self._parts:
+                self._parts[kind] = kind(self)
+            return cast(P, self._parts[kind])
+
+    def close(self) -> None:
+        """Close the parts, last one first, then the threads and the library."""
+        while self._parts:
+            self._parts.popitem()[1].close()
+        self.work.close()
+        self.library.close()
+
+
+def state_of(request: Request) -> State:
+    """Return the state of the application that a request has reached."""
+    return cast(State, request.app.state.kindred)
+
+
+Here = Annotated[State, Depends(state_of)]
+"""The parameter of a route that gives it the state."""

@@ -1,0 +1,130 @@
+"""The forms of a library as a server shows it: what it contains, and what can be done with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from kindred.service.form import Form
+from kindred.service.library import SkipForm
+
+if TYPE_CHECKING:
+    from kindred.library import Library
+
+__all__ = ["FolderForm", "LibraryForm", "RerankerForm", "SkipsForm", "folder_id", "possible_rerankers"]
+
+
+@dataclass(frozen=True)
+class FolderForm(Form):
+    """A folder that may be indexed through a server."""
+
+    id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class RerankerForm(Form):
+    """A re-ranker that can be used with the library."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryForm(Form):
+    """Facts about a library.
+
+    `skipped`: number of files that could not be used. `calibrated`: whether results have a probability; `line` is the
+    one from which a result probably shows the same thing. `regions`: whether regions of a query can be searched.
+    `local_features`: whether the library stores them. `folders`: those that may be indexed through the server.
+    """
+
+    name: str
+    images: int
+    skipped: int
+    vectors: int
+    dimension: int | None
+    recipe: Mapping[str, object]
+    digest: str
+    tags: Mapping[str, int]
+    metadata: Mapping[str, int]
+    roots: tuple[Path, ...]
+    bytes: int
+    last_run: str | None
+    revision: int
+    calibrated: bool
+    line: float
+    regions: bool
+    local_features: bool
+    rerankers: tuple[RerankerForm, ...]
+    read_only: bool
+    folders: tuple[FolderForm, ...]
+
+    @classmethod
+    def of(cls, library: Library, *, read_only: bool = False, folders: Sequence[Path] = ()) -> Self:
+        """Return the form of an open library."""
+        from kindred.calibration import LINE
+
+        info, recipe = library.info(), library.recipe
+        return cls(
+            name=info.path.name,
+            images=info.images,
+            skipped=info.skipped,
+            vectors=info.vectors,
+            dimension=info.dimension,
+            recipe=recipe.as_dict(),
+            digest=recipe.digest,
+            tags=info.tags,
+            metadata=info.metadata,
+            roots=tuple(info.roots),
+            bytes=info.bytes,
+            last_run=info.last_run,
+            revision=library.store.revision,
+            calibrated=bool(recipe.calibration),
+            line=LINE,
+            regions=not recipe.multi_vector,
+            local_features=bool(recipe.stored_features),
+            rerankers=possible_rerankers(library),
+            read_only=read_only or not library.store.writable,
+            folders=tuple(FolderForm(folder_id(folder), folder) for folder in folders),
+        )
+
+
+@dataclass(frozen=True)
+class SkipsForm(Form):
+    """Some of the files that could not be used; `next` is the position of the first one left out, null at the end."""
+
+    skipped: tuple[SkipForm, ...]
+    total: int
+    next: int | None
+
+    @classmethod
+    def page(cls, skipped: Sequence[tuple[Path, str]], *, after: int, limit: int) -> Self:
+        """Return the form of `limit` of the files, from position `after` on."""
+        end = after + limit
+        return cls(SkipForm.each(skipped[after:end]), len(skipped), end if end < len(skipped) else None)
+
+
+def folder_id(folder: Path) -> str:
+    """Return an id of a folder: 12 hexadecimal digits, the same in every process."""
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+
+
+def possible_rerankers(library: Library) -> tuple[RerankerForm, ...]:
+    """Return the re-rankers that can be used with a library."""
+    from kindred.errors import RecipeError
+    from kindred.rerank import RERANKERS
+    from kindred.rerank.needs import check_needs
+
+    possible = []
+    for name, entry in RERANKERS.items():
+        try:
+            check_needs([(name, {})], library.recipe, images_at_hand=True)
+        except RecipeError:
+            continue
+        possible.append(RerankerForm(name, entry.summary))
+    return tuple(possible)
