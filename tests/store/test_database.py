@@ -96,6 +96,57 @@ def test_an_older_format_is_refused_and_left_alone(store: SqliteStore) -> None:
     assert store.file.read_bytes() == before
 
 
+@pytest.fixture
+def old_store(tmp_path: Path, entry: MakeEntry) -> Path:
+    """A store of the oldest format that is still read, with an image."""
+    file = tmp_path / "library" / "store.sqlite"
+    with SqliteStore.create(file, {}) as created:
+        created.put([entry("/p/a.jpg"), entry("/p/b.jpg")])
+        created.tag([Path("/p/a.jpg")], "sea")
+    connection = sqlite3.connect(file)
+    for table in ("not_same", "saved_searches"):
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"PRAGMA user_version = {schema.OLDEST}")
+    connection.close()
+    return file
+
+
+def test_a_store_of_an_older_format_is_read_as_it_is_and_migrated_by_the_first_change(old_store: Path) -> None:
+    before = old_store.read_bytes()
+    with SqliteStore.open(old_store) as store, SqliteStore.open(old_store) as other:
+        assert store.tags() == {"sea": 1}
+        assert store.not_same().shape == (0, 2)
+        assert store.saved_searches() == []
+        assert old_store.read_bytes() == before
+        pair = (Path("/p/a.jpg"), Path("/p/b.jpg"))
+        assert store.set_not_same([pair]) == 1
+        assert other.not_same().tolist() == [[1, 2]]  # although it was opened before
+        assert other.save_search("sea", {}).name == "sea"
+        assert store.tags() == {"sea": 1}
+    connection = sqlite3.connect(old_store)
+    assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    assert schema.objects_of(connection) == schema.own_objects()
+    connection.close()
+
+
+def test_a_migration_that_fails_changes_nothing(old_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {FORMAT: (*schema.MIGRATIONS[FORMAT], "THIS IS NOT SQL")}
+    with SqliteStore.open(old_store) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "MIGRATIONS", broken)
+            with pytest.raises(sqlite3.OperationalError):
+                store.tag([Path("/p/a.jpg")], "hill")
+        assert store.tags() == {"sea": 1}
+        assert store.tag([Path("/p/a.jpg")], "hill") == 1
+        assert store.tags() == {"hill": 1, "sea": 1}
+
+
+def test_an_older_store_with_a_table_of_the_new_format_is_refused(old_store: Path) -> None:
+    change(old_store, "CREATE TABLE saved_searches (uid TEXT)")
+    with pytest.raises(LibraryDamaged, match="saved_searches"):
+        SqliteStore.open(old_store)
+
+
 def test_a_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "store.sqlite"
     with monkeypatch.context() as patch:
@@ -170,6 +221,7 @@ if os.geteuid() == 0:
     os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
 try:
     with SqliteStore.open(file) as reader:
+        assert (reader.not_same().tolist(), reader.saved_searches()) == ([], [])
         print(reader.counts().vectors)
 except LibraryError as error:
     print(error)
@@ -202,6 +254,14 @@ def test_a_read_only_folder_can_be_read_but_not_written(readable_folder: Path, e
     file = readable_folder / "store.sqlite"
     with SqliteStore.create(file, {}) as store:
         store.put([entry("/p/1.jpg"), entry("/p/2.jpg")])
+    read, written = read_as_nobody(file)
+    assert read == "2"
+    assert "is read-only, so the library can be searched but not changed" in written
+
+
+def test_a_store_of_an_older_format_in_a_read_only_folder_can_be_read(readable_folder: Path, old_store: Path) -> None:
+    file = Path(shutil.copy(old_store, readable_folder))
+    file.chmod(0o644)
     read, written = read_as_nobody(file)
     assert read == "2"
     assert "is read-only, so the library can be searched but not changed" in written

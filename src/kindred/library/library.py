@@ -18,6 +18,7 @@ from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_
 from kindred.library.editing import Editing, listed
 from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
 from kindred.library.paths import absolute, listed_paths, located
+from kindred.library.remembering import Remembering
 from kindred.library.results import Info
 from kindred.library.search import Searching
 from kindred.library.searching import Searcher
@@ -37,7 +38,7 @@ RecipeLike = Recipe | str | Path
 L = TypeVar("L", bound="Library")
 
 
-class Library(Editing, Searching):
+class Library(Editing, Remembering, Searching):
     """A library in a folder, made with `create` or opened with `open`; it is a context manager.
 
     It may be used by any number of threads, after a fork, and in other processes to which it is sent, where it is

@@ -25,6 +25,7 @@ from kindred.store.records import (
     WordBatch,
     is_uid,
 )
+from kindred.store.saved import SavedSearch
 from kindred.store.sqlite import FORMAT, SqliteStore
 from kindred.store.table import STORES, StoreEntry
 
@@ -44,6 +45,7 @@ __all__ = [
     "Row",
     "RowBatch",
     "Run",
+    "SavedSearch",
     "Skip",
     "SqliteStore",
     "Store",

@@ -1,7 +1,8 @@
 """Store: the interface of a library's database, independent of the kind of database.
 
 A store holds the primary data of a library: images, their facts, vectors, regions, words, local features, tags,
-metadata and runs. `kindred.store.table.STORES` lists the available stores; the contract tests run over it.
+metadata, pairs that are not the same, saved searches and runs. `kindred.store.table.STORES` lists the available stores;
+the contract tests run over it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from kindred.store.records import (
     Value,
     WordBatch,
 )
+from kindred.store.saved import SavedSearch
 
 __all__ = ["Store", "VectorBatch"]
 
@@ -127,6 +129,14 @@ class Store(Protocol):
 
     def runs(self, limit: int = 10) -> list[Run]:
         """Return the newest `limit` indexing runs, newest first."""
+        ...
+
+    def not_same(self) -> NDArray[np.int64]:
+        """Return the pairs of images, by number, that were marked as not the same, (n, 2): one < other, ascending."""
+        ...
+
+    def saved_searches(self) -> list[SavedSearch]:
+        """Return the saved searches, ordered by name."""
         ...
 
     # Images and vectors
@@ -226,7 +236,8 @@ class Store(Protocol):
     def move(self, old: Path, new: Path) -> int:
         """Record that a file, or a folder with everything in it, has been moved; return the number of images.
 
-        If an image with the same content exists at the new path, it is replaced by the moved one. Raises UsageError,
+        If an image with the same content exists at the new path, it is replaced by the moved one, which takes over its
+        tags, metadata and pairs that are not the same. Raises UsageError,
         and changes nothing, if a different image exists there.
         """
         ...
@@ -248,6 +259,28 @@ class Store(Protocol):
 
     def unset_metadata(self, images: Iterable[Key], keys: Iterable[str]) -> int:
         """Remove keys from the metadata of images; return how many images had one of them."""
+        ...
+
+    def set_not_same(self, pairs: Iterable[tuple[Key, Key]]) -> int:
+        """Mark pairs of images as not the same; return how many pairs of different images of the store were given.
+
+        A mark is permanent: `put`, `restamp` and `move` keep it, and it is removed with one of its images.
+        """
+        ...
+
+    def unset_not_same(self, pairs: Iterable[tuple[Key, Key]]) -> int:
+        """Remove the marks of pairs of images, in either order; return how many there were."""
+        ...
+
+    def save_search(self, name: str, search: Mapping[str, object]) -> SavedSearch:
+        """Save a search by name, in place of one of the same name, which then keeps its id.
+
+        Raises UsageError as `kindred.store.saved` does, and for more than `MOST_SAVED` searches.
+        """
+        ...
+
+    def remove_search(self, uid: str) -> bool:
+        """Remove a saved search by id; return whether there was one."""
         ...
 
     def set_meta(self, key: str, value: str | None) -> None:

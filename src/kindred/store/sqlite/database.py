@@ -1,7 +1,8 @@
 """The SQLite file of a store: opening it, sharing it, and translating its errors.
 
 One connection reads; another one, opened at the first change, writes. Readers never wait for a writer (write-ahead
-log); writers, of this and other processes, wait for each other, one transaction at a time.
+log); writers, of this and other processes, wait for each other, one transaction at a time. A store of an older format
+is read as it is, and migrated by the first change: reading never changes a file.
 """
 
 from __future__ import annotations
@@ -166,8 +167,14 @@ class Database:
                 f"{self.file.parent}: is read-only, so the library can be searched but not changed; make the folder "
                 "writable"
             )
-        self._writer = self._connect("mode=rw", WRITE_SECONDS)
-        return self._writer
+        connection = self._connect("mode=rw", WRITE_SECONDS)
+        try:
+            schema.migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = connection
+        return connection
 
     def _connect(self, parameters: str, patience: float) -> sqlite3.Connection:
         check_files(self.file)
@@ -252,18 +259,18 @@ def _check_format(connection: sqlite3.Connection, file: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != schema.APPLICATION_ID:
         raise LibraryDamaged(f"{file}: is not the store of a Kindred library; {REMEDY}")
-    present = connection.execute("PRAGMA user_version").fetchone()[0]
+    present = schema.format_of(connection)
     if present > schema.FORMAT:
         raise LibraryTooNew(
             f"{file}: has format {present}, this version of Kindred supports formats up to {schema.FORMAT}; "
             "upgrade it with git pull and pip install . in its clone"
         )
-    if present < schema.FORMAT:
+    if present < schema.OLDEST:
         raise LibraryError(
-            f"{file}: has format {present} of an older version of Kindred; this version reads format "
-            f"{schema.FORMAT} only; index the images into a new library"
+            f"{file}: has format {present} of an older version of Kindred; this version reads formats "
+            f"{schema.OLDEST} to {schema.FORMAT}; index the images into a new library"
         )
-    if odd := sorted(schema.objects_of(connection) ^ schema.own_objects()):
+    if odd := sorted(schema.objects_of(connection) ^ schema.own_objects(present)):
         kind, name, _ = odd[0]
         raise LibraryDamaged(f"{file}: its {kind} {name!r} is missing, changed or not Kindred's; {REMEDY}")
 

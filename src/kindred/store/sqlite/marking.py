@@ -13,24 +13,29 @@ from kindred.store.records import Key, is_uid
 from kindred.store.sqlite.conditions import chunks, folder_range, marks, path_key
 from kindred.store.sqlite.writing import forget_images, next_revision
 
-__all__ = ["image_ids", "move_images", "put_metadata", "put_tag", "remove_metadata", "remove_tag"]
+__all__ = ["image_ids", "image_numbers", "move_images", "put_metadata", "put_tag", "remove_metadata", "remove_tag"]
 
 TAG_LENGTH = 200
 
 
 def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int]:
     """Return the numbers of `images` (paths or public ids) that are in the store, without repetitions."""
-    given = list(images)
-    paths = [path_key(each) for each in given if isinstance(each, Path)]
-    uids = [each for each in given if isinstance(each, str)]
-    if wrong := next((each for each in uids if not is_uid(each)), None):
+    return list(dict.fromkeys(image_numbers(connection, images).values()))
+
+
+def image_numbers(connection: sqlite3.Connection, images: Iterable[Key]) -> dict[Key, int]:
+    """Return the number of each of `images` (paths or public ids) that is in the store."""
+    given = list(dict.fromkeys(images))
+    paths: dict[str | bytes, Key] = {path_key(each): each for each in given if isinstance(each, Path)}
+    uids: dict[str | bytes, Key] = {each: each for each in given if isinstance(each, str)}
+    if wrong := next((each for each in given if isinstance(each, str) and not is_uid(each)), None):
         raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits) or a Path")
-    found: dict[int, None] = {}
-    for column, values in (("path", paths), ("uid", uids)):
-        for chunk in chunks(values):
-            sql = f"SELECT id FROM images WHERE {column} IN ({marks(chunk)})"
-            found.update((int(row[0]), None) for row in connection.execute(sql, chunk))
-    return list(found)
+    found: dict[Key, int] = {}
+    for column, keys in (("path", paths), ("uid", uids)):
+        for chunk in chunks(list(keys)):
+            sql = f"SELECT {column}, id FROM images WHERE {column} IN ({marks(chunk)})"
+            found.update((keys[key], int(number)) for key, number in connection.execute(sql, chunk))
+    return found
 
 
 def put_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:
@@ -137,7 +142,18 @@ def _superseded(connection: sqlite3.Connection, moved: Mapping[int, bytes]) -> I
         if own[0] is None or own[0] != there[1]:
             where = os.fsdecode(path)
             raise UsageError(f"move: the library has another image at {where}; remove it first, or index its folder")
-        # Tags and metadata of the newer image are added to the one that remains.
+        # Tags, metadata and pairs of the newer image are added to the one that remains.
         for table in ("tags", "metadata"):
             connection.execute(f"UPDATE OR IGNORE {table} SET image_id = ? WHERE image_id = ?", (number, there[0]))
+        _take_over_pairs(connection, int(there[0]), number)
         yield int(there[0])
+
+
+def _take_over_pairs(connection: sqlite3.Connection, old: int, new: int) -> None:
+    """Add the pairs of `old` that are not the same to those of `new`."""
+    sql = """
+        INSERT OR IGNORE INTO not_same SELECT min(mate, ?1), max(mate, ?1)
+        FROM (SELECT other AS mate FROM not_same WHERE one = ?2 UNION SELECT one FROM not_same WHERE other = ?2)
+        WHERE mate <> ?1
+    """
+    connection.execute(sql, (new, old))

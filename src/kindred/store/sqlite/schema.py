@@ -8,16 +8,33 @@ executed.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 
-__all__ = ["APPLICATION_ID", "FORMAT", "PAGE_BYTES", "TABLES", "Objects", "make_tables", "objects_of", "own_objects"]
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT",
+    "MIGRATIONS",
+    "OLDEST",
+    "PAGE_BYTES",
+    "TABLES",
+    "Objects",
+    "format_of",
+    "make_tables",
+    "migrate",
+    "objects_of",
+    "own_objects",
+]
 
 APPLICATION_ID = 0x4B494E44
 """'KIND' in ASCII."""
 
-FORMAT = 12
-"""The format that this version reads and writes; older ones are refused."""
+OLDEST = 12
+"""The oldest format that this version reads; the first change of such a store migrates it to `FORMAT`."""
+
+FORMAT = 13
+"""The format that this version writes."""
 
 PAGE_BYTES = 16_384
 """Chosen for rows of 512 float32 (2.1 kB): SQLite's default page of 4 kB would hold one and waste the rest."""
@@ -118,18 +135,66 @@ TABLES = (
     "INSERT INTO meta VALUES ('revision', '0'), ('vectors_revision', '0')",
 )
 
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    13: (
+        # Pairs of images that are not the same picture, whatever a search for duplicates says; each pair once.
+        """CREATE TABLE not_same (
+        one INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        other INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+        PRIMARY KEY (one, other),
+        CHECK (one < other)
+    ) WITHOUT ROWID""",
+        "CREATE INDEX not_same_by_other ON not_same (other)",
+        """CREATE TABLE saved_searches (
+        uid TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        search TEXT NOT NULL,
+        saved_at TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    ),
+}
+"""By format, the statements that make it of the format before; `TABLES` are those of `OLDEST`."""
+
 Objects = frozenset[tuple[str, str, str]]
 """The contents of a database: (type, name, SQL) of each table, index, view and trigger."""
 
 
-def make_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables in an empty database, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+def make_tables(connection: sqlite3.Connection, *, up_to: int = FORMAT) -> None:
+    """Create the tables of a format in an empty database, in one transaction."""
+    with _transaction(connection):
         for statement in TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute(f"PRAGMA user_version = {OLDEST}")
+        _migrate(connection, up_to)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables of an older store to `FORMAT`, in one transaction; a store of this format is unchanged."""
+    if format_of(connection) == FORMAT:
+        return
+    with _transaction(connection):
+        _migrate(connection, FORMAT)
+
+
+def format_of(connection: sqlite3.Connection) -> int:
+    """Return the format of a store."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection, up_to: int) -> None:
+    # In the transaction: another process may have migrated the file while this one waited.
+    for number in range(format_of(connection) + 1, up_to + 1):
+        for statement in MIGRATIONS[number]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -144,8 +209,8 @@ def objects_of(connection: sqlite3.Connection) -> Objects:
 
 
 @cache
-def own_objects() -> Objects:
-    """Return the contents of a store of this format."""
+def own_objects(number: int = FORMAT) -> Objects:
+    """Return the contents of a store of a format."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        make_tables(connection)
+        make_tables(connection, up_to=number)
         return objects_of(connection)

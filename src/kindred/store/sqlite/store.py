@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kindred.errors import LibraryError, UsageError
 from kindred.store.filters import checked_metadata
 from kindred.store.records import Entry, FileStamp, Key, Root, Run, Value
-from kindred.store.sqlite import marking, writing
+from kindred.store.saved import SavedSearch, checked_name, checked_search
+from kindred.store.sqlite import marking, remembering, writing
 from kindred.store.sqlite.conditions import path_key
 from kindred.store.sqlite.database import Database, create_database
 from kindred.store.sqlite.lock import RunLock
@@ -121,6 +125,37 @@ class SqliteStore(VectorReader):
         """Remove keys from the metadata of images; return how many images had one of them."""
         with self._database.write() as connection:
             return marking.remove_metadata(connection, images, list(keys))
+
+    def not_same(self) -> NDArray[np.int64]:
+        """Return the pairs of images, by number, that were marked as not the same, (n, 2): one < other, ascending."""
+        with self._database.read() as connection:
+            return remembering.read_pairs(connection, self._cells)
+
+    def set_not_same(self, pairs: Iterable[tuple[Key, Key]]) -> int:
+        """Mark pairs of images as not the same; return how many pairs of different images of the store were given."""
+        with self._database.write() as connection:
+            return remembering.put_pairs(connection, pairs)
+
+    def unset_not_same(self, pairs: Iterable[tuple[Key, Key]]) -> int:
+        """Remove the marks of pairs of images, in either order; return how many there were."""
+        with self._database.write() as connection:
+            return remembering.remove_pairs(connection, pairs)
+
+    def saved_searches(self) -> list[SavedSearch]:
+        """Return the saved searches, ordered by name."""
+        with self._database.read() as connection:
+            return remembering.read_searches(connection, self._cells)
+
+    def save_search(self, name: str, search: Mapping[str, object]) -> SavedSearch:
+        """Save a search by name, in place of one of the same name, which then keeps its id."""
+        checked = checked_name(name), checked_search(search)
+        with self._database.write() as connection:
+            return remembering.put_search(connection, *checked)
+
+    def remove_search(self, uid: str) -> bool:
+        """Remove a saved search by id; return whether there was one."""
+        with self._database.write() as connection:
+            return remembering.drop_search(connection, uid)
 
     def set_meta(self, key: str, value: str | None) -> None:
         """Set one fact about the library as a whole; None removes it."""
