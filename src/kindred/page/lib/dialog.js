@@ -2,6 +2,7 @@
 
 import { fill, h, uid } from "./dom.js";
 import { icon } from "./icons.js";
+import { closeButton, present } from "./layers.js";
 
 /**
  * Open a dialog.
@@ -17,32 +18,21 @@ import { icon } from "./icons.js";
  */
 export function openDialog(options) {
   const { title, content, actions = [], wide, full } = options;
-  const before = document.activeElement;
   const id = uid("dialog");
   const close = (value = "") => dialog.close(value);
-  const dismiss = { class: "icon-button", type: "button", "aria-label": "Close", on: { click: () => close() } };
   const body = h("div", { class: "dialog-body" }, content);
   const form = h("form", { method: "dialog", class: "dialog-form" },
-    h("div", { class: "dialog-head" }, h("h2", { id }, title), h("button", dismiss, icon("close"))),
+    h("div", { class: "dialog-head" }, h("h2", { id }, title), closeButton(close, icon("close"))),
     body,
     actions.length > 0 && h("div", { class: "dialog-foot" }, actions.map(({ label, value, kind }) =>
       h("button", { class: ["button", kind && `button-${kind}`], value, type: "submit" }, label))));
   const classes = ["dialog", wide && "dialog-wide", full && "dialog-full"];
   const dialog = h("dialog", { class: classes, "aria-labelledby": id }, form);
-  const closed = new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
-      resolve(dialog.returnValue);
-    });
-  });
   // A press on the backdrop, outside the dialog's own box, dismisses it.
   dialog.addEventListener("pointerdown", (event) => {
     if (event.target === dialog) close();
   });
-  document.body.append(dialog);
-  dialog.showModal();
-  return { element: dialog, body, close, closed };
+  return { element: dialog, body, close, closed: present(dialog) };
 }
 
 /**

@@ -3,6 +3,7 @@
 import { announce } from "./announce.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
+import { companion } from "./layers.js";
 
 const SECONDS = 6;
 const AT_MOST = 3;
@@ -15,7 +16,7 @@ const AT_MOST = 3;
  */
 export function toast(text, options = {}) {
   const { kind = "info", action } = options;
-  const region = document.getElementById("toasts");
+  const region = companion("toasts");
   const close = () => {
     clearTimeout(timer);
     box.remove();
