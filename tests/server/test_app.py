@@ -29,7 +29,7 @@ def test_the_facts_of_a_library(make_client: MakeClient, tmp_path: Path) -> None
     assert facts["skipped"] == 0
     assert facts["line"] == 0.5
     assert facts["read_only"] is True
-    assert [folder["path"] for folder in facts["folders"]] == [str(tmp_path)]
+    assert [folder["path"] for folder in facts["folders"]] == [str(tmp_path), str(tmp_path / "photos")]
     assert {"aqe", "diffusion"} <= {each["name"] for each in facts["rerankers"]}
     assert "calibrated" not in {each["name"] for each in facts["rerankers"]}  # the recipe has no calibration
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
+from types import FrameType
 
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
@@ -39,7 +41,16 @@ def run_server(library: Library, settings: ServerSettings, *, ready: Callable[[s
         backlog=BACKLOG,
     )
     ready(address_of(listening, settings))
-    uvicorn.Server(config).run(sockets=[listening])
+
+    class Server(uvicorn.Server):
+        """A server whose background work begins to end with the signal, not after the last connection has closed."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # In a thread: the signal may have interrupted a function that holds a lock which `stop` needs.
+            threading.Thread(target=app.state.kindred.stop, name="stopping", daemon=True).start()
+            super().handle_exit(sig, frame)
+
+    Server(config).run(sockets=[listening])
 
 
 def address_of(listening: socket.socket, settings: ServerSettings) -> str:

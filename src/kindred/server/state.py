@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Annotated, Protocol, TypeVar, cast
+from typing import Annotated, Protocol, TypeVar, cast, runtime_checkable
 
 from fastapi import Depends, Request
 
@@ -20,6 +20,15 @@ class Closing(Protocol):
 
     def close(self) -> None:
         """Release what it holds."""
+        ...
+
+
+@runtime_checkable
+class Stopping(Protocol):
+    """A part of the state that works in the background."""
+
+    def stop(self) -> None:
+        """Begin to end; returns at once."""
         ...
 
 
@@ -44,6 +53,17 @@ class State:
             if kind not in self._parts:
                 self._parts[kind] = kind(self)
             return cast(P, self._parts[kind])
+
+    def stop(self) -> None:
+        """Let parts that work in the background begin to end (those with a `stop`), before the server waits for them.
+
+        A stream of events, for example, ends only then, and the server waits for its connections.
+        """
+        with self._lock:
+            parts = list(self._parts.values())
+        for part in parts:
+            if isinstance(part, Stopping):
+                part.stop()
 
     def close(self) -> None:
         """Close the parts, last one first, then the threads and the library."""

@@ -13,6 +13,7 @@ from kindred._support.late import imported_late
 if TYPE_CHECKING:
     from kindred.service.facts import FolderForm, LibraryForm, RerankerForm, SkipsForm
     from kindred.service.form import Form, plain
+    from kindred.service.jobs import JobForm, JobsForm
     from kindred.service.library import (
         ChangeForm,
         ExportForm,
@@ -79,6 +80,8 @@ __all__ = [
     "ImportForm",
     "IndexForm",
     "InfoForm",
+    "JobForm",
+    "JobsForm",
     "KeysForm",
     "LabelFoldForm",
     "LibraryForm",
@@ -105,6 +108,7 @@ __getattr__ = imported_late(
     {
         "facts": "FolderForm, LibraryForm, RerankerForm, SkipsForm",
         "form": "Form, plain",
+        "jobs": "JobForm, JobsForm",
         "library": (
             "ChangeForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, MapForm, "
             "MoveForm, NoteForm, SkipForm"

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
+from kindred.server.folders import allowed_folders
 from kindred.server.state import Here
 from kindred.service import LibraryForm, SkipsForm
 
@@ -20,7 +21,7 @@ async def library(here: Here) -> JSONResponse:
     """Return facts about the library and what can be done with it."""
 
     def facts() -> LibraryForm:
-        return LibraryForm.of(here.library, read_only=here.settings.read_only, folders=here.settings.folders)
+        return LibraryForm.of(here.library, read_only=here.settings.read_only, folders=allowed_folders(here))
 
     return JSONResponse((await here.work.light(facts)).to_json())
 

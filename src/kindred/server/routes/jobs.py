@@ -1,0 +1,125 @@
+"""Background jobs: their progress, also as server-sent events, and their cancellation; updating from folders."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from kindred.server.folders import chosen_folders
+from kindred.server.indexing import index_job
+from kindred.server.jobs import Event, Job, Jobs
+from kindred.server.state import Here
+
+__all__ = ["accepted", "router"]
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+HEARTBEAT = 15.0  # seconds without an event after which a comment shows that the connection lives
+SOON = 0.2  # seconds between two looks at whether the server waits no longer
+RETRY = 1000  # milliseconds before a browser connects again
+
+
+class IndexRequest(BaseModel):
+    """What to index: a folder by its id, or every folder of the library."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"folder": None, "prune": "keep"}, {"prune": "gone"}]}
+    )
+    folder: Annotated[str | None, Field(max_length=40, description="Id of a folder; null: every folder")] = None
+    prune: Annotated[
+        Literal["keep", "gone"], Field(description="Whether images are removed whose files are certainly gone")
+    ] = "keep"
+
+
+@router.get("")
+async def jobs(here: Here, kind: str | None = None) -> JSONResponse:
+    """Return the jobs of this server, newest first; of one kind, or of all."""
+    found = here.part(Jobs).all(kind)
+    return JSONResponse({"jobs": [job.form().to_json() for job in found]})
+
+
+@router.post("/index", status_code=202)
+async def index(here: Here, request: IndexRequest) -> JSONResponse:
+    """Update the library from a folder, or from all: new and changed images are described, the rest is looked up."""
+    folders = await here.work.light(lambda: chosen_folders(here, request.folder))
+    title = f"Updating {folders[0].name}" if len(folders) == 1 else f"Updating {len(folders)} folders"
+    job = here.part(Jobs).start("index", title, index_job(here.library, folders, request.prune), unit="files")
+    return accepted(job)
+
+
+@router.get("/{job}")
+async def job(here: Here, job: str) -> JSONResponse:
+    """Return a job with its progress, its skipped files and its result."""
+    return JSONResponse(here.part(Jobs).get(job).form().to_json())
+
+
+@router.delete("/{job}", status_code=202)
+async def cancel(here: Here, job: str) -> JSONResponse:
+    """Cancel a job, which stops soon and whose finished work remains; return its progress."""
+    found = here.part(Jobs).get(job)
+    found.cancel()
+    return JSONResponse(found.form().to_json(), 202)
+
+
+@router.get(
+    "/{job}/events",
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events of the job"},
+        204: {"description": "The job has ended and all its events were sent"},
+    },
+    response_class=StreamingResponse,
+)
+async def events(here: Here, job: str, last_event_id: Annotated[str | None, Header(max_length=20)] = None) -> Response:
+    """Stream the events of a job: progress, skipped, and at the end done, failed or cancelled.
+
+    A client that reconnects with Last-Event-ID receives what it missed.
+    """
+    jobs = here.part(Jobs)
+    found = jobs.get(job)
+    after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
+    if found.ended and not found.events(after):
+        return Response(status_code=204)  # which tells a browser not to connect again
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(jobs, found, after), media_type="text/event-stream", headers=headers)
+
+
+def accepted(job: Job) -> JSONResponse:
+    """Return the answer to a request that started a job: 202, its progress, and where to look for more."""
+    return JSONResponse(job.form().to_json(), 202, {"Location": f"/api/v1/jobs/{job.id}"})
+
+
+async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
+    """Yield the events of a job as they come, until it has ended or the server ends."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    leave = job.listen(wake)
+    try:
+        yield f"retry: {RETRY}\n\n".encode()
+        while True:
+            changed.clear()
+            ended = job.ended or jobs.late  # before the events are read, so that the last one is among them
+            for event in job.events(after):
+                yield _as_text(event)
+                after = event.id
+            if ended:
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), SOON if jobs.stopped else HEARTBEAT)
+            except TimeoutError:
+                yield b": the job is running\n\n"
+    finally:
+        leave()
+
+
+def _as_text(event: Event) -> bytes:
+    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return f"id: {event.id}\nevent: {event.name}\ndata: {data}\n\n".encode()
