@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from kindred.errors import ImageError, LibraryLocked, RecipeError, UsageError
+from kindred.library import Library
 from kindred.server.problems import problem_of, without_paths
 from live_server import serving
 from served import COUNT, MakeClient
@@ -74,6 +75,22 @@ def test_each_error_has_a_status(error: Exception, status: int) -> None:
     assert problem.status == status
     assert "/home" not in bytes(problem.response().body).decode()
     assert ("Retry-After" in problem.headers) == (status == 503)
+
+
+def test_a_mistake_of_the_server_is_answered_without_a_trace(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: object) -> int:
+        raise ZeroDivisionError("/home/me/secret")
+
+    monkeypatch.setattr(Library, "__len__", fails)
+    answer = client.get("/api/v1/health")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "secret" not in answer.text
+    assert "ZeroDivisionError" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_messages_lose_their_paths() -> None:

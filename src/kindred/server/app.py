@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from kindred._support.version import __version__
 from kindred.library import Library
 from kindred.server.problems import install_problems
+from kindred.server.security import Security
 from kindred.server.settings import ServerSettings
 from kindred.server.state import State
 
@@ -22,7 +23,7 @@ API = "/api/v1"
 ROUTERS = ("health", "jobs", "library")
 """The modules of `kindred.server.routes` whose `router` is reached below `API`. One file and one line each."""
 
-PAGES = ("page",)
+PAGES = ("page", "login")
 """Those whose `router` is reached at the root."""
 
 
@@ -42,6 +43,7 @@ def create_app(library: Library | Path | str, settings: ServerSettings | None = 
     app = FastAPI(title="Kindred", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None)
     app.state.kindred = state
     install_problems(app)
+    app.add_middleware(Security, settings=state.settings)
     for name in ROUTERS:
         app.include_router(_router(name), prefix=API)
     for name in PAGES:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kindred.errors import (
     ImageError,
@@ -124,13 +125,32 @@ def install_problems(app: FastAPI) -> None:
     async def answer(_: Request, error: Exception) -> JSONResponse:
         return problem_of(error).response()
 
-    async def answer_unknown(request: Request, error: Exception) -> JSONResponse:
-        LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_of(error).response()
-
     for kind in (Problem, Busy, KindredError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
-    app.add_exception_handler(Exception, answer_unknown)
+    app.add_middleware(_Caught)
+
+
+class _Caught:
+    """ASGI middleware: an error that nobody expected is logged, and answered without a trace."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def noted(message: Message) -> None:
+            nonlocal began
+            began = began or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if began or scope["type"] != "http":
+                raise
+            LOG.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            await problem_of(error).response()(scope, receive, send)
 
 
 def _known(error: KindredError) -> Problem:
