@@ -9,10 +9,11 @@ from typing import Annotated, Protocol, TypeVar, cast, runtime_checkable
 from fastapi import Depends, Request
 
 from kindred.library import Library
+from kindred.server.problems import Problem
 from kindred.server.settings import ServerSettings
 from kindred.server.work import Work
 
-__all__ = ["Closing", "Here", "State", "state_of"]
+__all__ = ["Closing", "Here", "State", "check_writable", "state_of"]
 
 
 class Closing(Protocol):
@@ -80,3 +81,9 @@ def state_of(request: Request) -> State:
 
 Here = Annotated[State, Depends(state_of)]
 """The parameter of a route that gives it the state."""
+
+
+def check_writable(here: State) -> None:
+    """Raise a problem if the library may not be changed through this server."""
+    if here.settings.read_only:
+        raise Problem(403, "this server does not change its library", hint="start it without --read-only")

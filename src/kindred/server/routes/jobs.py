@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kindred.server.folders import chosen_folders
 from kindred.server.indexing import index_job
 from kindred.server.jobs import Event, Job, Jobs
-from kindred.server.state import Here
+from kindred.server.state import Here, check_writable
 
 __all__ = ["accepted", "router"]
 
@@ -47,6 +47,7 @@ async def jobs(here: Here, kind: str | None = None) -> JSONResponse:
 @router.post("/index", status_code=202)
 async def index(here: Here, request: IndexRequest) -> JSONResponse:
     """Update the library from a folder, or from all: new and changed images are described, the rest is looked up."""
+    check_writable(here)
     folders = await here.work.light(lambda: chosen_folders(here, request.folder))
     title = f"Updating {folders[0].name}" if len(folders) == 1 else f"Updating {len(folders)} folders"
     job = here.part(Jobs).start("index", title, index_job(here.library, folders, request.prune), unit="files")
