@@ -20,7 +20,7 @@ __all__ = ["API", "ROUTERS", "create_app"]
 
 API = "/api/v1"
 
-ROUTERS = ("additions", "export", "health", "jobs", "library")
+ROUTERS = ("additions", "export", "health", "jobs", "library", "map", "timeline")
 """The modules of `kindred.server.routes` whose `router` is reached below `API`. One file and one line each."""
 
 PAGES = ("page", "login")

@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING
 from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
+    from kindred.service.atlas import (
+        AtlasForm,
+        ColumnForm,
+        GroupsForm,
+        MethodForm,
+        MonthForm,
+        SheetsForm,
+        TimelineForm,
+    )
     from kindred.service.facts import FolderForm, LibraryForm, RerankerForm, SkipsForm
     from kindred.service.form import Form, plain
     from kindred.service.jobs import JobForm, JobsForm
@@ -58,8 +67,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaptationForm",
+    "AtlasForm",
     "CalibrationForm",
     "ChangeForm",
+    "ColumnForm",
     "ComparisonForm",
     "DistillationForm",
     "DuplicateForm",
@@ -73,6 +84,7 @@ __all__ = [
     "FolderForm",
     "Form",
     "GroupForm",
+    "GroupsForm",
     "HealthForm",
     "HitForm",
     "ImageForm",
@@ -87,8 +99,10 @@ __all__ = [
     "LibraryForm",
     "MapForm",
     "MatchForm",
+    "MethodForm",
     "ModelForm",
     "ModelsForm",
+    "MonthForm",
     "MoveForm",
     "NoteForm",
     "QueryErrorForm",
@@ -97,8 +111,10 @@ __all__ = [
     "RemovedForm",
     "RerankerForm",
     "ResultsForm",
+    "SheetsForm",
     "SkipForm",
     "SkipsForm",
+    "TimelineForm",
     "TrainingForm",
     "plain",
 ]
@@ -106,6 +122,7 @@ __all__ = [
 __getattr__ = imported_late(
     __name__,
     {
+        "atlas": "AtlasForm, ColumnForm, GroupsForm, MethodForm, MonthForm, SheetsForm, TimelineForm",
         "facts": "FolderForm, LibraryForm, RerankerForm, SkipsForm",
         "form": "Form, plain",
         "jobs": "JobForm, JobsForm",
