@@ -126,7 +126,9 @@ export class Grid {
   }
 
   #laidOut(anchor = this.#anchor()) {
+    this.element.hidden = this.images.count === 0;
     const width = this.element.clientWidth;
+    if (this.images.count === 0) this.#empty();
     if (width === 0 || (width === this.width && innerHeight === this.scroll.view)) return;
     const { images } = this;
     const { aspects, count, breaks } = images;
@@ -138,7 +140,6 @@ export class Grid {
     this.scroll = new ScaledScroll(this.layout.total, innerHeight);
     this.element.style.setProperty("height", `${this.scroll.height}px`);
     this.element.setAttribute("aria-rowcount", String(this.layout.rows));
-    this.element.hidden = count === 0;
     const held = this.element.contains(document.activeElement);
     for (const row of this.rows.values()) row.remove();
     this.rows.clear();
@@ -149,6 +150,15 @@ export class Grid {
     this.#draw(held);
     for (const [id, cell] of this.cells) if (!cell.isConnected) this.cells.delete(id);
     if (held) this.cells.get(images.ids[this.active])?.querySelector(".tile")?.focus({ preventScroll: true });
+  }
+
+  #empty() {
+    for (const row of this.rows.values()) row.remove();
+    this.rows.clear();
+    this.cells.clear();
+    this.layout = justify([], { width: 1, target: 1, gap: 1 });
+    this.scroll = new ScaledScroll(0, innerHeight);
+    this.width = 0;
   }
 
   /** Where the window is within the element, as far as the element reaches. */

@@ -208,7 +208,7 @@ class Viewer {
 
   keydown(event) {
     if (event.target.closest("input, textarea, select") || event.altKey || event.ctrlKey || event.metaKey) return;
-    const action = (this.image && this.what.actions?.(this.image) ?? []).find(({ key }) => key === event.key);
+    const action = ((this.image && this.what.actions?.(this.image)) ?? []).find(({ key }) => key === event.key);
     if (action) action.run(this.image);
     else if (this.zoom.key(event)) {
       // Zoomed or panned.
