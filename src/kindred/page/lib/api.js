@@ -146,20 +146,6 @@ export async function upload(path, blob, options = {}) {
   return json(await request("POST", path, { ...options, headers, body: blob }));
 }
 
-/**
- * Fetch a file made by the server and hand it to the browser's downloads.
- * @param {string} path
- * @param {unknown} body
- * @param {string} name of the file, unless the server gives one
- * @param {Options} [options]
- */
-export async function download(path, body, name, options = {}) {
-  const headers = { ...options.headers, "Content-Type": "application/json" };
-  const response = await request("POST", path, { ...options, headers, body: JSON.stringify(body) });
-  const given = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
-  saveBlob(await response.blob(), given?.[1] ?? name);
-}
-
 /** Offer a blob as a download under a name. */
 export function saveBlob(blob, name) {
   const link = document.createElement("a");
@@ -167,6 +153,14 @@ export function saveBlob(blob, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Download from an address of the server. */
+export function follow(address, name) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
 }
 
 /**

@@ -26,6 +26,15 @@ export function aspectOf({ width, height }) {
   return width && height ? width / height : 1;
 }
 
+const NEARLY_ALL = 0.85; // A box with this share of the image is not worth drawing.
+
+/** Whether an answer's box is a part of the image that is worth pointing out. */
+export function isPart({ box, width, height }) {
+  if (!box || !width || !height) return false;
+  const [x0, y0, x1, y1] = box;
+  return (x1 - x0) * (y1 - y0) < NEARLY_ALL * width * height;
+}
+
 /**
  * A date of the catalogue (2024-05-01T12:30:00, without zone: the camera's own time), as the reader writes dates.
  * @param {string | null} taken

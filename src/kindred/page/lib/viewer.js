@@ -16,7 +16,7 @@
 import { announce } from "./announce.js";
 import { fill, h, svg } from "./dom.js";
 import { icon } from "./icons.js";
-import { dateText, folderOf, nameOf, percent, sizeText } from "./images.js";
+import { dateText, folderOf, isPart, nameOf, percent, sizeText } from "./images.js";
 import { closeButton, present } from "./layers.js";
 import { tagEditor } from "./tags.js";
 import { Zoom } from "./zoom.js";
@@ -51,7 +51,7 @@ class Viewer {
     const button = (label, name, run, more) =>
       h("button", { class: ["icon-button", more], type: "button", "aria-label": label, title: label, on: { click: run } }, icon(name));
     this.picture = h("div", { class: "picture" });
-    this.stage = h("div", { class: "stage" }, this.picture);
+    this.stage = h("div", { class: "stage", tabindex: -1, autofocus: true }, this.picture);
     this.name = h("h2", { class: "viewer-name clip", id: "viewer-name" });
     this.actions = h("div", { class: "viewer-actions" });
     this.facts = h("aside", { class: "viewer-facts", "aria-label": "About this image" });
@@ -223,8 +223,9 @@ class Viewer {
 }
 
 /** The part of the image that matched. */
-function outline({ box, width, height }) {
-  if (!box || !width || !height) return null;
+function outline(image) {
+  if (!isPart(image)) return null;
+  const { box, width, height } = image;
   const [x0, y0, x1, y1] = box;
   const place = { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
   return svg("svg", { class: "outline", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },

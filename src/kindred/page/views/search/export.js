@@ -30,7 +30,9 @@ export async function openExport({ api }, { above, all }) {
   const ids = chosen("part") === "all" ? all : above;
   const format = chosen("format") ?? "csv";
   try {
-    await api.download("/export", { ids, format }, `kindred.${format}`);
+    // An address of its own, so that a large zip is not held in the page's memory.
+    const { address, name: fileName } = await api.post("/export", { ids, format, link: true });
+    api.follow(address, fileName);
     toast(`${count(ids.length, "image")} exported.`, { kind: "good" });
   } catch (error) {
     toastError(error);

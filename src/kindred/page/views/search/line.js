@@ -24,8 +24,8 @@ export function createLine({ moved, toggle }) {
       slider.setAttribute("aria-valuetext", `${percent(at)}: ${count(above.length, "image")} above the line`);
       text.textContent = at < 0.5 ? "Below this line it is even less likely the same thing" : "Below this line it is probably not the same thing";
       if (at > 0.5) text.textContent = "Below this line it is less sure";
-      const number = below.length > 0 ? `${count(below.length, "image")}${more ? " and more" : ""}` : more ? "more" : "";
-      fill(button, icon(open ? "up" : "down"), open ? "Hide what is below" : `Show ${number || "what is below"}`);
+      const number = below.length > 0 ? `${below.length}${more ? "+" : ""} less alike` : more ? "less alike" : "none";
+      fill(button, icon(open ? "up" : "down"), open ? "Hide what is below" : `Show ${number}`);
       button.setAttribute("aria-expanded", String(open));
       button.disabled = below.length === 0 && !more;
     },

@@ -2,7 +2,7 @@
 
 import { h, svg } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
-import { aspectOf, dateText, nameOf, percent } from "../../lib/images.js";
+import { aspectOf, dateText, isPart, nameOf, percent } from "../../lib/images.js";
 import { shownAspect } from "../../lib/justified.js";
 
 /**
@@ -48,10 +48,13 @@ function changeBadge(change) {
     h("span", { class: "visually-hidden" }, `${places === 1 ? "place" : "places"} ${up ? "up" : "down"}`));
 }
 
-/** The box of the part that matched, where the tile shows it: images of extreme shapes are shown cut. */
+/**
+ * The box of the part that matched, where the tile shows it: images of extreme shapes are shown cut. Boxes of nearly
+ * the whole image say nothing and are left out.
+ */
 function outline(image) {
   const { box, width, height } = image;
-  if (!box || !width || !height) return null;
+  if (!isPart(image)) return null;
   const aspect = aspectOf(image);
   const shown = shownAspect(aspect);
   const [w, h0] = aspect > shown ? [height * shown, height] : [width, width / shown];
