@@ -14,7 +14,7 @@ from kindred._support.digests import HEAD, digest_of
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.recipe import Recipe
-from kindred.store import Entry, FileStamp
+from kindred.store import Entry, FileStamp, Known
 from pictures import make_folder, save_picture
 
 COUNT = 12
@@ -83,6 +83,25 @@ def test_a_copy_is_an_image_of_its_own(library: Library, photos: Path) -> None:
     after = known(library)
     assert after[f"photos/{name(3)}"] == before[f"photos/{name(3)}"]
     assert after["photos/copy.jpg"][1] == ()
+
+
+def test_new_files_are_looked_up_by_digest_together(
+    library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    by_digest = library.store.by_digest
+
+    def counted(digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
+        listed = list(digests)
+        asked.append(len(listed))
+        return by_digest(listed)
+
+    monkeypatch.setattr(library.store, "by_digest", counted)
+    (photos / name(3)).rename(photos / "renamed.jpg")
+    make_folder(photos, 38, first=COUNT)
+    assert described(library, photos) == (38, 1, COUNT - 1)
+    assert sum(asked) == 39
+    assert len(asked) <= 4
 
 
 def test_a_copy_with_the_same_name_is_preferred_and_used_once(library: Library, photos: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -29,6 +29,7 @@ __all__ = ["IndexProgress", "IndexReport", "files_at", "index_images"]
 LOOKUP = 500  # files looked up at a time
 COMMIT_IMAGES, COMMIT_SECONDS = 256, 2.0  # if the process is killed, at most this much is lost
 DIGEST_THREADS, DIGEST_AHEAD = 2, 32
+DIGEST_BATCH = 16  # files whose digests are looked up at a time; the first images wait for so many digests
 VANISHED = "file vanished"
 FEATURELESS = "no local features found"
 
@@ -166,7 +167,7 @@ class _Run:
 
     def to_describe(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Path]]:
         """Yield the files to describe; count the others."""
-        with closing(prefetched(_digested, self.looked_up(files), workers=DIGEST_THREADS, ahead=DIGEST_AHEAD)) as read:
+        with closing(self.digested(files)) as read:
             for seen, known in read:
                 if self.is_new(seen, known):
                     yield seen, seen.path
@@ -179,6 +180,13 @@ class _Run:
         # A list: all images take their new paths first, since files may have swapped names.
         again = [seen for seen, source in moved if self.take_over(seen, source)]
         yield from ((seen, seen.path) for seen in again)
+
+    def digested(self, files: Iterable[Found]) -> Generator[tuple[Seen, Known | None]]:
+        """Yield the files of `looked_up` with their digests; images of the same content are looked up in batches."""
+        with closing(prefetched(_digested, self.looked_up(files), workers=DIGEST_THREADS, ahead=DIGEST_AHEAD)) as read:
+            while batch := list(islice(read, DIGEST_BATCH)):
+                self.moves.look_up(seen for seen, _ in batch)
+                yield from batch
 
     def looked_up(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Known | None]]:
         """Yield the files that are new or seem changed, with their entry in the store; count the others."""

@@ -9,6 +9,7 @@ content.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,13 +42,20 @@ class Moves:
     store: Store
     any_known: bool
     claimed: set[int] = field(default_factory=set)
+    _known: Mapping[bytes, Sequence[Known]] = field(default_factory=dict)
     _waiting: list[tuple[Seen, Known, Known]] = field(default_factory=list)
 
+    def look_up(self, files: Iterable[Seen]) -> None:
+        """Look up the images with the content of these files, for `source`: one query for all of them."""
+        if self.any_known:
+            self._known = self.store.by_digest(seen.digest for seen in files if seen.digest is not None)
+
     def source(self, seen: Seen) -> Known | None:
-        """Return the image whose content is now at `seen` and no longer at its own path, or None."""
-        if seen.digest is None or not self.any_known:
-            return None
-        known = self.store.by_digest([seen.digest]).get(seen.digest, [])
+        """Return the image whose content is now at `seen` and no longer at its own path, or None.
+
+        `seen` is one of the files that were looked up last.
+        """
+        known = () if seen.digest is None else self._known.get(seen.digest, ())
         free = [each for each in known if each.id not in self.claimed and each.path != seen.path and _left(each)]
         return min(free, key=lambda each: (each.path.name != seen.path.name, each.id), default=None)
 
