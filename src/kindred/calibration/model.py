@@ -73,11 +73,11 @@ class Calibration:
 
     def log_odds(self, evidence: Evidence) -> Floats:
         """Return the log-odds (N,) that each candidate shows the same thing as its query, within ±60."""
-        s, best, margin = evidence.cosines, evidence.best, evidence.margin
-        verified = self.bias + self.cosine * s + self.best * best + self.margin * margin
-        verified = verified + self.weights(best) * above_chance(np.nan_to_num(evidence.inliers))
-        unverified = self.unverified_bias + self.unverified_cosine * s
-        unverified = unverified + self.unverified_best * best + self.unverified_margin * margin
+        verified = _linear(evidence, self.bias, self.cosine, self.best, self.margin)
+        verified += self.weights(evidence.best) * above_chance(np.nan_to_num(evidence.inliers))
+        unverified = _linear(
+            evidence, self.unverified_bias, self.unverified_cosine, self.unverified_best, self.unverified_margin
+        )
         odds = np.where(np.isnan(evidence.inliers), unverified, verified)
         return np.clip(odds, -LARGEST_ODDS, LARGEST_ODDS)
 
@@ -99,6 +99,11 @@ class Calibration:
             if any(each.shape != () or each.dtype.kind not in "fiu" for each in found):
                 raise ValueError("expected one number of each name")
             return cls(**{name: float(each) for name, each in zip(names, found, strict=True)})
+
+
+def _linear(evidence: Evidence, bias: float, cosine: float, best: float, margin: float) -> Floats:
+    """Return the part of the log-odds (N,) that does not depend on inliers."""
+    return bias + cosine * evidence.cosines + best * evidence.best + margin * evidence.margin
 
 
 def above_chance(inliers: ArrayLike) -> Floats:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-__all__ = ["COSTS", "FORMATS", "Cost", "check_plot", "frontier", "plot_costs", "save_figure"]
+__all__ = ["COSTS", "FORMATS", "Cost", "check_figure", "check_plot", "frontier", "plot_costs", "save_figure"]
 
 FORMATS = (".png", ".svg", ".pdf")
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -106,13 +106,18 @@ def save_figure(figure: Figure, file: Path) -> Path:
 
 def check_plot(file: Path, cost: str) -> None:
     """Raise UsageError for an unknown format or cost, MissingExtra without matplotlib; called before measuring."""
+    check_figure(file, "drawing a comparison")
+    check_known("cost", cost, COSTS, error=UsageError)
+
+
+def check_figure(file: Path, purpose: str) -> None:
+    """Raise UsageError for an unknown format, MissingExtra without matplotlib; `purpose` is named in its message."""
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"{file}: cannot be drawn; expected a name that ends in {', '.join(FORMATS)}")
-    check_known("cost", cost, COSTS, error=UsageError)
     try:
         import matplotlib  # noqa: F401 - only to check that it is installed
     except ImportError:
-        raise MissingExtra("drawing a comparison", "maps") from None
+        raise MissingExtra(purpose, "maps") from None
 
 
 class _Panel:

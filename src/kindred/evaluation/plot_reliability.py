@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kindred.calibration import Reliability
-from kindred.errors import MissingExtra, UsageError
-from kindred.evaluation.plot import FORMATS, GRID, INK, QUIET, save_figure
+from kindred.evaluation.plot import GRID, INK, QUIET, check_figure, save_figure
 
 __all__ = ["check_reliability_plot", "plot_reliability"]
 
@@ -19,12 +18,7 @@ LARGEST, SMALLEST = 240.0, 14.0
 
 def check_reliability_plot(file: Path) -> None:
     """Raise UsageError for an unknown format, MissingExtra without matplotlib; called before measuring."""
-    if file.suffix.lower() not in FORMATS:
-        raise UsageError(f"{file}: cannot be drawn; expected a name that ends in {', '.join(FORMATS)}")
-    try:
-        import matplotlib  # noqa: F401 - only to check that it is installed
-    except ImportError:
-        raise MissingExtra("drawing a reliability diagram", "maps") from None
+    check_figure(file, "drawing a reliability diagram")
 
 
 def plot_reliability(found: Mapping[str, Reliability], file: Path | str) -> Path:

@@ -18,7 +18,7 @@ from kindred.arrays import check_whole, top_k
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.index.container import MetadataValue, Sink, read_container, write_container
 from kindred.index.id_map import IdMap, padded_ranking
-from kindred.index.segments import Segments, View
+from kindred.index.segments import SegmentedIndex, View
 from kindred.ranking import Ranking
 from kindred.store import VisualWords, WordBatch
 
@@ -140,7 +140,7 @@ WEIGHTS = np.exp(-((np.arange(BITS + 1) / SIGMA) ** 2))
 """The weight of a match by Hamming distance."""
 
 
-class HammingIndex:
+class HammingIndex(SegmentedIndex[_Postings]):
     """Search of images by the visual words of their local features.
 
     The score of an image is the sum of votes divided by √(n · m), for n words of the image and m of the query: 0 to 1
@@ -149,17 +149,8 @@ class HammingIndex:
     """
 
     def __init__(self) -> None:
-        self._segments: Segments[_Postings] = Segments()
+        super().__init__()
         self._counted: tuple[object, NDArray[np.int64]] = None, np.zeros(0, np.int64)
-
-    def __len__(self) -> int:
-        """Return the number of live images."""
-        return self._segments.state.live.count
-
-    @property
-    def live(self) -> IdMap:
-        """The ids of the images."""
-        return self._segments.state.live
 
     @property
     def nbytes(self) -> int:
@@ -177,10 +168,6 @@ class HammingIndex:
             )
         if len(numbers):
             self._segments.add(numbers, _Postings.of(words))
-
-    def remove(self, ids: ArrayLike) -> int:
-        """Make images impossible to find; ids that are not here are passed over. Return how many were."""
-        return self._segments.remove(ids)
 
     def search(self, query: VisualWords, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` images for the words of one query; `allowed` restricts the search to those ids (n,)."""

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import Vectors, as_rows, top_k
 from kindred.errors import UsageError
-from kindred.index.id_map import IdMap, checked_queries, checked_rows, padded_ranking
-from kindred.index.segments import Segments
+from kindred.index.id_map import checked_queries, checked_rows, padded_ranking
+from kindred.index.segments import SegmentedIndex
 from kindred.ranking import Ranking
 
 __all__ = ["InvertedFile"]
@@ -74,7 +74,7 @@ class _Postings:
         return found.astype(np.float64, copy=False)
 
 
-class InvertedFile:
+class InvertedFile(SegmentedIndex[_Postings]):
     """Inverted lists of sparse non-negative rows (n, K), such as bags of visual words, compared by cosine.
 
     Scores equal those of exact search; memory is 8 bytes per non-zero component. A zero row has the score 0. Equal
@@ -82,17 +82,8 @@ class InvertedFile:
     """
 
     def __init__(self, dimension: int) -> None:
+        super().__init__()
         self.dimension = dimension
-        self._segments: Segments[_Postings] = Segments()
-
-    def __len__(self) -> int:
-        """Return the number of rows that can be found."""
-        return self._segments.state.live.count
-
-    @property
-    def live(self) -> IdMap:
-        """The ids of the rows."""
-        return self._segments.state.live
 
     @property
     def nbytes(self) -> int:
@@ -123,10 +114,6 @@ class InvertedFile:
         lengths = np.where(lengths > 0, lengths, 1)
         unit = (components / lengths[places]).astype(np.float32)
         self._segments.add(numbers, _Postings.of(len(numbers), self.dimension, columns, places, unit))
-
-    def remove(self, ids: ArrayLike) -> int:
-        """Make rows impossible to find; ids that are not here are passed over. Return how many were."""
-        return self._segments.remove(ids)
 
     def search(self, queries: ArrayLike, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` rows for queries (Q, K); `allowed` restricts the search to those ids (n,)."""

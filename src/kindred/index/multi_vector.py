@@ -9,15 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import as_rows, check_whole, top_k
 from kindred.errors import UsageError
-from kindred.index.id_map import IdMap, padded_ranking
-from kindred.index.segments import Segments
+from kindred.index.id_map import padded_ranking
+from kindred.index.segments import SegmentedIndex
 from kindred.matching import MATCHINGS, GroupedRows, ImageRows, Matched, Option, check_matching, check_query, group_rows
 from kindred.ranking import Ranking
 
 __all__ = ["MultiVectorIndex"]
 
 
-class MultiVectorIndex:
+class MultiVectorIndex(SegmentedIndex[GroupedRows]):
     """All rows of all images in memory, compared with the rows of the query by a matching method.
 
     `method` is a name of `kindred.matching.MATCHINGS`, with its `options`. Rows are unit vectors; `half` stores them as
@@ -29,16 +29,12 @@ class MultiVectorIndex:
     def __init__(
         self, dimension: int, *, method: str = "best", options: Mapping[str, Option] | None = None, half: bool = True
     ) -> None:
+        super().__init__()
         self.dimension = dimension
         self.method = method
         self.options = dict(options or {})
         self.half = half
         check_matching(method, self.options)
-        self._segments: Segments[GroupedRows] = Segments()
-
-    def __len__(self) -> int:
-        """Return the number of images that can be found."""
-        return self._segments.state.live.count
 
     @property
     def nbytes(self) -> int:
@@ -93,10 +89,6 @@ class MultiVectorIndex:
             )
         return numbers, new
 
-    def remove(self, ids: ArrayLike) -> int:
-        """Make images impossible to find; ids that are not here are passed over. Return how many were."""
-        return self._segments.remove(ids)
-
     def search(self, query: ImageRows, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
         """Return the best `k` images for the rows of one query image; `allowed` restricts the search to those ids (n,).
 
@@ -127,11 +119,6 @@ class MultiVectorIndex:
         """Return the scores (1, N) of all images, in order of id."""
         state = self._segments.state
         return state.by_id(_joined(self._matched(query, state.segments)))[None, state.live.alive]
-
-    @property
-    def live(self) -> IdMap:
-        """The ids of the images."""
-        return self._segments.state.live
 
     def _matched(self, query: ImageRows, groups: Sequence[GroupedRows]) -> list[Matched]:
         """Return the scores and the best-matching rows of each group of images."""

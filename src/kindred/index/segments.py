@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.index.id_map import REMOVED_SHARE, IdMap
 
-__all__ = ["Segment", "Segments", "View"]
+__all__ = ["Segment", "SegmentedIndex", "Segments", "View"]
 
 
 class Segment(Protocol):
@@ -93,6 +93,26 @@ class Segments(Generic[SegmentT]):
         rest = live.without(ids)
         self.state = _compacted(View(rest, segments, order))
         return live.count - rest.count
+
+
+class SegmentedIndex(Generic[SegmentT]):
+    """The part that indexes over `Segments` have in common: their images, and how these are removed."""
+
+    def __init__(self) -> None:
+        self._segments: Segments[SegmentT] = Segments()
+
+    def __len__(self) -> int:
+        """Return the number of images that can be found."""
+        return self.live.count
+
+    @property
+    def live(self) -> IdMap:
+        """The ids of the images."""
+        return self._segments.state.live
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Make images impossible to find; ids that are not here are passed over. Return how many were."""
+        return self._segments.remove(ids)
 
 
 def _appended(segments: tuple[SegmentT, ...], segment: SegmentT) -> tuple[SegmentT, ...]:
