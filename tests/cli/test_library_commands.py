@@ -90,7 +90,7 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
     shutil.copy(own_folder / "mine" / "00001.jpg", own_folder / "mine" / "again.jpg")
     kindred("index", "mine", "--recipe", recipe, "--library", "lib")
     found = kindred("duplicates", "--library", "lib", "--threshold", "1", "--json").json
-    assert list(found) == ["threshold", "groups", "seconds"]
+    assert list(found) == ["threshold", "most", "groups", "seconds"]
     copies = [str(own_folder / "mine" / name) for name in ("00001.jpg", "again.jpg")]
     (group,) = found["groups"]
     assert {key: group[key] for key in ("kind", "score", "paths")} == {
@@ -98,7 +98,11 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
         "score": 1.0,
         "paths": copies,
     }
+    with Library.open(own_folder / "lib") as opened:
+        again = opened.get(copies[1])
+    assert group["images"][1].pop("modified").startswith("20")
     assert group["images"][1] == {
+        "id": again.id,
         "path": copies[1],
         "relation": "same_bytes",
         "score": 1.0,
@@ -108,6 +112,12 @@ def test_duplicates_are_grouped(kindred: Kindred, photos: Path, recipe: Path, ow
         "width": 48,
         "height": 64,
         "frames": 1,
+        "size": Path(copies[1]).stat().st_size,
+        "taken": None,
+        "shot": 1,
+        "more": 0,
+        "companions": [],
+        "keep": None,
     }
     shown = kindred("duplicates", "--library", "lib", "--threshold", "1").out
     assert shown.splitlines() == [
@@ -137,7 +147,8 @@ def test_duplicates_of_one_kind(kindred: Kindred, own_folder: Path, recipe: Path
     assert "mine/a.tif  640 × 480" in alike
     wrong = kindred("duplicates", "--library", "lib", "--kind", "copies")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "--kind: unknown kind of duplicates 'copies'; known: same_bytes, same_picture, same_shot, alike" in wrong.err
+    known = "same_bytes, same_picture, same_shot, burst, alike"
+    assert f"--kind: unknown kind of duplicates 'copies'; known: {known}" in wrong.err
 
 
 def test_duplicates_has_the_threshold_of_the_library(kindred: Kindred) -> None:
@@ -145,3 +156,100 @@ def test_duplicates_has_the_threshold_of_the_library(kindred: Kindred) -> None:
     done = kindred("duplicates", "--threshold", "2")
     assert done.code == 2
     assert "threshold is 2.0" in done.err
+
+
+@pytest.fixture
+def copies(kindred: Kindred, own_folder: Path, recipe: Path) -> Path:
+    """A folder with a picture, its exact copy, a smaller one and another picture, in the library `lib`."""
+    folder = own_folder / "mine"
+    folder.mkdir()
+    photograph(1).save(folder / "whole.png")
+    shutil.copy(folder / "whole.png", folder / "again.png")
+    photograph(1).resize((320, 240)).save(folder / "small.jpg")
+    photograph(2).save(folder / "other.png")
+    (folder / "small.mov").write_bytes(b"film")
+    kindred("index", "mine", "--recipe", recipe, "--library", "lib")
+    return folder
+
+
+def groups(kindred: Kindred, *options: object) -> list[list[str]]:
+    found = kindred("duplicates", "--library", "lib", "--kind", "same_picture", *options, "--json").json
+    return [sorted(Path(path).name for path in group["paths"]) for group in found["groups"]]
+
+
+def test_pairs_that_are_not_the_same_are_never_listed_again(kindred: Kindred, copies: Path) -> None:
+    everything = ["again.png", "small.jpg", "whole.png"]
+    assert groups(kindred) == [everything]
+    done = kindred("duplicates", "--library", "lib", "--not-same", copies / "whole.png", copies / "small.jpg")
+    assert (done.code, done.out) == (0, "Marked as not the same; undo it with --may-be-same.\n")
+    assert groups(kindred) == []  # two identical files remain
+    assert groups(kindred, "--all") == [everything]
+    undo = ("duplicates", "--library", "lib", "--may-be-same", copies / "small.jpg", copies / "whole.png")
+    assert kindred(*undo, "--json").json == {"unmarked": 1}
+    assert kindred(*undo).out == "They were not marked.\n"
+    assert groups(kindred) == [everything]
+
+
+def test_pairs_that_cannot_be_marked_are_refused(kindred: Kindred, copies: Path) -> None:
+    mark = ("duplicates", "--library", "lib", "--not-same", copies / "whole.png")
+    assert "is not an image of this library" in kindred(*mark, copies / "none.png").err
+    assert "is given twice; expected two images" in kindred(*mark, copies / "whole.png").err
+    both = kindred(*mark, copies / "again.png", "--may-be-same", "a", "b")
+    assert (both.code, both.err.count("\n")) == (2, 1)
+    assert "exclude each other" in both.err
+
+
+def test_the_images_to_keep_are_chosen_tagged_and_listed(kindred: Kindred, copies: Path, own_folder: Path) -> None:
+    options = ("--keep", "format,larger", "--tag", "best", "--tag-others", "spare", "--csv", "list.csv")
+    done = kindred("duplicates", "--library", "lib", "--kind", "same_picture", *options)
+    assert done.out.splitlines()[:4] == [
+        "Same picture, other file",
+        f"{done.out.splitlines()[1][:5]}  keep  mine/again.png  640 × 480",
+        "             mine/small.jpg  320 × 240  same picture",
+        "             mine/whole.png  640 × 480  identical file",
+    ]
+    assert done.out.splitlines()[-3:] == [
+        "Added tag best to 1 image.",
+        "Added tag spare to 2 images of the others.",
+        "Wrote list.csv.",
+    ]
+    with Library.open(own_folder / "lib") as opened:
+        tags = {path.name: opened.get(path).tags for path in copies.iterdir() if path.suffix != ".mov"}
+    assert tags == {"again.png": ("best",), "small.jpg": ("spare",), "whole.png": ("spare",), "other.png": ()}
+    rows = (own_folder / "list.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert rows[2].endswith(f"{copies / 'small.mov'}")
+    assert sorted(path.name for path in copies.iterdir()) == [
+        *("again.png", "other.png", "small.jpg", "small.mov", "whole.png"),
+    ]
+
+
+def test_a_folder_is_preferred(kindred: Kindred, copies: Path) -> None:
+    (copies / "sub").mkdir()
+    shutil.move(copies / "whole.png", copies / "sub" / "whole.png")
+    kindred("index", "mine", "--library", "lib")
+    found = kindred("duplicates", "--library", "lib", "--keep", "folder", "--prefer", "mine/sub", "--json").json
+    kept = [Path(each["path"]).name for each in found["groups"][0]["images"] if each["keep"]]
+    assert kept == ["whole.png"]
+
+
+@pytest.mark.usefixtures("copies")
+def test_the_upper_bound_leaves_out_copies(kindred: Kindred) -> None:
+    def alike(*options: str) -> list[list[str]]:
+        given = ("--kind", "alike", "--threshold", "0.5", *options, "--json")
+        found = kindred("duplicates", "--library", "lib", *given).json
+        return [sorted(Path(path).name for path in group["paths"]) for group in found["groups"]]
+
+    assert [name for group in alike() for name in group if name in ("again.png", "whole.png")] == [
+        *("again.png", "whole.png"),
+    ]
+    assert not any({"again.png", "whole.png"} <= set(group) for group in alike("--most", "0.9999"))
+    wrong = kindred("duplicates", "--library", "lib", "--threshold", "0.9", "--most", "0.8")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "most is 0.8; expected a cosine from the threshold 0.9 to 1" in wrong.err
+
+
+def test_options_of_what_to_keep_are_checked_before_the_search(kindred: Kindred, library: Path) -> None:  # noqa: ARG001
+    assert "need --keep RULES" in kindred("duplicates", "--tag", "best").err
+    assert "unknown rule of what to keep 'bigger'" in kindred("duplicates", "--keep", "larger,bigger").err
+    assert "needs the folders to prefer" in kindred("duplicates", "--keep", "folder").err

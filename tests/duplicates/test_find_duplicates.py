@@ -211,7 +211,7 @@ def test_kinds_that_are_not_requested_are_not_listed(library: Library) -> None:
 
 @pytest.mark.parametrize("kinds", [[], ["copy"], ["alike", "copy"]])
 def test_unknown_kinds_are_refused(library: Library, kinds: list[Kind]) -> None:
-    with pytest.raises(UsageError, match="same_bytes, same_picture, same_shot, alike"):
+    with pytest.raises(UsageError, match="same_bytes, same_picture, same_shot, burst, alike"):
         find_duplicates(library, kinds=kinds)
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
-from pathlib import Path
 
 import numpy as np
 
 from kindred.arrays import check_whole
 from kindred.duplicates.files import ImageFile, distinct, same_bytes, same_shot
-from kindred.duplicates.groups import KINDS, DuplicateGroup, Image, Kind, SameLink, alike_groups, same_groups
-from kindred.duplicates.links import LINK, Forest, Links
+from kindred.duplicates.found import NO_PAIRS, Found, grouped
+from kindred.duplicates.groups import KINDS, DuplicateGroup, Image, Kind, SameLink
+from kindred.duplicates.links import LINK, Links, replaced
 from kindred.duplicates.neighbours import alike
 from kindred.duplicates.pixels import Report, same_pictures, sketched
 from kindred.duplicates.sketches import Sketch
 from kindred.errors import UsageError
 from kindred.hints import check_known, check_type
 from kindred.library import Library
-from kindred.store import Filter
+from kindred.store import Filter, Known, Row
 
-__all__ = ["default_threshold", "find_duplicates"]
+__all__ = ["check_most", "default_threshold", "find_duplicates", "find_links", "image_properties"]
 
 THRESHOLD = 0.95
 """Cosine from which two images are alike.
@@ -39,6 +39,9 @@ fifth darker, 0.93 cropped by 4 %, 0.84 cropped by 10 %; different pictures reac
 """
 CLOSER = 0.1
 """Distance below the threshold up to which the pixels of two images are compared."""
+VECTOR_KINDS: set[Kind] = {"burst", "alike"}
+"""The kinds that are found by descriptors."""
+NOTHING: Mapping[int, Sketch] = {}
 
 
 def default_threshold(library: Library) -> float:
@@ -51,26 +54,50 @@ def find_duplicates(
     *,
     kinds: Collection[Kind] | None = None,
     threshold: float | None = None,
+    most: float | None = None,
     k: int = 20,
+    marked: bool = False,
     progress: Report | None = None,
 ) -> list[DuplicateGroup]:
     """Return the groups of duplicate or similar images of a library, those with the same bytes first, alike ones last.
 
-    kinds: the kinds of duplicates to find, of `KINDS`; None for all that the library supports ("alike" needs vectors).
-    A kind that is not requested is not separated: "alike" alone groups exact copies with similar images. threshold: the
-    cosine of descriptors, above 0 and at most 1, from which images are alike; None for `default_threshold`. k: number
-    of neighbours searched for each image; groups may be larger, as links are transitive.
+    kinds: the kinds of duplicates to find, of `KINDS`; None for all that the library supports ("burst" and "alike" need
+    vectors). A kind that is not requested is not separated: "alike" alone groups exact copies with similar images.
+    threshold: the cosine of descriptors, above 0 and at most 1, from which images are alike; None for
+    `default_threshold`. most: the cosine above which images are copies and not merely alike: of these, only one is
+    listed as alike. k: number of neighbours searched for each image; groups may be larger, as links are transitive.
+    marked: whether pairs that were marked as not the same (`Library.mark_not_same`) may be in one group.
 
     "same_picture" is confirmed by pixels, independently of the cosine: both images, at a longer side of at most 512
     pixels, must agree in every block. Copies at JPEG quality 30, a quarter of the size, cropped by 5 %, of another
     brightness, mildly graded, grey, rotated by quarter turns or mirrored are found; images that differ in a line of
     text, a label or its colour are not the same picture. Files of several frames or pages, of which only one is
-    decoded, blank pictures and missing files are never the same picture as another. A group of the same picture is
-    represented in groups of alike images by its reference. Links to the same file are not duplicates.
+    decoded, blank pictures and missing files are never the same picture as another. Links to the same file are not
+    duplicates. Groups of the same picture, shot or burst are represented in groups of alike images by their reference.
 
     `progress` is called with the name of the stage, the number done and the total. Every file is decoded once, and
     again for a close comparison; memory is about 8 kB per image. Raises UsageError for an invalid threshold or kind,
-    and for "alike" with a library that has no single vector per image.
+    and for "burst" or "alike" with a library that has no single vector per image.
+    """
+    if most is not None:  # before the search, which takes minutes
+        check_type("library", library, Library, "an open Library")
+        check_most(most, default_threshold(library) if threshold is None else threshold)
+    found = find_links(library, kinds=kinds, threshold=threshold, k=k, progress=progress)
+    return grouped(found, most=most, apart=NO_PAIRS if marked else library.store.not_same())
+
+
+def find_links(
+    library: Library,
+    *,
+    kinds: Collection[Kind] | None = None,
+    threshold: float | None = None,
+    k: int = 20,
+    progress: Report | None = None,
+) -> Found:
+    """Search for duplicates as `find_duplicates` does, and return the links, of which `grouped` makes groups.
+
+    They include those of pairs marked as not the same, and those up to 0.1 below the threshold if "same_picture" is
+    searched for: the groups for another threshold or after further marks need no other search.
     """
     check_type("library", library, Library, "an open Library")
     wanted = _wanted(library, kinds)
@@ -78,38 +105,44 @@ def find_duplicates(
         threshold = default_threshold(library)
     if not isinstance(threshold, Real) or not 0 < threshold <= 1:
         raise UsageError(f"threshold is {threshold!r}; expected a cosine above 0, at most 1")
+    threshold = float(threshold)
     check_whole(k=k)
     report = progress or (lambda *_: None)
-    files, representative = distinct(_images(library))
+    known = {each.id: each for each in _known(library)}
+    files, representative = distinct((each.id, each.path) for each in known.values())
     links = list(_same_files(files, wanted, report))
-    near = _near(library, wanted, threshold, k, representative, report)
+    least = max(threshold - CLOSER, 1e-6) if "same_picture" in wanted else threshold
+    near = replaced(_near(library, wanted, least, k, report), representative)
     sketches: dict[int, Sketch] = {}
     if "same_picture" in wanted:
         copies = {link.other: link.one for link in links if link.kind == "same_bytes"}  # one of them is enough
         present = {file.image_id: file.path for file in files if file.size is not None and file.image_id not in copies}
         sketches = sketched(present, progress=report)
-        links += same_pictures(present, sketches, links, near=_between_representatives(near, copies), progress=report)
+        links += same_pictures(present, sketches, links, near=replaced(near, copies), progress=report)
         sketches |= {other: sketches[one] for other, one in copies.items() if one in sketches}
-    images = _image_properties(library, files, sketches)
-    groups = same_groups(links, images)
-    found = [group for group, _ in groups if group.kind in wanted]
-    if "alike" in wanted:
-        reference = {each: ids[0] for _, ids in groups for each in ids}
-        forest = Forest()
-        forest.add(_between_representatives(near[near["score"] >= threshold], reference))
-        found += alike_groups(forest.strongest(), images)
-    return found
+    near = near[np.isin(near["one"], list(known)) & np.isin(near["other"], list(known))]  # some were added since
+    linked = {end for link in links for end in (link.one, link.other)}
+    linked |= set(near["one"].tolist()) | set(near["other"].tolist())
+    images = image_properties(library, [known[each] for each in linked], files, sketches)
+    aliases = {each: stands for each, stands in representative.items() if each != stands}
+    return Found(frozenset(wanted), threshold, least, images, tuple(links), near, len(files), aliases)
+
+
+def check_most(most: float | None, threshold: float) -> None:
+    """Raise UsageError if an upper bound of the cosine is no cosine, or below the threshold."""
+    if most is not None and (not isinstance(most, Real) or not threshold <= most <= 1):
+        raise UsageError(f"most is {most!r}; expected a cosine from the threshold {threshold:g} to 1")
 
 
 def _wanted(library: Library, kinds: Collection[Kind] | None) -> set[Kind]:
     if kinds is None:
-        return set(KINDS) - ({"alike"} if _only_words(library) else set())
+        return set(KINDS) - (VECTOR_KINDS if _only_words(library) else set())
     check_type("kinds", kinds, Collection, f"some of {', '.join(KINDS)}")
     if not kinds:
         raise UsageError(f"kinds is empty; expected some of {', '.join(KINDS)}")
     for kind in kinds:
         check_known("kind of duplicates", kind, KINDS, error=UsageError)
-    if "alike" in kinds:
+    if VECTOR_KINDS & set(kinds):
         library.check_vectors("duplicates")
     return set(kinds)
 
@@ -122,46 +155,47 @@ def _only_words(library: Library) -> bool:
     return False
 
 
-def _images(library: Library) -> Iterator[tuple[int, Path]]:
-    """Yield the id and path of every indexed image."""
+def _known(library: Library) -> Iterator[Known]:
+    """Yield the stored facts of every indexed image."""
     store = library.store
     paths = [row.path for row in store.images(store.select_images(Filter()).tolist()).values()]
-    for path, known in store.lookup(paths).items():
-        if known.state == "indexed":
-            yield known.id, path
+    return (known for known in store.lookup(paths).values() if known.state == "indexed")
 
 
-def _image_properties(library: Library, files: Sequence[ImageFile], sketches: dict[int, Sketch]) -> dict[int, Image]:
-    """Return the properties of every file, by image id: from its decoded image, or else from the store."""
-    rows = library.store.images(file.image_id for file in files)
+def image_properties(
+    library: Library,
+    known: Collection[Known],
+    files: Iterable[ImageFile] = (),
+    sketches: Mapping[int, Sketch] = NOTHING,
+) -> dict[int, Image]:
+    """Return the properties of images, by id: from their files and decoded images, or else from the store."""
+    rows = library.store.images(each.id for each in known)
+    sizes = {file.image_id: file.size or 0 for file in files}
     found = {}
-    for file in files:
-        row, seen = rows.get(file.image_id), sketches.get(file.image_id)
-        width, height = (seen.width, seen.height) if seen else (row.width, row.height) if row else (0, 0)
+    for each in known:
+        row, seen = rows.get(each.id), sketches.get(each.id)
+        if row is None:  # removed since
+            row = Row(0, each.id, each.path, None, None, None, 0, None)
+        width, height = (seen.width, seen.height) if seen else (row.width, row.height)
         frames = seen.frames if seen else 0
-        found[file.image_id] = Image(file.path, file.size or 0, width or 0, height or 0, frames)
+        found[each.id] = Image(
+            each.path,
+            sizes.get(each.id, each.size),
+            width or 0,
+            height or 0,
+            frames,
+            uid=each.uid,
+            taken=row.taken,
+            modified=each.mtime_ns,
+        )
     return found
 
 
-def _near(
-    library: Library, wanted: set[Kind], threshold: float, k: int, representative: dict[int, int], report: Report
-) -> Links:
-    """Return the links between images of similar descriptors, including those slightly below the threshold."""
-    empty = np.empty(0, LINK)
-    if not wanted & {"alike", "same_picture"} or _only_words(library) or not library.store.counts().vectors:
-        return empty
-    least = max(threshold - CLOSER, 1e-6) if "same_picture" in wanted else threshold
-    found = alike(library, threshold=least, k=k, progress=lambda *done: report("Searching", *done))
-    return _between_representatives(found, representative)
-
-
-def _between_representatives(links: Links, representative: dict[int, int]) -> Links:
-    """Return links between the representatives of their ends, without self-links."""
-    found = links.copy()
-    for end in ("one", "other"):
-        found[end] = [representative.get(each, each) for each in links[end].tolist()]
-    kept: Links = found[found["one"] != found["other"]]
-    return kept
+def _near(library: Library, wanted: set[Kind], least: float, k: int, report: Report) -> Links:
+    """Return the links between images whose descriptors have a cosine of at least `least`."""
+    if not wanted & {"alike", "burst", "same_picture"} or _only_words(library) or not library.store.counts().vectors:
+        return np.empty(0, LINK)
+    return alike(library, threshold=least, k=k, progress=lambda *done: report("Searching", *done))
 
 
 def _same_files(files: Sequence[ImageFile], wanted: set[Kind], report: Report) -> Iterator[SameLink]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SheetsForm,
         TimelineForm,
     )
+    from kindred.service.duplicates import DuplicateForm, DuplicatesForm, GroupForm, NotSameForm
     from kindred.service.facts import FolderForm, LibraryForm, RerankerForm, SkipsForm
     from kindred.service.form import Form, plain
     from kindred.service.jobs import JobForm, JobsForm
@@ -55,9 +56,6 @@ if TYPE_CHECKING:
         RemovedForm,
     )
     from kindred.service.search import (
-        DuplicateForm,
-        DuplicatesForm,
-        GroupForm,
         HitForm,
         MatchForm,
         QueryErrorForm,
@@ -104,6 +102,7 @@ __all__ = [
     "ModelsForm",
     "MonthForm",
     "MoveForm",
+    "NotSameForm",
     "NoteForm",
     "QueryErrorForm",
     "RecipeForm",
@@ -124,6 +123,7 @@ __getattr__ = imported_late(
     {
         "atlas": "AtlasForm, ColumnForm, GroupsForm, MethodForm, MonthForm, SheetsForm, TimelineForm",
         "facts": "FolderForm, LibraryForm, RerankerForm, SkipsForm",
+        "duplicates": "DuplicateForm, DuplicatesForm, GroupForm, NotSameForm",
         "form": "Form, plain",
         "jobs": "JobForm, JobsForm",
         "library": (
@@ -134,7 +134,7 @@ __getattr__ = imported_late(
             "AdaptationForm, CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, "
             "FoldForm, HealthForm, LabelFoldForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"
         ),
-        "search": "DuplicateForm, DuplicatesForm, GroupForm, HitForm, MatchForm, QueryErrorForm, ResultsForm",
+        "search": "HitForm, MatchForm, QueryErrorForm, ResultsForm",
         "training": "DistillationForm, TrainingForm",
     },
 )

@@ -1,4 +1,4 @@
-"""The forms of search results and of duplicates."""
+"""The forms of search results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from kindred.service.form import Form
 from kindred.service.image import ImageFacts
 
 if TYPE_CHECKING:
-    from kindred.duplicates import DuplicateGroup, Member
     from kindred.library import Hit, Results
 
-__all__ = ["DuplicateForm", "DuplicatesForm", "GroupForm", "HitForm", "MatchForm", "QueryErrorForm", "ResultsForm"]
+__all__ = ["HitForm", "MatchForm", "QueryErrorForm", "ResultsForm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,63 +76,3 @@ class MatchForm(Form):
     def of(cls, query: Path, hits: Sequence[Hit], error: str | None) -> Self:
         """Return the form of the hits of an image."""
         return cls(query, tuple(map(HitForm.of, hits)), error)
-
-
-@dataclass(frozen=True)
-class DuplicateForm(Form):
-    """One image of a group of duplicates, and its relation to the first."""
-
-    path: Path
-    relation: str
-    score: float
-    turned: int
-    mirrored: bool
-    copy_of: Path | None
-    width: int | None
-    height: int | None
-    frames: int | None
-
-    @classmethod
-    def of(cls, member: Member) -> Self:
-        """Return the form of a member of a group."""
-        return cls(
-            path=member.path,
-            relation=member.relation,
-            score=round(member.score, 6),
-            turned=member.turned,
-            mirrored=member.mirrored,
-            copy_of=member.copy_of,
-            width=member.width or None,
-            height=member.height or None,
-            frames=member.frames or None,
-        )
-
-
-@dataclass(frozen=True)
-class GroupForm(Form):
-    """A group of images that are duplicates of one kind."""
-
-    kind: str
-    score: float
-    paths: tuple[Path, ...]
-    images: tuple[DuplicateForm, ...]
-
-    @classmethod
-    def of(cls, group: DuplicateGroup) -> Self:
-        """Return the form of a group."""
-        members = tuple(map(DuplicateForm.of, group.members))
-        return cls(group.kind, round(group.score, 6), tuple(group.paths), members)
-
-
-@dataclass(frozen=True)
-class DuplicatesForm(Form):
-    """All groups of duplicates of a library."""
-
-    threshold: float
-    groups: tuple[GroupForm, ...]
-    seconds: float
-
-    @classmethod
-    def of(cls, groups: Sequence[DuplicateGroup], *, threshold: float, seconds: float) -> Self:
-        """Return the form of the duplicates found with a cosine of at least `threshold`."""
-        return cls(threshold, tuple(map(GroupForm.of, groups)), round(seconds, 3))
