@@ -1,6 +1,7 @@
 """Library: a folder on disk that stores the descriptors of images and is searched for similar ones."""
 
 from kindred.library.library import DEFAULT_LIBRARY, Library
+from kindred.library.listing import ImagePage, Layout
 from kindred.library.paths import absolute, located
 from kindred.library.results import Hit, ImageRecord, Info, QueryResults, Results
 from kindred.library.search_many import DEFAULT_FUSION, search_many
@@ -9,8 +10,10 @@ __all__ = [
     "DEFAULT_FUSION",
     "DEFAULT_LIBRARY",
     "Hit",
+    "ImagePage",
     "ImageRecord",
     "Info",
+    "Layout",
     "Library",
     "QueryResults",
     "Results",

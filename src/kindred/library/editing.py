@@ -11,7 +11,7 @@ from kindred.library.paths import absolute, is_missing, keys_of, located
 from kindred.library.results import ImageRecord
 from kindred.store import Key, Row, Store, Value
 
-__all__ = ["Editing", "Images", "listed"]
+__all__ = ["Editing", "Images", "listed", "record_of"]
 
 Images = Path | str | Iterable[Path | str]
 """Images of a library: by path, or by id (a `str` of 16 hexadecimal digits), one or several."""
@@ -31,7 +31,7 @@ class Editing(ABC):
         row = self._rows([key]).get(key)
         if row is None:
             raise UsageError(f"{image} is not an image of this library; index it first, or give another path or id")
-        return _record(row)
+        return record_of(row)
 
     def remove(self, images: Images) -> int:
         """Remove images, with tags and metadata, from the library, not from the disk; return their number."""
@@ -107,7 +107,8 @@ def listed(words: str | Iterable[str]) -> list[str]:
     return list(given)
 
 
-def _record(row: Row) -> ImageRecord:
+def record_of(row: Row) -> ImageRecord:
+    """Return the record of an image of the store."""
     return ImageRecord(
         id=row.uid,
         path=row.path,

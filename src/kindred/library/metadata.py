@@ -15,7 +15,7 @@ from kindred.errors import UsageError
 from kindred.library.paths import located
 from kindred.store import Key, Value, is_uid, parse_value
 
-__all__ = ["read_metadata"]
+__all__ = ["read_metadata", "value_of"]
 
 NAMES = ("id", "path", "image", "file", "filename")
 """Columns of a table, or keys of an entry, that name the image; the first one present is used."""
@@ -81,7 +81,7 @@ def _from_json(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
             raise UsageError(f"{file}: {name!r}: expected an object of keys and values, got {type(values).__name__}")
         yield (
             name,
-            {key: _value(value, f"{file}: {name!r}: {key!r}") for key, value in values.items() if value is not None},
+            {key: value_of(value, f"{file}: {name!r}: {key!r}") for key, value in values.items() if value is not None},
         )
 
 
@@ -93,7 +93,8 @@ def _named(entry: object, number: int, file: Path) -> tuple[str, Mapping[str, ob
     raise UsageError(f"{file}: entry {number}: expected an object with one of {', '.join(NAMES)}")
 
 
-def _value(value: object, where: str) -> Value:
+def value_of(value: object, where: str) -> Value:
+    """Return a value of JSON as one of metadata: text that is an ISO date is a date. Raises UsageError for others."""
     if isinstance(value, str):
         dated = parse_value(value)
         return value if isinstance(dated, str | int | float) else dated

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 
 from kindred._support.version import __version__
 from kindred.library import Library
+from kindred.server.limits import Limits
 from kindred.server.problems import install_problems
 from kindred.server.security import Security
 from kindred.server.settings import ServerSettings
@@ -20,7 +21,16 @@ __all__ = ["API", "ROUTERS", "create_app"]
 
 API = "/api/v1"
 
-ROUTERS = ("additions", "export", "health", "jobs", "library", "map", "timeline")
+ROUTERS = (
+    "additions",
+    "export",
+    "health",
+    "images",
+    "jobs",
+    "library",
+    "map",
+    "timeline",
+)
 """The modules of `kindred.server.routes` whose `router` is reached below `API`. One file and one line each."""
 
 PAGES = ("page", "login")
@@ -43,6 +53,7 @@ def create_app(library: Library | Path | str, settings: ServerSettings | None = 
     app = FastAPI(title="Kindred", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None)
     app.state.kindred = state
     install_problems(app)
+    app.add_middleware(Limits, settings=state.settings)
     app.add_middleware(Security, settings=state.settings)
     for name in ROUTERS:
         app.include_router(_router(name), prefix=API)

@@ -55,6 +55,7 @@ TITLES = {
     403: "The request is not allowed",
     404: "Not found",
     405: "This address does not have that method",
+    408: "The request took too long",
     413: "The request is too large",
     415: "The type of the request is not supported",
     421: "This server does not have that name",

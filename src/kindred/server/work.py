@@ -74,26 +74,34 @@ class Lane:
 
 
 class Work:
-    """The two lanes of a server: `heavy` calls describe images or search, `light` ones only read or write a little."""
+    """The lanes of a server: `heavy` calls describe images or search, `pictures` decode images to show them.
+
+    `light` ones only read or write a little.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         self._heavy = Lane("heavy", threads=settings.heavy, queue=settings.queue)
+        self._pictures = Lane("pictures", threads=settings.heavy, queue=2 * settings.queue)
         self._light = Lane("light", threads=settings.light, queue=4 * settings.queue)
 
     @property
-    def lanes(self) -> tuple[Lane, Lane]:
-        """Both lanes."""
-        return self._heavy, self._light
+    def lanes(self) -> tuple[Lane, ...]:
+        """All lanes."""
+        return self._heavy, self._pictures, self._light
 
     async def heavy(self, function: Callable[[], T]) -> T:
         """Call a function that describes images or searches; raises Busy."""
         return await self._heavy.run(function)
+
+    async def pictures(self, function: Callable[[], T]) -> T:
+        """Call a function that decodes an image to show it; raises Busy."""
+        return await self._pictures.run(function)
 
     async def light(self, function: Callable[[], T]) -> T:
         """Call a function that takes some milliseconds; raises Busy."""
         return await self._light.run(function)
 
     def close(self) -> None:
-        """End both lanes."""
+        """End all lanes."""
         for lane in self.lanes:
             lane.close()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         NoteForm,
         SkipForm,
     )
+    from kindred.service.listing import ImagePageForm, LayoutForm
     from kindred.service.methods import (
         AdaptationForm,
         CalibrationForm,
@@ -86,6 +87,7 @@ __all__ = [
     "HealthForm",
     "HitForm",
     "ImageForm",
+    "ImagePageForm",
     "ImagesForm",
     "ImportForm",
     "IndexForm",
@@ -94,6 +96,7 @@ __all__ = [
     "JobsForm",
     "KeysForm",
     "LabelFoldForm",
+    "LayoutForm",
     "LibraryForm",
     "MapForm",
     "MatchForm",
@@ -130,6 +133,7 @@ __getattr__ = imported_late(
             "ChangeForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, MapForm, "
             "MoveForm, NoteForm, SkipForm"
         ),
+        "listing": "ImagePageForm, LayoutForm",
         "methods": (
             "AdaptationForm, CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, "
             "FoldForm, HealthForm, LabelFoldForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"

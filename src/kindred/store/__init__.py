@@ -5,6 +5,7 @@ else in a library, such as the search index, is derived from it and can be rebui
 """
 
 from kindred.store.filters import Condition, parse_value, parse_where
+from kindred.store.listing import SORTS, Listed, Order, Position, Sort, position_from, position_text
 from kindred.store.protocol import Store
 from kindred.store.records import (
     Box,
@@ -31,6 +32,7 @@ from kindred.store.table import STORES, StoreEntry
 
 __all__ = [
     "FORMAT",
+    "SORTS",
     "STORES",
     "Box",
     "Condition",
@@ -40,13 +42,17 @@ __all__ = [
     "Filter",
     "Key",
     "Known",
+    "Listed",
+    "Order",
     "Outlines",
+    "Position",
     "Root",
     "Row",
     "RowBatch",
     "Run",
     "SavedSearch",
     "Skip",
+    "Sort",
     "SqliteStore",
     "Store",
     "StoreEntry",
@@ -56,4 +62,6 @@ __all__ = [
     "is_uid",
     "parse_value",
     "parse_where",
+    "position_from",
+    "position_text",
 ]

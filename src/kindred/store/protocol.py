@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.store.filters import Kind
+from kindred.store.listing import Listed, Order, Position
 from kindred.store.records import (
     Counts,
     Entry,
@@ -151,6 +152,14 @@ class Store(Protocol):
 
     def outlines(self, where: Filter) -> Outlines:
         """Return the ids, paths, sizes and days of all indexed images that match `where`, by ascending number."""
+        ...
+
+    def count(self, where: Filter) -> int:
+        """Count the indexed images that match `where`."""
+        ...
+
+    def listed(self, where: Filter, order: Order, *, after: Position | None = None, limit: int) -> Listed:
+        """Return up to `limit` indexed images that match `where`, in an order, from the position `after` on."""
         ...
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:

@@ -201,9 +201,10 @@ class WordBatch(NamedTuple):
 class Filter:
     """A filter of images; all given conditions must hold.
 
-    folder: the image is in it, at any depth. tags: the image has all of them. where: conditions on its metadata. ids:
-    the image has one of these public ids; None: any. after, before: first and last day, inclusive. The day is that on
-    which the picture was taken, or else that of the file's time, in the time zone of the machine that indexed it.
+    folder: the image is in it, at any depth. tags: the image has all of them; without_tags: none of them. where:
+    conditions on its metadata. ids: the image has one of these public ids; None: any. after, before: first and last
+    day, inclusive. The day is that on which the picture was taken, or else that of the file's time, in the time zone of
+    the machine that indexed it.
     """
 
     folder: Path | None = None
@@ -212,6 +213,7 @@ class Filter:
     before: date | None = None
     where: tuple[Condition, ...] = ()
     ids: tuple[str, ...] | None = None
+    without_tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Convert arguments: a single tag or id, a date as ISO text or with a time, a path or a condition as text.
@@ -221,6 +223,7 @@ class Filter:
         taken: dict[str, object] = {
             "folder": None if self.folder is None else _folder(self.folder),
             "tags": _several("tags", self.tags),
+            "without_tags": _several("without_tags", self.without_tags),
             "after": _day("after", self.after),
             "before": _day("before", self.before),
             "ids": None if self.ids is None else _several("ids", self.ids),

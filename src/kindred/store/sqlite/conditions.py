@@ -12,7 +12,7 @@ from kindred.errors import UsageError
 from kindred.store.filters import Condition, kind_of, to_stored
 from kindred.store.records import Filter
 
-__all__ = ["CHUNK", "chunks", "conditions", "folder_range", "marks", "path_key"]
+__all__ = ["CHUNK", "Bound", "chunks", "conditions", "folder_range", "marks", "path_key"]
 
 Item = TypeVar("Item")
 Bound = bytes | str | int | float
@@ -45,6 +45,9 @@ def conditions(wanted: Filter) -> tuple[list[str], list[Bound]]:
         values.extend(folder_range(wanted.folder))
     for tag in wanted.tags:
         found.append("images.id IN (SELECT image_id FROM tags WHERE tag = ?)")
+        values.append(tag)
+    for tag in wanted.without_tags:
+        found.append("images.id NOT IN (SELECT image_id FROM tags WHERE tag = ?)")
         values.append(tag)
     for comparison, day in (("day >= ?", wanted.after), ("day <= ?", wanted.before)):
         if day is not None:

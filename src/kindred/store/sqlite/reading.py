@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
 from kindred.store.filters import KINDS, MOST_KEYS, Kind, from_stored
+from kindred.store.listing import Listed, Order, Position
 from kindred.store.records import Counts, Filter, Known, Outlines, Root, Row, Run, Skip, Value
 from kindred.store.sqlite.cells import Cells
 from kindred.store.sqlite.conditions import chunks, conditions, folder_range, marks, path_key
 from kindred.store.sqlite.database import Database
 from kindred.store.sqlite.failures import REMEDY
+from kindred.store.sqlite.listing import count_images, list_images
 
 __all__ = ["ImageReader"]
 
@@ -248,6 +250,16 @@ class ImageReader:
             sizes,
             np.array([check.day(row[5], f"image {row[0]}") for row in rows], "datetime64[D]"),
         )
+
+    def count(self, where: Filter) -> int:
+        """Count the indexed images that match `where`."""
+        with self._database.read() as connection:
+            return count_images(connection, where)
+
+    def listed(self, where: Filter, order: Order, *, after: Position | None = None, limit: int) -> Listed:
+        """Return up to `limit` indexed images that match `where`, in an order, from the position `after` on."""
+        with self._database.read() as connection:
+            return list_images(connection, self._cells, where, order, after=after, limit=limit)
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
         """Return the image and region of each vector, by vector id; removed ids are left out."""
