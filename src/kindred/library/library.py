@@ -16,6 +16,7 @@ from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.hints import check_type
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
+from kindred.library.listing import Listing
 from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
 from kindred.library.paths import absolute, listed_paths, located
 from kindred.library.remembering import Remembering
@@ -38,7 +39,7 @@ RecipeLike = Recipe | str | Path
 L = TypeVar("L", bound="Library")
 
 
-class Library(Editing, Remembering, Searching):
+class Library(Editing, Listing, Remembering, Searching):
     """A library in a folder, made with `create` or opened with `open`; it is a context manager.
 
     It may be used by any number of threads, after a fork, and in other processes to which it is sent, where it is

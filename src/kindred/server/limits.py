@@ -46,7 +46,7 @@ class Limits:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        most = LARGE.get(scope["path"].rstrip("/"), lambda _: BODY_BYTES)(self._settings)
+        most = _most(scope["path"], self._settings)
         if _declared(scope) > most:
             await _too_large(most).response()(scope, receive, send)
             return
@@ -76,6 +76,11 @@ class _Counted:
             self._ended = True
             raise HTTPException(413, headers={"Connection": "close"})
         return message
+
+
+def _most(path: str, settings: ServerSettings) -> int:
+    limit = LARGE.get(path.rstrip("/"))
+    return BODY_BYTES if limit is None else limit(settings)
 
 
 def _declared(scope: Scope) -> int:
