@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kindred.atlas.order import OVERVIEW, hilbert_order, overview_first
+from kindred.atlas.order import LAST_LEVEL, distance_of, hilbert_order, levels_of, order_by_level
 from kindred.atlas.positions import APART, Landmarks, unit_square
 from kindred.errors import UsageError
 from kindred.manifold import MAPS
@@ -78,12 +78,6 @@ def test_images_at_the_same_point_are_put_beside_one_another() -> None:
     assert np.abs(places - 0.5).max() < 8 * APART
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 1000])
-def test_every_image_has_one_place_in_the_order(count: int) -> None:
-    points = np.random.default_rng(0).random((count, 2)).astype(np.float32)
-    assert sorted(overview_first(points).tolist()) == list(range(count))
-
-
 def test_the_curve_visits_neighbours_one_after_the_other() -> None:
     side = 16
     x, y = np.meshgrid((np.arange(side) + 0.5) / side, (np.arange(side) + 0.5) / side)
@@ -92,17 +86,52 @@ def test_the_curve_visits_neighbours_one_after_the_other() -> None:
     np.testing.assert_allclose(steps, 1 / side, rtol=1e-4)  # every step goes to an adjacent cell
 
 
-def test_the_overview_comes_first_and_is_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kindred.atlas.order.OVERVIEW", 64)
+def crowd(count: int) -> np.ndarray:
+    """Points of which most lie in one small part of the unit square."""
     random = np.random.default_rng(0)
-    dense = 0.5 + 0.01 * random.standard_normal((900, 2))
-    points = np.concatenate([dense, random.random((100, 2))]).clip(0, 1).astype(np.float32)
-    order = overview_first(points)
-    overview = order[:64]
-    assert (overview >= 900).sum() > 30  # a tenth of the images, but most of the plane
-    assert OVERVIEW == 4096
+    dense = 0.5 + 0.01 * random.standard_normal((9 * count // 10, 2))
+    return np.concatenate([dense, random.random((count - len(dense), 2))]).clip(0, 1).astype(np.float32)
 
 
-def test_images_at_one_point_still_make_an_overview(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kindred.atlas.order.OVERVIEW", 4)
-    assert sorted(overview_first(np.full((100, 2), 0.5, np.float32)).tolist()) == list(range(100))
+def least_distance(points: np.ndarray) -> float:
+    apart = np.abs(points[:, None].astype(np.float64) - points).max(axis=2)
+    return float(apart[~np.eye(len(points), dtype=bool)].min(initial=np.inf))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_thumbnails_of_a_level_do_not_overlap_and_leave_no_room(seed: int) -> None:
+    points = crowd(600)
+    levels = levels_of(points, seed=seed)
+    for level in range(LAST_LEVEL):
+        shown, distance = points[levels <= level], distance_of(level)
+        assert least_distance(shown) >= distance * 0.9999
+        apart = np.abs(points[levels > level][:, None] - shown).max(axis=2)
+        assert apart.min(axis=1).max(initial=0) < distance  # every other one would overlap
+    assert distance_of(LAST_LEVEL - 1) < APART
+
+
+def test_levels_of_images_that_are_shown_already_stay() -> None:
+    points = crowd(300)
+    first = levels_of(points[:250])
+    levels = levels_of(points, known=first)
+    assert levels[:250].tolist() == first.tolist()
+    for level in range(LAST_LEVEL):
+        assert least_distance(points[levels <= level]) >= distance_of(level) * 0.9999
+
+
+def test_images_at_one_point_share_the_last_level() -> None:
+    levels = levels_of(np.full((5, 2), 0.5, np.float32))
+    assert sorted(levels.tolist()) == [0, *[LAST_LEVEL] * 4]
+    assert levels_of(np.zeros((0, 2), np.float32)).shape == (0,)
+
+
+def test_the_order_goes_by_octaves_and_then_along_the_curve() -> None:
+    points = crowd(500)
+    levels = levels_of(points)
+    order = order_by_level(points, levels)
+    assert sorted(order.tolist()) == list(range(500))
+    octaves = levels[order] // 2
+    assert (np.diff(octaves.astype(int)) >= 0).all()
+    last = order[octaves == octaves.max()]
+    along = np.argsort(hilbert_order(points))
+    assert (np.diff(along[last]) > 0).all()

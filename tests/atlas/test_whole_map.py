@@ -138,6 +138,7 @@ def test_a_map_comes_back_from_its_file(library: Library) -> None:
         {"landmarks": np.array([COUNT])},
         {"landmarks": np.array([-1])},
         {"uids": np.zeros(COUNT)},
+        {"levels": np.full(COUNT, 99, np.uint8)},
         {"version": np.array(99)},
         {"points": np.array([{}], object)},
     ],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kindred._support.files import check_plain, read_bounded, replacing, within
 from kindred._support.npz import ArrayMap, read_npz, restoring
+from kindred.atlas.order import LAST_LEVEL
 from kindred.atlas.whole_map import WholeMap
 from kindred.errors import KindredError
 from kindred.manifold.maps import MAPS
@@ -50,6 +51,7 @@ def save_map(library: Path, mapped: WholeMap) -> None:
         "uids": np.array([int(uid, 16) for uid in mapped.uids], np.uint64),
         "numbers": mapped.numbers,
         "points": mapped.points,
+        "levels": mapped.levels,
         "landmarks": mapped.landmarks,
     }
     with suppress(OSError):
@@ -75,18 +77,21 @@ def _name(method: str) -> str:
 
 
 def _restored(arrays: ArrayMap, method: str) -> WholeMap:
-    with restoring("the map", arrays, "version", "revision", "uids", "numbers", "points", "landmarks") as found:
-        version, revision, uids, numbers, points, landmarks = found
+    names = ("version", "revision", "uids", "numbers", "points", "levels", "landmarks")
+    with restoring("the map", arrays, *names) as found:
+        version, revision, uids, numbers, points, levels, landmarks = found
         count = len(uids)
         _check(int(version) == VERSION, "its format")
         _check(uids.dtype == np.uint64 and uids.shape == (count,), "its ids")
         _check(numbers.dtype == np.int64 and numbers.shape == (count,) and _distinct(numbers), "its numbers")
         _check(points.dtype == np.float32 and points.shape == (count, 2), "its points")
         _check(bool(((points >= 0) & (points <= 1)).all()), "its points")
+        _check(levels.dtype == np.uint8 and levels.shape == (count,), "its levels")
+        _check(not count or int(levels.max()) <= LAST_LEVEL, "its levels")
         _check(landmarks.dtype == np.int64 and landmarks.ndim == 1 and _distinct(landmarks), "its landmarks")
         _check(not len(landmarks) or (int(landmarks.min()) >= 0 and int(landmarks.max()) < count), "its landmarks")
-        names = tuple(f"{uid:016x}" for uid in uids.tolist())
-        return WholeMap(method, int(revision), names, numbers, points, np.sort(landmarks))
+        ids = tuple(f"{uid:016x}" for uid in uids.tolist())
+        return WholeMap(method, int(revision), ids, numbers, points, levels, np.sort(landmarks))
 
 
 def _distinct(numbers: NDArray[np.int64]) -> bool:

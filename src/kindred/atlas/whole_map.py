@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.atlas.order import overview_first
+from kindred.atlas.order import Levels, levels_of, order_by_level
 from kindred.atlas.positions import LANDMARKS, Landmarks, Points, unit_square
 from kindred.errors import UsageError
 from kindred.manifold.embedding import check_count
@@ -36,9 +36,10 @@ FETCHED_AT_A_TIME = 4096
 class WholeMap:
     """A map of all images that a library had at `revision`, the vectors revision of its store.
 
-    uids: the public ids of n images, those of an overview first. numbers: (n,) their numbers in the store. points:
-    (n, 2) float32 in the unit square, the second axis pointing down. landmarks: (L,) positions in the order of the
-    images that the method itself has mapped.
+    uids: the public ids of n images, some spread over the map first. numbers: (n,) their numbers in the store. points:
+    (n, 2) float32 in the unit square, the second axis pointing down. levels: (n,) uint8, from which scale on each is
+    shown (`kindred.atlas.order`). landmarks: (L,) positions in the order of the images that the method itself has
+    mapped.
     """
 
     method: str
@@ -46,6 +47,7 @@ class WholeMap:
     uids: tuple[str, ...]
     numbers: Numbers
     points: Points
+    levels: Levels
     landmarks: Numbers
 
     def __len__(self) -> int:
@@ -88,7 +90,8 @@ def make_map(
     placed = _place_all(store, np.setdiff1d(outlines.numbers, owners), fitted, seed, len(outlines.numbers), progress)
     numbers, points = np.concatenate([owners, placed[0]]), np.concatenate([fitted.points, placed[1]])
     places = unit_square(points, method)
-    order = overview_first(places)
+    levels = levels_of(places, seed=seed)
+    order = order_by_level(places, levels)
     names = dict(zip(outlines.numbers.tolist(), outlines.uids, strict=True))
     return WholeMap(
         method,
@@ -96,6 +99,7 @@ def make_map(
         tuple(names[number] for number in numbers[order].tolist()),
         numbers[order],
         places[order],
+        levels[order],
         np.flatnonzero(order < len(owners)),
     )
 
@@ -119,14 +123,16 @@ def update_map(library: Library, previous: WholeMap, *, progress: Progress | Non
     changed = len(previous) - len(stay) + len(new)
     if changed > MOST_CHANGED * len(outlines.numbers) or len(landmarks) < 1:
         return make_map(library, previous.method, progress=progress)
-    numbers, points = previous.numbers[stay], previous.points[stay]
+    numbers, points, levels = previous.numbers[stay], previous.points[stay], previous.levels[stay]
     if len(new):
         new, fresh = _placed_among(store, new, numbers[landmarks], points[landmarks], progress)
-        order = overview_first(fresh)
+        own = levels_of(np.concatenate([points, fresh]), known=levels)[len(points) :]
+        order = order_by_level(fresh, own)
         numbers, points = np.concatenate([numbers, new[order]]), np.concatenate([points, fresh[order]])
+        levels = np.concatenate([levels, own[order]])
     names = dict(zip(outlines.numbers.tolist(), outlines.uids, strict=True))
     uids = tuple(names[number] for number in numbers.tolist())
-    return WholeMap(previous.method, revision, uids, numbers, points, landmarks)
+    return WholeMap(previous.method, revision, uids, numbers, points, levels, landmarks)
 
 
 def _placed_among(

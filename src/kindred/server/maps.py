@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kindred.atlas import Atlas, LibraryAtlas
+from kindred.atlas.sheets import Thumbnails
+from kindred.errors import ImageError
+from kindred.images import decode
 from kindred.server.jobs import Job
+from kindred.server.originals import open_original
 from kindred.server.problems import Problem
 from kindred.server.state import State
 from kindred.service import AtlasForm
@@ -20,7 +28,7 @@ class Maps(LibraryAtlas):
     """The maps of a server; a part of its state."""
 
     def __init__(self, state: State) -> None:
-        super().__init__(state.library)
+        super().__init__(state.library, thumbnails=_thumbnails(state))
 
     def found(self, method: str | None, revision: str | None) -> Atlas:
         """Return the map by a method, or the newest one.
@@ -36,6 +44,19 @@ class Maps(LibraryAtlas):
 
     def close(self) -> None:
         """Do nothing; all is stored already."""
+
+
+def _thumbnails(state: State) -> Thumbnails:
+    """Return the function that reads images for sheets: only those that may be opened, of a bounded size."""
+
+    def read(_: str, path: Path, longest: int) -> NDArray[np.uint8] | None:
+        try:
+            with open_original(state, path):
+                return decode(path, longest=longest).pixels
+        except (OSError, ImageError):
+            return None
+
+    return read
 
 
 def map_job(state: State, method: str, *, anew: bool) -> Callable[[Job], AtlasForm]:

@@ -158,6 +158,7 @@ def _columns(atlas: Atlas) -> tuple[ColumnForm, ...]:
     return (
         ColumnForm("aspect", "float32", ()),
         ColumnForm("day", "int32", ()),
+        ColumnForm("level", "uint8", ()),
         ColumnForm("folder", "uint8", GroupsForm.each(columns.folders)),
         ColumnForm("tag", "uint8", GroupsForm.each(columns.tags)),
     )

@@ -31,7 +31,7 @@ Method = Annotated[str | None, Query(max_length=METHOD_LENGTH, description="tsne
 Revision = Annotated[
     str | None, Query(max_length=REVISION_LENGTH, description="That of GET /map; 409 if the map is another one by now")
 ]
-Column = Literal["aspect", "day", "folder", "tag"]
+Column = Literal["aspect", "day", "folder", "level", "tag"]
 OCTETS: dict[int | str, dict[str, object]] = {
     200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
     304: {"description": "Not modified"},
@@ -90,7 +90,8 @@ async def column(
     """Return a value for every image, little-endian.
 
     aspect: width divided by height, float32, 0 if unknown. day: days since 1970, int32, the least number if unknown.
-    folder, tag: numbers of the groups of GET /map, uint8, 255 for others.
+    folder, tag: numbers of the groups of GET /map, uint8, 255 for others. level: uint8; thumbnails of the images up to
+    level k do not overlap if the side of the map is at least 8 · 2^(k/2) times that of a thumbnail.
     """
     return await _binary(here, request, method, revision, name, lambda atlas: _little(_column(atlas, name)))
 
@@ -150,6 +151,8 @@ def _column(atlas: Atlas, name: Column) -> NDArray[np.generic]:
         return columns.aspects
     if name == "day":
         return columns.days
+    if name == "level":
+        return atlas.mapped.levels
     return (columns.folders if name == "folder" else columns.tags).numbers
 
 
