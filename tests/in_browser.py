@@ -1,0 +1,97 @@
+"""Debian's chromium driven by Playwright: how it is started, the two windows, and what a test asks of a page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+__all__ = ["FLAGS", "Visitor", "chromium_path", "started_browser"]
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+def chromium_path() -> str:
+    """Return the path of chromium; skips the test where there is none."""
+    found = os.environ.get("KINDRED_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+    if not Path(found).exists():
+        pytest.skip("needs the browser chromium: apt-get install chromium, or set KINDRED_CHROMIUM to its path")
+    return found
+
+
+@contextmanager
+def started_browser() -> Iterator[Browser]:
+    """Start chromium without a window, and end it afterwards."""
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Opens the page of a server in fresh windows, and notes every error that the browser reports.
+
+    `allowed`: parts of messages that a test expects, such as that of a request that must fail.
+    """
+
+    def __init__(self, browser: Browser, address: str, screenshots: Path) -> None:
+        self.browser, self.address, self.screenshots = browser, address, screenshots
+        self.errors: list[str] = []
+        self.allowed: list[str] = []
+        self._contexts: list[BrowserContext] = []
+
+    def open(self, route: str = "", *, phone: bool = False, dark: bool = False, reduced: bool = True) -> Page:
+        """Open a route (`#/search`) in a window of its own: at the desk with a mouse, or on a phone with touch."""
+        context = self.browser.new_context(
+            viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
+            device_scale_factor=2 if phone else 1,
+            has_touch=phone,
+            is_mobile=phone,
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce" if reduced else "no-preference",
+            locale="en-GB",
+            accept_downloads=True,
+        )
+        context.set_default_timeout(20_000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("console", self._noted)
+        page.on("pageerror", lambda error: self.errors.append(f"{error} {error.stack or ''}"))
+        page.goto(f"{self.address}/{route}")
+        page.wait_for_selector("main .view > *", state="attached")
+        return page
+
+    def shot(self, page: Page, name: str) -> Path:
+        """Store a screenshot of what the window shows, for people to look at."""
+        self.screenshots.mkdir(parents=True, exist_ok=True)
+        path = self.screenshots / f"{name}.png"
+        page.screenshot(path=path)
+        return path
+
+    def close(self) -> None:
+        """Close all windows, and fail if the browser reported an error that was not expected."""
+        for context in self._contexts:
+            context.close()
+        unexpected = [error for error in self.errors if not any(part in error for part in self.allowed)]
+        assert unexpected == []
+
+    def _noted(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(f"{message.text} {message.location.get('url', '')}")
