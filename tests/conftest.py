@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+
+from kindred.store import Place
+from postgres_server import Server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -27,3 +31,29 @@ def one_faiss_thread() -> Iterator[None]:
     faiss.omp_set_num_threads(1)
     yield
     faiss.omp_set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL server for all tests of this process, started by the first that needs it."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+PlaceFor = Callable[[str], Place]
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def place_for(request: pytest.FixtureRequest, tmp_path: Path) -> PlaceFor:
+    """Return where to create a store of a kind of STORES: a folder, or a library of its own in the test database."""
+    number = next(_NUMBERS)
+
+    def place(kind: str, name: str = "library") -> Place:
+        if kind == "sqlite":
+            return tmp_path / name
+        server: Server = request.getfixturevalue("postgres")
+        return server.url(f"{name}_{number}")
+
+    return place

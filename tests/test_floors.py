@@ -56,6 +56,7 @@ HOMES = {
     "matplotlib": (),
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
+    "psycopg": ("store.postgres",),
     "PIL": ("images", "kindred_demo", "training.augment", "training.local.views"),
     "pillow_heif": (),
     "rich": (),

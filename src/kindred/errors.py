@@ -9,6 +9,7 @@ KindredError
 │   ├── LibraryNotFound   there is none at that path
 │   ├── LibraryReplaced   it was deleted and recreated while it was open
 │   ├── LibraryLocked     another process is writing to it
+│   ├── LibraryUnreachable  its server does not answer
 │   ├── LibraryTooNew     written by a newer Kindred
 │   ├── LibraryDamaged    its database is not readable
 │   ├── LibraryFull       the disk has no room left
@@ -37,6 +38,7 @@ __all__ = [
     "LibraryNotFound",
     "LibraryReplaced",
     "LibraryTooNew",
+    "LibraryUnreachable",
     "MissingExtra",
     "ModelError",
     "RecipeError",
@@ -101,6 +103,10 @@ class LibraryReplaced(LibraryError):
 
 class LibraryLocked(LibraryError):
     """Another process is writing to the library."""
+
+
+class LibraryUnreachable(LibraryError):
+    """The server of the library does not answer, or not in time; the same call may succeed later."""
 
 
 class LibraryTooNew(LibraryError):

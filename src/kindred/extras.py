@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "maps": ("matplotlib", "scikit-learn", "scipy", "threadpoolctl"),
     "verify": ("opencv-python-headless", "scipy"),
     "parquet": ("pyarrow",),
+    "postgres": ("psycopg", "psycopg-binary"),
     "train": ("torch", "onnx", "safetensors"),
     "serve": ("fastapi", "starlette", "uvicorn", "python-multipart", "httpx2"),
 }

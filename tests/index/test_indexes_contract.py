@@ -31,7 +31,7 @@ from kindred.index import (
 from kindred.matching import ImageRows
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.store import STORES, Entry, Filter, Store, VisualWords, WordBatch
+from kindred.store import STORES, Entry, Filter, Place, Store, VisualWords, WordBatch
 
 D, COUNT, ROWS = 16, 240, 3
 POLICY = SnapshotPolicy(exact_below=100, changes=20, tail_share=0.1)
@@ -205,8 +205,19 @@ class Bench:
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made = STORES[request.param].create(tmp_path / "library", {})
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def place(kind: str, place_for: Callable[[str], Place]) -> Place:
+    return place_for(kind)
+
+
+@pytest.fixture
+def store(kind: str, place: Place, tmp_path: Path) -> Iterator[Store]:
+    (tmp_path / "library").mkdir()
+    made = STORES[kind].create(place, {})
     yield made
     made.close()
 
@@ -368,11 +379,11 @@ def test_equal_scores_are_ordered_by_id_after_a_change(bench: Bench) -> None:
     assert np.flatnonzero(index.scores(query)[0] > 0.99).tolist() == [1, 2, 4]
 
 
-def test_another_process_gives_the_same_results(bench: Bench) -> None:
+def test_another_process_gives_the_same_results(bench: Bench, kind: str, place: Place) -> None:
     bench.open().renew()
     bench.put(COUNT, COUNT + 1)
     bench.forget(5)
-    again = STORES[next(iter(STORES))].open(bench.folder)
+    again = STORES[kind].open(place)
     try:
         index = bench.open(again)
         for seed in (1, 5, COUNT):

@@ -10,14 +10,26 @@ from pathlib import Path
 import pytest
 
 from kindred.errors import UsageError
-from kindred.store import SORTS, STORES, Entry, Filter, Order, Position, Sort, Store, position_from, position_text
+from kindred.store import (
+    SORTS,
+    STORES,
+    Entry,
+    Filter,
+    Order,
+    Place,
+    Position,
+    Sort,
+    Store,
+    position_from,
+    position_text,
+)
 
 MakeEntry = Callable[..., Entry]
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path, entry: MakeEntry) -> Iterator[Store]:
-    made = STORES[request.param].create(tmp_path / "store", {"recipe": "test"})
+def store(request: pytest.FixtureRequest, place_for: Callable[[str], Place], entry: MakeEntry) -> Iterator[Store]:
+    made = STORES[request.param].create(place_for(request.param), {"recipe": "test"})
     days = ["2024-05-31T10:00:00", "2024-05-31T09:00:00", None, "2023-01-01", "2024-05-31T09:00:00"]
     names = ["d", "a", "e", "b", "c"]
     # One without a date of its own, whose file is of the same day.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kindred.errors import UsageError
-from kindred.store import STORES, Entry, FileStamp, Store, is_uid
+from kindred.store import STORES, Entry, FileStamp, Place, Store, is_uid
 from kindred.store.saved import MOST_SAVED, NAME_LENGTH, SEARCH_BYTES
 
 MakeEntry = Callable[..., Entry]
@@ -25,8 +25,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(kind: str, tmp_path: Path, entry: MakeEntry) -> Iterator[Store]:
-    made = STORES[kind].create(tmp_path / "store", {"recipe": "test"})
+def place(kind: str, place_for: Callable[[str], Place]) -> Place:
+    return place_for(kind)
+
+
+@pytest.fixture
+def store(kind: str, place: Place, entry: MakeEntry) -> Iterator[Store]:
+    made = STORES[kind].create(place, {"recipe": "test"})
     made.put([entry(str(path), number) for number, path in enumerate((A, B, C), 1)])
     yield made
     made.close()
@@ -96,7 +101,7 @@ def test_pairs_and_searches_belong_to_a_transaction(store: Store) -> None:
     assert store.saved_searches() == []
 
 
-def test_searches_are_saved_replaced_by_name_and_removed_by_id(kind: str, store: Store, tmp_path: Path) -> None:
+def test_searches_are_saved_replaced_by_name_and_removed_by_id(kind: str, store: Store, place: Place) -> None:
     sea = store.save_search(" sea ", {"query": [{"image": "00112233445566aa", "weight": -0.5}], "text": "é\n<b>"})
     bridge = store.save_search("bridge", {})
     assert is_uid(sea.id)
@@ -108,7 +113,7 @@ def test_searches_are_saved_replaced_by_name_and_removed_by_id(kind: str, store:
     assert not store.remove_search(bridge.id)
     assert not store.remove_search("x")
     store.close()
-    reopened = STORES[kind].open(tmp_path / "store")
+    reopened = STORES[kind].open(place)
     assert reopened.saved_searches() == [again]
     reopened.close()
 

@@ -18,6 +18,7 @@ from kindred.store import (
     Entry,
     FileStamp,
     Filter,
+    Place,
     Root,
     Run,
     Store,
@@ -39,8 +40,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(kind: str, tmp_path: Path) -> Iterator[Store]:
-    made = STORES[kind].create(tmp_path / "store", {"recipe": "test"})
+def place(kind: str, place_for: Callable[[str], Place]) -> Place:
+    return place_for(kind)
+
+
+@pytest.fixture
+def store(kind: str, place: Place) -> Iterator[Store]:
+    made = STORES[kind].create(place, {"recipe": "test"})
     yield made
     made.close()
 
@@ -55,12 +61,12 @@ def uid(store: Store, path: Path) -> str:
     return store.lookup([path])[path].uid
 
 
-def test_stored_data_is_there_after_reopening(kind: str, tmp_path: Path, filled: Store) -> None:
+def test_stored_data_is_there_after_reopening(kind: str, place: Place, filled: Store) -> None:
     filled.tag([A], "sea")
     filled.set_metadata([A], {"price": 20})
     before = uid(filled, A)
     filled.close()
-    again = STORES[kind].open(tmp_path / "store")
+    again = STORES[kind].open(place)
     assert [rows[:, 0].tolist() for _, rows in again.vectors()] == [[1.0, 2.0, 3.0]]
     row = again.by_uid([before])[before]
     assert (row.path, row.tags, row.metadata, again.meta["recipe"]) == (A, ("sea",), {"price": 20}, "test")

@@ -6,6 +6,7 @@ else in a library, such as the search index, is derived from it and can be rebui
 
 from kindred.store.filters import Condition, parse_value, parse_where
 from kindred.store.listing import SORTS, Listed, Order, Position, Sort, position_from, position_text
+from kindred.store.postgres import PostgresUrl
 from kindred.store.protocol import Store
 from kindred.store.records import (
     Box,
@@ -28,7 +29,7 @@ from kindred.store.records import (
 )
 from kindred.store.saved import SavedSearch
 from kindred.store.sqlite import FORMAT, SqliteStore
-from kindred.store.table import STORES, StoreEntry
+from kindred.store.table import STORES, Place, StoreEntry, place_of, store_of
 
 __all__ = [
     "FORMAT",
@@ -45,7 +46,9 @@ __all__ = [
     "Listed",
     "Order",
     "Outlines",
+    "Place",
     "Position",
+    "PostgresUrl",
     "Root",
     "Row",
     "RowBatch",
@@ -62,6 +65,8 @@ __all__ = [
     "is_uid",
     "parse_value",
     "parse_where",
+    "place_of",
     "position_from",
     "position_text",
+    "store_of",
 ]

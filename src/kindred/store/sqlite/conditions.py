@@ -1,39 +1,17 @@
-"""Filters and paths as SQL: all values are bound parameters, never part of a statement."""
+"""Filters as SQL: all values are bound parameters, never part of a statement."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
-from kindred.errors import UsageError
 from kindred.store.filters import Condition, kind_of, to_stored
+from kindred.store.keys import folder_range
 from kindred.store.records import Filter
 
-__all__ = ["CHUNK", "Bound", "chunks", "conditions", "folder_range", "marks", "path_key"]
+__all__ = ["Bound", "conditions", "marks"]
 
-Item = TypeVar("Item")
 Bound = bytes | str | int | float
-
-CHUNK = 500
-"""Values bound per statement: SQLite's lowest default limit is 999."""
-
-
-def path_key(path: Path) -> bytes:
-    """Return the stored form of `path`: the bytes of the file system."""
-    if not path.is_absolute():
-        raise UsageError(f"{path}: expected an absolute path; use path.absolute()")
-    return os.fsencode(path)
-
-
-def folder_range(folder: Path) -> tuple[bytes, bytes]:
-    """Return the exclusive bounds of the stored paths of everything inside `folder`."""
-    key = path_key(folder)
-    separator = os.fsencode(os.sep)
-    prefix = key if key.endswith(separator) else key + separator
-    return prefix, prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 def conditions(wanted: Filter) -> tuple[list[str], list[Bound]]:
@@ -71,11 +49,6 @@ def _on_metadata(condition: Condition) -> tuple[str, list[Bound]]:
     if condition.op == "!=":
         return f"key = ? AND NOT (kind = ? AND {stored} = ?)", [condition.key, kind, value]
     return f"key = ? AND kind = ? AND {stored} {condition.op} ?", [condition.key, kind, value]
-
-
-def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterator[Sequence[Item]]:
-    """Split a sequence into parts of at most `size`."""
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def marks(chunk: Sequence[object]) -> str:

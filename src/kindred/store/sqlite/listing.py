@@ -6,9 +6,9 @@ import sqlite3
 
 import numpy as np
 
+from kindred.store.cells import Cells
 from kindred.store.listing import Listed, Order, Position, Sort
 from kindred.store.records import Filter
-from kindred.store.sqlite.cells import Cells
 from kindred.store.sqlite.conditions import Bound, conditions
 
 __all__ = ["count_images", "list_images"]

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kindred.errors import UsageError
+from kindred.store.entries import check_tag
 from kindred.store.filters import MOST_KEYS, Kind, Stored
+from kindred.store.keys import chunks, folder_range, path_key
 from kindred.store.records import Key, is_uid
-from kindred.store.sqlite.conditions import chunks, folder_range, marks, path_key
+from kindred.store.sqlite.conditions import marks
 from kindred.store.sqlite.writing import forget_images, next_revision
 
 __all__ = ["image_ids", "image_numbers", "move_images", "put_metadata", "put_tag", "remove_metadata", "remove_tag"]
-
-TAG_LENGTH = 200
 
 
 def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int]:
@@ -40,12 +40,7 @@ def image_numbers(connection: sqlite3.Connection, images: Iterable[Key]) -> dict
 
 def put_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:
     """Add `tag` to images; return how many of them are in the store."""
-    if not tag.strip() or len(tag) > TAG_LENGTH:
-        raise UsageError(f"tag: got {tag[:TAG_LENGTH]!r}; expected 1 to {TAG_LENGTH} characters, not only spaces")
-    try:
-        tag.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError(f"tag: got {tag!r}; expected valid text (it contains a lone surrogate)") from None
+    check_tag(tag)
     known = image_ids(connection, images)
     if known:
         next_revision(connection)

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
+from kindred.store.cells import IMAGE, KNOWN, NO_PATHS, Cells
 from kindred.store.filters import KINDS, MOST_KEYS, Kind, from_stored
+from kindred.store.keys import chunks, folder_range, path_key
 from kindred.store.listing import Listed, Order, Position
 from kindred.store.records import Counts, Filter, Known, Outlines, Root, Row, Run, Skip, Value
-from kindred.store.sqlite.cells import Cells
-from kindred.store.sqlite.conditions import chunks, conditions, folder_range, marks, path_key
+from kindred.store.sqlite.conditions import conditions, marks
 from kindred.store.sqlite.database import Database
 from kindred.store.sqlite.failures import REMEDY
 from kindred.store.sqlite.listing import count_images, list_images
@@ -27,16 +28,11 @@ __all__ = ["ImageReader"]
 PAGE = 1000
 """Rows that a listing reads at a time, so that no transaction stays open while its caller works."""
 
-NO_PATHS: Mapping[bytes, Path] = {}
-
 META_BYTES = 1 << 22
 """Maximum size of all facts about a library; a recipe of many parts takes some kB."""
 LARGEST_DIMENSION = 1 << 20
 MOST_PIXELS = 2**31 - 1
 """Longest side of an image."""
-
-KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version"
-IMAGE = "i.id, i.path, i.width, i.height, i.taken, i.uid, i.frames, i.frame, i.device, i.inode"
 
 
 class ImageReader:
@@ -44,7 +40,7 @@ class ImageReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cells = Cells(database.file)
+        self._cells = Cells(database.file, REMEDY)
 
     @property
     def file(self) -> Path:
@@ -126,7 +122,7 @@ class ImageReader:
             with self._database.read() as connection:
                 sql = f"SELECT {KNOWN} FROM images WHERE {column} IN ({marks(chunk)})"
                 found = connection.execute(sql, chunk).fetchall()
-            yield from (self._as_known(row, paths) for row in found)
+            yield from (self._cells.known(row, paths) for row in found)
 
     def count_under(self, folder: Path) -> int:
         """Count the images in `folder`, recursively."""
@@ -141,7 +137,7 @@ class ImageReader:
 
     def known_under(self, folder: Path) -> Iterator[Known]:
         """Yield the stored facts of every image in `folder`, in the order of `paths_under`."""
-        return (self._as_known(row[:-1]) for row in self._pages(f"{KNOWN}, path", folder))
+        return (self._cells.known(row[:-1]) for row in self._pages(f"{KNOWN}, path", folder))
 
     def _pages(self, columns: str, folder: Path) -> Iterator[tuple[object, ...]]:
         """Yield the rows of all images in `folder`; the last of `columns` must be the path."""
@@ -271,7 +267,7 @@ class ImageReader:
             with self._database.read() as connection:
                 rows = connection.execute(f"{sql} WHERE v.id IN ({marks(chunk)})", chunk).fetchall()
                 extras = self._extras(connection, list({row[0] for row in rows}))
-            found.update((row[10], self._as_row(row, *extras)) for row in rows)
+            found.update((row[10], self._cells.image(row, *extras)) for row in rows)
         return found
 
     def images(self, image_ids: Iterable[int]) -> dict[int, Row]:
@@ -289,7 +285,7 @@ class ImageReader:
                 sql = f"SELECT {IMAGE}, 0, 0, NULL, NULL, NULL, NULL FROM images i WHERE {column} IN ({marks(chunk)})"
                 rows = connection.execute(sql, chunk).fetchall()
                 extras = self._extras(connection, [row[0] for row in rows])
-            yield from (self._as_row(row, *extras) for row in rows)
+            yield from (self._cells.image(row, *extras) for row in rows)
 
     def _extras(
         self, connection: sqlite3.Connection, images: Sequence[int]
@@ -310,50 +306,6 @@ class ImageReader:
             if len(held) > MOST_KEYS:
                 raise self._cells.damaged(row, "metadata", f"{len(held)} keys", f"at most {MOST_KEYS}")
         return tags, metadata
-
-    def _as_row(
-        self, cells: Sequence[object], tags: dict[int, list[str]], metadata: dict[int, dict[str, Value]]
-    ) -> Row:
-        check = self._cells
-        image, path, width, height, taken, uid, frames, frame, device, inode, vector, region, *box = cells
-        row = f"image {image}"
-        number = check.natural(image, row, "id")
-        return Row(
-            vector_id=check.natural(vector, row, "vector"),
-            image_id=number,
-            path=check.path(path, row),
-            width=check.optional_natural(width, row, "width"),
-            height=check.optional_natural(height, row, "height"),
-            taken=check.optional_text(taken, row, "taken"),
-            region=check.natural(region, f"vector {vector}", "region"),
-            box=check.box(box, f"vector {vector}"),
-            tags=tuple(tags.get(number, ())),
-            uid=check.text(uid, row, "uid"),
-            metadata=metadata.get(number, {}),
-            frames=check.natural(frames, row, "frames"),
-            frame=check.natural(frame, row, "frame"),
-            device=check.optional_identity(device, row, "device"),
-            inode=check.optional_identity(inode, row, "inode"),
-        )
-
-    def _as_known(self, cells: Sequence[object], paths: Mapping[bytes, Path] = NO_PATHS) -> Known:
-        check = self._cells
-        number, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version = cells
-        row = f"image {number}"
-        return Known(
-            check.natural(number, row, "id"),
-            check.text(uid, row, "uid"),
-            (paths.get(path) if isinstance(path, bytes) else None) or check.path(path, row),
-            check.natural(size, row, "size"),
-            check.whole(mtime_ns, row, "mtime_ns"),
-            "skipped" if state == "skipped" else "indexed",
-            check.optional_bytes(digest, row, "digest"),
-            check.optional_identity(device, row, "device"),
-            check.optional_identity(inode, row, "inode"),
-            check.optional_identity(volume, row, "volume"),
-            bool(final),
-            check.text(version, row, "version"),
-        )
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

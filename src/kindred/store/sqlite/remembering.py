@@ -5,7 +5,6 @@ A store of format 12 has no tables for them; it is read as if they were empty.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -14,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
+from kindred.store.cells import Cells
+from kindred.store.entries import new_uid, now
 from kindred.store.records import Key
 from kindred.store.saved import MOST_SAVED, NAME_LENGTH, SEARCH_BYTES, SavedSearch
-from kindred.store.sqlite.cells import Cells
 from kindred.store.sqlite.marking import image_numbers
 from kindred.store.sqlite.schema import format_of
-from kindred.store.sqlite.writing import next_revision, now
+from kindred.store.sqlite.writing import next_revision
 
 __all__ = ["drop_search", "put_pairs", "put_search", "read_pairs", "read_searches", "remove_pairs"]
 
@@ -80,7 +80,7 @@ def put_search(connection: sqlite3.Connection, name: str, search: str) -> SavedS
     known = connection.execute("SELECT uid FROM saved_searches WHERE name = ?", (name,)).fetchone()
     if known is None and connection.execute("SELECT count(*) FROM saved_searches").fetchone()[0] >= MOST_SAVED:
         raise UsageError(f"search {name!r}: the library has {MOST_SAVED:,} saved searches; remove some first")
-    saved = SavedSearch(str(known[0]) if known else os.urandom(8).hex(), name, search, now())
+    saved = SavedSearch(str(known[0]) if known else new_uid(), name, search, now())
     next_revision(connection)
     sql = "INSERT OR REPLACE INTO saved_searches VALUES (?, ?, ?, ?)"
     connection.execute(sql, (saved.id, saved.name, saved.search, saved.saved_at))

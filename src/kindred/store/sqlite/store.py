@@ -11,12 +11,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryError, UsageError
+from kindred.errors import LibraryError
+from kindred.store.entries import check_meta_keys, now, signed
 from kindred.store.filters import checked_metadata
+from kindred.store.keys import path_key
 from kindred.store.records import Entry, FileStamp, Key, Root, Run, Value
 from kindred.store.saved import SavedSearch, checked_name, checked_search
 from kindred.store.sqlite import marking, remembering, writing
-from kindred.store.sqlite.conditions import path_key
 from kindred.store.sqlite.database import Database, create_database
 from kindred.store.sqlite.lock import RunLock
 from kindred.store.sqlite.vectors import VectorReader
@@ -38,15 +39,13 @@ class SqliteStore(VectorReader):
         `meta`: facts about the library as a whole; "uuid", "created", the revisions and, with the first vector,
         "dimension" are added. Raises LibraryError if the file exists, LibraryLocked while another process creates it.
         """
-        for key in writing.RESERVED:
-            if key in meta:
-                raise UsageError(f"meta: {key!r} is reserved for the store; choose another name")
+        check_meta_keys(meta)
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = RunLock(file.parent)
         try:
             if file.exists():
                 raise LibraryError(f"{file}: exists already; open it, or choose another folder")
-            create_database(file, {"uuid": uuid.uuid4().hex, "created": writing.now(), **meta})
+            create_database(file, {"uuid": uuid.uuid4().hex, "created": now(), **meta})
             return cls(Database(file))
         finally:
             lock.release()
@@ -159,8 +158,8 @@ class SqliteStore(VectorReader):
 
     def set_meta(self, key: str, value: str | None) -> None:
         """Set one fact about the library as a whole; None removes it."""
-        if key in writing.RESERVED and not (key == "dimension" and value is None):
-            raise UsageError(f"meta: {key!r} is reserved for the store; choose another name")
+        if key != "dimension" or value is not None:
+            check_meta_keys([key])
         with self._database.write() as connection:
             writing.next_revision(connection)
             if value is None:
@@ -172,12 +171,12 @@ class SqliteStore(VectorReader):
         """Record a folder that was indexed."""
         sql = "INSERT OR REPLACE INTO roots (path, device, images, seen) VALUES (?, ?, ?, ?)"
         with self._database.write() as connection:
-            connection.execute(sql, (path_key(root.path), writing.signed(root.device), root.images, root.seen))
+            connection.execute(sql, (path_key(root.path), signed(root.device), root.images, root.seen))
 
     def begin_run(self) -> int:
         """Record the start of an indexing run; return its number."""
         with self._database.write() as connection:
-            number = connection.execute("INSERT INTO runs (started) VALUES (?)", (writing.now(),)).lastrowid
+            number = connection.execute("INSERT INTO runs (started) VALUES (?)", (now(),)).lastrowid
         return int(number or 0)
 
     def finish_run(self, run: int, done: Run) -> None:
@@ -188,4 +187,4 @@ class SqliteStore(VectorReader):
         """
         counts = done.found, done.indexed, done.unchanged, done.skipped, done.removed, done.moved
         with self._database.write() as connection:
-            connection.execute(sql, (writing.now(), *counts, run))
+            connection.execute(sql, (now(), *counts, run))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
+from kindred.store.keys import chunks
 from kindred.store.protocol import VectorBatch
 from kindred.store.records import RowBatch, WordBatch
-from kindred.store.sqlite.conditions import chunks, marks
+from kindred.store.sqlite.conditions import marks
 from kindred.store.sqlite.failures import REMEDY
 from kindred.store.sqlite.reading import ImageReader
 

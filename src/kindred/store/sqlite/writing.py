@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kindred.errors import UsageError
+from kindred.store.entries import checked_vectors, checked_words, day_of, facts_of, new_uid, now, signed
+from kindred.store.keys import path_key
 from kindred.store.records import Entry, FileStamp
-from kindred.store.sqlite.conditions import path_key
 
 __all__ = [
     "forget_images",
     "next_revision",
-    "now",
     "put_entries",
     "restamp_images",
     "set_meta_value",
-    "signed",
 ]
-
-RESERVED = ("revision", "vectors_revision", "dimension")
 
 
 def put_entries(connection: sqlite3.Connection, entries: Sequence[Entry], *, version: str) -> None:
@@ -68,7 +60,7 @@ def restamp_images(connection: sqlite3.Connection, stamps: Sequence[FileStamp]) 
         facts = path_key(each.path), each.size, each.mtime_ns, each.digest, signed(each.device), signed(each.inode)
         volume = signed(each.volume)
         try:
-            connection.execute(sql, (*facts, volume, _day(None, each.mtime_ns), each.id))
+            connection.execute(sql, (*facts, volume, day_of(None, each.mtime_ns), each.id))
         except sqlite3.IntegrityError:
             raise UsageError(f"{each.path}: the library has another image at this path") from None
 
@@ -86,11 +78,6 @@ def set_meta_value(connection: sqlite3.Connection, key: str, value: str) -> None
     )
 
 
-def now() -> str:
-    """Return the current time in UTC, as ISO text, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _path_of(connection: sqlite3.Connection, image_id: int) -> bytes | None:
     found = connection.execute("SELECT path FROM images WHERE id = ?", (image_id,)).fetchone()
     return None if found is None else bytes(found[0])
@@ -98,27 +85,7 @@ def _path_of(connection: sqlite3.Connection, image_id: int) -> bytes | None:
 
 def _put_image(connection: sqlite3.Connection, entry: Entry, version: str) -> tuple[int, bool]:
     """Insert or update the row of an image; return its number and whether it is new."""
-    if (entry.vectors is None) == (entry.reason is None):
-        raise UsageError(f"{entry.path}: expected either vectors or a reason for skipping, not both or neither")
-    key = path_key(entry.path)
-    facts = {
-        "size": entry.size,
-        "mtime_ns": entry.mtime_ns,
-        "digest": entry.digest,
-        "device": signed(entry.device),
-        "inode": signed(entry.inode),
-        "volume": signed(entry.volume),
-        "width": entry.width,
-        "height": entry.height,
-        "frames": entry.frames,
-        "frame": entry.frame,
-        "taken": entry.taken,
-        "day": _day(entry.taken, entry.mtime_ns),
-        "state": "indexed" if entry.reason is None else "skipped",
-        "reason": None if entry.reason is None else entry.reason.encode("utf-8", "replace").decode(),
-        "final": int(entry.final),
-        "version": version,
-    }
+    key, facts = path_key(entry.path), facts_of(entry, version)
     known = connection.execute("SELECT id FROM images WHERE path = ?", (key,)).fetchone()
     if known is not None:
         settings = ", ".join(f"{name} = ?" for name in facts)
@@ -126,18 +93,13 @@ def _put_image(connection: sqlite3.Connection, entry: Entry, version: str) -> tu
         return int(known[0]), False
     names = ", ".join(("uid", "path", "added_at", *facts))
     marks = ", ".join("?" * (len(facts) + 3))
-    values = (os.urandom(8).hex(), key, now(), *facts.values())
+    values = (new_uid(), key, now(), *facts.values())
     added = connection.execute(f"INSERT INTO images ({names}) VALUES ({marks})", values)
     return int(added.lastrowid or 0), True
 
 
-def signed(number: int | None) -> int | None:
-    """Return an unsigned 64-bit number as SQLite stores it; inodes of some file systems use the highest bit."""
-    return number if number is None or number < 2**63 else number - 2**64
-
-
 def _put_vectors(connection: sqlite3.Connection, entry: Entry, image_id: int) -> None:
-    rows, boxes = _checked(entry)
+    rows, boxes = checked_vectors(entry)
     dimension = connection.execute("SELECT value FROM meta WHERE key = 'dimension'").fetchone()
     if dimension is None:
         set_meta_value(connection, "dimension", str(rows.shape[1]))
@@ -156,36 +118,9 @@ def _put_vectors(connection: sqlite3.Connection, entry: Entry, image_id: int) ->
         [(image_id, region, *boxes[region], row.tobytes()) for region, row in enumerate(rows)],
     )
     if entry.visual_words is not None:
-        words, signatures = _checked_words(entry, len(rows))
+        words, signatures = checked_words(entry, len(rows))
         sql = "INSERT INTO visual_words SELECT id, ?, ? FROM vectors WHERE image_id = ?"
         connection.execute(sql, (words.tobytes(), signatures.tobytes(), image_id))
-
-
-def _checked(entry: Entry) -> tuple[NDArray[np.float32], list[tuple[float | None, ...]]]:
-    """Return the rows (R, D) of an entry as they are stored, and their boxes, all None for the whole image."""
-    rows = np.asarray(entry.vectors, dtype="<f4")
-    if rows.ndim != 2 or 0 in rows.shape:
-        raise UsageError(f"{entry.path}: got vectors of shape {rows.shape}; expected (R, D), R at least 1")
-    if not np.isfinite(rows).all():
-        raise UsageError(f"{entry.path}: a vector holds NaN or infinity; expected finite numbers")
-    if entry.boxes is None:
-        return rows, [(None,) * 4] * len(rows)
-    boxes = np.asarray(entry.boxes, dtype=np.float64)
-    if boxes.shape != (len(rows), 4):
-        raise UsageError(f"{entry.path}: got boxes of shape {boxes.shape}; expected {(len(rows), 4)}")
-    return rows, [(None,) * 4 if np.isnan(box).any() else tuple(box.tolist()) for box in boxes]
-
-
-def _checked_words(entry: Entry, rows: int) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
-    """Return the entry's visual words and their signatures, each (n,), as they are stored."""
-    assert entry.visual_words is not None
-    words, signatures = entry.visual_words
-    shapes = f"visual words {words.shape} and signatures {signatures.shape}"
-    if rows != 1:
-        raise UsageError(f"{entry.path}: got visual words and {rows} vectors; expected one vector for the image")
-    if words.ndim != 1 or words.shape != signatures.shape:
-        raise UsageError(f"{entry.path}: got {shapes}; expected (n,)")
-    return words.astype("<u2"), signatures.astype("<u8")
 
 
 def _remove_description(connection: sqlite3.Connection, image_id: int, revision: int) -> bool:
@@ -212,16 +147,3 @@ def _note_changed(connection: sqlite3.Connection, images: Sequence[int], revisio
         sql = "INSERT OR REPLACE INTO changed_images (id, revision) VALUES (?, ?)"
         connection.executemany(sql, [(image_id, revision) for image_id in images])
         set_meta_value(connection, "vectors_revision", str(revision))
-
-
-def _day(taken: str | None, mtime_ns: int) -> str | None:
-    """Return the ISO day of `taken`, else that of the file time; None for a time outside the calendar."""
-    if taken is not None:
-        try:
-            return date.fromisoformat(taken[:10]).isoformat()
-        except ValueError:
-            raise UsageError(f"taken: got {taken!r}; expected an ISO date such as 2024-05-31") from None
-    try:
-        return datetime.fromtimestamp(mtime_ns / 1e9).date().isoformat()
-    except (OverflowError, ValueError, OSError):
-        return None

@@ -1,4 +1,4 @@
-"""Cells: checked values from an SQLite file, since SQLite does not enforce the type of a column.
+"""Cells: checked values of the rows of a database, since SQLite does not enforce the type of a column.
 
 Each function raises LibraryDamaged with the row and the column.
 """
@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 from kindred.errors import LibraryDamaged
-from kindred.store.records import Box
-from kindred.store.sqlite.failures import REMEDY
+from kindred.store.filters import Value
+from kindred.store.records import Box, Known, Row
 
-__all__ = ["Cells"]
+__all__ = ["IMAGE", "KNOWN", "NO_PATHS", "Cells"]
+
+NO_PATHS: Mapping[bytes, Path] = {}
+
+KNOWN = "id, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version"
+IMAGE = "i.id, i.path, i.width, i.height, i.taken, i.uid, i.frames, i.frame, i.device, i.inode"
+"""The columns that `Cells.known` and `Cells.image` expect, the latter of a table named i."""
 
 SHOWN = 40  # characters of an invalid value
 PATH_BYTES = 100_000
@@ -23,10 +29,10 @@ PATH_BYTES = 100_000
 
 
 class Cells:
-    """Checks of the cells of one file, which is named in the errors."""
+    """Checks of the cells of the database at `place`, which is named in the errors with a remedy."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, place: object, remedy: str) -> None:
+        self._place, self._remedy = place, remedy
 
     def whole(self, value: object, row: str, column: str) -> int:
         """Return an integer."""
@@ -100,10 +106,54 @@ class Cells:
                 raise self.damaged(row, "box", edge, "a finite number")
         return float(x0), float(y0), float(x1), float(y1)  # type: ignore[arg-type]  # checked just now
 
+    def image(self, cells: Sequence[object], tags: dict[int, list[str]], metadata: dict[int, dict[str, Value]]) -> Row:
+        """Return an image and a region: the columns of IMAGE, a vector with its region and box; tags, metadata."""
+        check = self
+        image, path, width, height, taken, uid, frames, frame, device, inode, vector, region, *box = cells
+        row = f"image {image}"
+        number = check.natural(image, row, "id")
+        return Row(
+            vector_id=check.natural(vector, row, "vector"),
+            image_id=number,
+            path=check.path(path, row),
+            width=check.optional_natural(width, row, "width"),
+            height=check.optional_natural(height, row, "height"),
+            taken=check.optional_text(taken, row, "taken"),
+            region=check.natural(region, f"vector {vector}", "region"),
+            box=check.box(box, f"vector {vector}"),
+            tags=tuple(tags.get(number, ())),
+            uid=check.text(uid, row, "uid"),
+            metadata=metadata.get(number, {}),
+            frames=check.natural(frames, row, "frames"),
+            frame=check.natural(frame, row, "frame"),
+            device=check.optional_identity(device, row, "device"),
+            inode=check.optional_identity(inode, row, "inode"),
+        )
+
+    def known(self, cells: Sequence[object], paths: Mapping[bytes, Path] = NO_PATHS) -> Known:
+        """Return the stored facts of a file: the columns of KNOWN; `paths` are those that the caller already has."""
+        check = self
+        number, uid, path, size, mtime_ns, state, digest, device, inode, volume, final, version = cells
+        row = f"image {number}"
+        return Known(
+            check.natural(number, row, "id"),
+            check.text(uid, row, "uid"),
+            (paths.get(path) if isinstance(path, bytes) else None) or check.path(path, row),
+            check.natural(size, row, "size"),
+            check.whole(mtime_ns, row, "mtime_ns"),
+            "skipped" if state == "skipped" else "indexed",
+            check.optional_bytes(digest, row, "digest"),
+            check.optional_identity(device, row, "device"),
+            check.optional_identity(inode, row, "inode"),
+            check.optional_identity(volume, row, "volume"),
+            bool(final),
+            check.text(version, row, "version"),
+        )
+
     def damaged(self, row: str, column: str, value: object, expected: str) -> LibraryDamaged:
         """Return the error for an invalid cell."""
         if isinstance(value, bytes):
             shown = f"{len(value):,} bytes"
         else:
             shown = ascii(value if len(str(value)) <= SHOWN else f"{str(value)[:SHOWN]}…")
-        return LibraryDamaged(f"{self._file}: {row}: {column} is {shown}, expected {expected}; {REMEDY}")
+        return LibraryDamaged(f"{self._place}: {row}: {column} is {shown}, expected {expected}; {self._remedy}")

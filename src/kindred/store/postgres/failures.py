@@ -1,0 +1,93 @@
+"""Translation of PostgreSQL's errors into those of Kindred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from kindred.errors import (
+    KindredError,
+    LibraryDamaged,
+    LibraryError,
+    LibraryFull,
+    LibraryLocked,
+    LibraryNotFound,
+    LibraryUnreachable,
+)
+from kindred.store.postgres.url import PostgresUrl
+
+__all__ = ["REMEDY", "first_line", "is_passing", "reported", "translated"]
+
+REMEDY = "restore the database from a backup, or index the images into a new library"
+
+PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "53300", "25P03")
+"""Start of the codes of errors that pass: connections lost or refused, restarts, conflicts of transactions."""
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Return whether the same call may succeed a moment later."""
+    code = error.sqlstate
+    if code is None:  # of the client itself: the connection failed, was lost, or did not answer in time
+        return isinstance(error, psycopg.OperationalError) and not _is_refused(error)
+    return code.startswith(PASSING)
+
+
+def _is_refused(error: psycopg.Error) -> bool:
+    """Return whether the server has refused a connection for good; libpq then gives text instead of a code."""
+    text = str(error)
+    return any(word in text for word in ("authentication failed", "does not exist", "no pg_hba.conf entry", "password"))
+
+
+@contextmanager
+def reported(url: PostgresUrl) -> Iterator[None]:
+    """Translate errors of PostgreSQL raised within the block."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error, url) from error
+
+
+def translated(error: psycopg.Error, url: PostgresUrl) -> Exception:
+    """Return the Kindred error for `error`, or `error` itself if it can only be a bug in Kindred."""
+    code, why = error.sqlstate or "", first_line(error)
+    if found := _by_code(code, url, why):
+        return found
+    if not code and isinstance(error, psycopg.OperationalError):
+        if "does not exist" in str(error) and "database" in str(error):
+            return LibraryNotFound(f"{url}: its server has no such database ({why}); create it with createdb")
+        if _is_refused(error):
+            return LibraryError(f"{url}: its server refused the connection ({why}); check the user and the password")
+        return LibraryUnreachable(f"{url}: its server does not answer ({why}); check that it runs, then try again")
+    return error
+
+
+def _by_code(code: str, url: PostgresUrl, why: str) -> KindredError | None:
+    if code.startswith(PASSING):
+        return LibraryUnreachable(f"{url}: its server ended the connection ({why}); try again in a moment")
+    if code == "55P03":
+        return LibraryLocked(f"{url}: another process has been changing the library for long; try again")
+    if code == "57014":
+        return LibraryUnreachable(
+            f"{url}: its server took longer than {url.timeout} s; try again, or raise it by &timeout=SECONDS"
+        )
+    if code in ("42P01", "3F000", "3D000"):
+        return LibraryNotFound(f"{url}: no library found; create one with kindred index, or check the address")
+    if code.startswith(("28", "42501")):
+        return LibraryError(f"{url}: its server refused this ({why}); check the user and its rights")
+    if code in ("25006", "55000"):
+        return LibraryError(f"{url}: its server is read-only ({why}); it can be searched, not changed")
+    if code in ("53100", "53200", "54000"):
+        return LibraryFull(f"{url}: its server has no room left ({why}); committed changes are safe")
+    if code.startswith("XX"):
+        return LibraryDamaged(f"{url}: its database is damaged ({why}); {REMEDY}")
+    if code.startswith("58"):
+        return LibraryError(f"{url}: its server failed to read or write ({why}); check its disk, then try again")
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, in a bounded length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__

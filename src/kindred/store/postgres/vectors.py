@@ -1,0 +1,166 @@
+"""Reading vectors, regions, visual words and local features of a store in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred.errors import LibraryDamaged
+from kindred.store.keys import chunks
+from kindred.store.postgres.failures import REMEDY
+from kindred.store.postgres.reading import ImageReader
+from kindred.store.protocol import VectorBatch
+from kindred.store.records import RowBatch, WordBatch
+
+__all__ = ["DATA", "VectorReader", "components"]
+
+ReadRows: TypeAlias = Callable[[str, Sequence[Any]], RowBatch | None]
+
+DATA = "coalesce(vector_send(data), wide), data IS NULL"
+"""The bytes of a vector, as the type sends them or as they are stored, and which of both."""
+HEADER = 4
+"""Bytes before the components: their number, and two that are not used."""
+AT_ONCE = 500
+"""Images whose rows are read by one statement."""
+
+
+def components(cells: Sequence[tuple[bytes, bool]]) -> NDArray[np.float32]:
+    """Return the components of vectors (n, D), all of one length, from the columns `DATA`."""
+    if not cells:
+        return np.empty((0, 0), np.float32)
+    if cells[0][1]:
+        return np.frombuffer(b"".join(data for data, _ in cells), "<f4").reshape(len(cells), -1).astype(np.float32)
+    sent = np.frombuffer(b"".join(data for data, _ in cells), np.uint8).reshape(len(cells), -1)[:, HEADER:]
+    return np.ascontiguousarray(sent).view(">f4").astype(np.float32)
+
+
+class VectorReader(ImageReader):
+    """Queries about vectors, in addition to those about images."""
+
+    def vectors(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[VectorBatch]:
+        """Yield all vectors with an id above `after_id`, ordered by id, as (ids (n,), rows (n, D)).
+
+        Each batch is read by a statement of its own: rows that are added in the meantime come at the end.
+        """
+        sql = f"SELECT id, {DATA} FROM vectors WHERE id > %s ORDER BY id LIMIT %s"
+        dimension = 0
+        while found := self._database.rows(sql, (after_id, batch)):
+            dimension = dimension or self.dimension or 0
+            yield self._as_arrays(found, dimension)
+            after_id = found[-1][0]
+
+    def fetch(self, vector_ids: Iterable[int]) -> VectorBatch:
+        """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; removed ids are left out."""
+        wanted = [int(number) for number in vector_ids]
+        data: dict[int, tuple[Any, ...]] = {}
+        for chunk in chunks(wanted, 4096):
+            found = self._database.rows(f"SELECT id, {DATA} FROM vectors WHERE id = ANY(%s)", (list(chunk),))
+            data.update((row[0], row) for row in found)
+        return self._as_arrays([data[number] for number in wanted if number in data], self.dimension or 0)
+
+    def parts(self, *, images: NDArray[np.int64] | None = None, batch: int = 4096) -> Iterator[RowBatch]:
+        """Yield all rows of all images, ordered by image: regions with their boxes, or visual words.
+
+        Each batch, of whole images, is read by a statement of its own; images that are added in the meantime may be
+        missing.
+        """
+        for table, read in (("vectors", self._regions), ("words", self._words)):
+            if images is None:
+                yield from _in_pages(table, read, batch)
+                continue
+            for chunk in chunks(np.unique(images).tolist(), AT_ONCE):
+                if (found := read("= ANY(%s)", (list(chunk),))) is not None:
+                    yield found
+
+    def _regions(self, chosen: str, values: Sequence[Any]) -> RowBatch | None:
+        """Return the regions of the images whose numbers `chosen` gives, an SQL condition with `values` to bind."""
+        columns = f"id, {DATA}, image_id, x0, y0, x1, y1"
+        sql = f"SELECT {columns} FROM vectors WHERE image_id {chosen} ORDER BY image_id, region"
+        found = self._database.rows(sql, values)
+        if not found:
+            return None
+        _, rows = self._as_arrays(found, self.dimension or 0)
+        boxes = [self._cells.box(row[4:], f"vector {row[0]}") or (np.nan,) * 4 for row in found]
+        return RowBatch(np.array([row[3] for row in found], np.int64), rows, np.array(boxes, np.float32), None)
+
+    def _words(self, chosen: str, values: Sequence[Any]) -> RowBatch | None:
+        """Return the visual words of images, likewise."""
+        found = self._database.rows(
+            f"SELECT image_id, words, data FROM words WHERE image_id {chosen} ORDER BY image_id", values
+        )
+        dimension = self.dimension
+        if not found or dimension is None:
+            return None
+        for image, words, data in found:
+            if len(words) % 4 or len(data) != len(words) // 2 * dimension:
+                raise LibraryDamaged(f"{self.url}: the words of image {image} are truncated; {REMEDY}")
+        counts = [len(words) // 4 for _, words, _ in found]
+        owners = np.repeat(np.array([row[0] for row in found], np.int64), counts)
+        words = np.frombuffer(b"".join(row[1] for row in found), "<i4").astype(np.int64)
+        rows = np.frombuffer(b"".join(row[2] for row in found), "<f2").reshape(-1, dimension)
+        if words.size and words.min() < 0:
+            image = owners[int(np.argmin(words))]
+            raise LibraryDamaged(f"{self.url}: the words of image {image} hold {words.min()}; {REMEDY}")
+        if not np.isfinite(rows).all():
+            raise LibraryDamaged(f"{self.url}: the words of an image hold NaN or infinity; {REMEDY}")
+        return RowBatch(owners, rows, None, words)
+
+    def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
+        """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words)."""
+        sql = "SELECT vector_id, words, signatures FROM visual_words WHERE vector_id > %s ORDER BY vector_id LIMIT %s"
+        while found := self._database.rows(sql, (after_id, batch)):
+            for number, words, signatures in found:
+                if len(words) % 2 or len(signatures) != 4 * len(words):
+                    raise LibraryDamaged(f"{self.url}: the visual words of vector {number} are cut off; {REMEDY}")
+            after_id = found[-1][0]
+            yield (
+                np.array([row[0] for row in found], np.int64),
+                WordBatch(
+                    np.array([len(row[1]) // 2 for row in found], np.int64),
+                    np.frombuffer(b"".join(row[1] for row in found), "<u2").astype(np.uint16, copy=False),
+                    np.frombuffer(b"".join(row[2] for row in found), "<u8").astype(np.uint64, copy=False),
+                ),
+            )
+
+    def features(self, image_id: int) -> bytes | None:
+        """Return the local features of an image; None if none are stored."""
+        found = self._database.rows("SELECT data FROM features WHERE image_id = %s", (int(image_id),))
+        return found[0][0] if found else None
+
+    def removed_since(self, revision: int) -> NDArray[np.int64]:
+        """Return the ids of the vectors that were removed after `revision`, (n,) ascending."""
+        return self._ids("SELECT id FROM removed_vectors WHERE revision > %s", (revision,))
+
+    def changed_since(self, revision: int) -> NDArray[np.int64]:
+        """Return the numbers of the images whose vectors, words or features changed after `revision`, (n,) ascending.
+
+        Those that were added, described again, skipped or removed since then.
+        """
+        return self._ids("SELECT id FROM changed_images WHERE revision > %s", (revision,))
+
+    def _as_arrays(self, found: Sequence[tuple[Any, ...]], dimension: int) -> VectorBatch:
+        for number, data, wide, *_ in found:
+            length = len(data) if wide else len(data) - HEADER
+            if length != 4 * dimension:
+                raise LibraryDamaged(
+                    f"{self.url}: vector {number} has {length:,} bytes, expected {4 * dimension} "
+                    f"({dimension} float32); {REMEDY}"
+                )
+        rows = components([row[1:3] for row in found])
+        ids = np.array([row[0] for row in found], np.int64)
+        if not np.isfinite(rows).all():  # only possible for wide ones
+            number = ids[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]
+            raise LibraryDamaged(f"{self.url}: vector {number} holds NaN or infinity; {REMEDY}")
+        return ids, rows.reshape(len(found), dimension)
+
+
+def _in_pages(table: str, read: ReadRows, batch: int) -> Iterator[RowBatch]:
+    """Yield the rows of all images of a table, those of `batch` images at a time."""
+    after = 0
+    chosen = f"IN (SELECT DISTINCT image_id FROM {table} WHERE image_id > %s ORDER BY image_id LIMIT %s)"
+    while (found := read(chosen, (after, batch))) is not None:
+        yield found
+        after = int(found.owners[-1])

@@ -1,0 +1,397 @@
+"""What a store in PostgreSQL does beyond the contract: many writers, lost connections, other users of the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forked import in_fork
+from kindred.errors import (
+    LibraryError,
+    LibraryLocked,
+    LibraryNotFound,
+    LibraryReplaced,
+    LibraryTooNew,
+    LibraryUnreachable,
+    UsageError,
+)
+from kindred.store import Entry, Filter, Place, PostgresUrl, Store, VisualWords
+from postgres_server import Server
+
+psycopg = pytest.importorskip("psycopg")
+from kindred.store.postgres import database, migrations  # noqa: E402
+from kindred.store.postgres.connections import TimedConnection  # noqa: E402
+from kindred.store.postgres.store import PostgresStore  # noqa: E402
+
+MakeEntry = Callable[..., Entry]
+A, B = Path("/photos/a.jpg"), Path("/photos/b.jpg")
+
+
+@pytest.fixture
+def url(place_for: Callable[[str], Place]) -> PostgresUrl:
+    found = place_for("postgres")
+    assert isinstance(found, PostgresUrl)
+    return found
+
+
+@pytest.fixture
+def store(url: PostgresUrl) -> Iterator[PostgresStore]:
+    with PostgresStore.create(url, {}) as made:
+        yield made
+
+
+def execute(url: PostgresUrl, *statements: str) -> None:
+    with closing(psycopg.connect(**url.parameters(), autocommit=True)) as connection:
+        connection.execute(f"SET search_path = {url.schema}, public")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def sessions(url: PostgresUrl) -> list[int]:
+    """The processes of the server that serve stores."""
+    with closing(psycopg.connect(**url.parameters())) as connection:
+        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'kindred'")
+        return [row[0] for row in found]
+
+
+@pytest.mark.usefixtures("store")
+def test_creating_twice_and_opening_nothing(url: PostgresUrl) -> None:
+    with pytest.raises(LibraryError, match="exists already"):
+        PostgresStore.create(url, {})
+    with pytest.raises(LibraryNotFound, match="no library found"):
+        PostgresStore.open(replace(url, library="none"))
+    with pytest.raises(LibraryNotFound, match="no such database"):
+        PostgresStore.open(replace(url, database="none"))
+    with pytest.raises(LibraryUnreachable, match="does not answer"):
+        PostgresStore.create(replace(url, port=1), {})
+    with pytest.raises(UsageError, match="reserved"):
+        PostgresStore.create(replace(url, library="other"), {"revision": "1"})
+
+
+def test_libraries_of_one_database_are_separate(url: PostgresUrl, store: Store, entry: MakeEntry) -> None:
+    with PostgresStore.create(replace(url, library=f"{url.library}_b"), {}) as other:
+        store.put([entry(str(A))])
+        assert (store.counts().images, other.counts().images) == (1, 0)
+        other.delete()
+    assert store.counts().images == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_a_store_of_a_newer_version_is_refused(url: PostgresUrl) -> None:
+    execute(url, f"INSERT INTO migrations (number) VALUES ({len(migrations.MIGRATIONS) + 1})")
+    with pytest.raises(LibraryTooNew, match="upgrade it"):
+        PostgresStore.open(url)
+
+
+@pytest.mark.usefixtures("store")
+def test_an_older_store_is_migrated_once_by_several_that_open_it(
+    url: PostgresUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = (*migrations.MIGRATIONS, "CREATE TABLE later (id int); INSERT INTO later VALUES (1)")
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
+    opened: list[Store] = []
+    threads = [threading.Thread(target=lambda: opened.append(PostgresStore.open(url))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 6
+    with closing(psycopg.connect(**url.parameters())) as connection:
+        assert list(connection.execute(f"SELECT count(*) FROM {url.schema}.later")) == [(1,)]
+    for each in opened:
+        each.close()
+
+
+def test_a_library_that_is_gone_or_made_again_is_noticed(url: PostgresUrl, store: PostgresStore) -> None:
+    with PostgresStore.open(url) as other:
+        other.delete()
+    with pytest.raises(LibraryNotFound):
+        store.counts()
+    with pytest.raises(LibraryNotFound):
+        store.tag([A], "x")
+    with PostgresStore.create(url, {}):
+        with pytest.raises(LibraryReplaced, match="open the library again"):
+            _ = store.revision
+        with pytest.raises(LibraryReplaced, match="open the library again"):
+            store.tag([A], "x")
+
+
+def test_the_same_description_again_changes_no_vector(store: Store, entry: MakeEntry) -> None:
+    words = VisualWords(np.arange(3, dtype=np.uint16), np.arange(3, dtype=np.uint64))
+    first = replace(entry(str(A)), visual_words=words, features=b"abc", digest=b"d" * 32)
+    store.put([first])
+    ids, revision = store.select(Filter()).tolist(), store.vectors_revision
+    store.put([replace(first, mtime_ns=5)])
+    assert (store.select(Filter()).tolist(), store.vectors_revision) == (ids, revision)
+    assert store.lookup([A])[A].mtime_ns == 5
+    for other in (
+        replace(first, features=b"abd"),
+        replace(first, visual_words=None),
+        replace(first, boxes=np.ones((1, 4), np.float32)),
+        entry(str(A), 2.0),
+    ):
+        store.put([other])
+        assert store.vectors_revision > revision
+        revision = store.vectors_revision
+
+
+def test_of_two_entries_with_one_path_the_last_counts(store: Store, entry: MakeEntry) -> None:
+    store.put([entry(str(A), 1.0), entry(str(B), 2.0), entry(str(A), 3.0)])
+    assert store.counts().images == 2
+    ((_, rows),) = store.vectors()
+    assert sorted(rows[:, 0].tolist()) == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("width", [2001, 4001, 16_000, 16_001, 20_000])
+def test_wide_vectors_come_back_as_they_were(store: Store, width: int) -> None:
+    rows = np.random.default_rng(width).standard_normal((2, width)).astype(np.float32)
+    store.put([Entry(path, 1, 1, vectors=row[None]) for path, row in zip((A, B), rows, strict=True)])
+    ((_, found),) = store.vectors()
+    np.testing.assert_array_equal(found, rows)
+    np.testing.assert_array_equal(store.fetch([2, 1])[1], rows[::-1])
+
+
+def test_odd_texts(store: Store, entry: MakeEntry) -> None:
+    store.put([replace(entry(str(A)), vectors=None, reason="broken\0 at 3"), entry(str(B))])
+    assert store.skipped()[0].reason == "broken\N{REPLACEMENT CHARACTER} at 3"
+    for call in (
+        lambda: store.tag([B], "a\0b"),
+        lambda: store.set_metadata([B], {"note": "a\0b"}),
+        lambda: store.set_meta("note", "a\0b"),
+        lambda: store.save_search("a\0b", {}),
+    ):
+        with pytest.raises(UsageError, match="NUL"):
+            call()
+    assert store.select(Filter(tags=("a\0b",))).tolist() == []
+    assert store.untag([B], "a\0b") == store.unset_metadata([B], ["a\0b"]) == 0
+    assert not store.remove_search("\0")
+    odd = "'; DROP TABLE images; -- %s $1 \\ \N{PILE OF POO}"
+    store.tag([B], odd)
+    store.set_metadata([B], {"note": odd, "day": date(1, 1, 1), "large": 1.7e308, "small": 5e-324, "negative": -0.0})
+    assert store.tags() == {odd: 1}
+    row = store.rows([1])[1]
+    assert (row.tags, row.metadata["note"]) == ((odd,), odd)
+    assert [row.metadata[key] for key in ("large", "small", "negative")] == [1.7e308, 5e-324, -0.0]
+    assert store.select(Filter(where=("small>0", "large>1e300"))).tolist() == [1]  # type: ignore[arg-type]
+
+
+def test_writers_at_once_lose_and_double_nothing(url: PostgresUrl, store: Store) -> None:
+    """Eight writers put overlapping images while a reader follows: it never misses a vector with a lower id."""
+    faults: list[BaseException] = []
+    done = threading.Event()
+    seen: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            with PostgresStore.open(url) as own:
+                for step in range(10):
+                    paths = [Path(f"/p/{(number * 7 + step * 3 + at) % 60}.jpg") for at in range(6)]
+                    marks = [float(path.stem) for path in paths]
+                    own.put(
+                        [
+                            Entry(p, 1, 1, vectors=np.full((1, 4), m, np.float32))
+                            for p, m in zip(paths, marks, strict=True)
+                        ]
+                    )
+                    own.tag(paths[:2], f"writer {number}")
+        except BaseException as fault:
+            faults.append(fault)
+
+    def follow() -> None:
+        while not done.is_set():
+            for ids, _ in store.vectors(after_id=max(seen, default=0)):
+                seen.extend(ids.tolist())
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    done.set()
+    reader.join()
+    assert faults == []
+    ((ids, rows),) = store.vectors()
+    known = store.rows(ids.tolist())
+    assert sorted(int(row.path.stem) for row in known.values()) == sorted(set(rows[:, 0].astype(int).tolist()))
+    assert {known[number].path.stem for number in ids.tolist()} == {str(int(mark)) for mark in rows[:, 0]}
+    assert set(ids.tolist()) <= set(seen) | set(range(max(seen) + 1, int(ids[-1]) + 1))
+    assert store.counts().images == len(ids)
+
+
+def end_sessions(url: PostgresUrl) -> None:
+    for pid in sessions(url):
+        execute(url, f"SELECT pg_terminate_backend({pid})")
+
+
+def test_calls_go_on_after_a_lost_connection(url: PostgresUrl, store: Store, entry: MakeEntry) -> None:
+    store.put([entry(str(A))])
+    for _ in range(3):
+        end_sessions(url)
+        assert store.counts().images == 1
+        end_sessions(url)
+        assert store.tag([A], "x") == 1
+    assert store.tags() == {"x": 1}
+
+
+def test_a_change_whose_commit_is_lost_happens_once(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is lost right after the commit: the change is not made again."""
+    begun: list[object] = []
+    leave = database._leave_token
+
+    def lose(connection: TimedConnection, token: object) -> None:
+        leave(connection, token)  # type: ignore[arg-type]
+        if not begun:
+            begun.append(connection)
+            connection.execute("COMMIT")
+            connection.close()
+
+    monkeypatch.setattr(database, "_leave_token", lose)
+    assert store.begin_run() == 1
+    assert [run.id for run in store.runs()] == [1]
+    assert store.begin_run() == 2
+    begun.clear()
+    with store.writing():
+        number = store.begin_run()
+    assert [run.id for run in store.runs()] == [number, 2, 1] == [3, 2, 1]
+
+
+def test_a_change_that_was_lost_before_its_commit_is_made_again(
+    url: PostgresUrl, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    leave = database._leave_token
+
+    def lose(connection: TimedConnection, token: object) -> None:
+        leave(connection, token)  # type: ignore[arg-type]
+        if not begun:
+            begun.append(connection)
+            end_sessions(url)
+
+    monkeypatch.setattr(database, "_leave_token", lose)
+    assert store.begin_run() == 1
+    assert [run.id for run in store.runs()] == [1]
+    begun.clear()
+    with pytest.raises(LibraryUnreachable, match="nothing was stored"), store.writing():
+        store.begin_run()
+    assert [run.id for run in store.runs()] == [1]
+    assert store.begin_run() == 2
+
+
+def test_a_lost_group_says_so_and_stores_nothing(url: PostgresUrl, store: Store, entry: MakeEntry) -> None:
+    def change() -> None:
+        with store.writing():
+            store.put([entry(str(A))])
+            end_sessions(url)
+            store.put([entry(str(B))])
+
+    with pytest.raises(LibraryUnreachable):
+        change()
+    assert store.counts().images == 0
+    store.put([entry(str(A))])
+    assert store.counts().images == 1
+
+
+def test_a_transaction_of_others_is_waited_for_and_then_named(url: PostgresUrl, store: Store, entry: MakeEntry) -> None:
+    quick = PostgresStore.open(replace(url, timeout=1))
+    with store.writing():
+        store.put([entry(str(A))])
+        began = time.monotonic()
+        faults: list[BaseException] = []
+
+        def change() -> None:
+            try:
+                quick.tag([A], "x")
+            except BaseException as fault:
+                faults.append(fault)
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive(), time.monotonic() - began
+        assert isinstance(faults[0], LibraryUnreachable | LibraryLocked)
+    assert quick.tag([A], "x") == 1
+    quick.close()
+
+
+def test_a_frozen_server_is_given_up_in_time(
+    postgres: Server, url: PostgresUrl, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP of the process that serves the connection: the kernel still answers, PostgreSQL does not."""
+    monkeypatch.setattr(database, "READ_PATIENCE", 1.0)
+    with PostgresStore.open(replace(url, timeout=1)) as quick:
+        pids = sessions(url)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        assert postgres.process is not None
+        os.kill(postgres.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(LibraryUnreachable, match="does not answer"):
+                quick.counts()
+        finally:
+            for pid in (*pids, postgres.process.pid):
+                os.kill(pid, signal.SIGCONT)
+        assert quick.counts().images == 0
+        assert store.counts().images == 0
+
+
+def test_a_forked_child_uses_connections_of_its_own(store: Store, entry: MakeEntry) -> None:
+    store.put([entry(str(A))])
+    with store.writing():
+        store.put([entry(str(B))])
+        # The child does not see what its parent has not committed, and cannot commit it.
+        assert in_fork(lambda: store.counts().images == 1)
+    assert in_fork(lambda: store.tag([A, B], "child") == 2)
+    assert store.tags() == {"child": 2}
+    assert store.counts().images == 2
+
+
+def test_a_user_who_may_only_read_can_search_and_not_change(url: PostgresUrl, store: Store, entry: MakeEntry) -> None:
+    store.put([entry(str(A))])
+    execute(
+        url,
+        "DROP ROLE IF EXISTS reader",
+        "CREATE ROLE reader LOGIN",
+        f"GRANT USAGE ON SCHEMA {url.schema} TO reader",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {url.schema} TO reader",
+    )
+    try:
+        with PostgresStore.open(replace(url, user="reader")) as other:
+            assert (other.counts().images, other.writable, store.writable) == (1, False, True)
+            with pytest.raises(LibraryError, match="refused this"):
+                other.tag([A], "x")
+        with pytest.raises(LibraryError, match="refused this"):
+            PostgresStore.create(replace(url, user="reader", library="mine"), {})
+    finally:
+        execute(url, "DROP OWNED BY reader", "DROP ROLE reader")
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    store.close()
+    store.close()
+    with pytest.raises(UsageError, match="closed"):
+        store.counts()
+    with pytest.raises(UsageError, match="closed"):
+        store.tag([A], "x")
+
+
+def test_more_threads_than_connections(store: Store, entry: MakeEntry) -> None:
+    store.put([entry(f"/p/{number}.jpg") for number in range(10)])
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(store.counts().images)) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [10] * 60
