@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kindred.duplicates import KEEP_RULES, DuplicateGroup, Member, companions, csv_of, kept
+from kindred.duplicates import KEEP_RULES, Companions, DuplicateGroup, Member, csv_of, kept
 from kindred.errors import UsageError
 
 
@@ -87,9 +87,10 @@ def test_films_raw_files_and_sidecars_belong_to_an_image(tmp_path: Path) -> None
     for name in ("a.jpg", "a.MOV", "a.nef", "a.jpg.xmp", "a.txt", "b.mov", "aa.mov"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "a.xmp").mkdir()
-    assert [path.name for path in companions(tmp_path / "a.jpg")] == ["a.MOV", "a.nef", "a.jpg.xmp"]
-    assert companions(tmp_path / "none" / "a.jpg") == ()
-    assert companions(tmp_path / f"{'x' * 300}.jpg") == ()
+    beside = Companions()
+    assert [path.name for path in beside.of(tmp_path / "a.jpg")] == ["a.MOV", "a.nef", "a.jpg.xmp"]
+    assert [path.name for path in beside.of(tmp_path / "a.nef")] == ["a.MOV"]
+    assert beside.of(tmp_path / "none" / "a.jpg") == beside.of(tmp_path / ("x" * 300) / "a.jpg") == ()
 
 
 def test_a_list_has_a_row_for_each_image(tmp_path: Path) -> None:

@@ -195,9 +195,9 @@ def _chosen(
 ) -> list[frozenset[int] | None]:
     """Return the indices of the members to keep, by group; None for groups that the rules are not for."""
     from kindred.duplicates import COPIES, kept
-    from kindred.library import absolute
+    from kindred.library import located
 
-    preferred = [absolute(each) for each in folders]
+    preferred = [located(each) for each in folders]
     return [
         kept(group, rules, folders=preferred) if rules and (group.kind in named or group.kind in COPIES) else None
         for group in groups

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kindred.duplicates.groups import DuplicateGroup, Member
+from kindred.duplicates.groups import DuplicateGroup, Kind, Member
 from kindred.errors import UsageError
 from kindred.hints import check_known
 
@@ -23,7 +23,7 @@ FORMAT_ORDER = (
     "gif",
 )
 """Extensions in the order of the rule "format": those that lose nothing before those that lose something."""
-COPIES = ("same_bytes", "same_picture")
+COPIES: tuple[Kind, ...] = ("same_bytes", "same_picture")
 """The kinds of groups of which one image says what the others say."""
 
 _PLACES = {each: place for place, names in enumerate(FORMAT_ORDER) for each in names.split()}

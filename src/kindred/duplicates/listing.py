@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from kindred._support.files import write_whole
-from kindred.duplicates.companions import companions
+from kindred.duplicates.companions import Companions
 from kindred.duplicates.groups import DuplicateGroup
 
 __all__ = ["COLUMNS", "csv_of", "write_csv"]
@@ -24,6 +24,7 @@ def csv_of(groups: Iterable[tuple[DuplicateGroup, Collection[int] | None]]) -> b
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(COLUMNS)
+    beside = Companions()
     for number, (group, keep) in enumerate(groups, 1):
         for at, each in enumerate(group.members):
             lines.writerow(
@@ -39,7 +40,7 @@ def csv_of(groups: Iterable[tuple[DuplicateGroup, Collection[int] | None]]) -> b
                     each.size or "",
                     each.taken or each.modified or "",
                     each.id,
-                    "|".join(map(str, companions(each.path))),
+                    "|".join(map(str, beside.of(each.path))),
                 )
             )
     return text.getvalue().encode("utf-8", "surrogateescape")

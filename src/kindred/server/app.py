@@ -23,12 +23,14 @@ API = "/api/v1"
 
 ROUTERS = (
     "additions",
+    "duplicates",
     "export",
     "health",
     "images",
     "jobs",
     "library",
     "map",
+    "saved",
     "timeline",
 )
 """The modules of `kindred.server.routes` whose `router` is reached below `API`. One file and one line each."""

@@ -56,6 +56,15 @@ if TYPE_CHECKING:
         RecipesForm,
         RemovedForm,
     )
+    from kindred.service.review import (
+        KeptForm,
+        ReviewFolderForm,
+        ReviewForm,
+        ReviewGroupForm,
+        ReviewImageForm,
+        ReviewQuery,
+    )
+    from kindred.service.saved import SavedForm, SavedSearchForm
     from kindred.service.search import (
         HitForm,
         MatchForm,
@@ -94,6 +103,7 @@ __all__ = [
     "InfoForm",
     "JobForm",
     "JobsForm",
+    "KeptForm",
     "KeysForm",
     "LabelFoldForm",
     "LayoutForm",
@@ -113,6 +123,13 @@ __all__ = [
     "RemovedForm",
     "RerankerForm",
     "ResultsForm",
+    "ReviewFolderForm",
+    "ReviewForm",
+    "ReviewGroupForm",
+    "ReviewImageForm",
+    "ReviewQuery",
+    "SavedForm",
+    "SavedSearchForm",
     "SheetsForm",
     "SkipForm",
     "SkipsForm",
@@ -138,6 +155,8 @@ __getattr__ = imported_late(
             "AdaptationForm, CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, "
             "FoldForm, HealthForm, LabelFoldForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"
         ),
+        "review": "KeptForm, ReviewFolderForm, ReviewForm, ReviewGroupForm, ReviewImageForm, ReviewQuery",
+        "saved": "SavedForm, SavedSearchForm",
         "search": "HitForm, MatchForm, QueryErrorForm, ResultsForm",
         "training": "DistillationForm, TrainingForm",
     },

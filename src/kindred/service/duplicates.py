@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from kindred.service.form import Form
 
 if TYPE_CHECKING:
-    from kindred.duplicates import DuplicateGroup, Member
+    from kindred.duplicates import Companions, DuplicateGroup, Member
 
 __all__ = ["DuplicateForm", "DuplicatesForm", "GroupForm", "NotSameForm"]
 
@@ -42,12 +42,10 @@ class DuplicateForm(Form):
     companions: tuple[Path, ...]
     keep: bool | None
 
-    @classmethod
-    def of(cls, member: Member, *, keep: bool | None = None) -> Self:
-        """Return the form of a member of a group."""
-        from kindred.duplicates import companions
-
-        return cls(
+    @staticmethod
+    def of(member: Member, beside: Companions | None, *, keep: bool | None = None) -> DuplicateForm:
+        """Return the form of a member of a group; its companions only if `beside` is given."""
+        return DuplicateForm(
             id=member.id,
             path=member.path,
             relation=member.relation,
@@ -63,7 +61,7 @@ class DuplicateForm(Form):
             modified=member.modified,
             shot=member.shot,
             more=member.more,
-            companions=companions(member.path),
+            companions=() if beside is None else beside.of(member.path),
             keep=keep,
         )
 
@@ -78,10 +76,10 @@ class GroupForm(Form):
     images: tuple[DuplicateForm, ...]
 
     @classmethod
-    def of(cls, group: DuplicateGroup, *, keep: Collection[int] | None = None) -> Self:
+    def of(cls, group: DuplicateGroup, beside: Companions, *, keep: Collection[int] | None = None) -> Self:
         """Return the form of a group, of whose members those at the indices `keep` are kept."""
         members = enumerate(group.members)
-        forms = (DuplicateForm.of(each, keep=None if keep is None else at in keep) for at, each in members)
+        forms = (DuplicateForm.of(each, beside, keep=None if keep is None else at in keep) for at, each in members)
         return cls(group.kind, round(group.score, 6), tuple(group.paths), tuple(forms))
 
 
@@ -108,8 +106,10 @@ class DuplicatesForm(Form):
 
         keep: for each group the indices of the members to keep, None for a group of which all are; or nothing.
         """
-        kept = keep or [None] * len(groups)
-        forms = (GroupForm.of(group, keep=chosen) for group, chosen in zip(groups, kept, strict=True))
+        from kindred.duplicates import Companions
+
+        kept, beside = keep or [None] * len(groups), Companions()
+        forms = (GroupForm.of(group, beside, keep=chosen) for group, chosen in zip(groups, kept, strict=True))
         return cls(threshold, most, tuple(forms), round(seconds, 3))
 
 
