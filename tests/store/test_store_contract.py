@@ -85,6 +85,20 @@ def test_ids_are_unique_and_permanent(filled: Store, entry: MakeEntry) -> None:
     assert uid(filled, A) != ids[0]
 
 
+def test_an_image_that_is_added_again_can_have_its_id_back(filled: Store, entry: MakeEntry) -> None:
+    before, other = uid(filled, A), uid(filled, B)
+    filled.forget([A])
+    filled.put([entry("/photos/a.jpg", 9.0)])
+    revision = filled.revision
+    assert filled.give_ids({A: before, Path("/photos/none.jpg"): "0" * 16}) == 1
+    assert uid(filled, A) == before
+    assert filled.revision > revision
+    assert filled.give_ids({A: other}) == 0  # another image has it
+    assert (uid(filled, A), uid(filled, B)) == (before, other)
+    with pytest.raises(UsageError, match="expected the id of an image"):
+        filled.give_ids({A: "x"})
+
+
 def _words(seed: int, count: int) -> VisualWords:
     random = np.random.default_rng(seed)
     return VisualWords(random.integers(0, 65536, count).astype(np.uint16), random.integers(0, 2**64, count, np.uint64))

@@ -9,7 +9,7 @@ from pathlib import Path
 from kindred.errors import UsageError
 from kindred.library.paths import absolute, is_missing, keys_of, located
 from kindred.library.results import ImageRecord
-from kindred.store import Key, Row, Store, Value
+from kindred.store import Filter, Key, Row, Store, Value
 
 __all__ = ["Editing", "Images", "listed", "record_of"]
 
@@ -48,6 +48,20 @@ class Editing(ABC):
         keys, store = keys_of(images), self.store
         with store.writing():
             return max((store.untag(keys, each) for each in listed(tag)), default=0)
+
+    def rename_tag(self, tag: str, to: str | None) -> int:
+        """Give another name to a tag, everywhere, or remove it (None); return how many images had it.
+
+        If the other name is in use, its images are joined with these.
+        """
+        store = self.store
+        with store.writing():
+            had = [row.uid for row in store.images(store.select_images(Filter(tags=(tag,))).tolist()).values()]
+            if to is not None and had and to != tag:
+                store.tag(had, to)
+            if to != tag:
+                store.untag(had, tag)
+        return len(had)
 
     def set_metadata(self, images: Images, values: Mapping[str, Value]) -> int:
         """Set metadata of images, such as {"price": 20, "maker": "Leica"}; other keys are unchanged.

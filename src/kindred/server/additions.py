@@ -25,10 +25,11 @@ from kindred.images.find import EXTENSIONS, RAW_EXTENSIONS
 from kindred.images.probe import FORMAT_EXTENSIONS, probe
 from kindred.server.state import State
 from kindred.service.additions import AddedForm, Addition, AdditionsForm
+from kindred.service.facts import UPLOADED
 
 __all__ = ["Additions", "Received"]
 
-FOLDER, INCOMING = "uploads", "incoming"
+INCOMING = "incoming"
 CHUNK = 1 << 20
 _FULL = "the disk of the library has no room left; free some and send the files again"
 
@@ -75,7 +76,7 @@ class Additions:
 
     def __init__(self, here: State) -> None:
         self._library, self._pixels = here.library, here.settings.upload_pixels
-        self._folder = here.library.path / FOLDER
+        self._folder = here.library.path / UPLOADED
         self._incoming = self._folder / INCOMING
         self._lock = threading.Lock()
         # What a killed server has received in part; nothing of it was acknowledged.

@@ -30,7 +30,9 @@ ROUTERS = (
     "jobs",
     "library",
     "map",
+    "removals",
     "saved",
+    "tags",
     "timeline",
 )
 """The modules of `kindred.server.routes` whose `router` is reached below `API`. One file and one line each."""

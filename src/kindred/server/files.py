@@ -9,16 +9,15 @@ from pathlib import Path
 
 from kindred._support.inside import open_inside
 from kindred.library import ImageRecord
+from kindred.server.folders import allowed_folders
 from kindred.server.problems import Problem
 from kindred.server.state import State
+from kindred.service.facts import UPLOADED
 
-__all__ = ["MOST_BYTES", "UPLOADED", "content_of", "open_image", "record_of"]
+__all__ = ["MOST_BYTES", "content_of", "known_folders", "open_image", "record_of"]
 
 MOST_BYTES = 600 << 20
 """The largest file that is read into memory to be decoded."""
-
-UPLOADED = "uploads"
-"""The folder in a library with the files that were added by upload."""
 
 
 def record_of(here: State, uid: str) -> ImageRecord:
@@ -29,11 +28,15 @@ def record_of(here: State, uid: str) -> ImageRecord:
     return here.library.get(uid)
 
 
+def known_folders(here: State) -> tuple[Path, ...]:
+    """Return the folders into which a link of an image may lead: the indexed ones, those allowed, and the uploads."""
+    return (*allowed_folders(here), here.library.path / UPLOADED)
+
+
 def open_image(here: State, image: ImageRecord) -> BufferedReader:
     """Open the file of an image; raises a problem 404 if it is missing or reached by a link that leads elsewhere."""
-    known = [root.path for root in here.library.store.roots()]
     try:
-        return open_inside(image.path, [*known, here.library.path / UPLOADED])
+        return open_inside(image.path, known_folders(here))
     except PermissionError as error:
         if error.errno != errno.EPERM:
             raise Problem(404, "the file of this image cannot be read") from None

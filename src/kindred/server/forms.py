@@ -11,7 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from kindred.library.metadata import value_of
 from kindred.store import Filter, Value
 
-__all__ = ["FilterModel", "Ids", "ImageChanges", "ImageId", "Listing", "TagsChange", "Where"]
+__all__ = [
+    "FilterModel",
+    "Ids",
+    "ImageChanges",
+    "ImageId",
+    "Listing",
+    "MetadataOfImages",
+    "Request",
+    "Tag",
+    "TagsChange",
+    "Where",
+]
 
 ImageId = Annotated[str, Field(pattern="^[0-9a-f]{16}$", examples=["0123456789abcdef"])]
 Tag = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -128,3 +139,7 @@ class TagsOfImages(Ids):
 
     add: Annotated[list[Tag], Field(max_length=100)] = []
     remove: Annotated[list[Tag], Field(max_length=100)] = []
+
+
+class MetadataOfImages(Ids, MetadataChange):
+    """Metadata to set for several images, and keys to remove from them."""

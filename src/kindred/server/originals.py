@@ -1,31 +1,21 @@
-"""The files of images, opened without following a link that leaves the folders that the library knows."""
+"""The files of images by path, for work on many images, where a file that cannot be read is noted and passed over."""
 
 from __future__ import annotations
 
-import errno
-import os
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
-from kindred._support.files import open_bounded
-from kindred.server.additions import FOLDER
-from kindred.server.folders import allowed_folders
+from kindred._support.inside import open_inside
+from kindred.server.files import known_folders
 from kindred.server.state import State
 
 __all__ = ["open_original"]
 
-LARGEST = 1 << 40
 
-
-def open_original(here: State, path: Path) -> IO[bytes]:
+def open_original(here: State, path: Path) -> BufferedReader:
     """Open the file of an image for reading bytes.
 
-    Raises OSError if it is missing or unreadable, if it is not a regular file, or if a link, of the file or of a folder
-    above it, leads out of the folder of the image and out of all indexed folders.
+    Raises OSError if it is missing or unreadable, if it is not a regular file, or if a link leads out of the folders
+    that the library knows.
     """
-    real = Path(os.path.realpath(path))
-    if real.parent != path.parent:
-        known = (*allowed_folders(here), here.library.path / FOLDER)
-        if not any(real.is_relative_to(os.path.realpath(folder)) for folder in known):
-            raise PermissionError(errno.EACCES, "a link leads out of the folders of the library", real.name)
-    return open_bounded(real, LARGEST)
+    return open_inside(path, known_folders(here))

@@ -117,23 +117,13 @@ def _zipped(archive: zipfile.ZipFile, sink: _Sink, name: str, stream: IO[bytes])
 
 def _images(library: Library, ids: Iterable[str]) -> Iterator[ImageForm]:
     """Yield the forms of images in the order of their ids; those of none are left out."""
-    from kindred.library.paths import is_missing
+    from kindred.library.editing import record_of
 
     remaining = iter(ids)
     while batch := list(islice(remaining, BATCH)):
         rows = library.store.by_uid(batch)
         for row in (rows[each] for each in batch if each in rows):
-            yield ImageForm(
-                id=row.uid,
-                path=row.path,
-                width=row.width,
-                height=row.height,
-                taken=row.taken,
-                tags=row.tags,
-                metadata=row.metadata,
-                frames=row.frames,
-                missing=is_missing(row.path),
-            )
+            yield ImageForm.of(record_of(row))
 
 
 def _metadata_keys(library: Library, ids: Sequence[str]) -> list[str]:

@@ -9,21 +9,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from kindred._support.files import is_folder
 from kindred.service.form import Form
 from kindred.service.library import SkipForm
 
 if TYPE_CHECKING:
     from kindred.library import Library
 
-__all__ = ["FolderForm", "LibraryForm", "RerankerForm", "SkipsForm", "folder_id", "possible_rerankers"]
+__all__ = ["UPLOADED", "FolderForm", "LibraryForm", "RerankerForm", "SkipsForm", "folder_id", "possible_rerankers"]
+
+
+UPLOADED = "uploads"
+"""The folder in a library with the files that were added by upload."""
 
 
 @dataclass(frozen=True)
 class FolderForm(Form):
-    """A folder that may be indexed through a server."""
+    """A folder that may be indexed through a server, with its number of images; `missing`: it does not exist now."""
 
     id: str
     path: Path
+    images: int
+    missing: bool
+
+    @classmethod
+    def each(cls, library: Library, folders: Sequence[Path]) -> tuple[Self, ...]:
+        """Return the forms of folders."""
+        skipped = [skip.path for skip in library.store.skipped()]
+        return tuple(
+            cls(
+                folder_id(folder),
+                folder,
+                library.store.count_under(folder) - sum(path.is_relative_to(folder) for path in skipped),
+                not is_folder(folder),
+            )
+            for folder in folders
+        )
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,7 @@ class LibraryForm(Form):
     `skipped`: number of files that could not be used. `calibrated`: whether results have a probability; `line` is the
     one from which a result probably shows the same thing. `regions`: whether regions of a query can be searched.
     `local_features`: whether the library stores them. `folders`: those that may be indexed through the server.
+    `uploaded`: number of images that were added by upload.
     """
 
     name: str
@@ -63,6 +85,7 @@ class LibraryForm(Form):
     rerankers: tuple[RerankerForm, ...]
     read_only: bool
     folders: tuple[FolderForm, ...]
+    uploaded: int
 
     @classmethod
     def of(cls, library: Library, *, read_only: bool = False, folders: Sequence[Path] = ()) -> Self:
@@ -90,7 +113,8 @@ class LibraryForm(Form):
             local_features=bool(recipe.stored_features),
             rerankers=possible_rerankers(library),
             read_only=read_only or not library.store.writable,
-            folders=tuple(FolderForm(folder_id(folder), folder) for folder in folders),
+            folders=FolderForm.each(library, folders),
+            uploaded=library.store.count_under(library.path / UPLOADED),
         )
 
 

@@ -242,6 +242,14 @@ class Store(Protocol):
         """Remove images with their vectors, tags and metadata; return how many there were."""
         ...
 
+    def give_ids(self, ids: Mapping[Path, str]) -> int:
+        """Give images, by path, the ids that they had before they were removed and added again.
+
+        An id that another image has is not given. Returns how many of the images have their id then. Raises UsageError
+        for what is no id.
+        """
+        ...
+
     def move(self, old: Path, new: Path) -> int:
         """Record that a file, or a folder with everything in it, has been moved; return the number of images.
 

@@ -14,7 +14,8 @@ from fastapi.responses import StreamingResponse
 
 from kindred.server.answers import answer, answer_with_tag, is_known
 from kindred.server.files import open_image, record_of
-from kindred.server.forms import Ids, ImageChanges, Listing, TagsOfImages, Where
+from kindred.server.forms import Ids, ImageChanges, Listing, MetadataOfImages, TagsOfImages, Where
+from kindred.server.removals import Removals
 from kindred.server.state import Here, check_writable
 from kindred.server.thumbnails import Thumbnails
 from kindred.service import ChangeForm, ImageForm, ImagePageForm, LayoutForm
@@ -81,11 +82,27 @@ async def tag_images(here: Here, changes: TagsOfImages) -> Response:
     return answer(await here.work.light(change))
 
 
+@router.post("/metadata")
+async def change_metadata(here: Here, changes: MetadataOfImages) -> Response:
+    """Change the metadata of images; all changes are made, or none."""
+    check_writable(here)
+
+    def change() -> ChangeForm:
+        known, values = here.library.store.by_uid(changes.ids), changes.values()
+        with here.library.store.writing():
+            here.library.unset_metadata(list(known), changes.unset)
+            if values:
+                here.library.set_metadata(list(known), values)
+        return ChangeForm("changed", len(known), tuple(uid for uid in changes.ids if uid not in known))
+
+    return answer(await here.work.light(change))
+
+
 @router.post("/remove")
 async def remove_images(here: Here, images: Ids) -> Response:
-    """Remove images, with their tags and metadata, from the library. Their files remain."""
+    """Remove images from the library. Their files remain, and `POST /removals/UNDO/undo` adds them again."""
     check_writable(here)
-    return answer(await here.work.light(lambda: _removed(here, images.ids)))
+    return answer(await here.work.light(lambda: here.part(Removals).remove(images.ids)))
 
 
 @router.get("/{uid}")
@@ -118,7 +135,7 @@ async def change_image(here: Here, uid: Uid, changes: ImageChanges) -> Response:
 async def remove_image(here: Here, uid: Uid) -> Response:
     """Remove an image from the library. Its file remains."""
     check_writable(here)
-    return answer(await here.work.light(lambda: _removed(here, [record_of(here, uid).id])))
+    return answer(await here.work.light(lambda: here.part(Removals).remove([record_of(here, uid).id])))
 
 
 @router.get("/{uid}/thumbnail")
@@ -177,9 +194,3 @@ def _parts(stream: BufferedReader, size: int) -> Iterator[bytes]:
         while size > 0 and (part := stream.read(min(CHUNK, size))):
             size -= len(part)
             yield part
-
-
-def _removed(here: Here, ids: list[str]) -> ChangeForm:
-    known = here.library.store.by_uid(ids)
-    count = here.library.remove(list(known))
-    return ChangeForm("removed", count, tuple(uid for uid in ids if uid not in known))

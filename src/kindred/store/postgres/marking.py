@@ -17,7 +17,16 @@ from kindred.store.postgres.database import fetch
 from kindred.store.postgres.writing import forget_images, next_revision
 from kindred.store.records import Key, is_uid
 
-__all__ = ["image_ids", "image_numbers", "move_images", "put_metadata", "put_tag", "remove_metadata", "remove_tag"]
+__all__ = [
+    "give_ids",
+    "image_ids",
+    "image_numbers",
+    "move_images",
+    "put_metadata",
+    "put_tag",
+    "remove_metadata",
+    "remove_tag",
+]
 
 
 def image_ids(connection: TimedConnection, images: Iterable[Key]) -> list[int]:
@@ -38,6 +47,22 @@ def image_numbers(connection: TimedConnection, images: Iterable[Key]) -> dict[Ke
             rows = fetch(connection, f"SELECT {column}, id FROM images WHERE {column} = ANY(%s)", (list(keys),))
             found.update((keys[key], number) for key, number in rows)
     return found
+
+
+def give_ids(connection: TimedConnection, ids: Mapping[Path, str]) -> int:
+    """Give images the public ids that they had before; return how many of them have it then."""
+    if wrong := next((uid for uid in ids.values() if not is_uid(uid)), None):
+        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits)")
+    next_revision(connection)
+    sql = """
+        UPDATE images SET uid = given.uid FROM unnest(%s::bytea[], %s::text[]) AS given (path, uid)
+        WHERE images.path = given.path AND NOT EXISTS (SELECT 1 FROM images other WHERE other.uid = given.uid)
+        RETURNING images.id
+    """
+    fetch(connection, sql, ([path_key(path) for path in ids], list(ids.values())))
+    numbers = image_numbers(connection, list(ids.values()))
+    paths = image_numbers(connection, list(ids))
+    return sum(1 for path, uid in ids.items() if path in paths and numbers.get(uid) == paths[path])
 
 
 def put_tag(connection: TimedConnection, images: Iterable[Key], tag: str) -> int:

@@ -125,6 +125,10 @@ class PostgresStore(VectorReader):
 
         return self._database.change(forget)
 
+    def give_ids(self, ids: Mapping[Path, str]) -> int:
+        """Give images the ids that they had before they were removed; return how many of them have it then."""
+        return self._database.change(lambda connection: marking.give_ids(connection, ids))
+
     def move(self, old: Path, new: Path) -> int:
         """Record that a file, or a folder with everything in it, has been moved; return the number of images."""
         return self._database.change(lambda connection: marking.move_images(connection, old, new))

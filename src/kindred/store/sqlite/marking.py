@@ -15,7 +15,16 @@ from kindred.store.records import Key, is_uid
 from kindred.store.sqlite.conditions import marks
 from kindred.store.sqlite.writing import forget_images, next_revision
 
-__all__ = ["image_ids", "image_numbers", "move_images", "put_metadata", "put_tag", "remove_metadata", "remove_tag"]
+__all__ = [
+    "give_ids",
+    "image_ids",
+    "image_numbers",
+    "move_images",
+    "put_metadata",
+    "put_tag",
+    "remove_metadata",
+    "remove_tag",
+]
 
 
 def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int]:
@@ -36,6 +45,18 @@ def image_numbers(connection: sqlite3.Connection, images: Iterable[Key]) -> dict
             sql = f"SELECT {column}, id FROM images WHERE {column} IN ({marks(chunk)})"
             found.update((keys[key], int(number)) for key, number in connection.execute(sql, chunk))
     return found
+
+
+def give_ids(connection: sqlite3.Connection, ids: Mapping[Path, str]) -> int:
+    """Give images the public ids that they had before; return how many of them have it then."""
+    if wrong := next((uid for uid in ids.values() if not is_uid(uid)), None):
+        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits)")
+    next_revision(connection)
+    sql = "UPDATE OR IGNORE images SET uid = ? WHERE path = ?"  # ignored where another image has the id
+    connection.executemany(sql, [(uid, path_key(path)) for path, uid in ids.items()])
+    numbers = image_numbers(connection, list(ids.values()))
+    paths = image_numbers(connection, list(ids))
+    return sum(1 for path, uid in ids.items() if path in paths and numbers.get(uid) == paths[path])
 
 
 def put_tag(connection: sqlite3.Connection, images: Iterable[Key], tag: str) -> int:

@@ -99,6 +99,11 @@ class SqliteStore(VectorReader):
             known = marking.image_ids(connection, images)
             return writing.forget_images(connection, known) if known else 0
 
+    def give_ids(self, ids: Mapping[Path, str]) -> int:
+        """Give images the ids that they had before they were removed; return how many of them have it then."""
+        with self._database.write() as connection:
+            return marking.give_ids(connection, ids)
+
     def move(self, old: Path, new: Path) -> int:
         """Record that a file, or a folder with everything in it, has been moved; return the number of images."""
         with self._database.write() as connection:

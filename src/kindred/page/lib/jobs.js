@@ -1,0 +1,192 @@
+/**
+ * Background jobs of the server: followed by their events, and shown with their progress.
+ *
+ * @typedef {{
+ *   id: string, kind: string, title: string, state: "running" | "done" | "failed" | "cancelled", stopping: boolean, stage: string,
+ *   unit: string, done: number, total: number, rate: number | null, seconds: number, seconds_left: number | null,
+ *   skipped: number, skipped_files: Skip[], result: any, problem: {title: string, detail: string, hint?: string} | null,
+ * }} Job
+ * @typedef {{path: string, reason: string}} Skip
+ */
+
+import { announce } from "./announce.js";
+import { fill, h } from "./dom.js";
+import { icon } from "./icons.js";
+import { count, nameOf } from "./images.js";
+import { toastError } from "./toast.js";
+import { durationText, leftText, rateText } from "./units.js";
+
+const AGAIN = 1500; // milliseconds between two looks at a job whose events cannot be read
+const NAMED = 200; // files named for each reason
+
+/**
+ * Follow a job until it ends.
+ * @param {typeof import("./api.js")} api
+ * @param {string} id
+ * @param {{changed: (job: Job) => void, ended?: (job: Job | null) => void}} options
+ *   changed: called with the job after each event; ended: null if the server does not know it any more
+ * @returns {() => void} stops following, not the job
+ */
+export function followJob(api, id, { changed, ended }) {
+  /** @type {Skip[]} */
+  let files = [];
+  let timer = 0;
+  let over = false;
+  const stop = api.events(`/jobs/${id}/events`, {
+    progress: take,
+    skipped: ({ skipped_files: more }) => files.push(...more),
+    done: take,
+    failed: take,
+    cancelled: take,
+    error: () => void look(),
+  });
+  return () => {
+    over = true;
+    clearTimeout(timer);
+    stop();
+  };
+
+  function take(job) {
+    if (over) return;
+    // A full list comes in place of events that the server has dropped.
+    if (job.skipped_files.length > 0) files = [...job.skipped_files];
+    changed({ ...job, skipped_files: files });
+    if (job.state === "running") return;
+    over = true;
+    stop();
+    ended?.({ ...job, skipped_files: files });
+  }
+
+  /** Ask for the job itself, where its events cannot be read. */
+  async function look() {
+    if (over) return;
+    try {
+      take(await api.get(`/jobs/${id}`));
+      if (!over) timer = setTimeout(() => void look(), AGAIN);
+    } catch (error) {
+      if (over) return;
+      if (error.status === 404) {
+        over = true;
+        ended?.(null);
+      } else {
+        timer = setTimeout(() => void look(), AGAIN);
+      }
+    }
+  }
+}
+
+/**
+ * A job with its progress, what it skipped, and a button that cancels it.
+ * @param {{api: typeof import("./api.js")}} context
+ * @param {Job} first
+ * @param {{summary?: (job: Job) => string, ended?: (job: Job | null) => void, closed?: () => void}} [options]
+ *   summary: what a job that is done has done; closed: the panel was put away
+ * @returns {{element: HTMLElement, stop: () => void}}
+ */
+export function jobPanel({ api }, first, { summary, ended, closed } = {}) {
+  const meter = h("div", { class: "meter", role: "progressbar", "aria-label": first.title, "aria-valuemin": 0, "aria-valuemax": 100 }, h("i"));
+  const line = h("p", { class: "job-line numbers" });
+  const cancel = h("button", { class: "button button-small", type: "button", on: { click: () => void cancelled() } }, "Cancel");
+  const put = h("button", { class: "icon-button", type: "button", "aria-label": "Close", hidden: true, on: { click: () => { element.remove(); closed?.(); } } }, icon("close"));
+  const title = h("h3", null, first.title);
+  const skips = skippedList();
+  const element = h("section", { class: "job panel", "aria-label": first.title, tabindex: -1 },
+    h("div", { class: "job-head" }, title, cancel, put), meter, line, skips.element);
+  draw(first);
+  const stop = followJob(api, first.id, { changed: draw, ended: end });
+  return { element, stop };
+
+  function draw(job) {
+    const share = job.total > 0 ? Math.min(1, job.done / job.total) : null;
+    meter.classList.toggle("meter-unknown", share === null && job.state === "running");
+    meter.style.setProperty("--done", `${(share ?? 0) * 100}%`);
+    if (share === null) meter.removeAttribute("aria-valuenow");
+    else meter.setAttribute("aria-valuenow", String(Math.floor(share * 100)));
+    meter.setAttribute("aria-valuetext", runningText(job));
+    line.textContent = job.stopping ? "Stopping …" : runningText(job);
+    cancel.disabled = job.stopping;
+    skips.show(job.skipped_files, job.skipped);
+  }
+
+  function end(job) {
+    const [text, sign] = endText(job, summary);
+    const held = element.contains(document.activeElement);
+    meter.hidden = true;
+    cancel.hidden = true;
+    put.hidden = false;
+    element.classList.add(`job-${job?.state ?? "failed"}`);
+    fill(title, icon(sign), ` ${first.title}`);
+    line.textContent = text;
+    // The button that had the focus is gone.
+    if (held) put.focus();
+    announce(text);
+    ended?.(job);
+  }
+
+  async function cancelled() {
+    cancel.disabled = true;
+    try {
+      await api.del(`/jobs/${first.id}`);
+    } catch (error) {
+      cancel.disabled = false;
+      toastError(error);
+    }
+  }
+}
+
+/** "Describing images · 120 of 4,000 files · 45 per second · about 2 minutes left" @param {Job} job */
+export function runningText({ stage, done, total, unit, rate, seconds_left: left }) {
+  const counts = total > 0 ? `${done.toLocaleString()} of ${count(total, one(unit))}` : done > 0 ? count(done, one(unit)) : "";
+  return [stage || "Starting", counts, rateText(rate), leftText(left)].filter(Boolean).join(" · ");
+}
+
+function one(unit) {
+  return unit.replace(/s$/, "");
+}
+
+/** What became of a job, and its icon. */
+function endText(job, summary) {
+  if (!job) return ["The server was restarted meanwhile. What was done is saved; start again to continue.", "warning"];
+  if (job.state === "failed") return [[job.problem?.detail, job.problem?.hint].filter(Boolean).join(". ") || "It failed.", "warning"];
+  const text = (job.result && summary?.(job)) || `Done in ${durationText(job.seconds)}.`;
+  return job.state === "cancelled" ? [`Cancelled. ${job.result ? text : "What was done is saved."}`, "minus"] : [text, "check"];
+}
+
+/**
+ * Files that could not be used, grouped by reason, in a list that opens.
+ * @returns {{element: HTMLElement, show: (files: Skip[], total: number) => void}}
+ */
+export function skippedList() {
+  const summary = h("summary");
+  const body = h("div", { class: "skips-body" });
+  const element = h("details", { class: "skips", hidden: true, on: { toggle: () => draw() } }, summary, body);
+  /** @type {Skip[]} */
+  let files = [];
+  let drawn = -1;
+  return {
+    element,
+    show(now, total) {
+      files = now;
+      element.hidden = total === 0;
+      summary.textContent = `${count(total, "file")} could not be used`;
+      draw();
+    },
+  };
+
+  function draw() {
+    if (!element.open || drawn === files.length) return;
+    drawn = files.length;
+    const groups = Map.groupBy ? Map.groupBy(files, ({ reason }) => reason) : grouped(files);
+    const ordered = [...groups].sort((a, b) => b[1].length - a[1].length);
+    fill(body, ordered.map(([reason, some]) => h("div", { class: "skips-group" },
+      h("h4", null, reason, " ", h("span", { class: "soft numbers" }, some.length.toLocaleString())),
+      h("ul", null, some.slice(0, NAMED).map(({ path }) => h("li", { title: path }, h("span", null, nameOf(path)), h("span", { class: "soft tiny" }, path)))),
+      some.length > NAMED && h("p", { class: "soft small" }, `and ${(some.length - NAMED).toLocaleString()} more`))));
+  }
+}
+
+function grouped(files) {
+  const groups = new Map();
+  for (const file of files) groups.set(file.reason, [...(groups.get(file.reason) ?? []), file]);
+  return groups;
+}
