@@ -8,7 +8,7 @@
  * @typedef {{ids: string[], aspects: ArrayLike<number>, count: number, breaks?: number[]}} Images
  * @typedef {{
  *   label: string,
- *   source: (id: string, height: number) => string,
+ *   source: (id: string, pixels: number) => string,
  *   describe: (index: number, id: string) => string,
  *   decorate?: (index: number, id: string) => import("./dom.js").Child,
  *   heading?: (section: number) => import("./dom.js").Child,
@@ -17,7 +17,7 @@
  *   near?: () => void,
  *   target?: () => number,
  * }} Options
- *   source: address of a thumbnail at least so many px high; describe: accessible name; decorate: what lies over the
+ *   source: address of a thumbnail whose longer side is shown so many px long; describe: accessible name; decorate: what lies over the
  *   image; heading: header of a section; key: returns whether it handled the key; near: the end is near, load more
  */
 
@@ -54,6 +54,8 @@ export class Grid {
     this.watcher = new ResizeObserver(() => this.#laidOut());
     this.watcher.observe(this.element);
     this.width = 0;
+    /** @type {{anchor: {id: string, hidden: number}, position: number} | null} */
+    this.held = null;
   }
 
   /** Take the grid away. */
@@ -117,12 +119,16 @@ export class Grid {
     return { above: covered + 8, below: (document.querySelector(".bar nav")?.offsetHeight ?? 0) * (innerWidth < 640 ? 1 : 0) + 8 };
   }
 
+  /** The image at the top edge, and the share of its row that lies above the edge. */
   #anchor() {
     const y = this.scroll.position;
     if (this.layout.rows === 0 || scrollY <= this.#top() || !this.element.isConnected) return null;
-    const row = rowAt(this.layout, y + this.#insets().above);
+    // Several resizes in a row (a window being dragged) hold on to the same image.
+    if (this.held && Math.abs(this.held.position - y) < 2) return this.held.anchor;
+    const { above } = this.#insets();
+    const row = rowAt(this.layout, y + above);
     const id = this.images.ids[this.layout.starts[row]];
-    return id === undefined ? null : { id, from: this.layout.tops[row] - y };
+    return id === undefined ? null : { id, hidden: (y + above - this.layout.tops[row]) / this.layout.heights[row] };
   }
 
   #laidOut(anchor = this.#anchor()) {
@@ -144,12 +150,17 @@ export class Grid {
     for (const row of this.rows.values()) row.remove();
     this.rows.clear();
     const at = anchor ? this.images.ids.indexOf(anchor.id) : -1;
-    if (at >= 0) this.#to(this.layout.tops[rowOf(this.layout, at)] - anchor.from);
+    if (at >= 0) this.#hold(anchor, rowOf(this.layout, at));
     else if (anchor) this.#to(position);
     else this.scroll.moved(this.#within());
     this.#draw(held);
     for (const [id, cell] of this.cells) if (!cell.isConnected) this.cells.delete(id);
     if (held) this.cells.get(images.ids[this.active])?.querySelector(".tile")?.focus({ preventScroll: true });
+  }
+
+  #hold(anchor, row) {
+    this.#to(this.layout.tops[row] + anchor.hidden * this.layout.heights[row] - this.#insets().above);
+    this.held = { anchor, position: this.scroll.position };
   }
 
   #empty() {
@@ -260,7 +271,7 @@ export class Grid {
     if (section >= 0) element.append(h("div", { class: "grid-heading", role: "presentation" }, this.options.heading?.(section)));
     const height = layout.heights[row];
     for (const { index, left, width } of placesOf(layout, images.aspects, row)) {
-      const cell = this.#cell(index, height);
+      const cell = this.#cell(index, Math.max(height, width));
       for (const [name, value] of [["left", left], ["width", width], ["height", height]]) cell.style.setProperty(name, `${value}px`);
       cell.setAttribute("aria-colindex", String(index - layout.starts[row] + 1));
       element.append(cell);
@@ -268,7 +279,7 @@ export class Grid {
     return element;
   }
 
-  #cell(index, height) {
+  #cell(index, pixels) {
     const id = this.images.ids[index];
     const known = this.cells.get(id);
     if (known) {
@@ -279,7 +290,7 @@ export class Grid {
       return known;
     }
     const image = h("img", { alt: "", decoding: "async", draggable: "true", data: { id } });
-    const source = this.options.source(id, height);
+    const source = this.options.source(id, pixels);
     if (this.waiting) image.dataset.src = source;
     else image.src = source;
     image.addEventListener("load", () => image.classList.add("loaded"), { once: true });

@@ -139,8 +139,8 @@ export async function mount(root, context) {
       return;
     }
     if (explanation) return;
-    const image = results.known(state.why) ?? { id: state.why, path: "Image" };
-    explanation = openExplanation(context, { query: state.query, image });
+    const id = state.why;
+    explanation = openExplanation(context, { query: state.query, id, known: () => results.known(id) });
     void explanation.closed.then(() => {
       explanation = null;
       if (parseState(router.current().params).why) router.update({ why: null }, { replace: true });

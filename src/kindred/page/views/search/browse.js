@@ -8,10 +8,11 @@ import { toastError } from "../../lib/toast.js";
 import { filterParams, isFiltered } from "./state.js";
 import { overlay } from "./tile.js";
 
-const PAGE = 200; // Records at a time.
+const PAGE = 200; // Records at first.
+const MOST_RECORDS = 5000; // Beyond, the names of images are fetched when one is opened.
 const ORDERS = {
-  newest: { sort: "taken", order: "desc" }, oldest: { sort: "taken", order: "asc" },
-  added: { sort: "added", order: "desc" }, path: { sort: "path", order: "asc" },
+  newest: { sort: "taken", order: "descending" }, oldest: { sort: "taken", order: "ascending" },
+  added: { sort: "added", order: "descending" }, path: { sort: "path", order: "ascending" },
 };
 
 /**
@@ -23,16 +24,17 @@ export function createBrowse({ api, library }, { open, similar }) {
   const records = new Map();
   let stop = new AbortController();
   let shown = "";
-  let months = [];
+  /** @type {string[]} */
+  let headings = [];
   const heading = h("h2", { class: "results-title" });
   const note = h("p", { class: "soft small", role: "status" });
   const empty = h("div", { class: "empty", hidden: true });
   const grid = new Grid({
     label: "Images of the library",
-    source: (id, height) => api.thumbnail(id, thumbnailSize(height)),
+    source: (id, pixels) => api.thumbnail(id, thumbnailSize(pixels)),
     describe: (index, id) => (records.has(id) ? nameOf(records.get(id).path) : `Image ${index + 1}`),
     decorate: (_, id) => (records.has(id) ? overlay(records.get(id), { similar }) : null),
-    heading: (section) => h("h3", null, months[section]),
+    heading: (section) => h("h3", null, headings[section]),
     open: (index) => open(grid.images.ids, index, (id) => records.get(id)),
     key: (event, _, id) => {
       if (event.key !== "s" || !records.has(id)) return false;
@@ -64,30 +66,34 @@ export function createBrowse({ api, library }, { open, similar }) {
 
   /** The first records at once, then the shapes of all images, so that the scrollbar reaches the last one. */
   async function load(params, filtered, dated, signal) {
+    const timeline = dated ? api.get("/timeline", { params: filtersOf(params), signal }) : null;
     const first = await api.get("/images", { params: { ...params, limit: PAGE }, signal });
     for (const image of first.images) records.set(image.id, image);
     heading.textContent = count(first.total, "image");
     note.textContent = filtered ? `of ${count(library.images, "image")}` : "";
     empty.hidden = first.total > 0;
     if (first.total === 0) drawEmpty(filtered);
-    const sized = { ids: first.images.map(({ id }) => id), aspects: first.images.map(aspectOf) };
-    showImages(sized, dated);
-    if (!first.next) return;
-    let after = null;
-    const all = { ids: [], aspects: [] };
-    do {
+    const sections = timeline ? sectionsOf(await timeline, first.total, params.order) : { breaks: [], names: [] };
+    headings = sections.names;
+    const all = { ids: first.images.map(({ id }) => id), aspects: first.images.map(aspectOf) };
+    showImages(all, sections.breaks);
+    let drawn = all.ids.length;
+    for (let after = first.next; after;) {
       const part = await api.get("/images/layout", { params: { ...params, after }, signal });
       all.ids.push(...part.ids);
       all.aspects.push(...part.aspect);
       after = part.next;
-      if (all.ids.length >= sized.ids.length) showImages(all, dated);
-    } while (after);
+      // Laid out again each time the number has doubled, so that a million images take twenty layouts, not a hundred.
+      if (after && all.ids.length < drawn * 2) continue;
+      drawn = all.ids.length;
+      showImages(all, sections.breaks);
+    }
     await loadRest(params, first.next, signal);
   }
 
-  /** Names and dates follow in the background; the grid does not wait for them. */
+  /** Names and dates of further images follow; the grid does not wait for them. */
   async function loadRest(params, cursor, signal) {
-    for (let after = cursor; after && records.size < 5000;) {
+    for (let after = cursor; after && records.size < MOST_RECORDS;) {
       const { images, next } = await api.get("/images", { params: { ...params, limit: 500, after }, signal });
       for (const image of images) records.set(image.id, image);
       after = next;
@@ -95,32 +101,39 @@ export function createBrowse({ api, library }, { open, similar }) {
     }
   }
 
-  function showImages({ ids, aspects }, dated) {
-    const sections = dated ? monthsOf(ids) : { breaks: [], names: [] };
-    months = sections.names;
-    grid.show({ ids, aspects, count: ids.length, breaks: sections.breaks });
-  }
-
-  /** The months of the images whose date is known; further images stay in the last one. */
-  function monthsOf(ids) {
-    const breaks = [];
-    const names = [];
-    let last = null;
-    for (const [index, id] of ids.entries()) {
-      const image = records.get(id);
-      if (!image) break;
-      const month = image.taken?.slice(0, 7) ?? "";
-      if (month === last) continue;
-      breaks.push(index);
-      names.push(month ? monthText(month) : "Without a date");
-      last = month;
-    }
-    // One heading for everything says nothing.
-    return names.length > 1 || names[0] !== "Without a date" ? { breaks, names } : { breaks: [], names: [] };
+  function showImages({ ids, aspects }, breaks) {
+    grid.show({ ids, aspects, count: ids.length, breaks: breaks.filter((at) => at < ids.length) });
   }
 
   function drawEmpty(filtered) {
     fill(empty, icon(filtered ? "filter" : "library"), h("h2", null, filtered ? "No image matches these filters" : "The library is empty"),
       h("p", null, filtered ? "Remove a filter to see more." : "Add a folder or single images under Library."));
   }
+}
+
+function filtersOf({ sort: _, order: __, ...filters }) {
+  return filters;
+}
+
+/**
+ * The sections of a timeline: the first image of each month, and its name.
+ * @param {{months: {month: string, images: number}[], undated: number}} timeline
+ * @param {number} total number of images
+ * @param {string} order
+ */
+export function sectionsOf({ months, undated }, total, order) {
+  const counted = months.reduce((sum, { images }) => sum + images, undated);
+  // The library has changed between the two answers: no headings rather than wrong ones.
+  if (counted !== total || months.length === 0) return { breaks: [], names: [] };
+  const dated = (order === "descending" ? months.toReversed() : months).map(({ month, images }) => [monthText(month), images]);
+  const none = undated > 0 ? [["Without a date", undated]] : [];
+  const breaks = [];
+  const names = [];
+  let at = 0;
+  for (const [name, images] of order === "descending" ? [...dated, ...none] : [...none, ...dated]) {
+    breaks.push(at);
+    names.push(name);
+    at += images;
+  }
+  return { breaks, names };
 }

@@ -18,15 +18,16 @@ const HUES = [168, 38, 205, 330, 90, 265];
 /**
  * Open the explanation of an answer.
  * @param {import("../../app.js").Context} context
- * @param {{query: import("./state.js").QueryImage[], image: import("../../lib/images.js").Image}} what
+ * @param {{query: import("./state.js").QueryImage[], id: string, known: () => import("../../lib/images.js").Image | undefined}} what
+ *   known: the answer, once the search has found it
  */
-export function openExplanation({ api }, { query, image }) {
+export function openExplanation({ api }, { query, id, known }) {
   const wanted = query.filter((each) => each.wanted);
   const abort = new AbortController();
   const text = h("p", { class: "why-text", role: "status" });
   const choice = h("div", { class: "chips", role: "group", "aria-label": "Compared with" });
   const left = figure("The image searched for");
-  const right = figure(nameOf(image.path));
+  const right = figure("The answer");
   const lines = svg("svg", { class: "why-lines", "aria-hidden": "true" });
   const pair = h("div", { class: "why-pair" }, left.element, right.element, lines);
   const dialog = openDialog({ title: "Why this?", full: true, content: h("div", { class: "why" }, text, wanted.length > 1 && choice, pair) });
@@ -46,12 +47,12 @@ export function openExplanation({ api }, { query, image }) {
     found = null;
     fill(choice, wanted.map((_, place) => h("button", { class: "chip", type: "button", "aria-pressed": String(place === at), on: { click: () => void ask(place) } }, `Image ${place + 1}`)));
     left.show(one.kind === "upload" ? api.uploadThumbnail(one.id, 1600) : api.thumbnail(one.id, 1600), draw);
-    right.show(api.thumbnail(image.id, 1600), draw);
+    right.show(api.thumbnail(id, 1600), draw);
     fill(lines);
     fill(text, "Comparing the two images …");
     try {
       const asked = { [one.kind]: one.id, ...(one.box && { box: one.box }) };
-      found = await api.post("/explain", { query: asked, image: image.id }, { signal: abort.signal });
+      found = await api.post("/explain", { query: asked, image: id }, { signal: abort.signal });
       fill(text, words(found));
       draw();
     } catch (error) {
@@ -60,7 +61,9 @@ export function openExplanation({ api }, { query, image }) {
   }
 
   function words(answer) {
-    const sure = typeof image.probability === "number" ? `Same thing: ${percent(image.probability)}. ` : "";
+    const image = known();
+    if (image) right.name(nameOf(image.path));
+    const sure = typeof image?.probability === "number" ? `Same thing: ${percent(image.probability)}. ` : "";
     if (answer.kind === "maps") return `${sure}Bright is where the two images are most alike.`;
     const number = answer.matches.length;
     if (number === 0) return `${sure}No points of the two images agree; they are alike as a whole.`;
@@ -95,9 +98,14 @@ export function openExplanation({ api }, { query, image }) {
 function figure(caption) {
   const picture = h("img", { alt: caption });
   const canvas = h("canvas", { class: "why-heat", hidden: true, "aria-hidden": "true" });
-  const element = h("figure", { class: "why-figure" }, h("div", { class: "why-image" }, picture, canvas), h("figcaption", { class: "small soft clip" }, caption));
+  const words = h("figcaption", { class: "small soft clip" }, caption);
+  const element = h("figure", { class: "why-figure" }, h("div", { class: "why-image" }, picture, canvas), words);
   return {
     element,
+    name(text) {
+      words.textContent = text;
+      picture.alt = text;
+    },
     show(src, loaded) {
       canvas.hidden = true;
       picture.addEventListener("load", loaded, { once: true });

@@ -129,7 +129,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
   function makeGrid(label, list, part) {
     const grid = new Grid({
       label,
-      source: (id, height) => api.thumbnail(id, thumbnailSize(height)),
+      source: (id, pixels) => api.thumbnail(id, thumbnailSize(pixels)),
       describe: (index) => (list()[index] ? answerName(list()[index], options(list()[index])) : ""),
       decorate: (index) => (list()[index] ? overlay(list()[index], options(list()[index])) : null),
       open: (index) => {
