@@ -32,10 +32,10 @@ def ids_of(client: TestClient, **options: str | int) -> list[str]:
 
 
 @pytest.mark.parametrize("sort", ["added", "taken", "path"])
-@pytest.mark.parametrize("order", ["ascending", "descending"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
 def test_a_listing_in_parts_is_the_whole(client: TestClient, library: Path, sort: str, order: str) -> None:
     with Library.open(library) as opened:
-        whole = [image.id for image in opened.images(sort=sort, descending=order == "descending")]  # type: ignore[arg-type]
+        whole = [image.id for image in opened.images(sort=sort, descending=order == "desc")]  # type: ignore[arg-type]
     assert len(set(whole)) == COUNT
     assert ids_of(client, sort=sort, order=order) == whole
     layout = client.get(f"{API}/layout", params={"sort": sort, "order": order}).json()

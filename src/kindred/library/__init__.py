@@ -1,5 +1,6 @@
 """Library: a folder on disk that stores the descriptors of images and is searched for similar ones."""
 
+from kindred.library.examples import Example
 from kindred.library.library import DEFAULT_LIBRARY, Library
 from kindred.library.listing import ImagePage, Layout
 from kindred.library.paths import absolute, located
@@ -9,6 +10,7 @@ from kindred.library.search_many import DEFAULT_FUSION, search_many
 __all__ = [
     "DEFAULT_FUSION",
     "DEFAULT_LIBRARY",
+    "Example",
     "Hit",
     "ImagePage",
     "ImageRecord",

@@ -16,12 +16,12 @@ from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.hints import check_type
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
+from kindred.library.explaining import Explaining
 from kindred.library.listing import Listing
 from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
 from kindred.library.paths import absolute, listed_paths, located
 from kindred.library.remembering import Remembering
 from kindred.library.results import Info
-from kindred.library.search import Searching
 from kindred.library.searching import Searcher
 from kindred.recipe import DEFAULT_RECIPE, Recipe
 from kindred.store import SqliteStore, Store
@@ -39,7 +39,7 @@ RecipeLike = Recipe | str | Path
 L = TypeVar("L", bound="Library")
 
 
-class Library(Editing, Listing, Remembering, Searching):
+class Library(Editing, Explaining, Listing, Remembering):
     """A library in a folder, made with `create` or opened with `open`; it is a context manager.
 
     It may be used by any number of threads, after a fork, and in other processes to which it is sent, where it is

@@ -19,6 +19,7 @@ from kindred.hints import check_type
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
+from kindred.library.query_regions import describe_regions, is_sure, union_of
 from kindred.library.reranking import (
     DEPTH,
     check_limits,
@@ -36,7 +37,7 @@ from kindred.store import Box, Filter, Store
 if TYPE_CHECKING:
     from kindred.rerank import Method, RerankCache
 
-__all__ = ["Searching"]
+__all__ = ["Searching", "limited", "results_of"]
 
 
 class Searching(ABC):
@@ -112,7 +113,7 @@ class Searching(ABC):
             negatives = of_stored(self.store, self.recipe, negatives, from_file=False)
             described = moved_away(described, describe_query(self.recipe, lambda: self.describer, negatives, None))
         results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began, regions=regions)
-        return _limited(results, min_score, min_probability)
+        return limited(results, min_score, min_probability)
 
     def search_each(
         self,
@@ -150,7 +151,7 @@ class Searching(ABC):
                 try:
                     described = as_query(description, image, describer)
                     results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began)
-                    finished[description.key] = QueryResults(image, _limited(results, min_score, min_probability))
+                    finished[description.key] = QueryResults(image, limited(results, min_score, min_probability))
                 except ImageError as error:
                     finished[description.key] = QueryResults(image, error=error)
                 while following in finished:
@@ -179,23 +180,20 @@ class Searching(ABC):
             return reranked(searcher, query, k, steps, where=where, depth=depth, cache=self.rerank_cache)
 
         ranking = ranked(described)
-        if regions and described.image is not None:
-            from kindred.library.query_regions import describe_regions, is_sure, union_of
-
-            if not is_sure(ranking):
-                parts = describe_regions(described.image, self.describer)
-                ranking = union_of([ranking, *map(ranked, parts)]).top(k)
-        return _results(searcher, ranking, began)
+        if regions and described.image is not None and not is_sure(ranking):
+            parts = describe_regions(described.image, self.describer)
+            ranking = union_of([ranking, *map(ranked, parts)]).top(k)
+        return results_of(searcher, ranking, began)
 
 
-def _limited(results: Results, min_score: float | None, min_probability: float | None) -> Results:
+def limited(results: Results, min_score: float | None, min_probability: float | None) -> Results:
     """Leave out the hits below a score or a probability."""
     if min_score is not None:
         results = results.above(min_score)
     return results if min_probability is None else results.likely(min_probability)
 
 
-def _results(searcher: Searcher, ranking: Ranking, began: float) -> Results:
+def results_of(searcher: Searcher, ranking: Ranking, began: float) -> Results:
     """Convert the ranking of one query to hits; images removed meanwhile are left out."""
     rows = searcher.rows(int(number) for number in ranking.ids[0] if number >= 0)
     places = [at for at, number in enumerate(ranking.ids[0].tolist()) if number in rows]

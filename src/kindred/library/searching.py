@@ -71,6 +71,10 @@ class Searcher:
         """Return the images that the ids of a ranking refer to; images removed in the meantime are left out."""
         return self._store.images(ids) if self._names_images else self._store.rows(ids)
 
+    def vectors(self, ids: NDArray[np.int64]) -> Vectors:
+        """Return the vectors (n, D) of the results of a ranking; zeros for those removed in the meantime."""
+        return StoreGallery(self._store, self.index).fetch(ids)
+
     def context(self, query: DescribedQuery, cache: RerankCache | None) -> Context:
         """Return the data for re-rankers: vectors (if an image has one), local features, feature maps."""
         from kindred.rerank import Context  # loaded late: most searches do not re-rank

@@ -25,7 +25,7 @@ from kindred.regions import Box
 from kindred.rerank.context import Context
 from kindred.rerank.shortlist import Reranked, compose, result_ids
 
-__all__ = ["Match", "Model", "match", "matched_boxes", "matches", "pair_up", "verify"]
+__all__ = ["Agreement", "Match", "Model", "agreement", "match", "matched_boxes", "matches", "pair_up", "verify"]
 
 Model = Literal["homography", "affine"]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -51,6 +51,18 @@ class Match(NamedTuple):
 
     inliers: int
     box: Box
+
+
+class Agreement(NamedTuple):
+    """The points of query and candidate that agree with one change of view, each (n, 2), in pixels of the originals.
+
+    matrix: (3, 3), maps points of the query to points of the candidate.
+    """
+
+    match: Match
+    matrix: Matrix
+    ours: Points
+    theirs: Points
 
 
 def verify(
@@ -126,6 +138,15 @@ def match(
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
     (pairs,) = _paired(query, _unit(query.descriptors), [candidate], ratio)
     return fit(candidate, pairs)
+
+
+def agreement(query: LocalFeatures, candidate: LocalFeatures, *, minimum: int = 8, seed: int = 0) -> Agreement | None:
+    """Return the points in which two images agree; None if fewer than `minimum` do. As `match`, with a homography."""
+    if not len(query) or not len(candidate):
+        return None
+    fit = _Fit(query, "homography", 0.01, max(minimum, SAMPLE["homography"]), seed)
+    (pairs,) = _paired(query, _unit(query.descriptors), [candidate], 0.0)
+    return fit.agreement(candidate, pairs)
 
 
 def matches(
@@ -257,7 +278,16 @@ class _Fit:
         found = [self._of_pass(candidate, pairs) for pairs in passes]
         return max((each for each in found if each is not None), key=lambda each: each.inliers, default=None)
 
+    def agreement(self, candidate: LocalFeatures, passes: Sequence[Pairs]) -> Agreement | None:
+        """Return the points that agree, of the pass with most of them; None if all have too few."""
+        found = [self._agreeing(candidate, pairs) for pairs in passes]
+        return max((each for each in found if each is not None), key=lambda each: each.match.inliers, default=None)
+
     def _of_pass(self, candidate: LocalFeatures, pairs: Pairs) -> Match | None:
+        agreement = self._agreeing(candidate, pairs)
+        return None if agreement is None else agreement.match
+
+    def _agreeing(self, candidate: LocalFeatures, pairs: Pairs) -> Agreement | None:
         if len(pairs[0]) < self.minimum:
             return None
         ours, theirs = self.query.points[pairs[0]], candidate.points[pairs[1]]
@@ -271,7 +301,9 @@ class _Fit:
         if not _plausible(matrix, ours, enlarged):
             return None
         inliers = min(_distinct_positions(ours, tolerance / enlarged), _distinct_positions(theirs, tolerance))
-        return Match(inliers, _box(matrix, frame, found, theirs)) if inliers >= self.minimum else None
+        if inliers < self.minimum:
+            return None
+        return Agreement(Match(inliers, _box(matrix, frame, found, theirs)), matrix, ours, theirs)
 
     def _estimate(self, ours: Points, theirs: Points, tolerance: float) -> tuple[Matrix | None, NDArray[np.bool_]]:
         """Return the matrix (3, 3) that maps our points to theirs, and a mask (n,) of the pairs that agree with it."""

@@ -32,8 +32,10 @@ ROUTERS = (
     "map",
     "removals",
     "saved",
+    "search",
     "tags",
     "timeline",
+    "uploads",
 )
 """The modules of `kindred.server.routes` whose `router` is reached below `API`. One file and one line each."""
 

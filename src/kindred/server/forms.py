@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kindred.library.metadata import value_of
 from kindred.store import Filter, Value
 
 __all__ = [
+    "ExplainRequest",
     "FilterModel",
     "Ids",
     "ImageChanges",
     "ImageId",
     "Listing",
     "MetadataOfImages",
+    "QueryPart",
     "Request",
+    "SearchRequest",
     "Tag",
     "TagsChange",
     "Where",
+    "WhereModel",
 ]
 
 ImageId = Annotated[str, Field(pattern="^[0-9a-f]{16}$", examples=["0123456789abcdef"])]
@@ -55,40 +59,37 @@ class FilterModel(Request):
 
     def filter(self) -> Filter | None:
         """Return the filter, None if it has no condition. Raises UsageError."""
-        return _filter(self.folder, self.tag, self.without_tag, self.from_, self.to, self.where, self.ids)
+        if self == FilterModel():
+            return None
+        return Filter(
+            folder=self.folder or None,  # type: ignore[arg-type]  # converted by Filter, as are the days and conditions
+            tags=tuple(self.tag),
+            after=self.from_ or None,  # type: ignore[arg-type]
+            before=self.to or None,  # type: ignore[arg-type]
+            where=tuple(self.where),  # type: ignore[arg-type]
+            ids=None if self.ids is None else tuple(self.ids),
+            without_tags=tuple(self.without_tag),
+        )
 
 
-def _filter(
-    folder: str | None,
-    tags: list[str],
-    without: list[str],
-    after: str | None,
-    before: str | None,
-    where: list[str],
-    ids: list[str] | None = None,
-) -> Filter | None:
-    if not (folder or tags or without or after or before or where or ids is not None):
-        return None
-    return Filter(
-        folder=folder or None,  # type: ignore[arg-type]  # converted by Filter, as are the days and conditions
-        tags=tuple(tags),
-        after=after or None,  # type: ignore[arg-type]
-        before=before or None,  # type: ignore[arg-type]
-        where=tuple(where),  # type: ignore[arg-type]
-        ids=None if ids is None else tuple(ids),
-        without_tags=tuple(without),
-    )
-
-
-def _filter_of_query(
+def _model_of_query(
     folder: Annotated[str | None, Query(max_length=4096, description="Images in this folder, at any depth.")] = None,
     tag: Annotated[list[Tag] | None, Query(max_length=100, description="Images with all of these tags.")] = None,
     without_tag: Annotated[list[Tag] | None, Query(max_length=100, description="With none of these tags.")] = None,
     from_: Annotated[Day | None, Query(alias="from", description="Taken on this day or later.")] = None,
     to: Annotated[Day | None, Query(description="Taken on this day or earlier.")] = None,
     where: Annotated[list[Text] | None, Query(max_length=100, description="Conditions, such as price<20.")] = None,
-) -> Filter | None:
-    return _filter(folder, tag or [], without_tag or [], from_, to, where or [])
+) -> FilterModel:
+    given = {"folder": folder, "tag": tag or [], "without_tag": without_tag or [], "to": to, "where": where or []}
+    return FilterModel.model_validate({**given, "from": from_})
+
+
+WhereModel = Annotated[FilterModel, Depends(_model_of_query)]
+"""The filter in the address of a request, as a model."""
+
+
+def _filter_of_query(model: WhereModel) -> Filter | None:
+    return model.filter()
 
 
 Where = Annotated[Filter | None, Depends(_filter_of_query)]
@@ -99,8 +100,69 @@ class Listing(BaseModel):
     """The order and the part of a listing, in the address of a request."""
 
     sort: Literal["added", "taken", "path"] = "added"
-    order: Literal["ascending", "descending"] = "ascending"
+    order: Literal["asc", "desc"] = "asc"
     after: Annotated[str | None, Field(max_length=12_000, description="`next` of the part before.")] = None
+
+
+class QueryPart(Request):
+    """One example of a search: an image of the library, an upload, or a vector."""
+
+    image: ImageId | None = None
+    upload: Annotated[str | None, Field(pattern="^[0-9a-f]{32}$")] = None
+    vector: Annotated[list[float] | None, Field(min_length=1, max_length=65_536)] = None
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        Field(description="x0, y0, x1, y1 in pixels of the upright image: the part that counts."),
+    ] = None
+    weight: Annotated[float, Field(ge=-1, le=1, description="Below 0: not wanted.")] = 1.0
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if sum(each is not None for each in (self.image, self.upload, self.vector)) != 1:
+            raise ValueError("give one of image, upload and vector")
+        return self
+
+
+class SearchRequest(Request):
+    """A search with one example or several, and with answers of an earlier one that were right or wrong."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": [{"image": "0123456789abcdef"}], "k": 30},
+                {"query": [{"vector": [0.6, 0.8], "weight": 1}], "filter": {"tag": ["sea"], "from": "2024-05-31"}},
+            ]
+        }
+    )
+    query: Annotated[list[QueryPart], Field(max_length=50)] = []
+    right: Annotated[list[ImageId], Field(max_length=500)] = []
+    wrong: Annotated[list[ImageId], Field(max_length=500)] = []
+    k: Annotated[int, Field(ge=1, le=500)] = 30
+    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
+    filter: FilterModel = FilterModel()
+    rerank: Annotated[
+        Literal["default", "none"] | Annotated[list[Name], Field(min_length=1, max_length=10)],
+        Field(description='"default": that of the recipe. Or names, such as "alpha_qe:n=10".'),
+    ] = "default"
+    regions: bool = False
+    min_probability: Annotated[float | None, Field(ge=0, le=1)] = None
+    no_copies: bool = False
+
+    def methods(self) -> list[str] | str | None:
+        """Return the re-rankers as the library takes them."""
+        return None if self.rerank == "default" else self.rerank
+
+
+class ExplainRequest(Request):
+    """An example, and an image of the library that was found with it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"query": {"image": "0123456789abcdef"}, "image": "fedcba9876543210"}],
+        }
+    )
+    query: QueryPart
+    image: ImageId
 
 
 class TagsChange(Request):

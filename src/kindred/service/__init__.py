@@ -66,10 +66,14 @@ if TYPE_CHECKING:
     )
     from kindred.service.saved import SavedForm, SavedSearchForm
     from kindred.service.search import (
+        DescriptionForm,
+        ExplanationForm,
         HitForm,
         MatchForm,
         QueryErrorForm,
         ResultsForm,
+        SearchForm,
+        UploadForm,
     )
     from kindred.service.training import DistillationForm, TrainingForm
 
@@ -80,10 +84,12 @@ __all__ = [
     "ChangeForm",
     "ColumnForm",
     "ComparisonForm",
+    "DescriptionForm",
     "DistillationForm",
     "DuplicateForm",
     "DuplicatesForm",
     "EvaluationForm",
+    "ExplanationForm",
     "ExportForm",
     "FailureForm",
     "FindingForm",
@@ -130,11 +136,13 @@ __all__ = [
     "ReviewQuery",
     "SavedForm",
     "SavedSearchForm",
+    "SearchForm",
     "SheetsForm",
     "SkipForm",
     "SkipsForm",
     "TimelineForm",
     "TrainingForm",
+    "UploadForm",
     "plain",
 ]
 
@@ -157,7 +165,9 @@ __getattr__ = imported_late(
         ),
         "review": "KeptForm, ReviewFolderForm, ReviewForm, ReviewGroupForm, ReviewImageForm, ReviewQuery",
         "saved": "SavedForm, SavedSearchForm",
-        "search": "HitForm, MatchForm, QueryErrorForm, ResultsForm",
+        "search": (
+            "DescriptionForm, ExplanationForm, HitForm, MatchForm, QueryErrorForm, ResultsForm, SearchForm, UploadForm"
+        ),
         "training": "DistillationForm, TrainingForm",
     },
 )

@@ -42,7 +42,7 @@ async def images(
 
     def listed() -> ImagePageForm:
         page = here.library.image_page(
-            where, sort=listing.sort, descending=listing.order == "descending", after=listing.after, limit=limit
+            where, sort=listing.sort, descending=listing.order == "desc", after=listing.after, limit=limit
         )
         return ImagePageForm.of(page)
 
@@ -61,7 +61,7 @@ async def layout(
 
     def listed() -> LayoutForm:
         found = here.library.layout(
-            where, sort=listing.sort, descending=listing.order == "descending", after=listing.after, limit=limit
+            where, sort=listing.sort, descending=listing.order == "desc", after=listing.after, limit=limit
         )
         return LayoutForm.of(found)
 
