@@ -68,7 +68,7 @@ HOMES = {
     "starlette": ("server",),
     "torch": ("training", "backbones.torch", "backbones.onnx_torch", "backbones.onnx_ops"),
     "typer": ("cli",),
-    "uvicorn": (),
+    "uvicorn": ("server.connections",),
 }
 
 

@@ -239,6 +239,9 @@ def test_a_full_queue_is_answered_at_once(make_client: MakeClient, monkeypatch: 
         return np.ones((1, 32), np.float32)
 
     monkeypatch.setattr(Library, "describe", slow)
+    work = client.app.state.kindred.work  # type: ignore[attr-defined]
+    while work.lanes[0].inside:  # the network is loaded in advance
+        pass
     codes: list[int] = []
     threads = [
         threading.Thread(target=lambda: codes.append(client.post(f"{API}/describe", content=encoded(1)).status_code))
@@ -247,7 +250,6 @@ def test_a_full_queue_is_answered_at_once(make_client: MakeClient, monkeypatch: 
     threads[0].start()
     assert begun.wait(20)
     threads[1].start()
-    work = client.app.state.kindred.work  # type: ignore[attr-defined]
     while work.lanes[0].inside < 2:
         pass
     refused = client.post(f"{API}/describe", content=encoded(1))

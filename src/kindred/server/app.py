@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -12,10 +13,12 @@ from fastapi import APIRouter, FastAPI
 from kindred._support.version import __version__
 from kindred.library import Library
 from kindred.server.limits import Limits
+from kindred.server.metrics import Metering
 from kindred.server.problems import install_problems
 from kindred.server.security import Security
 from kindred.server.settings import ServerSettings
 from kindred.server.state import State
+from kindred.server.warming import warm
 
 __all__ = ["API", "ROUTERS", "create_app"]
 
@@ -30,6 +33,7 @@ ROUTERS = (
     "jobs",
     "library",
     "map",
+    "metrics",
     "removals",
     "saved",
     "search",
@@ -53,7 +57,9 @@ def create_app(library: Library | Path | str, settings: ServerSettings | None = 
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.ensure_future(state.work.heavy(lambda: warm(state.library)))
         yield
+        warming.cancel()
         state.close()
 
     app = FastAPI(title="Kindred", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None)
@@ -61,6 +67,7 @@ def create_app(library: Library | Path | str, settings: ServerSettings | None = 
     install_problems(app)
     app.add_middleware(Limits, settings=state.settings)
     app.add_middleware(Security, settings=state.settings)
+    app.add_middleware(Metering, state=state)
     for name in ROUTERS:
         app.include_router(_router(name), prefix=API)
     for name in PAGES:

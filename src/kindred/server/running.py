@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -11,25 +12,30 @@ from kindred._support.os_errors import explain_os_error
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.server.app import create_app
+from kindred.server.connections import BoundedProtocol, allow_files
 from kindred.server.settings import ServerSettings
 
 __all__ = ["address_of", "run_server"]
 
 BACKLOG = 2048
+LAST_SECONDS = 0.8
+"""What a call in a thread, which nothing can end, may take beyond the time in which requests are answered."""
 
 
 def run_server(library: Library, settings: ServerSettings, *, ready: Callable[[str], None]) -> None:
     """Serve a library until SIGINT or SIGTERM; `ready` is called with the address when connections are accepted.
 
-    At the end, requests that run are answered, for at most `drain_seconds`. Raises UsageError if the address cannot be
-    used.
+    At the end, requests that run are answered, for at most `drain_seconds`; the process ends soon after in any case, as
+    every change of the library is one transaction. Raises UsageError if the address cannot be used.
     """
     import uvicorn
 
+    allow_files()
     listening = _listen(settings)
     app = create_app(library, settings)
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -48,6 +54,9 @@ def run_server(library: Library, settings: ServerSettings, *, ready: Callable[[s
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # In a thread: the signal may have interrupted a function that holds a lock which `stop` needs.
             threading.Thread(target=app.state.kindred.stop, name="stopping", daemon=True).start()
+            end = threading.Timer(settings.drain_seconds + LAST_SECONDS, os._exit, (128 + sig,))
+            end.daemon = True
+            end.start()
             super().handle_exit(sig, frame)
 
     Server(config).run(sockets=[listening])
