@@ -20,7 +20,7 @@ from kindred.errors import KindredError, LibraryNotFound
 from kindred.extras import install_command
 
 if TYPE_CHECKING:
-    from kindred.store import Store
+    from kindred.store import Place, Store
 
 __all__ = ["Finding", "State", "examine"]
 
@@ -59,7 +59,7 @@ class Finding:
     detail: str
 
 
-def examine(library: Path) -> Iterator[Finding]:
+def examine(library: Place) -> Iterator[Finding]:
     """Check the installation, the models and the library; a check that fails is a finding, never an exception."""
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", _versions),
@@ -202,7 +202,7 @@ def _cache() -> Iterator[Finding]:
         yield Finding("note", "cache", f"{shown(place)} cannot be written to, so every start is slow; {remedy}")
 
 
-def _missing(store: Store, root: Path, library: Path) -> Iterator[Finding]:
+def _missing(store: Store, root: Path, library: Place) -> Iterator[Finding]:
     """Report the number of missing files of each folder, and the command that removes them from the library."""
     from kindred.library.paths import is_missing
     from kindred.library.pruning import held_back
@@ -227,7 +227,7 @@ def _missing(store: Store, root: Path, library: Path) -> Iterator[Finding]:
         yield Finding("note", "library", f"files of {counted(more, 'more folder')} are missing")
 
 
-def _library(path: Path) -> Iterator[Finding]:
+def _library(path: Place) -> Iterator[Finding]:
     from kindred.library import Library
     from kindred.store import Filter
 
@@ -251,5 +251,6 @@ def _library(path: Path) -> Iterator[Finding]:
             yield Finding(
                 "note", "library", f"{counted(counts.skipped, 'file')} could not be used; kindred info lists them"
             )
-        if not os.access(opened.path, os.W_OK):
-            yield Finding("note", "library", "its folder is read-only: it can be searched but not changed")
+        if not store.writable:
+            what = "its folder" if isinstance(opened.place, Path) else "for this user it"
+            yield Finding("note", "library", f"{what} is read-only: it can be searched but not changed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
 from kindred.cli.output import columns, counted, print_json, say
 
 __all__ = ["doctor"]
@@ -12,7 +12,7 @@ __all__ = ["doctor"]
 MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 
 
-def doctor(*, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def doctor(*, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Check the installation, the networks and the library.
 
     Each problem is listed with its remedy; the exit code is then 1.

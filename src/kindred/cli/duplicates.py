@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.groups import with_groups
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
 from kindred.cli.output import bold, columns, counted, dim, print_json, say, shown
 from kindred.cli.progress import Meter
 
 if TYPE_CHECKING:
     from kindred.duplicates import DuplicateGroup, Kind, Member
     from kindred.library import Library
+    from kindred.store import Place
 
 __all__ = ["duplicates"]
 
@@ -74,7 +75,7 @@ class KeepOptions:
 @with_groups
 def duplicates(
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     kind: Annotated[
         list[str] | None,
         typer.Option(
@@ -165,7 +166,7 @@ def duplicates(
 
 
 def _mark(
-    library: Path, not_same: tuple[str, str] | None, may_be_same: tuple[str, str] | None, *, as_json: bool
+    library: Place, not_same: tuple[str, str] | None, may_be_same: tuple[str, str] | None, *, as_json: bool
 ) -> None:
     """Mark a pair as not the same, or remove the mark."""
     from kindred.errors import UsageError

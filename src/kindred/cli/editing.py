@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred._support.files import is_there
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
 from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.errors import UsageError
 
@@ -27,7 +27,7 @@ Images = Annotated[
 ]
 
 
-def tag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def tag(word: Tag, images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Add a tag to images; kindred search --tag filters by it."""
     from kindred.library import Library
 
@@ -37,7 +37,7 @@ def tag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, 
     print_changed(f"Added tag {word!r} to {counted(count, 'image')}.", "tagged", count, unknown, as_json=as_json)
 
 
-def untag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def untag(word: Tag, images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Remove a tag from images."""
     from kindred.library import Library
 
@@ -47,7 +47,7 @@ def untag(word: Tag, images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY
     print_changed(f"Removed tag {word!r} from {counted(count, 'image')}.", "untagged", count, unknown, as_json=as_json)
 
 
-def remove(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def remove(images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Remove images from a library without deleting their files."""
     from kindred.library import Library
 
@@ -66,7 +66,7 @@ def move(
     ],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Its new path.", readable=False)],
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Update the path of an image or folder that has moved.
@@ -110,7 +110,7 @@ def in_library(opened: Library, images: list[str]) -> tuple[list[Path | str], li
             unknown.append(image)
     if not known:
         named = ", ".join(shown(path) for path in unknown[:3]) + (", …" if len(unknown) > 3 else "")
-        raise UsageError(f"{shown(opened.path)} contains none of {named}; index them first with kindred index FOLDER")
+        raise UsageError(f"{shown(opened.place)} contains none of {named}; index them first with kindred index FOLDER")
     return known, unknown
 
 

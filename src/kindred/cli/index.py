@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +12,14 @@ from kindred.cli.options import (
     DEFAULT_LIBRARY,
     AllowCode,
     AsJson,
-    LibraryFolder,
+    LibraryPlace,
     MaxPixels,
     RunsOn,
     Settings,
     Verbose,
     Workers,
     chosen_recipe,
+    place_named,
 )
 from kindred.cli.output import columns, counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from kindred.library import Library
     from kindred.library.indexing import IndexProgress, IndexReport
     from kindred.library.pruning import Prune
+    from kindred.store import Place
     from kindred_demo import DemoCollection
 
 __all__ = ["index"]
@@ -46,7 +49,7 @@ def index(
         ),
     ] = None,
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -128,10 +131,10 @@ def index(
 
 
 def _opened(
-    path: Path, recipe: str | None, settings: list[str] | None, options: DescriberOptions, *, allow_code: bool
+    path: Place, recipe: str | None, settings: list[str] | None, options: DescriberOptions, *, allow_code: bool
 ) -> Library:
     """Open the library, or create it if there is none."""
-    from kindred.errors import LibraryNotFound
+    from kindred.errors import LibraryError, LibraryNotFound
     from kindred.library import Library
     from kindred.recipe import DEFAULT_RECIPE
 
@@ -140,7 +143,12 @@ def _opened(
     try:
         return Library.open(path, recipe=wanted, options=options, allow_code=allow_code)
     except LibraryNotFound:
-        return Library.create(path, recipe=wanted or DEFAULT_RECIPE, options=options)
+        try:
+            return Library.create(path, recipe=wanted or DEFAULT_RECIPE, options=options)
+        except LibraryError:
+            with suppress(LibraryNotFound):  # another process may have created it meanwhile
+                return Library.open(path, recipe=wanted, options=options, allow_code=allow_code)
+            raise
 
 
 def _run(
@@ -178,7 +186,7 @@ def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, 
         say(f"Excluded {report.left_out}.")
         if verbose:
             say(columns([("  folder", shown(path)) for path in report.left_out.named]))
-    say(f"The library {shown(opened.path)} contains {counted(len(opened), 'image')}.")
+    say(f"The library {shown(opened.place)} contains {counted(len(opened), 'image')}.")
 
 
 def _print_missing(report: IndexReport, prune: Prune) -> None:
@@ -197,14 +205,14 @@ def _print_missing(report: IndexReport, prune: Prune) -> None:
     say(f"{files}, and none of them were removed: {why}. Use --prune-all to remove them anyway.")
 
 
-def print_next(library: Path, arguments: str) -> None:
+def print_next(library: Place, arguments: str) -> None:
     import os
 
-    known = library == Path(os.environ.get("KINDRED_LIBRARY") or DEFAULT_LIBRARY)
+    known = library == place_named(os.environ.get("KINDRED_LIBRARY") or DEFAULT_LIBRARY)
     say(f"Next: kindred search {arguments}{'' if known else f' --library {typed(library)}'}", gap=True)
 
 
-def _check_demo(library: Path) -> None:
+def _check_demo(library: Place) -> None:
     """Refuse to add the demo collection to a library of the user's own images."""
     from kindred.errors import LibraryNotFound
     from kindred.library import Library

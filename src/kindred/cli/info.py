@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder, Verbose
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, Verbose
 from kindred.cli.output import columns, counted, grouped, print_json, say, shown, size
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 
-def info(*, library: LibraryFolder = DEFAULT_LIBRARY, verbose: Verbose = False, as_json: AsJson = False) -> None:
+def info(*, library: LibraryPlace = DEFAULT_LIBRARY, verbose: Verbose = False, as_json: AsJson = False) -> None:
     """Show the contents of a library and the files it could not use."""
     from kindred.library import Library
 
@@ -37,7 +37,7 @@ def _rows(facts: Info) -> list[tuple[str, str]]:
     compared = recipe.row_matching if recipe.multi_vector else recipe.similarity
     made_with = f"{recipe.name}: {recipe.networks}, {how}, {compared}"
     return [
-        ("library", shown(facts.path)),
+        ("library", shown(facts.place)),
         ("images", f"{facts.images:,}"),
         ("skipped", f"{facts.skipped:,}"),
         ("vectors", _vectors(facts)),

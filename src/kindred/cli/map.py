@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
 from kindred.cli.output import counted, dim, duration, note, print_json, say, shown
 from kindred.cli.progress import Meter
 from kindred.errors import UsageError
@@ -32,7 +32,7 @@ def map_command(
             help="File to write: .png, .jpg or .webp, or .html for a page to pan and zoom.",
         ),
     ],
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     method: Annotated[
         str, typer.Option("--method", "-m", metavar="NAME", help="Embedding: tsne, isomap, mds or spectral.")
     ] = "tsne",
@@ -87,7 +87,8 @@ def map_command(
             progress=lambda done, of: meter.update(done, of, aside="the layout follows"),
         )
     folder = opened.path.parent if opened.path.name == DEFAULT_LIBRARY.name else opened.path
-    _write(output, mapped, size=size, method=method, title=f"Map of {folder.name or folder}")
+    name = opened.name if opened.place != opened.path else folder.name or folder
+    _write(output, mapped, size=size, method=method, title=f"Map of {name}")
     if csv is not None:
         write_coordinates(csv, mapped)
     seconds = time.monotonic() - began

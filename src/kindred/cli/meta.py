@@ -9,7 +9,7 @@ import typer
 
 from kindred._support.files import is_there
 from kindred.cli.editing import Images, in_library, print_changed
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryFolder
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
 from kindred.cli.output import columns, counted, note, print_json, say, shown
 from kindred.errors import UsageError
 
@@ -24,7 +24,7 @@ meta = typer.Typer(invoke_without_command=True)
 
 
 @meta.callback()
-def keys(context: typer.Context, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def keys(context: typer.Context, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """List metadata keys; set, import and show the metadata of images.
 
     Metadata are key-value pairs of an image, such as price=20, maker=Leica or bought=2024-01-31. kindred search
@@ -67,7 +67,7 @@ def set_(
     images: Images,
     *,
     more: More = None,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Set metadata of images, for example price=20 photos/a.jpg."""
@@ -96,7 +96,7 @@ def unset(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key to remove.")],
     images: Images,
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Remove a key from the metadata of images."""
@@ -120,7 +120,7 @@ def import_(
         ),
     ],
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Set metadata of many images from a table.
@@ -144,7 +144,7 @@ def import_(
 
 
 @meta.command()
-def show(images: Images, *, library: LibraryFolder = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def show(images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Show the id, size, date, tags and metadata of images."""
     from kindred.library import Library
 

@@ -13,6 +13,9 @@ from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.recipe import Recipe
+    from kindred.store import Place
+else:
+    Place = object  # typer refuses a union, and `LibraryPlace` has a parser of its own
 
 __all__ = [
     "DEFAULT_LIBRARY",
@@ -21,7 +24,7 @@ __all__ = [
     "AsJson",
     "Device",
     "FusionName",
-    "LibraryFolder",
+    "LibraryPlace",
     "Licence",
     "MaxPixels",
     "RunsOn",
@@ -34,19 +37,31 @@ __all__ = [
     "numbers",
     "parse_box",
     "parse_day",
+    "place_named",
 ]
 
 # The same as in `kindred.library`, which is too slow to import for a help text. A test checks that they agree.
 DEFAULT_LIBRARY = Path(".kindred")
 
-LibraryFolder = Annotated[
-    Path,
+
+def place_named(text: str | Path) -> Place:
+    """Return the place of a library: a folder, or an address, of which a path would drop a slash."""
+    if not str(text).lstrip().lower().startswith("postgres"):
+        return Path(text)  # without loading the store: for a help text it is too slow
+    from kindred.store import place_of
+
+    return place_of(text)
+
+
+LibraryPlace = Annotated[
+    Place,
     typer.Option(
         "--library",
         "-l",
-        metavar="DIR",
+        parser=place_named,
+        metavar="DIR|URL",
         envvar="KINDRED_LIBRARY",
-        help="The library: the folder in which Kindred stores descriptors, tags and metadata.",
+        help="The library: a folder, or an address such as postgresql://HOST/DATABASE?library=NAME.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from kindred.service.form import Form
+    from kindred.store import Place
 
 __all__ = [
     "Clean",
@@ -175,19 +176,21 @@ def console() -> Console:
     return Console(file=_Streams.err, stderr=True, markup=False, emoji=False, highlight=False)
 
 
-def shown(path: Path | str) -> str:
+def shown(path: Place | str) -> str:
     """Return a path for display, relative if below the current folder, with control characters escaped."""
     text = str(path)
-    with suppress(ValueError, OSError):  # outside the current folder, or that no longer exists
-        text = str(Path(path).relative_to(Path.cwd()))
+    if isinstance(path, Path | str):
+        with suppress(ValueError, OSError):  # outside the current folder, or that no longer exists
+            text = str(Path(path).relative_to(Path.cwd()))
     return printable(text)
 
 
-def typed(path: Path) -> str:
+def typed(path: Place) -> str:
     """Return a path quoted for the shell."""
     text = str(path)
-    with suppress(ValueError, OSError):
-        text = str(path.relative_to(Path.cwd()))
+    if isinstance(path, Path):
+        with suppress(ValueError, OSError):
+            text = str(path.relative_to(Path.cwd()))
     if text.startswith("-"):
         text = f"./{text}"
     if printable(text) == text:

@@ -16,7 +16,7 @@ from kindred.cli.options import (
     AllowCode,
     AsJson,
     FusionName,
-    LibraryFolder,
+    LibraryPlace,
     RunsOn,
     parse_box,
 )
@@ -52,7 +52,7 @@ def search(
         ),
     ],
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results.")] = 10,
     together: Annotated[
         bool,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, LibraryFolder, RunsOn, Workers
+from kindred.cli.options import DEFAULT_LIBRARY, LibraryPlace, RunsOn, Workers
 from kindred.cli.output import note, say
 from kindred.errors import MissingExtra, UsageError
 
@@ -16,7 +16,7 @@ __all__ = ["serve"]
 
 def serve(
     *,
-    library: LibraryFolder = DEFAULT_LIBRARY,
+    library: LibraryPlace = DEFAULT_LIBRARY,
     host: Annotated[
         str,
         typer.Option(

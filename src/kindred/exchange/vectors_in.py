@@ -19,7 +19,7 @@ from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
 from kindred.recipe import IMPORTED, Recipe
-from kindred.store import Entry, Filter, Run, Store, VisualWords
+from kindred.store import Entry, Filter, Place, Run, Store, VisualWords
 
 __all__ = ["ImportReport", "import_vectors"]
 
@@ -42,13 +42,13 @@ class ImportReport:
 
 
 def import_vectors(
-    library: Path | str,
+    library: Place | str,
     file: Path | str,
     *,
     root: Path | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
-    """Store the vectors of a file of `FORMATS` in the library at a path, which is created if necessary.
+    """Store the vectors of a file of `FORMATS` in the library at a path or address, which is created if necessary.
 
     Consecutive rows with the same path are the regions of one image. If the library already has the image, its vectors
     are replaced; everything else is unchanged as long as its file is. Relative paths refer to `root`, by default the
@@ -70,7 +70,7 @@ def import_vectors(
     first = next(images, None)
     if first is None:
         raise UsageError(f"{path}: contains no vectors")
-    with _library(Path(library), path, record, first.vectors.shape[1]) as opened, opened.store.indexing():
+    with _library(library, path, record, first.vectors.shape[1]) as opened, opened.store.indexing():
         run = opened.store.begin_run()
         waiting: list[Entry] = []
         for image in _chained(first, images):
@@ -91,20 +91,21 @@ def import_vectors(
     return report
 
 
-def _library(folder: Path, file: Path, record: ExchangeRecord, dimension: int) -> Library:
+def _library(place: Place | str, file: Path, record: ExchangeRecord, dimension: int) -> Library:
     """Open or create the library; raises RecipeMismatch if its vectors are not comparable."""
     try:
-        opened = Library.open(folder)
+        opened = Library.open(place)
     except LibraryNotFound:
-        return Library.create(folder, recipe=_recipe_of(record) or _imported(dimension))
+        return Library.create(place, recipe=_recipe_of(record) or _imported(dimension))
     foreign = opened.recipe.backbone == IMPORTED
     own, meta = opened.store.dimension, opened.store.meta
     if (foreign or meta.get("fingerprint", "") == record.fingerprint) and own in (None, dimension):
         return opened
     opened.close()
     made = f"of {dimension} components" if own not in (None, dimension) else _made(opened.recipe, meta, record)
+    width = f", of {own} components" if own else ""
     raise RecipeMismatch(
-        f"{folder}: contains vectors of recipe {opened.recipe.name!r}{f', of {own} components' if own else ''}; {file} "
+        f"{opened.place}: contains vectors of recipe {opened.recipe.name!r}{width}; {file} "
         f"contains vectors {made}; import into another library"
     )
 

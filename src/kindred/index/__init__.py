@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kindred.index.inverted import InvertedFile
     from kindred.index.multi_vector import MultiVectorIndex
     from kindred.index.protocol import Engine, ExhaustiveIndex, Index, Queries, RowSource
+    from kindred.index.records import FolderRecords
     from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
     from kindred.index.source import ArraySource
     from kindred.index.synced import SyncedIndex
@@ -42,6 +43,7 @@ __all__ = [
     "Engine",
     "ExactIndex",
     "ExhaustiveIndex",
+    "FolderRecords",
     "HNSWIndex",
     "HNSWSettings",
     "HammingIndex",
@@ -74,6 +76,7 @@ __getattr__ = imported_late(
         "inverted": "InvertedFile",
         "multi_vector": "MultiVectorIndex",
         "protocol": "Engine, ExhaustiveIndex, Index, Queries, RowSource",
+        "records": "FolderRecords",
         "snapshot": "SnapshotIndex, SnapshotPolicy",
         "source": "ArraySource",
         "synced": "SyncedIndex",

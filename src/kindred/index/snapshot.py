@@ -32,6 +32,7 @@ from kindred.index.exact import ExactIndex
 from kindred.index.hnsw_settings import HNSW_SIMILARITIES, HNSWSettings
 from kindred.index.id_map import checked_queries, padded_ranking
 from kindred.index.protocol import Queries
+from kindred.index.records import Records, StoreRecords
 from kindred.index.selection import Selection
 from kindred.index.synced import as_vectors
 from kindred.ranking import Ranking
@@ -97,8 +98,8 @@ class SnapshotRecord:
 class SnapshotIndex:
     """Search of the vectors of `store`, with snapshots saved in `folder`; None keeps them in memory. Thread-safe.
 
-    The writing process calls `snapshot` after its changes, or in the background when `snapshot_due`. Raises
-    LibraryDamaged if the store is damaged.
+    records: where the current snapshot is recorded, by default in the store. The writing process calls `snapshot` after
+    its changes, or in the background when `snapshot_due`. Raises LibraryDamaged if the store is damaged.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class SnapshotIndex:
         similarity: str = "cosine",
         policy: SnapshotPolicy | None = None,
         settings: HNSWSettings | None = None,
+        records: Records | None = None,
     ) -> None:
         self.folder = folder
         self.dimension = dimension
@@ -117,6 +119,7 @@ class SnapshotIndex:
         self.policy = policy or SnapshotPolicy()
         self.settings = settings or HNSWSettings()
         self._store = store
+        self._records = records or StoreRecords(store)
         self._selection = Selection(store, store.select)
         self._main: HNSWIndex | None = None
         self._tail = self._empty_tail()
@@ -207,7 +210,7 @@ class SnapshotIndex:
                 return False
             revision = self._store.vectors_revision
             main = self._build(progress or _silent)
-            writable = self._store.writable
+            writable = self._records.writable
             saved = writable and self._save(main, revision)
             if not saved:
                 with self._lock:
@@ -232,7 +235,7 @@ class SnapshotIndex:
         if self.folder is None:
             return
         # A loop, as the writing process may replace the snapshot and delete its file before it is opened here.
-        while (record := self._store.meta.get(META_KEY, "")) != self._record:
+        while (record := self._records.get(META_KEY)) != self._record:
             self._record = record
             try:
                 found = SnapshotRecord.parse(record)
@@ -298,7 +301,7 @@ class SnapshotIndex:
         file = self.folder / f"index-{uuid.uuid4().hex[:12]}.hnsw"
         try:
             record = SnapshotRecord(file.name, index.save(file), revision)
-            self._store.set_meta(META_KEY, json.dumps(asdict(record)))
+            self._records.put(META_KEY, json.dumps(asdict(record)))
         except (OSError, LibraryFull) as error:
             log.warning("the search index stays in memory, its file cannot be written: %s", error)
             file.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from kindred._support.forks import ForkSafeLock
 from kindred.errors import LibraryDamaged, LibraryFull, UsageError
 from kindred.index.hamming import HammingIndex
 from kindred.index.protocol import Queries, RowSource
+from kindred.index.records import Records, StoreRecords
 from kindred.index.snapshot import SnapshotPolicy, SnapshotRecord
 from kindred.index.synced import Synced
 from kindred.store import Store, VisualWords
@@ -37,13 +38,22 @@ log = logging.getLogger(__name__)
 class SyncedWords(Synced[VisualWords]):
     """Search of the visual words of `source`; rankings hold vector ids.
 
-    folder: the folder of snapshots, which are made according to `policy`; the source is then a `Store`.
+    folder: the folder of snapshots, which are made according to `policy` and noted in `records`, by default in the
+    source, which is then a `Store`.
     """
 
-    def __init__(self, source: RowSource, *, folder: Path | None = None, policy: SnapshotPolicy | None = None) -> None:
+    def __init__(
+        self,
+        source: RowSource,
+        *,
+        folder: Path | None = None,
+        policy: SnapshotPolicy | None = None,
+        records: Records | None = None,
+    ) -> None:
         self._words = HammingIndex()
         super().__init__(source, source.select, self._words)
         self._folder, self._policy = folder, policy or SnapshotPolicy()
+        self._records = records
         self._saved = 0  # images in the snapshot
         self._building = ForkSafeLock()
 
@@ -70,6 +80,11 @@ class SyncedWords(Synced[VisualWords]):
         self._words.remove(self._source.removed_since(since))
 
     @property
+    def _recorded(self) -> Records:
+        """Where the current snapshot is recorded, by default in the store."""
+        return self._records or StoreRecords(cast(Store, self._source))
+
+    @property
     def _due(self) -> bool:
         """Whether enough images were added or removed since the snapshot."""
         policy, live = self._policy, self._words.live
@@ -78,7 +93,7 @@ class SyncedWords(Synced[VisualWords]):
 
     def _restore(self) -> int:
         """Load the snapshot recorded in the store, if its file is valid; return its revision."""
-        if self._folder is None or not (record := cast(Store, self._source).meta.get(META_KEY)):
+        if self._folder is None or not (record := self._recorded.get(META_KEY)):
             return -1
         try:
             found = SnapshotRecord.parse(record)
@@ -92,13 +107,12 @@ class SyncedWords(Synced[VisualWords]):
 
     def _save(self, folder: Path) -> None:
         """Write all images to a file, record it in the store and delete older ones."""
-        store = cast(Store, self._source)
-        if not store.writable:
+        if not self._recorded.writable:
             return
         file = folder / f"index-{uuid.uuid4().hex[:12]}.words"
         try:
             record = SnapshotRecord(file.name, self._words.save(file), self._revision)
-            store.set_meta(META_KEY, json.dumps(asdict(record)))
+            self._recorded.put(META_KEY, json.dumps(asdict(record)))
         except (OSError, LibraryFull) as error:
             log.warning("the index of visual words stays in memory, its file cannot be written: %s", error)
             file.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from kindred.embedding import EMBEDDINGS
 from kindred.errors import UsageError
 from kindred.index.hnsw_settings import HNSW_SIMILARITIES
 from kindred.index.protocol import Index, RowSource
+from kindred.index.records import Records
 from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
 from kindred.matching import Option
 from kindred.recipe import Recipe
@@ -34,7 +35,7 @@ class IndexSettings:
 
     folder: where it may write its files; the source is then a `Store`. policy: when files are written. code: the
     compact code of the recipe. rescore: whether the best by code are rescored by their vectors. options: the options of
-    row matching.
+    row matching. records: where the current files are recorded, by default in the store.
     """
 
     folder: Path | None = None
@@ -42,6 +43,7 @@ class IndexSettings:
     code: Code | None = None
     rescore: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
+    records: Records | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def _open_words(_recipe: Recipe, source: RowSource, _settings: IndexSettings) ->
 def _open_signatures(_recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
     from kindred.index.synced_words import SyncedWords
 
-    return SyncedWords(source, folder=settings.folder, policy=settings.policy)
+    return SyncedWords(source, folder=settings.folder, policy=settings.policy, records=settings.records)
 
 
 def _open_graph(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
@@ -104,7 +106,12 @@ def _open_graph(recipe: Recipe, source: RowSource, settings: IndexSettings) -> I
         return _open_exact(recipe, source, settings)
     dimension, store = source.dimension or 1, cast(Store, source)
     return SnapshotIndex(
-        settings.folder, store, dimension=dimension, similarity=recipe.similarity, policy=settings.policy
+        settings.folder,
+        store,
+        dimension=dimension,
+        similarity=recipe.similarity,
+        policy=settings.policy,
+        records=settings.records,
     )
 
 

@@ -14,17 +14,18 @@ from kindred._support.forks import ForkSafeLock
 from kindred.describer import Describer, DescriberOptions, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.hints import check_type
-from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
+from kindred.index import INDEXES, FolderRecords, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.library.editing import Editing, listed
 from kindred.library.explaining import Explaining
 from kindred.library.listing import Listing
 from kindred.library.opening import Opened, as_made_now, make, open_at, ready_describer
 from kindred.library.paths import absolute, listed_paths, located
+from kindred.library.places import located_place
 from kindred.library.remembering import Remembering
 from kindred.library.results import Info
 from kindred.library.searching import Searcher
 from kindred.recipe import DEFAULT_RECIPE, Recipe
-from kindred.store import SqliteStore, Store
+from kindred.store import Place, PostgresUrl, Store
 
 if TYPE_CHECKING:
     from kindred.calibration import Calibration
@@ -40,17 +41,18 @@ L = TypeVar("L", bound="Library")
 
 
 class Library(Editing, Explaining, Listing, Remembering):
-    """A library in a folder, made with `create` or opened with `open`; it is a context manager.
+    """A library in a folder or on a server, made with `create` or opened with `open`; it is a context manager.
 
     It may be used by any number of threads, after a fork, and in other processes to which it is sent, where it is
     opened again by its path. Any number of processes and threads may search while one writes. Changes wait for one
-    another, up to some seconds. Only one `index` runs at a time; a second one raises `LibraryLocked` at once.
+    another, up to some seconds. In a folder only one `index` runs at a time; a second one raises `LibraryLocked` at
+    once. On a server any number do.
     """
 
-    def __init__(self, path: Path, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions) -> None:
+    def __init__(self, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions) -> None:
         """Use `create` or `open`."""
         check_type("policy", policy, SnapshotPolicy, "a SnapshotPolicy")
-        self.path, self.recipe, self._policy, self._options = path, opened.recipe, policy, options
+        self.recipe, self._policy, self._options = opened.recipe, policy, options
         self._base, self._closed = opened, False
         self._describer = opened.describer
         self._indexes: dict[str, Index] = {}
@@ -61,7 +63,7 @@ class Library(Editing, Explaining, Listing, Remembering):
     @classmethod
     def create(
         cls,
-        path: Path | str,
+        path: Path | str | PostgresUrl,
         *,
         recipe: RecipeLike = DEFAULT_RECIPE,
         policy: SnapshotPolicy | None = None,
@@ -70,39 +72,41 @@ class Library(Editing, Explaining, Listing, Remembering):
     ) -> Self:
         """Create an empty library in folder `path`, which may exist but must not contain a library.
 
+        `path` may also be an address such as "postgresql://HOST/DATABASE?library=NAME", of a database that exists.
+
         `policy`: when a search index is built. `options`: device, number of threads and maximum size of images.
         `allow_code`: whether a pooling "package.module:function" in the recipe, which is code outside Kindred, may run.
         Raises `LibraryError` if a library is already there, and `RecipeError`, `ModelError` or `MissingExtra` if the
         recipe cannot be used; then nothing is created.
         """
-        folder = absolute(path)
+        place = located_place(path)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
         wanted = wanted.allowing_code(allow_code or wanted.allow_code)
         chosen = _options(options)
-        return cls(folder, make(folder, wanted, chosen), SnapshotPolicy() if policy is None else policy, chosen)
+        return cls(make(place, wanted, chosen), SnapshotPolicy() if policy is None else policy, chosen)
 
     @classmethod
     def open(
         cls,
-        path: Path | str = DEFAULT_LIBRARY,
+        path: Path | str | PostgresUrl = DEFAULT_LIBRARY,
         *,
         recipe: RecipeLike | None = None,
         policy: SnapshotPolicy | None = None,
         options: DescriberOptions | None = None,
         allow_code: bool = False,
     ) -> Self:
-        """Open the library in folder `path`; its recipe is stored in it.
+        """Open the library in folder `path`, or at an address as in `create`; its recipe is stored in it.
 
         `recipe`, if given, must be equivalent to that of the library, otherwise `RecipeMismatch` names the differences;
         an empty library takes any recipe. `policy` and `options` as in `create`. Libraries made by others may name code
-        outside Kindred, which runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged` or
-        `LibraryTooNew`.
+        outside Kindred, which runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged`,
+        `LibraryTooNew` or `LibraryUnreachable`.
         """
-        folder = absolute(path)
+        place = located_place(path)
         wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe, allow_code=allow_code)
         chosen = _options(options)
-        opened = open_at(folder, wanted, options=chosen, allow_code=allow_code)
-        return cls(folder, opened, SnapshotPolicy() if policy is None else policy, chosen)
+        opened = open_at(place, wanted, options=chosen, allow_code=allow_code)
+        return cls(opened, SnapshotPolicy() if policy is None else policy, chosen)
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
@@ -111,7 +115,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         self._base.store.close()
 
     @property
-    def _store(self) -> SqliteStore:
+    def _store(self) -> Store:
         """The store; opened again if the library was deleted and created again with the same recipe.
 
         Raises `LibraryNotFound` if it is gone, `LibraryReplaced` if it was created again with another recipe.
@@ -123,16 +127,31 @@ class Library(Editing, Explaining, Listing, Remembering):
         return self._base.store
 
     def _reopen(self) -> None:
-        now, before = open_at(self.path, options=self._options, allow_code=self.recipe.allow_code), self._base
+        now, before = open_at(self.place, options=self._options, allow_code=self.recipe.allow_code), self._base
         if (now.recipe, now.fingerprint) != (before.recipe, before.fingerprint):
             now.store.close()
             raise LibraryReplaced(
-                f"{self.path}: was deleted and created again with recipe {now.recipe.name!r} while in use; "
+                f"{self.place}: was deleted and created again with recipe {now.recipe.name!r} while in use; "
                 "open the library again"
             )
         # The previous store is not closed, since another thread may be using it; it is freed after its last use.
         self._base, self._prepared = now, None
         self._indexes.clear()
+
+    @property
+    def place(self) -> Place:
+        """Where the library is: its folder, or its address on a server."""
+        return self._base.place
+
+    @property
+    def path(self) -> Path:
+        """The folder of the library; of one on a server, the folder of its files on this machine."""
+        return self._base.folder
+
+    @property
+    def name(self) -> str:
+        """A name for display: that of the folder, or of the library on its server."""
+        return self.place.library if isinstance(self.place, PostgresUrl) else self.place.name
 
     def __enter__(self) -> Self:
         return self
@@ -143,10 +162,10 @@ class Library(Editing, Explaining, Listing, Remembering):
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
-        return _opened, (type(self), self.path, self._policy, self._options, self.recipe.allow_code)
+        return _opened, (type(self), self.place, self._policy, self._options, self.recipe.allow_code)
 
     def __repr__(self) -> str:
-        return f"<Library {str(self.path)!r}, recipe {self.recipe.name!r}>"
+        return f"<Library {str(self.place)!r}, recipe {self.recipe.name!r}>"
 
     def __len__(self) -> int:
         return self._store.counts().indexed
@@ -157,7 +176,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         with self._lock:
             if self._describer is None:
                 describer = self._options.describer(self.recipe)
-                self._base = as_made_now(self._base, describer, self.path)
+                self._base = as_made_now(self._base, describer)
                 self._describer = describer
             return self._describer
 
@@ -199,7 +218,7 @@ class Library(Editing, Explaining, Listing, Remembering):
             store = self._store  # first, because it drops the indexes if the library was created again
             if name not in self._indexes:
                 if not store.counts().indexed:
-                    raise LibraryError(f"{self.path}: the library is empty; index a folder first")
+                    raise LibraryError(f"{self.place}: the library is empty; index a folder first")
                 self._indexes[name] = INDEXES[name].open(self.recipe, store, self._settings())
             return self._indexes[name]
 
@@ -207,7 +226,8 @@ class Library(Editing, Explaining, Listing, Remembering):
         """Return the settings for opening an index; the network is only loaded if the index needs it."""
         code = self.describer.fitted.codes if self.recipe.code else None
         options = self.describer.matching_options if self.recipe.multi_vector else {}
-        return IndexSettings(self.path, self._policy, code, options=options)
+        records = None if isinstance(self.place, Path) else FolderRecords(self.path)
+        return IndexSettings(self.path, self._policy, code, options=options, records=records)
 
     def index(
         self,
@@ -275,12 +295,13 @@ class Library(Editing, Explaining, Listing, Remembering):
     def info(self) -> Info:
         """Return facts about the library."""
         counts, runs = self._store.counts(), self._store.runs(1)
-        size = 0
+        size = 0 if isinstance(self.place, Path) else self._store.stored_bytes()
         for file in self.path.iterdir():
             with suppress(FileNotFoundError):  # another process may replace the search index meanwhile
                 size += file.stat().st_size
         return Info(
             path=self.path,
+            place=self.place,
             recipe=self.recipe,
             images=counts.indexed,
             skipped=counts.skipped,
@@ -297,7 +318,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         """Raise UsageError if the library stores visual words only; `what` names the operation that needs vectors."""
         if self.recipe.multi_vector and self.recipe.embedding:
             raise UsageError(
-                f"{what}: {self.path} stores visual words ({self.recipe.embedding}), not vectors; "
+                f"{what}: {self.place} stores visual words ({self.recipe.embedding}), not vectors; "
                 "use a library with another recipe"
             )
 
@@ -345,6 +366,6 @@ def _options(options: DescriberOptions | None) -> DescriberOptions:
     return chosen
 
 
-def _opened(kind: type[L], path: Path, policy: SnapshotPolicy, options: DescriberOptions, allow_code: bool) -> L:
+def _opened(kind: type[L], path: Place, policy: SnapshotPolicy, options: DescriberOptions, allow_code: bool) -> L:
     """Open a library that was sent to this process, which may run code outside Kindred if the sender allowed it."""
     return kind.open(path, policy=policy, options=options, allow_code=allow_code)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from kindred._support.files import replacing
-from kindred._support.os_errors import explain_os_error
 from kindred.describer import Describer, DescriberOptions, Provenance
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
 from kindred.features import FEATURES, find_features
-from kindred.library.recipes import check_same, keep_files, resolved
+from kindred.library.places import check_free, create_at, folder_of, open_store, replace_files
+from kindred.library.recipes import check_same, resolved
 from kindred.recipe import Recipe
-from kindred.store import SqliteStore
+from kindred.store import Place, Store
 
 __all__ = ["Opened", "as_made_now", "make", "open_at", "ready_describer"]
 
-MARK = "kindred.json"
-STORE = "store.sqlite"
 PROVENANCE = "provenance"
 
 
@@ -28,61 +24,60 @@ PROVENANCE = "provenance"
 class Opened:
     """An open library: its store, its recipe, and the fingerprint of the describer that made its vectors.
 
-    provenance: None if the library does not record it.
+    place: where it is. folder: that of its files on this machine. provenance: None if the library does not record it.
     """
 
-    store: SqliteStore
+    place: Place
+    folder: Path
+    store: Store
     recipe: Recipe
     fingerprint: str
     provenance: Provenance | None = None
     describer: Describer | None = None
 
 
-def make(folder: Path, wanted: Recipe, options: DescriberOptions) -> Opened:
-    """Create an empty library in `folder`, after checking that everything its recipe needs is available."""
-    if (folder / STORE).exists():
-        raise LibraryError(f"{folder}: already contains a library; open it, or choose another folder")
+def make(place: Place, wanted: Recipe, options: DescriberOptions) -> Opened:
+    """Create an empty library at a place, after checking that everything its recipe needs is available."""
+    check_free(place)
     describer = ready_describer(options.describer(wanted))
+    store, kept = create_at(place, wanted, lambda kept: _meta_of(kept, describer))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        wanted = keep_files(wanted, folder)
-        mark = {"what": "a Kindred library", "store": STORE}
-        with replacing(folder / MARK) as part:
-            part.write_text(json.dumps(mark) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise LibraryError(
-            f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
-        ) from error
-    meta = _meta_of(wanted, describer)
-    store = SqliteStore.create(folder / STORE, meta)
-    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer.provenance, describer)
+        folder = folder_of(place, store)
+        recipe = resolved(kept, folder)
+    except BaseException:
+        store.close()
+        raise
+    return Opened(place, folder, store, recipe, describer.fingerprint, describer.provenance, describer)
 
 
 def open_at(
-    folder: Path, wanted: Recipe | None = None, *, options: DescriberOptions, allow_code: bool = False
+    place: Place, wanted: Recipe | None = None, *, options: DescriberOptions, allow_code: bool = False
 ) -> Opened:
-    """Open the library in `folder`. If `wanted` is given, it must be the recipe of the library, unless that is empty.
+    """Open the library at a place. If `wanted` is given, it must be the recipe of the library, unless that is empty.
 
     allow_code: whether user code named in the recipe of the library may run.
     """
-    store = SqliteStore.open(folder / STORE)
+    store = open_store(place)
     try:
         meta = store.meta
         text = meta.get("recipe")
         if text is None:
-            raise LibraryDamaged(f"{folder}: its recipe is missing; restore {STORE} from a backup")
-        own = resolved(_written_recipe(text, folder), folder).allowing_code(allow_code)
+            raise LibraryDamaged(f"{place}: its recipe is missing; restore it from a backup")
+        written = _written_recipe(text, place)
+        folder = folder_of(place, store)
+        own = resolved(written, folder).allowing_code(allow_code)
         if wanted is not None:
             try:
-                check_same(own, wanted, folder)
+                check_same(own, wanted, place)
             except RecipeMismatch:
                 if store.counts().indexed:
                     raise
-                return _rebind(folder, store, wanted.anchored(), options)
+                return _rebind(place, folder, store, wanted.anchored(), options)
     except BaseException:
         store.close()
         raise
-    return Opened(store, own, meta.get("fingerprint", ""), Provenance.from_json(meta.get(PROVENANCE, "")))
+    provenance = Provenance.from_json(meta.get(PROVENANCE, ""))
+    return Opened(place, folder, store, own, meta.get("fingerprint", ""), provenance)
 
 
 def ready_describer(describer: Describer) -> Describer:
@@ -97,23 +92,19 @@ def ready_describer(describer: Describer) -> Describer:
     return describer
 
 
-def _rebind(folder: Path, store: SqliteStore, wanted: Recipe, options: DescriberOptions) -> Opened:
+def _rebind(place: Place, folder: Path, store: Store, wanted: Recipe, options: DescriberOptions) -> Opened:
     """Give an empty library another recipe; files that were skipped before are tried again."""
     describer = ready_describer(options.describer(wanted))
-    try:
-        wanted = keep_files(wanted, folder)
-    except OSError as error:
-        raise LibraryError(
-            f"{folder}: cannot be written to ({explain_os_error(error, folder)}); choose another folder"
-        ) from error
     with store.writing():
+        wanted = replace_files(folder, store, wanted)
         store.forget([skip.path for skip in store.skipped()])
         for key, value in {**_meta_of(wanted, describer), "dimension": None}.items():
             store.set_meta(key, value)
-    return Opened(store, resolved(wanted, folder), describer.fingerprint, describer.provenance, describer)
+    recipe = resolved(wanted, folder)
+    return Opened(place, folder, store, recipe, describer.fingerprint, describer.provenance, describer)
 
 
-def as_made_now(opened: Opened, describer: Describer, path: Path) -> Opened:
+def as_made_now(opened: Opened, describer: Describer) -> Opened:
     """Check that the vectors of a library were made as its recipe makes them now; a library without images is updated.
 
     Raises RecipeMismatch, which names what differs.
@@ -121,21 +112,23 @@ def as_made_now(opened: Opened, describer: Describer, path: Path) -> Opened:
     if opened.fingerprint == describer.fingerprint:
         return opened
     if opened.store.counts().indexed or not opened.store.writable:
-        raise _mismatch(opened, describer, path)
+        raise _mismatch(opened, describer)
     with opened.store.writing():
         if opened.store.counts().indexed:  # another process was faster
-            raise _mismatch(opened, describer, path)
+            raise _mismatch(opened, describer)
         opened.store.set_meta("fingerprint", describer.fingerprint)
         opened.store.set_meta(PROVENANCE, describer.provenance.to_json())
     return replace(opened, fingerprint=describer.fingerprint, provenance=describer.provenance)
 
 
-def _mismatch(opened: Opened, describer: Describer, path: Path) -> RecipeMismatch:
+def _mismatch(opened: Opened, describer: Describer) -> RecipeMismatch:
     """Return the error for a library whose vectors were made differently from how its recipe makes them now."""
     networks, now = opened.recipe.networks, describer.provenance
     differences = [] if opened.provenance is None else now.differences(opened.provenance, networks)
     made = ", ".join(differences) or f"another version of Kindred, of {networks} or of its whitening"
-    return RecipeMismatch(f"{path}: its vectors were made with {made}; restore that, or index into a new library")
+    return RecipeMismatch(
+        f"{opened.place}: its vectors were made with {made}; restore that, or index into a new library"
+    )
 
 
 def _meta_of(recipe: Recipe, describer: Describer) -> dict[str, str]:
@@ -153,16 +146,16 @@ def _local_features(recipe: Recipe) -> set[str]:
     return own.union(*(_local_features(part) for part in recipe.ensemble))
 
 
-def _written_recipe(text: str, folder: Path) -> Recipe:
+def _written_recipe(text: str, place: Place) -> Recipe:
     """Parse the recipe stored in a library."""
     try:
         return Recipe.from_toml(text, self_contained=True)
     except RecipeError as error:
         why = str(error).removeprefix("recipe: ").partition(";")[0][:200]
         raise LibraryError(
-            f"{folder}: was made by another version of Kindred ({why}); index the images into a new library"
+            f"{place}: was made by another version of Kindred ({why}); index the images into a new library"
         ) from error
     except RecursionError:
         raise LibraryDamaged(
-            f"{folder / STORE}: meta 'recipe' is nested too deeply; restore a backup, or index into a new library"
+            f"{place}: meta 'recipe' is nested too deeply; restore a backup, or index into a new library"
         ) from None

@@ -12,7 +12,7 @@ from kindred.describer.fitted import FITTED_BYTES
 from kindred.errors import LibraryDamaged, RecipeMismatch
 from kindred.recipe import FILES, Recipe
 
-__all__ = ["check_same", "keep_files", "resolved"]
+__all__ = ["check_same", "is_copy", "keep_files", "resolved"]
 
 FITTED = "fitted-"
 """Prefix of the names of fitted files copied into the library."""
@@ -36,6 +36,11 @@ def keep_files(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.with_files(lambda name: copies.get(name, name))
 
 
+def is_copy(name: str) -> bool:
+    """Return whether a name is that of a fitted file copied into a library."""
+    return _COPY.fullmatch(name) is not None
+
+
 def resolved(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe with the paths of the library's own files in `folder`, its current location.
 
@@ -46,7 +51,7 @@ def resolved(recipe: Recipe, folder: Path) -> Recipe:
         if _is_bundled(name):
             return name
         try:
-            if _COPY.fullmatch(name):
+            if is_copy(name):
                 return str(within(folder, name))
             why = "which is not a fitted file of this library"
         except OSError:  # a link
@@ -65,13 +70,13 @@ def _is_bundled(name: str) -> bool:
     return is_file(str(files("kindred").joinpath("recipes", f"{name}.npz")))
 
 
-def check_same(own: Recipe, other: Recipe, folder: Path) -> None:
+def check_same(own: Recipe, other: Recipe, place: object) -> None:
     """Raise `RecipeMismatch` if two recipes differ; fitted files are compared by content, since `own` has copies."""
     other = _with_own_files(own, other.anchored())
     unlike = own.differences(other)
     if unlike:
         raise RecipeMismatch(
-            f"{folder}: was made with recipe {own.name!r}, which differs from {other.name!r}: "
+            f"{place}: was made with recipe {own.name!r}, which differs from {other.name!r}: "
             f"{_few(unlike)}; leave out --recipe, or index into another library"
         )
 

@@ -14,7 +14,7 @@ from kindred.calibration import LINE
 from kindred.errors import ImageError
 from kindred.images import ImageLike
 from kindred.recipe import Recipe
-from kindred.store import Box, Value
+from kindred.store import Box, Place, Value
 
 __all__ = ["Hit", "ImageRecord", "Info", "QueryResults", "Results"]
 
@@ -125,10 +125,12 @@ class QueryResults:
 class Info:
     """Facts about a library.
 
-    tags, metadata: every tag, and every metadata key, with its number of images. roots: the indexed folders.
+    path: its folder on this machine. place: where it is, that folder or its address on a server. tags, metadata: every
+    tag, and every metadata key, with its number of images. roots: the indexed folders.
     """
 
     path: Path
+    place: Place
     recipe: Recipe
     images: int
     skipped: int

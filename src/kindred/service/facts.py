@@ -94,7 +94,7 @@ class LibraryForm(Form):
 
         info, recipe = library.info(), library.recipe
         return cls(
-            name=info.path.name,
+            name=library.name,
             images=info.images,
             skipped=info.skipped,
             vectors=info.vectors,

@@ -93,7 +93,7 @@ class IndexForm(Form):
 class InfoForm(Form):
     """The contents of a library."""
 
-    path: Path
+    path: Path | str
     images: int
     skipped: tuple[SkipForm, ...]
     vectors: int
@@ -110,7 +110,7 @@ class InfoForm(Form):
     def of(cls, info: Info, skipped: Sequence[tuple[Path, str]]) -> Self:
         """Return the form of the facts about a library and of the files that could not be used."""
         return cls(
-            path=info.path,
+            path=info.place if isinstance(info.place, Path) else str(info.place),
             images=info.images,
             skipped=SkipForm.each(skipped),
             vectors=info.vectors,

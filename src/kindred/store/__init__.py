@@ -7,7 +7,7 @@ else in a library, such as the search index, is derived from it and can be rebui
 from kindred.store.filters import Condition, parse_value, parse_where
 from kindred.store.listing import SORTS, Listed, Order, Position, Sort, position_from, position_text
 from kindred.store.postgres import PostgresUrl
-from kindred.store.protocol import Store
+from kindred.store.protocol import FileStore, Store
 from kindred.store.records import (
     Box,
     Counts,
@@ -40,6 +40,7 @@ __all__ = [
     "Counts",
     "Entry",
     "FileStamp",
+    "FileStore",
     "Filter",
     "Key",
     "Known",

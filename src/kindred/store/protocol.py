@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from kindred.store.records import (
 )
 from kindred.store.saved import SavedSearch
 
-__all__ = ["Store", "VectorBatch"]
+__all__ = ["FileStore", "Store", "VectorBatch"]
 
 VectorBatch = tuple[NDArray[np.int64], NDArray[np.float32]]
 """ids (n,) and rows (n, D)."""
@@ -78,6 +78,15 @@ class Store(Protocol):
     @property
     def writable(self) -> bool:
         """Whether this process may change the store, as far as can be determined without trying."""
+        ...
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the store was deleted, or deleted and created again; a server says so at the next call instead."""
+        ...
+
+    def stored_bytes(self) -> int:
+        """Return the size of the store: of its file, or of its tables on a server."""
         ...
 
     def counts(self) -> Counts:
@@ -218,7 +227,7 @@ class Store(Protocol):
         ...
 
     def indexing(self) -> AbstractContextManager[None]:
-        """Hold the lock of an indexing run, of which only one is allowed at a time.
+        """Hold the lock of an indexing run, if the store allows only one at a time, as one in a folder does.
 
         Raises LibraryLocked, with the process, if another run is in progress. Other changes are not locked out.
         """
@@ -318,4 +327,21 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close the store; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class FileStore(Protocol):
+    """A store that also holds the fitted files of the recipe, since the library is not a folder."""
+
+    def file_digests(self) -> dict[str, bytes]:
+        """Return the SHA-256 of each file, by name."""
+        ...
+
+    def files(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return files by name; unknown names are left out."""
+        ...
+
+    def set_files(self, files: Mapping[str, bytes]) -> None:
+        """Replace all files."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from kindred.errors import MissingExtra, UsageError
 from kindred.store.postgres import PostgresUrl, is_postgres_url
@@ -17,17 +17,27 @@ __all__ = ["STORES", "Place", "StoreEntry", "place_of", "store_of"]
 Place: TypeAlias = Path | PostgresUrl
 """Where a library is."""
 
+NO_FILES: Mapping[str, bytes] = {}
+
+
+class Create(Protocol):
+    """Creates an empty store and opens it."""
+
+    def __call__(self, place: Place, meta: Mapping[str, str], files: Mapping[str, bytes] = NO_FILES, /) -> Store:
+        """Create a store in a place, with facts about the library and, if it is not a folder, its fitted files."""
+        ...
+
 
 @dataclass(frozen=True)
 class StoreEntry:
     """One entry of STORES.
 
-    summary: the kind of database, in a few words. create: creates an empty store in a place, with facts about the
-    library as a whole, and opens it. open: opens the store in a place. holds: whether a place is one of this kind.
+    summary: the kind of database, in a few words. create: creates an empty store in a place and opens it. open: opens
+    the store in a place. holds: whether a place is one of this kind.
     """
 
     summary: str
-    create: Callable[[Place, Mapping[str, str]], Store]
+    create: Create
     open: Callable[[Place], Store]
     holds: Callable[[Place], bool]
 
@@ -47,11 +57,15 @@ def _url(place: Place) -> PostgresUrl:
     return place
 
 
-def _create_in_postgres(place: Place, meta: Mapping[str, str]) -> Store:
+def _create_file(place: Place, meta: Mapping[str, str], _files: Mapping[str, bytes] = NO_FILES, /) -> Store:
+    return SqliteStore.create(_file(place), meta)
+
+
+def _create_in_postgres(place: Place, meta: Mapping[str, str], files: Mapping[str, bytes] = NO_FILES, /) -> Store:
     _check_psycopg()
     from kindred.store.postgres.store import PostgresStore
 
-    return PostgresStore.create(_url(place), meta)
+    return PostgresStore.create(_url(place), meta, files)
 
 
 def _open_in_postgres(place: Place) -> Store:
@@ -71,7 +85,7 @@ def _check_psycopg() -> None:
 STORES: dict[str, StoreEntry] = {
     "sqlite": StoreEntry(
         "one SQLite file",
-        lambda place, meta: SqliteStore.create(_file(place), meta),
+        _create_file,
         lambda place: SqliteStore.open(_file(place)),
         lambda place: isinstance(place, Path),
     ),
@@ -94,6 +108,8 @@ def place_of(given: Path | str | PostgresUrl) -> Place:
 
     Raises UsageError for an invalid address.
     """
+    if isinstance(given, Path) and is_postgres_url(str(given)):
+        raise UsageError(f"library: got the path {given!s:.60}; expected text: a path drops a slash of an address")
     if isinstance(given, str) and is_postgres_url(given):
         return PostgresUrl.parse(given)
     return given if isinstance(given, PostgresUrl) else Path(given)

@@ -62,6 +62,11 @@ class TimedConnection(psycopg.Connection[tuple[Any, ...]]):
             self.close()
             raise psycopg.OperationalError("no answer in time") from None
 
+    def __del__(self, *_: object) -> None:
+        """Close a connection of a store that was not closed; psycopg would only warn."""
+        with suppress(Exception):
+            self.close()
+
     @classmethod
     def to(cls, url: PostgresUrl, deadline: float) -> Self:
         """Connect to the database of a library."""

@@ -210,7 +210,9 @@ class Database:
             )
         found = fetch(connection, "SELECT uuid FROM state FOR UPDATE")
         if not found:
-            raise LibraryNotFound(f"{self.url}: no library found; create one with kindred index")
+            raise LibraryNotFound(
+                f"{self.url}: no library found; create one with kindred index, or give its address with --library"
+            )
         self.check_same(found[0][0])
 
     def check_same(self, found: str) -> None:

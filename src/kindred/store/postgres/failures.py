@@ -73,7 +73,9 @@ def _by_code(code: str, url: PostgresUrl, why: str) -> KindredError | None:
             f"{url}: its server took longer than {url.timeout} s; try again, or raise it by &timeout=SECONDS"
         )
     if code in ("42P01", "3F000", "3D000"):
-        return LibraryNotFound(f"{url}: no library found; create one with kindred index, or check the address")
+        return LibraryNotFound(
+            f"{url}: no library found; create one with kindred index, or give its address with --library"
+        )
     if code.startswith(("28", "42501")):
         return LibraryError(f"{url}: its server refused this ({why}); check the user and its rights")
     if code in ("25006", "55000"):

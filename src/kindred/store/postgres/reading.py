@@ -101,7 +101,9 @@ class ImageReader:
 
     def _one(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         if not rows:
-            raise LibraryNotFound(f"{self.url}: no library found; create one with kindred index")
+            raise LibraryNotFound(
+                f"{self.url}: no library found; create one with kindred index, or give its address with --library"
+            )
         return rows[0]
 
     def counts(self) -> Counts:
@@ -121,9 +123,13 @@ class ImageReader:
         """
         return int(self._database.rows(sql, (self.url.schema,))[0][0])
 
-    def files(self) -> dict[str, bytes]:
-        """Return the fitted files that the recipe names, by name."""
-        return dict(self._database.rows("SELECT name, data FROM files ORDER BY name"))
+    def file_digests(self) -> dict[str, bytes]:
+        """Return the SHA-256 of each fitted file that the recipe names, by name."""
+        return dict(self._database.rows("SELECT name, sha256(data) FROM files ORDER BY name"))
+
+    def files(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Return fitted files by name; unknown names are left out."""
+        return dict(self._database.rows("SELECT name, data FROM files WHERE name = ANY(%s)", (list(names),)))
 
     def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
         """Return the stored facts of each of `paths`; paths that are not in the store are left out."""

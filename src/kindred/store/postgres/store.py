@@ -26,6 +26,8 @@ from kindred.store.saved import SavedSearch, checked_name, checked_search
 
 __all__ = ["PostgresStore"]
 
+NO_FILES: Mapping[str, bytes] = {}
+
 
 class PostgresStore(VectorReader):
     """The store of one library in PostgreSQL, made with `create` or opened with `open`; it is a context manager.
@@ -35,8 +37,8 @@ class PostgresStore(VectorReader):
     """
 
     @classmethod
-    def create(cls, url: PostgresUrl, meta: Mapping[str, str]) -> Self:
-        """Create a library in the database and open it; `meta` as in `SqliteStore.create`.
+    def create(cls, url: PostgresUrl, meta: Mapping[str, str], files: Mapping[str, bytes] = NO_FILES) -> Self:
+        """Create a library in the database and open it; `meta` as in `SqliteStore.create`, `files` as in `set_files`.
 
         Raises LibraryError if it exists or the database cannot hold it, LibraryNotFound if there is no such database.
         """
@@ -49,6 +51,7 @@ class PostgresStore(VectorReader):
                 fetch(connection, "INSERT INTO state (uuid) VALUES (%s)", (name,))
                 for key, value in {"created": now(), **meta}.items():
                     writing.set_meta_value(connection, key, value)
+                _put_files(connection, files)
 
         try:
             database.read(make, patience=0)
@@ -196,8 +199,7 @@ class PostgresStore(VectorReader):
         def change(connection: TimedConnection) -> None:
             writing.next_revision(connection)
             fetch(connection, "DELETE FROM files")
-            for name, data in files.items():
-                fetch(connection, "INSERT INTO files (name, data) VALUES (%s, %s)", (name, data))
+            _put_files(connection, files)
 
         self._database.change(change)
 
@@ -229,3 +231,8 @@ class PostgresStore(VectorReader):
         """
         counts = done.found, done.indexed, done.unchanged, done.skipped, done.removed, done.moved
         self._database.change(lambda connection: fetch(connection, statement, (now(), *counts, run)))
+
+
+def _put_files(connection: TimedConnection, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        fetch(connection, "INSERT INTO files (name, data) VALUES (%s, %s)", (name, data))

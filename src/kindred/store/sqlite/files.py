@@ -16,7 +16,7 @@ from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryDamaged, LibraryError, LibraryNotFound
 from kindred.store.sqlite.failures import REMEDY
 
-__all__ = ["check_files", "remove_files", "unmerged"]
+__all__ = ["LOG", "check_files", "remove_files", "unmerged"]
 
 MAGIC = b"SQLite format 3\0"
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")

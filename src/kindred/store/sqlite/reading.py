@@ -21,6 +21,7 @@ from kindred.store.records import Counts, Filter, Known, Outlines, Root, Row, Ru
 from kindred.store.sqlite.conditions import conditions, marks
 from kindred.store.sqlite.database import Database
 from kindred.store.sqlite.failures import REMEDY
+from kindred.store.sqlite.files import LOG
 from kindred.store.sqlite.listing import count_images, list_images
 
 __all__ = ["ImageReader"]
@@ -94,6 +95,11 @@ class ImageReader:
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
             return int(value)
         raise self._cells.damaged(f"meta {key!r}", "value", value, "a whole number")
+
+    def stored_bytes(self) -> int:
+        """Return the size of the file and of its log."""
+        parts = (self.file.with_name(f"{self.file.name}{ending}") for ending in ("", LOG))
+        return sum(part.stat().st_size for part in parts if part.exists())
 
     def counts(self) -> Counts:
         """Count images and vectors."""
