@@ -26,6 +26,7 @@ API = "/api/v1"
 
 ROUTERS = (
     "additions",
+    "description",
     "duplicates",
     "export",
     "health",

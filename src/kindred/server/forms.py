@@ -130,7 +130,12 @@ class SearchRequest(Request):
         json_schema_extra={
             "examples": [
                 {"query": [{"image": "0123456789abcdef"}], "k": 30},
-                {"query": [{"vector": [0.6, 0.8], "weight": 1}], "filter": {"tag": ["sea"], "from": "2024-05-31"}},
+                {
+                    "query": [{"image": "0123456789abcdef"}, {"image": "fedcba9876543210", "weight": -0.5}],
+                    "filter": {"from": "2004-05-31", "to": "2044-05-31"},
+                    "rerank": "none",
+                },
+                {"right": ["0123456789abcdef"], "wrong": ["fedcba9876543210"]},
             ]
         }
     )
@@ -186,6 +191,11 @@ class MetadataChange(Request):
 class ImageChanges(Request):
     """Changes of one image."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"tags": {"add": ["sea"]}, "metadata": {"set": {"price": 20, "bought": "2024-05-31"}}}]
+        }
+    )
     tags: TagsChange = TagsChange()
     metadata: MetadataChange = MetadataChange()
 
@@ -193,12 +203,16 @@ class ImageChanges(Request):
 class Ids(Request):
     """Several images."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0123456789abcdef"]}]})
     ids: Annotated[list[ImageId], Field(max_length=MOST_IDS)]
 
 
 class TagsOfImages(Ids):
     """Tags to add to several images and to remove from them."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ids": ["0123456789abcdef"], "add": ["sea"], "remove": []}]}
+    )
     add: Annotated[list[Tag], Field(max_length=100)] = []
     remove: Annotated[list[Tag], Field(max_length=100)] = []
 

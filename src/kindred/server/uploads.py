@@ -14,6 +14,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -25,7 +26,21 @@ from kindred.server.bodies import content_kind, received, received_form
 from kindred.server.problems import Problem
 from kindred.server.state import State
 
-__all__ = ["Upload", "Uploads", "image_body"]
+__all__ = ["IMAGE_BODY", "Upload", "Uploads", "image_body"]
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"type": "object", "properties": {"image": {"type": "string", "format": "binary"}}, "required": ["image"]}
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": _BINARY,
+            "image/*": _BINARY,
+            "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+"""The description of a request whose body is an image."""
 
 CHUNK = 1 << 20
 SHARE = 16

@@ -55,7 +55,7 @@ def asked(
 Asked = Annotated[ReviewQuery, Depends(asked)]
 
 
-class SearchRequest(BaseModel):
+class DuplicatesRequest(BaseModel):
     """A search for duplicates; threshold: the cosine from which images are alike, null for that of the recipe."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"threshold": None}]})
@@ -111,7 +111,7 @@ async def groups(
 
 
 @router.post("", status_code=202)
-async def search(here: Here, request: SearchRequest) -> JSONResponse:
+async def search(here: Here, request: DuplicatesRequest) -> JSONResponse:
     """Search the library for duplicates in the background; the answer is the job."""
     work = duplicates_job(here, request.threshold)
     return accepted(here.part(Jobs).start("duplicates", "Searching for duplicates", work))

@@ -10,7 +10,7 @@ from kindred.server.answers import answer
 from kindred.server.forms import ExplainRequest, Name, QueryPart, SearchRequest, WhereModel
 from kindred.server.searches import Searches, example_of
 from kindred.server.state import Here, State
-from kindred.server.uploads import Uploads, image_body
+from kindred.server.uploads import IMAGE_BODY, Uploads, image_body
 from kindred.service import DescriptionForm, ExplanationForm, SearchForm
 
 __all__ = ["router"]
@@ -24,7 +24,7 @@ async def search(here: Here, asked: SearchRequest) -> Response:
     return answer(await here.work.heavy(lambda: here.part(Searches).search(asked)))
 
 
-@router.post("/search/image")
+@router.post("/search/image", openapi_extra=IMAGE_BODY)
 async def search_by_image(
     here: Here,
     request: Request,
@@ -53,7 +53,7 @@ async def search_by_image(
     return answer(await here.work.heavy(found))
 
 
-@router.post("/describe")
+@router.post("/describe", openapi_extra=IMAGE_BODY)
 async def describe(here: Here, request: Request) -> Response:
     """Return the vector by which the library describes the image in this request."""
     content = await image_body(request, here)

@@ -10,7 +10,7 @@ from kindred.server.answers import answer
 from kindred.server.routes.images import Size
 from kindred.server.state import Here
 from kindred.server.thumbnails import thumbnail_webp
-from kindred.server.uploads import Upload, Uploads, image_body
+from kindred.server.uploads import IMAGE_BODY, Upload, Uploads, image_body
 from kindred.service import UploadForm
 
 __all__ = ["router"]
@@ -18,7 +18,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/uploads", tags=["search"])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, openapi_extra=IMAGE_BODY)
 async def upload(here: Here, request: Request) -> Response:
     """Store an image for searches with it, for an hour; it does not become an image of the library."""
     content = await image_body(request, here)
