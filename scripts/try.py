@@ -1,8 +1,9 @@
 """Install Kindred here and see it work: python3 scripts/try.py [FOLDER] [IMAGE]
 
 Makes a virtual environment in .venv, installs Kindred into it, indexes FOLDER (or a demo collection that Kindred
-draws itself), searches with IMAGE (or a query of the demo's, or the first image of FOLDER), and writes the results to
-results.html. Needs Python 3.11 or newer and nothing else. Run it again as often as you like: what is done stays done.
+draws itself), searches with IMAGE (or a query of the demo's, or the first image of FOLDER), writes the results to
+results.html, and names the command that opens the library in the browser; with --open it does that at once. Needs
+Python 3.11 or newer and nothing else. Run it again as often as you like: what is done stays done.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import shlex
 import subprocess
 import sys
-import webbrowser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,12 +40,17 @@ def main() -> int:
         return int(error.returncode)  # what went wrong was said by the command itself
     except KeyboardInterrupt:
         return 130
-    page = options.page.resolve()
-    if options.open and webbrowser.open(page.as_uri()):
-        print(f"\nOpened {page} in the browser.")
-    else:
-        print(f"\nSee the results: {page.as_uri()}")
-    print(f"Kindred itself is {kindred[0]}")
+    print(f"\nSee the results: {options.page.resolve().as_uri()}")
+    serve = [*kindred, "serve", *library, "--open"]
+    if not options.open:
+        print(f"Search, explore and tidy up the library in the browser: {shlex.join(serve)}")
+        return 0
+    try:
+        _run(serve)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -53,8 +58,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="your images; left out: the demo's")
     parser.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="what to look for")
-    parser.add_argument("--open", action="store_true", help="open the page in the browser")
-    parser.add_argument("--page", type=Path, default=Path("results.html"), help="where to write the page")
+    parser.add_argument("--open", action="store_true", help="open the library in the browser at the end")
+    parser.add_argument("--page", type=Path, default=Path("results.html"), help="where to write the results")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where to install")
     return parser.parse_args()
 
@@ -66,7 +71,7 @@ def _install(venv: Path) -> list[str]:
         _run([sys.executable, "-m", "venv", str(venv)])
     print(f"Installing Kindred into {venv} (some 400 MB, a minute or two the first time) …", flush=True)
     pip = [str(programs / _program("python")), "-m", "pip", "--disable-pip-version-check"]
-    _run([*pip, "install", "--quiet", "-c", str(ROOT / "constraints.txt"), str(ROOT)], show=False)
+    _run([*pip, "install", "--quiet", "-c", str(ROOT / "constraints.txt"), f"{ROOT}[serve]"], show=False)
     return [str(programs / _program("kindred"))]
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kindred.store import Place
     from kindred_demo import DemoCollection
 
-__all__ = ["index"]
+__all__ = ["index", "index_demo"]
 
 DEMO = Path("kindred-demo")
 
@@ -236,6 +236,15 @@ def _render_demo(*, quiet: bool) -> DemoCollection:
     advice = f"the images in {DEMO} are saved: run the same command again to continue"
     with interruptible(advice), Meter("Rendering the demo collection", unit="images", quiet=quiet) as meter:
         return render_demo(DEMO, progress=lambda done, total: meter.update(done, total))
+
+
+def index_demo(library: Place, options: DescriberOptions) -> None:
+    """Render the demo collection and index it into a library; raises UsageError if the library has other images."""
+    _check_demo(library)
+    folders = [_render_demo(quiet=False).photos]
+    with _opened(library, None, None, options, allow_code=False) as opened:
+        report = _run(opened, folders, exclude=[], prune="keep", force=False, quiet=False)
+        print_summary(report, opened, folders, prune="keep", verbose=False)
 
 
 def _first_query(demo: DemoCollection) -> Path:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, LibraryPlace, RunsOn, Workers
-from kindred.cli.output import note, say
+from kindred.cli.output import is_terminal, note, say, shown
 from kindred.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from kindred.describer import DescriberOptions
+    from kindred.library import Library
+    from kindred.store import Place
 
 __all__ = ["serve"]
 
@@ -48,13 +53,16 @@ def serve(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change of the library.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Without a library: render the demo collection, index it and open that.")
+    ] = False,
     device: RunsOn = None,
     workers: Workers = None,
 ) -> None:
     """Open a library in the browser: search, explore, find duplicates and manage it; with an HTTP API for programs.
 
     The server runs until it is stopped with Ctrl-C. Without further options only this machine can reach it. Images
-    are never sent anywhere else.
+    are never sent anywhere else. If there is no library yet, the demo collection of a few hundred images is offered.
     """
     try:
         from kindred.server.running import run_server
@@ -63,7 +71,7 @@ def serve(
             raise MissingExtra("kindred serve", "serve") from error
         raise
     from kindred.describer import DescriberOptions
-    from kindred.library import Library, absolute
+    from kindred.library import absolute
     from kindred.server.settings import ServerSettings
 
     allowed = tuple(absolute(folder) for folder in folders or ())
@@ -73,7 +81,7 @@ def serve(
     settings = ServerSettings(
         host=host, port=port, token=secret, hosts=tuple(names or ()), folders=allowed, read_only=read_only
     )
-    opened = Library.open(library, options=DescriberOptions(device, workers, None))
+    opened = _opened(library, DescriberOptions(device, workers, None), demo=demo)
 
     def ready(address: str) -> None:
         say(f"Kindred is at {address}")
@@ -84,6 +92,34 @@ def serve(
             webbrowser.open(address)
 
     run_server(opened, settings, ready=ready)
+
+
+def _opened(library: Place, options: DescriberOptions, *, demo: bool) -> Library:
+    """Open a library; where there is none, make that of the demo collection if this was asked for or is agreed to."""
+    from kindred.cli.index import index_demo
+    from kindred.errors import LibraryNotFound
+    from kindred.library import Library
+
+    try:
+        return Library.open(library, options=options)
+    except LibraryNotFound:
+        if not demo and not _agreed(library):
+            raise UsageError(
+                f"{shown(library)}: no library; index a folder first (kindred index FOLDER), "
+                "or open a demo collection with kindred serve --demo"
+            ) from None
+    index_demo(library, options)
+    return Library.open(library, options=options)
+
+
+def _agreed(library: Place) -> bool:
+    """Ask on a terminal whether to make the demo collection; anywhere else the answer is no."""
+    import sys
+
+    if not (sys.stdin is not None and sys.stdin.isatty() and is_terminal()):
+        return False
+    say(f"There is no library at {shown(library)} yet. kindred index FOLDER makes one of your own images.")
+    return typer.confirm("Render a demo collection of a few hundred images now, and open it?", default=True)
 
 
 def _new_token() -> str:
