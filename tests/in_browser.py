@@ -90,7 +90,7 @@ class Visitor:
         for context in self._contexts:
             context.close()
         unexpected = [error for error in self.errors if not any(part in error for part in self.allowed)]
-        assert unexpected == []
+        assert not unexpected, "\n".join(unexpected)
 
     def _noted(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

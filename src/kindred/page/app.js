@@ -62,7 +62,7 @@ async function show(route) {
   const root = h("div", { class: ["view", `view-${view.name}`] });
   fill(main, root);
   scrollTo(0, 0);
-  const [module] = await Promise.all([view.load(), styles(view.name)]);
+  const [module] = await Promise.all([view.load(), ...(view.styles ?? [view.name]).map(styles)]);
   if (mine !== turn) return;
   const unmount = await module.mount(root, context);
   if (mine !== turn) return unmount();

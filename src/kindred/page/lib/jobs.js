@@ -104,7 +104,8 @@ export function jobPanel({ api }, first, { summary, ended, closed } = {}) {
     else meter.setAttribute("aria-valuenow", String(Math.floor(share * 100)));
     meter.setAttribute("aria-valuetext", runningText(job));
     line.textContent = job.stopping ? "Stopping …" : runningText(job);
-    cancel.disabled = job.stopping;
+    // Not disabled: the focus would be lost.
+    cancel.setAttribute("aria-disabled", String(job.stopping));
     skips.show(job.skipped_files, job.skipped);
   }
 
@@ -124,11 +125,12 @@ export function jobPanel({ api }, first, { summary, ended, closed } = {}) {
   }
 
   async function cancelled() {
-    cancel.disabled = true;
+    if (cancel.getAttribute("aria-disabled") === "true") return;
+    cancel.setAttribute("aria-disabled", "true");
     try {
       await api.del(`/jobs/${first.id}`);
     } catch (error) {
-      cancel.disabled = false;
+      cancel.setAttribute("aria-disabled", "false");
       toastError(error);
     }
   }

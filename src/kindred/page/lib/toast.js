@@ -11,11 +11,11 @@ const AT_MOST = 3;
 /**
  * Show a message for some seconds; it stays while it has the pointer or the focus, and errors stay until closed.
  * @param {string} text
- * @param {{kind?: "info" | "good" | "bad", action?: {label: string, run: () => void}}} [options]
+ * @param {{kind?: "info" | "good" | "bad", seconds?: number, action?: {label: string, run: () => void}}} [options]
  * @returns {() => void} closes it
  */
 export function toast(text, options = {}) {
-  const { kind = "info", action } = options;
+  const { kind = "info", seconds = SECONDS, action } = options;
   const region = companion("toasts");
   const close = () => {
     clearTimeout(timer);
@@ -34,7 +34,7 @@ export function toast(text, options = {}) {
   let timer = 0;
   const wait = () => {
     clearTimeout(timer);
-    if (kind !== "bad") timer = setTimeout(close, SECONDS * 1000);
+    if (kind !== "bad") timer = setTimeout(close, seconds * 1000);
   };
   for (const event of ["pointerenter", "focusin"]) box.addEventListener(event, () => clearTimeout(timer));
   for (const event of ["pointerleave", "focusout"]) box.addEventListener(event, wait);

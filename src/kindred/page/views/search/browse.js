@@ -4,6 +4,7 @@ import { fill, h } from "../../lib/dom.js";
 import { Grid } from "../../lib/grid.js";
 import { icon } from "../../lib/icons.js";
 import { aspectOf, count, monthText, nameOf, thumbnailSize } from "../../lib/images.js";
+import { describe, makeSelectable, tick } from "../../lib/selection.js";
 import { toastError } from "../../lib/toast.js";
 import { filterParams, isFiltered } from "./state.js";
 import { overlay } from "./tile.js";
@@ -16,10 +17,12 @@ const ORDERS = {
 };
 
 /**
+ * @typedef {import("../../lib/selection.js").Selection} Selection
  * @param {import("../../app.js").Context} context
- * @param {{open: (ids: string[], at: number, known: (id: string) => any) => void, similar: (image: any) => void}} options
+ * @param {{open: (ids: string[], at: number, known: (id: string) => any) => void, similar: (image: any) => void,
+ *   selection?: Selection}} options selection: images can be selected
  */
-export function createBrowse({ api, library }, { open, similar }) {
+export function createBrowse({ api, library }, { open, similar, selection }) {
   /** @type {Map<string, import("../../lib/images.js").Image>} */
   const records = new Map();
   let stop = new AbortController();
@@ -32,11 +35,12 @@ export function createBrowse({ api, library }, { open, similar }) {
   const grid = new Grid({
     label: "Images of the library",
     source: (id, pixels) => api.thumbnail(id, thumbnailSize(pixels)),
-    describe: (index, id) => (records.has(id) ? nameOf(records.get(id).path) : `Image ${index + 1}`),
-    decorate: (_, id) => (records.has(id) ? overlay(records.get(id), { similar }) : null),
+    describe: (index, id) => (selection ? describe(selection, id, name(index, id)) : name(index, id)),
+    decorate: (index, id) => [selection && tick(selection, id, name(index, id)), records.has(id) && overlay(records.get(id), { similar })],
     heading: (section) => h("h3", null, headings[section]),
     open: (index) => open(grid.images.ids, index, (id) => records.get(id)),
-    key: (event, _, id) => {
+    key: (event, index, id) => {
+      if (selecting?.key(event, index, id)) return true;
       if (event.key !== "s" || !records.has(id)) return false;
       similar(records.get(id));
       return true;
@@ -44,7 +48,26 @@ export function createBrowse({ api, library }, { open, similar }) {
   });
   const element = h("section", { class: "browse", "aria-label": "Library" }, h("div", { class: "results-head" }, heading, note), empty, grid.element);
 
-  return { element, show, grid, hide: () => stop.abort(), destroy: () => { stop.abort(); grid.destroy(); } };
+  const selecting = selection && makeSelectable(grid, selection);
+  return {
+    element,
+    show,
+    grid,
+    /** What is known of some images has changed. @param {string[]} ids */
+    forget(ids) {
+      for (const id of ids) records.delete(id);
+    },
+    hide: () => stop.abort(),
+    destroy() {
+      stop.abort();
+      selecting?.stop();
+      grid.destroy();
+    },
+  };
+
+  function name(index, id) {
+    return records.has(id) ? nameOf(records.get(id).path) : `Image ${index + 1}`;
+  }
 
   /** Show the library with a filter and an order. */
   async function show({ filter, sort }) {
