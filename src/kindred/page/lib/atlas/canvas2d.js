@@ -1,0 +1,137 @@
+/** Draws a map without WebGL: points are written into the pixels of a picture, thumbnails are drawn over it. */
+
+import { BOX_FLOATS, CHOSEN_FRAME, NO_FRAME } from "./boxes.js";
+import { SLOTS } from "./strips.js";
+
+const STEPS = 4; // discs of a size are made for so many places within a pixel, in x and in y
+
+export class CanvasRenderer {
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.kind = "canvas2d";
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", { alpha: true });
+    this.strips = new Array(SLOTS).fill(null);
+    this.points = new Float32Array(0);
+    this.styles = new Uint8Array(0);
+    this.discs = null;
+  }
+
+  resize(width, height, ratio) {
+    this.ratio = ratio;
+    this.canvas.width = Math.max(1, Math.round(width * ratio));
+    this.canvas.height = Math.max(1, Math.round(height * ratio));
+    this.picture = this.context.createImageData(this.canvas.width, this.canvas.height);
+  }
+
+  setPoints(points) {
+    this.points = points;
+  }
+
+  setStyles(styles) {
+    this.styles = styles;
+  }
+
+  put(slot, strip) {
+    this.strips[slot]?.close();
+    this.strips[slot] = strip;
+  }
+
+  draw(camera, size, { pointSize, boxes }) {
+    this.#drawPoints(camera, size, pointSize);
+    const { context } = this;
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.imageSmoothingQuality = "medium";
+    for (let box = 0; box < boxes.count; box += 1) this.#drawBox(camera, size, boxes, box * BOX_FLOATS);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+  }
+
+  close() {
+    for (const strip of this.strips) strip?.close();
+    this.strips.fill(null);
+  }
+
+  #drawBox(camera, size, { floats, frames, radius }, at) {
+    const strip = this.strips[floats[at + 8]];
+    if (!strip) return;
+    const { context } = this;
+    const [width, height] = [floats[at + 2], floats[at + 3]];
+    const left = size.width / 2 + (floats[at] - camera.x) * camera.scale - width / 2;
+    const top = size.height / 2 + (floats[at + 1] - camera.y) * camera.scale - height / 2;
+    const [red, green, blue, kind] = [0, 1, 2, 3].map((byte) => frames[4 * (at + 9) + byte]);
+    if (kind !== NO_FRAME) {
+      const by = kind === CHOSEN_FRAME ? 3.5 : 1.5;
+      context.fillStyle = `rgb(${red} ${green} ${blue})`;
+      context.beginPath();
+      context.roundRect(left - by, top - by, width + 2 * by, height + 2 * by, radius + by);
+      context.fill();
+    }
+    context.drawImage(strip, floats[at + 4], floats[at + 5], floats[at + 6], floats[at + 7], left, top, width, height);
+  }
+
+  #drawPoints(camera, size, pointSize) {
+    const { picture, points, styles, ratio } = this;
+    const { width, height, data } = picture;
+    new Uint32Array(data.buffer).fill(0);
+    const normal = this.#disc(pointSize * ratio);
+    const chosen = this.#disc(pointSize * ratio * 1.7);
+    const scale = camera.scale * ratio;
+    const [left, top] = [width / 2 - camera.x * scale, height / 2 - camera.y * scale];
+    const edge = chosen.side;
+    for (let at = 0; at < styles.length / 4; at += 1) {
+      const alpha = styles[4 * at + 3];
+      const x = left + points[2 * at] * scale;
+      const y = top + points[2 * at + 1] * scale;
+      if (alpha < 5 || x < -edge || y < -edge || x >= width + edge || y >= height + edge) continue;
+      stamp(picture, alpha > 242 ? chosen : normal, x, y, styles, 4 * at);
+    }
+    this.context.putImageData(picture, 0, 0);
+  }
+
+  /** Masks of a disc of so many px, one for each place of its middle within a pixel. */
+  #disc(size) {
+    const key = Math.round(size * 8) / 8;
+    this.discs ??= new Map();
+    if (!this.discs.has(key)) {
+      if (this.discs.size > 40) this.discs.clear();
+      this.discs.set(key, discOf(key));
+    }
+    return this.discs.get(key);
+  }
+}
+
+function discOf(size) {
+  const radius = size / 2;
+  const side = Math.ceil(size) + 2;
+  const masks = [];
+  for (let place = 0; place < STEPS * STEPS; place += 1) {
+    const [cx, cy] = [side / 2 + (place % STEPS) / STEPS, side / 2 + Math.floor(place / STEPS) / STEPS];
+    const mask = new Uint8Array(side * side);
+    for (let at = 0; at < mask.length; at += 1) {
+      const apart = Math.hypot((at % side) + 0.5 - cx, Math.floor(at / side) + 0.5 - cy);
+      mask[at] = Math.round(255 * Math.max(0, Math.min(1, radius + 0.5 - apart)));
+    }
+    masks.push(mask);
+  }
+  return { side, masks };
+}
+
+/** Draw a disc into a picture, over what is there. */
+function stamp({ width, height, data }, { side, masks }, x, y, styles, style) {
+  const [left, top] = [Math.floor(x - side / 2), Math.floor(y - side / 2)];
+  const place = Math.floor((x - side / 2 - left) * STEPS) + STEPS * Math.floor((y - side / 2 - top) * STEPS);
+  const mask = masks[place];
+  for (let row = Math.max(0, -top); row < Math.min(side, height - top); row += 1) {
+    for (let column = Math.max(0, -left); column < Math.min(side, width - left); column += 1) {
+      const covered = (mask[row * side + column] * styles[style + 3]) / 65025;
+      if (covered === 0) continue;
+      const pixel = 4 * ((top + row) * width + left + column);
+      const below = (data[pixel + 3] / 255) * (1 - covered);
+      const alpha = covered + below;
+      for (let channel = 0; channel < 3; channel += 1) {
+        data[pixel + channel] = (styles[style + channel] * covered + data[pixel + channel] * below) / alpha;
+      }
+      data[pixel + 3] = 255 * alpha;
+    }
+  }
+}

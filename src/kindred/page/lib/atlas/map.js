@@ -1,0 +1,354 @@
+/**
+ * A map on a canvas: camera, points and thumbnails, selection and what is under the pointer. It draws only when
+ * something has changed.
+ */
+
+import { addBox, CHOSEN_FRAME, GROUP_FRAME, MOST_BOXES, newBoxes, NO_FRAME } from "./boxes.js";
+import { between, bounded, framing, panned, seen, toMap, toWindow, zoomed } from "./camera.js";
+import { CanvasRenderer } from "./canvas2d.js";
+import { levelAt, sizeAt, thumbnailSize, thumbnailsIn } from "./detail.js";
+import { enclosed } from "./lasso.js";
+import { inBox, nearest } from "./pointgrid.js";
+import { placeOf, Strips } from "./strips.js";
+import { supported, WebglRenderer } from "./webgl.js";
+
+const FILL = 0.92; // of the room between thumbnails
+const SMALL = 36; // device px of a thumbnail up to which the small cells are sharp enough
+const CELLS = [32, 128];
+const NEAR = 9; // px from a point within which it is met
+const GLIDE = 320; // ms
+const SETTLED = 160; // ms without a movement
+const HIDDEN = 0;
+const FAINT = 34;
+const PLAIN = 190;
+const CHOSEN = 255;
+
+export class AtlasMap {
+  /**
+   * @param {HTMLElement} stage that the map fills
+   * @param {import("./data.js").MapData} data
+   * @param {{
+   *   load: (sheet: number, cell: number, signal: AbortSignal) => Promise<ImageBitmap>,
+   *   moved?: () => void, settled?: () => void, drawn?: (count: number) => void, canvas2d?: boolean,
+   * }} options settled: the camera has come to rest; canvas2d: even where there is WebGL2
+   */
+  constructor(stage, data, options) {
+    Object.assign(this, { stage, data, options });
+    this.size = { width: 1, height: 1 };
+    this.camera = { x: 0.5, y: 0.5, scale: 1 };
+    this.wanted = 56; // px of a thumbnail
+    this.thumbnails = true;
+    this.framed = true;
+    this.styles = new Uint8Array(4 * data.count).fill(128);
+    this.shown = new Uint8Array(data.count).fill(1);
+    this.chosen = new Uint8Array(data.count);
+    this.chosenCount = 0;
+    this.marked = -1;
+    this.accent = [11, 110, 99];
+    this.boxes = newBoxes();
+    this.list = new Uint32Array(MOST_BOXES);
+    this.listed = 0;
+    this.moving = null;
+    this.fitted = true;
+    this.#renderer(options.canvas2d);
+    this.observer = new ResizeObserver(() => this.#resize());
+    this.observer.observe(stage);
+    this.#resize();
+  }
+
+  /** Which renderer draws: webgl2 or canvas2d. */
+  get kind() {
+    return this.renderer.kind;
+  }
+
+  close() {
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
+    this.observer.disconnect();
+    this.strips.close();
+    this.renderer.close();
+    this.canvas.remove();
+  }
+
+  // The camera
+
+  /** @param {import("./camera.js").Camera} camera */
+  look(camera) {
+    this.moving = null;
+    this.#moveTo(bounded(camera, this.size));
+  }
+
+  pan(dx, dy) {
+    this.moving = null;
+    this.#moveTo(panned(this.camera, this.size, dx, dy));
+  }
+
+  zoom(factor, x, y, smooth = false) {
+    const from = smooth && this.moving ? this.moving.to : this.camera;
+    const to = zoomed(from, this.size, factor, x, y);
+    if (smooth) this.glide(to);
+    else this.look(to);
+  }
+
+  /** Move the camera to another place within a third of a second. */
+  glide(camera) {
+    const to = bounded(camera, this.size);
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.look(to);
+    this.moving = { from: this.camera, to, began: performance.now() };
+    this.redraw();
+  }
+
+  fit(smooth = true) {
+    if (smooth) this.glide(framing(this.size));
+    else this.look(framing(this.size));
+  }
+
+  /** Bring an image into the window if it is not there. */
+  reveal(at) {
+    const [x, y] = this.placeOf(at);
+    const margin = 40;
+    if (x > margin && y > margin && x < this.size.width - margin && y < this.size.height - margin) return;
+    this.glide({ ...this.camera, x: this.data.points[2 * at], y: this.data.points[2 * at + 1] });
+  }
+
+  /** Show all of some images. @param {ArrayLike<number>} some */
+  frameOn(some) {
+    const box = { x0: 1, y0: 1, x1: 0, y1: 0 };
+    for (let place = 0; place < some.length; place += 1) {
+      const [x, y] = [this.data.points[2 * some[place]], this.data.points[2 * some[place] + 1]];
+      box.x0 = Math.min(box.x0, x);
+      box.x1 = Math.max(box.x1, x);
+      box.y0 = Math.min(box.y0, y);
+      box.y1 = Math.max(box.y1, y);
+    }
+    if (box.x0 <= box.x1) this.glide(framing(this.size, box));
+  }
+
+  /** Where an image is in the window. */
+  placeOf(at) {
+    return toWindow(this.camera, this.size, this.data.points[2 * at], this.data.points[2 * at + 1]);
+  }
+
+  // What is shown
+
+  /** Colour the points: red, green and blue of each, four bytes apart. */
+  paint(write) {
+    write(this.styles);
+    this.#restyle();
+  }
+
+  /** Show some images and leave others faint: 1 and 0 for each. */
+  filter(shown) {
+    this.shown.set(shown);
+    this.#restyle();
+  }
+
+  /** Choose images; those of `some` alone. @param {Iterable<number>} some */
+  choose(some) {
+    this.chosen.fill(0);
+    this.chosenCount = 0;
+    for (const at of some) {
+      this.chosenCount += 1 - this.chosen[at];
+      this.chosen[at] = 1;
+    }
+    this.#restyle();
+  }
+
+  toggle(at) {
+    this.chosen[at] = 1 - this.chosen[at];
+    this.chosenCount += this.chosen[at] ? 1 : -1;
+    this.#restyle();
+  }
+
+  /** The chosen images in the order of the map. */
+  selection() {
+    const found = [];
+    for (let at = 0; at < this.data.count; at += 1) if (this.chosen[at]) found.push(at);
+    return found;
+  }
+
+  /** Mark one image with a frame; -1 for none. */
+  mark(at) {
+    if (at === this.marked) return;
+    this.marked = at;
+    this.redraw();
+  }
+
+  set(options) {
+    Object.assign(this, options);
+    this.#restyle();
+  }
+
+  // What is where
+
+  /** The image at a point of the window, or -1: a thumbnail before a point. */
+  hit(px, py) {
+    for (let place = this.listed - 1; place >= 0; place -= 1) {
+      const at = this.list[place];
+      const [x, y] = this.placeOf(at);
+      const [width, height] = thumbnailSize(this.data.aspects[at], this.side * FILL);
+      if (Math.abs(px - x) <= width / 2 && Math.abs(py - y) <= height / 2) return at;
+    }
+    const [mx, my] = toMap(this.camera, this.size, px, py);
+    return nearest(this.data.grid, mx, my, NEAR / this.camera.scale, (at) => this.shown[at] === 1);
+  }
+
+  /**
+   * The images in the window, those shown first at the front, and how many there are.
+   * @param {number} most
+   * @returns {{images: number[], total: number}}
+   */
+  inView(most) {
+    const { data } = this;
+    const within = inBox(data.grid, seen(this.camera, this.size), data.scratch);
+    const kept = [];
+    let total = 0;
+    for (let place = 0; place < within; place += 1) {
+      const at = data.scratch[place];
+      if (!this.shown[at]) continue;
+      total += 1;
+      kept.push(at);
+    }
+    // The order of the map puts images that stand for many before others.
+    kept.sort((a, b) => a - b);
+    return { images: kept.slice(0, most), total };
+  }
+
+  /** The images within a line around them, px in the window. @param {number[]} line */
+  enclosed(line) {
+    const polygon = [];
+    for (let at = 0; at < line.length; at += 2) polygon.push(...toMap(this.camera, this.size, line[at], line[at + 1]));
+    return enclosed(this.data.grid, polygon, (at) => this.shown[at] === 1);
+  }
+
+  // Drawing
+
+  redraw() {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame((now) => {
+      this.frame = 0;
+      this.draw(now);
+    });
+  }
+
+  draw(now) {
+    this.#glided(now);
+    this.side = sizeAt(this.camera.scale, this.wanted, this.data.last);
+    this.#collect();
+    const spacing = this.camera.scale / Math.sqrt(Math.max(1, this.data.count));
+    const pointSize = Math.max(2, Math.min(9, 0.36 * spacing));
+    this.renderer.draw(this.camera, this.size, { pointSize, boxes: this.boxes });
+    this.strips.end();
+    this.options.drawn?.(this.boxes.count);
+  }
+
+  #collect() {
+    const { boxes, data, list } = this;
+    boxes.count = 0;
+    boxes.radius = Math.min(4, this.side / 14);
+    this.strips.begin();
+    const level = this.thumbnails ? levelAt(this.camera.scale, this.side) : -1;
+    this.listed = thumbnailsIn(data, this.camera, this.size, level, this.side / 2, list, this.shown);
+    const ratio = this.renderer.ratio;
+    const cell = this.side * FILL * ratio > SMALL ? CELLS[1] : CELLS[0];
+    let drawn = 0;
+    for (let place = 0; place < this.listed; place += 1) {
+      const at = list[place];
+      if (at === this.marked || !this.#addBox(at, cell)) continue;
+      list[drawn] = at;
+      drawn += 1;
+    }
+    if (this.marked >= 0 && this.shown[this.marked] && this.#addBox(this.marked, cell, 1.25)) {
+      list[drawn] = this.marked;
+      drawn += 1;
+    }
+    this.listed = drawn;
+  }
+
+  /** Add the thumbnail of an image, in the best size that is there; false if none is. */
+  #addBox(at, cell, scale = 1) {
+    let own = cell;
+    let slot = this.strips.slot(at, cell);
+    if (slot < 0 && cell !== CELLS[0]) [own, slot] = [CELLS[0], this.strips.slot(at, CELLS[0])];
+    if (slot < 0) return false;
+    const { data, styles } = this;
+    const [width, height] = thumbnailSize(data.aspects[at], this.side * FILL * scale);
+    const [left, top] = placeOf(at, own);
+    const [partWidth, partHeight] = thumbnailSize(data.aspects[at], own);
+    const special = this.chosen[at] === 1 || at === this.marked;
+    const [red, green, blue] = special ? this.accent : [styles[4 * at], styles[4 * at + 1], styles[4 * at + 2]];
+    const kind = special ? CHOSEN_FRAME : this.framed ? GROUP_FRAME : NO_FRAME;
+    addBox(this.boxes, data.points[2 * at], data.points[2 * at + 1], width, height, left, top, partWidth, partHeight, slot, red, green, blue, kind);
+    return true;
+  }
+
+  #glided(now) {
+    if (!this.moving) return;
+    const { from, to, began } = this.moving;
+    const t = Math.min(1, (now - began) / GLIDE);
+    if (t >= 1) this.moving = null;
+    this.#moveTo(t >= 1 ? to : between(from, to, t));
+  }
+
+  #moveTo(camera) {
+    this.camera = camera;
+    this.fitted = camera.scale <= framing(this.size).scale * 1.001;
+    this.redraw();
+    this.options.moved?.();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.options.settled?.(), SETTLED);
+  }
+
+  #restyle() {
+    const { styles, shown, chosen } = this;
+    const others = this.chosenCount > 0 ? 110 : PLAIN;
+    for (let at = 0; at < this.data.count; at += 1) {
+      styles[4 * at + 3] = chosen[at] ? CHOSEN : shown[at] ? others : this.hides ? HIDDEN : FAINT;
+    }
+    this.renderer.setStyles(styles);
+    this.redraw();
+  }
+
+  #renderer(canvas2d) {
+    this.canvas?.remove();
+    this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("aria-hidden", "true");
+    this.stage.prepend(this.canvas);
+    // A graphics driver that fails leaves the map to the other renderer.
+    const lost = () => {
+      this.renderer.close();
+      this.strips.close();
+      this.#renderer(true);
+      this.#resize();
+    };
+    this.renderer = this.#made(canvas2d, lost);
+    this.strips = new Strips({ load: this.options.load, put: (slot, strip) => this.renderer.put(slot, strip), changed: () => this.redraw() });
+    this.renderer.setPoints(this.data.points);
+    this.stage.dataset.renderer = this.renderer.kind;
+  }
+
+  #made(canvas2d, lost) {
+    if (!canvas2d && supported()) {
+      try {
+        return new WebglRenderer(this.canvas, { lost });
+      } catch (error) {
+        console.warn("The map is drawn without WebGL2:", error);
+        const canvas = document.createElement("canvas");
+        canvas.setAttribute("aria-hidden", "true");
+        this.canvas.replaceWith(canvas);
+        this.canvas = canvas;
+      }
+    }
+    return new CanvasRenderer(this.canvas);
+  }
+
+  #resize() {
+    const { clientWidth, clientHeight } = this.stage;
+    if (clientWidth === 0 || clientHeight === 0) return;
+    const whole = this.fitted;
+    this.size = { width: clientWidth, height: clientHeight };
+    this.renderer.resize(clientWidth, clientHeight, Math.min(2, devicePixelRatio || 1));
+    this.renderer.setStyles(this.styles);
+    this.look(whole ? framing(this.size) : this.camera);
+  }
+}
