@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.inside import open_inside
 from kindred.atlas import Atlas, LibraryAtlas
 from kindred.atlas.sheets import Thumbnails
 from kindred.errors import ImageError
 from kindred.images import decode
+from kindred.server.files import MOST_BYTES, UPLOADED
 from kindred.server.jobs import Job
-from kindred.server.originals import open_original
 from kindred.server.problems import Problem
 from kindred.server.state import State
 from kindred.service import AtlasForm
@@ -50,10 +52,13 @@ def _thumbnails(state: State) -> Thumbnails:
     """Return the function that reads images for sheets: only those that may be opened, of a bounded size."""
 
     def read(_: str, path: Path, longest: int) -> NDArray[np.uint8] | None:
+        roots = state.library.store.roots()
         try:
-            with open_original(state, path):
-                return decode(path, longest=longest).pixels
-        except (OSError, ImageError):
+            with open_inside(path, [*(root.path for root in roots), state.library.path / UPLOADED]) as file:
+                if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                    return None
+                return decode(file.read(MOST_BYTES + 1), longest=longest).pixels
+        except (OSError, ValueError, ImageError):
             return None
 
     return read

@@ -12,19 +12,22 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from kindred.atlas import Atlas, SheetsBusy
+from kindred.library.editing import record_of
 from kindred.manifold.maps import check_map
+from kindred.server.answers import answer, is_known
 from kindred.server.jobs import Jobs
 from kindred.server.maps import LARGE, SMALL, Maps, map_job
 from kindred.server.problems import Problem
 from kindred.server.routes.jobs import accepted
 from kindred.server.state import Here, State
-from kindred.service import AtlasForm
+from kindred.service import AtlasForm, ImageForm, ImagesForm
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/map", tags=["map"])
 
 METHOD_LENGTH, REVISION_LENGTH = 40, 60
+MOST_RECORDS = 200
 BUSY = 2  # seconds after which a sheet may be asked for again
 
 Method = Annotated[str | None, Query(max_length=METHOD_LENGTH, description="tsne, isomap, mds or spectral; the newest")]
@@ -96,6 +99,26 @@ async def column(
     return await _binary(here, request, method, revision, name, lambda atlas: _little(_column(atlas, name)))
 
 
+@router.get("/images")
+async def images(
+    here: Here,
+    at: Annotated[list[Annotated[int, Field(ge=0)]], Query(max_length=MOST_RECORDS, description="Places in its order")],
+    method: Method = None,
+    revision: Revision = None,
+) -> Response:
+    """Return the records of some images of the map; those that have been removed since are left out."""
+
+    def listed() -> ImagesForm:
+        mapped = here.part(Maps).found(method, revision).mapped
+        if beyond := [place for place in at if place >= len(mapped)]:
+            raise Problem(404, f"the map has no image {beyond[0]}", hint=f"it has {len(mapped)}, from 0")
+        uids = [mapped.uids[place] for place in at]
+        rows = here.library.store.by_uid(uids)
+        return ImagesForm(tuple(ImageForm.of(record_of(rows[uid])) for uid in uids if uid in rows), ())
+
+    return answer(await here.work.light(listed))
+
+
 @router.get("/sheets/{number}", response_class=Response, responses=WEBP)
 async def sheet(
     here: Here,
@@ -132,17 +155,18 @@ async def _binary(
 ) -> Response:
     """Answer with bytes that belong to one revision of a map; a client that gives it need not ask for them again."""
 
-    def answer() -> Response:
+    def found() -> Response:
         atlas = here.part(Maps).found(method, revision)
         version = atlas.digest if name in get_args(Column) else atlas.mapped.digest
         tag = f'"{version}-{name}"'
         stays = "private, max-age=31536000, immutable" if revision is not None else "private, no-cache"
         headers = {"ETag": tag, "Cache-Control": stays}
-        if tag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
+        if is_known(request, tag):
             return Response(status_code=304, headers=headers)
         return Response(content(atlas), headers=headers, media_type=kind)
 
-    return await here.work.light(answer)
+    lane = here.work.pictures if kind.startswith("image/") else here.work.light
+    return await lane(found)
 
 
 def _column(atlas: Atlas, name: Column) -> NDArray[np.generic]:
