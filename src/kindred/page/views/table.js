@@ -10,5 +10,6 @@
 /** @type {View[]} */
 export const VIEWS = [
   { name: "search", title: "Search", icon: "search", load: () => import("./search.js") },
+  { name: "explore", title: "Explore", icon: "explore", load: () => import("./explore.js") },
   { name: "manage", title: "Library", icon: "library", load: () => import("./manage.js"), styles: ["search", "selection", "manage"] },
 ];

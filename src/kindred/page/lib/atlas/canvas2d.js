@@ -58,10 +58,11 @@ export class CanvasRenderer {
     const [width, height] = [floats[at + 2], floats[at + 3]];
     const left = size.width / 2 + (floats[at] - camera.x) * camera.scale - width / 2;
     const top = size.height / 2 + (floats[at + 1] - camera.y) * camera.scale - height / 2;
-    const [red, green, blue, kind] = [0, 1, 2, 3].map((byte) => frames[4 * (at + 9) + byte]);
+    const byte = 4 * (at + 9);
+    const kind = frames[byte + 3];
     if (kind !== NO_FRAME) {
       const by = kind === CHOSEN_FRAME ? 3.5 : 1.5;
-      context.fillStyle = `rgb(${red} ${green} ${blue})`;
+      context.fillStyle = `rgb(${frames[byte]} ${frames[byte + 1]} ${frames[byte + 2]})`;
       context.beginPath();
       context.roundRect(left - by, top - by, width + 2 * by, height + 2 * by, radius + by);
       context.fill();

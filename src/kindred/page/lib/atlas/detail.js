@@ -76,8 +76,16 @@ export function thumbnailsIn({ points, levels, ends, grid, scratch }, camera, wi
   return found;
 }
 
-/** Width and height of a thumbnail in a square of `cell` px, as the server draws it. @returns {[number, number]} */
-export function thumbnailSize(aspect, cell) {
-  const shape = aspect > 0 ? Math.min(3, Math.max(1 / 3, aspect)) : 1;
-  return [Math.max(1, Math.round(cell * Math.min(1, shape))), Math.max(1, Math.round(cell / Math.max(1, shape)))];
+/** The width of a thumbnail in a square of `cell` px, as the server draws it; 0 is an unknown shape. */
+export function widthIn(cell, aspect) {
+  return Math.max(1, Math.round(cell * Math.min(1, bounded(aspect))));
+}
+
+/** The height of the same. */
+export function heightIn(cell, aspect) {
+  return Math.max(1, Math.round(cell / Math.max(1, bounded(aspect))));
+}
+
+function bounded(aspect) {
+  return aspect > 0 ? Math.min(3, Math.max(1 / 3, aspect)) : 1;
 }

@@ -6,10 +6,10 @@
 import { addBox, CHOSEN_FRAME, GROUP_FRAME, MOST_BOXES, newBoxes, NO_FRAME } from "./boxes.js";
 import { between, bounded, framing, panned, seen, toMap, toWindow, zoomed } from "./camera.js";
 import { CanvasRenderer } from "./canvas2d.js";
-import { levelAt, sizeAt, thumbnailSize, thumbnailsIn } from "./detail.js";
+import { heightIn, levelAt, sizeAt, thumbnailsIn, widthIn } from "./detail.js";
 import { enclosed } from "./lasso.js";
 import { inBox, nearest } from "./pointgrid.js";
-import { placeOf, Strips } from "./strips.js";
+import { leftOf, Strips, topOf } from "./strips.js";
 import { supported, WebglRenderer } from "./webgl.js";
 
 const FILL = 0.92; // of the room between thumbnails
@@ -183,13 +183,14 @@ export class AtlasMap {
 
   /** The image at a point of the window, or -1: a thumbnail before a point. */
   hit(px, py) {
+    const [mx, my] = toMap(this.camera, this.size, px, py);
+    const { aspects, points } = this.data;
+    const side = this.side * FILL;
     for (let place = this.listed - 1; place >= 0; place -= 1) {
       const at = this.list[place];
-      const [x, y] = this.placeOf(at);
-      const [width, height] = thumbnailSize(this.data.aspects[at], this.side * FILL);
-      if (Math.abs(px - x) <= width / 2 && Math.abs(py - y) <= height / 2) return at;
+      const [dx, dy] = [(points[2 * at] - mx) * this.camera.scale, (points[2 * at + 1] - my) * this.camera.scale];
+      if (Math.abs(dx) <= widthIn(side, aspects[at]) / 2 && Math.abs(dy) <= heightIn(side, aspects[at]) / 2) return at;
     }
-    const [mx, my] = toMap(this.camera, this.size, px, py);
     return nearest(this.data.grid, mx, my, NEAR / this.camera.scale, (at) => this.shown[at] === 1);
   }
 
@@ -269,16 +270,22 @@ export class AtlasMap {
   #addBox(at, cell, scale = 1) {
     let own = cell;
     let slot = this.strips.slot(at, cell);
-    if (slot < 0 && cell !== CELLS[0]) [own, slot] = [CELLS[0], this.strips.slot(at, CELLS[0])];
+    if (slot < 0 && cell !== CELLS[0]) {
+      own = CELLS[0];
+      slot = this.strips.slot(at, own);
+    }
     if (slot < 0) return false;
-    const { data, styles } = this;
-    const [width, height] = thumbnailSize(data.aspects[at], this.side * FILL * scale);
-    const [left, top] = placeOf(at, own);
-    const [partWidth, partHeight] = thumbnailSize(data.aspects[at], own);
+    const { aspects, points } = this.data;
+    const side = this.side * FILL * scale;
     const special = this.chosen[at] === 1 || at === this.marked;
-    const [red, green, blue] = special ? this.accent : [styles[4 * at], styles[4 * at + 1], styles[4 * at + 2]];
     const kind = special ? CHOSEN_FRAME : this.framed ? GROUP_FRAME : NO_FRAME;
-    addBox(this.boxes, data.points[2 * at], data.points[2 * at + 1], width, height, left, top, partWidth, partHeight, slot, red, green, blue, kind);
+    const colours = special ? this.accent : this.styles;
+    const first = special ? 0 : 4 * at;
+    addBox(
+      this.boxes, points[2 * at], points[2 * at + 1], widthIn(side, aspects[at]), heightIn(side, aspects[at]),
+      leftOf(at, own), topOf(at, own), widthIn(own, aspects[at]), heightIn(own, aspects[at]), slot,
+      colours[first], colours[first + 1], colours[first + 2], kind,
+    );
     return true;
   }
 

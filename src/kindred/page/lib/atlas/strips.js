@@ -15,11 +15,14 @@ export function stripOf(at, cell) {
   return Math.floor(at / ((WIDTH / cell) * (HEIGHT / cell)));
 }
 
-/** Column and row of image `at` within its strip, in px. @returns {[number, number]} */
-export function placeOf(at, cell) {
-  const across = WIDTH / cell;
-  const within = at % (across * (HEIGHT / cell));
-  return [(within % across) * cell, Math.floor(within / across) * cell];
+/** The left edge of image `at` within its strip, in px. */
+export function leftOf(at, cell) {
+  return (at % (WIDTH / cell)) * cell;
+}
+
+/** The top edge of the same. */
+export function topOf(at, cell) {
+  return (Math.floor(at / (WIDTH / cell)) % (HEIGHT / cell)) * cell;
 }
 
 export class Strips {

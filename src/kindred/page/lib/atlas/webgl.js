@@ -149,17 +149,18 @@ export class WebglRenderer {
    */
   draw(camera, size, { pointSize, boxes }) {
     const { gl } = this;
-    const zoom = [(2 * camera.scale) / size.width, (-2 * camera.scale) / size.height];
+    const across = (2 * camera.scale) / size.width;
+    const down = (-2 * camera.scale) / size.height;
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.useProgram(this.pointsProgram);
     gl.uniform2f(this.pointsAt.centre, camera.x, camera.y);
-    gl.uniform2f(this.pointsAt.zoom, zoom[0], zoom[1]);
+    gl.uniform2f(this.pointsAt.zoom, across, down);
     gl.uniform1f(this.pointsAt.size, pointSize * this.ratio);
     gl.bindVertexArray(this.pointsArray);
     gl.drawArrays(gl.POINTS, 0, this.count);
-    if (boxes.count > 0) this.#drawBoxes(camera, size, zoom, boxes);
+    if (boxes.count > 0) this.#drawBoxes(camera, size, across, down, boxes);
     gl.bindVertexArray(null);
   }
 
@@ -168,11 +169,11 @@ export class WebglRenderer {
     this.gl.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
-  #drawBoxes(camera, size, zoom, boxes) {
+  #drawBoxes(camera, size, across, down, boxes) {
     const { gl } = this;
     gl.useProgram(this.framedProgram);
     gl.uniform2f(this.framedAt.centre, camera.x, camera.y);
-    gl.uniform2f(this.framedAt.zoom, zoom[0], zoom[1]);
+    gl.uniform2f(this.framedAt.zoom, across, down);
     gl.uniform2f(this.framedAt.pixel, 2 / size.width, -2 / size.height);
     gl.uniform1f(this.framedAt.radius, boxes.radius);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.instances);
