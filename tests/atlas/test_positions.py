@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kindred.atlas.order import LAST_LEVEL, distance_of, hilbert_order, levels_of, order_by_level
+from kindred.atlas.order import LAST_LEVEL, PER_OCTAVE, distance_of, hilbert_order, levels_of, order_by_level
 from kindred.atlas.positions import APART, Landmarks, unit_square
 from kindred.errors import UsageError
 from kindred.manifold import MAPS
@@ -60,9 +60,12 @@ def test_an_unknown_method_is_refused() -> None:
 
 def test_the_unit_square_preserves_the_shape_of_a_map() -> None:
     points = np.array([[0, 0], [10, 0], [10, 5], [0, 5]], np.float32)
-    np.testing.assert_allclose(
-        unit_square(points, "tsne"), [[0, 0.75], [1, 0.75], [1, 0.25], [0, 0.25]], atol=2 * APART
-    )
+    for given in (points, points[:, ::-1]):  # turned, so that it is wider than high
+        places = unit_square(given, "tsne")
+        np.testing.assert_allclose(np.sort(places[:, 0]), [0, 0, 1, 1], atol=2 * APART)
+        np.testing.assert_allclose(np.sort(places[:, 1]), [0.25, 0.25, 0.75, 0.75], atol=2 * APART)
+    apart = [np.hypot(*np.subtract(*places[[a, b]])) for a, b in ((0, 1), (1, 2), (2, 3), (3, 0))]
+    np.testing.assert_allclose(apart, [1, 0.5, 1, 0.5], atol=4 * APART)
 
 
 def test_outliers_are_brought_in_by_ranks() -> None:
@@ -130,7 +133,7 @@ def test_the_order_goes_by_octaves_and_then_along_the_curve() -> None:
     levels = levels_of(points)
     order = order_by_level(points, levels)
     assert sorted(order.tolist()) == list(range(500))
-    octaves = levels[order] // 2
+    octaves = levels[order] // PER_OCTAVE
     assert (np.diff(octaves.astype(int)) >= 0).all()
     last = order[octaves == octaves.max()]
     along = np.argsort(hilbert_order(points))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from kindred.atlas import LibraryAtlas, SheetsBusy, WholeMap, make_map, months, update_map
 from kindred.atlas.columns import NO_DAY, OTHERS, columns_of, folder_groups
 from kindred.atlas.map_file import load_map, newest_method, save_map
-from kindred.atlas.sheets import Sheets, sheet_count, thumbnail_size
+from kindred.atlas.sheets import AT_ONCE, Sheets, sheet_count, thumbnail_size
 from kindred.errors import UsageError
 from kindred.images import decode
 from kindred.library import Library
@@ -259,22 +261,28 @@ def test_the_cache_of_sheets_is_bounded(tmp_path: Path) -> None:
     assert not sheets.cached([f"{0:016x}"], 128)
 
 
-def test_one_sheet_is_made_at_a_time(tmp_path: Path) -> None:
-    sheets: Sheets
-    busy: list[bool] = []
+def test_a_sheet_is_made_once_for_all_who_want_it_and_few_at_a_time(tmp_path: Path) -> None:
+    sizes = np.ones((1, 2), np.int32)
+    go = threading.Event()
+    begun: list[str] = []
 
     def thumbnail(uid: str, _: Path, __: int) -> np.ndarray:
-        if uid == "0" * 16:
-            try:
-                sheets.get(["1" * 16], [tmp_path], np.ones((1, 2), np.int32), 32, wait=0)
-            except SheetsBusy:
-                busy.append(True)
+        begun.append(uid)
+        assert go.wait(20)
         return np.zeros((32, 32, 3), np.uint8)
 
     sheets = Sheets(tmp_path, thumbnails=thumbnail)
-    sheets.get(["0" * 16], [tmp_path], np.ones((1, 2), np.int32), 32)
-    assert busy == [True]
-    sheets.get(["1" * 16], [tmp_path], np.ones((1, 2), np.int32), 32)
+    with ThreadPoolExecutor(AT_ONCE + 1) as threads:
+        wanted = [0, 0, *range(1, AT_ONCE)]  # the first one twice
+        made = [threads.submit(sheets.get, [f"{number:016x}"], [tmp_path], sizes, 32) for number in wanted]
+        while len(begun) < AT_ONCE:
+            assert not any(each.done() for each in made)
+        for busy in (0, 99):  # one that is being made, and one more
+            with pytest.raises(SheetsBusy):
+                sheets.get([f"{busy:016x}"], [tmp_path], sizes, 32, wait=0)
+        go.set()
+        assert made[0].result(20) == made[1].result(20)
+    assert sorted(begun) == [f"{number:016x}" for number in range(AT_ONCE)]
 
 
 def test_invalid_cells_and_numbers_are_refused(library: Library) -> None:

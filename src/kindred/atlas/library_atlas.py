@@ -98,7 +98,7 @@ class LibraryAtlas:
         """Return a sheet of a map, numbered from 0, as WebP.
 
         cell: 32 or 128, the side of a thumbnail's cell in pixels. Raises UsageError for another one and for a number
-        that the map does not have, SheetsBusy if another sheet is being made for longer than `wait` seconds.
+        that the map does not have, SheetsBusy if others are being made for longer than `wait` seconds.
         """
         check_cell(cell)
         count, most = sheet_count(len(atlas.mapped), cell), (SIDE // cell) ** 2

@@ -16,10 +16,10 @@ __all__ = ["LAST_LEVEL", "Levels", "distance_of", "hilbert_order", "levels_of", 
 Order = NDArray[np.int64]
 Levels = NDArray[np.uint8]
 
-COARSEST = 1 / 8
+COARSEST = 1 / 4
 """Distance of level 0; it is halved every `PER_OCTAVE` levels."""
-PER_OCTAVE = 2
-LAST_LEVEL = 24
+PER_OCTAVE = 3
+LAST_LEVEL = 39
 """Level of the images that are nearer to others than any distance; theirs is below `APART`."""
 BITS = 16
 """Hilbert's curve passes through 65,536 × 65,536 cells."""

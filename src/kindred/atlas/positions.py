@@ -31,6 +31,9 @@ SPREAD = 0.7
 RANK_SHARE = {"tsne": 0.0}
 """Weight of the rank of a coordinate against the coordinate itself; t-SNE fills the plane evenly as it is."""
 OTHER_RANK_SHARE = 0.6
+FRAME = 4 / 3
+"""Width to height of the frame into which a map is turned, if its axes have no meaning."""
+TURNS = 36
 BLOCK = 8192
 APART = 1e-4
 """Distance between images that would lie at the same point, as a share of the side of the map."""
@@ -101,9 +104,12 @@ def unit_square(points: Points, method: str) -> Points:
     """Fit the points (n, 2) of a method into the unit square, the second axis pointing down as on a screen.
 
     Coordinates of all methods but t-SNE are averaged with their ranks, which spreads dense regions and brings outliers
-    in; the shape of the map is preserved as far as that allows. Points at the same place are put beside one another.
+    in; the shape of the map is preserved as far as that allows. Those of t-SNE, whose axes have no meaning, are turned
+    so that the map fills a screen. Points at the same place are put beside one another.
     """
     rank_share = RANK_SHARE.get(method, OTHER_RANK_SHARE)
+    if not rank_share and len(points):
+        points = _turned(points)
     places = np.full(points.shape, 0.5)
     spans = np.ptp(points.astype(np.float64), axis=0) if len(points) else np.zeros(2)
     longest = float(spans.max())
@@ -116,6 +122,18 @@ def unit_square(points: Points, method: str) -> Points:
         places[:, axis] += (mixed - 0.5) * (rank_share + (1 - rank_share) * spans[axis] / longest)
     places[:, 1] = 1 - places[:, 1]
     return _apart(places).astype(np.float32)
+
+
+def _turned(points: Points) -> Points:
+    """Turn points (n, 2) so that they are largest in a frame of the usual shape."""
+    angles = np.arange(TURNS) * np.pi / TURNS
+    best, most = points, 0.0
+    for cosine, sine in zip(np.cos(angles), np.sin(angles), strict=True):
+        turned = points @ np.array([[cosine, sine], [-sine, cosine]])
+        width, height = np.maximum(np.ptp(turned, axis=0), 1e-12)
+        if (scale := min(FRAME / width, 1 / height)) > most * (1 + 1e-9):
+            best, most = turned, scale
+    return best.astype(np.float32)
 
 
 def _weighted_median(points: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

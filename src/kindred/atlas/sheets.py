@@ -10,9 +10,9 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,25 +44,28 @@ SHEET_BYTES = 32_000_000
 GREY = 128
 QUALITY = 82
 VERSION = 1
-WAIT = 3.0
-"""Seconds to wait while another sheet is made."""
+AT_ONCE = 3
+"""Sheets that are made at a time."""
+WAIT = 20.0
+"""Seconds to wait for a sheet that is being made, or until another one is finished."""
 
 
 class SheetsBusy(Exception):
-    """Another sheet is being made; try again later."""
+    """Too many sheets are being made; try again later."""
 
 
 class Sheets:
     """The sheets of a library's maps.
 
     library: its folder; sheets are cached in it, named after their images, so that maps with the same part share them.
-    thumbnails: how an image is read; the default decodes its file. most_bytes: the limit of the cache. One sheet is
-    made at a time. A library that cannot be written is served without a cache.
+    thumbnails: how an image is read; the default decodes its file. most_bytes: the limit of the cache. A sheet
+    that several threads want is made once. A library that cannot be written is served without a cache.
     """
 
     def __init__(self, library: Path, *, thumbnails: Thumbnails | None = None, most_bytes: int = MOST_BYTES) -> None:
         self._library, self._thumbnails, self._most_bytes = library, thumbnails or _from_file, most_bytes
-        self._making = threading.Lock()
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._lock, self._making = threading.Lock(), dict[str, threading.Lock]()
 
     def get(
         self,
@@ -75,8 +78,9 @@ class Sheets:
     ) -> bytes:
         """Return the sheet of these images as WebP.
 
-        sizes: (n, 2), their widths and heights. wait: seconds to wait while another sheet is made; then SheetsBusy is
-        raised; None: without end. Raises UsageError for another size of cells and for too many images.
+        sizes: (n, 2), their widths and heights. wait: seconds to wait while this sheet or several others are made;
+        then SheetsBusy is raised; None: without end. Raises UsageError for another size of cells and for too many
+        images.
         """
         check_cell(cell)
         check_whole(images=len(uids))
@@ -86,15 +90,11 @@ class Sheets:
         found = self._read(name)
         if found is not None:
             return found
-        if not self._making.acquire(timeout=-1 if wait is None else wait):
-            raise SheetsBusy
-        try:
+        with self._in_turn(name, -1 if wait is None else wait):
             found = self._read(name)  # another thread may have made it
             if found is None:
                 found = _encoded(self._drawn(uids, paths, sizes, cell))
                 self._write(name, found)
-        finally:
-            self._making.release()
         return found
 
     def cached(self, uids: Sequence[str], cell: int) -> bool:
@@ -103,6 +103,25 @@ class Sheets:
             return within(self._library, f"{FOLDER}/{_name(uids, cell)}").is_file()
         except OSError:
             return False
+
+    @contextmanager
+    def _in_turn(self, name: str, wait: float) -> Iterator[None]:
+        """Wait until nobody makes this sheet and fewer than `AT_ONCE` others are made; raises SheetsBusy."""
+        with self._lock:
+            own = self._making.setdefault(name, threading.Lock())
+        if not own.acquire(timeout=wait):
+            raise SheetsBusy
+        try:
+            if not self._places.acquire(timeout=wait):
+                raise SheetsBusy
+            try:
+                yield
+            finally:
+                self._places.release()
+        finally:
+            own.release()
+            with self._lock:
+                self._making.pop(name, None)
 
     def _drawn(self, uids: Sequence[str], paths: Sequence[Path], sizes: NDArray[np.int32], cell: int) -> Pixels:
         across = SIDE // cell

@@ -14,11 +14,12 @@ from kindred.atlas import Atlas, LibraryAtlas
 from kindred.atlas.sheets import Thumbnails
 from kindred.errors import ImageError
 from kindred.images import decode
-from kindred.server.files import MOST_BYTES, UPLOADED
+from kindred.server.files import MOST_BYTES
 from kindred.server.jobs import Job
 from kindred.server.problems import Problem
 from kindred.server.state import State
 from kindred.service import AtlasForm
+from kindred.service.facts import UPLOADED
 
 __all__ = ["Maps", "map_job"]
 

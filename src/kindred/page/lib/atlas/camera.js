@@ -2,7 +2,7 @@
  * The camera over a map whose sides go from 0 to 1: pure functions.
  *
  * @typedef {{x: number, y: number, scale: number}} Camera x, y: the point of the map in the middle; scale: px per side of the map
- * @typedef {{width: number, height: number}} Size in CSS px
+ * @typedef {{width: number, height: number, most?: number}} Size in CSS px; most: the largest scale
  * @typedef {{x0: number, y0: number, x1: number, y1: number}} Box
  */
 
@@ -30,8 +30,9 @@ export function framing({ width, height }, box = { x0: 0, y0: 0, x1: 1, y1: 1 })
  */
 export function bounded({ x, y, scale }, size) {
   const least = framing(size).scale * LEAST;
+  const most = Math.max(least, Math.min(MOST, size.most ?? MOST));
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-  return { x: clamp(x, 0, 1), y: clamp(y, 0, 1), scale: clamp(scale, least, MOST) };
+  return { x: clamp(x, 0, 1), y: clamp(y, 0, 1), scale: clamp(scale, least, most) };
 }
 
 /**

@@ -3,9 +3,9 @@
  *
  * @typedef {{name: string, images: number}} Group
  * @typedef {{
- *   facts: any, count: number, points: Float32Array, ids: Uint8Array, levels: Uint8Array, ends: Uint32Array, last: number,
+ *   facts: any, count: number, points: Float32Array, ids: Uint8Array, levels: Uint8Array, ends: Uint32Array,
  *   aspects: Float32Array, days: Int32Array, folders: Uint8Array, tags: Uint8Array, folderGroups: Group[], tagGroups: Group[],
- *   grid: import("./pointgrid.js").PointGrid, scratch: Uint32Array,
+ *   grid: import("./pointgrid.js").PointGrid, scratch: Uint32Array, box: import("./camera.js").Box,
  * }} MapData
  */
 
@@ -40,9 +40,21 @@ export async function loadMap(api, facts, signal) {
 export function mapData(given) {
   const count = given.points.length / 2;
   return {
-    ...given, count, ends: prefixes(given.levels), last: given.levels.reduce((most, level) => Math.max(most, level), 0),
-    grid: gridOf(given.points), scratch: new Uint32Array(count),
+    ...given, count, ends: prefixes(given.levels),
+    grid: gridOf(given.points), scratch: new Uint32Array(count), box: boxOf(given.points),
   };
+}
+
+/** The part of the map with all points. */
+export function boxOf(points) {
+  const box = { x0: 1, y0: 1, x1: 0, y1: 0 };
+  for (let at = 0; at < points.length; at += 2) {
+    box.x0 = Math.min(box.x0, points[at]);
+    box.x1 = Math.max(box.x1, points[at]);
+    box.y0 = Math.min(box.y0, points[at + 1]);
+    box.y1 = Math.max(box.y1, points[at + 1]);
+  }
+  return box;
 }
 
 /** The id of image `at`, 16 hexadecimal digits. */

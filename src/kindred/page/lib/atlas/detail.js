@@ -6,9 +6,11 @@
 import { seen } from "./camera.js";
 import { inBox } from "./pointgrid.js";
 
-export const LAST_LEVEL = 24;
-const COARSEST = 1 / 8;
-const PER_OCTAVE = 2;
+export const LAST_LEVEL = 39;
+export const COARSEST = 1 / 4;
+export const PER_OCTAVE = 3;
+const GROWTH = 0.2;
+const LARGEST = 220; // px
 const NARROW = 0.12; // of the map; above, looking through the first images is quicker than through the grid
 
 /** The distance on the map between images up to a level. */
@@ -26,12 +28,11 @@ export function levelAt(scale, size) {
 }
 
 /**
- * The side of a thumbnail: as wanted, and larger where all images are shown and there is room.
- * @param {number} scale @param {number} wanted px @param {number} last the highest level of an image
+ * The side of a thumbnail: as wanted where the whole map is seen, and slowly larger as one comes nearer.
+ * @param {number} scale @param {number} whole the scale at which the whole map is seen @param {number} wanted px
  */
-export function sizeAt(scale, wanted, last, most = 220) {
-  const room = distanceOf(Math.min(last, LAST_LEVEL - 1)) * scale;
-  return Math.max(wanted, Math.min(most, room));
+export function sizeAt(scale, whole, wanted) {
+  return Math.min(LARGEST, wanted * Math.max(1, scale / whole) ** GROWTH);
 }
 
 /** For each level the number of images, from the first on, among which are all of the levels up to it. */

@@ -159,8 +159,3 @@ export function createInView(options) {
     return across;
   }
 }
-
-/** "Images in view: 40 of 3,120" */
-export function inViewText(listed, total) {
-  return listed < total ? `${listed} of ${count(total, "image")} in view` : `${count(total, "image")} in view`;
-}

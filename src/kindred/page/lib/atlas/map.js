@@ -15,6 +15,7 @@ import { supported, WebglRenderer } from "./webgl.js";
 const FILL = 0.92; // of the room between thumbnails
 const SMALL = 36; // device px of a thumbnail up to which the small cells are sharp enough
 const CELLS = [32, 128];
+const CLOSEST = 1500; // px between images on average, at the largest scale
 const NEAR = 9; // px from a point within which it is met
 const GLIDE = 320; // ms
 const SETTLED = 160; // ms without a movement
@@ -36,7 +37,7 @@ export class AtlasMap {
     Object.assign(this, { stage, data, options });
     this.size = { width: 1, height: 1 };
     this.camera = { x: 0.5, y: 0.5, scale: 1 };
-    this.wanted = 56; // px of a thumbnail
+    this.wanted = innerWidth < 820 ? 46 : 56; // px of a thumbnail
     this.thumbnails = true;
     this.framed = true;
     this.styles = new Uint8Array(4 * data.count).fill(128);
@@ -50,6 +51,7 @@ export class AtlasMap {
     this.listed = 0;
     this.moving = null;
     this.fitted = true;
+    this.wholeScale = 1;
     this.#renderer(options.canvas2d);
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(stage);
@@ -99,8 +101,13 @@ export class AtlasMap {
   }
 
   fit(smooth = true) {
-    if (smooth) this.glide(framing(this.size));
-    else this.look(framing(this.size));
+    if (smooth) this.glide(this.whole());
+    else this.look(this.whole());
+  }
+
+  /** The camera that shows all images. */
+  whole() {
+    return framing(this.size, this.data.box);
   }
 
   /** Bring an image into the window if it is not there. */
@@ -225,7 +232,7 @@ export class AtlasMap {
   // Drawing
 
   redraw() {
-    if (this.frame) return;
+    if (this.frame || !this.sized) return;
     this.frame = requestAnimationFrame((now) => {
       this.frame = 0;
       this.draw(now);
@@ -234,7 +241,7 @@ export class AtlasMap {
 
   draw(now) {
     this.#glided(now);
-    this.side = sizeAt(this.camera.scale, this.wanted, this.data.last);
+    this.side = sizeAt(this.camera.scale, this.wholeScale, this.wanted);
     this.#collect();
     const spacing = this.camera.scale / Math.sqrt(Math.max(1, this.data.count));
     const pointSize = Math.max(2, Math.min(9, 0.36 * spacing));
@@ -299,7 +306,7 @@ export class AtlasMap {
 
   #moveTo(camera) {
     this.camera = camera;
-    this.fitted = camera.scale <= framing(this.size).scale * 1.001;
+    this.fitted = camera.scale <= this.wholeScale * 1.001;
     this.redraw();
     this.options.moved?.();
     clearTimeout(this.timer);
@@ -353,9 +360,11 @@ export class AtlasMap {
     const { clientWidth, clientHeight } = this.stage;
     if (clientWidth === 0 || clientHeight === 0) return;
     const whole = this.fitted;
-    this.size = { width: clientWidth, height: clientHeight };
+    this.sized = true;
+    this.size = { width: clientWidth, height: clientHeight, most: CLOSEST * Math.sqrt(this.data.count) };
+    this.wholeScale = this.whole().scale;
     this.renderer.resize(clientWidth, clientHeight, Math.min(2, devicePixelRatio || 1));
     this.renderer.setStyles(this.styles);
-    this.look(whole ? framing(this.size) : this.camera);
+    this.look(whole ? this.whole() : this.camera);
   }
 }

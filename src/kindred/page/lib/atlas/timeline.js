@@ -5,11 +5,12 @@
 
 import { fill, h, svg } from "../dom.js";
 import { icon } from "../icons.js";
-import { count, monthText } from "../images.js";
+import { count } from "../images.js";
 import { barsOf, countInto, dayOfMonth, isoDay, yearMarks } from "./months.js";
 
 const NARROWEST = 5; // px of a bar
 const HEIGHT = 44; // px of the highest bar
+const MONTH = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric", timeZone: "UTC" });
 
 /**
  * @param {Int32Array} days of all images
@@ -102,8 +103,8 @@ export function createTimeline(days, { changed, grid }) {
     fill(drawing, [...counts].map((value, at) => [bar(value, at, "bar-all"), bar(now[at], at, inRange(at) ? "bar-now" : "bar-out")]));
     fill(years, yearMarks(bars, each).map(([at, year]) => h("span", { style: { left: `${at * each}px` } }, year)));
     const [from, to] = range ?? [0, counts.length - 1];
-    place(start, from * each, from, to, monthText(month(from)));
-    place(end, (to + 1) * each, to, counts.length - 1, monthText(month(to, true)));
+    place(start, from * each, from, to, month(from));
+    place(end, (to + 1) * each, to, counts.length - 1, month(to, true));
     end.setAttribute("aria-valuemin", String(from));
     element.classList.toggle("timeline-chosen", range !== null);
     track.style.setProperty("--from", `${from * each}px`);
@@ -111,7 +112,7 @@ export function createTimeline(days, { changed, grid }) {
     clear.hidden = range === null;
     let sum = 0;
     for (let at = from; at <= to; at += 1) sum += now[at];
-    const [first, last] = [monthText(month(from)), monthText(month(to, true))];
+    const [first, last] = [month(from), month(to, true)];
     text.textContent = `${first === last ? first : `${first} – ${last}`} · ${count(sum, "image")}`;
   }
 
@@ -122,9 +123,9 @@ export function createTimeline(days, { changed, grid }) {
     slider.setAttribute("aria-valuetext", words);
   }
 
-  /** The first month of a bar, or its last, as "2024-05". */
+  /** The first month of a bar, or its last, in words. */
   function month(bar, last = false) {
-    return isoDay(dayOfMonth(bars.first + bar * bars.step + (last ? bars.step - 1 : 0))).slice(0, 7);
+    return MONTH.format(dayOfMonth(bars.first + bar * bars.step + (last ? bars.step - 1 : 0)) * 86_400_000);
   }
 
   function key(event, which) {

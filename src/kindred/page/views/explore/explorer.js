@@ -1,10 +1,9 @@
 /** The map with all around it: tools, legend, timeline, the list of what is in view, and what is chosen. */
 
 import { colourByDay, colourByGroup, NO_DAY, OTHERS, rgb } from "../../lib/atlas/colours.js";
-import { framing } from "../../lib/atlas/camera.js";
 import { idOf } from "../../lib/atlas/data.js";
 import { gestures } from "../../lib/atlas/gestures.js";
-import { createInView, inViewText } from "../../lib/atlas/inview.js";
+import { createInView } from "../../lib/atlas/inview.js";
 import { extend } from "../../lib/atlas/lasso.js";
 import { AtlasMap } from "../../lib/atlas/map.js";
 import { createTimeline } from "../../lib/atlas/timeline.js";
@@ -70,7 +69,8 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     },
   });
   let listed = { images: [], total: 0 };
-  const title = h("h2", { class: "side-title", role: "status" });
+  const title = h("h2", { class: "side-title" });
+  const note = h("p", { class: "soft tiny" });
   const chosen = createChosen(context, {
     search: () => router.go("search", { q: spread(map.selection(), MOST_QUERIES).map((at) => `i.${idOf(data, at)}`) }),
     ids: () => map.selection().map((at) => idOf(data, at)),
@@ -78,9 +78,9 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     frame: () => map.frameOn(map.selection()),
     changed,
   });
-  const selectAll = h("button", { class: "button button-small", type: "button", on: { click: () => choose(all()) } }, "Choose all in view");
+  const selectAll = h("button", { class: "button button-small", type: "button", title: "Choose all images in view", on: { click: () => choose(all()) } }, "Choose all");
   const side = h("aside", { class: "explorer-side", "aria-label": "Images in view" },
-    h("div", { class: "side-head" }, h("h1", { class: "visually-hidden" }, "Explore"), title, selectAll), chosen.element, inView.element);
+    h("div", { class: "side-head" }, h("h1", { class: "visually-hidden" }, "Explore"), h("div", { role: "status" }, title, note), selectAll), chosen.element, inView.element);
   const legend = createLegend(data, { changed: (now) => { groups = now; refilter(); } });
   const timeline = createTimeline(data.days, {
     changed: (now) => { time = now; refilter(); },
@@ -114,7 +114,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     const place = (params.get("at") ?? "").split(",").map(Number);
     if (before && !before.fitted) map.look(before.camera);
     else if (image) show(image);
-    else if (place.length === 3 && place.every(Number.isFinite)) map.look({ x: place[0], y: place[1], scale: place[2] * framing(map.size).scale });
+    else if (place.length === 3 && place.every(Number.isFinite)) map.look({ x: place[0], y: place[1], scale: place[2] * map.whole().scale });
     if (before?.ids.length > 0) {
       const ids = new Set(before.ids);
       choose(Array.from({ length: data.count }, (_, at) => at).filter((at) => ids.has(idOf(data, at))));
@@ -181,11 +181,12 @@ export function createExplorer(context, data, { job, make, before, changed }) {
   function settled() {
     listed = map.inView(LISTED);
     inView.show(listed.images);
-    title.textContent = inViewText(listed.images.length, listed.total);
+    title.textContent = `${count(listed.total, "image")} in view`;
+    note.textContent = listed.images.length < listed.total ? `${listed.images.length} of them listed; zoom in for more` : "";
     selectAll.disabled = listed.total === 0;
     if (!element.isConnected) return;
     const { x, y, scale } = map.camera;
-    const at = map.fitted ? null : [x.toFixed(5), y.toFixed(5), (scale / framing(map.size).scale).toFixed(3)].join(",");
+    const at = map.fitted ? null : [x.toFixed(5), y.toFixed(5), (scale / map.whole().scale).toFixed(3)].join(",");
     router.update({ at, image: null }, { replace: true });
   }
 
@@ -248,7 +249,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
   function show(id) {
     const at = Array.from({ length: data.count }, (_, each) => each).find((each) => idOf(data, each) === id);
     if (at === undefined) return;
-    map.look({ x: data.points[2 * at], y: data.points[2 * at + 1], scale: 8 * framing(map.size).scale });
+    map.look({ x: data.points[2 * at], y: data.points[2 * at + 1], scale: 8 * map.whole().scale });
     map.mark(at);
   }
 
@@ -286,6 +287,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
   function finish(add) {
     const found = map.enclosed(line);
     draw([]);
+    tools.lassoOff();
     if (found.length === 0) return;
     choose(add ? [...map.selection(), ...found] : found);
     context.announce(`${count(map.chosenCount, "image")} chosen`);
