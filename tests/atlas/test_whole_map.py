@@ -183,7 +183,9 @@ def test_columns_follow_the_order_of_the_map(library: Library, tmp_path: Path) -
     assert columns.tags.numbers[at["09.jpg"]] == OTHERS
     assert columns.folders.names[columns.folders.numbers[at["a.jpg"]]] == "deep"
     library.remove(tmp_path / "07.jpg")
-    assert columns_of(library.store, mapped).days[at["07.jpg"]] == NO_DAY
+    now = columns_of(library.store, mapped)
+    assert (now.days[at["07.jpg"]], now.aspects[at["07.jpg"]]) == (NO_DAY, -1)
+    assert (now.days == NO_DAY).sum() == (now.aspects < 0).sum() == 1
 
 
 def test_the_largest_folder_is_divided_as_long_as_there_are_few_groups() -> None:

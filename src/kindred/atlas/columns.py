@@ -18,6 +18,7 @@ __all__ = ["NO_DAY", "Columns", "Groups", "columns_of", "folder_groups", "months
 MOST_GROUPS = 11
 """Groups with a colour of their own; the images of all others have the number 255."""
 OTHERS = 255
+GONE = -1.0
 NO_DAY = -(2**31)
 """Day of an image without one."""
 
@@ -33,10 +34,10 @@ class Groups:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Facts about the n images of a map, in its order; of images that have gone since, none (0, NO_DAY, 255).
+    """Facts about the n images of a map, in its order; none about images that are no longer in the library.
 
-    aspects: (n,) float32, width divided by height, 0 if unknown. days: (n,) int32, days since 1970. folders, tags: the
-    groups of the images.
+    aspects: (n,) float32, width divided by height, 0 if unknown, −1 for images that are gone. days: (n,) int32, days
+    since 1970. folders, tags: the groups of the images.
     """
 
     outlines: Outlines
@@ -53,7 +54,8 @@ def columns_of(store: Store, mapped: WholeMap) -> Columns:
     place = np.minimum(place, max(0, len(found.numbers) - 1))
     there = found.numbers[place] == mapped.numbers if len(found.numbers) else np.zeros(len(mapped), bool)
     widths, heights = (found.sizes[place, side].astype(np.float32) for side in (0, 1))
-    aspects = np.divide(widths, heights, out=np.zeros_like(widths), where=there & (heights > 0))
+    aspects = np.divide(widths, heights, out=np.zeros_like(widths), where=heights > 0)
+    aspects[~there] = GONE
     days = np.where(there, _day_numbers(found.days)[place], NO_DAY).astype(np.int32)
     at = place.tolist()
     paths = [found.paths[each] for each in at]

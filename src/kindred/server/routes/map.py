@@ -92,9 +92,10 @@ async def column(
 ) -> Response:
     """Return a value for every image, little-endian.
 
-    aspect: width divided by height, float32, 0 if unknown. day: days since 1970, int32, the least number if unknown.
-    folder, tag: numbers of the groups of GET /map, uint8, 255 for others. level: uint8; thumbnails of the images up to
-    level k do not overlap if the side of the map is at least 4 · 2^(k/3) times that of a thumbnail.
+    aspect: width divided by height, float32, 0 if unknown and −1 if the image is no longer in the library. day: days
+    since 1970, int32, the least number if unknown. folder, tag: numbers of the groups of GET /map, uint8, 255 for
+    others. level: uint8; thumbnails of the images up to level k do not overlap if the side of the map is at least
+    4 · 2^(k/3) times that of a thumbnail.
     """
     return await _binary(here, request, method, revision, name, lambda atlas: _little(_column(atlas, name)))
 

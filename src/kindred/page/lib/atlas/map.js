@@ -53,9 +53,9 @@ export class AtlasMap {
     this.fitted = true;
     this.wholeScale = 1;
     this.#renderer(options.canvas2d);
-    this.observer = new ResizeObserver(() => this.#resize());
+    this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(stage);
-    this.#resize();
+    this.resize();
   }
 
   /** Which renderer draws: webgl2 or canvas2d. */
@@ -155,6 +155,7 @@ export class AtlasMap {
     this.chosen.fill(0);
     this.chosenCount = 0;
     for (const at of some) {
+      if (this.data.aspects[at] < 0) continue;
       this.chosenCount += 1 - this.chosen[at];
       this.chosen[at] = 1;
     }
@@ -317,7 +318,7 @@ export class AtlasMap {
     const { styles, shown, chosen } = this;
     const others = this.chosenCount > 0 ? 110 : PLAIN;
     for (let at = 0; at < this.data.count; at += 1) {
-      styles[4 * at + 3] = chosen[at] ? CHOSEN : shown[at] ? others : this.hides ? HIDDEN : FAINT;
+      styles[4 * at + 3] = this.data.aspects[at] < 0 ? HIDDEN : chosen[at] ? CHOSEN : shown[at] ? others : FAINT;
     }
     this.renderer.setStyles(styles);
     this.redraw();
@@ -333,7 +334,7 @@ export class AtlasMap {
       this.renderer.close();
       this.strips.close();
       this.#renderer(true);
-      this.#resize();
+      this.resize();
     };
     this.renderer = this.#made(canvas2d, lost);
     this.strips = new Strips({ load: this.options.load, put: (slot, strip) => this.renderer.put(slot, strip), changed: () => this.redraw() });
@@ -356,7 +357,8 @@ export class AtlasMap {
     return new CanvasRenderer(this.canvas);
   }
 
-  #resize() {
+  /** Take the size of the stage; nothing happens while it has none. */
+  resize() {
     const { clientWidth, clientHeight } = this.stage;
     if (clientWidth === 0 || clientHeight === 0) return;
     const whole = this.fitted;

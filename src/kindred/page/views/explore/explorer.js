@@ -107,6 +107,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
 
   /** Start drawing, once the element is in the document. */
   function begin() {
+    map.resize();
     retheme();
     colourBy(colour);
     update(facts);
@@ -168,9 +169,9 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     const known = (colour === "tag" ? data.tagGroups : data.folderGroups).length;
     for (let at = 0; at < data.count; at += 1) {
       const inGroup = !byGroup || groups.has(numbers[at] < known ? numbers[at] : 255);
-      mask[at] = Number(inGroup);
+      mask[at] = Number(inGroup && data.aspects[at] >= 0); // those removed from the library are not shown
     }
-    timeline.filter(byGroup ? mask.slice() : null);
+    timeline.filter(mask.slice());
     if (time) for (let at = 0; at < data.count; at += 1) if (data.days[at] === NO_DAY || data.days[at] < time.from || data.days[at] >= time.to) mask[at] = 0;
     map.filter(mask);
     settled();

@@ -24,7 +24,7 @@ export function createLegend(data, { changed }) {
     const groups = colour === "tag" ? data.tagGroups : data.folderGroups;
     const numbers = colour === "tag" ? data.tags : data.folders;
     const counts = new Uint32Array(256);
-    for (const number of numbers) counts[number < groups.length ? number : OTHERS] += 1;
+    for (let at = 0; at < data.count; at += 1) if (data.aspects[at] >= 0) counts[numbers[at] < groups.length ? numbers[at] : OTHERS] += 1;
     const entries = groups.map(({ name }, number) => ({ name: name || "/", number }));
     if (counts[OTHERS] > 0) entries.push({ name: colour === "tag" ? "No tag of these" : "Other folders", number: OTHERS });
     element.hidden = entries.length === 0;
