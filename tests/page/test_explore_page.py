@@ -403,8 +403,7 @@ def test_nothing_keeps_people_out(visitor: Visitor, dark: bool) -> None:
 def test_nothing_is_cut_off_at_any_width(visitor: Visitor, width: int) -> None:
     page = opened(visitor)
     page.set_viewport_size({"width": width, "height": 800})
-    page.wait_for_timeout(200)
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
     box = page.locator(".map-stage canvas").bounding_box()
     assert box is not None
     assert box["width"] > 0.6 * width
