@@ -1,26 +1,34 @@
-"""The default recipe finds an image by its thumbnail, since small images are enlarged to the recipe's size."""
+"""An image is found by its thumbnail, also where the thumbnails of other images are found."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from kindred.library import Library
 from kindred_demo import render_demo
 
 
-def test_thumbnails_of_64_pixels_find_their_originals(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["kin", "kin-whitened"])
+def test_thumbnails_of_64_pixels_find_their_originals(tmp_path: Path, recipe: str) -> None:
     photos = render_demo(tmp_path / "demo", objects=4, photos=12).photos
     originals = sorted(photos.rglob("*.jpg"))
     assert len(originals) == 12
-    found = 0
-    with Library.create(tmp_path / "library", recipe="kin") as library:
+    thumbnails = [tmp_path / "thumbnails" / f"{original.stem}.jpg" for original in originals]
+    thumbnails[0].parent.mkdir()
+    for original, thumbnail in zip(originals, thumbnails, strict=True):
+        with Image.open(original) as image:
+            image.thumbnail((64, 64), Image.Resampling.LANCZOS)
+            assert max(image.size) == 64
+            image.save(thumbnail, quality=85)
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
         library.index(photos)
-        for original in originals:
-            with Image.open(original) as image:
-                image.thumbnail((64, 64), Image.Resampling.LANCZOS)
-                assert max(image.size) == 64
-                image.save(tmp_path / "thumbnail.jpg", quality=85)
-            found += library.search(tmp_path / "thumbnail.jpg", k=1)[0].path == original
-    assert found >= 10
+        pairs = list(zip(originals, thumbnails, strict=True))
+        assert sum(library.search(thumbnail, k=1)[0].path == original for original, thumbnail in pairs) >= 10
+        library.index(thumbnails[0].parent)
+        found = [[hit.path for hit in library.search(thumbnail, k=2)] for thumbnail in thumbnails]
+    # The thumbnail itself is found first, as an equal image.
+    assert [paths[0] for paths in found] == thumbnails
+    assert sum(paths[1] == original for paths, original in zip(found, originals, strict=True)) >= 10

@@ -245,6 +245,26 @@ def test_a_filter_by_ids_holds_together_with_others(filled: Store) -> None:
     assert filled.select(Filter(ids=())).tolist() == []
 
 
+def test_a_filter_by_size_holds_for_the_longer_side(store: Store, entry: MakeEntry) -> None:
+    sizes = (640, 480), (480, 640), (639, 639), (None, None)
+    store.put(
+        [
+            replace(entry(f"/photos/{number}.jpg"), width=width, height=height)
+            for number, (width, height) in enumerate(sizes)
+        ]
+    )
+    assert store.select(Filter(min_longest=640)).tolist() == [1, 2]
+    assert store.select(Filter(min_longest=639, folder=Path("/photos"))).tolist() == [1, 2, 3]
+    assert store.select(Filter(min_longest=2**31 - 1)).tolist() == []
+    assert len(store.select(Filter(min_longest=0))) == 4
+
+
+@pytest.mark.parametrize("size", [-1, 2**31, 1.5, True, "640"])
+def test_a_size_that_is_no_number_of_pixels_is_refused(size: object) -> None:
+    with pytest.raises(UsageError, match="min_longest is"):
+        Filter(min_longest=size)  # type: ignore[arg-type]
+
+
 def test_outlines_hold_the_indexed_images_that_fit_the_filter(store: Store, entry: MakeEntry) -> None:
     plain = replace(entry("/photos/b.jpg"), width=None, height=None)
     store.put([entry("/photos/a.jpg", taken="2020-01-31T10:00:00", regions=2), plain, entry("/other/c.jpg")])

@@ -189,6 +189,13 @@ class Describer:
         return options | {"idf": codebook.idf} if use_idf and isinstance(codebook, Codebook) else options
 
     @property
+    def full_size(self) -> int:
+        """The longer side, in pixels, from which an image is not enlarged; 0 if images are described at any size."""
+        if isinstance(self.extractor, EnsembleExtractor):
+            return max(part.full_size for part in self.extractor.ensemble)
+        return self.extractor.viewer.full_size if isinstance(self.extractor, NetworkExtractor) else 0
+
+    @property
     def passes(self) -> float:
         """Mean number of network passes per image described so far; 1 before the first image."""
         return self._passes / self._images if self._images else 1.0
@@ -250,6 +257,18 @@ class Describer:
                 self._count(features)
                 yield from self._with_words(self.encoder.encode(features, is_query=is_query), is_query=is_query)
                 yield from (each for each in group if isinstance(each, Description))
+
+    def whole_vectors(self, items: Iterable[tuple[T, ImageLike]]) -> Generator[tuple[T, Vectors]]:
+        """Yield the key and the vector (D,) of images, in any order; unusable images are left out.
+
+        As `stream`, but without the visual words of local features.
+        """
+        with closing(self.extractor.stream(items)) as groups:
+            for group in groups:
+                features = [each for each in group if isinstance(each, RawFeatures)]
+                self._count(features)
+                found = self.encoder.encode(features)
+                yield from ((each.key, each.vector) for each in found if each.vector is not None)
 
     def one_by_one(
         self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False

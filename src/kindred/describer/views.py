@@ -98,12 +98,16 @@ class Viewer:
             raise self._wrong("passes_options.side", self.recipe.passes_options["side"], size)
 
     @property
+    def full_size(self) -> int:
+        """The longer side, in pixels, of the largest view of the whole image."""
+        if self.engine.card.input_size is not None:
+            return max(self.engine.card.input_size)
+        return round(self.recipe.size * max(self.recipe.scales))
+
+    @property
     def longest(self) -> int:
         """The longer side to which images are decoded, in pixels."""
-        if self.engine.card.input_size is not None:
-            largest = max(self.engine.card.input_size)
-        else:
-            largest = round(self.recipe.size * max(self.recipe.scales))
+        largest = self.full_size
         return largest if self.recipe.passes == "whole" else max(ENLARGED * largest, self._side)
 
     @cached_property

@@ -22,6 +22,7 @@ from kindred.library.opening import Opened, as_made_now, make, open_at, ready_de
 from kindred.library.paths import absolute, listed_paths, located
 from kindred.library.places import located_place
 from kindred.library.remembering import Remembering
+from kindred.library.resolution import ReducedVectors
 from kindred.library.results import Info
 from kindred.library.searching import Searcher
 from kindred.recipe import DEFAULT_RECIPE, Recipe
@@ -59,6 +60,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         self._lock = ForkSafeLock()
         self._prepared: RerankCache | None = None
         self._calibration: Calibration | None = None
+        self._reduced = ReducedVectors()
 
     @classmethod
     def create(
@@ -135,7 +137,7 @@ class Library(Editing, Explaining, Listing, Remembering):
                 "open the library again"
             )
         # The previous store is not closed, since another thread may be using it; it is freed after its last use.
-        self._base, self._prepared = now, None
+        self._base, self._prepared, self._reduced = now, None, ReducedVectors()
         self._indexes.clear()
 
     @property
@@ -196,6 +198,7 @@ class Library(Editing, Explaining, Listing, Remembering):
             INDEXES[name],
             self.recipe,
             words=words,
+            reduced=self._reduced,
             calibration=lambda: self.calibration,
         )
 

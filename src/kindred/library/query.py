@@ -15,6 +15,7 @@ from kindred.describer import Describer, Description
 from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.images import ImageLike, as_image, crop, decode
+from kindred.library.resolution import SmallQuery, small_query
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
 from kindred.store import Box, Filter, Store, VisualWords, is_uid
@@ -35,7 +36,8 @@ class DescribedQuery:
 
     features: the local features of the query, if the recipe stores them; points in pixels of the query. visual_words:
     those of its local features, if the recipe has words. map_of: returns the feature map of an image (path) or of the
-    query (None). image: the query itself, if it is one image.
+    query (None). image: the query itself, if it is one image. small: how larger images are compared with it, if it is
+    a whole image of few pixels.
     """
 
     vector: Vectors | None = None
@@ -44,6 +46,7 @@ class DescribedQuery:
     visual_words: VisualWords | None = None
     map_of: Callable[[Path | None], ConvMap] | None = None
     image: ImageLike | None = None
+    small: SmallQuery | None = None
 
     @property
     def compared(self) -> Vectors | ImageRows:
@@ -77,7 +80,7 @@ def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Qu
     descriptions = ready.one_by_one(enumerate(images), is_query=True)
     described = [as_query(each, image, ready) for each, image in zip(descriptions, images, strict=True)]
     if len(described) == 1:
-        return described[0]
+        return described[0] if box is None else replace(described[0], small=None)
     return DescribedQuery(_mean(np.concatenate([cast(Vectors, each.vector) for each in described])))
 
 
@@ -99,7 +102,10 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
         return DescribedQuery(parts=rows, features=description.features, map_of=map_of, image=image)
     vector = _mean(cast(Vectors, description.vector)[None])
     words = description.visual_words
-    return DescribedQuery(vector, features=description.features, visual_words=words, map_of=map_of, image=image)
+    small = small_query(describer, description.width, description.height)
+    return DescribedQuery(
+        vector, features=description.features, visual_words=words, map_of=map_of, image=image, small=small
+    )
 
 
 def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, prefer_file: bool = False) -> Query:
@@ -132,7 +138,7 @@ def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQue
     difference = query.vector - NEGATIVE_WEIGHT * negatives.vector
     if float(np.abs(query.vector - negatives.vector).max()) < 1e-6:
         raise UsageError("search: the negative examples are the query itself; give other images")
-    return replace(query, vector=cast(Vectors, l2_normalise(difference)))
+    return replace(query, vector=cast(Vectors, l2_normalise(difference)), small=None)
 
 
 def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,9 +42,9 @@ def describe_regions(image: ImageLike, describer: Describer) -> list[DescribedQu
     parts = [crop(pixels, box) for box in region_boxes(pixels.shape[1], pixels.shape[0])]
     described = describer.stream(enumerate(parts), is_query=True)
     ordered = sorted((each for each in described if each.error is None), key=lambda each: each.key)
-    return [
-        as_query(each, parts[each.key], describer) for each in ordered if each.vectors is not None and len(each.vectors)
-    ]
+    found = [each for each in ordered if each.vectors is not None and len(each.vectors)]
+    # A region is small because of the part that it shows, not for want of pixels.
+    return [replace(as_query(each, parts[each.key], describer), small=None) for each in found]
 
 
 def is_sure(ranking: Ranking) -> bool:

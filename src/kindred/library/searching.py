@@ -13,6 +13,8 @@ from kindred.errors import ImageError, LibraryError
 from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, from_bytes
 from kindred.index import Index, IndexEntry, join_candidates
 from kindred.library.query import DescribedQuery
+from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
+from kindred.library.resolution import ReducedVectors, SmallQuery
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
@@ -29,7 +31,7 @@ class Searcher:
     """The search of a library with the index that serves its recipe, opened by `entry` of INDEXES.
 
     Rankings contain vector ids, or image numbers if an image has several rows. words: the index of the visual words of
-    local features, if the recipe has them.
+    local features, if the recipe has them. reduced: what earlier small queries had described.
     """
 
     def __init__(
@@ -40,15 +42,40 @@ class Searcher:
         recipe: Recipe,
         *,
         words: Index | None = None,
+        reduced: ReducedVectors | None = None,
         calibration: Callable[[], Calibration | None] = lambda: None,
     ) -> None:
         self.index, self.words = index, words
         self._store, self._recipe, self._calibration = store, recipe, calibration
+        self._reduced = ReducedVectors() if reduced is None else reduced
         self._names_images = entry.compares == "rows"
 
     def ranked(self, query: DescribedQuery, k: int, where: Filter | None) -> Ranking:
-        """Return the best `k` results of a query among the images that match `where`."""
-        return self.index.search(query.compared, k, where=where)
+        """Return the best `k` results of a query among the images that match `where`.
+
+        Images of more pixels than a small query are compared with it at its size.
+        """
+        ranking = self.index.search(query.compared, k, where=where)
+        return ranking if query.small is None else self._at_size(query.small, query, ranking, where).top(k)
+
+    def _at_size(self, small: SmallQuery, query: DescribedQuery, ranking: Ranking, where: Filter | None) -> Ranking:
+        """Join the best larger images to the results of a small query, compared with it at its size."""
+        larger = _ids(self.index.search(query.compared, LARGER_CANDIDATES, where=small.larger(where)))
+        if not larger.size:
+            return ranking
+        self._reduced.describe(small, {number: row.path for number, row in self.rows(larger).items()})
+        ids, scores = self._scored(query, np.union1d(_ids(ranking), larger))
+        order = np.lexsort((ids, -scores))
+        return Ranking(ids[None, order], scores[None, order])
+
+    def _scored(self, query: DescribedQuery, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], Vectors]:
+        """Return the ids (n,) that exist and the scores (n,) of their vectors for a query."""
+        assert query.vector is not None
+        present, rows = self._store.fetch(ids.tolist())
+        rows = rows.reshape(-1, query.vector.shape[1])
+        if query.small is not None:
+            rows = query.small.rows(present, rows)
+        return present, SIMILARITIES[self._recipe.similarity](query.vector, rows)[0]
 
     def candidates(self, query: DescribedQuery, k: int, depth: int, where: Filter | None) -> Ranking:
         """Return the candidates for re-ranking: the best `depth` by vectors or, with visual words, half of them.
@@ -61,11 +88,8 @@ class Searcher:
             return self.ranked(query, max(k, depth), where)
         ranking = self.ranked(query, max(k, -(-depth // 2)), where)
 
-        def score(_: int, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], Vectors]:
-            present, rows = self._store.fetch(ids.tolist())
-            return present, SIMILARITIES[self._recipe.similarity](vector, rows.reshape(-1, vector.shape[1]))[0]
-
-        return join_candidates(ranking, self.words.search(words, max(1, depth // 2), where=where), score)
+        found = self.words.search(words, max(1, depth // 2), where=where)
+        return join_candidates(ranking, found, lambda _, ids: self._scored(query, ids))
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images that the ids of a ranking refer to; images removed in the meantime are left out."""
@@ -88,6 +112,7 @@ class Searcher:
             image_features=None if own is None else self._features_of,
             cache=cache,
             calibration=self._calibration(),
+            at_query_size={} if query.small is None else query.small.vectors,
             **self._maps(query),
         )
 
@@ -110,6 +135,12 @@ class Searcher:
                 return None
 
         return {"query_maps": lambda _: map_of(None), "image_maps": of_image}
+
+
+def _ids(ranking: Ranking) -> NDArray[np.int64]:
+    """Return the ids of the first query, without padding."""
+    first: NDArray[np.int64] = ranking.ids[0]
+    return first[first >= 0]
 
 
 class StoreGallery:

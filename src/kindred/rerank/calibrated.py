@@ -72,6 +72,9 @@ def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, thread
 def _evidence(context: Context, query: Vectors, ids: NDArray[np.int64], found: Found | None) -> Evidence:
     """Return the evidence of candidates; `found` is None where the query has no local features."""
     cosines = context.gallery.fetch(ids) @ query if len(ids) else np.zeros(0)
+    for at, number in enumerate(ids.tolist()):
+        if number in context.at_query_size:
+            cosines[at] = context.at_query_size[number] @ query
     if found is None:
         return Evidence.of_query(cosines)
     counts = [0 if (each := found.get(id_)) is None else each.inliers for id_ in ids.tolist()]

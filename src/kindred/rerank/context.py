@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -61,7 +61,9 @@ class Context:
     an id; None if they are not available, in which case a re-ranker that needs them raises UsageError. cache: results
     computed once for this gallery, kept between calls; None computes them at each call. query_maps, image_maps: the
     same for feature maps; None stands for an image that cannot be read. calibration: of the recipe, for `calibrated`.
-    verified: if a caller re-ranks the same queries several times, what spatial verification found, by query and id.
+    at_query_size: vectors (D,) of images described at the size of a small query, by id, with which it is compared
+    instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
+    verification found, by query and id.
     """
 
     queries: Vectors
@@ -72,6 +74,7 @@ class Context:
     query_maps: Callable[[int], ConvMap] | None = None
     image_maps: Callable[[int], ConvMap | None] | None = None
     calibration: Calibration | None = None
+    at_query_size: Mapping[int, Vectors] = field(default_factory=dict)
     verified: dict[int, dict[int, Match | None]] | None = None
 
     @property

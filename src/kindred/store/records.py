@@ -204,7 +204,7 @@ class Filter:
     folder: the image is in it, at any depth. tags: the image has all of them; without_tags: none of them. where:
     conditions on its metadata. ids: the image has one of these public ids; None: any. after, before: first and last
     day, inclusive. The day is that on which the picture was taken, or else that of the file's time, in the time zone of
-    the machine that indexed it.
+    the machine that indexed it. min_longest: the longer side of the image has at least so many pixels; 0: any.
     """
 
     folder: Path | None = None
@@ -214,12 +214,17 @@ class Filter:
     where: tuple[Condition, ...] = ()
     ids: tuple[str, ...] | None = None
     without_tags: tuple[str, ...] = ()
+    min_longest: int = 0
 
     def __post_init__(self) -> None:
         """Convert arguments: a single tag or id, a date as ISO text or with a time, a path or a condition as text.
 
-        A condition may be text such as "price<20". Raises UsageError for text that is not a date or a condition.
+        A condition may be text such as "price<20". Raises UsageError for text that is not a date or a condition, and
+        for an invalid number of pixels.
         """
+        longest = self.min_longest
+        if isinstance(longest, bool) or not isinstance(longest, int) or not 0 <= longest < 2**31:
+            raise UsageError(f"filter: min_longest is {longest!r}; expected a number of pixels, 0 for any")
         taken: dict[str, object] = {
             "folder": None if self.folder is None else _folder(self.folder),
             "tags": _several("tags", self.tags),

@@ -13,7 +13,7 @@ __all__ = ["conditions", "number_text", "storable"]
 SHORT = 100
 """Characters of a text in the index of metadata."""
 
-Bound = bytes | str | Decimal | list[str]
+Bound = bytes | str | int | Decimal | list[str]
 
 
 def conditions(wanted: Filter) -> tuple[str, list[Bound]]:
@@ -36,6 +36,9 @@ def conditions(wanted: Filter) -> tuple[str, list[Bound]]:
     if wanted.ids is not None:
         found.append("i.uid = ANY(%s)")
         values.append(list(wanted.ids))
+    if wanted.min_longest:
+        found.append("greatest(i.width, i.height) >= %s")
+        values.append(wanted.min_longest)
     for condition in wanted.where:
         sql, bound = _on_metadata(condition)
         found.append(f"i.id IN (SELECT image_id FROM metadata WHERE {sql})")

@@ -34,6 +34,9 @@ def conditions(wanted: Filter) -> tuple[list[str], list[Bound]]:
     if wanted.ids is not None:
         found.append("uid IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(list(wanted.ids)))
+    if wanted.min_longest:
+        found.append("max(width, height) >= ?")
+        values.append(wanted.min_longest)
     for condition in wanted.where:
         sql, bound = _on_metadata(condition)
         found.append(f"images.id IN (SELECT image_id FROM metadata WHERE {sql})")
