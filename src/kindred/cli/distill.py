@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred.cli.distill_options import LocalHeadOptions, StudentOptions
+from kindred.cli.groups import with_groups
 from kindred.cli.options import AsJson, Device, Licence, Seed, Threads
 from kindred.cli.output import counted, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["distill"]
 
 
+@with_groups
 def distill(
     teacher: Annotated[str, typer.Argument(metavar="TEACHER", help="One of `kindred models`, or an .onnx file.")],
     images: Annotated[
@@ -40,70 +43,8 @@ def distill(
         list[str] | None,
         typer.Option("--exclude", metavar="GLOB", help="Leave out images whose path matches; repeatable."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, metavar="N", help="Training steps. Default: 7000.")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", min=2, metavar="N", help="Crops in a batch. Default: 32.")
-    ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="MODEL.onnx", help="Continue from an earlier student of these teachers or the first ones."
-        ),
-    ] = None,
-    freeze: Annotated[
-        int | None,
-        typer.Option(
-            "--freeze",
-            min=1,
-            metavar="STRIDE",
-            help="With --from: leave its layers as they are up to maps of this stride; 32, all, to add a teacher.",
-        ),
-    ] = None,
-    sizes: Annotated[
-        str,
-        typer.Option(
-            "--sizes", metavar="PIXELS,…", help="Sides of the crops, one drawn for each step. Default: 128,160."
-        ),
-    ] = "",
-    blockwise: Annotated[
-        float | None,
-        typer.Option("--blockwise", metavar="SHARE", help="Share of the steps of blockwise training. Default: 0.6."),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(
-            "--rate", metavar="R", help="The largest learning rate of the end-to-end training. Default: 0.002."
-        ),
-    ] = None,
-    relational: Annotated[
-        float | None,
-        typer.Option(
-            "--relational",
-            min=0.0,
-            metavar="W",
-            help="Weight of the loss on the distances between images. Default: 25.",
-        ),
-    ] = None,
-    local_teacher: Annotated[
-        str,
-        typer.Option(
-            "--local-teacher",
-            metavar="MAPS.onnx[,DESCRIBE.onnx]",
-            help="Also train a local head, keypoints and descriptors, taught by this model with a local head.",
-        ),
-    ] = "",
-    local_only: Annotated[
-        bool, typer.Option("--local-only", help="Leave TEACHER as it is, and train only a local head for it.")
-    ] = False,
-    local_steps: Annotated[
-        int | None, typer.Option("--local-steps", min=1, metavar="N", help="Steps for the local head. Default: 2500.")
-    ] = None,
-    local_images: Annotated[
-        int | None,
-        typer.Option("--local-images", min=8, metavar="N", help="Images for the local head, at most. Default: 2000."),
-    ] = None,
+    student: StudentOptions,
+    local: LocalHeadOptions,
     strengths: Annotated[
         str,
         typer.Option(
@@ -130,7 +71,11 @@ def distill(
     from kindred.training import distill_local_head
     from kindred.training.preflight import check_output
 
-    graphs = _graphs(local_teacher, local_only=local_only, more=local_steps is not None or local_images is not None)
+    graphs = _graphs(
+        local.local_teacher,
+        local_only=local.local_only,
+        more=local.local_steps is not None or local.local_images is not None,
+    )
     backbone = output
     if graphs is not None:
         check_output(output, [output.with_suffix(".toml")])
@@ -138,21 +83,21 @@ def distill(
     card = None
     advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
     with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
-        if not local_only and (graphs is None or not backbone.exists()):
+        if not local.local_only and (graphs is None or not backbone.exists()):
             card = distill_backbone(
                 [teacher, *(also or [])],
                 images,
                 output=backbone,
                 exclude=exclude or [],
-                start=start,
-                steps=steps,
-                batch=batch,
-                sizes=_sizes(sizes),
+                start=student.start,
+                steps=student.steps,
+                batch=student.batch,
+                sizes=_sizes(student.sizes),
                 strengths=_strengths(strengths),
-                freeze=freeze,
-                blockwise=blockwise,
-                rate=rate,
-                relational=relational,
+                freeze=student.freeze,
+                blockwise=student.blockwise,
+                rate=student.rate,
+                relational=student.relational,
                 seed=seed,
                 licence=licence,
                 device=device,
@@ -162,13 +107,13 @@ def distill(
             )
         if graphs is not None:
             card = distill_local_head(
-                teacher if local_only else backbone,
+                teacher if local.local_only else backbone,
                 graphs,
                 images,
                 output=output,
                 exclude=exclude or [],
-                steps=local_steps,
-                images=local_images,
+                steps=local.local_steps,
+                images=local.local_images,
                 seed=seed,
                 device=device,
                 threads=threads,

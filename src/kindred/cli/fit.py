@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kindred.cli.fit_options import CodeOptions, LabelledOptions, VocabularyOptions, WhiteningOptions
+from kindred.cli.groups import with_groups
 from kindred.cli.options import AllowCode, AsJson, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, print_json, say, shown, typed
 from kindred.cli.progress import Meter
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["fit"]
 
 
+@with_groups
 def fit(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe to start from: a name or a .toml file.")],
     images: Annotated[
@@ -37,48 +40,9 @@ def fit(
         ),
     ],
     settings: Settings = None,
-    words: Annotated[
-        int, typer.Option("--words", min=1, metavar="N", help="Number of visual words of the codebook.")
-    ] = 64,
-    local_dimension: Annotated[
-        int | None,
-        typer.Option(
-            "--local-dimension",
-            min=1,
-            metavar="N",
-            help="Dimension of local descriptors after PCA. Default: at most 128.",
-        ),
-    ] = None,
-    whitening: Annotated[
-        bool | None,
-        typer.Option(
-            "--whitening/--no-whitening",
-            help="Fit a whitening of the vectors. Default: yes, except for asmk, or with --code if the recipe has one.",
-        ),
-    ] = None,
-    dimension: Annotated[
-        int | None,
-        typer.Option("--dimension", "-d", min=1, metavar="N", help="Dimension of the whitened vectors. Default: all."),
-    ] = None,
-    power: Annotated[
-        float,
-        typer.Option(
-            "--power", min=0.0, max=1.0, metavar="P", help="Exponent of the eigenvalues: 0.5 whitens, 0 only rotates."
-        ),
-    ] = 0.5,
-    code: Annotated[
-        str, typer.Option("--code", metavar="NAME", help="Fit a compact code for search: pq, rabitq, itq, lsh or sign.")
-    ] = "",
-    bits: Annotated[
-        int | None,
-        typer.Option(
-            "--bits",
-            min=1,
-            metavar="N",
-            help="Bits per image of the code; for rabitq 1 to 8 times the dimension. Default: 256; for rabitq and sign "
-            "the dimension.",
-        ),
-    ] = None,
+    vocabulary: VocabularyOptions,
+    whitened: WhiteningOptions,
+    coded: CodeOptions,
     feature_words: Annotated[
         int,
         typer.Option(
@@ -88,45 +52,7 @@ def fit(
             help="Fit N visual words of the local features, by which a library finds candidates for verification.",
         ),
     ] = 0,
-    pairs: Annotated[
-        Path | None,
-        typer.Option(
-            "--pairs",
-            metavar="GROUNDTRUTH",
-            help="Fit the whitening on the matching pairs of a ground truth (discriminative whitening).",
-        ),
-    ] = None,
-    calibration: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--calibration",
-            metavar="GROUNDTRUTH",
-            help="Fit a calibration on a ground truth, instead of the above: the probability that a result shows the "
-            "same thing. Repeatable; each is then tested with a calibration fitted on the others.",
-        ),
-    ] = None,
-    labels: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--labels",
-            metavar="FILE|DIR",
-            help="Fit a linear projection on images of known classes, instead of the above: a CSV table with the "
-            "columns path (from its folder) and label, or a folder of classes. Repeatable, for several sets.",
-        ),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the reliability diagram of --calibration."),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            metavar="N",
-            help="Use only N of the images, or of the queries of a GROUNDTRUTH, evenly spaced.",
-        ),
-    ] = None,
+    labelled: LabelledOptions,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Random seed; the same seed gives the same result.")
     ] = 0,
@@ -153,19 +79,19 @@ def fit(
     if not output.absolute().parent.is_dir():
         raise UsageError(f"--output is {output}, in a folder that does not exist; create the folder first")
     start = chosen_recipe(recipe, settings, allow_code=allow_code)
-    if calibration:
+    if labelled.calibration:
         if images:
             raise UsageError("--calibration takes its images from ground truths; leave out IMAGE, or fit in two steps")
-        _calibrate(start, calibration, output, plot=plot, limit=limit, as_json=as_json)
+        _calibrate(start, labelled.calibration, output, plot=labelled.plot, limit=labelled.limit, as_json=as_json)
         return
-    if labels:
+    if labelled.labels:
         if images:
             raise UsageError("--labels names its images; leave out IMAGE, or fit in two steps")
-        _adapt(start, labels, output, dimension=dimension, seed=seed, as_json=as_json)
+        _adapt(start, labelled.labels, output, dimension=whitened.dimension, seed=seed, as_json=as_json)
         return
-    if not images or plot is not None:
+    if not images or labelled.plot is not None:
         raise UsageError("no IMAGE was given" if not images else "--plot draws what --calibration fits; give both")
-    paths = _chosen(list(_files(images)), limit)
+    paths = _chosen(list(_files(images)), labelled.limit)
     with (
         interruptible("nothing was written: run the same command again"),
         Meter("Fitting", quiet=as_json) as meter,
@@ -173,14 +99,14 @@ def fit(
         fitted = fit_recipe(
             start,
             paths,
-            words=words,
-            local_dimension=local_dimension,
-            whiten=whitening,
-            dimension=dimension,
-            power=power,
-            pairs=_pairs(pairs) if pairs is not None else (),
-            code=code,
-            bits=bits,
+            words=vocabulary.words,
+            local_dimension=vocabulary.local_dimension,
+            whiten=whitened.whitening,
+            dimension=whitened.dimension,
+            power=whitened.power,
+            pairs=_pairs(labelled.pairs) if labelled.pairs is not None else (),
+            code=coded.code,
+            bits=coded.bits,
             feature_words=feature_words,
             seed=seed,
             progress=lambda done: meter.update(done, len(paths)),
@@ -191,8 +117,8 @@ def fit(
         print_json(form)
         return
     numbers = f": dimension {fitted.dimension:,}" if fitted.dimension else ""
-    coded = f", {found} bytes per image in the code" if (found := form.code_bytes) else ""
-    say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{coded}.")
+    size = f", {found} bytes per image in the code" if (found := form.code_bytes) else ""
+    say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{size}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
 
