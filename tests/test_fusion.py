@@ -17,6 +17,7 @@ from kindred.fusion import (
     comb_mnz,
     concatenate,
     fuse,
+    mean_scores,
     query_adaptive,
     reciprocal_rank,
     weighted_scores,
@@ -43,6 +44,14 @@ def cosine(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
     total = sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
     lengths = [sum(float(x) ** 2 for x in v) ** 0.5 for v in (a, b)]
     return float(total / (lengths[0] * lengths[1]))
+
+
+def test_mean_scores_leaves_scores_as_they_are() -> None:
+    one, other = ranked([(1, 0.9), (2, 0.5)]), ranked([(2, 0.8), (3, 0.2)])
+    found = mean_scores([one, other])
+    assert found.ids.tolist() == [[2, 1, 3]]
+    assert found.scores[0] == pytest.approx([0.65, 0.55, 0.35])
+    assert mean_scores([one, other], weights=[3, 1]).scores[0] == pytest.approx([0.725, 0.575, 0.425])
 
 
 class TestConcatenate:
@@ -412,7 +421,7 @@ class TestEveryFusion:
 def test_fuse_suggests_the_nearest_name() -> None:
     with pytest.raises(RecipeError, match="unknown fusion 'reciprocal_ranks'; did you mean 'reciprocal_rank'"):
         fuse([ranked(*ONE)], "reciprocal_ranks")
-    with pytest.raises(RecipeError, match="unknown fusion 'x'; known: weighted_scores, reciprocal_rank, z_score"):
+    with pytest.raises(RecipeError, match="unknown fusion 'x'; known: weighted_scores, mean_scores, reciprocal_rank"):
         fuse([ranked(*ONE)], "x")
     with pytest.raises(RecipeError, match="'weighted_scores': unknown option 'weight'; did you mean 'weights'"):
         fuse([ranked(*ONE)], "weighted_scores", weight=[1.0])

@@ -33,6 +33,7 @@ __all__ = [
     "comb_mnz",
     "concatenate",
     "fuse",
+    "mean_scores",
     "query_adaptive",
     "reciprocal_rank",
     "weighted_scores",
@@ -79,6 +80,15 @@ def weighted_scores(
         return mean
 
     return _fused(rankings, score)
+
+
+def mean_scores(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
+    """Average the scores of rankings whose scores mean the same, such as the probabilities of calibrated ones.
+
+    This is `weighted_scores` without normalisation; of probabilities it is the linear opinion pool (Stone 1961).
+    `weights` as in `concatenate`.
+    """
+    return weighted_scores(rankings, weights=weights, normalise="none")
 
 
 def z_score(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Ranking:
@@ -204,6 +214,7 @@ class Fusion:
 
 FUSIONS: dict[str, Fusion] = {
     "weighted_scores": Fusion(weighted_scores, "weighted mean of normalised scores", "Fox and Shaw 1994"),
+    "mean_scores": Fusion(mean_scores, "weighted mean of the scores as they are, such as probabilities", "Stone 1961"),
     "reciprocal_rank": Fusion(reciprocal_rank, "sum of 1 / (k + rank)", "Cormack et al. 2009"),
     "z_score": Fusion(z_score, "weighted mean of standard scores", "Montague and Aslam 2001"),
     "comb_mnz": Fusion(comb_mnz, "sum of normalised scores times number of rankings with it", "Fox and Shaw 1994"),

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.describer import Describer
+from kindred.calibration import Calibration
+from kindred.describer import Describer, fit_record, save_fitted
 from kindred.errors import RecipeError, UsageError
 from kindred.evaluation import Evaluation, evaluate
 from kindred.evaluation.ties import tie_order
@@ -135,6 +136,37 @@ def test_a_fused_result_is_written_and_read(recipes: list[Recipe], groundtruth: 
     table = found.as_dict()
     assert (table["recipe"], table["also"], table["fusion"]) == ("tiny", ["strong"], "reciprocal_rank")
     assert Evaluation.from_json(found.to_json(), recipes[0]) == found
+
+
+def calibrated(recipe: Recipe, file: Path, *, bias: float, cosine: float) -> Recipe:
+    """Return the recipe with local features, and a calibration by the cosine alone."""
+    found = dataclasses.replace(recipe, features="sift")
+    model = Calibration(bias, cosine, 0.0, 0.0, 0.0, 0.0, 0.4, 0.1, bias, cosine, 0.0, 0.0)
+    save_fitted(file, [model], found, fit_record(found, "calibration", Describer(found).extractor.identity))
+    return dataclasses.replace(found, calibration=str(file))
+
+
+def test_probabilities_are_fused_where_all_recipes_have_a_calibration(
+    recipes: list[Recipe], groundtruth: Path, tmp_path: Path
+) -> None:
+    models = [(-300.0, 303.0), (-3.0, 0.1)]
+    both = [
+        calibrated(recipe, tmp_path / f"{recipe.name}.npz", bias=bias, cosine=cosine)
+        for recipe, (bias, cosine) in zip(recipes[:2], models, strict=True)
+    ]
+    scores = [scores_of(recipe, groundtruth).astype(np.float64) for recipe in recipes[:2]]
+    odds = [bias + cosine * each for each, (bias, cosine) in zip(scores, models, strict=True)]
+    means = np.mean([1 / (1 + np.exp(-each)) for each in odds], axis=0)
+    own = own_of(groundtruth)
+    orders = [literal_order(means[q].tolist(), own=own[q]) for q in range(ASKED)]
+    ranks = np.array([order.index(at) for at, order in enumerate(orders)])
+    found = evaluate(groundtruth, recipe=both[0], also=both[1:])
+    assert (found.fusion, found.label) == ("mean_scores", "tiny + strong (mean_scores)")
+    assert found.metrics["mAP"] == pytest.approx((1 / (ranks + 1)).mean(), abs=0.02)
+    plain = evaluate(groundtruth, recipe=both[0], also=both[1:], rerank="none")
+    assert plain.fusion == "reciprocal_rank"
+    assert abs(plain.metrics["mAP"] - found.metrics["mAP"]) > 0.02
+    assert evaluate(groundtruth, recipe=both[0], also=[recipes[1]]).fusion == "reciprocal_rank"
 
 
 def test_invalid_fusions_are_refused_before_describing(

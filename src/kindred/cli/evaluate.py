@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import RERANKERS, AllowCode, AsJson, FusionName, Settings, chosen_recipe
+from kindred.cli.options import FUSIONS_HELP, RERANKERS, AllowCode, AsJson, Settings, chosen_recipe
 from kindred.cli.output import columns, counted, dim, grouped, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -76,7 +76,15 @@ def evaluate(
         list[str] | None,
         typer.Option("--also", metavar="NAME|FILE", help="Also rank by this recipe and fuse the rankings; repeatable."),
     ] = None,
-    fusion: FusionName = "reciprocal_rank",
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            "--fusion",
+            metavar="NAME",
+            help=f"{FUSIONS_HELP} Default: mean_scores of the probabilities, if all recipes have a calibration, "
+            "otherwise reciprocal_rank.",
+        ),
+    ] = None,
     depth: Annotated[
         int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank or fuse.")
     ] = 1000,

@@ -19,6 +19,7 @@ else:
 
 __all__ = [
     "DEFAULT_LIBRARY",
+    "FUSIONS_HELP",
     "RERANKERS",
     "AllowCode",
     "AsJson",
@@ -79,14 +80,10 @@ AllowCode = Annotated[
 RERANKERS = (
     "aqe, alpha_qe, dba, k_reciprocal, diffusion, offline_diffusion, spectral, isomap, superglobal, verify, calibrated"
 )
-FusionName = Annotated[
-    str,
-    typer.Option(
-        "--fusion",
-        metavar="NAME",
-        help="How rankings are fused: weighted_scores, reciprocal_rank, z_score, comb_mnz, borda, query_adaptive.",
-    ),
-]
+FUSIONS_HELP = (
+    "How rankings are fused: weighted_scores, mean_scores, reciprocal_rank, z_score, comb_mnz, borda, query_adaptive."
+)
+FusionName = Annotated[str, typer.Option("--fusion", metavar="NAME", help=FUSIONS_HELP)]
 RunsOn = Annotated[
     str | None,
     typer.Option(

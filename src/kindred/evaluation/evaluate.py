@@ -19,7 +19,7 @@ from kindred.errors import UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.decision import DecisionLog
 from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
-from kindred.evaluation.fused import DEFAULT_FUSION, check_fusion, measure_fused
+from kindred.evaluation.fused import check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.localising import LocalisationLog
 from kindred.evaluation.own_images import file_key, left_out, places_of
@@ -43,6 +43,7 @@ from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import RERANKERS, ArrayGallery, Context, Method
 from kindred.rerank import rerank as apply
+from kindred.rerank.calibrated import calibrated as by_probability
 from kindred.rerank.calibrated import evidence_of
 from kindred.rerank.needs import check_needs, is_calibrated, steps_or_default
 
@@ -64,7 +65,7 @@ def evaluate(
     images: Path | None = None,
     rerank: str | Sequence[Method] | None = None,
     also: Sequence[Recipe | str | Path] = (),
-    fusion: str = DEFAULT_FUSION,
+    fusion: str | None = None,
     depth: int = DEPTH,
     distractors: Sequence[Path] = (),
     metrics: Sequence[str] = (),
@@ -77,7 +78,9 @@ def evaluate(
     the one of the ground truth. `rerank` names the re-rankers of the first `depth` results, in order, as in
     `kindred.rerank.rerank` ("aqe:n=5,diffusion"); the other results follow in their old order. `also` are recipes whose
     rankings are fused with that of `recipe`, by a name of `kindred.fusion.FUSIONS`: the first `depth` results of each,
-    followed by the rest as ranked by `recipe`; fused results are not re-ranked. `distractors` are folders of images
+    followed by the rest as ranked by `recipe`; fused results are not re-ranked. If all recipes have a calibration, what
+    is fused are the probabilities of their candidates, unless `rerank` is "none"; the default is then "mean_scores",
+    else "reciprocal_rank". `distractors` are folders of images
     added to the database as irrelevant. `metrics` are names of additional metrics, such as "precision@20"
     (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their number.
 
@@ -101,7 +104,8 @@ def evaluate(
     files = Files.of(truth, images, distractors)
     benches = [Bench(truth, files, each, cache=cache) for each in (recipe, *also)]
     if also:
-        return measure_fused(benches, fusion, depth=depth, metrics=metrics, progress=progress)
+        calibrated = rerank is None
+        return measure_fused(benches, fusion, depth=depth, calibrated=calibrated, metrics=metrics, progress=progress)
     return benches[0].measure(rerank, depth=depth, metrics=metrics, progress=progress)
 
 
@@ -182,6 +186,10 @@ class Bench:
         found = self.result(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
         more = {**({} if log is None else log.metrics()), **({} if where is None else where.metrics())}
         return replace(found, metrics={**found.metrics, **more}) if more else found
+
+    def calibrated(self, search: Search, ranking: Ranking, selected: slice) -> Ranking:
+        """Return the candidates of some queries of a search, by the probability that the recipe's calibration gives."""
+        return by_probability(ranking, self._context(search, selected))
 
     def evidence(self, *, depth: int, progress: Progress | None = None) -> Iterator[tuple[NDArray[np.int64], Evidence]]:
         """Yield for each query the positions of its candidates in the database (n,), and what verification says."""

@@ -109,9 +109,9 @@ class Search:
             selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
             yield self._candidates(list(self._ranked(selected)), selected, depth, by_words=True), selected
 
-    def top_results(self, selected: slice, *, depth: int) -> Ranking:
-        """Return the first `depth` results of some of the queries, with their scores."""
-        return _top_results(list(self._ranked(selected)), min(depth, len(self.database)))
+    def first_results(self, selected: slice, *, depth: int, by_words: bool) -> Ranking:
+        """Return the first `depth` results of some of the queries, or their candidates; arguments are as above."""
+        return self._candidates(list(self._ranked(selected)), selected, depth, by_words=by_words)
 
     def boxes_of(self, number: int) -> NDArray[np.float32]:
         """Return the box (N, 4) of what matches a query in each image, NaN where unknown.
