@@ -30,6 +30,7 @@ from kindred.index.graph_file import (
 )
 from kindred.index.hnsw_settings import HNSW_SIMILARITIES, RANGES, HNSWSettings
 from kindred.index.id_map import Found, IdMap, checked_queries, checked_rows, padded_ranking
+from kindred.index.widening import efforts_up_to, widened
 from kindred.ranking import Ranking
 
 __all__ = ["HNSWIndex"]
@@ -114,7 +115,7 @@ class HNSWIndex:
         if fetch is None:
             places, scores = self._search_exhaustively(wanted, mask, wanted_k)
         else:
-            places, scores = self._search_graph(wanted, mask, fetch, wanted_k)
+            places, scores = self._search_graph(wanted, mask, fetch, wanted_k, filtered=candidates < len(live.ids))
             lacking = places[:, -1] < 0
             if lacking.any():
                 places[lacking], scores[lacking] = self._search_exhaustively(wanted[lacking], mask, wanted_k)
@@ -171,16 +172,26 @@ class HNSWIndex:
             raise UsageError(f"rows: got components beyond ±{LARGEST:.0f}; expected rows of about unit length")
         return rows
 
-    def _search_graph(self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, wanted_k: int) -> Found:
+    def _search_graph(
+        self, queries: Vectors, mask: NDArray[np.bool_], fetch: int, wanted_k: int, *, filtered: bool
+    ) -> Found:
         """Return row numbers and scores (Q, wanted_k) by graph search; −1 and −inf if it finds too few rows."""
+        if not filtered:
+            places, scores = self._candidates(queries, fetch)
+            return places[:, :wanted_k], scores[:, :wanted_k]
+        return widened(
+            lambda numbers, effort: self._candidates(queries[numbers], effort),
+            lambda places: np.where(mask[places], places, -1),
+            len(queries),
+            wanted_k,
+            efforts=efforts_up_to(fetch, FETCH_LIMIT),
+        )
+
+    def _candidates(self, queries: Vectors, fetch: int) -> Found:
+        """Return row numbers and scores (Q, fetch) of the graph, best first, removed rows included."""
         beam = load_faiss().SearchParametersHNSW(efSearch=max(self.settings.ef_search, BEAM_RATIO * fetch))
         distances, places = self._graph.search(queries, fetch, params=beam)
-        scores = self._scores(distances)
-        if fetch == wanted_k and places.min(initial=0) >= 0 and np.isfinite(scores).all():  # nothing to filter
-            return places, scores
-        places[~mask[places]] = -1
-        found, best = _ordered(places, scores)
-        return found[:, :wanted_k], best[:, :wanted_k]
+        return _ordered(places, self._scores(distances))
 
     def _search_exhaustively(self, queries: Vectors, mask: NDArray[np.bool_], wanted_k: int) -> Found:
         """Return row numbers and scores (Q, wanted_k) of the best rows in `mask`, comparing all of them."""

@@ -6,6 +6,7 @@ over the table.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,7 @@ class IndexEntry:
     of their "local features". With "rows", rankings hold image ids, otherwise vector ids.
     approximate: whether it may miss results, or select them by compressed vectors.
     exhaustive: whether it is an `ExhaustiveIndex`, which can return the scores of all rows.
+    over: recipe, rows → whether the rows are in a store whose server searches them; None: it searches any rows.
     """
 
     summary: str
@@ -65,6 +67,7 @@ class IndexEntry:
     compares: Compares
     approximate: bool = False
     exhaustive: bool = True
+    over: Callable[[Recipe, RowSource], bool] | None = None
 
 
 def _open_rows(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
@@ -115,6 +118,22 @@ def _open_graph(recipe: Recipe, source: RowSource, settings: IndexSettings) -> I
     )
 
 
+def _in_postgres(recipe: Recipe, source: RowSource) -> bool:
+    if "kindred.store.postgres.store" not in sys.modules:  # there is no such store
+        return False
+    from kindred.index.pgvector import serves
+
+    return serves(source, recipe.similarity)
+
+
+def _open_pgvector(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    from kindred.index.pgvector import PgvectorIndex, SearchesVectors
+
+    local = INDEXES[choose_index(recipe, compares="vectors")].open(recipe, source, settings)
+    server = cast(SearchesVectors, source).vector_search
+    return PgvectorIndex(cast(Store, source), server, local, similarity=recipe.similarity, policy=settings.policy)
+
+
 def _open_exact(recipe: Recipe, source: RowSource, _settings: IndexSettings) -> Index:
     from kindred.index.exact import ExactIndex
     from kindred.index.synced import SyncedIndex
@@ -143,6 +162,15 @@ INDEXES: dict[str, IndexEntry] = {
         approximate=True,
     ),
     "inverted": IndexEntry("lists of the images that contain each visual word", _of_sparse_words, _open_words, "words"),
+    "pgvector": IndexEntry(
+        "by the PostgreSQL server that has them: exact comparison, or pgvector's graph above some number of vectors",
+        lambda _: True,
+        _open_pgvector,
+        "vectors",
+        approximate=True,
+        exhaustive=False,
+        over=_in_postgres,
+    ),
     "hnsw": IndexEntry(
         "a graph of nearest neighbours, in a file; exact comparison up to some number of vectors",
         lambda recipe: recipe.similarity in HNSW_SIMILARITIES,
@@ -162,10 +190,17 @@ INDEXES: dict[str, IndexEntry] = {
 """In order of preference: the first that can search a recipe is used. The last finds additional candidates."""
 
 
-def choose_index(recipe: Recipe, *, compares: Compares | None = None, exhaustive: bool = False) -> str:
+def choose_index(
+    recipe: Recipe,
+    *,
+    source: RowSource | None = None,
+    compares: Compares | None = None,
+    exhaustive: bool = False,
+) -> str:
     """Return the name of the first of INDEXES that can search a recipe.
 
-    compares: only indexes that compare these. exhaustive: only indexes that can return the scores of all rows.
+    source: the rows; None excludes indexes that depend on where they are. compares: only indexes that compare these.
+    exhaustive: only indexes that can return the scores of all rows.
     """
     return next(
         name
@@ -173,6 +208,7 @@ def choose_index(recipe: Recipe, *, compares: Compares | None = None, exhaustive
         if entry.serves(recipe)
         and (compares is None or entry.compares == compares)
         and (entry.exhaustive or not exhaustive)
+        and (entry.over is None or (source is not None and entry.over(recipe, source)))
     )
 
 
@@ -180,4 +216,5 @@ def index_for(
     recipe: Recipe, source: RowSource, settings: IndexSettings | None = None, *, exhaustive: bool = False
 ) -> Index:
     """Open the index of a recipe, as `choose_index` selects it, over a store or over rows in memory."""
-    return INDEXES[choose_index(recipe, exhaustive=exhaustive)].open(recipe, source, settings or IndexSettings())
+    name = choose_index(recipe, source=source, exhaustive=exhaustive)
+    return INDEXES[name].open(recipe, source, settings or IndexSettings())

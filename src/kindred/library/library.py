@@ -185,12 +185,12 @@ class Library(Editing, Explaining, Listing, Remembering):
     @property
     def search_index(self) -> Index:
         """The index of the vectors, up to date with the store. Raises `LibraryError` if the library is empty."""
-        return self._opened(choose_index(self.recipe, compares="vectors"))
+        return self._opened(choose_index(self.recipe, source=self._store, compares="vectors"))
 
     @property
     def searcher(self) -> Searcher:
         """The search with the index that serves the recipe. Raises `LibraryError` if the library is empty."""
-        name = choose_index(self.recipe)
+        name = choose_index(self.recipe, source=self._store)
         words = self._opened(self._words_index) if self.recipe.words else None
         return Searcher(
             self._store,
@@ -347,7 +347,7 @@ class Library(Editing, Explaining, Listing, Remembering):
     def renew_index(self) -> None:
         """Update the stored search index if it is due."""
         if self._store.counts().indexed:
-            self._opened(choose_index(self.recipe)).renew()
+            self._opened(choose_index(self.recipe, source=self._store)).renew()
             if self.recipe.words:
                 self._opened(self._words_index).renew()
 

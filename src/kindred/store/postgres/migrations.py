@@ -33,6 +33,7 @@ CREATE TABLE state (
     revision bigint NOT NULL DEFAULT 0,
     vectors_revision bigint NOT NULL DEFAULT 0,
     dimension integer,
+    vectors bigint NOT NULL DEFAULT 0,
     last_image bigint NOT NULL DEFAULT 0,
     last_vector bigint NOT NULL DEFAULT 0,
     last_run bigint NOT NULL DEFAULT 0

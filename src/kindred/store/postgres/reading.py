@@ -110,7 +110,7 @@ class ImageReader:
         """Count images and vectors."""
         sql = """
             SELECT count(*) FILTER (WHERE state = 'indexed'), count(*) FILTER (WHERE state = 'skipped'),
-                (SELECT count(*) FROM vectors) FROM images
+                (SELECT vectors FROM state) FROM images
         """
         indexed, skipped, vectors = self._database.rows(sql)[0]
         return Counts(images=indexed + skipped, indexed=indexed, skipped=skipped, vectors=vectors)

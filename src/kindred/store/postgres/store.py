@@ -19,6 +19,7 @@ from kindred.store.postgres.conditions import storable
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import Database, fetch
 from kindred.store.postgres.migrations import make_schema, migrate
+from kindred.store.postgres.search import VectorSearch
 from kindred.store.postgres.url import PostgresUrl
 from kindred.store.postgres.vectors import VectorReader
 from kindred.store.records import Entry, FileStamp, Key, Root, Run, Value
@@ -81,6 +82,11 @@ class PostgresStore(VectorReader):
         store = cls(database)
         (database.uuid,) = store._one(database.rows("SELECT uuid FROM state"))
         return store
+
+    @property
+    def vector_search(self) -> VectorSearch:
+        """The search of the vectors by the server."""
+        return VectorSearch(self._database)
 
     replaced = False
     """Each call finds out by itself, and raises LibraryNotFound or LibraryReplaced."""

@@ -164,7 +164,9 @@ def _facts(entry: Prepared) -> list[Any]:
 
 def _insert_descriptions(connection: TimedConnection, described: Sequence[tuple[int, Prepared]]) -> None:
     with_rows = [(number, entry) for number, entry in described if entry.rows is not None and entry.words is None]
-    following = _reserve(connection, "last_vector", sum(len(entry.boxes) for _, entry in with_rows))
+    count = sum(len(entry.boxes) for _, entry in with_rows)
+    following = _reserve(connection, "last_vector", count)
+    fetch(connection, "UPDATE state SET vectors = vectors + %s", (count,))
     vectors, visual = [], []
     for number, entry in with_rows:
         assert entry.rows is not None
@@ -264,10 +266,14 @@ def _remove_descriptions(connection: TimedConnection, images: Sequence[int], rev
             noted AS (INSERT INTO removed_vectors (id, revision) SELECT id, %s FROM gone),
             features AS (DELETE FROM features WHERE image_id = ANY(%s) RETURNING image_id),
             words AS (DELETE FROM words WHERE image_id = ANY(%s) RETURNING image_id)
-        SELECT image_id FROM gone UNION SELECT image_id FROM features UNION SELECT image_id FROM words
+        SELECT image_id, sum(one)::int8 FROM (SELECT image_id, 1 AS one FROM gone
+            UNION ALL SELECT image_id, 0 FROM features UNION ALL SELECT image_id, 0 FROM words) AS removed
+        GROUP BY image_id
     """
     numbers = list(images)
-    return [row[0] for row in fetch(connection, sql, (numbers, revision, numbers, numbers))]
+    found = fetch(connection, sql, (numbers, revision, numbers, numbers))
+    fetch(connection, "UPDATE state SET vectors = vectors - %s", (sum(count for _, count in found),))
+    return [number for number, _ in found]
 
 
 def _note_changed(connection: TimedConnection, images: Iterable[int], revision: int) -> None:
