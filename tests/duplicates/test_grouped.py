@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kindred.duplicates import KINDS, DuplicateGroup, Found, grouped
 from kindred.duplicates.groups import Image, Kind, SameLink
 from kindred.duplicates.links import LINK, DisjointSets, permitted
+from kindred.duplicates.turns import Turn
 from kindred.errors import UsageError
 
 Near = Sequence[tuple[int, int, float]]
@@ -75,6 +76,15 @@ def test_a_pair_that_is_not_the_same_is_never_in_one_group_over_others() -> None
     assert names(grouped(chain, apart=pairs((0, 2)))) == [("alike", [0, 1]), ("alike", [2, 3])]
     copies = found((), [same(0, 1, "same_picture", 0.8), same(1, 2), same(2, 3, "same_shot")])
     assert names(grouped(copies, apart=pairs((0, 3)))) == [("same_picture", [1, 2, 3])]
+
+
+def test_images_that_were_the_same_over_a_marked_one_remain_the_same() -> None:
+    """1 is the same as 0, and mirrored as 2; marked as not the same as both, it leaves them to each other."""
+    links = [same(0, 1, "same_picture", 0.9), SameLink(1, 2, "same_picture", 0.8, Turn(mirrored=True)), same(2, 3)]
+    (group,) = grouped(found((), links), apart=pairs((0, 1), (1, 2), (1, 3)))
+    assert names([group]) == [("same_picture", [0, 2, 3])]
+    assert [each.mirrored for each in group.members] == [False, True, True]
+    assert group.score == pytest.approx(0.8)
 
 
 def test_who_is_not_the_same_as_a_picture_is_not_the_same_as_its_copies() -> None:
@@ -141,6 +151,16 @@ def test_pictures_taken_within_seconds_are_a_burst_which_one_stands_for() -> Non
     assert [each.more for each in groups[1].members] == [2, 0, 0]
     assert groups[0].score == pytest.approx(0.96)
     assert {each.relation for each in groups[0].members[1:]} == {"burst"}
+
+
+def test_frames_of_a_burst_are_no_copies_although_their_pixels_agree() -> None:
+    images = [image(number, taken=f"2024-05-31T10:00:0{number // 2}") for number in range(4)]
+    links = [same(0, 1, "same_picture", 0.99), same(1, 2, "same_picture", 0.98), same(2, 3)]
+    assert names(grouped(found((), links, images))) == [
+        ("same_bytes", [2, 3]),
+        ("same_picture", [0, 1]),  # taken in one second: maybe a copy
+        ("burst", [0, 2]),
+    ]
 
 
 @pytest.mark.parametrize(

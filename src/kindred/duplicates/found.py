@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,15 +17,19 @@ from kindred.duplicates.groups import (
     Kind,
     SameLink,
     near_groups,
+    reached_from,
     same_groups,
 )
-from kindred.duplicates.links import DisjointSets, Forest, Links, Pairs, permitted, replaced
+from kindred.duplicates.links import LINK, DisjointSets, Forest, Links, Pairs, grouped_by, permitted, replaced
 from kindred.errors import UsageError
 
 __all__ = ["BURST_SECONDS", "NO_PAIRS", "Found", "grouped"]
 
 BURST_SECONDS = 2
 """Time between two pictures of a burst: cameras record whole seconds, and slow ones take one picture a second."""
+
+MOST_TRANSITIVE = 300
+"""Images of a group up to which those linked over a marked one are linked with each other: 45,000 pairs."""
 
 NO_PAIRS = np.empty((0, 2), np.int64)
 
@@ -69,9 +73,11 @@ def grouped(
         raise UsageError(f"threshold is {threshold:g}; the search found links from {found.least:g}: search again")
     pairs = {(found.aliases.get(one, one), found.aliases.get(other, other)) for one, other in apart.tolist()}
     pairs = {(one, other) for one, other in pairs if one != other}
-    same = same_groups(_permitted(found.links, pairs), found.images)
+    certain, frames = _frames_apart(found)
+    same = same_groups(_permitted(certain, pairs), found.images)
     groups = [group for group, _ in same]
-    reduction = _Reduction(found.near[found.near["score"] >= threshold], pairs, found.images)
+    near = np.concatenate([found.near[found.near["score"] >= threshold], frames])
+    reduction = _Reduction(near, pairs, found.images)
     reduction.represent({each: ids[0] for _, ids in same for each in ids})
     if most is not None:
         reduction.represent(reduction.copies(most))
@@ -132,13 +138,58 @@ class _Reduction:
         return near[[_is_burst(self._images[one], self._images[other]) for one, other, _ in near.tolist()]]
 
 
+def _frames_apart(found: Found) -> tuple[tuple[SameLink, ...], Links]:
+    """Return the links without those between frames of one burst, and these as links between similar images.
+
+    Frames may agree in every pixel block, but pictures of one camera that were taken at different times are not one.
+    """
+    if "burst" not in found.kinds:
+        return found.links, np.empty(0, LINK)
+    images = found.images
+    frames = [
+        link
+        for link in found.links
+        if link.kind == "same_picture"
+        and images[link.one].taken != images[link.other].taken
+        and _is_burst(images[link.one], images[link.other])
+    ]
+    known = set(map(id, frames))
+    near = np.array([(link.one, link.other, link.score) for link in frames], LINK)
+    return tuple(link for link in found.links if id(link) not in known), near
+
+
 def _permitted(links: tuple[SameLink, ...], apart: Pairs) -> list[SameLink]:
-    """Return the links that connect no pair of `apart`, the most certain ones first to remain."""
+    """Return links that connect no pair of `apart`, the most certain ones first to remain.
+
+    Being the same is transitive: images that were linked over one that is left out are linked with each other.
+    """
     if not apart:
         return list(links)
-    ordered = sorted(links, key=lambda link: (CERTAINTY.index(link.kind), -link.score))
-    kept = set(map(id, permitted(ordered, lambda link: (link.one, link.other), apart)))
-    return [link for link in links if id(link) in kept]
+    groups, kept = grouped_by(links, _ends), list[SameLink]()
+    place = {end: number for number, group in enumerate(groups) for link in group for end in _ends(link)}
+    divided = {place[one] for one, other in apart if one in place and place[one] == place.get(other)}
+    for number, group in enumerate(groups):
+        if number not in divided:
+            kept += group
+            continue
+        ids = sorted({end for link in group for end in _ends(link)})
+        over = _transitive(ids, group) if len(ids) <= MOST_TRANSITIVE else ()
+        ordered = sorted([*group, *over], key=lambda link: (CERTAINTY.index(link.kind), -link.score))
+        kept += permitted(ordered, _ends, apart)
+    return kept
+
+
+def _transitive(ids: Sequence[int], links: Sequence[SameLink]) -> Iterator[SameLink]:
+    """Yield the links between images that are linked over others."""
+    for at, one in enumerate(ids):
+        reached = reached_from(one, links)
+        for other in ids[at + 1 :]:
+            kind, score, turn = reached[other]
+            yield SameLink(one, other, kind, score, turn)
+
+
+def _ends(link: SameLink) -> tuple[int, int]:
+    return link.one, link.other
 
 
 def _is_burst(one: Image, other: Image) -> bool:

@@ -20,6 +20,7 @@ __all__ = [
     "Member",
     "SameLink",
     "near_groups",
+    "reached_from",
     "same_groups",
 ]
 
@@ -205,7 +206,7 @@ def _members(ids: Sequence[int], links: Sequence[SameLink], images: Mapping[int,
         equal = {end for link in group for end in (link.one, link.other)}
         first = next(each for each in ids if each in equal)
         twins.update(dict.fromkeys(equal, first))
-    reached, shots = _reached(ids[0], links), _shots(ids, links)
+    reached, shots = reached_from(ids[0], links), _shots(ids, links)
     members = []
     for each in ids:
         twin = twins.get(each, each)
@@ -228,7 +229,7 @@ def _shots(ids: Sequence[int], links: Sequence[SameLink]) -> dict[int, int]:
     return {each: numbers.setdefault(joined.find(each), len(numbers)) for each in ids}
 
 
-def _reached(start: int, links: Sequence[SameLink]) -> dict[int, tuple[Kind, float, Turn]]:
+def reached_from(start: int, links: Sequence[SameLink]) -> dict[int, tuple[Kind, float, Turn]]:
     """Return the relation of every image to `start`: least certain kind and lowest score on the path, and the turn."""
     links_from: dict[int, list[SameLink]] = {}
     for link in links:

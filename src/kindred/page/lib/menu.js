@@ -89,7 +89,7 @@ function place(popover, button) {
   const below = anchor.bottom + 6 + height <= innerHeight - 8;
   const above = anchor.top - 6 - height >= 8;
   const top = below || !above ? Math.min(anchor.bottom + 6, innerHeight - height - 8) : anchor.top - 6 - height;
-  const left = Math.min(Math.max(8, anchor.left), innerWidth - width - 8);
+  const left = Math.min(Math.max(8, anchor.left), document.body.clientWidth - width - 8);
   popover.style.setProperty("left", `${Math.max(8, left)}px`);
   popover.style.setProperty("top", `${Math.max(8, top)}px`);
 }

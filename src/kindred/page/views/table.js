@@ -11,5 +11,6 @@
 export const VIEWS = [
   { name: "search", title: "Search", icon: "search", load: () => import("./search.js") },
   { name: "explore", title: "Explore", icon: "explore", load: () => import("./explore.js") },
+  { name: "duplicates", title: "Duplicates", icon: "duplicates", load: () => import("./duplicates.js") },
   { name: "manage", title: "Library", icon: "library", load: () => import("./manage.js"), styles: ["search", "selection", "manage"] },
 ];
