@@ -25,7 +25,7 @@ Points = NDArray[np.float32]
 
 TSNE_COMPONENTS = 50
 """Principal components given to t-SNE, as its authors advise; the rest is noise."""
-ONE_THREAD = 2000
+ONE_THREAD = 4000
 """Rows up to which t-SNE runs on one thread."""
 MOST_TSNE_DIMENSIONS = 3
 """Largest dimension of the Barnes-Hut approximation."""
