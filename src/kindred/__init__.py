@@ -19,6 +19,7 @@ from kindred._support.version import __version__ as __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kindred.atlas import map_library as map  # noqa: A004 - the verb of the command line
+    from kindred.client import Client
     from kindred.describer import Describer
     from kindred.describer import fit_recipe as fit
     from kindred.duplicates import find_duplicates
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kindred.training import distill, train
 
 __all__ = [
+    "Client",
     "Describer",
     "Filter",
     "Hit",
@@ -70,6 +72,7 @@ __getattr__ = imported_late(
     __name__,
     {
         "atlas": "map_library as map",
+        "client": "Client",
         "describer": "Describer, fit_recipe as fit",
         "duplicates": "find_duplicates",
         "errors": "KindredError",

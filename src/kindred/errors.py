@@ -14,6 +14,7 @@ KindredError
 │   ├── LibraryDamaged    its database is not readable
 │   ├── LibraryFull       the disk has no room left
 │   └── RecipeMismatch    it was created with another recipe
+├── ServerError           a server cannot be reached, or does not do what it was asked for (.status)
 ├── TrainingError         a training run cannot start or continue
 └── MissingExtra          an optional package is not installed (.feature, .extra)
 
@@ -43,6 +44,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "RecipeMismatch",
+    "ServerError",
     "TrainingError",
     "UsageError",
 ]
@@ -123,6 +125,17 @@ class LibraryFull(LibraryError):
 
 class RecipeMismatch(LibraryError):
     """The library was created with another recipe."""
+
+
+class ServerError(KindredError):
+    """A server cannot be reached, or does not do what it was asked for.
+
+    status: of its answer, 0 if there was none.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class TrainingError(KindredError):

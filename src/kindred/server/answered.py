@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from kindred.library import Hit, ImageRecord
 from kindred.service import (
     ChangeForm,
     DescriptionForm,
     ExplanationForm,
     Form,
+    IdsForm,
     ImageForm,
     ImagePageForm,
     ImagesForm,
@@ -28,17 +25,7 @@ from kindred.service.duplicates import NotSameForm
 from kindred.service.jobs import JobForm, JobsForm
 from kindred.service.review import KeptForm, ReviewForm, ReviewGroupForm
 
-__all__ = ["FORMS", "NAMES", "TAGGED", "TYPES"]
-
-NAMES: dict[str, object] = {
-    "Value": str | int | float,
-    "Hit": Hit,
-    "ImageRecord": ImageRecord,
-    "Mapping": Mapping,
-    "Sequence": Sequence,
-    "Path": Path,
-}
-"""Names in the annotations of forms that their modules import for type checkers only."""
+__all__ = ["FORMS", "TAGGED", "TYPES"]
 
 FORMS: dict[str, type[Form]] = {
     "DELETE /duplicates/not-same": NotSameForm,
@@ -49,6 +36,7 @@ FORMS: dict[str, type[Form]] = {
     "GET /images": ImagePageForm,
     "GET /images/layout": LayoutForm,
     "GET /images/{uid}": ImageForm,
+    "GET /images/{uid}/vector": DescriptionForm,
     "GET /jobs": JobsForm,
     "GET /jobs/{job}": JobForm,
     "GET /library": LibraryForm,
@@ -67,6 +55,7 @@ FORMS: dict[str, type[Form]] = {
     "POST /duplicates/not-same": NotSameForm,
     "POST /explain": ExplanationForm,
     "POST /images": AdditionsForm,
+    "POST /images/lookup": IdsForm,
     "POST /images/metadata": ChangeForm,
     "POST /images/remove": RemovedImagesForm,
     "POST /images/tags": ChangeForm,

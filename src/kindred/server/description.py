@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Union, cast, get_args, get_origin
 
 from fastapi import FastAPI
 
@@ -15,6 +15,7 @@ from kindred.library import Library
 from kindred.server import answered
 from kindred.service import ChangeForm, ExplanationForm, Form
 from kindred.service.duplicates import NotSameForm
+from kindred.service.reading import types_of
 
 __all__ = ["PLACEHOLDERS", "describe_api", "schema_of"]
 
@@ -32,6 +33,7 @@ PROBLEM: Schema = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "hint": {"type": "string"},
+        "error": {"type": "string", "description": "The class of the error in Python, if it has one."},
     },
     "required": ["type", "title", "status", "detail"],
 }
@@ -160,7 +162,7 @@ def _of_form(kind: type[Form], schemas: dict[str, Schema]) -> Schema:
 
 def _of_fields(kind: type[Form], schemas: dict[str, Schema]) -> Schema:
     assert is_dataclass(kind)
-    hints = get_type_hints(kind, localns=answered.NAMES)
+    hints = types_of(kind)
     properties = {field.name: schema_of(hints[field.name], schemas) for field in fields(kind)}
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 

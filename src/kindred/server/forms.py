@@ -149,7 +149,9 @@ class SearchRequest(Request):
         Literal["default", "none"] | Annotated[list[Name], Field(min_length=1, max_length=10)],
         Field(description='"default": that of the recipe. Or names, such as "alpha_qe:n=10".'),
     ] = "default"
+    depth: Annotated[int, Field(ge=1, le=1000, description="How many results are re-ranked.")] = 100
     regions: bool = False
+    min_score: float | None = None
     min_probability: Annotated[float | None, Field(ge=0, le=1)] = None
     no_copies: bool = False
 
@@ -168,6 +170,13 @@ class ExplainRequest(Request):
     )
     query: QueryPart
     image: ImageId
+
+
+class Paths(Request):
+    """Paths of files, as the server names them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"paths": ["/photos/a.jpg"]}]})
+    paths: Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=10_000)]
 
 
 class TagsChange(Request):

@@ -68,7 +68,10 @@ PATH = re.compile(r"""(?<![\w./:])(?:~|[A-Za-z]:)?/[^\s'",;:()]+""")
 
 
 class Problem(Exception):
-    """An answer other than success, raised by a route: status, one line of detail, and what to do about it."""
+    """An answer other than success, raised by a route: status, one line of detail, and what to do about it.
+
+    error: the name of the error of `kindred.errors`, by which a client raises the same.
+    """
 
     def __init__(
         self,
@@ -78,8 +81,10 @@ class Problem(Exception):
         title: str = "",
         hint: str | None = None,
         headers: Mapping[str, str] | None = None,
+        error: str | None = None,
     ) -> None:
         super().__init__(detail)
+        self.error = error
         self.status, self.detail, self.hint, self.headers = status, detail, hint, dict(headers or {})
         self.title = title or TITLES.get(status, "The request failed")
 
@@ -93,6 +98,8 @@ class Problem(Exception):
         }
         if self.hint:
             content["hint"] = self.hint
+        if self.error:
+            content["error"] = self.error
         return JSONResponse(content, self.status, self.headers, media_type="application/problem+json")
 
 
@@ -161,7 +168,7 @@ def _known(error: KindredError) -> Problem:
     headers = {"Retry-After": str(RETRY)} if status == 503 else {}
     if status == 500:
         LOG.error("%s", error)
-    return Problem(status, detail, title=title, hint=hint or None, headers=headers)
+    return Problem(status, detail, title=title, hint=hint or None, headers=headers, error=type(error).__name__)
 
 
 def _first_of(error: RequestValidationError) -> str:

@@ -17,6 +17,7 @@ from kindred.duplicates.copies import without_copies
 from kindred.library import Example, Hit
 from kindred.library.query import DescribedQuery
 from kindred.library.reranking import check_limits, steps_for
+from kindred.library.search import limited
 from kindred.ranking import Ranking
 from kindred.server.forms import QueryPart, SearchRequest
 from kindred.server.state import State
@@ -82,7 +83,7 @@ class Searches:
         began = time.monotonic()
         library, end = self._state.library, asked.offset + asked.k
         where = asked.filter.filter()
-        check_limits(None, asked.min_probability, steps_for(library.recipe, _methods(asked)), library.recipe)
+        check_limits(asked.min_score, asked.min_probability, steps_for(library.recipe, _methods(asked)), library.recipe)
         key = self._key(asked)
         window = self._windows.get(key)
         while window is None or (len(window.hits) < end and not window.complete and window.ranked < MOST_RESULTS):
@@ -113,7 +114,7 @@ class Searches:
         count = min(count, MOST_RESULTS)
         ranking = self._ranked(asked, where, count)
         found = self._state.library.results_of(ranking)
-        hits = found.hits if asked.min_probability is None else found.likely(asked.min_probability).hits
+        hits = limited(found, asked.min_score, asked.min_probability).hits
         complete = int((ranking.ids[0] >= 0).sum()) < count or len(hits) < len(found.hits)
         if asked.no_copies:
             paths = [self._path_of(part) for part in asked.query if part.vector is None]
@@ -133,6 +134,7 @@ class Searches:
             k=count,
             where=where,
             rerank=methods,
+            depth=asked.depth,
             regions=asked.regions,
         )
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         NoteForm,
         SkipForm,
     )
-    from kindred.service.listing import ImagePageForm, LayoutForm
+    from kindred.service.listing import IdsForm, ImagePageForm, LayoutForm
     from kindred.service.methods import (
         AdaptationForm,
         CalibrationForm,
@@ -101,6 +101,7 @@ __all__ = [
     "GroupsForm",
     "HealthForm",
     "HitForm",
+    "IdsForm",
     "ImageForm",
     "ImagePageForm",
     "ImagesForm",
@@ -158,7 +159,7 @@ __getattr__ = imported_late(
             "ChangeForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, MapForm, "
             "MoveForm, NoteForm, SkipForm"
         ),
-        "listing": "ImagePageForm, LayoutForm",
+        "listing": "IdsForm, ImagePageForm, LayoutForm",
         "methods": (
             "AdaptationForm, CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, "
             "FoldForm, HealthForm, LabelFoldForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"

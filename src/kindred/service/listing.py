@@ -13,7 +13,14 @@ from kindred.service.library import ImageForm
 if TYPE_CHECKING:
     from kindred.library import ImagePage, Layout
 
-__all__ = ["ImagePageForm", "LayoutForm"]
+__all__ = ["IdsForm", "ImagePageForm", "LayoutForm"]
+
+
+@dataclass(frozen=True)
+class IdsForm(Form):
+    """Ids of images in the order of what was asked for; null for what is no image of the library."""
+
+    ids: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)

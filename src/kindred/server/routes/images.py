@@ -12,13 +12,15 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from kindred.library import located
+from kindred.library.examples import stored_query
 from kindred.server.answers import answer, answer_with_tag, is_known
 from kindred.server.files import open_image, record_of
-from kindred.server.forms import Ids, ImageChanges, Listing, MetadataOfImages, TagsOfImages, Where
+from kindred.server.forms import Ids, ImageChanges, Listing, MetadataOfImages, Paths, TagsOfImages, Where
 from kindred.server.removals import Removals
 from kindred.server.state import Here, check_writable
 from kindred.server.thumbnails import Thumbnails
-from kindred.service import ChangeForm, ImageForm, ImagePageForm, LayoutForm
+from kindred.service import ChangeForm, DescriptionForm, IdsForm, ImageForm, ImagePageForm, LayoutForm
 
 __all__ = ["router"]
 
@@ -75,9 +77,13 @@ async def tag_images(here: Here, changes: TagsOfImages) -> Response:
 
     def change() -> ChangeForm:
         known = here.library.store.by_uid(changes.ids)
-        here.library.tag(list(known), changes.add)
-        here.library.untag(list(known), changes.remove)
-        return ChangeForm("tagged", len(known), tuple(uid for uid in changes.ids if uid not in known))
+        unknown = tuple(uid for uid in changes.ids if uid not in known)
+        with here.library.store.writing():
+            here.library.tag(list(known), changes.add)
+            count = here.library.untag(list(known), changes.remove)
+        if changes.remove and not changes.add:
+            return ChangeForm("untagged", count, unknown)
+        return ChangeForm("tagged", len(known), unknown)
 
     return answer(await here.work.light(change))
 
@@ -90,12 +96,25 @@ async def change_metadata(here: Here, changes: MetadataOfImages) -> Response:
     def change() -> ChangeForm:
         known, values = here.library.store.by_uid(changes.ids), changes.values()
         with here.library.store.writing():
-            here.library.unset_metadata(list(known), changes.unset)
+            count = here.library.unset_metadata(list(known), changes.unset)
             if values:
                 here.library.set_metadata(list(known), values)
-        return ChangeForm("changed", len(known), tuple(uid for uid in changes.ids if uid not in known))
+        unknown = tuple(uid for uid in changes.ids if uid not in known)
+        return ChangeForm("changed", len(known) if values else count, unknown)
 
     return answer(await here.work.light(change))
+
+
+@router.post("/lookup")
+async def look_up(here: Here, files: Paths) -> Response:
+    """Return the ids of the images at paths of the server, in their order; null for others."""
+
+    def looked_up() -> IdsForm:
+        places = [located(path) if "\0" not in path else None for path in files.paths]
+        known = here.library.store.lookup([place for place in places if place is not None])
+        return IdsForm(tuple(known[place].uid if place in known else None for place in places))
+
+    return answer(await here.work.light(looked_up))
 
 
 @router.post("/remove")
@@ -136,6 +155,19 @@ async def remove_image(here: Here, uid: Uid) -> Response:
     """Remove an image from the library. Its file remains."""
     check_writable(here)
     return answer(await here.work.light(lambda: here.part(Removals).remove([record_of(here, uid).id])))
+
+
+@router.get("/{uid}/vector")
+async def vector(here: Here, uid: Uid) -> Response:
+    """Return the stored vector of an image."""
+
+    def stored() -> DescriptionForm:
+        record_of(here, uid)
+        found = stored_query(here.library.store, here.library.recipe, uid).vector
+        assert found is not None
+        return DescriptionForm(tuple(found[0].tolist()), found.shape[1], here.library.recipe.name)
+
+    return answer(await here.work.light(stored))
 
 
 @router.get("/{uid}/thumbnail")
