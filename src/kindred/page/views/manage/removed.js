@@ -32,7 +32,7 @@ export function createRemoved({ api, library }, jobs) {
     return h("li", { class: "folder" }, icon("trash"),
       h("div", { class: "folder-text" }, h("span", { class: "folder-name" }, count(images, "image")),
         h("span", { class: "soft tiny clip" }, names.join(", ") + more), h("span", { class: "soft small" }, WHEN.format(new Date(at)))),
-      h("button", { class: "button", type: "button", disabled: jobs.running("restore"), "aria-label": `Add ${count(images, "image")} again`, on: { click: () => void undo(id) } }, "Undo"));
+      h("button", { class: "button", type: "button", disabled: jobs.running("restore"), "aria-label": `Undo: add ${count(images, "image")} again`, on: { click: () => void undo(id) } }, "Undo"));
   }
 
   async function undo(id) {
