@@ -266,17 +266,23 @@ export class Grid {
 
   #row(row) {
     const { layout, images } = this;
-    const element = h("div", { class: "grid-row", role: "row", "aria-rowindex": row + 1, data: { row } });
-    const section = images.breaks?.indexOf(layout.starts[row]) ?? -1;
-    if (section >= 0) element.append(h("div", { class: "grid-heading", role: "presentation" }, this.options.heading?.(section)));
+    const cells = h("div", { role: "row", "aria-rowindex": row + 1 });
+    const element = h("div", { class: "grid-row", role: "presentation", data: { row } }, this.#heading(row), cells);
     const height = layout.heights[row];
     for (const { index, left, width } of placesOf(layout, images.aspects, row)) {
       const cell = this.#cell(index, Math.max(height, width));
       for (const [name, value] of [["left", left], ["width", width], ["height", height]]) cell.style.setProperty(name, `${value}px`);
       cell.setAttribute("aria-colindex", String(index - layout.starts[row] + 1));
-      element.append(cell);
+      cells.append(cell);
     }
     return element;
+  }
+
+  /** The header of the section that begins with a row; a row of its own to screen readers. */
+  #heading(row) {
+    const section = this.images.breaks?.indexOf(this.layout.starts[row]) ?? -1;
+    if (section < 0) return null;
+    return h("div", { class: "grid-heading", role: "row" }, h("div", { role: "gridcell" }, this.options.heading?.(section)));
   }
 
   #cell(index, pixels) {

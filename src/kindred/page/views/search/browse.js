@@ -12,8 +12,8 @@ import { overlay } from "./tile.js";
 const PAGE = 200; // Records at first.
 const MOST_RECORDS = 5000; // Beyond, the names of images are fetched when one is opened.
 const ORDERS = {
-  newest: { sort: "taken", order: "descending" }, oldest: { sort: "taken", order: "ascending" },
-  added: { sort: "added", order: "descending" }, path: { sort: "path", order: "ascending" },
+  newest: { sort: "taken", order: "desc" }, oldest: { sort: "taken", order: "asc" },
+  added: { sort: "added", order: "desc" }, path: { sort: "path", order: "asc" },
 };
 
 /**
@@ -72,7 +72,7 @@ export function createBrowse({ api, library }, { open, similar, selection }) {
   /** Show the library with a filter and an order. */
   async function show({ filter, sort }) {
     const order = ORDERS[sort] ?? ORDERS.newest;
-    const wanted = JSON.stringify([filter, order, library.images]);
+    const wanted = JSON.stringify([filter, order, library.revision]);
     element.hidden = false;
     if (wanted === shown) return;
     shown = wanted;
@@ -148,12 +148,12 @@ export function sectionsOf({ months, undated }, total, order) {
   const counted = months.reduce((sum, { images }) => sum + images, undated);
   // The library has changed between the two answers: no headings rather than wrong ones.
   if (counted !== total || months.length === 0) return { breaks: [], names: [] };
-  const dated = (order === "descending" ? months.toReversed() : months).map(({ month, images }) => [monthText(month), images]);
+  const dated = (order === "desc" ? months.toReversed() : months).map(({ month, images }) => [monthText(month), images]);
   const none = undated > 0 ? [["Without a date", undated]] : [];
   const breaks = [];
   const names = [];
   let at = 0;
-  for (const [name, images] of order === "descending" ? [...dated, ...none] : [...none, ...dated]) {
+  for (const [name, images] of order === "desc" ? [...dated, ...none] : [...none, ...dated]) {
     breaks.push(at);
     names.push(name);
     at += images;
