@@ -46,6 +46,8 @@ def test_every_verb_is_a_command() -> None:
             "meta",
             "export",
             "import",
+            "copy",
+            "verify",
             "doctor",
         ),
         *("evaluate", "compare", "fit", "train", "distill", "recipes", "models"),

@@ -37,6 +37,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "meta unset": [[EVIL, "IMAGE"], ["a", f"no{EVIL}"]],
     "meta import": [[f"no{EVIL}.csv"], ["TEXT"]],
     "meta show": [["IMAGE"], [f"no{EVIL}"]],
+    "copy": [[".kindred", f"copy{EVIL}"], [f"no{EVIL}", "x"], [".kindred", ".kindred"]],
+    "verify": [[], ["--with", ".kindred"], ["--with", f"no{EVIL}"]],
     "doctor": [["--library", f"no{EVIL}"], []],
     "recipes": [[]],
     "recipes show": [[EVIL], ["RECIPE"], [f"no{EVIL}.toml"]],

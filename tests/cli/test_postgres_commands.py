@@ -25,7 +25,7 @@ TRIED = {
     *("index", "search", "match", "duplicates", "map", "info", "tag", "untag", "remove", "move", "export", "import"),
     *("meta", "meta set", "meta unset", "meta import", "meta show", "doctor"),
 }
-OTHERS = {"serve"}
+OTHERS = {"serve", "verify"}
 """Commands that other tests try."""
 
 
@@ -200,3 +200,17 @@ def test_processes_that_create_the_library_at_once_all_index_into_it(
     assert [run.returncode for run in runs] == [0, 0, 0], outputs
     with Library.open(place) as library:
         assert len(library) == library.store.counts().vectors == COUNT
+
+
+def test_a_library_is_copied_to_a_server_and_verified(
+    kindred: Kindred, library: Path, place_for: Callable[[str], Place], photos: Path
+) -> None:
+    there = place_for("postgres")
+    assert f"Copied {COUNT} images." in kindred("copy", library, there).out
+    assert kindred("copy", library, there, "--json").json == {"copied": 0, "unchanged": COUNT, "removed": 0}
+    done = kindred("verify", "--library", there, "--with", library)
+    assert (done.code, done.out.splitlines()[-1]) == (0, "Nothing is wrong.")
+    kindred("tag", "sea", photos / "a", "--library", there)
+    done = kindred("verify", "--library", there, "--with", library, "--json")
+    assert done.code == 1
+    assert '"sound": false' in done.out

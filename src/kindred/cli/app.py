@@ -32,6 +32,8 @@ COMMANDS = {
     "meta": "kindred.cli.meta:meta",
     "export": "kindred.cli.exchange:export_command",
     "import": "kindred.cli.exchange:import_command",
+    "copy": "kindred.cli.copying:copy",
+    "verify": "kindred.cli.copying:verify",
     "doctor": "kindred.cli.doctor:doctor",
     "recipes": "kindred.cli.recipes:recipes",
     "models": "kindred.cli.models:models",

@@ -15,7 +15,7 @@ from kindred.library.recipes import check_same, resolved
 from kindred.recipe import Recipe
 from kindred.store import Place, Store
 
-__all__ = ["Opened", "as_made_now", "make", "open_at", "ready_describer"]
+__all__ = ["PROVENANCE", "Opened", "as_made_now", "make", "open_at", "ready_describer", "recipe_of"]
 
 PROVENANCE = "provenance"
 
@@ -59,13 +59,8 @@ def open_at(
     """
     store = open_store(place)
     try:
-        meta = store.meta
-        text = meta.get("recipe")
-        if text is None:
-            raise LibraryDamaged(f"{place}: its recipe is missing; restore it from a backup")
-        written = _written_recipe(text, place)
-        folder = folder_of(place, store)
-        own = resolved(written, folder).allowing_code(allow_code)
+        meta, folder = store.meta, folder_of(place, store)
+        own = recipe_of(store, place, folder).allowing_code(allow_code)
         if wanted is not None:
             try:
                 check_same(own, wanted, place)
@@ -78,6 +73,14 @@ def open_at(
         raise
     provenance = Provenance.from_json(meta.get(PROVENANCE, ""))
     return Opened(place, folder, store, own, meta.get("fingerprint", ""), provenance)
+
+
+def recipe_of(store: Store, place: Place, folder: Path) -> Recipe:
+    """Return the recipe of a library, with its own files in `folder`."""
+    text = store.meta.get("recipe")
+    if text is None:
+        raise LibraryDamaged(f"{place}: its recipe is missing; restore it from a backup")
+    return resolved(_written_recipe(text, place), folder)
 
 
 def ready_describer(describer: Describer) -> Describer:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kindred.service.jobs import JobForm, JobsForm
     from kindred.service.library import (
         ChangeForm,
+        CopyForm,
         ExportForm,
         ImageForm,
         ImagesForm,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         MoveForm,
         NoteForm,
         SkipForm,
+        VerifyForm,
     )
     from kindred.service.listing import IdsForm, ImagePageForm, LayoutForm
     from kindred.service.methods import (
@@ -84,6 +86,7 @@ __all__ = [
     "ChangeForm",
     "ColumnForm",
     "ComparisonForm",
+    "CopyForm",
     "DescriptionForm",
     "DistillationForm",
     "DuplicateForm",
@@ -144,6 +147,7 @@ __all__ = [
     "TimelineForm",
     "TrainingForm",
     "UploadForm",
+    "VerifyForm",
     "plain",
 ]
 
@@ -156,8 +160,8 @@ __getattr__ = imported_late(
         "form": "Form, plain",
         "jobs": "JobForm, JobsForm",
         "library": (
-            "ChangeForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, MapForm, "
-            "MoveForm, NoteForm, SkipForm"
+            "ChangeForm, CopyForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, "
+            "MapForm, MoveForm, NoteForm, SkipForm, VerifyForm"
         ),
         "listing": "IdsForm, ImagePageForm, LayoutForm",
         "methods": (

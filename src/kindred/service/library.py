@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from kindred.atlas import LibraryMap
     from kindred.exchange import ImportReport
     from kindred.library import ImageRecord, Info
+    from kindred.library.copying import CopyReport
     from kindred.library.indexing import IndexReport
+    from kindred.library.verifying import VerifyReport
 
 __all__ = [
     "ChangeForm",
+    "CopyForm",
     "ExportForm",
     "ImageForm",
     "ImagesForm",
@@ -29,6 +32,7 @@ __all__ = [
     "MoveForm",
     "NoteForm",
     "SkipForm",
+    "VerifyForm",
 ]
 
 
@@ -194,6 +198,48 @@ class ImportForm(Form):
     def of(cls, report: ImportReport) -> Self:
         """Return the form of a report."""
         return cls(report.images, report.vectors, report.without_file, report.without_features)
+
+
+@dataclass(frozen=True)
+class CopyForm(Form):
+    """How many images were copied, had been copied before, and were removed from the copy."""
+
+    copied: int
+    unchanged: int
+    removed: int
+
+    @classmethod
+    def of(cls, report: CopyReport) -> Self:
+        """Return the form of a report."""
+        return cls(report.copied, report.unchanged, report.removed)
+
+
+@dataclass(frozen=True)
+class VerifyForm(Form):
+    """What was found in a library and, if it was compared, in a copy: `kindred.library.verifying.VerifyReport`."""
+
+    sound: bool
+    images: int
+    vectors: int
+    unreadable: int
+    queries: int
+    recall: float | None
+    unlike: tuple[tuple[int, int, int], ...]
+    same_rankings: float | None
+
+    @classmethod
+    def of(cls, report: VerifyReport) -> Self:
+        """Return the form of a report."""
+        return cls(
+            report.sound,
+            report.images,
+            report.vectors,
+            report.unreadable,
+            report.queries,
+            report.recall,
+            report.unlike,
+            report.same_rankings,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,102 @@
+"""`kindred copy` and `kindred verify`: a library in another place, and whether it is complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, place_named
+from kindred.cli.output import counted, print_json, say, shown
+from kindred.cli.progress import Meter
+from kindred.cli.running import FAILED, interruptible
+
+if TYPE_CHECKING:
+    from kindred.library.verifying import VerifyReport
+    from kindred.store import Place
+
+    OptionalPlace = Place | None
+else:
+    Place = OptionalPlace = object  # as in `kindred.cli.options`
+
+__all__ = ["copy", "verify"]
+
+PLACE = "A folder, or an address such as postgresql://HOST/DATABASE?library=NAME."
+
+
+def copy(
+    source: Annotated[Place, typer.Argument(metavar="LIBRARY", parser=place_named, help=f"The library. {PLACE}")],
+    target: Annotated[Place, typer.Argument(metavar="COPY", parser=place_named, help=f"Where to copy it. {PLACE}")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a library to a server, or from there into a folder, without describing an image again.
+
+    Images keep their ids, tags and metadata. After an interrupt the same command goes on; later, it brings the copy up
+    to date with the library, also by removing images.
+    """
+    from kindred.library.copying import copy_library
+
+    with (
+        interruptible("the images copied so far are saved: run the same command again to continue"),
+        Meter("Copying", unit="images", quiet=as_json) as meter,
+    ):
+        report = copy_library(source, target, progress=meter.update)
+    if as_json:
+        from kindred.service import CopyForm
+
+        print_json(CopyForm.of(report))
+        return
+    more = f"; {counted(report.unchanged, 'image')} had been copied before" if report.unchanged else ""
+    gone = f", {counted(report.removed, 'image')} removed" if report.removed else ""
+    say(f"Copied {counted(report.copied, 'image')}{gone}{more}.")
+    say(f"Next: kindred verify --library {shown(target)} --with {shown(source)}", gap=True)
+
+
+def verify(
+    *,
+    library: LibraryPlace = DEFAULT_LIBRARY,
+    other: Annotated[
+        OptionalPlace,
+        typer.Option(
+            "--with", metavar="DIR|URL", parser=place_named, help="A copy, or the library it was copied from."
+        ),
+    ] = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, max=100_000, metavar="N", help="Rankings to check.")
+    ] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a library finds what it has, by exact search, and that a copy has the same images.
+
+    Compares counts, checksums of all images by bucket of their ids, and rankings. Exit code 1 if something is wrong.
+    """
+    from contextlib import ExitStack
+
+    from kindred.library import Library
+    from kindred.library.verifying import verify_library
+
+    with ExitStack() as stack:
+        opened = stack.enter_context(Library.open(library))
+        second = None if other is None else stack.enter_context(Library.open(other))
+        report = verify_library(opened, second, queries=queries)
+    if as_json:
+        from kindred.service import VerifyForm
+
+        print_json(VerifyForm.of(report))
+    else:
+        _print(report)
+    if not report.sound:
+        raise typer.Exit(FAILED)
+
+
+def _print(report: VerifyReport) -> None:
+    read = "all readable" if not report.unreadable else f"{report.unreadable:,} of them not readable"
+    say(f"{counted(report.images, 'image')}, {counted(report.vectors, 'vector')}, {read}.")
+    if report.recall is not None:
+        say(f"{counted(report.queries, 'ranking')} found {100 * report.recall:.1f} % of the results of exact search.")
+    for bucket, here, there in report.unlike:
+        say(f"Bucket {bucket} of the ids differs: {counted(here, 'image')} here, {there:,} in the other library.")
+    if report.same_rankings is not None:
+        say(f"{100 * report.same_rankings:.1f} % of the rankings are the same in the other library.")
+    say("Nothing is wrong." if report.sound else "Something is wrong: copy again, or index again.")

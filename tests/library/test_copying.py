@@ -1,0 +1,187 @@
+"""Copies of libraries between a folder and PostgreSQL: complete, resumable, brought up to date, and verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kindred.errors import LibraryError
+from kindred.library import Library, copying
+from kindred.library.copying import CopyReport, copy_library
+from kindred.library.places import open_store
+from kindred.library.verifying import verify_library
+from kindred.recipe import Recipe
+from kindred.store import Entry, Filter, Place, Store, VisualWords
+from pictures import make_folder, save_picture
+
+pytest.importorskip("psycopg")
+
+PlaceFor = Callable[..., Place]
+COUNT = 8
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    make_folder(tmp_path / "photos", COUNT)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def library(tmp_path: Path, recipe: Recipe, photos: Path) -> Library:
+    made = Library.create(tmp_path / "first", recipe=recipe)
+    made.index(photos)
+    names = [photos / f"{number:05}.jpg" for number in range(COUNT)]
+    made.tag(names[:3], "sea")
+    made.tag(names[2], "sky")
+    made.set_metadata(names[:2], {"price": 20, "maker": "Leica"})
+    made.set_metadata(names[4], {"price": 7.5})
+    made.store.set_not_same([(names[0], names[5])])
+    made.store.save_search("blue", {"k": 3})
+    return made
+
+
+def content(store: Store) -> Any:
+    """Everything in a store, by the public ids of images."""
+    rows = store.images(store.select_images(Filter()).tolist()).values()
+    known = {each.uid: each for each in store.lookup(row.path for row in rows).values()}
+    uids = {row.image_id: row.uid for row in rows}
+    facts = {row.uid: (row.path, row.tags, dict(row.metadata), row.width, row.taken, row.frames) for row in rows}
+    files = {uid: (each.size, each.mtime_ns, each.digest, each.state, each.final) for uid, each in known.items()}
+    vectors = {
+        uids[number]: (batch.rows[batch.owners == number].tobytes(), str(batch.words))
+        for batch in store.parts()
+        for number in batch.owners.tolist()
+    }
+    return (
+        facts,
+        files,
+        vectors,
+        store.skipped(),
+        store.roots(),
+        {frozenset(uids[number] for number in pair) for pair in store.not_same().tolist()},
+        [(each.name, each.search) for each in store.saved_searches()],
+    )
+
+
+def test_a_copy_on_a_server_and_back_has_everything(
+    library: Library, photos: Path, place_for: PlaceFor, tmp_path: Path
+) -> None:
+    there, back = place_for("postgres"), tmp_path / "back"
+    assert copy_library(library.path, there) == CopyReport(copied=COUNT + 1)
+    assert copy_library(there, back) == CopyReport(copied=COUNT + 1)
+    expected = content(library.store)
+    queries = [photos / f"{number:05}.jpg" for number in range(3)]
+    hits = [[(hit.id, hit.score) for hit in library.search(query)] for query in queries]
+    for place in (there, back):
+        with Library.open(place) as copied:
+            assert content(copied.store) == expected
+            assert [[(hit.id, hit.score) for hit in copied.search(query)] for query in queries] == hits
+            assert copied.index(photos).unchanged == COUNT
+            report = verify_library(copied, library)
+            assert report.sound, report
+            assert (report.images, report.recall, report.same_rankings) == (COUNT + 1, 1.0, 1.0)
+
+
+def test_copying_again_brings_a_copy_up_to_date(
+    library: Library, photos: Path, place_for: PlaceFor, tmp_path: Path
+) -> None:
+    there = place_for("postgres")
+    copy_library(library.path, there)
+    one, two, three = (photos / f"{number:05}.jpg" for number in (0, 1, 2))
+    library.remove(photos / "00005.jpg")
+    library.untag(one, "sea")
+    library.unset_metadata(one, "maker")
+    library.set_metadata(two, {"price": 21})
+    save_picture(photos / "00003.jpg", 77)  # other content
+    save_picture(photos / "new.jpg", 78)
+    library.index(photos)
+    # Two images swap their paths.
+    aside = tmp_path / "aside.jpg"
+    two.rename(aside)
+    three.rename(two)
+    aside.rename(three)
+    library.index(photos)
+    report = copy_library(library.path, there)
+    assert report.removed == 0 or report.removed == 1
+    assert report.copied < 6
+    with Library.open(there) as copied:
+        assert content(copied.store)[:5] == content(library.store)[:5]
+        assert verify_library(copied, library).sound
+
+
+def test_an_interrupted_copy_goes_on(
+    library: Library, place_for: PlaceFor, monkeypatch: pytest.MonkeyPatch, photos: Path
+) -> None:
+    monkeypatch.setattr(copying, "BATCH", 2)
+    there = place_for("postgres")
+
+    def stop(done: int, _: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copy_library(library.path, there, progress=stop)
+    save_picture(photos / "00000.jpg", 99)  # of the part that was copied
+    library.index(photos)
+    report = copy_library(library.path, there)
+    assert (report.copied, report.unchanged) == (COUNT + 1 - 3, 3)
+    with Library.open(there) as copied:
+        assert content(copied.store) == content(library.store)
+
+
+def test_regions_words_and_features_are_copied(recipe: Recipe, tmp_path: Path, place_for: PlaceFor) -> None:
+    random = np.random.default_rng(0)
+    boxes = np.array([[0, 0, 5, 5], [np.nan] * 4], np.float32)
+    words = VisualWords(np.arange(4, dtype=np.uint16), np.arange(4, dtype=np.uint64))
+    some = random.standard_normal((3, 2, 6)).astype(np.float32)
+    for name, entries in {
+        "regions": [Entry(Path("/a.jpg"), 1, 1, vectors=some[0], boxes=boxes)],
+        "words": [Entry(Path("/b.jpg"), 1, 1, vectors=some[1], words=np.array([3, 1]))],
+        "visual": [Entry(Path("/c.jpg"), 1, 1, vectors=some[2][:1], visual_words=words, features=b"abc")],
+    }.items():
+        with Library.create(tmp_path / name, recipe=recipe) as library:
+            library.store.put(entries)
+            copy_library(library.path, place_for("postgres", name))
+            copied = open_store(place_for("postgres", name))
+            copying._Copy(library.store, copied, words=True).copy_images([1], {1})
+            for mine, theirs in zip(library.store.parts(), copied.parts(), strict=True):
+                np.testing.assert_array_equal(mine.rows, theirs.rows)
+                np.testing.assert_array_equal(np.array(mine.boxes), np.array(theirs.boxes))
+                np.testing.assert_array_equal(np.array(mine.words), np.array(theirs.words))
+            assert library.store.features(1) == copied.features(1)
+            visual = [[each.words.tolist() for _, each in store.visual_words()] for store in (library.store, copied)]
+            assert visual[0] == visual[1]
+            copied.close()
+
+
+def test_only_a_copy_is_written_to(library: Library, recipe: Recipe, place_for: PlaceFor) -> None:
+    there = place_for("postgres")
+    Library.create(there, recipe=recipe).close()
+    with pytest.raises(LibraryError, match="is not a copy of this one"):
+        copy_library(library.path, there)
+    with pytest.raises(LibraryError, match="both the library and its copy"):
+        copy_library(library.path, library.path)
+
+
+def test_verifying_names_what_differs(library: Library, photos: Path, tmp_path: Path) -> None:
+    copy_library(library.path, tmp_path / "copy")
+    with Library.open(tmp_path / "copy") as copied:
+        uid = copied.get(photos / "00001.jpg").id
+        copied.tag(photos / "00001.jpg", "only here")
+        report = verify_library(copied, library)
+        assert [bucket for bucket, _, _ in report.unlike] == [int(uid, 16) % 64]
+        assert not report.sound
+        copied.untag(photos / "00001.jpg", "only here")
+        assert verify_library(copied, library).sound
+        known = copied.store.lookup([photos / "00002.jpg"])[photos / "00002.jpg"]
+        vector = np.eye(1, copied.store.dimension, dtype=np.float32)
+        copied.store.put([Entry(known.path, known.size, known.mtime_ns, digest=known.digest, vectors=vector)])
+        report = verify_library(copied, library)
+        assert [bucket for bucket, _, _ in report.unlike] == [int(known.uid, 16) % 64]
+        assert report.same_rankings is not None
+        assert report.same_rankings < 1
