@@ -9,7 +9,7 @@ export async function takePhoto() {
   const video = h("video", { autoplay: true, playsinline: true, muted: true, "aria-label": "What the camera sees" });
   const note = h("p", { class: "soft", role: "status" }, "Waiting for the camera …");
   const shoot = h("button", { class: "button button-primary", type: "button", disabled: true, on: { click: take } }, icon("camera"), "Take the photo");
-  const dialog = openDialog({ title: "Photograph", wide: true, content: h("div", { class: "camera" }, video, note, shoot) });
+  const dialog = openDialog({ title: "Take a photo", wide: true, content: h("div", { class: "camera" }, video, note, shoot) });
   let photo = null;
   let stream = null;
   try {

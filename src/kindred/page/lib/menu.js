@@ -63,6 +63,7 @@ function opener({ label, icon: sign, text, class: style }, popover, kind, opened
     class: classes, type: "button", "aria-haspopup": kind, "aria-expanded": "false", "aria-controls": popover.id,
     "aria-label": label, title: text ? null : label,
   }, sign && icon(sign), text && h("span", null, text), text && icon("down"));
+  const resized = new ResizeObserver(() => popover.matches(":popover-open") && place(popover, button));
   // A press on the button closes an open popover first; without this the click would open it again.
   let wasOpen = false;
   button.addEventListener("pointerdown", () => {
@@ -75,9 +76,14 @@ function opener({ label, icon: sign, text, class: style }, popover, kind, opened
   popover.addEventListener("toggle", (event) => {
     const open = event.newState === "open";
     button.setAttribute("aria-expanded", String(open));
-    if (!open) return void (popover.contains(document.activeElement) && button.focus());
+    if (!open) {
+      resized.disconnect();
+      if (popover.contains(document.activeElement)) button.focus();
+      return;
+    }
     opened();
     place(popover, button);
+    resized.observe(popover);
   });
   return button;
 }

@@ -23,6 +23,7 @@ import { Zoom } from "./zoom.js";
 
 const LARGE = 1600;
 const SHOWN_BY_BROWSERS = /\.(jpe?g|png|webp|gif|avif|bmp)$/i;
+const NARROW = matchMedia("(max-width: 760px)");
 const FACTS = "kindred.facts"; // Whether the facts beside the image are open.
 
 /**
@@ -65,12 +66,20 @@ class Viewer {
       h("div", { class: "viewer-bar" }, closeButton(() => this.dialog.close(), icon("close"), "Close the image"), this.name,
         this.actions, h("div", { class: "viewer-zoom" }, this.out, this.in), this.info),
       this.stage, this.facts);
+    this.arrange();
+    NARROW.addEventListener("change", () => this.arrange());
     this.zoom = new Zoom(this.stage, this.picture, {
       turn: (by) => this.move(by),
       dismiss: () => this.dialog.close(),
       changed: (scale) => this.zoomed(scale),
     });
     this.setFacts(remembered() ?? innerWidth > 1000);
+  }
+
+  /** On a phone the actions are at the thumb, below the image. */
+  arrange() {
+    if (NARROW.matches) this.stage.after(this.actions);
+    else this.name.after(this.actions);
   }
 
   /** Show the image at a place; its thumbnail at once, then larger. */

@@ -25,7 +25,7 @@ export async function openCropDialog(context, image) {
   const tool = (label, name, run) => h("button", { class: "button button-small", type: "button", on: { click: run } }, icon(name), label);
   const tools = h("div", { class: "row crop-tools" }, tool("Smaller", "zoomout", () => cropper.scale(0.85)),
     tool("Larger", "zoomin", () => cropper.scale(1 / 0.85)), tool("Whole image", "fit", () => cropper.whole()));
-  const hint = h("p", { class: "soft small" }, "Drag the box or its handles, or draw a new one. Keys: arrows move, Shift and arrows resize.");
+  const hint = h("p", { class: "soft small" }, "Drag the box or its handles, or draw a new one.", h("span", { class: "for-keys" }, " Keys: arrows move it, Shift and arrows resize it."));
   const dialog = openDialog({
     title: "Search for a part", wide: true, content: [cropper.element, tools, hint],
     actions: [{ label: "Cancel", value: "" }, { label: "Search for this part", value: "use", kind: "primary" }],

@@ -52,8 +52,8 @@ export function createFilters({ library }, change) {
     const apply = (changes) => change({ ...filter, ...changes });
     const folders = h("datalist", { id: `${id}-folders` }, (library.roots ?? []).map((path) => h("option", { value: path })));
     const folder = h("input", { class: "input", id: `${id}-folder`, value: filter.folder, list: folders.id, placeholder: "Any folder", autocomplete: "off", spellcheck: "false" });
-    const dates = ["from", "to"].map((edge) =>
-      h("input", { class: "input", type: "date", value: filter[edge], "aria-label": edge === "from" ? "From" : "Until", data: { edge } }));
+    const dates = ["from", "to"].map((edge) => h("input", { class: "input", type: "date", id: `${id}-${edge}`, value: filter[edge] }));
+    const dateField = (at, text) => h("div", { class: "field" }, h("label", { for: dates[at].id }, text), dates[at]);
     const submit = (event) => {
       event.preventDefault();
       const chosen = [...form.querySelectorAll("input[name=tag]:checked")].map(({ value }) => value);
@@ -68,7 +68,7 @@ export function createFilters({ library }, change) {
     const form = h("form", { class: "stack", on: { submit } },
       h("div", { class: "field" }, h("label", { for: folder.id }, "Folder"), folder, folders),
       tagFields(library.tags ?? {}, filter.tags),
-      h("fieldset", { class: "field" }, h("legend", null, "Date"), h("div", { class: "filter-dates" }, dates[0], h("span", { class: "soft" }, "to"), dates[1])),
+      h("div", { class: "filter-dates" }, dateField(0, "From"), dateField(1, "Until")),
       metadata.element,
       h("div", { class: "row filter-foot" },
         h("button", { class: "button button-quiet", type: "button", on: { click: () => { clear(); close(); } } }, "Clear"),

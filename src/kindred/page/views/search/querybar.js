@@ -22,7 +22,7 @@ export function createQueryBar(context, { choose, photograph, change }) {
       h("p", { class: "soft" }, "Drop or paste one here. Or press “More like this” on any image below.")));
   const buttons = h("div", { class: "query-buttons" },
     h("button", { class: "button button-primary", type: "button", on: { click: choose } }, icon("upload"), h("span", null, "Choose an image")),
-    h("button", { class: "button", type: "button", on: { click: photograph } }, icon("camera"), h("span", null, "Photograph")));
+    h("button", { class: "button", type: "button", on: { click: photograph } }, icon("camera"), h("span", null, "Camera")));
   const drop = h("p", { class: "drop-note", "aria-hidden": "true" }, icon("download"), "Drop to search");
   const element = h("section", { class: "query", "aria-label": "Search by image" }, invitation, images, buttons, drop);
   /** @type {QueryImage[]} */

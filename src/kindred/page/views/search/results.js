@@ -66,7 +66,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
 
   function draw() {
     const { answers, running, error } = search;
-    const at = state.line ?? library.line ?? 0.5;
+    const at = state.line ?? usual();
     const parts = splitAt(answers, at);
     shown = { ...parts, above: inOrder(parts.above) };
     changes = state.changes && search.baseline ? changesAgainst(answers, search.baseline) : new Map();
@@ -90,6 +90,11 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     drawn();
   }
 
+  /** The line of the library's calibration, where an answer is as probably wrong as right. */
+  function usual() {
+    return library.line ?? 0.5;
+  }
+
   function inOrder(images) {
     return state.sort === "newest" || state.sort === "oldest" ? byDate(images, state.sort) : images;
   }
@@ -101,8 +106,9 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     if (running && answers.length === 0) title.textContent = "Searching …";
     else if (search.error) title.textContent = "";
     else if (!shown.known) title.textContent = answers.length > 0 ? "Most alike first" : "No image matches";
-    else if (number === 0) title.textContent = "Nothing here shows the same thing";
-    else if (at < (library.line ?? 0.5)) title.textContent = `${count(number, "image")} above the line`;
+    else if (number === 0 && at <= usual()) title.textContent = "Nothing here shows the same thing";
+    else if (number === 0) title.textContent = "No image above the line";
+    else if (at < usual()) title.textContent = `${count(number, "image")} above the line`;
     else title.textContent = `${open ? "At least " : ""}${count(number, "image")} ${number === 1 ? "shows" : "show"} the same thing`;
     note.textContent = !running && answers.length > 0 && seconds ? `${seconds < 0.0995 ? Math.max(1, Math.round(seconds * 1000)) + " ms" : seconds.toFixed(1) + " s"}` : "";
   }
@@ -117,7 +123,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
       const again = h("button", { class: "button button-primary", type: "button", on: { click: () => search.again() } }, "Try again");
       fill(message, icon("warning"), h("h2", null, "This search did not work"), h("p", null, error.message), error.hint && h("p", null, error.hint),
         h("div", { class: "row" }, (state.rerank || state.regions) && reset, again));
-    } else if (nothing && at <= (library.line ?? 0.5)) {
+    } else if (nothing && at <= usual()) {
       fill(message, icon("search"), h("p", null, "The most alike images are below the line, but they probably show something else."));
     } else if (nothing) {
       fill(message, icon("search"), h("p", null, "No image is that sure. Move the line down to see more."));
