@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageEnhance
 from playwright.sync_api import Browser
 
 from in_browser import Visitor, chromium_path, started_browser
@@ -15,6 +16,8 @@ from kindred_demo import DemoCollection, render_demo
 from live_server import LiveServer, serving
 
 OBJECTS, PHOTOS = 4, 24
+AGAIN = 4
+"""Photographs of which the library has a second view, so that searches surely find something."""
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +36,41 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoCollection:
-    """Two dozen rendered photographs of four objects, and a query image of each object."""
+    """28 rendered photographs of four objects; the first four have a second view, beside them as NAME_again.jpg."""
     chromium_path()  # nothing is rendered for tests that are skipped
-    return render_demo(tmp_path_factory.mktemp("demo"), objects=OBJECTS, photos=PHOTOS)
+    made = render_demo(tmp_path_factory.mktemp("demo"), objects=OBJECTS, photos=PHOTOS)
+    for path in originals(made):
+        another_view(path, path.with_stem(f"{path.stem}_again"), turn=4, light=0.85)
+    return made
+
+
+def originals(demo: DemoCollection) -> list[Path]:
+    """The photographs of which there are second views."""
+    return sorted(path for path in demo.photos.rglob("*.jpg") if "_again" not in path.stem)[:AGAIN]
+
+
+def another_view(path: Path, to: Path, *, turn: float, light: float) -> Path:
+    """Write a photograph as if taken again: turned by some degrees, from nearer, in other light."""
+    with Image.open(path) as photo:
+        width, height = photo.size
+        inner = (width * 0.08, height * 0.08, width * 0.92, height * 0.92)
+        turned = photo.rotate(turn, Image.Resampling.BICUBIC).crop(tuple(map(int, inner)))  # type: ignore[arg-type]
+        ImageEnhance.Brightness(turned).enhance(light).save(to, quality=90, exif=photo.getexif())
+    return to
+
+
+@pytest.fixture(scope="session")
+def query_file(demo: DemoCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third view of the first of these photographs, which is not in the library."""
+    return another_view(originals(demo)[0], tmp_path_factory.mktemp("query") / "third.jpg", turn=-5, light=1.15)
+
+
+@pytest.fixture(scope="session")
+def seen_twice(demo: DemoCollection, demo_library: Path) -> tuple[str, str]:
+    """The ids of the two views that are in the library."""
+    first = originals(demo)[0]
+    with Library.open(demo_library) as library:
+        return library.get(first).id, library.get(first.with_stem(f"{first.stem}_again")).id
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ export async function mount(root, context) {
   const intake = createIntake(context, { add: (images) => images.length > 0 && asked([...state.query, ...images]), busy: bar.busy, over: bar.over });
   const toolbar = createToolbar(context, { change, exported: () => void openExport(context, exportable()) });
   const browse = createBrowse(context, { open, similar });
-  const results = createResults(context, { open, similar, why, change, drawn: () => toolbar.canExport(results.images().length > 0) });
+  const results = createResults(context, { open, similar, why, change, drawn });
   fill(root, intake.elements, bar.element, toolbar.element, browse.element, results.element);
   root.addEventListener("dragstart", dragged);
   const unlisten = router.listen(({ view, params }) => view === "search" && route(params));
@@ -56,6 +56,11 @@ export async function mount(root, context) {
     }
     showLarge();
     showWhy();
+  }
+
+  function drawn() {
+    toolbar.canExport(results.images().length > 0);
+    explanation?.refresh();
   }
 
   /** Search for these images; marks belong to the search before. */

@@ -40,7 +40,7 @@ export function openExplanation({ api }, { query, id, known }) {
     watcher.disconnect();
   });
   void ask(0);
-  return dialog;
+  return { ...dialog, refresh: () => found && fill(text, words(found)) };
 
   async function ask(at) {
     const one = wanted[at];

@@ -41,6 +41,8 @@ export function createResults(context, { open, similar, why, change, drawn }) {
   const above = makeGrid("Images that probably show the same thing", () => shown.above, 0);
   const below = makeGrid("Images that are less alike", () => shown.below, 1);
   const grids = [above, below];
+  above.element.classList.add("grid-above");
+  below.element.classList.add("grid-below");
   const end = h("p", { class: "results-end soft small", hidden: true });
   const element = h("section", { class: "results", "aria-label": "Answers" },
     h("div", { class: "results-head" }, title, note), h("div", { class: "results-busy" }, busy), marks.element, message,

@@ -2,7 +2,7 @@
  * What the search view shows, to and from the parameters of its address.
  *
  * A query image is written as i.ID (of the library) or u.ID (uploaded), with a minus in front where it is not wanted
- * and ~x0,y0,x1,y1 behind for a part of it.
+ * and _x0_y0_x1_y1 behind for a part of it: characters that stand in an address as they are.
  *
  * @typedef {{kind: "image" | "upload", id: string, wanted: boolean, box: number[] | null}} QueryImage
  * @typedef {{folder: string, tags: string[], from: string, to: string, where: string[]}} Filter
@@ -14,21 +14,21 @@
  *   image that is explained
  */
 
-const ID = /^[A-Za-z0-9_-]{1,100}$/;
+const ID = /^[A-Za-z0-9]{1,100}$/;
 export const SORTS = ["newest", "oldest", "added", "path"];
 
 /** @param {string} text @returns {QueryImage | null} null if it is not a query image */
 export function parseQueryImage(text) {
-  const match = /^(-?)([iu])\.([A-Za-z0-9_-]{1,100})(?:~([\d.,]+))?$/.exec(text);
+  const match = /^(-?)([iu])\.([A-Za-z0-9]{1,100})(?:_([\d._]+))?$/.exec(text);
   if (!match) return null;
-  const box = match[4] ? match[4].split(",").map(Number) : null;
+  const box = match[4] ? match[4].split("_").map(Number) : null;
   if (box && (box.length !== 4 || !box.every(Number.isFinite) || box[0] >= box[2] || box[1] >= box[3])) return null;
   return { kind: match[2] === "i" ? "image" : "upload", id: match[3], wanted: !match[1], box };
 }
 
 /** @param {QueryImage} image */
 export function writeQueryImage({ kind, id, wanted, box }) {
-  return `${wanted ? "" : "-"}${kind[0]}.${id}${box ? `~${box.join(",")}` : ""}`;
+  return `${wanted ? "" : "-"}${kind[0]}.${id}${box ? `_${box.join("_")}` : ""}`;
 }
 
 /** @param {URLSearchParams} params @returns {State} anything malformed is left out */
