@@ -26,8 +26,7 @@ def tile(place: int) -> str:
     return f".browse .cell[data-index='{place}'] .tile"
 
 
-@PHONE
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("phone", "dark"), [(False, False), (True, False), (True, True)])
 def test_the_library_is_shown_by_date(visitor: Visitor, phone: bool, dark: bool) -> None:
     page = at_home(visitor, phone=phone, dark=dark)
     expect(page.get_by_role("heading", name="28 images")).to_be_visible()

@@ -7,7 +7,7 @@
 
 /** @type {Set<(route: Route) => void>} */
 const listeners = new Set();
-let shown = "";
+let shown = location.hash;
 
 /**
  * The route of a fragment.
