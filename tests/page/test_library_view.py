@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ class Fingers:
     def __init__(self, page: Page) -> None:
         self._session = page.context.new_cdp_session(page)
 
-    def move(self, *places: list[tuple[float, float]]) -> None:
+    def move(self, *places: Sequence[tuple[float, float]]) -> None:
         """Put fingers down at the first places, move them to the others, and lift them."""
         for number, points in enumerate(places):
             touching = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -109,15 +110,35 @@ def test_an_image_is_dropped_or_pasted(visitor: Visitor, query: Path, relevant: 
     assert not page.evaluate("() => document.querySelector('.query').classList.contains('query-over')")
 
 
-def test_more_like_this_with_the_mouse(visitor: Visitor, an_id: str, relevant: set[str]) -> None:
+def test_an_image_is_photographed_with_a_phone(visitor: Visitor, query: Path, relevant: set[str]) -> None:
+    page = visitor.open(phone=True)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Camera").tap()
+    assert chooser.value.element.get_attribute("capture") == "environment"
+    chooser.value.set_files(query)
+    page.wait_for_url("**q=u.*")
+    assert set(found(page)) == relevant
+
+
+def test_a_computer_without_a_camera_says_so(visitor: Visitor) -> None:
     page = visitor.open()
-    cell = page.locator(f".browse .cell[data-id='{an_id}']")
-    cell.scroll_into_view_if_needed()
+    page.get_by_role("button", name="Camera").click()
+    dialog = page.get_by_role("dialog", name="Take a photo")
+    expect(dialog.get_by_role("status")).to_have_text(re.compile("There is no camera|may not be used"))
+    assert_accessible(page)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert "q=" not in page.url
+
+
+def test_more_like_this_with_the_mouse(visitor: Visitor) -> None:
+    page = visitor.open()
+    cell = page.locator(".browse .cell[data-index='2']")
+    identity = cell.get_attribute("data-id")
     cell.hover()
     cell.get_by_role("button", name=re.compile("More like this")).click()
-    page.wait_for_url(f"**q=i.{an_id}")
-    ids = found(page)
-    assert set(ids) == relevant
+    page.wait_for_url(f"**q=i.{identity}")
+    assert identity in found(page)
 
 
 def test_more_like_this_with_the_keyboard_alone(visitor: Visitor) -> None:
@@ -137,14 +158,16 @@ def test_more_like_this_with_the_keyboard_alone(visitor: Visitor) -> None:
     assert found(page)
 
 
-def test_more_like_this_by_touch(visitor: Visitor, an_id: str) -> None:
+def test_more_like_this_by_touch(visitor: Visitor) -> None:
     page = visitor.open(phone=True)
     page.wait_for_selector(".browse .cell img.loaded")
-    page.locator(f".browse .cell[data-id='{an_id}'] .tile").tap()
+    cell = page.locator(".browse .cell[data-index='1']")
+    identity = cell.get_attribute("data-id")
+    cell.locator(".tile").tap()
     page.locator(".viewer").get_by_role("button", name="More like this").tap()
-    page.wait_for_url(f"**q=i.{an_id}**")
+    page.wait_for_url(f"**q=i.{identity}**")
     expect(page.locator(".viewer")).to_have_count(0)
-    assert an_id in found(page)
+    assert identity in found(page)
 
 
 @PHONE
@@ -212,6 +235,11 @@ def is_search(request: Request) -> bool:
     return request.method == "POST" and request.url.endswith("/api/v1/search")
 
 
+def body_of(request: Request) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(request.post_data or "{}")
+    return body
+
+
 def test_several_images_wanted_and_not_wanted(visitor: Visitor, query: Path, an_id: str) -> None:
     page = visitor.open(f"#/search?q=i.{an_id}")
     found(page)
@@ -220,7 +248,7 @@ def test_several_images_wanted_and_not_wanted(visitor: Visitor, query: Path, an_
     found(page)
     with page.expect_request(is_search) as sent:
         page.get_by_role("button", name="Not wanted: Image 2 searched for").click()
-    weights = [part["weight"] for part in sent.value.post_data_json["query"]]
+    weights = [part["weight"] for part in body_of(sent.value)["query"]]
     assert weights[0] == 1
     assert weights[1] < 0
     found(page)
@@ -261,7 +289,8 @@ def test_marks_refine_the_search(visitor: Visitor, an_id: str, phone: bool) -> N
     assert_accessible(page)
     with page.expect_request(is_search) as sent:
         refine.get_by_role("button", name="Search again").click()
-    assert (sent.value.post_data_json["right"], sent.value.post_data_json["wrong"]) == ([right], [wrong])
+    asked = body_of(sent.value)
+    assert (asked["right"], asked["wrong"]) == ([right], [wrong])
     found(page)
     expect(refine).to_contain_text("Searched with 1 right answer and 1 wrong one")
     page.reload()

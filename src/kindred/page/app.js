@@ -46,7 +46,7 @@ function drawNavigation() {
 
 /** Mount the view of the route; a view that is shown already hears of new parameters itself. */
 async function show(route) {
-  const view = VIEWS.find(({ name }) => name === route.view) ?? VIEWS[0];
+  const view = viewOf(route);
   for (const link of nav.children) {
     link.toggleAttribute("data-current", link.dataset.view === view.name);
     if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
@@ -62,7 +62,7 @@ async function show(route) {
   const root = h("div", { class: ["view", `view-${view.name}`] });
   fill(main, root);
   scrollTo(0, 0);
-  const [module] = await Promise.all([view.load(), ...(view.styles ?? [view.name]).map(styles)]);
+  const [module] = await loaded(view);
   if (mine !== turn) return;
   const unmount = await module.mount(root, context);
   if (mine !== turn) return unmount();
@@ -72,6 +72,16 @@ async function show(route) {
     main.focus({ preventScroll: true });
     announce(view.title);
   }
+}
+
+/** The view of a route; an unknown one is the first. */
+function viewOf({ view }) {
+  return VIEWS.find(({ name }) => name === view) ?? VIEWS[0];
+}
+
+/** The module of a view, and its rules. */
+function loaded(view) {
+  return Promise.all([view.load(), ...(view.styles ?? [view.name]).map(styles)]);
 }
 
 const sheets = new Map();
@@ -100,6 +110,7 @@ async function start() {
     if (api.aborted(event.reason)) event.preventDefault();
     else if (event.reason instanceof api.ApiError) toastError(event.reason);
   });
+  void loaded(viewOf(router.current())); // While the library answers.
   try {
     await readLibrary();
   } catch (error) {
