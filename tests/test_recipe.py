@@ -172,8 +172,8 @@ def test_differences_of_parts_name_the_part_and_the_key() -> None:
         ({"power_law": 1.5}, "power_law is 1.5; expected a number above 0, at most 1"),
         ({"flip": 1}, "flip is 1; expected true or false"),
         (
-            {"code": "itq", "aggregate": "multi_vector"},
-            "code encodes one vector per image, but several rows per image are stored",
+            {"code": "itq", "embedding": "asmk", "pooling": "gem", "codebook": "words"},
+            "code encodes vectors, but asmk stores residuals of visual words",
         ),
         ({"code": "itq", "similarity": "euclidean"}, "code compares by cosine or dot, not by similarity 'euclidean'"),
         (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "Matched",
     "Matching",
     "Option",
+    "RowCode",
     "check_matching",
     "check_query",
     "from_bfloat16",
@@ -36,12 +37,28 @@ Option: TypeAlias = bool | int | float | NDArray[np.float32] | None
 Scalar = TypeVar("Scalar", bound=np.generic)
 Matched: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64] | None]
 """The score of each image (I,), and its best-matching row (I,) if rows have a position in the image."""
-Stored: TypeAlias = NDArray[np.float32] | NDArray[np.uint16]
+Stored: TypeAlias = NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.uint8]
 Score: TypeAlias = Callable[[Vectors, NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
 """Dot products (R, n) with the rows of i images, the start of each image (i,), its largest (i,) → scores (i,)."""
 
 BLOCK = 2**18
 """Components compared at a time, so that a block fits the processor's cache; measured."""
+CODE_BLOCK = 2**16
+"""Codes compared at a time."""
+
+
+class RowCode(Protocol):
+    """A compact code of rows, such as those of `kindred.codes`."""
+
+    def encode(self, rows: Vectors) -> NDArray[np.uint8]:
+        """Return the codes (N, bytes) of rows (N, D)."""
+        ...
+
+    def search(
+        self, queries: Vectors, codes: NDArray[np.uint8], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the positions and scores (Q, min(k, N)) of the codes nearest to vectors (Q, D), best first."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +107,9 @@ class ImageRows:
 class GroupedRows:
     """The rows of images numbered 0 … count − 1, sorted for comparison: by image, or by word and then image.
 
-    rows: (N, D) float32, or uint16 as returned by `to_bfloat16`. images: (N,) int32. boxes: (N, 4) or None. words:
-    (N,), ascending, or None for rows sorted by image. norms: (count,), the similarity of each image to itself, for
-    rows sorted by word.
+    rows: (N, D) float32, or uint16 as returned by `to_bfloat16`, or the bytes of `code`, (N, bytes) uint8. images: (N,)
+    int32. boxes: (N, 4) or None. words: (N,), ascending, or None for rows sorted by image. norms: (count,), the
+    similarity of each image to itself, for rows sorted by word.
     """
 
     count: int
@@ -101,6 +118,17 @@ class GroupedRows:
     boxes: NDArray[np.float32] | None
     words: NDArray[np.int64] | None = None
     norms: NDArray[np.float64] | None = None
+    code: RowCode | None = None
+
+    def products(self, query: Vectors, part: slice) -> Vectors:
+        """Return the dot products (R, n) of query rows (R, D) with rows in `part`; of codes, what they estimate."""
+        rows = self.rows[part]
+        if self.code is None:
+            return query @ from_bfloat16(rows).T
+        places, scores = self.code.search(query, rows.view(np.uint8), max(1, len(rows)))
+        products = np.empty((len(query), len(rows)), np.float32)
+        np.put_along_axis(products, places, scores, axis=1)
+        return products
 
     def joined(self, other: GroupedRows) -> GroupedRows:
         """Return the rows of both; the images of `other` are numbered after these."""
@@ -113,6 +141,7 @@ class GroupedRows:
             _concatenated(self.boxes, other.boxes),
             _concatenated(self.words, other.words),
             _concatenated(self.norms, other.norms),
+            self.code,
         ).by_word()
 
     def by_word(self) -> GroupedRows:
@@ -124,12 +153,13 @@ class GroupedRows:
         kept = self._take(np.flatnonzero(images[self.images]))
         numbers = (np.cumsum(images) - 1).astype(np.int32)
         norms = None if self.norms is None else self.norms[images]
-        return GroupedRows(int(images.sum()), kept.rows, numbers[kept.images], kept.boxes, kept.words, norms)
+        count = int(images.sum())
+        return GroupedRows(count, kept.rows, numbers[kept.images], kept.boxes, kept.words, norms, self.code)
 
     def _take(self, places: NDArray[np.int64]) -> GroupedRows:
         boxes = None if self.boxes is None else self.boxes[places]
         words = None if self.words is None else self.words[places]
-        return GroupedRows(self.count, self.rows[places], self.images[places], boxes, words, self.norms)
+        return GroupedRows(self.count, self.rows[places], self.images[places], boxes, words, self.norms, self.code)
 
 
 def _concatenated(first: NDArray[Scalar] | None, second: NDArray[Scalar] | None) -> NDArray[Scalar] | None:
@@ -137,16 +167,24 @@ def _concatenated(first: NDArray[Scalar] | None, second: NDArray[Scalar] | None)
 
 
 def group_rows(
-    parts: ImageRows, method: str, options: Mapping[str, Option], *, half: bool = False
+    parts: ImageRows,
+    method: str,
+    options: Mapping[str, Option],
+    *,
+    half: bool = False,
+    code: RowCode | None = None,
 ) -> tuple[NDArray[np.int64], GroupedRows]:
     """Sort `parts` as the matching `method` needs them; return the ids of the images (I,), ascending, and the rows.
 
-    `half` stores the rows in half the memory (`to_bfloat16`). Raises UsageError if a matching by word gets rows
-    without words.
+    `half` stores the rows in half the memory (`to_bfloat16`), `code` as codes. Raises UsageError if a matching by word
+    gets rows without words, or a code.
     """
+    if code is not None and MATCHINGS[method].by_word:
+        raise UsageError(f"matching {method!r} compares residuals of words, which have no code; leave out the code")
     ids, images = np.unique(parts.owners, return_inverse=True)
     rows: Stored = to_bfloat16(parts.rows) if half else parts.rows
-    laid_out = GroupedRows(len(ids), rows, images.astype(np.int32), parts.boxes)
+    rows = rows if code is None else code.encode(parts.rows)
+    laid_out = GroupedRows(len(ids), rows, images.astype(np.int32), parts.boxes, code=code)
     if not MATCHINGS[method].by_word:
         return ids, laid_out
     words = _words_of(parts)
@@ -200,9 +238,10 @@ def _row_scores(query: Vectors, database: GroupedRows, score: Score) -> Matched:
     starts = np.flatnonzero(np.diff(database.images, prepend=-1))
     scores, winners = np.empty(len(starts), np.float32), np.empty(len(starts), np.int64)
     ends = np.append(starts, len(database.rows))[1:]
-    for first, last in _image_blocks(ends, max(1, BLOCK // query.shape[1])):
+    size = max(1, BLOCK // query.shape[1]) if database.code is None else CODE_BLOCK
+    for first, last in _image_blocks(ends, size):
         low, high = starts[first], ends[last - 1]
-        products = query @ from_bfloat16(database.rows[low:high]).T
+        products = database.products(query, slice(low, high))
         runs = starts[first:last] - low
         strongest = products.max(axis=0)
         best = np.maximum.reduceat(strongest, runs)

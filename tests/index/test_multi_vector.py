@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kindred.arrays import l2_normalise
+from kindred.codes import CODES
 from kindred.errors import RecipeError, UsageError
 from kindred.index.multi_vector import MultiVectorIndex
 from kindred.matching import MATCHINGS, ImageRows, match
@@ -114,6 +115,59 @@ def test_only_allowed_images_are_results(
     assert set(ranking.ids[0].tolist()) == {-1, *images[5:9].tolist()}
     np.testing.assert_allclose(ranking.scores[0, :4], np.sort(scores[5:9])[::-1], atol=1e-5)
     assert ids[5:9].tolist() == images[5:9].tolist()
+
+
+def _coded(database: ImageRows, kind: str, method: str, *, rescore: bool) -> MultiVectorIndex:
+    fitted = CODES[kind].fitted.fit(_parts(np.arange(300), 9).rows, bits=64 if kind == "rabitq" else None)
+
+    def fetch(ids: NDArray[np.int64]) -> ImageRows:
+        own = np.isin(database.owners, ids)
+        assert database.boxes is not None
+        return ImageRows(database.rows[own], database.owners[own], database.boxes[own])
+
+    index = MultiVectorIndex(D, method=method, code=fitted, rescore=fetch if rescore else None)
+    for image in np.array_split(np.unique(database.owners), 5):
+        own = np.isin(database.owners, image)
+        assert database.boxes is not None
+        index.add(database.owners[own], database.rows[own], boxes=database.boxes[own])
+    assert index.nbytes == len(database) * fitted.bytes_per_vector
+    return index
+
+
+@pytest.mark.parametrize("method", ["best", "patches"])
+@pytest.mark.parametrize("kind", ["rabitq", "sign"])
+def test_rows_as_codes_estimate_and_rescoring_is_exact(
+    method: str, kind: str, query: ImageRows, database: ImageRows
+) -> None:
+    ids, scores, boxes = match(query, database, method)
+    assert boxes is not None
+    estimated = _coded(database, kind, method, rescore=False).scores(query)[0]
+    assert np.corrcoef(estimated, scores)[0, 1] > (0.999 if kind == "rabitq" else 0.5)
+    index = _coded(database, kind, method, rescore=True)
+    ranking = index.search(query, len(ids))
+    order = np.lexsort((ids, -scores))
+    np.testing.assert_array_equal(ranking.ids[0], ids[order])
+    np.testing.assert_allclose(ranking.scores[0], scores[order], atol=1e-6)
+    assert ranking.boxes is not None
+    np.testing.assert_array_equal(ranking.boxes[0], boxes[order])
+    few = index.search(query, 3, allowed=ids[order[5:50]])
+    np.testing.assert_allclose(few.scores[0], scores[order[5:8]], atol=1e-6 if kind == "rabitq" else 0.5)
+
+
+def test_images_removed_from_rows_as_codes_are_never_found_again(query: ImageRows, database: ImageRows) -> None:
+    index = _coded(database, "rabitq", "best", rescore=True)
+    images = np.unique(database.owners)
+    assert index.remove(images[::2]) == len(images[::2])
+    assert set(index.search(query, IMAGES).ids[0].tolist()) == set(images[1::2].tolist())
+    assert index.remove(images) == len(images[1::2])
+    assert index.search(query, 5).ids.tolist() == [[]]
+
+
+def test_residuals_of_words_have_no_code(database: ImageRows) -> None:
+    fitted = CODES["sign"].fitted.fit(database.rows)
+    index = MultiVectorIndex(D, method="asmk", code=fitted)
+    with pytest.raises(UsageError, match="compares residuals of words, which have no code"):
+        index.add(database.owners, database.rows, words=database.words)
 
 
 def test_invalid_arguments_are_refused(query: ImageRows, database: ImageRows) -> None:

@@ -98,3 +98,31 @@ def test_the_code_is_part_of_what_a_library_does(library: Library, coded: Path) 
     bare = dataclasses.replace(Recipe.load(coded), code="", name="bare")
     with pytest.raises(RecipeMismatch, match=r"differs from 'bare': code '.*fitted-1\.npz', not ''"):
         Library.open(library.path, recipe=bare)
+
+
+def test_a_library_of_rows_as_codes_finds_what_the_rows_find(coded: Path, photos: Path, tmp_path: Path) -> None:
+    plain = make_recipe(coded.parent)
+    rows = dataclasses.replace(
+        plain, name="rows", passes="grid", passes_options={"cells": 2}, aggregate="multi_vector", matching="patches"
+    )
+    fitted = fit_recipe(rows, sorted((coded.parent / "others").iterdir()), code="rabitq", whiten=False)
+    assert fitted.fitted.codes is not None
+    fitted.save(tmp_path / "rows.toml")
+    with (
+        Library.create(tmp_path / "coded", recipe=tmp_path / "rows.toml") as library,
+        Library.create(tmp_path / "exact", recipe=rows) as exact,
+    ):
+        library.index(photos)
+        exact.index(photos)
+        for number in (3, 77):
+            found, expected = (each.search(picture(number), k=COUNT) for each in (library, exact))
+            np.testing.assert_allclose(found.scores, expected.scores, atol=5e-3)
+            assert {hit.path: hit.box for hit in found}.keys() == {hit.path for hit in expected}
+        index = library.searcher.index
+        assert index.approximate
+        assert index.nbytes == 5 * COUNT * fitted.fitted.codes.bytes_per_vector
+        assert library.search(picture(3), k=1)[0].path == photos / "a" / "00003.jpg"
+        save_picture(tmp_path / "more" / "new.jpg", 900)
+        library.index(tmp_path / "more")
+        assert library.search(picture(900), k=1)[0].path == tmp_path / "more" / "new.jpg"
+        assert len(library.search(picture(900), k=2 * COUNT, where=Filter(folder=photos / "a"))) == COUNT // 2

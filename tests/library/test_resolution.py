@@ -150,8 +150,9 @@ def test_which_queries_are_small(wide: Recipe) -> None:
 
 def test_the_filter_of_larger_images(wide: Recipe) -> None:
     query = SmallQuery(Describer(wide), 100)
-    assert query.larger(None) == Filter(min_longest=125)
-    assert query.larger(Filter(tags=("a",), min_longest=300)) == Filter(tags=("a",), min_longest=300)
+    assert query.larger(None) == [Filter(min_longest=125), Filter(min_longest=250)]
+    assert query.larger(Filter(tags=("a",), min_longest=300)) == [Filter(tags=("a",), min_longest=300)]
+    assert SmallQuery(query.describer, 204).larger(None) == [Filter(min_longest=255)]
 
 
 def test_the_probability_follows_the_comparison_at_the_size_of_the_query() -> None:

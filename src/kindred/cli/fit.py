@@ -117,7 +117,8 @@ def fit(
         print_json(form)
         return
     numbers = f": dimension {fitted.dimension:,}" if fitted.dimension else ""
-    size = f", {found} bytes per image in the code" if (found := form.code_bytes) else ""
+    unit = "row" if fitted.recipe.multi_vector else "image"
+    size = f", {found} bytes per {unit} in the code" if (found := form.code_bytes) else ""
     say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{size}.")
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)

@@ -34,6 +34,7 @@ Progress = Callable[[int], None]
 WHITENING_ROWS = 4096  # rows passed to the whitening at a time
 LOCAL_DIMENSION = 128  # longer local descriptors are reduced to this many components before clustering
 NAMED = 3  # unusable images named in an error
+CODED_ROWS = 1 << 18  # most rows that a code is fitted on, if images have several
 SAMPLED = 1 << 19  # most descriptors of each tap that a codebook is fitted on
 
 
@@ -134,7 +135,8 @@ def fit_code(
     """
     _check_code(recipe, code)
     describer = Describer(replace(recipe, code=""), fitted=None if fitted is None else replace(fitted, codes=None))
-    return CODES[code].fitted.fit(_vectors(describer, images, progress), bits=bits, seed=seed)
+    rows = _rows if recipe.multi_vector else _vectors
+    return CODES[code].fitted.fit(rows(describer, images, progress), bits=bits, seed=seed)
 
 
 def fit_words(
@@ -297,6 +299,28 @@ def usable_vectors(
 
 def _vectors(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
     return usable_vectors(describer, images, progress)[1]
+
+
+def _rows(describer: Describer, images: Iterable[Path], progress: Progress | None = None) -> Vectors:
+    """Return the rows (n, D) of all usable images, of each as many, at most `CODED_ROWS` in all."""
+    paths = list(images)
+    share = max(1, CODED_ROWS // max(1, len(paths)))
+    found: dict[int, Vectors] = {}
+    errors: list[ImageError] = []
+    with closing(describer.stream(enumerate(paths))) as descriptions:
+        for done, described in enumerate(descriptions, 1):
+            if progress is not None:
+                progress(done)
+            errors += [described.error] if described.error is not None else []
+            if described.vectors is not None:
+                own = described.vectors
+                found[described.key] = own if len(own) <= share else own[:: -(-len(own) // share)]
+    _check_usable(errors, len(paths))
+    return (
+        np.concatenate([found[key] for key in sorted(found)])
+        if found
+        else np.empty((0, describer.dimension), np.float32)
+    )
 
 
 def _poolings(

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kindred.arrays import as_rows, check_whole, top_k
 from kindred.errors import UsageError
+from kindred.index.coded import DEPTH
 from kindred.index.id_map import padded_ranking
 from kindred.index.segments import SegmentedIndex
-from kindred.matching import MATCHINGS, GroupedRows, ImageRows, Matched, Option, check_matching, check_query, group_rows
+from kindred.matching import (
+    MATCHINGS,
+    GroupedRows,
+    ImageRows,
+    Matched,
+    Option,
+    RowCode,
+    check_matching,
+    check_query,
+    group_rows,
+)
 from kindred.ranking import Ranking
 
-__all__ = ["MultiVectorIndex"]
+__all__ = ["FetchRows", "MultiVectorIndex"]
+
+FetchRows: TypeAlias = Callable[[NDArray[np.int64]], ImageRows]
+"""Takes the ids of images (n,), ascending, and returns the rows of those that exist."""
 
 
 class MultiVectorIndex(SegmentedIndex[GroupedRows]):
@@ -24,12 +39,23 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
     float16, which changes a score by at most 0.002, typically 0.0001. For "asmk" rows are sorted by word, so that a
     search reads only the rows of its words. Equal scores are ordered by id, lower first. One thread at a time may
     change the index; searches may run at the same time. Raises RecipeError for an unknown method or option.
+
+    code: rows are stored as its codes instead, and scores are what these estimate. rescore: fetches rows, by which the
+    10 · k best images by code are then compared exactly.
     """
 
     def __init__(
-        self, dimension: int, *, method: str = "best", options: Mapping[str, Option] | None = None, half: bool = True
+        self,
+        dimension: int,
+        *,
+        method: str = "best",
+        options: Mapping[str, Option] | None = None,
+        half: bool = True,
+        code: RowCode | None = None,
+        rescore: FetchRows | None = None,
     ) -> None:
         super().__init__()
+        self.code, self._fetch = code, rescore
         self.dimension = dimension
         self.method = method
         self.options = dict(options or {})
@@ -81,7 +107,7 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
             raise UsageError(f"rows: got shape {added.rows.shape}; expected (n, {self.dimension})")
         if not len(added):
             return None
-        numbers, new = group_rows(added, self.method, self.options, half=self.half)
+        numbers, new = group_rows(added, self.method, self.options, half=self.half, code=self.code)
         groups = self._segments.state.segments
         if groups and (new.boxes is None) != (groups[0].boxes is None):
             raise UsageError(
@@ -102,6 +128,9 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
         found = self._matched(query, state.segments)
         scores = state.by_id(_joined(found))
         places = np.flatnonzero(live.mask(allowed))
+        if self._fetch is not None:
+            best_by_code, _ = top_k(scores[None, places], max(1, min(live.count, DEPTH * k)))
+            return self._rescored(query, self._fetch(np.sort(live.ids[places[best_by_code[0]]])), k)
         order, best = top_k(scores[None, places], max(1, k))
         ranking = padded_ranking((live.ids[places[order]], best), k)
         boxes = [
@@ -113,6 +142,18 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
             return ranking
         located = np.zeros((1, k, 4), np.float32)
         located[0, : order.shape[1]] = state.by_id(np.concatenate(boxes))[places[order[0]]]
+        return Ranking(ranking.ids, ranking.scores, located)
+
+    def _rescored(self, query: ImageRows, rows: ImageRows, k: int) -> Ranking:
+        """Return the best `k` of the images with these rows, which are compared exactly."""
+        ids, exact = group_rows(rows, self.method, self.options)
+        scores, winners = MATCHINGS[self.method].function(query, exact, **self.options)
+        order, best = top_k(scores[None], max(1, k))
+        ranking = padded_ranking((ids[order], best), k)
+        if exact.boxes is None or winners is None:
+            return ranking
+        located = np.zeros((1, k, 4), np.float32)
+        located[0, : order.shape[1]] = exact.boxes[winners[order[0]]]
         return Ranking(ranking.ids, ranking.scores, located)
 
     def scores(self, query: ImageRows) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 from kindred.index.multi_vector import MultiVectorIndex
@@ -13,7 +14,7 @@ from kindred.index.protocol import Queries, RowSource
 from kindred.index.synced import Synced
 from kindred.matching import MATCHINGS, ImageRows
 
-__all__ = ["SyncedRows"]
+__all__ = ["SyncedRows", "rows_of"]
 
 
 class SyncedRows(Synced[ImageRows]):
@@ -22,10 +23,12 @@ class SyncedRows(Synced[ImageRows]):
     `make` returns an empty engine for rows of dimension D. After a change, only the rows of changed images are read.
     """
 
-    def __init__(self, source: RowSource, make: Callable[[int], MultiVectorIndex]) -> None:
+    def __init__(
+        self, source: RowSource, make: Callable[[int], MultiVectorIndex], *, approximate: bool = False
+    ) -> None:
         self._make = make
         self._rows = make(source.dimension or 1)
-        super().__init__(source, source.select_images, self._rows)
+        super().__init__(source, source.select_images, self._rows, approximate=approximate)
 
     def _checked_queries(self, queries: Queries) -> ImageRows:
         """Return the rows of the query to compare; raises UsageError for vectors."""
@@ -52,3 +55,16 @@ class SyncedRows(Synced[ImageRows]):
         for batch in self._source.parts():
             rows.add(batch.owners, batch.rows, boxes=batch.boxes, words=batch.words)
         self._engine = self._rows = rows
+
+
+def rows_of(source: RowSource, images: NDArray[np.int64]) -> ImageRows:
+    """Return the rows of images (n,), ascending, as they are stored; those that were removed are left out."""
+    batches = [batch for batch in source.parts(images=images) if len(batch.owners)]
+    if not batches:
+        return ImageRows(np.zeros((0, source.dimension or 1), np.float32), np.zeros(0, np.int64))
+    boxes = [batch.boxes for batch in batches if batch.boxes is not None]
+    return ImageRows(
+        np.concatenate([batch.rows for batch in batches]),
+        np.concatenate([batch.owners for batch in batches]),
+        np.concatenate(boxes) if len(boxes) == len(batches) else None,
+    )

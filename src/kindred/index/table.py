@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kindred.embedding import EMBEDDINGS
 from kindred.errors import UsageError
 from kindred.index.hnsw_settings import HNSW_SIMILARITIES
 from kindred.index.protocol import Index, RowSource
 from kindred.index.records import Records
 from kindred.index.snapshot import SnapshotIndex, SnapshotPolicy
-from kindred.matching import Option
+from kindred.matching import ImageRows, Option
 from kindred.recipe import Recipe
 from kindred.store import Store
 
@@ -72,10 +75,18 @@ class IndexEntry:
 
 def _open_rows(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
     from kindred.index.multi_vector import MultiVectorIndex
-    from kindred.index.synced_rows import SyncedRows
+    from kindred.index.synced_rows import SyncedRows, rows_of
 
-    options = dict(settings.options)
-    return SyncedRows(source, lambda width: MultiVectorIndex(width, method=recipe.row_matching, options=options))
+    options, code = dict(settings.options), settings.code if recipe.code else None
+
+    def fetch(ids: NDArray[np.int64]) -> ImageRows:
+        return rows_of(source, ids)
+
+    def make(width: int) -> MultiVectorIndex:
+        rescore = fetch if code is not None and settings.rescore else None
+        return MultiVectorIndex(width, method=recipe.row_matching, options=options, code=code, rescore=rescore)
+
+    return SyncedRows(source, make, approximate=code is not None)
 
 
 def _open_codes(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
@@ -149,14 +160,14 @@ def _of_sparse_words(recipe: Recipe) -> bool:
 
 INDEXES: dict[str, IndexEntry] = {
     "multi_vector": IndexEntry(
-        "images of several rows each, compared by the recipe's matching",
+        "images of several rows each, or their codes, compared by the recipe's matching",
         lambda recipe: recipe.multi_vector,
         _open_rows,
         "rows",
     ),
     "coded": IndexEntry(
         "compact codes of vectors; the best are rescored by their vectors",
-        lambda recipe: bool(recipe.code),
+        lambda recipe: bool(recipe.code) and not recipe.multi_vector,
         _open_codes,
         "codes",
         approximate=True,

@@ -32,9 +32,9 @@ __all__ = ["CANDIDATES", "LARGER", "ReducedVectors", "SmallQuery", "small_query"
 LARGER = 1.25
 """The ratio of the longer sides from which an image counts as larger than the query. At 200 of 320 pixels, a ratio of
 1.6, 965 of 1,000 photographs are still nearer to their original than to other small ones."""
-CANDIDATES = 24
-"""The larger images that are described again for each query: of photographs reduced to 64 pixels, 97 to 100 % have
-their original among so many."""
+CANDIDATES = 16
+"""The larger images of each size class that are described again for a query: of photographs reduced to 64 pixels, 97 to
+100 % have their original among so many."""
 CACHED = 4096
 """Vectors of reduced images that a library remembers, 8 MB of 512 components: many queries have the same size."""
 AHEAD = 8  # reduced images that wait for the network
@@ -51,10 +51,18 @@ class SmallQuery:
     longest: int
     vectors: dict[int, Vectors] = field(default_factory=dict)
 
-    def larger(self, where: Filter | None) -> Filter:
-        """Return a filter of the images that match `where` and are larger than the query."""
-        least = int(np.ceil(LARGER * self.longest))
-        return Filter(min_longest=least) if where is None else replace(where, min_longest=max(where.min_longest, least))
+    def larger(self, where: Filter | None) -> list[Filter]:
+        """Return filters of the images that match `where` and are larger than the query, by how much they are larger.
+
+        Each admits sizes from twice those of the one before, since images of few more pixels than the query are nearer
+        to it than those of many more, as they are blurred, too.
+        """
+        given, filters = where or Filter(), list[Filter]()
+        least = LARGER * self.longest
+        while not filters or least <= self.describer.full_size:
+            filters.append(replace(given, min_longest=max(given.min_longest, int(np.ceil(least)))))
+            least *= 2
+        return list(dict.fromkeys(filters))
 
     def describe(self, files: Mapping[int, Path]) -> None:
         """Describe files, by vector id, reduced to the size of the query; those that cannot be read are left out."""

@@ -60,7 +60,8 @@ class Searcher:
 
     def _at_size(self, small: SmallQuery, query: DescribedQuery, ranking: Ranking, where: Filter | None) -> Ranking:
         """Join the best larger images to the results of a small query, compared with it at its size."""
-        larger = _ids(self.index.search(query.compared, LARGER_CANDIDATES, where=small.larger(where)))
+        found = (self.index.search(query.compared, LARGER_CANDIDATES, where=each) for each in small.larger(where))
+        larger = np.unique(np.concatenate([_ids(each) for each in found]))
         if not larger.size:
             return ranking
         self._reduced.describe(small, {number: row.path for number, row in self.rows(larger).items()})

@@ -76,8 +76,8 @@ def _of_rows(recipe: Recipe) -> Iterator[str]:
         return
     if recipe.similarity != "cosine":
         yield f"several rows are compared by a matching, not by similarity {recipe.similarity!r}; leave it out"
-    if recipe.code:
-        yield "code encodes one vector per image, but several rows per image are stored; leave out one of them"
+    if recipe.code and recipe.embedding:
+        yield f"code encodes vectors, but {recipe.embedding} stores residuals of visual words; leave out one of them"
     if recipe.embedding and (idle := changed(recipe, ("power_law", "whitening", "tap_weights"))):
         yield f"{idle[0]} has no effect on {recipe.embedding!r}, which compares words; leave it out"
 
