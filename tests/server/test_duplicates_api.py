@@ -180,6 +180,8 @@ def test_what_to_keep_is_chosen_by_rules_and_tagged(client: TestClient, folder: 
     }
     assert groups(client, **COPIES, without_tag="best") == []
     assert len(groups(client, **COPIES, without_tag="none")) == 2
+    assert groups(client, **COPIES, without_tag=["best", "spare"]) == []
+    assert len(groups(client, **COPIES, without_tag=["best", "none"])) == 2  # not all of their images have one
     assert client.get(f"{API}/duplicates", params=COPIES).json()["groups"][0]["images"][0]["tags"] == ["best"]
     assert sorted(path.name for path in folder.iterdir()) == sorted([*NAMES, "small.mov"])
 

@@ -35,14 +35,15 @@ __all__ = [
 class ReviewQuery:
     """Which groups of the last search are meant, and which of their images would be kept.
 
-    kinds: none are all. threshold, most: as in `kindred.duplicates.grouped`. without_tag: no group of which an image
-    has this tag. marked: also pairs that were marked as not the same. rules, prefer: as in `kindred.duplicates.kept`.
+    kinds: none are all. threshold, most: as in `kindred.duplicates.grouped`. without_tag: no group that is decided: all
+    its images have one of these tags, or one of them has it if only one tag is given. marked: also pairs that were
+    marked as not the same. rules, prefer: as in `kindred.duplicates.kept`.
     """
 
     kinds: tuple[str, ...] = ()
     threshold: float | None = None
     most: float | None = None
-    without_tag: str | None = None
+    without_tag: tuple[str, ...] = ()
     marked: bool = False
     rules: tuple[str, ...] = ()
     prefer: tuple[Path, ...] = ()
@@ -154,9 +155,10 @@ def reviewed_groups(review: Review, library: Library, last: LastSearch, query: R
     groups = review.listing(last, threshold=query.threshold, most=query.most, marked=query.marked).groups
     if query.kinds:
         groups = [group for group in groups if group.kind in query.kinds]
-    if query.without_tag is not None:
+    if query.without_tag:
         tagged = _tagged(library, last, query.without_tag)
-        groups = [group for group in groups if not any(member.id in tagged for member in group.members)]
+        decided = all if len(query.without_tag) > 1 else any
+        groups = [group for group in groups if not decided(member.id in tagged for member in group.members)]
     return groups
 
 
@@ -203,11 +205,11 @@ def keep_images(
     return KeptForm(len(groups), len(keep), len(others))
 
 
-def _tagged(library: Library, last: LastSearch, tag: str) -> set[str]:
-    """Return the ids of the linked images that have a tag."""
+def _tagged(library: Library, last: LastSearch, tags: Sequence[str]) -> set[str]:
+    """Return the ids of the linked images that have one of these tags."""
     from kindred.store import Filter
 
-    numbers = library.store.select_images(Filter(tags=(tag,))).tolist()
+    numbers = {number for tag in tags for number in library.store.select_images(Filter(tags=(tag,))).tolist()}
     images = last.found.images
     return {images[number].uid for number in numbers if number in images}
 

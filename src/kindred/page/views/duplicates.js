@@ -12,7 +12,7 @@ import { createGroup } from "./duplicates/group.js";
 import { Groups } from "./duplicates/groups.js";
 import { isTaken, openKeys } from "./duplicates/keys.js";
 import { createList } from "./duplicates/list.js";
-import { asParams, KINDS, parse, storeChoice, storedChoice, usable } from "./duplicates/settings.js";
+import { asParams, decidedTags, KINDS, parse, storeChoice, storedChoice, usable } from "./duplicates/settings.js";
 import { createStart } from "./duplicates/start.js";
 import { createToolbar } from "./duplicates/toolbar.js";
 
@@ -29,11 +29,11 @@ export async function mount(root, context) {
   /** @type {{text: string, run: () => Promise<void>, at: number}[]} */
   const steps = [];
 
-  const groups = new Groups(api, () => draw());
+  const groups = new Groups(api, () => arrived());
   const start = createStart(context, { ended: () => void load().then(show) });
   const toolbar = createToolbar(context, { shown: () => shown, choice: () => choice, facts: () => groups.facts, change, chosen, applyToAll: () => void applyToAll(), searchAgain: () => void searchAgain() });
-  const list = createList(context, { groups, choose: (to, { open } = {}) => go(to, { open }), tag: () => choice.tag });
-  const group = createGroup(context, { step: (by) => go(at + by), decide, apart: (ids, others) => void apart(ids, others), back, help, params: () => asParams(shown, choice), tag: () => choice.tag });
+  const list = createList(context, { groups, choose: (to, { open } = {}) => go(to, { open }), tags: () => decidedTags(choice) });
+  const group = createGroup(context, { step: (by) => go(at + by), decide, apart: (ids, others) => void apart(ids, others), back, help, params: () => asParams(shown, choice), tag: () => choice.tag, tags: () => decidedTags(choice) });
   const none = h("div", { class: "empty", hidden: true });
   const review = h("div", { class: "review" }, list.element, group.element, none);
   const unlisten = router.listen(({ view, params }) => view === "duplicates" && void routed(params));
@@ -92,10 +92,17 @@ export async function mount(root, context) {
     if (groups.total === 0) drawNone();
   }
 
+  /** More groups are here. */
+  function arrived() {
+    if (gone || !review.isConnected) return;
+    list.update();
+    if (group.current()?.key !== groups.at(at)?.key) group.show(groups.at(at), at, groups.total);
+  }
+
   function drawNone() {
     const { counts, images } = groups.facts;
     const all = Object.values(counts).reduce((sum, each) => sum + each, 0);
-    const hidden = all > 0 && !shown.decided;
+    const hidden = !shown.decided && Object.entries(counts).some(([kind, each]) => each > 0 && (shown.kinds.length === 0 || shown.kinds.includes(kind)));
     fill(none, icon(all > 0 ? "check" : "duplicates"), h("h2", null, hidden ? "All groups are decided" : all > 0 ? "No group of these kinds" : "No duplicates"),
       h("p", null, hidden ? `Images to keep have the tag “${choice.tag}”. Files are where they were.` : `${count(images, "image")} were compared.`),
       hidden && h("button", { class: "button", type: "button", on: { click: () => change({ decided: "1" }) } }, "Show decided groups"));
@@ -229,7 +236,7 @@ export async function mount(root, context) {
     const text = `In ${count(number, "group")} (${names}), images to keep are tagged “${choice.tag}”${others}. Decided groups stay as they are. No file is changed.`;
     if (!(await confirmed({ title: "Tag all groups?", text, action: "Tag them" }))) return;
     const { threshold, most } = shown;
-    const body = { rules, prefer: choice.prefer, kinds, threshold, most, without_tag: choice.tag, tag: choice.tag, tag_others: choice.others || null };
+    const body = { rules, prefer: choice.prefer, kinds, threshold, most, without_tag: decidedTags(choice), tag: choice.tag, tag_others: choice.others || null };
     const done = await api.post("/duplicates/keep", body);
     await load();
     at = 0;

@@ -28,6 +28,7 @@ MOST_IDS, MOST_FOLDERS, PATH_LENGTH, TAG_LENGTH = 1000, 50, 4096, 200
 RuleName = Literal["folder", "larger", "older", "newer", "format"]
 ImageId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Cosine = Annotated[float | None, Query(gt=0, le=1)]
+Tag = Annotated[str, Field(min_length=1, max_length=TAG_LENGTH)]
 Folder = Annotated[str, Field(min_length=1, max_length=PATH_LENGTH)]
 
 
@@ -35,7 +36,10 @@ def asked(
     kinds: Annotated[list[Kind] | None, Query(max_length=10)] = None,
     threshold: Cosine = None,
     most: Cosine = None,
-    without_tag: Annotated[str | None, Query(max_length=TAG_LENGTH)] = None,
+    without_tag: Annotated[
+        list[Tag] | None,
+        Query(max_length=10, description="No decided groups: all images have one of these tags; any, if it is one tag"),
+    ] = None,
     marked: Annotated[bool, Query(description="Also pairs that were marked as not the same")] = False,
     rule: Annotated[list[RuleName] | None, Query(max_length=10, description="What to keep, in turn")] = None,
     prefer: Annotated[list[Folder] | None, Query(max_length=MOST_FOLDERS)] = None,
@@ -45,7 +49,7 @@ def asked(
         kinds=tuple(kinds or ()),
         threshold=threshold,
         most=most,
-        without_tag=without_tag or None,
+        without_tag=tuple(without_tag or ()),
         marked=marked,
         rules=tuple(rule or ()),
         prefer=tuple(map(Path, prefer or ())),
@@ -84,7 +88,7 @@ class KeepRequest(BaseModel):
     kinds: Annotated[list[Kind], Field(max_length=10)] = [*COPIES]
     threshold: Annotated[float | None, Field(gt=0, le=1)] = None
     most: Annotated[float | None, Field(gt=0, le=1)] = None
-    without_tag: Annotated[str | None, Field(max_length=TAG_LENGTH)] = None
+    without_tag: Annotated[list[Tag], Field(max_length=10, description="Leave decided groups as they are")] = []
     tag: Annotated[str | None, Field(min_length=1, max_length=TAG_LENGTH)] = None
     tag_others: Annotated[str | None, Field(min_length=1, max_length=TAG_LENGTH)] = None
 
@@ -163,7 +167,7 @@ async def keep(here: Here, request: KeepRequest) -> JSONResponse:
         kinds=tuple(request.kinds),
         threshold=request.threshold,
         most=request.most,
-        without_tag=request.without_tag or None,
+        without_tag=tuple(request.without_tag),
         rules=tuple(request.rules),
         prefer=tuple(map(Path, request.prefer)),
     )

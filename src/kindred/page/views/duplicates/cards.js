@@ -83,7 +83,7 @@ export function createCards({ api, library }, actions) {
     const body = h("div", { class: "card-body" },
       h("div", { class: "card-head" }, h("h3", { class: "card-name clip", title: image.path }, name), more),
       h("dl", { class: "card-facts" }, facts.map(({ label, text, differs, best }) => h("div", { class: [differs ? "differs" : "agrees", best && "best"] },
-        h("dt", null, label), h("dd", { title: label === "Folder" ? folderOf(image.path) : text }, h("span", { class: "clip" }, text), best && h("span", { class: "card-best" }, best))))),
+        h("dt", null, label), h("dd", { title: label === "Folder" ? folderOf(image.path) : text }, h("span", { class: label === "Folder" && "clip" }, text), best && h("span", { class: "card-best" }, best))))),
       relation && h("p", { class: "card-note" }, relation),
       others.length > 0 && h("p", { class: "card-note card-shot" }, icon("duplicates"), `${[image, ...others].map(({ path }) => formatOf(path)).join(" + ")}: `,
         others.map(({ path, size }) => `${nameOf(path)}${size ? `, ${bytesText(size)}` : ""}`).join("; ")),

@@ -23,10 +23,18 @@ const ROWS = [
   { label: "Format", value: ({ path }) => formatOf(path), text: ({ path }) => formatOf(path) },
   {
     label: "Date", value: date, best: "oldest", better: (a, b) => a !== "" && (b === "" || a < b),
-    text: (image, images) => (date(image) ? dateText(date(image), { time: oneDay(images) }) + (image.taken ? "" : " (file)") : ""),
+    text: (image, images) => (date(image) ? momentText(date(image), oneDay(images)) + (image.taken ? "" : " (file)") : ""),
   },
   { label: "Folder", value: ({ path }) => folderOf(path), text: ({ path }) => shortFolder(path) },
 ];
+
+const SECOND = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** A date, with the time to the second if only that tells images apart. */
+function momentText(text, withTime) {
+  const moment = withTime && text.includes("T") ? new Date(text) : null; // without a zone: the camera's own time
+  return moment && !Number.isNaN(moment.getTime()) ? SECOND.format(moment) : dateText(text);
+}
 
 /** Whether all were taken on one day, so that only the time tells them apart. */
 function oneDay(images) {

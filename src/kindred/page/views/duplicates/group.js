@@ -14,7 +14,7 @@ import { KINDS } from "./settings.js";
  * @typedef {import("./groups.js").Group} Group
  * @typedef {import("./groups.js").Member} Member
  * @typedef {{step: (by: number) => void, decide: (kept: Member[], others: Member[]) => void, apart: (ids: string[], others: string[] | null) => void,
- *   back: () => void, help: () => void, params: () => Record<string, unknown>, tag: () => string}} Actions
+ *   back: () => void, help: () => void, params: () => Record<string, unknown>, tag: () => string, tags: () => string[]}} Actions
  */
 
 const MODES = [["divider", "Divider"], ["sides", "Side by side"], ["difference", "Difference"]];
@@ -93,7 +93,7 @@ export function createGroup(context, actions) {
 
   /** The cards that were kept before, or else that the rules keep. */
   function chosen(next) {
-    const decided = isDecided(next, actions.tag());
+    const decided = isDecided(next, actions.tags());
     const isKept = (image) => (decided ? image.tags.includes(actions.tag()) : image.keep === true);
     return new Set(cards.map((images, at) => (images.some(isKept) ? at : -1)).filter((at) => at >= 0));
   }

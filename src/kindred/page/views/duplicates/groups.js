@@ -105,7 +105,11 @@ export function cardsOf({ kind, images }) {
   return [...shots.values()];
 }
 
-/** Whether something was decided about a group: one of its images has the tag. @param {Group} group @param {string} tag */
-export function isDecided({ images }, tag) {
-  return images.some(({ tags }) => tags.includes(tag));
+/**
+ * Whether a group is decided, as the server reckons: all its images have one of the tags, or one has it if there is one.
+ * @param {Group} group @param {string[]} tags
+ */
+export function isDecided({ images }, tags) {
+  const has = (image) => tags.some((tag) => image.tags.includes(tag));
+  return tags.length > 1 ? images.every(has) : images.some(has);
 }

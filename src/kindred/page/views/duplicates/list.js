@@ -15,10 +15,10 @@ const TITLES = Object.fromEntries(KINDS.map(([name, title]) => [name, title]));
 
 /**
  * @param {{api: typeof import("../../lib/api.js")}} context
- * @param {{groups: import("./groups.js").Groups, choose: (at: number, options?: {open?: boolean}) => void, tag: () => string}} options
+ * @param {{groups: import("./groups.js").Groups, choose: (at: number, options?: {open?: boolean}) => void, tags: () => string[]}} options
  *   choose: a group was chosen, and opened if it was pressed
  */
-export function createList({ api }, { groups, choose, tag }) {
+export function createList({ api }, { groups, choose, tags }) {
   /** @type {Map<number, {element: HTMLElement, key: string}>} */
   const rows = new Map();
   const sizer = h("div", { class: "groups-sizer", role: "presentation" });
@@ -29,7 +29,7 @@ export function createList({ api }, { groups, choose, tag }) {
   let current = -1;
   const resized = new ResizeObserver(() => draw());
   resized.observe(element);
-  return { element, draw: refresh, select, destroy: () => resized.disconnect() };
+  return { element, draw: refresh, update: draw, select, destroy: () => resized.disconnect() };
 
   /** Draw again after the groups have changed. */
   function refresh() {
@@ -87,7 +87,7 @@ export function createList({ api }, { groups, choose, tag }) {
       h("span", { class: "group-text" },
         h("span", { class: "group-kind" }, TITLES[kind], likeness && h("span", { class: "soft numbers" }, likeness)),
         h("span", { class: "soft tiny clip" }, `${count(images.length, "image")} · ${nameOf(images[0].path)}`)),
-      isDecided(group, tag()) && h("span", { class: "group-decided", title: "Decided" }, icon("check"), h("span", { class: "visually-hidden" }, "decided")));
+      isDecided(group, tags()) && h("span", { class: "group-decided", title: "Decided" }, icon("check"), h("span", { class: "visually-hidden" }, "decided")));
   }
 
   function mark() {
@@ -98,8 +98,9 @@ export function createList({ api }, { groups, choose, tag }) {
 
   /** Show which group is chosen, and bring it into view. @param {number} at */
   function select(at) {
+    const moved = at !== current;
     current = at;
-    if (at >= 0) {
+    if (at >= 0 && moved) {
       const view = element.clientHeight;
       if (at * ROW < scaled.position) element.scrollTop = scaled.to(at * ROW);
       else if ((at + 1) * ROW > scaled.position + view) element.scrollTop = scaled.to((at + 1) * ROW - view);

@@ -51,8 +51,13 @@ function cosine(text) {
 export function asParams(shown, choice) {
   return {
     kinds: shown.kinds, threshold: shown.threshold, most: shown.most, marked: shown.marked,
-    without_tag: shown.decided ? null : choice.tag, rule: usable(choice), prefer: choice.prefer,
+    without_tag: shown.decided ? [] : decidedTags(choice), rule: usable(choice), prefer: choice.prefer,
   };
+}
+
+/** The tags by which the server knows decided groups. @param {Choice} choice */
+export function decidedTags({ tag, others }) {
+  return others ? [tag, others] : [tag];
 }
 
 /** The rules that can be used: that of folders only with folders. @param {Choice} choice */
