@@ -1,7 +1,7 @@
 """Measure candidates, storage and costs of local features: what a default of vectors and visual words is worth.
 
     python benchmarks/candidates.py [recall storage costs regions] [--recipe NAME|FILE.toml] [--distractors DIR …]
-                                    [--data DIR] [--cache DIR] [--images N] [--json]
+                                    [--data DIR] [--cache DIR] [--images N] [--kind KIND] [--json]
 
 recall: the share of queries of smvs-dvd whose cover is among the best by vectors, by visual words, and among both
 together, with the images of the development pool (but not its DVD covers) as distractors.
@@ -9,7 +9,8 @@ storage: bytes of the local features of an image by the number of points and the
 verification makes of them on smvs-dvd and gardens-point: right pairs with at least 8 inliers, queries whose best match
 by inliers is right, the median and the fewest of the inliers of right pairs, and the most of wrong ones.
 costs: indexing beside `kin` alone in turns, bytes an image on disk, and the time of a query: a whole process on N
-images, and the work of one in a process that is open.
+images, and the work of one in a process that is open. `--kind "12 megapixels"` or `--kind "500 pixels"` indexes the
+files of `indexing.py` of that kind: the speed of the default beside that of the descriptor alone, as in decision 9.
 regions: four photos of covers as one query, searched with and without its regions.
 """
 
@@ -29,6 +30,7 @@ from statistics import median
 
 import numpy as np
 
+from indexing import prepare_files
 from kindred.describer import Describer
 from kindred.errors import KindredError
 from kindred.evaluation import read_groundtruth
@@ -225,6 +227,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="(default: %(default)s)")
     parser.add_argument("--distractors", type=Path, nargs="*", help="folders (default: the development pool)")
     parser.add_argument("--folder", type=Path, help="images to index for the costs (default: gardens-point)")
+    parser.add_argument("--kind", choices=["12 megapixels", "500 pixels"], help="files of the costs, as of indexing.py")
     parser.add_argument("--stored", nargs="+", metavar="POINTS,BITS", help="variants of the storage (default: several)")
     parser.add_argument("--images", type=int, default=400, help="of the costs (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="a folder that stores descriptions for the next run")
@@ -233,12 +236,16 @@ def main(arguments: Sequence[str]) -> int:
     recipe = Recipe.load(given.recipe) if given.recipe else default_recipe()
     pool = [given.data / "training-pool" / name for name in POOL]
     distractors = pool if given.distractors is None else given.distractors
+    folder = given.folder or given.data / "gardens-point"
+    if given.kind is not None:
+        folder = Path(tempfile.gettempdir()) / "kindred-benchmark" / f"{given.kind}-{given.images}".replace(" ", "-")
+        prepare_files(given.kind, folder, given.images)
     variants = [(int(one), int(other)) for one, _, other in (each.partition(",") for each in given.stored or ())]
     measured = {
         "recall": lambda: recall(recipe, given.data, distractors, given.cache),
         "storage": lambda: storage(given.data, variants or STORED),
         "regions": lambda: regions(recipe, given.data, 5),
-        "costs": lambda: costs(recipe, given.data, given.folder or given.data / "gardens-point", given.images),
+        "costs": lambda: costs(recipe, given.data, folder, given.images),
     }
     for part in given.parts or PARTS:
         for row in measured[part]():

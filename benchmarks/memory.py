@@ -1,6 +1,7 @@
 """Measure whether the memory that indexing takes grows with the number of images.
 
-    python benchmarks/memory.py [--few 1000] [--many 20000] [--shapes N] [--recipe kin|FILE.toml] [--output FILE.json]
+    python benchmarks/memory.py [--few 1000] [--many 20000] [--shapes N] [--pixels N] [--recipe kin|FILE.toml]
+                                [--output FILE.json]
 
 It draws small images, then indexes the first few, and all of them, each in a fresh process and into a new library,
 and prints the peak resident memory of both. Exit code 1 if the larger run took more than a tenth more.
@@ -8,6 +9,8 @@ and prints the peak resident memory of both. Exit code 1 if the larger run took 
 With `--shapes N` it measures instead whether memory grows with the variety of image shapes: N images of different
 shapes and N of one shape are indexed, and N queries of different shapes are searched, each in a fresh process that
 reports its current resident memory after each quarter, and its peak. It has no bar.
+
+With `--pixels N` it measures the peak of indexing `--few` images, at most 40, whose longer side has N pixels.
 """
 
 from __future__ import annotations
@@ -118,6 +121,19 @@ def draw_photos(folder: Path, first: int, end: int) -> None:
         (place / f"{number:06}.jpg").write_bytes(file.getvalue())
 
 
+def measure_large(pixels: int, count: int, recipe: str) -> float:
+    """Index images with a longer side of so many pixels in a fresh process; return its peak in megabytes."""
+    random = np.random.default_rng(5)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / "photos").mkdir()
+        for number in range(count):
+            tiles = Image.fromarray(random.integers(0, 256, (48, 64, 3), np.uint8))
+            image = tiles.resize((pixels, pixels * 3 // 4), Image.Resampling.BICUBIC)
+            image.save(folder / "photos" / f"{number:03}.jpg", quality=85)
+        return peak_megabytes(folder / "photos", folder / "library", recipe, count)
+
+
 def peak_megabytes(photos: Path, library: Path, recipe: str, count: int) -> float:
     """Index `photos` in a fresh process; return its largest resident memory."""
     command = [sys.executable, "-c", INDEXER, str(photos), str(library), recipe]
@@ -141,6 +157,7 @@ def main() -> int:
     parser.add_argument(
         "--shapes", type=int, nargs="?", const=600, metavar="N", help="measure N shapes instead (default: %(const)s)"
     )
+    parser.add_argument("--pixels", type=int, metavar="N", help="measure large images instead, such as of 4000 pixels")
     parser.add_argument("--recipe", default="kin", help="a preset or a .toml file (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
@@ -150,6 +167,13 @@ def main() -> int:
         if given.output is not None:
             facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "shapes": given.shapes, "megabytes": found}
             given.output.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        return 0
+    if given.pixels is not None:
+        count = min(given.few, 40)
+        peak = measure_large(given.pixels, count, given.recipe)
+        if given.output is not None:
+            sizes = {"pixels": given.pixels, "images": count, "megabytes": peak}
+            given.output.write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
         return 0
     with tempfile.TemporaryDirectory() as place:
         folder, began = Path(place), time.monotonic()
