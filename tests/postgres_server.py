@@ -14,13 +14,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from kindred.store import PostgresUrl
 
-__all__ = ["Server", "programs"]
+__all__ = ["Server", "end_sessions", "execute", "programs", "sessions"]
 
 START_SECONDS = 60.0
 
@@ -106,6 +107,16 @@ class Server:
         address = self.address().replace(f":{self.port}/", f":{port or self.port}/")
         return PostgresUrl.parse(f"{address}?library={library}{more}")
 
+    @property
+    def main(self) -> int:
+        """The id of the main process."""
+        assert self.process is not None
+        return self.process.pid
+
+    def children(self) -> list[int]:
+        """The ids of the processes of the server, which are children of the main one."""
+        return [int(word) for word in Path(f"/proc/{self.main}/task/{self.main}/children").read_text().split()]
+
     def kill(self) -> None:
         """End the main process at once, as kill -9 does; the others notice and end as well."""
         assert self.process is not None
@@ -142,3 +153,27 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def execute(url: PostgresUrl, *statements: str) -> None:
+    import psycopg
+
+    with closing(psycopg.connect(**url.parameters(), autocommit=True)) as connection:
+        connection.execute(f"SET search_path = {url.schema}, public")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def sessions(url: PostgresUrl) -> list[int]:
+    """The processes of the server that serve stores."""
+    import psycopg
+
+    with closing(psycopg.connect(**url.parameters())) as connection:
+        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'kindred'")
+        return [row[0] for row in found]
+
+
+def end_sessions(url: PostgresUrl) -> None:
+    """End all sessions of stores, as a server does that is shut down."""
+    for pid in sessions(url):
+        execute(url, f"SELECT pg_terminate_backend({pid})")

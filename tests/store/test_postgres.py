@@ -26,7 +26,7 @@ from kindred.errors import (
     UsageError,
 )
 from kindred.store import Entry, Filter, Place, PostgresUrl, Store, VisualWords
-from postgres_server import Server
+from postgres_server import Server, end_sessions, execute, sessions
 
 psycopg = pytest.importorskip("psycopg")
 from kindred.store.postgres import database, migrations  # noqa: E402
@@ -48,20 +48,6 @@ def url(place_for: Callable[[str], Place]) -> PostgresUrl:
 def store(url: PostgresUrl) -> Iterator[PostgresStore]:
     with PostgresStore.create(url, {}) as made:
         yield made
-
-
-def execute(url: PostgresUrl, *statements: str) -> None:
-    with closing(psycopg.connect(**url.parameters(), autocommit=True)) as connection:
-        connection.execute(f"SET search_path = {url.schema}, public")
-        for statement in statements:
-            connection.execute(statement)
-
-
-def sessions(url: PostgresUrl) -> list[int]:
-    """The processes of the server that serve stores."""
-    with closing(psycopg.connect(**url.parameters())) as connection:
-        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'kindred'")
-        return [row[0] for row in found]
 
 
 @pytest.mark.usefixtures("store")
@@ -228,11 +214,6 @@ def test_writers_at_once_lose_and_double_nothing(url: PostgresUrl, store: Store)
     assert {known[number].path.stem for number in ids.tolist()} == {str(int(mark)) for mark in rows[:, 0]}
     assert set(ids.tolist()) <= set(seen) | set(range(max(seen) + 1, int(ids[-1]) + 1))
     assert store.counts().images == len(ids)
-
-
-def end_sessions(url: PostgresUrl) -> None:
-    for pid in sessions(url):
-        execute(url, f"SELECT pg_terminate_backend({pid})")
 
 
 def test_calls_go_on_after_a_lost_connection(url: PostgresUrl, store: Store, entry: MakeEntry) -> None:

@@ -168,7 +168,8 @@ class PgvectorIndex:
     def search(self, queries: Queries, k: int, *, where: Filter | None = None) -> Ranking:
         """Return the best `k` vector ids for queries (Q, D), including all changes committed before the call."""
         total = len(self)
-        wanted = checked_queries(as_vectors(queries), k, self._store.dimension or 1)
+        given = np.asarray(as_vectors(queries))
+        wanted = checked_queries(given, k, self._store.dimension or given.shape[-1])
         most = min(k, total)
         if len(wanted) > ONE_BY_ONE:
             return self._in_memory.search(wanted, k, where=where)
