@@ -132,6 +132,7 @@ export async function mount(root, context) {
     const opened = shown.group !== "" || open;
     if (opened && found) router.update({ group: found.key }, { replace: shown.group !== "" });
     draw();
+    scrollTo({ top: 0 });
     if (open && shown.group !== "" && getComputedStyle(list.element).display === "none") group.focus();
   }
 
@@ -224,6 +225,7 @@ export async function mount(root, context) {
     }
     group.forget();
     show();
+    scrollTo({ top: 0 }); // the pictures of the next group
   }
 
   async function applyToAll() {

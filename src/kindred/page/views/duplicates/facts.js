@@ -22,8 +22,8 @@ const ROWS = [
   { label: "File", value: ({ size }) => size ?? 0, text: ({ size }) => (size ? bytesText(size) : ""), best: "largest", better: (a, b) => a > b },
   { label: "Format", value: ({ path }) => formatOf(path), text: ({ path }) => formatOf(path) },
   {
-    label: "Date", value: date, best: "oldest", better: (a, b) => a !== "" && (b === "" || a < b),
-    text: (image, images) => (date(image) ? momentText(date(image), oneDay(images)) + (image.taken ? "" : " (file)") : ""),
+    label: ({ taken }) => (taken ? "Taken" : "Saved"), value: date, best: "oldest", better: (a, b) => a !== "" && (b === "" || a < b),
+    text: (image, images) => (date(image) ? momentText(date(image), oneDay(images)) : ""),
   },
   { label: "Folder", value: ({ path }) => folderOf(path), text: ({ path }) => shortFolder(path) },
 ];
@@ -58,7 +58,7 @@ export function factsOf(images) {
     const differs = values.some((each) => each !== values[0]);
     // The best alone: where two share it, it decides nothing.
     const first = better && differs && values.every((each, at) => images[at] === image || better(value(image), each));
-    return { label, text: text(image, images), differs, best: first ? best : "" };
+    return { label: typeof label === "string" ? label : label(image), text: text(image, images), differs, best: first ? best : "" };
   }).filter(({ text }) => text !== ""));
 }
 
