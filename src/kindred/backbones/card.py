@@ -7,17 +7,18 @@ digest of the graph.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 from kindred._support.files import open_bounded, read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
+from kindred.backbones.card_parts import ClassifierHead, DetectorHead, LocalHead, Tap
+from kindred.backbones.card_toml import Scalar, from_table, line_of, non_default_lines
 from kindred.errors import ModelError
 from kindred.hints import check_known
 
@@ -26,6 +27,7 @@ __all__ = [
     "ClassifierHead",
     "DetectorHead",
     "LocalHead",
+    "Scalar",
     "Tap",
     "check_digest",
     "check_name",
@@ -35,10 +37,6 @@ __all__ = [
 ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 Triple: TypeAlias = tuple[float, float, float]
-Scalar: TypeAlias = str | int | float
-BoxForm: TypeAlias = Literal["yxyx", "xyxy"]
-BoxUnits: TypeAlias = Literal["relative", "pixels"]
-T = TypeVar("T")
 
 MODEL_BYTES = 2**31
 """The largest `.onnx` file that is read, in bytes: the limit of protobuf."""
@@ -51,79 +49,6 @@ MAX_DIMENSION, MAX_MULTIPLE = 4096, 256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tap:
-    """A feature map that a model can return.
-
-    `tensor` is its name in the graph; the map of an H × W image is (channels, about H / stride, about W / stride).
-    """
-
-    name: str
-    tensor: str
-    channels: int
-    stride: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectorHead:
-    """The output tensors of a detector, and their format.
-
-    `boxes` is the tensor (N, R, 4) of decoded boxes and `scores` the tensor (N, R, classes), higher is better. `form`
-    is the order of the corners: "yxyx" or "xyxy". `units` is "relative" (fractions of the image) or "pixels" (of the
-    network's input). `background` is the column of the scores for the background class, −1 if there is none.
-    """
-
-    boxes: str
-    scores: str
-    form: BoxForm
-    units: BoxUnits
-    background: int = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassifierHead:
-    """The class maps of a classifier, or the weights to compute them.
-
-    `maps` is the tap of the class maps. If the graph has none, `weights` is the weight tensor of the last linear layer,
-    which is applied to the average-pooled map `tap`. `background` is the index of the background class, −1 if there is
-    none.
-    """
-
-    maps: str = ""
-    weights: str = ""
-    tap: str = ""
-    background: int = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalHead:
-    """The local features of a network: keypoints with descriptors.
-
-    `scores` is the tap, of one channel and stride 1, of the keypoint score of each pixel. Descriptors are either
-    sampled from the tap `descriptors`, whose first cell is at pixel `centre` of the image (from 0) in both directions,
-    or computed by a second graph, `describe`, the name of an `.onnx` file in the same folder with the sha256
-    `describe_digest`. Its inputs are taps of the first graph by name, `points` (N, 2), x y in pixels of the padded
-    image, and `window` (4), left, top, width and height of the photograph in it; its output is `descriptors`
-    (N, `dimension`).
-
-    The sides of an image are padded to a multiple of `multiple`. With `signs`, descriptors are binarised to the signs
-    of their components, one bit each. `ratio` is the threshold of the ratio test for these descriptors. `precision` is
-    "auto", or "f32" for a network that is inaccurate in bfloat16.
-    """
-
-    scores: str
-    descriptors: str = ""
-    centre: float = 0.0
-    describe: str = ""
-    describe_digest: str = ""
-    dimension: int = 0
-    multiple: int = 1
-    signs: bool = False
-    ratio: float = 0.85
-    precision: Literal["auto", "f32"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +191,7 @@ class Card:
             raise ModelError(f"{where}: not a TOML file: {error}") from None
         except RecursionError:
             raise ModelError(f"{where}: not a card: its values are nested too deeply") from None
-        return _build(cls, table, where)
+        return from_table(cls, table, where)
 
     def to_toml(self) -> str:
         """Return the card as TOML, with keys in the order of the fields; parsing it gives an equal card."""
@@ -274,13 +199,13 @@ class Card:
         for item in fields(self):
             value = getattr(self, item.name)
             if item.name == "taps":
-                tables += [["[[taps]]", *(_line(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value]
+                tables += [["[[taps]]", *(line_of(f.name, getattr(tap, f.name)) for f in fields(tap))] for tap in value]
             elif item.name == "training":
-                tables += [["[training]", *(_line(key, entry) for key, entry in value.items())]] if value else []
+                tables += [["[training]", *(line_of(key, entry) for key, entry in value.items())]] if value else []
             elif isinstance(value, DetectorHead | ClassifierHead | LocalHead):
-                tables.append([f"[{item.name}]", *_non_default_lines(value)])
+                tables.append([f"[{item.name}]", *non_default_lines(value)])
             elif value is not None and value != "":
-                plain.append(_line(item.name, value))
+                plain.append(line_of(item.name, value))
         return "\n\n".join("\n".join(block) for block in [plain, *tables]) + "\n"
 
     def save(self, path: Path) -> None:
@@ -322,122 +247,3 @@ def check_name(name: str) -> None:
             f"{name!r} is not a valid model name: expected 1 to 64 letters, digits, dots, dashes or underscores, "
             "beginning with a letter or digit"
         )
-
-
-def _build(cls: type[T], table: Mapping[str, object], where: str) -> T:
-    """Build a dataclass from a TOML table; raise ModelError for unknown or missing keys."""
-    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]  # T is Card or a part of it
-    for key in table:
-        check_known("key", key, known, error=ModelError, where=where)
-    for key, item in known.items():
-        if key not in table and item.default is MISSING and item.default_factory is MISSING:
-            raise ModelError(f"{where}: the key {key!r} is missing")
-    return cls(**{key: _READERS[key](value, f"{where}: {key}") for key, value in table.items()})
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise ModelError(f"{where} is {value!r}; expected a quoted string")
-    return value
-
-
-def _whole(value: object, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ModelError(f"{where} is {value!r}; expected a whole number")
-    return value
-
-
-def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ModelError(f"{where} is {value!r}; expected a number")
-    return float(value)
-
-
-def _flag(value: object, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise ModelError(f"{where} is {value!r}; expected true or false")
-    return value
-
-
-def _numbers(value: object, where: str) -> tuple[float, ...]:
-    if not isinstance(value, list) or any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
-        raise ModelError(f"{where} is {value!r}; expected a list of numbers")
-    return tuple(float(x) for x in value)
-
-
-def _size(value: object, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise ModelError(f"{where} is {value!r}; expected [height, width] in pixels")
-    return tuple(_whole(x, where) for x in value)
-
-
-def _taps(value: object, where: str) -> tuple[Tap, ...]:
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise ModelError(f"{where} is {value!r}; expected tables, each headed [[taps]]")
-    return tuple(_build(Tap, entry, where) for entry in value)
-
-
-def _table(part: type[T]) -> Callable[[object, str], T]:
-    """Return the reader of a table whose keys are the fields of `part`."""
-
-    def read(value: object, where: str) -> T:
-        if not isinstance(value, dict):
-            raise ModelError(f"{where} is {value!r}; expected a table, headed [{where.rpartition(' ')[2]}]")
-        return _build(part, value, where)
-
-    return read
-
-
-def _scalars(value: object, where: str) -> dict[str, Scalar]:
-    if not isinstance(value, dict):
-        raise ModelError(f"{where} is {value!r}; expected a table of strings and numbers")
-    for key, entry in value.items():
-        if isinstance(entry, bool) or not isinstance(entry, str | int | float):
-            raise ModelError(f"{where}.{key} is {entry!r}; expected a string or a number")
-    return value
-
-
-_READERS: dict[str, Callable[[object, str], object]] = {
-    **dict.fromkeys(("name", "file", "digest", "description", "licence", "source", "channel_order", "layout"), _text),
-    **dict.fromkeys(("input_name", "default_tap", "tensor"), _text),
-    **dict.fromkeys(("boxes", "scores", "form", "units", "maps", "weights", "tap"), _text),
-    **dict.fromkeys(("channels", "stride", "background"), _whole),
-    **dict.fromkeys(("mean", "std"), _numbers),
-    "input_size": _size,
-    "taps": _taps,
-    "detector": _table(DetectorHead),
-    "classifier": _table(ClassifierHead),
-    **dict.fromkeys(("descriptors", "describe", "describe_digest", "precision"), _text),
-    **dict.fromkeys(("dimension", "multiple"), _whole),
-    **dict.fromkeys(("centre", "ratio"), _number),
-    "signs": _flag,
-    "local": _table(LocalHead),
-    "training": _scalars,
-}
-
-
-def _non_default_lines(part: DetectorHead | ClassifierHead | LocalHead) -> list[str]:
-    """Return the TOML lines of the fields that differ from their defaults."""
-    values = [(item, getattr(part, item.name)) for item in fields(part)]
-    return [_line(item.name, value) for item, value in values if value != item.default]
-
-
-def _line(key: str, value: object) -> str:
-    return f"{key if _BARE_KEY.fullmatch(key) else _quoted(key)} = {_value(value)}"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(_value(entry) for entry in value)}]"
-    if not isinstance(value, int | float):
-        raise TypeError(f"expected a string or a number in a card, not {value!r}")
-    return repr(int(value) if isinstance(value, int) else float(value))  # NumPy's floats print as np.float64(…)
-
-
-def _quoted(text: str) -> str:
-    # JSON and TOML escape alike, except that TOML requires DEL to be escaped.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
