@@ -76,6 +76,22 @@ def test_a_query_is_looked_at_turned_by_itself(tmp_path: Path) -> None:
     assert query.features is not None
     assert indexed.features is not None
     assert len(query.features) > 2 * len(indexed.features)
+    assert len(query.features.passes) == 5
+
+
+def test_the_first_look_at_a_query_is_the_pass_that_describes_it(tmp_path: Path) -> None:
+    recipe = _recipe(tmp_path)
+    image = picture(3, width=240, height=160)
+    (query,) = Describer(recipe).one_by_one([(0, image)], is_query=True)
+    assert query.features is not None
+    first, others = query.features.looks
+    network = LocalNetwork(recipe.features)
+    own = network.find(resize(image, longest=96), count=500, longest=96).scaled(2.5, 2.5)
+    assert first.points == pytest.approx(own.points, abs=0.05)
+    again = network.find(image, count=500, longest=480, turns=4)
+    assert others.passes == again.passes
+    assert others.points == pytest.approx(again.points, abs=0.05)
+    assert others.frame == pytest.approx((0, 0, 240, 160))
 
 
 @pytest.mark.parametrize("make", [make_local_model, make_local_pair])

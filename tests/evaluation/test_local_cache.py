@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kindred.describer import Describer
 from kindred.evaluation.describing import DescribingTask
+from kindred.features import FEATURES
 from kindred.recipe import Recipe
 from pictures import save_picture
 from tiny_local import make_local_model
@@ -31,3 +34,20 @@ def test_features_of_queries_and_of_the_database_are_cached_apart(tmp_path: Path
         assert cached.passes == query.passes
         assert cached.ratio == query.ratio == 0.95
         assert np.array_equal(cached.descriptors, query.descriptors)
+
+
+def test_other_options_of_keypoints_are_not_answered_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [(save_picture(tmp_path / "0.png", 0, width=128, height=96), None)]
+    describer = Describer(Recipe(name="sift", backbone="kin", size=96, features="sift"))
+    task = DescribingTask(describer)
+    before = task.key(parts), task.key(parts, is_query=True)
+    entry = FEATURES["sift"]
+    for changed in (
+        replace(entry, indexed={**entry.indexed, "count": 151}),
+        replace(entry, query={**entry.query, "longest": 481}),
+        replace(entry, bits=4),
+    ):
+        monkeypatch.setitem(FEATURES, "sift", changed)
+        assert not set(before) & {task.key(parts), task.key(parts, is_query=True)}

@@ -163,3 +163,18 @@ def test_aliked_finds_a_cover_in_its_photograph() -> None:
     assert right is not None
     assert right.inliers > 30
     assert wrong is None or wrong.inliers < 12
+
+
+def test_the_first_pass_is_upright_and_small(tmp_path: Path) -> None:
+    network = LocalNetwork(make_local_model(tmp_path))
+    image = picture(3, width=128, height=96)
+    found = network.find(image, count=40, longest=128, turns=4, upright=64)
+    first, others = found.looks
+    small = network.find(image, count=40, longest=64)
+    large = network.find(image, count=40, longest=128, turns=4)
+    assert len(found.passes) == 5
+    assert first.points == pytest.approx(small.points)
+    assert first.passes == ()
+    assert others.points == pytest.approx(large.points)
+    assert others.passes == large.passes
+    assert len(network.find(image, count=40, longest=64).looks) == 1

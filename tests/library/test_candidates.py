@@ -143,3 +143,21 @@ def test_words_of_other_features_and_of_none_are_refused(worded: Recipe) -> None
         fit_recipe(dataclasses.replace(worded, words="", features=""), [], feature_words=8)
     with pytest.raises(RecipeError, match=r"its words .* was fitted for"):
         Describer(dataclasses.replace(worded, features="conv"))
+
+
+def test_words_are_fitted_beside_the_whitening_that_there_is(recipe: Recipe, textured: Path, tmp_path: Path) -> None:
+    paths = sorted(textured.iterdir())
+    fit_recipe(dataclasses.replace(recipe, features="sift"), paths, dimension=4).save(tmp_path / "white.toml")
+    white = Recipe.load(tmp_path / "white.toml")
+    fitted = fit_recipe(white, paths, feature_words=32)
+    fitted.save(tmp_path / "words.toml")
+    both = Recipe.load(tmp_path / "words.toml")
+    assert (both.whitening, both.dimension) == (white.whitening, white.dimension)
+    np.testing.assert_allclose(Describer(both).describe(paths), Describer(white).describe(paths), atol=1e-6)
+
+
+def test_other_features_drop_their_words(worded: Recipe) -> None:
+    assert worded.with_settings(["features=conv"]).words == ""
+    assert worded.with_settings(["features=sift"]).words == worded.words
+    assert worded.with_settings(["size=48"]).words == worded.words
+    assert worded.with_settings(["features=conv", f"words={worded.words}"]).words == worded.words

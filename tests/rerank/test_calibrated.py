@@ -136,3 +136,52 @@ def test_is_the_default_of_a_recipe_with_a_calibration() -> None:
     assert is_calibrated([("verify", {}), ("calibrated", {})])
     assert not is_calibrated([("calibrated", {}), ("verify", {})])
     assert not is_calibrated([])
+
+
+def two_looks(first: LocalFeatures, second: LocalFeatures) -> LocalFeatures:
+    """Features of a query of two passes."""
+    return replace(
+        first,
+        points=np.concatenate((first.points, second.points)),
+        descriptors=np.concatenate((first.descriptors, second.descriptors)).astype(np.uint8),
+        scales=np.concatenate((first.scales, second.scales)),
+        passes=(len(first), len(second)),
+    )
+
+
+def counted(query: LocalFeatures, images: Sequence[LocalFeatures]) -> tuple[list[int], list[int]]:
+    """The inliers of images, and which images were fetched."""
+    looked: list[int] = []
+
+    def image(number: int) -> LocalFeatures:
+        looked.append(number)
+        return images[number]
+
+    around = replace(context(images, COSINES[: len(images)]), query_features=lambda _: query, image_features=image)
+    return evidence_of(around, 0, np.arange(len(images))).inliers.astype(int).tolist(), looked
+
+
+def test_a_first_look_that_verifies_is_the_only_one() -> None:
+    # The second pass would verify image 1 by twice as many keypoints as the first does image 0.
+    images = (scene(3, of=0, shared=20), scene(4, of=9, shared=50))
+    inliers, looked = counted(two_looks(scene(0), scene(9)), images)
+    assert 12 <= inliers[0] <= 20
+    assert inliers[1] < 8
+    assert looked == [0, 1]
+
+
+def test_the_other_passes_count_where_the_first_look_verifies_nothing() -> None:
+    images = (scene(3, of=0, shared=9), scene(4, of=9, shared=50))
+    inliers, looked = counted(two_looks(scene(0), scene(9)), images)
+    assert inliers[0] <= 9
+    assert inliers[1] >= 40
+    assert looked == [0, 1, 0, 1]
+
+
+def test_each_look_is_remembered_apart() -> None:
+    images = (scene(3, of=0, shared=20), scene(4, of=9, shared=50))
+    around = replace(context(images, COSINES[:2]), query_features=lambda _: two_looks(scene(0), scene(9)), verified={})
+    both = evidence_of(around, 0, np.arange(2))
+    without = evidence_of(around, 0, np.array([1]))  # the image that the first look verifies is not there
+    assert both.inliers[1] < 8
+    assert without.inliers[0] >= 40

@@ -110,7 +110,7 @@ def _minimum(
     try:
         from scipy.optimize import minimize
     except ImportError:
-        raise MissingExtra("fitting a calibration", "maps") from None
+        raise MissingExtra("fitting a calibration", "verify") from None
 
     def loss(x: Floats) -> Gradient:
         odds, derivatives = model(x)

@@ -37,7 +37,8 @@ class WhiteningOptions:
         bool | None,
         typer.Option(
             "--whitening/--no-whitening",
-            help="Fit a whitening of the vectors. Default: yes, except for asmk, or with --code if the recipe has one.",
+            help="Fit a whitening of the vectors. Default: yes, except for asmk, and except with --code or "
+            "--feature-words if the recipe has one.",
         ),
     ] = None
     dimension: Annotated[

@@ -75,8 +75,8 @@ def fit_recipe(
 
     words: the number of visual words, or of mixture components. local_dimension: the dimension to which PCA first
     reduces local descriptors; by default 128 for longer ones. whiten: whether to fit a whitening; by default yes,
-    except for ASMK, and except if the recipe has one and only a code is requested. dimension, power: the output
-    dimension and exponent of the whitening. pairs: matching images to fit the whitening on, as in
+    except for ASMK, and except if the recipe has one and only a code or words are requested. dimension, power: the
+    output dimension and exponent of the whitening. pairs: matching images to fit the whitening on, as in
     `fit_pair_whitening`. code, bits: a name of `kindred.codes.CODES`, fitted on the final vectors, and its size in
     bits; None for the usual one. feature_words: the number of visual words of local features (`fit_words`), 0 for
     none. Unusable images are skipped. `progress` is called with the number of images processed, in each pass over
@@ -84,7 +84,9 @@ def fit_recipe(
     recipe.
     """
     _check_code(recipe, code)
-    keeps_whitening = bool(code and recipe.whitening) and whiten is None and dimension is None and not pairs
+    keeps_whitening = (
+        bool((code or feature_words) and recipe.whitening) and whiten is None and dimension is None and not pairs
+    )
     if whiten is None:
         whiten = bool(dimension or pairs) or not (keeps_whitening or recipe.embedding in MULTI_VECTOR_EMBEDDINGS)
     _check_whitening(recipe, whiten=whiten, dimension=dimension, pairs=pairs)

@@ -26,6 +26,7 @@ from kindred._support.os_errors import explain_os_error
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
 from kindred.embedding import Codebook, FittedVocabulary, WordQuantizer
 from kindred.errors import ModelError, RecipeError, UsageError
+from kindred.features import identity_of
 from kindred.pooling import POOLINGS
 from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
@@ -49,7 +50,9 @@ FittedItem: TypeAlias = "FittedVocabulary | Whitening | Code | WordQuantizer | C
 def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
     """Return what the recipe's `key`, one of FILES, depends on; `identity` is the source's."""
     if key == "words":
-        return {"backbone": recipe.stored_features}  # as of a codebook for the embedding of these features
+        network = identity_of(recipe.stored_features).get("network", "")
+        # Without a network as of a codebook for the embedding of these features.
+        return {"backbone": recipe.stored_features, **({"network": network} if network else {})}
     record: dict[str, object] = dict(identity)
     if not recipe.embedding and not recipe.ensemble:
         record |= {"pooling": recipe.pooling, "pooling_options": as_floats(recipe.pooling_options)}
@@ -66,7 +69,8 @@ def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
         if recipe.whitening:
             record |= {"whitening": _digest(recipe.whitening)}
     if key == "calibration":
-        record |= {"dimension": recipe.dimension, "features": recipe.stored_features}
+        record |= {"dimension": recipe.dimension}
+        record |= {f"features.{name}": value for name, value in identity_of(recipe.stored_features).items()}
     return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it is read back from a file
 
 

@@ -37,12 +37,19 @@ class LocalFeatureExtractor:
         """The longer side of the image they are extracted from, in pixels; 0 if none are extracted."""
         return LONGEST_SIDE if self._name else 0
 
-    def extract(self, decoded: Decoded, *, is_query: bool) -> LocalFeatures | None:
-        """Return the features of a database image or of a query (`is_query`), points in pixels of the original."""
+    def extract(self, decoded: Decoded, *, is_query: bool, first_look: bool = True) -> LocalFeatures | None:
+        """Return the features of a database image or of a query (`is_query`), points in pixels of the original.
+
+        first_look: false for a query whose first look is the description pass (`of_pass`); None if it is the only one.
+        """
         entry = self._entry
         if entry is None:
             return None
         options = entry.query if is_query else entry.indexed
+        if not first_look:
+            if not options.get("upright"):
+                return None
+            options = {**options, "upright": 0}
         if entry.needs == "network":
             return _to_original(self._network.find(decoded.pixels, **options), decoded.pixels, decoded)
         if entry.needs == "image":
@@ -58,14 +65,21 @@ class LocalFeatureExtractor:
         return LocalNetwork(self._name)
 
     def of_pass(
-        self, maps: Sequence[NDArray[np.float32]], card: Card, *, view: tuple[int, int], whole: tuple[int, int]
+        self,
+        maps: Sequence[NDArray[np.float32]],
+        card: Card,
+        *,
+        view: tuple[int, int],
+        whole: tuple[int, int],
+        is_query: bool = False,
     ) -> LocalFeatures:
         """Return the features of an image from the maps of `shared_taps` of its description pass.
 
         view, whole: width and height in pixels of the network's input and of the original.
         """
         assert self._entry is not None
-        found = features_from_maps(maps, local_head(card), size=view, count=self._entry.indexed["count"])
+        options = self._entry.query if is_query else self._entry.indexed
+        found = features_from_maps(maps, local_head(card), size=view, count=options["count"])
         return found.scaled(whole[0] / view[0], whole[1] / view[1])
 
 

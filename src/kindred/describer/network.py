@@ -25,6 +25,7 @@ from kindred.describer.pooled import Pooler, class_map_tap
 from kindred.describer.views import View, Viewer
 from kindred.errors import ImageError, ModelError, UsageError
 from kindred.features import ConvMap, LocalFeatures
+from kindred.features.network import joined
 from kindred.images import Decoded, decode
 from kindred.recipe import Recipe
 
@@ -175,7 +176,8 @@ class NetworkExtractor:
 
     def _prepare(self, image: ImageLike, *, is_query: bool = False) -> _Prepared:
         """Decode an image, crop its views and extract its local features."""
-        separate = is_query or self._pooled == len(self.engine.taps)  # local features are not from the description pass
+        shared = self._pooled < len(self.engine.taps)
+        separate = is_query or not shared  # more local features than those of the description pass
         longest = max(self.viewer.longest, self._local_features.longest if separate else 0)
         decoded = decode(image, longest=longest, **self._limits)
         info = ImageInfo(label(image), decoded.width, decoded.height, decoded.taken, decoded.frames, decoded.frame)
@@ -183,7 +185,9 @@ class NetworkExtractor:
         if self.engine.card.input_size is None:
             for view in views:
                 self._check_size(view, info)
-        features = self._local_features.extract(decoded, is_query=is_query) if separate else None
+        features = None
+        if separate:
+            features = self._local_features.extract(decoded, is_query=is_query, first_look=not shared)
         return _Prepared(info, views, features, is_query)
 
     def _check_size(self, view: View, info: ImageInfo) -> None:
@@ -221,19 +225,21 @@ class NetworkExtractor:
             pending.rows[at] = tuple(rows[number] for rows in pooled.rows)
             # Only local descriptors, which need no boxes, can differ in number from tap to tap.
             pending.boxes[at] = pooled.boxes_of(view, pending.prepared.info, len(pending.rows[at][0]))
-            if local and at == 0 and not pending.prepared.is_query:
+            if local and at == 0:
                 pending.features = self._features_of_pass([each[number] for each in local], pending.prepared)
             if len(pending.rows) == len(pending.prepared.views):
                 complete.append(pending.raw_features())
         return complete
 
     def _features_of_pass(self, maps: Sequence[NDArray[np.float32]], prepared: _Prepared) -> LocalFeatures:
-        """Return the local features of an image by the maps of its first view, which is the whole."""
+        """Return the local features of an image by the maps of its first view, which is the whole.
+
+        Those of a query are followed by the features of its other passes.
+        """
         height, width = prepared.views[0].pixels.shape[:2]
-        info = prepared.info
-        return self._local_features.of_pass(
-            maps, self.engine.card, view=(width, height), whole=(info.width, info.height)
-        )
+        view, whole = (width, height), (prepared.info.width, prepared.info.height)
+        first = self._local_features.of_pass(maps, self.engine.card, view=view, whole=whole, is_query=prepared.is_query)
+        return first if prepared.features is None else joined([first, prepared.features])
 
 
 def _batches(

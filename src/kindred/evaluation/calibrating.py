@@ -102,13 +102,12 @@ def labelled_candidates(bench: Bench, *, depth: int = CANDIDATES, progress: Prog
     """Verify the candidates of every query of a bench and label them; each query with and without relevant images."""
     found: list[tuple[int, Evidence, NDArray[np.bool_]]] = []
     judgements = [next(iter(query.judgements.values())) for query in bench.truth.queries]
-    for number, (ids, evidence) in enumerate(bench.evidence(depth=depth, progress=progress)):
+    for number, (ids, evidence_of) in enumerate(bench.evidence(depth=depth, progress=progress)):
         known = ~np.isin(ids, judgements[number].junk)
         same = np.isin(ids, judgements[number].relevant)
         for removed, chosen in enumerate((known, known & ~same)):
             if chosen.any():
-                again = Evidence.of_query(evidence.cosines[chosen], evidence.inliers[chosen])
-                found.append((2 * number + removed, again, same[chosen]))
+                found.append((2 * number + removed, evidence_of(chosen), same[chosen]))
     if not found:
         raise UsageError(f"{bench.truth.file}: no query has a candidate; there is nothing to calibrate on")
     numbers = np.repeat([number for number, _, _ in found], [len(same) for _, _, same in found])

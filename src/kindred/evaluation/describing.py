@@ -22,7 +22,7 @@ from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
 from kindred.errors import KindredError, UsageError
-from kindred.features import NO_FEATURES, LocalFeatures, from_bytes, stored_bits, to_bytes
+from kindred.features import NO_FEATURES, LocalFeatures, from_bytes, identity_of, stored_bits, to_bytes
 from kindred.images import crop, decode, resize
 from kindred.regions import Box
 from kindred.store import VisualWords, WordBatch
@@ -250,8 +250,7 @@ class DescribingTask:
         """
         describer = self.describer
         kind = describer.recipe.stored_features
-        bits = stored_bits(kind)
-        digest = hashlib.sha256(repr((__version__, describer.fingerprint, kind, bits)).encode())
+        digest = hashlib.sha256(repr((__version__, describer.fingerprint, identity_of(kind))).encode())
         differs = describer.describes_queries_differently or bool(kind)  # of queries more local features are taken
         digest.update(b"query" * (is_query and differs) + b"boxes" * self.boxed)
         for path, box in images:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 
@@ -191,15 +191,20 @@ class Bench:
         """Return the candidates of some queries of a search, by the probability that the recipe's calibration gives."""
         return by_probability(ranking, self._context(search, selected))
 
-    def evidence(self, *, depth: int, progress: Progress | None = None) -> Iterator[tuple[NDArray[np.int64], Evidence]]:
-        """Yield for each query the positions of its candidates in the database (n,), and what verification says."""
+    def evidence(
+        self, *, depth: int, progress: Progress | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], Callable[[NDArray[np.bool_]], Evidence]]]:
+        """Yield for each query the positions of its candidates in the database (n,), and what verification says.
+
+        The latter is a function that returns the evidence of the candidates in a mask (n,), as if there were no others.
+        """
         self.work.begin(self.to_describe + len(self.truth.queries), progress)
         search = self.search()
         for ranking, context in self._contexts(search, depth=depth):
             for row in range(len(ranking)):
                 ids = ranking.ids[row][ranking.ids[row] >= 0]
                 self.work.step()
-                yield self._tie_order[ids], evidence_of(context, row, ids)
+                yield self._tie_order[ids], partial(_evidence_of, context, row, ids)
 
     def _decision_log(self) -> DecisionLog:
         """Return the log of the no-answer decision, by the ids of the images as they are searched."""
@@ -368,6 +373,10 @@ class Bench:
             calibration=self.describer.fitted.calibration,
             verified={},
         )
+
+
+def _evidence_of(context: Context, number: int, ids: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Evidence:
+    return evidence_of(context, number, ids[chosen])
 
 
 def _needs_vectors(methods: Sequence[Method]) -> bool:

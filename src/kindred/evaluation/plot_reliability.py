@@ -46,5 +46,5 @@ def plot_reliability(found: Mapping[str, Reliability], file: Path | str) -> Path
     axes.grid(visible=True, color=GRID, lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    figure.legend(frameon=False, fontsize=8.5, loc="outside upper left", ncols=2)  # within the axes it hides lines
     return save_figure(figure, file)

@@ -5,7 +5,7 @@ from kindred.features.local import NO_FEATURES, ConvMap, LocalFeatures
 from kindred.features.network import LocalNetwork
 from kindred.features.sift import sift
 from kindred.features.storage import from_bytes, to_bytes
-from kindred.features.table import FEATURES, Features, find_features, stored_bits
+from kindred.features.table import FEATURES, Features, find_features, identity_of, stored_bits
 
 __all__ = [
     "FEATURES",
@@ -17,6 +17,7 @@ __all__ = [
     "conv",
     "find_features",
     "from_bytes",
+    "identity_of",
     "sift",
     "stored_bits",
     "to_bytes",

@@ -24,7 +24,8 @@ class LocalFeatures:
     scales: (N,) float32, the radius in pixels of the region that a descriptor covers.
     frame: the rectangle of the image that was searched for points; None if unknown.
     ratio: the threshold of the ratio test that suits the descriptors; 0 if unknown.
-    passes: how many of the points come from each pass over the image, in order; empty for one pass.
+    passes: how many of the points come from each pass over the image, in order; empty for one pass. The first pass is
+    of the upright image, at about the size at which images of a library are described.
 
     Raises UsageError if the lengths differ.
     """
@@ -59,6 +60,21 @@ class LocalFeatures:
         count = min(count, self.passes[0]) if self.passes else count
         kept = {"points": self.points[:count], "descriptors": self.descriptors[:count], "scales": self.scales[:count]}
         return replace(self, **kept, passes=())  # type: ignore[arg-type]
+
+    @property
+    def looks(self) -> tuple[LocalFeatures, ...]:
+        """The features of the first pass, and those of all others together if there are others."""
+        if len(self.passes) < 2:
+            return (self,)
+        end = self.passes[0]
+        others = replace(
+            self,
+            points=self.points[end:],
+            descriptors=self.descriptors[end:],
+            scales=self.scales[end:],
+            passes=self.passes[1:],
+        )
+        return self.first(end), others
 
     def scaled(self, x: float, y: float) -> LocalFeatures:
         """Return the features of the same image `x` times as wide and `y` times as high.

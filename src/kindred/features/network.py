@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,14 @@ class LocalNetwork:
         """Find and describe the keypoints of an RGB image (H, W, 3), reduced to `longest` pixels on its longer side.
 
         With `turns` of 4, the image rotated by 90, 180 and 270 degrees is described too, and the features of all four
-        are returned, as networks are not invariant to rotation. With `upright`, the image is described once more,
-        unrotated and reduced to that many pixels, as networks are hardly invariant to scale. At most `count` are
+        are returned, as networks are not invariant to rotation. With `upright`, the image is first described unrotated
+        and reduced to that many pixels, as networks are hardly invariant to scale. At most `count` are
         returned of each. Points are in pixels of the given image.
         """
         check_whole(count=count, longest=longest, turns=turns, **({"upright": upright} if upright else {}))
         found = self._features_at(image, longest, count=count, turns=turns)
         if 0 < upright < min(longest, max(image.shape[:2])):
-            found += self._features_at(image, upright, count=count, turns=1)
+            found = [*self._features_at(image, upright, count=count, turns=1), *found]
         return joined(found)
 
     def _features_at(self, image: NDArray[np.uint8], longest: int, *, count: int, turns: int) -> list[LocalFeatures]:
@@ -193,7 +194,7 @@ def joined(found: Sequence[LocalFeatures]) -> LocalFeatures:
         return first
     return replace(
         first,
-        passes=tuple(len(each) for each in found),
+        passes=tuple(chain.from_iterable(each.passes or (len(each),) for each in found)),
         points=np.concatenate([each.points for each in found]),
         descriptors=np.concatenate([each.descriptors for each in found]),
         scales=np.concatenate([each.scales for each in found]),

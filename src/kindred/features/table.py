@@ -20,7 +20,7 @@ from kindred.features.local import LocalFeatures
 from kindred.features.network import find_local, local_head
 from kindred.features.sift import sift
 
-__all__ = ["FEATURES", "Features", "find_features", "stored_bits"]
+__all__ = ["FEATURES", "Features", "find_features", "identity_of", "stored_bits"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,24 @@ def find_features(name: str) -> Features | None:
         return None
     bits = 1 if local_head(card).signs else 8
     return replace(LOCAL_HEAD, bits=bits, summary=f"keypoints and descriptors of {card.name}", source=card.source)
+
+
+def identity_of(name: str) -> dict[str, object]:
+    """Return what the local features of that name depend on: options, stored bits and network; {} for "".
+
+    Words and calibrations fitted on these features, and cached descriptions, are only valid for the same.
+    """
+    entry = find_features(name) if name else None
+    if entry is None:
+        return {}
+    options = {"indexed": dict(entry.indexed), "query": dict(entry.query), "bits": entry.bits}
+    return {"kind": name, **options, "network": _network_digest(name) if entry.needs == "network" else ""}
+
+
+def _network_digest(name: str) -> str:
+    """Return the digests of the graphs of a model with a local head."""
+    card, _ = load_card(name)
+    return f"{card.digest[:16]}{local_head(card).describe_digest[:16]}"
 
 
 def stored_bits(name: str) -> int:

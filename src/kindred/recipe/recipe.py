@@ -322,7 +322,8 @@ class Recipe:
         """Return the recipe with keys changed by settings such as "size=480" or "pooling_options.p=4".
 
         Values are TOML, or else text. Setting another method drops the options of the previous one, setting an
-        embedding drops the pooling, and whatever changes cosines or keypoints drops the calibration. The settings
+        embedding drops the pooling, other local features drop their words, and whatever changes cosines or keypoints
+        drops the calibration. The settings
         become part of the name, unless the name itself is set. Raises `RecipeError` for an unknown key.
         """
         listed = list(settings)
@@ -332,6 +333,8 @@ class Recipe:
         settings_read = sorted(map(_read_setting, listed), key=_methods_first)
         if any(name not in _UNCALIBRATED for name, _, _ in settings_read):
             table["calibration"] = ""
+        if any(name == "features" and value != table["features"] for name, _, value in settings_read):
+            table["words"] = ""
         for name, option, value in settings_read:
             if option:
                 value = {**cast("Mapping[str, object]", table[name]), option: value}

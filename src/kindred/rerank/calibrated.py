@@ -25,6 +25,8 @@ __all__ = ["calibrated", "evidence_of"]
 
 FEWEST = 4
 """The fewest inliers that are counted: fewer determine no homography. The model says what they are worth."""
+ENOUGH = 12
+"""With so many inliers of one candidate, the first look at the query is enough: unrelated images have at most 9."""
 BOXED = 8
 """The fewest inliers that give a result its box: fewer agree by chance, and on any box."""
 
@@ -36,6 +38,8 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
     """Order the results by the probability that they show the same thing, which is also their score.
 
     The first `depth` results are verified spatially, on `threads` threads, as `verify` does; the others follow them.
+    The first look at a query decides if it gives a candidate 12 inliers. Otherwise the other passes over it, turned and
+    larger, are compared too, and the best counts: on scenes, larger passes favour neighbouring places.
     A query without local features, such as a vector, is judged by its cosines alone. The box of
     a result, if it has at least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has
     no calibration, MissingExtra without OpenCV.
@@ -77,7 +81,7 @@ def _evidence(context: Context, query: Vectors, ids: NDArray[np.int64], found: F
             cosines[at] = context.at_query_size[number] @ query
     if found is None:
         return Evidence.of_query(cosines)
-    counts = [0 if (each := found.get(id_)) is None else each.inliers for id_ in ids.tolist()]
+    counts = [_inliers(found.get(id_)) for id_ in ids.tolist()]
     return Evidence.of_query(cosines, counts)
 
 
@@ -88,8 +92,17 @@ def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: Threa
     query = context.query_features(number)
     if not len(query):
         return None
-    known: Found = {} if context.verified is None else context.verified.setdefault(number, {})
-    missing = [id_ for id_ in ids.tolist() if id_ not in known]
-    candidates = map(context.image_features, missing)  # in this thread: a store may not allow others
-    known |= zip(missing, matches(query, candidates, pool, minimum=FEWEST), strict=True)
-    return {id_: known[id_] for id_ in ids.tolist()}
+    found: Found = dict.fromkeys(ids.tolist())
+    for look, features in enumerate(query.looks):
+        if any(_inliers(each) >= ENOUGH for each in found.values()):
+            break
+        known: Found = {} if context.verified is None else context.verified.setdefault((number, look), {})
+        missing = [id_ for id_ in found if id_ not in known]
+        candidates = map(context.image_features, missing)  # in this thread: a store may not allow others
+        known |= zip(missing, matches(features, candidates, pool, minimum=FEWEST), strict=True)
+        found = {id_: max(each, known[id_], key=_inliers) for id_, each in found.items()}
+    return found
+
+
+def _inliers(found: Match | None) -> int:
+    return 0 if found is None else found.inliers

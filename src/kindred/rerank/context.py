@@ -63,7 +63,7 @@ class Context:
     same for feature maps; None stands for an image that cannot be read. calibration: of the recipe, for `calibrated`.
     at_query_size: vectors (D,) of images described at the size of a small query, by id, with which it is compared
     instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
-    verification found, by query and id.
+    verification found, by query and look (`LocalFeatures.looks`), and by id.
     """
 
     queries: Vectors
@@ -75,7 +75,7 @@ class Context:
     image_maps: Callable[[int], ConvMap | None] | None = None
     calibration: Calibration | None = None
     at_query_size: Mapping[int, Vectors] = field(default_factory=dict)
-    verified: dict[int, dict[int, Match | None]] | None = None
+    verified: dict[tuple[int, int], dict[int, Match | None]] | None = None
 
     @property
     def progress(self) -> Progress | None:

@@ -386,5 +386,5 @@ def _opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise MissingExtra("spatial verification", "verify") from None
+        raise MissingExtra("spatial verification", "opencv") from None
     return cv2
