@@ -88,11 +88,12 @@ def score_of(query: VisualWords, image: VisualWords, every: list[VisualWords]) -
     for word, signature in zip(query.words.tolist(), query.signatures.tolist(), strict=True):
         pairs = zip(image.words.tolist(), image.signatures.tolist(), strict=True)
         distances = [(signature ^ other).bit_count() for same, other in pairs if same == word]
-        near = [distance for distance in distances if distance <= 24]
+        near = [distance for distance in distances if distance <= 22]
         if near:
             seen = sum(each.words.tolist().count(word) for each in every)
             rarity = 1 - np.log(max(seen, 1)) / np.log(total)
-            score += np.exp(-((min(near) / 16) ** 2)) * rarity**2
+            repeated = np.sqrt(len(near)) * (query.words == word).sum()
+            score += np.exp(-((min(near) / 12) ** 2)) * rarity**2 / repeated
     return float(score / np.sqrt(len(query.words) * len(image.words)))
 
 
@@ -461,8 +462,8 @@ def in_memory(bench: Bench) -> ArraySource:
     images = list(bench.images.values())
     if not bench.by_words:
         return ArraySource(np.concatenate(images), counts=np.array([len(rows) for rows in images]))
-    words, signatures = (np.concatenate(arrays) for arrays in zip(*images, strict=True))
-    batch = WordBatch(np.array([len(each.words) for each in images]), words, signatures)
+    words, signatures = np.concatenate([each.words for each in images]), [each.signatures for each in images]
+    batch = WordBatch(np.array([len(each.words) for each in images]), words, np.concatenate(signatures))
     return ArraySource(np.ones((len(images), D), np.float32), visual_words=batch)
 
 

@@ -106,7 +106,7 @@ def test_an_invalid_file_is_ignored(store: Store, tmp_path: Path, harm: str) -> 
 def test_a_loaded_index_gives_the_same_results_and_can_grow(tmp_path: Path) -> None:
     index = HammingIndex()
     for seed in range(5):
-        words, signatures = words_of(seed)
+        words, signatures, _ = words_of(seed)
         index.add([seed + 1], WordBatch(np.array([8]), words, signatures))
     index.remove([2])
     before = index.search(words_of(4), 4)
@@ -115,7 +115,7 @@ def test_a_loaded_index_gives_the_same_results_and_can_grow(tmp_path: Path) -> N
     after = loaded.search(words_of(4), 4)
     np.testing.assert_array_equal(before.ids, after.ids)
     np.testing.assert_allclose(before.scores, after.scores)
-    words, signatures = words_of(9)
+    words, signatures, _ = words_of(9)
     loaded.add([9], WordBatch(np.array([8]), words, signatures))
     assert loaded.search(words_of(9), 1).ids.tolist() == [[9]]
     with pytest.raises(LibraryDamaged, match="is not the saved index of this library"):
@@ -124,7 +124,7 @@ def test_a_loaded_index_gives_the_same_results_and_can_grow(tmp_path: Path) -> N
 
 def test_images_beyond_the_file_are_refused(tmp_path: Path) -> None:
     index = HammingIndex()
-    words, signatures = words_of(1)
+    words, signatures, _ = words_of(1)
     index.add([1], WordBatch(np.array([8]), words, signatures))
     (part,) = index._segments.state.segments
     part.places[:] = 7

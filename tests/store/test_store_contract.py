@@ -111,8 +111,8 @@ def test_visual_words_belong_to_the_vector_of_an_image(store: Store, entry: Make
     ((ids, batch),) = store.visual_words()
     assert ids.tolist() == store.select(Filter()).tolist()[:3]
     assert batch.counts.tolist() == [3, 4, 5]
-    np.testing.assert_array_equal(batch.words, np.concatenate([words for words, _ in own.values()]))
-    np.testing.assert_array_equal(batch.signatures, np.concatenate([signatures for _, signatures in own.values()]))
+    np.testing.assert_array_equal(batch.words, np.concatenate([each.words for each in own.values()]))
+    np.testing.assert_array_equal(batch.signatures, np.concatenate([each.signatures for each in own.values()]))
     assert [ids.tolist() for ids, _ in store.visual_words(after_id=int(ids[0]), batch=1)] == [[ids[1]], [ids[2]]]
     before = store.vectors_revision
     store.put([replace(entry(str(A), 1.0), visual_words=_words(9, 2))])

@@ -45,8 +45,11 @@ T = TypeVar("T")
 
 FEW = 4  # up to this many images, starting the engine's throughput mode costs more than it saves
 MOST_WORKERS = 32  # more threads bring no further speed
-QUERY_WORDS = 3
-"""Nearest words per local feature of a query (multiple assignment), as a match may be assigned to another word."""
+QUERY_WORDS = 5
+"""Nearest words per local feature of a query (multiple assignment), as a match may be assigned to another word.
+
+Of pairs of `kin` keypoints that verify a cover, 23 % share the nearest word, 42 % one of three, 51 % one of five.
+"""
 VERSION = 2  # increase it whenever the same recipe starts to give different vectors
 # The name of a recipe and the way its vectors are compared do not change the vectors.
 _NOT_IN_FINGERPRINT = (
@@ -290,12 +293,14 @@ class Describer:
         features = [each.features or NO_FEATURES for each in found]
         full = [each.descriptors for each in features if len(each)]
         rows = np.concatenate([each.astype(np.float32) for each in full]) if full else np.zeros((0, 1), np.float32)
-        words, signatures = quantizer.quantize(rows, multiple=multiple)
+        words, signatures, _ = quantizer.quantize(rows, multiple=multiple)
         ends = np.cumsum([multiple * len(each) for each in features])[:-1]
         parts = zip(np.split(words, ends), np.split(signatures, ends), strict=True)
         return [
-            replace(each, visual_words=VisualWords(*own)) if each.error is None else each
-            for each, own in zip(found, parts, strict=True)
+            replace(each, visual_words=VisualWords(*own, tuple(multiple * count for count in its.passes)))
+            if each.error is None
+            else each
+            for each, its, own in zip(found, features, parts, strict=True)
         ]
 
     def _count(self, features: Sequence[RawFeatures[T]]) -> None:

@@ -21,6 +21,7 @@ from kindred._support.version import __version__
 from kindred.arrays import Vectors
 from kindred.codes import Code
 from kindred.describer import Describer, Description
+from kindred.describer.describer import QUERY_WORDS
 from kindred.errors import KindredError, UsageError
 from kindred.features import NO_FEATURES, LocalFeatures, from_bytes, identity_of, stored_bits, to_bytes
 from kindred.images import crop, decode, resize
@@ -120,7 +121,9 @@ class Descriptions:
         if self.visual_words is None:
             return None
         _, words, signatures = _chosen_words(self.visual_words, np.array([image]))
-        return VisualWords(words, signatures)
+        passes = () if self.features is None else self.features[image].passes
+        multiple = len(words) // max(1, sum(passes))
+        return VisualWords(words, signatures, tuple(multiple * count for count in passes))
 
     @classmethod
     def concatenated(cls, parts: Sequence[Descriptions]) -> Descriptions:
@@ -253,6 +256,7 @@ class DescribingTask:
         digest = hashlib.sha256(repr((__version__, describer.fingerprint, identity_of(kind))).encode())
         differs = describer.describes_queries_differently or bool(kind)  # of queries more local features are taken
         digest.update(b"query" * (is_query and differs) + b"boxes" * self.boxed)
+        digest.update(f"words {QUERY_WORDS}".encode() * (is_query and describer.fitted.words is not None))
         for path, box in images:
             facts = path.stat()
             digest.update(repr((str(path.absolute()), facts.st_size, facts.st_mtime_ns, box)).encode())

@@ -105,7 +105,7 @@ def checked_vectors(entry: Entry) -> tuple[NDArray[np.float32], list[tuple[float
 def checked_words(entry: Entry, rows: int) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
     """Return the entry's visual words and their signatures, each (n,), as they are stored."""
     assert entry.visual_words is not None
-    words, signatures = entry.visual_words
+    words, signatures = entry.visual_words.words, entry.visual_words.signatures
     shapes = f"visual words {words.shape} and signatures {signatures.shape}"
     if rows != 1:
         raise UsageError(f"{entry.path}: got visual words and {rows} vectors; expected one vector for the image")

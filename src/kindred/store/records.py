@@ -182,11 +182,20 @@ class VisualWords(NamedTuple):
     """The visual words of an image's local features: words (n,) uint16 and of each a signature (n,) uint64.
 
     A signature is the binary form of where in the cell of its word a descriptor lies (Hamming embedding; Jégou, Douze
-    and Schmid 2008): descriptors of the same word are compared by the Hamming distance of their signatures.
+    and Schmid 2008): descriptors of the same word are compared by the Hamming distance of their signatures. passes: of
+    a query of several passes, how many of them come from each, in order; they are compared apart.
     """
 
     words: NDArray[np.uint16]
     signatures: NDArray[np.uint64]
+    passes: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[VisualWords]:
+        """Those of each pass."""
+        ends = np.cumsum(self.passes)[:-1]
+        split = zip(np.split(self.words, ends), np.split(self.signatures, ends), strict=True)
+        return [VisualWords(*each) for each in split] if self.passes else [self]
 
 
 class WordBatch(NamedTuple):
