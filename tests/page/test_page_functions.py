@@ -123,15 +123,27 @@ def test_changes_of_rank(page: Page) -> None:
 
 
 def test_sections_of_a_timeline(page: Page) -> None:
-    timeline = {"months": [{"month": "2023-12", "images": 2}, {"month": "2024-05", "images": 3}], "undated": 1}
+    months = [("2023-11", 20), ("2023-12", 10), ("2024-05", 30)]
+    timeline = {"months": [{"month": month, "images": images} for month, images in months], "undated": 1}
     body = """
     const at = (total, order) => m.sectionsOf(given, total, order);
-    return [at(6, "desc"), at(6, "asc"), at(7, "desc")];
+    return [at(61, "desc"), at(61, "asc"), at(62, "desc")];
     """
     newest, oldest, changed = run(page, "views/search/browse", body, timeline)
-    assert newest == {"breaks": [0, 3, 5], "names": ["May 2024", "December 2023", "Without a date"]}
-    assert oldest == {"breaks": [0, 1, 3], "names": ["Without a date", "December 2023", "May 2024"]}
+    names = ["May 2024", "December 2023", "November 2023", "Without a date"]
+    assert newest == {"breaks": [0, 30, 40, 60], "names": names}
+    assert oldest == {"breaks": [0, 1, 21, 31], "names": names[::-1]}
     assert changed == {"breaks": [], "names": []}
+
+
+def test_sections_are_years_or_none_where_months_have_few_images(page: Page) -> None:
+    body = """
+    const timeline = (images) => ({ months: given.map((month) => ({ month, images })), undated: 0 });
+    return [m.sectionsOf(timeline(4), 16, "desc"), m.sectionsOf(timeline(1), 4, "desc")];
+    """
+    years, none = run(page, "views/search/browse", body, ["2022-11", "2023-12", "2023-05", "2023-06"])
+    assert years == {"breaks": [0, 12], "names": ["2023", "2022"]}
+    assert none == {"breaks": [], "names": []}
 
 
 SIZE = {"width": 400, "height": 200}

@@ -138,25 +138,30 @@ function filtersOf({ sort: _, order: __, ...filters }) {
   return filters;
 }
 
+const FEW = 8; // Images in a section on average; with fewer, headings would take more room than images.
+
 /**
- * The sections of a timeline: the first image of each month, and its name.
+ * The sections of a timeline: the first image of each month, or of each year where months have few images.
  * @param {{months: {month: string, images: number}[], undated: number}} timeline
  * @param {number} total number of images
- * @param {string} order
+ * @param {string} order asc or desc
+ * @returns {{breaks: number[], names: string[]}}
  */
 export function sectionsOf({ months, undated }, total, order) {
   const counted = months.reduce((sum, { images }) => sum + images, undated);
   // The library has changed between the two answers: no headings rather than wrong ones.
   if (counted !== total || months.length === 0) return { breaks: [], names: [] };
-  const dated = (order === "desc" ? months.toReversed() : months).map(({ month, images }) => [monthText(month), images]);
-  const none = undated > 0 ? [["Without a date", undated]] : [];
-  const breaks = [];
-  const names = [];
-  let at = 0;
-  for (const [name, images] of order === "desc" ? [...dated, ...none] : [...none, ...dated]) {
-    breaks.push(at);
-    names.push(name);
-    at += images;
-  }
-  return { breaks, names };
+  const monthly = months.map(({ month, images }) => ({ name: monthText(month), images }));
+  const dated = [monthly, yearsOf(months)].find((parts) => total >= FEW * parts.length) ?? [];
+  if (dated.length === 0) return { breaks: [], names: [] };
+  const none = undated > 0 ? [{ name: "Without a date", images: undated }] : [];
+  const sections = order === "desc" ? [...dated.toReversed(), ...none] : [...none, ...dated];
+  const breaks = sections.map((_, at) => sections.slice(0, at).reduce((sum, { images }) => sum + images, 0));
+  return { breaks, names: sections.map(({ name }) => name) };
+}
+
+function yearsOf(months) {
+  const years = new Map();
+  for (const { month, images } of months) years.set(month.slice(0, 4), (years.get(month.slice(0, 4)) ?? 0) + images);
+  return [...years].map(([name, images]) => ({ name, images }));
 }

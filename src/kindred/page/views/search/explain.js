@@ -99,7 +99,8 @@ function figure(caption) {
   const picture = h("img", { alt: caption });
   const canvas = h("canvas", { class: "why-heat", hidden: true, "aria-hidden": "true" });
   const words = h("figcaption", { class: "small soft clip" }, caption);
-  const element = h("figure", { class: "why-figure" }, h("div", { class: "why-image" }, picture, canvas), words);
+  const frame = h("div", { class: "why-image" }, picture, canvas);
+  const element = h("figure", { class: "why-figure" }, frame, words);
   return {
     element,
     name(text) {
@@ -108,18 +109,21 @@ function figure(caption) {
     },
     show(src, loaded) {
       canvas.hidden = true;
-      picture.addEventListener("load", loaded, { once: true });
+      picture.addEventListener("load", () => {
+        frame.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
+        loaded();
+      }, { once: true });
       picture.src = src;
     },
     heat(values) {
       canvas.hidden = false;
       drawHeat(canvas, values);
     },
-    /** From pixels of the upright image to pixels of the frame; null while the image is loading. */
-    scale(frame, [width, height]) {
+    /** From pixels of the upright image to pixels from an origin; null while the image is loading. */
+    scale(origin, [width, height]) {
       const box = picture.getBoundingClientRect();
       if (box.width === 0 || !picture.naturalWidth) return null;
-      return (x, y) => [box.left - frame.left + (x / width) * box.width, box.top - frame.top + (y / height) * box.height];
+      return (x, y) => [box.left - origin.left + (x / width) * box.width, box.top - origin.top + (y / height) * box.height];
     },
   };
 }
