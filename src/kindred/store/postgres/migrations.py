@@ -99,18 +99,24 @@ CREATE INDEX changed_by_revision ON changed_images (revision);
 
 CREATE TABLE features (
     image_id bigint PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
-    data bytea STORAGE EXTERNAL NOT NULL
+    data bytea NOT NULL
 );
 CREATE TABLE words (
     image_id bigint PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
     words bytea NOT NULL,
-    data bytea STORAGE EXTERNAL NOT NULL
+    data bytea NOT NULL
 );
 CREATE TABLE visual_words (
     vector_id bigint PRIMARY KEY REFERENCES vectors (id) ON DELETE CASCADE,
-    words bytea STORAGE EXTERNAL NOT NULL,
-    signatures bytea STORAGE EXTERNAL NOT NULL
+    words bytea NOT NULL,
+    signatures bytea NOT NULL
 );
+
+-- They do not shrink by compression.
+ALTER TABLE features ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE words ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE visual_words ALTER COLUMN words SET STORAGE EXTERNAL;
+ALTER TABLE visual_words ALTER COLUMN signatures SET STORAGE EXTERNAL;
 
 CREATE TABLE tags (
     tag text COLLATE "C" NOT NULL,
