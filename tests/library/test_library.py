@@ -204,6 +204,22 @@ def test_images_are_added_removed_and_tagged_one_by_one(library: Library, tmp_pa
     assert len(library) == COUNT + 1
 
 
+def test_a_tag_is_renamed_joined_and_removed_everywhere(library: Library, photos: Path) -> None:
+    paths = sorted(photos.rglob("*.jpg"))
+    library.tag(paths[:3], "sea")
+    library.tag(paths[2:5], "beach")
+    assert library.rename_tag("sea", "coast") == 3
+    assert library.info().tags == {"beach": 3, "coast": 3}
+    assert library.rename_tag("coast", "beach") == 3
+    assert library.info().tags == {"beach": 5}
+    assert library.rename_tag("beach", "beach") == 5
+    with pytest.raises(UsageError, match="not only spaces"):
+        library.rename_tag("beach", " ")
+    assert library.info().tags == {"beach": 5}
+    assert (library.rename_tag("beach", None), library.rename_tag("beach", None)) == (5, 0)
+    assert library.info().tags == {}
+
+
 def test_a_changed_image_is_described_again(library: Library, tmp_path: Path) -> None:
     (path,) = make_folder(tmp_path / "more", 1, first=100)
     library.add(path)

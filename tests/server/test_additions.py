@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -173,6 +174,24 @@ def test_what_was_acknowledged_survives_a_kill(library: Path) -> None:
             "added",
             "present",
         )
+
+
+def test_uploads_that_are_cut_off_leave_nothing(library: Path) -> None:
+    with serving(library) as server:
+        port = int(server.address.rsplit(":", 1)[1])
+        for kind in ("image/jpeg", "multipart/form-data; boundary=x"):
+            body = encoded(800, width=400, height=400)
+            if kind.startswith("multipart"):
+                body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + body
+            head = f"POST /api/v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n"
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", port)) as connection:
+                    connection.sendall(f"{head}Content-Length: 9000000\r\n\r\n".encode() + body)
+        deadline = time.monotonic() + 30
+        while stored(library):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert httpx.get(f"{server.api}/health").json()["images"] == COUNT
 
 
 def test_an_upload_of_a_lost_file_is_that_image_again(
