@@ -39,6 +39,13 @@ def test_the_whole_map_is_framed_in_the_middle(page: Page) -> None:
     assert camera == {"x": 0.5, "y": 0.5, "scale": 600 - 2 * 28}
     part = run(page, "camera", f"{WINDOW} return m.framing(size, {{ x0: 0.2, y0: 0.5, x1: 0.4, y1: 0.55 }})")
     assert part == pytest.approx({"x": 0.3, "y": 0.525, "scale": (800 - 56) / 0.2})
+    beside = run(
+        page,
+        "camera",
+        "const size = { width: 800, height: 600, pad: { left: 10, top: 90, right: 50, bottom: 10 } };"
+        "const camera = m.framing(size); return [camera.scale, ...m.toWindow(camera, size, 0.5, 0.5)]",
+    )
+    assert beside == pytest.approx([500, 10 + 740 / 2, 90 + 500 / 2])  # in the middle of what tools leave free
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (800, 600), (123, 456), (400, 300)])

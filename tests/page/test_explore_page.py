@@ -26,9 +26,11 @@ from live_server import LiveServer, serving
 pytest.importorskip("sklearn", reason="maps need the extra maps")
 
 MONTHS = 6
+PATIENCE = 60_000  # ms
 RENDERERS = ["webgl2", "canvas2d"]
 # Taking a screenshot of a canvas is slow where there is no graphics card, which chromium remarks on.
 REMARKS = "GL Driver Message"
+NO_WEBGL = "The map is drawn without WebGL2"
 
 PLACES = """async ([method, camera]) => {
   const octets = async (path) => (await fetch(`/api/v1/map/${path}?method=${method}`)).arrayBuffer();
@@ -36,7 +38,8 @@ PLACES = """async ([method, camera]) => {
   const { boxOf, idOf } = await import("/assets/lib/atlas/data.js");
   const points = new Float32Array(await octets("positions")), ids = new Uint8Array(await octets("ids"));
   const box = document.querySelector(".map-stage").getBoundingClientRect();
-  const size = { width: box.width, height: box.height };
+  const { AtlasMap } = await import("/assets/lib/atlas/map.js");
+  const size = { width: box.width, height: box.height, pad: AtlasMap.padOf(box.width) };
   const whole = framing(size, boxOf(points));
   const now = camera ? { x: camera[0], y: camera[1], scale: camera[2] * whole.scale } : whole;
   return Object.fromEntries(Array.from({ length: points.length / 2 }, (_, at) => {
@@ -84,7 +87,7 @@ def make_map(server: LiveServer, method: str = "mds") -> None:
 @pytest.fixture
 def visitor(browser: Browser, explored: Explored, screenshots: Path) -> Iterator[Visitor]:
     made = Visitor(browser, explored.server.address, screenshots)
-    made.allowed.append(REMARKS)
+    made.allowed += [REMARKS, NO_WEBGL]
     yield made
     made.close()
 
@@ -92,7 +95,7 @@ def visitor(browser: Browser, explored: Explored, screenshots: Path) -> Iterator
 def opened(visitor: Visitor, more: str = "", **how: bool) -> Page:
     page = visitor.open(f"#/explore{more}", **how)
     page.wait_for_selector(".map-stage canvas")
-    expect(page.locator(".side-title")).to_contain_text("in view")
+    expect(page.locator(".side-title")).to_contain_text("in view", timeout=PATIENCE)
     drawn(page)
     return page
 
@@ -148,7 +151,7 @@ def touch(page: Page, *steps: list[tuple[float, float]]) -> None:
 
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_the_map_shows_thumbnails_where_the_images_are(visitor: Visitor, explored: Explored, renderer: str) -> None:
-    page = opened(visitor, "" if renderer == "webgl2" else "?renderer=canvas2d")
+    page = opened(visitor, f"?renderer={renderer}")
     if page.locator(".map-stage").get_attribute("data-renderer") != renderer:
         pytest.skip("this chromium has no WebGL2")
     assert in_view(page) == len(explored.ids)
@@ -183,7 +186,7 @@ def test_wheel_drag_and_buttons_move_the_map(visitor: Visitor, explored: Explore
     assert page.locator("dialog").count() == 0  # a drag does not open an image
     page.reload()
     page.wait_for_selector(".map-stage canvas")
-    expect(page.locator(".side-title")).to_contain_text("in view")
+    expect(page.locator(".side-title")).to_contain_text("in view", timeout=PATIENCE)
     again = places(page)
     assert all(abs(again[uid][0] - ax) < 1 and abs(again[uid][1] - ay) < 1 for uid, (ax, ay) in after.items())
     page.get_by_role("button", name="Show the whole map").click()
@@ -416,7 +419,7 @@ def test_another_arrangement_is_made_and_the_way_back_is_short(visitor: Visitor,
     page.get_by_role("button", name="View").click()
     page.get_by_label("spectral embedding").check()
     page.wait_for_function("async () => (await (await fetch('/api/v1/map')).json()).method === 'spectral'")
-    expect(page.locator(".map-job")).to_be_hidden()
+    expect(page.locator(".map-job")).to_be_hidden(timeout=PATIENCE)
     page.wait_for_selector(".map-stage canvas")
     assert in_view(page) == len(explored.ids)
     assert places(page, "spectral") != before
@@ -436,7 +439,7 @@ def test_new_images_are_offered_to_the_map(visitor: Visitor, explored: Explored)
     note = page.locator(".map-note")
     expect(note).to_contain_text("1 image removed")
     note.get_by_role("button", name="Update the map").click()
-    expect(note).to_be_hidden()
+    expect(note).to_be_hidden(timeout=PATIENCE)
     page.wait_for_function(
         f"() => document.querySelector('.side-title').textContent.startsWith('{len(explored.ids) - 1} ')"
     )
@@ -482,5 +485,5 @@ def test_a_library_without_a_map_offers_to_make_one(
         visitor.shot(page, "explore-empty")
         button.click()
         page.wait_for_selector(".map-stage canvas", timeout=60_000)
-        expect(page.locator(".side-title")).to_contain_text("in view")
+        expect(page.locator(".side-title")).to_contain_text("in view", timeout=PATIENCE)
         visitor.close()

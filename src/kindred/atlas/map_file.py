@@ -20,7 +20,7 @@ __all__ = ["FOLDER", "load_map", "newest_method", "save_map"]
 
 FOLDER = "atlas"
 """The folder within a library that holds its maps and their sheets; it can be deleted at any time."""
-VERSION = 1
+VERSION = 2
 FIXED_BYTES, BYTES_AN_IMAGE = 1 << 20, 64
 """A file larger than this for the number of images is not read."""
 

@@ -2,11 +2,13 @@
  * The camera over a map whose sides go from 0 to 1: pure functions.
  *
  * @typedef {{x: number, y: number, scale: number}} Camera x, y: the point of the map in the middle; scale: px per side of the map
- * @typedef {{width: number, height: number, most?: number}} Size in CSS px; most: the largest scale
+ * @typedef {{left: number, top: number, right: number, bottom: number}} Pad px at the edges that tools lie over
+ * @typedef {{width: number, height: number, most?: number, pad?: Pad}} Size in CSS px; most: the largest scale
  * @typedef {{x0: number, y0: number, x1: number, y1: number}} Box
  */
 
 const MARGIN = 28; // px around the whole map
+const PLAIN = { left: MARGIN, top: MARGIN, right: MARGIN, bottom: MARGIN };
 export const MOST = 600_000; // px per side: positions are of single precision
 const LEAST = 0.7; // of the whole map in the window
 
@@ -16,12 +18,13 @@ const LEAST = 0.7; // of the whole map in the window
  * @param {Box} [box]
  * @returns {Camera}
  */
-export function framing({ width, height }, box = { x0: 0, y0: 0, x1: 1, y1: 1 }) {
+export function framing({ width, height, pad = PLAIN }, box = { x0: 0, y0: 0, x1: 1, y1: 1 }) {
   const across = Math.max(box.x1 - box.x0, 1e-6);
   const down = Math.max(box.y1 - box.y0, 1e-6);
-  const room = (side) => Math.max(40, side - 2 * MARGIN);
-  const scale = Math.min(room(width) / across, room(height) / down, MOST);
-  return { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2, scale };
+  const room = (side, before, after) => Math.max(40, side - before - after);
+  const scale = Math.min(room(width, pad.left, pad.right) / across, room(height, pad.top, pad.bottom) / down, MOST);
+  const [dx, dy] = [(pad.right - pad.left) / 2 / scale, (pad.bottom - pad.top) / 2 / scale];
+  return { x: (box.x0 + box.x1) / 2 + dx, y: (box.y0 + box.y1) / 2 + dy, scale };
 }
 
 /**

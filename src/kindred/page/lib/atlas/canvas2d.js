@@ -22,6 +22,7 @@ export class CanvasRenderer {
     this.canvas.width = Math.max(1, Math.round(width * ratio));
     this.canvas.height = Math.max(1, Math.round(height * ratio));
     this.picture = this.context.createImageData(this.canvas.width, this.canvas.height);
+    this.pixels = new Uint32Array(this.picture.data.buffer);
   }
 
   setPoints(points) {
@@ -71,20 +72,21 @@ export class CanvasRenderer {
   }
 
   #drawPoints(camera, size, pointSize) {
-    const { picture, points, styles, ratio } = this;
-    const { width, height, data } = picture;
-    new Uint32Array(data.buffer).fill(0);
+    const { picture, pixels, points, styles, ratio } = this;
+    const { width, height } = picture;
+    pixels.fill(0);
     const normal = this.#disc(pointSize * ratio);
     const chosen = this.#disc(pointSize * ratio * 1.7);
     const scale = camera.scale * ratio;
-    const [left, top] = [width / 2 - camera.x * scale, height / 2 - camera.y * scale];
+    const left = width / 2 - camera.x * scale;
+    const top = height / 2 - camera.y * scale;
     const edge = chosen.side;
     for (let at = 0; at < styles.length / 4; at += 1) {
       const alpha = styles[4 * at + 3];
       const x = left + points[2 * at] * scale;
       const y = top + points[2 * at + 1] * scale;
       if (alpha < 5 || x < -edge || y < -edge || x >= width + edge || y >= height + edge) continue;
-      stamp(picture, alpha > 242 ? chosen : normal, x, y, styles, 4 * at);
+      stamp(pixels, width, height, alpha > 242 ? chosen : normal, x, y, styles, 4 * at);
     }
     this.context.putImageData(picture, 0, 0);
   }
@@ -101,38 +103,45 @@ export class CanvasRenderer {
   }
 }
 
+/** For each place of the middle: the pixels that a disc covers, as column, row and share of 255, one after the other. */
 function discOf(size) {
   const radius = size / 2;
   const side = Math.ceil(size) + 2;
   const masks = [];
   for (let place = 0; place < STEPS * STEPS; place += 1) {
     const [cx, cy] = [side / 2 + (place % STEPS) / STEPS, side / 2 + Math.floor(place / STEPS) / STEPS];
-    const mask = new Uint8Array(side * side);
-    for (let at = 0; at < mask.length; at += 1) {
-      const apart = Math.hypot((at % side) + 0.5 - cx, Math.floor(at / side) + 0.5 - cy);
-      mask[at] = Math.round(255 * Math.max(0, Math.min(1, radius + 0.5 - apart)));
+    const mask = [];
+    for (let at = 0; at < side * side; at += 1) {
+      const [column, row] = [at % side, Math.floor(at / side)];
+      const covered = Math.round(255 * Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(column + 0.5 - cx, row + 0.5 - cy))));
+      if (covered > 0) mask.push(column, row, covered);
     }
-    masks.push(mask);
+    masks.push(Uint8Array.from(mask));
   }
   return { side, masks };
 }
 
-/** Draw a disc into a picture, over what is there. */
-function stamp({ width, height, data }, { side, masks }, x, y, styles, style) {
-  const [left, top] = [Math.floor(x - side / 2), Math.floor(y - side / 2)];
-  const place = Math.floor((x - side / 2 - left) * STEPS) + STEPS * Math.floor((y - side / 2 - top) * STEPS);
-  const mask = masks[place];
-  for (let row = Math.max(0, -top); row < Math.min(side, height - top); row += 1) {
-    for (let column = Math.max(0, -left); column < Math.min(side, width - left); column += 1) {
-      const covered = (mask[row * side + column] * styles[style + 3]) / 65025;
-      if (covered === 0) continue;
-      const pixel = 4 * ((top + row) * width + left + column);
-      const below = (data[pixel + 3] / 255) * (1 - covered);
-      const alpha = covered + below;
-      for (let channel = 0; channel < 3; channel += 1) {
-        data[pixel + channel] = (styles[style + channel] * covered + data[pixel + channel] * below) / alpha;
-      }
-      data[pixel + 3] = 255 * alpha;
+/** Draw a disc over what is there; a pixel is red, green, blue and alpha from the lowest byte on. */
+function stamp(pixels, width, height, { side, masks }, x, y, styles, style) {
+  const left = Math.floor(x - side / 2);
+  const top = Math.floor(y - side / 2);
+  const mask = masks[Math.floor((x - side / 2 - left) * STEPS) + STEPS * Math.floor((y - side / 2 - top) * STEPS)];
+  const [red, green, blue, strength] = [styles[style], styles[style + 1], styles[style + 2], styles[style + 3]];
+  const inside = left >= 0 && top >= 0 && left + side <= width && top + side <= height;
+  for (let at = 0; at < mask.length; at += 3) {
+    const column = left + mask[at];
+    const row = top + mask[at + 1];
+    if (!inside && (column < 0 || row < 0 || column >= width || row >= height)) continue;
+    const pixel = row * width + column;
+    const below = pixels[pixel];
+    const covered = (mask[at + 2] * strength + 127) / 255 | 0;
+    if (below === 0) {
+      pixels[pixel] = (covered << 24 | blue << 16 | green << 8 | red) >>> 0;
+      continue;
     }
+    const kept = ((below >>> 24) * (255 - covered)) / 255;
+    const alpha = covered + kept;
+    const mix = (over, shift) => ((over * covered + ((below >>> shift) & 255) * kept) / alpha + 0.5) | 0;
+    pixels[pixel] = ((alpha + 0.5 | 0) << 24 | mix(blue, 16) << 16 | mix(green, 8) << 8 | mix(red, 0)) >>> 0;
   }
 }

@@ -12,6 +12,8 @@ import { inBox, nearest } from "./pointgrid.js";
 import { leftOf, Strips, topOf } from "./strips.js";
 import { supported, WebglRenderer } from "./webgl.js";
 
+const NARROW = 600; // px of a window in which tools take much room
+const PADS = { large: { left: 36, top: 70, right: 60, bottom: 36 }, small: { left: 26, top: 86, right: 62, bottom: 26 } };
 const FILL = 0.92; // of the room between thumbnails
 const SMALL = 36; // device px of a thumbnail up to which the small cells are sharp enough
 const CELLS = [32, 128];
@@ -30,14 +32,14 @@ export class AtlasMap {
    * @param {import("./data.js").MapData} data
    * @param {{
    *   load: (sheet: number, cell: number, signal: AbortSignal) => Promise<ImageBitmap>,
-   *   moved?: () => void, settled?: () => void, drawn?: (count: number) => void, canvas2d?: boolean,
-   * }} options settled: the camera has come to rest; canvas2d: even where there is WebGL2
+   *   moved?: () => void, settled?: () => void, drawn?: (count: number) => void, renderer?: string | null,
+   * }} options settled: the camera has come to rest; renderer: webgl2 or canvas2d, else whichever is quicker
    */
   constructor(stage, data, options) {
     Object.assign(this, { stage, data, options });
     this.size = { width: 1, height: 1 };
     this.camera = { x: 0.5, y: 0.5, scale: 1 };
-    this.wanted = innerWidth < 820 ? 46 : 56; // px of a thumbnail
+    this.wanted = 0; // px of a thumbnail
     this.thumbnails = true;
     this.framed = true;
     this.styles = new Uint8Array(4 * data.count).fill(128);
@@ -52,10 +54,15 @@ export class AtlasMap {
     this.moving = null;
     this.fitted = true;
     this.wholeScale = 1;
-    this.#renderer(options.canvas2d);
+    this.#renderer(options.renderer ?? (supported() ? "webgl2" : "canvas2d"));
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(stage);
     this.resize();
+  }
+
+  /** What tools lie over at the edges of a stage of a width, in px. */
+  static padOf(width) {
+    return width < NARROW ? PADS.small : PADS.large;
   }
 
   /** Which renderer draws: webgl2 or canvas2d. */
@@ -324,7 +331,7 @@ export class AtlasMap {
     this.redraw();
   }
 
-  #renderer(canvas2d) {
+  #renderer(kind) {
     this.canvas?.remove();
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("aria-hidden", "true");
@@ -333,17 +340,17 @@ export class AtlasMap {
     const lost = () => {
       this.renderer.close();
       this.strips.close();
-      this.#renderer(true);
+      this.#renderer("canvas2d");
       this.resize();
     };
-    this.renderer = this.#made(canvas2d, lost);
+    this.renderer = this.#made(kind, lost);
     this.strips = new Strips({ load: this.options.load, put: (slot, strip) => this.renderer.put(slot, strip), changed: () => this.redraw() });
     this.renderer.setPoints(this.data.points);
     this.stage.dataset.renderer = this.renderer.kind;
   }
 
-  #made(canvas2d, lost) {
-    if (!canvas2d && supported()) {
+  #made(kind, lost) {
+    if (kind === "webgl2") {
       try {
         return new WebglRenderer(this.canvas, { lost });
       } catch (error) {
@@ -363,7 +370,11 @@ export class AtlasMap {
     if (clientWidth === 0 || clientHeight === 0) return;
     const whole = this.fitted;
     this.sized = true;
-    this.size = { width: clientWidth, height: clientHeight, most: CLOSEST * Math.sqrt(this.data.count) };
+    const [width, height, small] = [clientWidth, clientHeight, clientWidth < NARROW];
+    this.size = { width, height, most: CLOSEST * Math.sqrt(this.data.count), pad: AtlasMap.padOf(width) };
+    // Few images are shown larger: together they take about a fifth of the window.
+    const fair = Math.sqrt((0.2 * width * height) / Math.max(1, this.data.count));
+    if (this.wanted === 0) this.wanted = Math.round(Math.max(small ? 46 : 56, Math.min(112, fair)));
     this.wholeScale = this.whole().scale;
     this.renderer.resize(clientWidth, clientHeight, Math.min(2, devicePixelRatio || 1));
     this.renderer.setStyles(this.styles);

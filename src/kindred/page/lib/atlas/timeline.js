@@ -9,6 +9,7 @@ import { count } from "../images.js";
 import { barsOf, countInto, dayOfMonth, isoDay, yearMarks } from "./months.js";
 
 const NARROWEST = 5; // px of a bar
+const WIDEST = 64;
 const HEIGHT = 44; // px of the highest bar
 const MONTH = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric", timeZone: "UTC" });
 
@@ -31,7 +32,7 @@ export function createTimeline(days, { changed, grid }) {
   const track = h("div", { class: "timeline-track" }, drawing, years, start, end);
   const text = h("p", { class: "timeline-text small", role: "status" });
   const clear = h("button", { class: "button button-small button-quiet", type: "button", on: { click: () => choose(null) } }, "All dates");
-  const list = h("button", { class: "button button-small button-quiet", type: "button", on: { click: () => grid(isoRange()) } }, icon("library"), "In the grid");
+  const list = h("button", { class: "button button-small button-quiet", type: "button", on: { click: () => grid(isoRange()) } }, icon("library"), h("span", { class: "tool-text" }, "In the grid"));
   const element = h("section", { class: "timeline", "aria-label": "Timeline" }, h("div", { class: "timeline-head" }, text, list, clear), track);
   const observer = new ResizeObserver(() => resize());
   observer.observe(track);
@@ -94,9 +95,10 @@ export function createTimeline(days, { changed, grid }) {
     const gap = each > 8 ? 2 : each > 4 ? 1 : 0;
     // The root shows single images beside thousands.
     const tall = (value) => (value === 0 ? 0 : Math.max(2, HEIGHT * Math.sqrt(value / most)));
+    const wide = Math.min(WIDEST, Math.max(1, each - gap));
     const bar = (value, at, name) => value > 0 && svg("rect", {
-      class: name, x: (at * each).toFixed(2), y: (HEIGHT - tall(value)).toFixed(2), width: Math.max(1, each - gap).toFixed(2), height: tall(value).toFixed(2),
-      rx: Math.min(2, each / 3).toFixed(1),
+      class: name, x: (at * each + (each - wide) / 2).toFixed(2), y: (HEIGHT - tall(value)).toFixed(2), width: wide.toFixed(2), height: tall(value).toFixed(2),
+      rx: Math.min(3, each / 3).toFixed(1),
     });
     drawing.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const inRange = (at) => !range || (at >= range[0] && at <= range[1]);

@@ -81,10 +81,13 @@ void main() {
   pixel = vec4(mix(ring.rgb, colour, image) * framed, framed);
 }`;
 
-/** Whether this browser draws with WebGL2. */
+/**
+ * Whether this browser draws with WebGL2 on a graphics card. Where it computes the pixels itself, Canvas 2D takes less
+ * (benchmarks/atlas.py).
+ */
 export function supported() {
   try {
-    return Boolean(document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: false }));
+    return Boolean(document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true }));
   } catch {
     return false;
   }

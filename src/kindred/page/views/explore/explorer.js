@@ -51,7 +51,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     },
     moved: () => (tip.hidden = true),
     settled: () => settled(),
-    canvas2d: params.get("renderer") === "canvas2d",
+    renderer: params.get("renderer"),
   });
   const inView = createInView({
     label: "Images in view",
@@ -87,7 +87,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     grid: (range) => router.go("search", { ...range, sort: "oldest" }),
   });
   const tools = createTools({
-    facts, colour, size: map.wanted, thumbnails: map.thumbnails,
+    facts, state: () => map,
     zoomIn: () => map.zoom(1.7, undefined, undefined, true), zoomOut: () => map.zoom(1 / 1.7, undefined, undefined, true), fit: () => map.fit(),
     lasso: (on) => setLasso(on), colourBy: (name) => colourBy(name),
     set: (given) => map.set(given), method: (name, more) => void make(name, more),

@@ -8,14 +8,13 @@ const COLOURS = { folder: "Folder", tag: "Tag", day: "Date", none: "One colour" 
 
 /**
  * @param {{
- *   facts: any, colour: string, size: number, thumbnails: boolean,
+ *   facts: any, state: () => {wanted: number, thumbnails: boolean},
  *   zoomIn: () => void, zoomOut: () => void, fit: () => void, lasso: (on: boolean) => void, colourBy: (name: string) => void,
  *   set: (options: {wanted?: number, thumbnails?: boolean}) => void, method: (name: string, options?: {anew?: boolean}) => void,
  * }} options
  */
 export function createTools(options) {
   const { facts } = options;
-  const state = { size: options.size, thumbnails: options.thumbnails };
   const id = uid("colour");
   const tags = facts.columns.find(({ name }) => name === "tag")?.groups ?? [];
   const choices = Object.entries(COLOURS).filter(([name]) => name !== "tag" || tags.length > 0);
@@ -38,7 +37,8 @@ export function createTools(options) {
   }
 
   function settings(close) {
-    const size = h("input", { type: "range", id: uid("size"), min: 24, max: 144, step: 4, value: state.size, on: { input } });
+    const state = options.state();
+    const size = h("input", { type: "range", id: uid("size"), min: 24, max: 144, step: 4, value: state.wanted, on: { input } });
     const shown = h("input", { type: "checkbox", role: "switch", checked: state.thumbnails, on: { change } });
     const name = uid("method");
     const methods = facts.methods.map((method) => h("label", { class: "method" },
@@ -53,13 +53,11 @@ export function createTools(options) {
       h("button", { class: "button button-small", type: "button", on: { click: () => { close(); options.method(facts.method, { anew: true }); } } }, icon("refresh"), "Arrange anew"));
 
     function input() {
-      state.size = Number(size.value);
-      options.set({ wanted: state.size });
+      options.set({ wanted: Number(size.value) });
     }
 
     function change() {
-      state.thumbnails = shown.checked;
-      options.set({ thumbnails: state.thumbnails });
+      options.set({ thumbnails: shown.checked });
     }
   }
 }
