@@ -12,8 +12,8 @@ import { inBox, nearest } from "./pointgrid.js";
 import { leftOf, Strips, topOf } from "./strips.js";
 import { supported, WebglRenderer } from "./webgl.js";
 
-const NARROW = 600; // px of a window in which tools take much room
-const PADS = { large: { left: 36, top: 70, right: 60, bottom: 36 }, small: { left: 26, top: 86, right: 62, bottom: 26 } };
+const NARROW = 820; // px of a window in which tools take much room
+const PADS = { large: { left: 206, top: 70, right: 64, bottom: 36 }, small: { left: 26, top: 86, right: 62, bottom: 26 } };
 const FILL = 0.92; // of the room between thumbnails
 const SMALL = 36; // device px of a thumbnail up to which the small cells are sharp enough
 const CELLS = [32, 128];
