@@ -53,11 +53,6 @@ ROUNDS = 3
 Row = dict[str, object]
 
 
-def default_recipe() -> Recipe:
-    """`kin` beside SIFT and visual words."""
-    return replace(Recipe.load("kin"), name="kin-words", features="sift", words="points-words4096")
-
-
 def recall(recipe: Recipe, data: Path, distractors: Sequence[Path], cache: Path | None) -> Iterator[Row]:
     """The short lists of each query: where the right image is in them."""
     truth = read_groundtruth(data / "smvs-dvd" / "groundtruth.json")
@@ -160,17 +155,18 @@ def costs(recipe: Recipe, data: Path, folder: Path, count: int) -> Iterator[Row]
         }
         query = next(data.joinpath("smvs-dvd/Canon").iterdir())
         command = [sys.executable, "-m", "kindred.cli", "search", str(query), "--library", str(last), "--json"]
+        method = None if recipe.calibration else "verify"
         whole = []
         for _ in range(5):
             began = time.perf_counter(), _of_children()
-            subprocess.run([*command, "--rerank", "verify"], check=True, capture_output=True)
+            subprocess.run([*command, *(["--rerank", method] if method else [])], check=True, capture_output=True)
             whole.append((time.perf_counter() - began[0], _of_children() - began[1]))
         work = []
         with Library.open(last) as library:
             library.describe([query])
             for _ in range(6):
                 began = time.perf_counter(), time.process_time()
-                library.search(query, rerank="verify")
+                library.search(query, rerank=method)
                 work.append((time.perf_counter() - began[0], time.process_time() - began[1]))
         yield {
             "process s": _both(whole),
@@ -223,7 +219,7 @@ def progress(done: int, total: int) -> None:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure (default: all)")
-    parser.add_argument("--recipe", help="a preset or .toml file with words (default: kin with SIFT and its words)")
+    parser.add_argument("--recipe", default="kin", help="a preset or .toml file with words (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="(default: %(default)s)")
     parser.add_argument("--distractors", type=Path, nargs="*", help="folders (default: the development pool)")
     parser.add_argument("--folder", type=Path, help="images to index for the costs (default: gardens-point)")
@@ -233,7 +229,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cache", type=Path, help="a folder that stores descriptions for the next run")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each row")
     given = parser.parse_args(arguments)
-    recipe = Recipe.load(given.recipe) if given.recipe else default_recipe()
+    recipe = Recipe.load(given.recipe)
     pool = [given.data / "training-pool" / name for name in POOL]
     distractors = pool if given.distractors is None else given.distractors
     folder = given.folder or given.data / "gardens-point"
