@@ -180,3 +180,22 @@ def textured(number: int) -> NDArray[np.uint8]:
         height, width = random.integers(5, 30, 2)
         image[y : y + height, x : x + width] = random.integers(0, 256, 3)
     return image
+
+
+def test_a_query_may_be_looked_at_again_only_if_asked(tmp_path: Path) -> None:
+    describer = Describer(_recipe(tmp_path))
+    image = picture(3, width=240, height=160)
+    (whole,) = describer.one_by_one([(0, image)], is_query=True)
+    (lazy,) = describer.one_by_one([(0, image)], is_query=True, lazy=True)
+    assert whole.features is not None
+    assert lazy.features is not None
+    assert whole.more is None
+    assert np.array_equal(lazy.features.points, whole.features.looks[0].points)
+    complete = describer.looked_again(lazy)
+    assert complete.more is None
+    assert complete.features is not None
+    assert complete.features.passes == whole.features.passes
+    assert np.array_equal(complete.features.points, whole.features.points)
+    assert describer.looked_again(whole) is whole
+    (indexed,) = describer.one_by_one([(0, image)], lazy=True)
+    assert indexed.more is None

@@ -31,6 +31,7 @@ from kindred.describer.provenance import Provenance, digest_of_arrays, digest_of
 from kindred.embedding import MULTI_VECTOR_EMBEDDINGS, Codebook
 from kindred.errors import ImageError, RecipeError, UsageError
 from kindred.features import NO_FEATURES, ConvMap, find_features
+from kindred.features.network import joined
 from kindred.hints import check_known
 from kindred.images import ImageLike, as_image
 from kindred.matching import MATCHINGS, ImageRows
@@ -274,15 +275,29 @@ class Describer:
                 yield from ((each.key, each.vector) for each in found if each.vector is not None)
 
     def one_by_one(
-        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False, lazy: bool = False
     ) -> Generator[Description[T], None, None]:
         """Describe a few (key, image), one after another, each on all cores; `is_query`: as queries.
 
-        Raises `ImageError` for an image that cannot be opened.
+        With `lazy`, queries may lack the local features of all passes but the first (`looked_again`). Raises
+        `ImageError` for an image that cannot be opened.
         """
-        for features in self.extractor.one_by_one(items, is_query=is_query):
+        if isinstance(self.extractor, NetworkExtractor):
+            extracted = self.extractor.one_by_one(items, is_query=is_query, lazy=lazy)
+        else:
+            extracted = self.extractor.one_by_one(items, is_query=is_query)
+        for features in extracted:
             self._count([features])
             yield from self._with_words(self.encoder.encode([features], is_query=is_query), is_query=is_query)
+
+    def looked_again(self, described: Description[T]) -> Description[T]:
+        """Return a lazily described query with the local features and visual words of all passes over it."""
+        if described.more is None or described.features is None:
+            return described
+        more = described.more()
+        features = described.features if more is None else joined([described.features, more])
+        (complete,) = self._with_words([replace(described, features=features, more=None)], is_query=True)
+        return complete
 
     def _with_words(self, found: Sequence[Description[T]], *, is_query: bool) -> Iterable[Description[T]]:
         """Add the visual words of local features, if the recipe has words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -41,7 +42,8 @@ class RawFeatures(Generic[T]):
     rows: one (N, C) array per tap: the pooled vectors of the passes, or the local descriptors of map positions.
     levels: (N,) int64, the level of the pass that each row comes from.
     boxes: (N, 4) float32 x0 y0 x1 y1 in pixels of the original; NaN if a row describes the whole image.
-    passes: the number of network passes.
+    passes: the number of network passes. more: extracts the local features of the other passes over a query, which
+    `features` lack, if it was described lazily.
     """
 
     key: T
@@ -51,6 +53,7 @@ class RawFeatures(Generic[T]):
     boxes: NDArray[np.float32]
     passes: int = 1
     features: LocalFeatures | None = None
+    more: Callable[[], LocalFeatures | None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,8 @@ class Description(Generic[T]):
     R is 1 unless the recipe describes an image by several rows; except with ASMK, the first row is then that of the
     whole image. boxes: (R, 4) x0 y0 x1 y1, NaN for the whole image; None if every row describes the whole image.
     words: (R,) int64, the visual word of each row, with ASMK. visual_words: those of the local features, if the recipe
-    has words. Sizes and boxes are in pixels of the upright original. frames, frame: as in `ImageInfo`.
+    has words. Sizes and boxes are in pixels of the upright original. frames, frame: as in `ImageInfo`. more: as in
+    `RawFeatures`.
     """
 
     key: T
@@ -75,6 +79,7 @@ class Description(Generic[T]):
     frames: int = 1
     frame: int = 0
     visual_words: VisualWords | None = field(default=None, repr=False)
+    more: Callable[[], LocalFeatures | None] | None = field(default=None, repr=False)
 
     @property
     def vector(self) -> NDArray[np.float32] | None:

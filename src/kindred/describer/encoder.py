@@ -234,6 +234,7 @@ def _description(
         boxes=boxes,
         words=words,
         features=image.features,
+        more=image.more,
         frames=info.frames,
         frame=info.frame,
     )

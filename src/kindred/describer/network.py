@@ -6,7 +6,7 @@ come from different images.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -54,6 +54,7 @@ class _Prepared:
     views: list[View]
     features: LocalFeatures | None
     is_query: bool = False
+    more: Callable[[], LocalFeatures | None] | None = None
 
 
 @dataclass(eq=False)
@@ -78,6 +79,7 @@ class _Pending(Generic[T]):
             np.concatenate([self.boxes[at] for at in order]),
             passes=len(order),
             features=self.prepared.features if self.features is None else self.features,
+            more=self.prepared.more,
         )
 
 
@@ -148,11 +150,15 @@ class NetworkExtractor:
         return ConvMap(maps[0], (0.0, 0.0, float(decoded.width), float(decoded.height)))
 
     def one_by_one(
-        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False, lazy: bool = False
     ) -> Generator[RawFeatures[T], None, None]:
-        """Extract features image by image, each on all cores; raises `ImageError` for an unusable image."""
+        """Extract features image by image, each on all cores; raises `ImageError` for an unusable image.
+
+        With `lazy`, the local features of a query are those of the description pass, if it has any; `more` extracts
+        those of its other passes.
+        """
         for key, image in items:
-            pending = _Pending(key, self._prepare(image, is_query=is_query))
+            pending = _Pending(key, self._prepare(image, is_query=is_query, lazy=lazy))
             for at, view in enumerate(pending.prepared.views):
                 self._pool([(pending, at)], self.engine.run(view.pixels[None]))
             yield pending.raw_features()
@@ -174,7 +180,7 @@ class NetworkExtractor:
                     yield [*self._pool(members, maps), *_drained(failed)]
                 yield [*_drained(failed)]
 
-    def _prepare(self, image: ImageLike, *, is_query: bool = False) -> _Prepared:
+    def _prepare(self, image: ImageLike, *, is_query: bool = False, lazy: bool = False) -> _Prepared:
         """Decode an image, crop its views and extract its local features."""
         shared = self._pooled < len(self.engine.taps)
         separate = is_query or not shared  # more local features than those of the description pass
@@ -185,10 +191,10 @@ class NetworkExtractor:
         if self.engine.card.input_size is None:
             for view in views:
                 self._check_size(view, info)
-        features = None
-        if separate:
-            features = self._local_features.extract(decoded, is_query=is_query, first_look=not shared)
-        return _Prepared(info, views, features, is_query)
+        look = partial(self._local_features.extract, decoded, is_query=is_query, first_look=not shared)
+        more = look if lazy and separate and shared else None
+        features = look() if separate and more is None else None
+        return _Prepared(info, views, features, is_query, more)
 
     def _check_size(self, view: View, info: ImageInfo) -> None:
         least = min(view.pixels.shape[:2])

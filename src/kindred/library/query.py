@@ -37,7 +37,8 @@ class DescribedQuery:
     features: the local features of the query, if the recipe stores them; points in pixels of the query. visual_words:
     those of its local features, if the recipe has words. map_of: returns the feature map of an image (path) or of the
     query (None). image: the query itself, if it is one image. small: how larger images are compared with it, if it is
-    a whole image of few pixels.
+    a whole image of few pixels. again: returns the local features and visual words of all passes over the query, if
+    `features` are those of the first alone.
     """
 
     vector: Vectors | None = None
@@ -47,6 +48,14 @@ class DescribedQuery:
     map_of: Callable[[Path | None], ConvMap] | None = None
     image: ImageLike | None = None
     small: SmallQuery | None = None
+    again: Callable[[], tuple[LocalFeatures | None, VisualWords | None]] | None = None
+
+    def looked_again(self) -> DescribedQuery:
+        """Return the query with the local features and visual words of all passes over it."""
+        if self.again is None:
+            return self
+        features, words = self.again()
+        return replace(self, features=features, visual_words=words, again=None)
 
     @property
     def compared(self) -> Vectors | ImageRows:
@@ -57,10 +66,13 @@ class DescribedQuery:
         return self.vector
 
 
-def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Query, box: Box | None) -> DescribedQuery:
+def describe_query(
+    recipe: Recipe, describer: Callable[[], Describer], query: Query, box: Box | None, *, lazy: bool = False
+) -> DescribedQuery:
     """Describe a query: an image or the part of it in `box`, several images of one object, or vectors.
 
-    `describer` is only called if there is an image to describe. Several images are described by their mean. Raises
+    `describer` is only called if there is an image to describe. Several images are described by their mean. With
+    `lazy`, the passes over it after the first are left to `DescribedQuery.looked_again`. Raises
     `UsageError` for an empty query, and if a box or several images cannot be combined with the rest.
     """
     if isinstance(query, np.ndarray) and query.dtype.kind == "f":
@@ -77,7 +89,7 @@ def describe_query(recipe: Recipe, describer: Callable[[], Describer], query: Qu
             f"search: recipe {recipe.name!r} compares parts of images; give one query image, not {len(images)}"
         )
     ready = describer()
-    descriptions = ready.one_by_one(enumerate(images), is_query=True)
+    descriptions = ready.one_by_one(enumerate(images), is_query=True, lazy=lazy)
     described = [as_query(each, image, ready) for each, image in zip(descriptions, images, strict=True)]
     if len(described) == 1:
         return described[0] if box is None else replace(described[0], small=None)
@@ -103,9 +115,15 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
     vector = _mean(cast(Vectors, description.vector)[None])
     words = description.visual_words
     small = small_query(describer, description.width, description.height)
-    return DescribedQuery(
+    query = DescribedQuery(
         vector, features=description.features, visual_words=words, map_of=map_of, image=image, small=small
     )
+
+    def again() -> tuple[LocalFeatures | None, VisualWords | None]:
+        complete = describer.looked_again(description)
+        return complete.features, complete.visual_words
+
+    return query if description.more is None else replace(query, again=again)
 
 
 def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, prefer_file: bool = False) -> Query:

@@ -17,6 +17,7 @@ from kindred.store import Filter
 
 if TYPE_CHECKING:
     from kindred.rerank import Method, RerankCache
+    from kindred.rerank.context import Verified
 
 __all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "reranked", "steps_for"]
 
@@ -86,7 +87,8 @@ def reranked(
 ) -> Ranking:
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
-    Raises UsageError if a re-ranker compares images and the query is not an image.
+    A query that was described lazily is looked at again, unless results are ordered by probability and the first look
+    decides. Raises UsageError if a re-ranker compares images and the query is not an image.
     """
     from kindred.rerank import rerank
     from kindred.rerank.needs import needs_of
@@ -94,5 +96,15 @@ def reranked(
     for name, needs in needs_of(steps):
         if needs in ("features", "maps") and query.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
-    ranking = search.candidates(query, k, depth, where)
-    return rerank(ranking, search.context(query, cache), steps).top(k)
+    verified: Verified = {}
+
+    def once(query: DescribedQuery) -> Ranking:
+        return rerank(search.candidates(query, k, depth, where), search.context(query, cache, verified), steps).top(k)
+
+    if query.again is not None and len(steps) == 1 and gives_probabilities(steps):
+        from kindred.rerank.calibrated import is_first_look_enough
+
+        ranking = once(query)
+        if is_first_look_enough(verified):
+            return ranking
+    return once(query.looked_again())

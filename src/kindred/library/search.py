@@ -106,7 +106,7 @@ class Searching(ABC):
         check_limits(min_score, min_probability, steps, self.recipe)
         from_file = box is not None or compare_images(steps)
         query = of_stored(self.store, self.recipe, query, from_file=from_file, prefer_file=gives_probabilities(steps))
-        described = describe_query(self.recipe, lambda: self.describer, query, box)
+        described = describe_query(self.recipe, lambda: self.describer, query, box, lazy=True)
         if regions and (has_negatives or described.image is None):
             raise UsageError("search: regions are those of one query image; give one, and no negative examples")
         if has_negatives:

@@ -23,6 +23,7 @@ from kindred.store import Filter, Row, Store
 if TYPE_CHECKING:
     from kindred.calibration import Calibration
     from kindred.rerank import Context, RerankCache
+    from kindred.rerank.context import Verified
 
 __all__ = ["Searcher", "StoreGallery"]
 
@@ -100,7 +101,7 @@ class Searcher:
         """Return the vectors (n, D) of the results of a ranking; zeros for those removed in the meantime."""
         return StoreGallery(self._store, self.index).fetch(ids)
 
-    def context(self, query: DescribedQuery, cache: RerankCache | None) -> Context:
+    def context(self, query: DescribedQuery, cache: RerankCache | None, verified: Verified | None = None) -> Context:
         """Return the data for re-rankers: vectors (if an image has one), local features, feature maps."""
         from kindred.rerank import Context  # loaded late: most searches do not re-rank
 
@@ -114,6 +115,7 @@ class Searcher:
             cache=cache,
             calibration=self._calibration(),
             at_query_size={} if query.small is None else query.small.vectors,
+            verified=verified,
             **self._maps(query),
         )
 

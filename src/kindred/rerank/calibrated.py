@@ -17,11 +17,11 @@ from kindred.calibration import Evidence, probabilities_of
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.regions import Box
-from kindred.rerank.context import Context
+from kindred.rerank.context import Context, Verified
 from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
 from kindred.rerank.verification import Match, matched_boxes, matches
 
-__all__ = ["calibrated", "evidence_of"]
+__all__ = ["calibrated", "evidence_of", "is_first_look_enough"]
 
 FEWEST = 4
 """The fewest inliers that are counted: fewer determine no homography. The model says what they are worth."""
@@ -102,6 +102,11 @@ def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: Threa
         known |= zip(missing, matches(features, candidates, pool, minimum=FEWEST), strict=True)
         found = {id_: max(each, known[id_], key=_inliers) for id_, each in found.items()}
     return found
+
+
+def is_first_look_enough(verified: Verified) -> bool:
+    """Return whether the first look at query 0 gave a candidate so many inliers that it decides."""
+    return any(_inliers(each) >= ENOUGH for each in verified.get((0, 0), {}).values())
 
 
 def _inliers(found: Match | None) -> int:

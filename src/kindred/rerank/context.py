@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from kindred.rerank.neighbours import Progress
     from kindred.rerank.verification import Match
 
-__all__ = ["Context", "Gallery", "Reranker"]
+__all__ = ["Context", "Gallery", "Reranker", "Verified"]
 
+Verified: TypeAlias = "dict[tuple[int, int], dict[int, Match | None]]"
+"""What verification found, by query and look, and by the id of the candidate."""
 Made = TypeVar("Made", bound="Cacheable")
 
 
@@ -75,7 +77,7 @@ class Context:
     image_maps: Callable[[int], ConvMap | None] | None = None
     calibration: Calibration | None = None
     at_query_size: Mapping[int, Vectors] = field(default_factory=dict)
-    verified: dict[tuple[int, int], dict[int, Match | None]] | None = None
+    verified: Verified | None = None
 
     @property
     def progress(self) -> Progress | None:
