@@ -38,6 +38,7 @@ def test_every_verb_is_a_command() -> None:
             "match",
             "duplicates",
             "map",
+            "serve",
             "info",
             "tag",
             "untag",

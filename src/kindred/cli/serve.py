@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, LibraryPlace, RunsOn, Workers
-from kindred.cli.output import is_terminal, note, say, shown
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, RunsOn, Workers
+from kindred.cli.output import is_terminal, note, print_json_line, say, shown
 from kindred.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -58,11 +58,14 @@ def serve(
     ] = False,
     device: RunsOn = None,
     workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Open a library in the browser: search, explore, find duplicates and manage it; with an HTTP API for programs.
+    """Open a library in the browser, with an HTTP API for programs.
 
-    The server runs until it is stopped with Ctrl-C. Without further options only this machine can reach it. Images
-    are never sent anywhere else. If there is no library yet, the demo collection of a few hundred images is offered.
+    The page searches, explores, finds duplicates and manages the library. The server runs until it is stopped with
+    Ctrl-C. Without further options only this machine can reach it. Images are never sent anywhere else. If there is no
+    library yet, the demo collection of a few hundred images is offered. With --json, the first line on standard output
+    is the address, once connections are accepted.
     """
     try:
         from kindred.server.running import run_server
@@ -84,8 +87,13 @@ def serve(
     opened = _opened(library, DescriberOptions(device, workers, None), demo=demo)
 
     def ready(address: str) -> None:
-        say(f"Kindred is at {address}")
-        note("Stop it with Ctrl-C.")
+        if as_json:
+            from kindred.service.facts import ServingForm
+
+            print_json_line(ServingForm(address))
+        else:
+            say(f"Kindred is at {address}")
+            note("Stop it with Ctrl-C.")
         if open_page:
             import webbrowser
 

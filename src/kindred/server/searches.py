@@ -34,6 +34,8 @@ WINDOWS, DESCRIBED = 64, 64
 GROWTH = 4
 """How many times as many results are ranked when those at hand are used up."""
 
+EVERYTHING = Filter()
+
 V = TypeVar("V")
 
 
@@ -73,6 +75,7 @@ class Searches:
     def __init__(self, state: State) -> None:
         self._state = state
         self._windows: _Latest[_Window] = _Latest(WINDOWS)
+        self._counted = -1, 0
         self._described: _Latest[DescribedQuery] = _Latest(DESCRIBED)
 
     def close(self) -> None:
@@ -98,9 +101,20 @@ class Searches:
             answered=any(answered) if answered else None,
             results=tuple(map(HitForm.of, page)),
             seconds=round(time.monotonic() - began, 4),
-            total=len(window.hits) if window.complete else library.store.count(where or Filter()),
+            total=len(window.hits) if window.complete else self._matching(where),
             next_offset=end if goes_on else None,
         )
+
+    def _matching(self, where: Filter | None) -> int:
+        """Count the images that match a filter; without one, once for each state of the vectors."""
+        store = self._state.library.store
+        if where is not None:
+            return store.count(where)
+        revision, count = self._counted
+        if revision != store.vectors_revision:
+            revision, count = store.vectors_revision, store.count(EVERYTHING)
+            self._counted = revision, count
+        return count
 
     def _key(self, asked: SearchRequest) -> str:
         """Return what a search depends on: all that is asked but the page, and the state of the library."""

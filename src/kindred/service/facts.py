@@ -16,7 +16,16 @@ from kindred.service.library import SkipForm
 if TYPE_CHECKING:
     from kindred.library import Library
 
-__all__ = ["UPLOADED", "FolderForm", "LibraryForm", "RerankerForm", "SkipsForm", "folder_id", "possible_rerankers"]
+__all__ = [
+    "UPLOADED",
+    "FolderForm",
+    "LibraryForm",
+    "RerankerForm",
+    "ServingForm",
+    "SkipsForm",
+    "folder_id",
+    "possible_rerankers",
+]
 
 
 UPLOADED = "uploads"
@@ -116,6 +125,13 @@ class LibraryForm(Form):
             folders=FolderForm.each(library, folders),
             uploaded=library.store.count_under(library.path / UPLOADED),
         )
+
+
+@dataclass(frozen=True)
+class ServingForm(Form):
+    """The address at which a server answers, with its token if it has one."""
+
+    address: str
 
 
 @dataclass(frozen=True)
