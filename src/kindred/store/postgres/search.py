@@ -88,7 +88,11 @@ class VectorSearch:
 
         scanned: at most about so many vectors of the graph are looked at; then there may be fewer than `k`.
         """
-        source, values = _source(where)
+        condition, values = conditions(Filter() if where is None else where)
+        # A subquery for each row that the graph gives: as a join, all images that match would be read first.
+        source = "vectors v"
+        if condition != "true":
+            source += f" WHERE (SELECT true FROM images i WHERE i.id = v.image_id AND {condition})"
         kind = f"halfvec({len(query)})"
         sql = f"""
             SELECT v.id, {DATA} FROM {source}
@@ -135,6 +139,7 @@ class VectorSearch:
                         connection, "SELECT set_config('maintenance_work_mem', %s, false)", (self._memory(dimension),)
                     )
                     connection.execute(build)
+                    connection.execute("ANALYZE images, vectors, tags, metadata")
             finally:
                 connection.close()  # its settings, and the lock, end with it
             return True
