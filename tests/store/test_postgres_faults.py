@@ -36,6 +36,7 @@ from kindred.store.postgres.store import PostgresStore
 
 SECONDS = float(os.environ.get("KINDRED_FAULT_SECONDS", "120"))
 EVERY = 5.0
+LATENCY = 0.5
 RECIPE = Recipe("plain", "kin")
 POLICY = SnapshotPolicy(exact_below=200)
 D = 8
@@ -222,7 +223,7 @@ def test_the_network_fails_for_a_moment(postgres: Server, fault: str, monkeypatc
 
     def suffer() -> None:
         time.sleep(0.7)
-        _break(proxy, fault, 0.5 if fault == "delay" else 3.0)
+        _break(proxy, fault, 3.0)
         time.sleep(1.0)
 
     try:
@@ -234,13 +235,14 @@ def test_the_network_fails_for_a_moment(postgres: Server, fault: str, monkeypatc
 
 
 def _break(proxy: Proxy, fault: str, seconds: float) -> None:
+    """Break the network for some seconds."""
     if fault == "reset":
         for _ in range(10):
             proxy.reset_after = 7
             time.sleep(seconds / 10)
         return
-    setattr(proxy, fault, seconds if fault == "delay" else True)
-    time.sleep(3 * seconds if fault == "delay" else seconds)
+    setattr(proxy, fault, LATENCY if fault == "delay" else True)
+    time.sleep(seconds)
     setattr(proxy, fault, 0.0 if fault == "delay" else False)
 
 
@@ -289,7 +291,7 @@ def test_the_network_fails_for_30_seconds(server: Server, fault: str) -> None:
 
     def suffer() -> None:
         time.sleep(2)
-        _break(proxy, fault, 0.5 if fault == "delay" else 30.0)
+        _break(proxy, fault, 30.0)
         time.sleep(15)
 
     try:
