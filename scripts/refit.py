@@ -35,6 +35,7 @@ RECIPES = PACKAGE / "recipes"
 POOL = ("caltech101", "corel5k", "dtd10", "imagenet-sample", "msrc-v2", "youthinkk")
 SETS = ("smvs-dvd", "gardens-point", "grocery")
 MEASURED = ("kin", "kin-whitened", "fast")
+FIGURES = ("recall@1", "mAP", "no-answer recall", "right results lost", "calibration error", "bytes_per_image")
 STEPS = ("network", "whitening", "words", "calibration", "measure")
 
 
@@ -75,7 +76,7 @@ def evaluated(work: Path, truth: Path, recipe: str, name: str, *options: object)
         text = kindred("evaluate", truth, "-r", recipe, "--cache", work / "cache", "--json", *options)
         file.write_text(text, encoding="utf-8")
     found: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    return {key: value for key, value in found.items() if key.startswith(FIGURES)}
 
 
 def measure(work: Path, data: Path, pool: Sequence[Path], *, distractors: bool) -> None:
@@ -86,11 +87,11 @@ def measure(work: Path, data: Path, pool: Sequence[Path], *, distractors: bool) 
     truths = {name: data / name / "groundtruth.json" for name in SETS} | {"demo": demo / "groundtruth.json"}
     for recipe in MEASURED:
         for name, truth in truths.items():
-            print(recipe, name, json.dumps(evaluated(work, truth, recipe, name)["metrics"]), flush=True)
+            print(recipe, name, json.dumps(evaluated(work, truth, recipe, name)), flush=True)
     if distractors:
         added = [word for folder in pool for word in ("--distractors", folder)]
         found = evaluated(work, truths["smvs-dvd"], "kin", "smvs-dvd-distractors", *added)
-        print("kin smvs-dvd with distractors", json.dumps(found["metrics"]))
+        print("kin smvs-dvd with distractors", json.dumps(found))
     size = sum(file.stat().st_size for file in PACKAGE.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     print(f"package: {size / 1e6:.1f} MB")
 
