@@ -158,8 +158,9 @@ def test_a_crop_is_searched_as_if_it_were_the_image(kindred: Kindred, photos: Pa
 
     whole = photos / "a" / "00002.jpg"
     part = own_folder / "part.png"
-    Image.fromarray(decode(whole).pixels[8:40, 16:60]).save(part)
-    by_box = kindred("search", whole, "--crop", "16,8,60,40", "--json").json["results"]
+    # As large as the recipe's size: an image file of fewer pixels is compared as a small query, a crop is not.
+    Image.fromarray(decode(whole).pixels[2:46, 4:64]).save(part)
+    by_box = kindred("search", whole, "--crop", "4,2,64,46", "--json").json["results"]
     by_file = kindred("search", part, "--json").json["results"]
     assert [each["path"] for each in by_box] == [each["path"] for each in by_file]
     assert [each["score"] for each in by_box] == pytest.approx([each["score"] for each in by_file], abs=1e-3)
