@@ -16,6 +16,7 @@ pytest.importorskip("onnx")
 from class_folders import NAMES, make_classes
 from commands import Kindred
 from kindred.cli import train as command
+from kindred.cli import train_options
 from kindred.errors import MissingExtra
 from kindred.training.aggregation import AGGREGATIONS
 from kindred.training.architectures import ARCHITECTURES
@@ -195,7 +196,7 @@ def test_the_help_lists_all_names(kindred: Kindred) -> None:
         first, *others = entry.split("/")
         listed += [first, *(first.rstrip("0123456789") + size for size in others)]
     assert listed == list(ARCHITECTURES)
-    assert command.AGGREGATIONS.split(", ")[:-1] == list(AGGREGATIONS)[:4]
+    assert train_options.AGGREGATIONS.split(", ")[:-1] == list(AGGREGATIONS)[:4]
     assert command.AGGREGATIONS.endswith(", or any pooling")
 
 
