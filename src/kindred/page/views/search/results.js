@@ -10,6 +10,7 @@ import { fill, h } from "../../lib/dom.js";
 import { Grid } from "../../lib/grid.js";
 import { icon } from "../../lib/icons.js";
 import { aspectOf, count, thumbnailSize } from "../../lib/images.js";
+import { shownAspect } from "../../lib/justified.js";
 import { createLine } from "./line.js";
 import { createMarks } from "./marks.js";
 import { Search } from "./searching.js";
@@ -146,7 +147,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
       },
       key: (event, index) => handled(event.key, list()[index]),
       near: () => near(part),
-      target: () => target(list().length),
+      target: () => target(list()),
     });
     return grid;
   }
@@ -165,10 +166,13 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     return true;
   }
 
-  /** The height of rows: larger where there are few answers. */
-  function target(number) {
-    if (innerWidth < 640) return number <= 4 ? 190 : 132;
-    return number <= 4 ? 320 : number <= 12 ? 250 : 210;
+  /** The height of rows: larger where there are few answers, so that up to six fill one row. */
+  function target(images) {
+    const usualHeight = innerWidth < 640 ? 132 : 210;
+    const most = innerWidth < 640 ? 190 : 320;
+    if (images.length > 6) return images.length > 12 ? usualHeight : usualHeight * 1.15;
+    const filling = above.element.clientWidth / images.reduce((sum, image) => sum + shownAspect(aspectOf(image)), 0);
+    return Math.max(usualHeight, Math.min(most, filling));
   }
 
   /** More answers are fetched while the last ones seen are above the line, or what lies below is open. */
