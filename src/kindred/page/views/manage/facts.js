@@ -1,6 +1,7 @@
 /** Facts about the library: what it contains, how it describes images, and the files it could not use. */
 
 import { fill, h } from "../../lib/dom.js";
+import { nameOf } from "../../lib/images.js";
 import { skippedList } from "../../lib/jobs.js";
 import { toastError } from "../../lib/toast.js";
 import { bytesText } from "../../lib/units.js";
@@ -37,7 +38,7 @@ export function createFacts({ api, library, router }) {
     rows(describes, [
       ["Recipe", recipe.name],
       ["", recipe.description],
-      ["Network", recipe.ensemble?.length > 0 ? recipe.ensemble.map((part) => part.backbone).join(", ") : recipe.backbone],
+      ["Network", recipe.ensemble?.length > 0 ? recipe.ensemble.map((part) => nameOf(part.backbone)).join(", ") : nameOf(recipe.backbone)],
       ["Image size", recipe.size ? `${recipe.size} px` : ""],
       ["Pooling", named(recipe.embedding || recipe.pooling)],
       ["Descriptor", library.dimension ? `${library.dimension} numbers for each image${library.vectors > images ? " and region" : ""}` : "none yet"],
