@@ -197,7 +197,7 @@ def test_the_help_lists_all_names(kindred: Kindred) -> None:
         listed += [first, *(first.rstrip("0123456789") + size for size in others)]
     assert listed == list(ARCHITECTURES)
     assert train_options.AGGREGATIONS.split(", ")[:-1] == list(AGGREGATIONS)[:4]
-    assert command.AGGREGATIONS.endswith(", or any pooling")
+    assert train_options.AGGREGATIONS.endswith(", or any pooling")
 
 
 def test_the_help_needs_no_pytorch() -> None:
