@@ -86,10 +86,12 @@ def test_an_address_that_others_can_reach_needs_a_token() -> None:
 
 def test_a_token_is_required_of_every_request(make_client: MakeClient) -> None:
     client = make_client(token=TOKEN)
-    for path in ("/", "/api/v1/library", "/assets/app.js", "/api/v1/nothing"):
+    for path in ("/api/v1/library", "/assets/app.js", "/api/v1/nothing"):
         refused = client.get(path)
         assert refused.status_code == 401, path
         assert refused.headers["www-authenticate"] == "Bearer"
+    page = client.get("/", follow_redirects=False)
+    assert (page.status_code, page.headers["location"]) == (303, "/login")
     assert client.get("/api/v1/health").status_code == 200
     assert client.get("/api/v1/library", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     assert client.get("/api/v1/library", headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401

@@ -99,6 +99,8 @@ class Security:
             return None
         if is_token(self._settings.token, request):
             return None
+        if request.url.path == "/" and request.method == "GET":
+            return Problem(303, "the page asks for the token first", headers={"Location": "/login"})
         headers = {"WWW-Authenticate": "Bearer"}
         return Problem(401, "this server requires its token", hint="open /login, or send it as Bearer", headers=headers)
 
