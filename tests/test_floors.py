@@ -57,7 +57,7 @@ HOMES = {
     "onnx": ("training", "backbones.onnx_torch"),
     "openvino": (),
     "psycopg": ("store.postgres",),
-    "PIL": ("images", "kindred_demo", "training.augment", "training.local.views"),
+    "PIL": ("images", "server.thumbnails", "kindred_demo", "training.augment", "training.local.views"),
     "pillow_heif": (),
     "rich": (),
     "safetensors": ("training",),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from PIL import Image
 
 from kindred._support.files import is_there, read_bounded
 from kindred._support.os_errors import explain_os_error
@@ -34,6 +33,8 @@ MOST_BYTES = 1 << 30
 
 def image_bytes(image: ImageLike) -> bytes:
     """Return an image as an encoded file: a file as it is, pixels as PNG. Raises ImageError or UsageError."""
+    from PIL import Image  # loaded late: most programs send files
+
     given = as_image(image)
     if isinstance(given, bytes):
         return given
