@@ -38,6 +38,11 @@ class DemoCollection:
     queries: Path
     groundtruth: Path
 
+    @property
+    def example(self) -> Path:
+        """The query of the documentation, whose results the default recipe is sure of."""
+        return self.queries / "mug-guitar.jpg"
+
 
 def render_demo(
     folder: Path,

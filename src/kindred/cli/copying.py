@@ -30,7 +30,7 @@ def copy(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a library to a server, or from there into a folder, without describing an image again.
+    """Copy a library to a server or folder without describing again.
 
     Images keep their ids, tags and metadata. After an interrupt the same command goes on; later, it brings the copy up
     to date with the library, also by removing images.
@@ -67,7 +67,7 @@ def verify(
     ] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Check that a library finds what it has, by exact search, and that a copy has the same images.
+    """Check that a library finds its images and a copy is complete.
 
     Compares counts, checksums of all images by bucket of their ids, and rankings. Exit code 1 if something is wrong.
     """

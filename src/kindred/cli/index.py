@@ -125,7 +125,7 @@ def index(
             return
         print_summary(report, opened, folders, prune=mode, verbose=verbose)
     if demo is not None:
-        print_next(library, f"{typed(_first_query(demo))} --html results.html")
+        print_next(library, f"{typed(demo.example)} --html results.html")
     elif report.indexed:
         print_next(library, "IMAGE")
 
@@ -245,11 +245,3 @@ def index_demo(library: Place, options: DescriberOptions) -> None:
     with _opened(library, None, None, options, allow_code=False) as opened:
         report = _run(opened, folders, exclude=[], prune="keep", force=False, quiet=False)
         print_summary(report, opened, folders, prune="keep", verbose=False)
-
-
-def _first_query(demo: DemoCollection) -> Path:
-    """Return the first query that shows a single object and therefore needs no crop."""
-    import json
-
-    queries: dict[str, dict[str, object]] = json.loads(demo.groundtruth.read_text(encoding="utf-8"))["queries"]
-    return demo.folder / min(name for name, facts in queries.items() if facts["box"] is None)
