@@ -64,6 +64,12 @@ def upright(jpeg: bytes | Path) -> NDArray[np.uint8]:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+def test_the_example_is_a_query_of_the_whole_collection_with_one_object(tmp_path: Path) -> None:
+    example = DemoCollection(tmp_path, tmp_path / "photos", tmp_path / "queries", tmp_path / "groundtruth.json").example
+    (planned,) = (each for each in plan_queries(0, objects=36) if tmp_path / each.name == example)
+    assert planned.shot.companion is None
+
+
 def test_every_file_of_the_ground_truth_exists_and_no_other(rendered: Rendered) -> None:
     truth = rendered.truth()
     assert set(truth) == {"name", "source", "licence", "metric", "database", "queries"}
