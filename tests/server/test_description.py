@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from kindred.server import answered
+from kindred.server import answered, forms
 from kindred.server.description import schema_of
 from kindred.service import ImageForm
 from served import MakeClient
@@ -51,6 +51,11 @@ def test_every_operation_is_described(described: Mapping[str, Any]) -> None:
             ), f"{key} is missing in kindred.server.answered"
     known = {f"{method} {path.removeprefix(API)}" for method, path, _ in operations(described)}
     assert not ({*answered.FORMS, *answered.TYPES, *answered.TAGGED} - known), "an operation is gone"
+
+
+def test_forms_and_requests_have_different_names() -> None:
+    models = {name for name, value in vars(forms).items() if isinstance(value, type)}
+    assert not models & {form.__name__.removesuffix("Form") for form in answered.FORMS.values()}
 
 
 def test_the_schema_of_a_form_is_that_of_its_json() -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         SkipForm,
         VerifyForm,
     )
-    from kindred.service.listing import IdsForm, ImagePageForm, LayoutForm
+    from kindred.service.listing import ImagePageForm, LayoutForm, LookupForm
     from kindred.service.methods import (
         AdaptationForm,
         CalibrationForm,
@@ -104,7 +104,6 @@ __all__ = [
     "GroupsForm",
     "HealthForm",
     "HitForm",
-    "IdsForm",
     "ImageForm",
     "ImagePageForm",
     "ImagesForm",
@@ -118,6 +117,7 @@ __all__ = [
     "LabelFoldForm",
     "LayoutForm",
     "LibraryForm",
+    "LookupForm",
     "MapForm",
     "MatchForm",
     "MethodForm",
@@ -163,7 +163,7 @@ __getattr__ = imported_late(
             "ChangeForm, CopyForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, "
             "MapForm, MoveForm, NoteForm, SkipForm, VerifyForm"
         ),
-        "listing": "IdsForm, ImagePageForm, LayoutForm",
+        "listing": "LookupForm, ImagePageForm, LayoutForm",
         "methods": (
             "AdaptationForm, CalibrationForm, ComparisonForm, EvaluationForm, FailureForm, FindingForm, FitForm, "
             "FoldForm, HealthForm, LabelFoldForm, ModelForm, ModelsForm, RecipeForm, RecipesForm, RemovedForm"

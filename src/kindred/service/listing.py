@@ -13,11 +13,11 @@ from kindred.service.library import ImageForm
 if TYPE_CHECKING:
     from kindred.library import ImagePage, Layout
 
-__all__ = ["IdsForm", "ImagePageForm", "LayoutForm"]
+__all__ = ["ImagePageForm", "LayoutForm", "LookupForm"]
 
 
 @dataclass(frozen=True)
-class IdsForm(Form):
+class LookupForm(Form):
     """Ids of images in the order of what was asked for; null for what is no image of the library."""
 
     ids: tuple[str | None, ...]

@@ -20,7 +20,7 @@ from kindred.server.forms import Ids, ImageChanges, Listing, MetadataOfImages, P
 from kindred.server.removals import Removals
 from kindred.server.state import Here, check_writable
 from kindred.server.thumbnails import Thumbnails
-from kindred.service import ChangeForm, DescriptionForm, IdsForm, ImageForm, ImagePageForm, LayoutForm
+from kindred.service import ChangeForm, DescriptionForm, ImageForm, ImagePageForm, LayoutForm, LookupForm
 
 __all__ = ["router"]
 
@@ -109,10 +109,10 @@ async def change_metadata(here: Here, changes: MetadataOfImages) -> Response:
 async def look_up(here: Here, files: Paths) -> Response:
     """Return the ids of the images at paths of the server, in their order; null for others."""
 
-    def looked_up() -> IdsForm:
+    def looked_up() -> LookupForm:
         places = [located(path) if "\0" not in path else None for path in files.paths]
         known = here.library.store.lookup([place for place in places if place is not None])
-        return IdsForm(tuple(known[place].uid if place in known else None for place in places))
+        return LookupForm(tuple(known[place].uid if place in known else None for place in places))
 
     return answer(await here.work.light(looked_up))
 
