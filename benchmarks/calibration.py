@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.plot:
         plot_reliability({fold.name: fold.reliability for fold in found.folds}, options.plot)
     if options.write:
-        name = f"{recipe.name}-calibration"
+        name = recipe.calibration or f"{recipe.name}-calibration"
         file = Path(str(files("kindred").joinpath("recipes", f"{name}.npz")))
         save_fitted(
             file, [found.calibration], found.recipe, fit_record(found.recipe, "calibration", found.fitted.identity)

@@ -7,7 +7,7 @@ STEP is any of network, whitening, words, calibration and measure; without one, 
 - network: NEW.onnx and NEW.toml become the bundled network (left out without --network);
 - whitening: `kin-pca512` and `kin-average512`, on 2,500 images of the pool (decisions/0008);
 - words: `kin-words4096`, the visual words of its keypoints, on 3,000 images of the pool (decisions/0010);
-- calibration: `kin-calibration` and docs/calibration.png, on the three development sets (`benchmarks/calibration.py`);
+- calibration: that of `kin` and docs/calibration.png, on the three development sets (`benchmarks/calibration.py`);
 - measure: `kindred evaluate` of `kin`, `kin-whitened` and `fast` on the sets and the demo collection, as rows of the
   README. With --distractors, `kin` on smvs-dvd also among the images of the pool (without its DVD covers).
 

@@ -373,7 +373,10 @@ def _box(matrix: Matrix, frame: Box, found: Box, inliers: Points) -> Box:
         seen = ((corners @ matrix[:2, :2].T + matrix[:2, 2]) / depths[:, None]).astype(np.float32)
         area, shape = _opencv().intersectConvexConvex(seen, _corners(found).astype(np.float32))
         inside = shape.reshape(-1, 2) if area > 0 else inliers
-    (x0, y0), (x1, y1) = inside.min(axis=0).tolist(), inside.max(axis=0).tolist()
+    # The intersection may lie outside by a rounding error, and -1e-16 is not the edge of an image.
+    (x0, y0), (x1, y1) = (
+        np.clip(edge, found[:2], found[2:]).tolist() for edge in (inside.min(axis=0), inside.max(axis=0))
+    )
     return x0, y0, x1, y1
 
 
