@@ -39,6 +39,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "meta show": [["IMAGE"], [f"no{EVIL}"]],
     "copy": [[".kindred", f"copy{EVIL}"], [f"no{EVIL}", "x"], [".kindred", ".kindred"]],
     "verify": [[], ["--with", ".kindred"], ["--with", f"no{EVIL}"]],
+    "serve": [["--library", f"no{EVIL}"], ["--folder", f"no{EVIL}"], ["--host", EVIL]],
     "doctor": [["--library", f"no{EVIL}"], []],
     "recipes": [[]],
     "recipes show": [[EVIL], ["RECIPE"], [f"no{EVIL}.toml"]],
