@@ -97,6 +97,15 @@ def test_a_closed_pipe_is_not_an_error(own_folder: Path) -> None:
     assert errors.read_text() == ""
 
 
+def test_a_pipe_closed_after_the_first_of_many_lines_is_not_an_error(library: Path, photos: Path) -> None:
+    errors = library.parent / "errors"
+    images = " ".join(str(path) for path in sorted(path for path in photos.rglob("*") if path.is_file()) * 20)
+    command = f"{sys.executable} -W error -m kindred.cli search {images} --json 2>{errors} | head -1"
+    done = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1
+    assert errors.read_text() == ""
+
+
 def test_a_full_disk_and_a_closed_output_do_not_crash(own_folder: Path) -> None:
     errors = own_folder / "errors"
     command = f"{sys.executable} -W error -m kindred.cli recipes 2>{errors}"

@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -87,8 +87,10 @@ def libraries_silenced() -> Iterator[None]:
     except (OSError, AttributeError):  # closed, so nothing can be printed
         yield
         return
-    out, err = (_opened(copy, like) for copy, like in zip(copies, (sys.stdout, sys.stderr), strict=True))
-    with out, err:
+    with ExitStack() as stack:
+        out, err = (_opened(copy, like) for copy, like in zip(copies, (sys.stdout, sys.stderr), strict=True))
+        for stream in (out, err):
+            stack.callback(_closed, stream)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
@@ -103,6 +105,12 @@ def libraries_silenced() -> Iterator[None]:
                     stream.flush()  # to /dev/null, not to the restored streams
             os.dup2(copies[0], 1)
             os.dup2(copies[1], 2)
+
+
+def _closed(stream: TextIO) -> None:
+    """Close a stream; what a closed pipe or a full disk did not take was noticed by `finish_output` or a print."""
+    with suppress(OSError):
+        stream.close()
 
 
 def _opened(descriptor: int, like: TextIO) -> TextIO:
