@@ -65,7 +65,10 @@ def upright(jpeg: bytes | Path) -> NDArray[np.uint8]:
 
 
 def test_the_example_is_a_query_of_the_whole_collection_with_one_object(tmp_path: Path) -> None:
-    example = DemoCollection(tmp_path, tmp_path / "photos", tmp_path / "queries", tmp_path / "groundtruth.json").example
+    made = DemoCollection(tmp_path, tmp_path / "photos", tmp_path / "queries", tmp_path / "groundtruth.json")
+    made.queries.mkdir()
+    (made.queries / "mug-guitar.jpg").touch()
+    example = made.example
     (planned,) = (each for each in plan_queries(0, objects=36) if tmp_path / each.name == example)
     assert planned.shot.companion is None
 

@@ -40,8 +40,12 @@ class DemoCollection:
 
     @property
     def example(self) -> Path:
-        """The query of the documentation, whose results the default recipe is sure of."""
-        return self.queries / "mug-guitar.jpg"
+        """The query of the documentation, of which the default recipe is sure; else the first with a single object."""
+        known = self.queries / "mug-guitar.jpg"
+        if known.is_file():
+            return known
+        queries: dict[str, dict[str, object]] = json.loads(self.groundtruth.read_text(encoding="utf-8"))["queries"]
+        return self.folder / min(name for name, facts in queries.items() if facts["box"] is None)
 
 
 def render_demo(

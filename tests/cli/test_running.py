@@ -59,7 +59,7 @@ def test_ctrl_c_reports_what_was_saved(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["serch"], "kindred: no such command 'serch'. Did you mean 'search'? See kindred --help\n"),
+        (["serch"], "kindred: no such command 'serch'. Did you mean 'search', 'serve'? See kindred --help\n"),
         (
             ["search", "--nope"],
             "kindred: no such option: --nope (Possible options: --crop, --no-copies, --not); "

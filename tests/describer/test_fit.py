@@ -279,8 +279,6 @@ def test_a_code_fitted_on_other_vectors_is_refused(tiny: Recipe, pictures_folder
 def test_codes_that_cannot_be_fitted_are_refused(tiny: Recipe, pictures_folder: list[Path]) -> None:
     with pytest.raises(UsageError, match="unknown code 'itp'; did you mean 'itq'"):
         fit_recipe(tiny, pictures_folder, code="itp")
-    with pytest.raises(RecipeError, match="code encodes one vector per image"):
-        fit_recipe(dataclasses.replace(tiny, aggregate="multi_vector"), pictures_folder, code="itq")
     with pytest.raises(UsageError, match="got 4 rows for 8 bits; expected at least 9"):
         fit_code(tiny, pictures_folder[:4], code="itq", bits=8)
     with pytest.raises(UsageError, match="bits: got 64; expected at most 32"):
