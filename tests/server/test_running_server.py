@@ -93,7 +93,10 @@ def test_a_head_that_never_ends_is_cut(monkeypatch: pytest.MonkeyPatch, library:
         slow.sendall(b"GET /api/v1/health HTTP/1.1\r\nHos")
         for _ in range(3):  # a connection that is used again is not cut in between
             usual.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert usual.recv(65536).startswith(b"HTTP/1.1 200")
+            answer = usual.recv(65536)
+            while not answer.endswith(b"}") and (more := usual.recv(65536)):  # head and body may come apart
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 200")
             time.sleep(0.4)
         for cut in (silent, slow):
             with contextlib.suppress(ConnectionResetError):
