@@ -113,7 +113,7 @@ def test_a_folder_below_that_is_not_mounted_keeps_its_images_and_the_rest_is_pru
     (photos / "00001.jpg").unlink()
     report = library.index(photos, prune="gone")
     assert numbers(report) == (11, 1, True)
-    assert report.held == ["are on a disk that is not mounted"]
+    assert report.held == ["their disk is not mounted"]
     assert len(library) == COUNT - 1
 
 

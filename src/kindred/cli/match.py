@@ -43,7 +43,7 @@ def match(
     """Search a library for every image of a folder.
 
     Prints the most similar images of the library for each image; if the image itself is in the library, it is left out
-    of its own results. --json prints one line for each image: path, results and, if it cannot be used, error.
+    of its own results. --json prints one line for each image: query, results and, if it cannot be used, error.
     """
     from kindred.describer import DescriberOptions
     from kindred.images import find_images

@@ -82,7 +82,7 @@ def _surely_gone(
     gone = [image for image in missing if is_gone(image.path, image.volume)]
     if why := _doubt(store, root, found=found, known=known, gone=len(gone)):
         return [], why
-    return gone, "are on a disk that is not mounted" if len(gone) < len(missing) else ""
+    return gone, "their disk is not mounted" if len(gone) < len(missing) else ""
 
 
 def _doubt(store: Store, root: Path, *, found: int, known: int, gone: int) -> str:
