@@ -156,4 +156,8 @@ class Cells:
             shown = f"{len(value):,} bytes"
         else:
             shown = ascii(value if len(str(value)) <= SHOWN else f"{str(value)[:SHOWN]}…")
-        return LibraryDamaged(f"{self._place}: {row}: {column} is {shown}, expected {expected}; {self._remedy}")
+        return self.error(f"{row}: {column} is {shown}, expected {expected}")
+
+    def error(self, what: str) -> LibraryDamaged:
+        """Return the error for other invalid data."""
+        return LibraryDamaged(f"{self._place}: {what}; {self._remedy}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 from kindred.errors import UsageError
 from kindred.store.entries import check_tag
 from kindred.store.filters import MOST_KEYS, Kind, Stored
-from kindred.store.keys import folder_range, path_key
+from kindred.store.keys import check_uids, folder_range, keys_by_column, moved_from, path_key, path_taken
 from kindred.store.postgres.conditions import number_text, storable
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import fetch
 from kindred.store.postgres.writing import forget_images, next_revision
-from kindred.store.records import Key, is_uid
+from kindred.store.records import Key
 
 __all__ = [
     "give_ids",
@@ -36,13 +35,8 @@ def image_ids(connection: TimedConnection, images: Iterable[Key]) -> list[int]:
 
 def image_numbers(connection: TimedConnection, images: Iterable[Key]) -> dict[Key, int]:
     """Return the number of each of `images` (paths or public ids) that is in the store."""
-    given = list(dict.fromkeys(images))
-    paths: dict[str | bytes, Key] = {path_key(each): each for each in given if isinstance(each, Path)}
-    uids: dict[str | bytes, Key] = {each: each for each in given if isinstance(each, str)}
-    if wrong := next((each for each in given if isinstance(each, str) and not is_uid(each)), None):
-        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits) or a Path")
     found: dict[Key, int] = {}
-    for column, keys in (("path", paths), ("uid", uids)):
+    for column, keys in keys_by_column(images).items():
         if keys:
             rows = fetch(connection, f"SELECT {column}, id FROM images WHERE {column} = ANY(%s)", (list(keys),))
             found.update((keys[key], number) for key, number in rows)
@@ -51,8 +45,7 @@ def image_numbers(connection: TimedConnection, images: Iterable[Key]) -> dict[Ke
 
 def give_ids(connection: TimedConnection, ids: Mapping[Path, str]) -> int:
     """Give images the public ids that they had before; return how many of them have it then."""
-    if wrong := next((uid for uid in ids.values() if not is_uid(uid)), None):
-        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits)")
+    check_uids(ids.values())
     next_revision(connection)
     sql = """
         UPDATE images SET uid = given.uid FROM unnest(%s::bytea[], %s::text[]) AS given (path, uid)
@@ -137,11 +130,7 @@ def remove_metadata(connection: TimedConnection, images: Iterable[Key], keys: Se
 
 def move_images(connection: TimedConnection, old: Path, new: Path) -> int:
     """Record that the file or folder `old` is now `new`; return the number of images."""
-    source, target = path_key(old), path_key(new)
-    if len(source) == 1:
-        raise UsageError(f"move: {old} is the root folder; expected a folder or a file in it")
-    if source == target:
-        raise UsageError(f"move: {old} is given twice; expected the old and the new path")
+    source, target = moved_from(old, new)
     inside = (source, *folder_range(old))
     sql = "SELECT id, path FROM images WHERE path = %s OR (path > %s AND path < %s)"
     moved = {number: target + path[len(source) :] for number, path in fetch(connection, sql, inside)}
@@ -187,8 +176,7 @@ def _superseded(connection: TimedConnection, moved: Mapping[int, bytes]) -> list
         if there in moved:
             continue
         if not same:
-            where = os.fsdecode(path)
-            raise UsageError(f"move: the library has another image at {where}; remove it first, or index its folder")
+            raise path_taken(path)
         columns = {"tags": "tag", "metadata": "key, kind, value, number"}
         for table, names in columns.items():
             sql = f"""

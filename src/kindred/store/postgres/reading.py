@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,27 +10,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryDamaged, LibraryNotFound
-from kindred.store.cells import IMAGE, KNOWN, NO_PATHS, Cells
+from kindred.errors import LibraryNotFound
+from kindred.store.cells import IMAGE, KNOWN, Cells
 from kindred.store.filters import KINDS, Kind, from_stored
-from kindred.store.keys import chunks, folder_range, path_key
+from kindred.store.keys import chunks, folder_range
 from kindred.store.listing import Listed, Order, Position
 from kindred.store.postgres.conditions import conditions
 from kindred.store.postgres.database import Database
 from kindred.store.postgres.failures import REMEDY
 from kindred.store.postgres.listing import counting, listing
 from kindred.store.postgres.url import PostgresUrl
-from kindred.store.records import Counts, Filter, Known, Outlines, Root, Row, Run, Skip, Value
+from kindred.store.reading import LARGEST_DIMENSION, META_BYTES, PAGE, KnownReader
+from kindred.store.records import Counts, Filter, Outlines, Root, Row, Run, Skip, Value
 from kindred.store.saved import SavedSearch
 
 __all__ = ["ImageReader"]
 
-PAGE = 1000
-"""Rows that a listing reads at a time, so that no transaction stays open while its caller works."""
 MANY = 5000
 """Values of one statement."""
-META_BYTES = 1 << 22
-LARGEST_DIMENSION = 1 << 20
 
 EXTRAS = """
     ARRAY(SELECT tag FROM tags t WHERE t.image_id = i.id ORDER BY tag),
@@ -39,7 +35,7 @@ EXTRAS = """
 """
 
 
-class ImageReader:
+class ImageReader(KnownReader):
     """Queries about images, tags, metadata and runs, from any thread."""
 
     def __init__(self, database: Database) -> None:
@@ -68,7 +64,7 @@ class ImageReader:
         """All facts about the library as a whole, by name."""
         size = self._database.rows("SELECT coalesce(sum(octet_length(key) + octet_length(value)), 0)::int8 FROM meta")
         if size[0][0] > META_BYTES:
-            raise LibraryDamaged(f"{self.url}: its table meta is larger than Kindred ever writes it; {REMEDY}")
+            raise self._cells.error("its table meta is larger than Kindred ever writes it")
         found = dict(self._database.rows("SELECT key, value FROM meta"))
         state = self._database.rows("SELECT uuid, revision, vectors_revision, dimension FROM state")
         for name, value in zip(("uuid", "revision", "vectors_revision", "dimension"), self._one(state), strict=True):
@@ -131,46 +127,19 @@ class ImageReader:
         """Return fitted files by name; unknown names are left out."""
         return dict(self._database.rows("SELECT name, data FROM files WHERE name = ANY(%s)", (list(names),)))
 
-    def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
-        """Return the stored facts of each of `paths`; paths that are not in the store are left out."""
-        by_key = {path_key(path): path for path in paths}
-        return {known.path: known for known in self._known("path", list(by_key), by_key)}
-
-    def by_digest(self, digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
-        """Return the images with each of these digests, ordered by number; digests without images are left out."""
-        found: dict[bytes, list[Known]] = {}
-        for known in sorted(self._known("digest", list(set(digests))), key=lambda each: each.id):
-            if known.digest is not None:
-                found.setdefault(known.digest, []).append(known)
-        return found
-
-    def _known(self, column: str, values: Sequence[bytes], paths: Mapping[bytes, Path] = NO_PATHS) -> Iterator[Known]:
+    def _known_by(self, column: str, values: Sequence[bytes]) -> Iterator[Sequence[object]]:
+        sql = f"SELECT {KNOWN} FROM images WHERE {column} = ANY(%s)"
         for chunk in chunks(values, MANY):
-            sql = f"SELECT {KNOWN} FROM images WHERE {column} = ANY(%s)"
-            found = self._database.rows(sql, (list(chunk),))
-            yield from (self._cells.known(row, paths) for row in found)
+            yield from self._database.rows(sql, (list(chunk),))
+
+    def _page(self, columns: str, after: bytes, before: bytes) -> Sequence[Sequence[object]]:
+        sql = f"SELECT {columns} FROM images WHERE path > %s AND path < %s ORDER BY path LIMIT {PAGE}"
+        return self._database.rows(sql, (after, before))
 
     def count_under(self, folder: Path) -> int:
         """Count the images in `folder`, recursively."""
         sql = "SELECT count(*) FROM images WHERE path > %s AND path < %s"
         return int(self._database.rows(sql, folder_range(folder))[0][0])
-
-    def paths_under(self, folder: Path) -> Iterator[Path]:
-        """Yield the path of every image in `folder`, recursively, in order; the store may change in the meantime."""
-        for number, path in self._pages("id, path", folder):
-            yield self._cells.path(path, f"image {number}")
-
-    def known_under(self, folder: Path) -> Iterator[Known]:
-        """Yield the stored facts of every image in `folder`, in the order of `paths_under`."""
-        return (self._cells.known(row[:-1]) for row in self._pages(f"{KNOWN}, path", folder))
-
-    def _pages(self, columns: str, folder: Path) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of all images in `folder`; the last of `columns` must be the path."""
-        last, end = folder_range(folder)
-        sql = f"SELECT {columns} FROM images WHERE path > %s AND path < %s ORDER BY path LIMIT {PAGE}"
-        while page := self._database.rows(sql, (last, end)):
-            yield from page
-            last = os.fsencode(self._cells.path(page[-1][-1], "an image"))
 
     def skipped(self) -> list[Skip]:
         """Return every image that could not be used, with the reason, ordered by path."""

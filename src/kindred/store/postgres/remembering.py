@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from kindred.errors import UsageError
 from kindred.store.entries import new_uid, now
+from kindred.store.keys import numbered_pairs
 from kindred.store.postgres.conditions import storable
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import fetch
@@ -20,7 +21,7 @@ __all__ = ["drop_search", "put_pairs", "put_search", "remove_pairs"]
 
 def put_pairs(connection: TimedConnection, pairs: Sequence[tuple[Key, Key]]) -> int:
     """Mark pairs of images as not the same; return how many pairs of different images there were."""
-    known = list(_numbered(connection, pairs))
+    known = _numbered(connection, pairs)
     if known:
         next_revision(connection)
         sql = "INSERT INTO not_same SELECT * FROM unnest(%s::int8[], %s::int8[]) ON CONFLICT DO NOTHING"
@@ -30,7 +31,7 @@ def put_pairs(connection: TimedConnection, pairs: Sequence[tuple[Key, Key]]) -> 
 
 def remove_pairs(connection: TimedConnection, pairs: Sequence[tuple[Key, Key]]) -> int:
     """Remove the marks of pairs of images; return how many there were."""
-    known = list(_numbered(connection, pairs))
+    known = _numbered(connection, pairs)
     if not known:
         return 0
     sql = """
@@ -43,12 +44,8 @@ def remove_pairs(connection: TimedConnection, pairs: Sequence[tuple[Key, Key]]) 
     return removed
 
 
-def _numbered(connection: TimedConnection, pairs: Sequence[tuple[Key, Key]]) -> Iterator[tuple[int, int]]:
-    """Yield each pair of different images once, by number, in ascending order."""
-    numbers = image_numbers(connection, chain.from_iterable(pairs))
-    known = {(numbers.get(one), numbers.get(other)) for one, other in pairs}
-    found = {(min(one, other), max(one, other)) for one, other in known if one and other and one != other}
-    yield from sorted(found)
+def _numbered(connection: TimedConnection, pairs: Sequence[tuple[Key, Key]]) -> list[tuple[int, int]]:
+    return numbered_pairs(pairs, image_numbers(connection, chain.from_iterable(pairs)))
 
 
 def put_search(connection: TimedConnection, name: str, search: str) -> SavedSearch:

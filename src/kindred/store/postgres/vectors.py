@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryDamaged
+from kindred.store.blobs import check_finite, decode_visual_words, decode_words
 from kindred.store.keys import chunks
-from kindred.store.postgres.failures import REMEDY
 from kindred.store.postgres.reading import ImageReader
 from kindred.store.protocol import VectorBatch
 from kindred.store.records import RowBatch, WordBatch
@@ -94,36 +93,14 @@ class VectorReader(ImageReader):
         dimension = self.dimension
         if not found or dimension is None:
             return None
-        for image, words, data in found:
-            if len(words) % 4 or len(data) != len(words) // 2 * dimension:
-                raise LibraryDamaged(f"{self.url}: the words of image {image} are truncated; {REMEDY}")
-        counts = [len(words) // 4 for _, words, _ in found]
-        owners = np.repeat(np.array([row[0] for row in found], np.int64), counts)
-        words = np.frombuffer(b"".join(row[1] for row in found), "<i4").astype(np.int64)
-        rows = np.frombuffer(b"".join(row[2] for row in found), "<f2").reshape(-1, dimension)
-        if words.size and words.min() < 0:
-            image = owners[int(np.argmin(words))]
-            raise LibraryDamaged(f"{self.url}: the words of image {image} hold {words.min()}; {REMEDY}")
-        if not np.isfinite(rows).all():
-            raise LibraryDamaged(f"{self.url}: the words of an image hold NaN or infinity; {REMEDY}")
-        return RowBatch(owners, rows, None, words)
+        return decode_words(self._cells, found, dimension)
 
     def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
         """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words)."""
         sql = "SELECT vector_id, words, signatures FROM visual_words WHERE vector_id > %s ORDER BY vector_id LIMIT %s"
         while found := self._database.rows(sql, (after_id, batch)):
-            for number, words, signatures in found:
-                if len(words) % 2 or len(signatures) != 4 * len(words):
-                    raise LibraryDamaged(f"{self.url}: the visual words of vector {number} are cut off; {REMEDY}")
             after_id = found[-1][0]
-            yield (
-                np.array([row[0] for row in found], np.int64),
-                WordBatch(
-                    np.array([len(row[1]) // 2 for row in found], np.int64),
-                    np.frombuffer(b"".join(row[1] for row in found), "<u2").astype(np.uint16, copy=False),
-                    np.frombuffer(b"".join(row[2] for row in found), "<u8").astype(np.uint64, copy=False),
-                ),
-            )
+            yield decode_visual_words(self._cells, found)
 
     def features(self, image_id: int) -> bytes | None:
         """Return the local features of an image; None if none are stored."""
@@ -145,15 +122,12 @@ class VectorReader(ImageReader):
         for number, data, wide, *_ in found:
             length = len(data) if wide else len(data) - HEADER
             if length != 4 * dimension:
-                raise LibraryDamaged(
-                    f"{self.url}: vector {number} has {length:,} bytes, expected {4 * dimension} "
-                    f"({dimension} float32); {REMEDY}"
+                raise self._cells.error(
+                    f"vector {number} has {length:,} bytes, expected {4 * dimension} ({dimension} float32)"
                 )
         rows = components([row[1:3] for row in found])
         ids = np.array([row[0] for row in found], np.int64)
-        if not np.isfinite(rows).all():  # only possible for wide ones
-            number = ids[np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]]
-            raise LibraryDamaged(f"{self.url}: vector {number} holds NaN or infinity; {REMEDY}")
+        check_finite(self._cells, rows, ids, "vector")  # only possible for wide ones
         return ids, rows.reshape(len(found), dimension)
 
 

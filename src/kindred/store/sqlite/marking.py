@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 from kindred.errors import UsageError
 from kindred.store.entries import check_tag
 from kindred.store.filters import MOST_KEYS, Kind, Stored
-from kindred.store.keys import chunks, folder_range, path_key
-from kindred.store.records import Key, is_uid
+from kindred.store.keys import check_uids, chunks, folder_range, keys_by_column, moved_from, path_key, path_taken
+from kindred.store.records import Key
 from kindred.store.sqlite.conditions import marks
 from kindred.store.sqlite.writing import forget_images, next_revision
 
@@ -34,13 +33,8 @@ def image_ids(connection: sqlite3.Connection, images: Iterable[Key]) -> list[int
 
 def image_numbers(connection: sqlite3.Connection, images: Iterable[Key]) -> dict[Key, int]:
     """Return the number of each of `images` (paths or public ids) that is in the store."""
-    given = list(dict.fromkeys(images))
-    paths: dict[str | bytes, Key] = {path_key(each): each for each in given if isinstance(each, Path)}
-    uids: dict[str | bytes, Key] = {each: each for each in given if isinstance(each, str)}
-    if wrong := next((each for each in given if isinstance(each, str) and not is_uid(each)), None):
-        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits) or a Path")
     found: dict[Key, int] = {}
-    for column, keys in (("path", paths), ("uid", uids)):
+    for column, keys in keys_by_column(images).items():
         for chunk in chunks(list(keys)):
             sql = f"SELECT {column}, id FROM images WHERE {column} IN ({marks(chunk)})"
             found.update((keys[key], int(number)) for key, number in connection.execute(sql, chunk))
@@ -49,8 +43,7 @@ def image_numbers(connection: sqlite3.Connection, images: Iterable[Key]) -> dict
 
 def give_ids(connection: sqlite3.Connection, ids: Mapping[Path, str]) -> int:
     """Give images the public ids that they had before; return how many of them have it then."""
-    if wrong := next((uid for uid in ids.values() if not is_uid(uid)), None):
-        raise UsageError(f"got {wrong!r}; expected the id of an image (16 hexadecimal digits)")
+    check_uids(ids.values())
     next_revision(connection)
     sql = "UPDATE OR IGNORE images SET uid = ? WHERE path = ?"  # ignored where another image has the id
     connection.executemany(sql, [(uid, path_key(path)) for path, uid in ids.items()])
@@ -116,11 +109,7 @@ def remove_metadata(connection: sqlite3.Connection, images: Iterable[Key], keys:
 
 def move_images(connection: sqlite3.Connection, old: Path, new: Path) -> int:
     """Record that the file or folder `old` is now `new`; return the number of images."""
-    source, target = path_key(old), path_key(new)
-    if len(source) == 1:
-        raise UsageError(f"move: {old} is the root folder; expected a folder or a file in it")
-    if source == target:
-        raise UsageError(f"move: {old} is given twice; expected the old and the new path")
+    source, target = moved_from(old, new)
     moved = {
         number: target + path[len(source) :] if path != source else target
         for number, path in connection.execute(
@@ -156,8 +145,7 @@ def _superseded(connection: sqlite3.Connection, moved: Mapping[int, bytes]) -> I
             continue
         own = connection.execute("SELECT digest FROM images WHERE id = ?", (number,)).fetchone()
         if own[0] is None or own[0] != there[1]:
-            where = os.fsdecode(path)
-            raise UsageError(f"move: the library has another image at {where}; remove it first, or index its folder")
+            raise path_taken(path)
         # Tags, metadata and pairs of the newer image are added to the one that remains.
         for table in ("tags", "metadata"):
             connection.execute(f"UPDATE OR IGNORE {table} SET image_id = ? WHERE image_id = ?", (number, there[0]))

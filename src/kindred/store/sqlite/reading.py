@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,12 +11,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryDamaged
-from kindred.store.cells import IMAGE, KNOWN, NO_PATHS, Cells
+from kindred.store.cells import IMAGE, KNOWN, Cells
 from kindred.store.filters import KINDS, MOST_KEYS, Kind, from_stored
-from kindred.store.keys import chunks, folder_range, path_key
+from kindred.store.keys import chunks, folder_range
 from kindred.store.listing import Listed, Order, Position
-from kindred.store.records import Counts, Filter, Known, Outlines, Root, Row, Run, Skip, Value
+from kindred.store.reading import LARGEST_DIMENSION, META_BYTES, PAGE, KnownReader
+from kindred.store.records import Counts, Filter, Outlines, Root, Row, Run, Skip, Value
 from kindred.store.sqlite.conditions import conditions, marks
 from kindred.store.sqlite.database import Database
 from kindred.store.sqlite.failures import REMEDY
@@ -26,17 +25,11 @@ from kindred.store.sqlite.listing import count_images, list_images
 
 __all__ = ["ImageReader"]
 
-PAGE = 1000
-"""Rows that a listing reads at a time, so that no transaction stays open while its caller works."""
-
-META_BYTES = 1 << 22
-"""Maximum size of all facts about a library; a recipe of many parts takes some kB."""
-LARGEST_DIMENSION = 1 << 20
 MOST_PIXELS = 2**31 - 1
 """Longest side of an image."""
 
 
-class ImageReader:
+class ImageReader(KnownReader):
     """Queries about images, tags, metadata and runs, from any thread."""
 
     def __init__(self, database: Database) -> None:
@@ -61,7 +54,7 @@ class ImageReader:
                 int(connection.execute("SELECT total(length(key) + length(value)) FROM meta").fetchone()[0])
                 > META_BYTES
             ):
-                raise LibraryDamaged(f"{self.file}: its table meta is larger than Kindred ever writes it; {REMEDY}")
+                raise self._cells.error("its table meta is larger than Kindred ever writes it")
             found = connection.execute("SELECT key, value FROM meta").fetchall()
         text = self._cells.text
         return {text(key, "meta", "key"): text(value, f"meta {key!a}", "value") for key, value in found}
@@ -109,53 +102,23 @@ class ImageReader:
         indexed, skipped = states.get("indexed", 0), states.get("skipped", 0)
         return Counts(images=indexed + skipped, indexed=indexed, skipped=skipped, vectors=vectors)
 
-    def lookup(self, paths: Iterable[Path]) -> dict[Path, Known]:
-        """Return the stored facts of each of `paths`; paths that are not in the store are left out."""
-        by_key = {path_key(path): path for path in paths}
-        return {known.path: known for known in self._known("path", list(by_key), by_key)}
-
-    def by_digest(self, digests: Iterable[bytes]) -> dict[bytes, list[Known]]:
-        """Return the images with each of these digests, ordered by number; digests without images are left out."""
-        found: dict[bytes, list[Known]] = {}
-        for known in sorted(self._known("digest", list(set(digests))), key=lambda each: each.id):
-            if known.digest is not None:
-                found.setdefault(known.digest, []).append(known)
-        return found
-
-    def _known(self, column: str, values: Sequence[bytes], paths: Mapping[bytes, Path] = NO_PATHS) -> Iterator[Known]:
-        """Yield the stored facts of images; `paths` maps keys to `Path` objects that the caller already has."""
+    def _known_by(self, column: str, values: Sequence[bytes]) -> Iterator[Sequence[object]]:
         for chunk in chunks(values):
             with self._database.read() as connection:
                 sql = f"SELECT {KNOWN} FROM images WHERE {column} IN ({marks(chunk)})"
                 found = connection.execute(sql, chunk).fetchall()
-            yield from (self._cells.known(row, paths) for row in found)
+            yield from found
+
+    def _page(self, columns: str, after: bytes, before: bytes) -> Sequence[Sequence[object]]:
+        sql = f"SELECT {columns} FROM images WHERE path > ? AND path < ? ORDER BY path LIMIT ?"
+        with self._database.read() as connection:
+            return connection.execute(sql, (after, before, PAGE)).fetchall()
 
     def count_under(self, folder: Path) -> int:
         """Count the images in `folder`, recursively."""
         with self._database.read() as connection:
             sql = "SELECT count(*) FROM images WHERE path > ? AND path < ?"
             return int(connection.execute(sql, folder_range(folder)).fetchone()[0])
-
-    def paths_under(self, folder: Path) -> Iterator[Path]:
-        """Yield the path of every image in `folder`, recursively, in order; the store may change in the meantime."""
-        for number, path in self._pages("id, path", folder):
-            yield self._cells.path(path, f"image {number}")
-
-    def known_under(self, folder: Path) -> Iterator[Known]:
-        """Yield the stored facts of every image in `folder`, in the order of `paths_under`."""
-        return (self._cells.known(row[:-1]) for row in self._pages(f"{KNOWN}, path", folder))
-
-    def _pages(self, columns: str, folder: Path) -> Iterator[tuple[object, ...]]:
-        """Yield the rows of all images in `folder`; the last of `columns` must be the path."""
-        last, end = folder_range(folder)
-        sql = f"SELECT {columns} FROM images WHERE path > ? AND path < ? ORDER BY path LIMIT ?"
-        while True:
-            with self._database.read() as connection:
-                page = connection.execute(sql, (last, end, PAGE)).fetchall()
-            if not page:
-                return
-            yield from page
-            last = os.fsencode(self._cells.path(page[-1][-1], "an image"))
 
     def skipped(self) -> list[Skip]:
         """Return every image that could not be used, with the reason, ordered by path."""

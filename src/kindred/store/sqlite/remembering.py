@@ -6,7 +6,7 @@ A store of format 12 has no tables for them; it is read as if they were empty.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kindred.errors import UsageError
 from kindred.store.cells import Cells
 from kindred.store.entries import new_uid, now
+from kindred.store.keys import numbered_pairs
 from kindred.store.records import Key
 from kindred.store.saved import MOST_SAVED, NAME_LENGTH, SEARCH_BYTES, SavedSearch
 from kindred.store.sqlite.marking import image_numbers
@@ -38,7 +39,7 @@ def read_pairs(connection: sqlite3.Connection, cells: Cells) -> NDArray[np.int64
 
 def put_pairs(connection: sqlite3.Connection, pairs: Iterable[tuple[Key, Key]]) -> int:
     """Mark pairs of images as not the same; return how many pairs of different images there were."""
-    known = list(_numbered(connection, list(pairs)))
+    known = _numbered(connection, list(pairs))
     if known:
         next_revision(connection)
         connection.executemany("INSERT OR IGNORE INTO not_same VALUES (?, ?)", known)
@@ -47,19 +48,15 @@ def put_pairs(connection: sqlite3.Connection, pairs: Iterable[tuple[Key, Key]]) 
 
 def remove_pairs(connection: sqlite3.Connection, pairs: Iterable[tuple[Key, Key]]) -> int:
     """Remove the marks of pairs of images; return how many there were."""
-    known = list(_numbered(connection, list(pairs)))
+    known = _numbered(connection, list(pairs))
     removed = connection.executemany("DELETE FROM not_same WHERE one = ? AND other = ?", known).rowcount
     if removed > 0:
         next_revision(connection)
     return max(removed, 0)
 
 
-def _numbered(connection: sqlite3.Connection, pairs: Sequence[tuple[Key, Key]]) -> Iterator[tuple[int, int]]:
-    """Yield each pair of different images once, by number, in ascending order."""
-    numbers = image_numbers(connection, chain.from_iterable(pairs))
-    known = {(numbers.get(one), numbers.get(other)) for one, other in pairs}
-    found = {(min(one, other), max(one, other)) for one, other in known if one and other and one != other}
-    yield from sorted(found)
+def _numbered(connection: sqlite3.Connection, pairs: Sequence[tuple[Key, Key]]) -> list[tuple[int, int]]:
+    return numbered_pairs(pairs, image_numbers(connection, chain.from_iterable(pairs)))
 
 
 def read_searches(connection: sqlite3.Connection, cells: Cells) -> list[SavedSearch]:

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
+from kindred.store.blobs import check_finite, decode_visual_words, decode_words
 from kindred.store.keys import chunks
 from kindred.store.protocol import VectorBatch
 from kindred.store.records import RowBatch, WordBatch
 from kindred.store.sqlite.conditions import marks
-from kindred.store.sqlite.failures import REMEDY
 from kindred.store.sqlite.reading import ImageReader
 
 __all__ = ["VectorReader"]
 
-Rows = NDArray[np.float32] | NDArray[np.float16]
 ReadRows: TypeAlias = Callable[[str, Sequence[int]], RowBatch | None]
 
 # A value of the wrong type or length is not read.
@@ -91,19 +90,7 @@ class VectorReader(ImageReader):
         dimension = self.dimension
         if not found or dimension is None:
             return None
-        for image, words, data in found:
-            sound = isinstance(words, bytes) and isinstance(data, bytes)
-            if not sound or len(words) % 4 or len(data) != len(words) // 2 * dimension:
-                raise LibraryDamaged(f"{self.file}: the words of image {image} are truncated; {REMEDY}")
-        counts = [len(words) // 4 for _, words, _ in found]
-        owners = np.repeat(np.array([row[0] for row in found], np.int64), counts)
-        words = np.frombuffer(b"".join(row[1] for row in found), "<i4").astype(np.int64)
-        rows = np.frombuffer(b"".join(row[2] for row in found), "<f2").reshape(-1, dimension)
-        if words.size and words.min() < 0:
-            image = owners[int(np.argmin(words))]
-            raise LibraryDamaged(f"{self.file}: the words of image {image} hold {words.min()}; {REMEDY}")
-        self._check_finite(rows, owners, "the words of image")
-        return RowBatch(owners, rows, None, words)
+        return decode_words(self._cells, found, dimension)
 
     def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
         """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words).
@@ -116,19 +103,8 @@ class VectorReader(ImageReader):
                 found = connection.execute(sql, (after_id, batch)).fetchall()
             if not found:
                 return
-            for number, words, signatures in found:
-                sound = isinstance(words, bytes) and isinstance(signatures, bytes)
-                if not sound or len(words) % 2 or len(signatures) != 4 * len(words):
-                    raise LibraryDamaged(f"{self.file}: the visual words of vector {number} are cut off; {REMEDY}")
             after_id = found[-1][0]
-            yield (
-                np.array([row[0] for row in found], np.int64),
-                WordBatch(
-                    np.array([len(row[1]) // 2 for row in found], np.int64),
-                    np.frombuffer(b"".join(row[1] for row in found), "<u2").astype(np.uint16, copy=False),
-                    np.frombuffer(b"".join(row[2] for row in found), "<u8").astype(np.uint64, copy=False),
-                ),
-            )
+            yield decode_visual_words(self._cells, found)
 
     def features(self, image_id: int) -> bytes | None:
         """Return the local features of an image; None if none are stored."""
@@ -158,18 +134,8 @@ class VectorReader(ImageReader):
         ids = np.array([number for number, _ in found], dtype=np.int64)
         rows = np.frombuffer(b"".join(data for _, data in found if data is not None), dtype="<f4")
         rows = rows.reshape(len(found), dimension)
-        self._check_finite(rows, ids, "vector")
+        check_finite(self._cells, rows, ids, "vector")
         return ids, rows.astype(np.float32, copy=False)
-
-    def _check_finite(self, rows: Rows, owners: NDArray[np.int64], what: str) -> None:
-        """Raise for NaN and infinity, which would rank first or last in every search."""
-        # The sum is NaN or infinite if any number is (and possibly by overflow): seven times faster than testing each.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(rows.sum(dtype=np.float32)):
-                return
-        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if wrong.size:
-            raise LibraryDamaged(f"{self.file}: {what} {owners[wrong[0]]} holds NaN or infinity; {REMEDY}")
 
     def _wrong_vector(self, number: int, dimension: int) -> LibraryDamaged:
         """Return the error for a vector that is not D numbers."""
@@ -177,9 +143,7 @@ class VectorReader(ImageReader):
             sql = "SELECT typeof(data), length(data) FROM vectors WHERE id = ?"
             kind, length = connection.execute(sql, (number,)).fetchone() or ("null", 0)
         held = f"{length:,} bytes" if kind == "blob" else f"a value of type {kind}"
-        return LibraryDamaged(
-            f"{self.file}: vector {number} has {held}, expected {4 * dimension} bytes ({dimension} float32); {REMEDY}"
-        )
+        return self._cells.error(f"vector {number} has {held}, expected {4 * dimension} bytes ({dimension} float32)")
 
 
 def _in_pages(table: str, read: ReadRows, batch: int) -> Iterator[RowBatch]:
