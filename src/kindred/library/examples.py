@@ -118,8 +118,8 @@ def rocchio(query: Vectors, right: Sequence[Vectors], wrong: Sequence[Vectors]) 
 
     Source: Rocchio 1971, with the weights of Salton and Buckley 1990. Raises UsageError if nothing remains.
 
-    >>> rocchio(np.array([[1.0, 0.0]]), [np.array([[0.0, 1.0]])], []).round(2).tolist()
-    [[0.8, 0.6]]
+    >>> print(rocchio(np.array([[1.0, 0.0]]), [np.array([[0.0, 1.0]])], []).round(2))
+    [[0.8 0.6]]
     """
     moved = np.array(query, np.float32)
     for weight, marks in ((RIGHT_WEIGHT, right), (-WRONG_WEIGHT, wrong)):
