@@ -87,13 +87,13 @@ class _Copy:
     def run(self, progress: Callable[[int, int], None]) -> CopyReport:
         """Copy everything; the revision is recorded before the first image, so that nothing after it is missed."""
         began, since = self.old.revision, self.new.meta.get(REVISION)
-        changed = np.empty(0, np.int64) if since is None else self.old.changed_since(int(since))
+        changed = set[int]() if since is None else set(self.old.changed_since(int(since)).tolist())
         if since is None:
             self.new.set_meta(REVISION, str(began))
         numbers = self.old.select_images(Filter())
         for start in range(0, len(numbers), BATCH):
             with self.new.writing():
-                self.copy_images(numbers[start : start + BATCH].tolist(), set(changed.tolist()))
+                self.copy_images(numbers[start : start + BATCH].tolist(), changed)
             progress(min(start + BATCH, len(numbers)), len(numbers))
         self.copy_rest()
         self.new.set_meta(REVISION, str(began))
