@@ -18,6 +18,7 @@ from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageE
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
+from kindred.library.stored import words_of
 from kindred.recipe import IMPORTED, Recipe
 from kindred.store import Entry, Filter, Place, Run, Store, VisualWords
 
@@ -227,6 +228,5 @@ def _with_facts(entry: Entry, store: Store) -> Entry:
 def _visual_words(store: Store, uid: str) -> VisualWords | None:
     """Return the visual words of an image; None if none are stored."""
     for number in store.select(Filter(ids=(uid,))).tolist():
-        for ids, batch in store.visual_words(after_id=number - 1, batch=1):
-            return VisualWords(batch.words, batch.signatures) if ids[0] == number else None
+        return words_of(store, number)
     return None

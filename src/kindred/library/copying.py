@@ -17,6 +17,7 @@ import numpy as np
 from kindred.errors import LibraryError, LibraryNotFound
 from kindred.library.opening import PROVENANCE, recipe_of
 from kindred.library.places import create_at, folder_of, located_place, open_store
+from kindred.library.stored import facts_of, rows_of_each, words_of
 from kindred.recipe import Recipe
 from kindred.store import Entry, FileStamp, Filter, Known, PostgresUrl, Row, Store, VisualWords
 
@@ -102,7 +103,7 @@ class _Copy:
     def copy_images(self, numbers: Sequence[int], changed: set[int]) -> None:
         """Copy a batch of images; those that are there and unchanged only get their paths, tags and metadata."""
         rows = self.old.images(numbers)
-        known = {each.id: each for each in self.old.lookup(row.path for row in rows.values()).values()}
+        known = facts_of(self.old, rows)
         there = self.new.by_uid([row.uid for row in rows.values()])
         self.make_way(rows)
         self.restamp(rows, known, there)
@@ -139,18 +140,12 @@ class _Copy:
 
     def entries(self, rows: dict[int, Row], known: dict[int, Known]) -> Iterator[Entry]:
         """Yield images with everything that describes them."""
-        parts = {}
-        for batch in self.old.parts(images=np.array(list(rows), np.int64)):
-            for number in np.unique(batch.owners).tolist():
-                own = batch.owners == number
-                boxes = None if batch.boxes is None else batch.boxes[own]
-                words = None if batch.words is None else batch.words[own]
-                parts[number] = (np.asarray(batch.rows[own], np.float32), boxes, words)
+        parts = dict(rows_of_each(self.old, np.array(list(rows), np.int64)))
         visual = self.visual_words(rows)
         reasons = {skip.path: skip for skip in self.old.skipped()} if len(parts) < len(rows) else {}
         for number, row in rows.items():
-            vectors, boxes, words = parts.get(number, (None, None, None))
-            skip, facts = reasons.get(row.path), known[number]
+            own, skip, facts = parts.get(number), reasons.get(row.path), known[number]
+            boxes = None if own is None or own.boxes is None or np.isnan(own.boxes).all() else own.boxes
             yield Entry(
                 row.path,
                 facts.size,
@@ -158,11 +153,11 @@ class _Copy:
                 row.width,
                 row.height,
                 row.taken,
-                vectors=vectors,
-                boxes=None if boxes is None or np.isnan(boxes).all() else boxes,
-                reason=None if vectors is not None else "unknown" if skip is None else skip.reason,
-                words=words,
-                features=self.old.features(number) if vectors is not None else None,
+                vectors=None if own is None else np.asarray(own.rows, np.float32),
+                boxes=boxes,
+                reason=None if own is not None else "unknown" if skip is None else skip.reason,
+                words=None if own is None else own.words,
+                features=None if own is None else self.old.features(number),
                 final=facts.final,
                 digest=facts.digest,
                 device=facts.device,
@@ -178,12 +173,8 @@ class _Copy:
         if not self.words:
             return {}
         vectors = self.old.select(Filter(ids=tuple(row.uid for row in rows.values())))
-        found = {}
-        for vector, row in self.old.rows(vectors.tolist()).items():
-            ids, words = next(self.old.visual_words(after_id=vector - 1, batch=1), (vectors[:0], None))
-            if words is not None and ids[0] == vector:
-                found[row.image_id] = VisualWords(words.words, words.signatures)
-        return found
+        found = {row.image_id: words_of(self.old, vector) for vector, row in self.old.rows(vectors.tolist()).items()}
+        return {number: words for number, words in found.items() if words is not None}
 
     def copy_marks(self, rows: dict[int, Row]) -> None:
         """Give images of the copy exactly the tags and metadata that they have here."""

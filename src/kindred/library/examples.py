@@ -21,9 +21,10 @@ from kindred.errors import UsageError
 from kindred.features import from_bytes
 from kindred.images import ImageLike
 from kindred.library.query import DescribedQuery
+from kindred.library.stored import words_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.store import Box, Filter, Store, VisualWords
+from kindred.store import Box, Filter, Store
 
 if TYPE_CHECKING:
     from kindred.library.searching import Searcher
@@ -87,14 +88,7 @@ def stored_query(store: Store, recipe: Recipe, uid: str) -> DescribedQuery:
     vector = _unit(store.fetch([number])[1])
     data = store.features(row.image_id) if recipe.stored_features else None
     features = None if data is None else from_bytes(data)
-    return DescribedQuery(vector, features=features, visual_words=_words(store, number) if recipe.words else None)
-
-
-def _words(store: Store, number: int) -> VisualWords | None:
-    ids, words = next(iter(store.visual_words(after_id=number - 1, batch=1)), (np.empty(0, np.int64), None))
-    if words is None or ids.tolist() != [number]:
-        return None
-    return VisualWords(words.words, words.signatures)
+    return DescribedQuery(vector, features=features, visual_words=words_of(store, number) if recipe.words else None)
 
 
 def added(queries: Sequence[DescribedQuery], weights: Sequence[float]) -> DescribedQuery:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.index import ExactIndex
 from kindred.library.library import Library
+from kindred.library.stored import facts_of, rows_of_each
 from kindred.store import Filter, Store
 
 __all__ = ["BUCKETS", "VerifyReport", "verify_library"]
@@ -138,7 +139,7 @@ def _buckets(store: Store) -> list[tuple[bytes, int]]:
     for start in range(0, len(numbers), ROWS):
         part = numbers[start : start + ROWS]
         rows = store.images(part.tolist())
-        known = {each.id: each for each in store.lookup(row.path for row in rows.values()).values()}
+        known = facts_of(store, rows)
         described = _descriptions(store, part)
         for number, row in rows.items():
             facts = known[number]
@@ -154,12 +155,10 @@ def _buckets(store: Store) -> list[tuple[bytes, int]]:
 def _descriptions(store: Store, images: NDArray[np.int64]) -> dict[int, bytes]:
     """Return a digest of the rows, boxes and words of each image that has any."""
     found: dict[int, bytes] = {}
-    for batch in store.parts(images=images):
-        for number in np.unique(batch.owners).tolist():
-            own = batch.owners == number
-            boxes = b"" if batch.boxes is None else batch.boxes[own].tobytes()
-            words = b"" if batch.words is None else batch.words[own].tobytes()
-            digest = hashlib.sha256(batch.rows[own].tobytes() + boxes + words)
-            digest.update(store.features(number) or b"")
-            found[number] = digest.digest()
+    for number, own in rows_of_each(store, images):
+        boxes = b"" if own.boxes is None else own.boxes.tobytes()
+        words = b"" if own.words is None else own.words.tobytes()
+        digest = hashlib.sha256(own.rows.tobytes() + boxes + words)
+        digest.update(store.features(number) or b"")
+        found[number] = digest.digest()
     return found
