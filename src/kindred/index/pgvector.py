@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors, l2_normalise
 from kindred.index.id_map import Found, checked_queries, padded_ranking
-from kindred.index.protocol import Index, Queries
+from kindred.index.protocol import Index, Queries, RowSource
 from kindred.index.snapshot import SnapshotPolicy
 from kindred.index.synced import as_vectors
 from kindred.index.widening import efforts_up_to, widened
@@ -88,22 +88,9 @@ class SearchesVectors(Protocol):
         ...
 
 
-def serves(source: object, similarity: str) -> bool:
+def serves(source: RowSource, similarity: str) -> bool:
     """Return whether `source` is a store that can itself search its vectors in this way."""
-    if not isinstance(source, SearchesVectors):
-        return False
-    dimension = source.dimension if isinstance(source, HasDimension) else None
-    return source.vector_search.serves(similarity, dimension or 1)
-
-
-@runtime_checkable
-class HasDimension(Protocol):
-    """Whatever has rows of one width."""
-
-    @property
-    def dimension(self) -> int | None:
-        """The dimension of the rows."""
-        ...
+    return isinstance(source, SearchesVectors) and source.vector_search.serves(similarity, source.dimension or 1)
 
 
 class PgvectorIndex:
