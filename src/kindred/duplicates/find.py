@@ -11,16 +11,17 @@ from kindred.arrays import check_whole
 from kindred.duplicates.files import ImageFile, distinct, same_bytes, same_shot
 from kindred.duplicates.found import NO_PAIRS, Found, grouped
 from kindred.duplicates.groups import KINDS, DuplicateGroup, Image, Kind, SameLink
-from kindred.duplicates.links import LINK, Links, replaced
+from kindred.duplicates.links import LINK, Links, among, replaced
 from kindred.duplicates.neighbours import alike
 from kindred.duplicates.pixels import Report, same_pictures, sketched
 from kindred.duplicates.sketches import Sketch
 from kindred.errors import UsageError
 from kindred.hints import check_known, check_type
 from kindred.library import Library
+from kindred.library.stored import facts_of
 from kindred.store import Filter, Known, Row
 
-__all__ = ["check_most", "default_threshold", "find_duplicates", "find_links", "image_properties"]
+__all__ = ["check_most", "default_threshold", "find_duplicates", "find_links", "image_properties", "indexed"]
 
 THRESHOLD = 0.95
 """Cosine from which two images are alike.
@@ -108,7 +109,7 @@ def find_links(
     threshold = float(threshold)
     check_whole(k=k)
     report = progress or (lambda *_: None)
-    known = {each.id: each for each in _known(library)}
+    known = indexed(library, library.store.select_images(Filter()).tolist())
     files, representative = distinct((each.id, each.path) for each in known.values())
     links = list(_same_files(files, wanted, report))
     least = max(threshold - CLOSER, 1e-6) if "same_picture" in wanted else threshold
@@ -120,7 +121,7 @@ def find_links(
         sketches = sketched(present, progress=report)
         links += same_pictures(present, sketches, links, near=replaced(near, copies), progress=report)
         sketches |= {other: sketches[one] for other, one in copies.items() if one in sketches}
-    near = near[np.isin(near["one"], list(known)) & np.isin(near["other"], list(known))]  # some were added since
+    near = among(near, known)  # some were added since
     linked = {end for link in links for end in (link.one, link.other)}
     linked |= set(near["one"].tolist()) | set(near["other"].tolist())
     images = image_properties(library, [known[each] for each in linked], files, sketches)
@@ -155,11 +156,10 @@ def _only_words(library: Library) -> bool:
     return False
 
 
-def _known(library: Library) -> Iterator[Known]:
-    """Yield the stored facts of every indexed image."""
-    store = library.store
-    paths = [row.path for row in store.images(store.select_images(Filter()).tolist()).values()]
-    return (known for known in store.lookup(paths).values() if known.state == "indexed")
+def indexed(library: Library, images: Iterable[int]) -> dict[int, Known]:
+    """Return the stored facts of those of the images that are indexed, by number."""
+    found = facts_of(library.store, library.store.images(images))
+    return {number: known for number, known in found.items() if known.state == "indexed"}
 
 
 def image_properties(

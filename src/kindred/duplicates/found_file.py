@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 
 from kindred._support.files import read_bounded, replacing, within
 from kindred._support.npz import ArrayMap, read_npz, restoring
-from kindred.duplicates.find import image_properties
+from kindred.duplicates.find import image_properties, indexed
 from kindred.duplicates.found import Found
-from kindred.duplicates.groups import CERTAINTY, KINDS, Image, SameLink
-from kindred.duplicates.links import LINK, Links
+from kindred.duplicates.groups import CERTAINTY, KINDS, SameLink
+from kindred.duplicates.links import among, make_links
 from kindred.duplicates.turns import TURNS
 from kindred.errors import KindredError
 
@@ -112,7 +111,8 @@ def _restored(library: Library, arrays: ArrayMap) -> LastSearch:
             _check(values.dtype == np.float32 and values.shape == (count,), "its scores")
             _check(bool(((values >= -1) & (values <= 1.001)).all()), "its scores")
         moment = datetime.fromtimestamp(int(searched), UTC).isoformat(timespec="seconds")
-    images = _images(library, {*ends.ravel().tolist(), *near.ravel().tolist()})
+    linked = indexed(library, {*ends.ravel().tolist(), *near.ravel().tolist()})
+    images = image_properties(library, linked.values())
     given = zip(ends.tolist(), certainty.tolist(), scores.tolist(), turns.tolist(), strict=True)
     same = (SameLink(pair[0], pair[1], CERTAINTY[kind], score, TURNS[turn]) for pair, kind, score, turn in given)
     return LastSearch(
@@ -122,26 +122,13 @@ def _restored(library: Library, arrays: ArrayMap) -> LastSearch:
             least,
             images,
             tuple(link for link in same if link.one in images and link.other in images),
-            _near(near, cosines, images),
+            among(make_links(near[:, 0], near[:, 1], cosines), images),
             int(total),
             dict(aliases.tolist()),
         ),
         moment,
         int(revision),
     )
-
-
-def _images(library: Library, numbers: Collection[int]) -> dict[int, Image]:
-    store = library.store
-    paths = [row.path for row in store.images(numbers).values()]
-    return image_properties(library, [each for each in store.lookup(paths).values() if each.state == "indexed"])
-
-
-def _near(ends: NDArray[np.int64], cosines: NDArray[np.float32], images: Collection[int]) -> Links:
-    links = np.empty(len(ends), LINK)
-    links["one"], links["other"], links["score"] = ends[:, 0], ends[:, 1], cosines
-    known = list(images)
-    return links[np.isin(links["one"], known) & np.isin(links["other"], known)]
 
 
 def _numbers(values: NDArray[np.generic], below: int, shape: tuple[int, ...]) -> bool:

@@ -8,7 +8,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LINK", "DisjointSets", "Forest", "Links", "Pairs", "grouped_by", "make_links", "permitted", "replaced"]
+__all__ = [
+    "LINK",
+    "DisjointSets",
+    "Forest",
+    "Links",
+    "Pairs",
+    "among",
+    "grouped_by",
+    "make_links",
+    "permitted",
+    "replaced",
+]
 
 SPARE_LINKS = 1 << 20
 """Redundant links collected before they are dropped."""
@@ -36,6 +47,13 @@ def replaced(links: Links, by: Mapping[int, int]) -> Links:
     for end in ("one", "other"):
         found[end] = [by.get(each, each) for each in links[end].tolist()]
     kept: Links = found[found["one"] != found["other"]]
+    return kept
+
+
+def among(links: Links, ids: Collection[int]) -> Links:
+    """Return the links of which both ends are among `ids`."""
+    known = list(ids)
+    kept: Links = links[np.isin(links["one"], known) & np.isin(links["other"], known)]
     return kept
 
 
