@@ -122,7 +122,7 @@ def find_links(
         links += same_pictures(present, sketches, links, near=replaced(near, copies), progress=report)
         sketches |= {other: sketches[one] for other, one in copies.items() if one in sketches}
     near = among(near, known)  # some were added since
-    linked = {end for link in links for end in (link.one, link.other)}
+    linked = {end for link in links for end in link.ends}
     linked |= set(near["one"].tolist()) | set(near["other"].tolist())
     images = image_properties(library, [known[each] for each in linked], files, sketches)
     aliases = {each: stands for each, stands in representative.items() if each != stands}

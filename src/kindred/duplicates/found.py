@@ -165,17 +165,17 @@ def _permitted(links: tuple[SameLink, ...], apart: Pairs) -> list[SameLink]:
     """
     if not apart:
         return list(links)
-    groups, kept = grouped_by(links, _ends), list[SameLink]()
-    place = {end: number for number, group in enumerate(groups) for link in group for end in _ends(link)}
+    groups, kept = grouped_by(links, lambda link: link.ends), list[SameLink]()
+    place = {end: number for number, group in enumerate(groups) for link in group for end in link.ends}
     divided = {place[one] for one, other in apart if one in place and place[one] == place.get(other)}
     for number, group in enumerate(groups):
         if number not in divided:
             kept += group
             continue
-        ids = sorted({end for link in group for end in _ends(link)})
+        ids = sorted({end for link in group for end in link.ends})
         over = _transitive(ids, group) if len(ids) <= MOST_TRANSITIVE else ()
         ordered = sorted([*group, *over], key=lambda link: (CERTAINTY.index(link.kind), -link.score))
-        kept += permitted(ordered, _ends, apart)
+        kept += permitted(ordered, lambda link: link.ends, apart)
     return kept
 
 
@@ -186,10 +186,6 @@ def _transitive(ids: Sequence[int], links: Sequence[SameLink]) -> Iterator[SameL
         for other in ids[at + 1 :]:
             kind, score, turn = reached[other]
             yield SameLink(one, other, kind, score, turn)
-
-
-def _ends(link: SameLink) -> tuple[int, int]:
-    return link.one, link.other
 
 
 def _is_burst(one: Image, other: Image) -> bool:

@@ -55,7 +55,7 @@ def save_search(library: Library, search: LastSearch) -> None:
         "kinds": np.array([KINDS.index(kind) for kind in found.kinds], np.uint8),
         "bounds": np.array([found.threshold, found.least], np.float64),
         "total": np.array(found.total, np.int64),
-        "ends": np.array([(link.one, link.other) for link in links], np.int64).reshape(-1, 2),
+        "ends": np.array([link.ends for link in links], np.int64).reshape(-1, 2),
         "certainty": np.array([CERTAINTY.index(link.kind) for link in links], np.uint8),
         "scores": np.array([link.score for link in links], np.float32),
         "turns": np.array([TURNS.index(link.turn) for link in links], np.uint8),

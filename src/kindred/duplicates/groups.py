@@ -63,6 +63,11 @@ class SameLink:
     score: float = 1.0
     turn: Turn = UPRIGHT
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The ids of the two images."""
+        return self.one, self.other
+
 
 @dataclass(frozen=True)
 class Member:
@@ -124,14 +129,12 @@ def same_groups(links: Iterable[SameLink], images: Mapping[int, Image]) -> list[
     The reference is the image of the most pixels, then of the largest file, then of the first path.
     """
     found = []
-    for group in grouped_by(links, lambda link: (link.one, link.other)):
+    for group in grouped_by(links, lambda link: link.ends):
         kinds = {link.kind for link in group}
         kind = next(kind for kind in ("same_picture", "same_shot", "same_bytes") if kind in kinds)
         if kind == "same_shot" and "same_bytes" in kinds:
             kind = "same_picture"
-        ids = sorted({end for link in group for end in (link.one, link.other)}, key=lambda each: images[each].path)
-        reference = min(ids, key=lambda each: images[each].rank)
-        ids = [reference, *(each for each in ids if each != reference)]
+        ids = _reference_first({end for link in group for end in link.ends}, images)
         members = _members(ids, group, images)
         found.append((DuplicateGroup(kind, min(link.score for link in group), members), ids))
     return sorted(found, key=lambda each: (KINDS.index(each[0].kind), -each[0].score, each[0].paths))
@@ -150,9 +153,7 @@ def near_groups(
         best: dict[int, float] = {}
         for one, other, score in group:
             best[one], best[other] = max(score, best.get(one, 0.0)), max(score, best.get(other, 0.0))
-        ids = sorted(best, key=lambda each: images[each].path)
-        reference = min(ids, key=lambda each: images[each].rank)
-        ids = [reference, *(each for each in ids if each != reference)]
+        ids = _reference_first(best, images)
         members = []
         for shot, each in enumerate(ids):
             relation: Literal["reference"] | Kind = "reference" if shot == 0 else kind
@@ -160,6 +161,13 @@ def near_groups(
             members.append(_member(images[each], relation, score, shot=shot, more=more.get(each, 0)))
         found.append((DuplicateGroup(kind, weakest, tuple(members)), ids))
     return sorted(found, key=lambda each: (-each[0].score, each[0].paths))
+
+
+def _reference_first(ids: Iterable[int], images: Mapping[int, Image]) -> list[int]:
+    """Return ids in the order of a group: the reference, then the others by path."""
+    by_path = sorted(ids, key=lambda each: images[each].path)
+    reference = min(by_path, key=lambda each: images[each].rank)
+    return [reference, *(each for each in by_path if each != reference)]
 
 
 def _member(
@@ -202,8 +210,8 @@ def _time(modified: int) -> str | None:
 def _members(ids: Sequence[int], links: Sequence[SameLink], images: Mapping[int, Image]) -> tuple[Member, ...]:
     """Return the members in order of `ids`, the reference first, with rotations and scores relative to it."""
     twins = {}  # by id, the first image with the same bytes
-    for group in grouped_by([link for link in links if link.kind == "same_bytes"], lambda link: (link.one, link.other)):
-        equal = {end for link in group for end in (link.one, link.other)}
+    for group in grouped_by([link for link in links if link.kind == "same_bytes"], lambda link: link.ends):
+        equal = {end for link in group for end in link.ends}
         first = next(each for each in ids if each in equal)
         twins.update(dict.fromkeys(equal, first))
     reached, shots = reached_from(ids[0], links), _shots(ids, links)
@@ -224,7 +232,7 @@ def _shots(ids: Sequence[int], links: Sequence[SameLink]) -> dict[int, int]:
     joined = DisjointSets()
     for link in links:
         if link.kind == "same_shot":
-            joined.join(link.one, link.other)
+            joined.join(*link.ends)
     numbers: dict[int, int] = {}
     return {each: numbers.setdefault(joined.find(each), len(numbers)) for each in ids}
 
