@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.codes import CODES, Code
 from kindred.describer.describer import Describer, open_extractor
-from kindred.describer.description import RawFeatures
+from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
 from kindred.describer.extractor import Extractor
 from kindred.describer.fitted import write_recipe
@@ -154,15 +154,9 @@ def fit_words(
     share = max(16, SAMPLED // max(1, len(paths)))
     rng = np.random.default_rng(seed)
     drawn: dict[int, Vectors] = {}
-    errors: list[ImageError] = []
-    with closing(Describer(replace(recipe, words="", code="")).stream(enumerate(paths))) as stream:
-        for done, described in enumerate(stream, 1):
-            if progress is not None:
-                progress(done)
-            errors += [described.error] if described.error is not None else []
-            if described.features is not None and len(described.features):
-                drawn[described.key] = described.features.descriptors.astype(np.float32)
-    _check_usable(errors, len(paths))
+    for described in _usable(Describer(replace(recipe, words="", code="")), paths, progress):
+        if described.features is not None and len(described.features):
+            drawn[described.key] = described.features.descriptors.astype(np.float32)
     if not drawn:
         raise UsageError(f"recipe {recipe.name!r}: none of the images has local features to fit visual words on")
     # In the order of the images, so that the sample is deterministic.
@@ -282,17 +276,8 @@ def usable_vectors(
 
     Raises `UsageError` if there are images and none is usable.
     """
-    found: dict[int, Vectors] = {}
-    errors: list[ImageError] = []
-    done = 0
-    with closing(describer.stream(enumerate(images))) as descriptions:
-        for done, described in enumerate(descriptions, 1):
-            if progress is not None:
-                progress(done)
-            errors += [described.error] if described.error is not None else []
-            if described.vector is not None:
-                found[described.key] = described.vector
-    _check_usable(errors, done)
+    usable = _usable(describer, images, progress)
+    found = {described.key: described.vector for described in usable if described.vector is not None}
     numbers = sorted(found)
     return numbers, np.stack([found[key] for key in numbers]) if found else np.empty(
         (0, describer.dimension), np.float32
@@ -308,16 +293,10 @@ def _rows(describer: Describer, images: Iterable[Path], progress: Progress | Non
     paths = list(images)
     share = max(1, CODED_ROWS // max(1, len(paths)))
     found: dict[int, Vectors] = {}
-    errors: list[ImageError] = []
-    with closing(describer.stream(enumerate(paths))) as descriptions:
-        for done, described in enumerate(descriptions, 1):
-            if progress is not None:
-                progress(done)
-            errors += [described.error] if described.error is not None else []
-            if described.vectors is not None:
-                own = described.vectors
-                found[described.key] = own if len(own) <= share else own[:: -(-len(own) // share)]
-    _check_usable(errors, len(paths))
+    for described in _usable(describer, paths, progress):
+        if described.vectors is not None:
+            own = described.vectors
+            found[described.key] = own if len(own) <= share else own[:: -(-len(own) // share)]
     return (
         np.concatenate([found[key] for key in sorted(found)])
         if found
@@ -371,6 +350,24 @@ def _whitenings(
         sample = describer.extractor.sample()
         dimensions = [min(dimension, describer.encoder.unwhitened([sample], tap).shape[1]) for tap in range(taps)]
     return tuple(PCAWhitening.fit(rows(tap), dimension=dimensions[tap], power=power) for tap in range(taps))
+
+
+def _usable(describer: Describer, images: Iterable[Path], progress: Progress | None) -> Iterator[Description[int]]:
+    """Yield the description of every usable image, with its position as the key, in any order.
+
+    Raises `UsageError` if there are images and none is usable.
+    """
+    errors: list[ImageError] = []
+    done = 0
+    with closing(describer.stream(enumerate(images))) as descriptions:
+        for done, described in enumerate(descriptions, 1):
+            if progress is not None:
+                progress(done)
+            if described.error is None:
+                yield described
+            else:
+                errors.append(described.error)
+    _check_usable(errors, done)
 
 
 def _raw_features(
