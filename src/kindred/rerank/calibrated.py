@@ -39,10 +39,10 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
 
     The first `depth` results are verified spatially, on `threads` threads, as `verify` does; the others follow them.
     The first look at a query decides if it gives a candidate 12 inliers. Otherwise the other passes over it, turned and
-    larger, are compared too, and the best counts: on scenes, larger passes favour neighbouring places.
-    A query without local features, such as a vector, is judged by its cosines alone. The box of
-    a result, if it has at least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has
-    no calibration, MissingExtra without OpenCV.
+    larger, are compared too, and the best counts: on scenes, larger passes favour neighbouring places. A query without
+    local features, such as a vector, is judged by its cosines alone. The box of a result, if it has at least 8 inliers,
+    is the query's frame projected into it. Raises UsageError if the context has no calibration, MissingExtra without
+    OpenCV.
     """
     check_whole(depth=depth, threads=threads)
     if context.calibration is None:
@@ -94,7 +94,7 @@ def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: Threa
         return None
     found: Found = dict.fromkeys(ids.tolist())
     for look, features in enumerate(query.looks):
-        if any(_inliers(each) >= ENOUGH for each in found.values()):
+        if _are_enough(found):
             break
         known: Found = {} if context.verified is None else context.verified.setdefault((number, look), {})
         missing = [id_ for id_ in found if id_ not in known]
@@ -106,7 +106,11 @@ def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: Threa
 
 def is_first_look_enough(verified: Verified) -> bool:
     """Return whether the first look at query 0 gave a candidate so many inliers that it decides."""
-    return any(_inliers(each) >= ENOUGH for each in verified.get((0, 0), {}).values())
+    return _are_enough(verified.get((0, 0), {}))
+
+
+def _are_enough(found: Found) -> bool:
+    return any(_inliers(each) >= ENOUGH for each in found.values())
 
 
 def _inliers(found: Match | None) -> int:
