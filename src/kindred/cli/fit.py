@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
+AGAIN = "nothing was written: run the same command again"
+
 
 @with_groups
 def fit(
@@ -92,10 +94,7 @@ def fit(
     if not images or labelled.plot is not None:
         raise UsageError("no IMAGE was given" if not images else "--plot draws what --calibration fits; give both")
     paths = _chosen(list(_files(images)), labelled.limit)
-    with (
-        interruptible("nothing was written: run the same command again"),
-        Meter("Fitting", quiet=as_json) as meter,
-    ):
+    with interruptible(AGAIN), Meter("Fitting", quiet=as_json) as meter:
         fitted = fit_recipe(
             start,
             paths,
@@ -120,8 +119,7 @@ def fit(
     unit = "row" if fitted.recipe.multi_vector else "image"
     size = f", {found} bytes per {unit} in the code" if (found := form.code_bytes) else ""
     say(f"Fitted on {counted(fitted.images, 'image')}{numbers}{size}.")
-    say(f"Wrote {', '.join(shown(file) for file in written)}")
-    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
+    _print_files(written, output)
 
 
 def _calibrate(
@@ -134,10 +132,7 @@ def _calibrate(
 
     if plot is not None:
         check_reliability_plot(plot)
-    with (
-        interruptible("nothing was written: run the same command again"),
-        Meter("Calibrating", unit="steps", quiet=as_json) as meter,
-    ):
+    with interruptible(AGAIN), Meter("Calibrating", unit="steps", quiet=as_json) as meter:
         found = calibrate(
             groundtruths, recipe=start, limit=limit, progress=lambda done, total: meter.update(done, total)
         )
@@ -151,8 +146,7 @@ def _calibrate(
     rows = [(fold.name, f"{fold.recall:.3f}", f"{fold.error:.3f}") for fold in form.folds]
     say(columns(rows, heads=("tested on", "recall@1", "calibration error"), right=(1, 2)))
     say(f"Calibrated on {counted(form.images, 'image')}; expected calibration error {form.error:.3f}.")
-    say(f"Wrote {', '.join(shown(file) for file in (*written, *([plot] if plot else [])))}")
-    say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
+    _print_files([*written, *([plot] if plot else [])], output)
 
 
 def _adapt(start: Recipe, labels: list[Path], output: Path, *, dimension: int | None, seed: int, as_json: bool) -> None:
@@ -164,10 +158,7 @@ def _adapt(start: Recipe, labels: list[Path], output: Path, *, dimension: int | 
     read = [read_labels(each, each.parent) if each.is_file() else read_classes(each) for each in labels]
     sets = [LabelledSet(shown(path), each.paths, each.labels) for path, each in zip(labels, read, strict=True)]
     total = sum(int((each.labels >= 0).sum()) for each in sets)
-    with (
-        interruptible("nothing was written: run the same command again"),
-        Meter("Fitting", quiet=as_json) as meter,
-    ):
+    with interruptible(AGAIN), Meter("Fitting", quiet=as_json) as meter:
         found = fit_labels(start, sets, dimension=dimension, seed=seed, progress=lambda done: meter.update(done, total))
     written = found.fitted.save(output)
     form = AdaptationForm.of(found, output, written[1:])
@@ -184,6 +175,11 @@ def _adapt(start: Recipe, labels: list[Path], output: Path, *, dimension: int | 
     if any(fold.after < fold.before for fold in form.folds):
         say("The projection lowers the mAP of a set: add classes of that kind, or use the recipe as it is.")
     say(f"Fitted on {counted(form.images, 'image')}: dimension {form.dimension:,}.")
+    _print_files(written, output)
+
+
+def _print_files(written: Sequence[Path], output: Path) -> None:
+    """Print the files that were written, and what the new recipe is for."""
     say(f"Wrote {', '.join(shown(file) for file in written)}")
     say(f"Next: kindred index FOLDER --library DIR --recipe {typed(output)}", gap=True)
 
