@@ -75,9 +75,11 @@ class ExampleSearching(Searching):
         and the default of `rerank`, are those of `search`: with examples of negative weight, descriptors alone.
         """
         began = time.monotonic()
-        steps = steps_for(self.recipe, _usual(examples, rerank))
+        if rerank is None and any(each.weight < 0 for each in examples):
+            rerank = ()  # as `search` with negative examples
+        steps = steps_for(self.recipe, rerank)
         check_limits(min_score, min_probability, steps, self.recipe)
-        described = [self.describe_example(each, rerank=_usual(examples, rerank)) for each in examples]
+        described = [self.describe_example(each, rerank=rerank) for each in examples]
         ranking = self.rank_examples(
             described,
             [each.weight for each in examples],
@@ -85,7 +87,7 @@ class ExampleSearching(Searching):
             wrong=wrong,
             k=k,
             where=where,
-            rerank=_usual(examples, rerank),
+            rerank=rerank,
             depth=depth,
             regions=regions,
         )
@@ -115,8 +117,6 @@ class ExampleSearching(Searching):
         count = depth if rights or wrongs else k  # marked answers change the order of what is at hand
 
         def ranked(each: DescribedQuery) -> Ranking:
-            if not steps:
-                return searcher.ranked(each, count, where)
             able = steps if each.map_of is not None else [step for step in steps if not compare_images([step])]
             if not able:
                 return searcher.ranked(each, count, where)
@@ -136,8 +136,3 @@ class ExampleSearching(Searching):
     def results_of(self, ranking: Ranking, *, began: float | None = None) -> Results:
         """Return the hits of the first query of a ranking, ranked from 1; `began`: the start on the monotonic clock."""
         return results_of(self.searcher, ranking, time.monotonic() if began is None else began)
-
-
-def _usual(examples: Sequence[Example], rerank: str | Sequence[Method] | None) -> str | Sequence[Method] | None:
-    """Return the re-rankers of a search with examples: none by default if one is not wanted, as in `search`."""
-    return () if rerank is None and any(each.weight < 0 for each in examples) else rerank
