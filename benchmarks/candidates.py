@@ -68,7 +68,7 @@ def recall(recipe: Recipe, data: Path, distractors: Sequence[Path], cache: Path 
     short = CANDIDATES // 2
     hits: dict[str, list[tuple[bool, bool, float]]] = {}
     for number, query in enumerate(truth.queries):
-        (relevant,) = next(iter(query.judgements.values())).relevant.tolist()
+        (relevant,) = query.judgement.relevant.tolist()
         own = asked.words_of(number)
         assert own is not None
         by_vector = vectors.search(asked.first_rows()[number : number + 1], short).ids
@@ -101,7 +101,7 @@ def storage(data: Path, variants: Sequence[tuple[int, int]]) -> Iterator[Row]:
             restored = [from_bytes(each) for each in stored]
             right, wrong, best = [], [], 0
             for query, own in zip(truth.queries, asked, strict=True):
-                relevant = set(next(iter(query.judgements.values())).relevant.tolist())
+                relevant = set(query.judgement.relevant.tolist())
                 inliers = [0 if (found := match(own, each)) is None else found.inliers for each in restored]
                 right.append(max(inliers[number] for number in relevant))
                 wrong.append(max(inliers[number] for number in range(len(inliers)) if number not in relevant))

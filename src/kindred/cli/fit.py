@@ -193,8 +193,7 @@ def _pairs(groundtruth: Path) -> list[tuple[Path, Path]]:
     return [
         (file, database[place])
         for file, query in zip(queries, truth.queries, strict=True)
-        for judgement in list(query.judgements.values())[:1]
-        for place in judgement.relevant.tolist()
+        for place in query.judgement.relevant.tolist()
     ]
 
 

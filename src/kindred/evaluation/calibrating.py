@@ -101,7 +101,7 @@ def calibrate(
 def labelled_candidates(bench: Bench, *, depth: int = CANDIDATES, progress: Progress | None = None) -> Labelled:
     """Verify the candidates of every query of a bench and label them; each query with and without relevant images."""
     found: list[tuple[int, Evidence, NDArray[np.bool_]]] = []
-    judgements = [next(iter(query.judgements.values())) for query in bench.truth.queries]
+    judgements = [query.judgement for query in bench.truth.queries]
     for number, (ids, evidence_of) in enumerate(bench.evidence(depth=depth, progress=progress)):
         known = ~np.isin(ids, judgements[number].junk)
         same = np.isin(ids, judgements[number].relevant)

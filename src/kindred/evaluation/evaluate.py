@@ -209,7 +209,7 @@ class Bench:
     def _decision_log(self) -> DecisionLog:
         """Return the log of the no-answer decision, by the ids of the images as they are searched."""
         searched_at = np.argsort(self._tie_order)
-        main = [next(iter(query.judgements.values())) for query in self.truth.queries]
+        main = [query.judgement for query in self.truth.queries]
         return DecisionLog(
             [searched_at[each.relevant] for each in main],
             [searched_at[each.junk] for each in main],

@@ -78,6 +78,11 @@ class Query:
     itself: int | None = None
 
     @property
+    def judgement(self) -> Judgement:
+        """That of the first setting, the only one unless the protocol has several."""
+        return next(iter(self.judgements.values()))
+
+    @property
     def folder(self) -> str:
         """The outermost folder of the query's path; "" if there is none."""
         parts = PurePosixPath(self.image).parts

@@ -28,7 +28,7 @@ class LocalisationLog:
     def add(self, orders: Iterable[Order]) -> Iterator[Order]:
         """Yield the orders of all queries unchanged, and measure each."""
         for number, order in enumerate(orders):
-            judgement = next(iter(self._truth.queries[number].judgements.values()))
+            judgement = self._truth.queries[number].judgement
             kept = order[~np.isin(self._numbers[order], judgement.junk)]
             ranks = relevant_ranks(self._numbers[kept], judgement.relevant)
             if len(judgement.relevant):

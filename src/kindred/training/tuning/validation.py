@@ -60,7 +60,7 @@ class Validation:
         indices = {key: index for index, key in enumerate(firsts)}
         query_indices = np.array([indices[file_key(path)] for path in queries])
         database_indices = np.array([indices[file_key(path)] for path in database])
-        judged = [next(iter(query.judgements.values())) for query in truth.queries]
+        judged = [query.judgement for query in truth.queries]
         return cls(
             tuple(firsts.values()),
             query_indices,
