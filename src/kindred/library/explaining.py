@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import is_there
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.images import as_image, decode
 from kindred.library.example_search import ExampleSearching
 from kindred.library.examples import Example, stored_query
-from kindred.library.query import DescribedQuery
-from kindred.store import Row, is_uid
+from kindred.library.query import DescribedQuery, names_image
+from kindred.store import Row
 
 if TYPE_CHECKING:
     from kindred.rerank.verification import Agreement
@@ -91,7 +90,7 @@ class Explaining(ExampleSearching):
 
     def _size_of(self, query: Example) -> tuple[int, int]:
         """Return the width and height of the image of a query."""
-        if isinstance(query.query, str) and is_uid(query.query) and not is_there(query.query):
+        if names_image(query.query):
             row = self.store.by_uid([query.query])[query.query]
             return row.width or 0, row.height or 0
         decoded = decode(as_image(query.query), longest=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeGuard, TypeVar, cast
 
 import numpy as np
 
@@ -20,7 +20,16 @@ from kindred.matching import ImageRows
 from kindred.recipe import Recipe
 from kindred.store import Box, Filter, Store, VisualWords, is_uid
 
-__all__ = ["NEGATIVE_WEIGHT", "DescribedQuery", "Query", "as_query", "describe_query", "moved_away", "of_stored"]
+__all__ = [
+    "NEGATIVE_WEIGHT",
+    "DescribedQuery",
+    "Query",
+    "as_query",
+    "describe_query",
+    "moved_away",
+    "names_image",
+    "of_stored",
+]
 
 Query: TypeAlias = "ImageLike | Sequence[ImageLike] | Vectors"
 
@@ -126,6 +135,11 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
     return query if description.more is None else replace(query, again=again)
 
 
+def names_image(query: object) -> TypeGuard[str]:
+    """Return whether a query has the form of the id of an image, and is not a file of that name."""
+    return isinstance(query, str) and is_uid(query) and not is_there(query)
+
+
 def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, prefer_file: bool = False) -> Query:
     """Return the stored vector if `query` is the id of an image of the library, otherwise the query itself.
 
@@ -133,7 +147,7 @@ def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, pr
     re-rankers that need the image; with `prefer_file`, if its file exists. Raises `UsageError` if the id is unknown or
     the image was skipped.
     """
-    if not (isinstance(query, str) and is_uid(query)) or is_there(query):
+    if not names_image(query):
         return query
     row = store.by_uid([query]).get(query)
     if row is None:
