@@ -184,21 +184,22 @@ def console() -> Console:
     return Console(file=_Streams.err, stderr=True, markup=False, emoji=False, highlight=False)
 
 
-def shown(path: Place | str) -> str:
-    """Return a path for display, relative if below the current folder, with control characters escaped."""
-    text = str(path)
+def _from_here(path: Place | str) -> str:
+    """Return a path as text, relative if below the current folder; an address as it is."""
     if isinstance(path, Path | str):
         with suppress(ValueError, OSError):  # outside the current folder, or that no longer exists
-            text = str(Path(path).relative_to(Path.cwd()))
-    return printable(text)
+            return str(Path(path).relative_to(Path.cwd()))
+    return str(path)
+
+
+def shown(path: Place | str) -> str:
+    """Return a path for display, relative if below the current folder, with control characters escaped."""
+    return printable(_from_here(path))
 
 
 def typed(path: Place) -> str:
     """Return a path quoted for the shell."""
-    text = str(path)
-    if isinstance(path, Path):
-        with suppress(ValueError, OSError):
-            text = str(path.relative_to(Path.cwd()))
+    text = _from_here(path)
     if text.startswith("-"):
         text = f"./{text}"
     if printable(text) == text:
