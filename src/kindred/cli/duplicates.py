@@ -177,9 +177,8 @@ def _mark(
         raise UsageError("--not-same and --may-be-same exclude each other; give one of them")
     pair = not_same or may_be_same or ("", "")
     with Library.open(library) as opened:
-        for each in pair:
-            opened.get(each)  # raises UsageError for an image that is not in the library
-        if opened.get(pair[0]).id == opened.get(pair[1]).id:
+        one, other = (opened.get(each) for each in pair)  # raises UsageError for an image that is not in the library
+        if one.id == other.id:
             raise UsageError(f"{pair[0]} is given twice; expected two images")
         count = opened.mark_not_same(pair) if not_same else opened.unmark_not_same(pair)
     if as_json:
