@@ -140,9 +140,7 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
         ]
         if not boxes:
             return ranking
-        located = np.zeros((1, k, 4), np.float32)
-        located[0, : order.shape[1]] = state.by_id(np.concatenate(boxes))[places[order[0]]]
-        return Ranking(ranking.ids, ranking.scores, located)
+        return _located(ranking, state.by_id(np.concatenate(boxes))[places[order[0]]])
 
     def _rescored(self, query: ImageRows, rows: ImageRows, k: int) -> Ranking:
         """Return the best `k` of the images with these rows, which are compared exactly."""
@@ -152,9 +150,7 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
         ranking = padded_ranking((ids[order], best), k)
         if exact.boxes is None or winners is None:
             return ranking
-        located = np.zeros((1, k, 4), np.float32)
-        located[0, : order.shape[1]] = exact.boxes[winners[order[0]]]
-        return Ranking(ranking.ids, ranking.scores, located)
+        return _located(ranking, exact.boxes[winners[order[0]]])
 
     def scores(self, query: ImageRows) -> NDArray[np.float32]:
         """Return the scores (1, N) of all images, in order of id."""
@@ -169,3 +165,10 @@ class MultiVectorIndex(SegmentedIndex[GroupedRows]):
 
 def _joined(found: Sequence[Matched]) -> NDArray[np.float32]:
     return np.concatenate([np.empty(0, np.float32), *(scores for scores, _ in found)])
+
+
+def _located(ranking: Ranking, boxes: NDArray[np.float32]) -> Ranking:
+    """Return a ranking of one query with the boxes (n, 4) of its results; zeros where it is padded."""
+    located = np.zeros((*ranking.ids.shape, 4), np.float32)
+    located[0, : len(boxes)] = boxes
+    return Ranking(ranking.ids, ranking.scores, located)
