@@ -271,6 +271,31 @@ def test_a_folder_is_updated_with_progress(make_client: MakeClient, photos: list
 
 
 @pytest.mark.usefixtures("every_event")
+def test_names_that_are_not_utf_8_are_answered_everywhere(make_client: MakeClient, photos: list[Path]) -> None:
+    folder = photos[0].parents[1] / "caf\udce9"
+    pictures = make_folder(folder, 2, first=50)
+    copy, bad = folder / "copy-\udce9.jpg", folder / "bad-\udce9.jpg"
+    copy.write_bytes(pictures[0].read_bytes())
+    bad.touch()
+    client = make_client(folders=(folder,))
+    job = client.post("/api/v1/jobs/index", json={"folder": folder_id(folder)}).json()
+    events = events_of(client, job["id"])
+    skipped = [file for event in events if event["name"] == "skipped" for file in event["data"]["skipped_files"]]
+    assert [file["path"] for file in skipped] == [str(bad)]
+    assert client.get(f"/api/v1/jobs/{job['id']}").json()["skipped_files"][0]["path"] == str(bad)
+    assert client.get("/api/v1/jobs").json()["jobs"][0]["skipped_files"][0]["path"] == str(bad)
+    assert client.get("/api/v1/library/skipped").json()["skipped"][0]["path"] == str(bad)
+    assert str(folder) in [each["path"] for each in client.get("/api/v1/library").json()["folders"]]
+    images = client.get("/api/v1/images").json()["images"]
+    ids = [image["id"] for image in images if image["path"] == str(copy)]
+    exported = client.post("/api/v1/export", json={"ids": ids, "format": "json"}).json()["images"]
+    assert [image["path"] for image in exported] == [str(copy)]
+    events_of(client, client.post("/api/v1/duplicates", json={}).json()["id"])
+    groups = client.get("/api/v1/duplicates").json()["groups"]
+    assert str(copy) in [image["path"] for group in groups for image in group["images"]]
+
+
+@pytest.mark.usefixtures("every_event")
 def test_a_stream_resumes_where_it_was(make_client: MakeClient) -> None:
     client = make_client()
     job = client.post("/api/v1/jobs/index", json={}).json()["id"]

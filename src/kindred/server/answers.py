@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping
 
 from fastapi import Request, Response
 
-from kindred.service import Form
+from kindred.service.form import Form, json_text
 
 __all__ = ["answer", "answer_with_tag", "is_known"]
 
 CONTENT = "application/json"
 
 
-def answer(form: Form, *, status: int = 200) -> Response:
-    """Return a form as JSON. Lone surrogates, which are in names of files that are not UTF-8, are escaped."""
-    return Response(_encoded(form), status, media_type=CONTENT)
+def answer(form: Form, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a form as JSON."""
+    return Response(json_text(form.to_json()), status, headers, media_type=CONTENT)
 
 
 def answer_with_tag(form: Form, request: Request) -> Response:
     """Return a form as JSON with a strong ETag; 304 without content if the client has the same."""
-    content = _encoded(form)
+    content = json_text(form.to_json()).encode()
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
     if is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
@@ -32,11 +32,3 @@ def is_known(request: Request, tag: str) -> bool:
     """Return whether the client already has the content with this strong ETag (`If-None-Match`)."""
     given = request.headers.get("if-none-match", "")
     return given.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in given.split(","))
-
-
-def _encoded(form: Form) -> bytes:
-    text = json.dumps(form.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(form.to_json(), allow_nan=False, separators=(",", ":")).encode()

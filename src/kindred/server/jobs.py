@@ -17,7 +17,6 @@ until the server ends.
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import threading
@@ -312,9 +311,9 @@ class Jobs:
         with self._lock:
             return [job for job in reversed(self._jobs.values()) if kind in (None, job.kind)]
 
-    def form(self) -> JobsForm:
-        """Return all jobs, newest first."""
-        return JobsForm(tuple(job.form() for job in self.all()))
+    def form(self, kind: str | None = None) -> JobsForm:
+        """Return the jobs, of one kind or of all, newest first."""
+        return JobsForm(tuple(job.form() for job in self.all(kind)))
 
     def running(self, kind: str) -> Job | None:
         """Return the running job of a kind, if there is one."""
@@ -352,7 +351,7 @@ class Jobs:
         except Exception as error:
             if not isinstance(error, KindredError | Problem):
                 _log.exception("job %s (%s) failed", job.id, job.kind)
-            job._end("failed", problem=_as_json(error))
+            job._end("failed", problem=problem_of(error).to_json())
         finally:
             with self._lock:
                 self._threads.pop(job.id, None)
@@ -361,12 +360,6 @@ class Jobs:
         ended = [key for key, job in self._jobs.items() if job.ended]
         for key in ended[: max(0, len(ended) - MOST_ENDED)]:
             del self._jobs[key]
-
-
-def _as_json(error: Exception) -> Mapping[str, object]:
-    """Return the problem that an error is to a client."""
-    content: Mapping[str, object] = json.loads(bytes(problem_of(error).response().body))
-    return content
 
 
 def _now() -> str:

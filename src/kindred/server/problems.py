@@ -6,9 +6,8 @@ import logging
 import re
 from collections.abc import Mapping
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +25,7 @@ from kindred.errors import (
     UsageError,
 )
 from kindred.server.work import Busy
+from kindred.service.form import json_text
 
 __all__ = ["Problem", "install_problems", "problem_of", "without_paths"]
 
@@ -88,8 +88,8 @@ class Problem(Exception):
         self.status, self.detail, self.hint, self.headers = status, detail, hint, dict(headers or {})
         self.title = title or TITLES.get(status, "The request failed")
 
-    def response(self) -> JSONResponse:
-        """Return the answer."""
+    def to_json(self) -> dict[str, object]:
+        """Return the content of the answer."""
         content: dict[str, object] = {
             "type": "about:blank",
             "title": self.title,
@@ -100,7 +100,12 @@ class Problem(Exception):
             content["hint"] = self.hint
         if self.error:
             content["error"] = self.error
-        return JSONResponse(content, self.status, self.headers, media_type="application/problem+json")
+        return content
+
+    def response(self) -> Response:
+        """Return the answer."""
+        text = json_text(self.to_json())
+        return Response(text, self.status, self.headers, media_type="application/problem+json")
 
 
 def problem_of(error: Exception) -> Problem:
@@ -130,7 +135,7 @@ def without_paths(text: str) -> str:
 def install_problems(app: FastAPI) -> None:
     """Let an application answer every error with a problem."""
 
-    async def answer(_: Request, error: Exception) -> JSONResponse:
+    async def answer(_: Request, error: Exception) -> Response:
         return problem_of(error).response()
 
     for kind in (Problem, Busy, KindredError, RequestValidationError, HTTPException):

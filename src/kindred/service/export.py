@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import time
 import zipfile
@@ -16,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from kindred._support.file_names import UniqueNames
 from kindred._support.os_errors import explain_os_error
-from kindred.service.form import plain
+from kindred.service.form import json_text, plain
 from kindred.service.library import ImageForm
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ def as_json(library: Library, ids: Sequence[str]) -> Iterator[str]:
     """Yield a JSON document {"images": [...]} with the form of each image."""
     yield '{"images":['
     for number, image in enumerate(_images(library, ids)):
-        text = json.dumps(image.to_json(), ensure_ascii=False, allow_nan=False)
-        yield f"{',' if number else ''}\n{text}"
+        yield f"{',' if number else ''}\n{json_text(image.to_json())}"
     yield "\n]}\n"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 
-__all__ = ["Form", "plain"]
+__all__ = ["Form", "json_text", "plain"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,19 @@ def plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def json_text(value: object) -> str:
+    r"""Return a JSON type as compact JSON that can be encoded as UTF-8.
+
+    Lone surrogates, which are in names of files that are not UTF-8, are escaped.
+
+    >>> json_text({"names": ["é.jpg"]}), json_text({"names": ["\udce9.jpg"]})
+    ('{"names":["é.jpg"]}', '{"names":["\\udce9.jpg"]}')
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Response
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from kindred.server.additions import Additions, Received
+from kindred.server.answers import answer
 from kindred.server.bodies import content_kind, received, received_form
 from kindred.server.problems import Problem
 from kindred.server.state import Here, State, check_writable
@@ -47,7 +47,7 @@ async def add(
     request: Request,
     name: Annotated[str, Query(max_length=1000, description="Name of a file that is sent as the body")] = "image",
     tag: Annotated[list[str], Query(max_length=20, description="Tags for the images")] = [],  # noqa: B006
-) -> JSONResponse:
+) -> Response:
     """Add images to the library: one as the body, or several as files of a form.
 
     The answer says for each whether it was added, was present already, or was refused and why. It comes after the
@@ -67,7 +67,7 @@ async def add(
     finally:
         for file in files:
             file.discard()
-    return JSONResponse(form.to_json(), 201 if form.counts["added"] else 200)
+    return answer(form, status=201 if form.counts["added"] else 200)
 
 
 async def _receive_form(here: State, request: Request, additions: Additions, files: list[Received]) -> None:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from kindred.duplicates import COPIES, Kind, csv_of, kept
+from kindred.server.answers import answer
 from kindred.server.duplicates import Duplicates, duplicates_job, not_searched
 from kindred.server.jobs import Jobs
 from kindred.server.problems import Problem
@@ -99,7 +100,7 @@ async def groups(
     query: Asked,
     after: Annotated[int, Query(ge=0, le=2**31)] = 0,
     limit: Annotated[int, Query(ge=0, le=500)] = 100,
-) -> JSONResponse:
+) -> Response:
     """Return the groups of the last search, page by page; 404 if there was none.
 
     The threshold can be any from that of the search less 0.1, without another search.
@@ -111,11 +112,11 @@ async def groups(
             raise not_searched()
         return form
 
-    return JSONResponse((await here.work.light(found)).to_json(), headers={"Cache-Control": "no-store"})
+    return answer(await here.work.light(found))
 
 
 @router.post("", status_code=202)
-async def search(here: Here, request: DuplicatesRequest) -> JSONResponse:
+async def search(here: Here, request: DuplicatesRequest) -> Response:
     """Search the library for duplicates in the background; the answer is the job."""
     work = duplicates_job(here, request.threshold)
     return accepted(here.part(Jobs).start("duplicates", "Searching for duplicates", work))
@@ -132,7 +133,7 @@ async def not_same(
     here: Here,
     after: Annotated[int, Query(ge=0, le=2**31)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> JSONResponse:
+) -> Response:
     """Return the pairs of images, by id, that were marked as not the same."""
 
     def found() -> dict[str, object]:
@@ -144,23 +145,23 @@ async def not_same(
 
 
 @router.post("/not-same")
-async def mark(here: Here, request: NotSameRequest) -> JSONResponse:
+async def mark(here: Here, request: NotSameRequest) -> Response:
     """Remember in the library that images are not the same: no two of them are in one group again."""
     check_writable(here)
     count = await here.work.light(lambda: here.library.mark_not_same(request.ids, request.others))
-    return JSONResponse(NotSameForm("marked", count).to_json())
+    return answer(NotSameForm("marked", count))
 
 
 @router.delete("/not-same")
-async def unmark(here: Here, request: NotSameRequest) -> JSONResponse:
+async def unmark(here: Here, request: NotSameRequest) -> Response:
     """Remove marks of images as not the same."""
     check_writable(here)
     count = await here.work.light(lambda: here.library.unmark_not_same(request.ids, request.others))
-    return JSONResponse(NotSameForm("unmarked", count).to_json())
+    return answer(NotSameForm("unmarked", count))
 
 
 @router.post("/keep")
-async def keep(here: Here, request: KeepRequest) -> JSONResponse:
+async def keep(here: Here, request: KeepRequest) -> Response:
     """Choose by rules which images to keep, and tag them or the others; no file is changed."""
     check_writable(here)
     query = ReviewQuery(
@@ -176,16 +177,16 @@ async def keep(here: Here, request: KeepRequest) -> JSONResponse:
     )
     if form is None:
         raise not_searched()
-    return JSONResponse(form.to_json())
+    return answer(form)
 
 
 @router.get("/{key}")
-async def group(here: Here, query: Asked, key: Annotated[str, InPath(max_length=40)]) -> JSONResponse:
+async def group(here: Here, query: Asked, key: Annotated[str, InPath(max_length=40)]) -> Response:
     """Return one group, with the files that belong to each of its images."""
     form = await here.work.light(lambda: reviewed_group(here.part(Duplicates), here.library, query, key))
     if form is None:
         raise Problem(404, "there is no such group", hint="it may have changed since; GET /duplicates lists the groups")
-    return JSONResponse(form.to_json(), headers={"Cache-Control": "no-store"})
+    return answer(form)
 
 
 def _list(here: State, query: ReviewQuery, format: str) -> Response:  # noqa: A002
@@ -195,9 +196,9 @@ def _list(here: State, query: ReviewQuery, format: str) -> Response:  # noqa: A0
         raise not_searched()
     groups = reviewed_groups(review, here.library, last, query)
     chosen = [kept(group, query.rules, folders=query.prefer) if query.rules else None for group in groups]
-    headers = {"Content-Disposition": f'attachment; filename="duplicates.{format}"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="duplicates.{format}"'}
     if format == "csv":
         return Response(csv_of(zip(groups, chosen, strict=True)), headers=headers, media_type="text/csv; charset=utf-8")
     threshold = last.found.threshold if query.threshold is None else query.threshold
     form = DuplicatesForm.of(groups, threshold=threshold, most=query.most, seconds=0.0, keep=chosen)
-    return JSONResponse(form.to_json(), headers=headers)
+    return answer(form, headers=headers)

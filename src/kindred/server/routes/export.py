@@ -59,5 +59,5 @@ async def download(here: Here, export: str) -> Response:
 
 
 def _download(here: State, wanted: Export) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{wanted.file_name}"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": f'attachment; filename="{wanted.file_name}"'}
     return StreamingResponse(wanted.pieces(here), media_type=wanted.media_type, headers=headers)

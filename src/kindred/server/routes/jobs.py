@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from kindred.server.answers import answer
 from kindred.server.folders import chosen_folders
 from kindred.server.indexing import index_job
 from kindred.server.jobs import Event, Job, Jobs
 from kindred.server.state import Here, check_writable
+from kindred.service.form import json_text
 
 __all__ = ["accepted", "router"]
 
@@ -38,14 +39,13 @@ class IndexRequest(BaseModel):
 
 
 @router.get("")
-async def jobs(here: Here, kind: str | None = None) -> JSONResponse:
+async def jobs(here: Here, kind: str | None = None) -> Response:
     """Return the jobs of this server, newest first; of one kind, or of all."""
-    found = here.part(Jobs).all(kind)
-    return JSONResponse({"jobs": [job.form().to_json() for job in found]})
+    return answer(here.part(Jobs).form(kind))
 
 
 @router.post("/index", status_code=202)
-async def index(here: Here, request: IndexRequest) -> JSONResponse:
+async def index(here: Here, request: IndexRequest) -> Response:
     """Update the library from a folder, or from all: new and changed images are described, the rest is looked up."""
     check_writable(here)
     folders = await here.work.light(lambda: chosen_folders(here, request.folder))
@@ -55,17 +55,17 @@ async def index(here: Here, request: IndexRequest) -> JSONResponse:
 
 
 @router.get("/{job}")
-async def job(here: Here, job: str) -> JSONResponse:
+async def job(here: Here, job: str) -> Response:
     """Return a job with its progress, its skipped files and its result."""
-    return JSONResponse(here.part(Jobs).get(job).form().to_json())
+    return answer(here.part(Jobs).get(job).form())
 
 
 @router.delete("/{job}", status_code=202)
-async def cancel(here: Here, job: str) -> JSONResponse:
+async def cancel(here: Here, job: str) -> Response:
     """Cancel a job, which stops soon and whose finished work remains; return its progress."""
     found = here.part(Jobs).get(job)
     found.cancel()
-    return JSONResponse(found.form().to_json(), 202)
+    return answer(found.form(), status=202)
 
 
 @router.get(
@@ -86,13 +86,13 @@ async def events(here: Here, job: str, last_event_id: Annotated[str | None, Head
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
     if found.ended and not found.events(after):
         return Response(status_code=204)  # which tells a browser not to connect again
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(jobs, found, after), media_type="text/event-stream", headers=headers)
 
 
-def accepted(job: Job) -> JSONResponse:
+def accepted(job: Job) -> Response:
     """Return the answer to a request that started a job: 202, its progress, and where to look for more."""
-    return JSONResponse(job.form().to_json(), 202, {"Location": f"/api/v1/jobs/{job.id}"})
+    return answer(job.form(), status=202, headers={"Location": f"/api/v1/jobs/{job.id}"})
 
 
 async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
@@ -122,5 +122,4 @@ async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
 
 
 def _as_text(event: Event) -> bytes:
-    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return f"id: {event.id}\nevent: {event.name}\ndata: {data}\n\n".encode()
+    return f"id: {event.id}\nevent: {event.name}\ndata: {json_text(event.data)}\n\n".encode()

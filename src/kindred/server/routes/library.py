@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Response
 
+from kindred.server.answers import answer
 from kindred.server.folders import allowed_folders
 from kindred.server.state import Here
 from kindred.service import LibraryForm, SkipsForm
@@ -17,22 +17,22 @@ router = APIRouter(prefix="/library", tags=["library"])
 
 
 @router.get("")
-async def library(here: Here) -> JSONResponse:
+async def library(here: Here) -> Response:
     """Return facts about the library and what can be done with it."""
 
     def facts() -> LibraryForm:
         return LibraryForm.of(here.library, read_only=here.settings.read_only, folders=allowed_folders(here))
 
-    return JSONResponse((await here.work.light(facts)).to_json())
+    return answer(await here.work.light(facts))
 
 
 @router.get("/skipped")
 async def skipped(
     here: Here, limit: Annotated[int, Query(ge=1, le=1000)] = 200, after: Annotated[int, Query(ge=0)] = 0
-) -> JSONResponse:
+) -> Response:
     """Return the files that could not be used, with the reasons."""
 
     def listed() -> SkipsForm:
         return SkipsForm.page(here.library.skipped(), after=after, limit=limit)
 
-    return JSONResponse((await here.work.light(listed)).to_json())
+    return answer(await here.work.light(listed))

@@ -7,7 +7,6 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,16 +55,15 @@ class MapRequest(BaseModel):
 
 
 @router.get("")
-async def describe(here: Here, method: Method = None) -> JSONResponse:
+async def describe(here: Here, method: Method = None) -> Response:
     """Return facts about the map: its revision, its columns and sheets, and whether the library has changed since."""
     running = here.part(Jobs).running("map")
     job = None if running is None else running.id
-    form = await here.work.light(lambda: AtlasForm.of(here.library, here.part(Maps), method=method, job=job))
-    return JSONResponse(form.to_json(), headers={"Cache-Control": "no-store"})
+    return answer(await here.work.light(lambda: AtlasForm.of(here.library, here.part(Maps), method=method, job=job)))
 
 
 @router.post("", status_code=202)
-async def make(here: Here, request: MapRequest) -> JSONResponse:
+async def make(here: Here, request: MapRequest) -> Response:
     """Make or update a map in the background; the answer is the job."""
     check_map(request.method)
     work = map_job(here, request.method, anew=request.anew)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from kindred.server.answers import answer
 from kindred.server.problems import Problem
 from kindred.server.state import Here, check_writable
 from kindred.service import SavedForm, SavedSearchForm
@@ -30,27 +30,26 @@ class SaveRequest(BaseModel):
 
 
 @router.get("")
-async def saved(here: Here) -> JSONResponse:
+async def saved(here: Here) -> Response:
     """Return all saved searches, ordered by name."""
-    form = await here.work.light(lambda: SavedForm.of(here.library.saved_searches()))
-    return JSONResponse(form.to_json(), headers={"Cache-Control": "no-store"})
+    return answer(await here.work.light(lambda: SavedForm.of(here.library.saved_searches())))
 
 
 @router.post("", status_code=201)
-async def save(here: Here, request: SaveRequest) -> JSONResponse:
+async def save(here: Here, request: SaveRequest) -> Response:
     """Save a search by name; one of the same name is replaced and keeps its id."""
     check_writable(here)
     form = await here.work.light(lambda: SavedSearchForm.of(here.library.save_search(request.name, request.search)))
-    return JSONResponse(form.to_json(), 201, {"Location": f"/api/v1/saved/{form.id}"})
+    return answer(form, status=201, headers={"Location": f"/api/v1/saved/{form.id}"})
 
 
 @router.get("/{search}")
-async def one(here: Here, search: Annotated[str, Path(max_length=40)]) -> JSONResponse:
+async def one(here: Here, search: Annotated[str, Path(max_length=40)]) -> Response:
     """Return a saved search."""
     found = await here.work.light(here.library.saved_searches)
     for each in found:
         if each.id == search:
-            return JSONResponse(SavedSearchForm.of(each).to_json(), headers={"Cache-Control": "no-store"})
+            return answer(SavedSearchForm.of(each))
     raise Problem(404, "there is no saved search with this id")
 
 
