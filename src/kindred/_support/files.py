@@ -24,6 +24,7 @@ __all__ = [
     "open_bounded",
     "read_bounded",
     "replacing",
+    "sync_folder",
     "within",
     "write_whole",
 ]
@@ -60,6 +61,16 @@ def write_whole(file: Path, what: str, write: Callable[[Path], object]) -> None:
         raise UsageError(
             f"{what} {file} cannot be written: {explain_os_error(error, file)}; give a file in a folder that can"
         ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable after a power failure, on systems that can open a folder (Windows cannot)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def open_bounded(path: Path | str, limit: int) -> BufferedReader:

@@ -22,7 +22,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.files import open_bounded
+from kindred._support.files import open_bounded, sync_folder
 from kindred.errors import LibraryDamaged
 from kindred.index.id_map import IdMap
 
@@ -86,7 +86,7 @@ def write_container(
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.replace(file)
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
     finally:
         with suppress(FileNotFoundError):
             unfinished.unlink()
@@ -174,13 +174,3 @@ def _checksum(stream: BinaryIO, size: int) -> int:
 
 def _damaged(file: Path, what: str) -> LibraryDamaged:
     return LibraryDamaged(f"{file}: this index is damaged: {what}; delete it, and it is built again from the store")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable after a power failure, on systems that can open a folder (Windows cannot)."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

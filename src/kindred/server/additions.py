@@ -19,7 +19,7 @@ from typing import IO
 
 from kindred._support.digests import digest_of
 from kindred._support.file_names import safe_name
-from kindred._support.files import open_bounded
+from kindred._support.files import open_bounded, sync_folder
 from kindred.errors import ImageError, LibraryFull
 from kindred.images.find import EXTENSIONS, RAW_EXTENSIONS
 from kindred.images.probe import FORMAT_EXTENSIONS, probe
@@ -139,7 +139,7 @@ class Additions:
                     return before
                 place = folder / _name(file.name, kind)
                 file.part.replace(place)
-                _sync(folder)
+                sync_folder(folder)
                 return place
             except OSError as error:
                 raise LibraryFull(_FULL) from error
@@ -184,13 +184,3 @@ def _same(path: Path, file: Received) -> bool:
     except OSError:
         return False
     return digest.digest() == file.digest.digest()
-
-
-def _sync(folder: Path) -> None:
-    """Let the names in a folder reach the disk, where the system can do that."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
