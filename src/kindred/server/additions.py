@@ -114,8 +114,8 @@ class Additions:
                 stored[number] = self._store(file, kind)
         found |= self._described(stored)
         ids = [form.id for form in found.values() if form.id is not None]
-        for tag in tags if ids else ():
-            self._library.tag(ids, tag)
+        if ids:
+            self._library.tag(ids, tags)
         return AdditionsForm.of([found[number] for number in range(len(files))])
 
     def _known(self, file: Received) -> str | None:
@@ -124,7 +124,7 @@ class Additions:
         known = [] if digest is None else self._library.store.by_digest([digest]).get(digest, [])
         for image in known:
             if image.state == "indexed" and _same(image.path, file):
-                return self._library.get(image.path).id
+                return image.uid
         return None
 
     def _store(self, file: Received, kind: str) -> Path:
