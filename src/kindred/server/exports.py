@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from kindred.server.originals import open_original
+from kindred.server.files import open_original
 from kindred.server.problems import Problem
 from kindred.server.state import State
 from kindred.service.export import as_csv, as_json, as_zip
