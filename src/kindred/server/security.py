@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kindred.server.problems import Problem
 from kindred.server.settings import ServerSettings
 
-__all__ = ["COOKIE", "HEADERS", "POLICY", "Security", "cookie_of", "is_token"]
+__all__ = ["COOKIE", "HEADERS", "POLICY", "Security", "cookie_of", "is_same_secret", "is_token"]
 
 COOKIE = "kindred_session"
 
@@ -121,13 +121,13 @@ class Security:
 def is_token(token: str, request: Request) -> bool:
     """Return whether a request carries the token, as `Authorization: Bearer` or in the cookie of `/login`."""
     kind, _, given = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and _same(given.strip(), token):
+    if kind.lower() == "bearer" and is_same_secret(given.strip(), token):
         return True
     try:
         cookie = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return False
-    return cookie is not None and _same(cookie.value, cookie_of(token))
+    return cookie is not None and is_same_secret(cookie.value, cookie_of(token))
 
 
 def cookie_of(token: str) -> str:
@@ -135,7 +135,8 @@ def cookie_of(token: str) -> str:
     return hmac.new(token.encode(), b"kindred session", hashlib.sha256).hexdigest()
 
 
-def _same(given: str, expected: str) -> bool:
+def is_same_secret(given: str, expected: str) -> bool:
+    """Return whether two texts are the same, in a time that does not say how much of them is."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from kindred.server.problems import Problem
-from kindred.server.security import COOKIE, cookie_of
+from kindred.server.security import COOKIE, cookie_of, is_same_secret
 from kindred.server.settings import ServerSettings
 from kindred.server.state import Here
 
@@ -50,9 +50,7 @@ async def login_by_form(here: Here, request: Request) -> Response:
 
 
 def _opened(settings: ServerSettings, given: str) -> Response:
-    from hmac import compare_digest
-
-    if settings.token is None or not compare_digest(given.encode("utf-8", "replace"), settings.token.encode()):
+    if settings.token is None or not is_same_secret(given, settings.token):
         raise Problem(401, "this is not the token of the server", hint="it is printed when the server starts")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(COOKIE, cookie_of(settings.token), max_age=YEAR, httponly=True, samesite="lax")
