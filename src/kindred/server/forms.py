@@ -20,7 +20,7 @@ __all__ = [
     "Listing",
     "MetadataOfImages",
     "QueryPart",
-    "Request",
+    "RequestModel",
     "SearchRequest",
     "Tag",
     "TagsChange",
@@ -38,13 +38,13 @@ MOST_IDS = 100_000
 """Images that one request may name."""
 
 
-class Request(BaseModel):
+class RequestModel(BaseModel):
     """The base of all requests: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
-class FilterModel(Request):
+class FilterModel(RequestModel):
     """A filter of images; all given conditions must hold."""
 
     folder: Annotated[str | None, Field(max_length=4096, description="Images in this folder, at any depth.")] = None
@@ -104,7 +104,7 @@ class Listing(BaseModel):
     after: Annotated[str | None, Field(max_length=12_000, description="`next` of the part before.")] = None
 
 
-class QueryPart(Request):
+class QueryPart(RequestModel):
     """One example of a search: an image of the library, an upload, or a vector."""
 
     image: ImageId | None = None
@@ -123,7 +123,7 @@ class QueryPart(Request):
         return self
 
 
-class SearchRequest(Request):
+class SearchRequest(RequestModel):
     """A search with one example or several, and with answers of an earlier one that were right or wrong."""
 
     model_config = ConfigDict(
@@ -160,7 +160,7 @@ class SearchRequest(Request):
         return None if self.rerank == "default" else self.rerank
 
 
-class ExplainRequest(Request):
+class ExplainRequest(RequestModel):
     """An example, and an image of the library that was found with it."""
 
     model_config = ConfigDict(
@@ -172,21 +172,21 @@ class ExplainRequest(Request):
     image: ImageId
 
 
-class Paths(Request):
+class Paths(RequestModel):
     """Paths of files, as the server names them."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"paths": ["/photos/a.jpg"]}]})
     paths: Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=10_000)]
 
 
-class TagsChange(Request):
+class TagsChange(RequestModel):
     """Tags to add and to remove."""
 
     add: Annotated[list[Tag], Field(max_length=100)] = []
     remove: Annotated[list[Tag], Field(max_length=100)] = []
 
 
-class MetadataChange(Request):
+class MetadataChange(RequestModel):
     """Metadata to set and keys to remove; text that is an ISO date becomes a date."""
 
     set: Annotated[dict[Name, Text | int | float], Field(max_length=200)] = {}
@@ -197,7 +197,7 @@ class MetadataChange(Request):
         return {key: value_of(value, f"metadata: {key!r}") for key, value in self.set.items()}
 
 
-class ImageChanges(Request):
+class ImageChanges(RequestModel):
     """Changes of one image."""
 
     model_config = ConfigDict(
@@ -209,7 +209,7 @@ class ImageChanges(Request):
     metadata: MetadataChange = MetadataChange()
 
 
-class Ids(Request):
+class Ids(RequestModel):
     """Several images."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0123456789abcdef"]}]})

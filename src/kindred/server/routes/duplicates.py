@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from kindred.duplicates import COPIES, Kind, csv_of, kept
 from kindred.server.answers import answer
 from kindred.server.duplicates import Duplicates, duplicates_job, not_searched
+from kindred.server.forms import ImageId, RequestModel
 from kindred.server.jobs import Jobs
 from kindred.server.problems import Problem
 from kindred.server.routes.jobs import accepted
@@ -27,7 +28,6 @@ router = APIRouter(prefix="/duplicates", tags=["duplicates"])
 MOST_IDS, MOST_FOLDERS, PATH_LENGTH, TAG_LENGTH = 1000, 50, 4096, 200
 
 RuleName = Literal["folder", "larger", "older", "newer", "format"]
-ImageId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Cosine = Annotated[float | None, Query(gt=0, le=1)]
 Tag = Annotated[str, Field(min_length=1, max_length=TAG_LENGTH)]
 Folder = Annotated[str, Field(min_length=1, max_length=PATH_LENGTH)]
@@ -60,36 +60,33 @@ def asked(
 Asked = Annotated[ReviewQuery, Depends(asked)]
 
 
-class DuplicatesRequest(BaseModel):
+class DuplicatesRequest(RequestModel):
     """A search for duplicates; threshold: the cosine from which images are alike, null for that of the recipe."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"threshold": None}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"threshold": None}]})
     threshold: Annotated[float | None, Field(gt=0, le=1)] = None
 
 
-class NotSameRequest(BaseModel):
+class NotSameRequest(RequestModel):
     """Images that are not the same: all with each other, or each with each of the others."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"ids": ["00112233445566aa", "8899aabbccddeeff"], "others": None}]},
     )
     ids: Annotated[list[ImageId], Field(min_length=1, max_length=MOST_IDS)]
     others: Annotated[list[ImageId] | None, Field(max_length=MOST_IDS)] = None
 
 
-class KeepRequest(BaseModel):
+class KeepRequest(RequestModel):
     """The groups in which to choose what to keep, the rules, and the tags for what is kept and for the others."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"rules": ["larger", "older"], "tag": "keep"}]}
-    )
-    rules: Annotated[list[RuleName], Field(min_length=1, max_length=10)]
-    prefer: Annotated[list[Folder], Field(max_length=MOST_FOLDERS)] = []
-    kinds: Annotated[list[Kind], Field(max_length=10)] = [*COPIES]
+    model_config = ConfigDict(json_schema_extra={"examples": [{"rules": ["larger", "older"], "tag": "keep"}]})
+    rules: Annotated[tuple[RuleName, ...], Field(min_length=1, max_length=10)]
+    prefer: Annotated[tuple[Folder, ...], Field(max_length=MOST_FOLDERS)] = ()
+    kinds: Annotated[tuple[Kind, ...], Field(max_length=10)] = COPIES
     threshold: Annotated[float | None, Field(gt=0, le=1)] = None
     most: Annotated[float | None, Field(gt=0, le=1)] = None
-    without_tag: Annotated[list[Tag], Field(max_length=10, description="Leave decided groups as they are")] = []
+    without_tag: Annotated[tuple[Tag, ...], Field(max_length=10, description="Leave decided groups as they are")] = ()
     tag: Annotated[str | None, Field(min_length=1, max_length=TAG_LENGTH)] = None
     tag_others: Annotated[str | None, Field(min_length=1, max_length=TAG_LENGTH)] = None
 
@@ -165,11 +162,11 @@ async def keep(here: Here, request: KeepRequest) -> Response:
     """Choose by rules which images to keep, and tag them or the others; no file is changed."""
     check_writable(here)
     query = ReviewQuery(
-        kinds=tuple(request.kinds),
+        kinds=request.kinds,
         threshold=request.threshold,
         most=request.most,
-        without_tag=tuple(request.without_tag),
-        rules=tuple(request.rules),
+        without_tag=request.without_tag,
+        rules=request.rules,
         prefer=tuple(map(Path, request.prefer)),
     )
     form = await here.work.light(

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from kindred.server.exports import Export, ExportFormat, Exports
+from kindred.server.forms import ImageId, RequestModel
 from kindred.server.state import Here, State
 
 __all__ = ["router"]
@@ -17,7 +18,6 @@ router = APIRouter(prefix="/export", tags=["export"])
 
 MOST_IDS = 200_000
 
-ImageId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 _FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _DOWNLOAD: dict[str, Any] = {
@@ -26,10 +26,10 @@ _DOWNLOAD: dict[str, Any] = {
 }
 
 
-class ExportRequest(BaseModel):
+class ExportRequest(RequestModel):
     """Which images to export, and how."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": [], "format": "csv"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": [], "format": "csv"}]})
     ids: Annotated[list[ImageId], Field(max_length=MOST_IDS, description="Images by id, in the order of the export")]
     format: ExportFormat
     link: Annotated[bool, Field(description="Answer with an address to download from, instead of the file")] = False

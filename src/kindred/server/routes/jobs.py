@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from kindred.server.answers import answer
 from kindred.server.folders import chosen_folders
+from kindred.server.forms import RequestModel
 from kindred.server.indexing import index_job
 from kindred.server.jobs import Event, Job, Jobs
 from kindred.server.state import Here, check_writable
@@ -26,12 +27,10 @@ SOON = 0.2  # seconds between two looks at whether the server waits no longer
 RETRY = 1000  # milliseconds before a browser connects again
 
 
-class IndexRequest(BaseModel):
+class IndexRequest(RequestModel):
     """What to index: a folder by its id, or every folder of the library."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"folder": None, "prune": "keep"}, {"prune": "gone"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"folder": None, "prune": "keep"}, {"prune": "gone"}]})
     folder: Annotated[str | None, Field(max_length=40, description="Id of a folder; null: every folder")] = None
     prune: Annotated[
         Literal["keep", "gone"], Field(description="Whether images are removed whose files are certainly gone")

@@ -8,12 +8,13 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from kindred.atlas import Atlas, SheetsBusy
 from kindred.library.editing import record_of
 from kindred.manifold.maps import check_map
 from kindred.server.answers import answer, is_known
+from kindred.server.forms import RequestModel
 from kindred.server.jobs import Jobs
 from kindred.server.maps import LARGE, SMALL, Maps, map_job
 from kindred.server.problems import Problem
@@ -44,12 +45,10 @@ WEBP: dict[int | str, dict[str, object]] = {
 }
 
 
-class MapRequest(BaseModel):
+class MapRequest(RequestModel):
     """The map to make; one that exists is updated to the images of the library, or computed from the start."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"method": "tsne"}, {"method": "isomap", "anew": True}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"method": "tsne"}, {"method": "isomap", "anew": True}]})
     method: Annotated[str, Field(max_length=METHOD_LENGTH, description="tsne, isomap, mds or spectral")] = "tsne"
     anew: Annotated[bool, Field(description="Compute the map from the start")] = False
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from kindred.server.answers import answer
+from kindred.server.forms import RequestModel
 from kindred.server.problems import Problem
 from kindred.server.state import Here, check_writable
 from kindred.service import SavedForm, SavedSearchForm
@@ -18,11 +19,10 @@ __all__ = ["router"]
 router = APIRouter(prefix="/saved", tags=["saved searches"])
 
 
-class SaveRequest(BaseModel):
+class SaveRequest(RequestModel):
     """A search to save, in place of one of the same name: any JSON object of at most 64 kB."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"name": "Our red boat", "search": {"address": "q=00112233445566aa&tag=sea"}}]},
     )
     name: Annotated[str, Field(min_length=1, max_length=NAME_LENGTH)]

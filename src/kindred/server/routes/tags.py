@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from kindred.server.answers import answer
-from kindred.server.forms import Request, Tag
+from kindred.server.forms import RequestModel, Tag
 from kindred.server.state import Here, check_writable
 from kindred.service import ChangeForm
 from kindred.service.additions import TagsForm
@@ -18,18 +18,18 @@ __all__ = ["router"]
 router = APIRouter(prefix="/tags", tags=["tags"])
 
 
-class TagToRename(Request):
+class TagToRename(RequestModel):
     """A tag and its new name."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tag": "sea", "to": "seaside"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "sea", "to": "seaside"}]})
     tag: Tag
     to: Annotated[Tag, Field(description="If it is in use, the images of both are joined")]
 
 
-class TagToRemove(Request):
+class TagToRemove(RequestModel):
     """A tag."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tag": "sea"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "sea"}]})
     tag: Tag
 
 
