@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from kindred.client.naming import MOST_IDS, Naming
 from kindred.client.sending import (
@@ -18,8 +17,9 @@ from kindred.library.editing import Images
 from kindred.library.editing import listed as listed_words
 from kindred.library.indexing import IndexReport
 from kindred.library.paths import listed_paths
-from kindred.service import LibraryForm
+from kindred.service import LibraryForm, SavedForm, SavedSearchForm
 from kindred.service.additions import AdditionsForm
+from kindred.service.form import json_text
 from kindred.service.jobs import JobForm
 from kindred.service.reading import read_form
 from kindred.service.review import ReviewForm, ReviewGroupForm
@@ -134,13 +134,12 @@ class Changing(Naming):
 
     def saved_searches(self) -> list[SavedSearch]:
         """Return the saved searches, ordered by name."""
-        found = cast("dict[str, list[dict[str, object]]]", self.connection.get("/saved"))
-        return [_saved(each) for each in found["saved"]]
+        return [_saved(each) for each in read_form(SavedForm, self.connection.get("/saved")).saved]
 
     def save_search(self, name: str, search: Mapping[str, object]) -> SavedSearch:
         """Save a search by name, in place of one of the same name, which then keeps its id."""
         sent = {"name": name, "search": dict(search)}
-        return _saved(cast("dict[str, object]", self.connection.post("/saved", sent)))
+        return _saved(read_form(SavedSearchForm, self.connection.post("/saved", sent)))
 
     def remove_search(self, uid: str) -> bool:
         """Remove a saved search by id; return whether there was one."""
@@ -185,9 +184,8 @@ def _failed(job: JobForm) -> KindredError:
     return ServerError(f"{job.title}: failed ({problem.get('detail', 'the server has the details in its log')})")
 
 
-def _saved(found: Mapping[str, object]) -> SavedSearch:
-    search = json.dumps(found["search"], ensure_ascii=False, separators=(",", ":"))
-    return SavedSearch(str(found["id"]), str(found["name"]), search, str(found["saved_at"]))
+def _saved(form: SavedSearchForm) -> SavedSearch:
+    return SavedSearch(form.id, form.name, json_text(form.search), form.saved_at)
 
 
 def _number(found: object, verb: str) -> int:

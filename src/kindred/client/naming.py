@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 from kindred.client.connection import Connection
 from kindred.errors import UsageError
 from kindred.library.editing import Images
 from kindred.library.paths import listed_paths
+from kindred.service import LookupForm
+from kindred.service.reading import read_form
 from kindred.store import is_uid
 
 __all__ = ["MOST_IDS", "Naming"]
@@ -35,6 +36,6 @@ class Naming:
         known: dict[str, str | None] = {}
         for start in range(0, len(paths), MOST_IDS):
             chunk = paths[start : start + MOST_IDS]
-            found = cast("dict[str, list[str | None]]", self.connection.post("/images/lookup", {"paths": chunk}))
-            known |= dict(zip(chunk, found["ids"], strict=True))
+            found = read_form(LookupForm, self.connection.post("/images/lookup", {"paths": chunk}))
+            known |= dict(zip(chunk, found.ids, strict=True))
         return [each if isinstance(each, str) and is_uid(each) else known[str(each)] for each in given]

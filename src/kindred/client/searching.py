@@ -23,7 +23,7 @@ from kindred.images import ImageLike
 from kindred.library import Example, Results
 from kindred.library.explaining import Explanation
 from kindred.library.query import NEGATIVE_WEIGHT, Query
-from kindred.service import DescriptionForm, SearchForm
+from kindred.service import DescriptionForm, SearchForm, UploadForm
 from kindred.service.reading import read_form
 from kindred.store import Box, Filter
 
@@ -164,8 +164,8 @@ class Searching(Naming):
         known = {} if box is None else {"box": list(box)}
         if is_stored(image):
             return {"image": image, **known}
-        sent = cast("dict[str, object]", self.connection.send("/uploads", image_bytes(cast(ImageLike, image))))
-        return {"upload": sent["upload"], **known}
+        sent = read_form(UploadForm, self.connection.send("/uploads", image_bytes(cast(ImageLike, image))))
+        return {"upload": sent.upload, **known}
 
     def _example(self, example: Example) -> dict[str, object]:
         if is_vectors(example.query):
