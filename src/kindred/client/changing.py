@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from kindred.client.naming import MOST_IDS, Naming
-from kindred.client.sending import (
-    as_json_value,
-    image_bytes,
-)
+from kindred.client.sending import as_json_value, image_bytes
 from kindred.errors import KindredError, ServerError, UsageError
 from kindred.library.editing import Images
 from kindred.library.editing import listed as listed_words

@@ -10,13 +10,10 @@ from typing import Literal, Self
 import numpy as np
 
 from kindred.client.changing import Changing
-from kindred.client.connection import Connection
+from kindred.client.connection import Connection, Parameters
 from kindred.client.receiving import record_of
 from kindred.client.searching import Searching
-from kindred.client.sending import (
-    filter_parameters,
-)
-from kindred.errors import UsageError
+from kindred.client.sending import filter_parameters
 from kindred.library import ImagePage, ImageRecord, Layout
 from kindred.service import ImageForm, ImagePageForm, LayoutForm, SkipsForm
 from kindred.service.reading import read_form
@@ -73,10 +70,7 @@ class Client(Changing, Searching):
 
     def get(self, image: Path | str) -> ImageRecord:
         """Return the record of an image. Raises `UsageError` if the library does not contain it."""
-        (uid,) = self._ids([image])
-        if uid is None:
-            raise UsageError(f"{image} is not an image of this library; index it first, or give another path or id")
-        return record_of(read_form(ImageForm, self.connection.get(f"/images/{uid}")))
+        return record_of(read_form(ImageForm, self.connection.get(f"/images/{self._id(image)}")))
 
     def images(
         self, where: Filter | None = None, *, sort: Sort = "added", descending: bool = False
@@ -100,8 +94,8 @@ class Client(Changing, Searching):
         limit: int = 100,
     ) -> ImagePage:
         """Return up to `limit` (500 at most) of the images that `images` yields, from the position `after` on."""
-        order = {"sort": sort, "order": "desc" if descending else "asc", "after": after, "limit": limit}
-        page = read_form(ImagePageForm, self.connection.get("/images", {**filter_parameters(where), **order}))
+        asked = _listing(where, sort, descending=descending, after=after, limit=limit)
+        page = read_form(ImagePageForm, self.connection.get("/images", asked))
         return ImagePage(tuple(map(record_of, page.images)), page.total, page.next)
 
     def layout(
@@ -117,8 +111,8 @@ class Client(Changing, Searching):
 
         Their sizes have the ratios of the originals, with a height of 1,000.
         """
-        order = {"sort": sort, "order": "desc" if descending else "asc", "after": after, "limit": limit}
-        found = read_form(LayoutForm, self.connection.get("/images/layout", {**filter_parameters(where), **order}))
+        asked = _listing(where, sort, descending=descending, after=after, limit=limit)
+        found = read_form(LayoutForm, self.connection.get("/images/layout", asked))
         sizes = np.array([[round(1000 * aspect), 1000] for aspect in found.aspect], np.int32).reshape(-1, 2)
         return Layout(found.ids, sizes, found.total, found.next)
 
@@ -129,3 +123,9 @@ class Client(Changing, Searching):
     def file(self, image: Path | str) -> bytes:
         """Return the content of the file of an image."""
         return self.connection.content(f"/images/{self._id(image)}/file")
+
+
+def _listing(where: Filter | None, sort: Sort, *, descending: bool, after: str | None, limit: int) -> Parameters:
+    """Return a part of a listing as parameters of an address."""
+    order = "desc" if descending else "asc"
+    return {**filter_parameters(where), "sort": sort, "order": order, "after": after, "limit": limit}

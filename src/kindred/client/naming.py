@@ -26,7 +26,7 @@ class Naming:
     def _id(self, image: Path | str) -> str:
         (uid,) = self._ids([image])
         if uid is None:
-            raise UsageError(f"{image} is not an image of this library; give another path or id")
+            raise UsageError(f"{image} is not an image of this library; index it first, or give another path or id")
         return uid
 
     def _ids(self, images: Images) -> list[str | None]:
