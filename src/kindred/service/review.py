@@ -15,6 +15,7 @@ from kindred.service.form import Form
 if TYPE_CHECKING:
     from kindred.duplicates import Companions, DuplicateGroup, Review
     from kindred.duplicates.found_file import LastSearch
+    from kindred.duplicates.review import Listing
     from kindred.library import Library
     from kindred.store import Row
 
@@ -119,8 +120,8 @@ class ReviewForm(Form):
         last = review.last
         if last is None:
             return None
-        listing = review.listing(last, threshold=query.threshold, most=query.most, marked=query.marked)
-        groups = reviewed_groups(review, library, last, query)
+        listing = _listing(review, last, query)
+        groups = _meant(listing.groups, library, last, query)
         shown = groups[after : after + limit]
         forms = _forms(library, shown, query, first=after)
         found = last.found
@@ -152,14 +153,7 @@ class KeptForm(Form):
 
 def reviewed_groups(review: Review, library: Library, last: LastSearch, query: ReviewQuery) -> Sequence[DuplicateGroup]:
     """Return the groups of a search that a query means."""
-    groups = review.listing(last, threshold=query.threshold, most=query.most, marked=query.marked).groups
-    if query.kinds:
-        groups = [group for group in groups if group.kind in query.kinds]
-    if query.without_tag:
-        tagged = _tagged(library, last, query.without_tag)
-        decided = all if len(query.without_tag) > 1 else any
-        groups = [group for group in groups if not decided(member.id in tagged for member in group.members)]
-    return groups
+    return _meant(_listing(review, last, query).groups, library, last, query)
 
 
 def reviewed_group(review: Review, library: Library, query: ReviewQuery, key: str) -> ReviewGroupForm | None:
@@ -169,7 +163,7 @@ def reviewed_group(review: Review, library: Library, query: ReviewQuery, key: st
     last = review.last
     if last is None:
         return None
-    listing = review.listing(last, threshold=query.threshold, most=query.most, marked=query.marked)
+    listing = _listing(review, last, query)
     at = listing.places.get(key)
     if at is None:
         return None
@@ -203,6 +197,23 @@ def keep_images(
         if tag_others is not None and others:
             library.tag(list(others), tag_others)
     return KeptForm(len(groups), len(keep), len(others))
+
+
+def _listing(review: Review, last: LastSearch, query: ReviewQuery) -> Listing:
+    return review.listing(last, threshold=query.threshold, most=query.most, marked=query.marked)
+
+
+def _meant(
+    groups: Sequence[DuplicateGroup], library: Library, last: LastSearch, query: ReviewQuery
+) -> Sequence[DuplicateGroup]:
+    """Return those of the groups that are of the kinds of a query, and not decided by its tags."""
+    if query.kinds:
+        groups = [group for group in groups if group.kind in query.kinds]
+    if query.without_tag:
+        tagged = _tagged(library, last, query.without_tag)
+        decided = all if len(query.without_tag) > 1 else any
+        groups = [group for group in groups if not decided(member.id in tagged for member in group.members)]
+    return groups
 
 
 def _tagged(library: Library, last: LastSearch, tags: Sequence[str]) -> set[str]:
