@@ -186,6 +186,13 @@ def test_columns_follow_the_order_of_the_map(library: Library, tmp_path: Path) -
     now = columns_of(library.store, mapped)
     assert (now.days[at["07.jpg"]], now.aspects[at["07.jpg"]]) == (NO_DAY, -1)
     assert (now.days == NO_DAY).sum() == (now.aspects < 0).sum() == 1
+    assert sum(now.folders.sizes) == len(mapped) - 1  # it does not count for the folder of another image
+    assert now.folders.numbers[at["07.jpg"]] == OTHERS
+    library.remove(list(mapped.uids))
+    none = columns_of(library.store, mapped)
+    assert (none.days == NO_DAY).all()
+    assert (none.aspects == -1).all()
+    assert (none.folders.names, none.folders.sizes) == ((), ())
 
 
 def test_the_largest_folder_is_divided_as_long_as_there_are_few_groups() -> None:

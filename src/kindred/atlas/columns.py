@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -21,6 +21,8 @@ OTHERS = 255
 GONE = -1.0
 NO_DAY = -(2**31)
 """Day of an image without one."""
+NOWHERE = Path()
+"""Path of an image that is gone: a folder, so that nothing is read from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +52,21 @@ class Columns:
 def columns_of(store: Store, mapped: WholeMap) -> Columns:
     """Return the columns of a map, read from the store."""
     found = store.outlines(Filter())
-    place = np.searchsorted(found.numbers, mapped.numbers)
-    place = np.minimum(place, max(0, len(found.numbers) - 1))
-    there = found.numbers[place] == mapped.numbers if len(found.numbers) else np.zeros(len(mapped), bool)
-    widths, heights = (found.sizes[place, side].astype(np.float32) for side in (0, 1))
+    there = np.isin(mapped.numbers, found.numbers)
+    place = np.searchsorted(found.numbers, mapped.numbers[there])
+    sizes, days = np.zeros((len(mapped), 2), np.int32), np.full(len(mapped), np.datetime64("NaT", "D"))
+    sizes[there], days[there] = found.sizes[place], found.days[place]
+    widths, heights = sizes.T.astype(np.float32)
     aspects = np.divide(widths, heights, out=np.zeros_like(widths), where=heights > 0)
     aspects[~there] = GONE
-    days = np.where(there, _day_numbers(found.days)[place], NO_DAY).astype(np.int32)
-    at = place.tolist()
-    paths = [found.paths[each] for each in at]
-    sizes = np.where(there[:, None], found.sizes[place], 0)
-    outlines = Outlines(mapped.numbers, mapped.uids, tuple(paths), sizes, found.days[place])
-    return Columns(outlines, aspects, days, folder_groups(paths), _tag_groups(store, mapped))
+    known = dict(zip(found.numbers.tolist(), found.paths, strict=True))
+    paths = tuple(known.get(number, NOWHERE) for number in mapped.numbers.tolist())
+    folders = folder_groups([path for path in paths if path is not NOWHERE])
+    numbers = np.full(len(mapped), OTHERS, np.uint8)
+    numbers[there] = folders.numbers
+    folders = replace(folders, numbers=numbers)
+    outlines = Outlines(mapped.numbers, mapped.uids, paths, sizes, days)
+    return Columns(outlines, aspects, _day_numbers(days).astype(np.int32), folders, _tag_groups(store, mapped))
 
 
 def folder_groups(paths: Sequence[Path]) -> Groups:
