@@ -46,6 +46,7 @@ def test_the_page_is_served_with_etags(make_client: MakeClient, tmp_path: Path) 
     first = client.get("/")
     assert first.headers["content-type"] == "text/html; charset=utf-8"
     assert client.get("/", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert client.get("/", headers={"If-None-Match": f"W/{first.headers['etag']}"}).status_code == 304  # by a proxy
     assert client.get("/assets/lib/dom.js").text == "export const x = 1"
     for name in ("secret.txt", "../outside.js", "%2e%2e/outside.js", "lib", "lib/", ".hidden.js", "a\0b.js", "C:x.js"):
         assert client.get(f"/assets/{name.replace(chr(0), '%00')}").status_code == 404, name

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
+from kindred.server.answers import is_known
 from kindred.server.problems import Problem
 from kindred.server.state import Here
 
@@ -57,7 +58,7 @@ def _answer(folder: Path, name: str, request: Request) -> Response:
     except (OSError, ValueError):
         raise Problem(404, "the page has no such file") from None
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if tag in [each.strip() for each in request.headers.get("if-none-match", "").split(",")]:
+    if is_known(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(content, headers=headers, media_type=kind)
 
