@@ -1,6 +1,7 @@
 /** The job that makes a map: its progress, and a button to cancel it. */
 
 import { fill, h } from "../../lib/dom.js";
+import { followJob } from "../../lib/jobs.js";
 import { toast, toastError } from "../../lib/toast.js";
 
 const THUMBNAILS = "Making thumbnails";
@@ -11,14 +12,14 @@ const THUMBNAILS = "Making thumbnails";
  */
 export function createJobPanel({ api }, { placed, ended }) {
   let id = null;
-  let unlisten = null;
+  let unfollow = null;
   let stage = "";
   const meter = h("i");
   const words = h("p", { class: "small" });
   const bar = h("div", { class: "meter", role: "progressbar", "aria-label": "Making the map", "aria-valuemin": 0, "aria-valuemax": 100 }, meter);
   const cancel = h("button", { class: "button button-small", type: "button", on: { click: () => void stop() } }, "Cancel");
   const element = h("div", { class: "map-job", hidden: true }, h("div", { class: "spread" }, words, cancel), bar);
-  return { element, start, follow, running: () => id !== null, close: () => unlisten?.() };
+  return { element, start, follow, running: () => id !== null, close: () => unfollow?.() };
 
   async function start(method, anew) {
     const job = await api.post("/map", { method, anew });
@@ -27,18 +28,12 @@ export function createJobPanel({ api }, { placed, ended }) {
   }
 
   function follow(job) {
-    unlisten?.();
+    unfollow?.();
     id = job;
     stage = "";
     element.hidden = false;
     words.textContent = "Making the map …";
-    unlisten = api.events(`/jobs/${encodeURIComponent(job)}/events`, {
-      progress: show,
-      done: () => end(),
-      cancelled: () => end(),
-      failed: (state) => end(state.problem),
-      error: () => end(),
-    });
+    unfollow = followJob(api, job, { changed: show, ended: (last) => end(last?.problem) });
   }
 
   function show(state) {
@@ -57,9 +52,7 @@ export function createJobPanel({ api }, { placed, ended }) {
   }
 
   function end(problem) {
-    if (id === null) return;
-    unlisten?.();
-    [unlisten, id] = [null, null];
+    [unfollow, id] = [null, null];
     element.hidden = true;
     fill(cancel, "Cancel");
     if (problem) toast([problem.detail, problem.hint].filter(Boolean).join(". "), { kind: "bad" });
