@@ -5,9 +5,10 @@
  */
 
 import { fill } from "../lib/dom.js";
+import { openExport } from "../lib/export.js";
+import { count } from "../lib/images.js";
 import { createBrowse } from "./search/browse.js";
 import { openExplanation } from "./search/explain.js";
-import { openExport } from "./search/export.js";
 import { createIntake, DRAGGED } from "./search/intake.js";
 import { createQueryBar } from "./search/querybar.js";
 import { createResults } from "./search/results.js";
@@ -16,7 +17,7 @@ import { createToolbar } from "./search/toolbar.js";
 
 /** @type {import("./table.js").Mount} */
 export async function mount(root, context) {
-  const { router, viewer } = context;
+  const { router, viewer, toast } = context;
   let state = parseState(router.current().params);
   /** @type {{handle: any, ids: string[], pushed: boolean} | null} */
   let large = null;
@@ -25,7 +26,7 @@ export async function mount(root, context) {
   const change = (changes, options) => router.update({ show: null, why: null, ...changes }, options);
   const bar = createQueryBar(context, { choose: () => intake.choose(), photograph: () => intake.photograph(), change: (query) => asked(query) });
   const intake = createIntake(context, { add: (images) => images.length > 0 && asked([...state.query, ...images]), busy: bar.busy, over: bar.over });
-  const toolbar = createToolbar(context, { change, exported: () => void openExport(context, exportable()) });
+  const toolbar = createToolbar(context, { change, exported: () => void exported() });
   const browse = createBrowse(context, { open, similar });
   const results = createResults(context, { open, similar, why, change, drawn });
   fill(root, intake.elements, bar.element, toolbar.element, browse.element, results.element);
@@ -85,8 +86,15 @@ export async function mount(root, context) {
     event.dataTransfer.effectAllowed = "copy";
   }
 
-  function exportable() {
-    return { above: results.above().map(({ id }) => id), all: results.images().map(({ id }) => id) };
+  /** Export the answers above the line, or all that are shown. */
+  async function exported() {
+    const [above, all] = [results.above(), results.images()].map((images) => images.map(({ id }) => id));
+    const parts = [
+      above.length > 0 && { ids: above, label: count(above.length, "image"), note: "above the line" },
+      all.length > above.length && { ids: all, label: `All ${count(all.length, "image")}`, note: "now shown" },
+    ].filter(Boolean);
+    const number = await openExport(context, { title: "Export answers", parts });
+    if (number > 0) toast(`${count(number, "image")} exported.`, { kind: "good" });
   }
 
   /* ---- the large view and the explanation, which are in the address too ---- */

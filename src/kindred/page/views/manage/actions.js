@@ -3,6 +3,7 @@
 import { announce } from "../../lib/announce.js";
 import { confirmed } from "../../lib/dialog.js";
 import { h } from "../../lib/dom.js";
+import { exportImages } from "../../lib/export.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { menuButton } from "../../lib/menu.js";
@@ -104,13 +105,7 @@ export function createActions(context, { selection, jobs, order, changed, remove
   }
 
   async function exported(format) {
-    try {
-      const { address, name } = await api.post("/export", { ids: ids(), format, link: true });
-      api.follow(address, name);
-      announce(`Exporting ${count(selection.size, "image")}`);
-    } catch (error) {
-      toastError(error);
-    }
+    if (await exportImages(api, ids(), format)) announce(`Exporting ${count(selection.size, "image")}`);
   }
 
   async function asked() {
