@@ -5,6 +5,7 @@ import { Compare } from "../../lib/compare.js";
 import { fill, h } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { aspectOf, count, nameOf } from "../../lib/images.js";
+import { similarParams } from "../search/state.js";
 import { createCards } from "./cards.js";
 import { percentText } from "./facts.js";
 import { cardsOf, isDecided } from "./groups.js";
@@ -37,7 +38,7 @@ export function createGroup(context, actions) {
   const compare = new Compare();
   const list = createCards(context, {
     compare: (at) => choose(at), keep: (at) => toggle(at), open: (at) => large(at),
-    apart: (at) => apartFrom(at), similar: ({ id }) => router.go("search", { q: `i.${id}` }),
+    apart: (at) => apartFrom(at), similar: ({ id }) => router.go("search", similarParams(id)),
   });
   const title = h("h2", { class: "group-title", id: "group-title", tabindex: -1 });
   const about = h("p", { class: "soft small group-about" });

@@ -10,6 +10,7 @@ import { createTimeline } from "../../lib/atlas/timeline.js";
 import { fill, h, svg, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count, dateText, nameOf } from "../../lib/images.js";
+import { similarParams } from "../search/state.js";
 import { createChosen } from "./chosen.js";
 import { createLegend } from "./legend.js";
 import { createTools } from "./tools.js";
@@ -72,8 +73,8 @@ export function createExplorer(context, data, { job, make, before, changed }) {
   const title = h("h2", { class: "side-title" });
   const note = h("p", { class: "soft tiny" });
   const chosen = createChosen(context, {
-    search: () => router.go("search", { q: spread(map.selection(), MOST_QUERIES).map((at) => `i.${idOf(data, at)}`) }),
-    ids: () => map.selection().map((at) => idOf(data, at)),
+    search: () => router.go("search", similarParams(...spread(chosenIds(), MOST_QUERIES))),
+    ids: chosenIds,
     clear: () => choose([]),
     frame: () => map.frameOn(map.selection()),
     changed,
@@ -234,7 +235,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
     tip.hidden = true;
     opened = viewer({
       ids, at: images.indexOf(at), known: (id) => inView.records.get(images[ids.indexOf(id)]),
-      actions: (image) => [{ label: "More like this", icon: "similar", key: "s", run: () => router.go("search", { q: [`i.${image.id}`] }) }],
+      actions: (image) => [{ label: "More like this", icon: "similar", key: "s", run: () => router.go("search", similarParams(image.id)) }],
       closed: (last) => {
         opened = null;
         map.reveal(images[last]);
@@ -243,7 +244,7 @@ export function createExplorer(context, data, { job, make, before, changed }) {
   }
 
   function similar(at) {
-    router.go("search", { q: [`i.${idOf(data, at)}`] });
+    router.go("search", similarParams(idOf(data, at)));
   }
 
   /** Show where an image is. */

@@ -8,6 +8,7 @@ import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { menuButton } from "../../lib/menu.js";
 import { toast, toastError } from "../../lib/toast.js";
+import { similarParams } from "../search/state.js";
 import { openMetadata } from "./metadata.js";
 import { openTagging } from "./tagging.js";
 
@@ -91,7 +92,7 @@ export function createActions(context, { selection, jobs, order, changed, remove
   }
 
   function searchFor() {
-    router.go("search", { q: ids().map((id) => `i.${id}`) });
+    router.go("search", similarParams(...ids()));
   }
 
   async function tagged() {

@@ -69,9 +69,9 @@ export function queryParams(query) {
   return { q: query.map(writeQueryImage) };
 }
 
-/** The address of a search for images like one of the library's. */
-export function similarParams(id) {
-  return { q: [`i.${id}`] };
+/** The address of a search for images like some of the library's. */
+export function similarParams(...ids) {
+  return queryParams(ids.map((id) => ({ kind: "image", id, wanted: true, box: null })));
 }
 
 /** The filter as parameters of /images, and as part of a search. */
