@@ -154,20 +154,10 @@ export async function mount(root, context) {
 
   /** Tag images and go on; the tags that were there already stay at an undo. */
   function decide(kept, others) {
-    const added = [];
-    const note = (images, tag) => {
-      const ids = images.filter(({ tags }) => !tags.includes(tag)).map(({ id }) => id);
-      if (tag && ids.length > 0) added.push({ ids, tag });
-    };
-    const removed = [];
-    const take = (images, tag) => {
-      const ids = images.filter(({ tags }) => tags.includes(tag)).map(({ id }) => id);
-      if (tag && ids.length > 0) removed.push({ ids, tag });
-    };
-    note(kept, choice.tag);
-    note(others, choice.others);
-    take(others, choice.tag);
-    take(kept, choice.others);
+    const part = (images, tag, tagged) => ({ tag, ids: images.filter(({ tags }) => tags.includes(tag) === tagged).map(({ id }) => id) });
+    const counts = ({ tag, ids }) => tag && ids.length > 0;
+    const added = [part(kept, choice.tag, false), part(others, choice.others, false)].filter(counts);
+    const removed = [part(others, choice.tag, true), part(kept, choice.others, true)].filter(counts);
     const send = async (puts, takes) => {
       for (const { ids, tag } of puts) await api.post("/images/tags", { ids, add: [tag], remove: [] });
       for (const { ids, tag } of takes) await api.post("/images/tags", { ids, add: [], remove: [tag] });
