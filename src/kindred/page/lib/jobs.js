@@ -178,8 +178,7 @@ export function skippedList() {
   function draw() {
     if (!element.open || drawn === files.length) return;
     drawn = files.length;
-    const groups = Map.groupBy ? Map.groupBy(files, ({ reason }) => reason) : grouped(files);
-    const ordered = [...groups].sort((a, b) => b[1].length - a[1].length);
+    const ordered = [...grouped(files)].sort((a, b) => b[1].length - a[1].length);
     fill(body, ordered.map(([reason, some]) => h("div", { class: "skips-group" },
       h("h4", null, reason, " ", h("span", { class: "soft numbers" }, some.length.toLocaleString())),
       h("ul", null, some.slice(0, NAMED).map(({ path }) => h("li", { title: path }, h("span", null, nameOf(path)), h("span", { class: "soft tiny" }, path)))),
@@ -187,8 +186,13 @@ export function skippedList() {
   }
 }
 
+/** The files of each reason. */
 function grouped(files) {
+  /** @type {Map<string, Skip[]>} */
   const groups = new Map();
-  for (const file of files) groups.set(file.reason, [...(groups.get(file.reason) ?? []), file]);
+  for (const file of files) {
+    if (!groups.has(file.reason)) groups.set(file.reason, []);
+    groups.get(file.reason).push(file);
+  }
   return groups;
 }

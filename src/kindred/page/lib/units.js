@@ -1,5 +1,7 @@
 /** Sizes, rates and times, as people read them. */
 
+import { count } from "./images.js";
+
 const WHOLE = new Intl.NumberFormat();
 const ONE = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const UNITS = ["kB", "MB", "GB", "TB"];
@@ -32,14 +34,9 @@ export function leftText(seconds) {
 
 /** "3 seconds", "2 minutes", "3 hours 10 minutes" @param {number} seconds */
 export function durationText(seconds) {
-  if (seconds < 50) return plural(Math.max(1, Math.round(seconds)), "second");
+  if (seconds < 50) return count(Math.max(1, Math.round(seconds)), "second");
   const minutes = Math.max(1, Math.round(seconds / 60));
-  if (minutes < 60) return plural(minutes, "minute");
+  if (minutes < 60) return count(minutes, "minute");
   const rest = minutes < 600 ? minutes % 60 : 0;
-  return plural(Math.round((minutes - rest) / 60), "hour") + (rest ? ` ${plural(rest, "minute")}` : "");
-}
-
-/** "1,234 images", "1 image" */
-function plural(number, one) {
-  return `${WHOLE.format(number)} ${one}${number === 1 ? "" : "s"}`;
+  return count(Math.round((minutes - rest) / 60), "hour") + (rest ? ` ${count(rest, "minute")}` : "");
 }

@@ -1,6 +1,6 @@
 /** The first part of the library view: adding images, folders, facts, and what could not be used. */
 
-import { fill, h } from "../../lib/dom.js";
+import { h } from "../../lib/dom.js";
 import { createAdding } from "./adding.js";
 import { createFacts } from "./facts.js";
 import { createFolders } from "./folders.js";
@@ -16,8 +16,7 @@ export function createOverview(context, { jobs }) {
   const folders = createFolders(context, jobs);
   const adding = createAdding(context, { added: () => void refresh() });
   const removed = createRemoved(context, jobs);
-  const element = h("div", { class: "overview" });
-  fill(element, h("div", { class: "overview-main" }, !library.read_only && adding.element, folders.element, removed.element), facts.element);
+  const element = h("div", { class: "overview" }, h("div", { class: "overview-main" }, !library.read_only && adding.element, folders.element, removed.element), facts.element);
   const unlisten = jobs.listen(draw);
   draw();
   return {

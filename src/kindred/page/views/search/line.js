@@ -17,17 +17,22 @@ export function createLine({ moved, toggle }) {
 
   return {
     element,
-    /** @param {{above: any[], below: any[], at: number, open: boolean, more: boolean, running: boolean}} now */
+    /** @param {{above: any[], below: any[], at: number, open: boolean, more: boolean}} now */
     show({ above, below, at, open, more }) {
       if (document.activeElement !== slider || Number(slider.value) !== at) slider.value = at;
       value.textContent = `${Math.round(at * 100)} %`;
       slider.setAttribute("aria-valuetext", `${percent(at)}: ${count(above.length, "image")} above the line`);
-      text.textContent = at < 0.5 ? "Below this line it is even less likely the same thing" : "Below this line it is probably not the same thing";
-      if (at > 0.5) text.textContent = "Below this line it is less sure";
+      text.textContent = words(at);
       const number = below.length > 0 ? `${below.length}${more ? "+" : ""} less alike` : more ? "less alike" : "none";
       fill(button, icon(open ? "up" : "down"), open ? "Hide what is below" : `Show ${number}`);
       button.setAttribute("aria-expanded", String(open));
       button.disabled = below.length === 0 && !more;
     },
   };
+}
+
+/** What lies below a line at a probability. */
+function words(at) {
+  if (at > 0.5) return "Below this line it is less sure";
+  return at < 0.5 ? "Below this line it is even less likely the same thing" : "Below this line it is probably not the same thing";
 }

@@ -52,12 +52,16 @@ export function createResults(context, { open, similar, why, change, drawn }) {
   return {
     element, marks, grids, show,
     /** The images now shown, in order. */
-    images: () => [...shown.above, ...(state?.below ? shown.below : [])],
+    images,
     above: () => shown.above,
     known: (id) => search.answers.find((answer) => answer.id === id),
     destroy: () => { search.stop(); grids.forEach((grid) => grid.destroy()); },
     hide: () => { search.stop(); element.hidden = true; },
   };
+
+  function images() {
+    return [...shown.above, ...(state?.below ? shown.below : [])];
+  }
 
   /** @param {State} now */
   function show(now) {
@@ -79,8 +83,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     drawMessage(error, at);
     drawTitle(at);
     above.show(listed(shown.above));
-    // Few answers are worth showing large.
-    line.show({ ...shown, at, open: state.below, more: search.more, running });
+    line.show({ ...shown, at, open: state.below, more: search.more });
     line.element.hidden = !shown.known || answers.length === 0;
     below.element.classList.toggle("grid-closed", !state.below);
     below.show(state.below ? listed(shown.below) : { ids: [], aspects: [], count: 0 });
@@ -98,8 +101,8 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     return library.line ?? 0.5;
   }
 
-  function inOrder(images) {
-    return state.sort === "newest" || state.sort === "oldest" ? byDate(images, state.sort) : images;
+  function inOrder(some) {
+    return state.sort === "newest" || state.sort === "oldest" ? byDate(some, state.sort) : some;
   }
 
   function drawTitle(at) {
@@ -136,20 +139,19 @@ export function createResults(context, { open, similar, why, change, drawn }) {
   }
 
   function makeGrid(label, list, part) {
-    const grid = new Grid({
+    return new Grid({
       label,
       source: (id, pixels) => api.thumbnail(id, thumbnailSize(pixels)),
       describe: (index) => (list()[index] ? answerName(list()[index], options(list()[index])) : ""),
       decorate: (index) => (list()[index] ? overlay(list()[index], options(list()[index])) : null),
       open: (index) => {
-        const images = [...shown.above, ...(state.below ? shown.below : [])];
-        open(images.map(({ id }) => id), index + part * shown.above.length, (id) => images.find((image) => image.id === id));
+        const all = images();
+        open(all.map(({ id }) => id), index + part * shown.above.length, (id) => all.find((image) => image.id === id));
       },
       key: (event, index) => handled(event.key, list()[index]),
       near: () => near(part),
       target: () => target(list()),
     });
-    return grid;
   }
 
   function options(image) {
@@ -166,12 +168,12 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     return true;
   }
 
-  /** The height of rows: larger where there are few answers, so that up to six fill one row. */
-  function target(images) {
+  /** The height of rows: larger where there are few answers, which are worth it, so that up to six fill one row. */
+  function target(some) {
     const usualHeight = innerWidth < 640 ? 132 : 210;
     const most = innerWidth < 640 ? 190 : 320;
-    if (images.length > 6) return images.length > 12 ? usualHeight : usualHeight * 1.15;
-    const filling = above.element.clientWidth / images.reduce((sum, image) => sum + shownAspect(aspectOf(image)), 0);
+    if (some.length > 6) return some.length > 12 ? usualHeight : usualHeight * 1.15;
+    const filling = above.element.clientWidth / some.reduce((sum, image) => sum + shownAspect(aspectOf(image)), 0);
     return Math.max(usualHeight, Math.min(most, filling));
   }
 

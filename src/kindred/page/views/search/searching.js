@@ -89,7 +89,7 @@ export class Search {
   /** The order by descriptors alone, to compare the present one with. */
   async compare() {
     const { signal } = this.abort;
-    const body = { ...searchBody({ ...this.state, rerank: [] }, { k: BASELINE, offset: 0 }) };
+    const body = searchBody({ ...this.state, rerank: [] }, { k: BASELINE, offset: 0 });
     try {
       const { results } = await this.api.post("/search", body, { signal });
       this.baseline = results;
