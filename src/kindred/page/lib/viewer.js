@@ -43,6 +43,7 @@ class Viewer {
     this.closed = present(this.dialog);
     void this.closed.then(() => {
       this.ended = true;
+      NARROW.removeEventListener("change", this.arrange);
       what.closed?.(this.at, what.ids[this.at]);
     });
     void this.show(this.at);
@@ -67,7 +68,7 @@ class Viewer {
         this.actions, h("div", { class: "viewer-zoom" }, this.out, this.in), this.info),
       this.stage, this.facts);
     this.arrange();
-    NARROW.addEventListener("change", () => this.arrange());
+    NARROW.addEventListener("change", this.arrange);
     this.zoom = new Zoom(this.stage, this.picture, {
       turn: (by) => this.move(by),
       dismiss: () => this.dialog.close(),
@@ -77,10 +78,10 @@ class Viewer {
   }
 
   /** On a phone the actions are at the thumb, below the image. */
-  arrange() {
+  arrange = () => {
     if (NARROW.matches) this.stage.after(this.actions);
     else this.name.after(this.actions);
-  }
+  };
 
   /** Show the image at a place; its thumbnail at once, then larger. */
   async show(at) {
