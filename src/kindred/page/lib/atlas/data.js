@@ -45,9 +45,9 @@ export function mapData(given) {
   };
 }
 
-/** The part of the map with all points. */
+/** The smallest box around points, given as x and y of each. @param {ArrayLike<number>} points */
 export function boxOf(points) {
-  const box = { x0: 1, y0: 1, x1: 0, y1: 0 };
+  const box = { x0: Infinity, y0: Infinity, x1: -Infinity, y1: -Infinity };
   for (let at = 0; at < points.length; at += 2) {
     box.x0 = Math.min(box.x0, points[at]);
     box.x1 = Math.max(box.x1, points[at]);

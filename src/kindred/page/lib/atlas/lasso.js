@@ -1,5 +1,6 @@
 /** Points within a line drawn around them. */
 
+import { boxOf } from "./data.js";
 import { inBox } from "./pointgrid.js";
 
 /**
@@ -24,16 +25,9 @@ export function inside(polygon, x, y) {
  */
 export function enclosed(grid, polygon, accepted = () => true) {
   if (polygon.length < 6) return [];
-  const box = { x0: Infinity, y0: Infinity, x1: -Infinity, y1: -Infinity };
-  for (let at = 0; at < polygon.length; at += 2) {
-    box.x0 = Math.min(box.x0, polygon[at]);
-    box.x1 = Math.max(box.x1, polygon[at]);
-    box.y0 = Math.min(box.y0, polygon[at + 1]);
-    box.y1 = Math.max(box.y1, polygon[at + 1]);
-  }
   const out = new Uint32Array(grid.items.length);
   const found = [];
-  for (let place = 0, count = inBox(grid, box, out); place < count; place += 1) {
+  for (let place = 0, count = inBox(grid, boxOf(polygon), out); place < count; place += 1) {
     const at = out[place];
     if (accepted(at) && inside(polygon, grid.points[2 * at], grid.points[2 * at + 1])) found.push(at);
   }

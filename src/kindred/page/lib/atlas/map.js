@@ -6,6 +6,7 @@
 import { addBox, CHOSEN_FRAME, GROUP_FRAME, MOST_BOXES, newBoxes, NO_FRAME } from "./boxes.js";
 import { between, bounded, framing, panned, seen, toMap, toWindow, zoomed } from "./camera.js";
 import { CanvasRenderer } from "./canvas2d.js";
+import { boxOf } from "./data.js";
 import { heightIn, levelAt, sizeAt, thumbnailsIn, widthIn } from "./detail.js";
 import { enclosed } from "./lasso.js";
 import { inBox, nearest } from "./pointgrid.js";
@@ -125,17 +126,10 @@ export class AtlasMap {
     this.glide({ ...this.camera, x: this.data.points[2 * at], y: this.data.points[2 * at + 1] });
   }
 
-  /** Show all of some images. @param {ArrayLike<number>} some */
+  /** Show all of some images. @param {number[]} some */
   frameOn(some) {
-    const box = { x0: 1, y0: 1, x1: 0, y1: 0 };
-    for (let place = 0; place < some.length; place += 1) {
-      const [x, y] = [this.data.points[2 * some[place]], this.data.points[2 * some[place] + 1]];
-      box.x0 = Math.min(box.x0, x);
-      box.x1 = Math.max(box.x1, x);
-      box.y0 = Math.min(box.y0, y);
-      box.y1 = Math.max(box.y1, y);
-    }
-    if (box.x0 <= box.x1) this.glide(framing(this.size, box));
+    const { points } = this.data;
+    if (some.length > 0) this.glide(framing(this.size, boxOf(some.flatMap((at) => [points[2 * at], points[2 * at + 1]]))));
   }
 
   /** Where an image is in the window. */
@@ -218,16 +212,10 @@ export class AtlasMap {
     const { data } = this;
     const within = inBox(data.grid, seen(this.camera, this.size), data.scratch);
     const kept = [];
-    let total = 0;
-    for (let place = 0; place < within; place += 1) {
-      const at = data.scratch[place];
-      if (!this.shown[at]) continue;
-      total += 1;
-      kept.push(at);
-    }
+    for (let place = 0; place < within; place += 1) if (this.shown[data.scratch[place]]) kept.push(data.scratch[place]);
     // The order of the map puts images that stand for many before others.
     kept.sort((a, b) => a - b);
-    return { images: kept.slice(0, most), total };
+    return { images: kept.slice(0, most), total: kept.length };
   }
 
   /** The images within a line around them, px in the window. @param {number[]} line */

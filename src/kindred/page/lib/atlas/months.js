@@ -31,20 +31,26 @@ export function yearOf(month) {
   return 1970 + Math.floor(month / 12);
 }
 
-/**
- * Bars of the number of images over time, of months, quarters, years or more, at most `most`; null without any date.
- * @param {Int32Array} days @param {number} most
- * @returns {Bars | null}
- */
-export function barsOf(days, most) {
+/** The first and the last day; null without any date. @param {Int32Array} days @returns {[number, number] | null} */
+export function firstAndLast(days) {
   let [low, high] = [Infinity, -Infinity];
   for (const day of days) {
     if (day === NO_DAY) continue;
     if (day < low) low = day;
     if (day > high) high = day;
   }
-  if (low > high) return null;
-  const [from, to] = [monthOfDay(low), monthOfDay(high)];
+  return low > high ? null : [low, high];
+}
+
+/**
+ * Bars of the number of images over time, of months, quarters, years or more, at most `most`; null without any date.
+ * @param {Int32Array} days @param {number} most
+ * @returns {Bars | null}
+ */
+export function barsOf(days, most) {
+  const known = firstAndLast(days);
+  if (!known) return null;
+  const [from, to] = known.map(monthOfDay);
   const step = STEPS.find((each) => (to - from) / each + 2 <= most) ?? STEPS.at(-1);
   const first = Math.floor(from / step) * step;
   const bars = { first, step, counts: new Uint32Array(Math.floor((to - first) / step) + 1) };

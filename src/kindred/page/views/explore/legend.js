@@ -1,7 +1,7 @@
 /** The legend of a map: what the colours mean; pressing a group shows it alone or with others. */
 
-import { groupColour, NO_DAY, timeColour } from "../../lib/atlas/colours.js";
-import { isoDay } from "../../lib/atlas/months.js";
+import { groupColour, timeColour } from "../../lib/atlas/colours.js";
+import { firstAndLast, isoDay } from "../../lib/atlas/months.js";
 import { fill, h } from "../../lib/dom.js";
 import { dateText } from "../../lib/images.js";
 
@@ -46,15 +46,10 @@ export function createLegend(data, { changed }) {
 
   function times() {
     element.classList.remove("legend-some");
-    let [low, high] = [Infinity, -Infinity];
-    for (const day of data.days) {
-      if (day === NO_DAY) continue;
-      low = Math.min(low, day);
-      high = Math.max(high, day);
-    }
-    if (low > high) return h("p", { class: "small soft" }, "No dates");
+    const days = firstAndLast(data.days);
+    if (!days) return h("p", { class: "small soft" }, "No dates");
     const stops = Array.from({ length: 6 }, (_, step) => `rgb(${timeColour(step / 5).join(" ")})`).join(", ");
     return h("div", { class: "legend-times" }, h("i", { style: { background: `linear-gradient(90deg, ${stops})` } }),
-      h("div", { class: "spread tiny" }, h("span", null, dateText(isoDay(low))), h("span", null, dateText(isoDay(high)))));
+      h("div", { class: "spread tiny" }, days.map((day) => h("span", null, dateText(isoDay(day))))));
   }
 }
