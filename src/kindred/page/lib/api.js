@@ -146,15 +146,6 @@ export async function upload(path, blob, options = {}) {
   return json(await request("POST", path, { ...options, headers, body: blob }));
 }
 
-/** Offer a blob as a download under a name. */
-export function saveBlob(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
 /** Download from an address of the server. */
 export function follow(address, name) {
   const link = document.createElement("a");

@@ -14,9 +14,7 @@ const STEP = 2;
 const LARGE_STEP = 10;
 
 export class Compare {
-  /** @param {{changed?: (at: number) => void}} [options] changed: the divider was moved, to per cent of the width */
-  constructor(options = {}) {
-    this.options = options;
+  constructor() {
     this.at = 50;
     /** @type {Mode} */
     this.mode = "divider";
@@ -56,7 +54,6 @@ export class Compare {
     this.frame.style.setProperty("--at", `${this.at}%`);
     this.handle.setAttribute("aria-valuenow", String(Math.round(this.at)));
     this.handle.setAttribute("aria-valuetext", this.#text());
-    this.options.changed?.(this.at);
   }
 
   #text() {

@@ -32,7 +32,6 @@ export function themeButton() {
     }
     show();
     announce(label);
-    dispatchEvent(new CustomEvent("themechange"));
   }
 
   function show() {

@@ -28,7 +28,7 @@ export function createInView(options) {
   let order = [];
   let active = -1;
   const list = h("ul", { class: "inview", role: "listbox", "aria-label": options.label, "aria-multiselectable": "true", on: { keydown, focusin, focusout, click } });
-  return { element: list, show, choose, records, focusAt };
+  return { element: list, show, choose, records };
 
   /** Show images; those that are there already stay, with their focus. @param {number[]} images */
   function show(images) {

@@ -39,7 +39,7 @@ export function createTimeline(days, { changed, grid }) {
   start.addEventListener("keydown", (event) => key(event, 0));
   end.addEventListener("keydown", (event) => key(event, 1));
   drag();
-  return { element, choose, filter, close: () => observer.disconnect(), range: () => range && { from: isoDay(dayFrom()), to: isoDay(dayTo() - 1) } };
+  return { element, filter, close: () => observer.disconnect() };
 
   /** Count only some images. @param {Uint8Array | null} mask */
   function filter(mask) {

@@ -3,12 +3,10 @@
 import { h } from "../../lib/dom.js";
 import { menuButton } from "../../lib/menu.js";
 import { Selection } from "../../lib/selection.js";
-import { createBrowse } from "../search/browse.js";
+import { createBrowse, SORTS } from "../search/browse.js";
 import { createFilters } from "../search/filters.js";
 import { parseState, similarParams } from "../search/state.js";
 import { createActions } from "./actions.js";
-
-const SORTS = [["", "Newest first"], ["oldest", "Oldest first"], ["added", "Last added first"], ["path", "By folder and name"]];
 
 /** What is selected stays so while one looks at other views. */
 const selection = new Selection();

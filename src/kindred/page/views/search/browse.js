@@ -16,6 +16,9 @@ const ORDERS = {
   added: { sort: "added", order: "desc" }, path: { sort: "path", order: "asc" },
 };
 
+/** The orders as they are offered, the default first. */
+export const SORTS = [["", "Newest first"], ["oldest", "Oldest first"], ["added", "Last added first"], ["path", "By folder and name"]];
+
 /**
  * @typedef {import("../../lib/selection.js").Selection} Selection
  * @param {import("../../app.js").Context} context

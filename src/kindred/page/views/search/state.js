@@ -15,7 +15,6 @@
  */
 
 const ID = /^[A-Za-z0-9]{1,100}$/;
-export const SORTS = ["newest", "oldest", "added", "path"];
 
 /** @param {string} text @returns {QueryImage | null} null if it is not a query image */
 export function parseQueryImage(text) {

@@ -3,15 +3,13 @@
 import { fill, h } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { menuButton } from "../../lib/menu.js";
+import { SORTS } from "./browse.js";
 import { createFilters } from "./filters.js";
 import { createOptions } from "./options.js";
 import { createSaved } from "./saved.js";
 import { isSearch } from "./state.js";
 
-const SORTS = {
-  search: [["", "Most alike first"], ["newest", "Newest first"], ["oldest", "Oldest first"]],
-  browse: [["", "Newest first"], ["oldest", "Oldest first"], ["added", "Last added first"], ["path", "By folder and name"]],
-};
+const SEARCH_SORTS = [["", "Most alike first"], ["newest", "Newest first"], ["oldest", "Oldest first"]];
 
 /**
  * @param {import("../../app.js").Context} context
@@ -50,6 +48,6 @@ export function createToolbar(context, { change, exported }) {
   };
 
   function sorts() {
-    return SORTS[isSearch(state) ? "search" : "browse"];
+    return isSearch(state) ? SEARCH_SORTS : SORTS;
   }
 }
