@@ -5,6 +5,8 @@
  * @typedef {{params?: Params, signal?: AbortSignal, headers?: Record<string, string>}} Options
  */
 
+import { toParams } from "./params.js";
+
 const ROOT = "/api/v1";
 const PATIENCE = 4; // Repeats of a request that the server was too busy for (503 with Retry-After).
 
@@ -35,13 +37,7 @@ export function aborted(error) {
  * @param {Params} [params]
  */
 export function url(path, params) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(params ?? {})) {
-    for (const each of Array.isArray(value) ? value : [value]) {
-      if (each !== null && each !== undefined && each !== "" && each !== false) query.append(name, String(each));
-    }
-  }
-  const text = query.toString();
+  const text = toParams(params ?? {}).toString();
   return ROOT + path + (text ? `?${text}` : "");
 }
 

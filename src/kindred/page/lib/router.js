@@ -5,6 +5,8 @@
  * @typedef {{view: string, params: URLSearchParams}} Route
  */
 
+import { toParams } from "./params.js";
+
 /** @type {Set<(route: Route) => void>} */
 const listeners = new Set();
 let shown = location.hash;
@@ -27,17 +29,6 @@ export function parse(fragment) {
 export function href(view, params) {
   const text = (params instanceof URLSearchParams ? params : toParams(params ?? {})).toString();
   return `#/${view}${text ? `?${text}` : ""}`;
-}
-
-/** @param {Record<string, unknown>} values lists become repeated parameters */
-export function toParams(values) {
-  const params = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) {
-    for (const each of Array.isArray(value) ? value : [value]) {
-      if (each !== null && each !== undefined && each !== "" && each !== false) params.append(name, String(each));
-    }
-  }
-  return params;
 }
 
 /** The route of the address. */
