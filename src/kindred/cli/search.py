@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,6 @@ from kindred.cli.options import (
     DEFAULT_LIBRARY,
     AllowCode,
     AsJson,
-    FusionName,
     LibraryPlace,
     RunsOn,
     parse_box,
@@ -34,10 +33,11 @@ from kindred.cli.output import (
 )
 from kindred.cli.querying import CommandQuery, QueryOptions, doubts, read_image, search_queries, why_empty
 from kindred.cli.rating import NO_ANSWER, rating, rating_head, with_line
+from kindred.cli.search_options import FusionOptions, SubjectOptions
 from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from kindred.library import Results
+    from kindred.library import Library, Results
 
 __all__ = ["search"]
 
@@ -54,14 +54,6 @@ def search(
     *,
     library: LibraryPlace = DEFAULT_LIBRARY,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results.")] = 10,
-    together: Annotated[
-        bool,
-        typer.Option("--together", help="Treat all IMAGEs as views of one object and search for it once."),
-    ] = False,
-    unwanted: Annotated[
-        list[str] | None,
-        typer.Option("--not", metavar="IMAGE", help="Negative example: rank images like this one lower; repeatable."),
-    ] = None,
     no_copies: Annotated[
         bool,
         typer.Option(
@@ -70,31 +62,10 @@ def search(
             "agree.",
         ),
     ] = False,
-    regions: Annotated[
-        bool,
-        typer.Option(
-            "--regions",
-            help="Also search for parts of IMAGE if the whole has no probable result: for one of several objects, or a "
-            "small one.",
-        ),
-    ] = False,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
-        ),
-    ] = None,
+    subject: SubjectOptions,
     filters: FilterOptions,
     ranking: RankingOptions,
-    also: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--also",
-            metavar="DIR",
-            help="Also search this library of the same images and fuse the rankings; repeatable.",
-        ),
-    ] = None,
-    fusion: FusionName = "reciprocal_rank",
+    others: FusionOptions,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write the results as an HTML page with thumbnails."),
@@ -114,14 +85,45 @@ def search(
         from kindred.describer import DescriberOptions
         from kindred.library import Library
 
-    if also and (ranking.rerank not in (None, "", "none") or unwanted):
+    also = others.also or []
+    if also and (ranking.rerank not in (None, "", "none") or subject.unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")
-    if also and regions:
+    if also and subject.regions:
         raise UsageError("--also cannot be combined with --regions; search one library")
-    options = QueryOptions(
+    options = _options(k, subject, filters, ranking, fusion=others.fusion, no_copies=no_copies)
+    groups = [images] if subject.together else [[image] for image in images]
+    queries = [CommandQuery(tuple(names), tuple(map(read_image, names))) for names in groups]
+    with ExitStack() as stack:
+        runs_on = DescriberOptions(device)
+        libraries = [
+            stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code)) for each in (library, *also)
+        ]
+        searched = search_queries(libraries, queries, options)
+        if html is not None:  # before anything is printed, since it may fail
+            found = list(searched)
+            _write_page(html, found, libraries, box=options.box)
+            searched = iter(found)
+        failed = _print_found(searched, libraries, options, alone=len(queries) == 1, as_json=as_json)
+    if html is not None and not as_json:
+        say(f"Page: {shown(html)}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _options(
+    k: int,
+    subject: SubjectOptions,
+    filters: FilterOptions,
+    ranking: RankingOptions,
+    *,
+    fusion: str,
+    no_copies: bool,
+) -> QueryOptions:
+    """Return the options of the search; raises UsageError for a box, an image or a filter that is none."""
+    return QueryOptions(
         k,
-        box=parse_box(crop, option="--crop") if crop is not None else None,
-        negatives=tuple(map(read_image, unwanted or [])),
+        box=parse_box(subject.crop, option="--crop") if subject.crop is not None else None,
+        negatives=tuple(map(read_image, subject.unwanted or [])),
         where=filters.parsed(),
         min_score=ranking.min_score,
         min_probability=ranking.min_probability,
@@ -129,60 +131,61 @@ def search(
         depth=ranking.depth,
         fusion=fusion,
         no_copies=no_copies,
-        regions=regions,
+        regions=subject.regions,
     )
-    groups = [images] if together else [[image] for image in images]
-    queries = [CommandQuery(tuple(names), tuple(map(read_image, names))) for names in groups]
-    with ExitStack() as stack:
-        folders = (library, *(also or []))
-        runs_on = DescriberOptions(device)
-        libraries = [
-            stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code)) for each in folders
-        ]
-        recipe, of = " + ".join(each.recipe.name for each in libraries), len(libraries[0])
-        searched = search_queries(libraries, queries, options)
-        if html is not None:  # before anything is printed, since it may fail
-            found = list(searched)
-            _write_page(html, found, recipe=recipe, of=of, box=options.box)
-            searched = iter(found)
-        failed, matched = 0, False
-        for number, (query, results) in enumerate(searched):
-            if isinstance(results, ImageError):
-                _report_error(query, results, alone=len(queries) == 1, as_json=as_json)
-                failed += 1
-            elif as_json:
-                from kindred.service import ResultsForm
 
-                form = ResultsForm.of(results, query.names, recipe)
-                (print_json if len(queries) == 1 else print_json_line)(form)
-            else:
-                if len(queries) > 1:
-                    say(bold(shown(query.names[0])), gap=number > 0)
-                empty = "" if results else why_empty(libraries[0], options)
-                print_summary(results, recipe, of=of, empty=empty)
-            matched |= bool(results) and not isinstance(results, ImageError)
-        if options.where is not None and (matched or as_json) and failed < len(queries):
-            for doubt in doubts(libraries[0], options.where, matched=matched):
-                note(f"Note: {doubt}")
-    if html is not None and not as_json:
-        say(f"Page: {shown(html)}")
-    if failed:
-        raise typer.Exit(1)
+
+def _print_found(
+    searched: Iterable[tuple[CommandQuery, Results | ImageError]],
+    libraries: Sequence[Library],
+    options: QueryOptions,
+    *,
+    alone: bool,
+    as_json: bool,
+) -> int:
+    """Print the results of each query, and doubts about the filter; return the number of queries that failed.
+
+    alone: there is one query only.
+    """
+    recipe, of = _recipes_of(libraries), len(libraries[0])
+    count, failed, matched = 0, 0, False
+    for query, results in searched:
+        count += 1
+        if isinstance(results, ImageError):
+            _report_error(query, results, alone=alone, as_json=as_json)
+            failed += 1
+            continue
+        matched |= bool(results)
+        if as_json:
+            from kindred.service import ResultsForm
+
+            (print_json if alone else print_json_line)(ResultsForm.of(results, query.names, recipe))
+            continue
+        if not alone:
+            say(bold(shown(query.names[0])), gap=count > 1)
+        print_summary(results, recipe, of=of, empty="" if results else why_empty(libraries[0], options))
+    if options.where is not None and (matched or as_json) and failed < count:
+        for doubt in doubts(libraries[0], options.where, matched=matched):
+            note(f"Note: {doubt}")
+    return failed
+
+
+def _recipes_of(libraries: Sequence[Library]) -> str:
+    return " + ".join(each.recipe.name for each in libraries)
 
 
 def _write_page(
     file: Path,
     searched: Iterable[tuple[CommandQuery, Results | ImageError]],
+    libraries: Sequence[Library],
     *,
-    recipe: str,
-    of: int,
     box: tuple[float, float, float, float] | None,
 ) -> None:
     from kindred.cli.search_page import write_results
 
     usable = [(query, results) for query, results in searched if not isinstance(results, ImageError)]
     if usable:
-        write_results(file, usable, recipe=recipe, of=of, box=box)
+        write_results(file, usable, recipe=_recipes_of(libraries), of=len(libraries[0]), box=box)
 
 
 def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_json: bool) -> None:

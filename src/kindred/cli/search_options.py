@@ -1,0 +1,56 @@
+"""The options of `kindred search`, in groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kindred.cli.options import FusionName
+
+__all__ = ["FusionOptions", "SubjectOptions"]
+
+
+@dataclass(frozen=True)
+class SubjectOptions:
+    """What is searched for: how the query images belong together, and which part of an image counts."""
+
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Treat all IMAGEs as views of one object and search for it once."),
+    ] = False
+    unwanted: Annotated[
+        list[str] | None,
+        typer.Option("--not", metavar="IMAGE", help="Negative example: rank images like this one lower; repeatable."),
+    ] = None
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions",
+            help="Also search for parts of IMAGE if the whole has no probable result: for one of several objects, or a "
+            "small one.",
+        ),
+    ] = False
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop", metavar="x0,y0,x1,y1", help="Search for this part of IMAGE, in pixels after EXIF rotation."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class FusionOptions:
+    """Other libraries that are searched too, and how the rankings are joined."""
+
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--also",
+            metavar="DIR",
+            help="Also search this library of the same images and fuse the rankings; repeatable.",
+        ),
+    ] = None
+    fusion: FusionName = "reciprocal_rank"
