@@ -72,7 +72,9 @@ def address_of(listening: socket.socket, settings: ServerSettings) -> str:
 
 def _listen(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol: asyncio sends small writes at once (TCP_NODELAY) only on sockets that name it. Otherwise the
+    # body of an answer, which follows its head, waits up to 40 ms for the client to acknowledge the head.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.host, settings.port))
