@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from kindred._support.version import __version__
 from kindred.library import Library
+from kindred.server.heads import Heads
 from kindred.server.limits import Limits
 from kindred.server.metrics import Metering
 from kindred.server.problems import install_problems
@@ -68,6 +69,7 @@ def create_app(library: Library | Path | str, settings: ServerSettings | None = 
     install_problems(app)
     app.add_middleware(Limits, settings=state.settings)
     app.add_middleware(Security, settings=state.settings)
+    app.add_middleware(Heads)
     app.add_middleware(Metering, state=state)
     for name in ROUTERS:
         app.include_router(_router(name), prefix=API)
