@@ -152,6 +152,8 @@ def test_duplicates_are_found_by_the_server(client: Client, photos: list[Path], 
     groups = client.find_duplicates(kinds="same_picture")
     found = [{image.path.name for image in group.images} for group in groups]
     assert any({"00000.jpg", "copy.png"} <= names for names in found), found
+    assert {group.kind for group in groups} == {"same_picture"}
+    assert client.find_duplicates(kinds="same_shot") == []
 
 
 def test_an_explanation_comes_back_as_arrays(client: Client, photos: list[Path], made: Path) -> None:

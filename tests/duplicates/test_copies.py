@@ -51,6 +51,19 @@ def test_the_query_and_copies_of_better_results_are_left_out(tmp_path: Path) -> 
     ]
 
 
+def test_images_marked_as_not_the_same_are_no_copies(tmp_path: Path) -> None:
+    query = photo(tmp_path / "query.jpg", 0)
+    small, other, copy = (tmp_path / f"{name}.jpg" for name in ("small", "other", "copy"))
+    photo(small, 0, size=(280, 210))
+    other.write_bytes(query.read_bytes() + b" ")
+    copy.write_bytes(other.read_bytes())
+    paths, apart = [query, other, copy], [(other, query), (query, tmp_path / "elsewhere.jpg")]
+    assert [paths[at] for at in without_copies(results_of(paths), [query], apart=apart)] == [other]
+    assert [paths[at] for at in without_copies(results_of(paths), apart=apart)] == [query, other]
+    paths, apart = [small, other, copy, query], [(other, query), (small, other)]
+    assert [paths[at] for at in without_copies(results_of(paths), apart=apart)] == [small, other]
+
+
 def test_more_results_are_requested_until_there_are_enough(tmp_path: Path) -> None:
     copies = [photo(tmp_path / f"copy-{at}.jpg", 0, size=(300 + at, 225 + at)) for at in range(12)]
     others = [photo(tmp_path / f"{seed}.jpg", seed) for seed in range(1, 4)]

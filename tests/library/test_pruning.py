@@ -10,7 +10,7 @@ import pytest
 
 from kindred.library import Library
 from kindred.library.indexing import IndexReport
-from kindred.library.pruning import PRUNE_COUNT
+from kindred.library.pruning import PRUNE_COUNT, Prune
 from kindred.recipe import Recipe
 from kindred.store import Root
 from pictures import make_folder
@@ -58,6 +58,20 @@ def test_a_few_missing_files_are_removed_by_prune(library: Library, photos: Path
     assert numbers(library.index(photos, prune="gone")) == (3, 3, False)
     assert len(library) == COUNT - 1  # that of the other folder is not below this one
     assert library.store.runs(1)[0].removed == 3
+
+
+@pytest.mark.parametrize("prune", ["gone", "all"])
+def test_skipped_files_that_are_gone_are_no_missing_images(library: Library, photos: Path, prune: Prune) -> None:
+    for number in range(3):
+        (photos / f"broken-{number}.jpg").write_bytes(b"no image")
+    assert len(library.index(photos).skipped) == 3
+    for file in photos.glob("broken-*.jpg"):
+        file.unlink()
+    remove(photos, 1)
+    assert numbers(library.index(photos)) == (1, 0, False)
+    report = library.index(photos, prune=prune)
+    assert numbers(report) == (1, 1, False)
+    assert (len(library), library.skipped()) == (COUNT - 1, [])
 
 
 def test_an_empty_folder_removes_nothing_without_prune_all(library: Library, photos: Path) -> None:

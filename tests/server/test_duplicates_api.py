@@ -82,10 +82,18 @@ def ids(client: TestClient) -> dict[str, str]:
 COPIES = {"kinds": ["same_picture"]}
 
 
-def test_without_a_search_there_is_a_problem_that_says_how_to_start_one(make_client: MakeClient) -> None:
+def test_before_the_first_search_there_are_no_groups(make_client: MakeClient) -> None:
+    answer = make_client().get(f"{API}/duplicates", params={"threshold": 0.9, "kinds": ["same_bytes"]})
+    assert answer.status_code == 200  # a browser would write any other status into its console
+    found = answer.json()
+    assert (found["searched"], found["threshold"], found["least"]) == (None, None, None)
+    assert (found["groups"], found["total"], found["images"], found["next"]) == ([], 0, 0, None)
+    assert set(found["counts"].values()) == {0}
+
+
+def test_what_needs_a_search_says_how_to_start_one(make_client: MakeClient) -> None:
     client = make_client()
     for answer in (
-        client.get(f"{API}/duplicates"),
         client.get(f"{API}/duplicates/list"),
         client.post(f"{API}/duplicates/keep", json={"rules": ["larger"], "tag": "best"}),
     ):
@@ -272,20 +280,22 @@ def test_a_damaged_file_counts_as_no_search(
     stored: dict[str, Any], library: Path, make_client: MakeClient, name: str, value: np.ndarray[Any, Any]
 ) -> None:
     np.savez(library / FILE, **{**stored, name: value})
-    assert make_client().get(f"{API}/duplicates").status_code == 404
+    assert make_client().get(f"{API}/duplicates").json()["searched"] is None
 
 
 def test_a_file_that_is_none_counts_as_no_search(client: TestClient, library: Path, make_client: MakeClient) -> None:
     client.get(f"{API}/duplicates")
     for content in (b"", b"no archive", b"PK\x03\x04" + bytes(100)):
         (library / FILE).write_bytes(content)
-        assert make_client().get(f"{API}/duplicates").status_code == 404
+        assert make_client().get(f"{API}/duplicates").json()["searched"] is None
     (library / FILE).unlink()
     (library / FILE).symlink_to("/etc/passwd")
-    assert make_client().get(f"{API}/duplicates").status_code == 404
+    assert make_client().get(f"{API}/duplicates").json()["searched"] is None
 
 
-def test_a_read_only_server_shows_groups_and_changes_nothing(client: TestClient, make_client: MakeClient) -> None:
+def test_a_read_only_server_shows_groups_and_changes_nothing(
+    client: TestClient, make_client: MakeClient, library: Path
+) -> None:
     known = ids(client)
     reader = make_client(read_only=True)
     assert len(groups(reader, **COPIES)) == 2
@@ -297,6 +307,11 @@ def test_a_read_only_server_shows_groups_and_changes_nothing(client: TestClient,
     ):
         assert answer.status_code == 403
     assert len(groups(client, **COPIES)) == 2
+    before = (library / FILE).stat()
+    assert searched(reader, threshold=0.97)["threshold"] == 0.97  # in memory alone
+    assert reader.get(f"{API}/duplicates").json()["threshold"] == 0.97
+    assert (library / FILE).stat() == before
+    assert make_client().get(f"{API}/duplicates").json()["threshold"] != 0.97
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from kindred.library import Library
-from kindred.server import removals
+from kindred.server import removal_files
 from served import COUNT, MakeClient
 
 API = "/api/v1"
@@ -93,6 +93,41 @@ def test_a_removal_is_undone_with_ids_tags_and_metadata(
     assert client.post(f"{API}/removals/{removed['undo']}/undo").status_code == 404
 
 
+def test_a_removal_can_be_undone_after_a_restart(
+    make_client: MakeClient, ids: list[str], library: Path, photos: list[Path]
+) -> None:
+    with Library.open(library) as opened:
+        opened.tag(photos[0], ["sea", "2024"])
+        opened.set_metadata(photos[0], {"price": 20, "bought": date(2024, 1, 31), "at": datetime(2024, 1, 31, 8)})
+        before = opened.get(ids[0])
+    undo = make_client().post(f"{API}/images/remove", json={"ids": ids[:3]}).json()["undo"]
+    later = make_client()
+    assert [each["id"] for each in later.get(f"{API}/removals").json()["removals"]] == [undo]
+    assert finished(later, later.post(f"{API}/removals/{undo}/undo").json()["id"])["result"]["restored"] == 3
+    with Library.open(library) as opened:
+        assert opened.get(ids[0]) == before
+    assert later.get(f"{API}/removals").json() == {"removals": []}
+    assert not list((library / "removals").iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version":1}', b"\xff" * 99, b'{"version":1,"library":"x"}\n[]'])
+def test_a_damaged_file_of_a_removal_is_no_removal(
+    client: TestClient, ids: list[str], library: Path, content: bytes
+) -> None:
+    undo = client.post(f"{API}/images/remove", json={"ids": ids[:1]}).json()["undo"]
+    (stored,) = (library / "removals").iterdir()
+    stored.write_bytes(content)
+    assert client.get(f"{API}/removals").json() == {"removals": []}
+    assert client.post(f"{API}/removals/{undo}/undo").status_code == 404
+
+
+def test_images_are_removed_even_if_that_cannot_be_undone(client: TestClient, ids: list[str], library: Path) -> None:
+    (library / "removals").write_text("in the way")
+    answer = client.post(f"{API}/images/remove", json={"ids": ids[:2]}).json()
+    assert (answer["removed"], answer["undo"]) == (2, None)
+    assert client.get(f"{API}/removals").json() == {"removals": []}
+
+
 def test_one_removed_image_can_be_added_again_too(client: TestClient, ids: list[str]) -> None:
     undo = client.delete(f"{API}/images/{ids[4]}").json()["undo"]
     assert client.get(f"{API}/images/{ids[4]}").status_code == 404
@@ -112,8 +147,8 @@ def test_images_that_an_update_has_found_again_get_their_ids_back(client: TestCl
 def test_the_number_of_noted_removals_is_bounded(
     client: TestClient, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removals, "MOST_REMOVALS", 2)
-    monkeypatch.setattr(removals, "MOST_IMAGES", 4)
+    monkeypatch.setattr(removal_files, "MOST_REMOVALS", 2)
+    monkeypatch.setattr(removal_files, "MOST_IMAGES", 4)
     undos = [client.post(f"{API}/images/remove", json={"ids": [each]}).json()["undo"] for each in ids[:3]]
     assert [each["id"] for each in client.get(f"{API}/removals").json()["removals"]] == [undos[2], undos[1]]
     assert client.post(f"{API}/images/remove", json={"ids": ids[3:8]}).json()["undo"] is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ from fastapi.testclient import TestClient
 
 from kindred.errors import UsageError
 from kindred.library import Library
-from kindred.server import jobs as jobs_module
+from kindred.server import create_app
+from kindred.server import job as job_module
 from kindred.server.jobs import MOST_ENDED, MOST_EVENTS, Job, JobCancelled, JobRunning, Jobs, JobUnknown
+from kindred.server.journal import Journal
 from kindred.server.problems import Problem
-from kindred.service import KeysForm
+from kindred.service import KeysForm, RequestForm
 from kindred.service.facts import folder_id
 from live_server import serving
 from pictures import make_folder
-from served import COUNT, MakeClient
+from served import ADDRESS, COUNT, MakeClient
 
 PATIENCE = 30
 
@@ -39,7 +43,7 @@ def jobs() -> Iterator[Jobs]:
 @pytest.fixture
 def every_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every report of progress be an event."""
-    monkeypatch.setattr(jobs_module, "BETWEEN_EVENTS", 0.0)
+    monkeypatch.setattr(job_module, "BETWEEN_EVENTS", 0.0)
 
 
 def ended(job: Job) -> Job:
@@ -387,15 +391,81 @@ def test_sigterm_ends_a_stream_and_a_run_whose_work_is_kept(library: Path, tmp_p
                 name, _, value = line.partition(": ")
                 if name == "event":
                     names.append(value)
-                if name == "data" and json.loads(value)["done"] > 0 and "cancelled" not in names:
+                if name == "data" and json.loads(value)["done"] > 0 and "interrupted" not in names:
                     server.process.send_signal(signal.SIGTERM)
-        assert names[-1] == "cancelled"  # the stream ended by itself, after the last event
+        assert names[-1] == "interrupted"  # the stream ended by itself, after the last event
         server.process.wait(PATIENCE)
     with Library.open(library) as opened:
         kept = len(opened) - COUNT
         assert 0 < kept < 1500
         report = opened.index(tmp_path / "more")
         assert (report.indexed, report.unchanged) == (1500 - kept, kept)
+
+
+def server_events(api: str, job: str) -> list[dict[str, str]]:
+    lines = httpx.get(f"{api}/jobs/{job}/events").text.splitlines()
+    return [{"name": line.removeprefix("event: ")} for line in lines if line.startswith("event: ")]
+
+
+def journal_of(library: Path, *, state: str) -> tuple[Path, str]:
+    """Write a journal with one job, as a server leaves it that was killed; return its file and the id of the job."""
+    with Library.open(library) as opened, contextlib.closing(Journal.of(opened)) as journal:
+        form = Job(
+            "duplicates", "Searching for duplicates", again=RequestForm("/duplicates", {"threshold": 0.9})
+        ).form()
+        journal.write([replace(form, state=state)])  # type: ignore[arg-type]
+        return library / "jobs.json", form.id
+
+
+def test_ended_jobs_are_listed_after_a_restart(make_client: MakeClient, library: Path) -> None:
+    with TestClient(create_app(library), base_url=ADDRESS) as client:
+        job = client.post("/api/v1/jobs/index", json={}).json()["id"]
+        before = events_of(client, job)[-1]["data"]
+    (after,) = make_client().get("/api/v1/jobs").json()["jobs"]
+    assert after == {**before, "skipped_files": []}
+    assert after["state"] == "done"
+    assert after["result"]["unchanged"] == COUNT
+
+
+def test_an_interrupted_job_is_reported_until_it_is_forgotten(make_client: MakeClient, library: Path) -> None:
+    _, uid = journal_of(library, state="running")
+    client = make_client()
+    (job,) = client.get("/api/v1/jobs", params={"kind": "duplicates"}).json()["jobs"]
+    assert (job["id"], job["state"], job["problem"]["title"]) == (uid, "interrupted", "The job was interrupted")
+    assert job["again"]["body"] == {"threshold": 0.9}
+    assert client.delete(f"/api/v1/jobs/{uid}").json()["state"] == "interrupted"
+    assert client.get("/api/v1/jobs").json() == {"jobs": []}
+    assert make_client().get("/api/v1/jobs").json() == {"jobs": []}
+
+
+def test_a_second_server_leaves_the_journal_to_the_first(make_client: MakeClient, library: Path) -> None:
+    file, uid = journal_of(library, state="running")
+    with TestClient(create_app(library), base_url=ADDRESS) as first:
+        assert [job["id"] for job in first.get("/api/v1/jobs").json()["jobs"]] == [uid]
+        written = file.read_bytes()
+        second = make_client()
+        assert second.get("/api/v1/jobs").json() == {"jobs": []}
+        events_of(second, second.post("/api/v1/jobs/index", json={}).json()["id"])
+        assert file.read_bytes() == written
+    assert uid in [job["id"] for job in second.get("/api/v1/jobs").json()["jobs"]]  # once it is alone
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"\xff", b'{"version":1,"library":"x","jobs":[]}', b'{"version":1}', b"[" * 100_000]
+)
+def test_a_damaged_journal_is_an_empty_one(make_client: MakeClient, library: Path, content: bytes) -> None:
+    file, _ = journal_of(library, state="running")
+    file.write_bytes(content)
+    client = make_client()
+    assert client.get("/api/v1/jobs").json() == {"jobs": []}
+    job = client.post("/api/v1/jobs/index", json={}).json()["id"]
+    assert events_of(client, job)[-1]["name"] == "done"
+
+
+def test_a_read_only_server_writes_no_journal(make_client: MakeClient, library: Path) -> None:
+    client = make_client(read_only=True)
+    assert client.get("/api/v1/jobs").json() == {"jobs": []}
+    assert not list(library.glob("jobs.*"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
@@ -413,7 +483,13 @@ def test_a_kill_during_an_index_run_loses_only_what_was_not_committed(library: P
         assert kept > COUNT
     with serving(library, ["--folder", str(tmp_path / "more")]) as server:
         assert httpx.get(f"{server.api}/health").json()["images"] == kept
-        job = httpx.post(f"{server.api}/jobs/index", json={}).json()["id"]
+        (before,) = httpx.get(f"{server.api}/jobs").json()["jobs"]
+        assert (before["id"], before["state"], before["finished"]) == (job, "interrupted", None)
+        assert before["problem"]["hint"] == "start it again to go on"
+        assert [each["name"] for each in server_events(server.api, job)] == ["interrupted"]
+        assert before["again"] == {"path": "/jobs/index", "body": {"folder": None, "prune": "keep"}}
+        job = httpx.post(server.api + before["again"]["path"], json=before["again"]["body"]).json()["id"]
+        assert [each["id"] for each in httpx.get(f"{server.api}/jobs").json()["jobs"]] == [job]
         while (state := httpx.get(f"{server.api}/jobs/{job}").json())["state"] == "running":
             assert time.monotonic() < deadline + PATIENCE
             time.sleep(0.05)

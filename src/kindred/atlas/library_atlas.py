@@ -48,11 +48,12 @@ class _Held:
 class LibraryAtlas:
     """The maps of `library`; may be used by many threads.
 
-    thumbnails: how images are read for sheets (`kindred.atlas.sheets.Sheets`).
+    thumbnails: how images are read for sheets (`kindred.atlas.sheets.Sheets`). read_only: maps are not stored in the
+    library, and gone with this object.
     """
 
-    def __init__(self, library: Library, *, thumbnails: Thumbnails | None = None) -> None:
-        self._library = library
+    def __init__(self, library: Library, *, thumbnails: Thumbnails | None = None, read_only: bool = False) -> None:
+        self._library, self._read_only = library, read_only
         self._sheets = Sheets(library.path, thumbnails=thumbnails)
         self._held, self._lock = _Held(), threading.RLock()
 
@@ -84,7 +85,7 @@ class LibraryAtlas:
             mapped = make_map(self._library, method, progress=progress)
         else:
             mapped = update_map(self._library, previous, progress=progress)
-        if mapped is not previous or self._held.newest != method:
+        if not self._read_only and (mapped is not previous or self._held.newest != method):
             save_map(self._library.path, mapped)
         with self._lock:
             self._held.maps[method], self._held.newest = mapped, method

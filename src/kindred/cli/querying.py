@@ -117,9 +117,10 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
 
     if not options.no_copies:
         return search(options.k)
-    from kindred.duplicates import search_without_copies
+    from kindred.duplicates import not_same_paths, search_without_copies
 
-    return search_without_copies(search, query.files, options.k)
+    apart = [pair for library in libraries for pair in not_same_paths(library)]
+    return search_without_copies(search, query.files, options.k, apart=apart)
 
 
 def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:

@@ -115,7 +115,7 @@ class Changing(Naming):
         groups: list[ReviewGroupForm] = []
         after: int | None = 0
         while after is not None:
-            asked = {"kind": listed_words(kinds), "threshold": threshold, "after": after, "limit": 500}
+            asked = {"kinds": listed_words(kinds), "threshold": threshold, "after": after, "limit": 500}
             page = read_form(ReviewForm, self.connection.get("/duplicates", asked))
             groups += page.groups
             after = page.next
@@ -171,14 +171,14 @@ class Changing(Naming):
                 progress(job)
             time.sleep(POLL)
             job = read_form(JobForm, self.connection.get(f"/jobs/{job.id}"))
-        if job.state == "failed":
+        if job.state in ("failed", "interrupted"):
             raise _failed(job)
         return job
 
 
 def _failed(job: JobForm) -> KindredError:
     problem = job.problem or {}
-    return ServerError(f"{job.title}: failed ({problem.get('detail', 'the server has the details in its log')})")
+    return ServerError(f"{job.title}: {job.state} ({problem.get('detail', 'the server has the details in its log')})")
 
 
 def _saved(form: SavedSearchForm) -> SavedSearch:

@@ -1,7 +1,7 @@
 """Duplicates: groups of images with the same bytes, the same picture, the same shot, or similar descriptors."""
 
 from kindred.duplicates.companions import Companions
-from kindred.duplicates.copies import search_without_copies, without_copies
+from kindred.duplicates.copies import not_same_paths, search_without_copies, without_copies
 from kindred.duplicates.find import default_threshold, find_duplicates, find_links
 from kindred.duplicates.found import Found, grouped
 from kindred.duplicates.groups import KINDS, DuplicateGroup, Kind, Member
@@ -28,6 +28,7 @@ __all__ = [
     "grouped",
     "kept",
     "key_of",
+    "not_same_paths",
     "search_without_copies",
     "without_copies",
     "write_csv",

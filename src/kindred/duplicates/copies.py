@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,45 +17,66 @@ from kindred.duplicates.links import LINK, DisjointSets
 from kindred.duplicates.pixels import same_pictures, sketched
 from kindred.library import Hit, Results
 
-__all__ = ["search_without_copies", "without_copies"]
+if TYPE_CHECKING:
+    from kindred.library import Library
+
+__all__ = ["PathPairs", "not_same_paths", "search_without_copies", "without_copies"]
+
+PathPairs = Iterable[tuple[Path, Path]]
+"""Pairs of images, by path, that are not the same."""
 
 SPARE = 8
 """Results requested beyond `k` at first."""
 
 
-def search_without_copies(search: Callable[[int], Results], queries: Sequence[Path], k: int) -> Results:
+def not_same_paths(library: Library) -> list[tuple[Path, Path]]:
+    """Return the pairs of images of a library, by path, that were marked as not the same."""
+    pairs = library.store.not_same()
+    rows = library.store.images(np.unique(pairs).tolist())
+    return [(rows[one].path, rows[other].path) for one, other in pairs.tolist() if one in rows and other in rows]
+
+
+def search_without_copies(
+    search: Callable[[int], Results], queries: Sequence[Path], k: int, *, apart: PathPairs = ()
+) -> Results:
     """Return the best `k` results without copies (`without_copies`); `search` returns the given number of results.
 
     The number is doubled until there are enough results, or no more.
     """
+    apart = list(apart)
     requested = k + SPARE
     while True:
         results = search(requested)
-        kept = without_copies(results, queries)
+        kept = without_copies(results, queries, apart=apart)
         if len(kept) >= k or len(results) < requested:
             return _ranked(results, kept[:k])
         requested *= 2
 
 
-def without_copies(results: Sequence[Hit], queries: Sequence[Path] = ()) -> list[int]:
+def without_copies(results: Sequence[Hit], queries: Sequence[Path] = (), *, apart: PathPairs = ()) -> list[int]:
     """Return the indices of the results that are not a copy of a better result or of a query image.
 
-    Copies have the same bytes, or show the same picture, in another format, size or orientation. A result whose file
-    cannot be read is kept.
+    Copies have the same bytes, or show the same picture, in another format, size or orientation. Images of a pair of
+    `apart` are no copies of one another. A result whose file cannot be read is kept.
     """
     first = len(queries)
     paths = dict(enumerate([*queries, *(hit.path for hit in results)]))
     files, representative = distinct(paths.items())
-    joined = DisjointSets()
+    joined = DisjointSets(_places_apart(paths, apart))
+
+    def join(one: int, other: int) -> None:
+        if joined.may_join(one, other):
+            joined.join(one, other)
+
     for each, other in representative.items():
-        joined.join(each, other)
+        join(each, other)
     known = [
         SameLink(group[0].image_id, other.image_id, "same_bytes") for group in same_bytes(files) for other in group[1:]
     ]
     sketches = sketched({file.image_id: file.path for file in files}, progress=_silent)
     nothing = np.empty(0, LINK)
     for link in [*known, *same_pictures(paths, sketches, known, near=nothing, progress=_silent)]:
-        joined.join(link.one, link.other)
+        join(link.one, link.other)
     seen = {joined.find(place) for place in range(first)}
     kept = []
     for place in range(first, len(paths)):
@@ -61,6 +85,14 @@ def without_copies(results: Sequence[Hit], queries: Sequence[Path] = ()) -> list
             seen.add(group)
             kept.append(place - first)
     return kept
+
+
+def _places_apart(paths: Mapping[int, Path], apart: PathPairs) -> set[tuple[int, int]]:
+    """Return pairs of images by their numbers instead of their paths, without images that are not among them."""
+    places: dict[Path, list[int]] = defaultdict(list)
+    for place, path in paths.items():
+        places[path].append(place)
+    return {pair for one, other in apart for pair in product(places.get(one, ()), places.get(other, ()))}
 
 
 def _ranked(results: Results, places: Sequence[int]) -> Results:

@@ -64,11 +64,12 @@ class Listing:
 class Review:
     """The last search for duplicates of `library`, and its groups; may be used by many threads.
 
-    Every search is stored in the library, and is there when it is opened again.
+    Every search is stored in the library, and is there when it is opened again; with `read_only`, only as long as this
+    object.
     """
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, *, read_only: bool = False) -> None:
+        self._library, self._read_only = library, read_only
         self._lock = threading.RLock()
         self._last: LastSearch | None = None
         self._loaded = False
@@ -88,7 +89,8 @@ class Review:
         revision = self._library.store.vectors_revision
         found = find_links(self._library, threshold=threshold, progress=progress)
         last = LastSearch(found, datetime.now(UTC).isoformat(timespec="seconds"), revision)
-        save_search(self._library, last)
+        if not self._read_only:
+            save_search(self._library, last)
         with self._lock:
             self._last, self._loaded = last, True
             self._listings.clear()

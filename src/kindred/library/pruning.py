@@ -32,8 +32,9 @@ PRUNE_SHARE = 0.1
 class Pruned:
     """Result of pruning a folder.
 
-    missing: images whose files do not exist. removed: images removed from the library. held: the reason why others were
-    not removed, as the end of a sentence about them; "" if there are none.
+    missing: images whose files do not exist. removed: images removed from the library. Files that had been skipped are
+    removed with them, and are not counted. held: the reason why others were not removed, as the end of a sentence about
+    them; "" if there are none.
     """
 
     missing: int = 0
@@ -51,11 +52,16 @@ def prune_root(store: Store, root: Path, mode: Prune, *, found: int) -> Pruned:
         return Pruned()
     missing = [image for image in store.known_under(root) if is_missing(image.path)]
     if not missing or mode == "keep":
-        return Pruned(len(missing))
-    if mode == "all":
-        return Pruned(len(missing), store.forget(image.path for image in missing))
-    gone, held = _surely_gone(store, root, missing, found=found, known=known)
-    return Pruned(len(missing), store.forget(image.path for image in gone) if gone else 0, held)
+        return Pruned(_images(missing))
+    gone, held = (missing, "") if mode == "all" else _surely_gone(store, root, missing, found=found, known=known)
+    if gone:
+        store.forget(image.path for image in gone)
+    return Pruned(_images(missing), _images(gone), held)
+
+
+def _images(files: Sequence[Known]) -> int:
+    """Count the images among files, of which others were skipped."""
+    return sum(each.state == "indexed" for each in files)
 
 
 def held_back(store: Store, root: Path) -> str:

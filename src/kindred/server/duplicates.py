@@ -17,7 +17,7 @@ class Duplicates(Review):
     """The last search for duplicates of a server; a part of its state."""
 
     def __init__(self, state: State) -> None:
-        super().__init__(state.library)
+        super().__init__(state.library, read_only=state.settings.read_only)
 
     def close(self) -> None:
         """Do nothing; all is stored already."""
@@ -29,11 +29,11 @@ def not_searched() -> Problem:
     return Problem(404, "duplicates were not searched for yet", title=title, hint="POST /duplicates starts the search")
 
 
-def duplicates_job(state: State, threshold: float | None) -> Callable[[Job], ReviewForm | None]:
+def duplicates_job(state: State, threshold: float | None) -> Callable[[Job], ReviewForm]:
     """Return the work of searching for duplicates; its result are the facts, without groups."""
     review = state.part(Duplicates)
 
-    def work(job: Job) -> ReviewForm | None:
+    def work(job: Job) -> ReviewForm:
         def progress(stage: str, done: int, total: int) -> None:
             job.check()
             if stage != job.stage:

@@ -31,7 +31,7 @@ class Maps(LibraryAtlas):
     """The maps of a server; a part of its state."""
 
     def __init__(self, state: State) -> None:
-        super().__init__(state.library, thumbnails=_thumbnails(state))
+        super().__init__(state.library, thumbnails=_thumbnails(state), read_only=state.settings.read_only)
 
     def found(self, method: str | None, revision: str | None) -> Atlas:
         """Return the map by a method, or the newest one.

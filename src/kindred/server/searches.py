@@ -13,7 +13,7 @@ from typing import Generic, TypeVar, cast
 import numpy as np
 
 from kindred.arrays import Vectors
-from kindred.duplicates.copies import without_copies
+from kindred.duplicates.copies import not_same_paths, without_copies
 from kindred.library import Example, Hit
 from kindred.library.query import DescribedQuery
 from kindred.library.reranking import check_limits, steps_for
@@ -132,7 +132,8 @@ class Searches:
         complete = int((ranking.ids[0] >= 0).sum()) < count or len(hits) < len(found.hits)
         if asked.no_copies:
             paths = [self._path_of(part) for part in asked.query if part.vector is None]
-            hits = tuple(hits[at] for at in without_copies(hits, [path for path in paths if path is not None]))
+            queries, apart = [path for path in paths if path is not None], not_same_paths(self._state.library)
+            hits = tuple(hits[at] for at in without_copies(hits, queries, apart=apart))
         if before is not None:
             known = {hit.id for hit in before.hits}
             hits = (*before.hits, *(hit for hit in hits if hit.id not in known))

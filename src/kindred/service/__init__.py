@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kindred.service.duplicates import DuplicateForm, DuplicatesForm, GroupForm, NotSameForm
     from kindred.service.facts import FolderForm, LibraryForm, RerankerForm, SkipsForm
     from kindred.service.form import Form, plain
-    from kindred.service.jobs import JobForm, JobsForm
+    from kindred.service.jobs import JobForm, JobsForm, RequestForm
     from kindred.service.library import (
         ChangeForm,
         CopyForm,
@@ -131,6 +131,7 @@ __all__ = [
     "RecipeForm",
     "RecipesForm",
     "RemovedForm",
+    "RequestForm",
     "RerankerForm",
     "ResultsForm",
     "ReviewFolderForm",
@@ -158,7 +159,7 @@ __getattr__ = imported_late(
         "facts": "FolderForm, LibraryForm, RerankerForm, SkipsForm",
         "duplicates": "DuplicateForm, DuplicatesForm, GroupForm, NotSameForm",
         "form": "Form, plain",
-        "jobs": "JobForm, JobsForm",
+        "jobs": "JobForm, JobsForm, RequestForm",
         "library": (
             "ChangeForm, CopyForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, "
             "MapForm, MoveForm, NoteForm, SkipForm, VerifyForm"

@@ -9,9 +9,17 @@ from typing import Literal
 from kindred.service.form import Form
 from kindred.service.library import SkipForm
 
-__all__ = ["JobForm", "JobState", "JobsForm"]
+__all__ = ["JobForm", "JobState", "JobsForm", "RequestForm"]
 
-JobState = Literal["running", "done", "failed", "cancelled"]
+JobState = Literal["running", "done", "failed", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True)
+class RequestForm(Form):
+    """A request: POST of `body` as JSON to `path`, below the address of the API."""
+
+    path: str
+    body: Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +30,8 @@ class JobForm(Form):
     total: finished `unit`s of this stage, total 0 if unknown. rate: units per second at present. seconds: since the
     start; seconds_left: as the present rate suggests. skipped: number of files that could not be used; skipped_files:
     the first of them. started, finished: UTC, ISO. result: what the job returned, once it is done. problem: why it
-    failed, in the form of every error of the server.
+    failed or, of one that was interrupted because the server ended, how to go on, in the form of every error of the
+    server. again: what starts the same job; null if nothing does.
     """
 
     id: str
@@ -43,6 +52,7 @@ class JobForm(Form):
     finished: str | None
     result: Mapping[str, object] | None
     problem: Mapping[str, object] | None
+    again: RequestForm | None
 
 
 @dataclass(frozen=True)

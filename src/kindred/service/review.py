@@ -89,16 +89,16 @@ class ReviewFolderForm(Form):
 class ReviewForm(Form):
     """The groups of the last search for duplicates.
 
-    searched: UTC, ISO. threshold: that of these groups; it can be any from `least` on without another search. images:
-    how many were compared. changed: whether images were added, removed or described again since. kinds: those searched.
-    counts: groups by kind, before `kinds` and `without_tag`. total: groups after these. marked: pairs of the library
-    that are not the same.
-    folders: those with the most images in groups. next: the `after` of the next page.
+    searched: UTC, ISO; null, as `threshold` and `least`, before the first search. threshold: that of these groups; it
+    can be any from `least` on without another search. images: how many were compared. changed: whether images were
+    added, removed or described again since. kinds: those searched. counts: groups by kind, before `kinds` and
+    `without_tag`. total: groups after these. marked: pairs of the library that are not the same. folders: those with
+    the most images in groups. next: the `after` of the next page.
     """
 
-    searched: str
-    threshold: float
-    least: float
+    searched: str | None
+    threshold: float | None
+    least: float | None
     most: float | None
     images: int
     changed: bool
@@ -111,15 +111,13 @@ class ReviewForm(Form):
     next: int | None
 
     @classmethod
-    def of(
-        cls, review: Review, library: Library, query: ReviewQuery, *, after: int = 0, limit: int = 100
-    ) -> Self | None:
-        """Return the groups from place `after` on, at most `limit`; None if there was no search."""
+    def of(cls, review: Review, library: Library, query: ReviewQuery, *, after: int = 0, limit: int = 100) -> Self:
+        """Return the groups from place `after` on, at most `limit`; none before the first search."""
         from kindred.duplicates import KINDS
 
         last = review.last
         if last is None:
-            return None
+            return cls._before_the_first(library, query)
         listing = _listing(review, last, query)
         groups = _meant(listing.groups, library, last, query)
         shown = groups[after : after + limit]
@@ -139,6 +137,27 @@ class ReviewForm(Form):
             folders=tuple(ReviewFolderForm(*each) for each in listing.folders),
             groups=tuple(forms),
             next=after + limit if after + limit < len(groups) else None,
+        )
+
+    @classmethod
+    def _before_the_first(cls, library: Library, query: ReviewQuery) -> Self:
+        """Return the form of a library that was never searched for duplicates."""
+        from kindred.duplicates import KINDS
+
+        return cls(
+            searched=None,
+            threshold=None,
+            least=None,
+            most=query.most,
+            images=0,
+            changed=False,
+            kinds=(),
+            counts=dict.fromkeys(KINDS, 0),
+            total=0,
+            marked=len(library.store.not_same()),
+            folders=(),
+            groups=(),
+            next=None,
         )
 
 

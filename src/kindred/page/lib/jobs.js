@@ -2,10 +2,11 @@
  * Background jobs of the server: followed by their events, and shown with their progress.
  *
  * @typedef {{
- *   id: string, kind: string, title: string, state: "running" | "done" | "failed" | "cancelled", stopping: boolean, stage: string,
+ *   id: string, kind: string, title: string, state: "running" | "done" | "failed" | "cancelled" | "interrupted", stopping: boolean, stage: string,
  *   unit: string, done: number, total: number, rate: number | null, seconds: number, seconds_left: number | null,
  *   skipped: number, skipped_files: Skip[], result: any, problem: {title: string, detail: string, hint?: string} | null,
- * }} Job
+ *   again: {path: string, body: Record<string, unknown>} | null,
+ * }} Job again: the request that starts the same job
  * @typedef {{path: string, reason: string}} Skip
  */
 
@@ -38,6 +39,7 @@ export function followJob(api, id, { changed, ended }) {
     done: take,
     failed: take,
     cancelled: take,
+    interrupted: take,
     error: () => void look(),
   });
   return () => {
@@ -79,19 +81,23 @@ export function followJob(api, id, { changed, ended }) {
  * A job with its progress, what it skipped, and a button that cancels it.
  * @param {{api: typeof import("./api.js")}} context
  * @param {Job} first
- * @param {{summary?: (job: Job) => string, ended?: (job: Job | null) => void, closed?: () => void}} [options]
- *   summary: what a job that is done has done; closed: the panel was put away
+ * @param {{summary?: (job: Job) => string, ended?: (job: Job | null) => void, closed?: () => void, again?: (job: Job) => void}} [options]
+ *   summary: what a job that is done has done; closed: the panel was put away; again: a job that was interrupted was
+ *   started again, as this one
  * @returns {{element: HTMLElement, stop: () => void}}
  */
-export function jobPanel({ api }, first, { summary, ended, closed } = {}) {
+export function jobPanel({ api }, first, { summary, ended, closed, again } = {}) {
   const meter = h("div", { class: "meter", role: "progressbar", "aria-label": first.title, "aria-valuemin": 0, "aria-valuemax": 100 }, h("i"));
   const line = h("p", { class: "job-line numbers" });
   const cancel = h("button", { class: "button button-small", type: "button", on: { click: () => void cancelled() } }, "Cancel");
-  const put = h("button", { class: "icon-button", type: "button", "aria-label": "Close", hidden: true, on: { click: () => { element.remove(); closed?.(); } } }, icon("close"));
+  const restart = h("button", { class: "button button-small", type: "button", hidden: true, on: { click: () => void restarted() } }, icon("refresh"), "Start again");
+  const put = h("button", { class: "icon-button", type: "button", "aria-label": "Close", hidden: true, on: { click: () => void putAway() } }, icon("close"));
+  /** @type {Job | null} */
+  let last = null;
   const title = h("h3", null, first.title);
   const skips = skippedList();
   const element = h("section", { class: "job panel", "aria-label": first.title, tabindex: -1 },
-    h("div", { class: "job-head" }, title, cancel, put), meter, line, skips.element);
+    h("div", { class: "job-head" }, title, cancel, restart, put), meter, line, skips.element);
   draw(first);
   const stop = followJob(api, first.id, { changed: draw, ended: end });
   return { element, stop };
@@ -111,17 +117,37 @@ export function jobPanel({ api }, first, { summary, ended, closed } = {}) {
 
   function end(job) {
     const [text, sign] = endText(job, summary);
+    last = job;
     const held = element.contains(document.activeElement);
     meter.hidden = true;
     cancel.hidden = true;
     put.hidden = false;
+    restart.hidden = !(again && job?.state === "interrupted" && job.again);
     element.classList.add(`job-${job?.state ?? "failed"}`);
     fill(title, icon(sign), ` ${first.title}`);
     line.textContent = text;
     // The button that had the focus is gone.
-    if (held) put.focus();
+    if (held) (restart.hidden ? put : restart).focus();
     announce(text);
     ended?.(job);
+  }
+
+  /** The server forgets a job that was interrupted once it was seen. */
+  async function putAway() {
+    element.remove();
+    closed?.();
+    if (last?.state === "interrupted") await api.del(`/jobs/${first.id}`).catch(() => {});
+  }
+
+  async function restarted() {
+    try {
+      const next = await api.post(last.again.path, last.again.body);
+      element.remove();
+      closed?.();
+      again(next);
+    } catch (error) {
+      toastError(error);
+    }
   }
 
   async function cancelled() {
@@ -149,6 +175,7 @@ function one(unit) {
 /** What became of a job, and its icon. */
 function endText(job, summary) {
   if (!job) return ["The server was restarted meanwhile. What was done is saved; start again to continue.", "warning"];
+  if (job.state === "interrupted") return ["The server was stopped before this was done. What was done by then is saved.", "warning"];
   if (job.state === "failed") return [[job.problem?.detail, job.problem?.hint].filter(Boolean).join(". ") || "It failed.", "warning"];
   const text = (job.result && summary?.(job)) || `Done in ${durationText(job.seconds)}.`;
   return job.state === "cancelled" ? [`Cancelled. ${job.result ? text : "What was done is saved."}`, "minus"] : [text, "check"];

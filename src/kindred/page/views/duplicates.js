@@ -61,8 +61,7 @@ export async function mount(root, context) {
       await groups.load(asParams(shown, choice), at);
     } catch (error) {
       if (api.aborted(error)) throw error;
-      if (error.status === 404) groups.facts = null;
-      else if (error.status === 400 && (shown.threshold || shown.most)) return change({ from: null, most: null }); // of another search
+      if (error.status === 400 && (shown.threshold || shown.most)) return change({ from: null, most: null }); // of another search
       else throw error;
     }
   }

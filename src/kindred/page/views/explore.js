@@ -14,6 +14,7 @@ export async function mount(root, context) {
   const stop = new AbortController();
   let explorer = null;
   let facts = await api.get("/map", { signal: stop.signal });
+  const interrupted = !facts.revision && !facts.job && (await wasInterrupted());
   const job = createJobPanel(context, { placed: () => void refresh(), ended: () => void refresh() });
   if (facts.job) job.follow(facts.job);
   await draw();
@@ -34,6 +35,12 @@ export async function mount(root, context) {
     } catch (error) {
       if (!api.aborted(error)) toastError(error);
     }
+  }
+
+  /** Whether the last map was not finished when the server stopped. */
+  async function wasInterrupted() {
+    const { jobs } = await api.get("/jobs", { params: { kind: "map" }, signal: stop.signal });
+    return jobs[0]?.state === "interrupted";
   }
 
   async function draw() {
@@ -74,6 +81,7 @@ export async function mount(root, context) {
     const text = few
       ? "A map needs at least four images. Add some to the library first."
       : `All ${count(library.images, "image")} on one map, similar ones near one another. It is made once, which takes about a minute, and is stored with the library.`;
-    return h("div", { class: "empty explore-empty" }, icon("explore"), h("h1", null, "See the whole library"), h("p", null, text), button, job.element);
+    return h("div", { class: "empty explore-empty" }, icon("explore"), h("h1", null, "See the whole library"), h("p", null, text),
+      interrupted && button && h("p", { class: "soft" }, icon("warning"), " The map was not finished when the server stopped. Make it again."), button, job.element);
   }
 }

@@ -18,7 +18,7 @@ from kindred.server.jobs import Jobs
 from kindred.server.problems import Problem
 from kindred.server.routes.jobs import accepted
 from kindred.server.state import Here, State, check_writable
-from kindred.service import DuplicatesForm, NotSameForm, ReviewForm, ReviewQuery
+from kindred.service import DuplicatesForm, NotSameForm, RequestForm, ReviewForm, ReviewQuery
 from kindred.service.review import keep_images, reviewed_group, reviewed_groups
 
 __all__ = ["router"]
@@ -98,25 +98,20 @@ async def groups(
     after: Annotated[int, Query(ge=0, le=2**31)] = 0,
     limit: Annotated[int, Query(ge=0, le=500)] = 100,
 ) -> Response:
-    """Return the groups of the last search, page by page; 404 if there was none.
+    """Return the groups of the last search, page by page; `searched` is null, and there is none, before the first.
 
     The threshold can be any from that of the search less 0.1, without another search.
     """
-
-    def found() -> ReviewForm:
-        form = ReviewForm.of(here.part(Duplicates), here.library, query, after=after, limit=limit)
-        if form is None:
-            raise not_searched()
-        return form
-
-    return answer(await here.work.light(found))
+    review = here.part(Duplicates)
+    return answer(await here.work.light(lambda: ReviewForm.of(review, here.library, query, after=after, limit=limit)))
 
 
 @router.post("", status_code=202)
 async def search(here: Here, request: DuplicatesRequest) -> Response:
     """Search the library for duplicates in the background; the answer is the job."""
     work = duplicates_job(here, request.threshold)
-    return accepted(here.part(Jobs).start("duplicates", "Searching for duplicates", work))
+    again = RequestForm("/duplicates", request.model_dump())
+    return accepted(here.part(Jobs).start("duplicates", "Searching for duplicates", work, again=again))
 
 
 @router.get("/list", responses={200: {"content": {"text/csv": {}, "application/json": {}}}}, response_class=Response)

@@ -16,6 +16,7 @@ from kindred.server.forms import RequestModel
 from kindred.server.indexing import index_job
 from kindred.server.jobs import Event, Job, Jobs
 from kindred.server.state import Here, check_writable
+from kindred.service import RequestForm
 from kindred.service.form import json_text
 
 __all__ = ["accepted", "router"]
@@ -39,7 +40,10 @@ class IndexRequest(RequestModel):
 
 @router.get("")
 async def jobs(here: Here, kind: str | None = None) -> Response:
-    """Return the jobs of this server, newest first; of one kind, or of all."""
+    """Return the last jobs, newest first; of one kind, or of all.
+
+    One that runs when the server ends is interrupted; its `again` is the request that starts it again.
+    """
     return answer(here.part(Jobs).form(kind))
 
 
@@ -49,8 +53,8 @@ async def index(here: Here, request: IndexRequest) -> Response:
     check_writable(here)
     folders = await here.work.light(lambda: chosen_folders(here, request.folder))
     title = f"Updating {folders[0].name}" if len(folders) == 1 else f"Updating {len(folders)} folders"
-    job = here.part(Jobs).start("index", title, index_job(here.library, folders, request.prune), unit="files")
-    return accepted(job)
+    work, again = index_job(here.library, folders, request.prune), RequestForm("/jobs/index", request.model_dump())
+    return accepted(here.part(Jobs).start("index", title, work, unit="files", again=again))
 
 
 @router.get("/{job}")
@@ -61,9 +65,12 @@ async def job(here: Here, job: str) -> Response:
 
 @router.delete("/{job}", status_code=202)
 async def cancel(here: Here, job: str) -> Response:
-    """Cancel a job, which stops soon and whose finished work remains; return its progress."""
-    found = here.part(Jobs).get(job)
+    """Cancel a job, which stops soon and whose finished work remains; forget one that was interrupted."""
+    jobs = here.part(Jobs)
+    found = jobs.get(job)
     found.cancel()
+    if found.state == "interrupted":
+        await here.work.light(lambda: jobs.forget(found.id))
     return answer(found.form(), status=202)
 
 
@@ -76,7 +83,7 @@ async def cancel(here: Here, job: str) -> Response:
     response_class=StreamingResponse,
 )
 async def events(here: Here, job: str, last_event_id: Annotated[str | None, Header(max_length=20)] = None) -> Response:
-    """Stream the events of a job: progress, skipped, and at the end done, failed or cancelled.
+    """Stream the events of a job: progress, skipped, and at the end done, failed, cancelled or interrupted.
 
     A client that reconnects with Last-Event-ID receives what it missed.
     """

@@ -20,7 +20,7 @@ from kindred.server.maps import LARGE, SMALL, Maps, map_job
 from kindred.server.problems import Problem
 from kindred.server.routes.jobs import accepted
 from kindred.server.state import Here, State
-from kindred.service import AtlasForm, ImageForm, ImagesForm
+from kindred.service import AtlasForm, ImageForm, ImagesForm, RequestForm
 
 __all__ = ["router"]
 
@@ -66,7 +66,8 @@ async def make(here: Here, request: MapRequest) -> Response:
     """Make or update a map in the background; the answer is the job."""
     check_map(request.method)
     work = map_job(here, request.method, anew=request.anew)
-    return accepted(here.part(Jobs).start("map", "Making the map", work))
+    again = RequestForm("/map", request.model_dump())
+    return accepted(here.part(Jobs).start("map", "Making the map", work, again=again))
 
 
 @router.get("/ids", response_class=Response, responses=OCTETS)

@@ -11,6 +11,7 @@ from kindred.server.jobs import Jobs
 from kindred.server.removals import Removals
 from kindred.server.routes.jobs import accepted
 from kindred.server.state import Here, check_writable
+from kindred.service import RequestForm
 
 __all__ = ["router"]
 
@@ -19,13 +20,14 @@ router = APIRouter(prefix="/removals", tags=["images"])
 
 @router.get("")
 async def removals(here: Here) -> Response:
-    """Return the removals that can be undone, newest first; they are forgotten when the server ends."""
-    return answer(here.part(Removals).form())
+    """Return the removals that can be undone, newest first: the last 20."""
+    return answer(await here.work.light(lambda: here.part(Removals).form()))
 
 
 @router.post("/{removal}/undo", status_code=202)
 async def undo(here: Here, removal: Annotated[str, Path(max_length=40)]) -> Response:
     """Add the images of a removal again, with their ids, tags and metadata, where their files still exist."""
     check_writable(here)
-    work = here.part(Removals).undo(removal)
-    return accepted(here.part(Jobs).start("restore", "Adding removed images again", work))
+    work = await here.work.light(lambda: here.part(Removals).undo(removal))
+    again = RequestForm(f"/removals/{removal}/undo", {})
+    return accepted(here.part(Jobs).start("restore", "Adding removed images again", work, again=again))

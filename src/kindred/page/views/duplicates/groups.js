@@ -21,7 +21,7 @@ export class Groups {
     Object.assign(this, { api, arrived });
     /** @type {Map<number, (Group | undefined)[] | null>} null while a page is on its way */
     this.pages = new Map();
-    /** @type {Facts | null} */
+    /** @type {Facts | null} null before the first search */
     this.facts = null;
     this.params = {};
     this.stop = new AbortController();
@@ -48,7 +48,7 @@ export class Groups {
     }
     this.params = params;
     this.pages = new Map([[page, found.groups]]);
-    this.facts = found;
+    this.facts = found.searched === null ? null : found;
   }
 
   #fetch(params, page, signal) {

@@ -15,11 +15,13 @@ export function createStart(context, { ended }) {
   const element = h("div", { class: "duplicates-start" });
   /** @type {{stop: () => void} | null} */
   let panel = null;
+  let interrupted = false;
   return { element, invite, search, resume, destroy: () => panel?.stop() };
 
   /** Nothing was searched yet. */
   function invite() {
     fill(element, h("div", { class: "empty" }, icon("duplicates"), h("h1", null, "Find duplicates"),
+      interrupted && h("p", { class: "soft" }, icon("warning"), " The last search was not finished when the server stopped. Start it again."),
       h("p", null, "Identical files, the same picture in another size or format, shots of one burst, and pictures that look alike. Every image is read once; no file is ever changed or deleted."),
       h("button", { class: "button button-primary", type: "button", disabled: !library.images, on: { click: () => void search() } }, icon("search"), `Search ${count(library.images ?? 0, "image")}`)));
   }
@@ -41,6 +43,7 @@ export function createStart(context, { ended }) {
     try {
       const { jobs } = await api.get("/jobs");
       const running = jobs.find(({ kind, state }) => kind === "duplicates" && state === "running");
+      interrupted = jobs.find(({ kind }) => kind === "duplicates")?.state === "interrupted";
       if (running) follow(running);
       return Boolean(running);
     } catch (error) {

@@ -114,7 +114,7 @@ export function createActions(context, { selection, jobs, order, changed, remove
     const what = some.length === 1 ? "this image" : `these ${some.length.toLocaleString()} images`;
     const yes = await confirmed({
       title: `Remove ${what} from the library?`, action: "Remove", danger: true,
-      text: `${some.length === 1 ? "Its file stays" : "Their files stay"} on the disk. Tags and metadata are forgotten, but you can undo this until the server is stopped.`,
+      text: `${some.length === 1 ? "Its file stays" : "Their files stay"} on the disk. Tags and metadata are removed too. The last 20 removals can be undone, below.`,
     });
     if (yes) await removedNow(some);
   }

@@ -1,4 +1,4 @@
-/** The jobs of the library that run or have just ended: updates from folders, and images that are added again. */
+/** The jobs of the library that run, were interrupted or have just ended: updates from folders, and images that are added again. */
 
 import { h } from "../../lib/dom.js";
 import { count } from "../../lib/images.js";
@@ -35,18 +35,23 @@ export function createJobs(context) {
     },
   };
 
-  /** Jobs that were started before, from here or elsewhere. */
+  /** Jobs that were started before, from here or elsewhere, and those that ended with the server. */
   async function find() {
     const { jobs } = await api.get("/jobs");
     if (stopped) return;
-    for (const job of jobs) if (job.kind in SUMMARIES && job.state === "running") add(job);
+    for (const job of jobs) if (job.kind in SUMMARIES && (job.state === "running" || shows(job))) add(job);
+  }
+
+  /** Whether a job was interrupted and can be started again here. */
+  function shows({ state }) {
+    return state === "interrupted" && !library.read_only;
   }
 
   function add(job, { focus = false } = {}) {
     if (shown.has(job.id)) return;
-    const entry = { kind: job.kind, running: true, stop: () => {} };
+    const entry = { kind: job.kind, running: job.state === "running", stop: () => {} };
     shown.set(job.id, entry);
-    const panel = jobPanel(context, job, { summary: SUMMARIES[job.kind], ended, closed: () => shown.delete(job.id) });
+    const panel = jobPanel(context, job, { summary: SUMMARIES[job.kind], ended, closed: () => shown.delete(job.id), again: (next) => add(next, { focus: true }) });
     entry.stop = panel.stop;
     element.prepend(panel.element);
     if (focus) panel.element.focus();

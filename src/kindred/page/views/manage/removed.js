@@ -14,7 +14,7 @@ const WHEN = new Intl.DateTimeFormat(undefined, { timeStyle: "short", dateStyle:
 export function createRemoved({ api, library }, jobs) {
   const list = h("ul", { class: "folders" });
   const element = h("section", { class: "panel card", "aria-labelledby": "removed-title", hidden: true },
-    h("h2", { id: "removed-title" }, "Removed from the library"), h("p", { class: "soft small" }, "The files are still on the disk. This list is forgotten when the server is stopped."), list);
+    h("h2", { id: "removed-title" }, "Removed from the library"), h("p", { class: "soft small" }, "The files are still on the disk."), list);
   return { element, draw };
 
   async function draw() {
