@@ -33,10 +33,10 @@ IMAGES = 200
 # Commits often, and tells after each file how far it is, so that there are many moments to be killed in.
 INDEXER = """
 import sys
-from kindred.library import indexing
+from kindred.library import storing
 from kindred.index import SnapshotPolicy
 from kindred.library import Library
-indexing.COMMIT_IMAGES = 3
+storing.COMMIT_IMAGES = 3
 library, photos = sys.argv[1:]
 with Library.open(library, policy=SnapshotPolicy(exact_below=20, changes=10, tail_share=0.0)) as opened:
     opened.index(photos, progress=lambda here, total: print(here.indexed, flush=True))
@@ -144,7 +144,7 @@ def test_twenty_kills_lose_no_committed_image_and_change_no_result(tmp_path: Pat
 def test_a_full_database_is_told_and_what_was_committed_is_safe(
     tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 10)
+    monkeypatch.setattr("kindred.library.storing.COMMIT_IMAGES", 10)
     # Vectors of 8,192 components, so that sixty images fill some pages.
     wide = dataclasses.replace(recipe, pooling="window_max", shape="stretch", pooling_options={"window": 1}, size=256)
     folder = tmp_path / "library"
@@ -184,7 +184,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 def test_a_full_disk_is_told_and_what_was_committed_is_safe(
     tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 10)
+    monkeypatch.setattr("kindred.library.storing.COMMIT_IMAGES", 10)
     wide = dataclasses.replace(recipe, pooling="window_max", shape="stretch", pooling_options={"window": 1}, size=256)
     with small_disk(tmp_path / "disk", "8m") as disk:
         filler = disk / "filler"

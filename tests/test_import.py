@@ -73,7 +73,7 @@ def test_a_search_loads_what_it_needs(tmp_path: Path) -> None:
         *("PIL.PngImagePlugin", "PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "cv2", "filelock", "numpy.random"),
         *(f"kindred.images.{name}" for name in ("bmp", "jxl", "png", "raw", "tiff", "tiff_pixels", "webp")),
         *(f"kindred.index.{name}" for name in ("coded", "hnsw", "inverted", "multi_vector")),
-        *(f"kindred.library.{name}" for name in ("indexing", "metadata", "moves", "pruning")),
+        *(f"kindred.library.{name}" for name in ("indexing", "metadata", "moves", "pruning", "scanning", "storing")),
         *("kindred.codes", "kindred.describer.fit", "kindred.duplicates", "kindred.manifold", "kindred.rerank.table"),
     }
     assert sorted(loaded & unneeded) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -187,19 +188,39 @@ def test_a_wrong_address_is_one_line(kindred: Kindred, address: str, own_folder:
     assert list(own_folder.iterdir()) == []
 
 
-def test_processes_that_create_the_library_at_once_all_index_into_it(
+def test_processes_that_create_the_library_at_once_share_its_indexing(
     photos: Path, recipe: Path, place_for: Callable[[str], Place]
 ) -> None:
     command = [sys.executable, "-m", "kindred.cli", "index", str(photos), "--recipe", str(recipe)]
     place = place_for("postgres")
     runs = [
-        subprocess.Popen([*command, "--library", str(place), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, "--library", str(place), "--shared", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for _ in range(3)
     ]
     outputs = [run.communicate() for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0], outputs
+    reports = [json.loads(out) for out, _ in outputs]
+    assert sum(report["indexed"] for report in reports) == COUNT
+    assert [report["found"] for report in reports] == [COUNT] * 3
     with Library.open(place) as library:
         assert len(library) == library.store.counts().vectors == COUNT
+
+
+def test_a_shared_run_says_what_it_did_and_needs_a_server(
+    kindred: Kindred, photos: Path, recipe: Path, place_for: Callable[..., Place]
+) -> None:
+    place, words = place_for("postgres"), ("index", photos, "--recipe", recipe, "--shared")
+    done = kindred(*words, "--library", place)
+    assert f"Indexed {COUNT} images" in done.out, done.err
+    assert f"Nothing new: {COUNT} images had not changed" in kindred(*words, "--library", place).out
+    refused = kindred(*words, "--library", place, "--force")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "force: each process of a shared run" in refused.err
+    refused = kindred(*words, "--library", place_for("sqlite"))
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "expected a library on a server for a shared run" in refused.err
 
 
 def test_a_library_is_copied_to_a_server_and_verified(

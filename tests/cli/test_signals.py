@@ -20,10 +20,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"
 # The program sends the signal to itself: at an exact point, on a machine of any speed.
 AFTER_SOME_IMAGES = """
 import os, sys
-import kindred.library.indexing as indexing
+import kindred.library.storing as storing
 from kindred.cli import main
 from kindred.cli.progress import Meter
-indexing.COMMIT_IMAGES, indexing.COMMIT_SECONDS = 10**9, 1e9  # nothing is committed but by the signal
+storing.COMMIT_IMAGES, storing.COMMIT_SECONDS = 10**9, 1e9  # nothing is committed but by the signal
 update = Meter.update
 def updated(meter, done, total, *, aside=""):
     update(meter, done, total, aside=aside)

@@ -199,7 +199,7 @@ def test_a_bad_file_is_listed_every_time_but_tried_again_only_when_it_changes(
 def test_a_file_given_several_times_is_stored_once(
     store: SqliteStore, counting: Counting, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.library.indexing.LOOKUP", 2)
+    monkeypatch.setattr("kindred.library.scanning.LOOKUP", 2)
     (photos / "bad.jpg").write_bytes(b"no image at all, not even the start of one")
     twice = [photos / "bad.jpg", photos / "00001.jpg"] * 20
     report = index_images(store, counting, files_at(twice))
@@ -336,7 +336,7 @@ def test_progress_names_the_skipped_files(run: Run, photos: Path) -> None:
 
 
 def test_an_interrupt_in_a_commit_loses_nothing(run: Run, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 5)
+    monkeypatch.setattr("kindred.library.storing.COMMIT_IMAGES", 5)
     put, calls = store.put, []
 
     def interrupted(entries: object) -> None:
@@ -354,7 +354,7 @@ def test_an_interrupt_in_a_commit_loses_nothing(run: Run, store: SqliteStore, mo
 def test_a_full_disk_ends_the_run_and_keeps_what_was_committed(
     run: Run, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.library.indexing.COMMIT_IMAGES", 5)
+    monkeypatch.setattr("kindred.library.storing.COMMIT_IMAGES", 5)
     put, calls = store.put, []
 
     def full(entries: object) -> None:

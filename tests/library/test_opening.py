@@ -268,7 +268,7 @@ def test_a_new_version_tries_every_skipped_file_again(
         library.index(photos)
         save_picture(tmp_path / "good.jpg", 3)
         facts = (photos / "bad.jpg").stat()
-        monkeypatch.setattr("kindred.library.indexing.__version__", "99")
+        monkeypatch.setattr("kindred.library.scanning.__version__", "99")
         tried: list[object] = []
         from kindred.images import decode
 

@@ -91,6 +91,14 @@ def index(
     force: Annotated[
         bool, typer.Option("--force", help="Describe every image again, even if it has not changed.")
     ] = False,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Share the work with the other processes that run this command on the same library, on any machines: "
+            "each image is described once. Needs a library on a server.",
+        ),
+    ] = False,
     device: RunsOn = None,
     workers: Workers = None,
     max_pixels: MaxPixels = None,
@@ -117,7 +125,7 @@ def index(
     options = DescriberOptions(device, workers, max_pixels)
     with _opened(library, recipe, settings, options, allow_code=allow_code) as opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
-        report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json)
+        report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json, shared=shared)
         if as_json:
             from kindred.service import IndexForm
 
@@ -152,7 +160,14 @@ def _opened(
 
 
 def _run(
-    opened: Library, folders: list[Path], *, exclude: list[str], prune: Prune, force: bool, quiet: bool
+    opened: Library,
+    folders: list[Path],
+    *,
+    exclude: list[str],
+    prune: Prune,
+    force: bool,
+    quiet: bool,
+    shared: bool = False,
 ) -> IndexReport:
     advice = "the images indexed so far are saved: run the same command again to continue"
     with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
@@ -160,7 +175,7 @@ def _run(
         def progress(here: IndexProgress, total: int) -> None:
             meter.update(here.seen, total, aside=f"{here.skipped:,} skipped" if here.skipped else "")
 
-        return opened.index(folders, exclude=exclude, prune=prune, force=force, progress=progress)
+        return opened.index(folders, exclude=exclude, prune=prune, force=force, progress=progress, shared=shared)
 
 
 def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, prune: Prune, verbose: bool) -> None:

@@ -14,6 +14,7 @@ from kindred._support.late import imported_late
 from kindred.describer.describer import Describer, DescriberOptions
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
+from kindred.describer.executor import Executor, LocalExecutor
 from kindred.describer.fitted import fit_record, load_calibration, load_fitted, save_fitted, write_recipe
 from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
@@ -37,9 +38,11 @@ __all__ = [
     "Describer",
     "DescriberOptions",
     "Description",
+    "Executor",
     "Fitted",
     "FittedParameters",
     "LabelledSet",
+    "LocalExecutor",
     "Provenance",
     "RawFeatures",
     "fit_code",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +31,10 @@ from kindred.store import Place, PostgresUrl, Store
 
 if TYPE_CHECKING:
     from kindred.calibration import Calibration
+    from kindred.describer import Executor
     from kindred.library.indexing import IndexProgress, IndexReport
     from kindred.library.pruning import Prune
+    from kindred.library.shared_indexing import IndexRun
     from kindred.rerank import RerankCache
 
 __all__ = ["DEFAULT_LIBRARY", "Library", "absolute"]
@@ -241,6 +244,8 @@ class Library(Editing, Explaining, Listing, Remembering):
         force: bool = False,
         progress: Callable[[IndexProgress, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        shared: bool = False,
+        executor: Executor | None = None,
     ) -> IndexReport:
         """Index all images in `folders`, recursively: new and changed images are described, others are only looked up.
 
@@ -250,31 +255,38 @@ class Library(Editing, Explaining, Listing, Remembering):
 
         `prune` "gone" also removes images below `folders` whose files are gone, unless it looks as if a disk were not
         mounted; the report then gives the reason (`kindred.library.pruning`). "all" removes every image whose file does
-        not exist. `progress` is called with the progress and the total number of files. Unusable files are listed in
-        the report with the reason; they never stop a run. Raises `LibraryLocked` while another process indexes,
-        `LibraryFull` if the disk is full, and `RecipeMismatch` if the library was made with another network, even if
-        nothing is new.
+        not exist. `shared`: the processes that make this call on one library, on a server, describe the images
+        together; the report counts what this one did. `executor` describes the images, by default this process.
+
+        `progress` is called with the progress and the total number of files. Unusable files are listed in the report
+        with the reason; they never stop a run. Raises `LibraryLocked` while another process indexes, `LibraryFull` if
+        the disk is full, and `RecipeMismatch` if the library was made with another network, even if nothing is new.
         """
         from kindred.images import find_images  # loaded late, as in `add`: searches do not need it
         from kindred.library.indexing import index_images
+        from kindred.library.shared_indexing import shared_run
 
         if prune not in ("keep", "gone", "all"):
             raise UsageError(f"prune is {prune!r}; expected 'keep', 'gone' or 'all'")
         began, roots = time.monotonic(), _located_all(folders)
-        scan = find_images(roots, exclude=[exclude] if isinstance(exclude, str) else exclude)
+        excluded = [exclude] if isinstance(exclude, str) else exclude
+        scan = find_images(roots, exclude=excluded)
         store, describer = self._store, self.describer  # before the files are counted, which may take long
         ready_describer(describer)
-        total = _count(scan, stop) if progress is not None else 0
+        run: IndexRun = partial(index_images, force=force)
+        if shared:
+            run = shared_run(store, self.place, exclude=excluded, force=force)
+        total = _count(scan, stop) if progress is not None and not shared else 0
         with store.indexing():
-            report = index_images(
+            report = run(
                 store,
                 describer,
                 scan,
                 roots=roots,
                 prune=prune,
-                force=force,
-                progress=(lambda here: progress(here, total)) if progress is not None else None,
+                progress=(lambda here: progress(here, here.total or total)) if progress is not None else None,
                 stop=stop,
+                executor=executor,
             )
             report.left_out = scan.left_out
             if not report.stopped:

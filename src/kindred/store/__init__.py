@@ -8,6 +8,7 @@ from kindred.store.filters import Condition, parse_value, parse_where
 from kindred.store.listing import SORTS, Listed, Order, Position, Sort, position_from, position_text
 from kindred.store.postgres import PostgresUrl
 from kindred.store.protocol import FileStore, Store
+from kindred.store.queue import QueuedFile, SharesWork, WorkQueue
 from kindred.store.records import (
     Box,
     Counts,
@@ -50,11 +51,13 @@ __all__ = [
     "Place",
     "Position",
     "PostgresUrl",
+    "QueuedFile",
     "Root",
     "Row",
     "RowBatch",
     "Run",
     "SavedSearch",
+    "SharesWork",
     "Skip",
     "Sort",
     "SqliteStore",
@@ -63,6 +66,7 @@ __all__ = [
     "Value",
     "VisualWords",
     "WordBatch",
+    "WorkQueue",
     "is_uid",
     "parse_value",
     "parse_where",

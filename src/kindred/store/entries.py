@@ -22,6 +22,7 @@ __all__ = [
     "new_uid",
     "now",
     "signed",
+    "unsigned",
 ]
 
 RESERVED = ("revision", "vectors_revision", "dimension")
@@ -85,6 +86,11 @@ def now() -> str:
 def signed(number: int | None) -> int | None:
     """Return an unsigned 64-bit number as databases store it; inodes of some file systems use the highest bit."""
     return number if number is None or number < 2**63 else number - 2**64
+
+
+def unsigned(number: int | None) -> int | None:
+    """Return the unsigned 64-bit number that `signed` was given."""
+    return None if number is None else number % 2**64
 
 
 def checked_vectors(entry: Entry) -> tuple[NDArray[np.float32], list[tuple[float | None, ...]]]:

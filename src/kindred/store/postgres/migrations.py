@@ -172,7 +172,36 @@ CREATE TABLE runs (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES,)
+QUEUE = """
+-- Processes that share the work of indexing. until: the end of their leases; since: how long they have renewed them.
+CREATE TABLE workers (id uuid PRIMARY KEY, until timestamptz NOT NULL, since timestamptz NOT NULL);
+
+-- Files to be described: waiting, or leased by a worker. lost: how many workers were lost that had leased it.
+CREATE TABLE queue (
+    path bytea PRIMARY KEY,
+    size bigint NOT NULL,
+    mtime_ns bigint NOT NULL,
+    device bigint,
+    inode bigint,
+    volume bigint,
+    digest bytea,
+    lost integer NOT NULL DEFAULT 0,
+    worker uuid
+);
+CREATE INDEX queue_waiting ON queue (path) WHERE worker IS NULL;
+CREATE INDEX queue_leased ON queue (worker) WHERE worker IS NOT NULL;
+
+-- Searches of folders for files, each by one worker. key: a digest of the folders and options.
+CREATE TABLE scans (
+    key bytea PRIMARY KEY,
+    number bigint NOT NULL,
+    worker uuid NOT NULL,
+    finished boolean NOT NULL DEFAULT false,
+    found bigint NOT NULL DEFAULT 0
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, QUEUE)
 """Statements that lead from one version of the tables to the next; those of released versions never change."""
 
 

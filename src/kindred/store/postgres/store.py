@@ -19,6 +19,7 @@ from kindred.store.postgres.conditions import storable
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import Database, fetch
 from kindred.store.postgres.migrations import make_schema, migrate
+from kindred.store.postgres.queue import PostgresQueue
 from kindred.store.postgres.search import VectorSearch
 from kindred.store.postgres.url import PostgresUrl
 from kindred.store.postgres.vectors import VectorReader
@@ -87,6 +88,10 @@ class PostgresStore(VectorReader):
     def vector_search(self) -> VectorSearch:
         """The search of the vectors by the server."""
         return VectorSearch(self._database)
+
+    def work_queue(self) -> PostgresQueue:
+        """Return the queue by which several processes share the work of indexing, for one of them."""
+        return PostgresQueue(self._database)
 
     replaced = False
     """Each call finds out by itself, and raises LibraryNotFound or LibraryReplaced."""
