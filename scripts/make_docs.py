@@ -67,6 +67,8 @@ def cli_page() -> str:
         "Every command takes `--help`, and `--json` to print one JSON document on standard output and nothing else. "
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. An error is one line on standard error that "
         "says what was given, what was expected and what to do. Progress is shown on standard error.",
+        "`kindred --remote ADDRESS COMMAND` (repeatable, or the variable `KINDRED_REMOTE`) allows a command to read "
+        "remote images below an address, such as s3://BUCKET/FOLDER: [remote.md](remote.md).",
         "JSON of `index`: `found`, `indexed`, `unchanged`, `moved`, `missing`, `removed`, `held` (why "
         "images were not removed), `left_out`, `skipped` (a "
         "list of `path` and `reason`), `seconds`, `images_per_second`. JSON of `search`: `query` (a path, or a list "

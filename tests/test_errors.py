@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from kindred import errors
-from kindred.errors import ImageError, KindredError, MissingExtra
+from kindred.errors import ImageError, KindredError, MissingExtra, RemoteError
 
 MADE: dict[type[KindredError], KindredError] = {
     ImageError: ImageError(Path("a/b.jpg"), "image data ends early", final=False),
     MissingExtra: MissingExtra("reading this", "verify"),
+    RemoteError: RemoteError("s3://bucket/a.jpg", "no such file", missing=True),
 }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kindred.errors import KindredError
     from kindred.evaluation.compare import compare
     from kindred.evaluation.evaluate import evaluate
+    from kindred.images.remote import allow_remote
     from kindred.library import Hit, Library, Results
     from kindred.library.search_many import search_many
     from kindred.ranking import Ranking
@@ -43,6 +44,7 @@ __all__ = [
     "Ranking",
     "Recipe",
     "Results",
+    "allow_remote",
     "compare",
     "distill",
     "evaluate",
@@ -77,6 +79,7 @@ __getattr__ = imported_late(
         "duplicates": "find_duplicates",
         "errors": "KindredError",
         "evaluation": "compare, evaluate",
+        "images": "allow_remote",
         "library": "Hit, Library, Results, search_many",
         "ranking": "Ranking",
         "recipe": "Recipe",

@@ -14,6 +14,7 @@ KindredError
 │   ├── LibraryDamaged    its database is not readable
 │   ├── LibraryFull       the disk has no room left
 │   └── RecipeMismatch    it was created with another recipe
+├── RemoteError           a remote address cannot be listed or read (.path, .reason, .missing)
 ├── ServerError           a server cannot be reached, or does not do what it was asked for (.status)
 ├── TrainingError         a training run cannot start or continue
 └── MissingExtra          an optional package is not installed (.feature, .extra)
@@ -44,6 +45,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "RecipeMismatch",
+    "RemoteError",
     "ServerError",
     "TrainingError",
     "UsageError",
@@ -125,6 +127,19 @@ class LibraryFull(LibraryError):
 
 class RecipeMismatch(LibraryError):
     """The library was created with another recipe."""
+
+
+class RemoteError(KindredError):
+    """A remote address cannot be listed or read, or the user has not allowed it; the same call may succeed later.
+
+    missing: whether the object store answered that it has nothing there.
+    """
+
+    def __init__(self, path: Path | str, reason: str, *, missing: bool = False) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.missing = missing
 
 
 class ServerError(KindredError):

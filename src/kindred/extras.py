@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "maps": ("matplotlib", "scikit-learn", "scipy", "threadpoolctl"),
     "verify": ("scipy",),
     "parquet": ("pyarrow",),
+    "s3": ("fsspec", "s3fs"),
     "postgres": ("psycopg", "psycopg-binary"),
     "train": ("torch", "onnx", "safetensors"),
     "serve": ("fastapi", "starlette", "uvicorn", "python-multipart", "httpx2"),

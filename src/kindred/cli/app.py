@@ -109,11 +109,24 @@ def kindred(
     context: typer.Context,
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    remote: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remote",
+            metavar="ADDRESS",
+            help="Allow the command to read remote images of a library below this address, such as s3://BUCKET/FOLDER; "
+            "repeatable. Also: the variable KINDRED_REMOTE.",
+        ),
+    ] = None,
 ) -> None:
     """Find images of the same object or place: index a folder once, then search it by image."""
     if version:
         say(f"kindred {__version__}")
         raise typer.Exit
+    if remote:
+        from kindred.images import allow_remote
+
+        allow_remote(*remote)
     if context.invoked_subcommand is None:
         say_lines(context.get_help())
 

@@ -229,6 +229,7 @@ def _missing(store: Store, root: Path, library: Place) -> Iterator[Finding]:
 
 def _library(path: Place) -> Iterator[Finding]:
     from kindred.library import Library
+    from kindred.library.paths import remote_roots
     from kindred.store import Filter
 
     try:
@@ -247,6 +248,9 @@ def _library(path: Place) -> Iterator[Finding]:
         _ = opened.describer  # raises if its network or whitening has changed
         yield Finding("ok", "its recipe", f"{opened.recipe.name}, its network unchanged")
         yield from _missing(store, Path(opened.path.anchor), path)
+        for root in remote_roots(store):
+            remedy = f"kindred index {typed(root)} --library {typed(path)} reports those that are gone"
+            yield Finding("note", "library", f"files of {shown(root)} are remote and were not looked for; {remedy}")
         if counts.skipped:
             yield Finding(
                 "note", "library", f"{counted(counts.skipped, 'file')} could not be used; kindred info lists them"

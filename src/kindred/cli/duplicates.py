@@ -11,7 +11,7 @@ import typer
 
 from kindred.cli.groups import with_groups
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
-from kindred.cli.output import bold, columns, counted, dim, print_json, say, shown
+from kindred.cli.output import bold, columns, counted, dim, note, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def duplicates(
         _mark(library, not_same, may_be_same, as_json=as_json)
         return
     from kindred.duplicates import default_threshold, find_duplicates, write_csv
+    from kindred.images.remote import is_allowed
     from kindred.library import Library
+    from kindred.library.paths import remote_roots
 
     began, rules = time.monotonic(), keeping.rules()
     with Library.open(library) as opened:
@@ -147,7 +149,7 @@ def duplicates(
             groups = find_duplicates(
                 opened, kinds=_kinds(kind), threshold=threshold, most=most, marked=every, progress=report
             )
-        images = len(opened)
+        images, unread = len(opened), [root for root in remote_roots(opened.store) if not is_allowed(root)]
         chosen = _chosen(groups, rules, keeping.prefer or [], named=kind or [])
         tagged = _tag(opened, groups, chosen, keeping)
     if keeping.csv is not None:
@@ -159,6 +161,11 @@ def duplicates(
         print_json(DuplicatesForm.of(groups, threshold=threshold, most=most, seconds=seconds, keep=chosen))
         return
     _print(groups, chosen)
+    for root in unread:
+        note(
+            f"Images of {shown(root)} were compared by their ETags and descriptors, not by their pixels; "
+            f"kindred --remote {typed(root)} duplicates reads them."
+        )
     alike = f" Similar: a cosine of at least {threshold:g}." if any(group.kind == "alike" for group in groups) else ""
     say(dim(f"{_summary(groups)} among {counted(images, 'image')}.{alike}"))
     for line in [*tagged, *([f"Wrote {shown(keeping.csv)}."] if keeping.csv is not None else [])]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred._support.files import is_there
+from kindred._support.remote_path import remote_path
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
 from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.errors import UsageError
@@ -78,7 +79,7 @@ def move(
 
     with Library.open(library) as opened:
         count = opened.move(old, new)
-    there = is_there(new)
+    there = is_there(new) or remote_path(new) is not None  # whose files are not looked for
     if as_json:
         from kindred.service import MoveForm
 

@@ -44,7 +44,8 @@ def index(
         list[Path] | None,
         typer.Argument(
             metavar="FOLDER...",
-            help="Folders of images (searched recursively) or single files. Default: a demo collection is created.",
+            help="Folders of images (searched recursively), single files, or addresses of object stores, such as "
+            "s3://BUCKET/FOLDER. Default: a demo collection is created.",
             show_default=False,
         ),
     ] = None,
@@ -112,15 +113,21 @@ def index(
     used are listed with the reason and do not stop the run. Files of other types, and folders that other programs
     create for their own use (@eaDir, #recycle, *.photoslibrary and similar), are excluded and counted. Without FOLDER,
     a demo collection of a few hundred images is rendered into ./kindred-demo and indexed.
+
+    Remote files are recognised by their size and ETag, and credentials are found as the package of the object store
+    finds them. A listing that fails or is empty is an error and removes nothing. Other commands read remote files only
+    with kindred --remote ADDRESS COMMAND.
     """
+    from kindred._support.remote_path import remote_path
     from kindred.describer import DescriberOptions
-    from kindred.images import find_images
+    from kindred.images import allow_remote, find_images
 
     demo = None
     if not folders:
         _check_demo(library)
         demo = _render_demo(quiet=as_json)
         folders = [demo.photos]
+    allow_remote(*filter(remote_path, folders))
     find_images(folders)  # raises for a missing folder, before a library is created
     options = DescriberOptions(device, workers, max_pixels)
     with _opened(library, recipe, settings, options, allow_code=allow_code) as opened:

@@ -28,7 +28,9 @@ class CommandQuery:
     @property
     def files(self) -> list[Path]:
         """The images that are files."""
-        return [Path(image) for image in self.images if isinstance(image, str | Path)]
+        return [
+            image if isinstance(image, Path) else Path(image) for image in self.images if isinstance(image, str | Path)
+        ]
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,15 @@ class QueryOptions:
 
 
 def read_image(name: str) -> ImageLike:
-    """Return a query image, from standard input for "-"; raises `UsageError` if it is not a usable image."""
-    from kindred.images import as_image
+    """Return a query image, from standard input for "-"; raises `UsageError` if it is not a usable image.
 
+    A remote address that the user gives is thereby allowed to be read.
+    """
+    from kindred._support.remote_path import remote_path
+    from kindred.images import allow_remote, as_image
+
+    if remote := remote_path(name):
+        allow_remote(remote)
     try:
         image = as_image(sys.stdin.buffer if name == "-" else name)
         if image == b"":

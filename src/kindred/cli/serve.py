@@ -49,7 +49,11 @@ def serve(
     ] = None,
     folders: Annotated[
         list[Path] | None,
-        typer.Option("--folder", metavar="DIR", help="A folder that may be indexed from the page; repeatable."),
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="A folder, or a remote address, that may be indexed from the page; repeatable.",
+        ),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change of the library.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -73,12 +77,16 @@ def serve(
         if (error.name or "").partition(".")[0] in ("fastapi", "starlette", "uvicorn", "pydantic", "python_multipart"):
             raise MissingExtra("kindred serve", "serve") from error
         raise
+    from kindred._support.remote_path import RemotePath
     from kindred.describer import DescriberOptions
+    from kindred.images.remote import allow_remote
     from kindred.library import absolute
     from kindred.server.settings import ServerSettings
 
     allowed = tuple(absolute(folder) for folder in folders or ())
-    if missing := [folder for folder in allowed if not folder.is_dir()]:
+    remote = [folder for folder in allowed if isinstance(folder, RemotePath)]
+    allow_remote(*remote)
+    if missing := [folder for folder in allowed if folder not in remote and not folder.is_dir()]:
         raise UsageError(f"--folder {missing[0]}: no such folder")
     secret = _new_token() if token == "new" else token
     settings = ServerSettings(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kindred._support.files import is_file
+from kindred._support.remote_path import RemotePath
 from kindred.duplicates.files import ORIGINALS
 
 __all__ = ["Companions"]
@@ -26,8 +27,10 @@ class Companions:
         """Return the files beside an image that belong to it: of the same name, with another extension (.mov or .MOV).
 
         They are the film of a Live Photo, a RAW file, and the sidecars of editors, also "photo.jpg.xmp". Whoever moves
-        or removes the image should do the same to them.
+        or removes the image should do the same to them. Those of a remote image are not looked for.
         """
+        if isinstance(image, RemotePath):
+            return ()
         if image.parent not in self._folders:
             self._folders[image.parent] = _listed(image.parent)
         beside = self._folders[image.parent]

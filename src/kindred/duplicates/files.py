@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kindred._support.files import is_link
+from kindred._support.remote_path import RemotePath
 
 __all__ = ["ImageFile", "distinct", "same_bytes", "same_shot"]
 
@@ -36,7 +37,7 @@ def distinct(images: Iterable[tuple[int, Path]]) -> tuple[list[ImageFile], dict[
     """Return each file of images (id, path) once, and for every id the representative id of its file.
 
     Symbolic and hard links to a file are not copies of it. The representative is the first path, in order of name, that
-    is not a symbolic link. A missing file represents itself.
+    is not a symbolic link. A missing file represents itself, and so does a remote one, whose size is None.
     """
     files: dict[tuple[int, int] | str, ImageFile] = {}
     representative: dict[int, int] = {}
@@ -46,7 +47,8 @@ def distinct(images: Iterable[tuple[int, Path]]) -> tuple[list[ImageFile], dict[
             status = path.stat()
             found = ImageFile(image_id, path, status.st_size, status.st_dev, status.st_ino)
         # Some file systems have no inodes and report 0.
-        key = (found.device, found.inode) if found.inode else os.path.realpath(path)
+        real = str(path) if isinstance(path, RemotePath) else os.path.realpath(path)
+        key = (found.device, found.inode) if found.inode else real
         representative[image_id] = files.setdefault(key, found).image_id
     return sorted(files.values(), key=lambda each: each.path), representative
 

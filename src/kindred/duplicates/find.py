@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
 
+from kindred._support.remote_path import RemotePath
 from kindred.arrays import check_whole
 from kindred.duplicates.files import ImageFile, distinct, same_bytes, same_shot
 from kindred.duplicates.found import NO_PAIRS, Found, grouped
@@ -17,6 +19,7 @@ from kindred.duplicates.pixels import Report, same_pictures, sketched
 from kindred.duplicates.sketches import Sketch
 from kindred.errors import UsageError
 from kindred.hints import check_known, check_type
+from kindred.images.remote import is_allowed
 from kindred.library import Library
 from kindred.library.stored import facts_of
 from kindred.store import Filter, Known, Row
@@ -111,7 +114,10 @@ def find_links(
     report = progress or (lambda *_: None)
     known = indexed(library, library.store.select_images(Filter()).tolist())
     files, representative = distinct((each.id, each.path) for each in known.values())
+    files = [_with_size(file, known[file.image_id]) for file in files]
     links = list(_same_files(files, wanted, report))
+    if wanted & {"same_bytes", "same_picture"}:
+        links += _same_objects(known.values())
     least = max(threshold - CLOSER, 1e-6) if "same_picture" in wanted else threshold
     near = replaced(_near(library, wanted, least, k, report), representative)
     sketches: dict[int, Sketch] = {}
@@ -170,7 +176,7 @@ def image_properties(
 ) -> dict[int, Image]:
     """Return the properties of images, by id: from their files and decoded images, or else from the store."""
     rows = library.store.images(each.id for each in known)
-    sizes = {file.image_id: file.size or 0 for file in files}
+    sizes = {file.image_id: file.size or 0 for file in files if not isinstance(file.path, RemotePath)}
     found = {}
     for each in known:
         row, seen = rows.get(each.id), sketches.get(each.id)
@@ -207,3 +213,20 @@ def _same_files(files: Sequence[ImageFile], wanted: set[Kind], report: Report) -
     for kind, found in groups:
         for group in found:
             yield from (SameLink(group[0].image_id, other.image_id, kind) for other in group[1:])
+
+
+def _with_size(file: ImageFile, known: Known) -> ImageFile:
+    """Return a file, if it is remote and may be read with the size that was indexed, as if it had been looked at."""
+    if not isinstance(file.path, RemotePath) or not is_allowed(file.path):
+        return file
+    return replace(file, size=known.size)
+
+
+def _same_objects(known: Iterable[Known]) -> Iterator[SameLink]:
+    """Yield the links between remote files of the same content by their ETags, without reading them."""
+    first: dict[bytes, int] = {}
+    for each in sorted(known, key=lambda each: each.path):
+        if isinstance(each.path, RemotePath) and each.digest is not None:
+            one = first.setdefault(each.digest, each.id)
+            if one != each.id:
+                yield SameLink(one, each.id, "same_bytes")

@@ -55,7 +55,7 @@ def html_text(value: str) -> str:
 
 
 def html_address(path: Path) -> str:
-    """Return the file URL of a path, percent-encoded and safe in an attribute."""
+    """Return the file URL of a path, or the address of a remote one, percent-encoded and safe in an attribute."""
     return html.escape(path.absolute().as_uri())
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from kindred._support.remote_path import remote_path
 from kindred.html.document import fill, html_address, html_text, picture_address, write_document
 from kindred.ranking import probability_text, score_text
 from kindred.regions import Box
@@ -143,7 +144,7 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _hit(hit: PageHit, share: float) -> str:
-    address, name = html_address(Path(hit.path)), html_text(_name(hit.path))
+    address, name = html_address(remote_path(hit.path) or Path(hit.path)), html_text(_name(hit.path))
     folder = hit.path[: -len(_name(hit.path))]
     nearest = "/".join(folder.replace("\\", "/").strip("/").split("/")[-2:])
     rating = html_text(hit.rating)

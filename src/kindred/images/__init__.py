@@ -6,6 +6,7 @@ Outside this package, images are uint8 (H, W, 3) RGB arrays; an unusable file ra
 from kindred.images.decode import Decoded, ImageLike, decode
 from kindred.images.find import EXTENSIONS, Found, ImageScan, LeftOut, find_images
 from kindred.images.given import as_image
+from kindred.images.remote import allow_remote
 from kindred.images.resize import crop, resize, stretch, thumbnail_jpeg
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ImageLike",
     "ImageScan",
     "LeftOut",
+    "allow_remote",
     "as_image",
     "crop",
     "decode",

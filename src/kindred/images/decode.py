@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kindred._support.os_errors import explain_os_error
-from kindred.errors import ImageError, UsageError
+from kindred._support.remote_path import remote_path
+from kindred.errors import ImageError, RemoteError, UsageError
 from kindred.images.decoded import Decoded
 from kindred.images.exif import Exif, read_exif
 from kindred.images.formats import HEAD, count_frames, load_image, sniff
@@ -21,6 +22,7 @@ from kindred.images.quiet import quiet_pillow
 from kindred.images.raster import RowReducer
 from kindred.images.readers import READERS, finish, finish_image, info
 from kindred.images.reasons import Refused, check_size, refusal
+from kindred.images.remote import read_remote
 
 __all__ = ["MAX_PIXELS", "Decoded", "ImageLike", "decode"]
 
@@ -60,7 +62,7 @@ def decode(source: ImageLike, *, longest: int | None = None, max_pixels: int = M
             return _from_array(source, longest)
         if isinstance(source, Image.Image):
             return _from_pillow(source, longest, max_pixels)
-        data = _read(Path(source), max_pixels) if isinstance(source, str | Path) else _all_bytes(source)
+        data = _read(source, max_pixels) if isinstance(source, str | Path) else _all_bytes(source)
         return _from_bytes(data, longest, max_pixels)
     except (Refused, MemoryError) as error:
         refused = refusal(error)
@@ -80,15 +82,25 @@ def _all_bytes(source: bytes | bytearray | memoryview | BinaryIO) -> bytes:
     return cast(bytes, as_image(source))
 
 
-def _read(path: Path, max_pixels: int) -> bytes:
-    """Return the bytes of a regular file that starts like an image; of others only the start is read."""
+def _read(source: str | Path, max_pixels: int) -> bytes:
+    """Return the bytes of a regular file that starts like an image; of others only the start is read.
+
+    A remote file is read whole, in one request.
+    """
+    limit = int(_SHARE_OF_FILE * memory_limit(max_pixels))
+    if remote := remote_path(source):
+        try:
+            return read_remote(remote, limit=limit)
+        except RemoteError as error:
+            raise Refused(error.reason, final=False) from error
+    path = Path(source)
     try:
         status = path.stat()  # before opening, as opening a named pipe would wait for its writer
         if not stat.S_ISREG(status.st_mode):
             raise Refused("is a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file", final=False)
         with path.open("rb", buffering=0) as file:
             sniff(file.read(HEAD))
-            if status.st_size > _SHARE_OF_FILE * memory_limit(max_pixels):
+            if status.st_size > limit:
                 raise Refused(f"too large: {status.st_size / 1e6:.0f} megabytes", final=False)
             file.seek(0)
             return file.read()

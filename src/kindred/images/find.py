@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from kindred._support.os_errors import explain_os_error
+from kindred._support.remote_path import RemotePath, remote_path
 from kindred.errors import UsageError
 from kindred.hints import check_type
+from kindred.images.file_rules import (
+    DEVELOPED,
+    EXTENSIONS,
+    HIDDEN_FILE,
+    HIDDEN_FOLDER,
+    MACHINE_MADE,
+    RAW_EXTENSIONS,
+    FileRules,
+    split_name,
+)
+from kindred.images.found import Found, LeftOut
+from kindred.images.remote_scan import RemoteScan
 
 __all__ = [
     "EXTENSIONS",
@@ -25,127 +35,7 @@ __all__ = [
     "find_images",
 ]
 
-EXTENSIONS = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".jxl",
-        ".png",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
-)
-"""The extensions of image files in a folder, in upper or lower case."""
-
-RAW_EXTENSIONS = frozenset(
-    [
-        ".3fr",
-        ".arw",
-        ".cr2",
-        ".cr3",
-        ".dng",
-        ".erf",
-        ".kdc",
-        ".mrw",
-        ".nef",
-        ".nrw",
-        ".orf",
-        ".pef",
-        ".raf",
-        ".raw",
-        ".rw2",
-        ".rwl",
-        ".sr2",
-        ".srw",
-        ".x3f",
-    ]
-)
-"""The extensions of camera raw files; a JPEG, HEIC or TIFF of the same name in the folder is the same shot."""
-DEVELOPED = (".jpg", ".jpeg", ".jpe", ".jfif", ".heic", ".heif", ".tif", ".tiff")
-
-MACHINE_MADE = (
-    "@eaDir",  # thumbnails of Synology
-    "@Recycle",
-    "@Recently-Snapshot",
-    "#recycle",
-    "#snapshot",
-    ".Trash*",
-    "$RECYCLE.BIN",
-    "System Volume Information",
-    "lost+found",
-    "__MACOSX",
-    "*.lrdata",  # previews of Lightroom
-    "*.lrcat-data",
-    "*.photoslibrary",  # Apple Photos: originals, derivatives and thumbnails under internal names
-    "*.photolibrary",
-    "*.aplibrary",
-    "*.migratedphotolibrary",
-)
-"""Folders of generated files, which are not searched unless one is given as a root."""
-
 LIBRARY_MARK = "kindred.json"
-HIDDEN_FOLDER = "inside a hidden folder"
-MOST_FOLDERS_NAMED = 100
-
-
-@dataclass(frozen=True)
-class Found:
-    """An image file, or a folder that cannot be read.
-
-    `size` is in bytes and `mtime_ns` in nanoseconds; both are 0 if the file cannot be read. `reason` is None for a file
-    to be read, otherwise the reason to skip it unread. `device` and `inode` identify the file: two paths with equal
-    values are hard links to the same file.
-    """
-
-    path: Path
-    size: int = 0
-    mtime_ns: int = 0
-    reason: str | None = None
-    device: int | None = None
-    inode: int | None = None
-
-
-@dataclass
-class LeftOut:
-    """Counts of the files and folders that a scan left out on purpose.
-
-    files: the number of each kind (".mp4", "without extension", "excluded", "raw beside its developed image").
-    folders: the number of each kind ("excluded", "machine-made"); named: the first of those folders.
-    """
-
-    files: Counter[str] = field(default_factory=Counter)
-    folders: Counter[str] = field(default_factory=Counter)
-    named: list[Path] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        """Return whether any file or folder was left out."""
-        return bool(self.files or self.folders)
-
-    def __str__(self) -> str:
-        """Return a readable summary: "4 files: 2 .dng, 1 .mp4, 1 without extension; 1 folder: machine-made"."""
-        parts = []
-        for what, kinds in (("file", self.files), ("folder", self.folders)):
-            total = kinds.total()
-            if total:
-                each = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-                parts.append(f"{total:,} {what}{'s' if total > 1 else ''}: {each}")
-        return "; ".join(parts)
-
-    def folder(self, path: Path, kind: str) -> None:
-        """Count a folder."""
-        self.folders[kind] += 1
-        if len(self.named) < MOST_FOLDERS_NAMED:
-            self.named.append(path)
-
-
 EXCLUDED = "patterns of file names or paths, such as ['*.png', '2019/*']"
 
 
@@ -161,7 +51,11 @@ def find_images(roots: Path | Iterable[Path], *, exclude: Sequence[str] = ()) ->
     after all real folders, and no folder is searched twice, so that an image reachable both ways has its real path and
     cycles of links end.
 
-    Raises `UsageError` at once for a root that is neither a folder nor a file.
+    A root may be a remote address (`kindred.images.remote_scan`): files have the same rules there, except that they are
+    yielded in the order of the listing, and links do not exist.
+
+    Raises `UsageError` at once for a root that is neither a folder nor a file, `RemoteError` if nothing can be listed
+    at a remote one; later, if the listing fails or is empty.
     """
     check_type("exclude", exclude, Sequence, EXCLUDED)
     check_type("roots", roots, (Path, Iterable), "the Path of a folder, or several")
@@ -177,23 +71,40 @@ class ImageScan:
     def __init__(self, roots: Sequence[Path], *, exclude: Sequence[str] = ()) -> None:
         for pattern in exclude:
             check_type("exclude", pattern, str, EXCLUDED)
-        for root in roots:
-            check_type("a folder", root, Path, "a Path")
-            try:
-                root.stat()
-            except (FileNotFoundError, NotADirectoryError, ValueError):
-                raise UsageError(
-                    f"{root}: no such file or folder; check its spelling, or whether its drive is connected"
-                ) from None
-            except OSError as error:
-                raise UsageError(f"{root}: cannot be read ({explain_os_error(error)})") from error
-        self.roots, self.exclude = tuple(roots), tuple(pattern.casefold() for pattern in exclude)
+        self.rules, self._remote = FileRules(exclude), dict[RemotePath, RemoteScan]()
+        self.roots = tuple(map(self._checked, roots))
         self.left_out, self.unreadable = LeftOut(), list[Path]()
+
+    def _checked(self, root: Path) -> Path:
+        check_type("a folder", root, Path, "a Path")
+        if remote := remote_path(root):
+            self._remote[remote] = RemoteScan(remote, self.rules)
+            return remote
+        try:
+            root.stat()
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise UsageError(
+                f"{root}: no such file or folder; check its spelling, or whether its drive is connected"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{root}: cannot be read ({explain_os_error(error)})") from error
+        return root
 
     def __iter__(self) -> Iterator[Found]:
         """Start a new scan."""
         self.left_out, self.unreadable = LeftOut(), []
         return _Walk(self).run()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a root is remote: counting its files first would list it twice."""
+        return bool(self._remote)
+
+    def remote(self, root: Path) -> RemoteScan | None:
+        """Return the scan that lists a remote root, which may be that of a root above it; None of a local one."""
+        if not isinstance(root, RemotePath):
+            return None
+        return next((self._remote[each] for each in (*reversed(root.parents), root) if each in self._remote), None)
 
 
 class _Walk:
@@ -201,7 +112,8 @@ class _Walk:
 
     def __init__(self, scan: ImageScan) -> None:
         self.scan = scan
-        self.named = {os.path.abspath(root) for root in scan.roots if not root.is_dir()}  # noqa: PTH100
+        local = (root for root in scan.roots if not isinstance(root, RemotePath))
+        self.named = {os.path.abspath(root) for root in local if not root.is_dir()}  # noqa: PTH100
         self.entered: set[tuple[int, int]] = set()
         self.linked: list[Path] = []
         self.root = Path()
@@ -209,6 +121,10 @@ class _Walk:
     def run(self) -> Iterator[Found]:
         for root in self.scan.roots:
             self.root = root
+            if remote := self.scan.remote(root):
+                if remote.root == root:
+                    yield from remote.run(self.scan.left_out)
+                continue
             if not root.is_dir():
                 yield _stat_file(root)
                 continue
@@ -258,7 +174,8 @@ class _Walk:
             return [Found(folder, reason=f"folder cannot be read: {explain_os_error(error)}")]
         if not library_too and any(entry.name == LIBRARY_MARK for entry in entries):
             return []
-        developed = {stem for stem, extension in map(_split, entries) if extension in DEVELOPED}
+        names = (split_name(entry.name) for entry in entries)
+        developed = {stem for stem, extension in names if extension in DEVELOPED}
         kept: list[os.DirEntry[str] | Found] = []
         for entry in entries:
             kind = None if _is_folder(entry) else self.file_kind(entry, developed)
@@ -270,36 +187,18 @@ class _Walk:
 
     def folder_kind(self, entry: os.DirEntry[str]) -> str | None:
         """Return why a folder is left out, or None."""
-        name = entry.name.casefold()
-        if any(fnmatchcase(name, pattern.casefold()) for pattern in MACHINE_MADE):
-            return "machine-made"
-        return "excluded" if self.excluded(entry) else None
+        return self.scan.rules.folder_kind(entry.name, self.below(entry))
 
     def file_kind(self, entry: os.DirEntry[str], developed: set[str]) -> str | None:
         """Return why a file is left out, or None."""
-        stem, extension = _split(entry)
-        raw = extension in RAW_EXTENSIONS
-        if extension not in EXTENSIONS and not raw:
-            return extension if 1 < len(extension) <= 12 else "without extension"
-        if entry.name.startswith("._"):
-            return "of macOS"
-        if raw and stem in developed:
-            return "raw beside its developed image"
-        return "excluded" if self.excluded(entry) else None
+        beside = split_name(entry.name)[0] in developed
+        return self.scan.rules.file_kind(entry.name, self.below(entry), raw_beside=beside)
 
-    def excluded(self, entry: os.DirEntry[str]) -> bool:
-        """Return whether an entry matches a glob in `exclude`."""
-        if not self.scan.exclude:
-            return False
-        name = entry.name.casefold()
-        below = PurePosixPath(os.path.relpath(entry.path, self.root)).as_posix().casefold()
-        return any(fnmatchcase(below if "/" in pattern else name, pattern) for pattern in self.scan.exclude)
-
-
-def _split(entry: os.DirEntry[str]) -> tuple[str, str]:
-    """Return the stem and the extension of a name, in lower case."""
-    stem, extension = os.path.splitext(entry.name)  # noqa: PTH122 - a path costs ten times this
-    return stem.lower(), extension.lower()
+    def below(self, entry: os.DirEntry[str]) -> str:
+        """Return the path of an entry below the root, or "" if no rule looks at it."""
+        if not self.scan.rules.needs_paths:
+            return ""
+        return PurePosixPath(os.path.relpath(entry.path, self.root)).as_posix()
 
 
 def _stat_file(path: Path, *, hidden: bool | None = None) -> Found:
@@ -315,7 +214,7 @@ def _stat_file(path: Path, *, hidden: bool | None = None) -> Found:
     if hidden:
         reason = HIDDEN_FOLDER
     elif hidden is not None and path.name.startswith("."):
-        reason = "hidden file"
+        reason = HIDDEN_FILE
     elif not stat.S_ISREG(status.st_mode):
         reason = "not a regular file"
     return Found(path, status.st_size, status.st_mtime_ns, reason, status.st_dev, status.st_ino)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from kindred._support.os_errors import explain_os_error
+from kindred._support.remote_path import remote_path
 from kindred.errors import ImageError, UsageError
 from kindred.images.decode import ImageLike
 
@@ -15,7 +15,7 @@ __all__ = ["MOST_BYTES", "as_image"]
 MOST_BYTES = 2**31
 """The largest stream that is read, in bytes: more than any usable image."""
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_WEB = ("http://", "https://", "ftp://", "data:")
 
 
 def as_image(given: object) -> ImageLike:
@@ -23,7 +23,7 @@ def as_image(given: object) -> ImageLike:
 
     Accepts paths, bytes, bytearrays, memoryviews, open binary files, `BytesIO`, Pillow images and arrays; a stream is
     read from its current position to its end. Raises `ImageError` for a path that is a URL, missing or a folder,
-    `UsageError` for any other object.
+    `UsageError` for any other object. A remote file is read when it is decoded, if that is allowed.
     """
     if isinstance(given, str | Path):
         return _existing(given)
@@ -39,8 +39,10 @@ def as_image(given: object) -> ImageLike:
 
 
 def _existing(path: str | Path) -> str | Path:
-    if isinstance(path, str) and _ADDRESS.match(path):
+    if isinstance(path, str) and path.lower().startswith(_WEB):
         raise ImageError(path, "is a URL, not a file; download it first", final=False)
+    if remote := remote_path(path):
+        return remote
     if path == "":
         raise ImageError("''", "no such file", final=False)
     try:

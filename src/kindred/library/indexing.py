@@ -8,11 +8,15 @@ from contextlib import closing
 from pathlib import Path
 
 from kindred._support.os_errors import explain_os_error
-from kindred.describer import Describer, Executor, LocalExecutor
+from kindred._support.remote_path import RemotePath
+from kindred.describer import Describer, Executor
+from kindred.errors import RemoteError
 from kindred.features import stored_bits
 from kindred.images import Found
+from kindred.images.remote import remote_file
 from kindred.library.index_report import IndexProgress, IndexReport, run_record
 from kindred.library.pruning import Prune
+from kindred.library.reading_ahead import local_executor
 from kindred.library.scanning import Scan
 from kindred.library.storing import VANISHED, Descriptions
 from kindred.store import Store
@@ -45,14 +49,19 @@ def index_images(
     `LibraryFull` if the disk is full; earlier commits remain.
     """
     run = _Run(store, describer, progress or _silent, stop or _never, force=force)
-    return run.finish(executor or LocalExecutor(describer), files, roots, prune)
+    return run.finish(executor or local_executor(describer, roots), files, roots, prune)
 
 
 def files_at(paths: Iterable[Path]) -> Iterator[Found]:
     """Yield single files in the form in which `kindred.images.find_images` yields those of folders."""
     for path in paths:
         try:
+            if isinstance(path, RemotePath):
+                yield remote_file(path)
+                continue
             facts = path.stat()
+        except RemoteError as error:
+            yield Found(path, reason=error.reason)
         except FileNotFoundError:
             yield Found(path, reason=VANISHED)
         except (OSError, ValueError) as error:  # ValueError: no file can have this name

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from kindred._support.forks import ForkSafeLock
+from kindred._support.remote_path import remote_path
 from kindred.describer import Describer, DescriberOptions, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.hints import check_type
@@ -261,6 +262,10 @@ class Library(Editing, Explaining, Listing, Remembering):
         `progress` is called with the progress and the total number of files. Unusable files are listed in the report
         with the reason; they never stop a run. Raises `LibraryLocked` while another process indexes, `LibraryFull` if
         the disk is full, and `RecipeMismatch` if the library was made with another network, even if nothing is new.
+
+        A folder may be a remote address, such as "s3://BUCKET/PHOTOS"; one given as text may then be read by this
+        process (`kindred.allow_remote`). Files there are the same as long as their size and ETag are. Raises
+        `RemoteError`, and removes nothing, if its listing fails or is empty.
         """
         from kindred.images import find_images  # loaded late, as in `add`: searches do not need it
         from kindred.library.indexing import index_images
@@ -268,7 +273,7 @@ class Library(Editing, Explaining, Listing, Remembering):
 
         if prune not in ("keep", "gone", "all"):
             raise UsageError(f"prune is {prune!r}; expected 'keep', 'gone' or 'all'")
-        began, roots = time.monotonic(), _located_all(folders)
+        began, roots = time.monotonic(), _named(folders)
         excluded = [exclude] if isinstance(exclude, str) else exclude
         scan = find_images(roots, exclude=excluded)
         store, describer = self._store, self.describer  # before the files are counted, which may take long
@@ -276,7 +281,8 @@ class Library(Editing, Explaining, Listing, Remembering):
         run: IndexRun = partial(index_images, force=force)
         if shared:
             run = shared_run(store, self.place, exclude=excluded, force=force)
-        total = _count(scan, stop) if progress is not None and not shared else 0
+        counted = progress is not None and not shared and not scan.streamed
+        total = _count(scan, stop) if counted else 0
         with store.indexing():
             report = run(
                 store,
@@ -298,7 +304,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         """Add single image files, or describe them again if they changed; give them one or several `tags`."""
         from kindred.library.indexing import files_at, index_images
 
-        paths, store = _located_all(images), self._store
+        paths, store = _named(images), self._store
         report = index_images(store, self.describer, files_at(paths))
         for tag in listed(tags):
             store.tag(paths, tag)
@@ -364,9 +370,16 @@ class Library(Editing, Explaining, Listing, Remembering):
                 self._opened(self._words_index).renew()
 
 
-def _located_all(images: Path | str | Iterable[Path | str]) -> list[Path]:
-    """Return the stored paths of images or folders, without repetitions."""
-    return list(dict.fromkeys(located(path) for path in listed_paths(images)))
+def _named(images: Path | str | Iterable[Path | str]) -> list[Path]:
+    """Return the stored paths of images or folders, without repetitions; remote addresses given as text are allowed.
+
+    Others, which are paths, may come from a library.
+    """
+    from kindred.images.remote import allow_remote
+
+    given = listed_paths(images)
+    allow_remote(*(each for each in given if isinstance(each, str) and remote_path(each)))
+    return list(dict.fromkeys(located(path) for path in given))
 
 
 def _count(scan: Iterable[object], stop: Callable[[], bool] | None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from kindred._support.csv_files import delimiter_of
 from kindred._support.files import read_bounded
 from kindred._support.os_errors import explain_os_error
+from kindred._support.remote_path import remote_path
 from kindred.errors import UsageError
 from kindred.library.paths import located
 from kindred.store import Key, Value, is_uid, parse_value
@@ -109,4 +110,4 @@ def _key(name: str, file: Path) -> Key:
         return name
     if not name or "\0" in name:
         raise UsageError(f"{file}: got {name!r} as an image; expected a path or an id")
-    return located(file.absolute().parent / Path(name).expanduser())
+    return remote_path(name) or located(file.absolute().parent / Path(name).expanduser())

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kindred._support.digests import digest_of
-from kindred.errors import LibraryError
+from kindred._support.remote_path import RemotePath
+from kindred.errors import KindredError, LibraryError, RemoteError
 from kindred.images import Found
+from kindred.images.remote import remote_file
 from kindred.library.paths import is_gone, is_missing
 from kindred.store import FileStamp, Known, Store
 
@@ -85,7 +87,7 @@ class Moves:
         """Return a similar path that neither a file nor an image has."""
         for number in range(1, 10_000):
             name = path.with_name(f"{path.stem} (replaced{f' {number}' if number > 1 else ''}){path.suffix}")
-            if is_missing(name) and not self.store.lookup([name]):
+            if (is_missing(name) or isinstance(name, RemotePath)) and not self.store.lookup([name]):
                 return name
         raise LibraryError(f"{path}: 9,999 images with this name are missing; remove them with kindred index --prune")
 
@@ -98,7 +100,12 @@ def stamp(known: Known, seen: Seen) -> FileStamp:
 
 
 def _left(known: Known) -> bool:
-    """Return whether the content of an image is no longer at its path: the file is gone or has been replaced."""
+    """Return whether the content of an image is no longer at its path: the file is gone or has been replaced.
+
+    Of a remote file, the object store is asked; if it may not be, or does not answer, the file has not left.
+    """
+    if isinstance(known.path, RemotePath):
+        return _left_remote(known.path, known.inode)
     if is_missing(known.path):
         return is_gone(known.path, known.volume)
     try:
@@ -109,3 +116,12 @@ def _left(known: Known) -> bool:
         return False
     digest = digest_of(known.path)
     return digest is not None and digest != known.digest
+
+
+def _left_remote(path: RemotePath, version: int | None) -> bool:
+    try:
+        return remote_file(path).inode != version
+    except RemoteError as error:
+        return error.missing
+    except KindredError:  # the package of this object store is not installed
+        return False

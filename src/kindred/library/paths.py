@@ -13,25 +13,30 @@ from dataclasses import replace
 from pathlib import Path
 
 from kindred._support.files import is_folder
+from kindred._support.remote_path import RemotePath, remote_path
 from kindred.errors import UsageError
 from kindred.hints import check_type
-from kindred.store import Filter, Key, is_uid
+from kindred.store import Filter, Key, Store, is_uid
 
-__all__ = ["Folders", "absolute", "is_gone", "is_missing", "keys_of", "located", "located_filter"]
+__all__ = ["Folders", "absolute", "is_gone", "is_missing", "keys_of", "located", "located_filter", "remote_roots"]
 
 
 def absolute(path: Path | str) -> Path:
     """Return `path` as an absolute path, with `~` and `..` resolved and links unchanged.
 
-    Raises UsageError for anything else than a path.
+    A remote address is absolute. Raises UsageError for anything else than a path.
     """
     check_type("a path", path, (str, os.PathLike), "text or a Path")
+    if remote := remote_path(path):
+        return remote
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow links
 
 
 def located(path: Path | str) -> Path:
     """Return `path` as stored in a library: absolute, with links to folders resolved."""
     plain = absolute(path)
+    if isinstance(plain, RemotePath):
+        return plain
     if is_folder(plain):
         return Path(os.path.realpath(plain))
     return Path(os.path.realpath(plain.parent)) / plain.name
@@ -64,6 +69,11 @@ def located_filter(where: Filter) -> Filter:
     return where if where.folder is None else replace(where, folder=located(where.folder))
 
 
+def remote_roots(store: Store) -> list[RemotePath]:
+    """Return the remote addresses from which the library was indexed."""
+    return [root.path for root in store.roots() if isinstance(root.path, RemotePath)]
+
+
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
@@ -74,7 +84,9 @@ class Folders:
         self._known: dict[Path, tuple[Path, int | None]] = {}
 
     def place(self, path: Path) -> tuple[Path, int | None]:
-        """Return the stored path of a file and the device of its folder."""
+        """Return the stored path of a file and the device of its folder, None of a remote one."""
+        if isinstance(path, RemotePath):
+            return path, None
         known = self._known.get(path.parent)
         if known is None:
             real = os.path.realpath(path.parent)
@@ -87,7 +99,12 @@ class Folders:
 
 
 def is_missing(path: Path) -> bool:
-    """Return whether no file exists at `path`; if access is denied, it is not counted as missing."""
+    """Return whether no file exists at `path`; if access is denied, it is not counted as missing.
+
+    Nor is a remote file, since only a listing, at the next indexing of its folder, says so.
+    """
+    if isinstance(path, RemotePath):
+        return False
     try:
         os.lstat(path)
     except OSError as error:

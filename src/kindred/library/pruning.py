@@ -8,18 +8,19 @@ not be read, are not removed either.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from kindred._support.os_errors import explain_os_error
+from kindred._support.remote_path import RemotePath
 from kindred.images import find_images
 from kindred.library.paths import is_gone, is_missing
 from kindred.store import Known, Root, Store
 
-__all__ = ["PRUNE_COUNT", "PRUNE_SHARE", "Prune", "Pruned", "held_back", "note_root", "prune_root"]
+__all__ = ["PRUNE_COUNT", "PRUNE_SHARE", "Prune", "Pruned", "held_back", "note_root", "prune_remote", "prune_root"]
 
 Prune = Literal["keep", "gone", "all"]
 
@@ -64,6 +65,24 @@ def _images(files: Sequence[Known]) -> int:
     return sum(each.state == "indexed" for each in files)
 
 
+def prune_remote(store: Store, root: Path, mode: Prune, *, found: int, listed: Callable[[Path], bool]) -> Pruned:
+    """Remove images below the remote address `root` that a complete listing does not have, as `prune_root` does.
+
+    `listed` says of a path whether the listing had it. Unlike a disk, an object store that is not reachable ends a run
+    with an error, so that only an unlikely number of missing files is doubted.
+    """
+    known = store.count_under(root)
+    if mode == "keep" and known <= found:
+        return Pruned()
+    missing = [image for image in store.known_under(root) if not listed(image.path)]
+    held = _unlikely(root, gone=len(missing), known=known) if missing else ""
+    if mode == "keep" or (mode == "gone" and held):
+        return Pruned(_images(missing), held=held)
+    if missing:
+        store.forget(image.path for image in missing)
+    return Pruned(_images(missing), _images(missing))
+
+
 def held_back(store: Store, root: Path) -> str:
     """Return why `prune_root` would not remove every image below `root` whose file is missing, or ""."""
     missing = [image for image in store.known_under(root) if is_missing(image.path)]
@@ -74,7 +93,7 @@ def held_back(store: Store, root: Path) -> str:
 def note_root(store: Store, root: Path) -> None:
     """Record the device and the number of images of a folder, for comparison at the next run."""
     try:
-        device = os.stat(root).st_dev  # noqa: PTH116
+        device = 0 if isinstance(root, RemotePath) else os.stat(root).st_dev  # noqa: PTH116
     except OSError:
         return
     seen = datetime.now(UTC).isoformat(timespec="seconds")
@@ -106,6 +125,10 @@ def _doubt(store: Store, root: Path, *, found: int, known: int, gone: int) -> st
         return f"{root} is on another device than at its last run"
     if not found:
         return f"{root} contains no image any more"
+    return _unlikely(root, gone=gone, known=known)
+
+
+def _unlikely(root: Path, *, gone: int, known: int) -> str:
     if gone > PRUNE_COUNT and gone > PRUNE_SHARE * known:
         return f"{gone:,} of the {known:,} images of {root} are gone"
     return ""

@@ -13,12 +13,13 @@ from kindred import __version__
 from kindred._support.digests import digest_of
 from kindred._support.files import is_folder
 from kindred._support.prefetch import prefetched
+from kindred._support.remote_path import RemotePath
 from kindred.errors import KindredError, UsageError
-from kindred.images import Found
+from kindred.images import Found, ImageScan
 from kindred.library.index_report import IndexReport
 from kindred.library.moves import Moves, Seen, stamp
 from kindred.library.paths import Folders
-from kindred.library.pruning import Prune, held_back, note_root, prune_root
+from kindred.library.pruning import Prune, held_back, note_root, prune_remote, prune_root
 from kindred.store import FileStamp, Known, Store
 
 __all__ = ["Scan"]
@@ -49,6 +50,7 @@ class Scan:
         self.folders, self.moves = Folders(), Moves(store, any_known=store.counts().images > 0)
         self.stamps: list[FileStamp] = []
         self.per_folder: Counter[Path] = Counter()  # number of files
+        self.files: Iterable[Found] = ()
 
     def should_stop(self) -> bool:
         """Return whether the run is to end early; once it is, it stays so."""
@@ -57,6 +59,7 @@ class Scan:
 
     def to_describe(self, files: Iterable[Found]) -> Iterator[tuple[Seen, Path]]:
         """Yield the files to describe; count the others."""
+        self.files = files
         with closing(self.digested(files)) as read:
             for seen, known in read:
                 if self.is_new(seen, known):
@@ -143,8 +146,11 @@ class Scan:
             self.stamps.append(stamp(known, seen))
 
     def looks_changed(self, seen: Seen, known: Known) -> bool:
-        """Return whether the size or the time of a file is no longer that of its image."""
-        return (known.size, known.mtime_ns) != (seen.found.size, seen.found.mtime_ns)
+        """Return whether the size or the time of a file is no longer that of its image; of a remote one, its ETag."""
+        found = seen.found
+        if isinstance(found.path, RemotePath):
+            return (known.size, known.inode) != (found.size, found.inode)
+        return (known.size, known.mtime_ns) != (found.size, found.mtime_ns)
 
     def is_due(self, known: Known) -> bool:
         """Return whether a file is described again although its content may be unchanged."""
@@ -169,20 +175,25 @@ class Scan:
 
     def prune(self, root: Path, mode: Prune) -> None:
         """Report or remove the images below `root` whose files are missing, as `kindred.library.pruning` describes."""
-        if not is_folder(root):
+        remote = self.files.remote(root) if isinstance(self.files, ImageScan) else None
+        if remote is None and not is_folder(root):
             return
         found = sum(count for folder, count in self.per_folder.items() if root == folder or root in folder.parents)
-        pruned = prune_root(self.store, root, mode, found=found)
+        if remote is not None:
+            pruned = prune_remote(self.store, root, mode, found=found, listed=remote.listed)
+        else:
+            pruned = prune_root(self.store, root, mode, found=found)
         self.report.missing += pruned.missing
         self.report.removed += pruned.removed
         if pruned.held:
             self.report.held.append(pruned.held)
-        if found and (not pruned.held or pruned.removed):
+        if found and (mode == "keep" or not pruned.held or pruned.removed):
             note_root(self.store, root)
-        if mode == "keep" and pruned.missing and (why := held_back(self.store, root)):
+        if mode == "keep" and remote is None and pruned.missing and (why := held_back(self.store, root)):
             self.report.held.append(why)
 
 
 def _digested(item: tuple[Seen, Known | None]) -> tuple[Seen, Known | None]:
     seen, known = item
-    return replace(seen, digest=digest_of(seen.path)), known
+    remote = isinstance(seen.path, RemotePath)
+    return replace(seen, digest=seen.found.digest if remote else digest_of(seen.path)), known

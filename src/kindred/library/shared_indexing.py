@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from kindred.describer import Describer, Description, Executor, LocalExecutor
+from kindred.describer import Describer, Description, Executor
 from kindred.errors import ImageError, KindredError, LibraryUnreachable, UsageError
 from kindred.features import stored_bits
 from kindred.images import Found
 from kindred.library.index_report import IndexProgress, IndexReport, run_record
 from kindred.library.moves import Seen
 from kindred.library.pruning import Prune
+from kindred.library.reading_ahead import local_executor
 from kindred.library.scanning import Scan
 from kindred.library.storing import Descriptions
 from kindred.store import Entry, Place, QueuedFile, SharesWork, Store, WorkQueue
@@ -105,7 +106,7 @@ def index_shared(
     try:
         with _Renewal(queue, lease / RENEWALS):
             run = _SharedRun(store, queue, describer, roots, key, stop=stop, progress=progress)
-            return run.finish(executor or LocalExecutor(describer), files, prune)
+            return run.finish(executor or local_executor(describer, roots), files, prune)
     finally:
         with suppress(LibraryUnreachable):  # then the leases expire
             queue.leave()

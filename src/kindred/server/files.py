@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from kindred._support.inside import open_inside
+from kindred._support.remote_path import RemotePath
+from kindred.errors import RemoteError
+from kindred.images.remote import read_remote
 from kindred.library import ImageRecord, editing
 from kindred.server.folders import allowed_folders
 from kindred.server.problems import Problem
@@ -36,14 +41,21 @@ def _known_folders(here: State) -> tuple[Path, ...]:
 def open_original(here: State, path: Path) -> BufferedReader:
     """Open the file of an image, by path, for reading bytes.
 
-    Raises OSError if it is missing or unreadable, if it is not a regular file, or if a link leads out of the folders
-    that the library knows.
+    A remote file is read into a temporary one. Raises OSError if it is missing or unreadable, if it is not a regular
+    file, or if a link leads out of the folders that the library knows.
     """
+    if isinstance(path, RemotePath):
+        return _downloaded(here, path)
     return open_inside(path, _known_folders(here))
 
 
 def open_image(here: State, image: ImageRecord) -> BufferedReader:
     """Open the file of an image; raises a problem 404 if it is missing or reached by a link that leads elsewhere."""
+    if isinstance(image.path, RemotePath):
+        try:
+            return open_original(here, image.path)
+        except OSError as error:
+            raise Problem(404, f"the file of this image cannot be read: {error.strerror}") from None
     try:
         return open_original(here, image.path)
     except PermissionError as error:
@@ -60,3 +72,22 @@ def content_of(here: State, image: ImageRecord) -> bytes:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise Problem(422, f"the file has more than {MOST_BYTES >> 20} MB", title="The image cannot be used")
         return file.read(MOST_BYTES + 1)
+
+
+def _downloaded(here: State, path: RemotePath) -> BufferedReader:
+    """Return a temporary file with the content of a remote one, and its time."""
+    try:
+        content = read_remote(path, limit=MOST_BYTES)
+    except RemoteError as error:
+        raise OSError(errno.EIO, error.reason, str(path)) from None
+    file = cast(BufferedReader, tempfile.TemporaryFile())  # noqa: SIM115 - closed by whoever reads it
+    try:
+        file.write(content)  # type: ignore[arg-type, unused-ignore]
+        file.seek(0)
+        known = here.library.store.lookup([path]).get(path)
+        if known is not None and os.utime in os.supports_fd:
+            os.utime(file.fileno(), ns=(known.mtime_ns, known.mtime_ns))
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -22,6 +22,7 @@ from kindred.errors import (
     MissingExtra,
     ModelError,
     RecipeError,
+    RemoteError,
     UsageError,
 )
 from kindred.server.work import Busy
@@ -38,6 +39,7 @@ STATUS: dict[type[KindredError], tuple[int, str]] = {
     UsageError: (400, "The request cannot be carried out as given"),
     RecipeError: (400, "The request cannot be carried out as given"),
     ImageError: (422, "The image cannot be used"),
+    RemoteError: (422, "A remote address cannot be read"),
     MissingExtra: (501, "The server lacks an optional package"),
     LibraryLocked: (503, "The library is being changed by another process"),
     LibraryFull: (507, "The disk has no room left"),
@@ -168,7 +170,7 @@ class _Caught:
 
 def _known(error: KindredError) -> Problem:
     status, title = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    text = error.reason if isinstance(error, ImageError) else without_paths(str(error))
+    text = error.reason if isinstance(error, ImageError | RemoteError) else without_paths(str(error))
     detail, _, hint = text.partition("; ")
     headers = {"Retry-After": str(RETRY)} if status == 503 else {}
     if status == 500:

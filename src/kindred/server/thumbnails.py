@@ -15,6 +15,7 @@ import PIL
 from PIL import Image
 
 from kindred._support.files import is_link, read_bounded, replacing
+from kindred._support.remote_path import RemotePath
 from kindred.errors import ImageError
 from kindred.images import ImageLike, decode, resize
 from kindred.library import ImageRecord
@@ -52,16 +53,25 @@ class Thumbnails:
         """Do nothing: the files remain."""
 
     def tag_of(self, image: ImageRecord, size: int) -> str:
-        """Return the strong ETag of a thumbnail, which changes with the file; reads no more than its time and size.
+        """Return the strong ETag of a thumbnail, which changes with the file; reads no more than its time and size,
+        and of a remote one nothing.
 
         Raises a problem 404 if the file is missing.
         """
+        known = f"{image.id} {self._version(image)} {image.frame} {size} {QUALITY} {PIL.__version__}"
+        return f'"{hashlib.sha256(known.encode()).hexdigest()[:32]}"'
+
+    def _version(self, image: ImageRecord) -> str:
+        """Return the size and time of a file; of a remote one, the size and the version that were indexed."""
+        if isinstance(image.path, RemotePath):
+            known = self._state.library.store.lookup([image.path]).get(image.path)
+            if known is not None:
+                return f"{known.size} {known.inode}"
         try:
             facts = image.path.stat()
         except (OSError, ValueError):
             raise Problem(404, "the file of this image is missing") from None
-        known = f"{image.id} {facts.st_size} {facts.st_mtime_ns} {image.frame} {size} {QUALITY} {PIL.__version__}"
-        return f'"{hashlib.sha256(known.encode()).hexdigest()[:32]}"'
+        return f"{facts.st_size} {facts.st_mtime_ns}"
 
     def stored(self, tag: str) -> bytes | None:
         """Return the thumbnail with this tag if there is a file of it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kindred._support.files import is_folder
+from kindred._support.remote_path import RemotePath
 from kindred.service.form import Form
 from kindred.service.library import SkipForm
 
@@ -34,7 +35,10 @@ UPLOADED = "uploads"
 
 @dataclass(frozen=True)
 class FolderForm(Form):
-    """A folder that may be indexed through a server, with its number of images; `missing`: it does not exist now."""
+    """A folder that may be indexed through a server, with its number of images; `missing`: it does not exist now.
+
+    Remote ones are not looked for.
+    """
 
     id: str
     path: Path
@@ -50,7 +54,7 @@ class FolderForm(Form):
                 folder_id(folder),
                 folder,
                 library.store.count_under(folder) - sum(path.is_relative_to(folder) for path in skipped),
-                not is_folder(folder),
+                not isinstance(folder, RemotePath) and not is_folder(folder),
             )
             for folder in folders
         )

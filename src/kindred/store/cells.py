@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from kindred.errors import LibraryDamaged
+from kindred._support.remote_path import RemotePath, remote_path
+from kindred.errors import LibraryDamaged, UsageError
 from kindred.store.filters import Value
 from kindred.store.records import Box, Known, Row
 
@@ -89,11 +90,14 @@ class Cells:
             raise self.damaged(row, "day", value, "a date such as 2024-05-31") from None
 
     def path(self, value: object, row: str) -> Path:
-        """Return an absolute path."""
+        """Return an absolute path, or the address of a remote file."""
         if isinstance(value, bytes) and b"\0" not in value and len(value) <= PATH_BYTES:
-            path = Path(os.fsdecode(value))
+            text = os.fsdecode(value)
+            path = Path(text)
             if path.is_absolute():
                 return path
+            if remote := _remote(text):
+                return remote
         raise self.damaged(row, "path", value, "an absolute path")
 
     def box(self, corners: Sequence[object], row: str) -> Box | None:
@@ -161,3 +165,11 @@ class Cells:
     def error(self, what: str) -> LibraryDamaged:
         """Return the error for other invalid data."""
         return LibraryDamaged(f"{self._place}: {what}; {self._remedy}")
+
+
+def _remote(text: str) -> RemotePath | None:
+    try:
+        path = remote_path(text)
+    except UsageError:
+        return None
+    return path if str(path) == text else None

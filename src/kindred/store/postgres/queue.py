@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kindred._support.remote_path import remote_path
 from kindred._support.version import __version__
 from kindred.store.entries import signed, unsigned
 from kindred.store.keys import folder_range, path_key
@@ -210,4 +211,5 @@ def _columns(files: Sequence[QueuedFile]) -> list[list[Any]]:
 def _file(row: tuple[Any, ...]) -> QueuedFile:
     path, size, mtime_ns, device, inode, volume, digest, lost = row
     where = {"device": unsigned(device), "inode": unsigned(inode), "volume": unsigned(volume)}
-    return QueuedFile(Path(os.fsdecode(path)), size, mtime_ns, digest=digest, lost=lost, **where)
+    text = os.fsdecode(path)
+    return QueuedFile(remote_path(text) or Path(text), size, mtime_ns, digest=digest, lost=lost, **where)
