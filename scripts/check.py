@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = "dev,heic,jxl,maps,parquet,postgres,s3,serve,train,verify"
+EXTRAS = "dev,heic,jxl,maps,milvus,parquet,postgres,s3,serve,train,verify"
 CHECKS = {
     "lint": ["ruff", "check"],
     "format": ["ruff", "format", "--check"],

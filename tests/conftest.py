@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kindred.store import Place
+from milvus_server import LiteServer
 from postgres_server import Server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -37,6 +38,14 @@ def one_faiss_thread() -> Iterator[None]:
 def postgres() -> Iterator[Server]:
     """One PostgreSQL server for all tests of this process, started by the first that needs it."""
     server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[LiteServer]:
+    """One Milvus Lite server for all tests of this process, started by the first that needs it."""
+    server = LiteServer()
     yield server
     server.remove()
 

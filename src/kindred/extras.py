@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "s3": ("fsspec", "s3fs"),
     "postgres": ("psycopg", "psycopg-binary"),
+    "milvus": ("pymilvus",),
     "train": ("torch", "onnx", "safetensors"),
     "serve": ("fastapi", "starlette", "uvicorn", "python-multipart", "httpx2"),
 }

@@ -26,6 +26,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test works in a folder of its own, with no library named by the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KINDRED_LIBRARY", raising=False)
+    monkeypatch.delenv("KINDRED_INDEX", raising=False)
     return tmp_path
 
 

@@ -26,7 +26,7 @@ TRIED = {
     *("index", "search", "match", "duplicates", "map", "info", "tag", "untag", "remove", "move", "export", "import"),
     *("meta", "meta set", "meta unset", "meta import", "meta show", "doctor"),
 }
-OTHERS = {"serve", "verify"}
+OTHERS = {"serve", "verify", "build-index"}
 """Commands that other tests try."""
 
 

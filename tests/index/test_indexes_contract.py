@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -28,6 +29,7 @@ from kindred.index import (
     choose_index,
     index_for,
 )
+from kindred.index.milvus import building
 from kindred.matching import ImageRows
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
@@ -40,19 +42,22 @@ RECIPES = {
     "coded": Recipe("coded", "kin", code="codes.npz"),
     "inverted": Recipe("words", "kin", embedding="bow", codebook="words.npz"),
     "pgvector": Recipe("at the server", "kin"),
+    "milvus": Recipe("at a server of its own", "kin"),
     "hnsw": Recipe("plain", "kin"),
     "exact": Recipe("blocks", "kin", similarity="l1"),
     "hamming": Recipe("signatures", "kin", features="sift", words="words.npz"),
 }
-RECALL = {"hnsw": 0.97, "pgvector": 0.97, "coded": 0.9}
+RECALL = {"hnsw": 0.97, "pgvector": 0.97, "milvus": 0.97, "coded": 0.9}
 Rows = NDArray[np.float32]
+NUMBERS = itertools.count()
 
 
 def test_every_index_has_a_recipe_here() -> None:
     assert set(RECIPES) == set(INDEXES)
     for name, recipe in RECIPES.items():
         beside = INDEXES[name].compares if name == "hamming" else None
-        assert choose_index(recipe, compares=beside) == ("hnsw" if name == "pgvector" else name)
+        remote = INDEXES[name].remote
+        assert choose_index(recipe, compares=beside, remote=remote) == ("hnsw" if name == "pgvector" else name)
     assert choose_index(RECIPES["hamming"]) == "hnsw"
     assert choose_index(RECIPES["hnsw"], exhaustive=True) == "exact"
     assert choose_index(RECIPES["coded"], compares="vectors") == "hnsw"
@@ -230,12 +235,15 @@ def store(kind: str, place: Place, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(params=INDEXES)
-def bench(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Bench:
-    over = INDEXES[request.param].over
+def bench(request: pytest.FixtureRequest, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    over, server = INDEXES[request.param].over, None
     if over is not None and not over(RECIPES[request.param], store):
         pytest.skip("searches another kind of store")
+    if INDEXES[request.param].remote:
+        server = request.getfixturevalue("milvus").url(f"contract_{next(NUMBERS)}")
+        monkeypatch.setattr(building, "SETTLING_SECONDS", 0.0)  # Milvus Lite shows every change at once
     coder = code() if INDEXES[request.param].compares == "codes" else None
-    settings = IndexSettings(tmp_path / "library", POLICY, coder)
+    settings = IndexSettings(tmp_path / "library", POLICY, coder, server=server)
     made = Bench(request.param, tmp_path / "library", store, settings)
     made.put(*range(COUNT))
     return made

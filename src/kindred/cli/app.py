@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "app", "run"]
 
 COMMANDS = {
     "index": "kindred.cli.index:index",
+    "build-index": "kindred.cli.building:build_index",
     "search": "kindred.cli.search:search",
     "match": "kindred.cli.match:match",
     "duplicates": "kindred.cli.duplicates:duplicates",

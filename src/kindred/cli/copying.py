@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, place_named
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, IndexAddress, LibraryPlace, place_named
 from kindred.cli.output import counted, print_json, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.running import FAILED, interruptible
@@ -65,6 +65,7 @@ def verify(
     queries: Annotated[
         int, typer.Option("--queries", min=1, max=100_000, metavar="N", help="Rankings to check.")
     ] = 200,
+    index: IndexAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that a library finds its images and a copy is complete.
@@ -77,7 +78,7 @@ def verify(
     from kindred.library.verifying import verify_library
 
     with ExitStack() as stack:
-        opened = stack.enter_context(Library.open(library))
+        opened = stack.enter_context(Library.open(library, index=index))
         second = None if other is None else stack.enter_context(Library.open(other))
         report = verify_library(opened, second, queries=queries)
     if as_json:

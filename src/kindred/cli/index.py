@@ -12,6 +12,7 @@ from kindred.cli.options import (
     DEFAULT_LIBRARY,
     AllowCode,
     AsJson,
+    IndexAddress,
     LibraryPlace,
     MaxPixels,
     RunsOn,
@@ -100,6 +101,7 @@ def index(
             "each image is described once. Needs a library on a server.",
         ),
     ] = False,
+    address: IndexAddress = None,
     device: RunsOn = None,
     workers: Workers = None,
     max_pixels: MaxPixels = None,
@@ -130,7 +132,7 @@ def index(
     allow_remote(*filter(remote_path, folders))
     find_images(folders)  # raises for a missing folder, before a library is created
     options = DescriberOptions(device, workers, max_pixels)
-    with _opened(library, recipe, settings, options, allow_code=allow_code) as opened:
+    with _opened(library, recipe, settings, options, allow_code=allow_code, index=address) as opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
         report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json, shared=shared)
         if as_json:
@@ -146,7 +148,13 @@ def index(
 
 
 def _opened(
-    path: Place, recipe: str | None, settings: list[str] | None, options: DescriberOptions, *, allow_code: bool
+    path: Place,
+    recipe: str | None,
+    settings: list[str] | None,
+    options: DescriberOptions,
+    *,
+    allow_code: bool,
+    index: str | None = None,
 ) -> Library:
     """Open the library, or create it if there is none."""
     from kindred.errors import LibraryError, LibraryNotFound
@@ -156,13 +164,13 @@ def _opened(
     explicit = recipe is not None or settings
     wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings, allow_code=allow_code) if explicit else None
     try:
-        return Library.open(path, recipe=wanted, options=options, allow_code=allow_code)
+        return Library.open(path, recipe=wanted, options=options, allow_code=allow_code, index=index)
     except LibraryNotFound:
         try:
-            return Library.create(path, recipe=wanted or DEFAULT_RECIPE, options=options)
+            return Library.create(path, recipe=wanted or DEFAULT_RECIPE, options=options, index=index)
         except LibraryError:
             with suppress(LibraryNotFound):  # another process may have created it meanwhile
-                return Library.open(path, recipe=wanted, options=options, allow_code=allow_code)
+                return Library.open(path, recipe=wanted, options=options, allow_code=allow_code, index=index)
             raise
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.groups import FilterOptions, RankingOptions, with_groups
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, RunsOn, Workers
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, IndexAddress, LibraryPlace, RunsOn, Workers
 from kindred.cli.output import columns, counted, grouped, print_json_line, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.rating import rating, rating_head
@@ -36,6 +36,7 @@ def match(
         list[str] | None,
         typer.Option("--exclude", metavar="GLOB", help="Exclude files and folders, as in kindred index; repeatable."),
     ] = None,
+    index: IndexAddress = None,
     device: RunsOn = None,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -56,7 +57,7 @@ def match(
     rows: list[tuple[str, str, str]] = []
     matched, probable, judged = 0, 0, False
     with (
-        Library.open(library, options=DescriberOptions(device, workers)) as opened,
+        Library.open(library, options=DescriberOptions(device, workers), index=index) as opened,
         interruptible("nothing was changed"),
         Meter("Matching", quiet=as_json) as meter,
     ):

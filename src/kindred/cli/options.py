@@ -25,6 +25,7 @@ __all__ = [
     "AsJson",
     "Device",
     "FusionName",
+    "IndexAddress",
     "LibraryPlace",
     "Licence",
     "MaxPixels",
@@ -63,6 +64,15 @@ LibraryPlace = Annotated[
         metavar="DIR|URL",
         envvar="KINDRED_LIBRARY",
         help="The library: a folder, or an address such as postgresql://HOST/DATABASE?library=NAME.",
+    ),
+]
+IndexAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="URL",
+        envvar="KINDRED_INDEX",
+        help="A Milvus server that searches the vectors, such as milvus://HOST:PORT/COLLECTION.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]

@@ -15,6 +15,7 @@ from kindred.cli.options import (
     DEFAULT_LIBRARY,
     AllowCode,
     AsJson,
+    IndexAddress,
     LibraryPlace,
     RunsOn,
     parse_box,
@@ -70,6 +71,7 @@ def search(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write the results as an HTML page with thumbnails."),
     ] = None,
+    index: IndexAddress = None,
     device: RunsOn = None,
     allow_code: AllowCode = False,
     as_json: AsJson = False,
@@ -96,7 +98,8 @@ def search(
     with ExitStack() as stack:
         runs_on = DescriberOptions(device)
         libraries = [
-            stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code)) for each in (library, *also)
+            stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code, index=address))
+            for each, address in [(library, index), *((each, None) for each in also)]
         ]
         searched = search_queries(libraries, queries, options)
         if html is not None:  # before anything is printed, since it may fail

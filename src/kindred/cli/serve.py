@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, RunsOn, Workers
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, IndexAddress, LibraryPlace, RunsOn, Workers
 from kindred.cli.output import is_terminal, note, print_json_line, say, shown
 from kindred.errors import MissingExtra, UsageError
 
@@ -60,6 +60,7 @@ def serve(
     demo: Annotated[
         bool, typer.Option("--demo", help="Without a library: render the demo collection, index it and open that.")
     ] = False,
+    index: IndexAddress = None,
     device: RunsOn = None,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -92,7 +93,7 @@ def serve(
     settings = ServerSettings(
         host=host, port=port, token=secret, hosts=tuple(names or ()), folders=allowed, read_only=read_only
     )
-    opened = _opened(library, DescriberOptions(device, workers, None), demo=demo)
+    opened = _opened(library, DescriberOptions(device, workers, None), index, demo=demo)
 
     def ready(address: str) -> None:
         if as_json:
@@ -110,14 +111,14 @@ def serve(
     run_server(opened, settings, ready=ready)
 
 
-def _opened(library: Place, options: DescriberOptions, *, demo: bool) -> Library:
+def _opened(library: Place, options: DescriberOptions, index: str | None, *, demo: bool) -> Library:
     """Open a library; where there is none, make that of the demo collection if this was asked for or is agreed to."""
     from kindred.cli.index import index_demo
     from kindred.errors import LibraryNotFound
     from kindred.library import Library
 
     try:
-        return Library.open(library, options=options)
+        return Library.open(library, options=options, index=index)
     except LibraryNotFound:
         if not demo and not _agreed(library):
             raise UsageError(
@@ -125,7 +126,7 @@ def _opened(library: Place, options: DescriberOptions, *, demo: bool) -> Library
                 "or open a demo collection with kindred serve --demo"
             ) from None
     index_demo(library, options)
-    return Library.open(library, options=options)
+    return Library.open(library, options=options, index=index)
 
 
 def _agreed(library: Place) -> bool:

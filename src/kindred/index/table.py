@@ -27,6 +27,7 @@ from kindred.store import Store
 
 if TYPE_CHECKING:
     from kindred.codes import Code
+    from kindred.index.milvus import MilvusUrl
 
 __all__ = ["INDEXES", "IndexEntry", "IndexSettings", "choose_index", "index_for"]
 
@@ -39,7 +40,8 @@ class IndexSettings:
 
     folder: where it may write its files; the source is then a `Store`. policy: when files are written. code: the
     compact code of the recipe. rescore: whether the best by code are rescored by their vectors. options: the options of
-    row matching. records: where the current files are recorded, by default in the store.
+    row matching. records: where the current files are recorded, by default in the store. server: the address of a
+    server that searches, if the user has given one; never one that a library names.
     """
 
     folder: Path | None = None
@@ -48,6 +50,7 @@ class IndexSettings:
     rescore: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
     records: Records | None = None
+    server: MilvusUrl | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class IndexEntry:
     approximate: whether it may miss results, or select them by compressed vectors.
     exhaustive: whether it is an `ExhaustiveIndex`, which can return the scores of all rows.
     over: recipe, rows → whether the rows are in a store whose server searches them; None: it searches any rows.
+    remote: whether it is on a server of its own, and only used if the user gives its address.
     """
 
     summary: str
@@ -71,6 +75,7 @@ class IndexEntry:
     approximate: bool = False
     exhaustive: bool = True
     over: Callable[[Recipe, RowSource], bool] | None = None
+    remote: bool = False
 
 
 def _open_rows(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
@@ -145,6 +150,25 @@ def _open_pgvector(recipe: Recipe, source: RowSource, settings: IndexSettings) -
     return PgvectorIndex(cast(Store, source), server, local, similarity=recipe.similarity, policy=settings.policy)
 
 
+def _in_milvus(recipe: Recipe) -> bool:
+    return recipe.similarity in HNSW_SIMILARITIES and not recipe.multi_vector
+
+
+def _open_milvus(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    if settings.server is None:
+        raise UsageError("an index in Milvus needs the address of a server, such as milvus://HOST:PORT/COLLECTION")
+    from kindred.index.milvus.index import MilvusIndex
+    from kindred.index.milvus.server import MilvusServer
+
+    return MilvusIndex(
+        cast(Store, source),
+        MilvusServer(settings.server),
+        dimension=source.dimension or 1,
+        similarity=recipe.similarity,
+        policy=settings.policy,
+    )
+
+
 def _open_exact(recipe: Recipe, source: RowSource, _settings: IndexSettings) -> Index:
     from kindred.index.exact import ExactIndex
     from kindred.index.synced import SyncedIndex
@@ -159,6 +183,15 @@ def _of_sparse_words(recipe: Recipe) -> bool:
 
 
 INDEXES: dict[str, IndexEntry] = {
+    "milvus": IndexEntry(
+        "by a Milvus server beside the store, whose address the user gives: a graph, lists or codes of all vectors",
+        _in_milvus,
+        _open_milvus,
+        "vectors",
+        approximate=True,
+        exhaustive=False,
+        remote=True,
+    ),
     "multi_vector": IndexEntry(
         "images of several rows each, or their codes, compared by the recipe's matching",
         lambda recipe: recipe.multi_vector,
@@ -207,20 +240,27 @@ def choose_index(
     source: RowSource | None = None,
     compares: Compares | None = None,
     exhaustive: bool = False,
+    remote: bool = False,
 ) -> str:
     """Return the name of the first of INDEXES that can search a recipe.
 
     source: the rows; None excludes indexes that depend on where they are. compares: only indexes that compare these.
-    exhaustive: only indexes that can return the scores of all rows.
+    exhaustive: only indexes that can return the scores of all rows. remote: the index is on a server of its own; raises
+    UsageError if none of these can search the recipe.
     """
-    return next(
+    found = (
         name
         for name, entry in INDEXES.items()
         if entry.serves(recipe)
+        and entry.remote == remote
         and (compares is None or entry.compares == compares)
         and (entry.exhaustive or not exhaustive)
         and (entry.over is None or (source is not None and entry.over(recipe, source)))
     )
+    if (name := next(found, None)) is None:
+        what = "several rows per image" if recipe.multi_vector else f"similarity {recipe.similarity}"
+        raise UsageError(f"index: recipe {recipe.name!r} ({what}) is not searched by Milvus; leave out the address")
+    return name
 
 
 def index_for(

@@ -17,6 +17,7 @@ from kindred.describer import Describer, DescriberOptions, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.hints import check_type
 from kindred.index import INDEXES, FolderRecords, Index, IndexSettings, SnapshotPolicy, choose_index
+from kindred.index.milvus import MilvusUrl
 from kindred.library.editing import Editing, listed
 from kindred.library.explaining import Explaining
 from kindred.library.listing import Listing
@@ -33,6 +34,8 @@ from kindred.store import Place, PostgresUrl, Store
 if TYPE_CHECKING:
     from kindred.calibration import Calibration
     from kindred.describer import Executor
+    from kindred.index.milvus.building import BuildReport
+    from kindred.index.table import Compares
     from kindred.library.indexing import IndexProgress, IndexReport
     from kindred.library.pruning import Prune
     from kindred.library.shared_indexing import IndexRun
@@ -54,9 +57,12 @@ class Library(Editing, Explaining, Listing, Remembering):
     once. On a server any number do.
     """
 
-    def __init__(self, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions) -> None:
+    def __init__(
+        self, opened: Opened, policy: SnapshotPolicy, options: DescriberOptions, index: MilvusUrl | None = None
+    ) -> None:
         """Use `create` or `open`."""
         check_type("policy", policy, SnapshotPolicy, "a SnapshotPolicy")
+        self._server = index
         self.recipe, self._policy, self._options = opened.recipe, policy, options
         self._base, self._closed = opened, False
         self._describer = opened.describer
@@ -75,6 +81,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         policy: SnapshotPolicy | None = None,
         options: DescriberOptions | None = None,
         allow_code: bool = False,
+        index: str | MilvusUrl | None = None,
     ) -> Self:
         """Create an empty library in folder `path`, which may exist but must not contain a library.
 
@@ -82,14 +89,15 @@ class Library(Editing, Explaining, Listing, Remembering):
 
         `policy`: when a search index is built. `options`: device, number of threads and maximum size of images.
         `allow_code`: whether a pooling "package.module:function" in the recipe, which is code outside Kindred, may run.
+        `index`: an address such as "milvus://HOST:PORT/COLLECTION" of a server that searches the vectors.
         Raises `LibraryError` if a library is already there, and `RecipeError`, `ModelError` or `MissingExtra` if the
         recipe cannot be used; then nothing is created.
         """
-        place = located_place(path)
+        place, server = located_place(path), _address(index)
         wanted = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)).anchored()
         wanted = wanted.allowing_code(allow_code or wanted.allow_code)
         chosen = _options(options)
-        return cls(make(place, wanted, chosen), SnapshotPolicy() if policy is None else policy, chosen)
+        return cls(make(place, wanted, chosen), SnapshotPolicy() if policy is None else policy, chosen, server)
 
     @classmethod
     def open(
@@ -100,19 +108,20 @@ class Library(Editing, Explaining, Listing, Remembering):
         policy: SnapshotPolicy | None = None,
         options: DescriberOptions | None = None,
         allow_code: bool = False,
+        index: str | MilvusUrl | None = None,
     ) -> Self:
         """Open the library in folder `path`, or at an address as in `create`; its recipe is stored in it.
 
         `recipe`, if given, must be equivalent to that of the library, otherwise `RecipeMismatch` names the differences;
-        an empty library takes any recipe. `policy` and `options` as in `create`. Libraries made by others may name code
-        outside Kindred, which runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged`,
+        an empty library takes any recipe. `policy`, `options` and `index` as in `create`. Libraries made by others may
+        name code outside Kindred, which runs only with `allow_code`. Raises `LibraryNotFound`, `LibraryDamaged`,
         `LibraryTooNew` or `LibraryUnreachable`.
         """
-        place = located_place(path)
+        place, server = located_place(path), _address(index)
         wanted = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe, allow_code=allow_code)
         chosen = _options(options)
         opened = open_at(place, wanted, options=chosen, allow_code=allow_code)
-        return cls(opened, SnapshotPolicy() if policy is None else policy, chosen)
+        return cls(opened, SnapshotPolicy() if policy is None else policy, chosen, server)
 
     def close(self) -> None:
         """Close the library; a second call does nothing."""
@@ -150,6 +159,11 @@ class Library(Editing, Explaining, Listing, Remembering):
         return self._base.place
 
     @property
+    def server(self) -> MilvusUrl | None:
+        """The address of the server that searches the vectors, if the library was opened with one."""
+        return self._server
+
+    @property
     def path(self) -> Path:
         """The folder of the library; of one on a server, the folder of its files on this machine."""
         return self._base.folder
@@ -168,7 +182,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
-        return _opened, (type(self), self.place, self._policy, self._options, self.recipe.allow_code)
+        return _opened, (type(self), self.place, self._policy, self._options, self.recipe.allow_code, self._server)
 
     def __repr__(self) -> str:
         return f"<Library {str(self.place)!r}, recipe {self.recipe.name!r}>"
@@ -189,12 +203,12 @@ class Library(Editing, Explaining, Listing, Remembering):
     @property
     def search_index(self) -> Index:
         """The index of the vectors, up to date with the store. Raises `LibraryError` if the library is empty."""
-        return self._opened(choose_index(self.recipe, source=self._store, compares="vectors"))
+        return self._opened(self._chosen_index(compares="vectors"))
 
     @property
     def searcher(self) -> Searcher:
         """The search with the index that serves the recipe. Raises `LibraryError` if the library is empty."""
-        name = choose_index(self.recipe, source=self._store)
+        name = self._chosen_index()
         words = self._opened(self._words_index) if self.recipe.words else None
         return Searcher(
             self._store,
@@ -205,6 +219,10 @@ class Library(Editing, Explaining, Listing, Remembering):
             reduced=self._reduced,
             calibration=lambda: self.calibration,
         )
+
+    def _chosen_index(self, compares: Compares | None = None) -> str:
+        """Return the name of the index that searches the library, or of the one of those that compare vectors."""
+        return choose_index(self.recipe, source=self._store, compares=compares, remote=self._server is not None)
 
     @property
     def _words_index(self) -> str:
@@ -234,7 +252,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         code = self.describer.fitted.codes if self.recipe.code else None
         options = self.describer.matching_options if self.recipe.multi_vector else {}
         records = None if isinstance(self.place, Path) else FolderRecords(self.path)
-        return IndexSettings(self.path, self._policy, code, options=options, records=records)
+        return IndexSettings(self.path, self._policy, code, options=options, records=records, server=self._server)
 
     def index(
         self,
@@ -362,10 +380,31 @@ class Library(Editing, Explaining, Listing, Remembering):
                 self._prepared = RerankCache(self.path)
             return self._prepared
 
+    def build_index(
+        self,
+        kind: str | None = None,
+        *,
+        rebuild: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> BuildReport:
+        """Bring the index at the address `index` up to date with the library, or build it; searches go on meanwhile.
+
+        kind: of `kindred.index.milvus.kinds.KINDS`; another than before makes a new index, as does `rebuild`. progress:
+        called with the number of vectors stored and their total. Raises `UsageError` if the library was opened without
+        an address, or if the server lacks the kind, and `LibraryUnreachable` if it does not answer.
+        """
+        from kindred.index.milvus.index import MilvusIndex
+
+        if self._server is None:
+            raise UsageError("build_index: the library was opened without index=, the address of a server")
+        index = self.search_index
+        assert isinstance(index, MilvusIndex)
+        return index.build(kind, rebuild=rebuild, progress=progress)
+
     def renew_index(self) -> None:
         """Update the stored search index if it is due."""
         if self._store.counts().indexed:
-            self._opened(choose_index(self.recipe, source=self._store)).renew()
+            self._opened(self._chosen_index()).renew()
             if self.recipe.words:
                 self._opened(self._words_index).renew()
 
@@ -394,6 +433,21 @@ def _options(options: DescriberOptions | None) -> DescriberOptions:
     return chosen
 
 
-def _opened(kind: type[L], path: Place, policy: SnapshotPolicy, options: DescriberOptions, allow_code: bool) -> L:
+def _address(given: str | MilvusUrl | None) -> MilvusUrl | None:
+    """Return the address of an index; raises UsageError for anything else."""
+    if given is None or isinstance(given, MilvusUrl):
+        return given
+    check_type("index", given, str, "an address such as milvus://HOST:PORT/COLLECTION")
+    return MilvusUrl.parse(given)
+
+
+def _opened(
+    kind: type[L],
+    path: Place,
+    policy: SnapshotPolicy,
+    options: DescriberOptions,
+    allow_code: bool,
+    index: MilvusUrl | None = None,
+) -> L:
     """Open a library that was sent to this process, which may run code outside Kindred if the sender allowed it."""
-    return kind.open(path, policy=policy, options=options, allow_code=allow_code)
+    return kind.open(path, policy=policy, options=options, allow_code=allow_code, index=index)

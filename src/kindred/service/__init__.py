@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kindred.service.form import Form, plain
     from kindred.service.jobs import JobForm, JobsForm, RequestForm
     from kindred.service.library import (
+        BuildForm,
         ChangeForm,
         CopyForm,
         ExportForm,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdaptationForm",
     "AtlasForm",
+    "BuildForm",
     "CalibrationForm",
     "ChangeForm",
     "ColumnForm",
@@ -161,8 +163,8 @@ __getattr__ = imported_late(
         "form": "Form, plain",
         "jobs": "JobForm, JobsForm, RequestForm",
         "library": (
-            "ChangeForm, CopyForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, KeysForm, "
-            "MapForm, MoveForm, NoteForm, SkipForm, VerifyForm"
+            "BuildForm, ChangeForm, CopyForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, "
+            "KeysForm, MapForm, MoveForm, NoteForm, SkipForm, VerifyForm"
         ),
         "listing": "LookupForm, ImagePageForm, LayoutForm",
         "methods": (

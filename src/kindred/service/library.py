@@ -13,12 +13,14 @@ from kindred.service.image import ImageFacts
 if TYPE_CHECKING:
     from kindred.atlas import LibraryMap
     from kindred.exchange import ImportReport
+    from kindred.index.milvus.building import BuildReport
     from kindred.library import ImageRecord, Info
     from kindred.library.copying import CopyReport
     from kindred.library.indexing import IndexReport
     from kindred.library.verifying import VerifyReport
 
 __all__ = [
+    "BuildForm",
     "ChangeForm",
     "CopyForm",
     "ExportForm",
@@ -212,6 +214,26 @@ class CopyForm(Form):
     def of(cls, report: CopyReport) -> Self:
         """Return the form of a report."""
         return cls(report.copied, report.unchanged, report.removed)
+
+
+@dataclass(frozen=True)
+class BuildForm(Form):
+    """What `kindred build-index` did: `kindred.index.milvus.building.BuildReport`."""
+
+    vectors: int
+    added: int
+    removed: int
+    created: bool
+    kind: str
+    server: str
+    seconds: float
+
+    @classmethod
+    def of(cls, report: BuildReport) -> Self:
+        """Return the form of a report."""
+        return cls(
+            report.vectors, report.added, report.removed, report.created, report.kind, report.server, report.seconds
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,325 @@
+"""A Milvus server: what an index needs of it, and calls that are repeated while it is away, each within a limit.
+
+Rows are only ever upserted: a key that is inserted twice makes searches return fewer results than they were asked for.
+Searches are at consistency Bounded, which may miss the changes of the last seconds; the index does not depend on them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kindred._support.forks import ForkSafeLock, ProcessMark
+from kindred.arrays import Vectors
+from kindred.errors import KindredError, LibraryError, LibraryUnreachable, MissingExtra, UsageError
+from kindred.index.milvus.kinds import KINDS
+from kindred.index.milvus.record import IndexRecord
+from kindred.index.milvus.url import MilvusUrl
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+__all__ = ["CollectionGone", "MilvusServer"]
+
+OLDEST = (2, 3)
+"""Older servers have no `upsert`."""
+EMBEDDED = ("hnsw", "ivf")
+"""The kinds that Milvus Lite has."""
+TOKEN = "MILVUS_TOKEN"
+FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
+"""Seconds between the tries of a call: twice as many each time."""
+CHANGE_SECONDS = 120.0
+"""What a call may take that changes a collection, or reads which there are."""
+READY_SECONDS = 600.0
+"""How long the server may take until it answers the first search of an index."""
+GONE = (4, 100)
+"""Codes of a collection that does not exist; older servers and Milvus Lite have codes of their own."""
+UNLOADED = 101
+"""The code of a collection that is not in memory, as after a restart of some servers."""
+REFUSED = (1100, 1101, 1102, 1103, 1104, 6)
+"""Codes of invalid arguments."""
+DENIED = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "unauthorized")
+TEXT = 200
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class CollectionGone(LibraryError):
+    """The server has no such collection."""
+
+
+class MilvusServer:
+    """The server at an address. Thread-safe; it is connected to at the first call, and again after a fork."""
+
+    def __init__(self, url: MilvusUrl) -> None:
+        self.url = url
+        self._lock = ForkSafeLock()
+        self._connected: MilvusClient | None = None
+        self._mark = ProcessMark()
+        self._version = ""
+
+    @property
+    def version(self) -> str:
+        """The version of the server. Raises LibraryError if it is too old."""
+        if not self._version:
+            found = self._call(lambda client, limit: client.get_server_version(timeout=limit))
+            numbers = _numbers(found)
+            if numbers < OLDEST:
+                raise LibraryError(f"{self.url}: is Milvus {found[:40]}; expected 2.3 or newer: have it updated")
+            self._version = found
+        return self._version
+
+    def check_kind(self, kind: str) -> None:
+        """Raise UsageError if the server does not have this kind of index; some versions ignore what they lack."""
+        embedded, entry = "lite" in self.version, KINDS[kind]
+        if embedded and kind not in EMBEDDED:
+            raise UsageError(f"{self.url}: is Milvus Lite, which has no index {kind!r}; use {' or '.join(EMBEDDED)}")
+        if not embedded and _numbers(self.version) < entry.since:
+            needed = ".".join(map(str, entry.since))
+            raise UsageError(f"{self.url}: is Milvus {self.version}; index {kind!r} needs {needed} or newer")
+
+    def collections(self, prefix: str) -> list[str]:
+        """Return the names of the collections that begin with `prefix`."""
+        found: list[str] = self._call(lambda client, limit: client.list_collections(timeout=limit))
+        return [name for name in found if name.startswith(prefix)]
+
+    def create(self, record: IndexRecord) -> None:
+        """Create an empty collection with an index of its vectors, for a record."""
+        from pymilvus import DataType
+
+        kind = KINDS[record.kind]
+
+        def create(client: MilvusClient, limit: float) -> None:
+            if client.has_collection(record.collection, timeout=limit):
+                return
+            schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("id", DataType.INT64, is_primary=True)
+            schema.add_field("vector", DataType.FLOAT_VECTOR, dim=record.dimension)
+            client.create_collection(record.collection, schema=schema, consistency_level="Bounded", timeout=limit)
+
+        def index(client: MilvusClient, limit: float) -> None:
+            parameters = client.prepare_index_params()
+            parameters.add_index(
+                "vector",
+                index_type=kind.type,
+                metric_type=_metric(record),
+                params=dict(kind.building(record.dimension)),
+            )
+            client.create_index(record.collection, parameters, timeout=limit, sync=False)
+
+        self._call(create, CHANGE_SECONDS)
+        self._call(index, CHANGE_SECONDS)
+
+    def upsert(self, collection: str, ids: NDArray[np.int64], rows: Vectors) -> None:
+        """Store rows (n, D) under ids (n,), in place of those there."""
+        data = [{"id": number, "vector": row} for number, row in zip(ids.tolist(), rows, strict=True)]
+        self._call(lambda client, limit: client.upsert(collection, data, timeout=limit), CHANGE_SECONDS)
+
+    def delete(self, collection: str, ids: NDArray[np.int64]) -> None:
+        """Delete the rows with ids (n,)."""
+        self._call(lambda client, limit: client.delete(collection, ids=ids.tolist(), timeout=limit), CHANGE_SECONDS)
+
+    def tokens(self, collection: str, *, strong: bool = False) -> list[int]:
+        """Return the ids below 0, which mark the states of a collection; `strong`: also those of the last seconds."""
+        level = "Strong" if strong else "Bounded"
+
+        def query(client: MilvusClient, limit: float) -> list[int]:
+            with _loaded(client, collection, limit):
+                found = client.query(
+                    collection,
+                    filter="id < 0",
+                    output_fields=["id"],
+                    limit=1000,
+                    consistency_level=level,
+                    timeout=limit,
+                )
+            return [int(each["id"]) for each in found]
+
+        return self._call(query)
+
+    def holds(self, record: IndexRecord) -> bool:
+        """Return whether the server has the index of a record, in the state that the record is of."""
+        with suppress(CollectionGone):
+            return any(record.token in self.tokens(record.collection, strong=strong) for strong in (False, True))
+        return False
+
+    def flush(self, collection: str) -> None:
+        """Have all rows written to segments, which the server then indexes."""
+        self._call(lambda client, limit: client.flush(collection, timeout=limit), CHANGE_SECONDS)
+
+    def pending(self, collection: str) -> int:
+        """Return how many rows of the collection are not indexed yet."""
+
+        def describe(client: MilvusClient, limit: float) -> int:
+            found = client.describe_index(collection, "vector", timeout=limit) or {}
+            return int(found.get("pending_index_rows", 0))
+
+        return self._call(describe, CHANGE_SECONDS)
+
+    def load(self, record: IndexRecord) -> None:
+        """Have a collection loaded, and wait until it answers a search: only then is it ready."""
+        self._call(lambda client, limit: client.load_collection(record.collection, timeout=limit), READY_SECONDS)
+        probe = np.zeros((1, record.dimension), np.float32)
+        probe[0, 0] = 1
+        self._call(lambda client, limit: _search(client, record, probe, 1, "", limit), READY_SECONDS)
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection, if it exists."""
+        with suppress(CollectionGone):
+            self._call(lambda client, limit: client.drop_collection(collection, timeout=limit), CHANGE_SECONDS)
+
+    def search(self, record: IndexRecord, queries: Vectors, limit: int, expression: str) -> NDArray[np.int64]:
+        """Return the ids (Q, limit) of rows near queries (Q, D), best first, padded with −1.
+
+        Raises CollectionGone if it does not exist, and LibraryUnreachable if the server does not answer in time.
+        """
+        return self._call(lambda client, seconds: _search(client, record, queries, limit, expression, seconds))
+
+    def _client(self, limit: float) -> MilvusClient:
+        with self._lock:
+            if self._connected is None or self._mark.inherited:
+                self._mark = ProcessMark()
+                self._connected = _connected(self.url, limit)
+            return self._connected
+
+    def _disconnect(self) -> None:
+        """Close the connection: the next call makes another one."""
+        with self._lock:
+            client, self._connected = self._connected, None
+        if client is not None:
+            with suppress(Exception):  # whatever a broken connection raises
+                client.close()
+
+    def _call(self, action: Callable[[MilvusClient, float], T], seconds: float | None = None) -> T:
+        """Return the result of an action, which gets a connection and the seconds left; tried again until it succeeds.
+
+        seconds: that all tries may take, by default the timeout of the address.
+        """
+        allowed = float(self.url.timeout) if seconds is None else max(seconds, float(self.url.timeout))
+        end, wait = time.monotonic() + allowed, FIRST_WAIT
+        while True:
+            try:
+                left = max(0.1, end - time.monotonic())
+                return action(self._client(min(left, self.url.timeout)), left)
+            except KindredError:
+                raise
+            except Exception as error:
+                failure = _translated(error, self.url, allowed)
+                if failure is None:
+                    raise
+                if not isinstance(failure, LibraryUnreachable) or time.monotonic() + wait >= end:
+                    raise failure from error
+                if _is_lost(error):
+                    self._disconnect()
+            time.sleep(wait * random.uniform(0.5, 1))
+            wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _connected(url: MilvusUrl, limit: float) -> MilvusClient:
+    try:
+        from pymilvus import MilvusClient
+    except ImportError:
+        raise MissingExtra("an index in Milvus", "milvus") from None
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints a traceback of each error that it raises
+    return MilvusClient(
+        url.uri,
+        user=url.user or "",
+        password=url.password or "",
+        token="" if url.password else os.environ.get(TOKEN, ""),
+        db_name="" if url.database == "default" else url.database,
+        timeout=limit,
+        dedicated=True,
+        # By default gRPC waits for up to two minutes before it connects again.
+        grpc_options={"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000},
+    )
+
+
+@contextmanager
+def _loaded(client: MilvusClient, collection: str, limit: float) -> Iterator[None]:
+    """Have a collection loaded that turns out not to be, so that the call succeeds when it is tried again."""
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        if error.code == UNLOADED:
+            client.load_collection(collection, timeout=limit)
+        raise
+
+
+def _search(
+    client: MilvusClient, record: IndexRecord, queries: Vectors, limit: int, expression: str, seconds: float
+) -> NDArray[np.int64]:
+    with _loaded(client, record.collection, seconds):
+        found = client.search(
+            record.collection,
+            data=list(queries),
+            filter=expression,
+            limit=limit,
+            anns_field="vector",
+            search_params={"metric_type": _metric(record), "params": dict(KINDS[record.kind].searching(limit))},
+            consistency_level="Bounded",
+            timeout=seconds,
+        )
+    ids = np.full((len(queries), limit), -1, np.int64)
+    for row, hits in enumerate(found):
+        numbers = [hit["id"] for hit in hits]
+        ids[row, : len(numbers)] = numbers[:limit]
+    return ids
+
+
+def _metric(record: IndexRecord) -> str:
+    """Return Milvus's name of the similarity; for cosine, rows and queries have unit length."""
+    return "L2" if record.similarity == "euclidean" else "IP"
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    found = re.search(r"(\d{1,4})\.(\d{1,4})", version[:100])
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Return whether the connection may be lost, rather than the server be busy."""
+    import grpc
+
+    cause = error if isinstance(error, grpc.RpcError) else error.__cause__
+    return isinstance(cause, grpc.RpcError) or type(error).__name__ == "ConnectError"
+
+
+def _translated(error: Exception, url: MilvusUrl, allowed: float) -> LibraryError | None:
+    """Return the Kindred error for an error of the server or the connection; None if it is a bug in Kindred."""
+    import grpc
+    from pymilvus.exceptions import MilvusException, ParamError
+
+    if not isinstance(error, MilvusException | grpc.RpcError) or isinstance(error, ParamError):
+        return None
+    code = getattr(error, "code", 0)
+    code = code() if callable(code) else code
+    why = _first_line(error)
+    if code in GONE:
+        return CollectionGone(f"{url}: has no such collection ({why}); build the index with kindred build-index")
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or any(
+        word in why.lower() for word in DENIED
+    ):
+        return LibraryError(f"{url}: its server refused the connection ({why}); give USER:PASSWORD@ or set {TOKEN}")
+    if code in REFUSED or code == grpc.StatusCode.INVALID_ARGUMENT:
+        return LibraryError(f"{url}: its server refused this ({why}); check that this version has it")
+    return LibraryUnreachable(
+        f"{url}: its server did not answer within {allowed:.0f} s ({why}); check that it runs, then try again"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(getattr(error, "message", "") or getattr(error, "details", lambda: "")() or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:TEXT].rstrip(".") if lines else type(error).__name__
