@@ -34,6 +34,7 @@ def test_every_verb_is_a_command() -> None:
     assert verbs == {
         *(
             "index",
+            "build-index",
             "search",
             "match",
             "duplicates",
