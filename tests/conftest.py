@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kindred.store import Place
-from milvus_server import LiteServer
+from milvus_server import MilvusProcess, milvus_process
 from postgres_server import Server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -43,9 +43,9 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def milvus() -> Iterator[LiteServer]:
-    """One Milvus Lite server for all tests of this process, started by the first that needs it."""
-    server = LiteServer()
+def milvus() -> Iterator[MilvusProcess]:
+    """One Milvus server for all tests of this process, started by the first that needs it."""
+    server = milvus_process()
     yield server
     server.remove()
 

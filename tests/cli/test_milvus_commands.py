@@ -15,13 +15,13 @@ from kindred.index.milvus import building
 from kindred.index.milvus.kinds import DEFAULT_KIND, KINDS
 from kindred.library import Library
 from kindred.store import STORES, Place
-from milvus_server import LiteServer
+from milvus_server import MilvusProcess
 from postgres_server import free_port
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "SETTLING_SECONDS", 0.0)
+def _settling(monkeypatch: pytest.MonkeyPatch, milvus: MilvusProcess) -> None:
+    monkeypatch.setattr(building, "SETTLING_SECONDS", milvus.settling)
 
 
 def test_the_help_names_every_kind() -> None:
@@ -32,7 +32,7 @@ def test_the_help_names_every_kind() -> None:
 @pytest.mark.parametrize("kind", STORES)
 def test_the_results_are_those_without_a_server(
     kindred: Kindred,
-    milvus: LiteServer,
+    milvus: MilvusProcess,
     photos: Path,
     recipe: Path,
     tmp_path: Path,

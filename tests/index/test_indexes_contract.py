@@ -34,6 +34,7 @@ from kindred.matching import ImageRows
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import STORES, Entry, Filter, Place, Store, VisualWords, WordBatch
+from milvus_server import MilvusProcess
 
 D, COUNT, ROWS = 16, 240, 3
 POLICY = SnapshotPolicy(exact_below=100, changes=20, tail_share=0.1)
@@ -240,8 +241,9 @@ def bench(request: pytest.FixtureRequest, store: Store, tmp_path: Path, monkeypa
     if over is not None and not over(RECIPES[request.param], store):
         pytest.skip("searches another kind of store")
     if INDEXES[request.param].remote:
-        server = request.getfixturevalue("milvus").url(f"contract_{next(NUMBERS)}")
-        monkeypatch.setattr(building, "SETTLING_SECONDS", 0.0)  # Milvus Lite shows every change at once
+        process: MilvusProcess = request.getfixturevalue("milvus")
+        server = process.url(f"contract_{next(NUMBERS)}")
+        monkeypatch.setattr(building, "SETTLING_SECONDS", process.settling)
     coder = code() if INDEXES[request.param].compares == "codes" else None
     settings = IndexSettings(tmp_path / "library", POLICY, coder, server=server)
     made = Bench(request.param, tmp_path / "library", store, settings)

@@ -28,7 +28,7 @@ from kindred.index.milvus.server import MilvusServer
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
 from kindred.store import STORES, Entry, Filter, Store
-from milvus_server import LiteServer
+from milvus_server import MilvusProcess, milvus_process
 from postgres_server import free_port
 from tcp_proxy import Proxy
 
@@ -39,8 +39,8 @@ Rows = NDArray[np.float32]
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "SETTLING_SECONDS", 0.0)  # Milvus Lite shows every change at once
+def _settling(monkeypatch: pytest.MonkeyPatch, milvus: MilvusProcess) -> None:
+    monkeypatch.setattr(building, "SETTLING_SECONDS", milvus.settling)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def url(milvus: LiteServer) -> MilvusUrl:
+def url(milvus: MilvusProcess) -> MilvusUrl:
     return milvus.url(f"photos{next(NUMBERS)}")
 
 
@@ -329,11 +329,17 @@ def test_a_hostile_record_is_ignored(store: Store, record: str) -> None:
     assert opened(store, url).search(rows[:1], 3).ids[0].tolist() == truth(rows, rows[0], 3)
 
 
-def test_kinds_that_the_server_lacks_are_refused(store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_that_the_server_lacks_are_refused(
+    store: Store, url: MilvusUrl, milvus: MilvusProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(store, clustered(20))
     index = opened(store, url)
-    for kind in KINDS.keys() - {"hnsw", "ivf"}:
-        with pytest.raises(UsageError, match=f"is Milvus Lite, which has no index '{kind}'; use hnsw or ivf"):
+    lacking = {"rabitq"} if milvus.real else KINDS.keys() - {"hnsw", "ivf"}
+    message = (
+        "needs 2.6 or newer" if milvus.real else "is Milvus Lite, which has no index '(pq|diskann|rabitq)'; use hnsw"
+    )
+    for kind in lacking:
+        with pytest.raises(UsageError, match=message):
             index.build(kind)
     with pytest.raises(UsageError, match="kind of index"):
         index.build("hsnw")
@@ -405,7 +411,7 @@ def test_no_server_is_one_clear_error(store: Store) -> None:
     assert "\n" not in message
 
 
-def test_a_frozen_server_is_an_error_within_the_limit(store: Store, url: MilvusUrl, milvus: LiteServer) -> None:
+def test_a_frozen_server_is_an_error_within_the_limit(store: Store, url: MilvusUrl, milvus: MilvusProcess) -> None:
     """A connection that takes everything and answers nothing: neither TCP nor gRPC notices that."""
     rows = clustered(COUNT)
     fill(store, rows)
@@ -430,7 +436,7 @@ def test_a_server_that_is_killed_and_started_again(store: Store) -> None:
     """Searches of several threads fail with one clear error or succeed; afterwards all are right again."""
     rows = clustered(COUNT)
     fill(store, rows)
-    own = LiteServer()
+    own = milvus_process()
     try:
         index = opened(store, own.url("photos", timeout=1))
         index.build()

@@ -56,4 +56,4 @@ def build_index(
     what = "Built an index" if report.created else "Brought the index up to date"
     took = duration(report.seconds)
     say(f"{what} ({report.kind}) of {counted(report.vectors, 'vector')} in {took}: {report.added:,} stored{gone}.")
-    say(f"Searches use it with --index {shown(opened.server)}, or KINDRED_INDEX.")
+    say(f"Searches use it with --index {shown(str(opened.server))}, or KINDRED_INDEX.")
