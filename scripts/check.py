@@ -1,7 +1,8 @@
 """Install Kindred into a fresh virtual environment and pass its checks: python3 scripts/check.py
 
 Lint, types, generated documentation, tests. Needs Python 3.11 or newer and nothing else; this is all that CI runs.
-With --keep, the environment of an earlier run is used again.
+With --keep, the environment of an earlier run is used again. Every step prints how long it took, and the tests the
+slowest of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,42 +21,77 @@ EXTRAS = "dev,heic,jxl,maps,milvus,parquet,postgres,s3,serve,train,verify"
 CHECKS = {
     "lint": ["ruff", "check"],
     "format": ["ruff", "format", "--check"],
-    "types": ["mypy"],
     "documentation": ["python", "scripts/make_docs.py", "--check"],
 }
+TYPES = ["mypy"]
+# "worksteal" gives each process one stretch of the tests: what the tests of a file share is made once, not in each.
+TESTS = ["pytest", "--numprocesses", "auto", "--dist", "worksteal", "--durations", "25"]
 
 
 def main() -> int:
-    """Install and check; the tests come last, so that their summary is the last line."""
+    """Install and check; the summary of the tests is the last line, unless something failed."""
     options = _options()
     if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever python3 there is
         version = sys.version.split()[0]
         print(f"Kindred needs Python 3.11 or newer; this is {version} ({sys.executable})", file=sys.stderr)
         return 2
-    venv: Path = options.venv.absolute()
-    if venv.exists() and not options.keep:
-        shutil.rmtree(venv)
-    programs = venv / ("Scripts" if os.name == "nt" else "bin")
-    # Everything must come from the environment: a PYTHONPATH could hide a file that is missing from the package.
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    environment["PATH"] = os.pathsep.join([str(programs), environment.get("PATH", "")])
-    environment["VIRTUAL_ENV"] = str(venv)
-
-    def run(title: str, command: list[str]) -> bool:
-        print(f"\n== {title}: {' '.join(command)}", flush=True)
-        program = shutil.which(command[0], path=environment["PATH"]) or command[0]
-        return subprocess.run([program, *command[1:]], cwd=ROOT, env=environment, check=False).returncode == 0
-
-    if not programs.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    pip = ["python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    if not run("install", [*pip, "-c", "constraints.txt", f".[{EXTRAS}]"]):
+    if options.venv.exists() and not options.keep:
+        shutil.rmtree(options.venv)
+    steps = Steps(options.venv.absolute())
+    if not steps.install():
         return 1
-    failed = [title for title, command in CHECKS.items() if not run(title, command)]
-    if failed:
-        print(f"\n== failed before the tests: {', '.join(failed)}", flush=True)
-    passed = run("tests", ["pytest", "--numprocesses", "auto", *options.pytest])
-    return 0 if passed and not failed else 1
+    passed = {title: steps.run(title, command) for title, command in CHECKS.items()}
+    # mypy keeps one processor busy for more than a minute; the tests leave it some while they wait for other processes.
+    with ThreadPoolExecutor(1) as pool:
+        types = pool.submit(steps.run, "types", TYPES, beside=True)
+        passed["tests"] = steps.run("tests", [*TESTS, *options.pytest])
+        passed["types"] = types.result()
+    if failed := [title for title, good in passed.items() if not good]:
+        print(f"\n== failed: {', '.join(failed)}", flush=True)
+    return 1 if failed else 0
+
+
+class Steps:
+    """Runs commands in a virtual environment, and prints how long they took."""
+
+    def __init__(self, venv: Path) -> None:
+        self.venv = venv
+        self.programs = venv / ("Scripts" if os.name == "nt" else "bin")
+        # Everything must come from the environment: a PYTHONPATH could hide a file that is missing from the package.
+        # And bytecode is stored, or every process that a test starts compiles all that it imports.
+        left_out = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+        self.environment = {key: value for key, value in os.environ.items() if key not in left_out}
+        self.environment["PATH"] = os.pathsep.join([str(self.programs), self.environment.get("PATH", "")])
+        self.environment["VIRTUAL_ENV"] = str(venv)
+
+    def install(self) -> bool:
+        """Install the project with its extras; a module is compiled when it is first imported, which most never are."""
+        if not self.programs.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(self.venv)], check=True)
+        pip = ["python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile"]
+        return self.run("install", [*pip, "-c", "constraints.txt", f".[{EXTRAS}]"])
+
+    def run(self, title: str, command: list[str], *, beside: bool = False) -> bool:
+        """Run a command and return whether it succeeded; `beside` another, its output is printed when it ends."""
+        heading = f"\n== {title}: {' '.join(command)}"
+        if not beside:
+            print(heading, flush=True)
+        program = shutil.which(command[0], path=self.environment["PATH"]) or command[0]
+        started = time.monotonic()
+        done = subprocess.run(
+            [program, *command[1:]],
+            cwd=ROOT,
+            env=self.environment,
+            check=False,
+            stdout=subprocess.PIPE if beside else None,
+            stderr=subprocess.STDOUT if beside else None,
+            text=True,
+        )
+        if beside:
+            print(f"{heading}\n{done.stdout}", end="", flush=True)
+        if title != "tests":  # pytest prints its own time
+            print(f"== {title} took {time.monotonic() - started:.0f} s", flush=True)
+        return done.returncode == 0
 
 
 def _options() -> argparse.Namespace:
