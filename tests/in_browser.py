@@ -30,11 +30,16 @@ DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 
+PROGRAMS = ("chromium-headless-shell", "chromium")
+"""What chromium is called, the build without windows first: it takes less than half the time for every page."""
+
+
 def chromium_path() -> str:
     """Return the path of chromium; skips the test where there is none."""
-    found = os.environ.get("KINDRED_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-    if not Path(found).exists():
-        pytest.skip("needs the browser chromium: apt-get install chromium, or set KINDRED_CHROMIUM to its path")
+    found = os.environ.get("KINDRED_CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)), "")
+    if not Path(found).is_file():
+        install = f"apt-get install {PROGRAMS[0]}"
+        pytest.skip(f"needs the browser chromium: {install}, or set KINDRED_CHROMIUM to its path")
     return found
 
 

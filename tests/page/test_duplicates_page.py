@@ -70,9 +70,9 @@ def library(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(library: Path) -> Iterator[LiveServer]:
     """A server whose library was searched for duplicates."""
     with serving(library) as server:
-        job = httpx.post(f"{server.api}/duplicates", json={}).json()
+        job = httpx.post(f"{server.api}/duplicates", json={}, timeout=60).json()
         deadline = time.monotonic() + 120
-        while (job := httpx.get(f"{server.api}/jobs/{job['id']}").json())["state"] == "running":
+        while (job := httpx.get(f"{server.api}/jobs/{job['id']}", timeout=60).json())["state"] == "running":
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert job["state"] == "done", job
@@ -82,7 +82,7 @@ def served(library: Path) -> Iterator[LiveServer]:
 @pytest.fixture
 def api(served: LiveServer) -> Iterator[httpx.Client]:
     """The API; what a test has decided is undone afterwards."""
-    with httpx.Client(base_url=served.api) as client:
+    with httpx.Client(base_url=served.api, timeout=60) as client:
         yield client
         for pair in client.get("/duplicates/not-same").json()["pairs"]:
             client.request("DELETE", "/duplicates/not-same", json={"ids": pair})
