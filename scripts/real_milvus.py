@@ -2,7 +2,8 @@
 
 The server of the package milvus (2.3.5) gets an environment of its own, as it needs old packages. It listens on all
 interfaces whatever is configured, so that it and the tests run in a network namespace that has only loopback; that
-needs root, or a system that lets users make namespaces. Takes some ten minutes. Further arguments go to pytest.
+needs root, or a system that lets users make namespaces. Takes some ten minutes. Further arguments go to pytest;
+`run COMMAND...` runs another command there instead, such as a benchmark.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def main() -> int:
 
 def _inside(arguments: list[str]) -> int:
     _start_loopback()
+    if arguments[:1] == ["run"]:
+        return subprocess.run(arguments[1:], cwd=ROOT, check=False).returncode
     names = [word for word in arguments if word.startswith("tests/")] or [*TESTS, "-k", "milvus"]
     options = [word for word in arguments if not word.startswith("tests/")]
     command = [sys.executable, "-m", "pytest", "-m", "", *names, *options]

@@ -38,6 +38,11 @@ COMMANDS: dict[str, list[list[str]]] = {
     "meta import": [[f"no{EVIL}.csv"], ["TEXT"]],
     "meta show": [["IMAGE"], [f"no{EVIL}"]],
     "copy": [[".kindred", f"copy{EVIL}"], [f"no{EVIL}", "x"], [".kindred", ".kindred"]],
+    "build-index": [
+        [],
+        ["--index", f"milvus://host/x{EVIL}"],
+        ["--index", "milvus://127.0.0.1:1/x?timeout=1", "--kind", f"x{EVIL}"],
+    ],
     "verify": [[], ["--with", ".kindred"], ["--with", f"no{EVIL}"]],
     "serve": [["--library", f"no{EVIL}"], ["--folder", f"no{EVIL}"], ["--host", EVIL]],
     "doctor": [["--library", f"no{EVIL}"], []],

@@ -154,7 +154,7 @@ def test_changes_count_from_the_next_search_on(store: Store, url: MilvusUrl) -> 
     assert len(index._state.later) == 0
     assert index.search(query, 1).ids.tolist() == other.search(query, 1).ids.tolist() == [[COUNT + 1]]
     [collection] = collections(url)
-    assert len(MilvusServer(url).tokens(collection)) == 1
+    assert len(MilvusServer(url).tokens(collection, strong=True)) == 1
     assert opened(store, url).build().added == 0
 
 
@@ -255,7 +255,7 @@ def test_an_interrupted_build_changes_nothing(store: Store, url: MilvusUrl, monk
         assert again.search(rows[:1], 10).ids[0, 0] == 1
         assert again.approximate
     assert index.build().added == 30
-    assert len(MilvusServer(url).tokens(collections(url)[0])) == 1
+    assert len(MilvusServer(url).tokens(collections(url)[0], strong=True)) == 1
 
 
 def test_of_two_builds_at_once_one_is_recorded(store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
