@@ -110,6 +110,7 @@ class _RealProcess(MilvusProcess):
     real = True
 
     def prepare(self) -> None:
+        self.metrics_port = free_port()
         command = [os.environ[REAL], "-c", PREPARE, str(self.folder), str(self.port)]
         subprocess.run(command, check=True, cwd=self.folder)
 
@@ -123,6 +124,7 @@ class _RealProcess(MilvusProcess):
         return {
             **os.environ,
             "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(self.metrics_port),
             "MILVUS_RUN_DIR": str(self.folder / "run"),
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [programs, os.environ.get("LD_LIBRARY_PATH")])),
         }

@@ -44,11 +44,12 @@ RECIPES = {
     "inverted": Recipe("words", "kin", embedding="bow", codebook="words.npz"),
     "pgvector": Recipe("at the server", "kin"),
     "milvus": Recipe("at a server of its own", "kin"),
+    "milvus_rows": Recipe("several at a server of its own", "kin", aggregate="multi_vector"),
     "hnsw": Recipe("plain", "kin"),
     "exact": Recipe("blocks", "kin", similarity="l1"),
     "hamming": Recipe("signatures", "kin", features="sift", words="words.npz"),
 }
-RECALL = {"hnsw": 0.97, "pgvector": 0.97, "milvus": 0.97, "coded": 0.9}
+RECALL = {"hnsw": 0.97, "pgvector": 0.97, "milvus": 0.97, "milvus_rows": 0.97, "coded": 0.9}
 Rows = NDArray[np.float32]
 NUMBERS = itertools.count()
 
@@ -397,8 +398,9 @@ def test_equal_scores_are_ordered_by_id_after_a_change(bench: Bench) -> None:
     bench.store.put([Entry(paths[at], 1, 2, vectors=twin) for at in (4, 1, 2)])
     query = ImageRows(twin[:1], np.zeros(1, np.int64))
     assert bench.paths(index.search(query, 3)) == [str(paths[at]) for at in (1, 2, 4)]
-    assert isinstance(index, ExhaustiveIndex)
-    assert np.flatnonzero(index.scores(query)[0] > 0.99).tolist() == [1, 2, 4]
+    assert isinstance(index, ExhaustiveIndex) == INDEXES[bench.name].exhaustive
+    if isinstance(index, ExhaustiveIndex):
+        assert np.flatnonzero(index.scores(query)[0] > 0.99).tolist() == [1, 2, 4]
 
 
 def test_another_process_gives_the_same_results(bench: Bench, kind: str, place: Place) -> None:

@@ -21,14 +21,17 @@ from numpy.typing import NDArray
 from kindred.errors import LibraryError, LibraryUnreachable, MissingExtra, UsageError
 from kindred.index import INDEXES, IndexSettings, SnapshotPolicy
 from kindred.index.milvus import MilvusUrl, building, candidates
+from kindred.index.milvus import rows as rows_module
 from kindred.index.milvus.index import MilvusIndex
 from kindred.index.milvus.kinds import KINDS
 from kindred.index.milvus.record import key_of
+from kindred.index.milvus.rows import MilvusRows
 from kindred.index.milvus.server import MilvusServer
+from kindred.matching import ImageRows
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
 from kindred.store import STORES, Entry, Filter, Store
-from milvus_server import MilvusProcess, milvus_process
+from milvus_server import MilvusProcess
 from postgres_server import free_port
 from tcp_proxy import Proxy
 
@@ -216,7 +219,7 @@ def test_an_index_that_is_gone_is_not_searched(store: Store, url: MilvusUrl, cap
     assert opened(store, url).build().created
 
 
-def test_an_index_of_another_state_is_not_searched(store: Store, url: MilvusUrl) -> None:
+def test_an_index_of_another_state_is_not_searched(store: Store, url: MilvusUrl, milvus: MilvusProcess) -> None:
     """As after the store was restored from a backup: what the server has deleted since is there again."""
     rows = clustered(COUNT)
     fill(store, rows)
@@ -226,6 +229,7 @@ def test_an_index_of_another_state_is_not_searched(store: Store, url: MilvusUrl)
     store.forget([path_of(3)])
     index.build()
     store.set_meta(key_of(url.collection), backup)
+    time.sleep(milvus.settling)
     again = opened(store, url)
     assert again.search(rows[:1], 10).ids[0, 0] == 1
     assert not again.approximate
@@ -380,7 +384,7 @@ def test_a_read_only_library_is_searched_and_not_built(
 def test_vectors_that_do_not_fit_into_memory_are_not_read(
     store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kindred.index.milvus import index as module
+    from kindred.index.milvus import recorded as module
 
     fill(store, clustered(COUNT))
     monkeypatch.setattr(module, "MOST_IN_MEMORY", 100)
@@ -432,11 +436,13 @@ def test_a_frozen_server_is_an_error_within_the_limit(store: Store, url: MilvusU
 
 
 @pytest.mark.faults
-def test_a_server_that_is_killed_and_started_again(store: Store) -> None:
+def test_a_server_that_is_killed_and_started_again(store: Store, milvus: MilvusProcess) -> None:
     """Searches of several threads fail with one clear error or succeed; afterwards all are right again."""
     rows = clustered(COUNT)
     fill(store, rows)
-    own = milvus_process()
+    if milvus.real:
+        pytest.skip("the tests of the real server have their own")
+    own = MilvusProcess()
     try:
         index = opened(store, own.url("photos", timeout=1))
         index.build()
@@ -510,3 +516,42 @@ def test_many_queries_give_the_results_of_each(store: Store, url: MilvusUrl, mon
     together = index.search(queries, 7)
     for number in (0, 17, 39):
         np.testing.assert_array_equal(index.search(queries[number : number + 1], 7).ids[0], together.ids[number])
+
+
+def test_rows_are_grouped_to_images(store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of a few images fill the head of the server's list: it is widened until there are k images."""
+    images, each = 300, 12
+    random = np.random.default_rng(0)
+    rows = clustered(images * each).reshape(images, each, D)
+    query = clustered(1, seed=4)
+    for number in range(20):
+        near = query + 0.02 * random.standard_normal((each, D)).astype(np.float32)
+        rows[number] = near / np.linalg.norm(near, axis=1, keepdims=True)
+    store.put([Entry(path_of(number), 1, 1, vectors=rows[number]) for number in range(images)])
+    store.tag([path_of(number) for number in range(0, images, 3)], "third")
+    limits: list[int] = []
+    search = MilvusServer.search
+
+    def seen(self: MilvusServer, record: Any, queries: Rows, limit: int, expression: str) -> NDArray[np.int64]:
+        limits.append(limit)
+        return search(self, record, queries, limit, expression)
+
+    monkeypatch.setattr(MilvusServer, "search", seen)
+    monkeypatch.setattr(rows_module, "FEW_IMAGES", 50)
+    recipe = Recipe("several", "kin", aggregate="multi_vector")
+    found = INDEXES["milvus_rows"].open(recipe, store, IndexSettings(None, POLICY, server=url))
+    assert isinstance(found, MilvusRows)
+    found.build()
+    assert found.approximate
+    asked = ImageRows(query, np.zeros(1, np.int64))
+    scores = (rows @ query[0]).max(axis=1)
+    for where, kept in ((None, np.arange(images)), (Filter(tags=("third",)), np.arange(0, images, 3))):
+        limits.clear()
+        ranking = found.search(asked, 10, where=where)
+        assert len(set(ranking.ids[0].tolist())) == 10
+        assert np.isin(ranking.ids[0] - 1, kept).all()
+        least = np.sort(scores[kept])[-10]
+        assert (scores[ranking.ids[0] - 1] >= least - 5e-3).all()  # rows are compared as float16
+        assert len(limits) > 1
+        np.testing.assert_allclose(ranking.scores[0], scores[ranking.ids[0] - 1], atol=5e-3)
+        assert found.search(asked, 10**6, where=where).ids.shape[1] == len(kept)

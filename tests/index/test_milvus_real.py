@@ -108,7 +108,8 @@ def test_keys_stored_twice_do_not_shorten_results(store: Store, url: MilvusUrl, 
 def test_every_kind_finds_the_best(store: Store, url: MilvusUrl, rows: Rows, kind: str) -> None:
     index = opened(store, url)
     report = index.build(kind)
-    assert (report.kind, report.vectors, report.server) == (kind, COUNT, "v2.3.5")
+    assert (report.kind, report.vectors) == (kind, COUNT)
+    assert "2.3.5" in report.server
     assert recall(index, rows) >= (0.9 if kind == "pq" else 0.98)
 
 

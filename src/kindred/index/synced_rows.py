@@ -14,7 +14,7 @@ from kindred.index.protocol import Queries, RowSource
 from kindred.index.synced import Synced
 from kindred.matching import MATCHINGS, ImageRows
 
-__all__ = ["SyncedRows", "rows_of"]
+__all__ = ["SyncedRows", "row_query", "rows_of"]
 
 
 class SyncedRows(Synced[ImageRows]):
@@ -31,12 +31,7 @@ class SyncedRows(Synced[ImageRows]):
         super().__init__(source, source.select_images, self._rows, approximate=approximate)
 
     def _checked_queries(self, queries: Queries) -> ImageRows:
-        """Return the rows of the query to compare; raises UsageError for vectors."""
-        if not isinstance(queries, ImageRows):
-            raise UsageError("search: got a vector; this index compares the rows of images: give an image")
-        if MATCHINGS[self._rows.method].whole_query:
-            return replace(queries, rows=queries.rows[:1], owners=queries.owners[:1], boxes=None, words=None)
-        return queries
+        return row_query(queries, self._rows.method)
 
     def _apply_changes(self, since: int) -> None:
         if since < 0 or self._rows.dimension != self._source.dimension:
@@ -55,6 +50,15 @@ class SyncedRows(Synced[ImageRows]):
         for batch in self._source.parts():
             rows.add(batch.owners, batch.rows, boxes=batch.boxes, words=batch.words)
         self._engine = self._rows = rows
+
+
+def row_query(queries: Queries, method: str) -> ImageRows:
+    """Return the rows of a query that a matching method compares; raises UsageError for vectors."""
+    if not isinstance(queries, ImageRows):
+        raise UsageError("search: got a vector; this index compares the rows of images: give an image")
+    if MATCHINGS[method].whole_query:
+        return replace(queries, rows=queries.rows[:1], owners=queries.owners[:1], boxes=None, words=None)
+    return queries
 
 
 def rows_of(source: RowSource, images: NDArray[np.int64]) -> ImageRows:

@@ -28,6 +28,7 @@ from kindred.store import Store
 if TYPE_CHECKING:
     from kindred.codes import Code
     from kindred.index.milvus import MilvusUrl
+    from kindred.index.milvus.server import MilvusServer
 
 __all__ = ["INDEXES", "IndexEntry", "IndexSettings", "choose_index", "index_for"]
 
@@ -150,23 +151,46 @@ def _open_pgvector(recipe: Recipe, source: RowSource, settings: IndexSettings) -
     return PgvectorIndex(cast(Store, source), server, local, similarity=recipe.similarity, policy=settings.policy)
 
 
-def _in_milvus(recipe: Recipe) -> bool:
-    return recipe.similarity in HNSW_SIMILARITIES and not recipe.multi_vector
+def _vectors_in_milvus(recipe: Recipe) -> bool:
+    return recipe.similarity in HNSW_SIMILARITIES
+
+
+def _rows_in_milvus(recipe: Recipe) -> bool:
+    return recipe.multi_vector and not recipe.embedding
 
 
 def _open_milvus(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
-    if settings.server is None:
-        raise UsageError("an index in Milvus needs the address of a server, such as milvus://HOST:PORT/COLLECTION")
     from kindred.index.milvus.index import MilvusIndex
-    from kindred.index.milvus.server import MilvusServer
 
     return MilvusIndex(
         cast(Store, source),
-        MilvusServer(settings.server),
+        _milvus_server(settings),
         dimension=source.dimension or 1,
         similarity=recipe.similarity,
         policy=settings.policy,
     )
+
+
+def _open_milvus_rows(recipe: Recipe, source: RowSource, settings: IndexSettings) -> Index:
+    from kindred.index.milvus.rows import MilvusRows
+    from kindred.index.multi_vector import MultiVectorIndex
+
+    options = dict(settings.options)
+    return MilvusRows(
+        cast(Store, source),
+        _milvus_server(settings),
+        lambda width: MultiVectorIndex(width, method=recipe.row_matching, options=options),
+        dimension=source.dimension or 1,
+        policy=settings.policy,
+    )
+
+
+def _milvus_server(settings: IndexSettings) -> MilvusServer:
+    if settings.server is None:
+        raise UsageError("an index in Milvus needs the address of a server, such as milvus://HOST:PORT/COLLECTION")
+    from kindred.index.milvus.server import MilvusServer
+
+    return MilvusServer(settings.server)
 
 
 def _open_exact(recipe: Recipe, source: RowSource, _settings: IndexSettings) -> Index:
@@ -183,9 +207,18 @@ def _of_sparse_words(recipe: Recipe) -> bool:
 
 
 INDEXES: dict[str, IndexEntry] = {
+    "milvus_rows": IndexEntry(
+        "images of several rows each by a Milvus server, which finds rows; their images are compared by the matching",
+        _rows_in_milvus,
+        _open_milvus_rows,
+        "rows",
+        approximate=True,
+        exhaustive=False,
+        remote=True,
+    ),
     "milvus": IndexEntry(
         "by a Milvus server beside the store, whose address the user gives: a graph, lists or codes of all vectors",
-        _in_milvus,
+        _vectors_in_milvus,
         _open_milvus,
         "vectors",
         approximate=True,
@@ -258,7 +291,7 @@ def choose_index(
         and (entry.over is None or (source is not None and entry.over(recipe, source)))
     )
     if (name := next(found, None)) is None:
-        what = "several rows per image" if recipe.multi_vector else f"similarity {recipe.similarity}"
+        what = "visual words" if recipe.multi_vector else f"similarity {recipe.similarity}"
         raise UsageError(f"index: recipe {recipe.name!r} ({what}) is not searched by Milvus; leave out the address")
     return name
 

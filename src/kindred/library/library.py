@@ -222,7 +222,8 @@ class Library(Editing, Explaining, Listing, Remembering):
 
     def _chosen_index(self, compares: Compares | None = None) -> str:
         """Return the name of the index that searches the library, or of the one of those that compare vectors."""
-        return choose_index(self.recipe, source=self._store, compares=compares, remote=self._server is not None)
+        remote = self._server is not None and not (self.recipe.multi_vector and compares == "vectors")
+        return choose_index(self.recipe, source=self._store, compares=compares, remote=remote)
 
     @property
     def _words_index(self) -> str:
@@ -393,12 +394,12 @@ class Library(Editing, Explaining, Listing, Remembering):
         called with the number of vectors stored and their total. Raises `UsageError` if the library was opened without
         an address, or if the server lacks the kind, and `LibraryUnreachable` if it does not answer.
         """
-        from kindred.index.milvus.index import MilvusIndex
+        from kindred.index.milvus.recorded import RecordedIndex
 
         if self._server is None:
             raise UsageError("build_index: the library was opened without index=, the address of a server")
-        index = self.search_index
-        assert isinstance(index, MilvusIndex)
+        index = self._opened(self._chosen_index())
+        assert isinstance(index, RecordedIndex)
         return index.build(kind, rebuild=rebuild, progress=progress)
 
     def renew_index(self) -> None:

@@ -81,7 +81,7 @@ class MilvusServer:
 
     def check_kind(self, kind: str) -> None:
         """Raise UsageError if the server does not have this kind of index; some versions ignore what they lack."""
-        embedded, entry = "lite" in self.version, KINDS[kind]
+        embedded, entry = "milvus_lite" in self.version, KINDS[kind]
         if embedded and kind not in EMBEDDED:
             raise UsageError(f"{self.url}: is Milvus Lite, which has no index {kind!r}; use {' or '.join(EMBEDDED)}")
         if not embedded and _numbers(self.version) < entry.since:
