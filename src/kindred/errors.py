@@ -100,6 +100,11 @@ class LibraryError(KindredError):
 class LibraryNotFound(LibraryError):
     """There is no library at that path."""
 
+    @classmethod
+    def in_folder(cls, folder: Path) -> LibraryNotFound:
+        """Return the error for a folder without a library."""
+        return cls(f"{folder}: no library found; create one with kindred index, or give its folder with --library")
+
 
 class LibraryReplaced(LibraryError):
     """The library was deleted and recreated while it was open."""

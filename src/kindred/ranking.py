@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.errors import UsageError
 
-__all__ = ["Ranking", "probability_text", "score_text"]
+__all__ = ["Ranking", "copies_text", "no_answer_text", "probability_text", "score_text"]
 
 Scalar = TypeVar("Scalar", np.int64, np.float32)
 
@@ -100,6 +100,24 @@ def probability_text(probability: float) -> str:
     if probability > 0.995:
         return ">99 %"
     return "<1 %" if probability < 0.005 else f"{100 * probability:.0f} %"
+
+
+def copies_text(copies: int) -> str:
+    """Return how many copies of the query were left out of its results, "" for none.
+
+    >>> copies_text(1), copies_text(2), copies_text(0)
+    ('1 copy of the query was left out', '2 copies of the query were left out', '')
+    """
+    if not copies:
+        return ""
+    return f"{copies:,} {'copy' if copies == 1 else 'copies'} of the query {'was' if copies == 1 else 'were'} left out"
+
+
+def no_answer_text(copies: int = 0) -> str:
+    """Return the line above results none of which is probable; `copies` of the query were left out."""
+    which = "No other image" if copies else "No image"
+    aside = f" ({copies_text(copies)})" if copies else ""
+    return f"{which} of this library probably shows the same thing{aside}. The most similar ones:"
 
 
 def _frozen(values: NDArray[Scalar], dtype: type[Scalar]) -> NDArray[Scalar]:

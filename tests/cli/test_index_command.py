@@ -106,8 +106,20 @@ def test_a_missing_folder_creates_no_library(kindred: Kindred, recipe: Path, own
 def test_an_empty_folder_is_reported(kindred: Kindred, recipe: Path, own_folder: Path) -> None:
     (own_folder / "empty").mkdir()
     done = kindred("index", "empty", "--recipe", recipe)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "No images in empty: no library was created at .kindred.\n"
+    assert kindred("index", "empty", "--json").json["found"] == 0
+    (own_folder / "empty" / "film.mp4").touch()
+    assert kindred("index", "empty").out.splitlines()[1:] == ["Excluded 1 file: 1 .mp4."]
+    assert [each.name for each in own_folder.iterdir()] == ["empty"]
+
+
+@pytest.mark.usefixtures("library")
+def test_an_empty_folder_is_reported_by_a_library_that_exists(kindred: Kindred, own_folder: Path) -> None:
+    (own_folder / "empty").mkdir()
+    done = kindred("index", "empty")
     assert done.code == 0
-    assert done.out.startswith("No images in empty.\n")
+    assert done.out == f"No images in empty.\nThe library .kindred contains {COUNT} images.\n"
 
 
 @pytest.mark.usefixtures("library")

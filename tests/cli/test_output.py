@@ -10,11 +10,16 @@ from kindred.cli.options import parse_box, parse_day
 from kindred.cli.output import columns, counted, duration, grouped, shown, size
 from kindred.fusion import FUSIONS
 from kindred.library import DEFAULT_LIBRARY
+from kindred.library.places import STORE
 from kindred.rerank import RERANKERS
 
 
 def test_the_default_library_is_that_of_the_library() -> None:
     assert options.DEFAULT_LIBRARY == DEFAULT_LIBRARY
+
+
+def test_the_file_that_makes_a_folder_a_library_is_that_of_the_store() -> None:
+    assert options.STORE == STORE
 
 
 def test_the_help_names_the_fusions() -> None:

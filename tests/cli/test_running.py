@@ -89,6 +89,17 @@ def test_main_uses_the_arguments_of_the_process() -> None:
     assert done.stdout == f"kindred {package.__version__}\n"
 
 
+def test_a_missing_library_is_reported_before_anything_heavy_is_loaded(own_folder: Path) -> None:
+    program = (
+        "import sys; from kindred.cli.app import run; code = run(['search', 'photo.jpg', '--library', 'nowhere']); "
+        "print(code, sorted({'kindred.library', 'kindred.describer', 'PIL', 'openvino', 'sqlite3'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 []\n"
+    reason = "no library found; create one with kindred index, or give its folder with --library"
+    assert done.stderr == f"kindred: {own_folder / 'nowhere'}: {reason}\n"
+
+
 def test_a_closed_pipe_is_not_an_error(own_folder: Path) -> None:
     # Through a shell, as a pipe whose other end is closed at once; the command must fail without a word.
     errors = own_folder / "errors"

@@ -13,6 +13,7 @@ from typer.main import get_command
 from commands import COUNT, Kindred
 from kindred.cli.app import app
 from kindred.cli.groups import FilterOptions, RankingOptions
+from kindred.library import Library
 from kindred.store import is_uid
 from pictures import save_picture
 
@@ -77,6 +78,10 @@ def test_negatives_a_minimum_score_and_copies(kindred: Kindred, photos: Path) ->
     without = kindred("search", query, "--no-copies", "-k", 3, "--json").json["results"]
     assert str(query) not in {each["path"] for each in without}
     assert [each["rank"] for each in without] == [1, 2, 3]
+    table = kindred("search", query, "--no-copies", "-k", 3).out
+    assert table.rstrip().endswith("; 1 copy of the query was left out")
+    none = kindred("search", query, "--no-copies", "--min-score", 0.9999).out
+    assert none == "No image scores 0.9999 or more. 1 copy of the query was left out.\n"
     done = kindred("search", query, "--not", query)
     assert (done.code, done.err) == (
         2,
@@ -244,8 +249,7 @@ def test_an_unusual_file_name_can_be_a_query(kindred: Kindred, own_folder: Path)
 
 
 def test_an_empty_library_is_an_error(kindred: Kindred, recipe: Path, photos: Path, own_folder: Path) -> None:
-    (own_folder / "empty").mkdir()
-    kindred("index", "empty", "--recipe", recipe, "--library", "lib")
+    Library.create(own_folder / "lib", recipe=recipe).close()
     done = kindred("search", photos / "a" / "00000.jpg", "--library", "lib")
     assert done.code == 1
     assert "the library is empty; index a folder first" in done.err

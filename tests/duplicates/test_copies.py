@@ -41,9 +41,10 @@ def test_the_query_and_copies_of_better_results_are_left_out(tmp_path: Path) -> 
         photo(tmp_path / "third.jpg", 2),
         tmp_path / "gone.jpg",
     ]
-    kept = without_copies(results_of(paths), [query])
+    kept, of_query = without_copies(results_of(paths), [query])
     assert [paths[at].name for at in kept] == ["other.jpg", "third.jpg", "gone.jpg"]
-    assert [paths[at].name for at in without_copies(results_of(paths))] == [
+    assert [paths[at].name for at in of_query] == ["query.jpg", "bytes.jpg", "link.jpg", "small.jpg", "turned.jpg"]
+    assert [paths[at].name for at in without_copies(results_of(paths)).kept] == [
         "query.jpg",
         "other.jpg",
         "third.jpg",
@@ -79,4 +80,23 @@ def test_more_results_are_requested_until_there_are_enough(tmp_path: Path) -> No
     assert [hit.rank for hit in results] == [1, 2, 3]
     assert len(results.ids) == len(results.scores) == 3
     assert asked == [11, 22]
-    assert [hit.path for hit in search_without_copies(search, [copies[0]], 3)] == others
+    assert results.copies == ()
+    apart = search_without_copies(search, [copies[0]], 3)
+    assert [hit.path for hit in apart] == others
+    assert [hit.path for hit in apart.copies] == copies
+
+
+def test_an_image_whose_only_answers_are_its_copies_is_answered(tmp_path: Path) -> None:
+    """A query that is in the library is found there, although it is left out of its own results."""
+    query, other = photo(tmp_path / "query.jpg", 0), photo(tmp_path / "other.jpg", 1)
+
+    def search(_: int) -> Results:
+        hits = (Hit(1, query, 0.99, probability=0.99), Hit(2, other, 0.1, probability=0.1))
+        return Results(hits, np.arange(2), np.array([0.99, 0.1], np.float32), 0.0)
+
+    results = search_without_copies(search, [query], 3)
+    assert ([hit.path for hit in results], results.answered) == ([other], True)
+    assert results.above(0.5).answered is True
+    assert search_without_copies(search, [photo(tmp_path / "third.jpg", 2)], 3).likely(0.5).answered is True
+    uncalibrated = Results((), np.empty(0, np.int64), np.empty(0, np.float32), 0.0, (Hit(1, query, 0.99),))
+    assert uncalibrated.answered is None

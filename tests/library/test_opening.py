@@ -19,6 +19,7 @@ from kindred.duplicates import find_duplicates
 from kindred.errors import (
     LibraryDamaged,
     LibraryError,
+    LibraryFull,
     LibraryNotFound,
     LibraryReplaced,
     MissingExtra,
@@ -63,6 +64,28 @@ def test_a_recipe_that_lacks_a_package_leaves_nothing_behind(
     assert not (tmp_path / "library").exists()
     with Library.create(tmp_path / "library", recipe=recipe) as library:
         assert library.index(photos).indexed == COUNT
+
+
+def test_a_library_that_cannot_be_created_leaves_nothing_behind(
+    tmp_path: Path, recipe: Recipe, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the small files that mark a library may still be written, and its store is not."""
+    save_whitening(tmp_path / "own.npz", fit_whitening(recipe, sorted(photos.iterdir()), dimension=4), recipe)
+    whitened = dataclasses.replace(recipe, whitening=str(tmp_path / "own.npz"))
+
+    def full(file: Path, _: object) -> None:
+        assert {each.name for each in file.parent.iterdir()} >= {"kindred.json", "fitted-0.npz", "index.lock"}
+        raise LibraryFull(f"{file.parent}: the disk is full")
+
+    monkeypatch.setattr("kindred.store.sqlite.store.create_database", full)
+    with pytest.raises(LibraryFull):
+        Library.create(tmp_path / "new" / "library", recipe=whitened)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "notes.txt").touch()
+    with pytest.raises(LibraryFull):
+        Library.create(tmp_path / "own", recipe=whitened)
+    assert [each.name for each in (tmp_path / "own").iterdir()] == ["notes.txt"]
 
 
 def test_a_package_missing_later_is_reported_before_files_are_read(

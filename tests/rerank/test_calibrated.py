@@ -13,7 +13,8 @@ from kindred.features import LocalFeatures
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import ArrayGallery, Context, rerank
-from kindred.rerank.calibrated import calibrated, evidence_of
+from kindred.rerank.calibrated import calibrated, evidence_of, is_first_look_enough
+from kindred.rerank.context import Verified
 from kindred.rerank.needs import check_needs, is_calibrated, steps_or_default
 
 pytest.importorskip("cv2")
@@ -112,7 +113,7 @@ def test_candidates_that_are_known_are_not_verified_again() -> None:
         looked.append(number)
         return IMAGES[number]
 
-    around = replace(context(IMAGES), image_features=image, verified={})
+    around = replace(context(IMAGES), image_features=image, verified=Verified())
     first = calibrated(ranked(), around)
     again = calibrated(ranked(COSINES[:3]), around)
     assert looked == [0, 1, 2, 3]
@@ -180,8 +181,23 @@ def test_the_other_passes_count_where_the_first_look_verifies_nothing() -> None:
 
 def test_each_look_is_remembered_apart() -> None:
     images = (scene(3, of=0, shared=20), scene(4, of=9, shared=50))
-    around = replace(context(images, COSINES[:2]), query_features=lambda _: two_looks(scene(0), scene(9)), verified={})
+    looks = two_looks(scene(0), scene(9))
+    around = replace(context(images, COSINES[:2]), query_features=lambda _: looks, verified=Verified())
     both = evidence_of(around, 0, np.arange(2))
     without = evidence_of(around, 0, np.array([1]))  # the image that the first look verifies is not there
     assert both.inliers[1] < 8
     assert without.inliers[0] >= 40
+
+
+def test_a_copy_of_the_query_does_not_end_the_looks_at_it() -> None:
+    """A query that is in the library agrees with itself at the first look, and with its turned original at the next."""
+    images = (scene(0), scene(4, of=9, shared=50))
+    around = replace(context(images, [1.0, 0.3]), query_features=lambda _: two_looks(scene(0), scene(9)))
+    verified = Verified()
+    found = evidence_of(replace(around, verified=verified), 0, np.arange(2))
+    assert found.inliers[0] >= 40
+    assert found.inliers[1] >= 40
+    assert not is_first_look_enough(verified)
+    alike = replace(context(images, [0.98, 0.3]), query_features=around.query_features, verified=verified)
+    assert evidence_of(alike, 0, np.arange(2)).inliers[1] < 8
+    assert is_first_look_enough(verified)

@@ -10,8 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from kindred.errors import UsageError
 
-__all__ = ["Evidence", "Labelled"]
+__all__ = ["Evidence", "Labelled", "copies_of"]
 
+COPY = 0.995
+"""The cosine from which a candidate is a copy of the query: often the query itself, if that is in the library.
+
+It says nothing about which others show the same thing. Descriptors of one file differ by less than 0.001, those of a
+re-encoded copy by 0.001 to 0.02.
+"""
 CONTRAST = 20
 """The position, from 0, of the candidate whose cosine is compared with the best one."""
 
@@ -23,7 +29,8 @@ class Evidence:
     """N candidates, of one query or of several.
 
     cosines: (N,) in [−1, 1], of the descriptors of query and candidate. best: (N,), the largest cosine of the
-    candidates of the same query. margin: (N,), how far the 21st largest, or the last, is below it. inliers: (N,), the
+    candidates of the same query, without its copies (`copies_of`) unless there are no others. margin: (N,), how far the
+    21st largest of these, or the last, is below it. inliers: (N,), the
     keypoints that agree on one change of view, 0 for none; NaN where the query has no local features. Raises UsageError
     if lengths differ.
     """
@@ -46,7 +53,9 @@ class Evidence:
     def of_query(cls, cosines: ArrayLike, inliers: ArrayLike | None = None) -> Evidence:
         """Return the evidence of all candidates of one query; without `inliers` its local features are unknown."""
         known = np.asarray(cosines, np.float64)
-        descending = -np.sort(-known) if known.size else np.zeros(1)
+        copies = copies_of(known)
+        others = known if copies.all() else known[~copies]
+        descending = -np.sort(-others) if others.size else np.zeros(1)
         best, contrast = descending[0], descending[min(CONTRAST, len(descending) - 1)]
         counted = np.full(known.shape, np.nan) if inliers is None else np.asarray(inliers, np.float64)
         return cls(known, np.full(known.shape, best), np.full(known.shape, best - contrast), counted)
@@ -60,6 +69,12 @@ class Evidence:
             np.concatenate([each.margin for each in parts]),
             np.concatenate([each.inliers for each in parts]),
         )
+
+
+def copies_of(cosines: ArrayLike) -> NDArray[np.bool_]:
+    """Return which candidates with these cosines (N,) are copies of the query, (N,)."""
+    found: NDArray[np.bool_] = np.asarray(cosines) >= COPY
+    return found
 
 
 @dataclass(frozen=True, eq=False)

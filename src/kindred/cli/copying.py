@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, IndexAddress, LibraryPlace, place_named
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, IndexAddress, place_named
 from kindred.cli.output import counted, print_json, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.running import FAILED, interruptible
@@ -55,7 +55,7 @@ def copy(
 
 def verify(
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     other: Annotated[
         OptionalPlace,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.groups import with_groups
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary
 from kindred.cli.output import bold, columns, counted, dim, note, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 
@@ -75,7 +75,7 @@ class KeepOptions:
 @with_groups
 def duplicates(
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     kind: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,7 +9,7 @@ import typer
 
 from kindred._support.files import is_there
 from kindred._support.remote_path import remote_path
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary
 from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.errors import UsageError
 
@@ -28,7 +28,7 @@ Images = Annotated[
 ]
 
 
-def tag(word: Tag, images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def tag(word: Tag, images: Images, *, library: ExistingLibrary = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Add a tag to images; kindred search --tag filters by it."""
     from kindred.library import Library
 
@@ -38,7 +38,7 @@ def tag(word: Tag, images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, a
     print_changed(f"Added tag {word!r} to {counted(count, 'image')}.", "tagged", count, unknown, as_json=as_json)
 
 
-def untag(word: Tag, images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def untag(word: Tag, images: Images, *, library: ExistingLibrary = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Remove a tag from images."""
     from kindred.library import Library
 
@@ -48,7 +48,7 @@ def untag(word: Tag, images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY,
     print_changed(f"Removed tag {word!r} from {counted(count, 'image')}.", "untagged", count, unknown, as_json=as_json)
 
 
-def remove(images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def remove(images: Images, *, library: ExistingLibrary = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Remove images from a library without deleting their files."""
     from kindred.library import Library
 
@@ -67,7 +67,7 @@ def move(
     ],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Its new path.", readable=False)],
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Update the path of an image or folder that has moved.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kindred.cli.groups import FilterOptions, with_groups
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, LibraryPlace
 from kindred.cli.output import counted, note, print_json, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -25,7 +25,7 @@ def export_command(
         ),
     ],
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     filters: FilterOptions,
     as_json: AsJson = False,
 ) -> None:

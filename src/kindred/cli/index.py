@@ -29,6 +29,7 @@ from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from kindred.describer import DescriberOptions
+    from kindred.images import ImageScan, LeftOut
     from kindred.library import Library
     from kindred.library.indexing import IndexProgress, IndexReport
     from kindred.library.pruning import Prune
@@ -130,9 +131,13 @@ def index(
         demo = _render_demo(quiet=as_json)
         folders = [demo.photos]
     allow_remote(*filter(remote_path, folders))
-    find_images(folders)  # raises for a missing folder, before a library is created
+    scan = find_images(folders, exclude=exclude or [])  # raises for a missing folder, before a library is created
     options = DescriberOptions(device, workers, max_pixels)
-    with _opened(library, recipe, settings, options, allow_code=allow_code, index=address) as opened:
+    opened = _opened(library, recipe, settings, options, allow_code=allow_code, index=address, scan=scan)
+    if opened is None:
+        _report_nothing(scan, folders, library, verbose=verbose, as_json=as_json)
+        return
+    with opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
         report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json, shared=shared)
         if as_json:
@@ -154,9 +159,10 @@ def _opened(
     options: DescriberOptions,
     *,
     allow_code: bool,
+    scan: ImageScan,
     index: str | None = None,
-) -> Library:
-    """Open the library, or create it if there is none."""
+) -> Library | None:
+    """Open the library, or create it if there is none and a file is found to index; else return None."""
     from kindred.errors import LibraryError, LibraryNotFound
     from kindred.library import Library
     from kindred.recipe import DEFAULT_RECIPE
@@ -166,12 +172,45 @@ def _opened(
     try:
         return Library.open(path, recipe=wanted, options=options, allow_code=allow_code, index=index)
     except LibraryNotFound:
+        if not any(found.reason is None for found in scan):
+            return None
         try:
             return Library.create(path, recipe=wanted or DEFAULT_RECIPE, options=options, index=index)
         except LibraryError:
             with suppress(LibraryNotFound):  # another process may have created it meanwhile
                 return Library.open(path, recipe=wanted, options=options, allow_code=allow_code, index=index)
             raise
+
+
+def _report_nothing(scan: ImageScan, folders: list[Path], library: Place, *, verbose: bool, as_json: bool) -> None:
+    """Report that there is no file to index, and therefore no library."""
+    from kindred.library.indexing import IndexReport
+
+    skipped = [(found.path, found.reason) for found in scan if found.reason is not None]
+    report = IndexReport(found=len(skipped), skipped=skipped, left_out=scan.left_out)
+    if as_json:
+        from kindred.service import IndexForm
+
+        print_json(IndexForm.of(report))
+        return
+    say(f"No images in {', '.join(map(shown, folders))}: no library was created at {shown(library)}.")
+    _print_skipped(report, verbose=verbose)
+    _print_left_out(report.left_out, verbose=verbose)
+
+
+def _print_skipped(report: IndexReport, *, verbose: bool) -> None:
+    """Report the files that could not be used."""
+    if report.skipped:
+        say(f"Skipped {counted(len(report.skipped), 'file')}:")
+        say(grouped(report.skipped, verbose=verbose))
+
+
+def _print_left_out(left_out: LeftOut, *, verbose: bool) -> None:
+    """Report the files and folders that were excluded."""
+    if left_out:
+        say(f"Excluded {left_out}.")
+        if verbose:
+            say(columns([("  folder", shown(path)) for path in left_out.named]))
 
 
 def _run(
@@ -206,16 +245,11 @@ def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, 
     if report.moved:
         say(f"{counted(report.moved, 'image')} moved or renamed: id, tags and metadata are retained.")
     _print_missing(report, prune)
-    if report.skipped:
-        say(f"Skipped {counted(len(report.skipped), 'file')}:")
-        say(grouped(report.skipped, verbose=verbose))
+    _print_skipped(report, verbose=verbose)
     if report.notes:
         say(f"{counted(len(report.notes), 'file')} with several frames or pages, of which one was described:")
         say(grouped(report.notes, verbose=verbose))
-    if report.left_out:
-        say(f"Excluded {report.left_out}.")
-        if verbose:
-            say(columns([("  folder", shown(path)) for path in report.left_out.named]))
+    _print_left_out(report.left_out, verbose=verbose)
     say(f"The library {shown(opened.place)} contains {counted(len(opened), 'image')}.")
 
 
@@ -270,8 +304,12 @@ def _render_demo(*, quiet: bool) -> DemoCollection:
 
 def index_demo(library: Place, options: DescriberOptions) -> None:
     """Render the demo collection and index it into a library; raises UsageError if the library has other images."""
+    from kindred.images import find_images
+
     _check_demo(library)
     folders = [_render_demo(quiet=False).photos]
-    with _opened(library, None, None, options, allow_code=False) as opened:
+    opened = _opened(library, None, None, options, allow_code=False, scan=find_images(folders))
+    assert opened is not None  # the demo collection has images
+    with opened:
         report = _run(opened, folders, exclude=[], prune="keep", force=False, quiet=False)
         print_summary(report, opened, folders, prune="keep", verbose=False)

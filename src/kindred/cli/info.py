@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace, Verbose
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, Verbose
 from kindred.cli.output import columns, counted, grouped, print_json, say, shown, size
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 
-def info(*, library: LibraryPlace = DEFAULT_LIBRARY, verbose: Verbose = False, as_json: AsJson = False) -> None:
+def info(*, library: ExistingLibrary = DEFAULT_LIBRARY, verbose: Verbose = False, as_json: AsJson = False) -> None:
     """Show the contents of a library and the files it could not use."""
     from kindred.library import Library
 

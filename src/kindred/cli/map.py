@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary
 from kindred.cli.output import counted, dim, duration, note, print_json, say, shown
 from kindred.cli.progress import Meter
 from kindred.errors import UsageError
@@ -32,7 +32,7 @@ def map_command(
             help="File to write: .png, .jpg or .webp, or .html for a page to pan and zoom.",
         ),
     ],
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     method: Annotated[
         str, typer.Option("--method", "-m", metavar="NAME", help="Embedding: tsne, isomap, mds or spectral.")
     ] = "tsne",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.groups import FilterOptions, RankingOptions, with_groups
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, IndexAddress, LibraryPlace, RunsOn, Workers
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, IndexAddress, RunsOn, Workers
 from kindred.cli.output import columns, counted, grouped, print_json_line, say, shown
 from kindred.cli.progress import Meter
 from kindred.cli.rating import rating, rating_head
@@ -28,7 +28,7 @@ def match(
         typer.Argument(metavar="FOLDER...", help="Folders of images (searched recursively) or single files."),
     ],
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results for each image.")] = 1,
     filters: FilterOptions,
     ranking: RankingOptions,

@@ -9,7 +9,7 @@ import typer
 
 from kindred._support.files import is_there
 from kindred.cli.editing import Images, in_library, print_changed
-from kindred.cli.options import DEFAULT_LIBRARY, AsJson, LibraryPlace
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, LibraryPlace
 from kindred.cli.output import columns, counted, note, print_json, say, shown
 from kindred.errors import UsageError
 
@@ -67,7 +67,7 @@ def set_(
     images: Images,
     *,
     more: More = None,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Set metadata of images, for example price=20 photos/a.jpg."""
@@ -96,7 +96,7 @@ def unset(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key to remove.")],
     images: Images,
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Remove a key from the metadata of images."""
@@ -120,7 +120,7 @@ def import_(
         ),
     ],
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     as_json: AsJson = False,
 ) -> None:
     """Set metadata of many images from a table.
@@ -144,7 +144,7 @@ def import_(
 
 
 @meta.command()
-def show(images: Images, *, library: LibraryPlace = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
+def show(images: Images, *, library: ExistingLibrary = DEFAULT_LIBRARY, as_json: AsJson = False) -> None:
     """Show the id, size, date, tags and metadata of images."""
     from kindred.library import Library
 

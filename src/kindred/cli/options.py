@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kindred.errors import UsageError
+from kindred.errors import LibraryNotFound, UsageError
 
 if TYPE_CHECKING:
     from kindred.recipe import Recipe
@@ -24,6 +25,7 @@ __all__ = [
     "AllowCode",
     "AsJson",
     "Device",
+    "ExistingLibrary",
     "FusionName",
     "IndexAddress",
     "LibraryPlace",
@@ -44,6 +46,7 @@ __all__ = [
 
 # The same as in `kindred.library`, which is too slow to import for a help text. A test checks that they agree.
 DEFAULT_LIBRARY = Path(".kindred")
+STORE = "store.sqlite"
 
 
 def place_named(text: str | Path) -> Place:
@@ -55,17 +58,33 @@ def place_named(text: str | Path) -> Place:
     return place_of(text)
 
 
-LibraryPlace = Annotated[
-    Place,
-    typer.Option(
+def _existing(context: typer.Context, place: Place) -> Place:
+    """Raise LibraryNotFound for a folder without a library, before modules are loaded that take half a second."""
+    if isinstance(place, Path) and not context.resilient_parsing:
+        folder = Path(os.path.abspath(place.expanduser()))  # noqa: PTH100 - as `kindred.library.absolute`
+        try:
+            (folder / STORE).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise LibraryNotFound.in_folder(folder) from None
+        except (OSError, ValueError):  # the store gives the reason
+            return place
+    return place
+
+
+def _library_option(*, must_exist: bool) -> Any:
+    return typer.Option(
         "--library",
         "-l",
         parser=place_named,
+        callback=_existing if must_exist else None,
         metavar="DIR|URL",
         envvar="KINDRED_LIBRARY",
         help="The library: a folder, or an address such as postgresql://HOST/DATABASE?library=NAME.",
-    ),
-]
+    )
+
+
+LibraryPlace = Annotated[Place, _library_option(must_exist=False)]
+ExistingLibrary = Annotated[Place, _library_option(must_exist=True)]
 IndexAddress = Annotated[
     str | None,
     typer.Option(

@@ -10,10 +10,9 @@ from kindred.ranking import probability_text, score_text
 if TYPE_CHECKING:
     from kindred.library import Hit, Results
 
-__all__ = ["NO_ANSWER", "rating", "rating_head", "with_line"]
+__all__ = ["rating", "rating_head", "with_line"]
 
 BELOW = "-- probably not the same thing below --"
-NO_ANSWER = "No image of this library probably shows the same thing. The most similar ones:"
 
 
 def rating(hit: Hit) -> str:
@@ -29,7 +28,7 @@ def rating_head(*, judged: bool) -> str:
 def with_line(table: Clean, results: Results) -> Clean:
     """Return a table of results, one a line below its head, with a line below the last that is probably right."""
     above = sum(1 for hit in results if hit.probable)
-    if not results.answered or above == len(results):
+    if not above or above == len(results):
         return table
     lines = table.split("\n")
     return Clean("\n".join([*lines[: above + 1], dim(BELOW), *lines[above + 1 :]]))

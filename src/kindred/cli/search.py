@@ -15,8 +15,8 @@ from kindred.cli.options import (
     DEFAULT_LIBRARY,
     AllowCode,
     AsJson,
+    ExistingLibrary,
     IndexAddress,
-    LibraryPlace,
     RunsOn,
     parse_box,
 )
@@ -33,9 +33,10 @@ from kindred.cli.output import (
     shown,
 )
 from kindred.cli.querying import CommandQuery, QueryOptions, doubts, read_image, search_queries, why_empty
-from kindred.cli.rating import NO_ANSWER, rating, rating_head, with_line
+from kindred.cli.rating import rating, rating_head, with_line
 from kindred.cli.search_options import FusionOptions, SubjectOptions
 from kindred.errors import ImageError, UsageError
+from kindred.ranking import copies_text, no_answer_text
 
 if TYPE_CHECKING:
     from kindred.library import Library, Results
@@ -53,7 +54,7 @@ def search(
         ),
     ],
     *,
-    library: LibraryPlace = DEFAULT_LIBRARY,
+    library: ExistingLibrary = DEFAULT_LIBRARY,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Number of results.")] = 10,
     no_copies: Annotated[
         bool,
@@ -204,8 +205,9 @@ def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_jso
 
 
 def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None:
+    copies = copies_text(len(results.copies))
     if not results:
-        say(empty)
+        say(f"{empty} {copies}." if copies else empty)
         return
     rows = [
         (
@@ -219,8 +221,9 @@ def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None
         for hit in results
     ]
     judged = results.answered is not None
-    if results.answered is False:
-        say(NO_ANSWER)
+    if judged and not any(hit.probable for hit in results):
+        say(no_answer_text(len(results.copies)))
     heads = ("#", rating_head(judged=judged), "image", "box", "taken", "tags")
     say(with_line(columns(rows, heads=heads, right=(0, 1)), results))
-    say(dim(f"{len(results)} of {counted(of, 'image')} in {duration(results.seconds)}, recipe {recipe}"))
+    aside = f"; {copies}" if copies else ""
+    say(dim(f"{len(results)} of {counted(of, 'image')} in {duration(results.seconds)}, recipe {recipe}{aside}"))

@@ -52,6 +52,7 @@ def _page_results(query: CommandQuery, results: Results, box: tuple[float, float
         query_size=(decoded.width, decoded.height),
         query_box=box,
         hits=hits,
+        copies=len(results.copies),
     )
 
 

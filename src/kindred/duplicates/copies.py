@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,13 +20,20 @@ from kindred.library import Hit, Results
 if TYPE_CHECKING:
     from kindred.library import Library
 
-__all__ = ["PathPairs", "not_same_paths", "search_without_copies", "without_copies"]
+__all__ = ["PathPairs", "Uncopied", "not_same_paths", "search_without_copies", "without_copies"]
 
 PathPairs = Iterable[tuple[Path, Path]]
 """Pairs of images, by path, that are not the same."""
 
 SPARE = 8
 """Results requested beyond `k` at first."""
+
+
+class Uncopied(NamedTuple):
+    """The indices of the results that remain, and of those that were left out as copies of a query image."""
+
+    kept: list[int]
+    of_query: list[int]
 
 
 def not_same_paths(library: Library) -> list[tuple[Path, Path]]:
@@ -41,20 +48,21 @@ def search_without_copies(
 ) -> Results:
     """Return the best `k` results without copies (`without_copies`); `search` returns the given number of results.
 
-    The number is doubled until there are enough results, or no more.
+    The number is doubled until there are enough results, or no more. The results name the copies of the query that were
+    left out.
     """
     apart = list(apart)
     requested = k + SPARE
     while True:
         results = search(requested)
-        kept = without_copies(results, queries, apart=apart)
-        if len(kept) >= k or len(results) < requested:
-            return _ranked(results, kept[:k])
+        found = without_copies(results, queries, apart=apart)
+        if len(found.kept) >= k or len(results) < requested:
+            return _ranked(results, found, k)
         requested *= 2
 
 
-def without_copies(results: Sequence[Hit], queries: Sequence[Path] = (), *, apart: PathPairs = ()) -> list[int]:
-    """Return the indices of the results that are not a copy of a better result or of a query image.
+def without_copies(results: Sequence[Hit], queries: Sequence[Path] = (), *, apart: PathPairs = ()) -> Uncopied:
+    """Find the results that are not a copy of a better result or of a query image.
 
     Copies have the same bytes, or show the same picture, in another format, size or orientation. Images of a pair of
     `apart` are no copies of one another. A result whose file cannot be read is kept.
@@ -77,14 +85,16 @@ def without_copies(results: Sequence[Hit], queries: Sequence[Path] = (), *, apar
     nothing = np.empty(0, LINK)
     for link in [*known, *same_pictures(paths, sketches, known, near=nothing, progress=_silent)]:
         join(link.one, link.other)
-    seen = {joined.find(place) for place in range(first)}
-    kept = []
+    own = {joined.find(place) for place in range(first)}
+    best: dict[int, int] = {}  # the first result of each group
+    of_query = []
     for place in range(first, len(paths)):
         group = joined.find(place)
-        if group not in seen:
-            seen.add(group)
-            kept.append(place - first)
-    return kept
+        if group in own:
+            of_query.append(place - first)
+        else:
+            best.setdefault(group, place - first)
+    return Uncopied(list(best.values()), of_query)
 
 
 def _places_apart(paths: Mapping[int, Path], apart: PathPairs) -> set[tuple[int, int]]:
@@ -95,9 +105,11 @@ def _places_apart(paths: Mapping[int, Path], apart: PathPairs) -> set[tuple[int,
     return {pair for one, other in apart for pair in product(places.get(one, ()), places.get(other, ()))}
 
 
-def _ranked(results: Results, places: Sequence[int]) -> Results:
+def _ranked(results: Results, found: Uncopied, k: int) -> Results:
+    places = found.kept[:k]
     hits = tuple(replace(results[place], rank=rank) for rank, place in enumerate(places, 1))
-    return Results(hits, results.ids[list(places)], results.scores[list(places)], results.seconds)
+    copies = tuple(results[place] for place in found.of_query)
+    return Results(hits, results.ids[places], results.scores[places], results.seconds, copies)
 
 
 def _silent(_: str, __: int, ___: int) -> None:

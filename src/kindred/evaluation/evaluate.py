@@ -45,6 +45,7 @@ from kindred.rerank import RERANKERS, ArrayGallery, Context, Method
 from kindred.rerank import rerank as apply
 from kindred.rerank.calibrated import calibrated as by_probability
 from kindred.rerank.calibrated import evidence_of
+from kindred.rerank.context import Verified
 from kindred.rerank.needs import check_needs, is_calibrated, steps_or_default
 
 __all__ = ["DEPTH", "Bench", "Files", "evaluate"]
@@ -371,7 +372,7 @@ class Bench:
             image_features=None if others is None else others.__getitem__,
             cache=self._computed,
             calibration=self.describer.fitted.calibration,
-            verified={},
+            verified=Verified(),
         )
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from kindred._support.remote_path import remote_path
 from kindred.html.document import fill, html_address, html_text, picture_address, write_document
-from kindred.ranking import probability_text, score_text
+from kindred.ranking import no_answer_text, probability_text, score_text
 from kindred.regions import Box
 
 __all__ = ["PageHit", "PageResults", "results_page", "write_page"]
 
-NO_ANSWER = "No image of this library probably shows the same thing. The most similar ones:"
 BELOW = "Probably not the same thing"
 COPY_ICON = (
     '<svg viewBox="0 0 16 16" aria-hidden="true">'
@@ -56,13 +55,17 @@ class PageHit:
 
 @dataclass(frozen=True)
 class PageResults:
-    """One query with its results, best first; `query_size` is (width, height) of the upright query image."""
+    """One query with its results, best first; `query_size` is (width, height) of the upright query image.
+
+    copies: the number of copies of the query that were left out.
+    """
 
     query_name: str
     query_thumbnail: bytes
     query_size: tuple[int, int]
     query_box: Box | None
     hits: Sequence[PageHit]
+    copies: int = 0
 
 
 def results_page(queries: Sequence[PageResults], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
@@ -117,7 +120,7 @@ def _section(results: PageResults, number: int) -> str:
     name = html_text(_name(results.query_name))
     note = f"{width:,} × {height:,}" + (", searched within the frame" if results.query_box else "")
     shot = _shot(results.query_thumbnail, results.query_size, results.query_box, alt=f"Query {name}", mark="box crop")
-    listed = _listed(results.hits) if results.hits else '<p class="empty">No results.</p>'
+    listed = _listed(results.hits, results.copies) if results.hits else '<p class="empty">No results.</p>'
     return (
         f'<section id="query-{number}" aria-labelledby="name-{number}">\n<div class="query">\n'
         f'<p class="eyebrow">Query</p>\n{shot}\n<h2 id="name-{number}"><bdi>{name}</bdi></h2>\n<p>{note}</p>\n'
@@ -125,7 +128,7 @@ def _section(results: PageResults, number: int) -> str:
     )
 
 
-def _listed(hits: Sequence[PageHit]) -> str:
+def _listed(hits: Sequence[PageHit], copies: int) -> str:
     """Return the list of results, divided into those that probably show the same thing and the others."""
     items = [_hit(hit, share) for hit, share in zip(hits, _shares(hits), strict=True)]
     if all(hit.probable is None for hit in hits):
@@ -133,7 +136,7 @@ def _listed(hits: Sequence[PageHit]) -> str:
     probable = [item for item, hit in zip(items, hits, strict=True) if hit.probable]
     others = [item for item, hit in zip(items, hits, strict=True) if not hit.probable]
     if not probable:
-        return f'<p class="verdict">{NO_ANSWER}</p>\n{_list(others)}'
+        return f'<p class="verdict">{no_answer_text(copies)}</p>\n{_list(others)}'
     if not others:
         return _list(probable)
     return f'{_list(probable)}\n<p class="line"><span>{BELOW}</span></p>\n{_list(others)}'

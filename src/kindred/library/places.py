@@ -11,23 +11,26 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kindred._support.files import read_bounded, replacing
+from kindred._support.files import is_there, read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
 from kindred.backbones.folders import models_folder
 from kindred.describer.fitted import FITTED_BYTES
-from kindred.errors import LibraryDamaged, LibraryError, ModelError
+from kindred.errors import LibraryDamaged, LibraryError, LibraryLocked, ModelError
 from kindred.library.paths import absolute
 from kindred.library.recipes import is_copy, keep_files
 from kindred.recipe import Recipe
 from kindred.store import FileStore, Place, PostgresUrl, Store, place_of, store_of
+from kindred.store.sqlite.lock import NAME as LOCK
 
 __all__ = ["check_free", "create_at", "folder_of", "located_place", "open_store", "replace_files"]
 
 MARK = "kindred.json"
 STORE = "store.sqlite"
+OWN = (MARK, LOCK, f"{LOCK}.pid")
 FOLDERS = "libraries"
 
 _UUID = re.compile(r"[0-9a-f]{32}")
@@ -45,9 +48,10 @@ def create_at(place: Place, recipe: Recipe, meta_of: Callable[[Recipe], dict[str
     Raises LibraryError if there is a library already, or the place cannot be written to.
     """
     if isinstance(place, Path):
-        _create_folder(place)
-        kept = _kept(recipe, place)
-        return store_of(place).create(place, meta_of(kept)), kept
+        with _as_found_on_error(place):
+            _create_folder(place)
+            kept = _kept(recipe, place)
+            return store_of(place).create(place, meta_of(kept)), kept
     with tempfile.TemporaryDirectory() as folder:
         kept = _kept(recipe, Path(folder))
         files = {each.name: each.read_bytes() for each in Path(folder).iterdir()}
@@ -92,6 +96,33 @@ def replace_files(folder: Path, store: Store, recipe: Recipe) -> Recipe:
     if isinstance(store, FileStore):
         store.set_files({name: (folder / name).read_bytes() for name in set(kept.fitted_files()) if is_copy(name)})
     return kept
+
+
+@contextmanager
+def _as_found_on_error(folder: Path) -> Iterator[None]:
+    """Remove what the block has created in a folder, and the folder if it is new, if it fails to create a library."""
+    missing = [each for each in (folder, *folder.parents) if not is_there(each)]
+    before = _names(folder)
+    try:
+        yield
+    except LibraryLocked:  # another process is creating one
+        raise
+    except BaseException:
+        if not is_there(folder / STORE):  # otherwise another process has created one
+            with suppress(OSError):
+                for name in _names(folder) - before:
+                    if name in OWN or is_copy(name):
+                        (folder / name).unlink()
+                for each in missing:
+                    each.rmdir()
+        raise
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {each.name for each in folder.iterdir()}
+    except OSError:
+        return set()
 
 
 def _create_folder(folder: Path) -> None:

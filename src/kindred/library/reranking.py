@@ -17,7 +17,6 @@ from kindred.store import Filter
 
 if TYPE_CHECKING:
     from kindred.rerank import Method, RerankCache
-    from kindred.rerank.context import Verified
 
 __all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "reranked", "steps_for"]
 
@@ -91,12 +90,13 @@ def reranked(
     decides. Raises UsageError if a re-ranker compares images and the query is not an image.
     """
     from kindred.rerank import rerank
+    from kindred.rerank.context import Verified
     from kindred.rerank.needs import needs_of
 
     for name, needs in needs_of(steps):
         if needs in ("features", "maps") and query.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
-    verified: Verified = {}
+    verified = Verified()
 
     def once(query: DescribedQuery) -> Ranking:
         return rerank(search.candidates(query, k, depth, where), search.context(query, cache, verified), steps).top(k)

@@ -16,7 +16,7 @@ from kindred.images import ImageLike
 from kindred.recipe import Recipe
 from kindred.store import Box, Place, Value
 
-__all__ = ["Hit", "ImageRecord", "Info", "QueryResults", "Results"]
+__all__ = ["Hit", "ImageRecord", "Info", "QueryResults", "Results", "is_answered"]
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,15 @@ class ImageRecord:
 class Results(Sequence[Hit]):
     """The results of a search, best first: a sequence of hits, and the same as arrays.
 
-    ids: (K,) int64, the store's vector ids. scores: (K,) float32. seconds: duration of the whole search.
+    ids: (K,) int64, the store's vector ids. scores: (K,) float32. seconds: duration of the whole search. copies: the
+    hits that were left out because they are copies of the query.
     """
 
     hits: tuple[Hit, ...]
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
     seconds: float
+    copies: tuple[Hit, ...] = ()
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -95,14 +97,13 @@ class Results(Sequence[Hit]):
     def answered(self) -> bool | None:
         """Whether an image probably shows the same thing as the query; None where the recipe is not calibrated.
 
-        Also None for no hits at all, of which nothing is known.
+        Also None for no hits at all, of which nothing is known. Copies of the query count, although they are left out.
         """
-        known = [hit.probable for hit in self.hits if hit.probable is not None]
-        return any(known) if known else None
+        return is_answered(self.hits, self.copies)
 
     def _chosen(self, places: list[int]) -> Results:
         hits = tuple(replace(self.hits[at], rank=rank) for rank, at in enumerate(places, 1))
-        return Results(hits, self.ids[places], self.scores[places], self.seconds)
+        return Results(hits, self.ids[places], self.scores[places], self.seconds, self.copies)
 
     @overload
     def __getitem__(self, at: int) -> Hit: ...
@@ -110,6 +111,14 @@ class Results(Sequence[Hit]):
     def __getitem__(self, at: slice) -> Sequence[Hit]: ...
     def __getitem__(self, at: int | slice) -> Hit | Sequence[Hit]:
         return self.hits[at]
+
+
+def is_answered(hits: Sequence[Hit], copies: Sequence[Hit] = ()) -> bool | None:
+    """Return whether one of the hits is probable; true if there are `copies` of the query, None if nothing is known."""
+    if any(hit.probability is not None for hit in copies):
+        return True
+    known = [hit.probable for hit in hits if hit.probable is not None]
+    return any(known) if known else None
 
 
 @dataclass(frozen=True)

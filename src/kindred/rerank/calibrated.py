@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_whole
-from kindred.calibration import Evidence, probabilities_of
+from kindred.calibration import Evidence, copies_of, probabilities_of
 from kindred.errors import UsageError
 from kindred.ranking import Ranking
 from kindred.regions import Box
@@ -26,7 +26,10 @@ __all__ = ["calibrated", "evidence_of", "is_first_look_enough"]
 FEWEST = 4
 """The fewest inliers that are counted: fewer determine no homography. The model says what they are worth."""
 ENOUGH = 12
-"""With so many inliers of one candidate, the first look at the query is enough: unrelated images have at most 9."""
+"""With so many inliers of one candidate, the first look at the query is enough: unrelated images have at most 9.
+
+Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
+"""
 BOXED = 8
 """The fewest inliers that give a result its box: fewer agree by chance, and on any box."""
 
@@ -38,11 +41,11 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
     """Order the results by the probability that they show the same thing, which is also their score.
 
     The first `depth` results are verified spatially, on `threads` threads, as `verify` does; the others follow them.
-    The first look at a query decides if it gives a candidate 12 inliers. Otherwise the other passes over it, turned and
-    larger, are compared too, and the best counts: on scenes, larger passes favour neighbouring places. A query without
-    local features, such as a vector, is judged by its cosines alone. The box of a result, if it has at least 8 inliers,
-    is the query's frame projected into it. Raises UsageError if the context has no calibration, MissingExtra without
-    OpenCV.
+    The first look at a query decides if it gives a candidate 12 inliers that is not a copy of the query. Otherwise the
+    other passes over it, turned and larger, are compared too, and the best counts: on scenes, larger passes favour
+    neighbouring places. A query without local features, such as a vector, is judged by its cosines alone. The box of a
+    result, if it has at least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has
+    no calibration, MissingExtra without OpenCV.
     """
     check_whole(depth=depth, threads=threads)
     if context.calibration is None:
@@ -53,8 +56,9 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
     with ThreadPoolExecutor(threads) as pool:
         for number, vector in enumerate(vectors):
             ids = result_ids(ranking, number)
-            found = _verified(context, number, ids[:depth], pool)
-            odds = context.calibration.log_odds(_evidence(context, vector, ids, found))
+            cosines = _cosines(context, vector, ids)
+            found = _verified(context, number, ids[:depth], cosines, pool)
+            odds = context.calibration.log_odds(_evidence(cosines, ids, found))
             if len(ids) > depth:  # those that were not verified follow, whatever their cosine
                 odds[depth:] = np.minimum(odds[depth:], odds[:depth].min())
             # Ordered by log-odds, as probabilities near 1 are equal in single precision; equal ones keep their order.
@@ -69,23 +73,31 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
 
 def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, threads: int = 2) -> Evidence:
     """Return the evidence of candidates (n,) of a query, all of them verified: what a calibration is fitted on."""
+    cosines = _cosines(context, context.queries[number], ids)
     with ThreadPoolExecutor(threads) as pool:
-        return _evidence(context, context.queries[number], ids, _verified(context, number, ids, pool))
+        return _evidence(cosines, ids, _verified(context, number, ids, cosines, pool))
 
 
-def _evidence(context: Context, query: Vectors, ids: NDArray[np.int64], found: Found | None) -> Evidence:
-    """Return the evidence of candidates; `found` is None where the query has no local features."""
-    cosines = context.gallery.fetch(ids) @ query if len(ids) else np.zeros(0)
+def _cosines(context: Context, query: Vectors, ids: NDArray[np.int64]) -> Vectors:
+    """Return the cosines of a query and its candidates (n,)."""
+    cosines: Vectors = context.gallery.fetch(ids) @ query if len(ids) else np.zeros(0, np.float32)
     for at, number in enumerate(ids.tolist()):
         if number in context.at_query_size:
             cosines[at] = context.at_query_size[number] @ query
+    return cosines
+
+
+def _evidence(cosines: Vectors, ids: NDArray[np.int64], found: Found | None) -> Evidence:
+    """Return the evidence of candidates; `found` is None where the query has no local features."""
     if found is None:
         return Evidence.of_query(cosines)
     counts = [_inliers(found.get(id_)) for id_ in ids.tolist()]
     return Evidence.of_query(cosines, counts)
 
 
-def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: ThreadPoolExecutor) -> Found | None:
+def _verified(
+    context: Context, number: int, ids: NDArray[np.int64], cosines: Vectors, pool: ThreadPoolExecutor
+) -> Found | None:
     """Verify candidates of a query, but for those that the context remembers; None if the query has no features."""
     if context.query_features is None or context.image_features is None:
         return None
@@ -93,10 +105,13 @@ def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: Threa
     if not len(query):
         return None
     found: Found = dict.fromkeys(ids.tolist())
+    copies = frozenset(ids[copies_of(cosines[: len(ids)])].tolist())
+    verified = Verified() if context.verified is None else context.verified
+    verified.copies[number] = copies
     for look, features in enumerate(query.looks):
-        if _are_enough(found):
+        if _are_enough(found, copies):
             break
-        known: Found = {} if context.verified is None else context.verified.setdefault((number, look), {})
+        known = verified.matches.setdefault((number, look), {})
         missing = [id_ for id_ in found if id_ not in known]
         candidates = map(context.image_features, missing)  # in this thread: a store may not allow others
         known |= zip(missing, matches(features, candidates, pool, minimum=FEWEST), strict=True)
@@ -106,11 +121,11 @@ def _verified(context: Context, number: int, ids: NDArray[np.int64], pool: Threa
 
 def is_first_look_enough(verified: Verified) -> bool:
     """Return whether the first look at query 0 gave a candidate so many inliers that it decides."""
-    return _are_enough(verified.get((0, 0), {}))
+    return _are_enough(verified.matches.get((0, 0), {}), verified.copies.get(0, frozenset()))
 
 
-def _are_enough(found: Found) -> bool:
-    return any(_inliers(each) >= ENOUGH for each in found.values())
+def _are_enough(found: Found, copies: frozenset[int]) -> bool:
+    return any(_inliers(each) >= ENOUGH for number, each in found.items() if number not in copies)
 
 
 def _inliers(found: Match | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "Gallery", "Reranker", "Verified"]
 
-Verified: TypeAlias = "dict[tuple[int, int], dict[int, Match | None]]"
-"""What verification found, by query and look, and by the id of the candidate."""
 Made = TypeVar("Made", bound="Cacheable")
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """What spatial verification found.
+
+    matches: by query and look, and by the id of the candidate; None for a candidate that does not match. copies: by
+    query, the ids of the candidates that are copies of it.
+    """
+
+    matches: dict[tuple[int, int], dict[int, Match | None]] = field(default_factory=dict)
+    copies: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
 class Gallery(Protocol):

@@ -17,6 +17,7 @@ from kindred.duplicates.copies import not_same_paths, without_copies
 from kindred.library import Example, Hit
 from kindred.library.query import DescribedQuery
 from kindred.library.reranking import check_limits, steps_for
+from kindred.library.results import is_answered
 from kindred.library.search import limited
 from kindred.ranking import Ranking
 from kindred.server.forms import QueryPart, SearchRequest
@@ -41,11 +42,15 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """The best results of a search: hits in order, and whether there are no others."""
+    """The best results of a search: hits in order, and whether there are no others.
+
+    copies: those that were left out as copies of the query.
+    """
 
     hits: tuple[Hit, ...]
     ranked: int
     complete: bool
+    copies: tuple[Hit, ...] = ()
 
 
 class _Latest(Generic[V]):
@@ -94,11 +99,10 @@ class Searches:
             self._windows.put(key, window)
         page = window.hits[asked.offset : end]
         goes_on = end < len(window.hits) or not (window.complete or window.ranked >= MOST_RESULTS)
-        answered = [hit.probable for hit in window.hits if hit.probable is not None]
         return SearchForm(
             query=tuple(part.image or part.upload or "vector" for part in asked.query),
             recipe=library.recipe.name,
-            answered=any(answered) if answered else None,
+            answered=is_answered(window.hits, window.copies),
             results=tuple(map(HitForm.of, page)),
             seconds=round(time.monotonic() - began, 4),
             total=len(window.hits) if window.complete else self._matching(where),
@@ -130,14 +134,15 @@ class Searches:
         found = self._state.library.results_of(ranking)
         hits = limited(found, asked.min_score, asked.min_probability).hits
         complete = int((ranking.ids[0] >= 0).sum()) < count or len(hits) < len(found.hits)
+        copies: tuple[Hit, ...] = ()
         if asked.no_copies:
             paths = [self._path_of(part) for part in asked.query if part.vector is None]
             queries, apart = [path for path in paths if path is not None], not_same_paths(self._state.library)
-            hits = tuple(hits[at] for at in without_copies(hits, queries, apart=apart))
+            hits, copies = (tuple(hits[at] for at in places) for places in without_copies(hits, queries, apart=apart))
         if before is not None:
             known = {hit.id for hit in before.hits}
             hits = (*before.hits, *(hit for hit in hits if hit.id not in known))
-        return _Window(tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)), count, complete)
+        return _Window(tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)), count, complete, copies)
 
     def _ranked(self, asked: SearchRequest, where: Filter | None, count: int) -> Ranking:
         library, methods = self._state.library, _methods(asked)

@@ -34,9 +34,7 @@ def check_files(file: Path) -> None:
         with file.open("rb") as opened:
             header = opened.read(len(MAGIC))
     except (FileNotFoundError, ValueError):  # ValueError: no file can have this name
-        raise LibraryNotFound(
-            f"{file.parent}: no library found; create one with kindred index, or give its folder with --library"
-        ) from None
+        raise LibraryNotFound.in_folder(file.parent) from None
     except OSError as error:
         if _is_there_and_odd(file):
             raise LibraryDamaged(f"{file}: is not a regular file ({explain_os_error(error)}); {REMEDY}") from error
