@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from forked import in_fork
 from kindred.backbones.card import Card
-from kindred.backbones.openvino import FULL, OpenVINOEngine
+from kindred.backbones.openvino import FULL, OpenVINOEngine, _pieces
 from kindred.backbones.runtime import core
 from kindred.backbones.zoo import add_model, load_card
 from kindred.errors import ModelError, UsageError
@@ -286,6 +286,12 @@ def test_batches_of_any_size_give_each_image_its_own_maps(small: tuple[Card, Pat
         assert token == at
         np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(engine.run(batches[at])[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_large_images_run_one_by_one_and_small_ones_together() -> None:
+    """A batch of large images takes more memory, and is no faster than they are alone."""
+    pieces = [[len(each) for each in _pieces(np.zeros((6, *size, 3), np.uint8))] for size in ((168, 224), (240, 320))]
+    assert pieces == [[FULL, 1, 1], [1] * 6]
 
 
 GROWTH = """

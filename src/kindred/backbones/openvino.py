@@ -29,19 +29,21 @@ T = TypeVar("T")
 Hint: TypeAlias = Literal["LATENCY", "THROUGHPUT"]
 _BLOB_FORMAT = 1  # increase it whenever `_prepared` builds a different graph
 
-FULL = 4
-"""Images that run as one batch; the images of a smaller remainder run one by one.
+FULL, SMALL = 4, 224 * 168
+"""Images that run as one batch, if they have at most `SMALL` pixels each; larger ones and the remainder run one by one.
 
-OpenVINO caches compiled code for every batch shape, so each image size needs two shapes, not one per batch size. Larger
-batches are no faster; single small images take a third longer: with kin 5.9, 5.9 and 8.1 ms of a core per image in
-batches of 8, 4 and 1 images of 224 × 160 pixels, 14.4, 13.0 and 13.1 for 320 × 240 (2 cores under load, 2026-11-29).
+Each request holds the activations of its largest batch, and OpenVINO caches compiled code for every batch shape, so
+each image size has one or two shapes, not one per batch size. Larger batches are no faster; single small images take a
+third longer: with kin 5.9, 5.9 and 8.1 ms of a core per image in batches of 8, 4 and 1 images of 224 × 160 pixels,
+14.4, 13.0 and 13.1 for 320 × 240 (2 cores under load, 2026-11-29).
 """
 
-COMPILED = 256
+COMPILED = 96
 """Capacity of OpenVINO's cache of compiled layers, per kind and stream (least recently used).
 
 A layer takes about 40 kB; a batch shape needs as many as the network has different layers. With OpenVINO's default,
-5,000, indexing 600 images of different shapes took 1.4 GB.
+5,000, indexing 600 images of different shapes took 1.4 GB. With many shapes, code is compiled anew for most batches
+whether 96 layers are cached or 256.
 """
 
 _ABANDONED: list[Any] = []
@@ -209,9 +211,10 @@ class OpenVINOEngine:
 
 
 def _pieces(batch: Batch) -> list[Batch]:
-    """Split a batch into pieces of `FULL` images, and single images for the remainder."""
-    full = len(batch) - len(batch) % FULL
-    parts = [batch[at : at + FULL] for at in range(0, full, FULL)]
+    """Split a batch into pieces of as many images as run together, and single images for the remainder."""
+    together = FULL if batch.shape[1] * batch.shape[2] <= SMALL else 1
+    full = len(batch) - len(batch) % together
+    parts = [batch[at : at + together] for at in range(0, full, together)]
     return parts + [batch[at : at + 1] for at in range(full, len(batch))]
 
 

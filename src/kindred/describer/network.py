@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.memory import release_freed_memory
 from kindred.arrays import Vectors
 from kindred.backbones import Engine, load, load_card
 from kindred.describer.ahead import prepared_ahead
@@ -37,14 +38,19 @@ __all__ = ["NetworkExtractor"]
 T = TypeVar("T")
 
 BATCH = 8
-WAITING, MOST_WAITING = 8 * BATCH, 32 * BATCH
-WAITING_BYTES = 1 << 25
+WAITING, MOST_WAITING = 4 * BATCH, 32 * BATCH
+WAITING_BYTES = 3 << 22
 """Views that may wait for a full batch of their shape: `WAITING`, or `MOST_WAITING` if they take fewer bytes than this.
 
 With many shapes most batches are then full. The engine compiles code for a shape again if others came between, which
 takes as long for a batch of two as for a full one.
 """
 FAILURES = 64  # failed images that may wait to be reported
+SHAPE_CHANGES = 4
+"""After so many batches of another shape than the one before, freed memory is released, which takes 1 to 3 ms.
+
+What was allocated for one shape is reused for the next of the same shape, and hardly for others.
+"""
 SMALL = 96  # pixels; every network is assumed to accept a side of this length; Inception v3, unpadded, needs 75
 
 
@@ -173,11 +179,16 @@ class NetworkExtractor:
         """
         failed: list[Description[T]] = []
         prepare = partial(self._prepare, is_query=is_query)
+        changes, shape = 0, tuple[int, ...]()
         with closing(prepared_ahead(items, prepare, workers=self._workers)) as prepared:
             while (first := next(prepared, None)) is not None:
                 batches = _batches(chain((first,), prepared), failed)
                 for members, maps in self.engine.stream(batches):
                     yield [*self._pool(members, maps), *_drained(failed)]
+                    changes, shape = changes + (_shape(members) != shape), _shape(members)
+                    if changes == SHAPE_CHANGES:
+                        release_freed_memory()
+                        changes = 0
                 yield [*_drained(failed)]
 
     def _prepare(self, image: ImageLike, *, is_query: bool = False, lazy: bool = False) -> _Prepared:
@@ -276,6 +287,12 @@ def _batches(
                 yield _stacked(buckets.pop(fullest))
     for members in buckets.values():
         yield _stacked(members)
+
+
+def _shape(members: _Members[T]) -> tuple[int, ...]:
+    """Return the shape of the views of a batch."""
+    pending, at = members[0]
+    return pending.prepared.views[at].pixels.shape
 
 
 def _stacked(members: _Members[T]) -> tuple[_Members[T], NDArray[np.uint8]]:
