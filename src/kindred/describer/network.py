@@ -46,7 +46,7 @@ With many shapes most batches are then full. The engine compiles code for a shap
 takes as long for a batch of two as for a full one.
 """
 FAILURES = 64  # failed images that may wait to be reported
-SHAPE_CHANGES = 4
+SHAPE_CHANGES = 2
 """After so many batches of another shape than the one before, freed memory is released, which takes 1 to 3 ms.
 
 What was allocated for one shape is reused for the next of the same shape, and hardly for others.
