@@ -42,10 +42,12 @@ def test_only_a_query_that_is_turned_is_looked_at_again(tmp_path: Path, second_l
         Image.fromarray(tiles).resize((480, 360), Image.Resampling.BICUBIC).save(photos / f"{number}.png")
     with Image.open(photos / "4.png") as image:
         turned = np.asarray(image.convert("RGB").rotate(90, expand=True))
+    with Image.open(photos / "3.png") as image:
+        part = np.asarray(image.convert("RGB").crop((0, 0, 400, 320)))
     with Library.create(tmp_path / "library") as library:
         library.index(photos)
         assert second_looks == []
-        same = library.search(photos / "3.png", k=3)
+        same = library.search(part, k=3)
         assert same[0].path.name == "3.png"
         assert second_looks == []
         other = library.search(turned, k=3)
@@ -60,3 +62,21 @@ def test_only_a_query_that_is_turned_is_looked_at_again(tmp_path: Path, second_l
         (each,) = library.search_each([turned], k=3)
         assert each.results is not None
         assert [hit.path.name for hit in each.results][:1] == ["4.png"]
+
+
+def test_a_query_that_is_in_the_library_finds_its_turned_original(tmp_path: Path, second_looks: list[bool]) -> None:
+    """It agrees with itself at the first look, which must not be the last."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(6):
+        tiles = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(tiles).resize((480, 360), Image.Resampling.BICUBIC).save(photos / f"{number}.png")
+    with Image.open(photos / "4.png") as image:
+        image.rotate(90, expand=True).save(photos / "turned.png")
+    with Library.create(tmp_path / "library") as library:
+        library.index(photos)
+        found = library.search(photos / "turned.png", k=3)
+        assert [hit.path.name for hit in found][:2] == ["turned.png", "4.png"]
+        assert found[1].probability is not None
+        assert found[1].probability > 0.5
+        assert second_looks == [False]
