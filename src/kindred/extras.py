@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "s3": ("fsspec", "s3fs"),
     "postgres": ("psycopg", "psycopg-binary"),
     "milvus": ("pymilvus",),
+    "ray": ("ray", "grpcio"),
     "train": ("torch", "onnx", "safetensors"),
     "serve": ("fastapi", "starlette", "uvicorn", "python-multipart", "httpx2"),
 }

@@ -103,6 +103,15 @@ def index(
         ),
     ] = False,
     address: IndexAddress = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            metavar="NAME",
+            help="What describes the images: local, this process; ray, the Ray cluster of this machine, or one that is "
+            "started for the run; ray://HOST:PORT. A worker of Ray has as many cores as --workers says, by default 4.",
+        ),
+    ] = "local",
     device: RunsOn = None,
     workers: Workers = None,
     max_pixels: MaxPixels = None,
@@ -139,7 +148,16 @@ def index(
         return
     with opened:
         mode: Prune = "all" if prune_all else "gone" if prune else "keep"
-        report = _run(opened, folders, exclude=exclude or [], prune=mode, force=force, quiet=as_json, shared=shared)
+        report = _run(
+            opened,
+            folders,
+            exclude=exclude or [],
+            prune=mode,
+            force=force,
+            quiet=as_json,
+            shared=shared,
+            executor=executor,
+        )
         if as_json:
             from kindred.service import IndexForm
 
@@ -222,6 +240,7 @@ def _run(
     force: bool,
     quiet: bool,
     shared: bool = False,
+    executor: str = "local",
 ) -> IndexReport:
     advice = "the images indexed so far are saved: run the same command again to continue"
     with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
@@ -229,7 +248,15 @@ def _run(
         def progress(here: IndexProgress, total: int) -> None:
             meter.update(here.seen, total, aside=f"{here.skipped:,} skipped" if here.skipped else "")
 
-        return opened.index(folders, exclude=exclude, prune=prune, force=force, progress=progress, shared=shared)
+        return opened.index(
+            folders,
+            exclude=exclude,
+            prune=prune,
+            force=force,
+            progress=progress,
+            shared=shared,
+            executor=executor,
+        )
 
 
 def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, prune: Prune, verbose: bool) -> None:

@@ -14,7 +14,7 @@ from kindred._support.late import imported_late
 from kindred.describer.describer import Describer, DescriberOptions
 from kindred.describer.description import Description, RawFeatures
 from kindred.describer.encoder import AGGREGATES, FittedParameters
-from kindred.describer.executor import Executor, LocalExecutor
+from kindred.describer.executor import Executor, LocalExecutor, executor_of
 from kindred.describer.fitted import fit_record, load_calibration, load_fitted, save_fitted, write_recipe
 from kindred.describer.provenance import Provenance
 from kindred.describer.views import PASSES
@@ -45,6 +45,7 @@ __all__ = [
     "LocalExecutor",
     "Provenance",
     "RawFeatures",
+    "executor_of",
     "fit_code",
     "fit_codebook",
     "fit_labels",

@@ -72,12 +72,14 @@ class DescriberOptions:
     """Run-time options of a describer; they do not change the vectors.
 
     device: as in `kindred.backbones.load`. workers: number of decoding threads, at most 32. max_pixels: images larger
-    than this are refused, as in `kindred.images.decode`. None selects the default of each.
+    than this are refused, as in `kindred.images.decode`. threads: those of the network, as in `kindred.backbones.load`.
+    None selects the default of each.
     """
 
     device: str | None = None
     workers: int | None = None
     max_pixels: int | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
@@ -85,15 +87,17 @@ class DescriberOptions:
 
     def describer(self, recipe: Recipe) -> Describer:
         """Return a describer for `recipe` with these options; raises the errors of `Describer`."""
-        return Describer(recipe, device=self.device, workers=self.workers, max_pixels=self.max_pixels)
+        return Describer(
+            recipe, device=self.device, workers=self.workers, max_pixels=self.max_pixels, threads=self.threads
+        )
 
 
 class Describer:
     """Computes image descriptors by a recipe, with its network and fitted parameters loaded. Thread-safe.
 
     `fitted` replaces the parameters in the recipe's files. `device` is as in `kindred.backbones.load`, `max_pixels` as
-    in `kindred.images.decode`; `workers` is the number of decoding threads. Raises `ModelError` if the network is
-    missing, `RecipeError` if the recipe does not fit the network.
+    in `kindred.images.decode`; `workers` is the number of decoding threads, `threads` that of the network. Raises
+    `ModelError` if the network is missing, `RecipeError` if the recipe does not fit the network.
     """
 
     def __init__(
@@ -104,10 +108,11 @@ class Describer:
         device: str | None = None,
         workers: int | None = None,
         max_pixels: int | None = None,
+        threads: int | None = None,
     ) -> None:
         _check_comparison(recipe)
         self.recipe = recipe
-        self.extractor = open_extractor(recipe, device=device, workers=workers, max_pixels=max_pixels)
+        self.extractor = open_extractor(recipe, device=device, workers=workers, max_pixels=max_pixels, threads=threads)
         self.fitted = load_fitted(recipe, self.extractor.identity) if fitted is None else fitted
         if isinstance(self.extractor, NetworkExtractor):
             self.extractor.pooler.fitted = self.fitted.poolings
@@ -339,18 +344,23 @@ class Describer:
 
 
 def open_extractor(
-    recipe: Recipe, *, device: str | None = None, workers: int | None = None, max_pixels: int | None = None
+    recipe: Recipe,
+    *,
+    device: str | None = None,
+    workers: int | None = None,
+    max_pixels: int | None = None,
+    threads: int | None = None,
 ) -> Extractor:
     """Return the feature extractor of `recipe`; arguments and errors are those of `Describer`."""
     if recipe.ensemble:
-        parts = [Describer(part, device=device, workers=workers, max_pixels=max_pixels) for part in recipe.ensemble]
-        return EnsembleExtractor(recipe, parts)
+        options = DescriberOptions(device, workers, max_pixels, threads)
+        return EnsembleExtractor(recipe, [options.describer(part) for part in recipe.ensemble])
     if recipe.backbone == IMPORTED:
         return ImportedExtractor(recipe)
-    threads = workers or min(MOST_WORKERS, usable_cores())
+    decoding = workers or min(MOST_WORKERS, usable_cores())
     if recipe.backbone in KEYPOINTS:
-        return KeypointExtractor(recipe, workers=threads, max_pixels=max_pixels)
-    return NetworkExtractor(recipe, device=device, workers=threads, max_pixels=max_pixels)
+        return KeypointExtractor(recipe, workers=decoding, max_pixels=max_pixels)
+    return NetworkExtractor(recipe, device=device, workers=decoding, max_pixels=max_pixels, threads=threads)
 
 
 def _check_comparison(recipe: Recipe) -> None:

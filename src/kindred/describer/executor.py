@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from kindred.describer.describer import Describer
+from kindred.describer.describer import Describer, DescriberOptions
 from kindred.describer.description import Description
+from kindred.errors import UsageError
 
-__all__ = ["Executor", "LocalExecutor"]
+__all__ = ["EXECUTORS", "Executor", "LocalExecutor", "executor_of"]
 
 T = TypeVar("T")
+
+EXECUTORS = "local, ray or ray://HOST:PORT"
+"""The names of executors."""
 
 
 class Executor(Protocol):
@@ -35,3 +39,28 @@ class LocalExecutor:
     def describe(self, items: Iterable[tuple[T, Path]]) -> Generator[Description[T], None, None]:
         """Describe any number of (key, path)."""
         return self.describer.stream(items)
+
+
+def executor_of(
+    name: str, describer: Describer, options: DescriberOptions, *, roots: Sequence[Path] = ()
+) -> Executor | None:
+    """Return the executor of that name, which describes as `describer` does; None for "local", this process.
+
+    "ray": the Ray cluster of this machine, or one that is started for the run; with an address, "ray://HOST:PORT", one
+    elsewhere. Its workers have as many cores as `options.workers`, a GPU each if `options.device` is one, and may read
+    the remote addresses among `roots`. Raises UsageError for other names, MissingExtra if Ray is not installed.
+    """
+    from kindred.describer.on_ray import RayExecutor, is_ray_address
+    from kindred.describer.worker import DescriberParcel
+
+    if name == "local":
+        return None
+    if not is_ray_address(name):
+        raise UsageError(f"unknown executor {name!r:.100}; expected {EXECUTORS}")
+    return RayExecutor(
+        DescriberParcel.of(describer.recipe, options, roots=roots),
+        fingerprint=describer.fingerprint,
+        address=name,
+        cores=options.workers,
+        gpu=(options.device or "").startswith("cuda"),
+    )

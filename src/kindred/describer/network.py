@@ -98,7 +98,15 @@ class NetworkExtractor:
     Raises `ModelError` if the network is missing, `RecipeError` if the recipe does not fit it.
     """
 
-    def __init__(self, recipe: Recipe, *, device: str | None, workers: int, max_pixels: int | None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        device: str | None,
+        workers: int,
+        max_pixels: int | None,
+        threads: int | None = None,
+    ) -> None:
         self.recipe = recipe
         card, path = load_card(recipe.backbone)
         # The class maps come last, so that the first taps are those of the recipe.
@@ -106,7 +114,7 @@ class NetworkExtractor:
         taps = [*(recipe.taps or (card.default_tap,)), *([extra] if extra else [])]
         # After them come those of the local head, if the stored features come from the same pass.
         self._pooled, local = len(taps), shared_taps(recipe, card)
-        self.engine: Engine = load(recipe.backbone, taps=[*taps, *local], device=device)
+        self.engine: Engine = load(recipe.backbone, taps=[*taps, *local], device=device, threads=threads)
         self.pooler = Pooler(recipe, self.engine, path)
         self.viewer = Viewer(recipe, self.engine)
         self._local_features = LocalFeatureExtractor(recipe, self.viewer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from kindred._support.forks import ForkSafeLock
 from kindred._support.remote_path import remote_path
-from kindred.describer import Describer, DescriberOptions, load_calibration
+from kindred.describer import Describer, DescriberOptions, executor_of, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
 from kindred.hints import check_type
 from kindred.index import INDEXES, FolderRecords, Index, IndexSettings, SnapshotPolicy, choose_index
@@ -265,7 +265,7 @@ class Library(Editing, Explaining, Listing, Remembering):
         progress: Callable[[IndexProgress, int], None] | None = None,
         stop: Callable[[], bool] | None = None,
         shared: bool = False,
-        executor: Executor | None = None,
+        executor: Executor | str | None = None,
     ) -> IndexReport:
         """Index all images in `folders`, recursively: new and changed images are described, others are only looked up.
 
@@ -276,7 +276,8 @@ class Library(Editing, Explaining, Listing, Remembering):
         `prune` "gone" also removes images below `folders` whose files are gone, unless it looks as if a disk were not
         mounted; the report then gives the reason (`kindred.library.pruning`). "all" removes every image whose file does
         not exist. `shared`: the processes that make this call on one library, on a server, describe the images
-        together; the report counts what this one did. `executor` describes the images, by default this process.
+        together; the report counts what this one did. `executor`: what describes the images, "local" for this process,
+        "ray" or "ray://HOST:PORT" for the machines of a Ray cluster (`kindred.describer.executor_of`).
 
         `progress` is called with the progress and the total number of files. Unusable files are listed in the report
         with the reason; they never stop a run. Raises `LibraryLocked` while another process indexes, `LibraryFull` if
@@ -297,6 +298,8 @@ class Library(Editing, Explaining, Listing, Remembering):
         scan = find_images(roots, exclude=excluded)
         store, describer = self._store, self.describer  # before the files are counted, which may take long
         ready_describer(describer)
+        if isinstance(executor, str):
+            executor = executor_of(executor, describer, self._options, roots=roots)
         run: IndexRun = partial(index_images, force=force)
         if shared:
             run = shared_run(store, self.place, exclude=excluded, force=force)
