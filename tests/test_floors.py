@@ -61,6 +61,7 @@ HOMES = {
     "pymilvus": (),
     "PIL": ("images", "server.thumbnails", "kindred_demo", "training.augment", "training.local.views"),
     "pillow_heif": (),
+    "ray": (),
     "rich": (),
     "safetensors": ("training",),
     "scipy": (),

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 ray = pytest.importorskip("ray")
 
 T = TypeVar("T")
-NODES, COUNT, KILLS = 3, 600, int(os.environ.get("KINDRED_RAY_KILLS", "10"))
+NODES, COUNT, KILLS = 3, 300, int(os.environ.get("KINDRED_RAY_KILLS", "10"))
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +169,7 @@ def test_a_worker_with_another_network_is_refused(photos: Path, tmp_path: Path) 
 
 def test_a_cluster_that_is_not_there_is_one_clear_error(recipe: Recipe, tmp_path: Path) -> None:
     executor = executor_of("ray://127.0.0.1:1", Describer(recipe), DescriberOptions())
+    assert executor is not None
     if ray.is_initialized():
         ray.shutdown()
     with pytest.raises(ServerError, match="its cluster cannot be used"):

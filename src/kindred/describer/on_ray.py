@@ -32,7 +32,7 @@ CORES = 4
 OBJECT_STORE_BYTES = 200_000_000
 """Size of the object store of a cluster that is started here; Ray's default is 30 % of the memory."""
 WAIT_SECONDS, LOOK_SECONDS = 1.0, 10.0
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """How long no actor may be alive before the run ends with an error; Ray notices a lost machine within half a minute."""
 
 _ADDRESS = re.compile(r"ray(://[A-Za-z0-9._-]{1,255}:[0-9]{1,5})?")
