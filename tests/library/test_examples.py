@@ -16,8 +16,9 @@ from kindred.describer.fitted import fit_record
 from kindred.errors import UsageError
 from kindred.features import ConvMap
 from kindred.library import Example, Library
-from kindred.library.examples import RIGHT_WEIGHT, WRONG_WEIGHT, doubted, rocchio, stored_query
+from kindred.library.examples import RIGHT_WEIGHT, WRONG_WEIGHT, doubted, rocchio
 from kindred.library.explaining import AgreeingPoints, AlikeParts, alike_parts
+from kindred.library.stored_query import stored_query
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import Filter

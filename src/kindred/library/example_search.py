@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kindred.arrays import check_whole
 from kindred.library.examples import (
     MOST_FURTHER,
@@ -17,14 +15,14 @@ from kindred.library.examples import (
     image_numbers,
     marked,
     moved_apart,
-    stored_query,
 )
 from kindred.library.paths import located_filter
-from kindred.library.query import DescribedQuery, describe_query, of_stored
+from kindred.library.query import DescribedQuery, names_image
 from kindred.library.query_regions import describe_regions, is_sure, union_of
 from kindred.library.reranking import DEPTH, check_limits, compare_images, gives_probabilities, reranked, steps_for
 from kindred.library.results import Results
 from kindred.library.search import Searching, limited, results_of
+from kindred.library.stored_query import stored_query
 from kindred.ranking import Ranking
 from kindred.store import Filter
 
@@ -40,18 +38,12 @@ class ExampleSearching(Searching):
     def describe_example(self, example: Example, *, rerank: str | Sequence[Method] | None = None) -> DescribedQuery:
         """Describe an example, once for several calls of `rank_examples` with these re-rankers.
 
-        An image of the library is described from its file if the re-rankers compare images or give probabilities, as in
-        `search`, and from what is stored of it if it has no file.
+        An image of the library is described by what is stored of it where that is enough, as in `search`.
         """
-        steps = steps_for(self.recipe, rerank)
-        from_file = example.box is not None or compare_images(steps)
-        query = of_stored(
-            self.store, self.recipe, example.query, from_file=from_file, prefer_file=gives_probabilities(steps)
-        )
-        is_stored = isinstance(query, np.ndarray) and isinstance(example.query, str)
-        if is_stored and not self.recipe.multi_vector:
-            return stored_query(self.store, self.recipe, str(example.query))
-        return describe_query(self.recipe, lambda: self.describer, query, example.box)
+        described = self._described(example.query, example.box, steps_for(self.recipe, rerank))
+        if described.image is None and names_image(example.query) and not self.recipe.multi_vector:
+            return stored_query(self.store, self.recipe, example.query)  # without a file, but with its keypoints
+        return described
 
     def search_examples(
         self,

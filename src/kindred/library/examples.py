@@ -18,12 +18,9 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
-from kindred.features import from_bytes
 from kindred.images import ImageLike
 from kindred.library.query import DescribedQuery
-from kindred.library.stored import words_of
 from kindred.ranking import Ranking
-from kindred.recipe import Recipe
 from kindred.store import Box, Filter, Store
 
 if TYPE_CHECKING:
@@ -41,7 +38,6 @@ __all__ = [
     "marked",
     "moved_apart",
     "rocchio",
-    "stored_query",
 ]
 
 RIGHT_WEIGHT, WRONG_WEIGHT = 0.75, 0.25
@@ -71,24 +67,6 @@ class Example:
         number = isinstance(self.weight, Real) and not isinstance(self.weight, bool)
         if not number or not isfinite(self.weight) or not 0 < abs(self.weight) <= 1:
             raise UsageError(f"weight is {self.weight!r:.50}; expected a number from -1 to 1, and not 0")
-
-
-def stored_query(store: Store, recipe: Recipe, uid: str) -> DescribedQuery:
-    """Return an image of the library as a query, from what is stored of it: its file is not read.
-
-    Raises UsageError if the id is unknown, the image was skipped, or the recipe stores several rows per image.
-    """
-    if recipe.multi_vector:
-        raise UsageError(f"recipe {recipe.name!r} compares parts of images; a marked answer needs one vector per image")
-    row = store.by_uid([uid]).get(uid)
-    ids = store.select(Filter(ids=(uid,)))
-    if row is None or not ids.size:
-        raise UsageError(f"search: {uid} is not the id of an image of this library that has a vector")
-    number = int(ids[0])
-    vector = _unit(store.fetch([number])[1])
-    data = store.features(row.image_id) if recipe.stored_features else None
-    features = None if data is None else from_bytes(data)
-    return DescribedQuery(vector, features=features, visual_words=words_of(store, number) if recipe.words else None)
 
 
 def added(queries: Sequence[DescribedQuery], weights: Sequence[float]) -> DescribedQuery:

@@ -13,8 +13,9 @@ from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.images import as_image, decode
 from kindred.library.example_search import ExampleSearching
-from kindred.library.examples import Example, stored_query
+from kindred.library.examples import Example
 from kindred.library.query import DescribedQuery, names_image
+from kindred.library.stored_query import stored_query
 from kindred.store import Row
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Explaining(ExampleSearching):
         row = self.store.by_uid([image]).get(image)
         if row is None:
             raise UsageError(f"explain: {image} is not the id of an image of this library")
-        described = self.describe_example(query)
+        described = self.describe_example(query).looked_at_all()
         if described.features is not None and not self.recipe.multi_vector:
             found = _agreeing(described.features, stored_query(self.store, self.recipe, image).features)
             if found is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias, TypeGuard, TypeVar, cast
 
@@ -46,8 +47,9 @@ class DescribedQuery:
     features: the local features of the query, if the recipe stores them; points in pixels of the query. visual_words:
     those of its local features, if the recipe has words. map_of: returns the feature map of an image (path) or of the
     query (None). image: the query itself, if it is one image. small: how larger images are compared with it, if it is
-    a whole image of few pixels. again: returns the local features and visual words of all passes over the query, if
-    `features` are those of the first alone.
+    a whole image of few pixels. own: the id of its vector, if the query is an image of the library. again: returns the
+    query looked at more closely, if `features` are not those of all passes over it. stored: whether `features` are
+    those stored of the image, which the next look replaces.
     """
 
     vector: Vectors | None = None
@@ -57,14 +59,23 @@ class DescribedQuery:
     map_of: Callable[[Path | None], ConvMap] | None = None
     image: ImageLike | None = None
     small: SmallQuery | None = None
-    again: Callable[[], tuple[LocalFeatures | None, VisualWords | None]] | None = None
+    own: int | None = None
+    again: Callable[[], DescribedQuery] | None = None
+    stored: bool = False
 
     def looked_again(self) -> DescribedQuery:
-        """Return the query with the local features and visual words of all passes over it."""
+        """Return the query after one more look at it."""
         if self.again is None:
             return self
-        features, words = self.again()
-        return replace(self, features=features, visual_words=words, again=None)
+        found = self.again()
+        return replace(self, features=found.features, visual_words=found.visual_words, again=found.again, stored=False)
+
+    def looked_at_all(self) -> DescribedQuery:
+        """Return the query with the local features and visual words of all passes over it."""
+        query = self
+        while query.again is not None:
+            query = query.looked_again()
+        return query
 
     @property
     def compared(self) -> Vectors | ImageRows:
@@ -128,9 +139,10 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
         vector, features=description.features, visual_words=words, map_of=map_of, image=image, small=small
     )
 
-    def again() -> tuple[LocalFeatures | None, VisualWords | None]:
+    @cache  # a query may be ranked several times, for each page of its results
+    def again() -> DescribedQuery:
         complete = describer.looked_again(description)
-        return complete.features, complete.visual_words
+        return replace(query, features=complete.features, visual_words=complete.visual_words)
 
     return query if description.more is None else replace(query, again=again)
 

@@ -7,6 +7,8 @@ from math import isnan
 from numbers import Real
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kindred.errors import UsageError
 from kindred.index import CANDIDATES
 from kindred.library.query import DescribedQuery
@@ -86,8 +88,10 @@ def reranked(
 ) -> Ranking:
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
-    A query that was described lazily is looked at again, unless results are ordered by probability and the first look
-    decides. Raises UsageError if a re-ranker compares images and the query is not an image.
+    A query that was described lazily is looked at again until results are ordered by probability and what was seen
+    decides. Where results have probabilities, an image of the library is found first in a search for itself, and is no
+    evidence of what the others show: none is as similar to it as itself. Raises UsageError if a re-ranker compares
+    images and the query is not an image.
     """
     from kindred.rerank import rerank
     from kindred.rerank.context import Verified
@@ -98,13 +102,41 @@ def reranked(
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
     verified = Verified()
 
-    def once(query: DescribedQuery) -> Ranking:
-        return rerank(search.candidates(query, k, depth, where), search.context(query, cache, verified), steps).top(k)
+    own = query.own if gives_probabilities(steps) else None
 
-    if query.again is not None and len(steps) == 1 and gives_probabilities(steps):
+    def once(query: DescribedQuery) -> Ranking:
+        found, context = search.candidates(query, k, depth, where), search.context(query, cache, verified)
+        if own is None or own not in found.ids:
+            return rerank(found, context, steps).top(k)
+        return _with_own(rerank(_without(found, own), context, steps), own).top(k)
+
+    if len(steps) == 1 and gives_probabilities(steps):
         from kindred.rerank.calibrated import is_first_look_enough
 
-        ranking = once(query)
-        if is_first_look_enough(verified):
-            return ranking
-    return once(query.looked_again())
+        while query.again is not None:
+            ranking = once(query)
+            if is_first_look_enough(verified):
+                return ranking
+            if query.stored:  # the next look is a first one, too
+                verified.clear()
+            query = query.looked_again()
+    return once(query.looked_at_all())
+
+
+def _without(ranking: Ranking, own: int) -> Ranking:
+    """Return the ranking of one query without an id that is in it."""
+    others = ranking.ids[0] != own
+    boxes = None if ranking.boxes is None else ranking.boxes[:, others]
+    return Ranking(ranking.ids[:, others], ranking.scores[:, others], boxes)
+
+
+def _with_own(ranking: Ranking, own: int) -> Ranking:
+    """Return the ranking of one query with its own image first, which certainly shows the same thing."""
+    score = max(1.0, float(ranking.scores.max(initial=0.0)))
+    boxes, probabilities = ranking.boxes, ranking.probabilities
+    return Ranking(
+        np.insert(ranking.ids, 0, own, axis=1),
+        np.insert(ranking.scores, 0, score, axis=1),
+        None if boxes is None else np.insert(boxes, 0, np.nan, axis=1),
+        None if probabilities is None else np.insert(probabilities, 0, 1.0, axis=1),
+    )

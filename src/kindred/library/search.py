@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from kindred.errors import ImageError, UsageError
 from kindred.hints import check_type
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
-from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, of_stored
+from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, names_image, of_stored
 from kindred.library.query_regions import describe_regions, is_sure, union_of
 from kindred.library.reranking import (
     DEPTH,
@@ -30,6 +31,7 @@ from kindred.library.reranking import (
 )
 from kindred.library.results import Hit, QueryResults, Results
 from kindred.library.searching import Searcher
+from kindred.library.stored_query import first_look
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import Box, Filter, Store
@@ -104,9 +106,7 @@ class Searching(ABC):
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
         steps = steps_for(self.recipe, () if rerank is None and has_negatives else rerank)
         check_limits(min_score, min_probability, steps, self.recipe)
-        from_file = box is not None or compare_images(steps)
-        query = of_stored(self.store, self.recipe, query, from_file=from_file, prefer_file=gives_probabilities(steps))
-        described = describe_query(self.recipe, lambda: self.describer, query, box, lazy=True)
+        described = self._described(query, box, steps)
         if regions and (has_negatives or described.image is None):
             raise UsageError("search: regions are those of one query image; give one, and no negative examples")
         if has_negatives:
@@ -157,6 +157,23 @@ class Searching(ABC):
                 while following in finished:
                     yield finished.pop(following)
                     following += 1
+
+    def _described(self, query: Query, box: Box | None, steps: Sequence[Method]) -> DescribedQuery:
+        """Describe a query lazily; an image of the library, given by id, by what is stored of it where that is enough.
+
+        Otherwise by its file, if the re-rankers compare images or give probabilities, and by its vector if not.
+        """
+        from_file, prefer_file = box is not None or compare_images(steps), gives_probabilities(steps)
+        if box is None and (from_file or prefer_file) and names_image(query):
+            stored = first_look(self.store, self.recipe, query, lambda: self.describer)
+            if stored is not None:
+                return stored
+        known = of_stored(self.store, self.recipe, query, from_file=from_file, prefer_file=prefer_file)
+        described = describe_query(self.recipe, lambda: self.describer, known, box, lazy=True)
+        if self.recipe.multi_vector or not names_image(query):
+            return described
+        ids = self.store.select(Filter(ids=(query,)))
+        return replace(described, own=int(ids[0])) if ids.size else described
 
     def _ranked(
         self,

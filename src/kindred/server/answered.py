@@ -48,6 +48,7 @@ FORMS: dict[str, type[Form]] = {
     "GET /saved/{search}": SavedSearchForm,
     "GET /tags": TagsForm,
     "GET /timeline": TimelineForm,
+    "GET /uploads/{upload}": UploadForm,
     "PATCH /images/{uid}": ImageForm,
     "POST /describe": DescriptionForm,
     "POST /duplicates": JobForm,

@@ -20,9 +20,10 @@ class ServerSettings:
     may be indexed through the server. read_only: refuse every change of the library.
 
     upload_bytes, upload_pixels: limits of one image. uploads, upload_seconds: how many query images are stored, and for
-    how long. file_bytes: limit of one request that adds images. heavy, light: threads that describe images or search,
-    and threads that read. queue: how many requests of each kind may wait. thumbnail_bytes: limit of the stored
-    thumbnails. page: the folder with the files of the page; None is the one that comes with Kindred.
+    how long; saved_bytes: limit of those of saved searches, which stay. file_bytes: limit of one request that adds
+    images. heavy, light: threads that describe images or search, and threads that read. queue: how many requests of
+    each kind may wait. thumbnail_bytes: limit of the stored thumbnails. page: the folder with the files of the page;
+    None is the one that comes with Kindred.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +36,7 @@ class ServerSettings:
     upload_pixels: int = 100_000_000
     uploads: int = 200
     upload_seconds: float = 3600.0
+    saved_bytes: int = 512 << 20
     file_bytes: int = 1 << 30
     heavy: int = 2
     light: int = 8

@@ -1,6 +1,6 @@
 """Uploads: query images that clients have sent, stored for a while in a temporary folder.
 
-Their ids cannot be guessed.
+Their ids cannot be guessed. Those that a saved search names are stored with it in the library, under the same ids.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from kindred.images import decode
 from kindred.images.probe import probe
 from kindred.server.bodies import content_kind, received, received_form
 from kindred.server.problems import Problem
+from kindred.server.saved_images import SavedImages
 from kindred.server.state import State
 
 __all__ = ["IMAGE_BODY", "Upload", "Uploads", "image_body"]
@@ -63,7 +64,7 @@ class Uploads:
     """The query images of one server: of bounded number, age and total size; the oldest ones are dropped first."""
 
     def __init__(self, state: State) -> None:
-        self._settings = state.settings
+        self._settings, self._saved = state.settings, state.part(SavedImages)
         self._folder = Path(tempfile.mkdtemp(prefix="kindred-uploads-"))
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Upload] = OrderedDict()
@@ -98,13 +99,25 @@ class Uploads:
         return upload
 
     def get(self, uid: str) -> Upload:
-        """Return an upload; raises a problem 404 if it is unknown or was dropped."""
+        """Return an upload, or the image of a saved search; raises a problem 404 if it is unknown or was dropped."""
         with self._lock:
             self._drop()
             upload = self._known.get(uid)
+        upload = self._of_saved(uid) if upload is None else upload
         if upload is None:
             raise Problem(404, "the uploaded image is no longer stored", hint="send it again")
         return upload
+
+    def _of_saved(self, uid: str) -> Upload | None:
+        """Return the image of a saved search as an upload; None if there is none, or it cannot be decoded."""
+        path = self._saved.find(uid)
+        if path is None:
+            return None
+        try:
+            decoded = decode(path, longest=64, max_pixels=self._settings.upload_pixels)
+        except ImageError:
+            return None
+        return Upload(uid, path, decoded.width, decoded.height, path.stat().st_size, time.monotonic())
 
     def _drop(self) -> None:
         """Drop what is too old or too much, but never the latest."""

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from kindred.library import located
-from kindred.library.examples import stored_query
+from kindred.library.stored_query import stored_query
 from kindred.server.answers import answer, answer_with_tag, is_known
 from kindred.server.files import open_image, record_of
 from kindred.server.forms import Ids, ImageChanges, Listing, MetadataOfImages, Paths, TagsOfImages, Where

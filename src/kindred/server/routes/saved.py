@@ -1,4 +1,4 @@
-"""Searches saved by name in the library."""
+"""Searches saved by name in the library, with the query images that were uploaded for them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pydantic import ConfigDict, Field
 from kindred.server.answers import answer
 from kindred.server.forms import RequestModel
 from kindred.server.problems import Problem
+from kindred.server.saved_images import SavedImages, uploads_in
 from kindred.server.state import Here, check_writable
+from kindred.server.uploads import Uploads
 from kindred.service import SavedForm, SavedSearchForm
-from kindred.store.saved import NAME_LENGTH
+from kindred.store.saved import NAME_LENGTH, checked_search
 
 __all__ = ["router"]
 
@@ -37,9 +39,22 @@ async def saved(here: Here) -> Response:
 
 @router.post("", status_code=201)
 async def save(here: Here, request: SaveRequest) -> Response:
-    """Save a search by name; one of the same name is replaced and keeps its id."""
+    """Save a search by name; one of the same name is replaced and keeps its id.
+
+    Uploads that it names, as `q=u.ID` in an address or as `"upload": "ID"`, are stored in the library with it.
+    """
     check_writable(here)
-    form = await here.work.light(lambda: SavedSearchForm.of(here.library.save_search(request.name, request.search)))
+
+    def saved() -> SavedSearchForm:
+        uploads, images = here.part(Uploads), here.part(SavedImages)
+        named = uploads_in(checked_search(request.search))
+        images.store([(upload, uploads.get(upload).path) for upload in named])
+        try:
+            return SavedSearchForm.of(here.library.save_search(request.name, request.search))
+        finally:
+            images.release(here.library.saved_searches())
+
+    form = await here.work.light(saved)
     return answer(form, status=201, headers={"Location": f"/api/v1/saved/{form.id}"})
 
 
@@ -55,8 +70,14 @@ async def one(here: Here, search: Annotated[str, Path(max_length=40)]) -> Respon
 
 @router.delete("/{search}", status_code=204)
 async def remove(here: Here, search: Annotated[str, Path(max_length=40)]) -> Response:
-    """Remove a saved search."""
+    """Remove a saved search, with its query images."""
     check_writable(here)
-    if not await here.work.light(lambda: here.library.remove_search(search)):
+
+    def removed() -> bool:
+        found = here.library.remove_search(search)
+        here.part(SavedImages).release(here.library.saved_searches())
+        return found
+
+    if not await here.work.light(removed):
         raise Problem(404, "there is no saved search with this id")
     return Response(status_code=204)

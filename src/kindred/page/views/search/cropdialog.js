@@ -5,7 +5,6 @@ import { h } from "../../lib/dom.js";
 import { openDialog } from "../../lib/dialog.js";
 import { icon } from "../../lib/icons.js";
 import { toastError } from "../../lib/toast.js";
-import { uploadSize } from "../../lib/uploads.js";
 
 /**
  * @param {import("../../app.js").Context} context
@@ -40,7 +39,6 @@ async function sizeOf({ api }, { kind, id }) {
     const { width, height } = await api.get(`/images/${encodeURIComponent(id)}`);
     return { src: api.thumbnail(id, 1600), width, height };
   }
-  const size = uploadSize(id);
-  if (!size) throw new Error("The size of this image is not known any more. Choose it again to search for a part of it.");
-  return { src: api.uploadThumbnail(id, 1600), ...size };
+  const { width, height } = await api.get(`/uploads/${encodeURIComponent(id)}`);
+  return { src: api.uploadThumbnail(id, 1600), width, height };
 }

@@ -8,7 +8,6 @@ import { announce } from "../../lib/announce.js";
 import { h } from "../../lib/dom.js";
 import { toast, toastError } from "../../lib/toast.js";
 import { takePhoto } from "../../lib/camera.js";
-import { rememberUpload } from "../../lib/uploads.js";
 
 /** The type under which images of the page's own grids are dragged. */
 export const DRAGGED = "application/x-kindred-image";
@@ -96,7 +95,6 @@ export function createIntake({ api }, { add, busy, over }) {
   async function send(file) {
     try {
       const uploaded = await api.upload("/uploads", file);
-      rememberUpload(uploaded);
       return { kind: "upload", id: uploaded.upload, wanted: true, box: null };
     } catch (error) {
       const name = file.name ? `${file.name}: ` : "";
