@@ -9,7 +9,9 @@ the same processor. Parts:
 
 overhead  a search by the id of a stored image, in this process (`Library.search_examples`) and over HTTP, in turns
 load      `--clients` clients for `--seconds`: 70 % searches by id, 10 % uploads, 15 % thumbnails, 5 % writes of a tag,
-          while an index run adds images; the server's memory and descriptors are read once a second
+          while an index run adds images; the server's memory and descriptors are read once a second: its own memory
+          (RssAnon), and apart from it the pages of mapped files (RssFile), such as those of the search index, which
+          become resident as they are first read and which the system takes back when it needs them
 slow      `--slow` connections that send a byte a second, and 100 others whose times are compared with those without
 restart   SIGTERM under load until the end, and SIGKILL until the next start answers and has what was acknowledged
 
@@ -51,6 +53,7 @@ POOL, CENTRES, BATCH = 200, 500, 2000
 PARTS = ("overhead", "load", "slow", "restart")
 SHARES = {"search": 0.70, "upload": 0.10, "thumbnail": 0.15, "tag": 0.05}
 Report = dict[str, Any]
+Sample = tuple[float, int, int, int]
 
 
 def main() -> int:
@@ -127,7 +130,7 @@ def _load(library: Path, folder: Path, options: argparse.Namespace) -> Report:
         save_picture(new / f"{number}.jpg", 10_000 + number, width=320, height=240)
     seen: dict[str, list[float]] = defaultdict(list)
     statuses: dict[str, int] = defaultdict(int)
-    samples: list[tuple[float, int, int]] = []
+    samples: list[Sample] = []
     with (
         serving(library, ["--folder", str(new)]) as server,
         httpx2.Client(base_url=server.api, timeout=60) as client,
@@ -148,8 +151,10 @@ def _load(library: Path, folder: Path, options: argparse.Namespace) -> Report:
         "statuses": dict(sorted(statuses.items())),
         "milliseconds": {kind: _percentiles(times) for kind, times in sorted(seen.items())},
         "memory_mb_per_minute": round(_slope(samples, 1, after) * 60 / 1e6, 3),
-        "descriptors_per_minute": round(_slope(samples, 2, after) * 60, 3),
+        "mapped_mb_per_minute": round(_slope(samples, 2, after) * 60 / 1e6, 3),
+        "descriptors_per_minute": round(_slope(samples, 3, after) * 60, 3),
         "memory_mb": round(samples[-1][1] / 1e6, 1) if samples else None,
+        "mapped_mb": round(samples[-1][2] / 1e6, 1) if samples else None,
         "index_run": {key: indexed[key] for key in ("state", "done", "total")},
     }
 
@@ -310,19 +315,20 @@ class _Writer:
                     return
 
 
-def _watch(pid: int, samples: list[tuple[float, int, int]], stop: threading.Event) -> None:
-    """Read the resident memory and the number of descriptors of a process once a second."""
+def _watch(pid: int, samples: list[Sample], stop: threading.Event) -> None:
+    """Read the memory, the mapped pages and the number of descriptors of a process once a second."""
     began = time.monotonic()
     while not stop.wait(1):
         try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+            status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            own, mapped = (1024 * int(status[name].split()[0]) for name in ("RssAnon", "RssFile"))
             files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
         except OSError:
             return
-        samples.append((time.monotonic() - began, pages * os.sysconf("SC_PAGE_SIZE"), files))
+        samples.append((time.monotonic() - began, own, mapped, files))
 
 
-def _slope(samples: list[tuple[float, int, int]], column: int, after: float) -> float:
+def _slope(samples: list[Sample], column: int, after: float) -> float:
     """Return the growth per second of a column of samples by least squares, from `after` seconds on."""
     chosen = [(sample[0], sample[column]) for sample in samples if sample[0] >= after]
     if len(chosen) < 3:

@@ -8,6 +8,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2 as httpx
@@ -17,6 +18,10 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from axe import assert_accessible
 from in_browser import Visitor, chromium_path
 from kindred.library import Library
+from kindred.server.job import Job
+from kindred.server.journal import Journal
+from kindred.service import RequestForm
+from kindred.service.facts import folder_id
 from live_server import LiveServer, serving
 from pictures import encoded, make_folder, save_picture
 from tiny_model import home, make_recipe
@@ -634,3 +639,33 @@ def test_a_job_whose_server_is_stopped_ends_with_a_word(
         server.process.terminate()
         expect(job).to_contain_text("Cancelled.")
         visit.close()
+
+
+def test_an_interrupted_update_is_reported_and_started_again(
+    browser: Browser, library: Path, photos: Path, tmp_path: Path, screenshots: Path
+) -> None:
+    copied = Path(shutil.copytree(library, tmp_path / "library"))
+    (copied / "jobs.json").unlink(missing_ok=True)
+    with Library.open(copied) as opened, closing(Journal.of(opened)) as journal:
+        again = RequestForm("/jobs/index", {"folder": folder_id(photos), "prune": "keep"})
+        journal.write([Job(kind, f"Updating {kind}", again=again).form() for kind in ("restore", "index")])
+    with serving(copied) as server:
+        visits = Visitor(browser, server.address, screenshots)
+        page = visits.open("#/manage")
+        jobs = page.locator(".job")
+        expect(jobs).to_have_count(2)
+        expect(jobs.first).to_contain_text(
+            "The server was stopped before this was done. What was done by then is saved."
+        )
+        assert_accessible(page)
+        visits.shot(page, "manage-interrupted")
+        put_away = page.get_by_role("region", name="Updating restore")
+        put_away.get_by_role("button", name="Close").click()
+        expect(jobs).to_have_count(1)
+        jobs.get_by_role("button", name="Start again").focus()
+        page.keyboard.press("Enter")
+        expect(jobs).to_contain_text(f"{COUNT} images had not changed")
+        page.reload()
+        expect(page.get_by_text("This library")).to_be_visible()
+        expect(jobs).to_have_count(0)
+        visits.close()

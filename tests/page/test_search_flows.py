@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from axe import assert_accessible
 from in_browser import Visitor
@@ -393,6 +393,34 @@ def test_maps_of_similarity_are_drawn_where_there_are_no_points(visitor: Visitor
     sizes = page.evaluate("() => [...document.querySelectorAll('.why-heat')].map((c) => [c.width, c.height, c.hidden])")
     assert sizes == [[2, 2, False], [3, 2, False]]
     visitor.shot(page, "why-maps-desk")
+
+
+def test_a_view_that_waits_for_the_server_says_so(visitor: Visitor) -> None:
+    page, waiting = visitor.open("#/search"), list[Route]()
+    page.route("**/api/v1/map", lambda route: waiting.append(route))
+    with page.expect_request("**/api/v1/map"):
+        page.get_by_role("link", name="Explore").click()
+    loading = page.get_by_role("status", name="Loading")
+    expect(loading).to_be_visible()
+    waiting[0].continue_()
+    expect(page.get_by_role("heading", name="See the whole library")).to_be_visible()
+    expect(loading).to_have_count(0)
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_a_long_tag_stays_within_the_facts(visitor: Visitor, an_id: str, phone: bool) -> None:
+    page, tag = visitor.open(f"#/search?show={an_id}", phone=phone), f"<b>{'w' * 150}"
+    if phone:
+        page.keyboard.press("i")
+    field = page.get_by_label("Add a tag")
+    field.fill(tag)
+    field.press("Enter")
+    remove = page.get_by_role("button", name=f"Remove the tag {tag}")
+    expect(remove).to_be_visible()
+    facts = page.locator(".viewer-facts")
+    assert facts.evaluate("each => each.scrollWidth <= each.clientWidth")
+    remove.click()
+    expect(remove).to_have_count(0)
 
 
 def test_searches_are_saved_and_opened(visitor: Visitor, an_id: str) -> None:

@@ -32,6 +32,7 @@ const library = { reload: readLibrary };
 const context = { api, router, library, announce, toast, viewer: (...given) => openViewer(context, ...given) };
 let mounted = { name: "", unmount: () => {} };
 let turn = 0;
+const WAIT = 300; // Milliseconds before a view that is not there yet shows that it is loading.
 
 async function readLibrary() {
   Object.assign(library, await api.get("/library"));
@@ -62,9 +63,8 @@ async function show(route) {
   const root = h("div", { class: ["view", `view-${view.name}`] });
   fill(main, root);
   scrollTo(0, 0);
-  const [module] = await loaded(view);
-  if (mine !== turn) return;
-  const unmount = await module.mount(root, context);
+  const mounting = loaded(view).then(([module]) => (mine === turn ? module.mount(root, context) : () => {}));
+  const unmount = await whileWaiting(root, mounting);
   if (mine !== turn) return unmount();
   mounted.unmount = unmount;
   // Screen readers start at the new view; the first one is left to the browser.
@@ -72,6 +72,16 @@ async function show(route) {
     main.focus({ preventScroll: true });
     announce(view.title);
   }
+}
+
+/** Show that a view is loading if it has drawn nothing for a while, as one does that waits for the server. */
+function whileWaiting(root, mounting) {
+  const bar = h("div", { class: "busy", role: "status", "aria-label": "Loading" });
+  const timer = setTimeout(() => !root.hasChildNodes() && root.append(bar), WAIT);
+  return mounting.finally(() => {
+    clearTimeout(timer);
+    bar.remove();
+  });
 }
 
 /** The view of a route; an unknown one is the first. */
