@@ -55,13 +55,13 @@ def read_image(name: str) -> ImageLike:
 
     A remote address that the user gives is thereby allowed to be read.
     """
-    from kindred._support.remote_path import remote_path
+    from kindred._support.remote_path import RemotePath
     from kindred.images import allow_remote, as_image
 
-    if remote := remote_path(name):
-        allow_remote(remote)
     try:
         image = as_image(sys.stdin.buffer if name == "-" else name)
+        if isinstance(image, RemotePath):
+            allow_remote(image)
         if image == b"":
             raise UsageError("standard input is empty; pipe an image into it")
         return image

@@ -221,9 +221,10 @@ def print_summary(results: Results, recipe: str, *, of: int, empty: str) -> None
         for hit in results
     ]
     judged = results.answered is not None
-    if judged and not any(hit.probable for hit in results):
+    unanswered = judged and not any(hit.probable for hit in results)
+    if unanswered:
         say(no_answer_text(len(results.copies)))
     heads = ("#", rating_head(judged=judged), "image", "box", "taken", "tags")
     say(with_line(columns(rows, heads=heads, right=(0, 1)), results))
-    aside = f"; {copies}" if copies else ""
+    aside = f"; {copies}" if copies and not unanswered else ""
     say(dim(f"{len(results)} of {counted(of, 'image')} in {duration(results.seconds)}, recipe {recipe}{aside}"))
