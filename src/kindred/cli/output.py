@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from kindred._support.printable import printable, printable_lines
+from kindred._support.remote_path import remote_path
+from kindred.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -186,6 +188,9 @@ def console() -> Console:
 
 def _from_here(path: Place | str) -> str:
     """Return a path as text, relative if below the current folder; an address as it is."""
+    with suppress(UsageError):  # an address that is never read
+        if isinstance(path, Path) and (remote := remote_path(path)):
+            return str(remote)
     if isinstance(path, Path | str):
         with suppress(ValueError, OSError):  # outside the current folder, or that no longer exists
             return str(Path(path).relative_to(Path.cwd()))

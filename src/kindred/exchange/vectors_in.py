@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kindred._support.digests import digest_of
 from kindred._support.os_errors import explain_os_error
+from kindred._support.remote_path import remote_path
 from kindred.arrays import l2_normalise
 from kindred.describer import Describer, Provenance
 from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageError
@@ -180,7 +181,7 @@ def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
     name = rows.paths[0]
     if not name or "\0" in name:
         raise UsageError(f"{file}: a vector has no path; expected the file name of its image")
-    path = located(folder / name)
+    path = remote_path(name) or located(folder / name)
     if not np.isfinite(rows.vectors).all() or not (np.linalg.norm(rows.vectors, axis=1) > 0).all():
         raise UsageError(
             f"{file}: {name}: a vector is zero, NaN or infinite; expected finite numbers that are not all 0"
