@@ -10,6 +10,7 @@ import argparse
 import difflib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -253,6 +254,23 @@ def _measured() -> str:
     return made
 
 
+def scaling_page() -> str:
+    """The page on scaling, its tables made anew from the measurements."""
+    return _with_tables("scaling.md")
+
+
+def _scaling(name: str) -> Callable[[], str]:
+    """A table or a picture of benchmarks/scaling_tables.py."""
+
+    def made() -> str:
+        document = json.loads((DOCS / "scaling.json").read_text(encoding="utf-8"))
+        module = _benchmark("scaling_tables")
+        found: str = (module.TABLES.get(name) or module.PICTURES[name])(document)
+        return found
+
+    return made
+
+
 def _finetuned() -> str:
     """The tables of what benchmarks/finetune.py measured."""
     made: str = _finetune().tables({"rows": _finetune().read_rows()})
@@ -363,6 +381,10 @@ def _similarities() -> str:
     return _table("name|the score", [(f"`{name}`", sentence) for name, sentence in sentences.items()])
 
 
+SCALING = tuple(
+    f"scaling_{name}"
+    for name in ("describing", "storing", "searching", "recorded", "checked", "totals", "cluster", "simulated")
+)
 TABLES: dict[str, Callable[[], str]] = {
     "poolings": _poolings,
     "passes": _passes,
@@ -382,6 +404,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "aggregations": _aggregations,
     "architectures": _architectures,
     "finetuned": _finetuned,
+    **{name: _scaling(name) for name in SCALING},
 }
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
@@ -389,6 +412,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "evaluation.md": evaluation_page,
     "training.md": training_page,
     "finetune.svg": finetune_picture,
+    "scaling.md": scaling_page,
+    "scaling-memory.svg": _scaling("scaling-memory.svg"),
+    "scaling-time.svg": _scaling("scaling-time.svg"),
 }
 
 
