@@ -35,6 +35,11 @@ class Verified:
     matches: dict[tuple[int, int], dict[int, Match | None]] = field(default_factory=dict)
     copies: dict[int, frozenset[int]] = field(default_factory=dict)
 
+    def clear(self) -> None:
+        """Forget everything, for another look at the queries."""
+        self.matches.clear()
+        self.copies.clear()
+
 
 class Gallery(Protocol):
     """The vectors that are searched, by the ids of rankings."""
