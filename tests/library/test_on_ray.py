@@ -118,30 +118,25 @@ def test_nodes_killed_at_random_moments_change_nothing(
     cluster: Any, undisturbed: Stored, photos: Path, tmp_path: Path
 ) -> None:
     """One of the two other nodes at a time, which comes back; the first one holds the run itself."""
-    chance, over = random.Random(7), threading.Event()
-    killed = 0
+    chance, over, found = random.Random(7), threading.Event(), list[Stored]()
 
-    def kill() -> None:
-        nonlocal killed
-        while killed < KILLS and not over.wait(chance.uniform(1, 6)):
-            cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
-            killed += 1
-            cluster.add_node(wait=False, num_cpus=1, object_store_memory=100_000_000)
+    def index() -> None:
+        while not over.is_set():
+            found.append(indexed(tmp_path / str(len(found)), photos, RayExecutor(content(pause=0.05), cores=1)))
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        for number in range(100):
-            place = tmp_path / str(number)
-            found = indexed(place, photos, RayExecutor(content(pause=0.05), cores=1))
-            assert found.skipped == {}
-            assert dict(found) == dict(undisturbed)
-            if not killer.is_alive():
-                break
-    finally:
-        over.set()
-        killer.join()
-    assert killed == KILLS
+    indexing = threading.Thread(target=index)
+    indexing.start()
+    for _ in range(KILLS):  # here, since nodes can only be added in the main thread
+        time.sleep(chance.uniform(1, 10))
+        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+        assert indexing.is_alive()
+        cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
+    over.set()
+    indexing.join()
+    assert found
+    for each in found:
+        assert each.skipped == {}
+        assert dict(each) == dict(undisturbed)
 
 
 @pytest.mark.usefixtures("cluster")
