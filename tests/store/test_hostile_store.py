@@ -52,6 +52,7 @@ def ask_everything(file: Path) -> None:
         store.metadata_kinds("price")
         store.rows(store.select(Filter()).tolist())
         store.outlines(Filter())
+        store.days(Filter())
         store.images(range(1, 10))
         ids = [number for batch, _ in store.vectors() for number in batch]
         store.fetch(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -280,6 +281,17 @@ def test_outlines_hold_the_indexed_images_that_fit_the_filter(store: Store, entr
     assert everything.numbers.tolist() == [1, 2, 3, 5]
     assert len(everything.paths) == len(everything.uids) == len(everything.sizes) == len(everything.days) == 4
     assert store.outlines(Filter(tags=("none",))).days.dtype == np.dtype("datetime64[D]")
+
+
+def test_days_count_the_indexed_images_that_fit_the_filter(store: Store, entry: MakeEntry) -> None:
+    store.put([entry(f"/photos/{name}.jpg", taken=f"2020-01-31T{hour}:00:00") for name, hour in (("a", 10), ("b", 11))])
+    store.put([entry("/other/c.jpg", taken="0999-12-01T10:00:00"), replace(entry("/z.jpg"), mtime_ns=2**62)])
+    store.put([Entry(Path("/photos/broken.jpg"), 10, 1, reason="empty")])
+    counts = store.days(Filter())
+    assert (counts[date(2020, 1, 31)], counts[date(999, 12, 1)], sum(counts.values())) == (2, 1, 4)
+    assert counts == Counter(store.outlines(Filter()).days.tolist())
+    assert store.days(Filter(folder=Path("/photos"))) == {date(2020, 1, 31): 2}
+    assert store.days(Filter(tags=("none",))) == {}
 
 
 def test_metadata_comes_back_as_it_was(filled: Store) -> None:

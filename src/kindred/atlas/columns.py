@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -98,14 +99,16 @@ def folder_groups(paths: Sequence[Path]) -> Groups:
     return Groups(numbers, names, tuple(len(groups[head]) for head in ordered))
 
 
-def months(days: NDArray[np.datetime64]) -> dict[str, int]:
+def months(days: Mapping[date | None, int]) -> dict[str, int]:
     """Return the number of images of each month that has any, such as {"2024-05": 3}, in order of time.
 
-    days: (n,) datetime64[D]; NaT is left out.
+    days: the number of images of each day; those without a day are left out.
     """
-    known = days[~np.isnat(days)].astype("datetime64[M]")
-    found, counts = np.unique(known, return_counts=True)
-    return dict(zip(np.datetime_as_string(found).tolist(), counts.tolist(), strict=True))
+    counts = Counter[str]()
+    for day, images in days.items():
+        if day is not None:
+            counts[day.isoformat()[:7]] += images
+    return dict(sorted(counts.items()))
 
 
 def _tag_groups(store: Store, mapped: WholeMap) -> Groups:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -144,13 +143,9 @@ class TimelineForm(Form):
         """Return the timeline of the images that match `where`."""
         from kindred.atlas import months
 
-        days = library.store.outlines(where).days
-        counts: Mapping[str, int] = months(days)
-        return cls(
-            tuple(MonthForm(month, images) for month, images in counts.items()),
-            len(days),
-            len(days) - sum(counts.values()),
-        )
+        days = library.store.days(where)
+        counted = tuple(MonthForm(month, images) for month, images in months(days).items())
+        return cls(counted, sum(days.values()), days.get(None, 0))
 
 
 def _columns(atlas: Atlas) -> tuple[ColumnForm, ...]:

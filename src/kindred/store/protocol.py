@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -165,6 +166,10 @@ class Store(Protocol):
 
     def count(self, where: Filter) -> int:
         """Count the indexed images that match `where`."""
+        ...
+
+    def days(self, where: Filter) -> dict[date | None, int]:
+        """Count the indexed images that match `where` by the day they were taken; None: those without a day."""
         ...
 
     def listed(self, where: Filter, order: Order, *, after: Position | None = None, limit: int) -> Listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -214,6 +215,12 @@ class ImageReader(KnownReader):
     def count(self, where: Filter) -> int:
         """Count the indexed images that match `where`."""
         return int(self._database.rows(*counting(where))[0][0])
+
+    def days(self, where: Filter) -> dict[date | None, int]:
+        """Count the indexed images that match `where` by the day they were taken; None: those without a day."""
+        condition, values = conditions(where)
+        sql = f"SELECT i.day, count(*) FROM images i WHERE i.state = 'indexed' AND {condition} GROUP BY i.day"
+        return {self._cells.day(day, "images"): int(count) for day, count in self._database.rows(sql, values)}
 
     def listed(self, where: Filter, order: Order, *, after: Position | None = None, limit: int) -> Listed:
         """Return up to `limit` indexed images that match `where`, in an order, from the position `after` on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -220,6 +221,13 @@ class ImageReader(KnownReader):
         """Count the indexed images that match `where`."""
         with self._database.read() as connection:
             return count_images(connection, where)
+
+    def days(self, where: Filter) -> dict[date | None, int]:
+        """Count the indexed images that match `where` by the day they were taken; None: those without a day."""
+        found, values = conditions(where)
+        sql = "SELECT day, count(*) FROM images WHERE " + " AND ".join(["state = 'indexed'", *found]) + " GROUP BY day"
+        with self._database.read() as connection:
+            return {self._cells.day(day, "images"): count for day, count in connection.execute(sql, values)}
 
     def listed(self, where: Filter, order: Order, *, after: Position | None = None, limit: int) -> Listed:
         """Return up to `limit` indexed images that match `where`, in an order, from the position `after` on."""
