@@ -1,8 +1,9 @@
 """Calibrate the default recipe on the three development sets: by cross-validation, then on all of them.
 
-    python benchmarks/calibration.py [--recipe kin] [--cache FOLDER] [--write] [--plot FILE] [--json]
+    python benchmarks/calibration.py [--recipe kin] [--cache FOLDER] [--demo FOLDER] [--write] [--plot FILE] [--json]
 
-Each fold is fitted on two sets and measured on the third. `R@1` is the fraction of queries, of those whose relevant
+Each fold is fitted on two sets and measured on the third; with `--demo`, the demo collection, rendered to that folder
+unless it is there, is a fourth. `R@1` is the fraction of queries, of those whose relevant
 images are among the candidates, whose first result is right; `error` the expected calibration error of the first
 result, with and without relevant images in the database. `--write` stores the calibration fitted on all three beside
 the recipe, `--plot` draws the reliability diagram.
@@ -26,6 +27,7 @@ from kindred.describer import fit_record, save_fitted
 from kindred.errors import KindredError
 from kindred.evaluation import Calibrated, calibrate, plot_reliability
 from kindred.recipe import Recipe
+from kindred_demo import render_demo
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 SETS = ("smvs-dvd", "gardens-point", "grocery")
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="kin", help="a preset or a .toml file (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="the folder of the sets")
+    parser.add_argument("--demo", type=Path, help="also calibrate on the demo collection in this folder")
     parser.add_argument("--queries", type=int, default=400, help="of each set, at most (default: %(default)s)")
     parser.add_argument("--cache", type=Path, help="a folder that stores descriptions for the next run")
     parser.add_argument("--write", action="store_true", help="store the calibration as that of the bundled recipe")
@@ -63,6 +66,10 @@ def main(arguments: Sequence[str]) -> int:
         if sys.stderr.isatty():
             print(f"\r{done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
 
+    if options.demo:
+        if not (options.demo / "groundtruth.json").is_file():
+            render_demo(options.demo)
+        paths.append(options.demo / "groundtruth.json")
     recipe = Recipe.load(options.recipe)
     found = calibrate(paths, recipe=recipe, limit=options.queries, cache=options.cache, progress=progress)
     if options.json:

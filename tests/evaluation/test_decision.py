@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kindred.evaluation.decision import DecisionLog, without
 from kindred.ranking import Ranking
@@ -13,7 +16,7 @@ def ids_of(*numbers: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.array(numbers, np.int64)
 
 
-def judged(ranking: Ranking) -> Ranking:
+def judged(ranking: Ranking, _removed: Sequence[NDArray[np.int64]]) -> Ranking:
     """The score is the probability."""
     probabilities = np.where(ranking.ids < 0, np.nan, ranking.scores).astype(np.float32)
     return Ranking(ranking.ids, ranking.scores, None, probabilities)

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kindred.index import HammingIndex
-from kindred.index.hamming import SIGMA
+from kindred.index.hamming import SIGMA, VOTERS
 from kindred.store import VisualWords, WordBatch
 
 ONES = (1 << 64) - 1
@@ -68,3 +69,30 @@ def test_distant_signatures_do_not_vote() -> None:
     assert index.scores(words((1, 1)))[0, 1] == 0
     assert index.scores(words((1, 1)))[0, 0] >= 0
     assert index.scores(VisualWords(np.array([1], np.uint16), np.array([ONES], np.uint64)))[0, 0] == 0
+
+
+def test_of_a_word_only_the_first_descriptors_of_the_query_vote() -> None:
+    index = index_of(words((1, 0), (1, 1), (2, 0)), words((1, 60), (3, 0)))
+    # Beyond the third, a descriptor of the same word changes nothing but the length of the query.
+    few = words((1, 0), (1, 0), (1, 0), (2, 0))
+    many = words((1, 0), (1, 0), (1, 0), (2, 0), *[(1, 60)] * 12)
+    np.testing.assert_allclose(index.scores(many), index.scores(few) * math.sqrt(4 / 16), rtol=1e-6)
+    assert index.scores(many)[0, 1] == 0
+
+
+@pytest.mark.parametrize("repeats", [20, 500])
+def test_the_comparisons_of_a_query_are_bounded_whatever_it_shows(
+    repeats: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures without detail have all their keypoints in few words, and so have the images they are compared with."""
+    index = index_of(*[words(*[(1, bit) for bit in range(20)]) for _ in range(50)])
+    compared: list[int] = []
+    count = np.bitwise_count
+
+    def counted(bits: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        compared.append(len(bits))
+        return count(bits)
+
+    monkeypatch.setattr(np, "bitwise_count", counted)
+    index.scores(words(*[(1, 0)] * repeats))
+    assert sum(compared) == VOTERS * 50 * 20

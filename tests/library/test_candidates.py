@@ -55,9 +55,11 @@ class Look:
 
     def __init__(self) -> None:
         self.ranking: Ranking | None = None
+        self.further: list[int] = []
 
     def __call__(self, ranking: Ranking, context: Context) -> Ranking:
         self.ranking = ranking
+        self.further = [] if context.further is None else context.further(0).tolist()
         ids = ranking.ids[0][ranking.ids[0] >= 0]
         cosines = context.gallery.fetch(ids) @ context.queries[0]
         np.testing.assert_allclose(ranking.scores[0, : len(ids)], cosines, atol=1e-5)
@@ -79,10 +81,12 @@ def test_half_of_the_candidates_are_the_best_by_visual_words(tmp_path: Path, wor
             assert look.ranking is not None
             found = look.ranking.ids[0].tolist()
             assert {rows[name], rows[by_vector[0]]} == set(found)
+            assert set(found) <= set(look.further) <= set(rows.values())
+            assert look.further[0] == rows[name]  # the best by words and vectors together
             look = Look()
             library.search(query, k=1, depth=2, rerank=[look], where=Filter(tags=("none",)))
             assert look.ranking is not None
-            assert look.ranking.ids.size == 0
+            assert look.ranking.ids.size == len(look.further) == 0
 
 
 def test_candidates_follow_the_library_and_pass_its_filter(tmp_path: Path, worded: Recipe, textured: Path) -> None:

@@ -201,3 +201,30 @@ def test_a_copy_of_the_query_does_not_end_the_looks_at_it() -> None:
     alike = replace(context(images, [0.98, 0.3]), query_features=around.query_features, verified=verified)
     assert evidence_of(alike, 0, np.arange(2)).inliers[1] < 8
     assert is_first_look_enough(verified)
+
+
+def with_further(candidates: Sequence[int], further: Sequence[int]) -> tuple[Ranking, list[int]]:
+    """The ranking of candidates with others in reserve, and which images were compared."""
+    looked: list[int] = []
+
+    def image(number: int) -> LocalFeatures:
+        looked.append(number)
+        return IMAGES[number]
+
+    more = np.array(further, np.int64)
+    around = replace(context(IMAGES), image_features=image, further=lambda _: more)
+    ids = np.array([candidates], np.int64)
+    return calibrated(Ranking(ids, np.array(COSINES, np.float32)[ids]), around), looked
+
+
+def test_further_candidates_are_verified_where_none_of_the_first_is() -> None:
+    found, looked = with_further([0, 1], [1, 3, 2])
+    assert looked == [0, 1, 3, 2]  # none twice
+    assert found.ids.tolist() == [[2, 0]]  # as many results as before
+    assert found.probabilities is not None
+    assert found.probabilities[0, 0] > 0.9
+
+
+def test_there_are_no_further_candidates_where_one_of_the_first_is_verified() -> None:
+    found, looked = with_further([0, 2], [1, 3])
+    assert (found.ids.tolist(), looked) == ([[2, 0]], [0, 2])

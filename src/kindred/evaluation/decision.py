@@ -31,17 +31,22 @@ class DecisionLog:
     present: list[tuple[float, bool]] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
 
-    def add(self, ranking: Ranking, rerank: Callable[[Ranking], Ranking], queries: slice) -> Ranking:
-        """Re-rank some queries, with and without their relevant images; return the former."""
+    def add(
+        self, ranking: Ranking, rerank: Callable[[Ranking, Sequence[NDArray[np.int64]]], Ranking], queries: slice
+    ) -> Ranking:
+        """Re-rank some queries, with and without their relevant images; return the former.
+
+        rerank: re-ranks a ranking, and takes no images that it adds from the ids of each query that it is given.
+        """
         numbers = range(queries.start, queries.stop)
-        better = rerank(ranking)
+        better = rerank(ranking, [np.zeros(0, np.int64) for _ in numbers])
         for row, number in enumerate(numbers):
             ids = better.ids[row][~np.isin(better.ids[row], self.junk[number])]
             if ids.size and ids[0] >= 0 and self.relevant[number].size:
                 place = int(np.flatnonzero(better.ids[row] == ids[0])[0])
                 self.present.append((_probability(better, row, place), bool(np.isin(ids[0], self.relevant[number]))))
         removed = [np.concatenate((self.relevant[number], self.junk[number])) for number in numbers]
-        alone = rerank(without(ranking, removed))
+        alone = rerank(without(ranking, removed), removed)
         self.absent += [_probability(alone, row, 0) for row in range(len(alone))]
         return better
 

@@ -351,7 +351,15 @@ class Bench:
             context = self._context(search, selected)
             if log is None:
                 return apply(ranking, context, methods)
-            return log.add(ranking, lambda each: apply(each, context, methods), selected)
+
+            def without(each: Ranking, removed: Sequence[NDArray[np.int64]]) -> Ranking:
+                def further(number: int) -> NDArray[np.int64]:
+                    more = search.further(selected.start + number)
+                    return more[~np.isin(more, removed[number])]
+
+                return apply(each, replace(context, further=further), methods)
+
+            return log.add(ranking, without, selected)
 
         for order in search.reranked(better, depth=depth):
             self.work.step()
@@ -373,6 +381,7 @@ class Bench:
             cache=self._computed,
             calibration=self.describer.fitted.calibration,
             verified=Verified(),
+            further=lambda number: search.further(selected.start + number),
         )
 
 

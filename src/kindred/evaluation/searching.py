@@ -14,10 +14,12 @@ from kindred.evaluation.describing import Descriptions
 from kindred.index import (
     CANDIDATES,
     INDEXES,
+    LISTED,
     ArraySource,
     ExhaustiveIndex,
     IndexSettings,
     Queries,
+    by_words_and_vectors,
     choose_index,
     index_for,
     join_candidates,
@@ -74,6 +76,7 @@ class Search:
         assert isinstance(index, ExhaustiveIndex)
         self._index, self._queries_of = index, _queries(queries, self.recipe)
         self._index.sync()
+        self._listed: dict[int, NDArray[np.int64]] = {}
         self._words: ExhaustiveIndex | None = None
         if self.recipe.words:
             name = choose_index(self.recipe, compares="local features")
@@ -108,6 +111,10 @@ class Search:
         for start in range(0, len(self.queries), QUERIES_AT_A_TIME):
             selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
             yield self._candidates(list(self._ranked(selected)), selected, depth, by_words=True), selected
+
+    def further(self, number: int) -> NDArray[np.int64]:
+        """Return the further candidates of a query whose candidates were searched last, as in a library."""
+        return self._listed.get(number, np.zeros(0, np.int64))
 
     def first_results(self, selected: slice, *, depth: int, by_words: bool) -> Ranking:
         """Return the first `depth` results of some of the queries, or their candidates; arguments are as above."""
@@ -149,6 +156,10 @@ class Search:
         orders = [self._searched(_order(each), self.left_out[number]) for number, each in enumerate(votes, start)]
         found = _top_results(list(zip(orders, votes, strict=True)), max(1, min(depth // 2, len(self.database))))
         scores = [scores for _, scores in ranked]
+        self._listed = {}
+        for row, order in enumerate(orders):
+            ids = _voted(order, votes[row])
+            self._listed[start + row] = by_words_and_vectors(ids, votes[row][ids], scores[row][ids])
         best = _top_results(ranked, min(-(-depth // 2), len(self.database)))
         return join_candidates(best, found, lambda row, ids: (ids, scores[row][ids]))
 
@@ -194,6 +205,12 @@ def _top_results(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int
         head = head[np.isfinite(found[head])]  # images that could not be compared are left out
         ids[row, : len(head)], scores[row, : len(head)] = head, found[head]
     return Ranking(ids, scores)
+
+
+def _voted(order: Order, votes: NDArray[np.float32]) -> Order:
+    """Return the best images by visual words that share one with the query."""
+    best = order[:LISTED]
+    return best[votes[best] > 0]
 
 
 def _has_numbers(found: Descriptions) -> NDArray[np.bool_]:

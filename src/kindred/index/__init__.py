@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
-    from kindred.index.candidates import CANDIDATES, join_candidates
+    from kindred.index.candidates import CANDIDATES, LISTED, by_words_and_vectors, join_candidates
     from kindred.index.coded import CodedIndex
     from kindred.index.exact import ExactIndex
     from kindred.index.hamming import HammingIndex
@@ -38,6 +38,7 @@ __all__ = [
     "CANDIDATES",
     "HNSW_SIMILARITIES",
     "INDEXES",
+    "LISTED",
     "ArraySource",
     "CodedIndex",
     "Engine",
@@ -59,6 +60,7 @@ __all__ = [
     "SyncedIndex",
     "SyncedRows",
     "SyncedWords",
+    "by_words_and_vectors",
     "choose_index",
     "index_for",
     "join_candidates",
@@ -67,7 +69,7 @@ __all__ = [
 __getattr__ = imported_late(
     __name__,
     {
-        "candidates": "CANDIDATES, join_candidates",
+        "candidates": "CANDIDATES, LISTED, by_words_and_vectors, join_candidates",
         "coded": "CodedIndex",
         "exact": "ExactIndex",
         "hamming": "HammingIndex",

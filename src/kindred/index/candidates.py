@@ -1,4 +1,4 @@
-"""Candidates for re-ranking: the union of the best by vectors and the best by visual words."""
+"""Candidates for re-ranking: the union of the best by vectors and the best by visual words, and further ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from kindred.ranking import Ranking
 
-__all__ = ["CANDIDATES", "ScoreIds", "join_candidates"]
+__all__ = ["CANDIDATES", "LISTED", "ScoreIds", "by_words_and_vectors", "join_candidates"]
 
 CANDIDATES = 100
 """Number of results to re-rank, at least; with visual words, half of them are the best by words."""
+
+LISTED = 300
+"""The best by words, of which further candidates are the best by words and vectors together."""
 
 ScoreIds: TypeAlias = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Index of a query and ids (n,) → existing ids (m,) and their scores (m,), comparable with those of the ranking."""
@@ -38,6 +41,29 @@ def join_candidates(ranking: Ranking, found: Ranking, score: ScoreIds) -> Rankin
     for number, (ids, scores) in enumerate(rows):
         joined[0][number, : len(ids)], joined[1][number, : len(ids)] = ids, scores
     return Ranking(*joined)
+
+
+def by_words_and_vectors(
+    ids: NDArray[np.int64], votes: NDArray[np.float32], scores: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Return images (n,) ordered by the sum of their standard scores by visual words (n,) and by vectors (n,).
+
+    What is unlike the query as a whole, and shares few words with it, is often still the best by both together.
+
+    >>> by_words_and_vectors(np.array([4, 5, 6]), np.float32([3, 2, 0]), np.float32([0.1, 0.5, 0.2])).tolist()
+    [5, 4, 6]
+    """
+    together = _standard(votes) + _standard(scores)
+    return ids[np.lexsort((ids, -together))]
+
+
+def _standard(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return values (n,) less their mean, divided by their standard deviation."""
+    if not len(values):
+        return np.zeros(0)
+    known = values.astype(np.float64)
+    standard: NDArray[np.float64] = (known - known.mean()) / max(float(known.std()), 1e-12)
+    return standard
 
 
 def _results(ranking: Ranking, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -89,9 +89,9 @@ def reranked(
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
     A query that was described lazily is looked at again until results are ordered by probability and what was seen
-    decides. Where results have probabilities, an image of the library is found first in a search for itself, and is no
-    evidence of what the others show: none is as similar to it as itself. Raises UsageError if a re-ranker compares
-    images and the query is not an image.
+    decides; only after the last look are there further candidates. Where results have probabilities, an image of the
+    library is found first in a search for itself, and is no evidence of what the others show: none is as similar to it
+    as itself. Raises UsageError if a re-ranker compares images and the query is not an image.
     """
     from kindred.rerank import rerank
     from kindred.rerank.context import Verified
@@ -105,9 +105,11 @@ def reranked(
     own = query.own if gives_probabilities(steps) else None
 
     def once(query: DescribedQuery) -> Ranking:
-        found, context = search.candidates(query, k, depth, where), search.context(query, cache, verified)
+        found, further = search.candidates(query, k, depth, where)
+        further = further if query.again is None else None
         if own is None or own not in found.ids:
-            return rerank(found, context, steps).top(k)
+            return rerank(found, search.context(query, cache, verified, further=further), steps).top(k)
+        context = search.context(query, cache, verified)  # it was found, and nothing else has to be
         return _with_own(rerank(_without(found, own), context, steps), own).top(k)
 
     if len(steps) == 1 and gives_probabilities(steps):

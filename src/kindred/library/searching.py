@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ImageError, LibraryError
 from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, from_bytes
-from kindred.index import Index, IndexEntry, join_candidates
+from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from kindred.rerank import Context, RerankCache
     from kindred.rerank.context import Verified
 
-__all__ = ["Searcher", "StoreGallery"]
+__all__ = ["Further", "Searcher", "StoreGallery"]
+
+Further: TypeAlias = Callable[[int], NDArray[np.int64]]
+"""Returns the ids (n,) of further candidates of a query, by its number, best first."""
 
 
 class Searcher:
@@ -79,19 +82,27 @@ class Searcher:
             rows = query.small.rows(present, rows)
         return present, SIMILARITIES[self._recipe.similarity](query.vector, rows)[0]
 
-    def candidates(self, query: DescribedQuery, k: int, depth: int, where: Filter | None) -> Ranking:
+    def candidates(
+        self, query: DescribedQuery, k: int, depth: int, where: Filter | None
+    ) -> tuple[Ranking, Further | None]:
         """Return the candidates for re-ranking: the best `depth` by vectors or, with visual words, half of them.
 
         The other half are then the best by visual words. All are ordered by the scores of their vectors, and at least
-        `k` are the best by vectors.
+        `k` are the best by vectors. With visual words, what is returned beside them returns further candidates.
         """
         vector, words = query.vector, query.visual_words
         if self.words is None or words is None or vector is None:
-            return self.ranked(query, max(k, depth), where)
+            return self.ranked(query, max(k, depth), where), None
         ranking = self.ranked(query, max(k, -(-depth // 2)), where)
+        short = max(1, depth // 2)
+        found = self.words.search(words, max(short, LISTED), where=where)
 
-        found = self.words.search(words, max(1, depth // 2), where=where)
-        return join_candidates(ranking, found, lambda _, ids: self._scored(query, ids))
+        def further(_: int) -> NDArray[np.int64]:
+            votes = dict(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
+            ids, scores = self._scored(query, _ids(found))
+            return by_words_and_vectors(ids, np.array([votes[each] for each in ids.tolist()], np.float32), scores)
+
+        return join_candidates(ranking, found.top(short), lambda _, ids: self._scored(query, ids)), further
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images that the ids of a ranking refer to; images removed in the meantime are left out."""
@@ -101,7 +112,14 @@ class Searcher:
         """Return the vectors (n, D) of the results of a ranking; zeros for those removed in the meantime."""
         return StoreGallery(self._store, self.index).fetch(ids)
 
-    def context(self, query: DescribedQuery, cache: RerankCache | None, verified: Verified | None = None) -> Context:
+    def context(
+        self,
+        query: DescribedQuery,
+        cache: RerankCache | None,
+        verified: Verified | None = None,
+        *,
+        further: Further | None = None,
+    ) -> Context:
         """Return the data for re-rankers: vectors (if an image has one), local features, feature maps."""
         from kindred.rerank import Context  # loaded late: most searches do not re-rank
 
@@ -116,6 +134,7 @@ class Searcher:
             calibration=self._calibration(),
             at_query_size={} if query.small is None else query.small.vectors,
             verified=verified,
+            further=further,
             **self._maps(query),
         )
 

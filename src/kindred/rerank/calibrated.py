@@ -30,6 +30,8 @@ ENOUGH = 12
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
 """
+FURTHER = 150
+"""The most further candidates that are verified if none of the first has so many inliers."""
 BOXED = 8
 """The fewest inliers that give a result its box: fewer agree by chance, and on any box."""
 
@@ -43,9 +45,10 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
     The first `depth` results are verified spatially, on `threads` threads, as `verify` does; the others follow them.
     The first look at a query decides if it gives a candidate 12 inliers that is not a copy of the query. Otherwise the
     other passes over it, turned and larger, are compared too, and the best counts: on scenes, larger passes favour
-    neighbouring places. A query without local features, such as a vector, is judged by its cosines alone. The box of a
-    result, if it has at least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has
-    no calibration, MissingExtra without OpenCV.
+    neighbouring places. If no candidate has 12 inliers then, up to 150 further ones of the context are verified, too. A
+    query without local features, such as a vector, is judged by its cosines alone. The box of a result, if it has at
+    least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has no calibration,
+    MissingExtra without OpenCV.
     """
     check_whole(depth=depth, threads=threads)
     if context.calibration is None:
@@ -58,9 +61,16 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
             ids = result_ids(ranking, number)
             cosines = _cosines(context, vector, ids)
             found = _verified(context, number, ids[:depth], cosines, pool)
+            more = _further(context, number, ids, found)
+            if found is not None and len(more):
+                closer = _cosines(context, vector, more)
+                found |= _verified(context, number, more, closer, pool) or {}
+                ids = np.concatenate((ids[:depth], more, ids[depth:]))
+                cosines = np.concatenate((cosines[:depth], closer, cosines[depth:]))
+            count = min(depth, len(ids) - len(more)) + len(more)
             odds = context.calibration.log_odds(_evidence(cosines, ids, found))
-            if len(ids) > depth:  # those that were not verified follow, whatever their cosine
-                odds[depth:] = np.minimum(odds[depth:], odds[:depth].min())
+            if len(ids) > count:  # those that were not verified follow, whatever their cosine
+                odds[count:] = np.minimum(odds[count:], odds[:count].min())
             # Ordered by log-odds, as probabilities near 1 are equal in single precision; equal ones keep their order.
             best = np.argsort(-odds, kind="stable")
             reranked.append((ids[best], probabilities_of(odds[best]).astype(np.float32)))
@@ -117,6 +127,14 @@ def _verified(
         known |= zip(missing, matches(features, candidates, pool, minimum=FEWEST), strict=True)
         found = {id_: max(each, known[id_], key=_inliers) for id_, each in found.items()}
     return found
+
+
+def _further(context: Context, number: int, ids: NDArray[np.int64], found: Found | None) -> NDArray[np.int64]:
+    """Return the further candidates (n,) of a query, if none of the first is verified, not even a copy of it."""
+    if context.further is None or found is None or _are_enough(found, frozenset()):
+        return ids[:0]
+    more = context.further(number)
+    return more[~np.isin(more, ids)][:FURTHER]
 
 
 def is_first_look_enough(verified: Verified) -> bool:

@@ -80,7 +80,8 @@ class Context:
     same for feature maps; None stands for an image that cannot be read. calibration: of the recipe, for `calibrated`.
     at_query_size: vectors (D,) of images described at the size of a small query, by id, with which it is compared
     instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
-    verification found, by query and look (`LocalFeatures.looks`), and by id.
+    verification found, by query and look (`LocalFeatures.looks`), and by id. further: returns the ids (n,) of more
+    candidates of query number q, best first, for `calibrated`, if nothing is found among those of the ranking.
     """
 
     queries: Vectors
@@ -93,6 +94,7 @@ class Context:
     calibration: Calibration | None = None
     at_query_size: Mapping[int, Vectors] = field(default_factory=dict)
     verified: Verified | None = None
+    further: Callable[[int], NDArray[np.int64]] | None = None
 
     @property
     def progress(self) -> Progress | None:
