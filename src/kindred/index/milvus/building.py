@@ -34,6 +34,8 @@ DELETED = 5_000
 SETTLING_SECONDS = 6.0
 """A search at consistency Bounded sees everything that is older than 5 seconds."""
 POLL_SECONDS = 0.5
+STALLED_SECONDS = 1200.0
+"""How long indexing one segment of some 100,000 vectors may take. A server without DiskANN tries again for ever."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,16 @@ class _Build:
         self._server.upsert(record.collection, np.array([record.token], np.int64), row)
 
     def _wait_until_indexed(self, collection: str) -> None:
-        while self._server.pending(collection):
+        """Wait for the server to index all rows; raises LibraryError if it goes on for long without any progress."""
+        last, since = 0, time.monotonic()
+        while pending := self._server.pending(collection):
+            if pending != last:
+                last, since = pending, time.monotonic()
+            elif time.monotonic() - since > STALLED_SECONDS:
+                raise LibraryError(
+                    f"{self._server.url}: its server has {pending:,} vectors to index and makes no progress; "
+                    "its log says why: it may lack this kind of index, so try another --kind"
+                )
             time.sleep(POLL_SECONDS)
 
     def _settle(self) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.index.id_map import Found
 from kindred.index.milvus.expressions import expressions
+from kindred.index.milvus.kinds import KINDS
 from kindred.index.milvus.record import IndexRecord
 from kindred.index.milvus.server import MilvusServer
 from kindred.index.protocol import RowSource
@@ -61,10 +62,11 @@ class ServerSearch:
         return self._by_server(queries, k, allowed)
 
     def _by_server(self, queries: Vectors, k: int, allowed: NDArray[np.int64] | None) -> Found:
-        filters, first, after = [""], k + max(MARGIN, k // 4), None
+        depth = KINDS[self._record.kind].depth
+        filters, first, after = [""], min(MOST_CANDIDATES, depth * k + max(MARGIN, k // 4)), None
         if allowed is not None:
             filters = expressions(allowed)
-            needed = math.ceil(1.5 * k * self._total / len(allowed)) + MARGIN
+            needed = math.ceil(1.5 * depth * k * self._total / len(allowed)) + MARGIN
             if len(filters) > MOST_EXPRESSIONS and needed <= MOST_CANDIDATES:
                 filters, first, after = [""], needed, allowed
 

@@ -26,7 +26,8 @@ class Kind:
     """One entry of KINDS.
 
     summary: what it is. type: the name of the index in Milvus. since: the first version of the server that has it.
-    building: dimension D → parameters. searching: number of candidates → parameters, with more effort for more.
+    building: dimension D → parameters. searching: number of candidates → parameters, with more effort for more. depth:
+    candidates for each result: many where the order is that of coarse codes.
     """
 
     summary: str
@@ -34,6 +35,7 @@ class Kind:
     since: tuple[int, int]
     building: Callable[[int], Parameters]
     searching: Callable[[int], Parameters]
+    depth: int = 1
 
 
 def _beam(candidates: int) -> Parameters:
@@ -79,6 +81,7 @@ KINDS: dict[str, Kind] = {
         (2, 3),
         _product_code,
         _probed,
+        depth=10,
     ),
     "diskann": Kind(
         "a graph on the server's disk, which must be an SSD and enabled there",
@@ -93,5 +96,6 @@ KINDS: dict[str, Kind] = {
         (2, 6),
         lambda _: {"nlist": LISTS, "refine": "true", "refine_type": "SQ8"},
         _refined,
+        depth=2,
     ),
 }
