@@ -129,7 +129,7 @@ def test_a_filter_goes_to_the_server_as_few_expressions(monkeypatch: pytest.Monk
     monkeypatch.setattr(candidates, "FEW_ROWS", 10)
     cases = {
         "one run": np.arange(100, 1100),
-        "scattered": np.arange(1, 3000, 9),
+        "few": np.arange(1, 3000, 150),
     }
     for name, allowed in cases.items():
         server: Any = BadServer(rows)
