@@ -81,6 +81,13 @@ raise SystemExit(main())
 """
 
 
+@pytest.fixture
+def library(recipe: Path, own_folder: Path) -> Path:
+    """An empty library: a command that does not find its library ends before it opens it."""
+    Library.create(own_folder / "library", recipe=recipe).close()
+    return own_folder / "library"
+
+
 def python(program: str, *words: object, **values: object) -> subprocess.CompletedProcess[str]:
     for name, value in values.items():
         program = program.replace(name, repr(value))
@@ -124,16 +131,19 @@ def test_no_traceback_while_it_loads(number: signal.Signals, module: str) -> Non
 
 @pytest.mark.parametrize("error", ["ImportError", "SystemError", "RuntimeError"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
-def test_an_interrupt_that_becomes_another_error_in_c_is_one_line(number: int, code: int, error: str) -> None:
-    done = python(WITHIN_C.replace("ERROR", error), "info", NUMBER=int(number))
+def test_an_interrupt_that_becomes_another_error_in_c_is_one_line(
+    number: int, code: int, error: str, library: Path
+) -> None:
+    done = python(WITHIN_C.replace("ERROR", error), "info", "--library", library, NUMBER=int(number))
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "kindred: stopped\n")
-    done = python(WITHIN_C.replace("ERROR", error), "match", ROOT / "tests", NUMBER=int(number))
+    words = ("match", ROOT / "tests", "--library", library)
+    done = python(WITHIN_C.replace("ERROR", error), *words, NUMBER=int(number))
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "kindred: stopped\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["INT", "HUP"])
-def test_an_interrupt_in_a_destructor_is_not_lost(number: int, code: int) -> None:
-    done = python(IN_A_DESTRUCTOR, "info", NUMBER=int(number))
+def test_an_interrupt_in_a_destructor_is_not_lost(number: int, code: int, library: Path) -> None:
+    done = python(IN_A_DESTRUCTOR, "info", "--library", library, NUMBER=int(number))
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "kindred: stopped\n")
 
 

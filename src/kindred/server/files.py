@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from kindred._support.inside import open_inside
+from kindred._support.os_errors import explain_os_error
 from kindred._support.remote_path import RemotePath
 from kindred.errors import RemoteError
 from kindred.images.remote import read_remote
@@ -55,7 +56,7 @@ def open_image(here: State, image: ImageRecord) -> BufferedReader:
         try:
             return open_original(here, image.path)
         except OSError as error:
-            raise Problem(404, f"the file of this image cannot be read: {error.strerror}") from None
+            raise Problem(404, f"the file of this image cannot be read: {explain_os_error(error)}") from None
     try:
         return open_original(here, image.path)
     except PermissionError as error:
