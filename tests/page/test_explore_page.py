@@ -112,6 +112,22 @@ def drawn(page: Page) -> None:
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+STEADY = """() => new Promise((done) => {
+  let [last, since] = [location.hash, performance.now()];
+  const look = () => {
+    if (location.hash !== last) [last, since] = [location.hash, performance.now()];
+    if (performance.now() - since > 500) done();
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def settled(page: Page) -> None:
+    """Wait until the address, which follows the map a little later, has not changed for half a second."""
+    page.evaluate(STEADY)
+
+
 @contextmanager
 def another_map(page: Page) -> Iterator[None]:
     """Wait at the end until another map has taken the place of the one that is shown."""
@@ -187,13 +203,14 @@ def test_wheel_drag_and_buttons_move_the_map(visitor: Visitor, explored: Explore
     for _ in range(3):
         page.mouse.wheel(0, -400)
     page.wait_for_function("() => location.hash.includes('at=')")
+    settled(page)
     nearer = in_view(page)
     assert 1 <= nearer < len(explored.ids)
     before = places(page)
     page.mouse.down()
     page.mouse.move(x + 120, y - 40, steps=5)
     page.mouse.up()
-    page.wait_for_timeout(400)
+    settled(page)
     after = places(page)
     moved = [(after[uid][0] - bx, after[uid][1] - by) for uid, (bx, by) in before.items()]
     assert all(abs(dx - 120) < 3 and abs(dy + 40) < 3 for dx, dy in moved)
