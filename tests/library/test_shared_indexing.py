@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from forked import in_fork
+from forked import PATIENCE
 from kindred.describer import Description
 from kindred.errors import ImageError, LibraryError, UsageError
 from kindred.images import find_images
@@ -92,6 +93,29 @@ def share(
         )
 
 
+def exit_code(action: Callable[[PostgresUrl, Path], object], url: PostgresUrl, photos: Path) -> int | None:
+    """Return how a process of its own ends that does nothing but `action`."""
+    process = multiprocessing.get_context("spawn").Process(target=action, args=(url, photos))
+    process.start()
+    process.join(PATIENCE)
+    process.kill()  # has no effect on one that has ended
+    return process.exitcode
+
+
+def die_later(url: PostgresUrl, photos: Path) -> None:
+    content = Content(sees=lambda _: os.kill(os.getpid(), 9) if len(content.described) == 7 else None)
+    share(url, content, photos, lease=LEASE)
+
+
+def die_of_one_image(url: PostgresUrl, photos: Path) -> None:
+    share(url, Content(sees=poison), photos, lease=LEASE)
+
+
+def poison(path: Path) -> None:
+    if path.name == "00011.jpg":
+        os._exit(7)
+
+
 def check(store: Store, photos: Path, *, skipped: Iterable[str] = ()) -> None:
     """Check that each image is stored once, with its own vector, and that nothing waits."""
     files = {path for path in photos.rglob("*.jpg") if path.name not in skipped}
@@ -150,12 +174,7 @@ def test_a_later_run_describes_what_is_new_or_changed(url: PostgresUrl, photos: 
 def test_the_images_of_a_killed_process_are_described_by_another(url: PostgresUrl, photos: Path) -> None:
     """It is killed after a commit, while it holds leases and searches the folders."""
 
-    def die_later() -> bool:
-        content = Content(sees=lambda _: os.kill(os.getpid(), 9) if len(content.described) == 7 else None)
-        share(url, content, photos, lease=LEASE)
-        return True
-
-    assert not in_fork(die_later)
+    assert exit_code(die_later, url, photos) == -9
     with PostgresStore.open(url) as store:
         assert store.work_queue().count([photos]) > 0
     content = Content()
@@ -168,18 +187,10 @@ def test_the_images_of_a_killed_process_are_described_by_another(url: PostgresUr
 def test_an_image_that_kills_whoever_describes_it_is_skipped_at_last(url: PostgresUrl, photos: Path) -> None:
     """Two processes are lost with the batch, two with the image alone; the fifth finishes, and later ones skip it."""
 
-    def poisoned(path: Path) -> None:
-        if path.name == "00011.jpg":
-            os._exit(7)
-
-    def run() -> bool:
-        share(url, Content(sees=poisoned), photos, lease=LEASE)
-        return True
-
-    assert [in_fork(run) for _ in range(5)] == [False] * 4 + [True]
+    assert [exit_code(die_of_one_image, url, photos) for _ in range(5)] == [7] * 4 + [0]
     with PostgresStore.open(url) as store:
         check(store, photos, skipped=["00011.jpg"])
-    content = Content(sees=poisoned)
+    content = Content(sees=poison)
     assert share(url, content, photos).skipped == [(photos / "a" / "00011.jpg", LOST)]
     assert content.described == []
 
