@@ -46,6 +46,7 @@ def test_the_name_of_a_library_is_its_schema() -> None:
         "postgresql://host;drop/db",
         "postgresql://one,two/db",
         "postgresql://host/db#x",
+        "postgresql://%ff@host/db",
         "postgresql://host/db?library=",
         "postgresql://host/db?library=A",
         'postgresql://host/db?library=a"; DROP SCHEMA public; --',
