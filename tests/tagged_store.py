@@ -8,9 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import fsspec
+import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from kindred.images import remote
+from pictures import encoded
+
 SCHEME = "tagged"
+ROOT = f"{SCHEME}://bucket/photos"
 
 
 class TaggedStore(MemoryFileSystem):  # type: ignore[misc]
@@ -53,18 +58,27 @@ class TaggedStore(MemoryFileSystem):  # type: ignore[misc]
 
 
 @contextmanager
-def tagged_store() -> Iterator[type[TaggedStore]]:
-    """An empty store under the scheme `tagged`."""
+def tagged_store(monkeypatch: pytest.MonkeyPatch, *, images: int = 0) -> Iterator[type[TaggedStore]]:
+    """A store of that many images at `ROOT`, no address of which is allowed; repeated attempts do not wait."""
+    disallow(monkeypatch)
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.0)
     fsspec.register_implementation(SCHEME, TaggedStore, clobber=True)
     TaggedStore.store.clear()
     TaggedStore.pseudo_dirs[:] = [""]
     TaggedStore.failures.clear()
     TaggedStore.reads.clear()
     TaggedStore.tagged = True
+    for number in range(images):
+        put(f"bucket/photos/{number}.jpg", encoded(number))
     try:
         yield TaggedStore
     finally:
         TaggedStore.store.clear()
+
+
+def disallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which remote addresses may be read."""
+    monkeypatch.setattr(remote, "_allowed", set())
 
 
 def put(key: str, content: bytes) -> None:

@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 
 from commands import Kindred
-from kindred.images import remote
 from pictures import encoded
-from tagged_store import TaggedStore, delete, put, tagged_store
-
-ROOT = "tagged://bucket/photos"
+from tagged_store import ROOT, TaggedStore, delete, disallow, put, tagged_store
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TaggedStore]]:
-    monkeypatch.setattr(remote, "_allowed", set())
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.0)
-    with tagged_store() as opened:
-        for number in range(4):
-            put(f"bucket/photos/{number}.jpg", encoded(number))
+    with tagged_store(monkeypatch, images=4) as opened:
         put("bucket/photos/copy.jpg", encoded(1))
         yield opened
 
@@ -32,11 +25,11 @@ def test_commands_on_remote_images(
     found = kindred("index", ROOT, "--recipe", recipe, "--json").json
     assert (found["found"], found["indexed"], found["skipped"]) == (5, 5, [])
     store.reads.clear()
-    monkeypatch.setattr(remote, "_allowed", set())
+    disallow(monkeypatch)
 
     near = kindred("search", f"{ROOT}/2.jpg", "--json").json["results"][0]
     assert (near["path"], near["missing"]) == (f"{ROOT}/2.jpg", False)
-    monkeypatch.setattr(remote, "_allowed", set())
+    disallow(monkeypatch)
     store.reads.clear()
 
     alone = kindred("duplicates")

@@ -13,16 +13,12 @@ from kindred.errors import ImageError, MissingExtra, RemoteError, UsageError
 from kindred.images import as_image, decode, find_images, remote
 from kindred.images.remote import allow_remote, is_allowed, read_remote
 from pictures import encoded, picture
-from tagged_store import TaggedStore, delete, put, tagged_store
-
-ROOT = "tagged://bucket/photos"
+from tagged_store import ROOT, TaggedStore, delete, disallow, put, tagged_store
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TaggedStore]]:
-    monkeypatch.setattr(remote, "_allowed", set())
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.0)
-    with tagged_store() as opened:
+    with tagged_store(monkeypatch) as opened:
         yield opened
 
 
@@ -122,7 +118,7 @@ def test_nothing_is_read_that_was_not_allowed(store: type[TaggedStore]) -> None:
 
 
 def test_what_is_below_an_allowed_address_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_allowed", set())
+    disallow(monkeypatch)
     allow_remote("s3://bucket/photos/")
     monkeypatch.setenv("KINDRED_REMOTE", "gs://one  gs://two/x/")
     allowed = ["s3://bucket/photos", "s3://bucket/photos/a/1.jpg", "gs://one/x.jpg", "gs://two/x/1.jpg"]

@@ -11,24 +11,17 @@ from kindred import allow_remote
 from kindred._support.remote_path import RemotePath
 from kindred.duplicates import find_duplicates
 from kindred.errors import ImageError, RemoteError
-from kindred.images import remote
 from kindred.library import Library, reading_ahead
 from kindred.library.paths import remote_roots
 from kindred.library.pruning import PRUNE_COUNT
 from kindred.recipe import Recipe
 from pictures import encoded
-from tagged_store import TaggedStore, delete, put, tagged_store
-
-ROOT = "tagged://bucket/photos"
+from tagged_store import ROOT, TaggedStore, delete, disallow, put, tagged_store
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TaggedStore]]:
-    monkeypatch.setattr(remote, "_allowed", set())
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.0)
-    with tagged_store() as opened:
-        for number in range(6):
-            put(f"bucket/photos/{number}.jpg", encoded(number))
+    with tagged_store(monkeypatch, images=6) as opened:
         yield opened
 
 
@@ -42,10 +35,6 @@ def library(tmp_path: Path, recipe: Recipe, store: type[TaggedStore]) -> Iterato
 
 def address(name: str) -> RemotePath:
     return RemotePath(f"{ROOT}/{name}")
-
-
-def disallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_allowed", set())
 
 
 def test_each_image_is_read_once_and_found_by_its_address(

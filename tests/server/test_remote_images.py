@@ -14,19 +14,14 @@ from kindred.library import Library
 from kindred.recipe import Recipe
 from pictures import encoded
 from served import MakeClient
-from tagged_store import TaggedStore, put, tagged_store
+from tagged_store import ROOT, TaggedStore, disallow, tagged_store
 
 API = "/api/v1"
-ROOT = "tagged://bucket/photos"
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TaggedStore]]:
-    monkeypatch.setattr(remote, "_allowed", set())
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.0)
-    with tagged_store() as opened:
-        for number in range(4):
-            put(f"bucket/photos/{number}.jpg", encoded(number))
+    with tagged_store(monkeypatch, images=4) as opened:
         yield opened
 
 
@@ -34,7 +29,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[TaggedStore]]:
 def library(tmp_path: Path, recipe: Recipe, store: type[TaggedStore], monkeypatch: pytest.MonkeyPatch) -> Path:
     with Library.create(tmp_path / "library", recipe=recipe) as made:
         made.index(ROOT)
-    monkeypatch.setattr(remote, "_allowed", set())
+    disallow(monkeypatch)
     store.reads.clear()
     return tmp_path / "library"
 
