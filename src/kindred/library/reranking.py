@@ -120,7 +120,7 @@ def reranked(
             if is_first_look_enough(verified):
                 return ranking
             if query.stored:  # the next look is a first one, too
-                verified.matches.clear()
+                verified.clear()
             query = query.looked_again()
     return once(query.looked_at_all())
 

@@ -33,15 +33,10 @@ def stored_query(store: Store, recipe: Recipe, uid: str) -> DescribedQuery:
     if recipe.multi_vector:
         raise UsageError(f"recipe {recipe.name!r} compares parts of images; a marked answer needs one vector per image")
     row = store.by_uid([uid]).get(uid)
-    ids = store.select(Filter(ids=(uid,)))
-    if row is None or not ids.size:
+    query = None if row is None else _described(store, recipe, row)
+    if query is None:
         raise UsageError(f"search: {uid} is not the id of an image of this library that has a vector")
-    number = int(ids[0])
-    vector: Vectors = l2_normalise(store.fetch([number])[1][:1])
-    data = store.features(row.image_id) if recipe.stored_features else None
-    features = None if data is None else from_bytes(data)
-    words = words_of(store, number) if recipe.words else None
-    return DescribedQuery(vector, features=features, visual_words=words, own=number)
+    return query
 
 
 def first_look(store: Store, recipe: Recipe, uid: str, describer: Callable[[], Describer]) -> DescribedQuery | None:
@@ -53,10 +48,8 @@ def first_look(store: Store, recipe: Recipe, uid: str, describer: Callable[[], D
     row = store.by_uid([uid]).get(uid)
     if row is None or recipe.multi_vector or _is_small(row, recipe) or not is_there(row.path):
         return None
-    if not store.select(Filter(ids=(uid,))).size:
-        return None
-    stored, path = stored_query(store, recipe, uid), row.path
-    if recipe.stored_features and stored.features is None:
+    stored, path = _described(store, recipe, row), row.path
+    if stored is None or (recipe.stored_features and stored.features is None):
         return None
 
     @cache  # a query may be ranked several times, for each page of its results
@@ -72,6 +65,19 @@ def first_look(store: Store, recipe: Recipe, uid: str, describer: Callable[[], D
     if not recipe.stored_features:
         return replace(stored, map_of=map_of, image=path)
     return replace(stored, map_of=map_of, image=path, again=again, stored=True)
+
+
+def _described(store: Store, recipe: Recipe, row: Row) -> DescribedQuery | None:
+    """Return the query of an image of the library; None if it has no vector, as an image that was skipped."""
+    ids = store.select(Filter(ids=(row.uid,)))
+    if not ids.size:
+        return None
+    number = int(ids[0])
+    vector: Vectors = l2_normalise(store.fetch([number])[1][:1])
+    data = store.features(row.image_id) if recipe.stored_features else None
+    features = None if data is None else from_bytes(data)
+    words = words_of(store, number) if recipe.words else None
+    return DescribedQuery(vector, features=features, visual_words=words, own=number)
 
 
 def _is_small(row: Row, recipe: Recipe) -> bool:

@@ -60,17 +60,17 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads:
         for number, vector in enumerate(vectors):
             ids = result_ids(ranking, number)
             cosines = _cosines(context, vector, ids)
-            found = _verified(context, number, ids[:depth], cosines, pool)
+            first, rest = ids[:depth], ids[depth:]
+            found = _verified(context, number, first, cosines, pool)
             more = _further(context, number, ids, found)
             if found is not None and len(more):
                 closer = _cosines(context, vector, more)
                 found |= _verified(context, number, more, closer, pool) or {}
-                ids = np.concatenate((ids[:depth], more, ids[depth:]))
-                cosines = np.concatenate((cosines[:depth], closer, cosines[depth:]))
-            count = min(depth, len(ids) - len(more)) + len(more)
+                ids = np.concatenate((first, more, rest))
+                cosines = np.insert(cosines, len(first), closer)
             odds = context.calibration.log_odds(_evidence(cosines, ids, found))
-            if len(ids) > count:  # those that were not verified follow, whatever their cosine
-                odds[count:] = np.minimum(odds[count:], odds[:count].min())
+            if len(rest):  # those that were not verified follow, whatever their cosine
+                odds[-len(rest) :] = np.minimum(odds[-len(rest) :], odds[: -len(rest)].min())
             # Ordered by log-odds, as probabilities near 1 are equal in single precision; equal ones keep their order.
             best = np.argsort(-odds, kind="stable")
             reranked.append((ids[best], probabilities_of(odds[best]).astype(np.float32)))
