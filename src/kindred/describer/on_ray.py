@@ -15,6 +15,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,12 +72,7 @@ class RayExecutor:
         remaining = iter(items)
         for first in remaining:  # nothing is started for nothing
             with _connected(self.address):
-                yield from described_by(_RayPool(self), _chained(first, remaining))
-
-
-def _chained(first: tuple[T, Path], others: Iterator[tuple[T, Path]]) -> Iterator[tuple[T, Path]]:
-    yield first
-    yield from others
+                yield from described_by(_RayPool(self), chain([first], remaining))
 
 
 @dataclass(frozen=True, eq=False)
