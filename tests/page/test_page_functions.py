@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from in_browser import Visitor
+from kindred._support.printable import printable
 from live_server import LiveServer
 
 
@@ -221,3 +222,39 @@ def test_no_attribute_runs_code(page: Page) -> None:
     return [tried, text.childElementCount, text.textContent];
     """
     assert run(page, "lib/dom", body) == [[], 0, "<img src=x onerror=alert(1)>&amp;0"]
+
+
+def test_what_the_page_escapes_is_what_the_command_line_escapes(page: Page) -> None:
+    escaped = [chr(code) for code in range(0x11000) if printable(chr(code)) != chr(code)]
+    texts = [*escaped, "a\u202eb\u2066\u200e.jpg", "Zoë \u05e9\u05dc 日本 👩\u200d🚀 a\u00a0b.jpg", "<b>&amp;"]
+    assert run(page, "lib/text", "return given.map(m.printable)", texts) == [printable(each) for each in texts]
+    assert {"\u202a", "\u202e", "\u2066", "\u2069", "\u200e", "\u200f", "\n", "\x1b", "\ud800"} <= set(escaped)
+
+
+def test_words_of_elements_are_escaped_and_values_are_not(page: Page) -> None:
+    body = """
+    const field = m.h("input", { value: given, title: given, "aria-label": given, name: given, data: { id: given } });
+    const list = m.suggestions("names", ["fine", given]);
+    return [field.value, field.title, field.getAttribute("aria-label"), field.name, field.dataset.id,
+      m.h("p", null, given).textContent, [...list.children].map(({ value }) => value)];
+    """
+    name, shown = "a\u202eb", "a\\u202eb"
+    assert run(page, "lib/dom", body, name) == [name, shown, shown, name, name, shown, ["fine"]]
+
+
+def test_names_from_right_to_left_do_not_change_the_order_of_a_path(page: Page) -> None:
+    body = """
+    const line = document.createElement("p");
+    const { fill } = await import("/assets/lib/dom.js");
+    fill(line, m.pathText(given));
+    document.getElementById("main").append(line);
+    const lefts = [...line.querySelectorAll("bdi")].map((part) => part.getBoundingClientRect().left);
+    const text = line.textContent;
+    line.remove();
+    return [text, lefts];
+    """
+    path = "/photos/\u05e9\u05dc\u05d5\u05dd/\u05d9\u05dc\u05d3\u05d9\u05dd/2020"
+    text, lefts = run(page, "lib/images", body, path)
+    assert text == path
+    assert len(lefts) == 4
+    assert lefts == sorted(lefts)

@@ -1,5 +1,6 @@
 /** What changed, said to screen readers. */
 
+import { fill } from "./dom.js";
 import { companion } from "./layers.js";
 
 /**
@@ -12,6 +13,6 @@ export function announce(text, options = {}) {
   region.textContent = "";
   // A new text in the next frame, since an unchanged region is not read again.
   requestAnimationFrame(() => {
-    region.textContent = text;
+    fill(region, text);
   });
 }

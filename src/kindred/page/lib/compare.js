@@ -8,7 +8,7 @@
  * @typedef {"divider" | "sides" | "difference"} Mode
  */
 
-import { fill, h } from "./dom.js";
+import { fill, h, put } from "./dom.js";
 
 const STEP = 2;
 const LARGE_STEP = 10;
@@ -38,7 +38,7 @@ export class Compare {
     this.frame.style.setProperty("--ratio", String(shown(first)));
     this.frame.classList.toggle("compare-single", !second);
     this.sides.forEach((each, at) => each.show(this.pictures[at] ?? null));
-    this.handle.setAttribute("aria-valuetext", this.#text());
+    put(this.handle, { "aria-valuetext": this.#text() });
   }
 
   /** @param {Mode} mode */
@@ -53,7 +53,7 @@ export class Compare {
     this.at = Math.max(0, Math.min(100, at));
     this.frame.style.setProperty("--at", `${this.at}%`);
     this.handle.setAttribute("aria-valuenow", String(Math.round(this.at)));
-    this.handle.setAttribute("aria-valuetext", this.#text());
+    put(this.handle, { "aria-valuetext": this.#text() });
   }
 
   #text() {
@@ -117,7 +117,7 @@ function side(name) {
   function show(picture) {
     element.hidden = !picture;
     if (!picture) return fill(holder);
-    label.textContent = picture.label;
+    fill(label, picture.label);
     holder.classList.toggle("compare-quarter", (picture.turned ?? 0) % 180 !== 0);
     holder.style.setProperty("--turn", turnedBack(picture));
     const large = h("img", { src: picture.src, alt: picture.label, draggable: "false", decoding: "async" });

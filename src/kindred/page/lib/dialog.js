@@ -1,13 +1,13 @@
 /** Modal dialogs on the browser's own <dialog>: focus stays inside, Escape closes, focus returns to where it was. */
 
-import { fill, h, uid } from "./dom.js";
+import { h, suggestions, uid } from "./dom.js";
 import { icon } from "./icons.js";
 import { closeButton, present } from "./layers.js";
 
 /**
  * Open a dialog.
  * @param {{
- *   title: string,
+ *   title: import("./dom.js").Child,
  *   content: import("./dom.js").Child,
  *   actions?: {label: string, value: string, kind?: "primary" | "danger"}[],
  *   wide?: boolean,
@@ -37,7 +37,7 @@ export function openDialog(options) {
 
 /**
  * Ask yes or no.
- * @param {{title: string, text: string, action: string, danger?: boolean}} options action: the label of yes
+ * @param {{title: import("./dom.js").Child, text: import("./dom.js").Child, action: string, danger?: boolean}} options action: the label of yes
  * @returns {Promise<boolean>}
  */
 export async function confirmed({ title, text, action, danger }) {
@@ -47,13 +47,12 @@ export async function confirmed({ title, text, action, danger }) {
 
 /**
  * Ask for a line of text.
- * @param {{title: string, label: string, action: string, value?: string, placeholder?: string, list?: string[]}} options
+ * @param {{title: string, label: import("./dom.js").Child, action: string, value?: string, placeholder?: string, list?: string[]}} options
  * @returns {Promise<string | null>} null if dismissed or empty
  */
 export async function askText({ title, label, action, value = "", placeholder = "", list = [] }) {
   const id = uid("text");
-  const choices = list.length > 0 ? h("datalist", { id: `${id}-list` }) : null;
-  if (choices) fill(choices, list.map((each) => h("option", { value: each })));
+  const choices = list.length > 0 ? suggestions(`${id}-list`, list) : null;
   const field = h("input", { id, class: "input", value, placeholder, autocomplete: "off", list: choices?.id, autofocus: true });
   const content = h("div", { class: "field" }, h("label", { for: id }, label), field, choices);
   const actions = [{ label: "Cancel", value: "" }, { label: action, value: "yes", kind: "primary" }];

@@ -2,7 +2,8 @@
  * Elements without markup: h("button", {class: "button", on: {click}}, "Search").
  *
  * Text from images (names, EXIF, tags) only ever becomes text nodes, so nothing is parsed as HTML and Trusted Types
- * has nothing to refuse. Styles are set as CSS properties, since the policy forbids style attributes.
+ * has nothing to refuse. What people read or hear is made printable here, so that no view can forget it. Styles are set
+ * as CSS properties, since the policy forbids style attributes.
  *
  * @typedef {Node | string | number | null | undefined | false | Child[]} Child
  * @typedef {Record<string, unknown> & {
@@ -13,7 +14,11 @@
  * }} Props
  */
 
+import { isPrintable, printable } from "./text.js";
+
 const SVG = "http://www.w3.org/2000/svg";
+/** Attributes that are shown or read out; all others are for programs and stay as they are. */
+const WORDS = new Set(["alt", "aria-label", "aria-valuetext", "label", "placeholder", "title"]);
 
 /**
  * Create an HTML element.
@@ -53,11 +58,37 @@ export function fill(parent, ...children) {
  */
 export function nodes(children) {
   return children.flat(9).filter((child) => child !== null && child !== undefined && child !== false)
-    .map((child) => (child instanceof Node ? child : String(child)));
+    .map((child) => (child instanceof Node ? child : printable(String(child))));
+}
+
+/**
+ * Set attributes and properties of an element, as `h` does.
+ * @param {Element} element
+ * @param {Props} props
+ */
+export function put(element, props) {
+  for (const [name, value] of Object.entries(props)) set(element, name, value);
+}
+
+/**
+ * Text from outside amid other words, with its own direction: a name in Hebrew or Arabic does not reorder them.
+ * @param {string} text
+ */
+export function isolated(text) {
+  return h("bdi", null, text);
+}
+
+/**
+ * Suggestions for a field; names that would not be shown as they are are left out.
+ * @param {string} id
+ * @param {string[]} names
+ */
+export function suggestions(id, names) {
+  return h("datalist", { id }, names.filter(isPrintable).map((name) => h("option", { value: name })));
 }
 
 function filled(element, props, children) {
-  for (const [name, value] of Object.entries(props ?? {})) set(element, name, value);
+  put(element, props ?? {});
   element.append(...nodes(children));
   return element;
 }
@@ -79,7 +110,7 @@ function set(element, name, value) {
   } else if (value === true) {
     element.setAttribute(name, "");
   } else if (value !== false && value !== null && value !== undefined) {
-    element.setAttribute(name, String(value));
+    element.setAttribute(name, WORDS.has(name) ? printable(String(value)) : String(value));
   }
 }
 

@@ -21,7 +21,7 @@
  *   image; heading: header of a section; key: returns whether it handled the key; near: the end is near, load more
  */
 
-import { fill, h } from "./dom.js";
+import { fill, h, put } from "./dom.js";
 import { moveBy } from "./gridkeys.js";
 import { justify, placesOf, rowAt, rowOf } from "./justified.js";
 import { ScaledScroll } from "./scaled.js";
@@ -310,7 +310,7 @@ export class Grid {
   }
 
   #decorate(cell, index, id) {
-    cell.querySelector(".tile").setAttribute("aria-label", this.options.describe(index, id));
+    put(cell.querySelector(".tile"), { "aria-label": this.options.describe(index, id) });
     if (!this.options.decorate) return;
     const over = cell.querySelector(".cell-over");
     const held = over.contains(document.activeElement) ? document.activeElement.dataset.action : null;

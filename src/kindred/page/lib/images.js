@@ -6,6 +6,8 @@
  *   probability?: number | null, box?: number[] | null}} Image
  */
 
+import { h, isolated } from "./dom.js";
+
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const MINUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const MONTH = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric" });
@@ -19,6 +21,16 @@ export function nameOf(path) {
 /** The folder of a path. */
 export function folderOf(path) {
   return path.slice(0, Math.max(0, path.length - nameOf(path).length - 1)) || "/";
+}
+
+/**
+ * A path to show: each part with its own direction, so that names in Hebrew or Arabic do not reorder the others, and
+ * broken into lines between parts rather than within them.
+ * @param {string} path
+ * @returns {import("./dom.js").Child[]}
+ */
+export function pathText(path) {
+  return path.split(/([/\\]+)/).map((part, at) => (at % 2 === 0 ? part && isolated(part) : [part, h("wbr")]));
 }
 
 /** The width over the height; 1 where the size is unknown. */

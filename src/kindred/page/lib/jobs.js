@@ -11,9 +11,9 @@
  */
 
 import { announce } from "./announce.js";
-import { fill, h } from "./dom.js";
+import { fill, h, isolated, put } from "./dom.js";
 import { icon } from "./icons.js";
-import { count, nameOf } from "./images.js";
+import { count, nameOf, pathText } from "./images.js";
 import { toastError } from "./toast.js";
 import { durationText, leftText, rateText } from "./units.js";
 
@@ -108,8 +108,8 @@ export function jobPanel({ api }, first, { summary, ended, closed, again } = {})
     meter.style.setProperty("--done", `${(share ?? 0) * 100}%`);
     if (share === null) meter.removeAttribute("aria-valuenow");
     else meter.setAttribute("aria-valuenow", String(Math.floor(share * 100)));
-    meter.setAttribute("aria-valuetext", runningText(job));
-    line.textContent = job.stopping ? "Stopping …" : runningText(job);
+    put(meter, { "aria-valuetext": runningText(job) });
+    fill(line, job.stopping ? "Stopping …" : runningText(job));
     // Not disabled: the focus would be lost.
     cancel.setAttribute("aria-disabled", String(job.stopping));
     skips.show(job.skipped_files, job.skipped);
@@ -125,7 +125,7 @@ export function jobPanel({ api }, first, { summary, ended, closed, again } = {})
     restart.hidden = !(again && job?.state === "interrupted" && job.again);
     element.classList.add(`job-${job?.state ?? "failed"}`);
     fill(title, icon(sign), ` ${first.title}`);
-    line.textContent = text;
+    fill(line, text);
     // The button that had the focus is gone.
     if (held) (restart.hidden ? put : restart).focus();
     announce(text);
@@ -208,7 +208,7 @@ export function skippedList() {
     const ordered = [...grouped(files)].sort((a, b) => b[1].length - a[1].length);
     fill(body, ordered.map(([reason, some]) => h("div", { class: "skips-group" },
       h("h4", null, reason, " ", h("span", { class: "soft numbers" }, some.length.toLocaleString())),
-      h("ul", null, some.slice(0, NAMED).map(({ path }) => h("li", { title: path }, h("span", null, nameOf(path)), h("span", { class: "soft tiny" }, path)))),
+      h("ul", null, some.slice(0, NAMED).map(({ path }) => h("li", { title: path }, isolated(nameOf(path)), h("span", { class: "soft tiny" }, pathText(path))))),
       some.length > NAMED && h("p", { class: "soft small" }, `and ${(some.length - NAMED).toLocaleString()} more`))));
   }
 }

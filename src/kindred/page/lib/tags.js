@@ -1,7 +1,7 @@
 /** The tags of an image, to see, add and remove. */
 
 import { announce } from "./announce.js";
-import { fill, h, uid } from "./dom.js";
+import { fill, h, suggestions, uid } from "./dom.js";
 import { icon } from "./icons.js";
 import { toastError } from "./toast.js";
 
@@ -14,7 +14,7 @@ import { toastError } from "./toast.js";
 export function tagEditor({ api, library }, image, changed) {
   const list = h("ul", { class: "chips", "aria-label": "Tags" });
   const id = uid("tag");
-  const names = h("datalist", { id: `${id}-list` }, Object.keys(library.tags ?? {}).map((name) => h("option", { value: name })));
+  const names = suggestions(`${id}-list`, Object.keys(library.tags ?? {}));
   const field = h("input", { id, class: "input", placeholder: "Add a tag", list: names.id, autocomplete: "off", "aria-label": "Add a tag", maxlength: 200 });
   const form = h("form", { class: "tag-form", on: { submit } }, field, names, h("button", { class: "icon-button", type: "submit", "aria-label": "Add" }, icon("plus")));
   draw();

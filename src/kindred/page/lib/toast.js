@@ -10,7 +10,7 @@ const AT_MOST = 3;
 
 /**
  * Show a message for some seconds; it stays while it has the pointer or the focus, and errors stay until closed.
- * @param {string} text
+ * @param {import("./dom.js").Child} text
  * @param {{kind?: "info" | "good" | "bad", seconds?: number, action?: {label: string, run: () => void}}} [options]
  * @returns {() => void} closes it
  */
@@ -21,7 +21,8 @@ export function toast(text, options = {}) {
     clearTimeout(timer);
     box.remove();
   };
-  const box = h("div", { class: ["toast", `toast-${kind}`] }, kind === "bad" ? icon("warning") : null, h("p", null, text));
+  const words = h("p", null, text);
+  const box = h("div", { class: ["toast", `toast-${kind}`] }, kind === "bad" ? icon("warning") : null, words);
   if (action) {
     const run = () => {
       close();
@@ -40,7 +41,7 @@ export function toast(text, options = {}) {
   for (const event of ["pointerleave", "focusout"]) box.addEventListener(event, wait);
   const others = [...region.children].slice(-(AT_MOST - 1));
   fill(region, others, box);
-  announce(text, { urgent: kind === "bad" });
+  announce(words.textContent, { urgent: kind === "bad" });
   wait();
   return close;
 }

@@ -14,9 +14,9 @@
  */
 
 import { announce } from "./announce.js";
-import { fill, h, svg } from "./dom.js";
+import { fill, h, isolated, svg } from "./dom.js";
 import { icon } from "./icons.js";
-import { dateText, folderOf, isPart, nameOf, percent, sizeText } from "./images.js";
+import { dateText, folderOf, isPart, nameOf, pathText, percent, sizeText } from "./images.js";
 import { closeButton, present } from "./layers.js";
 import { tagEditor } from "./tags.js";
 import { Zoom } from "./zoom.js";
@@ -118,7 +118,7 @@ class Viewer {
     const { api } = this.context;
     const name = nameOf(image.path);
     this.image = image;
-    this.name.textContent = name;
+    fill(this.name, isolated(name));
     this.fit(image);
     const large = h("img", { src: api.thumbnail(image.id, LARGE), alt: name, draggable: "false" });
     const small = h("img", { src: api.thumbnail(image.id, 256), alt: "", draggable: "false" });
@@ -176,7 +176,7 @@ class Viewer {
     const rows = [
       ["Taken", dateText(image.taken, { time: true })],
       ["Size", sizeText(image)],
-      ["Folder", folderOf(image.path)],
+      ["Folder", pathText(folderOf(image.path))],
       ["Frames", image.frames > 1 ? image.frames : ""],
       ["Same thing", typeof image.probability === "number" ? percent(image.probability) : ""],
       ["Score", typeof image.score === "number" ? image.score.toFixed(4) : ""],

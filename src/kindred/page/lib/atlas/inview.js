@@ -3,7 +3,7 @@
  * One of them is in the order of tabs; arrows move among them.
  */
 
-import { fill, h } from "../dom.js";
+import { fill, h, put } from "../dom.js";
 import { icon } from "../icons.js";
 import { count, dateText, nameOf } from "../images.js";
 
@@ -67,9 +67,8 @@ export function createInView(options) {
   }
 
   function name(item, record) {
-    const date = dateText(record.taken);
-    item.setAttribute("aria-label", [nameOf(record.path), date].filter(Boolean).join(", "));
-    item.title = nameOf(record.path);
+    const words = [nameOf(record.path), dateText(record.taken)];
+    put(item, { "aria-label": words.filter(Boolean).join(", "), title: words[0] });
   }
 
   async function describe() {

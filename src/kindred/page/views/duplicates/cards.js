@@ -1,9 +1,10 @@
 /** The images of a group as cards with their facts; those that differ are marked. */
 
-import { fill, h } from "../../lib/dom.js";
+import { fill, h, isolated } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { folderOf, nameOf, thumbnailSize } from "../../lib/images.js";
 import { menuButton } from "../../lib/menu.js";
+import { printable } from "../../lib/text.js";
 import { bytesText } from "../../lib/units.js";
 import { factsOf, formatOf, relationText } from "./facts.js";
 import { cardsOf } from "./groups.js";
@@ -54,8 +55,8 @@ export function createCards({ api, library }, actions) {
     for (const each of cards) {
       const own = each.images.map(({ path }) => path);
       const files = [...new Set(each.images.flatMap(({ id }) => found.get(id) ?? []))].filter((path) => !own.includes(path));
-      fill(each.beside, files.length > 0 && ["With it: ", files.map((path) => nameOf(path)).join(", ")]);
-      each.beside.title = files.join("\n");
+      fill(each.beside, files.length > 0 && ["With it: ", files.map((path, at) => [at > 0 && ", ", isolated(nameOf(path))])]);
+      each.beside.title = files.map(printable).join("\n");
       each.beside.hidden = files.length === 0;
     }
   }
@@ -81,12 +82,12 @@ export function createCards({ api, library }, actions) {
     const beside = h("p", { class: "card-note", hidden: true });
     const relation = relationText(image);
     const body = h("div", { class: "card-body" },
-      h("div", { class: "card-head" }, h("h3", { class: "card-name clip", title: image.path }, name), more),
+      h("div", { class: "card-head" }, h("h3", { class: "card-name clip", title: image.path }, isolated(name)), more),
       h("dl", { class: "card-facts" }, facts.map(({ label, text, differs, best }) => h("div", { class: [differs ? "differs" : "agrees", best && "best"] },
         h("dt", null, label), h("dd", { title: label === "Folder" ? folderOf(image.path) : text }, h("span", { class: label === "Folder" && "clip" }, text), best && h("span", { class: "card-best" }, best))))),
       relation && h("p", { class: "card-note" }, relation),
       others.length > 0 && h("p", { class: "card-note card-shot" }, icon("duplicates"), `${[image, ...others].map(({ path }) => formatOf(path)).join(" + ")}: `,
-        others.map(({ path, size }) => `${nameOf(path)}${size ? `, ${bytesText(size)}` : ""}`).join("; ")),
+        others.map(({ path, size }, place) => [place > 0 && "; ", isolated(nameOf(path)), size ? `, ${bytesText(size)}` : ""])),
       beside,
       image.missing && h("p", { class: "card-note card-missing" }, icon("warning"), "The file is not there now"),
       image.tags.length > 0 && h("ul", { class: "chips card-tags", "aria-label": "Tags" }, image.tags.map((tag) => h("li", { class: "chip" }, h("span", { class: "clip" }, tag)))));

@@ -2,7 +2,7 @@
 
 import { announce } from "../../lib/announce.js";
 import { Compare } from "../../lib/compare.js";
-import { fill, h } from "../../lib/dom.js";
+import { fill, h, isolated } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { aspectOf, count, nameOf } from "../../lib/images.js";
 import { similarParams } from "../search/state.js";
@@ -128,9 +128,9 @@ export function createGroup(context, actions) {
   function drawNames() {
     const [first, second] = pair.map((at) => cards[at]?.[0]);
     const single = cards.length < 2 || first === second;
-    fill(names, h("span", { class: "clip" }, h("b", null, String(pair[0] + 1)), ` ${nameOf(first.path)}`),
+    fill(names, h("span", { class: "clip" }, h("b", null, String(pair[0] + 1)), " ", isolated(nameOf(first.path))),
       !single && compare.mode === "difference" && h("span", { class: "compare-note" }, "Black: no difference"),
-      !single && h("span", { class: "clip" }, h("b", null, String(pair[1] + 1)), ` ${nameOf(second.path)}`));
+      !single && h("span", { class: "clip" }, h("b", null, String(pair[1] + 1)), " ", isolated(nameOf(second.path))));
   }
 
   function picture(image, at) {

@@ -1,6 +1,6 @@
 /** The list of groups: rows of one height, of which only those in view exist, so that any number of groups is smooth. */
 
-import { h } from "../../lib/dom.js";
+import { h, isolated } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count, nameOf } from "../../lib/images.js";
 import { ScaledScroll } from "../../lib/scaled.js";
@@ -86,7 +86,7 @@ export function createList({ api }, { groups, choose, tags }) {
         images.length > shown.length && h("span", { class: "group-more numbers" }, `+${images.length - shown.length}`)),
       h("span", { class: "group-text" },
         h("span", { class: "group-kind" }, TITLES[kind], likeness && h("span", { class: "soft numbers" }, likeness)),
-        h("span", { class: "soft tiny clip" }, `${count(images.length, "image")} · ${nameOf(images[0].path)}`)),
+        h("span", { class: "soft tiny clip" }, `${count(images.length, "image")} · `, isolated(nameOf(images[0].path)))),
       isDecided(group, tags()) && h("span", { class: "group-decided", title: "Decided" }, icon("check"), h("span", { class: "visually-hidden" }, "decided")));
   }
 

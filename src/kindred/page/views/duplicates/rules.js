@@ -1,6 +1,6 @@
 /** What to keep: rules that decide in turn, preferred folders, and the tags that note the decision. */
 
-import { fill, h, uid } from "../../lib/dom.js";
+import { fill, h, isolated, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count, nameOf } from "../../lib/images.js";
 import { panelButton } from "../../lib/menu.js";
@@ -21,7 +21,7 @@ export function createRules({ library }, { choice, facts, chosen, applyToAll }) 
     const folders = h("div", { class: "field", hidden: true });
     draw(turns, folders);
     const [tag, others] = [uid("tag"), uid("others")];
-    const known = h("datalist", { id: `${tag}-list` }, Object.keys(library.tags ?? {}).map((name) => h("option", { value: name })));
+    const known = suggestions(`${tag}-list`, Object.keys(library.tags ?? {}));
     const kept = h("input", { class: "input", id: tag, value: choice().tag, maxlength: 200, list: known.id, on: { change: () => chosen({ tag: kept.value.trim() || "keep" }) } });
     const spare = h("input", { class: "input", id: others, value: choice().others, maxlength: 200, list: known.id, placeholder: "no tag", on: { change: () => chosen({ others: spare.value.trim() }) } });
     return h("div", { class: "stack" }, turns, folders,
@@ -50,7 +50,7 @@ export function createRules({ library }, { choice, facts, chosen, applyToAll }) 
       h("option", { value: "" }, prefer.length > 0 ? "Add another folder" : "Choose a folder"),
       rest.map(({ path, images }) => h("option", { value: path }, `${path} (${count(images, "image")})`)));
     fill(folders, h("label", { for: id }, "Preferred folders, the most preferred first"),
-      h("ol", { class: "rules-folders" }, prefer.map((path, at) => h("li", null, h("span", { class: "clip", title: path }, `${at + 1}. ${nameOf(path)}`),
+      h("ol", { class: "rules-folders" }, prefer.map((path, at) => h("li", null, h("span", { class: "clip", title: path }, `${at + 1}. `, isolated(nameOf(path))),
         at > 0 && h("button", { class: "icon-button", type: "button", "aria-label": `Prefer ${nameOf(path)} more`, on: { click: () => put(prefer.with(at - 1, path).with(at, prefer[at - 1]), turns, folders) } }, icon("up")),
         h("button", { class: "icon-button", type: "button", "aria-label": `Remove ${nameOf(path)}`, on: { click: () => put(prefer.toSpliced(at, 1), turns, folders) } }, icon("close"))))),
       add);

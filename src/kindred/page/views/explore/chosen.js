@@ -1,7 +1,7 @@
 /** What can be done with the images chosen on the map: search with them, tag, export. */
 
 import { askText } from "../../lib/dialog.js";
-import { fill, h } from "../../lib/dom.js";
+import { fill, h, isolated } from "../../lib/dom.js";
 import { openExport } from "../../lib/export.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
@@ -37,7 +37,7 @@ export function createChosen(context, { search, ids, clear, frame, changed }) {
     };
     try {
       await change({ add: [name] });
-      toast(`${count(some.length, "image")} tagged “${name}”.`, { kind: "good", action: { label: "Undo", run: () => void change({ remove: [name] }).catch(toastError) } });
+      toast([`${count(some.length, "image")} tagged “`, isolated(name), "”."], { kind: "good", action: { label: "Undo", run: () => void change({ remove: [name] }).catch(toastError) } });
     } catch (error) {
       toastError(error);
     }

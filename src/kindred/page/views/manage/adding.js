@@ -1,7 +1,7 @@
 /** Adding images by drop or choice, with the progress of each. */
 
 import { announce } from "../../lib/announce.js";
-import { fill, h, uid } from "../../lib/dom.js";
+import { fill, h, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
@@ -21,7 +21,7 @@ export function createAdding({ api, library, router }, { added }) {
   const ended = new AbortController();
   const input = h("input", { type: "file", accept: "image/*,.heic,.heif,.jxl,.tif,.tiff,.dng,.cr2,.cr3,.nef,.arw,.orf,.raf,.rw2", multiple: true, hidden: true, "aria-label": "Choose images to add", on: { change: chosen } });
   const id = uid("tags");
-  const names = h("datalist", { id: `${id}-list` }, Object.keys(library.tags).map((name) => h("option", { value: name })));
+  const names = suggestions(`${id}-list`, Object.keys(library.tags));
   const tags = h("input", { class: "input", id, list: names.id, placeholder: "none", autocomplete: "off", maxlength: 200, value: queue.tags.join(", "), on: { change: () => { queue.tags = listed(tags.value); } } });
   const choose = h("button", { class: "button button-primary", type: "button", on: { click: () => input.click() } }, icon("plus"), "Choose images");
   const zone = h("div", { class: "drop-zone" }, h("div", { class: "drop-sign" }, icon("upload")),

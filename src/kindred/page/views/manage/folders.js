@@ -1,8 +1,8 @@
 /** The folders of the library, and updating it from them. */
 
-import { fill, h, uid } from "../../lib/dom.js";
+import { fill, h, isolated, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
-import { count, folderOf, nameOf } from "../../lib/images.js";
+import { count, folderOf, nameOf, pathText } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
 
 /**
@@ -38,8 +38,8 @@ export function createFolders({ api, library, router }, jobs) {
     const label = images === 0 ? "Add" : "Update";
     return h("li", { class: "folder" }, icon("folder"),
       h("div", { class: "folder-text" },
-        h("a", { class: "folder-name", href: router.href("manage", { part: "images", folder: path }), title: path }, nameOf(path)),
-        h("span", { class: "soft tiny clip", title: path }, folderOf(path)), h("span", { class: ["small numbers", missing ? "folder-missing" : "soft"] }, facts)),
+        h("a", { class: "folder-name", href: router.href("manage", { part: "images", folder: path }), title: path }, isolated(nameOf(path))),
+        h("span", { class: "soft tiny clip", title: path }, pathText(folderOf(path))), h("span", { class: ["small numbers", missing ? "folder-missing" : "soft"] }, facts)),
       !library.read_only && h("button", {
         class: "button", type: "button", disabled: busy || missing, "aria-label": `${label} ${nameOf(path)}`, data: { folder: id }, on: { click: () => void update(id) },
       }, label));

@@ -2,7 +2,7 @@
 
 import { announce } from "../../lib/announce.js";
 import { openDialog } from "../../lib/dialog.js";
-import { fill, h, uid } from "../../lib/dom.js";
+import { fill, h, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
@@ -39,7 +39,7 @@ export async function openMetadata({ api, library }, ids) {
   const rows = [];
   const list = h("ul", { class: "meta-rows" });
   const id = uid("meta");
-  const keys = h("datalist", { id: `${id}-keys` }, Object.keys(library.metadata).map((name) => h("option", { value: name })));
+  const keys = suggestions(`${id}-keys`, Object.keys(library.metadata));
   const key = h("input", { class: "input", id: `${id}-key`, list: keys.id, autocomplete: "off", maxlength: 100, spellcheck: "false", on: { keydown: enter, input: () => say("") } });
   const value = h("input", { class: "input", id: `${id}-value`, autocomplete: "off", maxlength: 10_000, on: { keydown: enter } });
   const add = h("button", { class: "icon-button", type: "button", "aria-label": "Add this field", on: { click: added } }, icon("plus"));
@@ -122,7 +122,7 @@ export async function openMetadata({ api, library }, ids) {
 
   function say(text) {
     wrong.hidden = !text;
-    wrong.textContent = text;
+    fill(wrong, text);
   }
 
   async function apply() {

@@ -2,7 +2,7 @@
 
 import { announce } from "../../lib/announce.js";
 import { openDialog } from "../../lib/dialog.js";
-import { fill, h, uid } from "../../lib/dom.js";
+import { fill, h, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
@@ -20,7 +20,7 @@ export async function openTagging({ api, library }, ids) {
   const wanted = new Map();
   const some = ids.slice(0, MOST_RECORDS);
   const id = uid("tag");
-  const names = h("datalist", { id: `${id}-list` }, Object.keys(library.tags).map((name) => h("option", { value: name })));
+  const names = suggestions(`${id}-list`, Object.keys(library.tags));
   const field = h("input", { class: "input", id, list: names.id, autocomplete: "off", maxlength: 200, autofocus: true, on: { keydown } });
   const add = h("button", { class: "icon-button", type: "button", "aria-label": "Add this tag", on: { click: added } }, icon("plus"));
   const list = h("ul", { class: "tag-choices", "aria-label": "Tags of these images" });

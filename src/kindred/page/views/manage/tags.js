@@ -2,7 +2,7 @@
 
 import { announce } from "../../lib/announce.js";
 import { askText, confirmed } from "../../lib/dialog.js";
-import { fill, h } from "../../lib/dom.js";
+import { fill, h, isolated } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { menuButton } from "../../lib/menu.js";
@@ -46,15 +46,15 @@ export function createTags({ api, library, router }) {
   }
 
   async function rename(name) {
-    const to = await askText({ title: "Rename a tag", label: `New name of “${name}”`, action: "Rename", value: name, list: Object.keys(library.tags) });
+    const to = await askText({ title: "Rename a tag", label: ["New name of “", isolated(name), "”"], action: "Rename", value: name, list: Object.keys(library.tags) });
     if (!to || to === name) return focusOn(name);
-    if (to in library.tags && !(await confirmed({ title: "Join two tags?", action: "Join", text: `There is a tag “${to}” already. The images of both will have it, and “${name}” will be gone.` }))) return focusOn(name);
+    if (to in library.tags && !(await confirmed({ title: "Join two tags?", action: "Join", text: ["There is a tag “", isolated(to), "” already. The images of both will have it, and “", isolated(name), "” will be gone."] }))) return focusOn(name);
     await change("/tags/rename", { tag: name, to }, ({ tagged }) => `${name} is now ${to}, on ${count(tagged, "image")}`);
     focusOn(to);
   }
 
   async function remove(name, number) {
-    const yes = await confirmed({ title: `Remove the tag “${name}”?`, action: "Remove", danger: true, text: `${count(number, "image")} will no longer have it. The images themselves stay.` });
+    const yes = await confirmed({ title: ["Remove the tag “", isolated(name), "”?"], action: "Remove", danger: true, text: `${count(number, "image")} will no longer have it. The images themselves stay.` });
     if (!yes) return focusOn(name);
     await change("/tags/remove", { tag: name }, ({ untagged }) => `${name} removed from ${count(untagged, "image")}`);
     focusOn(Object.keys(library.tags)[0] ?? "");

@@ -6,7 +6,7 @@
  * @typedef {{kind: "maps", rows: number, columns: number, query: number[][], image: number[][]}} Maps
  */
 
-import { fill, h, svg } from "../../lib/dom.js";
+import { fill, h, put, svg } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count, nameOf, percent } from "../../lib/images.js";
 import { openDialog } from "../../lib/dialog.js";
@@ -104,8 +104,8 @@ function figure(caption) {
   return {
     element,
     name(text) {
-      words.textContent = text;
-      picture.alt = text;
+      fill(words, text);
+      put(picture, { alt: text });
     },
     show(src, loaded) {
       canvas.hidden = true;

@@ -1,6 +1,6 @@
 /** Filters by folder, tag, date and metadata: a panel to set them, and chips that show and remove them. */
 
-import { fill, h, uid } from "../../lib/dom.js";
+import { fill, h, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { dateText, nameOf } from "../../lib/images.js";
 import { panelButton } from "../../lib/menu.js";
@@ -50,7 +50,7 @@ export function createFilters({ library }, change) {
   function panel(close) {
     const id = uid("filter");
     const apply = (changes) => change({ ...filter, ...changes });
-    const folders = h("datalist", { id: `${id}-folders` }, (library.roots ?? []).map((path) => h("option", { value: path })));
+    const folders = suggestions(`${id}-folders`, library.roots ?? []);
     const folder = h("input", { class: "input", id: `${id}-folder`, value: filter.folder, list: folders.id, placeholder: "Any folder", autocomplete: "off", spellcheck: "false" });
     const dates = ["from", "to"].map((edge) => h("input", { class: "input", type: "date", id: `${id}-${edge}`, value: filter[edge] }));
     const dateField = (at, text) => h("div", { class: "field" }, h("label", { for: dates[at].id }, text), dates[at]);

@@ -1,7 +1,7 @@
 /** Searches that were saved in the library, and saving the present one. */
 
 import { askText } from "../../lib/dialog.js";
-import { fill, h } from "../../lib/dom.js";
+import { fill, h, isolated } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { panelButton } from "../../lib/menu.js";
 import { toast, toastError } from "../../lib/toast.js";
@@ -41,7 +41,7 @@ export function createSaved({ api, library, router }, canSave) {
     const address = new URLSearchParams([...params].filter(([key]) => KEPT.includes(key)));
     try {
       await api.post("/saved", { name, search: { address: address.toString() } });
-      toast(`Saved as “${name}”.`, { kind: "good" });
+      toast(["Saved as “", isolated(name), "”."], { kind: "good" });
     } catch (error) {
       toastError(error);
     }
