@@ -125,6 +125,8 @@ class Load:
                 elif step % 5 == 2:
                     self._try(paths, partial(store.tag, paths, "x"), self._tagged)
                 else:
+                    # Before the change, not after it: a search may find them once it is committed.
+                    self.removed.difference_update(paths)
                     entries = [entry(path, step) for path in paths]
                     note = partial(self._put, mark=step)
                     self._try(paths, partial(store.put, entries), note)
@@ -143,7 +145,6 @@ class Load:
         self.longest_call = max(self.longest_call, time.monotonic() - began)
 
     def _put(self, path: Path, mark: int) -> None:
-        self.removed.discard(path)
         self.expected[path] = mark, self.expected.get(path, (0, ()))[1]
 
     def _tagged(self, path: Path) -> None:
