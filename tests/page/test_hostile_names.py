@@ -70,8 +70,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
             for path in paths:
                 library.set_metadata(path, {"who": VALUE})
         with serving(root / "library") as server:
-            for path, body in (("/duplicates", {}), ("/map", {"method": "mds"})):
-                job = httpx.post(f"{server.api}{path}", json=body).json()["id"]
+            for route, body in (("/duplicates", {}), ("/map", {"method": "mds"})):
+                job = httpx.post(f"{server.api}{route}", json=body).json()["id"]
                 deadline = time.monotonic() + 120
                 while (state := httpx.get(f"{server.api}/jobs/{job}").json())["state"] == "running":
                     assert time.monotonic() < deadline

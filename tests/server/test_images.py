@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from kindred.library import Library
+from kindred.server.caches import Caches, is_writable
 from kindred.server.thumbnails import Thumbnails
 from pictures import save_picture
 from served import COUNT, MakeClient
@@ -237,6 +238,40 @@ def test_a_server_that_may_not_change_the_library(make_client: MakeClient) -> No
     assert client.post(f"{API}/tags", json={"ids": [uid], "add": ["a"]}).status_code == 403
     assert client.post(f"{API}/remove", json={"ids": [uid]}).status_code == 403
     assert client.delete(f"{API}/{uid}").status_code == 403
+
+
+def test_a_read_only_server_writes_nothing_into_the_library(make_client: MakeClient, library: Path) -> None:
+    def contents() -> dict[Path, bytes]:
+        """Return the files; readers of SQLite share locks in one, and make an empty log."""
+        files = {file: file.read_bytes() for file in library.rglob("*.*") if not file.name.endswith("-shm")}
+        return {file: data for file, data in files.items() if data}
+
+    other, uid = ids_of(make_client())[:2]
+    stored = make_client().get(f"{API}/{other}/thumbnail").content
+    before, client = contents(), make_client(read_only=True)
+    state = client.app.state.kindred  # type: ignore[attr-defined]
+    assert client.get(f"{API}/{other}/thumbnail").content == stored
+    answers = [client.get(f"{API}/{uid}/thumbnail") for _ in range(2)]
+    assert answers[0].content == answers[1].content
+    assert (state.part(Thumbnails).made, state.part(Thumbnails).found) == (1, 2)
+    query = {"query": [{"image": uid}], "rerank": ["diffusion"]}
+    assert client.post("/api/v1/search", json=query).status_code == 200
+    events = client.get(f"/api/v1/jobs/{client.post('/api/v1/map', json={'method': 'mds'}).json()['id']}/events").text
+    assert "event: done" in events
+    sheet = client.get("/api/v1/map/sheets/0?cell=128")
+    assert sheet.content == client.get("/api/v1/map/sheets/0?cell=128").content
+    assert contents() == before
+    caches = state.part(Caches)
+    assert sorted(file.name for file in caches.folder.iterdir()) == ["atlas", "thumbnails"]
+    caches.close()
+    assert not caches.folder.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write")
+def test_a_folder_is_tried_before_anything_is_stored_in_it(tmp_path: Path) -> None:
+    assert is_writable(tmp_path / "new" / "library")
+    assert not list((tmp_path / "new" / "library").iterdir())
+    assert not is_writable(Path("/proc"))
 
 
 def test_a_large_body_is_refused_before_it_is_parsed(client: TestClient) -> None:

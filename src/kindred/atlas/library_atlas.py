@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kindred.atlas.columns import Columns, columns_of
@@ -49,12 +50,19 @@ class LibraryAtlas:
     """The maps of `library`; may be used by many threads.
 
     thumbnails: how images are read for sheets (`kindred.atlas.sheets.Sheets`). read_only: maps are not stored in the
-    library, and gone with this object.
+    library, and gone with this object. sheets: the folder where sheets are stored, if not that of the library.
     """
 
-    def __init__(self, library: Library, *, thumbnails: Thumbnails | None = None, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        library: Library,
+        *,
+        thumbnails: Thumbnails | None = None,
+        read_only: bool = False,
+        sheets: Path | None = None,
+    ) -> None:
         self._library, self._read_only = library, read_only
-        self._sheets = Sheets(library.path, thumbnails=thumbnails)
+        self._sheets = Sheets(library.path, thumbnails=thumbnails, stored_in=sheets)
         self._held, self._lock = _Held(), threading.RLock()
 
     def get(self, method: str | None = None) -> Atlas | None:

@@ -1,4 +1,4 @@
-"""Sheets: the thumbnails of many images in one picture, made when they are first needed and cached in the library.
+"""Sheets: the thumbnails of many images in one picture, made when they are first needed and cached.
 
 A sheet has up to 2,048 × 2,048 pixels, in square cells of 32 or 128 pixels, row by row in the order of the map: 4,096
 or 256 images. A thumbnail lies in the top left corner of its cell, with the shape of its image.
@@ -58,12 +58,22 @@ class Sheets:
     """The sheets of a library's maps.
 
     library: its folder; sheets are cached in it, named after their images, so that maps with the same part share them.
-    thumbnails: how an image is read; the default decodes its file. most_bytes: the limit of the cache. A sheet
-    that several threads want is made once. A library that cannot be written is served without a cache.
+    thumbnails: how an image is read; the default decodes its file. most_bytes: the limit of the cache. stored_in:
+    another folder for new sheets; those in the library are still read. A sheet that several threads want is made once.
+    Where nothing can be written, nothing is cached.
     """
 
-    def __init__(self, library: Path, *, thumbnails: Thumbnails | None = None, most_bytes: int = MOST_BYTES) -> None:
-        self._library, self._thumbnails, self._most_bytes = library, thumbnails or _from_file, most_bytes
+    def __init__(
+        self,
+        library: Path,
+        *,
+        thumbnails: Thumbnails | None = None,
+        most_bytes: int = MOST_BYTES,
+        stored_in: Path | None = None,
+    ) -> None:
+        self._thumbnails, self._most_bytes = thumbnails or _from_file, most_bytes
+        self._folder = library if stored_in is None else stored_in
+        self._folders = [self._folder, *([] if self._folder == library else [library])]
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._lock, self._making = threading.Lock(), dict[str, threading.Lock]()
 
@@ -99,10 +109,7 @@ class Sheets:
 
     def cached(self, uids: Sequence[str], cell: int) -> bool:
         """Return whether the sheet of these images is in the cache."""
-        try:
-            return within(self._library, f"{FOLDER}/{_name(uids, cell)}").is_file()
-        except OSError:
-            return False
+        return any(_is_file(folder, _name(uids, cell)) for folder in self._folders)
 
     @contextmanager
     def _in_turn(self, name: str, wait: float) -> Iterator[None]:
@@ -141,21 +148,17 @@ class Sheets:
         return sheet
 
     def _read(self, name: str) -> bytes | None:
-        try:
-            file = within(self._library, f"{FOLDER}/{name}")
-            check_plain(file)
-            data = read_bounded(file, SHEET_BYTES)
-        except OSError:
-            return None
-        if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-            return None
-        with suppress(OSError):
-            os.utime(file)  # it was used: others are deleted first
-        return data
+        for folder in self._folders:
+            data = _read(folder, name)
+            if data is not None:
+                with suppress(OSError):
+                    os.utime(within(self._folder, f"{FOLDER}/{name}"))  # it was used: others are deleted first
+                return data
+        return None
 
     def _write(self, name: str, data: bytes) -> None:
         with suppress(OSError):
-            folder = within(self._library, FOLDER)
+            folder = within(self._folder, FOLDER)
             folder.mkdir(exist_ok=True)
             self._make_room(folder, len(data))
             with replacing(folder / name) as part, part.open("xb") as stream:
@@ -170,6 +173,24 @@ class Sheets:
                 return
             file.unlink(missing_ok=True)
             total -= each
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return within(folder, f"{FOLDER}/{name}").is_file()
+    except OSError:
+        return False
+
+
+def _read(folder: Path, name: str) -> bytes | None:
+    """Return a stored sheet, if there is one."""
+    try:
+        file = within(folder, f"{FOLDER}/{name}")
+        check_plain(file)
+        data = read_bounded(file, SHEET_BYTES)
+    except OSError:
+        return None
+    return data if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
 def check_cell(cell: int) -> None:

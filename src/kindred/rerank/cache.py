@@ -60,7 +60,7 @@ class RerankCache:
 
     def __init__(self, folder: Path | None = None, *, progress: Progress | None = None) -> None:
         self.progress = progress
-        self._folder = folder
+        self._folder, self._writes = folder, True
         self._held: OrderedDict[tuple[str, str], tuple[str, Cacheable]] = OrderedDict()
         self._lock = ForkSafeLock()  # reentrant, since one result may need another
 
@@ -85,6 +85,10 @@ class RerankCache:
                 self._held.popitem(last=False)
             return found
 
+    def store_no_more(self) -> None:
+        """Write no files from now on; those that are there are read as before."""
+        self._writes = False
+
     def _read(self, kind: type[Made], key: str, version: str, images: int) -> Made | None:
         """Read a file written by `_write` for the same vectors; None if there is none, or it is invalid."""
         if self._folder is None:
@@ -105,7 +109,7 @@ class RerankCache:
             return None
 
     def _write(self, kind: type[Made], key: str, version: str, made: Made) -> None:
-        if self._folder is None:
+        if self._folder is None or not self._writes:
             return
         # A read-only library can still be searched.
         with suppress(OSError):

@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from kindred._support.version import __version__
 from kindred.library import Library
+from kindred.server.caches import Caches
 from kindred.server.heads import Heads
 from kindred.server.limits import Limits
 from kindred.server.metrics import Metering
@@ -56,6 +57,7 @@ def create_app(library: Library | Path | str, settings: ServerSettings | None = 
     """
     opened = library if isinstance(library, Library) else Library.open(library)
     state = State(opened, settings or ServerSettings())
+    state.part(Caches)  # before anything is stored
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

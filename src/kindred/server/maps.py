@@ -14,6 +14,7 @@ from kindred.atlas import Atlas, LibraryAtlas
 from kindred.atlas.sheets import Thumbnails
 from kindred.errors import ImageError
 from kindred.images import decode
+from kindred.server.caches import Caches
 from kindred.server.files import MOST_BYTES
 from kindred.server.jobs import Job
 from kindred.server.problems import Problem
@@ -31,7 +32,10 @@ class Maps(LibraryAtlas):
     """The maps of a server; a part of its state."""
 
     def __init__(self, state: State) -> None:
-        super().__init__(state.library, thumbnails=_thumbnails(state), read_only=state.settings.read_only)
+        caches = state.part(Caches)
+        super().__init__(
+            state.library, thumbnails=_thumbnails(state), read_only=bool(caches.others), sheets=caches.folder
+        )
 
     def found(self, method: str | None, revision: str | None) -> Atlas:
         """Return the map by a method, or the newest one.

@@ -1,4 +1,4 @@
-"""Thumbnails: WebP files in a folder of the library, of bounded total size, with strong ETags."""
+"""Thumbnails: WebP files of bounded total size in the folder of the caches, with strong ETags."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from kindred._support.remote_path import RemotePath
 from kindred.errors import ImageError
 from kindred.images import ImageLike, decode, resize
 from kindred.library import ImageRecord
+from kindred.server.caches import Caches
 from kindred.server.files import content_of
 from kindred.server.problems import Problem
 from kindred.server.state import State
@@ -44,7 +45,9 @@ class Thumbnails:
 
     def __init__(self, state: State) -> None:
         self._state, self._limit = state, state.settings.thumbnail_bytes
-        self._folder = state.library.path / FOLDER
+        caches = state.part(Caches)
+        self._folder = caches.folder / FOLDER
+        self._others = [folder / FOLDER for folder in caches.others]
         self._lock = threading.Lock()
         self._bytes: int | None = None
         self.made = self.found = 0
@@ -75,19 +78,12 @@ class Thumbnails:
 
     def stored(self, tag: str) -> bytes | None:
         """Return the thumbnail with this tag if there is a file of it."""
-        file = self._file(tag)
-        if is_link(self._folder) or is_link(file):
-            return None
-        try:
-            content = read_bounded(file, MOST_FILE)
-            if time.time() - file.stat().st_mtime > USED_AGAIN:
-                os.utime(file)
-        except OSError:
-            return None
-        if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
-            return None
-        self.found += 1
-        return content
+        for folder in (self._folder, *self._others):
+            content = _read(folder, tag, touch=folder == self._folder)
+            if content is not None:
+                self.found += 1
+                return content
+        return None
 
     def make(self, image: ImageRecord, size: int, tag: str) -> bytes:
         """Decode an image and return its thumbnail, stored if there is room. Raises ImageError or a problem."""
@@ -96,21 +92,17 @@ class Thumbnails:
         self._store(tag, content)
         return content
 
-    def _file(self, tag: str) -> Path:
-        name = tag.strip('"')
-        return self._folder / name[:2] / f"{name}.webp"
-
     def _store(self, tag: str, content: bytes) -> None:
         if is_link(self._folder) or self._limit < len(content):
             return
-        file = self._file(tag)
+        file = _file(self._folder, tag)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             if is_link(file.parent):
                 return
             with replacing(file) as part:
                 part.write_bytes(content)
-        except OSError as error:  # a full disk, a read-only library: thumbnails are then made again each time
+        except OSError as error:  # a full disk: thumbnails are then made again each time
             LOG.debug("a thumbnail cannot be stored: %s", error)
             return
         with self._lock:
@@ -140,6 +132,25 @@ class Thumbnails:
                 facts = file.lstat()
                 found.append((facts.st_mtime, facts.st_size, file))
         return found
+
+
+def _file(folder: Path, tag: str) -> Path:
+    name = tag.strip('"')
+    return folder / name[:2] / f"{name}.webp"
+
+
+def _read(folder: Path, tag: str, *, touch: bool) -> bytes | None:
+    """Return a stored thumbnail, if there is one; with `touch`, the time of its last use is written now and then."""
+    file = _file(folder, tag)
+    if is_link(folder) or is_link(file):
+        return None
+    try:
+        content = read_bounded(file, MOST_FILE)
+        if touch and time.time() - file.stat().st_mtime > USED_AGAIN:
+            os.utime(file)
+    except OSError:
+        return None
+    return content if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
 
 
 def thumbnail_webp(source: ImageLike, size: int, *, most: int) -> bytes:
