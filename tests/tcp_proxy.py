@@ -8,9 +8,11 @@ import threading
 import time
 from contextlib import suppress
 
-__all__ = ["Proxy"]
+__all__ = ["FAULTS", "Proxy"]
 
 PIECE = 1 << 14
+LATENCY = 0.5
+FAULTS = ("cut", "deaf", "delay", "reset")
 
 
 class Proxy:
@@ -28,6 +30,17 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._ended = False
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def fail(self, fault: str, seconds: float) -> None:
+        """Break the network for some seconds, in one of FAULTS: half a second of delay, or ten resets."""
+        if fault == "reset":
+            for _ in range(10):
+                self.reset_after = 7
+                time.sleep(seconds / 10)
+            return
+        setattr(self, fault, LATENCY if fault == "delay" else True)
+        time.sleep(seconds)
+        setattr(self, fault, 0.0 if fault == "delay" else False)
 
     def close(self) -> None:
         """End all connections."""

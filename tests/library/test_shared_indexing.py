@@ -7,11 +7,8 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import pytest
 
 from forked import PATIENCE
@@ -22,38 +19,17 @@ from kindred.library import Library
 from kindred.library.index_report import IndexReport
 from kindred.library.shared_indexing import LOST, index_shared
 from kindred.recipe import Recipe
-from kindred.store import Filter, Place, PostgresUrl, Store
+from kindred.store import Place, PostgresUrl
 from pictures import make_folder
+from shared_run import Content, T, check, share
 
 pytest.importorskip("psycopg")
 from kindred.store.postgres.store import PostgresStore
 
-T = TypeVar("T")
 PlaceFor = Callable[[str], Place]
 COUNT = 40
 LEASE = 0.5
 """So short a silence is usual on a busy machine: only one process at a time uses it."""
-
-
-class Content:
-    """Stands for a describer: the vector of a file follows from its bytes. `sees` is called with each file."""
-
-    recipe = Recipe("content", "kin")
-
-    def __init__(self, sees: Callable[[Path], object] = lambda _: None) -> None:
-        self.sees = sees
-        self.described: list[Path] = []
-
-    def describe(self, items: Iterable[tuple[T, Path]]) -> Generator[Description[T], None, None]:
-        for key, path in items:
-            self.sees(path)
-            self.described.append(path)
-            yield Description(key, vector_of(path), 64, 48)
-
-
-def vector_of(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    row = np.frombuffer(sha256(path.read_bytes()).digest(), np.uint8).astype(np.float32)[None]
-    return row / np.linalg.norm(row)
 
 
 @pytest.fixture
@@ -74,23 +50,6 @@ def photos(tmp_path: Path) -> Path:
     make_folder(tmp_path / "photos" / "a", COUNT // 2)
     make_folder(tmp_path / "photos" / "b", COUNT // 2, first=COUNT // 2)
     return tmp_path / "photos"
-
-
-def share(
-    url: PostgresUrl, content: Content, *roots: Path, lease: float = 60.0, stop: Callable[[], bool] | None = None
-) -> IndexReport:
-    """Take part in a run, as a process of its own would."""
-    with PostgresStore.open(url) as store:
-        return index_shared(
-            store,
-            content,  # type: ignore[arg-type]
-            find_images(roots),
-            queue=store.work_queue(),
-            roots=roots,
-            executor=content,
-            lease=lease,
-            stop=stop,
-        )
 
 
 def exit_code(action: Callable[[PostgresUrl, Path], object], url: PostgresUrl, photos: Path) -> int | None:
@@ -114,21 +73,6 @@ def die_of_one_image(url: PostgresUrl, photos: Path) -> None:
 def poison(path: Path) -> None:
     if path.name == "00011.jpg":
         os._exit(7)
-
-
-def check(store: Store, photos: Path, *, skipped: Iterable[str] = ()) -> None:
-    """Check that each image is stored once, with its own vector, and that nothing waits."""
-    files = {path for path in photos.rglob("*.jpg") if path.name not in skipped}
-    outlines = store.outlines(Filter())
-    rows = store.images(outlines.numbers.tolist())
-    assert sorted(row.path for row in rows.values()) == sorted(files)
-    owners = {number: batch.rows[at] for batch in store.parts() for at, number in enumerate(batch.owners.tolist())}
-    assert store.counts().vectors == len(owners) == len(files)
-    for number, row in rows.items():
-        np.testing.assert_allclose(owners[number], vector_of(row.path)[0], atol=1e-6)
-    assert {skip.path.name: skip.reason for skip in store.skipped()} == dict.fromkeys(skipped, LOST)
-    assert isinstance(store, PostgresStore)
-    assert store.work_queue().count([photos]) == 0
 
 
 def test_processes_on_overlapping_folders_describe_each_image_once(url: PostgresUrl, photos: Path) -> None:

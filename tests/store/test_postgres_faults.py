@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,15 +21,25 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryUnreachable, UsageError
-from kindred.index import INDEXES, IndexSettings, SnapshotPolicy, choose_index
+from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
+from kindred.index.milvus import MilvusUrl, building, candidates
+from kindred.index.milvus.index import MilvusIndex
 from kindred.recipe import Recipe
 from kindred.store import STORES, Entry, Filter, Place, PostgresUrl, Store
+from milvus_server import MilvusProcess
 from postgres_server import Server, end_sessions
-from tcp_proxy import Proxy
+from tcp_proxy import FAULTS, Proxy
 
 pytest.importorskip("psycopg")
 from kindred.store.postgres import database
@@ -36,7 +47,6 @@ from kindred.store.postgres.store import PostgresStore
 
 SECONDS = float(os.environ.get("KINDRED_FAULT_SECONDS", "120"))
 EVERY = 5.0
-LATENCY = 0.5
 RECIPE = Recipe("plain", "kin")
 POLICY = SnapshotPolicy(exact_below=200)
 D = 8
@@ -216,7 +226,7 @@ def test_the_server_is_killed_while_it_is_written_to_and_searched(server: Server
     assert load.searches > 0
 
 
-@pytest.mark.parametrize("fault", ["cut", "deaf", "delay", "reset"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_network_fails_for_a_moment(postgres: Server, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "READ_PATIENCE", 3.0)
     proxy = Proxy(postgres.port)
@@ -224,7 +234,7 @@ def test_the_network_fails_for_a_moment(postgres: Server, fault: str, monkeypatc
 
     def suffer() -> None:
         time.sleep(0.7)
-        _break(proxy, fault, 3.0)
+        proxy.fail(fault, 3.0)
         time.sleep(1.0)
 
     try:
@@ -233,18 +243,6 @@ def test_the_network_fails_for_a_moment(postgres: Server, fault: str, monkeypatc
     finally:
         proxy.close()
     assert load.changes > 0
-
-
-def _break(proxy: Proxy, fault: str, seconds: float) -> None:
-    """Break the network for some seconds."""
-    if fault == "reset":
-        for _ in range(10):
-            proxy.reset_after = 7
-            time.sleep(seconds / 10)
-        return
-    setattr(proxy, fault, LATENCY if fault == "delay" else True)
-    time.sleep(seconds)
-    setattr(proxy, fault, 0.0 if fault == "delay" else False)
 
 
 @pytest.mark.faults
@@ -285,14 +283,14 @@ def test_the_server_is_frozen_for_20_seconds(server: Server) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("fault", ["cut", "deaf", "delay", "reset"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_network_fails_for_30_seconds(server: Server, fault: str) -> None:
     proxy = Proxy(server.port)
     load = new_load(server, port=proxy.port)
 
     def suffer() -> None:
         time.sleep(2)
-        _break(proxy, fault, 30.0)
+        proxy.fail(fault, 30.0)
         time.sleep(15)
 
     try:
@@ -332,14 +330,30 @@ NAMES = [Path(f"/{folder}/{name}.jpg") for folder in "ab" for name in "123"]
 
 
 class Machine(RuleBasedStateMachine):
-    """A store beside a dictionary: whatever is done to both, they hold the same."""
+    """A store, and its index, beside a dictionary: whatever is done to them, they hold the same.
 
-    def __init__(self, kind: str, place: Callable[[], Place], kill: Callable[[Place], None]) -> None:
+    server: a Milvus server that has the index, if it is not that of the store.
+    """
+
+    def __init__(
+        self, kind: str, place: Callable[[], Place], kill: Callable[[Place], None], server: MilvusUrl | None = None
+    ) -> None:
         super().__init__()
-        self.kind, self.place, self.kill = kind, place(), kill
+        self.kind, self.place, self.kill, self.server = kind, place(), kill, server
         self.images: dict[Path, tuple[int, frozenset[str]]] = {}
-        self.store = STORES[kind].create(self.place, {})
-        self.index = INDEXES[choose_index(RECIPE, source=self.store)]
+        self.store = STORES[kind].create(self.place, {"uuid": str(self.place)})
+        self._index: Index | None = None
+
+    @property
+    def index(self) -> Index:
+        """The index of the store, which has rows and so a dimension when it is opened."""
+        if self._index is None:
+            self._index = self.opened()
+        return self._index
+
+    def opened(self) -> Index:
+        name = choose_index(RECIPE, source=self.store, remote=self.server is not None)
+        return INDEXES[name].open(RECIPE, self.store, IndexSettings(None, POLICY, server=self.server))
 
     @initialize()
     def start(self) -> None:
@@ -377,16 +391,22 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=st.integers(100, 200), tag=st.sampled_from(["", "x"]))
     def search(self, number: int, tag: str) -> None:
-        index = self.index.open(RECIPE, self.store, IndexSettings(None, POLICY))
         if not self.images:
             return
         where = Filter(tags=(tag,)) if tag else None
-        found = index.search(vector(number), 4, where=where)
+        found = self.index.search(vector(number), 4, where=where)
         kept = {path: vector(mark) for path, (mark, tags) in self.images.items() if not tag or tag in tags}
         best = sorted((float(row[0] @ vector(number)[0]) for row in kept.values()), reverse=True)[:4]
         np.testing.assert_allclose(found.scores[0][found.ids[0] >= 0], best, atol=1e-5)
         rows = self.store.rows(found.ids[0][found.ids[0] >= 0].tolist())
         assert {row.path for row in rows.values()} <= set(kept)
+
+    @precondition(lambda self: self.server is not None and self.images)
+    @rule(rebuild=st.booleans())
+    def build(self, rebuild: bool) -> None:
+        assert isinstance(self.index, MilvusIndex)
+        assert self.index.build(rebuild=rebuild).vectors == len(self.images)
+        assert self.index.approximate
 
     @rule()
     def lose_connections(self) -> None:
@@ -396,6 +416,7 @@ class Machine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.store.close()
         self.store = STORES[self.kind].open(self.place)
+        self._index = None
 
     @invariant()
     def same(self) -> None:
@@ -413,14 +434,12 @@ def lose(place: Place) -> None:
         end_sessions(place)
 
 
-@pytest.mark.parametrize("kind", STORES)
-def test_a_store_holds_what_a_dictionary_does(kind: str, place_for: Callable[..., Place]) -> None:
-    names = iter(range(10**6))
+def run_machine(machine: Callable[[], Machine], examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        cast(Any, lambda: Machine(kind, lambda: place_for(kind, f"machine{next(names)}"), lose)),
+        cast(Any, machine),
         settings=settings(
-            max_examples=4,
-            stateful_step_count=15,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
@@ -428,21 +447,51 @@ def test_a_store_holds_what_a_dictionary_does(kind: str, place_for: Callable[...
     )
 
 
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_holds_what_a_dictionary_does(kind: str, place_for: Callable[..., Place]) -> None:
+    names = count()
+    run_machine(lambda: Machine(kind, lambda: place_for(kind, f"machine{next(names)}"), lose), 4, 15)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_an_index_in_milvus_finds_what_a_dictionary_holds(
+    kind: str, place_for: Callable[..., Place], milvus: MilvusProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "FEW_ROWS", 0)  # filtered searches go to the server, too
+    monkeypatch.setattr(building, "SETTLING_SECONDS", milvus.settling)
+    names, server = count(), milvus.url(f"machine_{kind}")
+    run_machine(lambda: Machine(kind, lambda: place_for(kind, f"beside{next(names)}"), lose, server), 4, 15)
+
+
 @pytest.mark.faults
 def test_a_store_holds_what_a_dictionary_does_while_its_server_is_killed(server: Server) -> None:
-    names = iter(range(10**6))
+    names = count()
 
     def kill(_: Place) -> None:
         server.kill()
         server.restart()
 
-    run_state_machine_as_test(
-        cast(Any, lambda: Machine("postgres", lambda: replace(server.url("m"), library=f"machine{next(names)}"), kill)),
-        settings=settings(
-            max_examples=30,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            database=None,
-        ),
+    run_machine(
+        lambda: Machine("postgres", lambda: replace(server.url("m"), library=f"machine{next(names)}"), kill), 30, 30
     )
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", STORES)
+def test_an_index_in_milvus_finds_what_a_dictionary_holds_while_its_server_is_killed(
+    kind: str, place_for: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "FEW_ROWS", 0)
+    own, names = MilvusProcess(), count()
+    monkeypatch.setattr(building, "SETTLING_SECONDS", own.settling)
+
+    def kill(_: Place) -> None:
+        own.kill()
+        own.start()
+
+    try:
+        run_machine(
+            lambda: Machine(kind, lambda: place_for(kind, f"killed{next(names)}"), kill, own.url("machine")), 15, 30
+        )
+    finally:
+        own.remove()

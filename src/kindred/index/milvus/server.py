@@ -217,15 +217,16 @@ class MilvusServer:
                 failure = _translated(error, self.url, allowed)
                 if failure is None:
                     raise
-                if not isinstance(failure, LibraryUnreachable) or time.monotonic() + wait >= end:
-                    raise failure from error
                 if _is_lost(error):
                     self._disconnect()
+                if not isinstance(failure, LibraryUnreachable) or time.monotonic() + wait >= end:
+                    raise failure from error
             time.sleep(wait * random.uniform(0.5, 1))
             wait = min(2 * wait, LONGEST_WAIT)
 
 
 def _connected(url: MilvusUrl, limit: float) -> MilvusClient:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints what it thinks of a connection on stderr
     try:
         from pymilvus import MilvusClient
     except ImportError:
