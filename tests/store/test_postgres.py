@@ -31,6 +31,7 @@ from postgres_server import Server, end_sessions, execute, sessions
 psycopg = pytest.importorskip("psycopg")
 from kindred.store.postgres import database, migrations  # noqa: E402
 from kindred.store.postgres.connections import TimedConnection  # noqa: E402
+from kindred.store.postgres.search import build_memory_mb  # noqa: E402
 from kindred.store.postgres.store import PostgresStore  # noqa: E402
 
 MakeEntry = Callable[..., Entry]
@@ -376,3 +377,10 @@ def test_more_threads_than_connections(store: Store, entry: MakeEntry) -> None:
     for thread in threads:
         thread.join()
     assert found == [10] * 60
+
+
+def test_a_graph_is_built_in_the_memory_that_it_needs_or_that_the_server_allows() -> None:
+    assert build_memory_mb(1000, 512, allowed=1) == 64
+    assert build_memory_mb(10**6, 512, allowed=64) == 10**6 * 1824 >> 20
+    assert build_memory_mb(10**9, 512, allowed=64) == 2048
+    assert build_memory_mb(1000, 512, allowed=8192) == 8192

@@ -18,13 +18,16 @@ from kindred.store.postgres.writing import WIDEST
 from kindred.store.protocol import VectorBatch
 from kindred.store.records import Filter
 
-__all__ = ["GRAPH_WIDEST", "VectorSearch"]
+__all__ = ["GRAPH_WIDEST", "VectorSearch", "build_memory_mb"]
 
 GRAPH_WIDEST = 4000
 """Components of the longest vector in a graph over float16."""
 BUILD_SECONDS = 7 * 86_400
-MOST_MEMORY_MB = 1024
-"""Memory that the server may use to build a graph; a larger graph is built more slowly."""
+MOST_MEMORY_MB = 2048
+"""Memory that the server may use to build a graph, unless its `maintenance_work_mem` is larger. A larger graph is built
+more slowly: this is enough for a million vectors of 512 components."""
+GRAPH_BYTES = 800
+"""Memory for each vector in a graph that is built, beside its components."""
 BEAM, MOST_BEAM = 256, 1000
 """hnsw.ef_search: as in `HNSWSettings`, and the largest."""
 
@@ -147,9 +150,15 @@ class VectorSearch:
         return self._database.read(work, patience=0, seconds=BUILD_SECONDS)
 
     def _memory(self, dimension: int) -> str:
-        count = self._database.rows("SELECT vectors FROM state")[0][0]
-        needed = count * (2 * dimension + 600) >> 20
-        return f"{min(max(64, needed), MOST_MEMORY_MB)}MB"
+        sql = "SELECT vectors, pg_size_bytes(current_setting('maintenance_work_mem')) >> 20 FROM state"
+        vectors, allowed = self._database.rows(sql)[0]
+        return f"{build_memory_mb(vectors, dimension, allowed=allowed)}MB"
+
+
+def build_memory_mb(vectors: int, dimension: int, *, allowed: int) -> int:
+    """Return the memory in MB in which the server is to build a graph; `allowed`: by its own settings."""
+    needed = vectors * (2 * dimension + GRAPH_BYTES) >> 20
+    return max(64, min(needed, MOST_MEMORY_MB), allowed)
 
 
 def _name(similarity: str) -> str:
