@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from kindred._support.retries import LOST
 from kindred.describer import Description
 from kindred.describer import pool as pools
 from kindred.describer.dispatch import Dispatch
-from kindred.describer.pool import LOST, Came, described_by
+from kindred.describer.pool import Came, described_by
 from kindred.errors import ImageError, ServerError
 
 Dies = Callable[[int, "Worker"], bool]

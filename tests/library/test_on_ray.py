@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from kindred._support.retries import LOST
 from kindred.describer import Describer, DescriberOptions, Description, executor_of
 from kindred.describer.on_ray import RayExecutor
-from kindred.describer.pool import LOST
 from kindred.describer.worker import MakesDescriber
 from kindred.errors import RecipeMismatch, ServerError
 from kindred.images import find_images

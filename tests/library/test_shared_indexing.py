@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from forked import PATIENCE
+from kindred._support.retries import LOST
 from kindred.describer import Description
 from kindred.errors import ImageError, LibraryError, UsageError
 from kindred.images import find_images
 from kindred.library import Library
 from kindred.library.index_report import IndexReport
-from kindred.library.shared_indexing import LOST, index_shared
+from kindred.library.shared_indexing import index_shared
 from kindred.recipe import Recipe
 from kindred.store import Place, PostgresUrl
 from pictures import make_folder

@@ -14,15 +14,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
-__all__ = ["BATCH_TRIES", "IMAGE_TRIES", "Dispatch"]
+from kindred._support.retries import BATCH_TRIES, IMAGE_TRIES
+
+__all__ = ["Dispatch"]
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Hashable)
-
-BATCH_TRIES = 2
-"""Workers that may be lost with a batch of images."""
-IMAGE_TRIES = 2
-"""Workers that may be lost with a single image."""
 
 
 @dataclass(eq=False)

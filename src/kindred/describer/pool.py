@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from kindred._support.retries import LOST
 from kindred.describer.description import Description
-from kindred.describer.dispatch import IMAGE_TRIES, Dispatch
+from kindred.describer.dispatch import Dispatch
 from kindred.errors import ImageError, ServerError
 
-__all__ = ["BATCH", "LOST", "WINDOW", "Came", "Pool", "described_by"]
+__all__ = ["BATCH", "WINDOW", "Came", "Pool", "described_by"]
 
 T = TypeVar("T")
 
 BATCH = 64  # images sent at once
 WINDOW = 512
 """Images that a worker has at a time; a network is the faster the more images of one shape it can put together."""
-LOST = f"ended {IMAGE_TRIES} processes that described it"
 FAILED_STARTS = 3
 """Workers lost in a row before they were ready, while no other describes anything: the fault is not in an image."""
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from kindred._support.retries import BATCH_TRIES, IMAGE_TRIES, LOST
 from kindred.describer import Describer, Description, Executor
 from kindred.errors import ImageError, KindredError, LibraryUnreachable, UsageError
 from kindred.features import stored_bits
@@ -30,9 +31,9 @@ from kindred.library.scanning import Scan
 from kindred.library.storing import Descriptions
 from kindred.store import Entry, Place, QueuedFile, SharesWork, Store, WorkQueue
 from kindred.store.keys import path_key
-from kindred.store.queue import BATCH_TRIES, FILE_TRIES, ScanState
+from kindred.store.queue import ScanState
 
-__all__ = ["LEASE_SECONDS", "LOST", "IndexRun", "index_shared", "shared_run"]
+__all__ = ["LEASE_SECONDS", "IndexRun", "index_shared", "shared_run"]
 
 LEASE_SECONDS = 60.0
 """After this time without a sign of life, a process counts as lost."""
@@ -41,7 +42,6 @@ BATCH = 64  # files leased at a time
 ADD_FILES, ADD_SECONDS = 256, 1.0  # found files wait at most so long to be added
 POLL_SECONDS = 1.0
 COUNT_SECONDS, COUNT_SHARE = 2.0, 20  # the queue is counted so often, and for at most a twentieth of the time
-LOST = f"ended {FILE_TRIES} processes that described it"
 
 log = logging.getLogger(__name__)
 
@@ -278,7 +278,7 @@ class _SharedRun:
     def describe_alone(self, executor: Executor, suspect: QueuedFile) -> None:
         """Describe a file with which several processes were lost; give it up if it was alone with the last two."""
         seen = self.lease(suspect)
-        if suspect.lost < BATCH_TRIES + FILE_TRIES:
+        if suspect.lost < BATCH_TRIES + IMAGE_TRIES:
             self.describe(executor, iter([(seen, seen.path)]))
         else:
             self.descriptions.take(Description(seen, error=ImageError(seen.path, LOST)))

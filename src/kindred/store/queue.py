@@ -13,12 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from kindred.store.records import Entry
 
-__all__ = ["BATCH_TRIES", "FILE_TRIES", "QueuedFile", "ScanState", "SharesWork", "WorkQueue"]
-
-BATCH_TRIES = 2
-"""Processes that may be lost with a batch of files; after that its files are described one at a time."""
-FILE_TRIES = 2
-"""Processes that may be lost while they describe one file alone; after that it is skipped."""
+__all__ = ["QueuedFile", "ScanState", "SharesWork", "WorkQueue"]
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from kindred._support.remote_path import remote_path
+from kindred._support.retries import BATCH_TRIES
 from kindred._support.version import __version__
 from kindred.store.entries import signed, unsigned
 from kindred.store.keys import folder_range, path_key
 from kindred.store.postgres import writing
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import Database, fetch
-from kindred.store.queue import BATCH_TRIES, QueuedFile, ScanState
+from kindred.store.queue import QueuedFile, ScanState
 from kindred.store.records import Entry
 
 __all__ = ["PostgresQueue"]
