@@ -84,9 +84,6 @@ class Additions:
             for left in self._incoming.iterdir():
                 left.unlink()
 
-    def close(self) -> None:
-        """Hold nothing to release."""
-
     def receive(self, name: str) -> Received:
         """Begin to receive a file; the caller writes its content, and discards it in any case at the end."""
         try:

@@ -19,9 +19,6 @@ class Duplicates(Review):
     def __init__(self, state: State) -> None:
         super().__init__(state.library, read_only=state.settings.read_only)
 
-    def close(self) -> None:
-        """Do nothing; all is stored already."""
-
 
 def not_searched() -> Problem:
     """Return the problem that there was no search for duplicates."""

@@ -49,9 +49,6 @@ class Maps(LibraryAtlas):
             raise Problem(409, "the map has changed", title="Another revision", hint="GET /map gives the present one")
         return atlas
 
-    def close(self) -> None:
-        """Do nothing; all is stored already."""
-
 
 def _thumbnails(state: State) -> Thumbnails:
     """Return the function that reads images for sheets: only those that may be opened, of a bounded size."""

@@ -33,9 +33,6 @@ class Metrics:
         self._buckets: dict[str, list[int]] = defaultdict(lambda: [0] * (len(BOUNDS) + 1))
         self._seconds: dict[str, float] = defaultdict(float)
 
-    def close(self) -> None:
-        """Do nothing."""
-
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
         place = next((at for at, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))

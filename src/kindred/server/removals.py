@@ -30,9 +30,6 @@ class Removals:
         self._library = here.library
         self._files = RemovalFiles(here.library.path, here.library.store.meta.get("uuid", ""))
 
-    def close(self) -> None:
-        """Do nothing: the files remain."""
-
     def remove(self, ids: Sequence[str]) -> RemovedImagesForm:
         """Remove images from the library, never from the disk, and store what undoes it."""
         known = self._library.store.by_uid(ids)

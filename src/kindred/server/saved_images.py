@@ -42,9 +42,6 @@ class SavedImages:
         self._folder, self._most = here.library.path / FOLDER, here.settings.saved_bytes
         self._lock = threading.Lock()
 
-    def close(self) -> None:
-        """Do nothing: the files remain."""
-
     def find(self, upload: str) -> Path | None:
         """Return the file of an upload that a saved search names; None if there is none."""
         file = self._folder / upload

@@ -83,9 +83,6 @@ class Searches:
         self._counted = -1, 0
         self._described: _Latest[DescribedQuery] = _Latest(DESCRIBED)
 
-    def close(self) -> None:
-        """Do nothing: nothing is stored outside memory."""
-
     def search(self, asked: SearchRequest) -> SearchForm:
         """Carry out a search, or return the next part of one. Raises the errors of `Library.search_examples`."""
         began = time.monotonic()

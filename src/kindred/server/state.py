@@ -16,8 +16,9 @@ from kindred.server.work import Work
 __all__ = ["Closing", "Here", "State", "check_writable", "state_of"]
 
 
+@runtime_checkable
 class Closing(Protocol):
-    """A part of the state that is closed with it."""
+    """A part of the state that holds something to release."""
 
     def close(self) -> None:
         """Release what it holds."""
@@ -33,7 +34,7 @@ class Stopping(Protocol):
         ...
 
 
-P = TypeVar("P", bound=Closing)
+P = TypeVar("P")
 
 
 class State:
@@ -45,7 +46,7 @@ class State:
 
     def __init__(self, library: Library, settings: ServerSettings) -> None:
         self.library, self.settings, self.work = library, settings, Work(settings)
-        self._parts: dict[object, Closing] = {}
+        self._parts: dict[object, object] = {}
         self._lock = threading.RLock()
 
     def part(self, kind: Callable[[State], P]) -> P:
@@ -67,9 +68,11 @@ class State:
                 part.stop()
 
     def close(self) -> None:
-        """Close the parts, last one first, then the threads and the library."""
+        """Close the parts (those with a `close`), last one first, then the threads and the library."""
         while self._parts:
-            self._parts.popitem()[1].close()
+            part = self._parts.popitem()[1]
+            if isinstance(part, Closing):
+                part.close()
         self.work.close()
         self.library.close()
 
