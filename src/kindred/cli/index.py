@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import (
-    DEFAULT_LIBRARY,
-    AllowCode,
-    AsJson,
-    IndexAddress,
-    LibraryPlace,
-    MaxPixels,
-    RunsOn,
-    Settings,
-    Verbose,
-    Workers,
-    chosen_recipe,
-    place_named,
-)
+from kindred.cli.groups import with_groups
+from kindred.cli.index_options import FileOptions, RecipeOptions, WorkOptions
+from kindred.cli.options import DEFAULT_LIBRARY, AsJson, IndexAddress, LibraryPlace, Verbose, place_named
 from kindred.cli.output import columns, counted, duration, grouped, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -41,6 +30,7 @@ __all__ = ["index", "index_demo"]
 DEMO = Path("kindred-demo")
 
 
+@with_groups
 def index(
     folders: Annotated[
         list[Path] | None,
@@ -53,69 +43,10 @@ def index(
     ] = None,
     *,
     library: LibraryPlace = DEFAULT_LIBRARY,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            "-r",
-            metavar="NAME|FILE",
-            help="Recipe for computing descriptors; see `kindred recipes`. Default: the recipe of the library, or "
-            "kin for a new one.",
-        ),
-    ] = None,
-    settings: Settings = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            metavar="GLOB",
-            help="Exclude files and folders whose name matches (*.png, drafts) or, with a slash, whose path below "
-            "FOLDER "
-            "matches (2019/*); repeatable.",
-        ),
-    ] = None,
-    prune: Annotated[
-        bool,
-        typer.Option(
-            "--prune",
-            help="Also remove the images of FOLDER whose files no longer exist. As a precaution against an "
-            "unmounted disk, "
-            "nothing is removed if FOLDER is empty or on another device than before, or if more than a tenth of its "
-            "images "
-            "(and more than 20) are missing.",
-        ),
-    ] = False,
-    prune_all: Annotated[
-        bool,
-        typer.Option(
-            "--prune-all", help="Remove every image of FOLDER whose file is missing, without this precaution."
-        ),
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Describe every image again, even if it has not changed.")
-    ] = False,
-    shared: Annotated[
-        bool,
-        typer.Option(
-            "--shared",
-            help="Share the work with the other processes that run this command on the same library, on any machines: "
-            "each image is described once. Needs a library on a server.",
-        ),
-    ] = False,
+    describing: RecipeOptions,
+    files: FileOptions,
     address: IndexAddress = None,
-    executor: Annotated[
-        str,
-        typer.Option(
-            "--executor",
-            metavar="NAME",
-            help="What describes the images: local, this process; ray, the Ray cluster of this machine, or one that is "
-            "started for the run; ray://HOST:PORT. A worker of Ray has as many cores as --workers says, by default 4.",
-        ),
-    ] = "local",
-    device: RunsOn = None,
-    workers: Workers = None,
-    max_pixels: MaxPixels = None,
-    allow_code: AllowCode = False,
+    work: WorkOptions,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,7 +62,6 @@ def index(
     with kindred --remote ADDRESS COMMAND.
     """
     from kindred._support.remote_path import remote_path
-    from kindred.describer import DescriberOptions
     from kindred.images import allow_remote, find_images
 
     demo = None
@@ -140,30 +70,19 @@ def index(
         demo = _render_demo(quiet=as_json)
         folders = [demo.photos]
     allow_remote(*filter(remote_path, folders))
-    scan = find_images(folders, exclude=exclude or [])  # raises for a missing folder, before a library is created
-    options = DescriberOptions(device, workers, max_pixels)
-    opened = _opened(library, recipe, settings, options, allow_code=allow_code, index=address, scan=scan)
+    scan = find_images(folders, exclude=files.exclude or [])  # raises for a missing folder, before a library is created
+    opened = _opened(library, describing, work.describer(), index=address, scan=scan)
     if opened is None:
         _report_nothing(scan, folders, library, verbose=verbose, as_json=as_json)
         return
     with opened:
-        mode: Prune = "all" if prune_all else "gone" if prune else "keep"
-        report = _run(
-            opened,
-            folders,
-            exclude=exclude or [],
-            prune=mode,
-            force=force,
-            quiet=as_json,
-            shared=shared,
-            executor=executor,
-        )
+        report = _run(opened, folders, files, work, quiet=as_json)
         if as_json:
             from kindred.service import IndexForm
 
             print_json(IndexForm.of(report))
             return
-        print_summary(report, opened, folders, prune=mode, verbose=verbose)
+        print_summary(report, opened, folders, prune=files.mode, verbose=verbose)
     if demo is not None:
         print_next(library, f"{typed(demo.example)} --html results.html")
     elif report.indexed:
@@ -171,22 +90,14 @@ def index(
 
 
 def _opened(
-    path: Place,
-    recipe: str | None,
-    settings: list[str] | None,
-    options: DescriberOptions,
-    *,
-    allow_code: bool,
-    scan: ImageScan,
-    index: str | None = None,
+    path: Place, describing: RecipeOptions, options: DescriberOptions, *, scan: ImageScan, index: str | None = None
 ) -> Library | None:
     """Open the library, or create it if there is none and a file is found to index; else return None."""
     from kindred.errors import LibraryError, LibraryNotFound
     from kindred.library import Library
     from kindred.recipe import DEFAULT_RECIPE
 
-    explicit = recipe is not None or settings
-    wanted = chosen_recipe(recipe or DEFAULT_RECIPE, settings, allow_code=allow_code) if explicit else None
+    wanted, allow_code = describing.chosen(), describing.allow_code
     try:
         return Library.open(path, recipe=wanted, options=options, allow_code=allow_code, index=index)
     except LibraryNotFound:
@@ -231,17 +142,7 @@ def _print_left_out(left_out: LeftOut, *, verbose: bool) -> None:
             say(columns([("  folder", shown(path)) for path in left_out.named]))
 
 
-def _run(
-    opened: Library,
-    folders: list[Path],
-    *,
-    exclude: list[str],
-    prune: Prune,
-    force: bool,
-    quiet: bool,
-    shared: bool = False,
-    executor: str = "local",
-) -> IndexReport:
+def _run(opened: Library, folders: list[Path], files: FileOptions, work: WorkOptions, *, quiet: bool) -> IndexReport:
     advice = "the images indexed so far are saved: run the same command again to continue"
     with interruptible(advice), Meter("Indexing", quiet=quiet) as meter:
 
@@ -250,12 +151,12 @@ def _run(
 
         return opened.index(
             folders,
-            exclude=exclude,
-            prune=prune,
-            force=force,
+            exclude=files.exclude or [],
+            prune=files.mode,
+            force=files.force,
             progress=progress,
-            shared=shared,
-            executor=executor,
+            shared=work.shared,
+            executor=work.executor,
         )
 
 
@@ -335,8 +236,8 @@ def index_demo(library: Place, options: DescriberOptions) -> None:
 
     _check_demo(library)
     folders = [_render_demo(quiet=False).photos]
-    opened = _opened(library, None, None, options, allow_code=False, scan=find_images(folders))
+    opened = _opened(library, RecipeOptions(), options, scan=find_images(folders))
     assert opened is not None  # the demo collection has images
     with opened:
-        report = _run(opened, folders, exclude=[], prune="keep", force=False, quiet=False)
+        report = _run(opened, folders, FileOptions(), WorkOptions(), quiet=False)
         print_summary(report, opened, folders, prune="keep", verbose=False)
