@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kindred.errors import LibraryError, LibraryLocked, UsageError
+from kindred.errors import LibraryError, LibraryFull, LibraryLocked, UsageError
 from kindred.store import Entry, SqliteStore
 
 MakeEntry = Callable[..., Entry]
@@ -188,3 +188,18 @@ def test_the_holder_of_a_lock_is_not_read_from_a_pipe(store: SqliteStore) -> Non
         os.mkfifo(holder)
         with pytest.raises(LibraryLocked, match="another process is indexing"), store.indexing():
             pass
+
+
+def test_a_disk_without_room_for_the_lock_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "library" / "store.sqlite"
+    SqliteStore.create(tmp_path / "other" / "store.sqlite", {}).close()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", full)
+    with pytest.raises(LibraryFull, match="library: the disk is full; no library was created; free some space and run"):
+        SqliteStore.create(file, {})
+    safe = pytest.raises(LibraryFull, match="other: the disk is full; committed changes are safe; free some space")
+    with SqliteStore.open(tmp_path / "other" / "store.sqlite") as store, safe, store.indexing():
+        pytest.fail("ran without the lock")

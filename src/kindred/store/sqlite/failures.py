@@ -10,7 +10,7 @@ from pathlib import Path
 from kindred._support.os_errors import lack_of_room, obstacle
 from kindred.errors import LibraryDamaged, LibraryError, LibraryFull, LibraryLocked
 
-__all__ = ["REMEDY", "primary_code", "reported"]
+__all__ = ["REMEDY", "full", "primary_code", "reported"]
 
 REMEDY = "restore it from a backup, or delete the library and index the images again"
 
@@ -25,6 +25,11 @@ def reported(file: Path) -> Iterator[None]:
         raise LibraryDamaged(f"{file}: is damaged (its table names are not valid text); {REMEDY}") from error
     except sqlite3.Error as error:
         raise _translated(error, file) from error
+
+
+def full(folder: Path, lacks: str | None, *, so: str = "committed changes are safe") -> LibraryFull:
+    """Return the error for a disk without room; `so`: what became of the library."""
+    return LibraryFull(f"{folder}: {lacks or 'the disk is full'}; {so}; free some space and run again")
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -43,9 +48,7 @@ def _translated(error: sqlite3.Error, file: Path) -> Exception:
     # SQLite does not report that it cannot create its log, and some systems report a full disk as an I/O error.
     lacks = lack_of_room(file) if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL) else None
     if code == sqlite3.SQLITE_FULL or lacks:
-        return LibraryFull(
-            f"{file.parent}: {lacks or 'the disk is full'}; committed changes are safe; free some space and run again"
-        )
+        return full(file.parent, lacks)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LibraryLocked(f"{file}: is locked by another program; close that program and try again")
     if code == sqlite3.SQLITE_IOERR:

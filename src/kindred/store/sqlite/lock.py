@@ -10,6 +10,7 @@ from pathlib import Path
 from kindred._support.files import check_plain, read_bounded
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryError, LibraryLocked
+from kindred.store.sqlite.failures import full
 
 __all__ = ["RunLock"]
 
@@ -24,7 +25,8 @@ class RunLock:
     to a separate file, for the error message only: a process that tries to acquire the lock may empty the lock file
     itself (filelock before version 4 does).
 
-    Raises LibraryLocked at once if another process holds it, LibraryError if the folder is not writable.
+    Raises LibraryLocked at once if another process holds it, LibraryFull if the disk has no room for its file, and
+    LibraryError if the folder is not writable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,6 +46,8 @@ class RunLock:
             why = explain_os_error(error, folder)
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.EINVAL):
                 raise LibraryError(f"{folder / NAME}: cannot be used as a lock ({why}); remove it") from error
+            if error.errno == errno.ENOSPC:
+                raise full(folder, why) from error
             raise LibraryError(f"{folder}: cannot be written to ({why}); it can be searched, not changed") from error
         with suppress(OSError):  # optional; a full disk is reported by the commits
             self._holder.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryError
+from kindred._support.os_errors import lack_of_room
+from kindred.errors import LibraryError, LibraryFull
 from kindred.store.entries import check_meta_keys, now, signed
 from kindred.store.filters import checked_metadata
 from kindred.store.keys import path_key
@@ -19,6 +20,7 @@ from kindred.store.records import Entry, FileStamp, Key, Root, Run, Value
 from kindred.store.saved import SavedSearch, checked_name, checked_search
 from kindred.store.sqlite import marking, remembering, writing
 from kindred.store.sqlite.database import Database, create_database
+from kindred.store.sqlite.failures import full
 from kindred.store.sqlite.lock import RunLock
 from kindred.store.sqlite.vectors import VectorReader
 
@@ -41,14 +43,17 @@ class SqliteStore(VectorReader):
         """
         check_meta_keys(meta)
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = RunLock(file.parent)
         try:
-            if file.exists():
-                raise LibraryError(f"{file}: exists already; open it, or choose another folder")
-            create_database(file, {"uuid": uuid.uuid4().hex, "created": now(), **meta})
-            return cls(Database(file))
-        finally:
-            lock.release()
+            lock = RunLock(file.parent)
+            try:
+                if file.exists():
+                    raise LibraryError(f"{file}: exists already; open it, or choose another folder")
+                create_database(file, {"uuid": uuid.uuid4().hex, "created": now(), **meta})
+                return cls(Database(file))
+            finally:
+                lock.release()
+        except LibraryFull as error:
+            raise full(file.parent, lack_of_room(file.parent), so="no library was created") from error
 
     @classmethod
     def open(cls, file: Path) -> Self:
