@@ -25,6 +25,11 @@ def in_fork(action: Callable[[], object]) -> bool:
             traceback.print_exc()
         finally:
             os._exit(0 if done else 1)
+    return succeeds(child)
+
+
+def succeeds(child: int) -> bool:
+    """Return whether a forked child ends with status 0; fail where it hangs."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found, status = os.waitpid(child, os.WNOHANG)

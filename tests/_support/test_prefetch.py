@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import closing
 
 import pytest
 
+from forked import in_fork
 from kindred._support.prefetch import prefetched
+from kindred.errors import UsageError
 
 
 def test_all_come_in_order_whichever_is_ready_first() -> None:
@@ -25,6 +28,31 @@ def test_all_come_in_order_whichever_is_ready_first() -> None:
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5])
 def test_any_number_of_them(count: int) -> None:
     assert list(prefetched(str, range(count), ahead=4)) == [str(number) for number in range(count)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_can_close_a_run_of_its_parent_but_not_go_on_with_it() -> None:
+    blocked = threading.Event()
+
+    def make(number: int) -> int:
+        assert number < 2 or blocked.wait(60)
+        return number
+
+    def child() -> bool:
+        with pytest.raises(UsageError, match="belongs to the process that was forked; start another one in the child"):
+            next(numbers)
+        return list(prefetched(str, range(3))) == ["0", "1", "2"]
+
+    def close() -> bool:
+        numbers.close()
+        return True
+
+    with closing(prefetched(make, range(6), workers=2, ahead=1)) as numbers:
+        assert next(numbers) == 0
+        assert in_fork(child)
+        assert in_fork(close)
+        blocked.set()
+        assert list(numbers) == [1, 2, 3, 4, 5]
 
 
 def test_no_more_are_made_ahead_than_asked_for() -> None:

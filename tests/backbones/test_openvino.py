@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from forked import in_fork
+from forked import PATIENCE, in_fork
 from kindred.backbones.card import Card
 from kindred.backbones.openvino import FULL, OpenVINOEngine, _pieces
 from kindred.backbones.runtime import core
@@ -350,6 +350,57 @@ def test_a_forked_child_does_not_inherit_idle_threads(small: tuple[Card, Path], 
 
     assert in_fork(child)
     assert np.array_equal(kept.run(picture)[0], expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("action", ["close", "free", "continue"])
+def test_a_forked_child_never_waits_for_a_stream_of_its_parent(small: tuple[Card, Path], action: str) -> None:
+    engine = OpenVINOEngine(*small, precision="f32")
+    large = np.zeros((1, 2500, 2500, 3), np.uint8)  # so that requests still run when the process forks
+    expected = engine.run(large)[0]
+    streams = [engine.stream((at, large) for at in range(12))]
+    first = next(streams[0])
+
+    def child() -> bool:
+        if action == "close":
+            streams[0].close()  # type: ignore[attr-defined]
+        elif action == "free":
+            streams.clear()
+            gc.collect()
+        elif action == "continue":
+            with pytest.raises(UsageError, match="this stream of batches belongs to the process that was forked"):
+                list(streams[0])
+        again = next(iter(engine.stream([(0, large)])))[1][0]
+        return np.array_equal(again, expected)
+
+    assert in_fork(child)
+    rest = list(streams[0])
+    assert [token for token, _ in (first, *rest)] == list(range(12))
+    assert all(np.array_equal(maps[0], expected) for _, maps in (first, *rest))
+
+
+ENDING = """
+import os
+import sys
+import numpy as np
+from kindred.backbones import load
+
+engine = load("tiny", precision="f32")
+stream = engine.stream((at, np.zeros((1, 2500, 2500, 3), np.uint8)) for at in range(12))
+next(stream)
+if not os.fork():
+    sys.exit(0)  # as an interpreter ends, which frees the stream and the network
+_, status = os.wait()
+assert len(list(stream)) == 11
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.usefixtures("small")
+def test_a_forked_child_can_end_in_the_middle_of_a_stream() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
 
 
 def test_many_first_streams_at_once_compile_once(

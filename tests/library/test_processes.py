@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from forked import PATIENCE, in_fork
+from forked import PATIENCE, in_fork, succeeds
 from kindred.describer import Describer
 from kindred.errors import UsageError
 from kindred.library import Library
+from kindred.library.index_report import IndexProgress
 from kindred.recipe import Recipe
 from pictures import save_picture
 
@@ -101,6 +102,28 @@ def test_a_child_forked_after_a_search_searches(library: Library, pictures: list
     assert in_fork(lambda: finds_each(library, pictures) and len(library.describe(list(pictures))) == len(pictures))
     assert in_fork(lambda: in_fork(lambda: finds_each(library, pictures)))  # a child's child
     assert finds_each(library, pictures)
+
+
+@needs_fork
+def test_a_child_forked_during_an_indexing_run_leaves_the_run_to_its_parent(
+    recipe: Recipe, pictures: list[Path], tmp_path: Path
+) -> None:
+    children: list[int] = []
+
+    def fork_once(progress: IndexProgress, _: int) -> None:
+        if progress.seen >= 3 and not children:
+            children.append(os.fork())
+
+    with Library.create(tmp_path / "library", recipe=recipe) as library:
+        error: BaseException | None = None
+        try:
+            report = library.index(pictures[0].parent, progress=fork_once)
+        except BaseException as raised:
+            error = raised
+        if children == [0]:
+            os._exit(not (isinstance(error, UsageError) and "belongs to the process that was forked" in str(error)))
+        assert succeeds(children[0])
+        assert (report.indexed, len(library)) == (len(pictures), len(pictures))
 
 
 @needs_fork

@@ -4,6 +4,9 @@ Threads do not come along into a forked process. A lock that another thread held
 threads waits for ever for workers that are gone. So locks here are made anew in the child, and what owns threads (a
 compiled network) asks `inherited` and makes itself anew. FAISS and OpenCV have pools of their own, which are told to
 do without in the child.
+
+What such threads work on, such as the requests of a network that runs, is never freed in the child, not even when the
+child ends: its destructor would wait for them.
 """
 
 from __future__ import annotations
@@ -12,9 +15,21 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import Protocol
 
-__all__ = ["ForkSafeLock", "ProcessMark"]
+from kindred.errors import UsageError
+
+__all__ = ["ForkSafeLock", "ProcessMark", "abandon", "not_freed_in_children", "renewed_in_children"]
+
+
+class Renewable(Protocol):
+    """What is to be made anew in a forked child."""
+
+    def renew(self) -> None:
+        """Replace what belongs to the parent; called in the child, before anything else runs there."""
 
 
 class ForkSafeLock:
@@ -22,7 +37,7 @@ class ForkSafeLock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        _LOCKS.add(self)
+        renewed_in_children(self)
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -48,13 +63,46 @@ class ProcessMark:
         """Whether this process is a forked child of that one."""
         return os.getpid() != self._process
 
+    def check(self, what: str) -> None:
+        """Raise `UsageError` in a forked child, where `what` cannot go on."""
+        if self.inherited:
+            raise UsageError(f"{what} belongs to the process that was forked; start another one in the child")
 
-_LOCKS: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+
+_RENEWED: weakref.WeakSet[Renewable] = weakref.WeakSet()
+_IN_USE: dict[object, object] = {}
+"""What threads of this process work on now, by a key of its own."""
+
+
+def renewed_in_children(thing: Renewable) -> None:
+    """Have an object renewed in every forked child, as long as it lives."""
+    _RENEWED.add(thing)
+
+
+@contextmanager
+def not_freed_in_children(thing: object) -> Iterator[None]:
+    """Within the block, `thing` is used by threads of this process: a child forked meanwhile never frees its copy."""
+    key = object()
+    _IN_USE[key] = thing
+    try:
+        yield
+    finally:
+        _IN_USE.pop(key, None)
+
+
+def abandon(thing: object) -> None:
+    """Never free an object in this process, not even when the process ends and the modules are emptied."""
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def _in_child() -> None:
-    for lock in list(_LOCKS):
-        lock.renew()
+    for each in list(_RENEWED):
+        each.renew()
+    for thing in _IN_USE.values():
+        abandon(thing)
+    _IN_USE.clear()
     # The thread that forked goes on here, without the workers that OpenMP and OpenCV made for it: they would be
     # waited for. Threads that the child starts get workers of their own.
     if "faiss" in sys.modules:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.forks import ForkSafeLock, ProcessMark
+from kindred._support.forks import ForkSafeLock, ProcessMark, abandon, not_freed_in_children, renewed_in_children
 from kindred.backbones.blobs import load_blob, store_blob
 from kindred.backbones.card import Card, Tap, check_digest
 from kindred.backbones.engine import Batch, Maps, Precision, as_batch, requested_taps
@@ -38,6 +38,8 @@ third longer: with kin 5.9, 5.9 and 8.1 ms of a core per image in batches of 8, 
 14.4, 13.0 and 13.1 for 320 × 240 (2 cores under load, 2026-11-29).
 """
 
+STREAM = "this stream of batches"
+
 COMPILED = 96
 """Capacity of OpenVINO's cache of compiled layers, per kind and stream (least recently used).
 
@@ -45,9 +47,6 @@ A layer takes about 40 kB; a batch shape needs as many as the network has differ
 5,000, indexing 600 images of different shapes took 1.4 GB. With many shapes, code is compiled anew for most batches
 whether 96 layers are cached or 256.
 """
-
-_ABANDONED: list[Any] = []
-"""Compiled networks inherited by a forked child, never freed, as freeing waits for threads that the child lacks."""
 
 
 class _Running(NamedTuple):
@@ -96,7 +95,7 @@ class OpenVINOEngine:
         # The compiled graph from the cache, which must outlive both networks, as they read their weights from it.
         self._weights: NDArray[np.uint8] | None = None
         self._networks: dict[Hint, Any] = {}
-        self._made_in = ProcessMark()
+        renewed_in_children(self)
         weakref.finalize(self, note_freed)
         self._network("LATENCY")
 
@@ -117,22 +116,27 @@ class OpenVINOEngine:
         slots = network.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1
         idle = [network.create_infer_request() for _ in range(slots)]
         running: deque[_Running] = deque()
-        try:
-            for token, batch in batches:
-                pieces, found = _pieces(as_batch(batch, self.card)), list[Maps]()
-                for at, piece in enumerate(pieces, 1):
-                    while running and (not idle or _is_done(running[0].request)):
-                        yield from self._finish(running, idle)
-                    job = _Running(token, piece, idle.pop(), found, at == len(pieces))
-                    running.append(job)
-                    self._start(job.request, job.piece)
-            while running:
-                yield from self._finish(running, idle)
-        finally:
-            # The generator was closed, or a batch was invalid: no request may outlive the memory that it reads.
-            for job in running:
-                with suppress(RuntimeError):
-                    job.request.wait()
+        made_in = ProcessMark()
+        with not_freed_in_children([*idle, running]):
+            try:
+                for token, batch in batches:
+                    made_in.check(STREAM)
+                    pieces, found = _pieces(as_batch(batch, self.card)), list[Maps]()
+                    for at, piece in enumerate(pieces, 1):
+                        while running and (not idle or _is_done(running[0].request)):
+                            yield from self._finish(running, idle)
+                            made_in.check(STREAM)
+                        job = _Running(token, piece, idle.pop(), found, at == len(pieces))
+                        running.append(job)
+                        self._start(job.request, job.piece)
+                while running:
+                    yield from self._finish(running, idle)
+                    made_in.check(STREAM)
+            finally:
+                # The generator was closed, or a batch was invalid: no request may outlive the memory that it reads.
+                for job in () if made_in.inherited else running:
+                    with suppress(RuntimeError):
+                        job.request.wait()
 
     def _finish(self, running: deque[_Running], idle: list[Any]) -> Iterator[tuple[Any, Maps]]:
         """Wait for the first piece; yield its batch if this was the last piece of it."""
@@ -161,12 +165,14 @@ class OpenVINOEngine:
     def _network(self, hint: Hint) -> Any:
         """Return the compiled network, compiled on its first use in this process."""
         with self._lock:
-            if self._made_in.inherited:
-                _ABANDONED.append(self._networks)
-                self._networks, self._made_in = {}, ProcessMark()
             if hint not in self._networks:
                 self._networks[hint] = self._compiled(hint)
             return self._networks[hint]
+
+    def renew(self) -> None:
+        """Compile the networks again at their next use, and never free those of the parent, in a forked child."""
+        abandon(self._networks)
+        self._networks = {}
 
     def _compiled(self, hint: Hint) -> Any:
         """Compile the graph, or load it from the cache; one blob is used for both hints and any number of threads."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred._support.forks import ForkSafeLock, abandon, renewed_in_children
 from kindred.arrays import Vectors, check_whole, l2_normalise
 from kindred.backbones import Engine, load_card
 from kindred.backbones.card import Card, LocalHead, digest_of
@@ -97,24 +98,36 @@ class _Describer:
     """The second graph of a local head: computes descriptors at points from the maps of the first."""
 
     def __init__(self, path: Path, head: LocalHead, *, threads: int | None) -> None:
-        from kindred.backbones.runtime import core, read_graph, reason
+        from kindred.backbones.runtime import read_graph, reason
 
-        self._reason = reason
+        self._reason, self._read = reason, read_graph
         if digest_of(path) != head.describe_digest:
             raise ModelError(f"{path} is not the graph {head.describe!r} that its card describes: restore it")
         model = read_graph(path)
-        self._path, self._dimension = path, head.dimension
+        self._path, self._dimension, self._threads = path, head.dimension, threads
         self._inputs = {entry.get_any_name() for entry in model.inputs}
         if "points" not in self._inputs:
             found = ", ".join(sorted(self._inputs))
             raise ModelError(f"{path}: the graph takes {found}; expected maps, points and window")
+        self._lock = ForkSafeLock()
+        self._network: Any = self._compiled(model)
+        renewed_in_children(self)
+
+    def renew(self) -> None:
+        """Compile the graph again at its next use, and never free that of the parent, in a forked child."""
+        abandon(self._network)
+        self._network = None
+
+    def _compiled(self, model: Any) -> Any:
+        from kindred.backbones.runtime import core
+
         options: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if self._threads is not None:
+            options["INFERENCE_NUM_THREADS"] = self._threads
         try:
-            self._network: Any = core().compile_model(model, "CPU", options)
+            return core().compile_model(model, "CPU", options)
         except RuntimeError as error:
-            raise ModelError(f"{path}: OpenVINO cannot compile the graph: {reason(error)}") from None
+            raise ModelError(f"{self._path}: OpenVINO cannot compile the graph: {self._reason(error)}") from None
 
     def __call__(
         self, maps: dict[str, NDArray[np.float32]], points: NDArray[np.float32], window: NDArray[np.float32]
@@ -128,7 +141,10 @@ class _Describer:
         given = {name: maps[name][None] for name in self._inputs & maps.keys()} | {"points": points}
         if "window" in self._inputs:
             given["window"] = window
-        request = self._network.create_infer_request()
+        with self._lock:
+            if self._network is None:  # in a forked child
+                self._network = self._compiled(self._read(self._path))
+            request = self._network.create_infer_request()
         try:
             found = np.array(request.infer(given)[0], np.float32)
         except RuntimeError as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from kindred._support.forks import ProcessMark
 from kindred._support.os_errors import explain_os_error
 from kindred._support.remote_path import RemotePath
 from kindred.describer import Describer, Executor
@@ -93,6 +94,7 @@ class _Run:
             on_progress=self.report_progress,
         )
         self.began = time.monotonic()
+        self.made_in = ProcessMark()
 
     def finish(self, executor: Executor, files: Iterable[Found], roots: Sequence[Path], prune: Prune) -> IndexReport:
         number, report = self.store.begin_run(), self.report
@@ -103,7 +105,9 @@ class _Run:
                     if self.scan.should_stop():
                         break
         finally:
-            self.descriptions.commit()
+            if not self.made_in.inherited:  # what a forked child has of them, its parent commits
+                self.descriptions.commit()
+        self.made_in.check("this indexing run")
         if not report.stopped:
             for root in roots:
                 self.scan.prune(root, prune)

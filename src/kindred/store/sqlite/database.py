@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import RLock
 from weakref import WeakSet
 
+from kindred._support.forks import abandon
 from kindred._support.os_errors import explain_os_error
 from kindred.errors import LibraryDamaged, LibraryError, LibraryNotFound, LibraryReplaced, LibraryTooNew, UsageError
 from kindred.store.sqlite import schema
@@ -30,8 +31,6 @@ WRITE_SECONDS = 10.0
 CELL_BYTES = 1 << 26
 """Maximum size of a value and of a row; the local features of an image take about 100 kB."""
 
-_ABANDONED: list[object] = []
-"""Objects that a forked child must neither use nor close, since they belong to the process that opened them."""
 _OPEN: WeakSet[Database] = WeakSet()
 _HELD: list[RLock] = []
 FORK_SECONDS = 2.0
@@ -73,8 +72,8 @@ class Database:
         return self._write_lock, self._read_lock
 
     def abandon(self) -> None:
-        """Forget the connections without closing them, in a process that did not open them."""
-        _ABANDONED.extend((self._reader, self._writer, self._read_lock, self._write_lock))
+        """Forget the connections without ever closing them, in a forked child, as they belong to its parent."""
+        abandon((self._reader, self._writer, self._read_lock, self._write_lock))
         self._forget_connections()
 
     def close(self) -> None:
