@@ -5,7 +5,8 @@
 STEP is any of network, whitening, words, calibration and measure; without one, all are run in this order:
 
 - network: NEW.onnx and NEW.toml become the bundled network (left out without --network);
-- whitening: `kin-pca512` and `kin-average512`, on 2,500 images of the pool (decisions/0008);
+- whitening: `kin-pca512` and `kin-average512`, on 2,500 images of the pool (decisions/0008); whitening and code of
+  `patches`, on the 30 cells of each of 300 images;
 - words: `kin-words4096`, the visual words of its keypoints, on 3,000 images of the pool (decisions/0010);
 - calibration: that of `kin` and docs/calibration.png, on the three development sets (`benchmarks/calibration.py`);
 - measure: `kindred evaluate` of `kin`, `kin-whitened` and `fast` on the sets and the demo collection, as rows of the
@@ -116,6 +117,9 @@ def main(arguments: Sequence[str]) -> None:
         fit(work, pool, "kin-plain", "kin-pca512", "whitening", "-d", 512, "--limit", 2500, "--power", 0.35)
         average = ("--set", "pooling=average", "-d", 512, "--limit", 2500)
         fit(work, pool, "kin-plain", "kin-average512", "whitening", *average)
+        rows = ("--set", "whitening=", "--set", "code=", "-d", 128, "--limit", 300, "--code", "rabitq", "--bits", 512)
+        fit(work, pool, "patches", "patches-pca128", "whitening", *rows)
+        shutil.copyfile(work / "patches-pca128-code.npz", RECIPES / "patches-rabitq512.npz")
     if "words" in steps:
         options = ("--set", "features=kin", "--feature-words", 4096, "--limit", 3000)
         fit(work, pool, "kin-whitened", "kin-words4096", "words", *options)

@@ -36,6 +36,8 @@ def test_fits_in_order_and_only_once(
             made = Path(command[command.index("-o") + 1])
             key = "words" if "--feature-words" in command else "whitening"
             made.with_name(f"{made.stem}-{key}.npz").write_text(made.stem)
+            if "--code" in command:
+                made.with_name(f"{made.stem}-code.npz").write_text("code")
         return json.dumps({"recall@1": 0.75, "images": 3}) if "evaluate" in command else ""
 
     monkeypatch.setattr(refit, "run", run)
@@ -46,12 +48,14 @@ def test_fits_in_order_and_only_once(
         "kin-pca512.npz": "kin-pca512",
         "kin-average512.npz": "kin-average512",
         "kin-words4096.npz": "kin-words4096",
+        "patches-pca128.npz": "patches-pca128",
+        "patches-rabitq512.npz": "code",
     }
     verbs = [" ".join(command) for command in commands]
-    assert sum(" fit " in each for each in verbs) == 3
+    assert sum(" fit " in each for each in verbs) == 4
     assert sum(" evaluate " in each for each in verbs) == 3 * 4 + 1
-    assert [" fit " in each for each in verbs[:3]] == [True] * 3
-    assert "--write" in verbs[3]
+    assert [" fit " in each for each in verbs[:4]] == [True] * 4
+    assert "--write" in verbs[4]
     assert verbs[-1].count("--distractors") == 7
     assert capsys.readouterr().out.count('{"recall@1": 0.75}') == 3 * 4 + 1
     done = len(commands)

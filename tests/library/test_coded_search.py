@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from kindred.describer import Describer, fit_recipe
 from kindred.duplicates import find_duplicates
@@ -126,3 +127,40 @@ def test_a_library_of_rows_as_codes_finds_what_the_rows_find(coded: Path, photos
         library.index(tmp_path / "more")
         assert library.search(picture(900), k=1)[0].path == tmp_path / "more" / "new.jpg"
         assert len(library.search(picture(900), k=2 * COUNT, where=Filter(folder=photos / "a"))) == COUNT // 2
+
+
+def motif(number: int) -> Image.Image:
+    """Draw stripes, a checkerboard or rings, 160 × 120."""
+    image = Image.new("RGB", (160, 120), "white")
+    draw = ImageDraw.Draw(image)
+    for step in range(8):
+        if number == 0:
+            draw.rectangle((step * 20, 0, step * 20 + 8, 120), fill="black")
+        elif number == 1:
+            for row in range(6):
+                draw.rectangle(
+                    (20 * step + 10 * (row % 2), 20 * row, 20 * step + 10 * (row % 2) + 9, 20 * row + 19), fill="navy"
+                )
+        else:
+            draw.ellipse((75 - 10 * step, 55 - 10 * step, 85 + 10 * step, 65 + 10 * step), outline="green", width=4)
+    return image
+
+
+def test_the_preset_of_patches_finds_a_part_and_its_box(tmp_path: Path) -> None:
+    """A motif fills the lower right quarter of one scene each; the codes of 30 cells find the scene and the quarter."""
+    (tmp_path / "scenes").mkdir()
+    for number in range(3):
+        scene = Image.fromarray(picture(50 + number, width=320, height=240))
+        scene.paste(motif(number), (160, 120))
+        scene.save(tmp_path / "scenes" / f"{number}.png")
+    with Library.create(tmp_path / "library", recipe="patches") as library:
+        library.index(tmp_path / "scenes")
+        assert library.store.counts().vectors == 3 * 30
+        assert library.describer.fitted.codes is not None
+        assert library.describer.fitted.codes.bytes_per_vector == 84
+        found = [library.search(np.asarray(motif(number)), k=1).hits[0] for number in range(3)]
+    assert [hit.path.name for hit in found] == ["0.png", "1.png", "2.png"]
+    for hit in found:
+        assert hit.box is not None
+        assert hit.box[0] >= 100
+        assert hit.box[1] >= 80
