@@ -59,10 +59,10 @@ Sample = tuple[float, int, int, int]
 def main() -> int:
     """Make the library, run the parts and print the figures."""
     options = _options()
-    report: Report = {"images": options.images, "machine": _machine()}
+    report: Report = {"images": options.images, "machine": machine()}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        library, began = _made(folder, options.images), time.monotonic()
+        library, began = made_library(folder, options.images), time.monotonic()
         print(f"library of {options.images:,} images: {time.monotonic() - began:.0f} s after its vectors", flush=True)
         for part in options.only or PARTS:
             report[part] = _RUN[part](library, folder, options)
@@ -74,7 +74,7 @@ def main() -> int:
     return 1 if report["missed"] else 0
 
 
-def _made(folder: Path, images: int) -> Path:
+def made_library(folder: Path, images: int) -> Path:
     """Make a library of random vectors; its images are hard links to a few drawn ones."""
     path, photos = folder / "library", folder / "photos"
     pool = [save_picture(folder / f"pool/{number}.jpg", number, width=640, height=480) for number in range(POOL)]
@@ -370,7 +370,7 @@ def _missed(report: Report) -> list[str]:
     return [name for name, met in checks.items() if not met]
 
 
-def _machine() -> Report:
+def machine() -> Report:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count(), "load": load}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from kindred.errors import ImageError, LibraryLocked, RecipeError, UsageError
 from kindred.library import Library
 from kindred.server.problems import problem_of, without_paths
+from kindred.server.routes.page import PAGE
 from live_server import serving
 from served import COUNT, MakeClient
 
@@ -50,6 +52,18 @@ def test_the_page_is_served_with_etags(make_client: MakeClient, tmp_path: Path) 
     assert client.get("/assets/lib/dom.js").text == "export const x = 1"
     for name in ("secret.txt", "../outside.js", "%2e%2e/outside.js", "lib", "lib/", ".hidden.js", "a\0b.js", "C:x.js"):
         assert client.get(f"/assets/{name.replace(chr(0), '%00')}").status_code == 404, name
+
+
+def test_all_modules_of_the_first_view_are_preloaded() -> None:
+    page, needed, waiting = PAGE.resolve(), set[str](), ["app.js", "views/search.js"]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            imports = re.findall(r'^import [^;]*?from "([^"]+)"', (page / name).read_text(), re.MULTILINE)
+            waiting += [str((page / name).parent.joinpath(each).resolve().relative_to(page)) for each in imports]
+    preloaded = re.findall(r'<link rel="modulepreload" href="/assets/([^"]+)">', (page / "index.html").read_text())
+    assert preloaded == sorted(needed - {"app.js"})
 
 
 def test_errors_are_problems_without_paths(client: TestClient) -> None:
