@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-__all__ = ["FLAGS", "Visitor", "chromium_path", "started_browser"]
+__all__ = ["FLAGS", "Visitor", "chromium_path", "started_browser", "tab_to", "touch"]
 
 FLAGS = [
     "--no-sandbox",
@@ -104,3 +104,24 @@ class Visitor:
     def _noted(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.errors.append(f"{message.text} {message.location.get('url', '')}")
+
+
+def tab_to(page: Page, target: Locator, *, back: bool = False, most: int = 60) -> None:
+    """Press Tab until an element has the focus, as people without a mouse do; the focus must be seen there."""
+    expect(target).to_be_visible()
+    for _ in range(most):
+        if target.evaluate("each => each === document.activeElement"):
+            assert target.evaluate("each => each.matches(':focus-visible')")
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"Tab does not reach {target}")
+
+
+def touch(page: Page, *steps: list[tuple[float, float]]) -> None:
+    """Move fingers as the browser's own input: the points of all fingers, step by step; then lift them."""
+    session = page.context.new_cdp_session(page)
+    for number, points in enumerate(steps):
+        kind = "touchStart" if number == 0 else "touchMove"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+        page.wait_for_timeout(30)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})

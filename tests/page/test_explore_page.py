@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from axe import assert_accessible
-from in_browser import Visitor
+from in_browser import Visitor, touch
 from kindred.images import decode
 from kindred.library import Library
 from kindred.store import Filter
@@ -167,16 +167,6 @@ def alone(all_places: dict[str, tuple[float, float]], page: Page) -> str:
         return min(others)
 
     return max((uid for uid, place in all_places.items() if free(*place)), key=apart)
-
-
-def touch(page: Page, *steps: list[tuple[float, float]]) -> None:
-    """Move fingers as the browser's own input: the points of all fingers, step by step."""
-    session = page.context.new_cdp_session(page)
-    for number, points in enumerate(steps):
-        kind = "touchStart" if number == 0 else "touchMove"
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
-        page.wait_for_timeout(30)
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)

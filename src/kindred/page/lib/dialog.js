@@ -12,7 +12,7 @@ import { closeButton, present } from "./layers.js";
  *   actions?: {label: string, value: string, kind?: "primary" | "danger"}[],
  *   wide?: boolean,
  *   full?: boolean,
- * }} options actions are buttons in the foot, which close the dialog with their value
+ * }} options actions are buttons in the foot, which close the dialog with their value; Enter in a field is the one that has a kind
  * @returns {{element: any, body: any, close: (value?: string) => void, closed: Promise<string>}}
  *   `closed` gives the value of the action, "" if the dialog was dismissed
  */
@@ -21,7 +21,14 @@ export function openDialog(options) {
   const id = uid("dialog");
   const close = (value = "") => dialog.close(value);
   const body = h("div", { class: "dialog-body" }, content);
-  const form = h("form", { method: "dialog", class: "dialog-form" },
+  const main = actions.find(({ kind }) => kind);
+  // Enter in a field would take the first button, which is Cancel.
+  const enter = (event) => {
+    if (event.key !== "Enter" || event.defaultPrevented || !main || !event.target.matches("input")) return;
+    event.preventDefault();
+    close(main.value);
+  };
+  const form = h("form", { method: "dialog", class: "dialog-form", on: { keydown: enter } },
     h("div", { class: "dialog-head" }, h("h2", { id }, title), closeButton(close, icon("close"))),
     body,
     actions.length > 0 && h("div", { class: "dialog-foot" }, actions.map(({ label, value, kind }) =>
@@ -57,12 +64,6 @@ export async function askText({ title, label, action, value = "", placeholder = 
   const content = h("div", { class: "field" }, h("label", { for: id }, label), field, choices);
   const actions = [{ label: "Cancel", value: "" }, { label: action, value: "yes", kind: "primary" }];
   const dialog = openDialog({ title, content, actions });
-  // Enter takes the first submit button of a form, which is Cancel.
-  field.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return;
-    event.preventDefault();
-    dialog.close("yes");
-  });
   field.focus();
   return (await dialog.closed) === "yes" && field.value.trim() ? field.value.trim() : null;
 }

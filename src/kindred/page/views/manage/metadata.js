@@ -94,11 +94,9 @@ export async function openMetadata({ api, library }, ids) {
   }
 
   function enter(event) {
-    if (event.key !== "Enter") return;
-    // Enter would take the first button of the form, which is Cancel.
-    event.preventDefault();
-    if (event.target === key || event.target === value) added();
-    else dialog.close("yes");
+    if (event.key !== "Enter" || (event.target !== key && event.target !== value)) return;
+    event.preventDefault(); // In the other fields, Enter applies.
+    added();
   }
 
   function added() {

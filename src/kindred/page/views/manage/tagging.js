@@ -38,11 +38,9 @@ export async function openTagging({ api, library }, ids) {
   return apply();
 
   function keydown(event) {
-    if (event.key !== "Enter") return;
-    // Enter would take the first button of the form, which is Cancel.
-    event.preventDefault();
-    if (field.value.trim()) added();
-    else dialog.close("yes");
+    if (event.key !== "Enter" || !field.value.trim()) return;
+    event.preventDefault(); // Without a tag, Enter applies.
+    added();
   }
 
   function added() {
