@@ -41,7 +41,7 @@ class MilvusProcess:
     """
 
     settling = 0.0
-    start_seconds = 60.0
+    start_seconds = 120.0
     real = False
 
     def __init__(self) -> None:

@@ -555,3 +555,50 @@ def test_rows_are_grouped_to_images(store: Store, url: MilvusUrl, monkeypatch: p
         assert len(limits) > 1
         np.testing.assert_allclose(ranking.scores[0], scores[ranking.ids[0] - 1], atol=5e-3)
         assert found.search(asked, 10**6, where=where).ids.shape[1] == len(kept)
+
+
+def test_changes_during_updates_do_not_make_the_count_drift(
+    store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is removed while the index is brought up to date was subtracted by this update and again by the next."""
+    rows = clustered(COUNT)
+    fill(store, rows)
+    index = opened(store, url)
+    index.build()
+    upsert, numbers = building._Build._upsert, iter(range(COUNT))
+
+    def meanwhile(build: building._Build, *given: Any, **options: Any) -> tuple[int, int]:
+        found = upsert(build, *given, **options)
+        store.forget([path_of(next(numbers)) for _ in range(10)])
+        return found
+
+    monkeypatch.setattr(building._Build, "_upsert", meanwhile)
+    for done in (1, 2, 3):
+        assert index.build().vectors == COUNT - 10 * done
+    record = opened(store, url)._recorded_index()
+    assert record is not None
+    assert record.count == COUNT - 30
+
+
+def test_a_record_that_is_replaced_while_the_server_is_asked_is_read_again(
+    store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server forgets a state of the index as soon as the next is recorded."""
+    rows = clustered(COUNT)
+    fill(store, rows)
+    index, reader = opened(store, url), opened(store, url)
+    index.build()
+    holds = MilvusServer.holds
+
+    def meanwhile(server: MilvusServer, record: Any) -> bool:
+        monkeypatch.setattr(MilvusServer, "holds", holds)
+        fill(store, clustered(10, seed=3), COUNT)
+        index.build()
+        return holds(server, record)
+
+    monkeypatch.setattr(MilvusServer, "holds", meanwhile)
+    with caplog.at_level(logging.WARNING, "kindred"):
+        assert reader.search(rows[:1], 10).ids[0].tolist() == truth(rows, rows[0], 10)
+    assert reader.approximate
+    assert reader._state.record == index._state.record
+    assert caplog.text == ""

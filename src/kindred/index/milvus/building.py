@@ -105,8 +105,8 @@ class _Build:
         record = IndexRecord(name, _new_token(), kind, dimension, similarity, 0, 0, revision)
         self._server.create(record)
         try:
-            last, count = self._upsert(record, total=self._store.counts().vectors)
-            record = replace(record, last_id=last, count=count)
+            last, added = self._upsert(record, total=self._store.counts().vectors)
+            record = replace(record, last_id=last, count=self._stored(last))
             self._mark(record)
             self._server.flush(name)
             self._wait_until_indexed(name)
@@ -118,7 +118,7 @@ class _Build:
             raise
         for each in previous:
             self._server.drop(each)
-        return BuildReport(count, count, 0, created=True, kind=kind, server=self._server.version)
+        return BuildReport(record.count, added, 0, created=True, kind=kind, server=self._server.version)
 
     def renewed(self, record: IndexRecord) -> BuildReport:
         """Add what was stored since a record and remove what was removed."""
@@ -131,7 +131,8 @@ class _Build:
         for start in range(0, len(gone), DELETED):
             self._server.delete(record.collection, gone[start : start + DELETED])
         here = int((gone <= record.last_id).sum())
-        now = replace(now, last_id=max(last, record.last_id), count=max(0, record.count + added - here))
+        last = max(last, record.last_id)
+        now = replace(now, last_id=last, count=self._stored(last))
         self._server.load(now)
         self._settle()
         self._record(now)
@@ -139,6 +140,14 @@ class _Build:
         if others:
             self._server.delete(record.collection, np.array(others, np.int64))
         return BuildReport(now.count, added, here, created=False, kind=now.kind, server=self._server.version)
+
+    def _stored(self, last: int) -> int:
+        """Return how many vectors the store has up to an id. Later ones, stored during this run, are few and counted.
+
+        What was removed during this run is among the changes of the next run again, so that sums would drift.
+        """
+        later = sum(len(ids) for ids, _ in self._store.vectors(after_id=last))
+        return max(0, self._store.counts().vectors - later)
 
     def _upsert(self, record: IndexRecord, *, total: int) -> tuple[int, int]:
         """Store the vectors after those of a record; return the last id and how many there were."""

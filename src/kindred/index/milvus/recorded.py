@@ -147,33 +147,44 @@ class RecordedIndex(ABC, Generic[Later]):
 
     def _follow_record(self) -> None:
         """Search the index that the store records, if the server has it."""
-        text = self._store.meta.get(self._key, "")
-        if text == self._recorded:
+        if self._store.meta.get(self._key, "") == self._recorded:
             return
-        record = self._usable(text)
+        record, text = self._followed()
         self._state, self._revision = State(record, self._nothing_later()), -1
         self._recorded = text
 
     def _recorded_index(self) -> IndexRecord | None:
-        return self._usable(self._store.meta.get(self._key, ""))
+        return self._followed()[0]
+
+    def _followed(self) -> tuple[IndexRecord | None, str]:
+        """Return the record of the store, and its text; None, logged with the reason, if the server has no such index.
+
+        Another process may record the next state of the index while the server is asked, which then forgets this one.
+        """
+        text = self._store.meta.get(self._key, "")
+        while True:
+            try:
+                record = self._usable(text)
+            except LibraryDamaged as error:
+                log.warning("all vectors are compared until the index is built again: %s", error)
+                return None, text
+            before, text = text, self._store.meta.get(self._key, "")
+            if record is not None or text == before:
+                break
+        if record is None and text:
+            log.warning(
+                "all vectors are compared: %s has no index of the present library; kindred build-index builds one",
+                self._server.url,
+            )
+        return record, before
 
     def _usable(self, text: str) -> IndexRecord | None:
-        """Return a record if the server has what it says; otherwise log why not."""
+        """Return a record if the server has what it says. Raises LibraryDamaged if it is invalid."""
         if not text:
             return None
-        try:
-            record = IndexRecord.parse(text, self._server.url.collection)
-        except LibraryDamaged as error:
-            log.warning("all vectors are compared until the index is built again: %s", error)
-            return None
+        record = IndexRecord.parse(text, self._server.url.collection)
         fits = (record.dimension, record.similarity) == (self.dimension, self.similarity)
-        if fits and self._server.holds(record):
-            return record
-        log.warning(
-            "all vectors are compared: %s has no index of the present library; kindred build-index builds one",
-            self._server.url,
-        )
-        return None
+        return record if fits and self._server.holds(record) else None
 
     def _check_memory(self) -> None:
         record = self._state.record
