@@ -602,3 +602,27 @@ def test_a_record_that_is_replaced_while_the_server_is_asked_is_read_again(
     assert reader.approximate
     assert reader._state.record == index._state.record
     assert caplog.text == ""
+
+
+def test_vectors_that_the_server_has_lost_are_noticed_and_stored_again(
+    store: Store, url: MilvusUrl, milvus: MilvusProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = clustered(COUNT)
+    fill(store, rows)
+    index = opened(store, url)
+    index.build()
+    server, [before] = MilvusServer(url), collections(url)
+    server.delete(before, np.array([3, 5]))
+    time.sleep(milvus.settling)
+    with caplog.at_level(logging.WARNING, "kindred"):
+        report = index.build()
+    assert (report.created, report.vectors) == (True, COUNT)
+    assert f"has {COUNT - 2:,} of {COUNT:,} vectors; builds a new index" in caplog.text
+    [after] = collections(url)
+    assert after != before
+    assert server.rows(after) == COUNT + 1
+    assert index.search(rows[2:3], 1).ids.tolist() == [[3]]
+    caplog.clear()
+    store.forget([path_of(7)])
+    assert index.build().created is False
+    assert caplog.text == ""

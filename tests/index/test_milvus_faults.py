@@ -24,6 +24,7 @@ from kindred.errors import LibraryUnreachable
 from kindred.index import INDEXES, IndexSettings, SnapshotPolicy
 from kindred.index.milvus import MilvusUrl, building
 from kindred.index.milvus.index import MilvusIndex
+from kindred.index.milvus.record import IndexRecord, key_of
 from kindred.index.milvus.server import MilvusServer
 from kindred.recipe import Recipe
 from kindred.store import STORES, Entry, Filter, Place, Store
@@ -282,9 +283,7 @@ def test_the_server_is_killed_again_and_again(server: MilvusProcess, store: Stor
             time.sleep(60 if server.real else 5)
             server.kill()
             server.start()
-            record = opened(store, load.url)._recorded_index()
-            assert record is not None
-            answers(load.url, record.collection)
+            answers(load.url, IndexRecord.parse(store.meta[key_of("killed")], "killed").collection)
             began = time.monotonic()
             while load.answered < began and not load.problems:
                 assert time.monotonic() - began < PATIENCE

@@ -7,6 +7,7 @@ record changes last: whatever is interrupted before leaves what was recorded, an
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ SETTLING_SECONDS = 6.0
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 1200.0
 """How long indexing one segment of some 100,000 vectors may take. A server without DiskANN tries again for ever."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def build_index(
     if record is not None and record.kind != chosen:
         record = None
     build = _Build(store, server, progress or _silent)
-    report = build.anew(chosen, dimension, similarity) if record is None else build.renewed(record)
+    report = None if record is None else build.renewed(record)
+    if report is None:
+        report = build.anew(chosen, dimension, similarity)
     return replace(report, seconds=time.monotonic() - began)
 
 
@@ -120,8 +125,8 @@ class _Build:
             self._server.drop(each)
         return BuildReport(record.count, added, 0, created=True, kind=kind, server=self._server.version)
 
-    def renewed(self, record: IndexRecord) -> BuildReport:
-        """Add what was stored since a record and remove what was removed."""
+    def renewed(self, record: IndexRecord) -> BuildReport | None:
+        """Add what was stored since a record and remove what was removed; None if the server has lost vectors."""
         revision = self._store.vectors_revision
         now = replace(record, token=_new_token(), revision=revision)
         self._mark(now)
@@ -135,8 +140,13 @@ class _Build:
         now = replace(now, last_id=last, count=self._stored(last))
         self._server.load(now)
         self._settle()
+        tokens = self._server.tokens(record.collection, strong=True)
+        held = self._server.rows(record.collection) - len(tokens)
+        if held < now.count:
+            log.warning("%s: has %s of %s vectors; builds a new index", self._server.url, f"{held:,}", f"{now.count:,}")
+            return None
         self._record(now)
-        others = [token for token in self._server.tokens(record.collection, strong=True) if token != now.token]
+        others = [token for token in tokens if token != now.token]
         if others:
             self._server.delete(record.collection, np.array(others, np.int64))
         return BuildReport(now.count, added, here, created=False, kind=now.kind, server=self._server.version)

@@ -147,6 +147,18 @@ class MilvusServer:
 
         return self._call(query)
 
+    def rows(self, collection: str) -> int:
+        """Return the number of rows, tokens included, with all changes that the server has acknowledged."""
+
+        def count(client: MilvusClient, limit: float) -> int:
+            with _loaded(client, collection, limit):
+                found = client.query(
+                    collection, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=limit
+                )
+            return int(found[0]["count(*)"])
+
+        return self._call(count)
+
     def holds(self, record: IndexRecord) -> bool:
         """Return whether the server has the index of a record, in the state that the record is of."""
         with suppress(CollectionGone):
