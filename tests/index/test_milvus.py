@@ -617,7 +617,7 @@ def test_vectors_that_the_server_has_lost_are_noticed_and_stored_again(
     with caplog.at_level(logging.WARNING, "kindred"):
         report = index.build()
     assert (report.created, report.vectors) == (True, COUNT)
-    assert f"has {COUNT - 2:,} of {COUNT:,} vectors; builds a new index" in caplog.text
+    assert "has lost 2 vectors; a new index is built" in caplog.text
     [after] = collections(url)
     assert after != before
     assert server.rows(after) == COUNT + 1
@@ -626,3 +626,20 @@ def test_vectors_that_the_server_has_lost_are_noticed_and_stored_again(
     store.forget([path_of(7)])
     assert index.build().created is False
     assert caplog.text == ""
+
+
+def test_a_new_index_that_lacks_vectors_is_not_recorded(
+    store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, clustered(COUNT))
+    load = MilvusServer.load
+
+    def lose(server: MilvusServer, record: Any) -> None:
+        load(server, record)
+        server.delete(record.collection, np.array([8, 9, 10]))
+
+    monkeypatch.setattr(MilvusServer, "load", lose)
+    with pytest.raises(LibraryError, match="has lost 3 of 1,200 vectors that it had acknowledged"):
+        opened(store, url).build()
+    assert collections(url) == []
+    assert not opened(store, url).approximate

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -117,6 +117,12 @@ class _Build:
             self._wait_until_indexed(name)
             self._server.load(record)
             self._settle()
+            lost = self._lost(record, self._server.tokens(name, strong=True))
+            if lost:
+                raise LibraryError(
+                    f"{self._server.url}: its server has lost {lost:,} of {record.count:,} vectors that it had "
+                    "acknowledged; look into its log, then try again"
+                )
             self._record(record)
         except BaseException:
             self._abandon(name)
@@ -141,15 +147,19 @@ class _Build:
         self._server.load(now)
         self._settle()
         tokens = self._server.tokens(record.collection, strong=True)
-        held = self._server.rows(record.collection) - len(tokens)
-        if held < now.count:
-            log.warning("%s: has %s of %s vectors; builds a new index", self._server.url, f"{held:,}", f"{now.count:,}")
+        lost = self._lost(now, tokens)
+        if lost:
+            log.warning("%s: has lost %s vectors; a new index is built", self._server.url, f"{lost:,}")
             return None
         self._record(now)
         others = [token for token in tokens if token != now.token]
         if others:
             self._server.delete(record.collection, np.array(others, np.int64))
         return BuildReport(now.count, added, here, created=False, kind=now.kind, server=self._server.version)
+
+    def _lost(self, record: IndexRecord, tokens: Sequence[int]) -> int:
+        """Return how many of the vectors of a record the server lacks, as Milvus Lite does after some crashes."""
+        return max(0, record.count + len(tokens) - self._server.rows(record.collection))
 
     def _stored(self, last: int) -> int:
         """Return how many vectors the store has up to an id. Later ones, stored during this run, are few and counted.
