@@ -13,10 +13,12 @@ def main() -> int:
     loading = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if loading:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import os
     import sys
 
-    from kindred.cli.loading import modules_loading
+    from kindred.cli.loading import limit_threads, modules_loading
 
+    limit_threads(sys.argv[1:], os.environ)  # before NumPy is imported
     with modules_loading():
         from kindred.cli.app import run
         from kindred.cli.output import note, report_from_libraries

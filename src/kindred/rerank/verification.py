@@ -184,7 +184,7 @@ def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
     ours, first = np.unique(ours, return_index=True)
     theirs = theirs[first]  # with several equally near ones, the pair fails the ratio test
     similarities[theirs, ours] = -inf
-    second = similarities.max(axis=0)[ours]
+    second = similarities[:, ours].max(axis=0)  # of the few that are paired: a third of the time of all is saved
     near = np.maximum(1 - nearest[ours], 0) < ratio**2 * (1 - second)  # half the squared distances of unit vectors
     return ours[near], theirs[near]
 
