@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands import COUNT, Kindred
+from kindred.library.metadata import read_metadata
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -102,6 +103,23 @@ def test_an_import_of_metadata_is_atomic(kindred: Kindred, photos: Path, own_fol
     table.write_text(f"path,price,bad key\n{photos}/a/00001.jpg,1,2\n")
     assert kindred("meta", "import", table).code == 2
     assert kindred("meta", "--json").json == {"keys": {"bought": 1, "price": 1}}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("a.jpg;7,5;-0,25", {"price": 7.5, "shift": -0.25}),
+        ("a.jpg;1,2,3;f,4", {"price": "1,2,3", "shift": "f,4"}),
+        ('a.jpg,"7,5",8', {"price": "7,5", "shift": 8}),
+    ],
+)
+def test_a_comma_is_a_decimal_point_where_semicolons_separate(
+    tmp_path: Path, row: str, expected: dict[str, object]
+) -> None:
+    table = tmp_path / "table.csv"
+    separator = ";" if ";" in row else ","
+    table.write_text(f"{separator.join(('path', 'price', 'shift'))}\n{row}\n")
+    assert read_metadata(table) == [(tmp_path / "a.jpg", expected)]
 
 
 def test_images_are_named_by_their_ids(kindred: Kindred, photos: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ __all__ = ["read_metadata", "value_of"]
 NAMES = ("id", "path", "image", "file", "filename")
 """Columns of a table, or keys of an entry, that name the image; the first one present is used."""
 LARGEST = 1 << 28
+_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 
 def read_metadata(file: Path) -> list[tuple[Key, dict[str, Value]]]:
@@ -28,9 +30,9 @@ def read_metadata(file: Path) -> list[tuple[Key, dict[str, Value]]]:
 
     CSV: separated by commas, semicolons or tabs, one row per image; the first row has the column names, one of `NAMES`
     and the keys. Empty cells are ignored. Values that look like numbers or dates are converted
-    (`kindred.store.parse_value`). JSON: {"path or id": {key: value}}, or a list of entries with one of `NAMES`; text
-    remains text unless it is an ISO date. Relative paths are relative to the folder of the file. Raises UsageError with
-    the position in the file.
+    (`kindred.store.parse_value`), also those with a decimal comma if semicolons separate the cells. JSON: {"path or
+    id": {key: value}}, or a list of entries with one of `NAMES`; text remains text unless it is an ISO date. Relative
+    paths are relative to the folder of the file. Raises UsageError with the position in the file.
     """
     try:
         text = read_bounded(file, LARGEST).decode("utf-8-sig")
@@ -44,7 +46,8 @@ def read_metadata(file: Path) -> list[tuple[Key, dict[str, Value]]]:
 
 def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
     head = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter_of(head))
+    delimiter = delimiter_of(head)
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
         names = [name.strip() for name in next(rows, [])]
         at = next((names.index(name) for name in NAMES if name in names), None)
@@ -61,9 +64,16 @@ def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
                 raise UsageError(f"{file}: line {rows.line_num} has {len(row)} cells, expected {len(names)}")
             cells = dict(zip(names, row, strict=True))
             name = cells.pop(names[at])
-            yield name, {key: parse_value(cell) for key, cell in cells.items() if cell.strip() and key not in NAMES}
+            given = {key: cell for key, cell in cells.items() if cell.strip() and key not in NAMES}
+            comma = delimiter == ";"
+            yield name, {key: parse_value(_with_point(cell) if comma else cell) for key, cell in given.items()}
     except csv.Error as error:
         raise UsageError(f"{file}: line {rows.line_num} is not valid CSV ({error})") from error
+
+
+def _with_point(cell: str) -> str:
+    """Return a number with a decimal comma, as programs write it that separate cells by semicolons, with a point."""
+    return cell.replace(",", ".") if _COMMA.fullmatch(cell.strip()) else cell
 
 
 def _from_json(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
