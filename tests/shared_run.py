@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from kindred._support.retries import LOST
 from kindred.describer import Description
 from kindred.images import find_images
 from kindred.library.index_report import IndexReport
-from kindred.library.shared_indexing import LOST, index_shared
+from kindred.library.shared_indexing import index_shared
 from kindred.recipe import Recipe
 from kindred.store import STORES, Filter, PostgresUrl, SharesWork, Store, WorkQueue
 
