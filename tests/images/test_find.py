@@ -183,7 +183,7 @@ def test_globs_leave_out_files_and_folders(tmp_path: Path, pattern: str, left: l
         touch(tmp_path / name)
     scan = find_images(tmp_path, exclude=[pattern])
     assert [image.path.relative_to(tmp_path).as_posix() for image in scan] == left
-    assert scan.left_out.files["excluded"] + scan.left_out.folders["excluded"] >= 1
+    assert scan.left_out.files["by pattern"] + scan.left_out.folders["by pattern"] >= 1
 
 
 def test_a_raw_file_beside_its_developed_image_is_left_out(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_the_library_shares_a_run_with_the_same_vectors(place_for: PlaceFor, rec
         report = library.index(
             photos, shared=True, exclude="00007.*", progress=lambda here, total: progress.append((here.seen, total))
         )
-        assert (report.found, report.indexed, report.left_out.files) == (COUNT - 1, COUNT - 1, {"excluded": 1})
+        assert (report.found, report.indexed, report.left_out.files) == (COUNT - 1, COUNT - 1, {"by pattern": 1})
         assert progress[-1][1] <= COUNT - 1
         with pytest.raises(UsageError, match="shared run"):
             library.index(photos, shared=True, force=True)

@@ -138,7 +138,7 @@ def _print_left_out(left_out: LeftOut, *, verbose: bool) -> None:
     """Report the files and folders that were excluded."""
     if left_out:
         say(f"Excluded {left_out}.")
-        if verbose:
+        if verbose and left_out.named:
             say(columns([("  folder", shown(path)) for path in left_out.named]))
 
 

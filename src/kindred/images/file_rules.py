@@ -103,7 +103,7 @@ class FileRules:
         folded = name.casefold()
         if any(fnmatchcase(folded, pattern.casefold()) for pattern in MACHINE_MADE):
             return "machine-made"
-        return "excluded" if self._excluded(folded, below) else None
+        return "by pattern" if self._excluded(folded, below) else None
 
     def file_kind(self, name: str, below: str, *, raw_beside: bool) -> str | None:
         """Return why a file is left out, or None. raw_beside: a developed image has the same name, up to extension."""
@@ -115,7 +115,7 @@ class FileRules:
             return "of macOS"
         if raw and raw_beside:
             return "raw beside its developed image"
-        return "excluded" if self._excluded(name.casefold(), below) else None
+        return "by pattern" if self._excluded(name.casefold(), below) else None
 
     def _excluded(self, folded: str, below: str) -> bool:
         path = below.casefold()

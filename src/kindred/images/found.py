@@ -34,8 +34,8 @@ class Found:
 class LeftOut:
     """Counts of the files and folders that a scan left out on purpose.
 
-    files: the number of each kind (".mp4", "without extension", "excluded", "raw beside its developed image").
-    folders: the number of each kind ("excluded", "machine-made"); named: the first of those folders.
+    files: the number of each kind (".mp4", "without extension", "by pattern", "raw beside its developed image").
+    folders: the number of each kind ("by pattern", "machine-made"); named: the first of those folders.
     """
 
     files: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class LeftOut:
         return bool(self.files or self.folders)
 
     def __str__(self) -> str:
-        """Return a readable summary: "4 files: 2 .dng, 1 .mp4, 1 without extension; 1 folder: machine-made"."""
+        """Return a readable summary: "4 files: 2 .dng, 1 .mp4, 1 without extension; 1 folder: 1 machine-made"."""
         parts = []
         for what, kinds in (("file", self.files), ("folder", self.folders)):
             total = kinds.total()
