@@ -76,6 +76,15 @@ def test_a_renamed_folder_keeps_all_its_images(library: Library, photos: Path, t
     assert library.search(tmp_path / "pictures" / name(5))[0].path == tmp_path / "pictures" / name(5)
 
 
+def test_each_file_of_a_renamed_folder_is_counted_once(library: Library, photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no image")
+    library.index(photos)
+    report = library.index(photos.rename(tmp_path / "elsewhere"))
+    assert (report.found, report.moved, report.indexed, len(report.skipped)) == (COUNT + 1, COUNT, 0, 1)
+    report = library.index((tmp_path / "elsewhere").rename(photos), force=True)
+    assert (report.found, report.moved, report.indexed, len(report.skipped)) == (COUNT + 1, 0, COUNT, 1)
+
+
 def test_a_copy_is_an_image_of_its_own(library: Library, photos: Path) -> None:
     before = known(library)
     shutil.copy2(photos / name(3), photos / "copy.jpg")

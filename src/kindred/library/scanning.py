@@ -127,11 +127,12 @@ class Scan:
     def take_over(self, seen: Seen, source: Known) -> bool:
         """Assign the file to image `source`; return whether it has to be described again."""
         self.stamps.append(stamp(source, seen))
-        self.report.moved += 1
         if self.is_due(source):
             return True
         if source.state == "skipped":
             self.report.skipped.append((seen.path, self.reasons[source.path]))
+        else:
+            self.report.moved += 1
         return False
 
     def count_unchanged(self, seen: Seen, known: Known) -> None:
