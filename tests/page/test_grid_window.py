@@ -152,6 +152,21 @@ def test_focus_and_scroll_are_kept_by_id_when_images_change(window: Page) -> Non
     assert window.evaluate("() => document.activeElement.closest('.cell')?.dataset.id") == target
 
 
+def test_end_goes_to_the_last_image_also_while_more_are_coming(window: Page) -> None:
+    more = """(count) => {
+      grid.show({ ids: Array.from({ length: count }, (_, n) => `n${n}`), aspects: Array(count).fill(1), count });
+    }"""
+    mount(window, 500)
+    window.focus(".tile[tabindex='0']")
+    window.keyboard.press("End")
+    assert focused(window) == "Image 499"
+    window.evaluate(more, 2000)
+    assert focused(window) == "Image 1999"
+    window.keyboard.press("ArrowLeft")
+    window.evaluate(more, 3000)
+    assert focused(window) == "Image 1998"  # it was moved since
+
+
 def test_the_image_with_the_focus_stays_while_one_scrolls_away(window: Page) -> None:
     mount(window, 3000)
     window.focus(".tile[tabindex='0']")

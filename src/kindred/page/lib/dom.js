@@ -114,6 +114,11 @@ function set(element, name, value) {
   }
 }
 
+/** Whether fingers are used here rather than a mouse: what cannot be done with them is not offered. */
+export function isTouch() {
+  return matchMedia("(pointer: coarse)").matches;
+}
+
 let counter = 0;
 
 /** A new id for label/for, aria-controls and the like. */

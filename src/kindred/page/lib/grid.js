@@ -43,6 +43,7 @@ export class Grid {
     this.layout = justify([], { width: 1, target: 1, gap: 1 });
     this.scroll = new ScaledScroll(0, 1);
     this.active = 0;
+    this.atEnd = false; // End was pressed and nothing since: images that come later move the focus to the last one.
     /** @type {Map<number, HTMLElement>} rows in the document */
     this.rows = new Map();
     /** @type {Map<string, HTMLElement>} cells in the document, by image */
@@ -51,6 +52,7 @@ export class Grid {
     const signal = this.stop.signal;
     addEventListener("scroll", () => this.#scrolled(), { passive: true, signal });
     addEventListener("resize", () => this.#laidOut(), { signal });
+    for (const name of ["wheel", "pointerdown"]) addEventListener(name, () => { this.atEnd = false; }, { passive: true, signal });
     this.watcher = new ResizeObserver(() => this.#laidOut());
     this.watcher.observe(this.element);
     this.width = 0;
@@ -79,6 +81,7 @@ export class Grid {
     this.active = at >= 0 ? at : Math.min(this.active, Math.max(0, images.count - 1));
     this.width = 0;
     this.#laidOut(anchor);
+    if (this.atEnd && this.element.contains(document.activeElement)) this.goTo(images.count - 1);
   }
 
   /** Draw again what lies over the images in view. */
@@ -355,6 +358,7 @@ export class Grid {
     if (next === null) return;
     event.preventDefault();
     this.goTo(next);
+    this.atEnd = event.key === "End";
   }
 }
 

@@ -23,7 +23,9 @@ export function createStart(context, { ended }) {
     fill(element, h("div", { class: "empty" }, icon("duplicates"), h("h1", null, "Find duplicates"),
       interrupted && h("p", { class: "soft" }, icon("warning"), " The last search was not finished when the server stopped. Start it again."),
       h("p", null, "Identical files, the same picture in another size or format, shots of one burst, and pictures that look alike. Every image is read once; no file is ever changed or deleted."),
-      h("button", { class: "button button-primary", type: "button", disabled: !library.images, on: { click: () => void search() } }, icon("search"), `Search ${count(library.images ?? 0, "image")}`)));
+      library.images > 1
+        ? h("button", { class: "button button-primary", type: "button", on: { click: () => void search() } }, icon("search"), `Search ${count(library.images, "image")}`)
+        : h("p", { class: "soft" }, `The library has ${library.images ? "one image" : "no images"}; two at least can be compared.`)));
   }
 
   /** Start a search and show its progress. @returns {Promise<boolean>} whether it could be started */

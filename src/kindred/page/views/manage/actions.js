@@ -2,7 +2,7 @@
 
 import { announce } from "../../lib/announce.js";
 import { confirmed } from "../../lib/dialog.js";
-import { h } from "../../lib/dom.js";
+import { h, isTouch } from "../../lib/dom.js";
 import { exportImages } from "../../lib/export.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
@@ -32,7 +32,7 @@ export function createActions(context, { selection, jobs, order, changed, remove
   const remove = !library.read_only && button("Remove", "trash", () => void asked());
   const tools = h("div", { class: "selection-tools" }, editing, search, exports, remove);
   const element = h("div", { class: "selection-bar", role: "region", "aria-label": "Selected images" }, clear, text, all, tools);
-  const hint = matchMedia("(pointer: coarse)").matches ? "Press an image for a moment to select it" : "Select with the mark over an image, or with Space; Shift selects a range";
+  const hint = isTouch() ? "Press an image for a moment to select it" : "Select with the mark over an image, or with Space; Shift selects a range";
   const watcher = new ResizeObserver(cover);
   watcher.observe(element);
   const unlisten = selection.listen(draw);

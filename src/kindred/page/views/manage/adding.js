@@ -1,7 +1,7 @@
 /** Adding images by drop or choice, with the progress of each. */
 
 import { announce } from "../../lib/announce.js";
-import { fill, h, suggestions, uid } from "../../lib/dom.js";
+import { fill, h, isTouch, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
@@ -26,7 +26,7 @@ export function createAdding({ api, library, router }, { added }) {
   const choose = h("button", { class: "button button-primary", type: "button", on: { click: () => input.click() } }, icon("plus"), "Choose images");
   const zone = h("div", { class: "drop-zone" }, h("div", { class: "drop-sign" }, icon("upload")),
     h("div", null, h("h2", { id: "adding-title" }, "Add images"),
-      h("p", { class: "soft small" }, "Drop images or folders here. They are copied into the library.")), choose, input,
+      h("p", { class: "soft small" }, `${isTouch() ? "Choose images." : "Drop images or folders here."} They are copied into the library.`)), choose, input,
     h("div", { class: "drop-tags" }, h("label", { for: id, class: "small" }, "Tag them with"), tags, names));
   const status = h("div", { class: "adding-status" });
   const list = h("ul", { class: "adding-list" });

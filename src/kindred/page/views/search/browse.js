@@ -25,7 +25,7 @@ export const SORTS = [["", "Newest first"], ["oldest", "Oldest first"], ["added"
  * @param {{open: (ids: string[], at: number, known: (id: string) => any) => void, similar: (image: any) => void,
  *   selection?: Selection}} options selection: images can be selected
  */
-export function createBrowse({ api, library }, { open, similar, selection }) {
+export function createBrowse({ api, library, router }, { open, similar, selection }) {
   /** @type {Map<string, import("../../lib/images.js").Image>} */
   const records = new Map();
   let stop = new AbortController();
@@ -133,7 +133,8 @@ export function createBrowse({ api, library }, { open, similar, selection }) {
 
   function drawEmpty(filtered) {
     fill(empty, icon(filtered ? "filter" : "library"), h("h2", null, filtered ? "No image matches these filters" : "The library is empty"),
-      h("p", null, filtered ? "Remove a filter to see more." : "Add a folder or single images under Library."));
+      h("p", null, filtered ? "Remove a filter to see more." : "Add a folder or single images under Library."),
+      !filtered && !library.read_only && h("a", { class: "button button-primary", href: router.href("manage") }, icon("plus"), "Add images"));
   }
 }
 

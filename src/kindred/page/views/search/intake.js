@@ -5,7 +5,7 @@
  */
 
 import { announce } from "../../lib/announce.js";
-import { h } from "../../lib/dom.js";
+import { h, isTouch } from "../../lib/dom.js";
 import { toast, toastError } from "../../lib/toast.js";
 import { takePhoto } from "../../lib/camera.js";
 
@@ -70,7 +70,7 @@ export function createIntake({ api }, { add, busy, over }) {
 
   async function photograph() {
     // A phone's own camera is better than any page's.
-    if (matchMedia("(pointer: coarse)").matches || !navigator.mediaDevices?.getUserMedia) return capture.click();
+    if (isTouch() || !navigator.mediaDevices?.getUserMedia) return capture.click();
     const photo = await takePhoto();
     if (photo) await take([photo]);
   }

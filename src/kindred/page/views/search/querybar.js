@@ -4,7 +4,7 @@
  * @typedef {import("./state.js").QueryImage} QueryImage
  */
 
-import { fill, h } from "../../lib/dom.js";
+import { fill, h, isTouch } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { openCropDialog } from "./cropdialog.js";
 
@@ -19,7 +19,7 @@ export function createQueryBar(context, { choose, photograph, change }) {
   const invitation = h("div", { class: "invitation" },
     h("div", { class: "invitation-sign" }, icon("image")),
     h("div", null, h("h1", null, "Find an image, or what it shows"),
-      h("p", { class: "soft" }, "Drop or paste one here. Or press “More like this” on any image below.")));
+      h("p", { class: "soft" }, `${isTouch() ? "Choose or photograph one." : "Drop or paste one here."} Or press “More like this” on any image below.`)));
   const buttons = h("div", { class: "query-buttons" },
     h("button", { class: "button button-primary", type: "button", on: { click: choose } }, icon("upload"), h("span", null, "Choose an image")),
     h("button", { class: "button", type: "button", on: { click: photograph } }, icon("camera"), h("span", null, "Camera")));
