@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from kindred.errors import UsageError
 from kindred.library import Library
 from kindred.library.query_regions import is_sure, region_boxes, union_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
+from pictures import picture
 
 COUNT = 30
 NONE = -np.inf
@@ -90,3 +91,33 @@ def test_only_a_probable_result_is_sure() -> None:
     assert not is_sure(Ranking(ids, scores))
     assert is_sure(Ranking(ids, scores, None, np.array([[0.6, 0.1]], np.float32)))
     assert not is_sure(Ranking(ids, scores, None, np.array([[0.4, np.nan]], np.float32)))
+
+
+def label(number: int) -> Image.Image:
+    """Draw a label of many shapes, 400 × 300, with enough details to be recognised by."""
+    random = np.random.default_rng(number)
+    drawn = Image.fromarray(picture(number, width=400, height=300))
+    draw = ImageDraw.Draw(drawn)
+    for _ in range(40):
+        left, top, side = int(random.integers(0, 380)), int(random.integers(0, 280)), int(random.integers(8, 40))
+        shape = draw.ellipse if random.random() < 0.5 else draw.rectangle
+        shape((left, top, left + side, top + side), fill=tuple(random.integers(0, 256, 3).tolist()))
+    return drawn
+
+
+def test_what_is_small_in_an_image_of_the_library_is_found_by_the_query_reduced(tmp_path: Path) -> None:
+    """A label fills a ninth of one image; it is found, with its box, but only with regions."""
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        wide = Image.fromarray(picture(50 + number, width=1200, height=900))
+        wide.paste(label(number), (700, 500))
+        wide.save(tmp_path / "images" / f"{number}.png")
+    with Library.create(tmp_path / "library", recipe="kin") as library:
+        library.index(tmp_path / "images")
+        whole = library.search(np.asarray(label(1)), k=1)
+        assert not whole.likely(0.5)
+        found = library.search(np.asarray(label(1)), k=1, regions=True).hits[0]
+    assert found.path.name == "1.png"
+    assert found.probability is not None
+    assert found.probability >= 0.5
+    assert found.box == pytest.approx((700, 500, 1100, 800), abs=20)

@@ -29,8 +29,8 @@ class SubjectOptions:
         bool,
         typer.Option(
             "--regions",
-            help="Also search for parts of IMAGE if the whole has no probable result: for one of several objects, or a "
-            "small one.",
+            help="Also search for parts of IMAGE if the whole has no probable result: for one of several objects, or "
+            "one that is small in IMAGE or in those of the library.",
         ),
     ] = False
     crop: Annotated[

@@ -116,7 +116,8 @@ class ExampleSearching(Searching):
 
         ranking = union_of([ranked(each) for each in marked(query, rights, wrongs)])
         if regions and query is not None and query.image is not None and not is_sure(ranking):
-            ranking = union_of([ranking, *map(ranked, describe_regions(query.image, self.describer))])
+            parts = describe_regions(query.image, self.describer, with_reduced=gives_probabilities(steps))
+            ranking = union_of([ranking, *map(ranked, parts)])
         numbers = [image_numbers(self.store, ids).tolist() for ids in (right, wrong)]
         if gives_probabilities(steps) and (right or wrong):
             doubts = [ranked(each) for each in wrongs[-MOST_FURTHER:]]

@@ -97,10 +97,11 @@ class Searching(ABC):
         the recipe: one with a calibration orders results by the probability that they show the same thing, which each
         hit then has. () or "none" orders them by the similarity of descriptors alone, as negative examples do by
         default. With `regions`, overlapping regions of the query image are searched as well, each on its own, unless a
-        result of the whole probably shows the same thing; for each image the best counts. That finds one of several
-        objects, or a small one, and takes some six times as long. Raises `ImageError` for an unusable query,
-        `RecipeError` for an unknown re-ranker or one that needs data the library does not have, `LibraryError` if the
-        library is empty.
+        result of the whole probably shows the same thing; for each image the best counts. Where results have
+        probabilities, the query is searched reduced, too. That finds one of several objects, or one that is small in
+        the query or in an image of the library, and takes some seven times as long. Raises `ImageError` for an
+        unusable query, `RecipeError` for an unknown re-ranker or one that needs data the library does not have,
+        `LibraryError` if the library is empty.
         """
         began = time.monotonic()
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
@@ -198,7 +199,7 @@ class Searching(ABC):
 
         ranking = ranked(described)
         if regions and described.image is not None and not is_sure(ranking):
-            parts = describe_regions(described.image, self.describer)
+            parts = describe_regions(described.image, self.describer, with_reduced=gives_probabilities(steps))
             ranking = union_of([ranking, *map(ranked, parts)]).top(k)
         return results_of(searcher, ranking, began)
 
