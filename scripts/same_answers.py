@@ -17,7 +17,6 @@ import argparse
 import secrets
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,14 +48,13 @@ class Compared:
     """How the answers of one library compare with those of another, over `queries` queries.
 
     first: queries with the same first result. same: those whose best K are the same, but for the order of equal scores.
-    difference: the largest one between the scores of one image, or of one rank. seconds: of all searches.
+    difference: the largest one between the scores of one image, or of one rank.
     """
 
     queries: int = 0
     first: int = 0
     same: int = 0
     difference: float = 0.0
-    seconds: float = 0.0
 
     def add(self, expected: Results, found: Results) -> None:
         """Compare the answers to one query."""
@@ -99,9 +97,8 @@ class Comparison:
         """Give every query to every library; `search` gets its number."""
         answers = dict[str, list[Results]]()
         for name, library in self.libraries.items():
-            compared, began = Compared(), time.monotonic()
+            compared = Compared()
             answers[name] = [search(library, number) for number in range(len(self.queries))]
-            compared.seconds = time.monotonic() - began
             for expected, found in zip(next(iter(answers.values())), answers[name], strict=True):
                 compared.add(expected, found)
             self.rows.append((how, name, compared))
@@ -120,15 +117,12 @@ class Comparison:
     def table(self, images: int) -> str:
         """Return the results as a Markdown table."""
         lines = [
-            "| searched by | library | images | queries | same first result | same best 10 | largest difference | "
-            "ms a query |",
-            "|---|---|---|---|---|---|---|---|",
+            "| searched by | library | images | queries | same first result | same best 10 | largest difference |",
+            "|---|---|---|---|---|---|---|",
         ]
         for how, name, one in self.rows:
-            time_each = 1000 * one.seconds / max(1, one.queries)
             lines.append(
-                f"| {how} | {name} | {images} | {one.queries} | {one.first} | {one.same} | {one.difference:.1e} | "
-                f"{time_each:.1f} |"
+                f"| {how} | {name} | {images} | {one.queries} | {one.first} | {one.same} | {one.difference:.1e} |"
             )
         return "\n".join(lines)
 
