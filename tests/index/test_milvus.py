@@ -55,7 +55,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def url(milvus: MilvusProcess) -> MilvusUrl:
-    return milvus.url(f"photos{next(NUMBERS)}")
+    return milvus.url(f"photos{next(NUMBERS)}", timeout=30)  # a busy machine of the tests is slow
 
 
 def clustered(count: int, seed: int = 0) -> Rows:
@@ -433,6 +433,21 @@ def test_a_frozen_server_is_an_error_within_the_limit(store: Store, url: MilvusU
         assert index.search(rows[:1], 5).ids.tolist() == expected
     finally:
         proxy.close()
+
+
+def test_the_calls_of_one_search_have_one_timeout(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, pause = MilvusServer(url), 0.3
+    monkeypatch.setattr(MilvusServer, "_client", lambda *_: None)
+
+    def call() -> float:
+        return server._call(lambda _, limit: time.sleep(pause) or limit)
+
+    with server.one_timeout():
+        with server.one_timeout():
+            first = call()
+        assert call() <= first - pause
+        assert server._call(lambda _, limit: limit, 1000.0) > url.timeout  # a limit of its own
+    assert call() > first - pause
 
 
 @pytest.mark.faults

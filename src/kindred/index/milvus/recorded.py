@@ -90,7 +90,7 @@ class RecordedIndex(ABC, Generic[Later]):
 
     def sync(self) -> None:
         """Apply the changes that any process has committed since the last call; fast if no vectors changed."""
-        with self._lock:
+        with self._lock, self._server.one_timeout():
             revision = self._store.revision
             if revision == self._checked:
                 return
@@ -136,14 +136,15 @@ class RecordedIndex(ABC, Generic[Later]):
 
     def _retried(self, search: Callable[[], T]) -> T:
         """Return the result of a search, tried again if another process has replaced the index, or it was deleted."""
-        self.sync()
-        try:
-            return search()
-        except CollectionGone:
-            with self._lock:
-                self._recorded, self._checked = None, -1
+        with self._server.one_timeout():
             self.sync()
-            return search()
+            try:
+                return search()
+            except CollectionGone:
+                with self._lock:
+                    self._recorded, self._checked = None, -1
+                self.sync()
+                return search()
 
     def _follow_record(self) -> None:
         """Search the index that the store records, if the server has it."""

@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +67,7 @@ class MilvusServer:
         self._lock = ForkSafeLock()
         self._connected: MilvusClient | None = None
         self._mark = ProcessMark()
+        self._together = threading.local()  # `end`: when the calls of a block must have ended, by time.monotonic
         self._version = ""
 
     @property
@@ -197,6 +199,21 @@ class MilvusServer:
         """
         return self._call(lambda client, seconds: _search(client, record, queries, limit, expression, seconds))
 
+    @contextmanager
+    def one_timeout(self) -> Iterator[None]:
+        """Give all calls of this thread in the block one timeout together, but for those that have limits of their own.
+
+        A block within another has that of the outer one.
+        """
+        if getattr(self._together, "end", None) is not None:
+            yield
+            return
+        self._together.end = time.monotonic() + self.url.timeout
+        try:
+            yield
+        finally:
+            self._together.end = None
+
     def _client(self, limit: float) -> MilvusClient:
         with self._lock:
             if self._connected is None or self._mark.inherited:
@@ -215,10 +232,12 @@ class MilvusServer:
     def _call(self, action: Callable[[MilvusClient, float], T], seconds: float | None = None) -> T:
         """Return the result of an action, which gets a connection and the seconds left; tried again until it succeeds.
 
-        seconds: that all tries may take, by default the timeout of the address.
+        seconds: that all tries may take, by default the timeout of the address, or what is left of that of a block.
         """
         allowed = float(self.url.timeout) if seconds is None else max(seconds, float(self.url.timeout))
         end, wait = time.monotonic() + allowed, FIRST_WAIT
+        if seconds is None and (together := getattr(self._together, "end", None)) is not None:
+            end = min(end, together)
         while True:
             try:
                 left = max(0.1, end - time.monotonic())
