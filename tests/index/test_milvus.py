@@ -439,8 +439,12 @@ def test_the_calls_of_one_search_have_one_timeout(url: MilvusUrl, monkeypatch: p
     server, pause = MilvusServer(url), 0.3
     monkeypatch.setattr(MilvusServer, "_client", lambda *_: None)
 
+    def slow(_: object, limit: float) -> float:
+        time.sleep(pause)
+        return limit
+
     def call() -> float:
-        return server._call(lambda _, limit: time.sleep(pause) or limit)
+        return server._call(slow)
 
     with server.one_timeout():
         with server.one_timeout():
