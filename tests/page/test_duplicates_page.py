@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from axe import assert_accessible
-from in_browser import Visitor
+from in_browser import Visitor, tab_to
 from kindred.library import Library
 from live_server import LiveServer, serving
 from lookalikes import page as printed
@@ -342,6 +342,48 @@ def test_rules_decide_what_is_kept(visits: Visitor, api: httpx.Client, folder: P
     assert tags(api) == {"best": sorted([HOSTILE, "again.png", "other.png"])}
     images = api.get("/images", params={"tag": "best"}).json()["images"]
     assert str(folder / "sub" / HOSTILE) in [image["path"] for image in images]
+
+
+def test_rules_and_kinds_by_keys_alone(visits: Visitor) -> None:
+    page = opened(visits)
+    tab_to(page, page.get_by_role("button", name="Same picture"))
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(KINDS.count("Same picture"))
+    tab_to(page, page.get_by_role("button", name="What to keep"))
+    page.keyboard.press("Enter")
+    rule = page.get_by_label("Keep", exact=True)
+    tab_to(page, rule)
+    before = rule.input_value()
+    page.keyboard.press("End")  # the last rule
+    assert rule.input_value() != before
+    expect(rule).to_be_focused()  # although the rules were drawn again
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="What to keep")).to_be_focused()
+    tab_to(page, page.get_by_role("button", name="Not the same", exact=True))
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(KINDS.count("Same picture") - 1)
+    tab_to(page, page.get_by_role("button", name="Undo"))
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(KINDS.count("Same picture"))
+
+
+def test_rules_and_pairs_that_are_not_the_same_by_touch(visits: Visitor, api: httpx.Client) -> None:
+    page = opened(visits, phone=True)
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.get_by_role("button", name="What to keep").tap()
+    page.get_by_label("Keep", exact=True).select_option("older")
+    page.touchscreen.tap(180, 20)  # beside the panel
+    page.get_by_role("button", name="Same picture").tap()
+    rows(page).first.tap()
+    page.get_by_role("button", name="Not the same", exact=True).tap()
+    page.get_by_role("button", name="Undo").tap()
+    assert api.get("/duplicates/not-same").json()["total"] == 0
+    page.locator(".segment", has_text="Side by side").tap()
+    expect(page.locator(".compare-frame")).to_have_attribute("data-mode", "sides")
+    page.get_by_role("button", name="Back to the groups").tap()
+    for width in (360, 320):  # the second is what 400 % leaves of 1280
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_kinds_select_groups(visits: Visitor) -> None:

@@ -256,3 +256,24 @@ def test_the_page_without_its_server_says_so(visitor: Visitor) -> None:
     page.reload()
     expect(page.get_by_role("heading", name="The library cannot be opened")).to_be_visible()
     assert_accessible(page)
+
+
+def test_a_view_that_cannot_be_loaded_says_so(visitor: Visitor) -> None:
+    visitor.allowed += ["Failed to load resource", "Failed to fetch dynamically imported module"]
+    page = visitor.open()
+    page.route("**/views/duplicates.js", lambda route: route.abort())
+    page.get_by_role("link", name="Duplicates").click()
+    expect(page.get_by_role("heading", name="Duplicates cannot be shown")).to_be_visible()
+    page.unroute("**/views/duplicates.js")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Find duplicates")).to_be_visible()
+
+
+def test_an_image_that_was_removed_meanwhile_says_so(visitor: Visitor) -> None:
+    visitor.allowed.append("Failed to load resource")
+    page = visitor.open(f"#/search?show={'0' * 16}")
+    expect(page.locator(".picture-missing")).to_have_text("This image is no longer in the library.")
+    page.keyboard.press("s")  # More like this: there is no image to search for
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    assert "q=" not in page.url

@@ -495,6 +495,31 @@ def test_removed_images_are_added_again_by_undo(visit: Visitor, server: LiveServ
     assert after == before  # ids, tags, metadata
 
 
+def test_images_that_were_removed_in_another_window(visit: Visitor, server: LiveServer) -> None:
+    visit.allowed.append("Failed to load resource")
+    page = visit.open("#/manage?part=images&sort=path")
+    gone, stays = (cells(page).nth(place).get_attribute("data-id") for place in (0, 1))
+    undo = httpx.post(f"{server.api}/images/remove", json={"ids": [gone]}).json()["undo"]
+    cells(page).first.locator(".tile").click()
+    expect(page.locator(".picture-missing")).to_have_text("This image is no longer in the library.")
+    page.keyboard.press("Escape")
+    choose(page, 0, 1)
+    page.get_by_role("button", name="Tags").click()
+    page.get_by_label("Add a tag").fill("elsewhere")
+    page.locator("dialog[open]").get_by_role("button", name="Apply").click()
+    expect(page.locator(".toast")).to_contain_text("1 image is no longer in the library and could not be changed.")
+    expect(page.get_by_role("heading", name=f"{COUNT - 1} images")).to_be_visible()
+    assert httpx.get(f"{server.api}/images/{stays}").json()["tags"] == ["elsewhere", "holiday"]
+    httpx.post(f"{server.api}/images/tags", json={"ids": [stays], "remove": ["elsewhere"]})
+    httpx.post(f"{server.api}/removals/{undo}/undo")
+    deadline = time.monotonic() + 60
+    while images_in(server) < COUNT:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when one comes back to this window
+    expect(page.get_by_role("heading", name=f"{COUNT} images")).to_be_visible()
+
+
 def test_removed_images_can_be_added_again_from_the_overview(visit: Visitor, server: LiveServer) -> None:
     ids = httpx.get(f"{server.api}/images/layout").json()["ids"][:4]
     httpx.post(f"{server.api}/images/remove", json={"ids": ids})

@@ -483,6 +483,15 @@ def test_an_upload_that_the_server_has_forgotten(visitor: Visitor) -> None:
     expect(page.locator(".query-lost")).to_have_count(1)
 
 
+def test_a_search_goes_on_without_an_image_that_was_removed(visitor: Visitor, an_id: str, relevant: set[str]) -> None:
+    visitor.allowed.append("Failed to load resource")
+    page = visitor.open(f"#/search?q=i.{an_id}&q=i.{'0' * 16}&right={an_id}")
+    expect(page.locator(".results-empty")).to_contain_text("An image of this search is no longer on the server.")
+    page.get_by_role("button", name="Search without it").click()
+    page.wait_for_url(lambda url: "0" * 16 not in url and f"right={an_id}" in url)
+    assert relevant <= set(found(page))
+
+
 def test_answers_by_date(visitor: Visitor, an_id: str, demo_library: Path) -> None:
     page = visitor.open(f"#/search?q=i.{an_id}&sort=oldest")
     ids = found(page)

@@ -153,6 +153,18 @@ def test_a_search_that_is_not_possible_is_a_problem(client: TestClient, asked: d
     assert len(answer.json()["detail"]) > 10
 
 
+@pytest.mark.parametrize("place", ["query", "right", "wrong"])
+def test_an_image_that_was_removed_is_named(client: TestClient, ids: list[str], place: str) -> None:
+    client.delete(f"{API}/images/{ids[5]}")
+    asked: dict[str, object] = {"query": [{"image": ids[0]}]}
+    asked |= {"query": [{"image": ids[0]}, {"image": ids[5]}]} if place == "query" else {place: [ids[1], ids[5]]}
+    answer = client.post(f"{API}/search", json=asked)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == f"the library has no image {ids[5]}"
+    explained = client.post(f"{API}/explain", json={"query": {"image": ids[0]}, "image": ids[5]})
+    assert (explained.status_code, explained.json()["detail"]) == (404, f"the library has no image {ids[5]}")
+
+
 @pytest.mark.parametrize("content", [b'{"query": [{"vector": [NaN]}]}', b"{", b"\xff\xfe", b"[]", b'"x"', b"null"])
 def test_a_body_that_is_not_json_is_a_problem(client: TestClient, content: bytes) -> None:
     answer = client.post(f"{API}/search", content=content, headers={"Content-Type": "application/json"})
@@ -225,7 +237,7 @@ def test_why_an_image_was_found(client: TestClient, ids: list[str]) -> None:
     same = client.post(f"{API}/explain", json=by_upload).json()
     assert min(value for row in same["query"] for value in row) > 0.99
     assert client.post(f"{API}/explain", json={"query": {"vector": [1.0] * 32}, "image": ids[0]}).status_code == 400
-    assert client.post(f"{API}/explain", json={"query": {"image": ids[0]}, "image": "0" * 16}).status_code == 400
+    assert client.post(f"{API}/explain", json={"query": {"image": ids[0]}, "image": "0" * 16}).status_code == 404
 
 
 def test_a_full_queue_is_answered_at_once(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:

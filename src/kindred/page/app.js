@@ -38,6 +38,18 @@ async function readLibrary() {
   Object.assign(library, await api.get("/library"));
 }
 
+/** A page that was out of sight shows what has changed in the library meanwhile, such as in another tab. */
+async function seenAgain() {
+  if (document.hidden) return;
+  const before = library.revision;
+  try {
+    await readLibrary();
+  } catch {
+    return; // What one does next will say so.
+  }
+  if (library.revision !== before) router.again();
+}
+
 function drawNavigation() {
   const links = VIEWS.map(({ name, title, icon: sign }) =>
     h("a", { href: router.href(name), data: { view: name } }, icon(sign), h("span", null, title)));
@@ -64,7 +76,13 @@ async function show(route) {
   fill(main, root);
   scrollTo(0, 0);
   const mounting = loaded(view).then(([module]) => (mine === turn ? module.mount(root, context) : () => {}));
-  const unmount = await whileWaiting(root, mounting);
+  let unmount;
+  try {
+    unmount = await whileWaiting(root, mounting);
+  } catch (error) {
+    if (mine === turn && !api.aborted(error)) failed(error, { place: root, title: `${view.title} cannot be shown` });
+    return undefined;
+  }
   if (mine !== turn) return unmount();
   mounted.unmount = unmount;
   // Screen readers start at the new view; the first one is left to the browser.
@@ -107,10 +125,13 @@ function styles(name) {
   return sheets.get(name);
 }
 
-function failed(error) {
+/** Say what went wrong, and offer to load the page again; the module of a view that could not be fetched is no ApiError. */
+function failed(error, { place = main, title = "The library cannot be opened" } = {}) {
   const again = h("button", { class: "button button-primary", type: "button", on: { click: () => location.reload() } }, "Try again");
-  fill(main, h("div", { class: "empty" }, icon("warning"), h("h1", null, "The library cannot be opened"),
-    h("p", null, error.message), error.hint && h("p", { class: "soft" }, error.hint), again));
+  const text = error instanceof api.ApiError ? error.message : api.UNREACHABLE;
+  if (!(error instanceof api.ApiError)) console.error(error);
+  fill(place, h("div", { class: "empty", role: "alert" }, icon("warning"), h("h1", null, title),
+    h("p", null, text), error.hint && h("p", { class: "soft" }, error.hint), again));
 }
 
 async function start() {
@@ -127,6 +148,7 @@ async function start() {
     return failed(error);
   }
   router.listen((route) => void show(route));
+  document.addEventListener("visibilitychange", () => void seenAgain());
   await show(router.current());
 }
 

@@ -21,12 +21,13 @@ from kindred.library.results import is_answered
 from kindred.library.search import limited
 from kindred.ranking import Ranking
 from kindred.server.forms import QueryPart, SearchRequest
+from kindred.server.problems import Problem
 from kindred.server.state import State
 from kindred.server.uploads import Uploads
 from kindred.service import HitForm, SearchForm
 from kindred.store import Filter
 
-__all__ = ["MOST_RESULTS", "Searches", "example_of"]
+__all__ = ["MOST_RESULTS", "Searches", "check_stored", "example_of"]
 
 MOST_RESULTS = 10_000
 """Results of a search that can be reached by paging."""
@@ -143,6 +144,7 @@ class Searches:
 
     def _ranked(self, asked: SearchRequest, where: Filter | None, count: int) -> Ranking:
         library, methods = self._state.library, _methods(asked)
+        check_stored(self._state, [*(part.image for part in asked.query if part.image), *asked.right, *asked.wrong])
         return library.rank_examples(
             [self._query_of(part, methods) for part in asked.query],
             [part.weight for part in asked.query],
@@ -171,6 +173,15 @@ class Searches:
             return self._state.part(Uploads).get(part.upload).path
         row = self._state.library.store.by_uid([part.image or ""]).get(part.image or "")
         return None if row is None else row.path
+
+
+def check_stored(here: State, ids: Sequence[str]) -> None:
+    """Raise a problem 404 that names the first of some ids that is not that of an image of the library."""
+    stored = here.library.store.by_uid(list(ids)) if ids else {}
+    for uid in ids:
+        if uid not in stored:
+            hint = "it was removed meanwhile; search without it"
+            raise Problem(404, f"the library has no image {uid}", hint=hint, error="UsageError")
 
 
 def _methods(asked: SearchRequest) -> list[str] | str | None:

@@ -105,7 +105,7 @@ class Uploads:
             upload = self._known.get(uid)
         upload = self._of_saved(uid) if upload is None else upload
         if upload is None:
-            raise Problem(404, "the uploaded image is no longer stored", hint="send it again")
+            raise Problem(404, f"the uploaded image {uid[:100]} is no longer stored", hint="send it again")
         return upload
 
     def _of_saved(self, uid: str) -> Upload | None:

@@ -10,6 +10,9 @@ import { toParams } from "./params.js";
 const ROOT = "/api/v1";
 const PATIENCE = 4; // Repeats of a request that the server was too busy for (503 with Retry-After).
 
+/** What people read when no answer came. */
+export const UNREACHABLE = "The server cannot be reached. Is kindred serve running?";
+
 /** What went wrong with a request: the fields of the server's problem document (RFC 9457). */
 export class ApiError extends Error {
   /**
@@ -78,7 +81,7 @@ async function reached(address, init) {
     return await fetch(address, init);
   } catch (error) {
     if (aborted(error)) throw error;
-    throw new ApiError(0, { title: "Not reachable", detail: "The server cannot be reached. Is kindred serve running?" });
+    throw new ApiError(0, { title: "Not reachable", detail: UNREACHABLE });
   }
 }
 

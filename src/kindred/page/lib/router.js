@@ -77,6 +77,11 @@ export function listen(listener) {
 function notify() {
   if (location.hash === shown) return;
   shown = location.hash;
+  again();
+}
+
+/** Show the present route again, as what it shows has changed. */
+export function again() {
   const route = current();
   for (const listener of [...listeners]) listener(route);
 }

@@ -94,7 +94,7 @@ class Viewer {
     this.after.disabled = at >= what.ids.length - 1;
     const known = what.known?.(id);
     if (known) this.place(known);
-    else fill(this.picture);
+    else this.clear();
     let image = known;
     if (!known || known.frames === undefined) {
       try {
@@ -123,6 +123,7 @@ class Viewer {
     const large = h("img", { src: api.thumbnail(image.id, LARGE), alt: name, draggable: "false" });
     const small = h("img", { src: api.thumbnail(image.id, 256), alt: "", draggable: "false" });
     large.addEventListener("load", () => small.remove(), { once: true });
+    large.addEventListener("error", () => void this.unseen(image), { once: true });
     fill(this.picture, small, large, outline(image));
     this.original = false;
     this.zoom.reset();
@@ -152,11 +153,35 @@ class Viewer {
     this.picture.insertBefore(file, this.picture.querySelector("svg"));
   }
 
-  missing(error) {
+  /** Show no image, so that no key or button acts on the one before. */
+  clear() {
+    this.image = null;
     fill(this.picture);
-    this.name.textContent = "Not available";
-    fill(this.facts, h("p", null, error.message));
     fill(this.actions);
+  }
+
+  missing(error) {
+    this.clear();
+    const text = error.status === 404 ? "This image is no longer in the library." : error.message;
+    this.name.textContent = "Not available";
+    fill(this.picture, h("p", { class: "picture-missing" }, icon("warning"), text));
+    fill(this.facts, h("p", null, text));
+    announce(text);
+  }
+
+  /** Say why an image is not seen: it is no longer in the library, or its file cannot be read. */
+  async unseen({ id }) {
+    const mine = this.turn;
+    const { api } = this.context;
+    let text = "The file of this image cannot be read.";
+    try {
+      const { missing } = await api.get(`/images/${encodeURIComponent(id)}`);
+      if (missing) text = "The file of this image is not there now.";
+    } catch (error) {
+      if (mine === this.turn && !this.ended) this.missing(error);
+      return;
+    }
+    if (mine === this.turn && !this.ended) fill(this.picture, h("p", { class: "picture-missing" }, icon("warning"), text));
   }
 
   drawActions() {

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from kindred.server.answers import answer
 from kindred.server.forms import ExplainRequest, Name, QueryPart, SearchRequest, WhereModel
-from kindred.server.searches import Searches, example_of
+from kindred.server.searches import Searches, check_stored, example_of
 from kindred.server.state import Here, State
 from kindred.server.uploads import IMAGE_BODY, Uploads, image_body
 from kindred.service import DescriptionForm, ExplanationForm, SearchForm
@@ -65,6 +65,7 @@ async def explain(here: Here, asked: ExplainRequest) -> Response:
     """Return in what an image of the library agrees with an example: points, or the similarity of parts."""
 
     def explained() -> ExplanationForm:
+        check_stored(here, [uid for uid in (asked.query.image, asked.image) if uid])
         return ExplanationForm.of(here.library.explain(example_of(here, asked.query), asked.image))
 
     return answer(await here.work.heavy(explained))

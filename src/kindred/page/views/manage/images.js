@@ -64,8 +64,10 @@ export function createImages(context, { jobs }) {
 
   /** Tags or metadata have changed: names of tags in the filters, and the records of the images. */
   async function changed(ids) {
+    const before = library.images;
     browse.forget(ids);
     await library.reload();
+    if (library.images !== before) await browse.show(state); // changed elsewhere too
   }
 
   async function removed() {

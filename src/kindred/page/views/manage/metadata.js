@@ -1,12 +1,11 @@
 /** The dialog that edits metadata of images: one row for each field, set or removed for all of them. */
 
-import { announce } from "../../lib/announce.js";
 import { openDialog } from "../../lib/dialog.js";
 import { fill, h, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
-import { MOST_RECORDS, parts, recordsOf } from "./records.js";
+import { changeAll, MOST_RECORDS, recordsOf } from "./records.js";
 
 const KEY = /^[\p{L}_][\p{L}\p{N}_.:-]*$/u;
 const NUMBER = /^[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?$/;
@@ -33,7 +32,8 @@ export function textOf(value) {
  * @param {string[]} ids
  * @returns {Promise<boolean>} whether anything has changed
  */
-export async function openMetadata({ api, library }, ids) {
+export async function openMetadata(context, ids) {
+  const { api, library } = context;
   const some = ids.slice(0, MOST_RECORDS);
   /** @type {{key: string, before: string | null, field: any, removed: boolean}[]} before: null for a new field or several values */
   const rows = [];
@@ -130,8 +130,7 @@ export async function openMetadata({ api, library }, ids) {
     const set = Object.fromEntries(changed.map(({ key: name, field }) => [name, valueOf(field.value)]));
     if (changed.length + unset.length + emptied.length === 0) return false;
     try {
-      for (const part of parts(ids)) await api.post("/images/metadata", { ids: part, set, unset: [...unset, ...emptied] });
-      announce(`Metadata of ${count(ids.length, "image")} changed`);
+      await changeAll(context, "/images/metadata", { ids, name: "Metadata", set, unset: [...unset, ...emptied] });
     } catch (error) {
       toastError(error);
     }

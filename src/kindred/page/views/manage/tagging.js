@@ -6,14 +6,15 @@ import { fill, h, suggestions, uid } from "../../lib/dom.js";
 import { icon } from "../../lib/icons.js";
 import { count } from "../../lib/images.js";
 import { toastError } from "../../lib/toast.js";
-import { MOST_RECORDS, parts, recordsOf } from "./records.js";
+import { changeAll, MOST_RECORDS, recordsOf } from "./records.js";
 
 /**
  * @param {import("../../app.js").Context} context
  * @param {string[]} ids
  * @returns {Promise<boolean>} whether anything has changed
  */
-export async function openTagging({ api, library }, ids) {
+export async function openTagging(context, ids) {
+  const { api, library } = context;
   /** @type {Map<string, number>} how many of the images have each tag */
   const had = new Map();
   /** @type {Map<string, boolean>} tags to add (true) and to remove (false) */
@@ -78,8 +79,7 @@ export async function openTagging({ api, library }, ids) {
     const [more, fewer] = [chosen(true), chosen(false)];
     if (more.length + fewer.length === 0) return false;
     try {
-      for (const part of parts(ids)) await api.post("/images/tags", { ids: part, add: more, remove: fewer });
-      announce(`Tags of ${count(ids.length, "image")} changed`);
+      await changeAll(context, "/images/tags", { ids, name: "Tags", add: more, remove: fewer });
     } catch (error) {
       toastError(error);
     }

@@ -14,6 +14,7 @@ import { shownAspect } from "../../lib/justified.js";
 import { createLine } from "./line.js";
 import { createMarks } from "./marks.js";
 import { Search } from "./searching.js";
+import { queryParams } from "./state.js";
 import { byDate, changesAgainst, splitAt } from "./split.js";
 import { answerName, overlay } from "./tile.js";
 
@@ -127,8 +128,11 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     if (error) {
       const reset = h("button", { class: "button", type: "button", on: { click: () => change({ rerank: null, regions: null }) } }, "Search without these options");
       const again = h("button", { class: "button button-primary", type: "button", on: { click: () => search.again() } }, "Try again");
-      fill(message, icon("warning"), h("h2", null, "This search did not work"), h("p", null, error.message), error.hint && h("p", null, error.hint),
-        h("div", { class: "row" }, (state.rerank || state.regions) && reset, again));
+      const without = searchWithout(error);
+      const lost = without && h("button", { class: "button button-primary", type: "button", on: { click: () => change(without) } }, "Search without it");
+      const text = without ? "An image of this search is no longer on the server." : error.message;
+      fill(message, icon("warning"), h("h2", null, "This search did not work"), h("p", null, text), !without && error.hint && h("p", null, error.hint),
+        h("div", { class: "row" }, !without && (state.rerank || state.regions) && reset, lost ?? again));
     } else if (nothing && at <= usual()) {
       fill(message, icon("search"), h("p", null, "The most alike images are below the line, but they probably show something else."));
     } else if (nothing) {
@@ -136,6 +140,15 @@ export function createResults(context, { open, similar, why, change, drawn }) {
     } else if (none) {
       fill(message, icon("filter"), h("p", null, "No image of the library passes the filters."));
     }
+  }
+
+  /** The changes that leave out an image that the server no longer has, which the problem names; null for other errors. */
+  function searchWithout(error) {
+    if (error.status !== 404) return null;
+    const here = (id) => !error.message.includes(id);
+    const [query, right, wrong] = [state.query.filter(({ id }) => here(id)), state.right.filter(here), state.wrong.filter(here)];
+    const found = query.length + right.length + wrong.length < state.query.length + state.right.length + state.wrong.length;
+    return found ? { ...queryParams(query), right, wrong } : null;
   }
 
   function makeGrid(label, list, part) {
