@@ -231,15 +231,22 @@ def test_a_stored_recipe_reads_no_other_recipe(tmp_path: Path, recipe: Recipe) -
     assert "private" not in str(caught.value)
 
 
-def test_a_recipe_that_is_nested_too_deeply_is_damage(tmp_path: Path, recipe: Recipe) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x = " + "[" * 100_000, "nested too deeply"),
+        ("ensemble = " + "[{ensemble = " * 5_000, "nested too deeply"),
+        ("name = ", "not valid TOML"),
+        ("name = '\x1b]0;t\x07'", "not valid TOML"),
+    ],
+    ids=["deep", "deep ensemble", "cut off", "control characters"],
+)
+def test_a_stored_recipe_that_no_version_writes_is_damage(tmp_path: Path, recipe: Recipe, text: str, why: str) -> None:
     Library.create(tmp_path / "library", recipe=recipe).close()
-    for text in ("x = " + "[" * 100_000, "ensemble = " + "[{ensemble = " * 5_000):
-        with SqliteStore.open(tmp_path / "library" / "store.sqlite") as store:
-            store.set_meta("recipe", text)
-        with pytest.raises((LibraryDamaged, Exception)) as caught:
-            Library.open(tmp_path / "library")
-        assert type(caught.value).__module__ == "kindred.errors"
-        assert len(str(caught.value)) < 700
+    write_stored_recipe(tmp_path / "library", text)
+    with pytest.raises(LibraryDamaged, match=f"meta 'recipe' is {why}.*; restore a backup, or ") as caught:
+        Library.open(tmp_path / "library")
+    assert len(str(caught.value)) < 700
 
 
 def test_images_are_named_by_id_and_results_say_which(tmp_path: Path, recipe: Recipe, photos: Path) -> None:

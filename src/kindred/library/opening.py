@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -152,13 +153,18 @@ def _local_features(recipe: Recipe) -> set[str]:
 def _written_recipe(text: str, place: Place) -> Recipe:
     """Parse the recipe stored in a library."""
     try:
+        tomllib.loads(text)
         return Recipe.from_toml(text, self_contained=True)
+    except tomllib.TOMLDecodeError as error:  # no version of Kindred wrote it
+        raise LibraryDamaged(
+            f"{place}: meta 'recipe' is not valid TOML ({error}); restore a backup, or index into a new library"
+        ) from None
+    except RecursionError:
+        raise LibraryDamaged(
+            f"{place}: meta 'recipe' is nested too deeply; restore a backup, or index into a new library"
+        ) from None
     except RecipeError as error:
         why = str(error).removeprefix("recipe: ").partition(";")[0][:200]
         raise LibraryError(
             f"{place}: was made by another version of Kindred ({why}); index the images into a new library"
         ) from error
-    except RecursionError:
-        raise LibraryDamaged(
-            f"{place}: meta 'recipe' is nested too deeply; restore a backup, or index into a new library"
-        ) from None
