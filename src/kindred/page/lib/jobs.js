@@ -91,13 +91,13 @@ export function jobPanel({ api }, first, { summary, ended, closed, again } = {})
   const line = h("p", { class: "job-line numbers" });
   const cancel = h("button", { class: "button button-small", type: "button", on: { click: () => void cancelled() } }, "Cancel");
   const restart = h("button", { class: "button button-small", type: "button", hidden: true, on: { click: () => void restarted() } }, icon("refresh"), "Start again");
-  const put = h("button", { class: "icon-button", type: "button", "aria-label": "Close", hidden: true, on: { click: () => void putAway() } }, icon("close"));
+  const away = h("button", { class: "icon-button", type: "button", "aria-label": "Close", hidden: true, on: { click: () => void putAway() } }, icon("close"));
   /** @type {Job | null} */
   let last = null;
   const title = h("h3", null, first.title);
   const skips = skippedList();
   const element = h("section", { class: "job panel", "aria-label": first.title, tabindex: -1 },
-    h("div", { class: "job-head" }, title, cancel, restart, put), meter, line, skips.element);
+    h("div", { class: "job-head" }, title, cancel, restart, away), meter, line, skips.element);
   draw(first);
   const stop = followJob(api, first.id, { changed: draw, ended: end });
   return { element, stop };
@@ -121,13 +121,13 @@ export function jobPanel({ api }, first, { summary, ended, closed, again } = {})
     const held = element.contains(document.activeElement);
     meter.hidden = true;
     cancel.hidden = true;
-    put.hidden = false;
+    away.hidden = false;
     restart.hidden = !(again && job?.state === "interrupted" && job.again);
     element.classList.add(`job-${job?.state ?? "failed"}`);
     fill(title, icon(sign), ` ${first.title}`);
     fill(line, text);
     // The button that had the focus is gone.
-    if (held) (restart.hidden ? put : restart).focus();
+    if (held) (restart.hidden ? away : restart).focus();
     announce(text);
     ended?.(job);
   }
