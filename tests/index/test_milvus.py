@@ -435,6 +435,23 @@ def test_a_frozen_server_is_an_error_within_the_limit(store: Store, url: MilvusU
         proxy.close()
 
 
+@pytest.mark.parametrize(
+    ("total", "indexed", "pending", "left"),
+    [(1000, 400, 600, 600), (1000, 1000, 0, 0), (1000, 1000, 850, 0), (0, 0, 0, 0), (0, 0, 70, 70)],
+)
+def test_segments_that_are_merged_later_are_not_waited_for(
+    url: MilvusUrl, monkeypatch: pytest.MonkeyPatch, total: int, indexed: int, pending: int, left: int
+) -> None:
+    """Milvus 2.3.5 merges and indexes a million rows again and again, so that hardly ever none is pending."""
+
+    class Client:
+        def describe_index(self, *_: object, **__: object) -> dict[str, object]:
+            return {"total_rows": total, "indexed_rows": indexed, "pending_index_rows": pending, "state": "Finished"}
+
+    monkeypatch.setattr(MilvusServer, "_client", lambda *_: Client())
+    assert MilvusServer(url).pending("photos") == left
+
+
 def test_the_calls_of_one_search_have_one_timeout(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
     server, pause = MilvusServer(url), 0.3
     monkeypatch.setattr(MilvusServer, "_client", lambda *_: None)
