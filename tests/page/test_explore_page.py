@@ -413,6 +413,32 @@ def test_a_phone_by_touch(visitor: Visitor, explored: Explored) -> None:
     visitor.shot(page, "explore-phone-list")
 
 
+def test_lasso_and_timeline_by_touch(visitor: Visitor, explored: Explored) -> None:
+    page = opened(visitor, phone=True)
+    page.set_viewport_size({"width": 360, "height": 740})
+    settled(page)
+    page.get_by_role("button", name="Choose", exact=True).tap()
+    box = page.locator(".map-stage").bounding_box()
+    assert box is not None
+    left, top, right, bottom = box["x"] + 3, box["y"] + 70, box["x"] + box["width"] - 3, box["y"] + box["height"] - 3
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 4)]
+    touch(page, *[[corner] for corner in corners])
+    assert 0 < chosen(page) <= len(explored.ids)
+    page.get_by_role("button", name="Choose none").tap()
+    assert chosen(page) == 0
+    track = page.locator(".timeline-track").bounding_box()
+    assert track is not None
+    y = track["y"] + 20
+    touch(page, *[[(track["x"] + track["width"] * share, y)] for share in (0.55, 0.65, 0.75, 0.85, 0.95)])
+    assert in_view(page) == taken(len(explored.ids), 4, 6)
+    page.get_by_role("button", name="All dates").tap()
+    assert in_view(page) == len(explored.ids)
+    page.locator(".legend-entry").first.tap()
+    assert in_view(page) < len(explored.ids)
+    page.emulate_media(forced_colors="active")  # the legend still shows the colours of the points
+    assert page.locator(".swatch").first.evaluate("each => getComputedStyle(each).forcedColorAdjust") == "none"
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_keeps_people_out(visitor: Visitor, dark: bool) -> None:
     page = opened(visitor, dark=dark)

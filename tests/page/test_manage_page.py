@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from axe import assert_accessible
-from in_browser import Visitor, chromium_path
+from in_browser import Visitor, chromium_path, tab_to
 from kindred.library import Library
 from kindred.server.job import Job
 from kindred.server.journal import Journal
@@ -556,6 +556,56 @@ def test_selected_images_are_searched_for_together(visit: Visitor) -> None:
     page.get_by_role("button", name="Search", exact=True).click()
     page.wait_for_selector(".view-search")
     assert page.evaluate("() => new URLSearchParams(location.hash.split('?')[1]).getAll('q').length") == 2
+
+
+@pytest.mark.usefixtures("uploads")
+@pytest.mark.parametrize("fingers", [False, True], ids=["keys", "fingers"])
+def test_images_are_added_described_and_removed(
+    visit: Visitor, server: LiveServer, tmp_path: Path, fingers: bool
+) -> None:
+    page = visit.open("#/manage", phone=fingers)
+    if fingers:
+        page.set_viewport_size({"width": 360, "height": 740})
+    page.on("filechooser", lambda _: None)
+
+    def press(target: Locator) -> None:
+        if fingers:
+            return target.tap()
+        tab_to(page, target)
+        return page.keyboard.press("Enter")
+
+    with page.expect_file_chooser() as chooser:
+        press(page.get_by_role("button", name="Choose images"))
+    chooser.value.set_files(save_picture(tmp_path / "a-new-one.png", 820))
+    expect(within(page, "1 image added")).to_be_visible()
+    press(page.get_by_role("link", name="Images", exact=True))
+    page.goto(f"{visit.address}/#/manage?part=images&sort=added")
+    new = page.locator(".cell").filter(has=page.get_by_role("button", name="a-new-one.png", exact=True))
+    if fingers:
+        new.locator(".tile-tick").tap()
+    else:
+        tab_to(page, new.locator(".tile"))
+        page.keyboard.press("Space")
+    expect(within(page, "1 selected")).to_be_visible()
+    bar, dialog = page.locator(".selection-bar"), page.locator("dialog[open]")
+    press(bar.get_by_role("button", name="Metadata"))
+    expect(dialog.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("maker")
+    if fingers:
+        dialog.get_by_label("Value").tap()
+    else:
+        tab_to(page, dialog.get_by_label("Value"))
+    page.keyboard.type("Leica M6")
+    press(dialog.get_by_role("button", name="Apply"))
+    expect(dialog).to_have_count(0)
+    found = httpx.get(f"{server.api}/images", params={"where": "maker=Leica M6"}).json()["images"]
+    assert [Path(image["path"]).name for image in found] == ["a-new-one.png"]
+    press(bar.get_by_role("button", name="Remove"))
+    press(dialog.get_by_role("button", name="Remove"))
+    expect(page.get_by_role("heading", name=f"{COUNT} images")).to_be_visible()
+    assert images_in(server) == COUNT
+    press(page.get_by_role("button", name="Undo"))
+    expect(page.get_by_role("heading", name=f"{COUNT + 1} images")).to_be_visible()
 
 
 # Tags of the library
