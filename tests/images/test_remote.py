@@ -211,7 +211,7 @@ def test_a_listing_has_the_rules_of_a_folder() -> None:
     assert found == {key: reason for key, reason in keys.items() if reason != "left out"}
     assert scan.left_out.files == {
         ".mp4": 1, "of macOS": 1, "raw beside its developed image": 1,
-        "in machine-made folders": 1, "in excluded folders": 1,
+        "in folders (machine-made)": 1, "in folders (by pattern)": 1,
     }  # fmt: skip
     listing = scan.remote(RemotePath(ROOT))
     assert listing is not None

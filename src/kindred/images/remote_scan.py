@@ -93,7 +93,7 @@ class RemoteScan:
         for folder in folders:
             kind = self._rules.folder_kind(folder.name, str(folder))
             if kind is not None:
-                left_out.files[f"in {kind} folders"] += 1
+                left_out.files[f"in folders ({kind})"] += 1
                 return None
         kind = self._rules.file_kind(below.name, name, raw_beside=_stem(name) in developed)
         if kind is not None:
