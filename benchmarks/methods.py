@@ -247,7 +247,7 @@ def missing(method: Method, name: str, digest: str, *, again: bool) -> list[str]
 
 
 def measure(method: Method, name: str, work: Path, *, again: bool) -> Iterator[Row]:
-    """Measure one method on one set, as it is and with each list of re-rankers."""
+    """Measure one method on one set, as it is and with each list of re-rankers; "" is what the recipe does by itself."""
     from kindred.evaluation.datasets import read_dataset
     from kindred.evaluation.evaluate import Bench, Files
     from kindred.recipe import Recipe
@@ -259,7 +259,7 @@ def measure(method: Method, name: str, work: Path, *, again: bool) -> Iterator[R
     truth = read_dataset(SHARED / "data" / name)
     bench = Bench(truth, Files.of(truth), prepared(method, work), cache=work / "cache")
     for rerank in wanted:
-        found = bench.measure(rerank, progress=_progress(f"{method.name} {rerank} on {name}"))
+        found = bench.measure(rerank or None, progress=_progress(f"{method.name} {rerank} on {name}"))
         yield row_of(method, rerank, name, key_of(method, rerank, digest), found.as_dict())
 
 
