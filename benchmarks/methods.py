@@ -247,7 +247,7 @@ def missing(method: Method, name: str, digest: str, *, again: bool) -> list[str]
 
 
 def measure(method: Method, name: str, work: Path, *, again: bool) -> Iterator[Row]:
-    """Measure one method on one set, as it is and with each list of re-rankers; "" is what the recipe does by itself."""
+    """Measure one method on one set: as the recipe says (""), and with each list of re-rankers."""
     from kindred.evaluation.datasets import read_dataset
     from kindred.evaluation.evaluate import Bench, Files
     from kindred.recipe import Recipe
