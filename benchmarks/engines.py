@@ -29,13 +29,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy
-from kindred.index.milvus import MilvusUrl
 from kindred.index.milvus.index import MilvusIndex
 from kindred.index.milvus.kinds import KINDS
 from kindred.index.protocol import Queries
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
-from kindred.store import STORES, PostgresUrl, Store
+from kindred.store import STORES, Store
 from kindred.store.postgres.store import PostgresStore
 from vector_search import K, Rows, Truth, exact_truth, load, path_of, searches, synthetic
 
@@ -130,8 +129,10 @@ def _bare_postgres(store: PostgresStore, dimension: int) -> Callable[[Rows], obj
 
 
 def _milvus(store: Store, work: Workload, options: argparse.Namespace) -> None:
+    from milvus_server import given_or_started
+
     name = "milvus_rows" if work.recipe.multi_vector else "milvus"
-    with _milvus_server(options.milvus) as url:
+    with given_or_started(options.milvus, "benchmark", timeout=600) as url:
         for kind in options.kinds:
             index = INDEXES[name].open(work.recipe, store, IndexSettings(None, work.policy, server=url))
             report = index.build(kind)  # type: ignore[attr-defined]
@@ -187,39 +188,17 @@ def _store(options: argparse.Namespace) -> Iterator[Store]:
         ):
             yield store
         return
-    with _postgres_server(options.postgres) as url, PostgresStore.create(url, {}) as store:
+    from postgres_server import given_or_started
+
+    settings = {"fsync": "on", "shared_buffers": "1GB"}
+    with (
+        given_or_started(options.postgres, "benchmark", settings=settings, timeout=600) as url,
+        PostgresStore.create(url, {}) as store,
+    ):
         try:
             yield store
         finally:
             store.delete()
-
-
-@contextmanager
-def _postgres_server(address: str | None) -> Iterator[PostgresUrl]:
-    if address is not None:
-        yield PostgresUrl.parse(address)
-        return
-    from postgres_server import Server
-
-    server = Server(settings={"fsync": "on", "shared_buffers": "1GB"})
-    try:
-        yield server.url("benchmark", timeout=600)
-    finally:
-        server.remove()
-
-
-@contextmanager
-def _milvus_server(address: str | None) -> Iterator[MilvusUrl]:
-    if address is not None:
-        yield MilvusUrl.parse(address)
-        return
-    from milvus_server import milvus_process
-
-    server = milvus_process()
-    try:
-        yield server.url("benchmark", timeout=600)
-    finally:
-        server.remove()
 
 
 def _options() -> argparse.Namespace:

@@ -17,8 +17,8 @@ import argparse
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -191,36 +191,6 @@ def _drop(address: MilvusUrl) -> None:
         server.drop(each)
 
 
-@contextmanager
-def _postgres(address: str | None) -> Iterator[PostgresUrl]:
-    name = f"same_answers_{secrets.token_hex(4)}"
-    if address is not None:
-        yield replace(PostgresUrl.parse(address), library=name)
-        return
-    from postgres_server import Server
-
-    server = Server()
-    try:
-        yield server.url(name)
-    finally:
-        server.remove()
-
-
-@contextmanager
-def _milvus(address: str | None) -> Iterator[MilvusUrl]:
-    name = f"same_answers_{secrets.token_hex(4)}"
-    if address is not None:
-        yield replace(MilvusUrl.parse(address), collection=name)
-        return
-    from milvus_server import milvus_process
-
-    server = milvus_process()
-    try:
-        yield server.url(name)
-    finally:
-        server.remove()
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Compare the places and print the table."""
     options = _options(words)
@@ -228,16 +198,20 @@ def main(words: Sequence[str] | None = None) -> int:
     if not queries or not options.images.is_dir():
         print(f"no images in {', '.join(map(str, (options.images, *options.queries)))}", file=sys.stderr)
         return 2
+    import milvus_server
+    import postgres_server
+
+    name = f"same_answers_{secrets.token_hex(4)}"  # of a library and a collection that no one else has
     with (
         tempfile.TemporaryDirectory() as work,
-        _postgres(options.postgres) as postgres,
-        _milvus(options.milvus) as milvus,
+        postgres_server.given_or_started(options.postgres, name) as postgres,
+        milvus_server.given_or_started(options.milvus, name) as milvus,
     ):
         comparison, images = compare(
             options.images,
             queries,
-            postgres=postgres,
-            milvus=milvus,
+            postgres=replace(postgres, library=name),
+            milvus=replace(milvus, collection=name),
             work=Path(work),
             recipe=options.recipe,
             graphs=options.graphs,

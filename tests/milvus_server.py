@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ import pytest
 from kindred.index.milvus import MilvusUrl
 from postgres_server import free_port
 
-__all__ = ["REAL", "MilvusProcess", "milvus_process"]
+__all__ = ["REAL", "MilvusProcess", "given_or_started", "milvus_process"]
 
 REAL = "KINDRED_MILVUS"
 PREPARE = """
@@ -133,3 +135,16 @@ class _RealProcess(MilvusProcess):
 def milvus_process() -> MilvusProcess:
     """Start the kind of server that the environment asks for."""
     return _RealProcess() if os.environ.get(REAL) else MilvusProcess()
+
+
+@contextmanager
+def given_or_started(address: str | None, collection: str, *, timeout: int | None = None) -> Iterator[MilvusUrl]:
+    """Yield an address that was given, or `collection` on a server of its own, which ends with the block."""
+    if address is not None:
+        yield MilvusUrl.parse(address)
+        return
+    server = milvus_process()
+    try:
+        yield server.url(collection, timeout=timeout)
+    finally:
+        server.remove()

@@ -15,14 +15,16 @@ import stat
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kindred.store import PostgresUrl
 
-__all__ = ["Server", "end_sessions", "execute", "programs", "sessions"]
+__all__ = ["Server", "end_sessions", "execute", "given_or_started", "programs", "sessions"]
 
 START_SECONDS = 60.0
 
@@ -158,6 +160,22 @@ class Server:
             self.process.send_signal(signal.SIGCONT)
             self.immediate_stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def given_or_started(
+    address: str | None, library: str, *, settings: dict[str, str] | None = None, timeout: int | None = None
+) -> Iterator[PostgresUrl]:
+    """Yield an address that was given, or `library` on a server of its own, which ends with the block."""
+    if address is not None:
+        yield PostgresUrl.parse(address)
+        return
+    server = Server(settings=settings)
+    try:
+        url = server.url(library)
+        yield url if timeout is None else replace(url, timeout=timeout)
+    finally:
+        server.remove()
 
 
 def free_port() -> int:

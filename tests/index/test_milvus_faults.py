@@ -30,6 +30,7 @@ from kindred.recipe import Recipe
 from kindred.store import STORES, Entry, Filter, Place, Store
 from milvus_server import MilvusProcess
 from tcp_proxy import FAULTS, Proxy
+from work_while import work_while
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -114,26 +115,9 @@ class Load:
     def run(self, suffer: Callable[[], None]) -> None:
         """Work until `suffer` returns, and then until a search has succeeded."""
         opened(self.store, self.url).build()
-        threads = [
-            threading.Thread(target=self._guarded, args=(work,)) for work in (self._write, self._build, self._search)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            suffer()
-        finally:
-            self.done.set()
-            for thread in threads:
-                thread.join(PATIENCE)
-        assert not any(thread.is_alive() for thread in threads), "a call hangs"
+        work_while(suffer, (self._write, self._build, self._search), self.done, self.problems)
         if self.problems:
             raise self.problems[0]
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as problem:
-            self.problems.append(problem)
 
     def _write(self) -> None:
         step = 0

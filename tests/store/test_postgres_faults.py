@@ -40,6 +40,7 @@ from kindred.store import STORES, Entry, Filter, Place, PostgresUrl, Store
 from milvus_server import MilvusProcess
 from postgres_server import Server, end_sessions
 from tcp_proxy import FAULTS, Proxy
+from work_while import work_while
 
 pytest.importorskip("psycopg")
 from kindred.store.postgres import database
@@ -106,23 +107,8 @@ class Load:
 
     def run(self, suffer: Callable[[], None]) -> None:
         """Work until `suffer` returns and one more search and change have succeeded."""
-        threads = [threading.Thread(target=self._guarded, args=(work,)) for work in (self._write, self._search)]
-        for thread in threads:
-            thread.start()
-        try:
-            suffer()
-        finally:
-            self.done.set()
-            for thread in threads:
-                thread.join(300)
-        assert not any(thread.is_alive() for thread in threads), "a call hangs"
+        work_while(suffer, (self._write, self._search), self.done, self.faults)
         assert self.faults == []
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as fault:
-            self.faults.append(fault)
 
     def _write(self) -> None:
         with PostgresStore.open(self.url) as store:
