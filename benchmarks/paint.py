@@ -31,7 +31,7 @@ from playwright.sync_api import Browser, Page
 
 from in_browser import started_browser
 from live_server import serving
-from serving import machine, made_library
+from serving import concluded, machine, made_library
 
 WINDOWS = {"desk": {"width": 1440, "height": 900}, "phone": {"width": 360, "height": 740}}
 VIEWS = ("search", "explore", "duplicates", "manage")
@@ -71,11 +71,7 @@ def main() -> int:
                 report[kind]["last"] = _last(browser, server.address, kind, options.images)
                 report[kind]["paint_of_views"] = {each: _paint(browser, server.address, kind, each) for each in VIEWS}
                 print(f"{kind}: {json.dumps(report[kind], indent=1)}", flush=True)
-    report["missed"] = _missed(report)
-    print("missed: " + (", ".join(report["missed"]) or "nothing"))
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 1 if report["missed"] else 0
+    return concluded(report, _missed(report), options.output)
 
 
 def _opened(browser: Browser, address: str, kind: str) -> Page:

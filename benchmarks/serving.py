@@ -67,11 +67,16 @@ def main() -> int:
         for part in options.only or PARTS:
             report[part] = _RUN[part](library, folder, options)
             print(f"{part}: {json.dumps(report[part], indent=1)}", flush=True)
-    report["missed"] = _missed(report)
-    print("missed: " + (", ".join(report["missed"]) or "nothing"))
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return 1 if report["missed"] else 0
+    return concluded(report, _missed(report), options.output)
+
+
+def concluded(report: Report, missed: list[str], output: Path | None) -> int:
+    """Print the bars that were missed, write the report, and return the exit code: 1 if any was missed."""
+    report["missed"] = missed
+    print("missed: " + (", ".join(missed) or "nothing"))
+    if output is not None:
+        output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 1 if missed else 0
 
 
 def made_library(folder: Path, images: int) -> Path:
