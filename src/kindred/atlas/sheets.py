@@ -24,6 +24,7 @@ from kindred.arrays import check_whole
 from kindred.atlas.map_file import FOLDER
 from kindred.errors import ImageError, UsageError
 from kindred.images import decode, stretch
+from kindred.images.formats import is_webp
 
 __all__ = ["CELLS", "MOST_ELONGATED", "SIDE", "Sheets", "SheetsBusy", "Thumbnails", "sheet_count", "thumbnail_size"]
 
@@ -190,7 +191,7 @@ def _read(folder: Path, name: str) -> bytes | None:
         data = read_bounded(file, SHEET_BYTES)
     except OSError:
         return None
-    return data if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+    return data if is_webp(data) else None
 
 
 def check_cell(cell: int) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from kindred.extras import needs
 from kindred.images.reasons import ENDS_EARLY, NOT_AN_IMAGE, Refused, refusal
 
-__all__ = ["HEAD", "count_frames", "load_image", "open_image", "seek_frame", "sniff"]
+__all__ = ["HEAD", "count_frames", "is_webp", "load_image", "open_image", "seek_frame", "sniff"]
 
 HEAD = 64  # bytes that `sniff` needs
 
@@ -68,6 +68,11 @@ class _Reader(Protocol):
     def __call__(self, file: io.BytesIO) -> Image.Image: ...
 
 
+def is_webp(head: bytes) -> bool:
+    """Return whether a file that starts with `head` is WebP."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
 def sniff(head: bytes) -> str:
     """Return the format of a file that starts with `head`, ignoring its extension; raises `Refused` for others."""
     if not head:
@@ -75,7 +80,7 @@ def sniff(head: bytes) -> str:
     for start, name in _STARTS:
         if head.startswith(start):
             return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if is_webp(head):
         return "WebP"
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"

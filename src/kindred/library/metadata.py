@@ -48,6 +48,7 @@ def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
     head = text.partition("\n")[0]
     delimiter = delimiter_of(head)
     rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    parse = _parse_with_comma if delimiter == ";" else parse_value
     try:
         names = [name.strip() for name in next(rows, [])]
         at = next((names.index(name) for name in NAMES if name in names), None)
@@ -64,16 +65,14 @@ def _from_csv(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:
                 raise UsageError(f"{file}: line {rows.line_num} has {len(row)} cells, expected {len(names)}")
             cells = dict(zip(names, row, strict=True))
             name = cells.pop(names[at])
-            given = {key: cell for key, cell in cells.items() if cell.strip() and key not in NAMES}
-            comma = delimiter == ";"
-            yield name, {key: parse_value(_with_point(cell) if comma else cell) for key, cell in given.items()}
+            yield name, {key: parse(cell) for key, cell in cells.items() if cell.strip() and key not in NAMES}
     except csv.Error as error:
         raise UsageError(f"{file}: line {rows.line_num} is not valid CSV ({error})") from error
 
 
-def _with_point(cell: str) -> str:
-    """Return a number with a decimal comma, as programs write it that separate cells by semicolons, with a point."""
-    return cell.replace(",", ".") if _COMMA.fullmatch(cell.strip()) else cell
+def _parse_with_comma(cell: str) -> Value:
+    """Return the value of a cell, also of a number with a decimal comma: programs write both that and semicolons."""
+    return parse_value(cell.replace(",", ".") if _COMMA.fullmatch(cell.strip()) else cell)
 
 
 def _from_json(text: str, file: Path) -> Iterator[tuple[str, dict[str, Value]]]:

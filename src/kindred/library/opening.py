@@ -155,13 +155,10 @@ def _written_recipe(text: str, place: Place) -> Recipe:
     try:
         tomllib.loads(text)
         return Recipe.from_toml(text, self_contained=True)
-    except tomllib.TOMLDecodeError as error:  # no version of Kindred wrote it
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # no version of Kindred wrote it
+        why = f"not valid TOML ({error})" if isinstance(error, tomllib.TOMLDecodeError) else "nested too deeply"
         raise LibraryDamaged(
-            f"{place}: meta 'recipe' is not valid TOML ({error}); restore a backup, or index into a new library"
-        ) from None
-    except RecursionError:
-        raise LibraryDamaged(
-            f"{place}: meta 'recipe' is nested too deeply; restore a backup, or index into a new library"
+            f"{place}: meta 'recipe' is {why}; restore a backup, or index into a new library"
         ) from None
     except RecipeError as error:
         why = str(error).removeprefix("recipe: ").partition(";")[0][:200]

@@ -18,6 +18,7 @@ from kindred._support.files import is_link, read_bounded, replacing
 from kindred._support.remote_path import RemotePath
 from kindred.errors import ImageError
 from kindred.images import ImageLike, decode, resize
+from kindred.images.formats import is_webp
 from kindred.library import ImageRecord
 from kindred.server.caches import Caches
 from kindred.server.files import content_of
@@ -150,7 +151,7 @@ def _read(folder: Path, tag: str, *, touch: bool) -> bytes | None:
             os.utime(file)
     except OSError:
         return None
-    return content if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+    return content if is_webp(content) else None
 
 
 def thumbnail_webp(source: ImageLike, size: int, *, most: int) -> bytes:
