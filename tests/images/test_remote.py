@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.registry import _registry
 
 from kindred._support.remote_path import RemotePath, remote_path
 from kindred.errors import ImageError, MissingExtra, RemoteError, UsageError
@@ -173,7 +175,7 @@ def test_waits_are_random_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", waits.append)
     monkeypatch.setattr(remote, "TRIES", 40)
     with pytest.raises(Throttled):
-        remote.retried(_raising(Throttled(503)))
+        remote.retried(RemotePath("s3://bucket"), _raising(Throttled(503)))
     assert len(waits) == 39
     assert all(wait <= min(remote.LONGEST_WAIT, remote.FIRST_WAIT * 2**at) for at, wait in enumerate(waits))
     assert len(set(waits)) == 39
@@ -279,8 +281,10 @@ def test_a_store_without_etags_is_refused(store: type[TaggedStore]) -> None:
 
 def test_a_scheme_without_its_package_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_allowed", {"unknown://x", "gs://x", "s3://other-bucket"})
-    monkeypatch.setitem(__import__("sys").modules, "gcsfs", None)
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    for scheme, package in {"gs": "gcsfs", "s3": "s3fs"}.items():
+        monkeypatch.setitem(sys.modules, package, None)
+        # A test before may have loaded it.
+        monkeypatch.delitem(_registry, scheme, raising=False)
     with pytest.raises(UsageError, match="has no unknown://"):
         find_images(Path("unknown://x"))
     with pytest.raises(UsageError, match="gcsfs"):

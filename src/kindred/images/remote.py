@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from kindred._support.remote_path import RemotePath, remote_path
 from kindred.errors import MissingExtra, RemoteError, UsageError
 from kindred.images.found import Found
+from kindred.images.remote_errors import explained, is_unreached, may_pass, status_of
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -32,8 +33,6 @@ VARIABLE = "KINDRED_REMOTE"
 TRIES = 6
 FIRST_WAIT, LONGEST_WAIT = 0.2, 20.0
 """Seconds: the wait before a further attempt is a random part of one that doubles from the first to the longest."""
-TRANSIENT = frozenset((408, 425, 429, 500, 502, 503, 504))
-"""HTTP statuses after which the same request may succeed."""
 NOT_SATISFIABLE = 416  # a range of an empty object
 ETAGS = ("ETag", "etag", "generation", "md5Hash")
 """What object stores call the version of an object in their listings."""
@@ -44,6 +43,7 @@ T = TypeVar("T")
 
 _allowed: set[str] = set()
 _open: dict[tuple[int, str, str], AbstractFileSystem] = {}
+_answered: set[tuple[int, str, str]] = set()
 _lock = threading.Lock()
 
 
@@ -72,9 +72,9 @@ def read_remote(path: RemotePath, *, limit: int) -> bytes:
     """
     system = connect(path)
     try:
-        content = retried(lambda: system.cat_file(_within(system, path), start=0, end=limit + 1))
+        content = retried(path, lambda: system.cat_file(_within(system, path), start=0, end=limit + 1))
     except Exception as error:  # each package has its own
-        if _status(error) == NOT_SATISFIABLE:
+        if status_of(error) == NOT_SATISFIABLE:
             return b""
         raise explained(path, error) from error
     if not isinstance(content, bytes) or len(content) > limit:
@@ -86,7 +86,7 @@ def remote_file(path: RemotePath) -> Found:
     """Return one remote file as a scan does. Raises RemoteError, as `read_remote`."""
     system = connect(path)
     try:
-        info = retried(lambda: system.info(_within(system, path)))
+        info = retried(path, lambda: system.info(_within(system, path)))
     except Exception as error:
         raise explained(path, error) from error
     if info.get("type") == "directory":
@@ -119,37 +119,35 @@ def connect(path: RemotePath) -> AbstractFileSystem:
     """
     if not is_allowed(path):
         raise RemoteError(path, NOT_ALLOWED)
-    key = os.getpid(), path.scheme, path.parts[1]
+    key = _key(path)
     with _lock:
         if key not in _open:
             _open[key] = _file_system(path)
         return _open[key]
 
 
-def retried(attempt: Callable[[], T]) -> T:
-    """Return what `attempt` returns; after an error that may pass, wait a random time and try again, `TRIES` in all."""
+def retried(path: RemotePath, attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns; after an error that may pass, wait a random time and try again, `TRIES` in all.
+
+    An object store to which no connection can be made is only waited for if it has answered this process before:
+    otherwise its address is probably wrong. Packages repeat such a request some times by themselves.
+    """
+    key = _key(path)
     for number in range(TRIES - 1):
         try:
-            return attempt()
+            found = attempt()
         except Exception as error:
-            if not _may_pass(error):
+            if not may_pass(error) or (key not in _answered and is_unreached(error)):
                 raise
+        else:
+            _answered.add(key)
+            return found
         time.sleep(random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**number)))
     return attempt()
 
 
-def explained(path: RemotePath, error: Exception) -> RemoteError:
-    """Return an error of a package as one line about an address."""
-    if isinstance(error, RemoteError):
-        return error
-    if isinstance(error, FileNotFoundError):
-        return RemoteError(path, "no such file", missing=True)
-    if isinstance(error, PermissionError):
-        return RemoteError(path, "access was denied; check the credentials for this object store")
-    if type(error).__name__ == "NoCredentialsError":
-        return RemoteError(path, "no credentials for this object store were found")
-    lines = " ".join(str(error).split()) or type(error).__name__
-    return RemoteError(path, f"cannot be read: {lines[:200]}")
+def _key(path: RemotePath) -> tuple[int, str, str]:
+    return os.getpid(), path.scheme, path.parts[1]
 
 
 def _file_system(path: RemotePath) -> AbstractFileSystem:
@@ -175,46 +173,6 @@ def _file_system(path: RemotePath) -> AbstractFileSystem:
 
 def _within(system: AbstractFileSystem, path: RemotePath) -> str:
     return str(system._strip_protocol(str(path)))
-
-
-def _may_pass(error: BaseException) -> bool:
-    status = _status(error)
-    if status is not None:
-        return status in TRANSIENT
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-        return False
-    names = {kind.__name__ for each in _causes(error) for kind in type(each).__mro__}
-    return bool(
-        names & {"TimeoutError", "ConnectionError", "ClientConnectionError", "HTTPClientError", "IncompleteRead"}
-    )
-
-
-def _status(error: BaseException) -> int | None:
-    """Return the HTTP status that an error reports, where each package puts it."""
-    for each in _causes(error):
-        response = getattr(each, "response", None)
-        if isinstance(response, dict):
-            response = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        places = (
-            response,
-            getattr(each, "status", None),
-            getattr(each, "status_code", None),
-            getattr(each, "code", None),
-        )
-        for status in places:
-            number = int(str(status)) if str(status).isdecimal() else 0
-            if 100 <= number < 600:
-                return number
-    return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    each: BaseException | None = error
-    while each is not None and each not in seen:
-        yield each
-        seen.append(each)
-        each = each.__cause__ or each.__context__
 
 
 def _modified(info: Mapping[str, object]) -> int:

@@ -16,7 +16,8 @@ from kindred._support.remote_path import RemotePath, remote_path
 from kindred.errors import RemoteError, UsageError
 from kindred.images.file_rules import DEVELOPED, HIDDEN_FILE, HIDDEN_FOLDER, FileRules, split_name
 from kindred.images.found import Found, LeftOut
-from kindred.images.remote import connect, explained, found_in, remote_file, retried
+from kindred.images.remote import connect, found_in, remote_file, retried
+from kindred.images.remote_errors import explained
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -42,6 +43,7 @@ class RemoteScan:
     def __init__(self, root: RemotePath, rules: FileRules) -> None:
         self.root, self._rules = root, rules
         self._system = connect(root)
+        self._is_s3 = hasattr(self._system, "call_s3")
         self._hashes = array("Q")
         self._sorted: np.ndarray[tuple[int], np.dtype[np.uint64]] | None = None
         self._object: Found | None = None
@@ -106,7 +108,7 @@ class RemoteScan:
 
     def _names(self, page: int) -> Iterator[Listed]:
         """Yield the objects below the root."""
-        listing = _listed_s3 if hasattr(self._system, "call_s3") else _listed_by_folder
+        listing = _listed_s3 if self._is_s3 else _listed_by_folder
         try:
             yield from listing(self._system, self.root, page)
         except RemoteError:
@@ -124,7 +126,12 @@ class RemoteScan:
         raise self._empty()
 
     def _empty(self) -> RemoteError:
-        return RemoteError(self.root, "no object is listed there; check the address and the credentials", missing=True)
+        reason = "check the address and the credentials"
+        if self._is_s3:
+            below = "/".join(self.root.parts[2:])
+            reason = f"the bucket exists, but has nothing below {below!a}; check the address, including capitals"
+            reason = reason if below else "the bucket is empty"
+        return RemoteError(self.root, f"no object is listed there; {reason}", missing=True)
 
 
 def _listed_s3(system: AbstractFileSystem, root: RemotePath, page: int) -> Iterator[Listed]:
@@ -134,7 +141,7 @@ def _listed_s3(system: AbstractFileSystem, root: RemotePath, page: int) -> Itera
     more: dict[str, str] = {}
     while True:
         wanted = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": page, **more}
-        found = retried(partial(system.call_s3, "list_objects_v2", **wanted))
+        found = retried(root, partial(system.call_s3, "list_objects_v2", **wanted))
         for each in found.get("Contents", ()):
             name = str(each["Key"])[len(prefix) :]
             if name and not name.endswith("/"):  # folders may have empty objects of their own
@@ -154,7 +161,7 @@ def _listed_by_folder(system: AbstractFileSystem, root: RemotePath, page: int) -
 
     def entries(folder: str) -> Iterator[Mapping[str, object]]:
         try:
-            found = retried(lambda: system.ls(folder, detail=True))
+            found = retried(root, lambda: system.ls(folder, detail=True))
         except FileNotFoundError:
             if folder == top:
                 return iter(())
