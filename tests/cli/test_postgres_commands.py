@@ -228,10 +228,18 @@ def test_a_library_is_copied_to_a_server_and_verified(
 ) -> None:
     there = place_for("postgres")
     assert f"Copied {COUNT} images." in kindred("copy", library, there).out
-    assert kindred("copy", library, there, "--json").json == {"copied": 0, "unchanged": COUNT, "removed": 0}
+    assert kindred("copy", library, there, "--json").json == {
+        "copied": 0, "unchanged": COUNT, "removed": 0, "skipped": 0,
+    }  # fmt: skip
     done = kindred("verify", "--library", there, "--with", library)
     assert (done.code, done.out.splitlines()[-1]) == (0, "Nothing is wrong.")
     kindred("tag", "sea", photos / "a", "--library", there)
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    assert kindred("index", photos, "--library", library).code == 0
+    done = kindred("verify", "--library", there, "--with", library)
+    assert f"The other library has {COUNT} images and 1 skipped file." in done.out
+    assert "and 1 skipped file in the other library." in done.out
+    assert done.out.splitlines()[-1] == "Something is wrong: copy again, or index again."
     done = kindred("verify", "--library", there, "--with", library, "--json")
     assert done.code == 1
     assert '"sound": false' in done.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ def test_a_copy_on_a_server_and_back_has_everything(
     library: Library, photos: Path, place_for: PlaceFor, tmp_path: Path
 ) -> None:
     there, back = place_for("postgres"), tmp_path / "back"
-    assert copy_library(library.path, there) == CopyReport(copied=COUNT + 1)
-    assert copy_library(there, back) == CopyReport(copied=COUNT + 1)
+    assert copy_library(library.path, there) == CopyReport(copied=COUNT, skipped=1)
+    assert copy_library(there, back) == CopyReport(copied=COUNT, skipped=1)
     expected = content(library.store)
     queries = [photos / f"{number:05}.jpg" for number in range(3)]
     hits = [[(hit.id, hit.score) for hit in library.search(query)] for query in queries]
@@ -84,7 +84,8 @@ def test_a_copy_on_a_server_and_back_has_everything(
             assert copied.index(photos).unchanged == COUNT
             report = verify_library(copied, library)
             assert report.sound, report
-            assert (report.images, report.recall, report.same_rankings) == (COUNT + 1, 1.0, 1.0)
+            assert (report.images, report.skipped, report.others) == (COUNT, 1, (COUNT, 1))
+            assert (report.recall, report.same_rankings, report.related) == (1.0, 1.0, True)
 
 
 def test_copying_again_brings_a_copy_up_to_date(
@@ -129,7 +130,7 @@ def test_an_interrupted_copy_goes_on(
     save_picture(photos / "00000.jpg", 99)  # of the part that was copied
     library.index(photos)
     report = copy_library(library.path, there)
-    assert (report.copied, report.unchanged) == (COUNT + 1 - 3, 3)
+    assert (report.copied, report.unchanged, report.skipped) == (COUNT - 3, 3, 1)
     with Library.open(there) as copied:
         assert content(copied.store) == content(library.store)
 
@@ -174,7 +175,7 @@ def test_verifying_names_what_differs(library: Library, photos: Path, tmp_path: 
         uid = copied.get(photos / "00001.jpg").id
         copied.tag(photos / "00001.jpg", "only here")
         report = verify_library(copied, library)
-        assert [bucket for bucket, _, _ in report.unlike] == [int(uid, 16) % 64]
+        assert [each.bucket for each in report.unlike] == [int(uid, 16) % 64]
         assert not report.sound
         copied.untag(photos / "00001.jpg", "only here")
         assert verify_library(copied, library).sound
@@ -182,6 +183,57 @@ def test_verifying_names_what_differs(library: Library, photos: Path, tmp_path: 
         vector = np.eye(1, copied.store.dimension, dtype=np.float32)
         copied.store.put([Entry(known.path, known.size, known.mtime_ns, digest=known.digest, vectors=vector)])
         report = verify_library(copied, library)
-        assert [bucket for bucket, _, _ in report.unlike] == [int(known.uid, 16) % 64]
+        assert [each.bucket for each in report.unlike] == [int(known.uid, 16) % 64]
         assert report.same_rankings is not None
         assert report.same_rankings < 1
+
+
+def test_skipped_files_are_counted_by_themselves(library: Library, photos: Path, tmp_path: Path) -> None:
+    copy_library(library.path, tmp_path / "copy")
+    with Library.open(tmp_path / "copy") as copied:
+        uid = library.store.lookup([photos / "broken.jpg"])[photos / "broken.jpg"].uid
+        bucket = int(uid, 16) % 64
+        (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xff")
+        library.index(photos)
+        report = verify_library(copied, library)
+        assert not report.sound
+        (unlike,) = report.unlike
+        assert (unlike.bucket, unlike.skipped) == (bucket, (1, 1))
+        (photos / "broken.jpg").unlink()
+        library.index(photos, prune="gone")
+        report = verify_library(copied, library)
+        (unlike,) = report.unlike
+        assert (unlike.bucket, unlike.skipped) == (bucket, (1, 0))
+        assert unlike.images[0] == unlike.images[1]
+        assert (report.images, report.skipped, report.others) == (COUNT, 1, (COUNT, 0))
+        assert report.same_rankings == 1.0
+        assert copy_library(library.path, tmp_path / "copy") == CopyReport(unchanged=COUNT)
+        report = verify_library(copied, library)
+        assert report.sound
+        assert (report.skipped, report.others) == (0, (COUNT, 0))
+
+
+def test_libraries_that_are_no_copies_are_named(library: Library, recipe: Recipe, photos: Path, tmp_path: Path) -> None:
+    with Library.create(tmp_path / "second", recipe=recipe) as second:
+        second.index(photos)
+        report = verify_library(second, library)
+        assert (report.sound, report.related, report.same_rankings) == (False, False, 0.0)
+        with Library.create(tmp_path / "empty", recipe=recipe) as empty:
+            report = verify_library(empty, second)
+            assert (report.sound, report.related) == (False, True)
+
+
+def test_images_that_change_during_the_check_are_not_unreadable(
+    library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = library.store.vectors
+
+    def changed_meanwhile(**options: int) -> Iterator[Any]:
+        library.remove(photos / "00001.jpg")
+        save_picture(photos / "new.jpg", 78)
+        library.add(photos / "new.jpg")
+        yield from read(**options)
+
+    monkeypatch.setattr(library.store, "vectors", changed_meanwhile)
+    report = verify_library(library)
+    assert (report.vectors, report.unreadable, report.sound) == (COUNT, 0, True)

@@ -21,6 +21,8 @@ else:
 
 __all__ = ["copy", "verify"]
 
+MOST_SHOWN = 5
+"""Buckets that are listed."""
 PLACE = "A folder, or an address such as postgresql://HOST/DATABASE?library=NAME."
 
 
@@ -49,7 +51,8 @@ def copy(
         return
     more = f"; {counted(report.unchanged, 'image')} had been copied before" if report.unchanged else ""
     gone = f", {counted(report.removed, 'image')} removed" if report.removed else ""
-    say(f"Copied {counted(report.copied, 'image')}{gone}{more}.")
+    skipped = f" The reasons of {counted(report.skipped, 'skipped file')} are in the copy." if report.skipped else ""
+    say(f"Copied {counted(report.copied, 'image')}{gone}{more}.{skipped}")
     say(f"Next: kindred verify --library {shown(target)} --with {shown(source)}", gap=True)
 
 
@@ -93,11 +96,29 @@ def verify(
 
 def _print(report: VerifyReport) -> None:
     read = "all readable" if not report.unreadable else f"{report.unreadable:,} of them not readable"
-    say(f"{counted(report.images, 'image')}, {counted(report.vectors, 'vector')}, {read}.")
+    say(f"{_numbers(report.images, report.skipped)}, {counted(report.vectors, 'vector')}, {read}.")
     if report.recall is not None:
         say(f"{counted(report.queries, 'ranking')} found {100 * report.recall:.1f} % of the results of exact search.")
-    for bucket, here, there in report.unlike:
-        say(f"Bucket {bucket} of the ids differs: {counted(here, 'image')} here, {there:,} in the other library.")
+    if report.others is not None:
+        say(f"The other library has {_numbers(*report.others)}.")
+    for each in report.unlike[:MOST_SHOWN]:
+        here, there = (_numbers(*numbers) for numbers in zip(each.images, each.skipped, strict=True))
+        say(f"Bucket {each.bucket} of the ids differs: {here} here; {there} in the other library.")
+    if len(report.unlike) > MOST_SHOWN:
+        say(f"{len(report.unlike) - MOST_SHOWN} more buckets differ.")
     if report.same_rankings is not None:
         say(f"{100 * report.same_rankings:.1f} % of the rankings are the same in the other library.")
-    say("Nothing is wrong." if report.sound else "Something is wrong: copy again, or index again.")
+    say(_advice(report))
+
+
+def _numbers(images: int, skipped: int) -> str:
+    """Return "6 images and 2 skipped files"."""
+    return counted(images, "image") + (f" and {counted(skipped, 'skipped file')}" if skipped else "")
+
+
+def _advice(report: VerifyReport) -> str:
+    if report.sound:
+        return "Nothing is wrong."
+    if report.related is False:
+        return "No image has its id in both: these are no copies, which kindred copy makes, and cannot be compared."
+    return "Something is wrong: copy again, or index again."

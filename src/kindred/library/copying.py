@@ -30,11 +30,15 @@ ORIGIN, REVISION = "copied_from", "copied_revision"
 
 @dataclass
 class CopyReport:
-    """Summary of a copy: images that were copied, those that were up to date, and those removed from the copy."""
+    """Summary of a copy: images that were copied, those that were up to date, and those removed from the copy.
+
+    skipped: files that could not be used, whose reasons are in the copy as well; they count as none of the others.
+    """
 
     copied: int = 0
     unchanged: int = 0
     removed: int = 0
+    skipped: int = 0
 
 
 def copy_library(
@@ -117,8 +121,10 @@ class _Copy:
             self.new.put(list(self.entries({number: rows[number] for number in full}, known)))
             self.new.give_ids({rows[number].path: rows[number].uid for number in full})
         self.copy_marks(rows)
-        self.report.copied += len(full)
-        self.report.unchanged += len(rows) - len(full)
+        skipped = {number for number in rows if known[number].state == "skipped"}
+        self.report.copied += len(set(full) - skipped)
+        self.report.unchanged += len(rows.keys() - set(full) - skipped)
+        self.report.skipped += len(skipped)
 
     def make_way(self, rows: dict[int, Row]) -> None:
         """Remove images from the copy whose paths belong to other images now; they are copied again if they moved."""
@@ -201,8 +207,9 @@ class _Copy:
         wanted = set(old.outlines(Filter()).uids) | {known.uid for known in self._skipped()}
         theirs = new.images(new.select_images(Filter()).tolist())
         gone = [row.uid for row in theirs.values() if row.uid not in wanted]
+        self.report.removed = len(set(gone).intersection(new.outlines(Filter()).uids)) if gone else 0
         with new.writing():
-            self.report.removed = new.forget(gone) if gone else 0
+            new.forget(gone)
             for root in old.roots():
                 new.set_root(root)
             pairs = old.not_same()

@@ -1,6 +1,7 @@
 """Verifying a library: whether its index finds what its store has, and whether a copy is complete.
 
-Counts are compared, checksums of all images by bucket of their ids, and the rankings of some images with exact search.
+Counts are compared, checksums of all images and skipped files by bucket of their ids, and the rankings of some images
+with exact search.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kindred.library.library import Library
 from kindred.library.stored import facts_of, rows_of_each
 from kindred.store import Filter, Store
 
-__all__ = ["BUCKETS", "VerifyReport", "verify_library"]
+__all__ = ["BUCKETS", "Unlike", "VerifyReport", "verify_library"]
 
 BUCKETS = 64
 """Images are compared in this many parts, by their ids, so that a difference is located."""
@@ -27,21 +28,34 @@ ROWS = 512
 
 
 @dataclass(frozen=True)
+class Unlike:
+    """A bucket whose images or skipped files differ, with their numbers here and in the other library."""
+
+    bucket: int
+    images: tuple[int, int]
+    skipped: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class VerifyReport:
     """What was found.
 
-    images, vectors: numbers in the library. unreadable: vectors that are counted but were not read. recall: the share
-    of the best 10 of exact search that the index finds, over `queries` rankings; None if the recipe has no vectors.
-    unlike: buckets whose images differ from those of the other library, with the number of images in each, here and
-    there. same_rankings: the share of rankings that are equal in both; None without another library.
+    images, skipped, vectors: numbers in the library; skipped files are those that could not be used. unreadable:
+    vectors that are counted but were not read. recall: the share of the best 10 of exact search that the index finds,
+    over `queries` rankings; None if the recipe has no vectors. others: numbers of images and of skipped files in the
+    other library. unlike: buckets that differ. related: whether images have the same ids in both, as in a copy.
+    same_rankings: the share of rankings that are equal in both. None or empty without another library.
     """
 
     images: int
+    skipped: int
     vectors: int
     unreadable: int
     queries: int
     recall: float | None
-    unlike: tuple[tuple[int, int, int], ...] = ()
+    others: tuple[int, int] | None = None
+    unlike: tuple[Unlike, ...] = ()
+    related: bool | None = None
     same_rankings: float | None = None
 
     @property
@@ -57,29 +71,51 @@ def verify_library(
 ) -> VerifyReport:
     """Verify the index of a library and, if given, that `other` has the same images, described in the same way."""
     store = library.store
-    counts = store.counts()
-    exact, readable = _exact_index(library)
+    counts, ids = store.counts(), store.select(Filter())
+    exact, read = _exact_index(library)
     chosen = _chosen(store, queries, seed) if exact is not None else np.empty(0, np.int64)
     _, vectors = store.fetch(chosen.tolist())
     return VerifyReport(
-        images=counts.images,
+        images=counts.indexed,
+        skipped=counts.skipped,
         vectors=counts.vectors,
-        unreadable=counts.vectors - readable,
+        unreadable=len(store.rows(np.setdiff1d(ids, read).tolist())),  # without those removed in the meantime
         queries=len(chosen),
         recall=_recall(library, exact, vectors) if exact is not None and len(chosen) else None,
+        others=None if other is None else _numbers(other.store),
         unlike=() if other is None else _unlike(store, other.store),
+        related=None if other is None else _are_related(store, other.store),
         same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors),
     )
 
 
-def _exact_index(library: Library) -> tuple[ExactIndex | None, int]:
-    """Return an index that compares all vectors, and how many were read; none for recipes of several rows per image."""
-    if library.recipe.multi_vector:
-        return None, sum(len(ids) for ids, _ in library.store.vectors())
-    index = ExactIndex(library.store.dimension or 1, similarity=library.recipe.similarity)
+def _numbers(store: Store) -> tuple[int, int]:
+    counts = store.counts()
+    return counts.indexed, counts.skipped
+
+
+def _are_related(store: Store, other: Store) -> bool:
+    """Return whether some image of a sample of one has its id in the other as well; an empty one may be any copy."""
+    one, two = _sample(store), _sample(other)
+    return not one or not two or bool(other.by_uid(one)) or bool(store.by_uid(two))
+
+
+def _sample(store: Store) -> list[str]:
+    numbers = store.select_images(Filter())
+    return [row.uid for row in store.images(numbers[:: len(numbers) // QUERIES + 1].tolist()).values()]
+
+
+def _exact_index(library: Library) -> tuple[ExactIndex | None, NDArray[np.int64]]:
+    """Read all vectors; return an index that compares them (none for a recipe of several per image) and their ids."""
+    read = [np.empty(0, np.int64)]
+    index = None
+    if not library.recipe.multi_vector:
+        index = ExactIndex(library.store.dimension or 1, similarity=library.recipe.similarity)
     for ids, rows in library.store.vectors():
-        index.add(ids, rows)
-    return index, len(index)
+        read.append(ids)
+        if index is not None:
+            index.add(ids, rows)
+    return index, np.concatenate(read)
 
 
 def _chosen(store: Store, queries: int, seed: int) -> NDArray[np.int64]:
@@ -125,16 +161,27 @@ def _differ_in_ties(mine: list[tuple[str, float]], theirs: list[tuple[str, float
     return sorted(better[0]) == sorted(better[1]) and bool(np.abs(scores[0] - scores[1]).max() < 1e-3)
 
 
-def _unlike(store: Store, other: Store) -> tuple[tuple[int, int, int], ...]:
-    mine, theirs = _buckets(store), _buckets(other)
+def _unlike(store: Store, other: Store) -> tuple[Unlike, ...]:
+    pairs = zip(_buckets(store), _buckets(other), strict=True)
     return tuple(
-        (bucket, mine[bucket][1], theirs[bucket][1]) for bucket in range(BUCKETS) if mine[bucket] != theirs[bucket]
+        Unlike(bucket, (mine.images, theirs.images), (mine.skipped, theirs.skipped))
+        for bucket, (mine, theirs) in enumerate(pairs)
+        if mine != theirs
     )
 
 
-def _buckets(store: Store) -> list[tuple[bytes, int]]:
-    """Return the checksum and the number of images of each bucket: ids, paths, states, tags, metadata and vectors."""
-    sums, counts = [0] * BUCKETS, [0] * BUCKETS
+@dataclass
+class _Bucket:
+    """The checksum of a bucket, and its numbers of images and of skipped files."""
+
+    checksum: int = 0
+    images: int = 0
+    skipped: int = 0
+
+
+def _buckets(store: Store) -> list[_Bucket]:
+    """Return all buckets: their checksums are of ids, paths, states, tags, metadata and vectors."""
+    buckets = [_Bucket() for _ in range(BUCKETS)]
     numbers = store.select_images(Filter())
     for start in range(0, len(numbers), ROWS):
         part = numbers[start : start + ROWS]
@@ -145,11 +192,12 @@ def _buckets(store: Store) -> list[tuple[bytes, int]]:
             facts = known[number]
             text = repr((row.uid, str(row.path), facts.digest, facts.state, row.tags, sorted(row.metadata.items())))
             digest = hashlib.sha256(text.encode("utf-8", "surrogateescape") + described.get(number, b"")).digest()
-            bucket = int(row.uid, 16) % BUCKETS
+            bucket = buckets[int(row.uid, 16) % BUCKETS]
             # A sum, as the order of images differs between libraries.
-            sums[bucket] = (sums[bucket] + int.from_bytes(digest, "big")) % 2**256
-            counts[bucket] += 1
-    return [(total.to_bytes(32, "big"), count) for total, count in zip(sums, counts, strict=True)]
+            bucket.checksum = (bucket.checksum + int.from_bytes(digest, "big")) % 2**256
+            bucket.images += facts.state != "skipped"
+            bucket.skipped += facts.state == "skipped"
+    return buckets
 
 
 def _descriptions(store: Store, images: NDArray[np.int64]) -> dict[int, bytes]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         MoveForm,
         NoteForm,
         SkipForm,
+        UnlikeForm,
         VerifyForm,
     )
     from kindred.service.listing import ImagePageForm, LayoutForm, LookupForm
@@ -149,6 +150,7 @@ __all__ = [
     "SkipsForm",
     "TimelineForm",
     "TrainingForm",
+    "UnlikeForm",
     "UploadForm",
     "VerifyForm",
     "plain",
@@ -164,7 +166,7 @@ __getattr__ = imported_late(
         "jobs": "JobForm, JobsForm, RequestForm",
         "library": (
             "BuildForm, ChangeForm, CopyForm, ExportForm, ImageForm, ImagesForm, ImportForm, IndexForm, InfoForm, "
-            "KeysForm, MapForm, MoveForm, NoteForm, SkipForm, VerifyForm"
+            "KeysForm, MapForm, MoveForm, NoteForm, SkipForm, UnlikeForm, VerifyForm"
         ),
         "listing": "LookupForm, ImagePageForm, LayoutForm",
         "methods": (

@@ -34,6 +34,7 @@ __all__ = [
     "MoveForm",
     "NoteForm",
     "SkipForm",
+    "UnlikeForm",
     "VerifyForm",
 ]
 
@@ -204,16 +205,17 @@ class ImportForm(Form):
 
 @dataclass(frozen=True)
 class CopyForm(Form):
-    """How many images were copied, had been copied before, and were removed from the copy."""
+    """How many images were copied, had been copied before, and were removed from the copy; and skipped files."""
 
     copied: int
     unchanged: int
     removed: int
+    skipped: int
 
     @classmethod
     def of(cls, report: CopyReport) -> Self:
         """Return the form of a report."""
-        return cls(report.copied, report.unchanged, report.removed)
+        return cls(report.copied, report.unchanged, report.removed, report.skipped)
 
 
 @dataclass(frozen=True)
@@ -237,16 +239,28 @@ class BuildForm(Form):
 
 
 @dataclass(frozen=True)
+class UnlikeForm(Form):
+    """A bucket of ids whose images differ in two libraries, with the numbers here and there."""
+
+    bucket: int
+    images: tuple[int, int]
+    skipped: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class VerifyForm(Form):
     """What was found in a library and, if it was compared, in a copy: `kindred.library.verifying.VerifyReport`."""
 
     sound: bool
     images: int
+    skipped: int
     vectors: int
     unreadable: int
     queries: int
     recall: float | None
-    unlike: tuple[tuple[int, int, int], ...]
+    others: tuple[int, int] | None
+    unlike: tuple[UnlikeForm, ...]
+    related: bool | None
     same_rankings: float | None
 
     @classmethod
@@ -255,11 +269,14 @@ class VerifyForm(Form):
         return cls(
             report.sound,
             report.images,
+            report.skipped,
             report.vectors,
             report.unreadable,
             report.queries,
             report.recall,
-            report.unlike,
+            report.others,
+            tuple(UnlikeForm(each.bucket, each.images, each.skipped) for each in report.unlike),
+            report.related,
             report.same_rankings,
         )
 
