@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kindred.store import Place
-from milvus_server import MilvusProcess, milvus_process
+from milvus_server import REAL, MilvusProcess, milvus_process
 from postgres_server import Server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -48,6 +49,18 @@ def milvus() -> Iterator[MilvusProcess]:
     server = milvus_process()
     yield server
     server.remove()
+
+
+@pytest.fixture
+def milvus_to_kill(request: pytest.FixtureRequest) -> Iterator[MilvusProcess]:
+    """A Milvus server of its own, but for the whole one, of which a namespace has room for only one."""
+    shared: MilvusProcess | None = request.getfixturevalue("milvus") if os.environ.get(REAL) else None
+    server = shared or MilvusProcess()
+    yield server
+    if shared is None:
+        server.remove()
+    elif server.process is None or server.process.poll() is not None:
+        server.start()
 
 
 PlaceFor = Callable[[str], Place]

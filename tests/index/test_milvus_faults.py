@@ -60,16 +60,9 @@ def put(store: Store, numbers: range, mark: int) -> None:
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MilvusProcess]:
-    """A server to be killed: one of its own, but for the whole one, of which a namespace has room for only one."""
-    shared: MilvusProcess | None = request.getfixturevalue("milvus") if os.environ.get("KINDRED_MILVUS") else None
-    found = shared or MilvusProcess()
-    monkeypatch.setattr(building, "SETTLING_SECONDS", found.settling)
-    yield found
-    if shared is None:
-        found.remove()
-    elif found.process is None or found.process.poll() is not None:
-        found.start()
+def server(milvus_to_kill: MilvusProcess, monkeypatch: pytest.MonkeyPatch) -> MilvusProcess:
+    monkeypatch.setattr(building, "SETTLING_SECONDS", milvus_to_kill.settling)
+    return milvus_to_kill
 
 
 @pytest.fixture(params=STORES)

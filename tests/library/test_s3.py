@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,12 +171,17 @@ def test_what_a_store_refuses(status: int, code: str, why: str, monkeypatch: pyt
 )
 def test_endpoints_that_are_wrong(endpoint: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that cannot be reached, and never was, is not waited for."""
-    waits: list[float] = []
-    monkeypatch.setattr(remote, "FIRST_WAIT", 1.0)
-    monkeypatch.setattr(remote, "random", SimpleNamespace(uniform=lambda *_: waits.append(1) or 0.0))
+    tried: list[int] = []
+
+    def counted(call: Callable[[], Any]) -> Any:
+        tried.append(1)
+        return call()
+
+    retried = remote.retried
+    monkeypatch.setattr(remote_scan, "retried", lambda path, call: retried(path, lambda: counted(call)))
     with other_endpoint(monkeypatch, endpoint):
         assert said_of("s3://unreached/photos").startswith(f"s3://unreached/photos: {why}")
-    assert not waits
+    assert tried == [1]
 
 
 @pytest.mark.usefixtures("s3")
