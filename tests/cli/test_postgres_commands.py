@@ -16,7 +16,9 @@ from typer.main import get_group
 
 from commands import COUNT, Kindred, Result
 from kindred.cli.app import app
+from kindred.cli.index import print_summary
 from kindred.library import Library
+from kindred.library.indexing import IndexReport
 from kindred.store import STORES, Place, PostgresUrl
 from lookalikes import photograph
 
@@ -221,6 +223,12 @@ def test_a_shared_run_says_what_it_did_and_needs_a_server(
     refused = kindred(*words, "--library", place_for("sqlite"))
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "expected a library on a server for a shared run" in refused.err
+
+
+def test_a_process_of_a_shared_run_says_that_others_did_all(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Library.open(library) as opened:
+        print_summary(IndexReport(found=COUNT, seconds=3.0), opened, [], prune="keep", verbose=False)
+    assert capsys.readouterr().out.startswith(f"Other processes described all {COUNT} files (3.0 s).")
 
 
 def test_a_library_is_copied_to_a_server_and_verified(

@@ -189,11 +189,11 @@ def test_a_new_index_takes_the_place_of_the_old_one(store: Store, url: MilvusUrl
     index.build("hnsw")
     expected = other.search(rows[:5], 10).ids
     [before] = collections(url)
-    seen: list[tuple[int, int]] = []
-    report = index.build("ivf", progress=lambda done, total: seen.append((done, total)))
+    seen: list[tuple[str, int, int]] = []
+    report = index.build("ivf", progress=lambda *report: seen.append(report))
     assert (report.created, report.kind, report.added) == (True, "ivf", COUNT)
-    assert seen[0] == (0, COUNT)
-    assert seen[-1] == (COUNT, COUNT)
+    assert seen[0] == ("Storing", 0, COUNT)
+    assert [each for each in seen if each[0] == "Storing"][-1] == ("Storing", COUNT, COUNT)
     [after] = collections(url)
     assert after != before
     assert other.search(rows[:5], 10).ids.tolist() == expected.tolist()
@@ -450,6 +450,30 @@ def test_segments_that_are_merged_later_are_not_waited_for(
 
     monkeypatch.setattr(MilvusServer, "_client", lambda *_: Client())
     assert MilvusServer(url).pending("photos") == left
+
+
+def test_the_indexing_of_the_server_is_part_of_the_progress(
+    store: Store, url: MilvusUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, clustered(COUNT))
+    index, seen = opened(store, url), list[tuple[str, int, int]]()
+    pending = iter([COUNT + 1, COUNT // 2, 0])
+    monkeypatch.setattr(MilvusServer, "pending", lambda *_: next(pending))
+    index.build(progress=lambda *report: seen.append(report))
+    assert seen[-2:] == [("Indexing", 0, COUNT), ("Indexing", COUNT - COUNT // 2, COUNT)]
+
+
+def test_an_address_without_an_index_is_named(store: Store, url: MilvusUrl, caplog: pytest.LogCaptureFixture) -> None:
+    rows = clustered(COUNT)
+    fill(store, rows)
+    index = opened(store, url)
+    for _ in range(2):
+        index.search(rows[:1], 3)
+    [message] = caplog.messages
+    assert message.endswith("has no index of this library yet; kindred build-index builds one")
+    index.build()
+    opened(store, url).search(rows[:1], 3)
+    assert len(caplog.messages) == 1
 
 
 def test_the_calls_of_one_search_have_one_timeout(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,7 +218,7 @@ def test_a_server_that_is_killed_during_a_build(
         index = opened(store, url)
         killed = threading.Event()
 
-        def kill(done: int, _: int) -> None:
+        def kill(_: str, done: int, __: int) -> None:
             if done > 1000 and not killed.is_set():
                 killed.set()
                 own.kill()

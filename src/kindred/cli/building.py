@@ -46,7 +46,7 @@ def build_index(
         interruptible(advice),
         Meter("Storing", unit="vectors", quiet=as_json) as meter,
     ):
-        report = opened.build_index(kind, rebuild=rebuild, progress=meter.update)
+        report = opened.build_index(kind, rebuild=rebuild, progress=meter.stage)
         if as_json:
             from kindred.service import BuildForm
 

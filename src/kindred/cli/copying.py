@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, IndexAddress, place_named
-from kindred.cli.output import counted, print_json, say, shown
+from kindred.cli.output import counted, print_json, say, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import FAILED, interruptible
 
@@ -21,6 +21,7 @@ else:
 
 __all__ = ["copy", "verify"]
 
+UNITS = ("vectors", "rankings")
 MOST_SHOWN = 5
 """Buckets that are listed."""
 PLACE = "A folder, or an address such as postgresql://HOST/DATABASE?library=NAME."
@@ -53,7 +54,7 @@ def copy(
     gone = f", {counted(report.removed, 'image')} removed" if report.removed else ""
     skipped = f" The reasons of {counted(report.skipped, 'skipped file')} are in the copy." if report.skipped else ""
     say(f"Copied {counted(report.copied, 'image')}{gone}{more}.{skipped}")
-    say(f"Next: kindred verify --library {shown(target)} --with {shown(source)}", gap=True)
+    say(f"Next: kindred verify --library {typed(target)} --with {typed(source)}", gap=True)
 
 
 def verify(
@@ -83,7 +84,12 @@ def verify(
     with ExitStack() as stack:
         opened = stack.enter_context(Library.open(library, index=index))
         second = None if other is None else stack.enter_context(Library.open(other))
-        report = verify_library(opened, second, queries=queries)
+        meter = stack.enter_context(Meter("Verifying", quiet=as_json))
+
+        def progress(phase: str, done: int, total: int) -> None:
+            meter.stage(phase, done, total, unit=next((unit for unit in UNITS if unit in phase), "images"))
+
+        report = verify_library(opened, second, queries=queries, progress=progress)
     if as_json:
         from kindred.service import VerifyForm
 

@@ -142,9 +142,7 @@ def duplicates(
         with Meter("Reading", quiet=as_json) as meter:
 
             def report(what: str, done: int, total: int) -> None:
-                if what != meter.title:
-                    meter.begin(what, unit="pairs" if what.endswith("pairs") else "images")
-                meter.update(done, total)
+                meter.stage(what, done, total, unit="pairs" if what.endswith("pairs") else "images")
 
             groups = find_duplicates(
                 opened, kinds=_kinds(kind), threshold=threshold, most=most, marked=every, progress=report

@@ -170,6 +170,8 @@ def print_summary(report: IndexReport, opened: Library, folders: list[Path], *, 
         say(f"Indexed {counted(report.indexed, 'image')} in {took}{pace}{same}.")
     elif report.unchanged:
         say(f"Nothing new: {counted(report.unchanged, 'image')} had not changed ({took}).")
+    elif not (report.moved or report.skipped):  # found by another process of a shared run
+        say(f"Other processes described all {counted(report.found, 'file')} ({took}).")
     if report.moved:
         say(f"{counted(report.moved, 'image')} moved or renamed: id, tags and metadata are retained.")
     _print_missing(report, prune)

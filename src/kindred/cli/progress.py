@@ -79,6 +79,12 @@ class Meter:
             self._refresh()
             self._print_due_line()
 
+    def stage(self, title: str, done: int, total: int, *, unit: str | None = None) -> None:
+        """Report that `done` of `total` of a phase are finished, which begins with its first report."""
+        if title != self.title:
+            self.begin(title, unit=unit or self.unit)
+        self.update(done, total)
+
     def _show(self) -> None:
         """Show the bar; called after `DELAY`."""
         from rich import progress as parts

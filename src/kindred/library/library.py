@@ -389,13 +389,14 @@ class Library(Editing, Explaining, Listing, Remembering):
         kind: str | None = None,
         *,
         rebuild: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> BuildReport:
         """Bring the index at the address `index` up to date with the library, or build it; searches go on meanwhile.
 
         kind: of `kindred.index.milvus.kinds.KINDS`; another than before makes a new index, as does `rebuild`. progress:
-        called with the number of vectors stored and their total. Raises `UsageError` if the library was opened without
-        an address, or if the server lacks the kind, and `LibraryUnreachable` if it does not answer.
+        called with the name of the phase, the number of vectors done and their total. Raises `UsageError` if the
+        library was opened without an address, or if the server lacks the kind, and `LibraryUnreachable` if it does not
+        answer.
         """
         from kindred.index.milvus.recorded import RecordedIndex
 

@@ -7,6 +7,7 @@ with exact search.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["BUCKETS", "Unlike", "VerifyReport", "verify_library"]
 
 BUCKETS = 64
 """Images are compared in this many parts, by their ids, so that a difference is located."""
+Report = Callable[[str, int, int], None]
+"""Called with the name of the phase, what is done of it, and its total."""
 QUERIES, K = 200, 10
 LEAST_RECALL = 0.95
 ROWS = 512
@@ -67,12 +70,17 @@ class VerifyReport:
 
 
 def verify_library(
-    library: Library, other: Library | None = None, *, queries: int = QUERIES, seed: int = 0
+    library: Library,
+    other: Library | None = None,
+    *,
+    queries: int = QUERIES,
+    seed: int = 0,
+    progress: Report | None = None,
 ) -> VerifyReport:
     """Verify the index of a library and, if given, that `other` has the same images, described in the same way."""
-    store = library.store
+    store, report = library.store, progress or _silent
     counts, ids = store.counts(), store.select(Filter())
-    exact, read = _exact_index(library)
+    exact, read = _exact_index(library, report)
     chosen = _chosen(store, queries, seed) if exact is not None else np.empty(0, np.int64)
     _, vectors = store.fetch(chosen.tolist())
     return VerifyReport(
@@ -81,11 +89,11 @@ def verify_library(
         vectors=counts.vectors,
         unreadable=len(store.rows(np.setdiff1d(ids, read).tolist())),  # without those removed in the meantime
         queries=len(chosen),
-        recall=_recall(library, exact, vectors) if exact is not None and len(chosen) else None,
+        recall=_recall(library, exact, vectors, report) if exact is not None and len(chosen) else None,
         others=None if other is None else _numbers(other.store),
-        unlike=() if other is None else _unlike(store, other.store),
+        unlike=() if other is None else _unlike(store, other.store, report),
         related=None if other is None else _are_related(store, other.store),
-        same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors),
+        same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors, report),
     )
 
 
@@ -105,14 +113,17 @@ def _sample(store: Store) -> list[str]:
     return [row.uid for row in store.images(numbers[:: len(numbers) // QUERIES + 1].tolist()).values()]
 
 
-def _exact_index(library: Library) -> tuple[ExactIndex | None, NDArray[np.int64]]:
+def _exact_index(library: Library, report: Report) -> tuple[ExactIndex | None, NDArray[np.int64]]:
     """Read all vectors; return an index that compares them (none for a recipe of several per image) and their ids."""
     read = [np.empty(0, np.int64)]
     index = None
     if not library.recipe.multi_vector:
         index = ExactIndex(library.store.dimension or 1, similarity=library.recipe.similarity)
+    total, done = library.store.counts().vectors, 0
     for ids, rows in library.store.vectors():
         read.append(ids)
+        done += len(ids)
+        report("Reading vectors", done, max(done, total))
         if index is not None:
             index.add(ids, rows)
     return index, np.concatenate(read)
@@ -123,10 +134,11 @@ def _chosen(store: Store, queries: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(ids)[:queries])
 
 
-def _recall(library: Library, exact: ExactIndex, vectors: Vectors) -> float:
+def _recall(library: Library, exact: ExactIndex, vectors: Vectors, report: Report) -> float:
     """Return the share of the exact results that the index finds; an equally good one is as right."""
     found = right = 0
-    for vector in vectors:
+    for number, vector in enumerate(vectors):
+        report("Checking rankings", number, len(vectors))
         ranking, truth = library.search_index.search(vector[None], K), exact.search(vector[None], K)
         least = truth.scores[0, truth.ids[0] >= 0].min()
         there = ranking.scores[0, ranking.ids[0] >= 0]
@@ -135,10 +147,11 @@ def _recall(library: Library, exact: ExactIndex, vectors: Vectors) -> float:
     return right / found if found else 1.0
 
 
-def _same_rankings(library: Library, other: Library, vectors: Vectors) -> float:
+def _same_rankings(library: Library, other: Library, vectors: Vectors, report: Report) -> float:
     """Return the share of queries whose results are the same images, by id; those of equal score in any order."""
     same = 0
-    for vector in vectors:
+    for number, vector in enumerate(vectors):
+        report("Comparing rankings", number, len(vectors))
         mine, theirs = (_results(each, vector) for each in (library, other))
         same += sorted(mine) == sorted(theirs) or _differ_in_ties(mine, theirs)
     return same / len(vectors)
@@ -161,8 +174,9 @@ def _differ_in_ties(mine: list[tuple[str, float]], theirs: list[tuple[str, float
     return sorted(better[0]) == sorted(better[1]) and bool(np.abs(scores[0] - scores[1]).max() < 1e-3)
 
 
-def _unlike(store: Store, other: Store) -> tuple[Unlike, ...]:
-    pairs = zip(_buckets(store), _buckets(other), strict=True)
+def _unlike(store: Store, other: Store, report: Report) -> tuple[Unlike, ...]:
+    here, there = _buckets(store, "Reading images", report), _buckets(other, "Reading images of the other", report)
+    pairs = zip(here, there, strict=True)
     return tuple(
         Unlike(bucket, (mine.images, theirs.images), (mine.skipped, theirs.skipped))
         for bucket, (mine, theirs) in enumerate(pairs)
@@ -179,11 +193,12 @@ class _Bucket:
     skipped: int = 0
 
 
-def _buckets(store: Store) -> list[_Bucket]:
+def _buckets(store: Store, phase: str, report: Report) -> list[_Bucket]:
     """Return all buckets: their checksums are of ids, paths, states, tags, metadata and vectors."""
     buckets = [_Bucket() for _ in range(BUCKETS)]
     numbers = store.select_images(Filter())
     for start in range(0, len(numbers), ROWS):
+        report(phase, start, len(numbers))
         part = numbers[start : start + ROWS]
         rows = store.images(part.tolist())
         known = facts_of(store, rows)
@@ -210,3 +225,7 @@ def _descriptions(store: Store, images: NDArray[np.int64]) -> dict[int, bytes]:
         digest.update(store.features(number) or b"")
         found[number] = digest.digest()
     return found
+
+
+def _silent(phase: str, done: int, total: int) -> None:
+    """Report no progress."""

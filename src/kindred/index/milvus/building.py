@@ -32,6 +32,8 @@ BYTES = 1 << 22
 """Of vectors per call; servers take messages of some tens of megabytes."""
 DELETED = 5_000
 """Ids per call."""
+STORING, INDEXING = "Storing", "Indexing"
+"""What `progress` is called with."""
 SETTLING_SECONDS = 6.0
 """A search at consistency Bounded sees everything that is older than 5 seconds."""
 POLL_SECONDS = 0.5
@@ -65,7 +67,7 @@ def build_index(
     kind: str | None,
     dimension: int,
     similarity: str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> BuildReport:
     """Bring the index of `record` up to date; without one, or for another kind, build a new one.
 
@@ -92,7 +94,7 @@ def build_index(
 class _Build:
     """One run. The record that was there when it began must still be there when it ends."""
 
-    def __init__(self, store: Store, server: MilvusServer, progress: Callable[[int, int], None]) -> None:
+    def __init__(self, store: Store, server: MilvusServer, progress: Callable[[str, int, int], None]) -> None:
         self._store, self._server, self._progress = store, server, progress
         self._key = key_of(server.url.collection)
         self._before = store.meta.get(self._key, "")
@@ -114,7 +116,7 @@ class _Build:
             record = replace(record, last_id=last, count=self._stored(last))
             self._mark(record)
             self._server.flush(name)
-            self._wait_until_indexed(name)
+            self._wait_until_indexed(record)
             self._server.load(record)
             self._settle()
             lost = self._lost(record, self._server.tokens(name, strong=True))
@@ -173,12 +175,12 @@ class _Build:
         """Store the vectors after those of a record; return the last id and how many there were."""
         last = done = 0
         batch = max(1, BYTES // (4 * record.dimension))
-        self._progress(0, total)
+        self._progress(STORING, 0, total)
         for ids, rows in self._store.vectors(after_id=record.last_id, batch=batch):
             unit: Vectors = l2_normalise(rows) if record.similarity == "cosine" else rows
             self._server.upsert(record.collection, ids, unit)
             last, done = int(ids[-1]), done + len(ids)
-            self._progress(done, max(done, total))
+            self._progress(STORING, done, max(done, total))
         return last, done
 
     def _mark(self, record: IndexRecord) -> None:
@@ -187,10 +189,11 @@ class _Build:
         row[0, 0] = 1
         self._server.upsert(record.collection, np.array([record.token], np.int64), row)
 
-    def _wait_until_indexed(self, collection: str) -> None:
+    def _wait_until_indexed(self, record: IndexRecord) -> None:
         """Wait for the server to index all rows; raises LibraryError if it goes on for long without any progress."""
         last, since = 0, time.monotonic()
-        while pending := self._server.pending(collection):
+        while pending := self._server.pending(record.collection):
+            self._progress(INDEXING, max(0, record.count - pending), record.count)
             if pending != last:
                 last, since = pending, time.monotonic()
             elif time.monotonic() - since > STALLED_SECONDS:
@@ -221,5 +224,5 @@ def _new_token() -> int:
     return -1 - secrets.randbelow((1 << 62) - 2)
 
 
-def _silent(done: int, total: int) -> None:
+def _silent(phase: str, done: int, total: int) -> None:
     """Report no progress."""

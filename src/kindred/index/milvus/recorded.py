@@ -55,7 +55,7 @@ class RecordedIndex(ABC, Generic[Later]):
         self._state: State[Later] = State(None, self._nothing_later())
         self._recorded: str | None = ""
         self._checked = self._revision = -1  # the revisions of the store and of its vectors at the last sync
-        self._count = 0
+        self._count, self._warned = 0, False
         self._lock, self._building = ForkSafeLock(), ForkSafeLock()
 
     @abstractmethod
@@ -115,7 +115,7 @@ class RecordedIndex(ABC, Generic[Later]):
             self.build()
 
     def build(
-        self, kind: str | None = None, *, rebuild: bool = False, progress: Callable[[int, int], None] | None = None
+        self, kind: str | None = None, *, rebuild: bool = False, progress: Callable[[str, int, int], None] | None = None
     ) -> BuildReport:
         """Bring the index up to date, or build a new one; searches go on meanwhile.
 
@@ -138,6 +138,7 @@ class RecordedIndex(ABC, Generic[Later]):
         """Return the result of a search, tried again if another process has replaced the index, or it was deleted."""
         with self._server.one_timeout():
             self.sync()
+            self._warn_of_no_index()
             try:
                 return search()
             except CollectionGone:
@@ -145,6 +146,15 @@ class RecordedIndex(ABC, Generic[Later]):
                     self._recorded, self._checked = None, -1
                 self.sync()
                 return search()
+
+    def _warn_of_no_index(self) -> None:
+        """Log, once, that an address without an index is searched by comparing very many vectors."""
+        if not (self._warned or self._state.record or self._recorded) and self._count >= self.policy.exact_below:
+            self._warned = True
+            log.warning(
+                "all vectors are compared: %s has no index of this library yet; kindred build-index builds one",
+                self._server.url,
+            )
 
     def _follow_record(self) -> None:
         """Search the index that the store records, if the server has it."""
