@@ -24,6 +24,7 @@ from kindred.cli.app import app
 from kindred.cli.checks import FORMATS, examine
 from kindred.library import Library
 from pictures import make_folder
+from tiny_local import make_local_pair
 from tiny_model import make_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +60,14 @@ def test_a_damaged_model_is_wrong(kindred: Kindred, own_folder: Path, monkeypatc
     assert line.startswith("WRONG")
     assert "is not the graph that its card describes" in line
     assert "problem found." in done.out.splitlines()[-1]
+
+
+def test_a_damaged_further_graph_of_a_model_is_wrong(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINDRED_HOME", str(own_folder / "home"))
+    graph = make_local_pair(own_folder / "home" / "models", name="mine")
+    assert "model mine" not in findings(own_folder / "none")
+    graph.with_name("mine_describe.onnx").write_bytes(b"another")
+    assert "mine_describe.onnx is not the graph" in findings(own_folder / "none")["model mine"]
 
 
 def test_a_damaged_library_is_wrong(library: Path) -> None:

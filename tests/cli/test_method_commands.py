@@ -14,6 +14,7 @@ from PIL import Image
 from commands import COUNT, Kindred
 from kindred.arrays import l2_normalise
 from kindred.backbones import list_models, load_card
+from kindred.backbones.card import digest_of
 from kindred.describer import Describer
 from kindred.features import LocalNetwork
 from kindred.recipe import Recipe, list_recipes
@@ -49,6 +50,26 @@ def test_a_model_is_added_listed_shown_and_removed(kindred: Kindred, model: Path
     assert kindred("models", "show", "mine", "--json").json["path"] == str(load_card("mine")[1])
     assert kindred("models", "remove", "mine", "--json").json == {"removed": "mine"}
     assert "mine" not in [entry.name for entry in list_models()]
+
+
+def test_a_matcher_is_added_and_shown(kindred: Kindred, model: Path, own_folder: Path) -> None:
+    pytest.importorskip("onnx")
+    from tiny_matcher import make_matcher
+
+    local = make_local_model(own_folder / "downloads", name="eyes")
+    kindred("models", "add", local, "--name", "plain")
+    shown = kindred("models", "show", "plain").out
+    assert "described by descriptors, paired by nearest neighbours" in shown
+    added = kindred("models", "add", local, "--matcher", make_matcher(own_folder / "lightglue.onnx"))
+    assert 'features = "eyes"' in added.out
+    assert "described by descriptors, paired by eyes.matcher.onnx" in kindred("models", "show", "eyes").out
+    card = kindred("models", "show", "eyes", "--json").json
+    assert card["local"]["matcher_digest"] == digest_of(own_folder / "lightglue.onnx")
+    done = kindred("models", "add", model, "--name", "blind", "--matcher", own_folder / "lightglue.onnx")
+    assert done.code == 1
+    assert "no table [local]" in done.err
+    kindred("models", "add", model)
+    assert "local features" not in kindred("models", "show", "mine").out
 
 
 def test_an_unknown_network_needs_its_preprocessing(kindred: Kindred, model: Path) -> None:

@@ -30,8 +30,10 @@ __all__ = [
     "Scalar",
     "Tap",
     "check_digest",
+    "check_graph",
     "check_name",
     "digest_of",
+    "further_graphs",
 ]
 
 ChannelOrder: TypeAlias = Literal["RGB", "BGR"]
@@ -84,7 +86,7 @@ class Card:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if Path(self.file).name != self.file or "\\" in self.file or not self.file.endswith(".onnx"):
+        if not _is_graph_name(self.file):
             raise self._wrong("file", self.file, "the name of an .onnx file in the folder of the card")
         if not _DIGEST.fullmatch(self.digest):
             raise self._wrong("digest", self.digest, "the sha256 of the file, 64 hexadecimal digits")
@@ -143,7 +145,7 @@ class Card:
             raise self._wrong("local", head, "either descriptors, a tap, or describe, an .onnx file")
         if head.descriptors:
             self.tap(head.descriptors)
-        elif Path(head.describe).name != head.describe or "\\" in head.describe or not head.describe.endswith(".onnx"):
+        elif not _is_graph_name(head.describe):
             raise self._wrong("local.describe", head.describe, "the name of an .onnx file in the folder of the card")
         elif not _DIGEST.fullmatch(head.describe_digest) or not 1 <= head.dimension <= MAX_DIMENSION:
             raise self._wrong("local", head, "describe_digest, a sha256, and the dimension of the descriptors")
@@ -153,6 +155,19 @@ class Card:
             raise self._wrong("local", head, "a ratio above 0, up to 1, and a centre in pixels")
         if head.precision not in ("auto", "f32"):
             raise self._wrong("local.precision", head.precision, "auto or f32")
+        self._check_matcher(head)
+
+    def _check_matcher(self, head: LocalHead) -> None:
+        if not head.matcher:
+            if head.matcher_digest or head.matcher_threshold:
+                raise self._wrong("local.matcher", "missing", "the .onnx file of the matcher_digest or -threshold")
+            return
+        if not _is_graph_name(head.matcher):
+            raise self._wrong("local.matcher", head.matcher, "the name of an .onnx file in the folder of the card")
+        if not _DIGEST.fullmatch(head.matcher_digest):
+            raise self._wrong("local.matcher_digest", head.matcher_digest, "the sha256 of the matcher")
+        if not 0 <= head.matcher_threshold <= 1:
+            raise self._wrong("local.matcher_threshold", head.matcher_threshold, "a score, 0 to 1")
 
     def _check_background(self, key: str, background: int) -> None:
         if background < -1:
@@ -217,6 +232,11 @@ class Card:
             raise ModelError(f"{path}: the card cannot be written: {explain_os_error(error, path)}") from None
 
 
+def _is_graph_name(name: str) -> bool:
+    """Return whether a name is that of an `.onnx` file, without a folder on any system."""
+    return Path(name).name == name and "\\" not in name and name.endswith(".onnx")
+
+
 def digest_of(path: Path) -> str:
     """Return the sha256 of a file, in hex; raise ModelError if it cannot be read."""
     try:
@@ -238,6 +258,18 @@ def check_digest(card: Card, path: Path) -> None:
             f"{path} is not the graph that its card describes (sha256 {found[:12]}…, expected {card.digest[:12]}…): "
             "restore the file, or remove the model and add it again"
         )
+
+
+def further_graphs(card: Card, path: Path) -> dict[str, tuple[Path, str]]:
+    """Return the further graphs of a local head by key: files beside the model's own, `path`, and their digests."""
+    graphs = {} if card.local is None else card.local.graphs
+    return {key: (path.with_name(file), digest) for key, (file, digest) in graphs.items()}
+
+
+def check_graph(path: Path, digest: str) -> None:
+    """Raise ModelError unless a further graph has the sha256 that the card of its model names."""
+    if digest_of(path) != digest:
+        raise ModelError(f"{path} is not the graph {path.name!r} that its card describes: restore it")
 
 
 def check_name(name: str) -> None:

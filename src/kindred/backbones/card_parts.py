@@ -69,6 +69,10 @@ class LocalHead:
     The sides of an image are padded to a multiple of `multiple`. With `signs`, descriptors are binarised to the signs
     of their components, one bit each. `ratio` is the threshold of the ratio test for these descriptors. `precision` is
     "auto", or "f32" for a network that is inaccurate in bfloat16.
+
+    `matcher` is the name of a third graph, in the same folder and with the sha256 `matcher_digest`, that pairs the
+    keypoints of two images in place of the ratio test (`kindred.features.matcher`); pairs with a score below
+    `matcher_threshold`, from 0 to 1, are dropped.
     """
 
     scores: str
@@ -81,3 +85,12 @@ class LocalHead:
     signs: bool = False
     ratio: float = 0.85
     precision: Literal["auto", "f32"] = "auto"
+    matcher: str = ""
+    matcher_digest: str = ""
+    matcher_threshold: float = 0.0
+
+    @property
+    def graphs(self) -> dict[str, tuple[str, str]]:
+        """The further graphs, file and digest by key: "describe" and "matcher", if there are."""
+        named = {"describe": (self.describe, self.describe_digest), "matcher": (self.matcher, self.matcher_digest)}
+        return {key: graph for key, graph in named.items() if graph[0]}

@@ -16,7 +16,18 @@ import numpy as np
 
 from kindred._support.files import is_file, read_bounded, replacing
 from kindred._support.os_errors import explain_os_error
-from kindred.backbones.card import MODEL_BYTES, Card, ChannelOrder, LocalHead, Tap, check_digest, check_name, digest_of
+from kindred.backbones.card import (
+    MODEL_BYTES,
+    Card,
+    ChannelOrder,
+    LocalHead,
+    Tap,
+    check_digest,
+    check_graph,
+    check_name,
+    digest_of,
+    further_graphs,
+)
 from kindred.backbones.folders import models_folder
 from kindred.errors import ModelError, UsageError
 from kindred.hints import nearest
@@ -24,7 +35,7 @@ from kindred.hints import nearest
 __all__ = ["Entry", "add_model", "list_models", "load_card", "remove_model"]
 
 BUNDLED = Path(__file__).with_name("models")
-DESCRIBE = ".describe.onnx"  # suffix of the second graph of a user's model
+SUFFIXES = {"describe": ".describe.onnx", "matcher": ".matcher.onnx"}  # of the further graphs of a user's model
 _KNOWN = Path(__file__).with_name("known")
 
 # Image sizes (height, width) that a card is verified with: the map grows by their difference over its stride.
@@ -85,6 +96,7 @@ def add_model(
     description: str = "",
     default_tap: str | None = None,
     any_size: bool = False,
+    matcher: str | Path | None = None,
 ) -> Card:
     """Copy an `.onnx` file into the user's models, write its card, and return the card.
 
@@ -92,8 +104,9 @@ def add_model(
     Defaults come from a card beside the file, or from the known card of a public network; arguments override both. For
     any other network, the taps are found in the graph, and `mean` and `std` are required, in pixel units (0 to 255),
     red first. `channel_order` is RGB by default. `any_size` is for a file exported with one fixed image size whose
-    network accepts others. The card is verified by running the network. Raise ModelError if the file is not an image
-    network in a single file, if the card does not match it, or if the name is already used.
+    network accepts others. `matcher` is an `.onnx` file that pairs the keypoints of a model with local features
+    (`kindred.features.matcher`); it is copied, too. The card is verified by running the network. Raise ModelError if
+    the file is not an image network in a single file, if the card does not match it, or if the name is already used.
     """
     from kindred.backbones.efficientnet_lite import LITE, lite_model
 
@@ -111,6 +124,7 @@ def add_model(
                 description=description,
                 default_tap=default_tap,
                 any_size=any_size,
+                matcher=matcher,
             )
     base = _known_card(path)
     if base is None:
@@ -120,7 +134,11 @@ def add_model(
                 f"{path}: not a network known to Kindred: give mean and std, red first, in 0 to 255 units; "
                 "usual: mean 123.675,116.28,103.53 and std 58.395,57.12,57.375 (ImageNet), or all 127.5"
             )
-    name = name or base.name
+    further = {key: file for key, (file, _) in further_graphs(base, path).items()}
+    if matcher is not None:
+        further["matcher"] = Path(matcher).expanduser()
+        base = _with_matcher(base, further["matcher"])
+    name = _own_name(name or base.name)
     card = replace(
         base,
         name=name,
@@ -139,11 +157,13 @@ def add_model(
     for place, _ in _folders():
         if (place / f"{card.name}.toml").exists():
             raise ModelError(f"a model named {card.name} already exists: give another name, or remove it first")
-    second = _second_graph(base, path)
+    targets = further_graphs(card, folder / card.file)
+    for key, (_, digest) in targets.items():
+        check_graph(further[key], digest)
     _verify_taps(card, path)
     _verify_heads(card, path)
-    if second is not None and card.local is not None:
-        _copy(second, folder / card.local.describe, card.local.describe_digest)
+    for key, (target, digest) in targets.items():
+        _copy(further[key], target, digest)
     _install(card, path, folder)
     return card
 
@@ -161,7 +181,8 @@ def remove_model(name: str) -> None:
     try:
         card_path.unlink()  # first, as a model exists if and only if its card does
         card_path.with_suffix(".onnx").unlink(missing_ok=True)
-        card_path.with_suffix(DESCRIBE).unlink(missing_ok=True)
+        for suffix in SUFFIXES.values():
+            card_path.with_suffix(suffix).unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(f"{card_path}: the model cannot be removed: {explain_os_error(error)}") from None
 
@@ -292,19 +313,30 @@ def _matches(tap: Tap, shapes: Sequence[tuple[int, ...]], sizes: Sequence[tuple[
     return all(abs(pixels - (_LARGE[0] - _SMALL[0])) < tap.stride for pixels in grown)
 
 
-def _second_graph(known: Card, path: Path) -> Path | None:
-    """Return the file of a local head's second graph, None if it has none; ModelError if it has another digest."""
-    if known.local is None or not known.local.describe:
-        return None
-    second = path.with_name(known.local.describe)
-    if digest_of(second) != known.local.describe_digest:
-        raise ModelError(f"{second} is not the graph that the card of {path.name} describes; restore it")
-    return second
+def _with_matcher(card: Card, path: Path) -> Card:
+    """Return a card whose local head names a matcher; ModelError if it has none, or the file is not a graph."""
+    from kindred.backbones.runtime import read_graph
+
+    if card.local is None:
+        raise ModelError(f"model {card.name} has no local features to be matched: its card has no table [local]")
+    read_graph(path)
+    return replace(card, local=replace(card.local, matcher=path.name, matcher_digest=digest_of(path)))
+
+
+def _own_name(name: str) -> str:
+    """Return the name of a user's model; ModelError if its file would be a further graph of another model."""
+    for suffix in SUFFIXES.values():
+        if f"{name}.onnx".endswith(suffix):
+            raise ModelError(f"{name!r} is not a valid model name: {suffix} are files of other models; choose another")
+    return name
 
 
 def _renamed(head: LocalHead | None, name: str) -> LocalHead | None:
-    """Return a local head whose second graph, if it has one, is named after the model."""
-    return replace(head, describe=f"{name}{DESCRIBE}") if head is not None and head.describe else head
+    """Return a local head whose further graphs are named after the model."""
+    if head is None:
+        return None
+    renamed = {key: f"{name}{SUFFIXES[key]}" for key in head.graphs}
+    return replace(head, **renamed)  # type: ignore[arg-type]  # all are text
 
 
 def _install(card: Card, path: Path, folder: Path) -> None:

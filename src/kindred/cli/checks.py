@@ -153,7 +153,7 @@ def _extras() -> Iterator[Finding]:
 
 def _models() -> Iterator[Finding]:
     from kindred.backbones import list_models, load_card
-    from kindred.backbones.card import check_digest
+    from kindred.backbones.card import check_digest, check_graph, further_graphs
     from kindred.backbones.folders import models_folder
 
     good = []
@@ -161,6 +161,8 @@ def _models() -> Iterator[Finding]:
         try:
             card, file = load_card(entry.name)
             check_digest(card, file)
+            for graph, digest in further_graphs(card, file).values():
+                check_graph(graph, digest)
             good.append(entry.name)
         except KindredError as error:
             yield Finding("wrong", f"model {entry.name}", str(error))

@@ -87,6 +87,14 @@ def add(
     description: Annotated[
         str, typer.Option("--description", metavar="TEXT", help="Description, stored in the card.")
     ] = "",
+    matcher: Annotated[
+        Path | None,
+        typer.Option(
+            "--matcher",
+            metavar="MATCHER.onnx",
+            help="A network that pairs the keypoints of a network with local features, such as LightGlue.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a network of your own.
@@ -108,6 +116,7 @@ def add(
         source=source,
         description=description,
         default_tap=tap,
+        matcher=matcher,
     )
     if as_json:
         from kindred.service import ModelForm
@@ -117,6 +126,8 @@ def add(
     say(f"Added {card.name}, with {counted(len(card.taps), 'tap')}:")
     _print_taps(card)
     say(f'In a recipe: backbone = "{card.name}"', gap=True)
+    if card.local is not None:
+        say(f'For its local features: features = "{card.name}"')
 
 
 @models.command()
@@ -141,6 +152,7 @@ def show(name: Name, *, as_json: AsJson = False) -> None:
         ("images", f"{card.channel_order}, {free}"),
         ("mean", _plain(card.mean)),
         ("std", _plain(card.std)),
+        ("local features", _local(card)),
         *(("training" if not at else "", f"{key}: {value}") for at, (key, value) in enumerate(card.training.items())),
     ]
     say(columns([fact for fact in facts if fact[1]]))
@@ -172,6 +184,14 @@ def _row(entry: Entry) -> tuple[str, ...]:
     card = entry.card
     tap = card.tap(card.default_tap)
     return entry.name, tap.name, str(tap.channels), str(tap.stride), str(len(card.taps)), origin, card.licence
+
+
+def _local(card: Card) -> str:
+    """Return where the local features of a network come from and what pairs them, "" if it has none."""
+    if card.local is None:
+        return ""
+    head = card.local
+    return f"described by {head.describe or head.descriptors}, paired by {head.matcher or 'nearest neighbours'}"
 
 
 def _print_taps(card: Card) -> None:

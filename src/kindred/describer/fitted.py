@@ -26,7 +26,7 @@ from kindred._support.os_errors import explain_os_error
 from kindred.describer.encoder import FittedParameters, embedding_of, vocabulary_of
 from kindred.embedding import Codebook, FittedVocabulary, WordQuantizer
 from kindred.errors import ModelError, RecipeError, UsageError
-from kindred.features import identity_of
+from kindred.features import identity_of, matcher_identity_of
 from kindred.pooling import POOLINGS
 from kindred.recipe import Recipe, as_floats
 from kindred.whitening import Whitening, from_arrays
@@ -70,7 +70,8 @@ def fit_record(recipe: Recipe, key: str, identity: Record) -> Record:
             record |= {"whitening": _digest(recipe.whitening)}
     if key == "calibration":
         record |= {"dimension": recipe.dimension}
-        record |= {f"features.{name}": value for name, value in identity_of(recipe.stored_features).items()}
+        compared = identity_of(recipe.stored_features) | matcher_identity_of(recipe.stored_features)
+        record |= {f"features.{name}": value for name, value in compared.items()}
     return json.loads(json.dumps(record))  # type: ignore[no-any-return]  # as it is read back from a file
 
 

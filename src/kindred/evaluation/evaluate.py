@@ -37,6 +37,7 @@ from kindred.evaluation.scoring import (
 )
 from kindred.evaluation.searching import Order, Search
 from kindred.evaluation.ties import TIE_SEED, tie_order
+from kindred.features import Matcher, find_matcher
 from kindred.hints import check_type
 from kindred.images import find_images
 from kindred.ranking import Ranking
@@ -328,6 +329,10 @@ class Bench:
     def _gallery(self) -> ArrayGallery:
         return ArrayGallery(self.described[0].first_rows(), similarity="dot")
 
+    @cached_property
+    def _matcher(self) -> Matcher | None:
+        return find_matcher(self.describer.recipe.stored_features)
+
     @property
     def _database(self) -> list[Part]:
         return [(path, None) for path in self.files.database]
@@ -382,6 +387,7 @@ class Bench:
             calibration=self.describer.fitted.calibration,
             verified=Verified(),
             further=lambda number: search.further(selected.start + number),
+            matcher=self._matcher,
         )
 
 

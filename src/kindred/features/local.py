@@ -26,6 +26,7 @@ class LocalFeatures:
     ratio: the threshold of the ratio test that suits the descriptors; 0 if unknown.
     passes: how many of the points come from each pass over the image, in order; empty for one pass. The first pass is
     of the upright image, at about the size at which images of a library are described.
+    turns: by how many quarters, counter-clockwise, the image was turned for each pass; empty if for none.
 
     Raises UsageError if the lengths differ.
     """
@@ -36,6 +37,7 @@ class LocalFeatures:
     frame: Box | None = None
     ratio: float = 0.0
     passes: tuple[int, ...] = ()
+    turns: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.points)
@@ -50,6 +52,8 @@ class LocalFeatures:
             )
         if self.passes and (min(self.passes) < 0 or sum(self.passes) != count):
             raise UsageError(f"got {count} points of passes with {self.passes}; expected as many")
+        if self.turns and len(self.turns) != max(1, len(self.passes)):
+            raise UsageError(f"got {len(self.passes)} passes and {len(self.turns)} turns; expected one for each pass")
 
     def __len__(self) -> int:
         """Return the number of points."""
@@ -58,8 +62,7 @@ class LocalFeatures:
     def first(self, count: int) -> LocalFeatures:
         """Return the `count` strongest points, of the first pass, or all if there are fewer."""
         count = min(count, self.passes[0]) if self.passes else count
-        kept = {"points": self.points[:count], "descriptors": self.descriptors[:count], "scales": self.scales[:count]}
-        return replace(self, **kept, passes=())  # type: ignore[arg-type]
+        return self._part(slice(count), (), self.turns[:1])
 
     @property
     def looks(self) -> tuple[LocalFeatures, ...]:
@@ -67,14 +70,29 @@ class LocalFeatures:
         if len(self.passes) < 2:
             return (self,)
         end = self.passes[0]
-        others = replace(
-            self,
-            points=self.points[end:],
-            descriptors=self.descriptors[end:],
-            scales=self.scales[end:],
-            passes=self.passes[1:],
-        )
-        return self.first(end), others
+        return self.first(end), self._part(slice(end, None), self.passes[1:], self.turns[1:])
+
+    @property
+    def by_pass(self) -> tuple[LocalFeatures, ...]:
+        """The features of each pass, in order."""
+        if not self.passes:
+            return (self,)
+        ends = np.cumsum(self.passes).tolist()
+        each = zip(ends, self.passes, self.turns or (0,) * len(self.passes), strict=True)
+        return tuple(self._part(slice(end - count, end), (), (turn,) if turn else ()) for end, count, turn in each)
+
+    @property
+    def extent(self) -> Box:
+        """The frame, or the bounding box of the points if it is unknown."""
+        if self.frame is not None:
+            return self.frame
+        (x0, y0), (x1, y1) = self.points.min(axis=0).tolist(), self.points.max(axis=0).tolist()
+        return x0, y0, x1, y1
+
+    def _part(self, place: slice, passes: tuple[int, ...], turns: tuple[int, ...]) -> LocalFeatures:
+        """Return the points in a range."""
+        parts = {"points": self.points[place], "descriptors": self.descriptors[place], "scales": self.scales[place]}
+        return replace(self, **parts, passes=passes, turns=turns)  # type: ignore[arg-type]
 
     def scaled(self, x: float, y: float) -> LocalFeatures:
         """Return the features of the same image `x` times as wide and `y` times as high.

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred._support.forks import ForkSafeLock, abandon, renewed_in_children
 from kindred.arrays import Vectors, check_whole, l2_normalise
 from kindred.backbones import Engine, load_card
-from kindred.backbones.card import Card, LocalHead, digest_of
+from kindred.backbones.card import Card, LocalHead
 from kindred.errors import ModelError
+from kindred.features.graph import FurtherGraph
 from kindred.features.local import LocalFeatures
 from kindred.features.maps import keypoints_of, sample
 from kindred.images import resize
@@ -98,36 +97,12 @@ class _Describer:
     """The second graph of a local head: computes descriptors at points from the maps of the first."""
 
     def __init__(self, path: Path, head: LocalHead, *, threads: int | None) -> None:
-        from kindred.backbones.runtime import read_graph, reason
-
-        self._reason, self._read = reason, read_graph
-        if digest_of(path) != head.describe_digest:
-            raise ModelError(f"{path} is not the graph {head.describe!r} that its card describes: restore it")
-        model = read_graph(path)
-        self._path, self._dimension, self._threads = path, head.dimension, threads
-        self._inputs = {entry.get_any_name() for entry in model.inputs}
+        self._graph = FurtherGraph(path, head.describe_digest, threads=threads)
+        self._path, self._dimension = path, head.dimension
+        self._inputs = self._graph.inputs.keys()
         if "points" not in self._inputs:
             found = ", ".join(sorted(self._inputs))
             raise ModelError(f"{path}: the graph takes {found}; expected maps, points and window")
-        self._lock = ForkSafeLock()
-        self._network: Any = self._compiled(model)
-        renewed_in_children(self)
-
-    def renew(self) -> None:
-        """Compile the graph again at its next use, and never free that of the parent, in a forked child."""
-        abandon(self._network)
-        self._network = None
-
-    def _compiled(self, model: Any) -> Any:
-        from kindred.backbones.runtime import core
-
-        options: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if self._threads is not None:
-            options["INFERENCE_NUM_THREADS"] = self._threads
-        try:
-            return core().compile_model(model, "CPU", options)
-        except RuntimeError as error:
-            raise ModelError(f"{self._path}: OpenVINO cannot compile the graph: {self._reason(error)}") from None
 
     def __call__(
         self, maps: dict[str, NDArray[np.float32]], points: NDArray[np.float32], window: NDArray[np.float32]
@@ -141,16 +116,7 @@ class _Describer:
         given = {name: maps[name][None] for name in self._inputs & maps.keys()} | {"points": points}
         if "window" in self._inputs:
             given["window"] = window
-        with self._lock:
-            if self._network is None:  # in a forked child
-                self._network = self._compiled(self._read(self._path))
-            request = self._network.create_infer_request()
-        try:
-            found = np.array(request.infer(given)[0], np.float32)
-        except RuntimeError as error:
-            raise ModelError(
-                f"{self._path}: the input of the graph differs from its card: {self._reason(error)}"
-            ) from None
+        found = self._graph.run(given)[0].astype(np.float32)
         if found.shape != (len(points), self._dimension):
             raise ModelError(
                 f"{self._path}: gives descriptors {found.shape} for {len(points)} points; "
@@ -208,9 +174,11 @@ def joined(found: Sequence[LocalFeatures]) -> LocalFeatures:
     first = found[0]
     if len(found) == 1:
         return first
+    turns = tuple(chain.from_iterable(each.turns or (0,) * max(1, len(each.passes)) for each in found))
     return replace(
         first,
         passes=tuple(chain.from_iterable(each.passes or (len(each),) for each in found)),
+        turns=turns if any(turns) else (),
         points=np.concatenate([each.points for each in found]),
         descriptors=np.concatenate([each.descriptors for each in found]),
         scales=np.concatenate([each.scales for each in found]),
@@ -225,7 +193,8 @@ def turned_back(features: LocalFeatures, quarter: int) -> LocalFeatures:
     for _ in range(quarter % QUARTERS):  # one turn clockwise: x y of a w × h image go to h − y, x
         points = np.stack((height - points[:, 1], points[:, 0]), axis=1)
         width, height = height, width
-    return replace(features, points=points.astype(np.float32), frame=(0.0, 0.0, width, height))
+    turns = (quarter % QUARTERS,) if quarter % QUARTERS else ()
+    return replace(features, points=points.astype(np.float32), frame=(0.0, 0.0, width, height), turns=turns)
 
 
 def _features(

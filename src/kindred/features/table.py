@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
-from kindred.backbones import load_card
+from kindred.backbones import Card, load_card
 from kindred.errors import ModelError
 from kindred.features.conv import conv
 from kindred.features.local import LocalFeatures
+from kindred.features.matcher import LearnedMatcher
 from kindred.features.network import find_local, local_head
 from kindred.features.sift import sift
 
-__all__ = ["FEATURES", "Features", "find_features", "identity_of", "stored_bits"]
+__all__ = ["FEATURES", "Features", "find_features", "find_matcher", "identity_of", "matcher_identity_of", "stored_bits"]
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,47 @@ def find_features(name: str) -> Features | None:
     return replace(LOCAL_HEAD, bits=bits, summary=f"keypoints and descriptors of {card.name}", source=card.source)
 
 
+def find_matcher(name: str) -> LearnedMatcher | None:
+    """Return the matcher that pairs the local features of that name; None if they are paired by nearest neighbours.
+
+    Raises ModelError for a model that cannot be used; the matcher itself is read at its first use.
+    """
+    found = _matched_model(name)
+    return None if found is None else LearnedMatcher(*found)
+
+
+def _matched_model(name: str) -> tuple[Card, Path] | None:
+    """Return card and file of the model of these features, None if it has no matcher, or if they are of no model."""
+    entry = find_features(name) if name else None
+    if entry is None or entry.needs != "network":
+        return None
+    card, path = load_card(name)
+    return (card, path) if local_head(card).matcher else None
+
+
 def identity_of(name: str) -> dict[str, object]:
     """Return what the local features of that name depend on: options, stored bits and network; {} for "".
 
-    Words and calibrations fitted on these features, and cached descriptions, are only valid for the same.
+    Words and calibrations fitted on these features, and cached descriptions, are only valid for the same. What pairs
+    them is used when they are compared, and is no part of this: see `matcher_identity_of`.
     """
     entry = find_features(name) if name else None
     if entry is None:
         return {}
     options = {"indexed": dict(entry.indexed), "query": dict(entry.query), "bits": entry.bits}
     return {"kind": name, **options, "network": _network_digest(name) if entry.needs == "network" else ""}
+
+
+def matcher_identity_of(name: str) -> dict[str, object]:
+    """Return what the pairs of local features of that name depend on beside the features: their matcher; {} for none.
+
+    Calibrations are only valid for the same, as they judge the number of pairs that agree.
+    """
+    found = _matched_model(name)
+    if found is None:
+        return {}
+    head = local_head(found[0])
+    return {"matcher": head.matcher_digest[:16], "matcher_threshold": head.matcher_threshold}
 
 
 def _network_digest(name: str) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise
 from kindred.errors import UsageError
-from kindred.features import ConvMap, LocalFeatures
+from kindred.features import ConvMap, LocalFeatures, Matcher
 from kindred.images import as_image, decode
 from kindred.library.example_search import ExampleSearching
 from kindred.library.examples import Example
@@ -72,7 +72,8 @@ class Explaining(ExampleSearching):
             raise UsageError(f"explain: {image} is not the id of an image of this library")
         described = self.describe_example(query).looked_at_all()
         if described.features is not None and not self.recipe.multi_vector:
-            found = _agreeing(described.features, stored_query(self.store, self.recipe, image).features)
+            stored = stored_query(self.store, self.recipe, image).features
+            found = _agreeing(described.features, stored, self.matcher)
             if found is not None:
                 return self._placed(found, query, row)
         if described.map_of is None:
@@ -121,7 +122,7 @@ def _cells(map_: ConvMap) -> Vectors:
     return l2_normalise(np.ascontiguousarray(map_.values.reshape(len(map_.values), -1).T, np.float32))
 
 
-def _agreeing(query: LocalFeatures, image: LocalFeatures | None) -> Agreement | None:
+def _agreeing(query: LocalFeatures, image: LocalFeatures | None, matcher: Matcher | None) -> Agreement | None:
     from kindred.rerank.verification import agreement  # loaded late: most searches explain nothing
 
-    return None if image is None else agreement(query, image, minimum=FEWEST)
+    return None if image is None else agreement(query, image, minimum=FEWEST, matcher=matcher)

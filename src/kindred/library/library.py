@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from kindred._support.forks import ForkSafeLock
 from kindred._support.remote_path import remote_path
 from kindred.describer import Describer, DescriberOptions, executor_of, load_calibration
 from kindred.errors import LibraryError, LibraryReplaced, UsageError
+from kindred.features import Matcher, find_matcher
 from kindred.hints import check_type
 from kindred.index import INDEXES, FolderRecords, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.index.milvus import MilvusUrl
@@ -218,6 +219,7 @@ class Library(Editing, Explaining, Listing, Remembering):
             words=words,
             reduced=self._reduced,
             calibration=lambda: self.calibration,
+            matcher=lambda: self.matcher,
         )
 
     def _chosen_index(self, compares: Compares | None = None) -> str:
@@ -237,6 +239,11 @@ class Library(Editing, Explaining, Listing, Remembering):
             if self._calibration is None:
                 self._calibration = load_calibration(self.recipe)
             return self._calibration
+
+    @cached_property
+    def matcher(self) -> Matcher | None:
+        """What pairs the stored local features, None for nearest neighbours; a network is loaded at its first use."""
+        return find_matcher(self.recipe.stored_features)
 
     def _opened(self, name: str) -> Index:
         """Return the index of this name, opened at the first call."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from kindred.describer import Describer, DescriberOptions, Provenance
 from kindred.errors import LibraryDamaged, LibraryError, RecipeError, RecipeMismatch
-from kindred.features import FEATURES, find_features
+from kindred.features import FEATURES, find_features, find_matcher
 from kindred.library.places import check_free, create_at, folder_of, open_store, replace_files
 from kindred.library.recipes import check_same, resolved
 from kindred.recipe import Recipe
@@ -93,6 +93,9 @@ def ready_describer(describer: Describer) -> Describer:
         entry = find_features(name)
         if entry is not None and entry.needs == "image":
             entry.function(np.zeros((32, 32, 3), np.uint8))
+    matcher = find_matcher(describer.recipe.stored_features)
+    if matcher is not None:
+        matcher.check()
     return describer
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole
 from kindred.describer import Describer
 from kindred.errors import ImageError, UsageError
+from kindred.features import Matcher
 from kindred.hints import check_type
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
@@ -61,6 +62,11 @@ class Searching(ABC):
     @abstractmethod
     def searcher(self) -> Searcher:
         """The search with the index that serves the recipe. Raises `LibraryError` if the library is empty."""
+
+    @property
+    @abstractmethod
+    def matcher(self) -> Matcher | None:
+        """What pairs the stored local features; None if they are paired by nearest neighbours."""
 
     @property
     @abstractmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.errors import ImageError, LibraryError
-from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, from_bytes
+from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher, from_bytes
 from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
@@ -48,9 +48,10 @@ class Searcher:
         words: Index | None = None,
         reduced: ReducedVectors | None = None,
         calibration: Callable[[], Calibration | None] = lambda: None,
+        matcher: Callable[[], Matcher | None] = lambda: None,
     ) -> None:
         self.index, self.words = index, words
-        self._store, self._recipe, self._calibration = store, recipe, calibration
+        self._store, self._recipe, self._calibration, self._matcher = store, recipe, calibration, matcher
         self._reduced = ReducedVectors() if reduced is None else reduced
         self._names_images = entry.compares == "rows"
 
@@ -135,6 +136,7 @@ class Searcher:
             at_query_size={} if query.small is None else query.small.vectors,
             verified=verified,
             further=further,
+            matcher=None if own is None else self._matcher(),
             **self._maps(query),
         )
 

@@ -19,7 +19,7 @@ from kindred.ranking import Ranking
 from kindred.regions import Box
 from kindred.rerank.context import Context, Verified
 from kindred.rerank.shortlist import Reranked, checked_queries, compose, result_ids
-from kindred.rerank.verification import Match, matched_boxes, matches
+from kindred.rerank.verification import Match, depth_of, matched_boxes, matches
 
 __all__ = ["calibrated", "evidence_of", "is_first_look_enough"]
 
@@ -30,6 +30,8 @@ ENOUGH = 12
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
 """
+DEPTH = 200
+"""The candidates that are verified by default."""
 FURTHER = 150
 """The most further candidates that are verified if none of the first has so many inliers."""
 BOXED = 8
@@ -39,17 +41,19 @@ Found = dict[int, Match | None]
 """What verification found, by the id of the candidate."""
 
 
-def calibrated(ranking: Ranking, context: Context, *, depth: int = 200, threads: int = 2) -> Ranking:
+def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, threads: int = 2) -> Ranking:
     """Order the results by the probability that they show the same thing, which is also their score.
 
-    The first `depth` results are verified spatially, on `threads` threads, as `verify` does; the others follow them.
-    The first look at a query decides if it gives a candidate 12 inliers that is not a copy of the query. Otherwise the
-    other passes over it, turned and larger, are compared too, and the best counts: on scenes, larger passes favour
-    neighbouring places. If no candidate has 12 inliers then, up to 150 further ones of the context are verified, too. A
+    The first `depth` results, by default 200, are verified spatially, on `threads` threads, as `verify` does; the
+    others follow them. The first look at a query decides if it gives a candidate 12 inliers that is not a copy of the
+    query. Otherwise the other passes over it, turned and larger, are compared too, and the best counts: on scenes,
+    larger passes favour neighbouring places. If no candidate has 12 inliers then, up to 150 further ones of the context
+    are verified, too. With a learned matcher, which is slow, 20 results are verified by default, and 20 further ones. A
     query without local features, such as a vector, is judged by its cosines alone. The box of a result, if it has at
     least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has no calibration,
     MissingExtra without OpenCV.
     """
+    depth = depth_of(context.matcher, DEPTH) if depth is None else depth
     check_whole(depth=depth, threads=threads)
     if context.calibration is None:
         raise UsageError("re-ranker 'calibrated' needs a recipe with a calibration; fit one with kindred fit")
@@ -124,7 +128,8 @@ def _verified(
         known = verified.matches.setdefault((number, look), {})
         missing = [id_ for id_ in found if id_ not in known]
         candidates = map(context.image_features, missing)  # in this thread: a store may not allow others
-        known |= zip(missing, matches(features, candidates, pool, minimum=FEWEST), strict=True)
+        matched = matches(features, candidates, pool, minimum=FEWEST, matcher=context.matcher)
+        known |= zip(missing, matched, strict=True)
         found = {id_: max(each, known[id_], key=_inliers) for id_, each in found.items()}
     return found
 
@@ -134,7 +139,7 @@ def _further(context: Context, number: int, ids: NDArray[np.int64], found: Found
     if context.further is None or found is None or _are_enough(found, frozenset()):
         return ids[:0]
     more = context.further(number)
-    return more[~np.isin(more, ids)][:FURTHER]
+    return more[~np.isin(more, ids)][: depth_of(context.matcher, FURTHER)]
 
 
 def is_first_look_enough(verified: Verified) -> bool:

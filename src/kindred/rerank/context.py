@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.features import ConvMap, LocalFeatures
+from kindred.features import ConvMap, LocalFeatures, Matcher
 from kindred.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Context:
     instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
     verification found, by query and look (`LocalFeatures.looks`), and by id. further: returns the ids (n,) of more
     candidates of query number q, best first, for `calibrated`, if nothing is found among those of the ranking.
+    matcher: pairs local features in place of nearest neighbours, if their model has one.
     """
 
     queries: Vectors
@@ -95,6 +96,7 @@ class Context:
     at_query_size: Mapping[int, Vectors] = field(default_factory=dict)
     verified: Verified | None = None
     further: Callable[[int], NDArray[np.int64]] | None = None
+    matcher: Matcher | None = None
 
     @property
     def progress(self) -> Progress | None:

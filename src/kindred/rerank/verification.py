@@ -1,8 +1,9 @@
 """Spatial verification: count the keypoints of a candidate that agree with one change of view of the query.
 
-Descriptors that are mutual nearest neighbours are paired, a homography is fitted to the pairs with MAGSAC, and the
-pairs that agree with it, its inliers, are counted. Images of other objects have a few inliers by chance.
-The points of a query that was looked at in several passes, such as turned, are compared pass by pass; the best counts.
+Keypoints are paired if their descriptors are mutual nearest neighbours, or by a learned matcher if the card of their
+model names one (`kindred.features.matcher`). A homography is fitted to the pairs with MAGSAC, and the pairs that agree
+with it, its inliers, are counted. Images of other objects have a few inliers by chance. The points of a query that was
+looked at in several passes, such as turned, are compared pass by pass; the best counts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from typing import Any, Literal, NamedTuple
 
@@ -18,18 +20,27 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_positive, check_whole
 from kindred.errors import MissingExtra, UsageError
-from kindred.features import LocalFeatures
+from kindred.features import LocalFeatures, Matcher, Pairs
 from kindred.hints import check_known
 from kindred.ranking import Ranking
 from kindred.regions import Box
 from kindred.rerank.context import Context
 from kindred.rerank.shortlist import Reranked, compose, result_ids
 
-__all__ = ["Agreement", "Match", "Model", "agreement", "match", "matched_boxes", "matches", "pair_up", "verify"]
+__all__ = [
+    "Agreement",
+    "Match",
+    "Model",
+    "agreement",
+    "depth_of",
+    "match",
+    "matched_boxes",
+    "matches",
+    "pair_up",
+    "verify",
+]
 
 Model = Literal["homography", "affine"]
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Points of the query (n,) and, each paired with one, points of the candidate (n,)."""
 Points = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
@@ -37,6 +48,10 @@ SAMPLE: dict[Model, int] = {"homography": 4, "affine": 3}
 """Pairs that determine a model."""
 BLOCK = 16
 """Candidates whose descriptors are compared at once: 500 × 8,000 products take 16 MB."""
+MATCHED_BLOCK = 4
+"""Candidates that a learned matcher pairs before it is asked whether there are enough matches."""
+DEPTH, MATCHED_DEPTH = 100, 20
+"""Candidates that are verified by default, and with a learned matcher, which takes far longer for each."""
 ITERATIONS, CONFIDENCE = 1000, 0.999
 RATIO = 0.85
 """Threshold of the ratio test for features that name none."""
@@ -69,7 +84,8 @@ def verify(
     ranking: Ranking,
     context: Context,
     *,
-    depth: int = 100,
+    depth: int | None = None,
+    learned: bool = True,
     ratio: float = 0.0,
     model: Model = "homography",
     threshold: float = 0.01,
@@ -80,20 +96,23 @@ def verify(
 ) -> Ranking:
     """Put the verified results among the first `depth` first, ordered by their number of inliers.
 
-    `ratio` is the threshold of the ratio test, the distance to the nearest descriptor over that to the second
-    nearest; 0 takes the one that suits the features, 0.85 for SIFT. `model` is the change of view, "homography" or
-    "affine". `threshold` is the largest residual of an inlier, as a fraction of the candidate's longer side. A
-    candidate with fewer than `minimum` inliers (images of
-    other objects reach 6 by chance) is not verified; such candidates, and all results beyond `depth`, follow in their
-    old order. With `enough`, candidates after the first with that many inliers are not verified. Inliers at the same
-    position count once; models that mirror the query or change its size implausibly are rejected. `threads` models
-    are fitted in parallel.
+    `depth` is by default 100, and 20 with a learned matcher, which is slow. With `learned`, the matcher of the context
+    pairs the keypoints, if it has one, in place of nearest neighbours and ratio test. `ratio` is the threshold of that
+    test, the distance to the nearest descriptor over that to the second nearest; 0 takes the one that suits the
+    features, 0.85 for SIFT. `model` is the change of view, "homography" or "affine". `threshold` is the largest
+    residual of an inlier, as a fraction of the candidate's longer side. A candidate with fewer than `minimum` inliers
+    (images of other objects reach 6 by chance) is not verified; such candidates, and all results beyond `depth`, follow
+    in their old order. With `enough`, candidates after the first with that many inliers are not verified. Inliers at
+    the same position count once; models that mirror the query or change its size implausibly are rejected. `threads`
+    models are fitted in parallel.
 
     The score of a verified result is its number of inliers. Its box is the query's frame projected into the candidate
     and clipped to it; the boxes of other results are unchanged, or NaN if the ranking had none. Sources: Lowe 2004
     for the ratio test, Philbin et al. 2007, Barath et al. 2020 (MAGSAC++). Raises UsageError if the context has no
     local features or if descriptors differ in dimension, MissingExtra without OpenCV.
     """
+    matcher = context.matcher if learned else None
+    depth = depth_of(matcher, DEPTH) if depth is None else depth
     check_whole(depth=depth, minimum=minimum, threads=threads, **({} if enough is None else {"enough": enough}))
     check_positive(threshold=threshold, **({"ratio": ratio} if ratio else {}))
     check_known("model", model, SAMPLE, error=UsageError, where="verify")
@@ -115,6 +134,7 @@ def verify(
                 threshold=threshold,
                 minimum=minimum,
                 seed=seed,
+                matcher=matcher,
             )
             found = _found(ids, matched, enough or inf)
             best = sorted(found, key=lambda candidate: -found[candidate].inliers)  # stable: ties keep their order
@@ -133,20 +153,29 @@ def match(
     threshold: float = 0.01,
     minimum: int = 8,
     seed: int = 0,
+    matcher: Matcher | None = None,
 ) -> Match | None:
-    """Verify one candidate against a query; None if it does not match. The options are those of `verify`."""
+    """Verify one candidate against a query; None if it does not match. The options are those of `verify`.
+
+    `matcher` pairs the keypoints, in place of nearest neighbours.
+    """
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
-    (pairs,) = _paired(query, _unit(query.descriptors), [candidate], ratio)
-    return fit(candidate, pairs)
+    return fit(candidate, _pairs_of(query, candidate, ratio, matcher))
 
 
-def agreement(query: LocalFeatures, candidate: LocalFeatures, *, minimum: int = 8, seed: int = 0) -> Agreement | None:
+def agreement(
+    query: LocalFeatures,
+    candidate: LocalFeatures,
+    *,
+    minimum: int = 8,
+    seed: int = 0,
+    matcher: Matcher | None = None,
+) -> Agreement | None:
     """Return the points in which two images agree; None if fewer than `minimum` do. As `match`, with a homography."""
     if not len(query) or not len(candidate):
         return None
     fit = _Fit(query, "homography", 0.01, max(minimum, SAMPLE["homography"]), seed)
-    (pairs,) = _paired(query, _unit(query.descriptors), [candidate], 0.0)
-    return fit.agreement(candidate, pairs)
+    return fit.agreement(candidate, _pairs_of(query, candidate, 0.0, matcher))
 
 
 def matches(
@@ -159,13 +188,21 @@ def matches(
     threshold: float = 0.01,
     minimum: int = 8,
     seed: int = 0,
+    matcher: Matcher | None = None,
 ) -> Iterator[Match | None]:
     """Yield the match of each candidate, in order, None for one that does not match; the options are those of `verify`.
 
-    Descriptors are compared block by block, models are fitted on the threads of `pool`.
+    Descriptors are compared block by block, or pass by pass by a `matcher`; models are fitted on the threads of `pool`.
     """
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
+    if matcher is not None:
+        return _learned_matches(fit, candidates, matcher, pool)
     return _matches(fit, candidates, ratio, pool)
+
+
+def depth_of(matcher: Matcher | None, usual: int) -> int:
+    """Return how many candidates are verified by default: `usual`, fewer with a learned matcher."""
+    return usual if matcher is None else min(usual, MATCHED_DEPTH)
 
 
 def pair_up(similarities: Vectors, *, ratio: float) -> Pairs:
@@ -216,13 +253,41 @@ def _matches(
 ) -> Iterator[Match | None]:
     """Yield the match of each candidate, in order; descriptors are compared block by block."""
     ours = _unit(fit.query.descriptors)
-    block: list[LocalFeatures] = []
-    for candidate in candidates:
-        block.append(candidate)
-        if len(block) == BLOCK:
-            yield from pool.map(fit, block, _paired(fit.query, ours, block, ratio))
-            block = []
-    yield from pool.map(fit, block, _paired(fit.query, ours, block, ratio))
+    for block in _blocks(candidates, BLOCK):
+        yield from pool.map(fit, block, _paired(fit.query, ours, block, ratio))
+
+
+def _learned_matches(
+    fit: _Fit, candidates: Iterable[LocalFeatures], matcher: Matcher, pool: ThreadPoolExecutor
+) -> Iterator[Match | None]:
+    """Yield the match of each candidate, in order; models are fitted while the next candidates are paired."""
+    for block in _blocks(candidates, MATCHED_BLOCK):
+        yield from pool.map(fit, block, (_learned_pairs(fit.query, each, matcher) for each in block))
+
+
+def _blocks(candidates: Iterable[LocalFeatures], size: int) -> Iterator[list[LocalFeatures]]:
+    """Yield candidates `size` at a time."""
+    rest = iter(candidates)
+    while block := list(islice(rest, size)):
+        yield block
+
+
+def _pairs_of(query: LocalFeatures, candidate: LocalFeatures, ratio: float, matcher: Matcher | None) -> list[Pairs]:
+    """Return the pairs of one candidate, those of each pass apart."""
+    if matcher is not None:
+        return _learned_pairs(query, candidate, matcher)
+    (pairs,) = _paired(query, _unit(query.descriptors), [candidate], ratio)
+    return pairs
+
+
+def _learned_pairs(query: LocalFeatures, candidate: LocalFeatures, matcher: Matcher) -> list[Pairs]:
+    """Pair the points of each pass over the query with those of a candidate by a learned matcher."""
+    pairs, first = [], 0
+    for each in query.by_pass:
+        ours, theirs = matcher(each, candidate)
+        pairs.append((ours + first, theirs))
+        first += len(each)
+    return pairs
 
 
 def _paired(query: LocalFeatures, ours: Vectors, block: list[LocalFeatures], ratio: float) -> list[list[Pairs]]:
@@ -291,7 +356,7 @@ class _Fit:
         if len(pairs[0]) < self.minimum:
             return None
         ours, theirs = self.query.points[pairs[0]], candidate.points[pairs[1]]
-        frame, found = _extent(self.query), _extent(candidate)
+        frame, found = self.query.extent, candidate.extent
         tolerance = self.threshold * _longest(found)
         matrix, inside = self._estimate(ours, theirs, tolerance)
         if matrix is None or not inside.any():
@@ -321,14 +386,6 @@ class _Fit:
         if self.model == "affine":
             matrix = np.vstack((matrix, (0.0, 0.0, 1.0)))
         return matrix, mask.ravel() > 0
-
-
-def _extent(features: LocalFeatures) -> Box:
-    """Return the frame of the features, or the bounding box of their points."""
-    if features.frame is not None:
-        return features.frame
-    (x0, y0), (x1, y1) = features.points.min(axis=0).tolist(), features.points.max(axis=0).tolist()
-    return x0, y0, x1, y1
 
 
 def _longest(frame: Box) -> float:
