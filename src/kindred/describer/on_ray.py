@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ CORES = 4
 OBJECT_STORE_BYTES = 200_000_000
 """Size of the object store of a cluster that is started here; Ray's default is 30 % of the memory."""
 WAIT_SECONDS, LOOK_SECONDS = 1.0, 10.0
+REACH_SECONDS, LARGEST_PORT = 10.0, 65_535
 PATIENCE_SECONDS = 300.0
 """How long no actor may be alive before the run ends with an error; Ray notices a lost machine within half a minute."""
 
@@ -203,6 +205,7 @@ def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address != "ray":
+            _reach(address)
             ray.init(address, **quiet)
             return
         try:
@@ -217,6 +220,14 @@ def _connect(ray: Any, address: str) -> None:
     except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
         raise ServerError(f"executor {address}: its cluster cannot be used ({why}); check that it runs") from error
+
+
+def _reach(address: str) -> None:
+    """Raise OSError or ValueError if nothing answers at ray://HOST:PORT, which Ray would try for half a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if int(port) > LARGEST_PORT:  # which connecting would take modulo 65,536
+        raise ValueError(f"{port} is no port")
+    socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
 
 
 @contextmanager
