@@ -64,6 +64,16 @@ def test_a_resumed_run_counts_only_its_own_updates(clock: Clock, capsys: pytest.
     assert capsys.readouterr().err == "Training: 5,020 of 6,000 updates, 2.0/s, 8 min 10 s left\n"
 
 
+def test_a_phase_that_goes_on_after_an_interruption_counts_only_its_own(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Meter("Reading") as meter:
+        meter.stage("Finding", 801, 1000)
+        clock.now += 10
+        meter.stage("Finding", 821, 1000)
+    assert capsys.readouterr().err == "Finding: 821 of 1,000 images, 2.1/s, 1 min 25 s left\n"
+
+
 def test_a_resumed_run_has_its_own_rate_on_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(progress, "DELAY", 0.01)

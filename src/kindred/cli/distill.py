@@ -13,7 +13,7 @@ from kindred.cli.options import AsJson, Device, Licence, Seed, Threads
 from kindred.cli.output import counted, print_json, say, shown, size, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
-from kindred.cli.training_stage import begin_stage
+from kindred.cli.training_stage import READING, begin_stage, show_reading
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def distill(
         backbone = output.with_suffix(".backbone.onnx")
     card = None
     advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
-    with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
+    with interruptible(advice), Meter(READING, quiet=as_json) as meter:
         if not local.local_only and (graphs is None or not backbone.exists()):
             card = distill_backbone(
                 [teacher, *(also or [])],
@@ -102,7 +102,7 @@ def distill(
                 licence=licence,
                 device=device,
                 threads=threads,
-                read_progress=lambda done, of: meter.update(done, of),
+                read_progress=lambda done, of: show_reading(meter, done, of),
                 progress=lambda here: print_progress(meter, here),
             )
         if graphs is not None:
@@ -117,7 +117,10 @@ def distill(
                 seed=seed,
                 device=device,
                 threads=threads,
-                read_progress=lambda done, of: meter.update(done, of),
+                read_progress=lambda done, of: show_reading(meter, done, of),
+                teacher_progress=lambda done, of: meter.stage(
+                    "Finding the teacher's keypoints", done, of, unit="images"
+                ),
                 progress=lambda here: print_progress(meter, here),
             )
     if card is not None:

@@ -80,9 +80,12 @@ class Meter:
             self._print_due_line()
 
     def stage(self, title: str, done: int, total: int, *, unit: str | None = None) -> None:
-        """Report that `done` of `total` of a phase are finished, which begins with its first report."""
+        """Report that `done` of `total` of a phase are finished, which begins with its first report.
+
+        What was finished before the last of these was not in this phase, such as before an interruption.
+        """
         if title != self.title:
-            self.begin(title, unit=unit or self.unit)
+            self.begin(title, unit=unit or self.unit, done=max(0, done - 1))
         self.update(done, total)
 
     def _show(self) -> None:

@@ -21,7 +21,7 @@ from kindred.cli.train_options import (
     ScheduleOptions,
     TrainingData,
 )
-from kindred.cli.training_stage import begin_stage
+from kindred.cli.training_stage import READING, begin_stage, show_reading
 from kindred.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def train(
         seed=seed,
     )
     advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
-    with interruptible(advice), Meter("Reading images", quiet=as_json) as meter:
+    with interruptible(advice), Meter(READING, quiet=as_json) as meter:
         result = train_backbone(
             folder,
             output=output,
@@ -135,7 +135,7 @@ def train(
             licence=licence,
             device=device,
             threads=threads,
-            read_progress=lambda done, of: meter.update(done, of),
+            read_progress=lambda done, of: show_reading(meter, done, of),
             on_note=None if as_json else note,
             progress=lambda here: print_progress(meter, here, quiet=as_json),
         )

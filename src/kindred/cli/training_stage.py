@@ -1,4 +1,4 @@
-"""The stages of a training run on the progress meter: planning, training and validation."""
+"""The stages of a training run on the progress meter, from reading the images to writing the model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 from kindred.cli.progress import Meter
 
 if TYPE_CHECKING:
-    from kindred.training.loop import Progress
+    from kindred.training.loop import Progress, Stage
 
-__all__ = ["begin_stage"]
+__all__ = ["READING", "begin_stage", "show_reading"]
 
-TITLES = {"planning": "Planning", "training": "Training", "validating": "Validating"}
+READING = "Reading images"
+TITLES: dict[Stage, str] = {
+    "preparing": "Preparing the network",
+    "planning": "Planning",
+    "training": "Training",
+    "validating": "Validating",
+    "exporting": "Writing the model",
+}
+
+
+def show_reading(meter: Meter, done: int, total: int) -> None:
+    """Show how many images were read, before the first stage of a run or between two runs."""
+    meter.stage(READING, done, total, unit="images")
 
 
 def begin_stage(meter: Meter, here: Progress, *, unit: str) -> bool:

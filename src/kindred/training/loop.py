@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -107,9 +107,15 @@ class Task(Protocol[BatchT]):
         """Restore what `state_dict` returned; raises ValueError or KeyError for anything else."""
 
 
+Stage: TypeAlias = Literal["preparing", "planning", "training", "validating", "exporting"]
+
+
 @dataclass(frozen=True)
 class Progress:
-    """The progress of a run: after update `step` of the `steps` of an epoch, from 0; with validation metrics."""
+    """The progress of a run: after update `step` of the `steps` of an epoch, from 0; with validation metrics.
+
+    In the stage "training" it comes after what it reports, in all others before it.
+    """
 
     epoch: int
     epochs: int
@@ -117,7 +123,13 @@ class Progress:
     steps: int
     losses: Mapping[str, float]
     validation: Mapping[str, float] = field(default_factory=dict)
-    stage: Literal["training", "planning", "validating"] = "training"
+    stage: Stage = "training"
+
+
+def announce(progress: Callable[[Progress], None] | None, stage: Stage) -> None:
+    """Report that a stage outside the epochs of a run begins."""
+    if progress is not None:
+        progress(Progress(0, 0, 0, 0, {}, stage=stage))
 
 
 @dataclass(frozen=True)

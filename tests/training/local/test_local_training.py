@@ -23,7 +23,7 @@ from kindred.training.local.targets import LocalTargets, find_targets
 from kindred.training.local.task import LocalTask
 from kindred.training.local.train import distill_local_head
 from kindred.training.local.trunk import Trunk
-from kindred.training.loop import fit
+from kindred.training.loop import Progress, fit
 from kindred.training.process_group import ProcessGroup
 from pictures import picture
 from tiny_local import make_local_model, make_pyramid
@@ -87,10 +87,15 @@ def test_targets_are_found_once_and_an_interrupted_run_goes_on(images: ImageCach
     with pytest.raises(KeyboardInterrupt):
         find_targets(Tired(), images, tmp_path / "t", digest="x")
     fresh = Grid()
-    found = find_targets(fresh, images, tmp_path / "t", digest="x")
+    reported: list[tuple[int, int]] = []
+    found = find_targets(fresh, images, tmp_path / "t", digest="x", progress=lambda *here: reported.append(here))
     assert fresh.looked < 2 * len(images)
+    assert reported == [(number, 12) for number in range(13 - len(reported), 13)]
+    assert 0 < len(reported) < 12  # only those that were not found before
     again = Grid()
-    find_targets(again, images, tmp_path / "t", digest="x")
+    find_targets(again, images, tmp_path / "t", digest="x", progress=lambda *here: reported.append(here))
+    assert reported[-1] == (12, 12)
+    assert reported.count((12, 12)) == 1
     assert again.looked <= 2  # one image, for the dimension
     sighting = found.sighting(3, 1.0)
     expected = Grid().find(images[3], count=96, longest=96)
@@ -213,7 +218,9 @@ def test_from_folders_to_a_network_with_keypoints(tmp_path: Path) -> None:
         Image.fromarray(picture(number, width=96, height=72)).save(photos / f"{number}.png")
     network, teacher = make_pyramid(tmp_path), make_local_model(tmp_path)
     output = tmp_path / "mine.onnx"
-    told: list[int] = []
+    reported: list[Progress] = []
+    read: list[tuple[int, int]] = []
+    found_by_teacher: list[tuple[int, int]] = []
     card = distill_local_head(
         network,
         (teacher, None),
@@ -222,13 +229,17 @@ def test_from_folders_to_a_network_with_keypoints(tmp_path: Path) -> None:
         steps=4,
         seed=3,
         threads=1,
-        progress=lambda here: told.append(here.step),
+        read_progress=lambda *here: read.append(here),
+        teacher_progress=lambda *here: found_by_teacher.append(here),
+        progress=reported.append,
     )
     assert card is not None
     assert card.training["local images"] == 10
     command = f"kindred distill pyramid {photos} -o mine.onnx --local-only --local-teacher {teacher}"
     assert card.training["local command"] == f"{command} --local-steps=4 --local-images=2000 --seed=3"
-    assert told[-1] == 4
+    assert read == found_by_teacher == [(number, 10) for number in range(1, 11)]
+    assert reported[-2].step == 4
+    assert [here.stage for here in reported][-1] == "exporting"
     found = LocalNetwork(output).find(picture(3, width=120, height=90), count=50, longest=120)
     assert found.descriptors.shape[1] == 128
     with pytest.raises(UsageError, match=r"mine\.onnx"):

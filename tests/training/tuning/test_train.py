@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ def test_a_folder_of_classes_becomes_a_backbone_with_card_recipe_and_report(
     assert noted == []
     assert read == [(number, 24) for number in range(1, 25)]
     assert [here.epoch for here in seen if here.stage == "training"] == [0] * 4 + [1] * 4
+    stages = [stage for stage, _ in groupby(here.stage for here in seen)]
+    epoch = ["planning", "training", "validating", "training"]  # the last reports the result of the validation
+    last = ["exporting"] if done.fit.best_epoch == 2 else ["validating", "exporting"]
+    assert stages == ["preparing", "validating", *epoch, *epoch, *last]
     assert (done.model, done.recipe) == (output, tmp_path / "mine-recipe.toml")
     assert set(done.files) == {output, tmp_path / "mine.toml", done.recipe}
     assert {each.name for each in tmp_path.iterdir()} == {

@@ -68,7 +68,7 @@ def distill(
     check_output(output, [output.with_suffix(".toml")])
     load_pytorch("distillation")
     from kindred.training.distillation.teachers import EngineTeacher
-    from kindred.training.loop import fit
+    from kindred.training.loop import announce, fit
     from kindred.training.process_group import join_process_group
 
     settings = _settings(
@@ -85,17 +85,19 @@ def distill(
     )
     with join_process_group(device, threads=threads) as processes:
         engines = [EngineTeacher(teacher, device=str(processes.device)) for teacher in teachers]
-        reported = read_progress if processes.is_main else None
-        task, count = _task(engines, folders, exclude, settings, start, processes, reported)
+        if not processes.is_main:
+            read_progress = progress = None
+        task, count = _task(engines, folders, exclude, settings, start, processes, read_progress, progress)
         result = fit(
             task,
             settings.schedule(),
             output.with_suffix(".run"),
             processes=processes,
-            progress=progress if processes.is_main else None,
+            progress=progress,
         )
         if not processes.is_main:
             return None
+    announce(progress, "exporting")
     command = ["kindred", "distill", *_arguments(teachers, folders, output, exclude, start, settings)]
     record = {"command": shlex.join(command), **_record(engines, result, settings, images=count)}
     return _export(task, output, engines, licence, record)
@@ -123,11 +125,13 @@ def _task(
     start: Path | None,
     processes: ProcessGroup,
     read_progress: Callable[[int, int], None] | None,
+    progress: Callable[[Progress], None] | None,
 ) -> tuple[DistillationTask, int]:
     """Read the images and return the task, from an earlier student if `start` is given, and the number of images."""
     from kindred.training.distillation.task import DistillationTask
     from kindred.training.identity import digest_images
     from kindred.training.image_cache import read_images
+    from kindred.training.loop import announce
 
     identity: dict[str, object] = {}
     if start is not None:
@@ -139,6 +143,7 @@ def _task(
     if len(images) < MIN_IMAGES:
         searched = ", ".join(map(str, folders))
         raise TrainingError(f"{searched}: {len(images)} usable images; training needs at least {MIN_IMAGES}")
+    announce(progress, "preparing")
     identity["images"] = f"{len(images)}, {digest_images((names[path], path) for path in images.paths)}"
     task = DistillationTask(engines, images, settings, processes=processes, start=start, identity=identity)
     return task, len(images)

@@ -80,8 +80,9 @@ def find_targets(
 ) -> LocalTargets:
     """Compute the teacher's features of all images once and store them in `folder`; an interrupted run resumes there.
 
-    digest: of the images, stored with the files. progress: called with the number of images done and the total. Raises
-    TrainingError if the files belong to other images or another teacher, or cannot be written.
+    digest: of the images, stored with the files. progress: called with the number of images done and the total, after
+    each that was not done before. Raises TrainingError if the files belong to other images or another teacher, or
+    cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,12 +120,13 @@ def _find(
         files[COUNTS].flush()
         (folder / FACTS).write_text(facts, encoding="utf-8")
     for index in range(len(images)):
-        if files[COUNTS][index].min() < 0:
+        is_missing = files[COUNTS][index].min() < 0
+        if is_missing:
             _store(files, index, _seen(teacher, images[index]))
         if index % BLOCK == BLOCK - 1 or index == len(images) - 1:
             for name in (POINTS, DESCRIPTORS, COUNTS):
                 files[name].flush()
-        if progress is not None:
+        if is_missing and progress is not None:
             progress(index + 1, len(images))
 
 

@@ -40,14 +40,15 @@ def distill_local_head(
     device: str | None = None,
     threads: int | None = None,
     read_progress: Callable[[int, int], None] | None = None,
+    teacher_progress: Callable[[int, int], None] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Card | None:
     """Train a local head for `network`, which stays as it is, and write both as one model `output` (`.onnx`).
 
     teacher: the graph of a model with a local head, and its second graph, None for the one that its card names.
     folders, exclude: as in `distill`. steps, images, seed: see `LocalSettings`; None for its default. progress,
-    read_progress: as in `distill`; the latter is called for the teacher, too. Returns None in all processes but the
-    first. Raises as `distill` does.
+    read_progress: as in `distill`. teacher_progress: called with the number of images in which the teacher found its
+    keypoints and of all. Returns None in all processes but the first. Raises as `distill` does.
 
     Checkpoint, log and what the teacher found are in a folder beside `output` (`.local`), from which an interrupted run
     goes on.
@@ -60,7 +61,7 @@ def distill_local_head(
     from kindred.training.local.targets import find_targets
     from kindred.training.local.task import LocalTask
     from kindred.training.local.trunk import Trunk
-    from kindred.training.loop import fit
+    from kindred.training.loop import announce, fit
     from kindred.training.process_group import join_process_group
 
     chosen = {key: value for key, value in {"steps": steps, "images": images}.items() if value is not None}
@@ -70,17 +71,18 @@ def distill_local_head(
     with join_process_group(device, threads=threads) as processes:
         trunk = Trunk(network, device=str(processes.device), threads=threads)
         seer = LocalNetwork(maps, describe=describe, threads=threads)
-        reported = read_progress if processes.is_main else None
-        pictures, digest = _pictures(find_training_images(folders, exclude), settings, reported)
+        if not processes.is_main:
+            read_progress = teacher_progress = progress = None
+        pictures, digest = _pictures(find_training_images(folders, exclude), settings, read_progress)
         if not processes.is_main and not (folder / "targets").exists():
             raise TrainingError(f"{folder}: let one process find the teacher's targets first")
-        targets = find_targets(seer, pictures, folder / "targets", digest=digest, progress=reported)
+        targets = find_targets(seer, pictures, folder / "targets", digest=digest, progress=teacher_progress)
         identity = {"images": digest, "network": trunk.card.digest, "teacher": seer.depends_on}
         task = LocalTask(trunk, pictures, targets, settings, processes=processes, identity=identity)
-        shown = progress if processes.is_main else None
-        result = fit(task, settings.schedule(), folder, processes=processes, progress=shown)
+        result = fit(task, settings.schedule(), folder, processes=processes, progress=progress)
         if not processes.is_main:
             return None
+    announce(progress, "exporting")
     card, path = load_card(network)
     command = _command(card.name, teacher, folders, output, exclude, settings)
     record = _record(seer.card, result, settings, command, len(pictures))

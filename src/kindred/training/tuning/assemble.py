@@ -18,7 +18,7 @@ from kindred.training.architectures import ARCHITECTURES, build_backbone
 from kindred.training.augment import Augmentation
 from kindred.training.identity import digest_arrays, digest_images, digest_weights
 from kindred.training.image_cache import ImageCache, read_images
-from kindred.training.loop import Schedule
+from kindred.training.loop import Progress, Schedule, announce
 from kindred.training.process_group import ProcessGroup
 from kindred.training.tuning.describing import whole_images
 from kindred.training.tuning.embedder import Embedder
@@ -55,10 +55,12 @@ def assemble(
     *,
     processes: ProcessGroup,
     read_progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> TrainingSetup:
     """Read the images below `folder`, and build the task that the options describe.
 
-    read_progress: called with the number of images read so far and of all. Raises UsageError for options that
+    read_progress: called with the number of images read so far and of all. progress: called before the network is
+    prepared for them. Raises UsageError for options that
     contradict each other or the images, TrainingError if there are too few images or classes, or weights do not
     fit the network.
     """
@@ -73,6 +75,7 @@ def assemble(
     found = _labelled_images(folder, options, labelled=method.labelled)
     validation = Validation.from_groundtruth(read_dataset(Path(options.validate))) if options.validate else None
     cached, skipped = read_images(found.paths, longest=round(options.size * CACHED_SIZE), progress=read_progress)
+    announce(progress, "preparing")
     data = _usable(found, cached, skipped)
     left, validation_data = _validation_data(data, cached, options, validation)
     train_data, images = data.subset(left), cached.subset(left.tolist())

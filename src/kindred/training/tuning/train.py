@@ -70,7 +70,7 @@ def train(
     load_pytorch("training")
     import torch
 
-    from kindred.training.loop import fit
+    from kindred.training.loop import announce, fit
     from kindred.training.process_group import join_process_group
     from kindred.training.tuning.assemble import assemble
     from kindred.training.tuning.report import write_report
@@ -80,15 +80,17 @@ def train(
         if not processes.is_main:
             read_progress = on_note = progress = None
         torch.manual_seed(options.seed)
-        setup = assemble(folder, options, processes=processes, read_progress=read_progress)
+        setup = assemble(folder, options, processes=processes, read_progress=read_progress, progress=progress)
         if on_note is not None:
             for note in setup.notes:
                 on_note(note)
         result = fit(setup.task, setup.schedule, run_folder, processes=processes, progress=progress)
         if result.best_epoch != result.epochs or setup.task.after is None:
+            announce(progress, "validating")
             setup.task.validate()  # for the results of the best module, which the last validation was not of
         if not processes.is_main:
             return None
+    announce(progress, "exporting")
     command = options.command(folder, output)
     exported = _export(setup, output, options, result, command, licence)
     report = run_folder / REPORT

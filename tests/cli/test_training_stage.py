@@ -1,0 +1,61 @@
+"""What a training run does is shown stage by stage, each with a rate of its own."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+
+from kindred.cli import progress
+from kindred.cli.progress import Meter
+from kindred.cli.train import print_progress
+from kindred.cli.training_stage import READING, TITLES, show_reading
+from kindred.training.loop import Progress, Stage, announce
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_every_stage_has_a_title() -> None:
+    assert TITLES.keys() == set(get_args(Stage))
+
+
+def test_a_resumed_run_shows_the_rate_of_its_own_updates(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter(READING) as meter:
+        show_reading(meter, 300, 300)
+        for stage in ("preparing", "validating"):
+            announce(lambda here: print_progress(meter, here, quiet=False), stage)
+        for step in range(41, 62):  # two a second, after 3 epochs of 100 and 40 updates of the fourth
+            print_progress(meter, Progress(3, 10, step, 100, {"loss": 0.5}), quiet=False)
+            clock.now += 0.5
+        clock.now += 1
+        print_progress(meter, Progress(3, 10, 62, 100, {"loss": 0.5}), quiet=False)
+    assert capsys.readouterr().err == "Training: 361 of 1,000 updates, 2.1/s, 5 min 4 s left, epoch 4, loss 0.500\n"
+
+
+def test_each_stage_is_named_while_it_lasts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    stages: list[Stage] = ["preparing", "validating", "planning", "training", "exporting"]
+    with Meter(READING) as meter:
+        show_reading(meter, 300, 300)
+        for stage in stages:
+            announce(lambda here: print_progress(meter, here, quiet=False), stage)
+            clock.now += 11
+            meter._print_due_line()
+        show_reading(meter, 1, 20)  # of the next run, as of a local head
+        clock.now += 11
+        show_reading(meter, 12, 20)
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == [*(TITLES[stage] for stage in stages), READING]
