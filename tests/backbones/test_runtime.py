@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kindred.backbones.runtime import read_graph, reason
 from kindred.errors import ModelError
+
+MakeGraph = Callable[..., Path]
 
 
 def in_a_fresh_process(code: str) -> str:
@@ -55,6 +58,17 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="not a valid ONNX model in a single file") as caught:
             read_graph(tmp_path / "model.onnx")
         assert "\n" not in str(caught.value)
+
+
+def test_an_operator_that_openvino_does_not_have_is_named(save_graph: MakeGraph) -> None:
+    onnx = pytest.importorskip("onnx")
+    node = onnx.helper.make_node("Sharpen", ["image"], ["sharp"], domain="my.own")
+    path = save_graph([node, onnx.helper.make_node("ArgMax", ["sharp"], ["map"], axis=2)], {}, ["map"])
+    model = onnx.load(path)
+    model.opset_import.append(onnx.helper.make_opsetid("my.own", 1))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"tiny\.onnx: OpenVINO has no operator my\.own\.Sharpen; export"):
+        read_graph(path)
 
 
 def test_the_informative_line_of_an_error() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from kindred.errors import ModelError
 __all__ = ["core", "import_openvino", "note_freed", "read_graph", "reason"]
 
 _CONVERTER = "openvino.tools.ovc"
+_UNKNOWN = re.compile(r"No conversion rule found for operations: (.{1,200})")
 
 
 @functools.cache
@@ -95,6 +97,9 @@ def read_graph(path: Path):  # type: ignore[no-untyped-def]  # openvino is untyp
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {explain_os_error(error)}") from None
     except RuntimeError as error:
+        unknown = _UNKNOWN.search(str(error))
+        if unknown:
+            raise ModelError(f"{path}: OpenVINO has no operator {unknown[1]}; export the network without it") from None
         raise ModelError(f"{path}: not a valid ONNX model in a single file: {reason(error)}") from None
 
 

@@ -68,9 +68,11 @@ class FurtherGraph:
         return self._places[name]
 
     def _compiled(self, model: Any) -> Any:
+        from kindred.backbones.openvino import COMPILED
         from kindred.backbones.runtime import core
 
-        options: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32"}
+        # Most inputs have another shape; with OpenVINO's default for compiled layers, memory would grow with them.
+        options: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32", "CPU_RUNTIME_CACHE_CAPACITY": str(COMPILED)}
         if self._threads is not None:
             options["INFERENCE_NUM_THREADS"] = self._threads
         try:
