@@ -20,6 +20,9 @@ from kindred.describer import Describer, save_fitted
 from kindred.describer.fitted import fit_record
 from kindred.errors import ModelError, RecipeError
 from kindred.evaluation import evaluate
+from kindred.evaluation.calibrating import labelled_candidates
+from kindred.evaluation.datasets import read_dataset
+from kindred.evaluation.evaluate import Bench, Files
 from kindred.features import LearnedMatcher, LocalFeatures, Pairs
 from kindred.library import Example, Library
 from kindred.library.explaining import AgreeingPoints
@@ -164,6 +167,24 @@ def test_a_library_is_not_created_without_the_matcher(
     with pytest.raises(ModelError, match=r"matcher\.onnx"):
         Library.create(tmp_path / "library", recipe=dataclasses.replace(blind, features=str(keypoints)))
     assert not (tmp_path / "library").exists()
+
+
+def test_a_calibration_is_fitted_on_as_many_candidates_as_a_search_verifies(
+    tmp_path: Path, blind: Recipe, keypoints: Path, photos: Path, part: NDArray[np.uint8], paired: list[int]
+) -> None:
+    Image.fromarray(part).save(tmp_path / "part.png")
+    database = [str(photos / f"{number:02}.png") for number in range(COUNT)]
+    queries = {str(tmp_path / "part.png"): {"relevant": [database[SOUGHT]]}}
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"name": "parts", "database": database, "queries": queries}))
+    recipe = dataclasses.replace(blind, features=str(keypoints))
+    bench = Bench(read_dataset(truth), Files.of(read_dataset(truth), Path("/"), ()), recipe)
+    found = labelled_candidates(bench)
+    assert len(found.evidence) == 2 * 20  # with the image that shows the same, and without it
+    assert 20 <= len(paired) <= 21 * 4
+    cosines = bench.described[0].first_rows() @ bench.described[1].first_rows()[0]
+    descending = np.sort(cosines)[::-1]
+    assert found.evidence.margin[0] == pytest.approx(descending[0] - descending[20], abs=1e-6)
 
 
 def test_an_evaluation_verifies_by_the_matcher(

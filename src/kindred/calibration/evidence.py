@@ -70,6 +70,10 @@ class Evidence:
             np.concatenate([each.inliers for each in parts]),
         )
 
+    def first(self, count: int) -> Evidence:
+        """Return the first candidates; `best` and `margin` remain those of all."""
+        return Evidence(self.cosines[:count], self.best[:count], self.margin[:count], self.inliers[:count])
+
 
 def copies_of(cosines: ArrayLike) -> NDArray[np.bool_]:
     """Return which candidates with these cosines (N,) are copies of the query, (N,)."""

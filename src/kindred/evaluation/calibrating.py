@@ -107,7 +107,8 @@ def labelled_candidates(bench: Bench, *, depth: int = CANDIDATES, progress: Prog
         same = np.isin(ids, judgements[number].relevant)
         for removed, chosen in enumerate((known, known & ~same)):
             if chosen.any():
-                found.append((2 * number + removed, evidence_of(chosen), same[chosen]))
+                evidence = evidence_of(chosen)
+                found.append((2 * number + removed, evidence, same[chosen][: len(evidence)]))
     if not found:
         raise UsageError(f"{bench.truth.file}: no query has a candidate; there is nothing to calibrate on")
     numbers = np.repeat([number for number, _, _ in found], [len(same) for _, _, same in found])

@@ -86,10 +86,14 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
 
 
 def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, threads: int = 2) -> Evidence:
-    """Return the evidence of candidates (n,) of a query, all of them verified: what a calibration is fitted on."""
+    """Return the evidence of candidates (n,) of a query that are verified: what a calibration is fitted on.
+
+    With a learned matcher these are the first 20, as in a search, otherwise all; cosines are compared with all.
+    """
     cosines = _cosines(context, context.queries[number], ids)
+    first = ids[: depth_of(context.matcher, len(ids))]
     with ThreadPoolExecutor(threads) as pool:
-        return _evidence(cosines, ids, _verified(context, number, ids, cosines, pool))
+        return _evidence(cosines, ids, _verified(context, number, first, cosines, pool)).first(len(first))
 
 
 def _cosines(context: Context, query: Vectors, ids: NDArray[np.int64]) -> Vectors:
