@@ -476,6 +476,12 @@ def test_an_address_without_an_index_is_named(store: Store, url: MilvusUrl, capl
     assert len(caplog.messages) == 1
 
 
+def test_connecting_counts_towards_the_timeout_of_a_call(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, pause = MilvusServer(url), 0.3
+    monkeypatch.setattr(MilvusServer, "_client", lambda *_: time.sleep(pause))
+    assert server._call(lambda _, limit: limit) <= url.timeout - pause
+
+
 def test_the_calls_of_one_search_have_one_timeout(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
     server, pause = MilvusServer(url), 0.3
     monkeypatch.setattr(MilvusServer, "_client", lambda *_: None)

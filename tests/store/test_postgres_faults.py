@@ -35,6 +35,8 @@ from kindred.errors import LibraryUnreachable, UsageError
 from kindred.index import INDEXES, Index, IndexSettings, SnapshotPolicy, choose_index
 from kindred.index.milvus import MilvusUrl, building, candidates
 from kindred.index.milvus.index import MilvusIndex
+from kindred.index.milvus.record import IndexRecord
+from kindred.index.milvus.server import MilvusServer
 from kindred.recipe import Recipe
 from kindred.store import STORES, Entry, Filter, Place, PostgresUrl, Store
 from milvus_server import MilvusProcess
@@ -329,6 +331,7 @@ class Machine(RuleBasedStateMachine):
         self.images: dict[Path, tuple[int, frozenset[str]]] = {}
         self.store = STORES[kind].create(self.place, {"uuid": str(self.place)})
         self._index: Index | None = None
+        self.searches = 0
 
     @property
     def index(self) -> Index:
@@ -341,9 +344,14 @@ class Machine(RuleBasedStateMachine):
         name = choose_index(RECIPE, source=self.store, remote=self.server is not None)
         return INDEXES[name].open(RECIPE, self.store, IndexSettings(None, POLICY, server=self.server))
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(marks=st.lists(st.integers(1, 50), min_size=3, max_size=3))
+    def start(self, marks: list[int]) -> None:
+        """Begin with a few images, in the index of a server if there is one: else few examples would search it."""
         self.images.clear()
+        for path, mark in zip(NAMES, marks, strict=False):
+            self.put(path, mark)
+        if self.server is not None:
+            self.build(rebuild=False)
 
     @rule(path=st.sampled_from(NAMES), mark=st.integers(1, 50))
     def put(self, path: Path, mark: int) -> None:
@@ -410,6 +418,12 @@ class Machine(RuleBasedStateMachine):
         assert found == self.images
         assert self.store.counts().vectors == len(self.images)
 
+    @invariant()
+    def found(self) -> None:
+        """The first search after each change has all of it; every third one is filtered."""
+        self.searches += 1
+        self.search(self.searches % 50 + 50, "x" if self.searches % 3 == 0 else "")
+
     def teardown(self) -> None:
         self.store.close()
 
@@ -439,14 +453,28 @@ def test_a_store_holds_what_a_dictionary_does(kind: str, place_for: Callable[...
     run_machine(lambda: Machine(kind, lambda: place_for(kind, f"machine{next(names)}"), lose), 4, 15)
 
 
+def counted_searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the collection of each search that a Milvus server answers."""
+    answered, search = list[str](), MilvusServer.search
+
+    def noted(server: MilvusServer, record: IndexRecord, *given: Any) -> NDArray[np.int64]:
+        found = search(server, record, *given)
+        answered.append(record.collection)
+        return found
+
+    monkeypatch.setattr(MilvusServer, "search", noted)
+    return answered
+
+
 @pytest.mark.parametrize("kind", STORES)
 def test_an_index_in_milvus_finds_what_a_dictionary_holds(
     kind: str, place_for: Callable[..., Place], milvus: MilvusProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "FEW_ROWS", 0)  # filtered searches go to the server, too
     monkeypatch.setattr(building, "SETTLING_SECONDS", milvus.settling)
-    names, server = count(), milvus.url(f"machine_{kind}")
+    names, server, searches = count(), milvus.url(f"machine_{kind}"), counted_searches(monkeypatch)
     run_machine(lambda: Machine(kind, lambda: place_for(kind, f"beside{next(names)}"), lose, server), 4, 15)
+    assert searches
 
 
 @pytest.mark.faults
@@ -477,7 +505,8 @@ def test_an_index_in_milvus_finds_what_a_dictionary_holds_while_its_server_is_ki
         own.start()
         next(kills)
 
-    server = own.url("machine", timeout=120 if own.real else 10)
-    examples = 3 if own.real else 15
-    run_machine(lambda: Machine(kind, lambda: place_for(kind, f"killed{next(names)}"), kill, server), examples, 30)
-    print(f"\n{kind}: killed {next(kills)} times in {examples} examples of 30 steps")
+    server, searches = own.url("machine", timeout=120 if own.real else 10), counted_searches(monkeypatch)
+    examples, steps = (2, 15) if own.real else (10, 20)
+    run_machine(lambda: Machine(kind, lambda: place_for(kind, f"killed{next(names)}"), kill, server), examples, steps)
+    assert searches
+    print(f"\n{kind}: killed {next(kills)} times, {len(searches)} searches answered by the server")

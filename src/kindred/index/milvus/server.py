@@ -247,8 +247,8 @@ class MilvusServer:
             end = min(end, together)
         while True:
             try:
-                left = max(0.1, end - time.monotonic())
-                return action(self._client(min(left, self.url.timeout)), left)
+                client = self._client(min(_left(end), self.url.timeout))
+                return action(client, _left(end))  # without what connecting took
             except KindredError:
                 raise
             except Exception as error:
@@ -261,6 +261,10 @@ class MilvusServer:
                     raise failure from error
             time.sleep(wait * random.uniform(0.5, 1))
             wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _left(end: float) -> float:
+    return max(0.1, end - time.monotonic())
 
 
 def _connected(url: MilvusUrl, limit: float) -> MilvusClient:
