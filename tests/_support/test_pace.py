@@ -25,6 +25,15 @@ def test_nothing_is_known_before_the_first_item_nor_without_a_total() -> None:
     assert pace.seconds_left(0, 10.0) is None
 
 
+def test_the_first_moment_says_nothing() -> None:
+    pace = Pace(0.0, done=100)
+    pace.note(101, 0.00002)
+    assert pace.rate(0.00002) is None
+    assert pace.seconds_left(200, 0.00002) is None
+    pace.note(102, 0.5)
+    assert pace.rate(0.5) == pytest.approx(4.0)
+
+
 def test_a_fast_beginning_is_forgotten() -> None:
     pace = Pace(0.0)
     pace.note(100_000, 1.0)

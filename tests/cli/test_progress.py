@@ -71,7 +71,7 @@ def test_a_phase_that_goes_on_after_an_interruption_counts_only_its_own(
         meter.stage("Finding", 801, 1000)
         clock.now += 10
         meter.stage("Finding", 821, 1000)
-    assert capsys.readouterr().err == "Finding: 821 of 1,000 images, 2.1/s, 1 min 25 s left\n"
+    assert capsys.readouterr().err == "Finding: 821 of 1,000 images, 2.0/s, 1 min 30 s left\n"
 
 
 def test_a_resumed_run_has_its_own_rate_on_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,23 @@ def test_a_resumed_run_shows_the_rate_of_its_own_updates(clock: Clock, capsys: p
             clock.now += 0.5
         clock.now += 1
         print_progress(meter, Progress(3, 10, 62, 100, {"loss": 0.5}), quiet=False)
-    assert capsys.readouterr().err == "Training: 361 of 1,000 updates, 2.1/s, 5 min 4 s left, epoch 4, loss 0.500\n"
+    assert capsys.readouterr().err == "Training: 361 of 1,000 updates, 2.0/s, 5 min 20 s left, epoch 4, loss 0.500\n"
+
+
+def test_the_report_of_a_validation_is_no_fast_update(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Meter(READING) as meter:
+        for number in (1, 2):
+            print_progress(meter, Progress(0, 4, number, 100, {"loss": 0.5}), quiet=True)
+        announce(lambda here: print_progress(meter, here, quiet=True), "validating")
+        clock.now += 11
+        print_progress(meter, Progress(0, 4, 100, 100, {}, {"mAP": 0.5}), quiet=True)
+        clock.now += 0.01
+        meter._line_due = clock.now
+        print_progress(meter, Progress(1, 4, 1, 100, {"loss": 0.4}), quiet=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "Training: 100 of 400 updates, epoch 1, loss 0.500",
+        "Training: 101 of 400 updates, epoch 2, loss 0.400",
+    ]
 
 
 def test_each_stage_is_named_while_it_lasts(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

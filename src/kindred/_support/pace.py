@@ -30,11 +30,11 @@ class Pace:
             self._samples.popleft()
 
     def rate(self, now: float) -> float | None:
-        """Return the items per second; None before any is finished."""
+        """Return the items per second; None before any is finished, and in the first moment, which says nothing."""
         began, before = self._samples[0]
         done = self._last[1] - before
         seconds = now - began
-        if seconds <= 0 or (done <= 0 and len(self._samples) == 1):
+        if seconds < self._every or (done <= 0 and len(self._samples) == 1):
             return None
         return max(done, 0) / seconds
 

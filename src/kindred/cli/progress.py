@@ -82,10 +82,10 @@ class Meter:
     def stage(self, title: str, done: int, total: int, *, unit: str | None = None) -> None:
         """Report that `done` of `total` of a phase are finished, which begins with its first report.
 
-        What was finished before the last of these was not in this phase, such as before an interruption.
+        Its rate counts what is finished after that: what was before may be of a run that was interrupted.
         """
         if title != self.title:
-            self.begin(title, unit=unit or self.unit, done=max(0, done - 1))
+            self.begin(title, unit=unit or self.unit, done=done)
         self.update(done, total)
 
     def _show(self) -> None:
@@ -138,10 +138,11 @@ class Meter:
         now = time.monotonic()
         if self._terminal or self.quiet or self._closed.is_set() or now < self._line_due:
             return
-        pace, remaining = self._pace.rate(now) or 0.0, self._pace.seconds_left(self._total, now)
+        rate, remaining = self._pace.rate(now), self._pace.seconds_left(self._total, now)
+        pace = "" if rate is None else f", {rate:,.1f}/s"
         left = "" if remaining is None else f", {duration(remaining)} left"
         of = f" of {self._total:,}" if self._total else ""
         aside = f", {self.aside}" if self.aside else ""
-        counts = f"{self._done:,}{of} {self.unit}, {pace:,.1f}/s{left}{aside}"
+        counts = f"{self._done:,}{of} {self.unit}{pace}{left}{aside}"
         note(f"{self.title}: {counts if self._done or self._total else f'{duration(now - self._began)} so far'}")
         self._line_due = now + LINE_EVERY

@@ -30,6 +30,6 @@ def begin_stage(meter: Meter, here: Progress, *, unit: str) -> bool:
     """Begin the stage of `here` on the meter if it is a new one; return whether it counts updates."""
     title, counts = TITLES[here.stage], here.stage == "training"
     if meter.title != title:
-        # Only the update just reported belongs to this session; earlier ones of a resumed run do not.
-        meter.begin(title, unit=unit, done=max(0, here.epoch * here.steps + here.step - 1) if counts else 0)
+        # The rate counts from the first report on: what was done before took time in another session or stage.
+        meter.begin(title, unit=unit, done=here.epoch * here.steps + here.step if counts else 0)
     return counts
