@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import Any
 
@@ -173,3 +174,20 @@ def test_expressions_are_bounded() -> None:
     runs = np.concatenate([np.arange(100 * number, 100 * number + 20) for number in range(1, 2 * MOST_RANGES + 1)])
     assert [each.count(" or ") for each in expressions(runs)] == [MOST_RANGES - 1, MOST_RANGES - 1]
     assert expressions(np.arange(1, 10**6)) == ["(id >= 1 and id <= 999999)"]
+
+
+def test_expressions_are_nested_little() -> None:
+    """Milvus 2.3.5 refuses what is nested more than some fifty deep: a hundred ranges, one joined after the other."""
+    runs = [np.arange(100 * number, 100 * number + 20) for number in range(1, MOST_RANGES + 1)]
+    [expression] = expressions(np.concatenate([np.array([1, 3, 5]), *runs]))
+    assert deepest(ast.parse(re.sub(r"id in \[(.*?)\]", r"id == 1", expression), mode="eval").body) == 9
+
+
+def deepest(node: ast.AST) -> int:
+    """How deep the disjunctions of an expression are nested, as a server reads them, from left to right."""
+    if not isinstance(node, ast.BoolOp) or isinstance(node.op, ast.And):
+        return 1
+    first, *rest = map(deepest, node.values)
+    for each in rest:
+        first = 1 + max(first, each)
+    return first
