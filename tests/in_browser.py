@@ -26,6 +26,9 @@ FLAGS = [
 PATIENCE = 60_000
 """Milliseconds after which something is taken not to happen; long, since machines that test are busy."""
 
+LATENCY = float(os.environ.get("KINDRED_TEST_LATENCY", "0"))
+"""Milliseconds by which every answer of the server is held back: a test that does not wait for it fails, each time."""
+
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -81,6 +84,11 @@ class Visitor:
         context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
         page = context.new_page()
+        if LATENCY:
+            network = context.new_cdp_session(page)
+            slow = {"offline": False, "latency": LATENCY, "downloadThroughput": -1, "uploadThroughput": -1}
+            network.send("Network.enable")
+            network.send("Network.emulateNetworkConditions", slow)
         page.on("console", self._noted)
         page.on("pageerror", lambda error: self.errors.append(f"{error} {error.stack or ''}"))
         page.goto(f"{self.address}/{route}")

@@ -374,9 +374,12 @@ def test_rules_and_pairs_that_are_not_the_same_by_touch(visits: Visitor, api: ht
     page.get_by_label("Keep", exact=True).select_option("older")
     page.touchscreen.tap(180, 20)  # beside the panel
     page.get_by_role("button", name="Same picture").tap()
+    expect(rows(page)).to_have_count(KINDS.count("Same picture"))
     rows(page).first.tap()
     page.get_by_role("button", name="Not the same", exact=True).tap()
+    expect(rows(page)).to_have_count(KINDS.count("Same picture") - 1)
     page.get_by_role("button", name="Undo").tap()
+    expect(rows(page)).to_have_count(KINDS.count("Same picture"))
     assert api.get("/duplicates/not-same").json()["total"] == 0
     page.locator(".segment", has_text="Side by side").tap()
     expect(page.locator(".compare-frame")).to_have_attribute("data-mode", "sides")

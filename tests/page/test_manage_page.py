@@ -147,8 +147,9 @@ def cells(page: Page) -> Locator:
     return page.locator(".cell")
 
 
-def selected(page: Page) -> int:
-    return page.locator('.tile-tick[aria-checked="true"]').count()
+def expect_selected(page: Page, count: int) -> None:
+    """Wait until so many images are selected."""
+    expect(page.locator('.tile-tick[aria-checked="true"]')).to_have_count(count)
 
 
 # Folders
@@ -298,27 +299,27 @@ def test_selecting_with_the_mouse(visit: Visitor) -> None:
     before = page.locator(".grid").bounding_box()
     cell.nth(1).hover()
     cell.nth(1).locator(".tile-tick").click()
-    assert selected(page) == 1
+    expect_selected(page, 1)
     after = page.locator(".grid").bounding_box()
     assert before is not None
     assert after is not None
     assert (before["y"], before["x"]) == (after["y"], after["x"])  # nothing has moved
     cell.nth(4).locator(".tile").click(modifiers=["Shift"])
-    assert selected(page) == 4
+    expect_selected(page, 4)
     cell.nth(8).locator(".tile").click(modifiers=["ControlOrMeta"])
-    assert selected(page) == 5
+    expect_selected(page, 5)
     cell.nth(2).locator(".tile").click()  # while some are selected, a click selects
-    assert selected(page) == 4
+    expect_selected(page, 4)
     expect(within(page, "4 selected")).to_be_visible()
     page.get_by_role("button", name="Select all 30").click()
     expect(within(page, "30 selected")).to_be_visible()
     page.get_by_role("button", name="Select nothing").click()
-    assert selected(page) == 0
+    expect_selected(page, 0)
     cell.nth(0).locator(".tile").click()  # now it opens the large view
     expect(page.locator("dialog.viewer")).to_be_visible()
     page.get_by_role("button", name="Select", exact=True).click()
     page.keyboard.press("Escape")
-    assert selected(page) == 1
+    expect_selected(page, 1)
 
 
 def test_selecting_with_keys_alone(visit: Visitor) -> None:
@@ -326,23 +327,23 @@ def test_selecting_with_keys_alone(visit: Visitor) -> None:
     tile = cells(page).nth(0).locator(".tile")
     tile.focus()
     page.keyboard.press("Space")
-    assert selected(page) == 1
+    expect_selected(page, 1)
     assert page.locator("dialog[open]").count() == 0  # Space selects and does not open
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
-    assert selected(page) == 3
+    expect_selected(page, 3)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+Space")
-    assert selected(page) == 6
+    expect_selected(page, 6)
     expect(page.locator(".tile:focus")).to_have_attribute("aria-label", "00005.jpg, selected")
     page.keyboard.press("Space")
-    assert selected(page) == 5
+    expect_selected(page, 5)
     page.keyboard.press("ControlOrMeta+a")
     expect(within(page, "30 selected")).to_be_visible()
     page.keyboard.press("Escape")
-    assert selected(page) == 0
+    expect_selected(page, 0)
     page.keyboard.press("Enter")
     expect(page.locator("dialog.viewer")).to_be_visible()
 
@@ -361,9 +362,9 @@ def test_selecting_with_a_finger(visit: Visitor) -> None:
     assert page.locator("dialog[open]").count() == 0
     cell.nth(1).locator(".tile").tap()
     cell.nth(2).locator(".tile-tick").tap()
-    assert selected(page) == 3
+    expect_selected(page, 3)
     cell.nth(1).locator(".tile").tap()
-    assert selected(page) == 2
+    expect_selected(page, 2)
     bar = page.locator(".selection-bar")
     for name in ("Tags", "Metadata", "Search", "Export", "Remove"):
         button = bar.get_by_role("button", name=name).bounding_box()
@@ -389,7 +390,7 @@ def test_a_swipe_over_an_image_selects_nothing(visit: Visitor) -> None:
         page.wait_for_timeout(90)
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.wait_for_timeout(200)
-    assert selected(page) == 0
+    expect_selected(page, 0)
 
 
 def test_the_focus_is_never_under_the_bar(more: Path, visit: Visitor, server: LiveServer) -> None:
