@@ -254,10 +254,14 @@ def _found(ids: list[int], matches: Iterable[Match | None], enough: float) -> di
 def _matches(
     fit: _Fit, candidates: Iterable[LocalFeatures], ratio: float, pool: ThreadPoolExecutor
 ) -> Iterator[Match | None]:
-    """Yield the match of each candidate, in order; descriptors are compared block by block."""
+    """Yield the match of each candidate, in order; models are fitted while the next block is paired."""
     ours = _unit(fit.query.descriptors)
+    fitted: Iterable[Match | None] = ()
     for block in _blocks(candidates, BLOCK):
-        yield from pool.map(fit, block, _paired(fit.query, ours, block, ratio))
+        fitting = pool.map(fit, block, _paired(fit.query, ours, block, ratio))
+        yield from fitted
+        fitted = fitting
+    yield from fitted
 
 
 def _learned_matches(
