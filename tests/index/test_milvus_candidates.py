@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kindred.index import ArraySource
 from kindred.index.milvus import candidates
 from kindred.index.milvus.candidates import ServerSearch
-from kindred.index.milvus.expressions import MOST_IDS, MOST_RANGES, expressions
+from kindred.index.milvus.expressions import MOST_IDS, MOST_RANGES, characters_of, expressions
 from kindred.index.milvus.record import IndexRecord
 
 D = 8
@@ -165,6 +165,14 @@ def test_expressions_select_each_id_once(ids: set[int]) -> None:
     chosen = np.array(sorted(ids))
     found = [number for each in expressions(chosen) for number in selected(each, 300)]
     assert sorted(found) == chosen.tolist()
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.sets(st.integers(1, 2000), min_size=1))
+def test_the_length_of_expressions_is_known_before_they_are_written(ids: set[int]) -> None:
+    chosen = np.array(sorted(ids))
+    written = sum(map(len, expressions(chosen)))
+    assert characters_of(chosen) == pytest.approx(written, abs=20, rel=0.1)
 
 
 def test_expressions_are_bounded() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.index.id_map import Found
-from kindred.index.milvus.expressions import expressions
+from kindred.index.milvus.expressions import characters_of, expressions
 from kindred.index.milvus.kinds import KINDS
 from kindred.index.milvus.record import IndexRecord
 from kindred.index.milvus.server import MilvusServer
@@ -28,8 +28,11 @@ MARGIN = 8
 """Candidates beyond k, as the server rounds differently."""
 MOST_CANDIDATES = 16_384
 """The server returns no more results for a query."""
-FEW_ROWS = 2_000
-"""Up to this many vectors that pass a filter, all of them are compared."""
+FEW_ROWS = 8_000
+"""Up to this many vectors that pass a filter, all of them are compared.
+
+Reading 5,000 of 512 components from PostgreSQL took 140 ms; the server took 440 ms for as many among a million.
+"""
 CHARACTERS_OF_A_ROW = 8
 """Characters of an expression that cost the server as much time as one more candidate: 10,000 ids took 300 ms."""
 BATCH = 4096
@@ -65,14 +68,15 @@ class ServerSearch:
         depth = KINDS[self._record.kind].depth
         filters, first, after = [""], min(MOST_CANDIDATES, depth * k + max(MARGIN, k // 4)), None
         if allowed is not None:
-            filters = expressions(allowed)
             needed = math.ceil(1.5 * depth * k * self._total / len(allowed)) + MARGIN
-            if needed <= MOST_CANDIDATES and CHARACTERS_OF_A_ROW * needed < sum(map(len, filters)):
-                filters, first, after = [""], needed, allowed
+            if needed <= MOST_CANDIDATES and CHARACTERS_OF_A_ROW * needed < characters_of(allowed):
+                first, after = needed, allowed
+            else:
+                filters = expressions(allowed)
 
         def search(numbers: NDArray[np.int64], effort: int) -> Found:
             rows = [
-                self._scored(query, ids[ids > 0] if after is None else np.intersect1d(ids, after))
+                self._scored(query, ids[ids > 0] if after is None else _among(ids, after))
                 for part in np.array_split(numbers, math.ceil(len(numbers) * effort / BATCH_RESULTS))
                 for query, ids in zip(queries[part], self._candidates(queries[part], effort, filters), strict=True)
             ]
@@ -124,6 +128,12 @@ class ServerSearch:
                 yield ids[:inside], rows[:inside]
             if inside < len(ids):
                 return
+
+
+def _among(ids: NDArray[np.int64], allowed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return those of `ids` (n,) that are in `allowed`, ascending, which may be a million times as many."""
+    places = np.minimum(np.searchsorted(allowed, ids), len(allowed) - 1)
+    return ids[allowed[places] == ids]
 
 
 def _itself(ids: NDArray[np.int64]) -> NDArray[np.int64]:
