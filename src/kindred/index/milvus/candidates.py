@@ -133,7 +133,8 @@ class ServerSearch:
 def _among(ids: NDArray[np.int64], allowed: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return those of `ids` (n,) that are in `allowed`, ascending, which may be a million times as many."""
     places = np.minimum(np.searchsorted(allowed, ids), len(allowed) - 1)
-    return ids[allowed[places] == ids]
+    found: NDArray[np.int64] = ids[allowed[places] == ids]
+    return found
 
 
 def _itself(ids: NDArray[np.int64]) -> NDArray[np.int64]:
