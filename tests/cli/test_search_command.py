@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 from commands import COUNT, Kindred
+from kindred.cli import progress
 from kindred.cli.app import app
 from kindred.cli.groups import FilterOptions, RankingOptions
 from kindred.library import Library
@@ -45,6 +46,16 @@ def test_the_default_output_is_a_table(kindred: Kindred, photos: Path) -> None:
     assert lines[1].split() == ["1", "1.000", str(photos / "b" / "00007.jpg")]
     assert lines[2].split()[0] == "2"
     assert lines[3].startswith(f"2 of {COUNT} images in ")
+
+
+def test_what_takes_long_is_shown(
+    kindred: Kindred, library: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    for options, shown in ((("--json",), False), ((), True)):
+        copy = shutil.copytree(library, tmp_path / f"{shown}.kindred")  # without what was computed before
+        asked = ("search", photos / "a" / "00003.jpg", "--rerank", "diffusion", "--library", copy, *options)
+        assert (f"Comparing all images: {COUNT} of {COUNT} images" in kindred(*asked).err) is shown
 
 
 def test_ten_results_by_default(kindred: Kindred, photos: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kindred.cli.progress import Meter
 from kindred.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -70,9 +71,33 @@ def read_image(name: str) -> ImageLike:
 
 
 def search_queries(
+    libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions, *, quiet: bool = False
+) -> Iterator[tuple[CommandQuery, Results | ImageError]]:
+    """Search the first library, or fuse the results of several; yield the results or the error of every query.
+
+    What takes long, such as a graph of all images that a re-ranker needs first, is shown, unless `quiet`.
+    """
+    found = _found(libraries, queries, options)
+    while True:
+        with Meter("Searching", quiet=quiet) as meter:  # none while the results are printed
+            if options.rerank not in (None, "", "none"):
+                _report_to(meter, libraries)
+            try:
+                each = next(found)
+            except StopIteration:
+                return
+        yield each
+
+
+def _report_to(meter: Meter, libraries: Sequence[Library]) -> None:
+    """Show what a re-ranker computes once from all images of a library."""
+    for library in libraries:
+        library.rerank_cache.progress = lambda done, total: meter.stage("Comparing all images", done, total)
+
+
+def _found(
     libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions
 ) -> Iterator[tuple[CommandQuery, Results | ImageError]]:
-    """Search the first library, or fuse the results of several; yield the results or the error of every query."""
     if _in_one_pass(libraries, queries, options):
         found = libraries[0].search_each(
             (query.images[0] for query in queries),

@@ -102,7 +102,7 @@ def search(
             stack.enter_context(Library.open(each, options=runs_on, allow_code=allow_code, index=address))
             for each, address in [(library, index), *((each, None) for each in also)]
         ]
-        searched = search_queries(libraries, queries, options)
+        searched = search_queries(libraries, queries, options, quiet=as_json)
         if html is not None:  # before anything is printed, since it may fail
             found = list(searched)
             _write_page(html, found, libraries, box=options.box)
