@@ -476,6 +476,30 @@ def test_an_address_without_an_index_is_named(store: Store, url: MilvusUrl, capl
     assert len(caplog.messages) == 1
 
 
+def test_the_client_repeats_nothing_by_itself(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on until the time is over, and then begin a last try with all of the time."""
+    import grpc
+
+    tries: list[int] = []
+
+    class Lost(grpc.RpcError):  # type: ignore[misc]
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.UNAVAILABLE
+
+        def details(self) -> str:
+            return "lost"
+
+    def lost(*_: object, **__: object) -> None:
+        tries.append(1)
+        raise Lost
+
+    client = MilvusServer(url)._client(10)
+    monkeypatch.setattr(client._handler._stub, "ShowCollections", lost)
+    with pytest.raises(Lost):
+        client.list_collections(timeout=5)
+    assert tries == [1]
+
+
 def test_connecting_counts_towards_the_timeout_of_a_call(url: MilvusUrl, monkeypatch: pytest.MonkeyPatch) -> None:
     server, pause = MilvusServer(url), 0.3
     monkeypatch.setattr(MilvusServer, "_client", lambda *_: time.sleep(pause))
@@ -660,6 +684,7 @@ def test_a_record_that_is_replaced_while_the_server_is_asked_is_read_again(
         monkeypatch.setattr(MilvusServer, "holds", holds)
         fill(store, clustered(10, seed=3), COUNT)
         index.build()
+        time.sleep(building.SETTLING_SECONDS)  # until the server no longer shows the state before
         return holds(server, record)
 
     monkeypatch.setattr(MilvusServer, "holds", meanwhile)

@@ -7,6 +7,7 @@ and is killed every minute only.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.faults
 SECONDS = float(os.environ.get("KINDRED_FAULT_SECONDS", "120"))
 COUNT, D, K = 1200, 16, 10
 TRIES = 100
+NUMBERS = itertools.count()
 PATIENCE = 300.0  # after which a call hangs, or the server does not come back
 Rows = NDArray[np.float32]
 
@@ -63,6 +65,12 @@ def put(store: Store, numbers: range, mark: int) -> None:
 def server(milvus_to_kill: MilvusProcess, monkeypatch: pytest.MonkeyPatch) -> MilvusProcess:
     monkeypatch.setattr(building, "SETTLING_SECONDS", milvus_to_kill.settling)
     return milvus_to_kill
+
+
+@pytest.fixture
+def collection() -> str:
+    """A name of its own for each test, as a whole server serves all of them."""
+    return f"faults{next(NUMBERS)}"
 
 
 @pytest.fixture(params=STORES)
@@ -250,8 +258,8 @@ def answers(url: MilvusUrl, collection: str) -> None:
             time.sleep(0.1)
 
 
-def test_the_server_is_killed_again_and_again(server: MilvusProcess, store: Store) -> None:
-    load = Load(store, server.url("killed", timeout=10))
+def test_the_server_is_killed_again_and_again(server: MilvusProcess, store: Store, collection: str) -> None:
+    load = Load(store, server.url(collection, timeout=10))
     recovered: list[float] = []
 
     def suffer() -> None:
@@ -260,7 +268,7 @@ def test_the_server_is_killed_again_and_again(server: MilvusProcess, store: Stor
             time.sleep(60 if server.real else 5)
             server.kill()
             server.start()
-            answers(load.url, IndexRecord.parse(store.meta[key_of("killed")], "killed").collection)
+            answers(load.url, IndexRecord.parse(store.meta[key_of(collection)], collection).collection)
             began = time.monotonic()
             while load.answered < began and not load.problems:
                 assert time.monotonic() - began < PATIENCE
@@ -272,8 +280,8 @@ def test_the_server_is_killed_again_and_again(server: MilvusProcess, store: Stor
     print(f"killed {len(recovered)} times; searches {max(recovered):.1f} s after the server answered a bare client")
 
 
-def test_the_server_is_frozen_for_20_seconds(server: MilvusProcess, store: Store) -> None:
-    load = Load(store, server.url("frozen", timeout=10))
+def test_the_server_is_frozen_for_20_seconds(server: MilvusProcess, store: Store, collection: str) -> None:
+    load = Load(store, server.url(collection, timeout=10))
 
     def suffer() -> None:
         assert server.process is not None
@@ -288,9 +296,9 @@ def test_the_server_is_frozen_for_20_seconds(server: MilvusProcess, store: Store
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_network_fails_for_30_seconds(server: MilvusProcess, store: Store, fault: str) -> None:
+def test_the_network_fails_for_30_seconds(server: MilvusProcess, store: Store, collection: str, fault: str) -> None:
     proxy = Proxy(server.port)
-    load = Load(store, server.url(f"network_{fault}", port=proxy.port, timeout=10))
+    load = Load(store, server.url(collection, port=proxy.port, timeout=10))
 
     def suffer() -> None:
         time.sleep(2)
@@ -304,9 +312,11 @@ def test_the_network_fails_for_30_seconds(server: MilvusProcess, store: Store, f
         proxy.close()
 
 
-def test_two_writers_of_overlapping_images_a_hundred_times(server: MilvusProcess, store: Store) -> None:
+def test_two_writers_of_overlapping_images_a_hundred_times(
+    server: MilvusProcess, store: Store, collection: str
+) -> None:
     """Every search after the two includes both, whatever the server has seen of them."""
-    url = server.url("writers", timeout=60)
+    url = server.url(collection, timeout=60)
     index = opened(store, url)
     index.build()
     for trial in range(TRIES):

@@ -274,17 +274,33 @@ def _connected(url: MilvusUrl, limit: float) -> MilvusClient:
     except ImportError:
         raise MissingExtra("an index in Milvus", "milvus") from None
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints a traceback of each error that it raises
-    return MilvusClient(
+    client = MilvusClient(
         url.uri,
         user=url.user or "",
         password=url.password or "",
         token="" if url.password else os.environ.get(TOKEN, ""),
         db_name="" if url.database == "default" else url.database,
-        timeout=limit,
+        timeout=limit / 2,  # of a try, which may begin when the time of all is nearly over
         dedicated=True,
         # By default gRPC waits for up to two minutes before it connects again.
         grpc_options={"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000},
     )
+    _repeat_nothing(client)
+    return client
+
+
+def _repeat_nothing(client: MilvusClient) -> None:
+    """Have the client raise lost connections at once, which it would repair and repeat, up to twice the time given.
+
+    It calls this hook before it does; a version without it repeats.
+    """
+
+    def raised(error: Exception) -> bool:
+        raise error
+
+    handler = getattr(client, "_handler", None)
+    if handler is not None:
+        handler._on_rpc_error = raised
 
 
 @contextmanager
