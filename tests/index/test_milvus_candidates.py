@@ -185,7 +185,7 @@ def test_expressions_are_bounded() -> None:
 
 
 def test_expressions_are_nested_little() -> None:
-    """Milvus 2.3.5 refuses what is nested more than some fifty deep: a hundred ranges, one joined after the other."""
+    """Milvus 2.3.5 refuses 49 ranges that are joined one after the other."""
     runs = [np.arange(100 * number, 100 * number + 20) for number in range(1, MOST_RANGES + 1)]
     [expression] = expressions(np.concatenate([np.array([1, 3, 5]), *runs]))
     assert deepest(ast.parse(re.sub(r"id in \[(.*?)\]", r"id == 1", expression), mode="eval").body) == 9

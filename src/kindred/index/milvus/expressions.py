@@ -65,7 +65,7 @@ def _runs(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64],
 def _any_of(parts: list[str]) -> str:
     """Return an expression that selects what any of `parts` does, joined two by two.
 
-    One after the other, each would be nested one deeper, and Milvus 2.3.5 refuses more than some fifty levels.
+    One after the other, each would be nested one deeper, and Milvus 2.3.5 refuses 49 ranges.
     """
     while len(parts) > 1:
         pairs = [parts[at : at + 2] for at in range(0, len(parts), 2)]
