@@ -365,6 +365,10 @@ def test_an_interrupted_distillation_says_how_to_resume(kindred: Kindred, monkey
     done = kindred("distill", "one.onnx", "x", "-o", "student.onnx")
     assert done.code == 130
     assert done.err == "kindred: stopped; the run is saved in student.run: the same command resumes it\n"
+    monkeypatch.setattr("kindred.training.local.train.distill_local_head", interrupted)
+    local = ["distill", "one.onnx", "x", "-o", "student.onnx", "--local-teacher", "t.onnx"]
+    assert "the run is saved in student.local: the same" in kindred(*local, "--local-only").err
+    assert "the run is saved in student.backbone.run and student.local: the same" in kindred(*local).err
 
 
 def test_distill_trains_a_local_head(kindred: Kindred, own_folder: Path, own_home: Path) -> None:

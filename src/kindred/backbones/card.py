@@ -10,8 +10,8 @@ import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -181,6 +181,10 @@ class Card:
         taps = {tap.name: tap for tap in self.taps}
         check_known("tap", name, taps, error=ModelError, where=f"model {self.name}")
         return taps[name]
+
+    def with_taps(self, taps: Iterable[Tap], default_tap: str) -> Card:
+        """Return the card with these taps in place of its own, and without its heads, which name taps of their own."""
+        return replace(self, taps=tuple(taps), default_tap=default_tap, detector=None, classifier=None, local=None)
 
     @classmethod
     def load(cls, path: Path) -> Card:

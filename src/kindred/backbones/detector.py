@@ -114,7 +114,7 @@ def _as_taps(card: Card, head: DetectorHead) -> Card:
     Channels and stride are placeholders, which the engine does not read.
     """
     taps = [Tap(name=name, tensor=getattr(head, name), channels=4, stride=1) for name in ("boxes", "scores")]
-    return replace(card, taps=tuple(taps), default_tap="boxes", detector=None, classifier=None)
+    return card.with_taps(taps, "boxes")
 
 
 def _stretched(images: Batch, size: Sequence[int]) -> Batch:

@@ -65,7 +65,7 @@ def distill(
     log are in MODEL.run; the same command resumes an interrupted run. The result is a backbone like any other.
 
     With --local-teacher it also finds and describes keypoints, in the same pass, for spatial verification:
-    `features` in a recipe names such a model. That run is in MODEL.local.
+    `features` in a recipe names such a model. That run is in MODEL.local, and the one before in MODEL.backbone.run.
     """
     from kindred.training import distill as distill_backbone
     from kindred.training import distill_local_head
@@ -81,7 +81,9 @@ def distill(
         check_output(output, [output.with_suffix(".toml")])
         backbone = output.with_suffix(".backbone.onnx")
     card = None
-    advice = f"the run is saved in {shown(output.with_suffix('.run'))}: the same command resumes it"
+    runs = [] if local.local_only else [backbone.with_suffix(".run")]
+    runs += [] if graphs is None else [output.with_suffix(".local")]
+    advice = f"the run is saved in {' and '.join(map(shown, runs))}: the same command resumes it"
     with interruptible(advice), Meter(READING, quiet=as_json) as meter:
         if not local.local_only and (graphs is None or not backbone.exists()):
             card = distill_backbone(

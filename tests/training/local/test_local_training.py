@@ -244,6 +244,11 @@ def test_from_folders_to_a_network_with_keypoints(tmp_path: Path) -> None:
     assert found.descriptors.shape[1] == 128
     with pytest.raises(UsageError, match=r"mine\.onnx"):
         distill_local_head(network, (teacher, None), [photos], output=output)
+    # A network that has a head, as `kin` has, gets another one.
+    again = distill_local_head(output, (teacher, None), [photos], output=tmp_path / "again.onnx", steps=2, threads=1)
+    assert again is not None
+    assert again.taps == card.taps
+    assert again.training["local steps"] == "2"
 
 
 def test_few_images_are_refused(tmp_path: Path) -> None:

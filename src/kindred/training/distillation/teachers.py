@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ class EngineTeacher:
         card, path = load_card(name_or_path)
         last = card.tap(card.default_tap)
         ends = [tap for tap in block_ends(path, until=last.tensor) if tap.tensor != last.tensor]
-        whole, names = replace(card, taps=(*ends, last)), [*(tap.name for tap in ends), last.name]
+        whole, names = card.with_taps((*ends, last), last.name), [*(tap.name for tap in ends), last.name]
         self._engine: Engine = (
             OpenVINOEngine(whole, path, taps=names)
             if device == "cpu"

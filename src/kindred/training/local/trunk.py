@@ -31,7 +31,7 @@ class Trunk:
                 f"model {card.name}: takes images of one size or as NHWC; expected one of free sizes, NCHW"
             )
         self.taps = inner_taps(card, self.path)
-        whole, names = replace(card, taps=self.taps, default_tap=self.taps[0].name), [tap.name for tap in self.taps]
+        whole, names = card.with_taps(self.taps, self.taps[0].name), [tap.name for tap in self.taps]
         self.card = card
         self._engine: Engine = (
             OpenVINOEngine(whole, self.path, taps=names, threads=threads)
