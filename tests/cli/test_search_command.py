@@ -259,6 +259,12 @@ def test_an_unusual_file_name_can_be_a_query(kindred: Kindred, own_folder: Path)
     assert json.loads(kindred("search", query, "--json").out)["query"] == str(query)
 
 
+def test_the_page_says_why_there_are_no_results(kindred: Kindred, photos: Path, own_folder: Path) -> None:
+    done = kindred("search", photos / "a" / "00000.jpg", "--min-score", 2, "--html", "p.html")
+    assert done.out.splitlines()[0] == "No image scores 2 or more."
+    assert "No image scores 2 or more." in (own_folder / "p.html").read_text(encoding="utf-8")
+
+
 def test_an_empty_library_is_an_error(kindred: Kindred, recipe: Path, photos: Path, own_folder: Path) -> None:
     Library.create(own_folder / "lib", recipe=recipe).close()
     done = kindred("search", photos / "a" / "00000.jpg", "--library", "lib")

@@ -201,7 +201,7 @@ def test_results_are_re_ranked(tmp_path: Path, recipe: Recipe, photos: Path) -> 
         with pytest.raises(RecipeError, match="did you mean 'aqe'"):
             library.search(picture(50), rerank="aqee")
         with pytest.raises(
-            RecipeError, match=r"needs local features, which recipe 'tiny' does not store; .* features=sift"
+            RecipeError, match=r"needs local features, which recipe 'tiny' does not store; .* features=kin"
         ):
             library.search(picture(50), rerank="verify")
         with pytest.raises(UsageError, match="re-ranker 'localise' compares images; give one image"):
@@ -326,6 +326,11 @@ def test_results_have_the_probability_that_they_show_the_same_thing(
         strange = library.search(np.zeros((60, 80, 3), np.uint8), k=3)
         assert strange.answered is False
         assert len(strange) == 3
+        # A limit leaves hits out, and what the search has answered stays.
+        nothing = library.search(np.zeros((60, 80, 3), np.uint8), k=3, min_probability=0.5)
+        assert (len(nothing), nothing.answered) == (0, False)
+        assert library.search(turned, k=3, min_probability=1.0).answered is True
+        assert results.above(2.0).likely(0.5).answered is True
         (each,) = library.search_each([turned], k=3, min_probability=0.5)
         assert each.results is not None
         assert [hit.path.name for hit in each.results] == ["07.png"]

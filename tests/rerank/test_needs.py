@@ -46,7 +46,7 @@ def test_available_data_is_accepted(methods: str, recipe: Recipe) -> None:
     ("methods", "recipe", "expected", "error"),
     [
         ("aqe", MULTI_VECTOR, "recipe 'made' stores several rows", RecipeError),
-        ("aqe,verify", PLAIN, "recipe 'made' does not store; .*--set features=sift", RecipeError),
+        ("aqe,verify", PLAIN, "recipe 'made' does not store; .*--set features=kin", RecipeError),
         ("localise", FUSED, "recipe 'made' is an ensemble", RecipeError),
     ],
 )

@@ -70,7 +70,7 @@ def fit(
     and allows a lower dimension; it needs more images than the vectors have components, preferably some thousands. A
     compact code lets a library search a few bytes per image instead of the full vector. A calibration turns the
     similarity of descriptors and the result of spatial verification into a probability, by which results are then
-    ordered; it needs a recipe with local features (--set features=sift). Labels of several sets adapt the vectors to
+    ordered; it needs a recipe with local features (--set features=kin). Labels of several sets adapt the vectors to
     what is the same thing in all of them.
     """
     from kindred.describer import fit_recipe

@@ -105,7 +105,7 @@ def search(
         searched = search_queries(libraries, queries, options, quiet=as_json)
         if html is not None:  # before anything is printed, since it may fail
             found = list(searched)
-            _write_page(html, found, libraries, box=options.box)
+            _write_page(html, found, libraries, options)
             searched = iter(found)
         failed = _print_found(searched, libraries, options, alone=len(queries) == 1, as_json=as_json)
     if html is not None and not as_json:
@@ -182,14 +182,15 @@ def _write_page(
     file: Path,
     searched: Iterable[tuple[CommandQuery, Results | ImageError]],
     libraries: Sequence[Library],
-    *,
-    box: tuple[float, float, float, float] | None,
+    options: QueryOptions,
 ) -> None:
     from kindred.cli.search_page import write_results
 
     usable = [(query, results) for query, results in searched if not isinstance(results, ImageError)]
     if usable:
-        write_results(file, usable, recipe=_recipes_of(libraries), of=len(libraries[0]), box=box)
+        all_found = all(results for _, results in usable)
+        empty = "" if all_found else why_empty(libraries[0], options)
+        write_results(file, usable, recipe=_recipes_of(libraries), of=len(libraries[0]), box=options.box, empty=empty)
 
 
 def _report_error(query: CommandQuery, error: ImageError, *, alone: bool, as_json: bool) -> None:

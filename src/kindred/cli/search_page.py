@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,14 @@ def write_results(
     recipe: str,
     of: int,
     box: tuple[float, float, float, float] | None,
+    empty: str,
 ) -> None:
     """Write queries and their results as a page; `of` is the number of images searched, `box` the searched part.
 
+    empty: what is shown for a query without results.
     Raises `UsageError` if `file` cannot be written.
     """
-    shown = [_page_results(query, results, box) for query, results in searched]
+    shown = [replace(_page_results(query, results, box), empty=empty) for query, results in searched]
     more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
     title = f"Images like {shown[0].query_name}{more}" if shown else "No query could be used"
     seconds = sum(results.seconds for _, results in searched)

@@ -36,7 +36,7 @@ def results_of(form: SearchForm) -> Results:
     """Return results; their `ids`, which are numbers of the store in a library, are positions from 0 here."""
     hits = tuple(map(_hit_of, form.results))
     scores = np.array([hit.score for hit in hits], np.float32)
-    return Results(hits, np.arange(len(hits), dtype=np.int64), scores, form.seconds)
+    return Results(hits, np.arange(len(hits), dtype=np.int64), scores, form.seconds, unlimited=form.answered)
 
 
 def explanation_of(found: object) -> Explanation:

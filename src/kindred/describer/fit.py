@@ -149,7 +149,7 @@ def fit_words(
     Raises `UsageError` if the recipe stores no local features, or for too few of them.
     """
     if not recipe.stored_features:
-        raise UsageError(f"recipe {recipe.name!r} stores no local features; set features, such as features=sift")
+        raise UsageError(f"recipe {recipe.name!r} stores no local features; set features, such as features=kin")
     paths = list(images)
     share = max(16, SAMPLED // max(1, len(paths)))
     rng = np.random.default_rng(seed)

@@ -109,7 +109,7 @@ def _ranked(results: Results, found: Uncopied, k: int) -> Results:
     places = found.kept[:k]
     hits = tuple(replace(results[place], rank=rank) for rank, place in enumerate(places, 1))
     copies = tuple(results[place] for place in found.of_query)
-    return Results(hits, results.ids[places], results.scores[places], results.seconds, copies)
+    return replace(results, hits=hits, ids=results.ids[places], scores=results.scores[places], copies=copies)
 
 
 def _silent(_: str, __: int, ___: int) -> None:

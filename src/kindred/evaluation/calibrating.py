@@ -77,7 +77,7 @@ def calibrate(
     bare = replace(start, calibration="")
     if not bare.stored_features:
         raise RecipeError(
-            f"recipe {bare.name!r} stores no local features to verify; calibrate one that does: --set features=sift"
+            f"recipe {bare.name!r} stores no local features to verify; calibrate one that does: --set features=kin"
         )
     if not groundtruths:
         raise UsageError("a calibration needs a ground truth; give at least one")

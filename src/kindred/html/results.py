@@ -57,7 +57,7 @@ class PageHit:
 class PageResults:
     """One query with its results, best first; `query_size` is (width, height) of the upright query image.
 
-    copies: the number of copies of the query that were left out.
+    copies: the number of copies of the query that were left out. empty: what is shown if there are no results.
     """
 
     query_name: str
@@ -66,6 +66,7 @@ class PageResults:
     query_box: Box | None
     hits: Sequence[PageHit]
     copies: int = 0
+    empty: str = "No results."
 
 
 def results_page(queries: Sequence[PageResults], *, title: str, recipe: str, seconds: float, library_size: int) -> str:
@@ -120,7 +121,8 @@ def _section(results: PageResults, number: int) -> str:
     name = html_text(_name(results.query_name))
     note = f"{width:,} × {height:,}" + (", searched within the frame" if results.query_box else "")
     shot = _shot(results.query_thumbnail, results.query_size, results.query_box, alt=f"Query {name}", mark="box crop")
-    listed = _listed(results.hits, results.copies) if results.hits else '<p class="empty">No results.</p>'
+    empty = f'<p class="empty">{html_text(results.empty)}</p>'
+    listed = _listed(results.hits, results.copies) if results.hits else empty
     return (
         f'<section id="query-{number}" aria-labelledby="name-{number}">\n<div class="query">\n'
         f'<p class="eyebrow">Query</p>\n{shot}\n<h2 id="name-{number}"><bdi>{name}</bdi></h2>\n<p>{note}</p>\n'

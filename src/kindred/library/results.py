@@ -72,7 +72,8 @@ class Results(Sequence[Hit]):
     """The results of a search, best first: a sequence of hits, and the same as arrays.
 
     ids: (K,) int64, the store's vector ids. scores: (K,) float32. seconds: duration of the whole search. copies: the
-    hits that were left out because they are copies of the query.
+    hits that were left out because they are copies of the query. unlimited: `answered` before hits below a limit were
+    left out.
     """
 
     hits: tuple[Hit, ...]
@@ -80,6 +81,7 @@ class Results(Sequence[Hit]):
     scores: NDArray[np.float32]
     seconds: float
     copies: tuple[Hit, ...] = ()
+    unlimited: bool | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -97,13 +99,14 @@ class Results(Sequence[Hit]):
     def answered(self) -> bool | None:
         """Whether an image probably shows the same thing as the query; None where the recipe is not calibrated.
 
-        Also None for no hits at all, of which nothing is known. Copies of the query count, although they are left out.
+        Also None if nothing was found. Hits that were left out count: copies of the query, and those below a limit.
         """
-        return is_answered(self.hits, self.copies)
+        known = is_answered(self.hits, self.copies)
+        return self.unlimited if known is None else known
 
     def _chosen(self, places: list[int]) -> Results:
         hits = tuple(replace(self.hits[at], rank=rank) for rank, at in enumerate(places, 1))
-        return Results(hits, self.ids[places], self.scores[places], self.seconds, self.copies)
+        return replace(self, hits=hits, ids=self.ids[places], scores=self.scores[places], unlimited=self.answered)
 
     @overload
     def __getitem__(self, at: int) -> Hit: ...

@@ -63,7 +63,7 @@ def check_needs(steps: Sequence[Method], recipe: Recipe, *, images_at_hand: bool
         if needs == "features" and not recipe.stored_features:
             raise RecipeError(
                 f"re-ranker {name!r} needs local features, which recipe {recipe.name!r} does not store; "
-                "index the images with a recipe that does: --set features=sift"
+                "index the images with a recipe that does: --set features=kin"
             )
         if needs == "calibration" and not recipe.calibration:
             raise RecipeError(

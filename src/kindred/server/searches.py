@@ -45,12 +45,13 @@ V = TypeVar("V")
 class _Window:
     """The best results of a search: hits in order, and whether there are no others.
 
-    copies: those that were left out as copies of the query.
+    copies: those that were left out as copies of the query. answered: of the results with those below the limits.
     """
 
     hits: tuple[Hit, ...]
     ranked: int
     complete: bool
+    answered: bool | None
     copies: tuple[Hit, ...] = ()
 
 
@@ -100,7 +101,7 @@ class Searches:
         return SearchForm(
             query=tuple(part.image or part.upload or "vector" for part in asked.query),
             recipe=library.recipe.name,
-            answered=is_answered(window.hits, window.copies),
+            answered=window.answered,
             results=tuple(map(HitForm.of, page)),
             seconds=round(time.monotonic() - began, 4),
             total=len(window.hits) if window.complete else self._matching(where),
@@ -140,7 +141,9 @@ class Searches:
         if before is not None:
             known = {hit.id for hit in before.hits}
             hits = (*before.hits, *(hit for hit in hits if hit.id not in known))
-        return _Window(tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)), count, complete, copies)
+        ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1))
+        answered = is_answered(ranked, copies)
+        return _Window(ranked, count, complete, found.answered if answered is None else answered, copies)
 
     def _ranked(self, asked: SearchRequest, where: Filter | None, count: int) -> Ranking:
         library, methods = self._state.library, _methods(asked)

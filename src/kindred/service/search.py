@@ -52,7 +52,8 @@ class HitForm(ImageFacts):
 class ResultsForm(Form):
     """Results of a search; `query` is a path, or a list if several images were given.
 
-    `answered`: whether an image probably shows the same thing; null where the recipe is not calibrated.
+    `answered`: whether an image probably shows the same thing, even one below a limit; null where the recipe is not
+    calibrated.
     """
 
     query: str | tuple[str, ...]
