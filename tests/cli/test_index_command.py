@@ -227,4 +227,7 @@ def test_an_unknown_executor_is_one_line(kindred: Kindred, photos: Path, recipe:
     done = kindred(*words, "--executor", "spark")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "unknown executor 'spark'; expected local, ray or ray://HOST:PORT" in done.err
+    done = kindred(*words, "--executor", "ray://me:secret@host:1")
+    assert "unknown executor an address with an @; expected local" in done.err
+    assert "secret" not in done.err
     assert kindred(*words, "--executor", "local").code == 0

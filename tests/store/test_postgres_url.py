@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
+from kindred.cli.options import place_named
 from kindred.errors import UsageError
 from kindred.store import PostgresUrl, place_of
 
@@ -69,6 +71,10 @@ def test_the_name_of_a_library_is_its_schema() -> None:
         "postgresql://[::1/db",
         f"postgresql://u:{SECRET}@ho st/db",
         f"postgresql://u:{SECRET}@host/db?nonsense=1",
+        f"postgresql:/u:{SECRET}@host/db",
+        f"postgresql:///u:{SECRET}@host/db",
+        f"postgresql://u:1?{SECRET}@host/db",
+        f"postgresql://u:1?{SECRET}=@host/db",
     ],
 )
 def test_hostile_addresses_are_refused_in_one_line(text: str) -> None:
@@ -100,7 +106,25 @@ def test_the_text_of_an_address_is_an_address(text: str) -> None:
     assert str(PostgresUrl.parse(text)) == text
 
 
+@pytest.mark.parametrize("scheme", ["milvus", "postgresql+psycopg", "s3", "MySQL", "https"])
+def test_addresses_of_other_things_are_no_folders(scheme: str) -> None:
+    text = f"{scheme}://u:{SECRET}@host/db"
+    for place in (place_of, place_named):
+        with pytest.raises(UsageError, match=f"begins with {re.escape(scheme)}://; expected a folder, or") as caught:
+            place(text)
+        assert SECRET not in str(caught.value)
+
+
+def test_an_address_as_a_path_is_refused() -> None:
+    with pytest.raises(UsageError, match="got an address of PostgreSQL as a path; expected text") as caught:
+        place_of(Path(f"postgresql://u:{SECRET}@host/db"))
+    assert SECRET not in str(caught.value)
+
+
 def test_other_places_are_folders() -> None:
+    assert place_of("C:/photos") == Path("C:/photos")
+    assert place_of("a:b/c") == Path("a:b/c")
+    assert place_of("/data/x://y") == Path("/data/x://y")
     assert place_of("photos/.kindred") == Path("photos/.kindred")
     assert place_of(Path("x")) == Path("x")
     assert place_of("postgres-library") == Path("postgres-library")

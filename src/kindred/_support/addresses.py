@@ -48,6 +48,8 @@ def parameters(
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=20)
     except ValueError:
         raise wrong("parameters that are not valid") from None
+    if "@" in query:  # of a password with a question mark this is the end, which no error quotes
+        raise wrong("an @ after the ?", "; write ? in a password as %3F, and @ in a parameter as %40")
     for key, _ in pairs:
         if key not in known:
             raise wrong(f"parameter {key[:40]!r}", f"; known are {', '.join(known)}{hint(key)}")

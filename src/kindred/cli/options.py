@@ -51,7 +51,7 @@ STORE = "store.sqlite"
 
 def place_named(text: str | Path) -> Place:
     """Return the place of a library: a folder, or an address, of which a path would drop a slash."""
-    if not str(text).lstrip().lower().startswith("postgres"):
+    if "://" not in str(text) and not str(text).lstrip().lower().startswith("postgres"):
         return Path(text)  # without loading the store: for a help text it is too slow
     from kindred.store import place_of
 

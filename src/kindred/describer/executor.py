@@ -56,7 +56,8 @@ def executor_of(
     if name == "local":
         return None
     if not is_ray_address(name):
-        raise UsageError(f"unknown executor {name!r:.100}; expected {EXECUTORS}")
+        shown = "an address with an @" if "@" in name else repr(name[:100])  # before it may be a password
+        raise UsageError(f"unknown executor {shown}; expected {EXECUTORS}")
     return RayExecutor(
         DescriberParcel.of(describer.recipe, options, roots=roots),
         fingerprint=describer.fingerprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from kindred.errors import MissingExtra, UsageError
 from kindred.store.postgres import PostgresUrl, is_postgres_url
+from kindred.store.postgres.url import EXAMPLE
 from kindred.store.protocol import Store
 from kindred.store.sqlite import SqliteStore
 
@@ -17,6 +19,7 @@ __all__ = ["STORES", "Place", "StoreEntry", "place_of", "store_of"]
 Place: TypeAlias = Path | PostgresUrl
 """Where a library is."""
 
+_ADDRESS = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]+)://")
 NO_FILES: Mapping[str, bytes] = {}
 
 
@@ -106,10 +109,17 @@ def store_of(place: Place) -> StoreEntry:
 def place_of(given: Path | str | PostgresUrl) -> Place:
     """Return the place that a user names: the address of a library in a database, or a folder.
 
-    Raises UsageError for an invalid address.
+    Raises UsageError for an invalid address, and for the address of something else, such as milvus://HOST/NAME: as the
+    path of a folder it would be created, or quoted in messages with a password that is in it.
     """
     if isinstance(given, Path) and is_postgres_url(str(given)):
-        raise UsageError(f"library: got the path {given!s:.60}; expected text: a path drops a slash of an address")
+        raise UsageError(
+            "library: got an address of PostgreSQL as a path; expected text: a path drops a slash of an address"
+        )
     if isinstance(given, str) and is_postgres_url(given):
         return PostgresUrl.parse(given)
+    if isinstance(given, str) and (scheme := _ADDRESS.match(given)):
+        raise UsageError(
+            f"library: got an address that begins with {scheme[1][:20]}://; expected a folder, or {EXAMPLE}"
+        )
     return given if isinstance(given, PostgresUrl) else Path(given)

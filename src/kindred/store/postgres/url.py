@@ -67,8 +67,9 @@ class PostgresUrl:
         )._checked()
 
     def _checked(self) -> Self:
+        # Not quoted: of an address with a slash too few, this is the user and the password as well.
         if not self.database or "/" in self.database:
-            raise _wrong("no name of a database" if not self.database else f"database {self.database[:60]!r}")
+            raise _wrong("a slash in the name of the database" if self.database else "no name of a database")
         return self
 
     @property
