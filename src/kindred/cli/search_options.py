@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import FusionName
+from kindred.cli.options import FusionName, place_named
+
+if TYPE_CHECKING:
+    from kindred.store import Place
+
+    Places = list[Place] | None
+else:
+    Places = list[object] | None  # as in `kindred.cli.options`
 
 __all__ = ["FusionOptions", "SubjectOptions"]
 
@@ -46,10 +52,11 @@ class FusionOptions:
     """Other libraries that are searched too, and how the rankings are joined."""
 
     also: Annotated[
-        list[Path] | None,
+        Places,
         typer.Option(
             "--also",
-            metavar="DIR",
+            metavar="DIR|URL",
+            parser=place_named,
             help="Also search this library of the same images and fuse the rankings; repeatable.",
         ),
     ] = None
