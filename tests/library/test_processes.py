@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -144,6 +145,16 @@ def test_thread_pools_of_faiss_are_not_waited_for_in_a_forked_child() -> None:
     index.add(vectors)
     index.search(vectors[:200], 5)
     assert in_fork(lambda: index.search(vectors[:200], 5)[1].shape == (200, 5))
+
+
+@needs_fork
+@pytest.mark.parametrize("name", ["faiss", "cv2"])
+def test_a_fork_while_another_thread_imports_a_module_reports_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))  # as it is at the start of its import
+    assert in_fork(lambda: True)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("start", ["spawn", "fork"])

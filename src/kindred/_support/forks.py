@@ -70,6 +70,8 @@ class ProcessMark:
 
 
 _RENEWED: weakref.WeakSet[Renewable] = weakref.WeakSet()
+POOLS = (("faiss", "omp_set_num_threads", 1), ("cv2", "setNumThreads", 0))
+"""Modules, and what ends the use of their workers: 0, no pool; 1 of OpenCV would first wait for the old one to end."""
 _IN_USE: dict[object, object] = {}
 """What threads of this process work on now, by a key of its own."""
 
@@ -104,11 +106,11 @@ def _in_child() -> None:
         abandon(thing)
     _IN_USE.clear()
     # The thread that forked goes on here, without the workers that OpenMP and OpenCV made for it: they would be
-    # waited for. Threads that the child starts get workers of their own.
-    if "faiss" in sys.modules:
-        sys.modules["faiss"].omp_set_num_threads(1)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(0)  # 0, no pool; 1 would first wait for the old one to end
+    # waited for. Threads that the child starts get workers of their own. A module that another thread was importing
+    # has neither functions nor workers yet.
+    for name, function, threads in POOLS:
+        if (limit := getattr(sys.modules.get(name), function, None)) is not None:
+            limit(threads)
 
 
 if hasattr(os, "register_at_fork"):
