@@ -17,6 +17,7 @@ import pytest
 
 from forked import in_fork
 from kindred.errors import (
+    LibraryDamaged,
     LibraryError,
     LibraryLocked,
     LibraryNotFound,
@@ -357,6 +358,36 @@ def test_a_user_who_may_only_read_can_search_and_not_change(url: PostgresUrl, st
             PostgresStore.create(replace(url, user="reader", library="mine"), {})
     finally:
         execute(url, "DROP OWNED BY reader", "DROP ROLE reader")
+
+
+@pytest.mark.usefixtures("store")
+def test_missing_rights_to_a_library_are_named(url: PostgresUrl) -> None:
+    execute(url, "DROP ROLE IF EXISTS stranger", "CREATE ROLE stranger LOGIN")
+    try:
+        with pytest.raises(
+            LibraryError, match=f"may not use the schema {url.schema}; .*GRANT USAGE ON SCHEMA"
+        ) as caught:
+            PostgresStore.open(replace(url, user="stranger"))
+        assert not isinstance(caught.value, LibraryNotFound)
+    finally:
+        execute(url, "DROP ROLE stranger")
+
+
+def test_tables_of_others_end_with_one_line(url: PostgresUrl) -> None:
+    foreign = replace(url, library="foreign")
+    execute(url, "CREATE SCHEMA kindred_foreign", "CREATE TABLE kindred_foreign.images (id text)")
+    try:
+        with pytest.raises(LibraryDamaged, match=r'not those of a library \(relation "images" already exists\)'):
+            PostgresStore.create(foreign, {})
+        execute(url, "CREATE TABLE kindred_foreign.migrations (version text)")
+        with pytest.raises(LibraryDamaged, match=r'not those of a library \(column "number" does not exist\)'):
+            PostgresStore.open(foreign)
+        execute(url, "ALTER TABLE kindred_foreign.migrations ADD number text DEFAULT '1'")
+        execute(url, "INSERT INTO kindred_foreign.migrations VALUES ('x')")
+        with pytest.raises(LibraryDamaged, match="not those of a library"):
+            PostgresStore.open(foreign)
+    finally:
+        execute(url, "DROP SCHEMA kindred_foreign CASCADE")
 
 
 def test_a_closed_store_says_so(store: Store) -> None:

@@ -27,6 +27,10 @@ PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "53300", 
 """Start of the codes of errors that pass: connections lost or refused, restarts, conflicts of transactions."""
 
 
+FOREIGN = ("42P06", "42P07", "42701", "42703", "42710", "42804", "42809", "42883")
+"""Codes of errors of tables that Kindred did not make: something exists already, is missing, or has another type."""
+
+
 def is_passing(error: psycopg.Error) -> bool:
     """Return whether the same call may succeed a moment later."""
     code = error.sqlstate
@@ -77,6 +81,8 @@ def _by_code(code: str, url: PostgresUrl, why: str) -> KindredError | None:
         return LibraryNotFound(
             f"{url}: no library found; create one with kindred index, or give its address with --library"
         )
+    if code in FOREIGN:
+        return LibraryDamaged(f"{url}: its tables are not those of a library ({why}); choose another name, or {REMEDY}")
     if code.startswith(("28", "42501")):
         return LibraryError(f"{url}: its server refused this ({why}); check the user and its rights")
     if code in ("25006", "55000"):

@@ -226,8 +226,9 @@ def make_schema(connection: TimedConnection, url: PostgresUrl) -> None:
 def migrate(connection: TimedConnection, url: PostgresUrl) -> None:
     """Bring the tables of a library to this version, in the current transaction.
 
-    Raises LibraryTooNew if a newer version of Kindred has changed them.
+    Raises LibraryTooNew if a newer version of Kindred has changed them, LibraryError if this user may not see them.
     """
+    _check_visible(connection, url)
     number = fetch(connection, "SELECT coalesce(max(number), 0) FROM migrations")[0][0]
     if number > len(MIGRATIONS):
         raise LibraryTooNew(
@@ -250,6 +251,16 @@ def _apply(connection: TimedConnection, done: int) -> None:
 def _exists(connection: TimedConnection, url: PostgresUrl) -> bool:
     statement = "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = 'migrations'"
     return bool(fetch(connection, statement, (url.schema,)))
+
+
+def _check_visible(connection: TimedConnection, url: PostgresUrl) -> None:
+    """Raise LibraryError for a schema that the user may not use: its tables are then looked for and not found."""
+    statement = "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %s"
+    if fetch(connection, statement, (url.schema,)) == [(False,)]:
+        raise LibraryError(
+            f"{url}: this user may not use the schema {url.schema}; its owner can permit it by GRANT USAGE ON SCHEMA "
+            "and GRANT SELECT ON ALL TABLES IN SCHEMA"
+        )
 
 
 def _make_extension(connection: TimedConnection, url: PostgresUrl) -> None:
