@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,14 @@ def test_verifying_names_what_differs(library: Library, photos: Path, tmp_path: 
         assert [each.bucket for each in report.unlike] == [int(known.uid, 16) % 64]
         assert report.same_rankings is not None
         assert report.same_rankings < 1
+
+
+def test_an_image_whose_vector_is_gone_is_reported(library: Library, photos: Path) -> None:
+    gone = library.store.lookup([photos / "00002.jpg"])[photos / "00002.jpg"].uid
+    with closing(sqlite3.connect(library.path / "store.sqlite")) as database, database:
+        database.execute("DELETE FROM vectors WHERE image_id = (SELECT id FROM images WHERE uid = ?)", (gone,))
+    report = verify_library(library)
+    assert (report.images, report.unreadable, report.sound) == (COUNT, 1, False)
 
 
 def test_skipped_files_are_counted_by_themselves(library: Library, photos: Path, tmp_path: Path) -> None:

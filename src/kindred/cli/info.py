@@ -46,7 +46,7 @@ def _rows(facts: Info) -> list[tuple[str, str]]:
         ("metadata", ", ".join(f"{shown(key)} ({count:,})" for key, count in facts.metadata.items()) or "none"),
         ("folders", ", ".join(shown(root) for root in facts.roots) or "none"),
         ("on disk", size(facts.bytes)),
-        ("last run", facts.last_run.replace("T", " ").replace("+00:00", " UTC") if facts.last_run else "not finished"),
+        ("last run", facts.last_run.replace("T", " ").replace("+00:00", " UTC") if facts.last_run else "none finished"),
     ]
 
 

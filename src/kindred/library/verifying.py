@@ -44,10 +44,10 @@ class VerifyReport:
     """What was found.
 
     images, skipped, vectors: numbers in the library; skipped files are those that could not be used. unreadable:
-    vectors that are counted but were not read. recall: the share of the best 10 of exact search that the index finds,
-    over `queries` rankings; None if the recipe has no vectors. others: numbers of images and of skipped files in the
-    other library. unlike: buckets that differ. related: whether images have the same ids in both, as in a copy.
-    same_rankings: the share of rankings that are equal in both. None or empty without another library.
+    vectors that were not read although the library has their images. recall: the share of the best 10 of exact search
+    that the index finds, over `queries` rankings; None if the recipe has no vectors. others: numbers of images and of
+    skipped files in the other library. unlike: buckets that differ. related: whether images have the same ids in both,
+    as in a copy. same_rankings: the share of rankings that are equal in both. None or empty without another library.
     """
 
     images: int
@@ -87,7 +87,8 @@ def verify_library(
         images=counts.indexed,
         skipped=counts.skipped,
         vectors=counts.vectors,
-        unreadable=len(store.rows(np.setdiff1d(ids, read).tolist())),  # without those removed in the meantime
+        unreadable=len(store.rows(np.setdiff1d(ids, read).tolist()))  # without those removed in the meantime
+        + (_without_vector(store) if exact is not None and len(read) < counts.indexed else 0),
         queries=len(chosen),
         recall=_recall(library, exact, vectors, report) if exact is not None and len(chosen) else None,
         others=None if other is None else _numbers(other.store),
@@ -127,6 +128,18 @@ def _exact_index(library: Library, report: Report) -> tuple[ExactIndex | None, N
         if index is not None:
             index.add(ids, rows)
     return index, np.concatenate(read)
+
+
+def _without_vector(store: Store) -> int:
+    """Return the number of images without the one vector that each image of this recipe has."""
+    missing = 0
+    numbers = store.select_images(Filter())
+    for start in range(0, len(numbers), ROWS):
+        part = numbers[start : start + ROWS]
+        owners = [batch.owners for batch in store.parts(images=part)]
+        known = facts_of(store, store.images(np.setdiff1d(part, np.concatenate([part[:0], *owners])).tolist()))
+        missing += sum(facts.state == "indexed" for facts in known.values())
+    return missing
 
 
 def _chosen(store: Store, queries: int, seed: int) -> NDArray[np.int64]:

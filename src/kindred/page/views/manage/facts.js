@@ -33,7 +33,7 @@ export function createFacts({ api, library, router }) {
     rows(contains, [
       ["Name", name],
       ["On disk", `${bytesText(bytes)}, without the images`],
-      ["Last updated", last ? WHEN.format(new Date(last)) : images > 0 ? "the last update was not finished" : "never"],
+      ["Last updated", last ? WHEN.format(new Date(last)) : images > 0 ? "no update has finished" : "never"],
     ]);
     rows(describes, [
       ["Recipe", recipe.name],
