@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-__all__ = ["FLAGS", "Visitor", "chromium_path", "started_browser", "tab_to", "touch"]
+__all__ = ["FLAGS", "Visitor", "chromium_path", "started_browser", "tab_to", "touch", "until"]
 
 FLAGS = [
     "--no-sandbox",
@@ -133,3 +134,11 @@ def touch(page: Page, *steps: list[tuple[float, float]]) -> None:
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
         page.wait_for_timeout(30)
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something outside of the page is so, such as what the library stores; fail if it never is."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
