@@ -95,6 +95,12 @@ def test_without_a_matcher_that_is_a_graph_of_a_local_head_nothing_is_added(tmp_
     ):
         with pytest.raises(ModelError, match=said):
             add_model(path, name="mine", matcher=given)
+    pair = make_local_pair(tmp_path)
+    with pytest.raises(ModelError, match=r"pair_describe\.onnx: the matcher returns descriptors; expected matches0"):
+        add_model(local, name="mine", matcher=pair.with_name("pair_describe.onnx"))
+    fixed = make_matcher(tmp_path / "fixed.onnx", number=64)
+    with pytest.raises(ModelError, match="takes exactly 64 keypoints"):
+        add_model(local, name="mine", matcher=fixed)
     set_matcher(local, matcher)
     matcher.write_bytes(b"another")
     with pytest.raises(ModelError, match=r"matcher\.onnx is not the graph"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kindred.backbones.card import Card, ClassifierHead, DetectorHead, Tap, check_digest, check_name, digest_of
+from kindred.backbones.card import (
+    Card,
+    ClassifierHead,
+    DetectorHead,
+    LocalHead,
+    Tap,
+    check_digest,
+    check_name,
+    digest_of,
+)
 from kindred.errors import ModelError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -104,6 +114,30 @@ def test_an_invalid_head_is_reported_in_one_line(text: str, message: str) -> Non
     with pytest.raises(ModelError, match=message) as caught:
         Card.from_toml(f"{card().to_toml()}\n{text}\n")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ratio": 7.0}, "local.ratio is 7.0; expected a number above 0, up to 1"),
+        ({"centre": math.inf}, "local.centre is inf; expected a number of pixels"),
+        ({"descriptors": ""}, "local is without; expected either descriptors, a tap, or describe, an .onnx file"),
+        (
+            {"descriptors": "", "describe": "d.onnx"},
+            "local.describe_digest is missing; expected the sha256 of that file",
+        ),
+        (
+            {"descriptors": "", "describe": "d.onnx", "describe_digest": "0" * 64, "dimension": -1},
+            "local.dimension is -1; expected that of the descriptors, 1 to 4096",
+        ),
+    ],
+)
+def test_a_wrong_value_of_a_local_head_is_reported_by_its_key(changes: dict[str, Any], message: str) -> None:
+    taps = (*card().taps, Tap(name="one", tensor="one", channels=1, stride=1))
+    head: dict[str, Any] = {"scores": "one", "descriptors": "deep", **changes}
+    with pytest.raises(ModelError) as caught:
+        card(taps=taps, local=LocalHead(**head))
+    assert str(caught.value) == f"card of net: {message}"
 
 
 @settings(deadline=None)  # the machine may be busy

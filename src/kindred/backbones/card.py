@@ -120,7 +120,8 @@ class Card:
 
     def _check_detector(self, head: DetectorHead) -> None:
         if not head.boxes or not head.scores:
-            raise self._wrong("detector", head, "the names of two tensors, boxes and scores")
+            given = f"of boxes {head.boxes!r} and scores {head.scores!r}"
+            raise self._wrong("detector", given, "the names of two tensors, boxes and scores")
         if head.form not in ("yxyx", "xyxy"):
             raise self._wrong("detector.form", head.form, "yxyx or xyxy")
         if head.units not in ("relative", "pixels"):
@@ -129,8 +130,9 @@ class Card:
 
     def _check_classifier(self, head: ClassifierHead) -> None:
         if bool(head.maps) == bool(head.weights) or bool(head.tap) != bool(head.weights):
+            given = f"of maps {head.maps!r}, weights {head.weights!r} and tap {head.tap!r}"
             raise self._wrong(
-                "classifier", head, "either maps, a tap, or weights, a tensor, with the tap that it is applied to"
+                "classifier", given, "either maps, a tap, or weights, a tensor, with the tap that it is applied to"
             )
         tap = self.tap(head.maps or head.tap)
         self._check_background("classifier", head.background)
@@ -142,17 +144,22 @@ class Card:
         if scores.channels != 1 or scores.stride != 1:
             raise self._wrong("local.scores", head.scores, "a tap of one channel and stride 1")
         if bool(head.descriptors) == bool(head.describe):
-            raise self._wrong("local", head, "either descriptors, a tap, or describe, an .onnx file")
+            given = "with both" if head.describe else "without"
+            raise self._wrong("local", given, "either descriptors, a tap, or describe, an .onnx file")
         if head.descriptors:
             self.tap(head.descriptors)
         elif not _is_graph_name(head.describe):
             raise self._wrong("local.describe", head.describe, "the name of an .onnx file in the folder of the card")
-        elif not _DIGEST.fullmatch(head.describe_digest) or not 1 <= head.dimension <= MAX_DIMENSION:
-            raise self._wrong("local", head, "describe_digest, a sha256, and the dimension of the descriptors")
+        elif not _DIGEST.fullmatch(head.describe_digest):
+            raise self._wrong("local.describe_digest", head.describe_digest or "missing", "the sha256 of that file")
+        elif not 1 <= head.dimension <= MAX_DIMENSION:
+            raise self._wrong("local.dimension", head.dimension, f"that of the descriptors, 1 to {MAX_DIMENSION}")
         if not 1 <= head.multiple <= MAX_MULTIPLE:
             raise self._wrong("local.multiple", head.multiple, f"pixels, 1 to {MAX_MULTIPLE}")
-        if not (0 < head.ratio <= 1 and math.isfinite(head.centre)):
-            raise self._wrong("local", head, "a ratio above 0, up to 1, and a centre in pixels")
+        if not 0 < head.ratio <= 1:
+            raise self._wrong("local.ratio", head.ratio, "a number above 0, up to 1")
+        if not math.isfinite(head.centre):
+            raise self._wrong("local.centre", head.centre, "a number of pixels")
         if head.precision not in ("auto", "f32"):
             raise self._wrong("local.precision", head.precision, "auto or f32")
         self._check_matcher(head)
@@ -181,6 +188,13 @@ class Card:
         taps = {tap.name: tap for tap in self.taps}
         check_known("tap", name, taps, error=ModelError, where=f"model {self.name}")
         return taps[name]
+
+    @property
+    def local_dimension(self) -> int:
+        """The number of components of the local head's descriptors; 0 without one."""
+        if self.local is None:
+            return 0
+        return self.tap(self.local.descriptors).channels if self.local.descriptors else self.local.dimension
 
     def with_taps(self, taps: Iterable[Tap], default_tap: str) -> Card:
         """Return the card with these taps in place of its own, and without its heads, which name taps of their own."""

@@ -162,6 +162,8 @@ def add_model(
         check_graph(further[key], digest)
     _verify_taps(card, path)
     _verify_heads(card, path)
+    if "matcher" in further:
+        _verify_matcher(card, further["matcher"])
     for key, (target, digest) in targets.items():
         _copy(further[key], target, digest)
     _install(card, path, folder)
@@ -319,8 +321,17 @@ def _with_matcher(card: Card, path: Path) -> Card:
 
     if card.local is None:
         raise ModelError(f"model {card.name} has no local features to be matched: its card has no table [local]")
-    read_graph(path)
+    read_graph(path)  # before its digest, for a file that is missing or no graph
     return replace(card, local=replace(card.local, matcher=path.name, matcher_digest=digest_of(path)))
+
+
+def _verify_matcher(card: Card, path: Path) -> None:
+    """Raise ModelError unless the graph pairs keypoints with the descriptors of the card's local head."""
+    from kindred.backbones.further import FurtherGraph
+    from kindred.backbones.matcher_form import check_matcher
+
+    assert card.local is not None
+    check_matcher(FurtherGraph(path, card.local.matcher_digest), path, card.local_dimension)
 
 
 def _own_name(name: str) -> str:

@@ -14,7 +14,6 @@ image, in halves of its longer side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,8 +23,9 @@ from numpy.typing import NDArray
 from kindred._support.forks import ForkSafeLock
 from kindred.arrays import Vectors, l2_normalise
 from kindred.backbones.card import Card, check_graph
+from kindred.backbones.further import FurtherGraph
+from kindred.backbones.matcher_form import TOGETHER, check_matcher, form_of
 from kindred.errors import ModelError
-from kindred.features.graph import FurtherGraph, Sizes
 from kindred.features.local import LocalFeatures
 
 __all__ = ["LearnedMatcher", "Matcher", "Pairs"]
@@ -36,25 +36,6 @@ Matcher: TypeAlias = Callable[[LocalFeatures, LocalFeatures], Pairs]
 """Pairs the points of a query, from one pass over it, with those of a candidate."""
 
 
-@dataclass(frozen=True)
-class _Form:
-    """The inputs and outputs of a graph: names, and the number of images that an input is of."""
-
-    matches: str
-    scores: str
-    points: tuple[str, ...]
-    descriptors: tuple[str, ...]
-    images: int
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return self.points + self.descriptors
-
-
-APART = _Form("matches0", "mscores0", ("kpts0", "kpts1"), ("desc0", "desc1"), 1)
-"""The images apart, with any number of keypoints of each."""
-TOGETHER = _Form("matches", "mscores", ("keypoints",), ("descriptors",), 2)
-"""Both images as one batch, with as many keypoints of each."""
 MOST = 2048
 """The most keypoints of an image that are paired, the strongest: memory grows with their product."""
 
@@ -71,7 +52,7 @@ class LearnedMatcher:
         if head is None or not head.matcher:
             raise ModelError(f"model {card.name} has no matcher: its card has no key matcher in a table [local]")
         self._path, self._head, self._threads = path.with_name(head.matcher), head, threads
-        self._dimension = card.tap(head.descriptors).channels if head.descriptors else head.dimension
+        self._dimension = card.local_dimension
         self._graph: FurtherGraph | None = None
         self._lock = ForkSafeLock()
 
@@ -84,7 +65,7 @@ class LearnedMatcher:
         with self._lock:
             if self._graph is None:
                 graph = FurtherGraph(self._path, self._head.matcher_digest, threads=self._threads)
-                self._check_interface(graph)
+                check_matcher(graph, self._path, self._dimension)
                 self._graph = graph
             return self._graph
 
@@ -98,7 +79,7 @@ class LearnedMatcher:
         if not count or not other:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         graph = self.load()
-        form = _form_of(graph)
+        form = form_of(graph)
         if form is TOGETHER:
             count = other = min(count, other)
         sides = ((query, count), (candidate, other))
@@ -159,49 +140,6 @@ class LearnedMatcher:
         order = np.argsort(ours)
         return ours[order], theirs[order]
 
-    def _check_interface(self, graph: FurtherGraph) -> None:
-        """Raise ModelError unless the graph has inputs and outputs of a matcher of these features."""
-        form = _form_of(graph)
-        if not {form.matches, form.scores} <= graph.outputs:
-            found = ", ".join(sorted(graph.outputs))
-            raise ModelError(
-                f"{self._path}: the matcher returns {found}; expected {APART.matches} and {APART.scores}, or "
-                f"{TOGETHER.matches} and {TOGETHER.scores}"
-            )
-        other = graph.inputs.keys() - set(form.inputs)
-        if other:
-            raise ModelError(
-                f"{self._path}: the matcher takes {', '.join(sorted(other))}; expected {', '.join(form.inputs)} alone: "
-                "export it without the network that finds keypoints"
-            )
-        for name, sizes in graph.inputs.items():
-            self._check_input(name, sizes, form)
-
-    def _check_input(self, name: str, sizes: Sizes | None, form: _Form) -> None:
-        """Raise ModelError for an input of another shape than (images, any number, 2 or D); free sizes are allowed."""
-        if sizes is None:
-            return
-        is_points = name in form.points
-        width = 2 if is_points else self._dimension
-        if len(sizes) != 3 or sizes[0] not in (None, form.images):
-            raise ModelError(f"{self._path}: input {name} is {_shown(sizes)}; expected ({form.images}, any, {width})")
-        if is_points and sizes[2] == 4:
-            raise ModelError(
-                f"{self._path}: input {name} takes scale and orientation of each keypoint, which the features of a "
-                "network do not have; expected its position alone"
-            )
-        if sizes[2] not in (None, width):
-            raise ModelError(f"{self._path}: input {name} has {sizes[2]} numbers for a keypoint; expected {width}")
-        if sizes[1] is not None:
-            raise ModelError(
-                f"{self._path}: input {name} takes exactly {sizes[1]} keypoints, and images have different numbers; "
-                "export the matcher with a free number of keypoints"
-            )
-
-
-def _form_of(graph: FurtherGraph) -> _Form:
-    return TOGETHER if TOGETHER.matches in graph.outputs else APART
-
 
 def _positions(features: LocalFeatures) -> NDArray[np.float32]:
     """Return positions from the centre of the image, in halves of its longer side.
@@ -214,7 +152,3 @@ def _positions(features: LocalFeatures) -> NDArray[np.float32]:
     for _ in range(features.turns[0] if features.turns else 0):  # one turn counter-clockwise: x y go to y, −x
         positions = np.stack((positions[:, 1], -positions[:, 0]), axis=1)
     return np.ascontiguousarray(positions, np.float32)
-
-
-def _shown(sizes: Sizes) -> str:
-    return f"({', '.join('any' if size is None else str(size) for size in sizes)})"

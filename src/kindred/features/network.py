@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole, l2_normalise
 from kindred.backbones import Engine, load_card
 from kindred.backbones.card import Card, LocalHead
+from kindred.backbones.further import FurtherGraph
 from kindred.errors import ModelError
-from kindred.features.graph import FurtherGraph
 from kindred.features.local import LocalFeatures
 from kindred.features.maps import keypoints_of, sample
 from kindred.images import resize
