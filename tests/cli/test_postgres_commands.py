@@ -248,7 +248,7 @@ def test_a_library_is_copied_to_a_server_and_verified(
     done = kindred("verify", "--library", there, "--with", library)
     assert f"The other library has {COUNT} images and 1 skipped file." in done.out
     assert "and 1 skipped file in the other library." in done.out
-    assert done.out.splitlines()[-1] == "Something is wrong: copy again, or index again."
+    assert done.out.splitlines()[-1] == "Something is wrong: copy again; if it is still wrong, copy to a new place."
     done = kindred("verify", "--library", there, "--with", library, "--json")
     assert done.code == 1
     assert '"sound": false' in done.out

@@ -127,4 +127,6 @@ def _advice(report: VerifyReport) -> str:
         return "Nothing is wrong."
     if report.related is False:
         return "No image has its id in both: these are no copies, which kindred copy makes, and cannot be compared."
-    return "Something is wrong: copy again, or index again."
+    # Copying again transfers what has changed since in the library, and cannot see what was damaged in the copy.
+    new = "copy to a new place" if report.others is not None else "index into a new library"
+    return f"Something is wrong: {'copy again; if it is still wrong, ' if report.others is not None else ''}{new}."
