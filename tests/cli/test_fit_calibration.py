@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,19 @@ def test_refuses_what_it_cannot_do(
 def test_plot_needs_a_calibration(kindred: Kindred, recipe: Path, truth: Path) -> None:
     done = kindred("fit", recipe, truth.parent, "--plot", "mine.png", "-o", "mine.toml")
     assert "--plot draws what --calibration fits" in done.err
+
+
+def test_what_is_missing_for_the_end_is_said_before_images_are_measured(
+    kindred: Kindred, recipe: Path, truth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("images were measured")
+
+    monkeypatch.setattr("kindred.evaluation.calibrating.labelled_candidates", measured)
+    command = ("fit", recipe, *SIFT, "--calibration", truth, "-o", "mine.toml")
+    if find_spec("matplotlib") is not None:
+        refused = kindred(*command, "--plot", "nowhere/mine.png")
+        assert refused.code == 2
+        assert "plot nowhere/mine.png cannot be written: its folder does not exist" in refused.err
+    monkeypatch.setattr("kindred.calibration.fit.find_spec", lambda _: None)
+    assert "fitting a calibration needs an optional package: pip install scipy" in kindred(*command).err

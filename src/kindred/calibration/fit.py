@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from kindred.calibration.model import Calibration, above_chance, probabilities_o
 from kindred.calibration.reliability import Reliability, reliability
 from kindred.errors import MissingExtra, UsageError
 
-__all__ = ["Fold", "cross_validate", "first_results", "fit_calibration"]
+__all__ = ["Fold", "check_optimizer", "cross_validate", "first_results", "fit_calibration"]
 
 STEPS = 500
 RIDGE = 1e-5
@@ -99,6 +100,12 @@ def _labels(sets: Sequence[Labelled]) -> tuple[NDArray[np.bool_], Floats]:
     return np.concatenate([each.same for each in sets]), np.concatenate(weights)
 
 
+def check_optimizer() -> None:
+    """Raise MissingExtra without SciPy; called before images are measured."""
+    if find_spec("scipy") is None:
+        raise MissingExtra("fitting a calibration", "verify")
+
+
 def _minimum(
     model: Callable[[Floats], tuple[Floats, Floats]],
     same: NDArray[np.bool_],
@@ -107,10 +114,8 @@ def _minimum(
     bounds: Sequence[tuple[float, float]],
 ) -> Floats:
     """Return the parameters for which the labels are most likely."""
-    try:
-        from scipy.optimize import minimize
-    except ImportError:
-        raise MissingExtra("fitting a calibration", "verify") from None
+    check_optimizer()
+    from scipy.optimize import minimize
 
     def loss(x: Floats) -> Gradient:
         odds, derivatives = model(x)

@@ -159,7 +159,14 @@ def _adapt(start: Recipe, labels: list[Path], output: Path, *, dimension: int | 
     sets = [LabelledSet(shown(path), each.paths, each.labels) for path, each in zip(labels, read, strict=True)]
     total = sum(int((each.labels >= 0).sum()) for each in sets)
     with interruptible(AGAIN), Meter("Fitting", quiet=as_json) as meter:
-        found = fit_labels(start, sets, dimension=dimension, seed=seed, progress=lambda done: meter.update(done, total))
+
+        def report(done: int) -> None:
+            if done < total:
+                meter.update(done, total)
+            else:
+                meter.stage("Choosing the projection by cross-validation", 0, 0)
+
+        found = fit_labels(start, sets, dimension=dimension, seed=seed, progress=report)
     written = found.fitted.save(output)
     form = AdaptationForm.of(found, output, written[1:])
     if as_json:

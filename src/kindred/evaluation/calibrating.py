@@ -15,6 +15,7 @@ from kindred.calibration import (
     Fold,
     Labelled,
     Reliability,
+    check_optimizer,
     cross_validate,
     first_results,
     fit_calibration,
@@ -81,6 +82,7 @@ def calibrate(
         )
     if not groundtruths:
         raise UsageError("a calibration needs a ground truth; give at least one")
+    check_optimizer()
     sets, images, fitted = [], 0, None
     for path in groundtruths:
         truth = read_dataset(Path(path))

@@ -111,9 +111,11 @@ def check_plot(file: Path, cost: str) -> None:
 
 
 def check_figure(file: Path, purpose: str) -> None:
-    """Raise UsageError for an unknown format, MissingExtra without matplotlib; `purpose` is named in its message."""
+    """Raise UsageError for an unknown format or folder, MissingExtra without matplotlib, which names `purpose`."""
     if file.suffix.lower() not in FORMATS:
         raise UsageError(f"{file}: cannot be drawn; expected a name that ends in {', '.join(FORMATS)}")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"plot {file} cannot be written: its folder does not exist; create it first")
     try:
         import matplotlib  # noqa: F401 - only to check that it is installed
     except ImportError:
