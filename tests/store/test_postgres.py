@@ -30,7 +30,7 @@ from kindred.store import Entry, Filter, Place, PostgresUrl, Store, VisualWords
 from postgres_server import Server, end_sessions, execute, sessions
 
 psycopg = pytest.importorskip("psycopg")
-from kindred.store.postgres import database, migrations  # noqa: E402
+from kindred.store.postgres import database, failures, migrations  # noqa: E402
 from kindred.store.postgres.connections import TimedConnection  # noqa: E402
 from kindred.store.postgres.search import build_memory_mb  # noqa: E402
 from kindred.store.postgres.store import PostgresStore  # noqa: E402
@@ -371,6 +371,32 @@ def test_missing_rights_to_a_library_are_named(url: PostgresUrl) -> None:
         assert not isinstance(caught.value, LibraryNotFound)
     finally:
         execute(url, "DROP ROLE stranger")
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"), [("require", "server does not support SSL"), ("nonsense", "invalid sslmode value")]
+)
+def test_connections_that_are_never_accepted_are_not_repeated(url: PostgresUrl, mode: str, why: str) -> None:
+    other = replace(url, passed=(("sslmode", mode),))
+    with pytest.raises(LibraryError, match=f"refused the connection .*{why}.*; check the parameters ssl…") as caught:
+        PostgresStore.open(other)
+    assert not isinstance(caught.value, LibraryUnreachable)
+
+
+@pytest.mark.parametrize(
+    ("text", "passing"),
+    [
+        ('FATAL: pg_hba.conf rejects connection for host "127.0.0.1", user "x", database "y", no encryption', False),
+        ('FATAL: role "x" is not permitted to log in', False),
+        ('FATAL: permission denied for database "y"', False),
+        ("SSL error: certificate verify failed", False),
+        ("SSL connection has been closed unexpectedly", True),
+        ("SSL SYSCALL error: EOF detected", True),
+        ("FATAL: the database system is starting up", True),
+    ],
+)
+def test_which_failures_of_a_connection_pass(text: str, passing: bool) -> None:
+    assert failures.is_passing(psycopg.OperationalError(text)) is passing
 
 
 def test_tables_of_others_end_with_one_line(url: PostgresUrl) -> None:

@@ -27,6 +27,12 @@ PASSING = ("08", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "53300", 
 """Start of the codes of errors that pass: connections lost or refused, restarts, conflicts of transactions."""
 
 
+REFUSALS = (
+    *("authentication failed", "does not exist", "password", "pg_hba.conf", "is not permitted to log in"),
+    *("permission denied for database", "does not support SSL", "sslmode value", "certificate"),
+)
+"""Words of connections that are refused however often they are tried; an SSL connection that is lost has none."""
+
 FOREIGN = ("42P06", "42P07", "42701", "42703", "42710", "42804", "42809", "42883")
 """Codes of errors of tables that Kindred did not make: something exists already, is missing, or has another type."""
 
@@ -42,7 +48,7 @@ def is_passing(error: psycopg.Error) -> bool:
 def _is_refused(error: psycopg.Error) -> bool:
     """Return whether the server has refused a connection for good; libpq then gives text instead of a code."""
     text = str(error)
-    return any(word in text for word in ("authentication failed", "does not exist", "no pg_hba.conf entry", "password"))
+    return any(word in text for word in REFUSALS)
 
 
 @contextmanager
@@ -63,7 +69,8 @@ def translated(error: psycopg.Error, url: PostgresUrl) -> Exception:
         if "does not exist" in str(error) and "database" in str(error):
             return LibraryNotFound(f"{url}: its server has no such database ({why}); create it with createdb")
         if _is_refused(error):
-            return LibraryError(f"{url}: its server refused the connection ({why}); check the user and the password")
+            checked = "the parameters ssl…" if "SSL" in why or "ssl" in why else "the user and the password"
+            return LibraryError(f"{url}: its server refused the connection ({why}); check {checked}")
         return LibraryUnreachable(f"{url}: its server does not answer ({why}); check that it runs, then try again")
     return error
 
