@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-__all__ = ["FLAGS", "Visitor", "chromium_path", "started_browser", "tab_to", "touch", "until"]
+__all__ = ["FLAGS", "Visitor", "chromium_path", "expect_address", "started_browser", "tab_to", "touch", "until"]
 
 FLAGS = [
     "--no-sandbox",
@@ -113,6 +114,15 @@ class Visitor:
     def _noted(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.errors.append(f"{message.text} {message.location.get('url', '')}")
+
+
+def expect_address(page: Page, part: str, *, there: bool = True) -> None:
+    """Wait until `part` is in the address of the page, or is not: it changes a little later than what is shown."""
+    pattern = re.compile(re.escape(part))
+    if there:
+        expect(page).to_have_url(pattern)
+    else:
+        expect(page).not_to_have_url(pattern)
 
 
 def tab_to(page: Page, target: Locator, *, back: bool = False, most: int = 60) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from axe import assert_accessible
-from in_browser import Visitor, until
+from in_browser import Visitor, expect_address, until
 from kindred.library import Library
 
 PHONE = pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
@@ -57,7 +57,7 @@ def test_an_image_is_seen_large_and_back(visitor: Visitor, phone: bool) -> None:
     expect(viewer).to_be_visible()
     name = viewer.locator(".viewer-name").inner_text()
     assert name.endswith(".jpg")
-    assert "show=" in page.url
+    expect_address(page, "show=")
     page.wait_for_function("() => [...document.querySelectorAll('.picture img')].every((image) => image.complete)")
     visitor.shot(page, f"viewer-{'phone' if phone else 'desk'}")
     assert_accessible(page)
@@ -72,7 +72,7 @@ def test_an_image_is_seen_large_and_back(visitor: Visitor, phone: bool) -> None:
     expect(page.locator(".viewer")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".viewer")).to_have_count(0)
-    assert "show=" not in page.url
+    expect_address(page, "show=", there=False)
 
 
 def test_the_large_view_by_keyboard(visitor: Visitor) -> None:
@@ -276,4 +276,4 @@ def test_an_image_that_was_removed_meanwhile_says_so(visitor: Visitor) -> None:
     page.keyboard.press("s")  # More like this: there is no image to search for
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
-    assert "q=" not in page.url
+    expect_address(page, "q=", there=False)

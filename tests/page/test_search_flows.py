@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from axe import assert_accessible
-from in_browser import Visitor
+from in_browser import Visitor, expect_address
 from kindred.library import Library
 from pictures import encoded
 
@@ -128,7 +128,7 @@ def test_a_computer_without_a_camera_says_so(visitor: Visitor) -> None:
     assert_accessible(page)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert "q=" not in page.url
+    expect_address(page, "q=", there=False)
 
 
 def test_more_like_this_with_the_mouse(visitor: Visitor) -> None:
@@ -378,7 +378,7 @@ def test_why_this_shows_where_the_images_agree(visitor: Visitor, an_id: str, pho
     assert_accessible(page)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert "why=" not in page.url
+    expect_address(page, "why=", there=False)
 
 
 def test_maps_of_similarity_are_drawn_where_there_are_no_points(visitor: Visitor, an_id: str) -> None:
@@ -470,7 +470,7 @@ def test_a_file_that_is_no_image_is_named(visitor: Visitor, tmp_path: Path) -> N
     choose(page, file)
     toast = page.locator(".toast")
     expect(toast).to_contain_text("notes.jpg: ")
-    assert "q=" not in page.url
+    expect_address(page, "q=", there=False)
     assert_accessible(page)
     toast.get_by_role("button", name="Close this message").click()
     expect(toast).to_have_count(0)
