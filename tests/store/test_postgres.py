@@ -133,6 +133,72 @@ def test_the_same_description_again_changes_no_vector(store: Store, entry: MakeE
         revision = store.vectors_revision
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE vectors SET data = '[9, 9, 9]' WHERE region = 1",
+        "UPDATE vectors SET x0 = 5 WHERE region = 0",
+        "UPDATE features SET data = 'x'",
+        "DELETE FROM features",
+        "DELETE FROM vectors WHERE region = 0",
+        "DELETE FROM vectors",
+    ],
+)
+def test_what_sql_has_changed_is_written_again(
+    url: PostgresUrl, store: Store, entry: MakeEntry, statement: str
+) -> None:
+    made = replace(entry(str(A), regions=2), boxes=np.ones((2, 4), np.float32), features=b"abc")
+    store.put([made, entry(str(B))])
+    kept = store.lookup([A, B])
+    execute(url, statement)
+    store.put([made, entry(str(B))])
+    assert store.lookup([A, B]) == kept
+    assert store.features(1) == b"abc"
+    rows: dict[int, list[list[float]]] = {1: [], 2: []}
+    for batch in store.parts():
+        for owner, row in zip(batch.owners.tolist(), batch.rows.tolist(), strict=True):
+            rows[owner].append(row)
+        assert batch.boxes is not None
+        assert batch.boxes[batch.owners == 1].tolist() == [[1.0] * 4] * 2
+    assert rows == {1: [[1.0, 0.0, 3.0], [1.0, 1.0, 3.0]], 2: [[1.0, 0.0, 3.0]]}
+    assert store.counts().vectors == len(store.select(Filter())) == 3
+
+
+@pytest.mark.parametrize("width", [3, 20_000])
+def test_visual_words_and_wide_vectors_that_sql_has_changed_are_written_again(
+    url: PostgresUrl, store: Store, width: int
+) -> None:
+    words = VisualWords(np.arange(3, dtype=np.uint16), np.arange(3, dtype=np.uint64))
+    made = Entry(A, 1, 1, vectors=np.ones((1, width), np.float32), visual_words=words)
+    store.put([made])
+    revision = store.vectors_revision
+    store.put([made])
+    assert store.vectors_revision == revision
+    changes = ["UPDATE visual_words SET words = '\\x000000000000'", "DELETE FROM visual_words"]
+    changes += ["UPDATE vectors SET wide = set_byte(wide, 0, 1)"] if width > 16_000 else []
+    for change in changes:
+        execute(url, change)
+        store.put([made])
+        ((_, found),) = store.visual_words()
+        assert found.words.tolist() == [0, 1, 2]
+        ((_, rows),) = store.vectors()
+        assert rows.min() == rows.max() == 1.0
+
+
+def test_codes_of_words_that_sql_has_changed_are_written_again(url: PostgresUrl, store: Store) -> None:
+    made = Entry(A, 1, 1, vectors=np.ones((2, 3), np.float32), words=np.array([4, 7]))
+    store.put([made])
+    revision = store.vectors_revision
+    store.put([made])
+    assert store.vectors_revision == revision
+    execute(url, "DELETE FROM words")
+    store.put([made])
+    (batch,) = store.parts()
+    assert batch.words is not None
+    assert batch.words.tolist() == [4, 7]
+    assert store.counts().vectors == 0
+
+
 def test_of_two_entries_with_one_path_the_last_counts(store: Store, entry: MakeEntry) -> None:
     store.put([entry(str(A), 1.0), entry(str(B), 2.0), entry(str(A), 3.0)])
     assert store.counts().images == 2

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -51,6 +53,16 @@ def test_a_replaced_image_keeps_its_id_and_tags_and_gets_new_vector_ids(store: S
     assert store.removed_since(before).tolist() == [1, 2]
     row = store.rows([3])[3]
     assert (row.image_id, row.tags) == (1, ("holiday",))
+
+
+def test_what_sql_has_changed_is_written_again(store: SqliteStore, entry: MakeEntry) -> None:
+    store.put([replace(entry("/photos/a.jpg"), features=b"abc")])
+    with closing(sqlite3.connect(store.file)) as connection, connection:
+        connection.execute("UPDATE vectors SET data = zeroblob(12)")
+        connection.execute("DELETE FROM features")
+    store.put([replace(entry("/photos/a.jpg"), features=b"abc")])
+    assert list(stored(store).values()) == [[1.0, 0.0, 3.0]]
+    assert store.features(1) == b"abc"
 
 
 def test_ids_of_removed_vectors_are_never_reused(store: SqliteStore, entry: MakeEntry) -> None:

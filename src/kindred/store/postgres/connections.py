@@ -20,7 +20,7 @@ from psycopg.pq import Format
 from kindred._support.forks import ForkSafeLock
 from kindred.store.postgres.url import PostgresUrl
 
-__all__ = ["Backend", "Pool", "TimedConnection"]
+__all__ = ["Backend", "Pool", "TimedConnection", "vector_bytes"]
 
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 30
@@ -106,13 +106,16 @@ class TimedConnection(psycopg.Connection[tuple[Any, ...]]):
             self.adapters.register_dumper(np.ndarray, kind)
 
 
-class _VectorDumper(Dumper):
-    """The binary form of pgvector's type: the number of components, nothing, and the components, all big-endian."""
+def vector_bytes(row: NDArray[np.float32]) -> bytes:
+    """Return the binary form of pgvector's type: the number of components, nothing, and they, all big-endian."""
+    return len(row).to_bytes(2, "big") + b"\0\0" + row.astype(">f4").tobytes()
 
+
+class _VectorDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: NDArray[np.float32]) -> Buffer:
-        return len(obj).to_bytes(2, "big") + b"\0\0" + obj.astype(">f4").tobytes()
+        return vector_bytes(obj)
 
 
 class Pool:

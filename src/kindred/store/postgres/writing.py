@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from kindred.errors import UsageError
 from kindred.store.entries import checked_vectors, checked_words, day_of, facts_of, new_uid, now, signed
 from kindred.store.keys import path_key
-from kindred.store.postgres.connections import TimedConnection
+from kindred.store.postgres.connections import TimedConnection, vector_bytes
 from kindred.store.postgres.database import fetch
+from kindred.store.postgres.vectors import DATA
 from kindred.store.records import Entry, FileStamp
 
 __all__ = ["Prepared", "forget_images", "next_revision", "prepared", "put_prepared", "restamp_images", "set_meta_value"]
@@ -110,7 +112,9 @@ def put_prepared(connection: TimedConnection, entries: Sequence[Prepared]) -> No
     sql = "SELECT path, id, description FROM images WHERE path = ANY(%s)"
     known = {row[0]: row[1:] for row in fetch(connection, sql, ([entry.path for entry in entries],))}
     old = [(known[entry.path][0], entry) for entry in entries if entry.path in known]
+    same = [(number, entry) for number, entry in old if known[entry.path][1] == entry.description]
     other = [(number, entry) for number, entry in old if known[entry.path][1] != entry.description]
+    other += _no_longer_stored(connection, same)
     changed = _remove_descriptions(connection, [number for number, _ in other], revision)
     _update_images(connection, old)
     new = [entry for entry in entries if entry.path not in known]
@@ -121,6 +125,57 @@ def put_prepared(connection: TimedConnection, entries: Sequence[Prepared]) -> No
     described.sort(key=lambda each: each[0])
     _insert_descriptions(connection, described)
     _note_changed(connection, {*changed, *(number for number, _ in described)}, revision)
+
+
+def _no_longer_stored(connection: TimedConnection, same: Sequence[tuple[int, Prepared]]) -> list[tuple[int, Prepared]]:
+    """Return those of images, all recorded as stored, whose rows are others by now: SQL may have changed them."""
+    stored = _stored(connection, [number for number, _ in same])
+    unlike = [(number, entry) for number, entry in same if _rows_of(entry) != stored[number]]
+    lost = sum(len(_rows_of(entry).vectors) - len(stored[number].vectors) for number, entry in unlike)
+    if lost:
+        fetch(connection, "UPDATE state SET vectors = vectors - %s", (lost,))
+    return unlike
+
+
+@dataclass
+class _Rows:
+    """What the tables hold of an image: its vectors, each with all columns but the numbers; words; local features."""
+
+    vectors: list[tuple[Any, ...]]
+    words: tuple[bytes, bytes] | None
+    features: bytes | None
+
+
+def _rows_of(entry: Prepared) -> _Rows:
+    """Return what is stored of an entry."""
+    vectors = list[tuple[Any, ...]]()
+    if entry.rows is not None and entry.words is None:
+        visual = entry.visual_words or (None, None)
+        for region, (box, row) in enumerate(zip(entry.boxes, entry.rows, strict=True)):
+            wide = len(row) > WIDEST
+            vectors.append((region, *box, row.tobytes() if wide else vector_bytes(row), wide, *visual))
+    return _Rows(vectors, entry.words, entry.features)
+
+
+def _stored(connection: TimedConnection, images: Sequence[int]) -> dict[int, _Rows]:
+    """Return what is stored of images."""
+    found = {number: _Rows([], None, None) for number in images}
+    if not found:
+        return found
+    sql = f"""
+        SELECT image_id, region, x0, y0, x1, y1, {DATA}, words, signatures
+        FROM vectors LEFT JOIN visual_words ON vector_id = id WHERE image_id = ANY(%s) ORDER BY image_id, region
+    """
+    for number, *row in fetch(connection, sql, (list(found),)):
+        found[number].vectors.append(tuple(row))
+    for number, words, data in fetch(
+        connection, "SELECT image_id, words, data FROM words WHERE image_id = ANY(%s)", (list(found),)
+    ):
+        found[number].words = words, data
+    sql = "SELECT image_id, data FROM features WHERE image_id = ANY(%s)"
+    for number, data in fetch(connection, sql, (list(found),)):
+        found[number].features = data
+    return found
 
 
 def _check_dimension(connection: TimedConnection, entries: Sequence[Prepared]) -> None:
