@@ -60,10 +60,19 @@ def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
         SqliteStore.open(file)
 
 
-def test_a_missing_table_is_damage(store: SqliteStore) -> None:
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("DROP TABLE tags", "its table 'tags' is missing"),
+        ("ALTER TABLE images DROP COLUMN width", "its table 'images' is changed"),
+        ("DROP INDEX tags_by_image", "its index 'tags_by_image' is missing"),
+        ("CREATE TABLE more (x)", "its table 'more' is not Kindred's"),
+    ],
+)
+def test_missing_and_changed_tables_are_damage(store: SqliteStore, statement: str, fault: str) -> None:
     store.close()
-    change(store.file, "DROP TABLE tags")
-    with pytest.raises(LibraryDamaged, match="its index 'tags_by_image' is missing, changed or not Kindred's"):
+    change(store.file, statement)
+    with pytest.raises(LibraryDamaged, match=rf"is damaged \({fault}\); restore it from a backup"):
         SqliteStore.open(store.file)
 
 

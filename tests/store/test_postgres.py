@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -30,7 +32,7 @@ from kindred.store import Entry, Filter, Place, PostgresUrl, Store, VisualWords
 from postgres_server import Server, end_sessions, execute, sessions
 
 psycopg = pytest.importorskip("psycopg")
-from kindred.store.postgres import database, failures, migrations  # noqa: E402
+from kindred.store.postgres import database, failures, migrations, tables  # noqa: E402
 from kindred.store.postgres.connections import TimedConnection  # noqa: E402
 from kindred.store.postgres.search import build_memory_mb  # noqa: E402
 from kindred.store.postgres.store import PostgresStore  # noqa: E402
@@ -76,7 +78,7 @@ def test_libraries_of_one_database_are_separate(url: PostgresUrl, store: Store, 
 
 @pytest.mark.usefixtures("store")
 def test_a_store_of_a_newer_version_is_refused(url: PostgresUrl) -> None:
-    execute(url, f"INSERT INTO migrations (number) VALUES ({len(migrations.MIGRATIONS) + 1})")
+    execute(url, f"INSERT INTO migrations (number) VALUES ({len(tables.MIGRATIONS) + 1})")
     with pytest.raises(LibraryTooNew, match="upgrade it"):
         PostgresStore.open(url)
 
@@ -85,7 +87,7 @@ def test_a_store_of_a_newer_version_is_refused(url: PostgresUrl) -> None:
 def test_an_older_store_is_migrated_once_by_several_that_open_it(
     url: PostgresUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    later = (*migrations.MIGRATIONS, "CREATE TABLE later (id int); INSERT INTO later VALUES (1)")
+    later = (*tables.MIGRATIONS, "CREATE TABLE later (id int); INSERT INTO later VALUES (1)")
     monkeypatch.setattr(migrations, "MIGRATIONS", later)
     opened: list[Store] = []
     threads = [threading.Thread(target=lambda: opened.append(PostgresStore.open(url))) for _ in range(6)]
@@ -98,6 +100,47 @@ def test_an_older_store_is_migrated_once_by_several_that_open_it(
         assert list(connection.execute(f"SELECT count(*) FROM {url.schema}.later")) == [(1,)]
     for each in opened:
         each.close()
+
+
+def test_the_tables_that_are_needed_are_those_that_are_made(url: PostgresUrl, store: PostgresStore) -> None:
+    made = store._database.read(lambda connection: tables.tables_of(connection, url))
+    assert {name: made[name] for name in made if name != "migrations"} == tables.made_by(*tables.MIGRATIONS)
+    assert "volume" in made["images"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("DROP TABLE features", "its table features is missing"),
+        ("DROP TABLE features, words", "its tables features and words are missing"),
+        ("DROP TABLE state", "its table state is missing"),
+        ("DROP TABLE migrations", "its table migrations is missing"),
+        ("ALTER TABLE images DROP COLUMN size", "the column size is missing in its table images"),
+        ("ALTER TABLE runs DROP COLUMN found, DROP COLUMN moved", "the columns found and moved are missing in its"),
+        ("DELETE FROM state", "its table state is empty"),
+    ],
+)
+def test_what_is_missing_in_a_damaged_library_is_named(
+    url: PostgresUrl, store: PostgresStore, entry: MakeEntry, statement: str, what: str
+) -> None:
+    store.put([entry(str(A))])
+    execute(url, statement)
+    calls: list[Callable[[], object]] = [lambda: PostgresStore.open(url)]
+    if "TABLE migrations" not in statement:  # only needed to open the library
+        calls.append(lambda: (store.begin_run(), store.lookup([A]), store.features(1)) and store.runs())
+    for call in calls:
+        with pytest.raises(LibraryDamaged, match=rf"is damaged \({what}") as caught:
+            call()
+        assert str(caught.value).endswith(f"; {failures.REMEDY}")
+
+
+def test_the_tables_of_others_in_the_path_are_not_taken_for_a_library(url: PostgresUrl) -> None:
+    execute(url, "CREATE TABLE public.migrations (id int)")
+    try:
+        with pytest.raises(LibraryNotFound, match="no library found"):
+            PostgresStore.open(url)
+    finally:
+        execute(url, "DROP TABLE public.migrations")
 
 
 def test_a_library_that_is_gone_or_made_again_is_noticed(url: PostgresUrl, store: PostgresStore) -> None:
@@ -444,9 +487,83 @@ def test_missing_rights_to_a_library_are_named(url: PostgresUrl) -> None:
 )
 def test_connections_that_are_never_accepted_are_not_repeated(url: PostgresUrl, mode: str, why: str) -> None:
     other = replace(url, passed=(("sslmode", mode),))
-    with pytest.raises(LibraryError, match=f"refused the connection .*{why}.*; check the parameters ssl…") as caught:
+    with pytest.raises(LibraryError, match=rf"no connection by TLS is possible \(.*{why}.*; check the") as caught:
         PostgresStore.open(other)
     assert not isinstance(caught.value, LibraryUnreachable)
+
+
+def test_connections_that_are_refused_say_why(url: PostgresUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "READ_PATIENCE", 0.0)
+    execute(url, "CREATE ROLE few LOGIN CONNECTION LIMIT 0", "CREATE ROLE silent NOLOGIN")
+    execute(url, "CREATE DATABASE shut ALLOW_CONNECTIONS false", "CREATE DATABASE own", "CREATE ROLE other LOGIN")
+    execute(url, "REVOKE CONNECT ON DATABASE own FROM PUBLIC")
+    faults = [
+        (replace(url, user="few"), LibraryUnreachable, 'more connections (too many connections for role "few"); tr'),
+        (replace(url, user="silent"), LibraryError, 'refused the user (role "silent" is not permitted to log in); '),
+        (replace(url, user="none"), LibraryError, 'the user (role "none" does not exist); check the user and the pass'),
+        (replace(url, database="none"), LibraryNotFound, 'no such database (database "none" does not exist); creat'),
+        (replace(url, database="shut"), LibraryError, 'not open this database (database "shut" is not currently ac'),
+        (
+            replace(url, database="own", user="other"),
+            LibraryError,
+            "not open this database (permission denied for ",
+        ),
+        (replace(url, host="none.invalid"), LibraryUnreachable, "its host is not known (failed to resolve host"),
+        (replace(url, port=1), LibraryUnreachable, "does not answer (Connection refused); check that it runs"),
+    ]
+    held = ExitStack()
+    try:
+        for address, kind, text in faults:
+            with pytest.raises(kind, match=re.escape(text)) as caught:
+                PostgresStore.open(address)
+            assert type(caught.value) is kind
+            assert "\n" not in str(caught.value)
+        with suppress(psycopg.OperationalError):
+            for _ in range(200):
+                held.enter_context(closing(psycopg.connect(**replace(url, user="other").parameters())))
+        with pytest.raises(LibraryUnreachable, match=r"takes no more connections \(remaining connection slots"):
+            PostgresStore.open(replace(url, user="other"))
+    finally:
+        held.close()
+        execute(url, "DROP DATABASE shut", "DROP DATABASE own", "DROP ROLE few, silent, other")
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"-ERR unknown command\r\n"])
+def test_another_server_is_recognised(url: PostgresUrl, greeting: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            with suppress(OSError):  # closed at the end of the test
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(1000)
+                        connection.sendall(greeting)
+                        connection.recv(1000)  # until the client has read it
+
+        threading.Thread(target=greet, daemon=True).start()
+        other = replace(url, port=listening.getsockname()[1])
+        with pytest.raises(LibraryError, match=r"another server than PostgreSQL answers there \(.*; check") as caught:
+            PostgresStore.open(other)
+    assert type(caught.value) is LibraryError
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("sorry, too many clients already", "its server takes no more connections"),
+        ("the database system is starting up", "its server is starting or stopping"),
+        ("the database system is shutting down", "its server is starting or stopping"),
+        ('password authentication failed for user "certificate"', "its server refused the user"),
+        ('no pg_hba.conf entry for host "1.2.3.4", user "x", no encryption', "its server takes no such connections"),
+        ("could not fork new process", "its server refused the connection"),
+    ],
+)
+def test_what_a_server_says_that_refuses_is_told_apart(url: PostgresUrl, text: str, what: str) -> None:
+    other = 'connection failed: connection to server at "::1", port 5432 failed: Connection refused\n\tIs it running?\n'
+    error = psycopg.OperationalError(f'{other}connection to server at "127.0.0.1", port 5432 failed: FATAL:  {text}')
+    found = str(failures.translated(error, url))
+    assert found.startswith(f"{url}: {what} ({text}); ")
 
 
 @pytest.mark.parametrize(
@@ -472,7 +589,7 @@ def test_tables_of_others_end_with_one_line(url: PostgresUrl) -> None:
         with pytest.raises(LibraryDamaged, match=r'not those of a library \(relation "images" already exists\)'):
             PostgresStore.create(foreign, {})
         execute(url, "CREATE TABLE kindred_foreign.migrations (version text)")
-        with pytest.raises(LibraryDamaged, match=r'not those of a library \(column "number" does not exist\)'):
+        with pytest.raises(LibraryDamaged, match=r"not those of a library \(changed_images, .* and 14 more are"):
             PostgresStore.open(foreign)
         execute(url, "ALTER TABLE kindred_foreign.migrations ADD number text DEFAULT '1'")
         execute(url, "INSERT INTO kindred_foreign.migrations VALUES ('x')")

@@ -13,14 +13,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
 
-from kindred.errors import LibraryNotFound, LibraryReplaced, LibraryUnreachable, UsageError
+from kindred.errors import LibraryDamaged, LibraryError, LibraryReplaced, LibraryUnreachable, UsageError
 from kindred.store.postgres.connections import Backend, Pool, TimedConnection
-from kindred.store.postgres.failures import is_passing, reported, translated
+from kindred.store.postgres.failures import REMEDY, is_passing, is_undefined, translated
+from kindred.store.postgres.tables import check_tables
 from kindred.store.postgres.url import PostgresUrl
 
 __all__ = ["Database", "Parameters", "fetch"]
@@ -73,7 +74,7 @@ class Database:
         own = self._own()
         if own is not None:
             own.deadline = time.monotonic() + self.url.timeout
-            with reported(self.url):
+            with self._reported():
                 return work(own)
         limit = self.url.timeout if seconds is None else seconds
         return self._repeated(
@@ -86,7 +87,7 @@ class Database:
         own = self._own()
         if own is not None:
             own.deadline = time.monotonic() + self.url.timeout
-            with reported(self.url):
+            with self._reported():
                 return work(own)
         token, done = uuid.uuid4(), list[T]()
 
@@ -112,13 +113,13 @@ class Database:
         if self._own() is not None:
             yield
             return
-        with reported(self.url):
+        with self._reported():
             connection, token = self._begun(), uuid.uuid4()
         self._local.connection = connection
         failed = True
         try:
             yield
-            with reported(self.url):
+            with self._reported():
                 connection.deadline = time.monotonic() + self.url.timeout
                 _leave_token(connection, token)
             failed = False
@@ -129,6 +130,25 @@ class Database:
                     connection.execute("ROLLBACK")
                 self._pool.give(connection)
         self._commit(connection, token)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Translate errors of PostgreSQL raised within the block."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: psycopg.Error) -> Exception:
+        """Return the Kindred error for `error`: of a table that does not exist, whether the library does."""
+        if is_undefined(error):
+            deadline = time.monotonic() + self.url.timeout
+            with suppress(psycopg.Error), closing(TimedConnection.to(self.url, deadline)) as connection:
+                try:
+                    check_tables(connection, self.url)
+                except LibraryError as found:
+                    return found
+        return translated(error, self.url)
 
     def _own(self) -> TimedConnection | None:
         """Return the connection of this thread's transaction; in a forked child it belongs to the parent."""
@@ -153,7 +173,7 @@ class Database:
         except psycopg.Error as error:
             self._pool.drop(connection)
             if not is_passing(error):
-                raise translated(error, self.url) from error
+                raise self._translated(error) from error
         else:
             self._pool.give(connection)
             return
@@ -188,7 +208,7 @@ class Database:
                     lost = connection.backend
                     self._pool.drop(connection)
                 if not is_passing(error) or time.monotonic() + pause > began + patience:
-                    raise translated(error, self.url) from error
+                    raise self._translated(error) from error
                 time.sleep(pause * (0.5 + random.random()))
                 pause = min(2 * pause, LONGEST_PAUSE)
             except BaseException:
@@ -210,9 +230,7 @@ class Database:
             )
         found = fetch(connection, "SELECT uuid FROM state FOR UPDATE")
         if not found:
-            raise LibraryNotFound(
-                f"{self.url}: no library found; create one with kindred index, or give its address with --library"
-            )
+            raise LibraryDamaged(f"{self.url}: is damaged (its table state is empty); {REMEDY}")
         self.check_same(found[0][0])
 
     def check_same(self, found: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.errors import LibraryNotFound
 from kindred.store.cells import IMAGE, KNOWN, Cells
 from kindred.store.filters import KINDS, Kind, from_stored
 from kindred.store.keys import chunks, folder_range
@@ -98,9 +97,7 @@ class ImageReader(KnownReader):
 
     def _one(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         if not rows:
-            raise LibraryNotFound(
-                f"{self.url}: no library found; create one with kindred index, or give its address with --library"
-            )
+            raise self._cells.error("is damaged (its table state is empty)")
         return rows[0]
 
     def counts(self) -> Counts:

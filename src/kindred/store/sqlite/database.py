@@ -269,9 +269,20 @@ def _check_format(connection: sqlite3.Connection, file: Path) -> None:
             f"{file}: has format {present} of an older version of Kindred; this version reads formats "
             f"{schema.OLDEST} to {schema.FORMAT}; index the images into a new library"
         )
-    if odd := sorted(schema.objects_of(connection) ^ schema.own_objects(present)):
-        kind, name, _ = odd[0]
-        raise LibraryDamaged(f"{file}: its {kind} {name!r} is missing, changed or not Kindred's; {REMEDY}")
+    if fault := _fault(schema.objects_of(connection), schema.own_objects(present)):
+        raise LibraryDamaged(f"{file}: is damaged (its {fault}); {REMEDY}")
+
+
+def _fault(found: schema.Objects, own: schema.Objects) -> str:
+    """Return which table, index or other object is missing, changed or not Kindred's; "" if none is."""
+    by_name = [{(kind, name) for kind, name, _ in objects} for objects in (found, own)]
+    # Tables first: a missing one lacks its indexes as well.
+    odd = sorted((each[:2] for each in found ^ own), key=lambda each: (each[0] != "table", each))
+    if not odd:
+        return ""
+    there, wanted = (odd[0] in names for names in by_name)
+    state = ("changed" if wanted else "not Kindred's") if there else "missing"
+    return f"{odd[0][0]} {odd[0][1]!r} is {state}"
 
 
 def _is_changing(writer: sqlite3.Connection) -> bool:
