@@ -105,7 +105,7 @@ def ask_everything(file: Path) -> None:
         ("UPDATE features SET data = 12", "image 4: features is '12'|image 4: features is 12"),
         ("INSERT INTO runs (started, found) VALUES ('now', 'many')", "run 1: a count is 'many'"),
         ("INSERT INTO roots VALUES ('text', 1, 1, 'now')", "roots: path is 'text'"),
-        ("CREATE TRIGGER evil AFTER INSERT ON tags BEGIN DELETE FROM images; END", "its trigger 'evil' is not Kindred's"),
+        ("CREATE TRIGGER evil AFTER INSERT ON tags BEGIN DELETE FROM images; END", "its trigger 'evil' is not Kin"),
         ("CREATE VIEW evil AS SELECT load_extension('x')", "its view 'evil'"),
         ("CREATE TABLE more (x)", "its table 'more'"),
         ("DROP TABLE features", "its table 'features' is missing"),
