@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kindred.index import ArraySource
 from kindred.index.milvus import candidates
 from kindred.index.milvus.candidates import ServerSearch
-from kindred.index.milvus.expressions import MOST_IDS, MOST_RANGES, characters_of, expressions
+from kindred.index.milvus.expressions import MOST_IDS, MOST_RANGES, Runs
 from kindred.index.milvus.record import IndexRecord
 
 D = 8
@@ -163,7 +163,7 @@ def test_a_filter_of_many_ids_is_applied_to_the_results(monkeypatch: pytest.Monk
 @given(st.sets(st.integers(1, 300), min_size=1))
 def test_expressions_select_each_id_once(ids: set[int]) -> None:
     chosen = np.array(sorted(ids))
-    found = [number for each in expressions(chosen) for number in selected(each, 300)]
+    found = [number for each in Runs.of(chosen).expressions() for number in selected(each, 300)]
     assert sorted(found) == chosen.tolist()
 
 
@@ -171,23 +171,23 @@ def test_expressions_select_each_id_once(ids: set[int]) -> None:
 @given(st.sets(st.integers(1, 2000), min_size=1))
 def test_the_length_of_expressions_is_known_before_they_are_written(ids: set[int]) -> None:
     chosen = np.array(sorted(ids))
-    written = sum(map(len, expressions(chosen)))
-    assert characters_of(chosen) == pytest.approx(written, abs=20, rel=0.1)
+    written = sum(map(len, Runs.of(chosen).expressions()))
+    assert Runs.of(chosen).characters() == pytest.approx(written, abs=20, rel=0.1)
 
 
 def test_expressions_are_bounded() -> None:
-    scattered = expressions(np.arange(1, 4 * MOST_IDS, 2))
+    scattered = Runs.of(np.arange(1, 4 * MOST_IDS, 2)).expressions()
     assert len(scattered) == 2
     assert max(map(len, scattered)) < 300_000
     runs = np.concatenate([np.arange(100 * number, 100 * number + 20) for number in range(1, 2 * MOST_RANGES + 1)])
-    assert [each.count(" or ") for each in expressions(runs)] == [MOST_RANGES - 1, MOST_RANGES - 1]
-    assert expressions(np.arange(1, 10**6)) == ["(id >= 1 and id <= 999999)"]
+    assert [each.count(" or ") for each in Runs.of(runs).expressions()] == [MOST_RANGES - 1, MOST_RANGES - 1]
+    assert Runs.of(np.arange(1, 10**6)).expressions() == ["(id >= 1 and id <= 999999)"]
 
 
 def test_expressions_are_nested_little() -> None:
     """Milvus 2.3.5 refuses 49 ranges that are joined one after the other."""
     runs = [np.arange(100 * number, 100 * number + 20) for number in range(1, MOST_RANGES + 1)]
-    [expression] = expressions(np.concatenate([np.array([1, 3, 5]), *runs]))
+    [expression] = Runs.of(np.concatenate([np.array([1, 3, 5]), *runs])).expressions()
     assert deepest(ast.parse(re.sub(r"id in \[(.*?)\]", r"id == 1", expression), mode="eval").body) == 9
 
 

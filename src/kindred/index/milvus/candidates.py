@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, l2_normalise, top_k
 from kindred.index.id_map import Found
-from kindred.index.milvus.expressions import characters_of, expressions
+from kindred.index.milvus.expressions import Runs
 from kindred.index.milvus.kinds import KINDS
 from kindred.index.milvus.record import IndexRecord
 from kindred.index.milvus.server import MilvusServer
@@ -69,10 +69,11 @@ class ServerSearch:
         filters, first, after = [""], min(MOST_CANDIDATES, depth * k + max(MARGIN, k // 4)), None
         if allowed is not None:
             needed = math.ceil(1.5 * depth * k * self._total / len(allowed)) + MARGIN
-            if needed <= MOST_CANDIDATES and CHARACTERS_OF_A_ROW * needed < characters_of(allowed):
+            runs = Runs.of(allowed)
+            if needed <= MOST_CANDIDATES and CHARACTERS_OF_A_ROW * needed < runs.characters():
                 first, after = needed, allowed
             else:
-                filters = expressions(allowed)
+                filters = runs.expressions()
 
         def search(numbers: NDArray[np.int64], effort: int) -> Found:
             rows = [

@@ -16,8 +16,9 @@ from typing import Generic, TypeVar
 from kindred._support.forks import ForkSafeLock
 from kindred.errors import LibraryDamaged, LibraryError
 from kindred.index.milvus.building import BuildReport, build_index
+from kindred.index.milvus.failures import CollectionGone
 from kindred.index.milvus.record import IndexRecord, key_of
-from kindred.index.milvus.server import CollectionGone, MilvusServer
+from kindred.index.milvus.server import MilvusServer
 from kindred.index.snapshot import SnapshotPolicy
 from kindred.store import Store
 

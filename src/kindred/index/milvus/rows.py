@@ -16,7 +16,7 @@ from kindred.arrays import Vectors, check_whole, l2_normalise
 from kindred.index.coded import DEPTH
 from kindred.index.id_map import Found
 from kindred.index.milvus.candidates import MARGIN, MOST_CANDIDATES
-from kindred.index.milvus.expressions import expressions
+from kindred.index.milvus.expressions import Runs
 from kindred.index.milvus.record import IndexRecord
 from kindred.index.milvus.recorded import RecordedIndex
 from kindred.index.milvus.server import MilvusServer
@@ -103,7 +103,7 @@ class MilvusRows(RecordedIndex[_Changed]):
         wanted = l2_normalise(query.rows)
         if allowed is not None:
             allowed = allowed[: np.searchsorted(allowed, record.last_id, side="right")]
-        filters = [""] if allowed is None else expressions(allowed)
+        filters = [""] if allowed is None else Runs.of(allowed).expressions()
         owner_of: dict[int, int] = {}
 
         def search(_: NDArray[np.int64], effort: int) -> Found:

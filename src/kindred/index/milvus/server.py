@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from kindred._support.forks import ForkSafeLock, ProcessMark
 from kindred.arrays import Vectors
 from kindred.errors import KindredError, LibraryError, LibraryUnreachable, MissingExtra, UsageError
+from kindred.index.milvus.failures import TOKEN, CollectionGone, is_lost, translated
 from kindred.index.milvus.kinds import KINDS
 from kindred.index.milvus.record import IndexRecord
 from kindred.index.milvus.url import MilvusUrl
@@ -29,34 +30,23 @@ from kindred.index.milvus.url import MilvusUrl
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
-__all__ = ["CollectionGone", "MilvusServer"]
+__all__ = ["MilvusServer"]
 
 OLDEST = (2, 3)
 """Older servers have no `upsert`."""
 EMBEDDED = ("hnsw", "ivf")
 """The kinds that Milvus Lite has."""
-TOKEN = "MILVUS_TOKEN"
 FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 """Seconds between the tries of a call: twice as many each time."""
 CHANGE_SECONDS = 120.0
 """What a call may take that changes a collection, or reads which there are."""
 READY_SECONDS = 600.0
 """How long the server may take until it answers the first search of an index."""
-GONE = (4, 100)
-"""Codes of a collection that does not exist; older servers and Milvus Lite have codes of their own."""
 UNLOADED = 101
 """The code of a collection that is not in memory, as after a restart of some servers."""
-REFUSED = (1100, 1101, 1102, 1103, 1104, 6)
-"""Codes of invalid arguments."""
-DENIED = ("auth check failure", "unauthenticated", "permission deny", "permission denied", "unauthorized")
-TEXT = 200
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class CollectionGone(LibraryError):
-    """The server has no such collection."""
 
 
 class MilvusServer:
@@ -252,10 +242,10 @@ class MilvusServer:
             except KindredError:
                 raise
             except Exception as error:
-                failure = _translated(error, self.url, allowed)
+                failure = translated(error, self.url, allowed)
                 if failure is None:
                     raise
-                if _is_lost(error):
+                if is_lost(error):
                     self._disconnect()
                 if not isinstance(failure, LibraryUnreachable) or time.monotonic() + wait >= end:
                     raise failure from error
@@ -345,40 +335,3 @@ def _metric(record: IndexRecord) -> str:
 def _numbers(version: str) -> tuple[int, int]:
     found = re.search(r"(\d{1,4})\.(\d{1,4})", version[:100])
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _is_lost(error: Exception) -> bool:
-    """Return whether the connection may be lost, rather than the server be busy."""
-    import grpc
-
-    cause = error if isinstance(error, grpc.RpcError) else error.__cause__
-    return isinstance(cause, grpc.RpcError) or type(error).__name__ == "ConnectError"
-
-
-def _translated(error: Exception, url: MilvusUrl, allowed: float) -> LibraryError | None:
-    """Return the Kindred error for an error of the server or the connection; None if it is a bug in Kindred."""
-    import grpc
-    from pymilvus.exceptions import MilvusException, ParamError
-
-    if not isinstance(error, MilvusException | grpc.RpcError) or isinstance(error, ParamError):
-        return None
-    code = getattr(error, "code", 0)
-    code = code() if callable(code) else code
-    why = _first_line(error)
-    if code in GONE:
-        return CollectionGone(f"{url}: has no such collection ({why}); build the index with kindred build-index")
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or any(
-        word in why.lower() for word in DENIED
-    ):
-        return LibraryError(f"{url}: its server refused the connection ({why}); give USER:PASSWORD@ or set {TOKEN}")
-    if code in REFUSED or code == grpc.StatusCode.INVALID_ARGUMENT:
-        return LibraryError(f"{url}: its server refused this ({why}); check that this version has it")
-    return LibraryUnreachable(
-        f"{url}: its server did not answer within {allowed:.0f} s ({why}); check that it runs, then try again"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(getattr(error, "message", "") or getattr(error, "details", lambda: "")() or error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:TEXT].rstrip(".") if lines else type(error).__name__
