@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -253,3 +255,19 @@ def test_options_of_what_to_keep_are_checked_before_the_search(kindred: Kindred,
     assert "need --keep RULES" in kindred("duplicates", "--tag", "best").err
     assert "unknown rule of what to keep 'bigger'" in kindred("duplicates", "--keep", "larger,bigger").err
     assert "needs the folders to prefer" in kindred("duplicates", "--keep", "folder").err
+
+
+def test_verify_names_damaged_images_and_how_to_mend_them(kindred: Kindred, photos: Path, library: Path) -> None:
+    with closing(sqlite3.connect(library / "store.sqlite")) as database, database:
+        database.execute("DELETE FROM vectors WHERE id <= 7")
+    done = kindred("verify")
+    lines = done.out.splitlines()
+    assert done.code == 1
+    assert lines[0] == f"{COUNT} images, {COUNT - 7} vectors, 7 of them not readable."
+    assert lines[1] == f"{photos / 'a' / '00000.jpg'}: its vector is missing."
+    assert lines[6] == "2 more damaged images."
+    assert lines[-1] == "Something is wrong: describe the damaged images again with kindred index FILE --force."
+    assert '"reason": "its vector is missing"' in kindred("verify", "--json").out
+    assert kindred("index", photos, "--force").code == 0
+    form = kindred("verify", "--json").json
+    assert (form["sound"], form["damaged"], form["without_features"]) == (True, [], 0)

@@ -86,7 +86,10 @@ def test_bits_out_of_range_are_refused(bits: int) -> None:
 def test_the_first_format_is_refused_in_one_sentence() -> None:
     data = bytearray(to_bytes(_features()))
     data[3] = 1
-    with pytest.raises(LibraryDamaged, match=r"^local features: format 1, expected 2; index the image again$"):
+    with pytest.raises(
+        LibraryDamaged,
+        match=r"^local features: format 1, expected 2; describe the image again with kindred i",
+    ):
         from_bytes(bytes(data))
 
 
@@ -115,7 +118,7 @@ def test_a_changed_byte_is_detected(place: int, change: int) -> None:
 
 @given(st.binary(max_size=300) | st.integers(0, 6000).map(lambda length: to_bytes(_features())[:length]))
 def test_other_bytes_are_refused(data: bytes) -> None:
-    with pytest.raises(LibraryDamaged, match="index the image again"):
+    with pytest.raises(LibraryDamaged, match="describe the image again"):
         from_bytes(data)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kindred.errors import LibraryError
+from kindred.errors import LibraryDamaged, LibraryError
 from kindred.library import Library, copying
 from kindred.library.copying import CopyReport, copy_library
 from kindred.library.places import open_store
-from kindred.library.verifying import verify_library
+from kindred.library.verifying import Damaged, Phase, verify_library
 from kindred.recipe import Recipe
 from kindred.store import Entry, Filter, Place, Store, VisualWords
 from pictures import make_folder, save_picture
@@ -196,6 +198,33 @@ def test_an_image_whose_vector_is_gone_is_reported(library: Library, photos: Pat
         database.execute("DELETE FROM vectors WHERE image_id = (SELECT id FROM images WHERE uid = ?)", (gone,))
     report = verify_library(library)
     assert (report.images, report.unreadable, report.sound) == (COUNT, 1, False)
+    assert report.damaged == (Damaged(photos / "00002.jpg", "its vector is missing"),)
+    library.index(photos, force=True)
+    assert verify_library(library).sound
+
+
+def test_damaged_local_features_are_named(recipe: Recipe, photos: Path, tmp_path: Path) -> None:
+    with Library.create(tmp_path / "verified", recipe=replace(recipe, features="sift")) as made:
+        made.index(photos)
+        images = [row.path for row in made.store.images(made.store.select_images(Filter()).tolist()).values()]
+        damaged, without = sorted(images)[:2]
+        numbers = {path: known.id for path, known in made.store.lookup([damaged, without]).items()}
+        with closing(sqlite3.connect(made.path / "store.sqlite")) as database, database:
+            database.execute("UPDATE features SET data = x'01' WHERE image_id = ?", (numbers[damaged],))
+            database.execute("DELETE FROM features WHERE image_id = ?", (numbers[without],))
+        phases = list[Phase]()
+        report = verify_library(made, progress=lambda phase, *_: phases.append(phase))
+        assert report.damaged == (Damaged(damaged, "local features: 1 bytes that hold none"),)
+        assert (report.unreadable, report.without_features, report.sound) == (0, 1, False)
+        assert {phase.title: phase.unit for phase in phases} == {
+            "Reading vectors": "vectors", "Reading local features": "images", "Checking rankings": "rankings",
+        }  # fmt: skip
+        named = f"^{re.escape(str(damaged))}: local features: 1 bytes that hold none; "
+        with pytest.raises(LibraryDamaged, match=named):
+            made.search(images[-1], rerank="verify")
+        made.index([damaged, without], force=True)
+        report = verify_library(made)
+        assert (report.sound, report.without_features) == (True, 0)
 
 
 def test_skipped_files_are_counted_by_themselves(library: Library, photos: Path, tmp_path: Path) -> None:

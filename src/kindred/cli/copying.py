@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.cli.options import DEFAULT_LIBRARY, AsJson, ExistingLibrary, IndexAddress, place_named
-from kindred.cli.output import counted, print_json, say, typed
+from kindred.cli.output import counted, print_json, say, shown, typed
 from kindred.cli.progress import Meter
 from kindred.cli.running import FAILED, interruptible
 
 if TYPE_CHECKING:
-    from kindred.library.verifying import VerifyReport
+    from kindred.library.verifying import Phase, VerifyReport
     from kindred.store import Place
 
     OptionalPlace = Place | None
@@ -21,9 +21,8 @@ else:
 
 __all__ = ["copy", "verify"]
 
-UNITS = ("vectors", "rankings")
 MOST_SHOWN = 5
-"""Buckets that are listed."""
+"""Buckets, and damaged images, that are listed."""
 PLACE = "A folder, or an address such as postgresql://HOST/DATABASE?library=NAME."
 
 
@@ -74,7 +73,8 @@ def verify(
 ) -> None:
     """Check that a library finds its images and a copy is complete.
 
-    Compares counts, checksums of all images by bucket of their ids, and rankings. Exit code 1 if something is wrong.
+    Reads all vectors and local features, and names the images whose own are missing or damaged. Compares counts,
+    checksums of all images by bucket of their ids, and rankings. Exit code 1 if something is wrong.
     """
     from contextlib import ExitStack
 
@@ -86,8 +86,8 @@ def verify(
         second = None if other is None else stack.enter_context(Library.open(other))
         meter = stack.enter_context(Meter("Verifying", quiet=as_json))
 
-        def progress(phase: str, done: int, total: int) -> None:
-            meter.stage(phase, done, total, unit=next((unit for unit in UNITS if unit in phase), "images"))
+        def progress(phase: Phase, done: int, total: int) -> None:
+            meter.stage(phase.title, done, total, unit=phase.unit)
 
         report = verify_library(opened, second, queries=queries, progress=progress)
     if as_json:
@@ -103,6 +103,15 @@ def verify(
 def _print(report: VerifyReport) -> None:
     read = "all readable" if not report.unreadable else f"{report.unreadable:,} of them not readable"
     say(f"{_numbers(report.images, report.skipped)}, {counted(report.vectors, 'vector')}, {read}.")
+    for image in report.damaged[:MOST_SHOWN]:
+        say(f"{shown(image.path)}: {image.reason}.")
+    if len(report.damaged) > MOST_SHOWN:
+        say(f"{counted(len(report.damaged) - MOST_SHOWN, 'more damaged image')}.")
+    if report.without_features:
+        say(
+            f"{counted(report.without_features, 'image')} without local features, so that results cannot be verified "
+            "with them: kindred index --force describes them again."
+        )
     if report.recall is not None:
         say(f"{counted(report.queries, 'ranking')} found {100 * report.recall:.1f} % of the results of exact search.")
     if report.others is not None:
@@ -128,5 +137,8 @@ def _advice(report: VerifyReport) -> str:
     if report.related is False:
         return "No image has its id in both: these are no copies, which kindred copy makes, and cannot be compared."
     # Copying again transfers what has changed since in the library, and cannot see what was damaged in the copy.
-    new = "copy to a new place" if report.others is not None else "index into a new library"
-    return f"Something is wrong: {'copy again; if it is still wrong, ' if report.others is not None else ''}{new}."
+    if report.others is not None:
+        return "Something is wrong: copy again; if it is still wrong, copy to a new place."
+    if report.damaged:
+        return "Something is wrong: describe the damaged images again with kindred index FILE --force."
+    return "Something is wrong: index into a new library."

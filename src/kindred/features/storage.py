@@ -68,17 +68,17 @@ def to_bytes(features: LocalFeatures, *, bits: int = 8) -> bytes:
 def from_bytes(data: bytes) -> LocalFeatures:
     """Restore features from `to_bytes`. Raises LibraryDamaged for bytes that are truncated, changed or unknown."""
     if len(data) < HEADER.size + CHECK.size or data[:3] != MAGIC:
-        raise LibraryDamaged(f"local features: {len(data)} bytes that hold none; index the image again")
+        raise _damaged(f"{len(data)} bytes that hold none")
     if data[3] != VERSION:
-        raise LibraryDamaged(f"local features: format {data[3]}, expected {VERSION}; index the image again")
+        raise _damaged(f"format {data[3]}, expected {VERSION}")
     if zlib.crc32(data[: -CHECK.size]) != CHECK.unpack(data[-CHECK.size :])[0]:
-        raise LibraryDamaged("local features: their bytes do not match their checksum; index the image again")
+        raise _damaged("their bytes do not match their checksum")
     bits, is_float, count, dimension, framed, *numbers = HEADER.unpack_from(data)[2:]
     frame, least, most, (low, step) = numbers[:4], numbers[4:6], numbers[6:8], numbers[8:]
     at = HEADER.size
     width = _packed_width(dimension, bits) if bits < MOST_BITS else dimension
     if not 1 <= bits <= MOST_BITS or len(data) != at + count * (5 + width) + CHECK.size:
-        raise LibraryDamaged(f"local features: {len(data)} bytes for {count} points; index the image again")
+        raise _damaged(f"{len(data)} bytes for {count} points")
     points = np.frombuffer(data, "<u2", 2 * count, at).reshape(count, 2)
     scales = np.frombuffer(data, np.uint8, count, at + 4 * count)
     packed = np.frombuffer(data, np.uint8, count * width, at + 5 * count).reshape(count, width)
@@ -88,6 +88,10 @@ def from_bytes(data: bytes) -> LocalFeatures:
         SCALES[scales],
         tuple(frame) if framed else None,
     )
+
+
+def _damaged(what: str) -> LibraryDamaged:
+    return LibraryDamaged(f"local features: {what}; describe the image again with kindred index --force")
 
 
 def _rectangle(points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

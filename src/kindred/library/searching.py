@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
 from kindred.errors import ImageError, LibraryError
-from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher, from_bytes
+from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher
 from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
+from kindred.library.stored import features_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
@@ -142,8 +143,8 @@ class Searcher:
 
     def _features_of(self, number: int) -> LocalFeatures:
         row = self.rows([number]).get(number)
-        data = None if row is None else self._store.features(row.image_id)
-        return NO_FEATURES if data is None else from_bytes(data)
+        found = None if row is None else features_of(self._store, row)
+        return NO_FEATURES if found is None else found
 
     def _maps(self, query: DescribedQuery) -> _Maps:
         """Return functions that compute the feature maps of the query and of images from their files."""

@@ -7,14 +7,25 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.errors import LibraryDamaged
+from kindred.features import LocalFeatures, from_bytes
 from kindred.store import Known, Row, RowBatch, Store, VisualWords
 
-__all__ = ["facts_of", "rows_of_each", "words_of"]
+__all__ = ["facts_of", "features_of", "rows_of_each", "words_of"]
 
 
 def facts_of(store: Store, images: Mapping[int, Row]) -> dict[int, Known]:
     """Return the stored facts of images, as of `Store.images`, by number."""
     return {each.id: each for each in store.lookup(row.path for row in images.values()).values()}
+
+
+def features_of(store: Store, row: Row) -> LocalFeatures | None:
+    """Return the local features of an image; None if it has none. Raises LibraryDamaged, which names the image."""
+    try:
+        data = store.features(row.image_id)
+        return None if data is None else from_bytes(data)
+    except LibraryDamaged as error:
+        raise LibraryDamaged(f"{row.path}: {error}") from error
 
 
 def rows_of_each(store: Store, images: NDArray[np.int64]) -> Iterator[tuple[int, RowBatch]]:

@@ -15,10 +15,10 @@ from kindred._support.files import is_there
 from kindred.arrays import Vectors, l2_normalise
 from kindred.describer import Describer
 from kindred.errors import ImageError, UsageError
-from kindred.features import ConvMap, from_bytes
+from kindred.features import ConvMap
 from kindred.library.query import DescribedQuery, describe_query
 from kindred.library.resolution import LARGER
-from kindred.library.stored import words_of
+from kindred.library.stored import features_of, words_of
 from kindred.recipe import Recipe
 from kindred.store import Filter, Row, Store
 
@@ -74,8 +74,7 @@ def _described(store: Store, recipe: Recipe, row: Row) -> DescribedQuery | None:
         return None
     number = int(ids[0])
     vector: Vectors = l2_normalise(store.fetch([number])[1][:1])
-    data = store.features(row.image_id) if recipe.stored_features else None
-    features = None if data is None else from_bytes(data)
+    features = features_of(store, row) if recipe.stored_features else None
     words = words_of(store, number) if recipe.words else None
     return DescribedQuery(vector, features=features, visual_words=words, own=number)
 

@@ -1,7 +1,7 @@
 """Verifying a library: whether its index finds what its store has, and whether a copy is complete.
 
 Counts are compared, checksums of all images and skipped files by bucket of their ids, and the rankings of some images
-with exact search.
+with exact search. All vectors and local features are read.
 """
 
 from __future__ import annotations
@@ -9,25 +9,49 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
+from kindred.errors import LibraryDamaged
 from kindred.index import ExactIndex
 from kindred.library.library import Library
-from kindred.library.stored import facts_of, rows_of_each
+from kindred.library.stored import facts_of, features_of, rows_of_each
 from kindred.store import Filter, Store
 
-__all__ = ["BUCKETS", "Unlike", "VerifyReport", "verify_library"]
+__all__ = ["BUCKETS", "Damaged", "Phase", "Unlike", "VerifyReport", "verify_library"]
 
 BUCKETS = 64
 """Images are compared in this many parts, by their ids, so that a difference is located."""
-Report = Callable[[str, int, int], None]
-"""Called with the name of the phase, what is done of it, and its total."""
 QUERIES, K = 200, 10
 LEAST_RECALL = 0.95
 ROWS = 512
+NO_VECTOR = "its vector is missing"
+
+
+class Phase(NamedTuple):
+    """A part of a verification: its title, and what is counted in it."""
+
+    title: str
+    unit: str
+
+
+VECTORS, FEATURES = Phase("Reading vectors", "vectors"), Phase("Reading local features", "images")
+HERE, THERE = Phase("Reading images", "images"), Phase("Reading images of the other", "images")
+RANKINGS, BOTH = Phase("Checking rankings", "rankings"), Phase("Comparing rankings", "rankings")
+
+Report = Callable[[Phase, int, int], None]
+"""Called with a phase, what is done of it, and its total."""
+
+
+class Damaged(NamedTuple):
+    """An image that cannot be found, or not verified, as its data is missing or damaged, with the reason."""
+
+    path: Path
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,9 @@ class VerifyReport:
     """What was found.
 
     images, skipped, vectors: numbers in the library; skipped files are those that could not be used. unreadable:
-    vectors that were not read although the library has their images. recall: the share of the best 10 of exact search
+    vectors that were not read although the library has their images. damaged: these images, and those whose local
+    features are damaged. without_features: images that have none, although the recipe stores them, as after an import
+    of vectors. recall: the share of the best 10 of exact search
     that the index finds, over `queries` rankings; None if the recipe has no vectors. others: numbers of images and of
     skipped files in the other library. unlike: buckets that differ. related: whether images have the same ids in both,
     as in a copy. same_rankings: the share of rankings that are equal in both. None or empty without another library.
@@ -60,13 +86,15 @@ class VerifyReport:
     unlike: tuple[Unlike, ...] = ()
     related: bool | None = None
     same_rankings: float | None = None
+    damaged: tuple[Damaged, ...] = ()
+    without_features: int = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         found = self.recall is None or self.recall >= LEAST_RECALL
         same = self.same_rankings is None or self.same_rankings >= LEAST_RECALL
-        return not self.unreadable and not self.unlike and found and same
+        return not self.damaged and not self.unlike and found and same
 
 
 def verify_library(
@@ -83,18 +111,23 @@ def verify_library(
     exact, read = _exact_index(library, report)
     chosen = _chosen(store, queries, seed) if exact is not None else np.empty(0, np.int64)
     _, vectors = store.fetch(chosen.tolist())
+    lost = [row.path for row in store.rows(np.setdiff1d(ids, read).tolist()).values()]  # not what was removed meanwhile
+    if exact is not None and len(read) < counts.indexed:
+        lost += _without_vector(store)
+    damaged, without_features = _checked_features(library, report)
     return VerifyReport(
         images=counts.indexed,
         skipped=counts.skipped,
         vectors=counts.vectors,
-        unreadable=len(store.rows(np.setdiff1d(ids, read).tolist()))  # without those removed in the meantime
-        + (_without_vector(store) if exact is not None and len(read) < counts.indexed else 0),
+        unreadable=len(lost),
         queries=len(chosen),
         recall=_recall(library, exact, vectors, report) if exact is not None and len(chosen) else None,
         others=None if other is None else _numbers(other.store),
         unlike=() if other is None else _unlike(store, other.store, report),
         related=None if other is None else _are_related(store, other.store),
         same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors, report),
+        damaged=tuple(sorted([*(Damaged(path, NO_VECTOR) for path in lost), *damaged])),
+        without_features=without_features,
     )
 
 
@@ -124,22 +157,42 @@ def _exact_index(library: Library, report: Report) -> tuple[ExactIndex | None, N
     for ids, rows in library.store.vectors():
         read.append(ids)
         done += len(ids)
-        report("Reading vectors", done, max(done, total))
+        report(VECTORS, done, max(done, total))
         if index is not None:
             index.add(ids, rows)
     return index, np.concatenate(read)
 
 
-def _without_vector(store: Store) -> int:
-    """Return the number of images without the one vector that each image of this recipe has."""
-    missing = 0
+def _without_vector(store: Store) -> list[Path]:
+    """Return the images without the one vector that each image of this recipe has."""
+    missing = list[Path]()
     numbers = store.select_images(Filter())
     for start in range(0, len(numbers), ROWS):
         part = numbers[start : start + ROWS]
         owners = [batch.owners for batch in store.parts(images=part)]
         known = facts_of(store, store.images(np.setdiff1d(part, np.concatenate([part[:0], *owners])).tolist()))
-        missing += sum(facts.state == "indexed" for facts in known.values())
+        missing += (facts.path for facts in known.values() if facts.state == "indexed")
     return missing
+
+
+def _checked_features(library: Library, report: Report) -> tuple[list[Damaged], int]:
+    """Return the images whose local features are damaged, and the number of those without, if the recipe has any."""
+    if not library.recipe.stored_features:
+        return [], 0
+    store, damaged, without = library.store, list[Damaged](), list[int]()
+    numbers = store.select_images(Filter())
+    for start in range(0, len(numbers), ROWS):
+        report(FEATURES, start, len(numbers))
+        rows = store.images(numbers[start : start + ROWS].tolist())
+        for number, facts in facts_of(store, rows).items():
+            if facts.state != "indexed":
+                continue
+            try:
+                if features_of(store, rows[number]) is None:
+                    without.append(number)
+            except LibraryDamaged as error:
+                damaged.append(Damaged(facts.path, str(error).removeprefix(f"{facts.path}: ").partition(";")[0]))
+    return damaged, len(store.images(without))  # not what was removed meanwhile
 
 
 def _chosen(store: Store, queries: int, seed: int) -> NDArray[np.int64]:
@@ -151,7 +204,7 @@ def _recall(library: Library, exact: ExactIndex, vectors: Vectors, report: Repor
     """Return the share of the exact results that the index finds; an equally good one is as right."""
     found = right = 0
     for number, vector in enumerate(vectors):
-        report("Checking rankings", number, len(vectors))
+        report(RANKINGS, number, len(vectors))
         ranking, truth = library.search_index.search(vector[None], K), exact.search(vector[None], K)
         least = truth.scores[0, truth.ids[0] >= 0].min()
         there = ranking.scores[0, ranking.ids[0] >= 0]
@@ -164,7 +217,7 @@ def _same_rankings(library: Library, other: Library, vectors: Vectors, report: R
     """Return the share of queries whose results are the same images, by id; those of equal score in any order."""
     same = 0
     for number, vector in enumerate(vectors):
-        report("Comparing rankings", number, len(vectors))
+        report(BOTH, number, len(vectors))
         mine, theirs = (_results(each, vector) for each in (library, other))
         same += sorted(mine) == sorted(theirs) or _differ_in_ties(mine, theirs)
     return same / len(vectors)
@@ -188,7 +241,7 @@ def _differ_in_ties(mine: list[tuple[str, float]], theirs: list[tuple[str, float
 
 
 def _unlike(store: Store, other: Store, report: Report) -> tuple[Unlike, ...]:
-    here, there = _buckets(store, "Reading images", report), _buckets(other, "Reading images of the other", report)
+    here, there = _buckets(store, HERE, report), _buckets(other, THERE, report)
     pairs = zip(here, there, strict=True)
     return tuple(
         Unlike(bucket, (mine.images, theirs.images), (mine.skipped, theirs.skipped))
@@ -206,7 +259,7 @@ class _Bucket:
     skipped: int = 0
 
 
-def _buckets(store: Store, phase: str, report: Report) -> list[_Bucket]:
+def _buckets(store: Store, phase: Phase, report: Report) -> list[_Bucket]:
     """Return all buckets: their checksums are of ids, paths, states, tags, metadata and vectors."""
     buckets = [_Bucket() for _ in range(BUCKETS)]
     numbers = store.select_images(Filter())
@@ -240,5 +293,5 @@ def _descriptions(store: Store, images: NDArray[np.int64]) -> dict[int, bytes]:
     return found
 
 
-def _silent(phase: str, done: int, total: int) -> None:
+def _silent(phase: Phase, done: int, total: int) -> None:
     """Report no progress."""

@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SkipForm(Form):
-    """A file that could not be used, and the reason."""
+    """A file or image that could not be used, and the reason."""
 
     path: Path
     reason: str
@@ -262,6 +262,8 @@ class VerifyForm(Form):
     unlike: tuple[UnlikeForm, ...]
     related: bool | None
     same_rankings: float | None
+    damaged: tuple[SkipForm, ...]
+    without_features: int
 
     @classmethod
     def of(cls, report: VerifyReport) -> Self:
@@ -278,6 +280,8 @@ class VerifyForm(Form):
             tuple(UnlikeForm(each.bucket, each.images, each.skipped) for each in report.unlike),
             report.related,
             report.same_rankings,
+            SkipForm.each(report.damaged),
+            report.without_features,
         )
 
 
