@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,14 @@ def test_a_graph_with_another_digest_is_refused(small: tuple[Card, Path]) -> Non
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(ModelError, match="is not the graph that its card describes"):
         TorchEngine(card, path)
+
+
+def test_a_card_with_other_channels_is_refused(small: tuple[Card, Path], picture: NDArray[np.uint8]) -> None:
+    card, path = small
+    wrong = replace(card, taps=tuple(replace(tap, channels=tap.channels + 1) for tap in card.taps))
+    engine = TorchEngine(wrong, path, taps=["stem", "deep"])
+    with pytest.raises(ModelError, match=r"tiny.onnx: tap stem has \d+ channels, but its card declares \d+; corr"):
+        engine.run(picture)
 
 
 def test_invalid_options_are_refused(small: tuple[Card, Path]) -> None:

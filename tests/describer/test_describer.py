@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -246,9 +247,9 @@ def test_a_card_with_the_wrong_number_of_channels_is_refused(tmp_path: Path, rec
     path = make_model(tmp_path)
     card = path.with_suffix(".toml")
     card.write_text(card.read_text().replace("channels = 32", "channels = 30"))
-    describer = Describer(dataclasses.replace(recipe, backbone=str(path)))
-    with pytest.raises(ModelError, match="tap deep has 32 channels, but its card declares 30"):
-        describer.describe(picture(1))
+    expected = f"^{re.escape(str(path))}: tap deep has 32 channels, but its card declares 30; correct the card"
+    with pytest.raises(ModelError, match=expected):
+        _ = Describer(dataclasses.replace(recipe, backbone=str(path))).extractor  # before anything is described
 
 
 def test_a_network_of_fixed_input_size_gets_stretched_images(tmp_path: Path, recipe: Recipe) -> None:

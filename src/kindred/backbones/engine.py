@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.backbones.card import Card, Tap
-from kindred.errors import UsageError
+from kindred.errors import ModelError, UsageError
 
-__all__ = ["Batch", "Engine", "Maps", "Precision", "as_batch", "requested_taps"]
+__all__ = ["Batch", "Engine", "Maps", "Precision", "as_batch", "check_channels", "requested_taps"]
 
 Batch: TypeAlias = NDArray[np.uint8]
 Maps: TypeAlias = tuple[NDArray[np.float32], ...]
@@ -78,6 +79,18 @@ def as_batch(batch: Batch, card: Card) -> Batch:
             f"{card.name} takes images of {width} × {height} pixels only, not {batch.shape[2]} × {batch.shape[1]}"
         )
     return np.ascontiguousarray(batch)
+
+
+def check_channels(tap: Tap, shape: Sequence[int | None], path: Path) -> None:
+    """Raise ModelError if the map of a tap has another number of channels than the card of the graph at `path` says.
+
+    shape: of the map, (B, C, h, w), None where it is not known; the boxes of a detector have three axes.
+    """
+    if len(shape) == 4 and shape[1] not in (None, tap.channels):
+        raise ModelError(
+            f"{path}: tap {tap.name} has {shape[1]} channels, but its card declares {tap.channels}; correct the card, "
+            "or remove the model and add it again"
+        )
 
 
 def _names(card: Card) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kindred._support.forks import ForkSafeLock, ProcessMark, abandon, not_freed_in_children, renewed_in_children
 from kindred.backbones.blobs import load_blob, store_blob
 from kindred.backbones.card import Card, Tap, check_digest
-from kindred.backbones.engine import Batch, Maps, Precision, as_batch, requested_taps
+from kindred.backbones.engine import Batch, Maps, Precision, as_batch, check_channels, requested_taps
 from kindred.backbones.folders import cache_folder
 from kindred.backbones.runtime import core, import_openvino, note_freed, read_graph, reason
 from kindred.errors import ModelError, UsageError
@@ -97,7 +97,7 @@ class OpenVINOEngine:
         self._networks: dict[Hint, Any] = {}
         renewed_in_children(self)
         weakref.finalize(self, note_freed)
-        self._network("LATENCY")
+        _check_outputs(self._network("LATENCY"), self.taps, path)
 
     def run(self, batch: Batch) -> Maps:
         """Return the maps of one batch, computed on all cores; see `Engine.run`."""
@@ -160,7 +160,10 @@ class OpenVINOEngine:
                 f"{self.card.name} cannot take images of {width} × {height} pixels (too small?): {reason(error)}"
             ) from None
         # A copy, because the request's next run overwrites its outputs.
-        return tuple(np.array(request.get_output_tensor(at).data, dtype=np.float32) for at in range(len(self.taps)))
+        maps = tuple(np.array(request.get_output_tensor(at).data, dtype=np.float32) for at in range(len(self.taps)))
+        for tap, found in zip(self.taps, maps, strict=True):
+            check_channels(tap, found.shape, self._path)  # those that the compiled graph left open
+        return maps
 
     def _network(self, hint: Hint) -> Any:
         """Return the compiled network, compiled on its first use in this process."""
@@ -214,6 +217,11 @@ class OpenVINOEngine:
             [tap.tensor for tap in self.taps],
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _check_outputs(network: Any, taps: Sequence[Tap], path: Path) -> None:
+    for tap, output in zip(taps, network.outputs, strict=True):
+        check_channels(tap, [each.get_length() if each.is_static else None for each in output.partial_shape], path)
 
 
 def _pieces(batch: Batch) -> list[Batch]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from kindred.backbones.card import Card, check_digest
-from kindred.backbones.engine import Batch, Maps, Precision, as_batch, requested_taps
+from kindred.backbones.engine import Batch, Maps, Precision, as_batch, check_channels, requested_taps
 from kindred.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class TorchEngine:
         from kindred.backbones.onnx_torch import load_onnx
 
         module = load_onnx(path, [tap.tensor for tap in self.taps])
+        self._path = path
         self._module = module.to(self.device).eval()
         self._mean = torch.tensor(card.mean, device=self.device)
         self._std = torch.tensor(card.std, device=self.device)
@@ -87,6 +88,8 @@ class TorchEngine:
                     f"{self.card.name} cannot take {len(batch)} images of {width} × {height} pixels: "
                     f"{str(error).splitlines()[0]}"
                 ) from error
+        for tap, found in zip(self.taps, maps, strict=True):
+            check_channels(tap, found.shape, self._path)
         return maps
 
     def _arithmetic(self, torch: ModuleType) -> AbstractContextManager[object]:

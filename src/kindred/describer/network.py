@@ -24,7 +24,7 @@ from kindred.describer.description import Description, ImageInfo, RawFeatures
 from kindred.describer.local import LocalFeatureExtractor, label, shared_taps
 from kindred.describer.pooled import Pooler, class_map_tap
 from kindred.describer.views import View, Viewer
-from kindred.errors import ImageError, ModelError, UsageError
+from kindred.errors import ImageError, UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.features.network import joined
 from kindred.images import Decoded, decode
@@ -236,12 +236,6 @@ class NetworkExtractor:
     @np.errstate(over="ignore", invalid="ignore")  # output that is not finite is reported as an unusable image
     def _pool(self, members: _Members[T], maps: Sequence[NDArray[np.float32]]) -> list[RawFeatures[T]]:
         """Pool the feature maps of a batch of views; return the images that are complete with it."""
-        for tap, each in zip(self.engine.taps, maps, strict=False):
-            if each.shape[1] != tap.channels:
-                raise ModelError(
-                    f"model {self.engine.card.name}: tap {tap.name} has {each.shape[1]} channels, but its card "
-                    f"declares {tap.channels}; remove the model and add it again"
-                )
         maps, local = maps[: self._pooled], maps[self._pooled :]
         pooled = self.pooler.rows(maps)
         complete = []
