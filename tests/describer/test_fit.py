@@ -14,7 +14,15 @@ from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, l2_normalise
 from kindred.backbones import load
 from kindred.codes import CODES
-from kindred.describer import Describer, fit_code, fit_pair_whitening, fit_recipe, load_fitted
+from kindred.describer import (
+    Describer,
+    LabelledSet,
+    fit_code,
+    fit_labels,
+    fit_pair_whitening,
+    fit_recipe,
+    load_fitted,
+)
 from kindred.describer.pooled import strongest
 from kindred.embedding import Codebook, Mixture, embed
 from kindred.errors import RecipeError, UsageError
@@ -197,6 +205,25 @@ def test_a_learned_whitening_is_fitted_on_pairs(tiny: Recipe, pictures_folder: l
     assert np.abs(np.abs(vocabulary.transform(rows) * expected.transform(rows)).sum(axis=1).mean() - 1) < 0.2
     with pytest.raises(UsageError, match="pairs need one vector per image"):
         fit_pair_whitening(dataclasses.replace(tiny, passes="grid", aggregate="multi_vector"), pairs, pictures_folder)
+
+
+def test_what_cannot_be_fitted_is_refused_before_images_are_described(
+    tiny: Recipe, pictures_folder: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Describer, "stream", None)
+    shallow = dataclasses.replace(tiny, taps=("shallow",))
+    pairs, wrong = list(pairwise(pictures_folder)), "dimension: got 17; expected 1 to 16, that of the vectors"
+    labels = np.arange(len(pictures_folder)) % 3
+    with pytest.raises(UsageError, match=wrong):
+        fit_labels(shallow, [LabelledSet("set", tuple(pictures_folder), labels)], dimension=17)
+    with pytest.raises(UsageError, match="set: expected at least two classes with two or more"):
+        fit_labels(shallow, [LabelledSet("set", tuple(pictures_folder[:5]), np.array([0, 0, 1, -1, -1]))])
+    with pytest.raises(UsageError, match=wrong):
+        fit_recipe(shallow, pictures_folder, dimension=17)
+    with pytest.raises(UsageError, match=wrong):
+        fit_pair_whitening(shallow, pairs, pictures_folder, dimension=17)
+    with pytest.raises(UsageError, match="got 9 matching pairs of 16 dimensions; expected at least 16"):
+        fit_pair_whitening(shallow, pairs[:9], pictures_folder)
 
 
 def test_a_file_without_a_record_is_reported(tiny: Recipe, tmp_path: Path) -> None:

@@ -247,6 +247,20 @@ class TestProtocols:
         with pytest.raises(ImageError, match="broken"):
             strict.describe([(broken, None)])
 
+    def test_an_unusable_image_of_the_database_is_refused_or_left_out(self, tmp_path: Path, colours: Recipe) -> None:
+        paths = make_folder(tmp_path / "images", 3)
+        broken = tmp_path / "images/broken.jpg"
+        broken.write_bytes(b"no picture")
+        names = ["00000.jpg", "00001.jpg", "broken.jpg"]
+        file = write(tmp_path / "images", names, {paths[2].name: {"relevant": ["00001.jpg", "broken.jpg"]}})
+        with pytest.raises(ImageError, match=r"; put a sound copy there, .* by --partial$") as caught:
+            evaluate(file, recipe=colours)
+        assert caught.value.path == broken
+        found = evaluate(file, recipe=colours, partial=True)
+        assert (found.images, found.skipped) == (2, 1)
+        assert found.skipped_images[0][0] == str(broken)
+        assert found.metrics["mAP"] <= 0.5  # what is left out is not found
+
     def test_rerankers_get_local_features_from_the_cache(
         self, tmp_path: Path, colours: Recipe, described: list[object]
     ) -> None:

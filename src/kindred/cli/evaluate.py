@@ -27,7 +27,13 @@ DatasetName = Annotated[
         "ilias or classes. Default: detected from its contents.",
     ),
 ]
-Partial = Annotated[bool, typer.Option("--partial", help="Accept a published data set with missing images.")]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial",
+        help="Accept missing images of a published data set, and leave out images of the database that cannot be used.",
+    ),
+]
 Images = Annotated[
     Path | None,
     typer.Option("--images", metavar="DIR", help="Folder of the images. Default: as given by the ground truth."),

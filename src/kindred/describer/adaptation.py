@@ -14,7 +14,8 @@ from kindred.describer.fit import Fitted, Progress, check_one_vector, usable_vec
 from kindred.errors import UsageError
 from kindred.recipe import Recipe
 from kindred.whitening import LearnedWhitening
-from kindred.whitening.classes import ClassFold, LabelledRows, choose_shrinkage, class_projection
+from kindred.whitening.base import check_dimension
+from kindred.whitening.classes import ClassFold, LabelledRows, check_classes, choose_shrinkage, class_projection
 
 __all__ = ["Adapted", "LabelledSet", "fit_labels"]
 
@@ -55,6 +56,10 @@ def fit_labels(
     if not sets:
         raise UsageError("labels: got no set; expected images of known classes")
     describer = Describer(replace(recipe, code="", calibration=""))
+    if dimension is not None:
+        check_dimension(dimension, describer.dimension)
+    for each in sets:
+        check_classes(each.name, each.labels[each.labels >= 0])
     described: list[LabelledRows] = []
     done = 0
     for each in sets:
@@ -65,8 +70,6 @@ def fit_labels(
         described.append(LabelledRows(each.name, rows, each.labels[each.labels >= 0][numbers]))
         done += len(known)
     width = described[0].rows.shape[1]
-    if dimension is not None and not 1 <= dimension <= width:
-        raise UsageError(f"dimension: got {dimension}; expected 1 to {width}, that of the vectors")
     base = describer.fitted.whitenings[0] if describer.fitted.whitenings else None
     shrinkage, folds = choose_shrinkage(described, dimension=dimension, centred=base is None, seed=seed)
     projection = class_projection([each.of(each.classes) for each in described], shrinkage, dimension=dimension)

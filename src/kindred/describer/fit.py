@@ -26,6 +26,8 @@ from kindred.hints import check_known
 from kindred.pooling import POOLINGS, FittedPooling
 from kindred.recipe import Recipe
 from kindred.whitening import LearnedWhitening, PCAWhitening, Whitening
+from kindred.whitening.base import check_dimension
+from kindred.whitening.learned import check_pairs
 
 __all__ = ["Fitted", "fit_code", "fit_codebook", "fit_pair_whitening", "fit_recipe", "fit_whitening", "fit_words"]
 
@@ -197,6 +199,9 @@ def fit_pair_whitening(
     """
     check_one_vector(recipe, "pairs")
     describer = Describer(replace(recipe, whitening="", dimension=0, calibration=""), fitted=fitted)
+    check_pairs(len(pairs), describer.dimension)
+    if dimension is not None:
+        check_dimension(dimension, describer.dimension)
     queries = describer.describe([query for query, _ in pairs])
     positives = describer.describe([positive for _, positive in pairs])
     return LearnedWhitening.fit(queries, positives, _vectors(describer, images), dimension=dimension)
@@ -346,9 +351,12 @@ def _whitenings(
 
     taps = max(1, len(describer.recipe.taps))
     dimensions = [dimension] * taps
-    if dimension is not None and taps > 1:
+    if dimension is not None:
         sample = describer.extractor.sample()
-        dimensions = [min(dimension, describer.encoder.unwhitened([sample], tap).shape[1]) for tap in range(taps)]
+        widths = [describer.encoder.unwhitened([sample], tap).shape[1] for tap in range(taps)]
+        if taps == 1:
+            check_dimension(dimension, widths[0])
+        dimensions = [min(dimension, width) for width in widths]
     return tuple(PCAWhitening.fit(rows(tap), dimension=dimensions[tap], power=power) for tap in range(taps))
 
 

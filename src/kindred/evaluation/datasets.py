@@ -6,6 +6,7 @@ A new one is a reader (folder → GroundTruth, without downloads) and a line of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -118,7 +119,8 @@ def read_dataset(path: Path, dataset: str | None = None, *, partial: bool = Fals
     """Read the ground truth at `path`: a JSON file, or the folder of a published set.
 
     `dataset` is a name of `DATASETS`; None recognises the set by the files in the folder. With `partial`, images may
-    be missing: the figures are then not comparable with published ones. Raises UsageError if the set is not recognised
+    be missing in a published set, and those of the database that cannot be used are left out, so that they count as not
+    found: the figures are then not comparable with published ones. Raises UsageError if the set is not recognised
     or not complete.
     """
     check_type("groundtruth", path, Path, "the Path of a file or folder")
@@ -126,6 +128,11 @@ def read_dataset(path: Path, dataset: str | None = None, *, partial: bool = Fals
         refuse_pickle(path)
     if dataset is not None:
         check_known("dataset", dataset, DATASETS, error=UsageError)
+    truth = _read(path, dataset, partial=partial)
+    return replace(truth, lenient=True) if partial else truth
+
+
+def _read(path: Path, dataset: str | None, *, partial: bool) -> GroundTruth:
     if not path.is_dir():
         if dataset in (None, "json"):
             return read_groundtruth(path)

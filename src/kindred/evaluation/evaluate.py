@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kindred.calibration import Evidence
 from kindred.describer import Describer
-from kindred.errors import UsageError
+from kindred.errors import ImageError, UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.decision import DecisionLog
 from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
@@ -95,7 +95,8 @@ def evaluate(
     `cache` is a folder for descriptions, which later evaluations of the same images with the same recipe reuse; the
     reported times are then those of the first. A recipe with a code ranks by codes alone; re-rankers use the vectors,
     which then count as the bytes of an image. Raises UsageError for an invalid ground truth or one that names a
-    missing file, ImageError for the first unusable image; among distractors, such images are left out.
+    missing file, ImageError for the first unusable image; among distractors, and with `partial`, such images are left
+    out.
     """
     if also:
         check_fusion(fusion, rerank)
@@ -303,7 +304,11 @@ class Bench:
     @cached_property
     def described(self) -> tuple[Descriptions, Descriptions]:
         """The database with distractors in the order of `tie_order`, and the queries; shared images once."""
-        database = self.work.describe(self._database, lenient=self.truth.lenient)
+        try:
+            database = self.work.describe(self._database, lenient=self.truth.lenient)
+        except ImageError as error:
+            remedy = "put a sound copy there, take it out of the ground truth, or evaluate without it by --partial"
+            raise ImageError(error.path, f"{error.reason}; {remedy}", final=error.final) from error
         added = [self.work.describe(images, lenient=True) for images in self._distractors]
         alone = self.work.describe(self._queries, is_query=True)
         pool = Descriptions.concatenated([database, alone])

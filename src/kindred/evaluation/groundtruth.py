@@ -94,9 +94,9 @@ class GroundTruth:
     """A database, its queries, and the protocol by which they are scored; `file` is where it was read.
 
     root: the folder of the images; None for that of `file`. recalls: the usual depths k of recall@k for the set.
-    lenient: whether images of the database that cannot be decoded are left out instead of raising an error (Paris6k
-    is published with twenty damaged files). boxes: by position in the database, the boxes of what is to be found
-    (ILIAS), x0 y0 x1 y1 in pixels of the upright original; empty if the set has none.
+    lenient: whether images of the database that cannot be decoded are left out instead of raising an error, as of a
+    partial set (and of Paris6k, which is published with twenty damaged files). boxes: by position in the database, the
+    boxes of what is to be found (ILIAS), x0 y0 x1 y1 in pixels of the upright original; empty if the set has none.
     """
 
     name: str

@@ -13,7 +13,7 @@ from kindred._support.npz import ArrayMap, restoring
 from kindred.arrays import ArrayT, as_rows, floating, l2_normalise, like, namespace
 from kindred.errors import ModelError, UsageError
 
-__all__ = ["Whitening", "kind_of", "restoring_whitening"]
+__all__ = ["Whitening", "check_dimension", "kind_of", "restoring_whitening"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,12 @@ class Whitening:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the whitening as arrays, for `numpy.savez`."""
         return {"kind": np.array(self.KIND), "mean": self.mean, "projection": self.projection}
+
+
+def check_dimension(dimension: int, width: int) -> None:
+    """Raise UsageError for a dimension that a whitening of vectors of `width` components cannot have."""
+    if not 1 <= dimension <= width:
+        raise UsageError(f"dimension: got {dimension}; expected 1 to {width}, that of the vectors")
 
 
 def kind_of(arrays: ArrayMap) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, as_rows, l2_normalise, with_fixed_signs
 from kindred.errors import UsageError
 
-__all__ = ["SHRINKAGES", "ClassFold", "LabelledRows", "choose_shrinkage", "class_projection"]
+__all__ = ["SHRINKAGES", "ClassFold", "LabelledRows", "check_classes", "choose_shrinkage", "class_projection"]
 
 SHRINKAGES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 """Shrinkages that are compared by cross-validation; 1 only rotates."""
@@ -35,19 +35,28 @@ class LabelledRows:
         object.__setattr__(self, "rows", as_rows(self.rows, self.name))
         if self.labels.shape != (len(self.rows),) or self.labels.dtype.kind not in "iu":
             raise UsageError(f"{self.name}: expected a class, a whole number, for each of the {len(self.rows)} vectors")
-        if len(self.classes) < 2:
-            raise UsageError(f"{self.name}: expected at least two classes with two or more usable images each")
+        check_classes(self.name, self.labels)
 
     @property
     def classes(self) -> NDArray[np.int64]:
         """The classes with at least two images; others say nothing of what varies within a class."""
-        found, counts = np.unique(self.labels, return_counts=True)
-        return found[counts > 1]
+        return _classes(self.labels)
 
     def of(self, classes: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.int64]]:
         """Return the rows of these classes, and their labels."""
         chosen = np.isin(self.labels, classes)
         return self.rows[chosen], self.labels[chosen]
+
+
+def check_classes(name: str, labels: NDArray[np.int64]) -> None:
+    """Raise UsageError for fewer than two classes with at least two images."""
+    if len(_classes(labels)) < 2:
+        raise UsageError(f"{name}: expected at least two classes with two or more usable images each")
+
+
+def _classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    found, counts = np.unique(labels, return_counts=True)
+    return found[counts > 1]
 
 
 @dataclass(frozen=True)

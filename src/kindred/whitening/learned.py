@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, as_rows, with_fixed_signs
 from kindred.errors import UsageError
-from kindred.whitening.base import Whitening, restoring_whitening
+from kindred.whitening.base import Whitening, check_dimension, restoring_whitening
 from kindred.whitening.moments import BLOCK, moments
 
-__all__ = ["LearnedWhitening"]
+__all__ = ["LearnedWhitening", "check_pairs"]
 
 FIRST_JITTER = 1e-10
 """First value added to the diagonal of a matrix without a Cholesky factor; multiplied by ten until it has one."""
@@ -54,16 +54,11 @@ class LearnedWhitening(Whitening):
         """
         pairs, mean, scatter = _differences(queries, positives)
         width = len(mean)
-        if pairs < width:
-            raise UsageError(
-                f"got {pairs} matching pairs of {width} dimensions; expected at least {width}: "
-                "add pairs or reduce the vectors first"
-            )
+        check_pairs(pairs, width)
         if not scatter.any():
             raise UsageError(f"got {pairs} pairs of equal vectors; expected different images of the same object")
         kept = width if dimension is None else dimension
-        if not 1 <= kept <= width:
-            raise UsageError(f"dimension: got {kept}; expected 1 to {width}, that of the vectors")
+        check_dimension(kept, width)
         count, centre, covariance = moments(rows)
         if len(centre) != width:
             raise UsageError(f"rows: got {len(centre)} components; expected {width}, as in the pairs")
@@ -81,6 +76,15 @@ class LearnedWhitening(Whitening):
         """Restore a whitening from the arrays of `to_arrays`; raises ModelError for missing or invalid arrays."""
         with restoring_whitening(cls.KIND, arrays, "mean", "projection") as (mean, projection):
             return cls(mean.astype(np.float32), projection.astype(np.float32))
+
+
+def check_pairs(pairs: int, width: int) -> None:
+    """Raise UsageError for too few pairs of vectors of `width` components."""
+    if pairs < width:
+        raise UsageError(
+            f"got {pairs} matching pairs of {width} dimensions; expected at least {width}: "
+            "add pairs or reduce the vectors first"
+        )
 
 
 def _differences(

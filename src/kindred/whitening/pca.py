@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kindred._support.npz import ArrayMap
 from kindred.arrays import Vectors, with_fixed_signs
 from kindred.errors import UsageError
-from kindred.whitening.base import Whitening, restoring_whitening
+from kindred.whitening.base import Whitening, check_dimension, restoring_whitening
 from kindred.whitening.principal import principal_directions
 
 __all__ = ["PCAWhitening"]
@@ -54,8 +54,7 @@ class PCAWhitening(Whitening):
             raise UsageError(f"got power {power} and floor {floor}; expected power >= 0 and 0 < floor <= 1")
         count, mean, variances, directions = principal_directions(batches)
         kept = len(mean) if dimension is None else dimension
-        if not 1 <= kept <= len(mean):
-            raise UsageError(f"dimension: got {kept}; expected 1 to {len(mean)}, that of the vectors")
+        check_dimension(kept, len(mean))
         if count <= kept:
             raise UsageError(
                 f"got {count} rows to whiten {kept} dimensions; expected at least {kept + 1}: "
