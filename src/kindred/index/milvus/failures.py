@@ -22,7 +22,7 @@ TEXT = 200
 
 HOPELESS = {
     "Failed parsing HTTP/2": f"another server than Milvus answers there; check the port (Milvus's own is {PORT})",
-    "CERTIFICATE_VERIFY_FAILED": "this machine does not trust the certificate of its server; check both, and the host",
+    "CERTIFICATE_VERIFY_FAILED": "this machine does not trust its certificate; check it, and the name of the host",
     "SSL_ERROR_SSL": "its server does not speak TLS at this port; check the port, or leave out tls=yes",
 }
 """What is said of a connection that fails however often it is tried, by words of gRPC."""

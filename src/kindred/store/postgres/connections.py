@@ -107,7 +107,7 @@ class TimedConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def vector_bytes(row: NDArray[np.float32]) -> bytes:
-    """Return the binary form of pgvector's type: the number of components, nothing, and they, all big-endian."""
+    """Return a vector as pgvector's type is sent: the number of components, two unused bytes, and them, big-endian."""
     return len(row).to_bytes(2, "big") + b"\0\0" + row.astype(">f4").tobytes()
 
 
