@@ -155,7 +155,7 @@ def inliers(query: bytes, images: Sequence[bytes]) -> dict[int, float]:
         np.zeros((1, 1), np.float32),
         _NoGallery(),
         query_features=lambda _: from_bytes(query),
-        image_features=lambda number: from_bytes(images[number]),
+        image_features=lambda numbers: (from_bytes(images[number]) for number in numbers),
     )
     answer = verify(Ranking(ids, np.zeros(ids.shape, np.float32)), context, depth=len(images), minimum=4)
     scores = zip(answer.ids[0].tolist(), answer.scores[0].tolist(), strict=True)

@@ -274,7 +274,7 @@ class TestProtocols:
         def look(ranking: Ranking, context: Context) -> Ranking:
             assert context.query_features is not None
             assert context.image_features is not None
-            found = [context.query_features(0), *map(context.image_features, range(2))]
+            found = [context.query_features(0), *context.image_features([0, 1])]
             seen.append([(round(float(each.points.sum())), each.frame) for each in found])
             assert None not in [each.frame for each in found]
             assert [len(each) > 0 for each in found] == [True] * 3

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def context(images: Sequence[LocalFeatures], cosines: Sequence[float] = COSINES)
         np.array([(1.0, 0.0)], np.float32),
         ArrayGallery(rows),
         query_features=lambda _: scene(0),
-        image_features=images.__getitem__,
+        image_features=partial(map, images.__getitem__),
         calibration=MODEL,
     )
 
@@ -113,7 +114,7 @@ def test_candidates_that_are_known_are_not_verified_again() -> None:
         looked.append(number)
         return IMAGES[number]
 
-    around = replace(context(IMAGES), image_features=image, verified=Verified())
+    around = replace(context(IMAGES), image_features=partial(map, image), verified=Verified())
     first = calibrated(ranked(), around)
     again = calibrated(ranked(COSINES[:3]), around)
     assert looked == [0, 1, 2, 3]
@@ -158,7 +159,9 @@ def counted(query: LocalFeatures, images: Sequence[LocalFeatures]) -> tuple[list
         looked.append(number)
         return images[number]
 
-    around = replace(context(images, COSINES[: len(images)]), query_features=lambda _: query, image_features=image)
+    around = replace(
+        context(images, COSINES[: len(images)]), query_features=lambda _: query, image_features=partial(map, image)
+    )
     return evidence_of(around, 0, np.arange(len(images))).inliers.astype(int).tolist(), looked
 
 
@@ -212,7 +215,7 @@ def with_further(candidates: Sequence[int], further: Sequence[int]) -> tuple[Ran
         return IMAGES[number]
 
     more = np.array(further, np.int64)
-    around = replace(context(IMAGES), image_features=image, further=lambda _: more)
+    around = replace(context(IMAGES), image_features=partial(map, image), further=lambda _: more)
     ids = np.array([candidates], np.int64)
     return calibrated(Ranking(ids, np.array(COSINES, np.float32)[ids]), around), looked
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def _empty() -> LocalFeatures:
 def _context(queries: Sequence[LocalFeatures], images: Sequence[LocalFeatures]) -> Context:
     nothing: Any = None
     vectors = np.zeros((len(queries), 2), np.float32)
-    return Context(vectors, nothing, query_features=queries.__getitem__, image_features=images.__getitem__)
+    return Context(
+        vectors, nothing, query_features=queries.__getitem__, image_features=partial(map, images.__getitem__)
+    )
 
 
 def _ranking(ids: Sequence[int], scores: Sequence[float] | None = None) -> Ranking:

@@ -58,6 +58,7 @@ def ask_everything(file: Path) -> None:
         store.fetch(ids)
         list(store.parts())
         store.features(4)
+        store.features_of(ids)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,10 @@ def ask_everything(file: Path) -> None:
         ("UPDATE words SET words = x'ffffffff03000000'", "the words of image 4 hold -1"),
         ("UPDATE words SET data = x'007e00000000000000000000'", "the words of image 4 holds NaN or infinity"),
         ("UPDATE features SET data = 12", "image 4: features is '12'|image 4: features is 12"),
+        (
+            "INSERT INTO features VALUES (1, zeroblob(50000000))",
+            "the image of vector 1: features is '50000000'|the image of vector 1: features is 50000000",
+        ),
         ("INSERT INTO runs (started, found) VALUES ('now', 'many')", "run 1: a count is 'many'"),
         ("INSERT INTO roots VALUES ('text', 1, 1, 'now')", "roots: path is 'text'"),
         ("CREATE TRIGGER evil AFTER INSERT ON tags BEGIN DELETE FROM images; END", "its trigger 'evil' is not Kin"),

@@ -412,3 +412,15 @@ def test_conditions_are_parsed() -> None:
     assert Filter(where="price<20").where == (Condition("price", "<", 20),)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="operator"):
         Condition("price", "; DROP TABLE images", 1)  # type: ignore[arg-type]
+
+
+def test_local_features_are_read_by_image_or_for_several_vectors_at_once(store: Store) -> None:
+    row = np.ones((1, 3), np.float32)
+    given = {"a": b"of a", "b": None, "c": b"of c"}
+    store.put([Entry(Path(f"/p/{name}.jpg"), 1, 1, vectors=row, features=data) for name, data in given.items()])
+    rows = store.rows(store.select(Filter()).tolist())
+    assert {row.path.stem: store.features(row.image_id) for row in rows.values()} == given
+    expected = {number: given[row.path.stem] for number, row in rows.items() if given[row.path.stem] is not None}
+    assert len(expected) == 2
+    assert store.features_of([*rows, 999]) == expected
+    assert store.features_of([]) == {}

@@ -387,7 +387,7 @@ class Bench:
             search.queries.first_rows()[selected],
             self._gallery,
             query_features=None if own is None else own[selected].__getitem__,
-            image_features=None if others is None else others.__getitem__,
+            image_features=None if others is None else partial(map, others.__getitem__),
             cache=self._computed,
             calibration=self.describer.fitted.calibration,
             verified=Verified(),

@@ -12,7 +12,7 @@ import numpy as np
 from kindred.errors import UsageError
 from kindred.index import CANDIDATES
 from kindred.library.query import DescribedQuery
-from kindred.library.searching import Searcher
+from kindred.library.searching import Searcher, StoredFeatures
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import Filter
@@ -24,6 +24,8 @@ __all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "re
 
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
+BRIEF_DEPTH = 40
+"""The most candidates of a brief query, one of many regions."""
 
 
 def steps_for(recipe: Recipe, methods: str | Sequence[Method] | None) -> list[Method]:
@@ -85,13 +87,15 @@ def reranked(
     where: Filter | None,
     depth: int,
     cache: RerankCache | None,
+    features: StoredFeatures | None = None,
 ) -> Ranking:
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
     A query that was described lazily is looked at again until results are ordered by probability and what was seen
-    decides; only after the last look are there further candidates. Where results have probabilities, an image of the
-    library is found first in a search for itself, and is no evidence of what the others show: none is as similar to it
-    as itself. Raises UsageError if a re-ranker compares images and the query is not an image.
+    decides; only after the last look are there further candidates, and none for a brief query. Where results have
+    probabilities, an image of the library is found first in a search for itself, and is no evidence of what the others
+    show: none is as similar to it as itself. Raises UsageError if a re-ranker compares images and the query is not an
+    image. features: those of images, read once for a query and its regions.
     """
     from kindred.rerank import rerank
     from kindred.rerank.context import Verified
@@ -101,15 +105,19 @@ def reranked(
         if needs in ("features", "maps") and query.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
     verified = Verified()
+    features = features or search.features()
 
     own = query.own if gives_probabilities(steps) else None
+    depth = min(depth, BRIEF_DEPTH) if query.brief else depth
 
     def once(query: DescribedQuery) -> Ranking:
         found, further = search.candidates(query, k, depth, where)
-        further = further if query.again is None else None
+        further = None if query.again is not None or query.brief else further
         if own is None or own not in found.ids:
-            return rerank(found, search.context(query, cache, verified, further=further), steps).top(k)
-        context = search.context(query, cache, verified)  # it was found, and nothing else has to be
+            return rerank(found, search.context(query, cache, verified, further=further, features=features), steps).top(
+                k
+            )
+        context = search.context(query, cache, verified, features=features)  # it was found, and nothing else has to be
         return _with_own(rerank(_without(found, own), context, steps), own).top(k)
 
     if len(steps) == 1 and gives_probabilities(steps):

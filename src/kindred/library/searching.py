@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors
-from kindred.errors import ImageError, LibraryError
-from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher
+from kindred.errors import ImageError, LibraryDamaged, LibraryError
+from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher, from_bytes
 from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
-from kindred.library.stored import features_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
@@ -26,10 +25,15 @@ if TYPE_CHECKING:
     from kindred.rerank import Context, RerankCache
     from kindred.rerank.context import Verified
 
-__all__ = ["Further", "Searcher", "StoreGallery"]
+__all__ = ["Further", "Searcher", "StoreGallery", "StoredFeatures"]
 
 Further: TypeAlias = Callable[[int], NDArray[np.int64]]
 """Returns the ids (n,) of further candidates of a query, by its number, best first."""
+
+READ_AHEAD = 64
+"""Images whose local features are read from the store at once."""
+MOST_BYTES = 1 << 26
+"""Local features that are held for one search at most, as read from the store."""
 
 
 class Searcher:
@@ -121,8 +125,12 @@ class Searcher:
         verified: Verified | None = None,
         *,
         further: Further | None = None,
+        features: StoredFeatures | None = None,
     ) -> Context:
-        """Return the data for re-rankers: vectors (if an image has one), local features, feature maps."""
+        """Return the data for re-rankers: vectors (if an image has one), local features, feature maps.
+
+        features: those that earlier looks at the query, or at regions of it, have read.
+        """
         from kindred.rerank import Context  # loaded late: most searches do not re-rank
 
         own = query.features
@@ -131,7 +139,7 @@ class Searcher:
             query.vector if has_vector and query.vector is not None else np.zeros((1, 1), np.float32),
             StoreGallery(self._store, self.index) if has_vector else _NoVectors(self._recipe),
             query_features=None if own is None else lambda _: own,
-            image_features=None if own is None else self._features_of,
+            image_features=None if own is None else features or self.features(),
             cache=cache,
             calibration=self._calibration(),
             at_query_size={} if query.small is None else query.small.vectors,
@@ -141,10 +149,9 @@ class Searcher:
             **self._maps(query),
         )
 
-    def _features_of(self, number: int) -> LocalFeatures:
-        row = self.rows([number]).get(number)
-        found = None if row is None else features_of(self._store, row)
-        return NO_FEATURES if found is None else found
+    def features(self) -> StoredFeatures:
+        """Return the local features of the images that the ids of a ranking refer to, for one search."""
+        return StoredFeatures(self._store, by_image=self._names_images)
 
     def _maps(self, query: DescribedQuery) -> _Maps:
         """Return functions that compute the feature maps of the query and of images from their files."""
@@ -160,6 +167,45 @@ class Searcher:
                 return None
 
         return {"query_maps": lambda _: map_of(None), "image_maps": of_image}
+
+
+class StoredFeatures:
+    """The local features of images of a library, each read once in one search, however often the query is looked at.
+
+    by_image: whether ids are numbers of images, not of vectors.
+    """
+
+    def __init__(self, store: Store, *, by_image: bool) -> None:
+        self._store, self._by_image = store, by_image
+        self._known: dict[int, LocalFeatures] = {}
+        self._bytes = 0
+
+    def __call__(self, ids: Sequence[int]) -> Iterator[LocalFeatures]:
+        """Yield the features of images by their ids; none for those removed meanwhile. Raises LibraryDamaged."""
+        for start in range(0, len(ids), READ_AHEAD):
+            chunk = ids[start : start + READ_AHEAD]
+            here = {each: self._known[each] for each in chunk if each in self._known}
+            data = self._read([each for each in chunk if each not in here])
+            here |= {each: self._restored(each, data.get(each)) for each in chunk if each not in here}
+            self._bytes += sum(map(len, data.values()))
+            if self._bytes > MOST_BYTES:
+                self._known.clear()
+                self._bytes = 0
+            self._known |= here
+            yield from [here[each] for each in chunk]
+
+    def _restored(self, number: int, data: bytes | None) -> LocalFeatures:
+        try:
+            return NO_FEATURES if data is None else from_bytes(data)
+        except LibraryDamaged as error:
+            rows = self._store.images([number]) if self._by_image else self._store.rows([number])
+            raise LibraryDamaged(f"{rows[number].path}: {error}") if number in rows else error from error
+
+    def _read(self, ids: Sequence[int]) -> dict[int, bytes]:
+        if not self._by_image:
+            return self._store.features_of(ids) if ids else {}
+        found = ((each, self._store.features(each)) for each in ids)
+        return {each: data for each, data in found if data is not None}
 
 
 def _ids(ranking: Ranking) -> NDArray[np.int64]:

@@ -131,7 +131,7 @@ def _verified(
             break
         known = verified.matches.setdefault((number, look), {})
         missing = [id_ for id_ in found if id_ not in known]
-        candidates = map(context.image_features, missing)  # in this thread: a store may not allow others
+        candidates = context.image_features(missing)  # in this thread: a store may not allow others
         matched = matches(features, candidates, pool, minimum=FEWEST, matcher=context.matcher)
         known |= zip(missing, matched, strict=True)
         found = {id_: max(each, known[id_], key=_inliers) for id_, each in found.items()}

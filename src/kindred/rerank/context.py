@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -74,10 +74,11 @@ class Context:
     """The queries and the gallery of a ranking, for re-rankers.
 
     queries: (Q, D) unit vectors, one for each row of the ranking. gallery: the vectors that were searched.
-    query_features, image_features: functions that return the local features of query number q, and of the image with
-    an id; None if they are not available, in which case a re-ranker that needs them raises UsageError. cache: results
-    computed once for this gallery, kept between calls; None computes them at each call. query_maps, image_maps: the
-    same for feature maps; None stands for an image that cannot be read. calibration: of the recipe, for `calibrated`.
+    query_features, image_features: functions that return the local features of query number q, and those of the images
+    with some ids, in their order; None if they are not available, in which case a re-ranker that needs them raises
+    UsageError. cache: results computed once for this gallery, kept between calls; None computes them at each call.
+    query_maps, image_maps: functions that return the feature map of query number q, and of the image with an id; None
+    stands for an image that cannot be read. calibration: of the recipe, for `calibrated`.
     at_query_size: vectors (D,) of images described at the size of a small query, by id, with which it is compared
     instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
     verification found, by query and look (`LocalFeatures.looks`), and by id. further: returns the ids (n,) of more
@@ -88,7 +89,7 @@ class Context:
     queries: Vectors
     gallery: Gallery
     query_features: Callable[[int], LocalFeatures] | None = None
-    image_features: Callable[[int], LocalFeatures] | None = None
+    image_features: Callable[[Sequence[int]], Iterable[LocalFeatures]] | None = None
     cache: RerankCache | None = None
     query_maps: Callable[[int], ConvMap] | None = None
     image_maps: Callable[[int], ConvMap | None] | None = None

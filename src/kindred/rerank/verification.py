@@ -127,7 +127,7 @@ def verify(
     with ThreadPoolExecutor(threads) as pool:
         for number in range(len(ranking)):
             ids = result_ids(ranking, number, limit=depth).tolist()
-            candidates = map(context.image_features, ids)  # in this thread: a store may not allow others
+            candidates = context.image_features(ids)  # in this thread: a store may not allow others
             matched = matches(
                 context.query_features(number),
                 candidates,

@@ -214,6 +214,10 @@ class Store(Protocol):
         """Return the local features of an image; None if none are stored."""
         ...
 
+    def features_of(self, vector_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of the images of vectors, by vector id; ids without any are left out."""
+        ...
+
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Return the ids of the vectors that were removed after `revision`, (n,) ascending."""
         ...

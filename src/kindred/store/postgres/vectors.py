@@ -113,6 +113,14 @@ class VectorReader(ImageReader):
         found = self._database.rows("SELECT data FROM features WHERE image_id = %s", (int(image_id),))
         return found[0][0] if found else None
 
+    def features_of(self, vector_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of the images of vectors, by vector id; ids without any are left out."""
+        sql = "SELECT v.id, f.data FROM vectors v JOIN features f USING (image_id) WHERE v.id = ANY(%s)"
+        found: dict[int, bytes] = {}
+        for chunk in chunks([int(number) for number in vector_ids], AT_ONCE):
+            found.update(self._database.rows(sql, (list(chunk),)))
+        return found
+
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Return the ids of the vectors that were removed after `revision`, (n,) ascending."""
         return self._ids("SELECT id FROM removed_vectors WHERE revision > %s", (revision,))

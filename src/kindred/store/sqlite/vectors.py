@@ -22,6 +22,9 @@ ReadRows: TypeAlias = Callable[[str, Sequence[int]], RowBatch | None]
 
 # A value of the wrong type or length is not read.
 SOUND = "iif(typeof(data) = 'blob' AND length(data) = ?, data, NULL)"
+LARGEST = 1 << 22
+"""Bytes of the largest local features that are read with those of other images: thousands of keypoints take less."""
+BOUNDED = f"iif(typeof(f.data) = 'blob' AND length(f.data) > {LARGEST}, length(f.data), f.data)"
 
 
 class VectorReader(ImageReader):
@@ -111,6 +114,19 @@ class VectorReader(ImageReader):
         with self._database.read() as connection:
             found = connection.execute("SELECT data FROM features WHERE image_id = ?", (int(image_id),)).fetchone()
         return None if found is None else self._cells.optional_bytes(found[0], f"image {image_id}", "features")
+
+    def features_of(self, vector_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of the images of vectors, by vector id; ids without any are left out."""
+        found: dict[int, bytes] = {}
+        for chunk in chunks([int(number) for number in vector_ids]):
+            joined = f"SELECT v.id, {BOUNDED} FROM vectors v JOIN features f USING (image_id)"
+            with self._database.read() as connection:
+                rows = connection.execute(f"{joined} WHERE v.id IN ({marks(chunk)})", chunk).fetchall()
+            for number, cell in rows:
+                data = self._cells.optional_bytes(cell, f"the image of vector {number}", "features")
+                if data is not None:
+                    found[number] = data
+        return found
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
         """Return the ids of the vectors that were removed after `revision`, (n,) ascending."""
