@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kindred.index import ArraySource
 from kindred.index.milvus import candidates
-from kindred.index.milvus.candidates import ServerSearch
+from kindred.index.milvus.candidates import MARGIN, Filtering, ServerSearch
 from kindred.index.milvus.expressions import MOST_IDS, MOST_RANGES, Runs
 from kindred.index.milvus.record import IndexRecord
 
@@ -173,6 +173,22 @@ def test_the_length_of_expressions_is_known_before_they_are_written(ids: set[int
     chosen = np.array(sorted(ids))
     written = sum(map(len, Runs.of(chosen).expressions()))
     assert Runs.of(chosen).characters() == pytest.approx(written, abs=20, rel=0.1)
+
+
+def test_a_filter_that_keeps_many_scattered_ids_is_applied_to_more_results() -> None:
+    total, scattered = 1_000_000, np.random.default_rng(0).permutation(1_000_000)
+    half = Filtering.of(np.sort(scattered[:500_000]), wanted=100, total=total)
+    assert half.expressions == [""]
+    assert half.first == 300 + MARGIN
+    assert half.passing(np.array([-1, int(scattered[0]), int(scattered[-1])])).tolist() == [scattered[0]]
+    first_half = Filtering.of(np.arange(1, 500_001), wanted=100, total=total)
+    assert len(first_half.expressions) == 1
+    assert first_half.after is None
+    few = Filtering.of(np.sort(scattered[:500]), wanted=100, total=total)
+    assert few.after is None
+    assert few.passing(np.array([-1, 7])).tolist() == [7]
+    assert Filtering.of(None, wanted=100, total=total).expressions == [""]
+    assert Filtering.of(np.empty(0, np.int64), wanted=100, total=total).expressions == []
 
 
 def test_expressions_are_bounded() -> None:

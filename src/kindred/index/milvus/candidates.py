@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from kindred.index.protocol import RowSource
 from kindred.index.widening import efforts_up_to, widened
 from kindred.similarity import SIMILARITIES
 
-__all__ = ["ServerSearch"]
+__all__ = ["Filtering", "ServerSearch"]
 
 MARGIN = 8
 """Candidates beyond k, as the server rounds differently."""
@@ -38,6 +39,34 @@ CHARACTERS_OF_A_ROW = 8
 BATCH = 4096
 BATCH_RESULTS = 1 << 19
 """Results of one call, of all its queries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filtering:
+    """How a filter is applied: by expressions for the server, or to more results than are wanted.
+
+    expressions: one search each. first: candidates to begin with, at least. after: the ids (n,), ascending, of which
+    results are chosen here; None if the server does it, or nothing is filtered.
+    """
+
+    expressions: list[str]
+    first: int
+    after: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, allowed: NDArray[np.int64] | None, *, wanted: int, total: int) -> Filtering:
+        """Return the cheaper way to find `wanted` rows of `total` among those `allowed` (n,), ascending."""
+        if allowed is None or not len(allowed):
+            return cls([""] if allowed is None else [], wanted)
+        needed = math.ceil(1.5 * wanted * total / len(allowed)) + MARGIN
+        runs = Runs.of(allowed)
+        if needed <= MOST_CANDIDATES and CHARACTERS_OF_A_ROW * needed < runs.characters():
+            return cls([""], needed, allowed)
+        return cls(runs.expressions(), wanted)
+
+    def passing(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of the ids (n,) from the server that pass; −1 is none."""
+        return ids[ids > 0] if self.after is None else _among(ids, self.after)
 
 
 class ServerSearch:
@@ -66,20 +95,16 @@ class ServerSearch:
 
     def _by_server(self, queries: Vectors, k: int, allowed: NDArray[np.int64] | None) -> Found:
         depth = KINDS[self._record.kind].depth
-        filters, first, after = [""], min(MOST_CANDIDATES, depth * k + max(MARGIN, k // 4)), None
-        if allowed is not None:
-            needed = math.ceil(1.5 * depth * k * self._total / len(allowed)) + MARGIN
-            runs = Runs.of(allowed)
-            if needed <= MOST_CANDIDATES and CHARACTERS_OF_A_ROW * needed < runs.characters():
-                first, after = needed, allowed
-            else:
-                filters = runs.expressions()
+        filtering = Filtering.of(allowed, wanted=depth * k, total=self._total)
+        first = max(filtering.first, min(MOST_CANDIDATES, depth * k + max(MARGIN, k // 4)))
 
         def search(numbers: NDArray[np.int64], effort: int) -> Found:
             rows = [
-                self._scored(query, ids[ids > 0] if after is None else _among(ids, after))
+                self._scored(query, filtering.passing(ids))
                 for part in np.array_split(numbers, math.ceil(len(numbers) * effort / BATCH_RESULTS))
-                for query, ids in zip(queries[part], self._candidates(queries[part], effort, filters), strict=True)
+                for query, ids in zip(
+                    queries[part], self._candidates(queries[part], effort, filtering.expressions), strict=True
+                )
             ]
             return _stacked(rows)
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole, l2_normalise
 from kindred.index.coded import DEPTH
 from kindred.index.id_map import Found
-from kindred.index.milvus.candidates import MARGIN, MOST_CANDIDATES
-from kindred.index.milvus.expressions import Runs
+from kindred.index.milvus.candidates import MARGIN, MOST_CANDIDATES, Filtering
 from kindred.index.milvus.record import IndexRecord
 from kindred.index.milvus.recorded import RecordedIndex
 from kindred.index.milvus.server import MilvusServer
@@ -103,13 +102,14 @@ class MilvusRows(RecordedIndex[_Changed]):
         wanted = l2_normalise(query.rows)
         if allowed is not None:
             allowed = allowed[: np.searchsorted(allowed, record.last_id, side="right")]
-        filters = [""] if allowed is None else Runs.of(allowed).expressions()
+        most = min(wanted_images, MOST_CANDIDATES)
+        filtering = Filtering.of(allowed, wanted=most, total=record.count)
         owner_of: dict[int, int] = {}
 
         def search(_: NDArray[np.int64], effort: int) -> Found:
-            found = [self._server.search(record, wanted, effort, expression) for expression in filters]
+            found = [self._server.search(record, wanted, effort, each) for each in filtering.expressions]
             ids = np.unique(np.concatenate([each.ravel() for each in found] or [np.empty(0, np.int64)]))
-            ids, vectors = self._store.fetch(ids[(ids > 0) & (ids <= record.last_id)])
+            ids, vectors = self._store.fetch(filtering.passing(ids[ids <= record.last_id]))
             owner_of.update({number: row.image_id for number, row in self._store.rows(ids.tolist()).items()})
             scores: Vectors = (vectors @ wanted.T).max(axis=1) if len(ids) else np.empty(0, np.float32)
             order = np.lexsort((ids, -scores))
@@ -119,8 +119,7 @@ class MilvusRows(RecordedIndex[_Changed]):
             found = np.array([owner_of.get(number, -1) for number in ids.tolist()], np.int64)
             return np.where(np.isin(found, changed), -1, found)
 
-        most = min(wanted_images, MOST_CANDIDATES)
-        efforts = efforts_up_to(min(most + MARGIN, MOST_CANDIDATES), MOST_CANDIDATES)
+        efforts = efforts_up_to(min(max(most + MARGIN, filtering.first), MOST_CANDIDATES), MOST_CANDIDATES)
         ids, _ = widened(search, owners, 1, most, efforts=efforts)
         return np.unique(owners(ids[0][ids[0] >= 0]))
 
