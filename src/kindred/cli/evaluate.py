@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.options import FUSIONS_HELP, RERANKERS, AllowCode, AsJson, Settings, chosen_recipe
+from kindred.cli.options import FUSIONS_HELP, RERANKERS, AllowCode, AsJson, Settings, chosen_recipe, names_reranker
 from kindred.cli.output import columns, counted, dim, grouped, print_json, say, size
 from kindred.cli.progress import Meter
 from kindred.cli.running import interruptible
@@ -115,7 +115,7 @@ def evaluate(
     """
     from kindred.evaluation import evaluate as measure
 
-    if also and rerank not in (None, "", "none"):
+    if also and names_reranker(rerank):
         raise UsageError("--rerank and --also cannot be combined; fused results are not re-ranked")
     advice = "run the same command again to start over" if cache is None else "run the same command again to continue"
     with interruptible(advice), Meter("Measuring", unit="steps", quiet=as_json) as meter:

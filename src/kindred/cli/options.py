@@ -38,6 +38,7 @@ __all__ = [
     "Verbose",
     "Workers",
     "chosen_recipe",
+    "names_reranker",
     "numbers",
     "parse_box",
     "parse_day",
@@ -47,6 +48,11 @@ __all__ = [
 # The same as in `kindred.library`, which is too slow to import for a help text. A test checks that they agree.
 DEFAULT_LIBRARY = Path(".kindred")
 STORE = "store.sqlite"
+
+
+def names_reranker(given: str | None) -> bool:
+    """Return whether --rerank names re-rankers: not where it is left out, empty or "none"."""
+    return given not in (None, "", "none")
 
 
 def place_named(text: str | Path) -> Place:
