@@ -1,6 +1,6 @@
 """Measure candidates, storage and costs of local features: what a default of vectors and visual words is worth.
 
-    python benchmarks/candidates.py [recall storage costs regions] [--recipe NAME|FILE.toml] [--distractors DIR …]
+    python benchmarks/candidates.py [recall storage costs] [--recipe NAME|FILE.toml] [--distractors DIR …]
                                     [--data DIR] [--cache DIR] [--images N] [--kind KIND] [--json]
 
 recall: the share of queries of smvs-dvd whose cover is among the best by vectors, by visual words, and among both
@@ -11,7 +11,6 @@ by inliers is right, the median and the fewest of the inliers of right pairs, an
 costs: indexing beside `kin` alone in turns, bytes an image on disk, and the time of a query: a whole process on N
 images, and the work of one in a process that is open. `--kind "12 megapixels"` or `--kind "500 pixels"` indexes the
 files of `indexing.py` of that kind: the speed of the default beside that of the descriptor alone, as in decision 9.
-regions: four photos of covers as one query, searched with and without its regions.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from kindred.errors import KindredError
 from kindred.evaluation import read_groundtruth
 from kindred.evaluation.describing import DescribingTask
 from kindred.features import FEATURES, LocalFeatures, from_bytes, sift, to_bytes
-from kindred.images import decode, find_images, stretch
+from kindred.images import decode, find_images
 from kindred.index import CANDIDATES, ArraySource, index_for
 from kindred.index.synced_words import SyncedWords
 from kindred.library import Library
@@ -47,7 +46,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 POOL = ("caltech101", "corel5k", "dtd10", "imagenet-sample", "msrc-v2", "youthinkk", "tiny-imagenet-200")
 STORED = [(150, 8), (150, 4), (150, 3), (150, 2), (100, 4), (100, 3), (200, 3), (250, 4)]
 """Points of an image and bits of a component."""
-PARTS = ("recall", "storage", "costs", "regions")
+PARTS = ("recall", "storage", "costs")
 ROUNDS = 3
 
 Row = dict[str, object]
@@ -191,26 +190,6 @@ def _of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def regions(recipe: Recipe, data: Path, count: int) -> Iterator[Row]:
-    """Four photos of covers side by side as one query: the share of the four covers among the first four results."""
-    folder = data / "smvs-dvd"
-    covers = sorted(path for path in (folder / "Reference").iterdir() if path.suffix == ".jpg")
-    found: dict[tuple[str, bool], list[int]] = {}
-    with tempfile.TemporaryDirectory() as place, Library.create(Path(place) / "library", recipe=recipe) as library:
-        library.add(covers)
-        for first in range(0, 4 * count, 4):
-            four = covers[first : first + 4]
-            photos = [stretch(decode(folder / "Canon" / path.name).pixels, height=360, width=480) for path in four]
-            query = np.concatenate([np.concatenate(photos[at : at + 2], axis=1) for at in (0, 2)])
-            for rerank in ("none", "verify"):
-                for searched in (False, True):
-                    names = {hit.path.name for hit in library.search(query, k=4, rerank=rerank, regions=searched)}
-                    found.setdefault((rerank, searched), []).append(sum(path.name in names for path in four))
-    for (rerank, searched), numbers in found.items():
-        share = round(sum(numbers) / (4 * len(numbers)), 3)
-        yield {"queries": len(numbers), "re-ranker": rerank, "regions": searched, "covers found": share}
-
-
 def progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done}/{total} ", end="\n" if done == total else "", file=sys.stderr)
@@ -240,7 +219,6 @@ def main(arguments: Sequence[str]) -> int:
     measured = {
         "recall": lambda: recall(recipe, given.data, distractors, given.cache),
         "storage": lambda: storage(given.data, variants or STORED),
-        "regions": lambda: regions(recipe, given.data, 5),
         "costs": lambda: costs(recipe, given.data, folder, given.images),
     }
     for part in given.parts or PARTS:

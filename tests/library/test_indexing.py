@@ -34,7 +34,7 @@ class Counting(Describer):
         self.asked: list[Path] = []
 
     def stream(
-        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False, lazy: bool = False
     ) -> Generator[Description[T], None, None]:
         def noted() -> Iterator[tuple[T, ImageLike]]:
             for key, image in items:
@@ -42,7 +42,7 @@ class Counting(Describer):
                 self.asked.append(image)
                 yield key, image
 
-        return super().stream(noted(), is_query=is_query)
+        return super().stream(noted(), is_query=is_query, lazy=lazy)
 
     def names(self) -> list[str]:
         """Return what was asked for since the last call."""

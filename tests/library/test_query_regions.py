@@ -1,8 +1,9 @@
-"""A query of several objects: its regions are searched where the whole gives no sure result."""
+"""A query of several or of small objects: its regions are searched, too."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image, ImageDraw
 
 from kindred.errors import UsageError
 from kindred.library import Library
-from kindred.library.query_regions import is_sure, region_boxes, union_of
+from kindred.library.query_regions import large_boxes, small_boxes, union_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
+from kindred.store import SqliteStore
 from pictures import picture
 
 COUNT = 30
@@ -62,13 +64,23 @@ def test_objects_beside_others_are_found_by_the_regions(tmp_path: Path, recipe: 
             library.search(scene(3), negatives=[scene(4)], regions=True)
 
 
-def test_regions_lie_in_the_corners_and_the_centre() -> None:
-    boxes = region_boxes(400, 300)
+def test_large_regions_lie_in_the_corners_and_the_centre() -> None:
+    boxes = large_boxes(400, 300)
     assert boxes[0] == (0, 0, 240, 180)
     assert boxes[3] == pytest.approx((160, 120, 400, 300))
     assert boxes[4] == pytest.approx((80, 60, 320, 240))
     assert len(boxes) == 5
-    assert region_boxes(1000, 100) == []
+    assert large_boxes(1000, 100) == []
+
+
+def test_every_object_of_an_eighth_of_the_width_and_height_is_whole_in_a_small_region() -> None:
+    boxes = np.array(small_boxes(1600, 1200))
+    assert boxes.min() == 0
+    assert boxes[:, 2:].max(axis=0).tolist() == [1600, 1200]
+    for left, top in np.random.default_rng(0).uniform(0, (1400, 1050), (100, 2)).tolist():
+        whole = (boxes[:, :2] <= (left, top)).all(axis=1) & (boxes[:, 2:] >= (left + 200, top + 150)).all(axis=1)
+        assert whole.any()
+    assert small_boxes(210, 400) == []
 
 
 def test_each_image_counts_with_its_best_score_and_its_box_there() -> None:
@@ -86,13 +98,6 @@ def test_each_image_counts_with_its_best_score_and_its_box_there() -> None:
     assert union_of([whole]).boxes is None
 
 
-def test_only_a_probable_result_is_sure() -> None:
-    ids, scores = np.array([[1, 2]]), np.array([[0.9, 0.1]], np.float32)
-    assert not is_sure(Ranking(ids, scores))
-    assert is_sure(Ranking(ids, scores, None, np.array([[0.6, 0.1]], np.float32)))
-    assert not is_sure(Ranking(ids, scores, None, np.array([[0.4, np.nan]], np.float32)))
-
-
 def label(number: int) -> Image.Image:
     """Draw a label of many shapes, 400 × 300, with enough details to be recognised by."""
     random = np.random.default_rng(number)
@@ -103,6 +108,32 @@ def label(number: int) -> Image.Image:
         shape = draw.ellipse if random.random() < 0.5 else draw.rectangle
         shape((left, top, left + side, top + side), fill=tuple(random.integers(0, 256, 3).tolist()))
     return drawn
+
+
+def test_what_is_small_in_the_query_is_found_by_small_regions_each_image_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two labels, a fifth as wide as the query, are both probably found, but only with regions."""
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        label(number).save(tmp_path / "images" / f"{number}.png")
+    query = Image.fromarray(picture(60, width=2000, height=1500))
+    query.paste(label(1), (200, 1000))
+    query.paste(label(2), (1400, 250))
+    read: list[int] = []
+    features_of = SqliteStore.features_of
+
+    def counted(store: SqliteStore, ids: Sequence[int]) -> dict[int, bytes]:
+        read.extend(ids)
+        return features_of(store, ids)
+
+    with Library.create(tmp_path / "library", recipe="kin") as library:
+        library.index(tmp_path / "images")
+        assert not library.search(np.asarray(query), k=4).likely(0.5)
+        monkeypatch.setattr(SqliteStore, "features_of", counted)
+        found = library.search(np.asarray(query), k=4, regions=True)
+    assert {hit.path.name for hit in found.likely(0.5)} == {"1.png", "2.png"}
+    assert sorted(read) == [1, 2, 3, 4]
 
 
 def test_what_is_small_in_an_image_of_the_library_is_found_by_the_query_reduced(tmp_path: Path) -> None:

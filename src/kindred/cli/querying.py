@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kindred.cli.options import names_reranker
 from kindred.cli.progress import Meter
 from kindred.errors import ImageError, UsageError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from kindred.library import Library, Results
     from kindred.store import Filter
 
-__all__ = ["CommandQuery", "QueryOptions", "doubts", "read_image", "search_queries", "why_empty"]
+__all__ = ["CommandQuery", "QueryOptions", "can_search_regions", "doubts", "read_image", "search_queries", "why_empty"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def search_queries(
     found = _found(libraries, queries, options)
     while True:
         with Meter("Searching", quiet=quiet) as meter:  # none while the results are printed
-            if options.rerank not in (None, "", "none"):
+            if names_reranker(options.rerank):
                 _report_to(meter, libraries)
             try:
                 each = next(found)
@@ -154,6 +155,12 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
 
     apart = [pair for library in libraries for pair in not_same_paths(library)]
     return search_without_copies(search, query.files, options.k, apart=apart)
+
+
+def can_search_regions(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> bool:
+    """Return whether --regions may find more, and is not given yet."""
+    one = len(libraries) == 1 and len(query.images) == 1 and not options.negatives
+    return one and not options.regions and not libraries[0].recipe.multi_vector
 
 
 def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:

@@ -18,6 +18,7 @@ from kindred.cli.options import (
     ExistingLibrary,
     IndexAddress,
     RunsOn,
+    names_reranker,
     parse_box,
 )
 from kindred.cli.output import (
@@ -32,7 +33,15 @@ from kindred.cli.output import (
     say,
     shown,
 )
-from kindred.cli.querying import CommandQuery, QueryOptions, doubts, read_image, search_queries, why_empty
+from kindred.cli.querying import (
+    CommandQuery,
+    QueryOptions,
+    can_search_regions,
+    doubts,
+    read_image,
+    search_queries,
+    why_empty,
+)
 from kindred.cli.rating import rating, rating_head, with_line
 from kindred.cli.search_options import FusionOptions, SubjectOptions
 from kindred.errors import ImageError, UsageError
@@ -89,7 +98,7 @@ def search(
         from kindred.library import Library
 
     also = others.also or []
-    if also and (ranking.rerank not in (None, "", "none") or subject.unwanted):
+    if also and (names_reranker(ranking.rerank) or subject.unwanted):
         raise UsageError("--also cannot be combined with --rerank or --not: fused results have no vector")
     if also and subject.regions:
         raise UsageError("--also cannot be combined with --regions; search one library")
@@ -152,7 +161,7 @@ def _print_found(
     alone: there is one query only.
     """
     recipe, of = _recipes_of(libraries), len(libraries[0])
-    count, failed, matched = 0, 0, False
+    count, failed, matched, advised = 0, 0, False, False
     for query, results in searched:
         count += 1
         if isinstance(results, ImageError):
@@ -160,6 +169,7 @@ def _print_found(
             failed += 1
             continue
         matched |= bool(results)
+        advised |= results.answered is False and can_search_regions(libraries, query, options)
         if as_json:
             from kindred.service import ResultsForm
 
@@ -168,6 +178,8 @@ def _print_found(
         if not alone:
             say(bold(shown(query.names[0])), gap=count > 1)
         print_summary(results, recipe, of=of, empty="" if results else why_empty(libraries[0], options))
+    if advised and not as_json:
+        note("Note: --regions also searches for parts of the image: for one of several objects, or a small one.")
     if options.where is not None and (matched or as_json) and failed < count:
         for doubt in doubts(libraries[0], options.where, matched=matched):
             note(f"Note: {doubt}")

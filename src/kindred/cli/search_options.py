@@ -35,8 +35,8 @@ class SubjectOptions:
         bool,
         typer.Option(
             "--regions",
-            help="Also search for parts of IMAGE if the whole has no probable result: for one of several objects, or "
-            "one that is small in IMAGE or in those of the library.",
+            help="Also search for parts of IMAGE: for several objects, or one that is small in IMAGE or in those of "
+            "the library. Takes several times as long.",
         ),
     ] = False
     crop: Annotated[

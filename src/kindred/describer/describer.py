@@ -253,14 +253,19 @@ class Describer:
         return self.extractor.map_of(image)
 
     def stream(
-        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False, lazy: bool = False
     ) -> Generator[Description[T], None, None]:
         """Describe any number of (key, image); `is_query`: as queries. An unusable image yields its error.
 
-        Threads decode while the network runs. At most a few hundred images are in memory at a time, and descriptions
-        may come in another order than the images. Close the generator if it is not run to its end.
+        `lazy` is that of `one_by_one`. Threads decode while the network runs. At most a few hundred images are in
+        memory at a time, and descriptions may come in another order than the images. Close the generator if it is not
+        run to its end.
         """
-        with closing(self.extractor.stream(items, is_query=is_query)) as groups:
+        if isinstance(self.extractor, NetworkExtractor):
+            extracted = self.extractor.stream(items, is_query=is_query, lazy=lazy)
+        else:
+            extracted = self.extractor.stream(items, is_query=is_query)
+        with closing(extracted) as groups:
             for group in groups:
                 features = [each for each in group if isinstance(each, RawFeatures)]
                 self._count(features)

@@ -178,15 +178,15 @@ class NetworkExtractor:
             yield pending.raw_features()
 
     def stream(
-        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False
+        self, items: Iterable[tuple[T, ImageLike]], *, is_query: bool = False, lazy: bool = False
     ) -> Generator[list[RawFeatures[T] | Description[T]], None, None]:
         """Extract features from any number of (key, image); an unusable image yields a `Description` of its error.
 
-        At most a few hundred images are in memory at a time, and the order may change. Close the generator if it is
-        not run to its end.
+        `lazy` is that of `one_by_one`. At most a few hundred images are in memory at a time, and the order may change.
+        Close the generator if it is not run to its end.
         """
         failed: list[Description[T]] = []
-        prepare = partial(self._prepare, is_query=is_query)
+        prepare = partial(self._prepare, is_query=is_query, lazy=lazy)
         changes, shape = 0, tuple[int, ...]()
         with closing(prepared_ahead(items, prepare, workers=self._workers)) as prepared:
             while (first := next(prepared, None)) is not None:

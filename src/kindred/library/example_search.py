@@ -18,7 +18,7 @@ from kindred.library.examples import (
 )
 from kindred.library.paths import located_filter
 from kindred.library.query import DescribedQuery, names_image
-from kindred.library.query_regions import describe_regions, is_sure, union_of
+from kindred.library.query_regions import search_regions, union_of
 from kindred.library.reranking import DEPTH, check_limits, compare_images, gives_probabilities, reranked, steps_for
 from kindred.library.results import Results
 from kindred.library.search import Searching, limited, results_of
@@ -103,6 +103,7 @@ class ExampleSearching(Searching):
         steps = steps_for(self.recipe, rerank)
         where = None if where is None else located_filter(where)
         searcher = self.searcher
+        features = searcher.features()
         query = added(described, weights) if described else None
         rights, wrongs = ([stored_query(self.store, self.recipe, each) for each in ids] for ids in (right, wrong))
         depth = max(depth, k)
@@ -112,12 +113,13 @@ class ExampleSearching(Searching):
             able = steps if each.map_of is not None else [step for step in steps if not compare_images([step])]
             if not able:
                 return searcher.ranked(each, count, where)
-            return reranked(searcher, each, count, able, where=where, depth=depth, cache=self.rerank_cache)
+            cache = self.rerank_cache
+            return reranked(searcher, each, count, able, where=where, depth=depth, cache=cache, features=features)
 
         ranking = union_of([ranked(each) for each in marked(query, rights, wrongs)])
-        if regions and query is not None and query.image is not None and not is_sure(ranking):
-            parts = describe_regions(query.image, self.describer, with_reduced=gives_probabilities(steps))
-            ranking = union_of([ranking, *map(ranked, parts)])
+        if regions and query is not None and query.image is not None:
+            calibrated = gives_probabilities(steps)
+            ranking = search_regions(ranking, query.image, self.describer, ranked, calibrated=calibrated)
         numbers = [image_numbers(self.store, ids).tolist() for ids in (right, wrong)]
         if gives_probabilities(steps) and (right or wrong):
             doubts = [ranked(each) for each in wrongs[-MOST_FURTHER:]]

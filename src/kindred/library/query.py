@@ -49,7 +49,8 @@ class DescribedQuery:
     query (None). image: the query itself, if it is one image. small: how larger images are compared with it, if it is
     a whole image of few pixels. own: the id of its vector, if the query is an image of the library. again: returns the
     query looked at more closely, if `features` are not those of all passes over it. stored: whether `features` are
-    those stored of the image, which the next look replaces.
+    those stored of the image, which the next look replaces. brief: whether few candidates are enough, as for one of
+    many regions.
     """
 
     vector: Vectors | None = None
@@ -62,6 +63,7 @@ class DescribedQuery:
     own: int | None = None
     again: Callable[[], DescribedQuery] | None = None
     stored: bool = False
+    brief: bool = False
 
     def looked_again(self) -> DescribedQuery:
         """Return the query after one more look at it."""

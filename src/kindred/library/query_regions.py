@@ -1,28 +1,31 @@
-"""The regions of a query, searched where the query as a whole gives no sure result: for several or small objects.
+"""The regions of an image that is a query, each searched for as a query: for several or small objects.
 
-An object that is small in the images of the library is found by the query reduced, on a plain ground, as networks are
-hardly invariant to scale.
+Five large ones are looked at as closely as the whole, but compared with fewer candidates. Small ones, a grid over the
+image, are only described, and count where keypoints of a result agree with theirs: what they show alone, such as a
+piece of sky, resembles many images. An object that is small in the images of the library is found by the query reduced,
+on a plain ground, as networks are hardly invariant to scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.calibration import LINE
 from kindred.describer import Describer
 from kindred.images import ImageLike, crop, decode, resize
 from kindred.library.query import DescribedQuery, as_query
 from kindred.ranking import Ranking
 from kindred.regions import Box
 
-__all__ = ["describe_regions", "is_sure", "reduced", "region_boxes", "union_of"]
+__all__ = ["large_boxes", "reduced", "search_regions", "small_boxes", "union_of"]
 
-SHARE = 0.6
+LARGE, SMALL = 0.6, 0.3
 """Width and height of a region, as a share of those of the query."""
+ACROSS = 5
+"""Small regions in each row and column: an object of an eighth of the width is whole in one of them."""
 SMALLEST = 64
 """A region with a shorter side of fewer pixels is not searched: it has too few details to be recognised by."""
 
@@ -30,18 +33,56 @@ REDUCED = 0.4
 """Width and height of the query on the plain ground, as a share of the whole."""
 
 
-def region_boxes(width: int, height: int) -> list[Box]:
+def search_regions(
+    ranking: Ranking,
+    image: ImageLike,
+    describer: Describer,
+    ranked: Callable[[DescribedQuery], Ranking],
+    *,
+    calibrated: bool,
+) -> Ranking:
+    """Return the results of a query joined with those of its regions, each image with the best of its scores.
+
+    `ranked` returns those of one region. calibrated: whether results have probabilities; only then are small regions
+    and the query reduced searched for.
+    """
+    pixels = decode(image).pixels
+    height, width = pixels.shape[:2]
+    found = [ranking, *map(ranked, _described(pixels, large_boxes(width, height), describer))]
+    if calibrated:
+        small = _described(pixels, small_boxes(width, height), describer, lazy=True)
+        found += [_located(ranked(each)) for each in small]
+        found += map(ranked, _reduced_query(pixels, describer))
+    return union_of(found)
+
+
+def large_boxes(width: int, height: int) -> list[Box]:
     """Return overlapping regions of an image of this size: at its four corners and in its centre.
 
-    >>> region_boxes(200, 300)[0], region_boxes(200, 300)[-1]
+    >>> large_boxes(200, 300)[0], large_boxes(200, 300)[-1]
     ((0.0, 0.0, 120.0, 180.0), (40.0, 60.0, 160.0, 240.0))
     """
-    wide, high = SHARE * width, SHARE * height
+    corners = _grid(width, height, LARGE, 2)
+    x, y = (1 - LARGE) / 2 * width, (1 - LARGE) / 2 * height
+    return corners and [*corners, (x, y, x + LARGE * width, y + LARGE * height)]
+
+
+def small_boxes(width: int, height: int) -> list[Box]:
+    """Return a grid of overlapping regions of an image of this size, row by row.
+
+    >>> small_boxes(1000, 800)[1], len(small_boxes(1000, 800))
+    ((175.0, 0.0, 475.0, 240.0), 25)
+    """
+    return _grid(width, height, SMALL, ACROSS)
+
+
+def _grid(width: int, height: int, share: float, across: int) -> list[Box]:
+    """Return regions of an image in rows and columns; [] if they are too small."""
+    wide, high = share * width, share * height
     if min(wide, high) < SMALLEST:
         return []
-    corners = [(x, y) for y in (0.0, height - high) for x in (0.0, width - wide)]
-    starts = [*corners, ((width - wide) / 2, (height - high) / 2)]
-    return [(x, y, x + wide, y + high) for x, y in starts]
+    lefts, tops = (np.linspace(0, side, across).tolist() for side in (width - wide, height - high))
+    return [(x, y, x + wide, y + high) for y in tops for x in lefts]
 
 
 def reduced(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Box]:
@@ -58,33 +99,35 @@ def reduced(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Box]:
     return ground, (float(left), float(top), float(left + width), float(top + height))
 
 
-def describe_regions(image: ImageLike, describer: Describer, *, with_reduced: bool = False) -> list[DescribedQuery]:
-    """Describe the regions of a query image, each as a query; those that cannot be described are left out.
-
-    With `with_reduced`, for searches that compare local features, the last one is the whole query, reduced.
-    """
-    pixels = decode(image).pixels
-    parts = [crop(pixels, box) for box in region_boxes(pixels.shape[1], pixels.shape[0])]
-    frame: Box | None = None
-    if with_reduced:
-        smaller, frame = reduced(resize(pixels, longest=describer.recipe.size))
-        parts.append(smaller)
-    described = describer.stream(enumerate(parts), is_query=True)
+def _described(
+    pixels: NDArray[np.uint8], boxes: Sequence[Box], describer: Describer, *, lazy: bool = False
+) -> list[DescribedQuery]:
+    """Describe regions of an image, each as a query, `lazy` ones by one pass; what cannot be described is left out."""
+    parts = [crop(pixels, box) for box in boxes]
+    described = describer.stream(enumerate(parts), is_query=True, lazy=lazy)
     ordered = sorted((each for each in described if each.error is None), key=lambda each: each.key)
     found = [each for each in ordered if each.vectors is not None and len(each.vectors)]
+    queries = [as_query(each, parts[each.key], describer) for each in found]
     # A region is small because of the part that it shows, not for want of pixels.
-    queries = [replace(as_query(each, parts[each.key], describer), small=None) for each in found]
-    if frame is not None and found and found[-1].key == len(parts) - 1 and queries[-1].features is not None:
-        # The box of what matches is that of the query, not of the ground.
-        queries[-1] = replace(queries[-1], features=replace(queries[-1].features, frame=frame))
-    return queries
+    return [replace(each, small=None, again=None, brief=True) for each in queries]
 
 
-def is_sure(ranking: Ranking) -> bool:
-    """Return whether a result of the first query probably shows the same thing; never without probabilities."""
-    if ranking.probabilities is None:
-        return False
-    return bool((ranking.probabilities[0] >= LINE).any())
+def _reduced_query(pixels: NDArray[np.uint8], describer: Describer) -> list[DescribedQuery]:
+    """Describe a query reduced, on a plain ground; [] if it cannot be or has no local features."""
+    smaller, frame = reduced(resize(pixels, longest=describer.recipe.size))
+    height, width = smaller.shape[:2]
+    found = _described(smaller, [(0.0, 0.0, float(width), float(height))], describer)
+    # The box of what matches is that of the query, not of the ground.
+    return [replace(each, features=replace(each.features, frame=frame)) for each in found if each.features is not None]
+
+
+def _located(ranking: Ranking) -> Ranking:
+    """Return the results of one query that keypoints locate, with a box."""
+    if ranking.boxes is None:
+        return ranking.top(0)
+    here = ~np.isnan(ranking.boxes[0]).any(axis=1)
+    probabilities = None if ranking.probabilities is None else ranking.probabilities[:, here]
+    return Ranking(ranking.ids[:, here], ranking.scores[:, here], ranking.boxes[:, here], probabilities)
 
 
 def union_of(rankings: Sequence[Ranking]) -> Ranking:

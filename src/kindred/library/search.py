@@ -21,7 +21,7 @@ from kindred.hints import check_type
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, names_image, of_stored
-from kindred.library.query_regions import describe_regions, is_sure, union_of
+from kindred.library.query_regions import search_regions
 from kindred.library.reranking import (
     DEPTH,
     check_limits,
@@ -102,12 +102,11 @@ class Searching(ABC):
         `rerank` names the re-rankers of the best `depth` results, as in `kindred.rerank.rerank`. None is the default of
         the recipe: one with a calibration orders results by the probability that they show the same thing, which each
         hit then has. () or "none" orders them by the similarity of descriptors alone, as negative examples do by
-        default. With `regions`, overlapping regions of the query image are searched as well, each on its own, unless a
-        result of the whole probably shows the same thing; for each image the best counts. Where results have
-        probabilities, the query is searched reduced, too. That finds one of several objects, or one that is small in
-        the query or in an image of the library, and takes some seven times as long. Raises `ImageError` for an
-        unusable query, `RecipeError` for an unknown re-ranker or one that needs data the library does not have,
-        `LibraryError` if the library is empty.
+        default. With `regions`, overlapping regions of the query image are searched as well, each on its own; for each
+        image the best counts. Where results have probabilities, small regions and the query reduced are searched, too.
+        That finds several objects, or one that is small in the query or in an image of the library, and takes several
+        times as long. Raises `ImageError` for an unusable query, `RecipeError` for an unknown re-ranker or one that
+        needs data the library does not have, `LibraryError` if the library is empty.
         """
         began = time.monotonic()
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
@@ -193,20 +192,22 @@ class Searching(ABC):
         began: float,
         regions: bool = False,
     ) -> Results:
-        """Search with a described query, and with its regions if it gives no sure result."""
+        """Search with a described query, and with its regions."""
         check_whole(k=k, depth=depth)
         where = None if where is None else located_filter(where)
         searcher = self.searcher
+        features = searcher.features()
 
         def ranked(query: DescribedQuery) -> Ranking:
             if not steps:
                 return searcher.ranked(query, k, where)
-            return reranked(searcher, query, k, steps, where=where, depth=depth, cache=self.rerank_cache)
+            cache = self.rerank_cache
+            return reranked(searcher, query, k, steps, where=where, depth=depth, cache=cache, features=features)
 
         ranking = ranked(described)
-        if regions and described.image is not None and not is_sure(ranking):
-            parts = describe_regions(described.image, self.describer, with_reduced=gives_probabilities(steps))
-            ranking = union_of([ranking, *map(ranked, parts)]).top(k)
+        if regions and described.image is not None:
+            calibrated = gives_probabilities(steps)
+            ranking = search_regions(ranking, described.image, self.describer, ranked, calibrated=calibrated).top(k)
         return results_of(searcher, ranking, began)
 
 
