@@ -181,6 +181,11 @@ def test_nothing_shows_the_same_thing(visitor: Visitor, tmp_path: Path, phone: b
     assert title(page) == "Nothing here shows the same thing"
     assert_accessible(page)
     visitor.shot(page, f"nothing-{'phone' if phone else 'desk'}")
+    parts = page.get_by_role("button", name="Search parts of the image too")
+    parts.click()
+    page.wait_for_url("**regions=1**")
+    expect(parts).to_have_count(0)
+    assert found(page) == []
     page.get_by_role("button", name=re.compile("^Show .*less alike")).click()
     expect(page.locator(".grid-below .cell").first).to_be_visible()
 
