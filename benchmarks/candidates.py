@@ -197,7 +197,7 @@ def progress(done: int, total: int) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure (default: all)")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="what to measure (default: all)")
     parser.add_argument("--recipe", default="kin", help="a preset or .toml file with words (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="(default: %(default)s)")
     parser.add_argument("--distractors", type=Path, nargs="*", help="folders (default: the development pool)")

@@ -231,7 +231,7 @@ def measured(given: Material, options: argparse.Namespace) -> Iterator[Row]:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure (default: all)")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="what to measure (default: all)")
     parser.add_argument("--recipe", default="kin", help="a preset or .toml file (default: %(default)s)")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.35, 0.25, 0.18, 0.12])
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))

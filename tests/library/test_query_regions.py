@@ -70,7 +70,7 @@ def test_large_regions_lie_in_the_corners_and_the_centre() -> None:
     assert boxes[3] == pytest.approx((160, 120, 400, 300))
     assert boxes[4] == pytest.approx((80, 60, 320, 240))
     assert len(boxes) == 5
-    assert large_boxes(1000, 100) == []
+    assert large_boxes(640, 60) == []
 
 
 def test_every_object_of_an_eighth_of_the_width_and_height_is_whole_in_a_small_region() -> None:
@@ -81,6 +81,18 @@ def test_every_object_of_an_eighth_of_the_width_and_height_is_whole_in_a_small_r
         whole = (boxes[:, :2] <= (left, top)).all(axis=1) & (boxes[:, 2:] >= (left + 200, top + 150)).all(axis=1)
         assert whole.any()
     assert small_boxes(210, 400) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(6000, 400), (400, 6000), (3000, 1000), (2010, 1000)])
+def test_every_large_object_of_a_panorama_is_whole_in_a_region(width: int, height: int) -> None:
+    boxes = np.array(large_boxes(width, height) + small_boxes(width, height))
+    assert len(boxes) <= 30
+    assert boxes.min() == 0
+    assert boxes[:, 2:].max(axis=0).tolist() == [width, height]
+    size = np.minimum(0.3 * max(width, height), np.array((width, height))) * 0.4
+    for corner in np.random.default_rng(0).uniform(0, 1, (100, 2)) * ((width, height) - size):
+        whole = (boxes[:, :2] <= corner).all(axis=1) & (boxes[:, 2:] >= corner + size).all(axis=1)
+        assert whole.any()
 
 
 def test_each_image_counts_with_its_best_score_and_its_box_there() -> None:

@@ -8,6 +8,7 @@ on a plain ground, as networks are hardly invariant to scale.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,10 +23,14 @@ from kindred.regions import Box
 
 __all__ = ["large_boxes", "reduced", "search_regions", "small_boxes", "union_of"]
 
-LARGE, SMALL = 0.6, 0.3
-"""Width and height of a region, as a share of those of the query."""
+LARGE = 0.6
+"""Width and height of a large region, as a share of those of the query."""
 ACROSS = 5
 """Small regions in each row and column: an object of an eighth of the width is whole in one of them."""
+APART = 7 / 12
+"""How far apart neighbours in a grid begin, as a share of a region: five across are each 0.3 of the whole."""
+PANORAMA, SHAPE = 2.0, 1.5
+"""An image whose longer side is more than PANORAMA times its shorter one has a grid of regions of about SHAPE to 1."""
 SMALLEST = 64
 """A region with a shorter side of fewer pixels is not searched: it has too few details to be recognised by."""
 
@@ -57,31 +62,48 @@ def search_regions(
 
 
 def large_boxes(width: int, height: int) -> list[Box]:
-    """Return overlapping regions of an image of this size: at its four corners and in its centre.
+    """Return overlapping regions of an image of this size: at its corners and in its centre; of a panorama, in a row.
 
     >>> large_boxes(200, 300)[0], large_boxes(200, 300)[-1]
     ((0.0, 0.0, 120.0, 180.0), (40.0, 60.0, 160.0, 240.0))
     """
-    corners = _grid(width, height, LARGE, 2)
+    if _is_panorama(width, height):
+        return _grid(width, height, *((1, ACROSS) if width > height else (ACROSS, 1)))
+    corners = _grid(width, height, 2, 2, share=LARGE)
     x, y = (1 - LARGE) / 2 * width, (1 - LARGE) / 2 * height
     return corners and [*corners, (x, y, x + LARGE * width, y + LARGE * height)]
 
 
 def small_boxes(width: int, height: int) -> list[Box]:
-    """Return a grid of overlapping regions of an image of this size, row by row.
+    """Return a grid of overlapping regions of an image of this size, row by row; for a panorama in fewer rows.
 
     >>> small_boxes(1000, 800)[1], len(small_boxes(1000, 800))
     ((175.0, 0.0, 475.0, 240.0), 25)
     """
-    return _grid(width, height, SMALL, ACROSS)
+    if not _is_panorama(width, height):
+        return _grid(width, height, ACROSS, ACROSS)
+    fewer = max(1, int(ACROSS * math.sqrt(SHAPE * min(width, height) / max(width, height))))
+    more = ACROSS**2 // fewer
+    return _grid(width, height, *((fewer, more) if width > height else (more, fewer)))
 
 
-def _grid(width: int, height: int, share: float, across: int) -> list[Box]:
-    """Return regions of an image in rows and columns; [] if they are too small."""
-    wide, high = share * width, share * height
+def _is_panorama(width: int, height: int) -> bool:
+    return max(width, height) > PANORAMA * min(width, height)
+
+
+def _grid(width: int, height: int, rows: int, columns: int, *, share: float | None = None) -> list[Box]:
+    """Return regions of an image in rows and columns; [] if they are too small.
+
+    share: their width and height as a share of those of the image; None: neighbours begin APART of a region apart.
+    """
+    wide, high = (
+        side * (1 / (1 + APART * (count - 1)) if share is None else share)
+        for side, count in ((width, columns), (height, rows))
+    )
     if min(wide, high) < SMALLEST:
         return []
-    lefts, tops = (np.linspace(0, side, across).tolist() for side in (width - wide, height - high))
+    lefts = np.linspace(0, width - wide, columns).tolist()
+    tops = np.linspace(0, height - high, rows).tolist()
     return [(x, y, x + wide, y + high) for y in tops for x in lefts]
 
 
