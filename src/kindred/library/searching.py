@@ -32,8 +32,8 @@ Further: TypeAlias = Callable[[int], NDArray[np.int64]]
 
 READ_AHEAD = 64
 """Images whose local features are read from the store at once."""
-MOST_BYTES = 1 << 26
-"""Local features that are held for one search at most, as read from the store."""
+MOST_BYTES = 1 << 27
+"""Bytes of local features that are held for one search at most: as floats they take many times as many as stored."""
 
 
 class Searcher:
@@ -186,13 +186,17 @@ class StoredFeatures:
             chunk = ids[start : start + READ_AHEAD]
             here = {each: self._known[each] for each in chunk if each in self._known}
             data = self._read([each for each in chunk if each not in here])
-            here |= {each: self._restored(each, data.get(each)) for each in chunk if each not in here}
-            self._bytes += sum(map(len, data.values()))
-            if self._bytes > MOST_BYTES:
-                self._known.clear()
-                self._bytes = 0
-            self._known |= here
-            yield from [here[each] for each in chunk]
+            for each in chunk:
+                yield here[each] if each in here else self._remembered(each, self._restored(each, data.get(each)))
+
+    def _remembered(self, number: int, features: LocalFeatures) -> LocalFeatures:
+        size = features.points.nbytes + features.descriptors.nbytes + features.scales.nbytes
+        self._bytes += size
+        if self._bytes > MOST_BYTES:
+            self._known.clear()
+            self._bytes = size
+        self._known[number] = features
+        return features
 
     def _restored(self, number: int, data: bytes | None) -> LocalFeatures:
         try:
