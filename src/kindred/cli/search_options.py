@@ -36,7 +36,7 @@ class SubjectOptions:
         typer.Option(
             "--regions",
             help="Also search for parts of IMAGE: for several objects, or one that is small in IMAGE or in those of "
-            "the library. Takes several times as long.",
+            "the library. Takes 5 to 25 times as long.",
         ),
     ] = False
     crop: Annotated[

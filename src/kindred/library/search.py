@@ -104,7 +104,7 @@ class Searching(ABC):
         hit then has. () or "none" orders them by the similarity of descriptors alone, as negative examples do by
         default. With `regions`, overlapping regions of the query image are searched as well, each on its own; for each
         image the best counts. Where results have probabilities, small regions and the query reduced are searched, too.
-        That finds several objects, or one that is small in the query or in an image of the library, and takes several
+        That finds several objects, or one that is small in the query or in an image of the library, and takes 5 to 25
         times as long. Raises `ImageError` for an unusable query, `RecipeError` for an unknown re-ranker or one that
         needs data the library does not have, `LibraryError` if the library is empty.
         """
