@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import isnan
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -87,7 +88,7 @@ def reranked(
     where: Filter | None,
     depth: int,
     cache: RerankCache | None,
-    features: StoredFeatures | None = None,
+    features: StoredFeatures,
 ) -> Ranking:
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
@@ -105,20 +106,17 @@ def reranked(
         if needs in ("features", "maps") and query.map_of is None:
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
     verified = Verified()
-    features = features or search.features()
-
     own = query.own if gives_probabilities(steps) else None
     depth = min(depth, BRIEF_DEPTH) if query.brief else depth
 
     def once(query: DescribedQuery) -> Ranking:
         found, further = search.candidates(query, k, depth, where)
         further = None if query.again is not None or query.brief else further
+        context = partial(search.context, query, cache, verified, features)
         if own is None or own not in found.ids:
-            return rerank(found, search.context(query, cache, verified, further=further, features=features), steps).top(
-                k
-            )
-        context = search.context(query, cache, verified, features=features)  # it was found, and nothing else has to be
-        return _with_own(rerank(_without(found, own), context, steps), own).top(k)
+            return rerank(found, context(further=further), steps).top(k)
+        # It was found, and nothing else has to be.
+        return _with_own(rerank(_without(found, own), context(), steps), own).top(k)
 
     if len(steps) == 1 and gives_probabilities(steps):
         from kindred.rerank.calibrated import is_first_look_enough

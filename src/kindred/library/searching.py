@@ -15,6 +15,7 @@ from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
+from kindred.library.stored import features_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
@@ -122,14 +123,14 @@ class Searcher:
         self,
         query: DescribedQuery,
         cache: RerankCache | None,
-        verified: Verified | None = None,
+        verified: Verified,
+        features: StoredFeatures,
         *,
         further: Further | None = None,
-        features: StoredFeatures | None = None,
     ) -> Context:
         """Return the data for re-rankers: vectors (if an image has one), local features, feature maps.
 
-        features: those that earlier looks at the query, or at regions of it, have read.
+        features: those of images, which hold what earlier looks at the query, or at regions of it, have read.
         """
         from kindred.rerank import Context  # loaded late: most searches do not re-rank
 
@@ -139,7 +140,7 @@ class Searcher:
             query.vector if has_vector and query.vector is not None else np.zeros((1, 1), np.float32),
             StoreGallery(self._store, self.index) if has_vector else _NoVectors(self._recipe),
             query_features=None if own is None else lambda _: own,
-            image_features=None if own is None else features or self.features(),
+            image_features=None if own is None else features,
             cache=cache,
             calibration=self._calibration(),
             at_query_size={} if query.small is None else query.small.vectors,
@@ -201,9 +202,11 @@ class StoredFeatures:
     def _restored(self, number: int, data: bytes | None) -> LocalFeatures:
         try:
             return NO_FEATURES if data is None else from_bytes(data)
-        except LibraryDamaged as error:
+        except LibraryDamaged:
             rows = self._store.images([number]) if self._by_image else self._store.rows([number])
-            raise LibraryDamaged(f"{rows[number].path}: {error}") if number in rows else error from error
+            if number not in rows:
+                raise
+            return features_of(self._store, rows[number]) or NO_FEATURES  # read again, the error names the image
 
     def _read(self, ids: Sequence[int]) -> dict[int, bytes]:
         if not self._by_image:
