@@ -57,8 +57,11 @@ def ask_everything(file: Path) -> None:
         ids = [number for batch, _ in store.vectors() for number in batch]
         store.fetch(ids)
         list(store.parts())
+        list(store.visual_words())
+        store.visual_words_of(ids)
         store.features(4)
         store.features_of(ids)
+        store.features_of_images(range(1, 5))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def ask_everything(file: Path) -> None:
         ("UPDATE features SET data = 12", "image 4: features is '12'|image 4: features is 12"),
         (
             "INSERT INTO features VALUES (1, zeroblob(50000000))",
-            "the image of vector 1: features is '50000000'|the image of vector 1: features is 50000000",
+            "image 1: features is 50,000,000 bytes, expected at most 4,194,304",
         ),
         ("INSERT INTO runs (started, found) VALUES ('now', 'many')", "run 1: a count is 'many'"),
         ("INSERT INTO roots VALUES ('text', 1, 1, 'now')", "roots: path is 'text'"),
@@ -131,7 +134,7 @@ def test_damage_is_one_line_that_names_the_row(filled: SqliteStore, statement: s
 
 
 def test_an_oversized_value_is_not_read(filled: SqliteStore) -> None:
-    change(filled.file, "UPDATE features SET data = zeroblob(100000000)")
+    change(filled.file, "UPDATE words SET data = zeroblob(100000000)")
     with pytest.raises(LibraryDamaged, match="larger than any that Kindred stores"):
         ask_everything(filled.file)
 

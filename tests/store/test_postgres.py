@@ -182,6 +182,7 @@ def test_the_same_description_again_changes_no_vector(store: Store, entry: MakeE
         "UPDATE vectors SET data = '[9, 9, 9]' WHERE region = 1",
         "UPDATE vectors SET x0 = 5 WHERE region = 0",
         "UPDATE features SET data = 'x'",
+        "UPDATE features SET data = convert_to(repeat('x', 5000000), 'UTF8')",
         "DELETE FROM features",
         "DELETE FROM vectors WHERE region = 0",
         "DELETE FROM vectors",

@@ -115,6 +115,12 @@ def test_visual_words_belong_to_the_vector_of_an_image(store: Store, entry: Make
     np.testing.assert_array_equal(batch.words, np.concatenate([each.words for each in own.values()]))
     np.testing.assert_array_equal(batch.signatures, np.concatenate([each.signatures for each in own.values()]))
     assert [ids.tolist() for ids, _ in store.visual_words(after_id=int(ids[0]), batch=1)] == [[ids[1]], [ids[2]]]
+    some = store.visual_words_of([int(ids[2]), int(ids[0]), int(ids[2]) + 1, 999])
+    for number, (words, signatures, _) in ((0, own[A]), (2, own[C])):
+        found = some.pop(int(ids[number]))
+        np.testing.assert_array_equal(found.words, words)
+        np.testing.assert_array_equal(found.signatures, signatures)
+    assert some == store.visual_words_of([]) == {}
     before = store.vectors_revision
     store.put([replace(entry(str(A), 1.0), visual_words=_words(9, 2))])
     assert store.removed_since(before).tolist() == [ids[0]]
@@ -423,4 +429,14 @@ def test_local_features_are_read_by_image_or_for_several_vectors_at_once(store: 
     expected = {number: given[row.path.stem] for number, row in rows.items() if given[row.path.stem] is not None}
     assert len(expected) == 2
     assert store.features_of([*rows, 999]) == expected
-    assert store.features_of([]) == {}
+    by_image = {rows[number].image_id: data for number, data in expected.items()}
+    assert store.features_of_images([*(row.image_id for row in rows.values()), 999]) == by_image
+    assert store.features_of([]) == store.features_of_images([]) == {}
+
+
+def test_local_features_that_are_too_large_are_refused(store: Store) -> None:
+    vectors, most = np.ones((1, 3), np.float32), 1 << 22
+    store.put([Entry(A, 1, 1, vectors=vectors, features=bytes(most))])
+    with pytest.raises(UsageError, match=f"got local features of {most + 1:,} bytes; expected at most {most:,}"):
+        store.put([Entry(A, 1, 1, vectors=vectors, features=bytes(most + 1))])
+    assert store.features(1) == bytes(most)

@@ -9,9 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.store.cells import Cells
-from kindred.store.records import RowBatch, WordBatch
+from kindred.store.records import RowBatch, VisualWords, WordBatch
 
-__all__ = ["Blobs", "check_finite", "decode_visual_words", "decode_words"]
+__all__ = [
+    "FEATURES_BYTES",
+    "VISUAL_WORDS_BYTES",
+    "WORDS_BYTES",
+    "Blobs",
+    "check_finite",
+    "decode_visual_words",
+    "decode_words",
+    "words_by_vector",
+]
+
+FEATURES_BYTES = 1 << 22
+"""Maximum size of the local features of an image: thousands of keypoints take less."""
+VISUAL_WORDS_BYTES = 1 << 22
+"""Maximum size of the visual words of local features of an image, and of their signatures."""
+WORDS_BYTES = 1 << 26
+"""Maximum size of the visual words that an image has in place of a vector, and of their rows."""
 
 Blobs: TypeAlias = Sequence[tuple[int, bytes, bytes]]
 """The number of an image or vector, its words, and what belongs to each word. SQLite does not enforce the types."""
@@ -55,6 +71,14 @@ def decode_visual_words(cells: Cells, found: Blobs) -> tuple[NDArray[np.int64], 
             np.frombuffer(b"".join(row[2] for row in found), "<u8").astype(np.uint64, copy=False),
         ),
     )
+
+
+def words_by_vector(found: tuple[NDArray[np.int64], WordBatch]) -> dict[int, VisualWords]:
+    """Return the visual words of each vector, by its id, of those that `decode_visual_words` returns."""
+    ids, batch = found
+    ends = np.cumsum(batch.counts)[:-1]
+    parts = zip(ids.tolist(), np.split(batch.words, ends), np.split(batch.signatures, ends), strict=True)
+    return {number: VisualWords(words, signatures) for number, words, signatures in parts} if len(ids) else {}
 
 
 def check_finite(cells: Cells, rows: Rows, owners: NDArray[np.int64], what: str) -> None:

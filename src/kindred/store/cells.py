@@ -80,6 +80,14 @@ class Cells:
             return value
         raise self.damaged(row, column, value, "bytes")
 
+    def bounded_bytes(self, value: object, size: object, row: str, column: str, *, most: int) -> bytes:
+        """Return bytes of which only the `size` was read, and None as their value, if they are more than `most`."""
+        if isinstance(value, bytes):
+            return value
+        if value is None and isinstance(size, int):
+            raise self.error(f"{row}: {column} is {size:,} bytes, expected at most {most:,}")
+        raise self.damaged(row, column, value, "bytes")
+
     def day(self, value: object, row: str) -> date | None:
         """Return a day, or None."""
         if value is None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
+from kindred.store.blobs import FEATURES_BYTES
 from kindred.store.records import Entry
 
 __all__ = [
@@ -49,10 +50,14 @@ def check_tag(tag: str) -> None:
 def facts_of(entry: Entry, version: str) -> dict[str, bytes | str | int | None]:
     """Return the columns of an image other than its id, path and the time it was added.
 
-    Raises UsageError for an entry that has neither vectors nor a reason, or both.
+    Raises UsageError for an entry that has neither vectors nor a reason, or both, or larger local features than a store
+    returns.
     """
     if (entry.vectors is None) == (entry.reason is None):
         raise UsageError(f"{entry.path}: expected either vectors or a reason for skipping, not both or neither")
+    if entry.features is not None and len(entry.features) > FEATURES_BYTES:
+        size = f"{len(entry.features):,} bytes"
+        raise UsageError(f"{entry.path}: got local features of {size}; expected at most {FEATURES_BYTES:,}")
     return {
         "size": entry.size,
         "mtime_ns": entry.mtime_ns,

@@ -32,6 +32,7 @@ from kindred.store.records import (
     Run,
     Skip,
     Value,
+    VisualWords,
     WordBatch,
 )
 from kindred.store.saved import SavedSearch
@@ -210,12 +211,23 @@ class Store(Protocol):
         """
         ...
 
+    def visual_words_of(self, vector_ids: Iterable[int]) -> dict[int, VisualWords]:
+        """Return the visual words of the local features of images, by the id of their vector; without any: left out."""
+        ...
+
     def features(self, image_id: int) -> bytes | None:
-        """Return the local features of an image; None if none are stored."""
+        """Return the local features of an image; None if none are stored.
+
+        Raises LibraryDamaged, as the two that follow, for those that are larger than any that a store accepts.
+        """
         ...
 
     def features_of(self, vector_ids: Iterable[int]) -> dict[int, bytes]:
         """Return the local features of the images of vectors, by vector id; ids without any are left out."""
+        ...
+
+    def features_of_images(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of images, by number; those without any are left out."""
         ...
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:

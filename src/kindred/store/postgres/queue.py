@@ -20,6 +20,7 @@ from kindred._support.version import __version__
 from kindred.store.entries import signed, unsigned
 from kindred.store.keys import folder_range, path_key
 from kindred.store.postgres import writing
+from kindred.store.postgres.bounds import cut
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import Database, fetch
 from kindred.store.queue import QueuedFile, ScanState
@@ -160,7 +161,7 @@ class PostgresQueue:
 
     def _take(self, which: str, roots: Sequence[Path], limit: int) -> list[QueuedFile]:
         where, values = _inside(roots)
-        statement = TAKE.format(which=which, where=where, columns=", ".join(f"queue.{name}" for name in COLUMNS))
+        statement = TAKE.format(which=which, where=where, columns=cut(", ".join(f"queue.{name}" for name in COLUMNS)))
         rows = self._database.rows(statement, (*values, limit, self._me, self._me))
         return [_file(row) for row in sorted(rows, key=lambda row: row[0])]
 

@@ -15,6 +15,7 @@ from kindred.store.cells import IMAGE, KNOWN, Cells
 from kindred.store.filters import KINDS, Kind, from_stored
 from kindred.store.keys import chunks, folder_range
 from kindred.store.listing import Listed, Order, Position
+from kindred.store.postgres.bounds import cut
 from kindred.store.postgres.conditions import conditions
 from kindred.store.postgres.database import Database
 from kindred.store.postgres.failures import REMEDY
@@ -28,6 +29,8 @@ __all__ = ["ImageReader"]
 
 MANY = 5000
 """Values of one statement."""
+FILE_BYTES = 1_000_000_000
+"""Maximum size of a fitted file, as in a folder."""
 
 EXTRAS = """
     ARRAY(SELECT tag FROM tags t WHERE t.image_id = i.id ORDER BY tag),
@@ -122,16 +125,17 @@ class ImageReader(KnownReader):
         return dict(self._database.rows("SELECT name, sha256(data) FROM files ORDER BY name"))
 
     def files(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Return fitted files by name; unknown names are left out."""
-        return dict(self._database.rows("SELECT name, data FROM files WHERE name = ANY(%s)", (list(names),)))
+        """Return fitted files by name; unknown names, and files that are too large, are left out."""
+        sql = "SELECT name, data FROM files WHERE name = ANY(%s) AND octet_length(data) <= %s"
+        return dict(self._database.rows(sql, (list(names), FILE_BYTES)))
 
     def _known_by(self, column: str, values: Sequence[bytes]) -> Iterator[Sequence[object]]:
-        sql = f"SELECT {KNOWN} FROM images WHERE {column} = ANY(%s)"
+        sql = f"SELECT {cut(KNOWN)} FROM images WHERE {column} = ANY(%s)"
         for chunk in chunks(values, MANY):
             yield from self._database.rows(sql, (list(chunk),))
 
     def _page(self, columns: str, after: bytes, before: bytes) -> Sequence[Sequence[object]]:
-        sql = f"SELECT {columns} FROM images WHERE path > %s AND path < %s ORDER BY path LIMIT {PAGE}"
+        sql = f"SELECT {cut(columns)} FROM images WHERE path > %s AND path < %s ORDER BY path LIMIT {PAGE}"
         return self._database.rows(sql, (after, before))
 
     def count_under(self, folder: Path) -> int:
@@ -141,7 +145,7 @@ class ImageReader(KnownReader):
 
     def skipped(self) -> list[Skip]:
         """Return every image that could not be used, with the reason, ordered by path."""
-        sql = "SELECT id, path, reason, final FROM images WHERE state = 'skipped' ORDER BY path"
+        sql = f"SELECT {cut('id, path, reason, final')} FROM images WHERE state = 'skipped' ORDER BY path"
         cells, skips = self._cells, []
         for number, path, reason, final in self._database.rows(sql):
             row = f"image {number}"
@@ -165,7 +169,7 @@ class ImageReader(KnownReader):
 
     def roots(self) -> list[Root]:
         """Return the indexed folders, ordered by path."""
-        found = self._database.rows("SELECT path, device, images, seen FROM roots ORDER BY path")
+        found = self._database.rows(f"SELECT {cut('path, device, images, seen')} FROM roots ORDER BY path")
         cells = self._cells
         return [
             Root(cells.path(path, "roots"), cells.identity(device, "a root", "device"), images, seen)
@@ -198,7 +202,7 @@ class ImageReader(KnownReader):
     def outlines(self, where: Filter) -> Outlines:
         """Return the ids, paths, sizes and days of all indexed images that match `where`, by ascending number."""
         condition, values = conditions(where)
-        columns = "i.id, i.uid, i.path, coalesce(i.width, 0), coalesce(i.height, 0), i.day"
+        columns = f"i.id, i.uid, {cut('i.path')}, coalesce(i.width, 0), coalesce(i.height, 0), i.day"
         sql = f"SELECT {columns} FROM images i WHERE i.state = 'indexed' AND {condition} ORDER BY i.id"
         rows, check = self._database.rows(sql, values), self._cells
         return Outlines(
@@ -240,7 +244,7 @@ class ImageReader(KnownReader):
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
         """Return the image and region of each vector, by vector id; removed ids are left out."""
         sql = f"""
-            SELECT {IMAGE}, v.id, v.region, v.x0, v.y0, v.x1, v.y1, {EXTRAS}
+            SELECT {cut(IMAGE)}, v.id, v.region, v.x0, v.y0, v.x1, v.y1, {EXTRAS}
             FROM vectors v JOIN images i ON i.id = v.image_id WHERE v.id = ANY(%s)
         """
         return {row.vector_id: row for row in self._images(sql, [int(number) for number in vector_ids])}
@@ -254,7 +258,7 @@ class ImageReader(KnownReader):
         return {row.uid: row for row in self._whole("i.uid", [uid for uid in uids if "\0" not in uid])}
 
     def _whole(self, column: str, values: Sequence[int | str]) -> Iterator[Row]:
-        sql = f"SELECT {IMAGE}, 0, 0, NULL, NULL, NULL, NULL, {EXTRAS} FROM images i WHERE {column} = ANY(%s)"
+        sql = f"SELECT {cut(IMAGE)}, 0, 0, NULL, NULL, NULL, NULL, {EXTRAS} FROM images i WHERE {column} = ANY(%s)"
         return self._images(sql, values)
 
     def _images(self, sql: str, values: Sequence[int | str]) -> Iterator[Row]:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.store.cells import Cells
 from kindred.store.postgres.conditions import conditions
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import Database, fetch
-from kindred.store.postgres.vectors import DATA, components
+from kindred.store.postgres.failures import REMEDY
+from kindred.store.postgres.vectors import DATA, vector_batch
 from kindred.store.postgres.writing import WIDEST
 from kindred.store.protocol import VectorBatch
 from kindred.store.records import Filter
@@ -82,7 +84,7 @@ class VectorSearch:
         source, values = _source(where)
         distance = OPERATORS[similarity].distance
         sql = f"SELECT v.id, {DATA} FROM {source} ORDER BY {distance}, v.id LIMIT %s"
-        return _batch(self._database.rows(sql, (*values, query, k)))
+        return self._batch(self._database.rows(sql, (*values, query, k)), len(query))
 
     def nearest_by_graph(
         self, query: NDArray[np.float32], k: int, *, similarity: str, where: Filter | None, scanned: int
@@ -119,7 +121,10 @@ class VectorSearch:
                 cursor.execute(sql, (*values, query, k))
                 return cursor.fetchall()
 
-        return _batch(self._database.read(work))
+        return self._batch(self._database.read(work), len(query))
+
+    def _batch(self, rows: list[tuple[Any, ...]], dimension: int) -> VectorBatch:
+        return vector_batch(Cells(self._database.url, REMEDY), rows, dimension)
 
     def build_graph(self, similarity: str, dimension: int) -> bool:
         """Build the graph of all vectors, while they are read and changed; return whether it is complete.
@@ -177,7 +182,3 @@ def _source(where: Filter | None) -> tuple[str, list[Any]]:
     if condition == "true":
         return "vectors v", []
     return f"vectors v JOIN images i ON i.id = v.image_id WHERE {condition}", list(values)
-
-
-def _batch(rows: list[tuple[Any, ...]]) -> VectorBatch:
-    return np.array([row[0] for row in rows], np.int64), components([row[1:3] for row in rows])

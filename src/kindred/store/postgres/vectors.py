@@ -8,32 +8,65 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.store.blobs import check_finite, decode_visual_words, decode_words
+from kindred.store.blobs import (
+    FEATURES_BYTES,
+    VISUAL_WORDS_BYTES,
+    WORDS_BYTES,
+    Blobs,
+    check_finite,
+    decode_visual_words,
+    decode_words,
+    words_by_vector,
+)
+from kindred.store.cells import Cells
 from kindred.store.keys import chunks
+from kindred.store.postgres.bounds import bounded
 from kindred.store.postgres.reading import ImageReader
 from kindred.store.protocol import VectorBatch
-from kindred.store.records import RowBatch, WordBatch
+from kindred.store.reading import LARGEST_DIMENSION
+from kindred.store.records import RowBatch, VisualWords, WordBatch
 
-__all__ = ["DATA", "VectorReader", "components"]
+__all__ = ["DATA", "VISUAL_WORDS", "WORDS", "VectorReader", "vector_batch"]
 
 ReadRows: TypeAlias = Callable[[str, Sequence[Any]], RowBatch | None]
 
-DATA = "coalesce(vector_send(data), wide), data IS NULL"
-"""The bytes of a vector, as the type sends them or as they are stored, and which of both."""
+WIDE = f"octet_length(wide) = least(4::int8 * (SELECT max(dimension) FROM state), {4 * LARGEST_DIMENSION})"
+DATA = (
+    f"coalesce(vector_send(data), CASE WHEN {WIDE} THEN wide END), CASE WHEN data IS NULL THEN octet_length(wide) END"
+)
+"""The bytes of a vector, as the type sends them, at most 64 kB, or as they are stored; and of the latter how many.
+
+Those that are stored are NULL if they are not as many as the dimension of the library demands.
+"""
+WORDS = f"{bounded('words', WORDS_BYTES)}, {bounded('data', WORDS_BYTES)}"
+VISUAL_WORDS = f"{bounded('words', VISUAL_WORDS_BYTES)}, {bounded('signatures', VISUAL_WORDS_BYTES)}"
+FEATURES = bounded("f.data", FEATURES_BYTES)
 HEADER = 4
 """Bytes before the components: their number, and two that are not used."""
 AT_ONCE = 500
 """Images whose rows are read by one statement."""
+FEATURES_AT_ONCE = 64
+"""Images whose local features are read by one statement."""
 
 
-def components(cells: Sequence[tuple[bytes, bool]]) -> NDArray[np.float32]:
-    """Return the components of vectors (n, D), all of one length, from the columns `DATA`."""
-    if not cells:
-        return np.empty((0, 0), np.float32)
-    if cells[0][1]:
-        return np.frombuffer(b"".join(data for data, _ in cells), "<f4").reshape(len(cells), -1).astype(np.float32)
-    sent = np.frombuffer(b"".join(data for data, _ in cells), np.uint8).reshape(len(cells), -1)[:, HEADER:]
-    return np.ascontiguousarray(sent).view(">f4").astype(np.float32)
+def vector_batch(check: Cells, found: Sequence[tuple[Any, ...]], dimension: int) -> VectorBatch:
+    """Return the ids (n,) and rows (n, D) of vectors, from their ids and the columns `DATA`.
+
+    Raises LibraryDamaged, with the vector, for those that are not `dimension` finite numbers.
+    """
+    for number, data, size, *_ in found:
+        length = size if size is not None else 0 if data is None else len(data) - HEADER
+        if data is None or length != 4 * dimension:
+            raise check.error(f"vector {number} has {length:,} bytes, expected {4 * dimension} ({dimension} float32)")
+    rows = np.empty((len(found), dimension), np.float32)
+    is_wide = np.array([row[2] is not None for row in found], bool)
+    for chosen, kind, start in ((is_wide, "<f4", 0), (~is_wide, ">f4", HEADER)):
+        cells = [found[at][1] for at in np.flatnonzero(chosen).tolist()]
+        sent = np.frombuffer(b"".join(cells), np.uint8).reshape(len(cells), start + 4 * dimension)
+        rows[chosen] = np.ascontiguousarray(sent[:, start:]).view(kind)
+    ids = np.array([row[0] for row in found], np.int64)
+    check_finite(check, rows, ids, "vector")  # only possible for wide ones
+    return ids, rows
 
 
 class VectorReader(ImageReader):
@@ -93,32 +126,61 @@ class VectorReader(ImageReader):
 
     def _words(self, chosen: str, values: Sequence[Any]) -> RowBatch | None:
         """Return the visual words of images, likewise."""
-        found = self._database.rows(
-            f"SELECT image_id, words, data FROM words WHERE image_id {chosen} ORDER BY image_id", values
-        )
+        sql = f"SELECT image_id, {WORDS} FROM words WHERE image_id {chosen} ORDER BY image_id"
+        found = self._pairs(sql, values, ("image", "words", "rows of words"), WORDS_BYTES)
         dimension = self.dimension
         if not found or dimension is None:
             return None
         return decode_words(self._cells, found, dimension)
 
+    def _pairs(self, sql: str, values: Sequence[Any], names: tuple[str, str, str], most: int) -> Blobs:
+        """Return a number and two cells of each row, which are read with their sizes; `names`: of the three."""
+        row, *columns = names
+        found = []
+        for number, one, size, other, length in self._database.rows(sql, values):
+            cells = zip((one, other), (size, length), columns, strict=True)
+            pair = [self._cells.bounded_bytes(*each[:2], f"{row} {number}", each[2], most=most) for each in cells]
+            found.append((number, pair[0], pair[1]))
+        return found
+
     def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
         """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words)."""
-        sql = "SELECT vector_id, words, signatures FROM visual_words WHERE vector_id > %s ORDER BY vector_id LIMIT %s"
-        while found := self._database.rows(sql, (after_id, batch)):
+        sql = "vector_id > %s ORDER BY vector_id LIMIT %s"
+        while found := self._visual_words(sql, (after_id, batch)):
             after_id = found[-1][0]
             yield decode_visual_words(self._cells, found)
 
+    def visual_words_of(self, vector_ids: Iterable[int]) -> dict[int, VisualWords]:
+        """Return the visual words of the local features of images, by the id of their vector; without any: left out."""
+        found: dict[int, VisualWords] = {}
+        for chunk in chunks([int(number) for number in vector_ids], AT_ONCE):
+            rows = self._visual_words("vector_id = ANY(%s)", (list(chunk),))
+            found |= words_by_vector(decode_visual_words(self._cells, rows))
+        return found
+
+    def _visual_words(self, chosen: str, values: Sequence[Any]) -> Blobs:
+        sql = f"SELECT vector_id, {VISUAL_WORDS} FROM visual_words WHERE {chosen}"
+        return self._pairs(sql, values, ("vector", "visual words", "signatures"), VISUAL_WORDS_BYTES)
+
     def features(self, image_id: int) -> bytes | None:
         """Return the local features of an image; None if none are stored."""
-        found = self._database.rows("SELECT data FROM features WHERE image_id = %s", (int(image_id),))
-        return found[0][0] if found else None
+        return self.features_of_images([image_id]).get(int(image_id))
 
     def features_of(self, vector_ids: Iterable[int]) -> dict[int, bytes]:
         """Return the local features of the images of vectors, by vector id; ids without any are left out."""
-        sql = "SELECT v.id, f.data FROM vectors v JOIN features f USING (image_id) WHERE v.id = ANY(%s)"
+        return self._features("v.id", "vectors v JOIN features f USING (image_id)", vector_ids)
+
+    def features_of_images(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of images, by number; those without any are left out."""
+        return self._features("f.image_id", "features f", image_ids)
+
+    def _features(self, key: str, source: str, ids: Iterable[int]) -> dict[int, bytes]:
+        """Return local features by the column `key` of the tables `source`."""
+        sql = f"SELECT {key}, f.image_id, {FEATURES} FROM {source} WHERE {key} = ANY(%s)"
         found: dict[int, bytes] = {}
-        for chunk in chunks([int(number) for number in vector_ids], AT_ONCE):
-            found.update(self._database.rows(sql, (list(chunk),)))
+        for chunk in chunks([int(number) for number in ids], FEATURES_AT_ONCE):
+            for number, image, data, size in self._database.rows(sql, (list(chunk),)):
+                found[number] = self._cells.bounded_bytes(data, size, f"image {image}", "features", most=FEATURES_BYTES)
         return found
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
@@ -133,16 +195,7 @@ class VectorReader(ImageReader):
         return self._ids("SELECT id FROM changed_images WHERE revision > %s", (revision,))
 
     def _as_arrays(self, found: Sequence[tuple[Any, ...]], dimension: int) -> VectorBatch:
-        for number, data, wide, *_ in found:
-            length = len(data) if wide else len(data) - HEADER
-            if length != 4 * dimension:
-                raise self._cells.error(
-                    f"vector {number} has {length:,} bytes, expected {4 * dimension} ({dimension} float32)"
-                )
-        rows = components([row[1:3] for row in found])
-        ids = np.array([row[0] for row in found], np.int64)
-        check_finite(self._cells, rows, ids, "vector")  # only possible for wide ones
-        return ids, rows.reshape(len(found), dimension)
+        return vector_batch(self._cells, found, dimension)
 
 
 def _in_pages(table: str, read: ReadRows, batch: int) -> Iterator[RowBatch]:

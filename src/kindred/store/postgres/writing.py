@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import UsageError
+from kindred.store.blobs import FEATURES_BYTES, VISUAL_WORDS_BYTES, WORDS_BYTES
 from kindred.store.entries import checked_vectors, checked_words, day_of, facts_of, new_uid, now, signed
 from kindred.store.keys import path_key
+from kindred.store.postgres.bounds import cut, within
 from kindred.store.postgres.connections import TimedConnection, vector_bytes
 from kindred.store.postgres.database import fetch
 from kindred.store.postgres.vectors import DATA
@@ -109,7 +111,7 @@ def put_prepared(connection: TimedConnection, entries: Sequence[Prepared]) -> No
     """Add images, or replace those with the same path; one that is stored already with the same vectors is kept."""
     revision = next_revision(connection)
     _check_dimension(connection, entries)
-    sql = "SELECT path, id, description FROM images WHERE path = ANY(%s)"
+    sql = f"SELECT path, id, {cut('description')} FROM images WHERE path = ANY(%s)"
     known = {row[0]: row[1:] for row in fetch(connection, sql, ([entry.path for entry in entries],))}
     old = [(known[entry.path][0], entry) for entry in entries if entry.path in known]
     same = [(number, entry) for number, entry in old if known[entry.path][1] == entry.description]
@@ -139,10 +141,13 @@ def _no_longer_stored(connection: TimedConnection, same: Sequence[tuple[int, Pre
 
 @dataclass
 class _Rows:
-    """What the tables hold of an image: its vectors, each with all columns but the numbers; words; local features."""
+    """What the tables hold of an image: its vectors, each with all columns but the numbers; words; local features.
+
+    None for what is larger than Kindred ever writes it.
+    """
 
     vectors: list[tuple[Any, ...]]
-    words: tuple[bytes, bytes] | None
+    words: tuple[bytes | None, bytes | None] | None
     features: bytes | None
 
 
@@ -153,7 +158,8 @@ def _rows_of(entry: Prepared) -> _Rows:
         visual = entry.visual_words or (None, None)
         for region, (box, row) in enumerate(zip(entry.boxes, entry.rows, strict=True)):
             wide = len(row) > WIDEST
-            vectors.append((region, *box, row.tobytes() if wide else vector_bytes(row), wide, *visual))
+            data = (row.tobytes(), 4 * len(row)) if wide else (vector_bytes(row), None)
+            vectors.append((region, *box, *data, *visual))
     return _Rows(vectors, entry.words, entry.features)
 
 
@@ -163,16 +169,17 @@ def _stored(connection: TimedConnection, images: Sequence[int]) -> dict[int, _Ro
     if not found:
         return found
     sql = f"""
-        SELECT image_id, region, x0, y0, x1, y1, {DATA}, words, signatures
+        SELECT image_id, region, x0, y0, x1, y1, {DATA}, {within("words", VISUAL_WORDS_BYTES)},
+            {within("signatures", VISUAL_WORDS_BYTES)}
         FROM vectors LEFT JOIN visual_words ON vector_id = id WHERE image_id = ANY(%s) ORDER BY image_id, region
     """
     for number, *row in fetch(connection, sql, (list(found),)):
         found[number].vectors.append(tuple(row))
-    for number, words, data in fetch(
-        connection, "SELECT image_id, words, data FROM words WHERE image_id = ANY(%s)", (list(found),)
-    ):
+    columns = f"{within('words', WORDS_BYTES)}, {within('data', WORDS_BYTES)}"
+    sql = f"SELECT image_id, {columns} FROM words WHERE image_id = ANY(%s)"
+    for number, words, data in fetch(connection, sql, (list(found),)):
         found[number].words = words, data
-    sql = "SELECT image_id, data FROM features WHERE image_id = ANY(%s)"
+    sql = f"SELECT image_id, {within('data', FEATURES_BYTES)} FROM features WHERE image_id = ANY(%s)"
     for number, data in fetch(connection, sql, (list(found),)):
         found[number].features = data
     return found

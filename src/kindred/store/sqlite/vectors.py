@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
-from kindred.store.blobs import check_finite, decode_visual_words, decode_words
+from kindred.store.blobs import FEATURES_BYTES, check_finite, decode_visual_words, decode_words, words_by_vector
 from kindred.store.keys import chunks
 from kindred.store.protocol import VectorBatch
-from kindred.store.records import RowBatch, WordBatch
+from kindred.store.records import RowBatch, VisualWords, WordBatch
 from kindred.store.sqlite.conditions import marks
 from kindred.store.sqlite.reading import ImageReader
 
@@ -22,9 +22,7 @@ ReadRows: TypeAlias = Callable[[str, Sequence[int]], RowBatch | None]
 
 # A value of the wrong type or length is not read.
 SOUND = "iif(typeof(data) = 'blob' AND length(data) = ?, data, NULL)"
-LARGEST = 1 << 22
-"""Bytes of the largest local features that are read with those of other images: thousands of keypoints take less."""
-BOUNDED = f"iif(typeof(f.data) = 'blob' AND length(f.data) > {LARGEST}, length(f.data), f.data)"
+FEATURES = f"iif(typeof(f.data) = 'blob' AND length(f.data) > {FEATURES_BYTES}, NULL, f.data), length(f.data)"
 
 
 class VectorReader(ImageReader):
@@ -109,23 +107,37 @@ class VectorReader(ImageReader):
             after_id = found[-1][0]
             yield decode_visual_words(self._cells, found)
 
+    def visual_words_of(self, vector_ids: Iterable[int]) -> dict[int, VisualWords]:
+        """Return the visual words of the local features of images, by the id of their vector; without any: left out."""
+        found: dict[int, VisualWords] = {}
+        for chunk in chunks([int(number) for number in vector_ids]):
+            sql = f"SELECT vector_id, words, signatures FROM visual_words WHERE vector_id IN ({marks(chunk)})"
+            with self._database.read() as connection:
+                rows = connection.execute(sql, chunk).fetchall()
+            found |= words_by_vector(decode_visual_words(self._cells, rows))
+        return found
+
     def features(self, image_id: int) -> bytes | None:
         """Return the local features of an image; None if none are stored."""
-        with self._database.read() as connection:
-            found = connection.execute("SELECT data FROM features WHERE image_id = ?", (int(image_id),)).fetchone()
-        return None if found is None else self._cells.optional_bytes(found[0], f"image {image_id}", "features")
+        return self.features_of_images([image_id]).get(int(image_id))
 
     def features_of(self, vector_ids: Iterable[int]) -> dict[int, bytes]:
         """Return the local features of the images of vectors, by vector id; ids without any are left out."""
+        return self._features("v.id", "vectors v JOIN features f USING (image_id)", vector_ids)
+
+    def features_of_images(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of images, by number; those without any are left out."""
+        return self._features("f.image_id", "features f", image_ids)
+
+    def _features(self, key: str, source: str, ids: Iterable[int]) -> dict[int, bytes]:
+        """Return local features by the column `key` of the tables `source`."""
         found: dict[int, bytes] = {}
-        for chunk in chunks([int(number) for number in vector_ids]):
-            joined = f"SELECT v.id, {BOUNDED} FROM vectors v JOIN features f USING (image_id)"
+        for chunk in chunks([int(number) for number in ids]):
+            sql = f"SELECT {key}, f.image_id, {FEATURES} FROM {source} WHERE {key} IN ({marks(chunk)})"
             with self._database.read() as connection:
-                rows = connection.execute(f"{joined} WHERE v.id IN ({marks(chunk)})", chunk).fetchall()
-            for number, cell in rows:
-                data = self._cells.optional_bytes(cell, f"the image of vector {number}", "features")
-                if data is not None:
-                    found[number] = data
+                rows = connection.execute(sql, chunk).fetchall()
+            for number, image, data, size in rows:
+                found[number] = self._cells.bounded_bytes(data, size, f"image {image}", "features", most=FEATURES_BYTES)
         return found
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:

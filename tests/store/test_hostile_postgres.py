@@ -1,0 +1,145 @@
+"""Cells of a library in PostgreSQL that are larger than Kindred writes them: named in an error, and never received."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kindred.errors import LibraryDamaged
+from kindred.store import Entry, Filter, Order, Place, PostgresUrl, VisualWords
+from postgres_server import execute
+
+pytest.importorskip("psycopg")
+from kindred.store.postgres import database, reading
+from kindred.store.postgres.connections import TimedConnection
+from kindred.store.postgres.store import PostgresStore
+
+MakeEntry = Callable[..., Entry]
+A, B = Path("/photos/a.jpg"), Path("/photos/b.jpg")
+MOST = 1 << 22
+"""Bytes of the largest cell of features or visual words."""
+LARGE = "convert_to(repeat('x', {}), 'UTF8')"
+
+
+@pytest.fixture
+def url(place_for: Callable[[str], Place]) -> PostgresUrl:
+    found = place_for("postgres")
+    assert isinstance(found, PostgresUrl)
+    return found
+
+
+@pytest.fixture
+def store(url: PostgresUrl) -> Iterator[PostgresStore]:
+    with PostgresStore.create(url, {}) as made:
+        yield made
+
+
+@pytest.fixture
+def received(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all values that the server has sent."""
+    sizes: list[int] = []
+    fetch = database.fetch
+
+    def counted(connection: TimedConnection, sql: str, values: database.Parameters = ()) -> list[tuple[Any, ...]]:
+        rows = fetch(connection, sql, values)
+        sizes.extend(len(cell) for row in rows for cell in row if isinstance(cell, bytes))
+        return rows
+
+    monkeypatch.setattr(database, "fetch", counted)
+    return sizes
+
+
+def refused(call: Callable[[], object], message: str, received: list[int], most: int) -> None:
+    received.clear()
+    with pytest.raises(LibraryDamaged, match=message) as caught:
+        call()
+    assert str(caught.value).startswith("postgresql://")
+    assert max(received, default=0) <= most
+
+
+def test_local_features_and_visual_words(
+    url: PostgresUrl, store: PostgresStore, entry: MakeEntry, received: list[int]
+) -> None:
+    words = VisualWords(np.arange(3, dtype=np.uint16), np.arange(3, dtype=np.uint64))
+    store.put([replace(entry(str(path)), visual_words=words, features=b"abc") for path in (A, B)])
+    expected = rf"image 2: features is {MOST + 1:,} bytes, expected at most {MOST:,}; restore"
+    execute(url, f"UPDATE features SET data = {LARGE.format(MOST)} WHERE image_id = 2")
+    assert len(store.features_of([1, 2])[2]) == len(store.features_of_images([1, 2])[2]) == max(received) == MOST
+    execute(url, f"UPDATE features SET data = {LARGE.format(MOST + 1)} WHERE image_id = 2")
+    for call in (
+        lambda: store.features(2),
+        lambda: store.features_of([1, 2]),
+        lambda: store.features_of_images([1, 2]),
+    ):
+        refused(call, expected, received, 3)
+    assert store.features(1) == b"abc"
+    for column in ("words", "signatures"):
+        execute(url, f"UPDATE visual_words SET {column} = {LARGE.format(MOST + 2)} WHERE vector_id = 2")
+        name = "visual words" if column == "words" else "signatures"
+        for call in (lambda: list(store.visual_words()), lambda: store.visual_words_of([1, 2])):
+            refused(call, f"vector 2: {name} is {MOST + 2:,} bytes, expected at most {MOST:,}", received, 24)
+        assert store.visual_words_of([1]).keys() == {1}
+        execute(url, "UPDATE visual_words SET words = '' WHERE vector_id = 2")
+
+
+def test_words_in_place_of_a_vector(url: PostgresUrl, store: PostgresStore, received: list[int]) -> None:
+    store.put([Entry(A, 1, 1, vectors=np.ones((2, 3), np.float32), words=np.array([4, 7]))])
+    most = 1 << 26
+    execute(url, f"UPDATE words SET data = {LARGE.format(most + 2)}")
+    refused(lambda: list(store.parts()), f"image 1: rows of words is {most + 2:,} bytes, expected", received, 8)
+
+
+@pytest.mark.parametrize("dimension", [3, 16_001])
+def test_vectors_that_are_stored_as_bytes(
+    url: PostgresUrl, store: PostgresStore, dimension: int, received: list[int]
+) -> None:
+    store.put([Entry(path, 1, 1, vectors=np.ones((1, dimension), np.float32)) for path in (A, B)])
+    execute(url, f"UPDATE vectors SET data = NULL, wide = {LARGE.format(5_000_000)} WHERE id = 2")
+    expected = f"vector 2 has 5,000,000 bytes, expected {4 * dimension}"
+    for call in (lambda: list(store.vectors()), lambda: list(store.parts()), lambda: store.fetch([2])):
+        refused(call, expected, received, 4 * dimension + 4)
+    if dimension == 3:
+        query = np.ones(3, np.float32)
+        nearest = store.vector_search.nearest
+        refused(lambda: nearest(query, 2, similarity="dot", where=None), expected, received, 16)
+        execute(url, "UPDATE vectors SET data = '[1, 2]' WHERE id = 1")
+        different = r"vectors of different dimensions \(different vector dimensions"
+        refused(lambda: nearest(query, 2, similarity="dot", where=None), different, received, 16)
+    execute(url, f"UPDATE state SET dimension = {2**31 - 1}")
+    for call in (lambda: list(store.vectors()), lambda: list(store.parts()), lambda: store.fetch([2])):
+        refused(call, "vector . has|dimension is", received, 4 * dimension + 4)
+
+
+def test_paths_and_digests(url: PostgresUrl, store: PostgresStore, entry: MakeEntry, received: list[int]) -> None:
+    store.put([entry(str(A)), replace(entry(str(B)), vectors=None, reason="empty")])
+    execute(url, f"UPDATE images SET digest = {LARGE.format(100_000)}")
+    assert [len(each.digest or b"") for each in store.lookup([A, B]).values()] == [33, 33]
+    execute(url, "UPDATE images SET path = convert_to('/' || id || repeat('x', 200000), 'UTF8')")
+    execute(url, "INSERT INTO roots VALUES (convert_to('/' || repeat('x', 200000), 'UTF8'), 1, 1, 'now')")
+    calls: list[Callable[[], object]] = [
+        lambda: store.images([1]),
+        lambda: store.rows([1]),
+        lambda: store.outlines(Filter()),
+        lambda: list(store.paths_under(Path("/"))),
+        lambda: list(store.known_under(Path("/"))),
+        lambda: store.by_digest([b"x" * 100_000]),
+        store.skipped,
+        store.roots,
+    ]
+    for call in calls:
+        refused(call, "path is 100,001 bytes, expected an absolute path", received, 100_001)
+    received.clear()
+    store.listed(Filter(), Order("path"), limit=1)
+    assert max(received) <= 100_001
+
+
+def test_fitted_files(store: PostgresStore, monkeypatch: pytest.MonkeyPatch, received: list[int]) -> None:
+    store.set_files({"small": b"x" * 10, "large": b"x" * 11})
+    monkeypatch.setattr(reading, "FILE_BYTES", 10)
+    assert store.files(["small", "large"]) == {"small": b"x" * 10}
+    assert max(received) == 10
