@@ -12,6 +12,7 @@ from kindred.features import LocalFeatures
 from kindred.features.storage import to_bytes
 from kindred.library import searching
 from kindred.library.searching import StoredFeatures
+from kindred.library.stored import RankedImages
 from kindred.store import Store
 
 POINTS, DIMENSION = 50, 128
@@ -38,7 +39,7 @@ def test_features_are_read_once_within_a_bound_that_counts_them_as_decoded(monke
     store = FewBits()
     assert 10 * len(store.data) < DECODED
     monkeypatch.setattr(searching, "MOST_BYTES", 2 * DECODED)
-    features = StoredFeatures(cast("Store", store), by_image=False)
+    features = StoredFeatures(RankedImages(cast("Store", store), by_number=False))
     for ids in ([1, 2], [2, 1], [3], [3, 1]):
         assert [len(each.points) for each in features(ids)] == [POINTS] * len(ids)
     assert store.read == [1, 2, 3, 1]

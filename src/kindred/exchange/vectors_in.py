@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from kindred.errors import KindredError, LibraryNotFound, RecipeMismatch, UsageE
 from kindred.exchange.formats import format_of
 from kindred.exchange.rows import ExchangeRecord, VectorRows
 from kindred.library import Library, located
-from kindred.library.stored import words_of
+from kindred.library.stored import stored_features, visual_words_of
 from kindred.recipe import IMPORTED, Recipe
-from kindred.store import Entry, Filter, Place, Run, Store, VisualWords
+from kindred.store import Entry, Known, Place, Run, Store
 
 __all__ = ["ImportReport", "import_vectors"]
 
@@ -77,17 +77,16 @@ def import_vectors(
         waiting: list[Entry] = []
         for image in _chained(first, images):
             entry = _entry(image, folder, path, words=opened.recipe.multi_vector)
-            waiting.append(_with_facts(entry, opened.store))
+            waiting.append(entry)
             report.images += 1
-            report.without_features += bool(opened.recipe.stored_features) and waiting[-1].features is None
             report.vectors += len(image)
-            report.without_file += waiting[-1].inode is None
+            report.without_file += entry.inode is None
             if len(waiting) == COMMIT_IMAGES:
-                opened.store.put(waiting)
+                report.without_features += _put(waiting, opened)
                 waiting = []
                 if progress is not None:
                     progress(report.images)
-        opened.store.put(waiting)
+        report.without_features += _put(waiting, opened)
         opened.renew_index()
         opened.store.finish_run(run, Run(run, "", found=report.images, indexed=report.images))
     return report
@@ -207,27 +206,38 @@ def _entry(rows: VectorRows, folder: Path, file: Path, *, words: bool) -> Entry:
     )
 
 
-def _with_facts(entry: Entry, store: Store) -> Entry:
-    """Return an entry with all other stored facts of the image, if its file is unchanged."""
-    known = store.lookup([entry.path]).get(entry.path)
-    if known is None or known.state != "indexed" or entry.digest is None or known.digest != entry.digest:
-        return entry
-    row = store.images([known.id])[known.id]
-    visual_words = _visual_words(store, row.uid) if entry.vectors is not None and len(entry.vectors) == 1 else None
-    return replace(
-        entry,
-        width=row.width,
-        height=row.height,
-        taken=row.taken,
-        frames=row.frames,
-        frame=row.frame,
-        features=store.features(known.id),
-        visual_words=visual_words,
-    )
+def _put(entries: Sequence[Entry], library: Library) -> int:
+    """Store images; return how many of them have no local features, although the recipe stores them."""
+    complete = _with_facts(entries, library.store)
+    library.store.put(complete)
+    return sum(entry.features is None for entry in complete) if library.recipe.stored_features else 0
 
 
-def _visual_words(store: Store, uid: str) -> VisualWords | None:
-    """Return the visual words of an image; None if none are stored."""
-    for number in store.select(Filter(ids=(uid,))).tolist():
-        return words_of(store, number)
-    return None
+def _with_facts(entries: Sequence[Entry], store: Store) -> list[Entry]:
+    """Return entries with all other stored facts of those images whose files are unchanged."""
+    known = store.lookup(entry.path for entry in entries)
+    same = {entry.path: known[entry.path].id for entry in entries if _is_unchanged(entry, known.get(entry.path))}
+    rows = store.images(same.values())
+    features = stored_features(store, rows)
+    single = {entry.path for entry in entries if entry.vectors is not None and len(entry.vectors) == 1}
+    words = visual_words_of(store, {number: row for number, row in rows.items() if row.path in single})
+    return [
+        replace(
+            entry,
+            width=row.width,
+            height=row.height,
+            taken=row.taken,
+            frames=row.frames,
+            frame=row.frame,
+            features=features.get(row.image_id),
+            visual_words=words.get(row.image_id),
+        )
+        if (row := rows.get(same.get(entry.path, 0)))
+        else entry
+        for entry in entries
+    ]
+
+
+def _is_unchanged(entry: Entry, known: Known | None) -> bool:
+    """Return whether an image is stored, and its file is as it was then."""
+    return known is not None and known.state == "indexed" and entry.digest is not None and known.digest == entry.digest

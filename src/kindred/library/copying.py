@@ -17,9 +17,9 @@ import numpy as np
 from kindred.errors import LibraryError, LibraryNotFound
 from kindred.library.opening import PROVENANCE, recipe_of
 from kindred.library.places import create_at, folder_of, located_place, open_store
-from kindred.library.stored import facts_of, rows_of_each, words_of
+from kindred.library.stored import facts_of, rows_of_each, stored_features, visual_words_of
 from kindred.recipe import Recipe
-from kindred.store import Entry, FileStamp, Filter, Known, PostgresUrl, Row, Store, VisualWords
+from kindred.store import Entry, FileStamp, Filter, Known, PostgresUrl, Row, Store
 
 __all__ = ["CopyReport", "copy_library"]
 
@@ -147,7 +147,8 @@ class _Copy:
     def entries(self, rows: dict[int, Row], known: dict[int, Known]) -> Iterator[Entry]:
         """Yield images with everything that describes them."""
         parts = dict(rows_of_each(self.old, np.array(list(rows), np.int64)))
-        visual = self.visual_words(rows)
+        features = stored_features(self.old, {number: rows[number] for number in parts if number in rows})
+        visual = visual_words_of(self.old, rows) if self.words else {}
         reasons = {skip.path: skip for skip in self.old.skipped()} if len(parts) < len(rows) else {}
         for number, row in rows.items():
             own, skip, facts = parts.get(number), reasons.get(row.path), known[number]
@@ -163,7 +164,7 @@ class _Copy:
                 boxes=boxes,
                 reason=None if own is not None else "unknown" if skip is None else skip.reason,
                 words=None if own is None else own.words,
-                features=None if own is None else self.old.features(number),
+                features=features.get(number),
                 final=facts.final,
                 digest=facts.digest,
                 device=facts.device,
@@ -173,14 +174,6 @@ class _Copy:
                 frame=row.frame,
                 visual_words=visual.get(number),
             )
-
-    def visual_words(self, rows: dict[int, Row]) -> dict[int, VisualWords]:
-        """Return the visual words of images, by number."""
-        if not self.words:
-            return {}
-        vectors = self.old.select(Filter(ids=tuple(row.uid for row in rows.values())))
-        found = {row.image_id: words_of(self.old, vector) for vector, row in self.old.rows(vectors.tolist()).items()}
-        return {number: words for number, words in found.items() if words is not None}
 
     def copy_marks(self, rows: dict[int, Row]) -> None:
         """Give images of the copy exactly the tags and metadata that they have here."""

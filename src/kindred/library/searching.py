@@ -15,7 +15,7 @@ from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
-from kindred.library.stored import features_of
+from kindred.library.stored import READ_AHEAD, RankedImages, decoded
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.similarity import SIMILARITIES
@@ -31,8 +31,6 @@ __all__ = ["Further", "Searcher", "StoreGallery", "StoredFeatures"]
 Further: TypeAlias = Callable[[int], NDArray[np.int64]]
 """Returns the ids (n,) of further candidates of a query, by its number, best first."""
 
-READ_AHEAD = 64
-"""Images whose local features are read from the store at once."""
 MOST_BYTES = 1 << 27
 """Bytes of local features that are held for one search at most: as floats they take many times as many as stored."""
 
@@ -59,7 +57,7 @@ class Searcher:
         self.index, self.words = index, words
         self._store, self._recipe, self._calibration, self._matcher = store, recipe, calibration, matcher
         self._reduced = ReducedVectors() if reduced is None else reduced
-        self._names_images = entry.compares == "rows"
+        self._images = RankedImages(store, by_number=entry.compares == "rows")
 
     def ranked(self, query: DescribedQuery, k: int, where: Filter | None) -> Ranking:
         """Return the best `k` results of a query among the images that match `where`.
@@ -113,7 +111,7 @@ class Searcher:
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images that the ids of a ranking refer to; images removed in the meantime are left out."""
-        return self._store.images(ids) if self._names_images else self._store.rows(ids)
+        return self._images.rows(ids)
 
     def vectors(self, ids: NDArray[np.int64]) -> Vectors:
         """Return the vectors (n, D) of the results of a ranking; zeros for those removed in the meantime."""
@@ -135,7 +133,7 @@ class Searcher:
         from kindred.rerank import Context  # loaded late: most searches do not re-rank
 
         own = query.features
-        has_vector = query.vector is not None and not self._names_images
+        has_vector = query.vector is not None and not self._images.by_number
         return Context(
             query.vector if has_vector and query.vector is not None else np.zeros((1, 1), np.float32),
             StoreGallery(self._store, self.index) if has_vector else _NoVectors(self._recipe),
@@ -152,7 +150,7 @@ class Searcher:
 
     def features(self) -> StoredFeatures:
         """Return the local features of the images that the ids of a ranking refer to, for one search."""
-        return StoredFeatures(self._store, by_image=self._names_images)
+        return StoredFeatures(self._images)
 
     def _maps(self, query: DescribedQuery) -> _Maps:
         """Return functions that compute the feature maps of the query and of images from their files."""
@@ -171,13 +169,10 @@ class Searcher:
 
 
 class StoredFeatures:
-    """The local features of images of a library, each read once in one search, however often the query is looked at.
+    """The local features of images of a library, each read once in one search, however often the query is looked at."""
 
-    by_image: whether ids are numbers of images, not of vectors.
-    """
-
-    def __init__(self, store: Store, *, by_image: bool) -> None:
-        self._store, self._by_image = store, by_image
+    def __init__(self, images: RankedImages) -> None:
+        self._images = images
         self._known: dict[int, LocalFeatures] = {}
         self._bytes = 0
 
@@ -186,7 +181,8 @@ class StoredFeatures:
         for start in range(0, len(ids), READ_AHEAD):
             chunk = ids[start : start + READ_AHEAD]
             here = {each: self._known[each] for each in chunk if each in self._known}
-            data = self._read([each for each in chunk if each not in here])
+            missing = [each for each in chunk if each not in here]
+            data = self._images.features(missing) if missing else {}
             for each in chunk:
                 yield here[each] if each in here else self._remembered(each, self._restored(each, data.get(each)))
 
@@ -203,16 +199,9 @@ class StoredFeatures:
         try:
             return NO_FEATURES if data is None else from_bytes(data)
         except LibraryDamaged:
-            rows = self._store.images([number]) if self._by_image else self._store.rows([number])
-            if number not in rows:
-                raise
-            return features_of(self._store, rows[number]) or NO_FEATURES  # read again, the error names the image
-
-    def _read(self, ids: Sequence[int]) -> dict[int, bytes]:
-        if not self._by_image:
-            return self._store.features_of(ids) if ids else {}
-        found = ((each, self._store.features(each)) for each in ids)
-        return {each: data for each, data in found if data is not None}
+            for row in self._images.rows([number]).values():
+                decoded(row, data)  # the error names the image
+            raise
 
 
 def _ids(ranking: Ranking) -> NDArray[np.int64]:

@@ -1,17 +1,58 @@
-"""What a store has of single images: their facts, rows and visual words."""
+"""What a store has of images: their facts, rows, local features and visual words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
 from kindred.features import LocalFeatures, from_bytes
-from kindred.store import Known, Row, RowBatch, Store, VisualWords
+from kindred.store import Filter, Known, Row, RowBatch, Store, VisualWords
 
-__all__ = ["facts_of", "features_of", "rows_of_each", "words_of"]
+__all__ = [
+    "READ_AHEAD",
+    "RankedImages",
+    "decoded",
+    "facts_of",
+    "features_of",
+    "features_of_each",
+    "rows_of_each",
+    "stored_features",
+    "visual_words_of",
+    "words_of",
+]
+
+READ_AHEAD = 64
+"""Images whose local features are read from the store at once."""
+
+
+class RankedImages:
+    """The images of a library that the ids of its rankings refer to.
+
+    by_number: whether these are numbers of images, as of a recipe that stores several rows per image, not ids of
+    vectors. Images that were removed in the meantime are left out.
+    """
+
+    def __init__(self, store: Store, *, by_number: bool) -> None:
+        self.store, self.by_number = store, by_number
+
+    def rows(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the images, by id."""
+        return self.store.images(ids) if self.by_number else self.store.rows(ids)
+
+    def features(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """Return the local features of images as they are stored, by id; those without any are left out.
+
+        Raises LibraryDamaged, which names the image.
+        """
+        try:
+            return self.store.features_of_images(ids) if self.by_number else self.store.features_of(ids)
+        except LibraryDamaged:
+            for row in self.rows(ids).values():
+                features_of(self.store, row)  # alone: the error names the image
+            raise
 
 
 def facts_of(store: Store, images: Mapping[int, Row]) -> dict[int, Known]:
@@ -21,8 +62,58 @@ def facts_of(store: Store, images: Mapping[int, Row]) -> dict[int, Known]:
 
 def features_of(store: Store, row: Row) -> LocalFeatures | None:
     """Return the local features of an image; None if it has none. Raises LibraryDamaged, which names the image."""
+    ((_, data),) = features_of_each(store, {row.image_id: row})
+    return decoded(row, data)
+
+
+def features_of_each(store: Store, images: Mapping[int, Row]) -> Iterator[tuple[int, bytes | LibraryDamaged | None]]:
+    """Yield the number and the local features of images, as of `Store.images`, as they are stored; None without any.
+
+    They are read for many images at once. In place of those that cannot be read there is the error, which names the
+    image.
+    """
+    numbers = list(images)
+    for start in range(0, len(numbers), READ_AHEAD):
+        part = numbers[start : start + READ_AHEAD]
+        try:
+            found = store.features_of_images(part)
+        except LibraryDamaged as error:
+            if len(part) == 1:
+                yield part[0], LibraryDamaged(f"{images[part[0]].path}: {error}")
+            else:
+                for number in part:
+                    yield from features_of_each(store, {number: images[number]})
+            continue
+        for number in part:
+            yield number, found.get(number)
+
+
+def stored_features(store: Store, images: Mapping[int, Row]) -> dict[int, bytes]:
+    """Return the local features of images, as of `Store.images`, as they are stored, by number; without any: left out.
+
+    Raises LibraryDamaged, which names the image.
+    """
+    found: dict[int, bytes] = {}
+    for number, data in features_of_each(store, images):
+        if isinstance(data, LibraryDamaged):
+            raise data
+        if data is not None:
+            found[number] = data
+    return found
+
+
+def visual_words_of(store: Store, images: Mapping[int, Row]) -> dict[int, VisualWords]:
+    """Return the visual words of the local features of images, by number; without any: left out."""
+    vectors = store.select(Filter(ids=tuple(row.uid for row in images.values()))).tolist() if images else []
+    owners, found = store.rows(vectors), store.visual_words_of(vectors)
+    return {owners[vector].image_id: words for vector, words in found.items() if vector in owners}
+
+
+def decoded(row: Row, data: bytes | LibraryDamaged | None) -> LocalFeatures | None:
+    """Decode the local features of an image, as of `features_of_each`. Raises LibraryDamaged, which names the image."""
+    if isinstance(data, LibraryDamaged):
+        raise data
     try:
-        data = store.features(row.image_id)
         return None if data is None else from_bytes(data)
     except LibraryDamaged as error:
         raise LibraryDamaged(f"{row.path}: {error}") from error
@@ -40,6 +131,4 @@ def rows_of_each(store: Store, images: NDArray[np.int64]) -> Iterator[tuple[int,
 
 def words_of(store: Store, vector: int) -> VisualWords | None:
     """Return the visual words of the local features of an image, by the id of its vector; None if it has none."""
-    for ids, found in store.visual_words(after_id=vector - 1, batch=1):
-        return VisualWords(found.words, found.signatures) if ids[0] == vector else None
-    return None
+    return store.visual_words_of([vector]).get(vector)

@@ -7,7 +7,7 @@ with exact search. All vectors and local features are read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +19,8 @@ from kindred.arrays import Vectors
 from kindred.errors import LibraryDamaged
 from kindred.index import ExactIndex
 from kindred.library.library import Library
-from kindred.library.stored import facts_of, features_of, rows_of_each
-from kindred.store import Filter, Store
+from kindred.library.stored import decoded, facts_of, features_of_each, rows_of_each
+from kindred.store import Filter, Known, Row, Store
 
 __all__ = ["BUCKETS", "Damaged", "Phase", "Unlike", "VerifyReport", "verify_library"]
 
@@ -114,7 +114,8 @@ def verify_library(
     lost = [row.path for row in store.rows(np.setdiff1d(ids, read).tolist()).values()]  # not what was removed meanwhile
     if exact is not None and len(read) < counts.indexed:
         lost += _without_vector(store)
-    damaged, without_features = _checked_features(library, report)
+    here = None if other is None else _Buckets()
+    damaged, without_features = _checked_features(library, here, report)
     return VerifyReport(
         images=counts.indexed,
         skipped=counts.skipped,
@@ -123,7 +124,7 @@ def verify_library(
         queries=len(chosen),
         recall=_recall(library, exact, vectors, report) if exact is not None and len(chosen) else None,
         others=None if other is None else _numbers(other.store),
-        unlike=() if other is None else _unlike(store, other.store, report),
+        unlike=() if other is None or here is None else _unlike(store, here, other.store, report),
         related=None if other is None else _are_related(store, other.store),
         same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors, report),
         damaged=tuple(sorted([*(Damaged(path, NO_VECTOR) for path in lost), *damaged])),
@@ -175,24 +176,46 @@ def _without_vector(store: Store) -> list[Path]:
     return missing
 
 
-def _checked_features(library: Library, report: Report) -> tuple[list[Damaged], int]:
-    """Return the images whose local features are damaged, and the number of those without, if the recipe has any."""
-    if not library.recipe.stored_features:
+def _checked_features(library: Library, buckets: _Buckets | None, report: Report) -> tuple[list[Damaged], int]:
+    """Return the images whose local features are damaged, and the number of those without, if the recipe has any.
+
+    buckets: to which the local features are added, if they are compared; they are read once for both.
+    """
+    expected = library.recipe.stored_features
+    if not expected and buckets is None:
         return [], 0
     store, damaged, without = library.store, list[Damaged](), list[int]()
-    numbers = store.select_images(Filter())
-    for start in range(0, len(numbers), ROWS):
-        report(FEATURES, start, len(numbers))
-        rows = store.images(numbers[start : start + ROWS].tolist())
-        for number, facts in facts_of(store, rows).items():
-            if facts.state != "indexed":
+    for rows, known in _images(store, FEATURES, report):
+        for number, data in _features(store, rows, known):
+            if buckets is not None:
+                buckets.add_features(rows[number], data)
+            if not expected:
                 continue
             try:
-                if features_of(store, rows[number]) is None:
+                if decoded(rows[number], data) is None:
                     without.append(number)
             except LibraryDamaged as error:
-                damaged.append(Damaged(facts.path, str(error).removeprefix(f"{facts.path}: ").partition(";")[0]))
+                path = known[number].path
+                damaged.append(Damaged(path, str(error).removeprefix(f"{path}: ").partition(";")[0]))
     return damaged, len(store.images(without))  # not what was removed meanwhile
+
+
+def _images(store: Store, phase: Phase, report: Report) -> Iterator[tuple[dict[int, Row], dict[int, Known]]]:
+    """Yield all images and their facts, by number, many at a time."""
+    numbers = store.select_images(Filter())
+    for start in range(0, len(numbers), ROWS):
+        report(phase, start, len(numbers))
+        rows = store.images(numbers[start : start + ROWS].tolist())
+        known = facts_of(store, rows)
+        yield {number: row for number, row in rows.items() if number in known}, known
+
+
+def _features(
+    store: Store, rows: dict[int, Row], known: dict[int, Known]
+) -> Iterator[tuple[int, bytes | LibraryDamaged | None]]:
+    """Yield the number and the local features of images that were not skipped."""
+    indexed = {number: row for number, row in rows.items() if known[number].state == "indexed"}
+    return features_of_each(store, indexed)
 
 
 def _chosen(store: Store, queries: int, seed: int) -> NDArray[np.int64]:
@@ -240,14 +263,16 @@ def _differ_in_ties(mine: list[tuple[str, float]], theirs: list[tuple[str, float
     return sorted(better[0]) == sorted(better[1]) and bool(np.abs(scores[0] - scores[1]).max() < 1e-3)
 
 
-def _unlike(store: Store, other: Store, report: Report) -> tuple[Unlike, ...]:
-    here, there = _buckets(store, HERE, report), _buckets(other, THERE, report)
-    pairs = zip(here, there, strict=True)
-    return tuple(
-        Unlike(bucket, (mine.images, theirs.images), (mine.skipped, theirs.skipped))
-        for bucket, (mine, theirs) in enumerate(pairs)
-        if mine != theirs
-    )
+def _unlike(store: Store, here: _Buckets, other: Store, report: Report) -> tuple[Unlike, ...]:
+    """Return the buckets that differ; `here` has the local features of the library already."""
+    for rows, known in _images(store, HERE, report):
+        here.add_images(store, rows, known)
+    there = _Buckets()
+    for rows, known in _images(other, THERE, report):
+        there.add_images(other, rows, known)
+        for number, data in _features(other, rows, known):
+            there.add_features(rows[number], data)
+    return here.unlike(there)
 
 
 @dataclass
@@ -258,27 +283,43 @@ class _Bucket:
     images: int = 0
     skipped: int = 0
 
+    def add(self, *parts: bytes) -> None:
+        """Add data of one image to the checksum: a sum, as the order of images differs between libraries."""
+        digest = hashlib.sha256(b"".join(parts)).digest()
+        self.checksum = (self.checksum + int.from_bytes(digest, "big")) % 2**256
 
-def _buckets(store: Store, phase: Phase, report: Report) -> list[_Bucket]:
-    """Return all buckets: their checksums are of ids, paths, states, tags, metadata and vectors."""
-    buckets = [_Bucket() for _ in range(BUCKETS)]
-    numbers = store.select_images(Filter())
-    for start in range(0, len(numbers), ROWS):
-        report(phase, start, len(numbers))
-        part = numbers[start : start + ROWS]
-        rows = store.images(part.tolist())
-        known = facts_of(store, rows)
-        described = _descriptions(store, part)
+
+class _Buckets:
+    """All buckets: their checksums are of ids, paths, states, tags, metadata, vectors, words and local features."""
+
+    def __init__(self) -> None:
+        self._all = [_Bucket() for _ in range(BUCKETS)]
+
+    def add_images(self, store: Store, rows: Mapping[int, Row], known: Mapping[int, Known]) -> None:
+        """Add everything of images but their local features."""
+        described = _descriptions(store, np.array(list(rows), np.int64))
         for number, row in rows.items():
-            facts = known[number]
+            facts, bucket = known[number], self._of(row)
             text = repr((row.uid, str(row.path), facts.digest, facts.state, row.tags, sorted(row.metadata.items())))
-            digest = hashlib.sha256(text.encode("utf-8", "surrogateescape") + described.get(number, b"")).digest()
-            bucket = buckets[int(row.uid, 16) % BUCKETS]
-            # A sum, as the order of images differs between libraries.
-            bucket.checksum = (bucket.checksum + int.from_bytes(digest, "big")) % 2**256
+            bucket.add(text.encode("utf-8", "surrogateescape"), described.get(number, b""))
             bucket.images += facts.state != "skipped"
             bucket.skipped += facts.state == "skipped"
-    return buckets
+
+    def add_features(self, row: Row, data: bytes | LibraryDamaged | None) -> None:
+        """Add the local features of an image, as of `features_of_each`."""
+        if data is not None:
+            self._of(row).add(f"features {row.uid} ".encode(), b"damaged" if isinstance(data, LibraryDamaged) else data)
+
+    def unlike(self, other: _Buckets) -> tuple[Unlike, ...]:
+        """Return the buckets that differ."""
+        return tuple(
+            Unlike(bucket, (mine.images, theirs.images), (mine.skipped, theirs.skipped))
+            for bucket, (mine, theirs) in enumerate(zip(self._all, other._all, strict=True))
+            if mine != theirs
+        )
+
+    def _of(self, row: Row) -> _Bucket:
+        return self._all[int(row.uid, 16) % BUCKETS]
 
 
 def _descriptions(store: Store, images: NDArray[np.int64]) -> dict[int, bytes]:
@@ -287,9 +328,7 @@ def _descriptions(store: Store, images: NDArray[np.int64]) -> dict[int, bytes]:
     for number, own in rows_of_each(store, images):
         boxes = b"" if own.boxes is None else own.boxes.tobytes()
         words = b"" if own.words is None else own.words.tobytes()
-        digest = hashlib.sha256(own.rows.tobytes() + boxes + words)
-        digest.update(store.features(number) or b"")
-        found[number] = digest.digest()
+        found[number] = hashlib.sha256(own.rows.tobytes() + boxes + words).digest()
     return found
 
 
