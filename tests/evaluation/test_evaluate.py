@@ -253,7 +253,9 @@ class TestProtocols:
         broken.write_bytes(b"no picture")
         names = ["00000.jpg", "00001.jpg", "broken.jpg"]
         file = write(tmp_path / "images", names, {paths[2].name: {"relevant": ["00001.jpg", "broken.jpg"]}})
-        with pytest.raises(ImageError, match=r"; put a sound copy there, .* by --partial$") as caught:
+        with pytest.raises(
+            ImageError, match=r"; put a sound copy there, .* it: partial=True in Python, --partial on the command"
+        ) as caught:
             evaluate(file, recipe=colours)
         assert caught.value.path == broken
         found = evaluate(file, recipe=colours, partial=True)

@@ -147,6 +147,7 @@ def _chosen(folder: Path, dataset: str | None) -> Dataset:
     if found is None:
         raise UsageError(
             f"{folder}: has no {JSON_NAME} and not the layout of a known data set "
-            f"({', '.join(DATASETS)}); name it with --dataset, or write a {JSON_NAME}"
+            f"({', '.join(DATASETS)}); write a {JSON_NAME}, or name it: dataset=NAME in Python, --dataset NAME on the "
+            "command line"
         )
     return found

@@ -21,6 +21,7 @@ from kindred.evaluation.decision import DecisionLog
 from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
 from kindred.evaluation.fused import check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
+from kindred.evaluation.layouts import PARTIAL
 from kindred.evaluation.localising import LocalisationLog
 from kindred.evaluation.own_images import file_key, left_out, places_of
 from kindred.evaluation.reranking import TimedCache, name_of
@@ -307,7 +308,7 @@ class Bench:
         try:
             database = self.work.describe(self._database, lenient=self.truth.lenient)
         except ImageError as error:
-            remedy = "put a sound copy there, take it out of the ground truth, or evaluate without it by --partial"
+            remedy = f"put a sound copy there, take it out of the ground truth, or evaluate without it: {PARTIAL}"
             raise ImageError(error.path, f"{error.reason}; {remedy}", final=error.final) from error
         added = [self.work.describe(images, lenient=True) for images in self._distractors]
         alone = self.work.describe(self._queries, is_query=True)

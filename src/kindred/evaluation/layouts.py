@@ -13,11 +13,13 @@ from kindred.errors import UsageError
 from kindred.evaluation.groundtruth import GroundTruth, Judgement, Query, positions
 from kindred.images import find_images
 
-__all__ = ["LIST_BYTES", "among_classes", "check_count", "images_below", "numbered", "rows_of", "subfolder"]
+__all__ = ["LIST_BYTES", "PARTIAL", "among_classes", "check_count", "images_below", "numbered", "rows_of", "subfolder"]
 
 
 LIST_BYTES = 1 << 28
 """Bytes of a list of a published set."""
+PARTIAL = "partial=True in Python, --partial on the command line"
+"""How an evaluation is allowed to leave images out, for errors."""
 
 
 def images_below(folder: Path) -> list[str]:
@@ -73,7 +75,7 @@ def check_count(folder: Path, name: str, what: str, count: int, expected: Collec
     advice = (
         ""
         if partial
-        else " (--partial evaluates an incomplete set, whose figures are not comparable with published ones)"
+        else f"; figures of an incomplete set, which are not comparable with published ones, need {PARTIAL}"
     )
     raise UsageError(f"{folder}: found {count:,} {what}; {name} has {published}; fetch what is missing{advice}")
 
