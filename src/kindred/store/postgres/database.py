@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from kindred.errors import LibraryDamaged, LibraryError, LibraryReplaced, LibraryUnreachable, UsageError
+from kindred.store.postgres.bounds import cut
 from kindred.store.postgres.connections import Backend, Pool, TimedConnection
 from kindred.store.postgres.failures import REMEDY, is_passing, is_undefined, translated
 from kindred.store.postgres.tables import check_tables
@@ -228,7 +229,7 @@ class Database:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s",
                 lost,
             )
-        found = fetch(connection, "SELECT uuid FROM state FOR UPDATE")
+        found = fetch(connection, f"SELECT {cut('uuid')} FROM state FOR UPDATE")
         if not found:
             raise LibraryDamaged(f"{self.url}: is damaged (its table state is empty); {REMEDY}")
         self.check_same(found[0][0])

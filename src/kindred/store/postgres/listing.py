@@ -38,7 +38,7 @@ def listing(where: Filter, order: Order, *, after: Position | None, limit: int) 
         beyond = _beyond(columns, after, bound, descending=order.descending)
     way = "DESC NULLS LAST" if order.descending else "ASC NULLS FIRST"
     sql = f"""
-        SELECT i.uid, coalesce(i.width, 0), coalesce(i.height, 0), {cut(", ".join(columns))} FROM images i
+        SELECT {cut("i.uid")}, coalesce(i.width, 0), coalesce(i.height, 0), {cut(", ".join(columns))} FROM images i
         WHERE i.state = 'indexed' AND {condition} AND {beyond}
         ORDER BY {", ".join(f"{column} {way}" for column in columns)} LIMIT %s
     """

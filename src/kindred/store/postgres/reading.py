@@ -23,7 +23,7 @@ from kindred.store.postgres.listing import counting, listing
 from kindred.store.postgres.url import PostgresUrl
 from kindred.store.reading import LARGEST_DIMENSION, META_BYTES, PAGE, KnownReader
 from kindred.store.records import Counts, Filter, Outlines, Root, Row, Run, Skip, Value
-from kindred.store.saved import SavedSearch
+from kindred.store.saved import SEARCH_BYTES, SavedSearch
 
 __all__ = ["ImageReader"]
 
@@ -32,9 +32,9 @@ MANY = 5000
 FILE_BYTES = 1_000_000_000
 """Maximum size of a fitted file, as in a folder."""
 
-EXTRAS = """
-    ARRAY(SELECT tag FROM tags t WHERE t.image_id = i.id ORDER BY tag),
-    ARRAY(SELECT ARRAY[key, kind, value] FROM metadata m WHERE m.image_id = i.id ORDER BY key)
+EXTRAS = f"""
+    ARRAY(SELECT {cut("tag")} FROM tags t WHERE t.image_id = i.id ORDER BY tag),
+    ARRAY(SELECT ARRAY[{cut("key, kind, value")}] FROM metadata m WHERE m.image_id = i.id ORDER BY key)
 """
 
 
@@ -69,7 +69,7 @@ class ImageReader(KnownReader):
         if size[0][0] > META_BYTES:
             raise self._cells.error("its table meta is larger than Kindred ever writes it")
         found = dict(self._database.rows("SELECT key, value FROM meta"))
-        state = self._database.rows("SELECT uuid, revision, vectors_revision, dimension FROM state")
+        state = self._database.rows(f"SELECT {cut('uuid')}, revision, vectors_revision, dimension FROM state")
         for name, value in zip(("uuid", "revision", "vectors_revision", "dimension"), self._one(state), strict=True):
             if value is not None:
                 found[name] = str(value)
@@ -94,7 +94,7 @@ class ImageReader(KnownReader):
         return number or None
 
     def _state(self, column: str) -> int:
-        uuid, number = self._one(self._database.rows(f"SELECT uuid, {column} FROM state"))
+        uuid, number = self._one(self._database.rows(f"SELECT {cut('uuid')}, {column} FROM state"))
         self._database.check_same(uuid)
         return int(number)
 
@@ -122,7 +122,7 @@ class ImageReader(KnownReader):
 
     def file_digests(self) -> dict[str, bytes]:
         """Return the SHA-256 of each fitted file that the recipe names, by name."""
-        return dict(self._database.rows("SELECT name, sha256(data) FROM files ORDER BY name"))
+        return dict(self._database.rows(f"SELECT {cut('name')}, sha256(data) FROM files ORDER BY name"))
 
     def files(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return fitted files by name; unknown names, and files that are too large, are left out."""
@@ -154,17 +154,19 @@ class ImageReader(KnownReader):
 
     def tags(self) -> dict[str, int]:
         """Return every tag with its number of images, ordered by name."""
-        return dict(self._database.rows("SELECT tag, count(*) FROM tags GROUP BY tag ORDER BY tag"))
+        return dict(self._database.rows(f"SELECT {cut('tag')}, count(*) FROM tags GROUP BY tag ORDER BY tag"))
 
     def metadata_keys(self) -> dict[str, int]:
         """Return every metadata key with its number of images, ordered by name."""
-        return dict(self._database.rows("SELECT key, count(*) FROM metadata GROUP BY key ORDER BY key"))
+        sql = f"SELECT {cut('key')}, count(*) FROM metadata GROUP BY key ORDER BY key"
+        return dict(self._database.rows(sql))
 
     def metadata_kinds(self, key: str) -> frozenset[Kind]:
         """Return the types of the values of a key of metadata; none if no image has it."""
         if "\0" in key:
             return frozenset()
-        found = {kind for (kind,) in self._database.rows("SELECT DISTINCT kind FROM metadata WHERE key = %s", (key,))}
+        sql = f"SELECT DISTINCT {cut('kind')} FROM metadata WHERE key = %s"
+        found = {kind for (kind,) in self._database.rows(sql, (key,))}
         return frozenset(kind for kind in KINDS if kind in found)
 
     def roots(self) -> list[Root]:
@@ -178,7 +180,7 @@ class ImageReader(KnownReader):
 
     def runs(self, limit: int = 10) -> list[Run]:
         """Return the newest `limit` indexing runs, newest first."""
-        columns = "id, started, finished, found, indexed, unchanged, skipped, removed, moved"
+        columns = cut("id, started, finished, found, indexed, unchanged, skipped, removed, moved")
         found = self._database.rows(f"SELECT {columns} FROM runs ORDER BY id DESC LIMIT %s", (limit,))
         return [Run(*row) for row in found]
 
@@ -202,7 +204,7 @@ class ImageReader(KnownReader):
     def outlines(self, where: Filter) -> Outlines:
         """Return the ids, paths, sizes and days of all indexed images that match `where`, by ascending number."""
         condition, values = conditions(where)
-        columns = f"i.id, i.uid, {cut('i.path')}, coalesce(i.width, 0), coalesce(i.height, 0), i.day"
+        columns = f"{cut('i.id, i.uid, i.path')}, coalesce(i.width, 0), coalesce(i.height, 0), {cut('i.day')}"
         sql = f"SELECT {columns} FROM images i WHERE i.state = 'indexed' AND {condition} ORDER BY i.id"
         rows, check = self._database.rows(sql, values), self._cells
         return Outlines(
@@ -220,7 +222,7 @@ class ImageReader(KnownReader):
     def days(self, where: Filter) -> dict[date | None, int]:
         """Count the indexed images that match `where` by the day they were taken; None: those without a day."""
         condition, values = conditions(where)
-        sql = f"SELECT i.day, count(*) FROM images i WHERE i.state = 'indexed' AND {condition} GROUP BY i.day"
+        sql = f"SELECT {cut('i.day')}, count(*) FROM images i WHERE i.state = 'indexed' AND {condition} GROUP BY i.day"
         return {self._cells.day(day, "images"): int(count) for day, count in self._database.rows(sql, values)}
 
     def listed(self, where: Filter, order: Order, *, after: Position | None = None, limit: int) -> Listed:
@@ -238,8 +240,11 @@ class ImageReader(KnownReader):
 
     def saved_searches(self) -> list[SavedSearch]:
         """Return the saved searches, ordered by name."""
-        found = self._database.rows("SELECT uid, name, search, saved_at FROM saved_searches ORDER BY name")
-        return [SavedSearch(*row) for row in found]
+        sql = f"SELECT {cut('uid, name, search, saved_at')} FROM saved_searches ORDER BY name"
+        found = [SavedSearch(*row) for row in self._database.rows(sql)]
+        if large := next((each for each in found if len(each.search) > SEARCH_BYTES), None):
+            raise self._cells.error(f"saved search {large.name!a} is larger than Kindred ever writes it")
+        return found
 
     def rows(self, vector_ids: Iterable[int]) -> dict[int, Row]:
         """Return the image and region of each vector, by vector id; removed ids are left out."""

@@ -15,6 +15,7 @@ from kindred.store.entries import check_meta_keys, now, signed
 from kindred.store.filters import checked_metadata
 from kindred.store.keys import path_key
 from kindred.store.postgres import marking, remembering, writing
+from kindred.store.postgres.bounds import cut
 from kindred.store.postgres.conditions import storable
 from kindred.store.postgres.connections import TimedConnection
 from kindred.store.postgres.database import Database, fetch
@@ -81,7 +82,7 @@ class PostgresStore(VectorReader):
     @classmethod
     def _over(cls, database: Database) -> Self:
         store = cls(database)
-        (database.uuid,) = store._one(database.rows("SELECT uuid FROM state"))
+        (database.uuid,) = store._one(database.rows(f"SELECT {cut('uuid')} FROM state"))
         return store
 
     @property

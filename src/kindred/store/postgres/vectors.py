@@ -20,7 +20,7 @@ from kindred.store.blobs import (
 )
 from kindred.store.cells import Cells
 from kindred.store.keys import chunks
-from kindred.store.postgres.bounds import bounded
+from kindred.store.postgres.bounds import bounded, cut
 from kindred.store.postgres.reading import ImageReader
 from kindred.store.protocol import VectorBatch
 from kindred.store.reading import LARGEST_DIMENSION
@@ -88,7 +88,7 @@ class VectorReader(ImageReader):
         """Return (ids (n,), rows (n, D)) of `vector_ids` in their order; removed ids are left out."""
         wanted = [int(number) for number in vector_ids]
         # With the state in the same statement, a search waits for the server once, not twice.
-        sql = f"SELECT id, {DATA}, uuid, dimension FROM vectors, state WHERE id = ANY(%s)"
+        sql = f"SELECT id, {DATA}, {cut('uuid')}, dimension FROM vectors, state WHERE id = ANY(%s)"
         data: dict[int, tuple[Any, ...]] = {}
         dimension = 0
         for chunk in chunks(wanted, 4096):
