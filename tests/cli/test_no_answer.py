@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from commands import Kindred
 from pictures import make_folder, save_picture
@@ -25,3 +26,17 @@ def test_where_nothing_is_probable_regions_are_offered_once(kindred: Kindred, tm
     assert offered not in kindred("search", query, *library, "--json").err
     assert offered not in kindred("search", query, query, *library, "--together").err
     assert offered not in kindred("search", tmp_path / "images" / "00003.jpg", *library).err
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (320, 240), (30, 90, 160)).save(plain)  # without local features, which decide on regions
+    found = kindred("search", plain, *library)
+    assert "No image of this library probably shows the same thing" in found.out
+    assert offered not in found.err
+    # A plain part of an image is plain as well.
+    Image.open(query).resize((160, 240)).save(query)
+    wide = Image.new("RGB", (320, 240), (30, 90, 160))
+    wide.paste(Image.open(query), (160, 0))
+    wide.save(plain)
+    for crop, offers in (("0,0,150,240", False), ("160,0,320,240", True)):
+        found = kindred("search", plain, *library, "--crop", crop)
+        assert "No image of this library probably shows the same thing" in found.out
+        assert (offered in found.err) is offers

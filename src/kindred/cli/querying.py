@@ -159,8 +159,11 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
 
 def can_search_regions(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> bool:
     """Return whether --regions may find more, and is not given yet."""
+    from kindred.library.query import has_parts
+
     one = len(libraries) == 1 and len(query.images) == 1 and not options.negatives
-    return one and not options.regions and not libraries[0].recipe.multi_vector
+    possible = one and not options.regions and not libraries[0].recipe.multi_vector
+    return possible and has_parts(query.images[0], options.box)
 
 
 def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:

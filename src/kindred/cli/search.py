@@ -169,7 +169,8 @@ def _print_found(
             failed += 1
             continue
         matched |= bool(results)
-        advised |= results.answered is False and can_search_regions(libraries, query, options)
+        if not advised and results.answered is False:
+            advised = can_search_regions(libraries, query, options)
         if as_json:
             from kindred.service import ResultsForm
 

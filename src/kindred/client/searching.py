@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -156,7 +157,7 @@ class Searching(Naming):
         hits = tuple(hit for part in parts for hit in part.results)
         first = parts[0]
         seconds = sum(part.seconds for part in parts)
-        whole = SearchForm(first.query, first.recipe, first.answered, hits, seconds, first.total, None)
+        whole = replace(first, results=hits, seconds=seconds, next_offset=None)
         return results_of(whole)
 
     def _part(self, image: object, box: Box | None) -> dict[str, object]:

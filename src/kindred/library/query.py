@@ -13,9 +13,10 @@ import numpy as np
 from kindred._support.files import is_there
 from kindred.arrays import Vectors, as_rows, l2_normalise
 from kindred.describer import Describer, Description
-from kindred.errors import UsageError
+from kindred.errors import ImageError, UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.images import ImageLike, as_image, crop, decode
+from kindred.images.frames import is_uniform
 from kindred.library.resolution import SmallQuery, small_query
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
@@ -27,6 +28,7 @@ __all__ = [
     "Query",
     "as_query",
     "describe_query",
+    "has_parts",
     "moved_away",
     "names_image",
     "of_stored",
@@ -38,6 +40,8 @@ T = TypeVar("T")
 
 NEGATIVE_WEIGHT = 0.5
 """Weight of negative examples relative to the query. Rocchio 1971 leaves it to the application."""
+OVERVIEW = 512
+"""Pixels of the longer side at which an image is looked at for more than one colour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +151,18 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
         return replace(query, features=complete.features, visual_words=complete.visual_words)
 
     return query if description.more is None else replace(query, again=again)
+
+
+def has_parts(image: ImageLike, box: Box | None = None) -> bool:
+    """Return whether an image, or the part of it in `box`, is of more than one colour: regions of it may then be found.
+
+    False for one that cannot be read.
+    """
+    try:
+        pixels = decode(image, longest=OVERVIEW if box is None else None).pixels
+    except ImageError:
+        return False
+    return not is_uniform(pixels if box is None else crop(pixels, box))
 
 
 def names_image(query: object) -> TypeGuard[str]:

@@ -134,7 +134,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
       fill(message, icon("warning"), h("h2", null, "This search did not work"), h("p", null, text), !without && error.hint && h("p", null, error.hint),
         h("div", { class: "row" }, !without && (state.rerank || state.regions) && reset, lost ?? again));
     } else if (nothing && at <= usual()) {
-      const parts = library.regions && !state.regions && canSearchRegions(state);
+      const parts = search.partsMayHelp && library.regions && canSearchRegions(state);
       fill(message, icon("search"), h("p", null, "The most alike images are below the line, but they probably show something else."),
         parts && h("button", { class: "button", type: "button", on: { click: () => change({ regions: "1" }) } }, "Search parts of the image too"));
     } else if (nothing) {
