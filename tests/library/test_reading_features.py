@@ -31,7 +31,6 @@ from kindred.store.postgres.connections import TimedConnection
 PlaceFor = Callable[..., Place]
 COUNT, AT_ONCE = 130, 64
 READS = -(-COUNT // AT_ONCE)
-PARTS = {"passes": "grid", "passes_options": {"cells": 2}, "aggregate": "multi_vector"}
 
 
 @pytest.fixture
@@ -142,7 +141,8 @@ def test_searches_of_images_of_several_rows_read_features_at_once(
 ) -> None:
     make_folder(tmp_path / "photos", 4)
     photos = sorted((tmp_path / "photos").iterdir())
-    with Library.create(url, recipe=replace(recipe, features="sift", **PARTS)) as library:
+    several = replace(recipe, features="sift", passes="grid", passes_options={"cells": 2}, aggregate="multi_vector")
+    with Library.create(url, recipe=several) as library:
         library.index(photos)
         reads.clear()
         assert len(library.search(photos[0], rerank="verify", k=4)) == 4

@@ -79,17 +79,19 @@ def test_local_features_and_visual_words(
     execute(url, f"UPDATE features SET data = {LARGE.format(MOST)} WHERE image_id = 2")
     assert len(store.features_of([1, 2])[2]) == len(store.features_of_images([1, 2])[2]) == max(received) == MOST
     execute(url, f"UPDATE features SET data = {LARGE.format(MOST + 1)} WHERE image_id = 2")
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: store.features(2),
         lambda: store.features_of([1, 2]),
         lambda: store.features_of_images([1, 2]),
-    ):
+    ]
+    for call in calls:
         refused(call, expected, received, 3)
     assert store.features(1) == b"abc"
     for column in ("words", "signatures"):
         execute(url, f"UPDATE visual_words SET {column} = {LARGE.format(MOST + 2)} WHERE vector_id = 2")
         name = "visual words" if column == "words" else "signatures"
-        for call in (lambda: list(store.visual_words()), lambda: store.visual_words_of([1, 2])):
+        calls = [lambda: list(store.visual_words()), lambda: store.visual_words_of([1, 2])]
+        for call in calls:
             refused(call, f"vector 2: {name} is {MOST + 2:,} bytes, expected at most {MOST:,}", received, 24)
         assert store.visual_words_of([1]).keys() == {1}
         execute(url, "UPDATE visual_words SET words = '' WHERE vector_id = 2")
