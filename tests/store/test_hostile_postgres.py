@@ -75,7 +75,7 @@ def test_local_features_and_visual_words(
 ) -> None:
     words = VisualWords(np.arange(3, dtype=np.uint16), np.arange(3, dtype=np.uint64))
     store.put([replace(entry(str(path)), visual_words=words, features=b"abc") for path in (A, B)])
-    expected = rf"image 2: features is {MOST + 1:,} bytes, expected at most {MOST:,}; restore"
+    expected = rf"image 2: features is {MOST + 1:,} bytes, expected at most {MOST:,}; describe the image"
     execute(url, f"UPDATE features SET data = {LARGE.format(MOST)} WHERE image_id = 2")
     assert len(store.features_of([1, 2])[2]) == len(store.features_of_images([1, 2])[2]) == max(received) == MOST
     execute(url, f"UPDATE features SET data = {LARGE.format(MOST + 1)} WHERE image_id = 2")
@@ -90,10 +90,10 @@ def test_local_features_and_visual_words(
     for column in ("words", "signatures"):
         execute(url, f"UPDATE visual_words SET {column} = {LARGE.format(MOST + 2)} WHERE vector_id = 2")
         name = "visual words" if column == "words" else "signatures"
-        calls = [lambda: list(store.visual_words()), lambda: store.visual_words_of([1, 2])]
-        for call in calls:
-            refused(call, f"vector 2: {name} is {MOST + 2:,} bytes, expected at most {MOST:,}", received, 24)
-        assert store.visual_words_of([1]).keys() == {1}
+        what = f"2: {name} is {MOST + 2:,} bytes, expected at most {MOST:,}"
+        refused(lambda: list(store.visual_words()), f"vector {what}; kindred verify names", received, 24)
+        refused(lambda: store.visual_words_of_images([1, 2]), f"image {what}; describe the image again", received, 24)
+        assert store.visual_words_of_images([1]).keys() == {1}
         execute(url, "UPDATE visual_words SET words = '' WHERE vector_id = 2")
 
 

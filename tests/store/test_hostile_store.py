@@ -58,7 +58,7 @@ def ask_everything(file: Path) -> None:
         store.fetch(ids)
         list(store.parts())
         list(store.visual_words())
-        store.visual_words_of(ids)
+        store.visual_words_of_images(range(1, 5))
         store.features(4)
         store.features_of(ids)
         store.features_of_images(range(1, 5))

@@ -115,12 +115,13 @@ def test_visual_words_belong_to_the_vector_of_an_image(store: Store, entry: Make
     np.testing.assert_array_equal(batch.words, np.concatenate([each.words for each in own.values()]))
     np.testing.assert_array_equal(batch.signatures, np.concatenate([each.signatures for each in own.values()]))
     assert [ids.tolist() for ids, _ in store.visual_words(after_id=int(ids[0]), batch=1)] == [[ids[1]], [ids[2]]]
-    some = store.visual_words_of([int(ids[2]), int(ids[0]), int(ids[2]) + 1, 999])
-    for number, (words, signatures, _) in ((0, own[A]), (2, own[C])):
-        found = some.pop(int(ids[number]))
+    images = [store.lookup([path])[path].id for path in (C, A, Path("/photos/d.jpg"))]
+    some = store.visual_words_of_images([*images, 999])
+    for number, (words, signatures, _) in ((images[1], own[A]), (images[0], own[C])):
+        found = some.pop(number)
         np.testing.assert_array_equal(found.words, words)
         np.testing.assert_array_equal(found.signatures, signatures)
-    assert some == store.visual_words_of([]) == {}
+    assert some == store.visual_words_of_images([]) == {}
     before = store.vectors_revision
     store.put([replace(entry(str(A), 1.0), visual_words=_words(9, 2))])
     assert store.removed_since(before).tolist() == [ids[0]]

@@ -73,8 +73,8 @@ def verify(
 ) -> None:
     """Check that a library finds its images and a copy is complete.
 
-    Reads all vectors and local features, and names the images whose own are missing or damaged. Compares counts,
-    checksums of all images by bucket of their ids, and rankings. Exit code 1 if something is wrong.
+    Reads all vectors, local features and their visual words, and names the images whose own are missing or damaged.
+    Compares counts, checksums of all images by bucket of their ids, and rankings. Exit code 1 if something is wrong.
     """
     from contextlib import ExitStack
 

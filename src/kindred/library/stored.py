@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
 from kindred.features import LocalFeatures, from_bytes
-from kindred.store import Filter, Known, Row, RowBatch, Store, VisualWords
+from kindred.store import Known, Row, RowBatch, Store, VisualWords
 
 __all__ = [
     "READ_AHEAD",
@@ -21,8 +22,10 @@ __all__ = [
     "rows_of_each",
     "stored_features",
     "visual_words_of",
-    "words_of",
+    "visual_words_of_each",
 ]
+
+T = TypeVar("T")
 
 READ_AHEAD = 64
 """Images whose local features are read from the store at once."""
@@ -72,20 +75,14 @@ def features_of_each(store: Store, images: Mapping[int, Row]) -> Iterator[tuple[
     They are read for many images at once. In place of those that cannot be read there is the error, which names the
     image.
     """
-    numbers = list(images)
-    for start in range(0, len(numbers), READ_AHEAD):
-        part = numbers[start : start + READ_AHEAD]
-        try:
-            found = store.features_of_images(part)
-        except LibraryDamaged as error:
-            if len(part) == 1:
-                yield part[0], LibraryDamaged(f"{images[part[0]].path}: {error}")
-            else:
-                for number in part:
-                    yield from features_of_each(store, {number: images[number]})
-            continue
-        for number in part:
-            yield number, found.get(number)
+    return _each(images, lambda part: store.features_of_images(part))
+
+
+def visual_words_of_each(
+    store: Store, images: Mapping[int, Row]
+) -> Iterator[tuple[int, VisualWords | LibraryDamaged | None]]:
+    """Yield the number and the visual words of the local features of images, likewise."""
+    return _each(images, lambda part: store.visual_words_of_images(part))
 
 
 def stored_features(store: Store, images: Mapping[int, Row]) -> dict[int, bytes]:
@@ -93,20 +90,43 @@ def stored_features(store: Store, images: Mapping[int, Row]) -> dict[int, bytes]
 
     Raises LibraryDamaged, which names the image.
     """
-    found: dict[int, bytes] = {}
-    for number, data in features_of_each(store, images):
-        if isinstance(data, LibraryDamaged):
-            raise data
-        if data is not None:
-            found[number] = data
-    return found
+    return _sound(features_of_each(store, images))
 
 
 def visual_words_of(store: Store, images: Mapping[int, Row]) -> dict[int, VisualWords]:
-    """Return the visual words of the local features of images, by number; without any: left out."""
-    vectors = store.select(Filter(ids=tuple(row.uid for row in images.values()))).tolist() if images else []
-    owners, found = store.rows(vectors), store.visual_words_of(vectors)
-    return {owners[vector].image_id: words for vector, words in found.items() if vector in owners}
+    """Return the visual words of the local features of images, likewise."""
+    return _sound(visual_words_of_each(store, images))
+
+
+def _each(
+    images: Mapping[int, Row], read: Callable[[Mapping[int, Row]], Mapping[int, T]]
+) -> Iterator[tuple[int, T | LibraryDamaged | None]]:
+    """Yield the number of each image and what `read` returns for it, which reads many; alone where that fails."""
+    numbers = list(images)
+    for start in range(0, len(numbers), READ_AHEAD):
+        part = {number: images[number] for number in numbers[start : start + READ_AHEAD]}
+        try:
+            found = read(part)
+        except LibraryDamaged as error:
+            if len(part) == 1:
+                yield numbers[start], LibraryDamaged(f"{images[numbers[start]].path}: {error}")
+            else:
+                for number, row in part.items():
+                    yield from _each({number: row}, read)
+            continue
+        for number in part:
+            yield number, found.get(number)
+
+
+def _sound(found: Iterable[tuple[int, T | LibraryDamaged | None]]) -> dict[int, T]:
+    """Return what was found, by number; raise the first error."""
+    sound: dict[int, T] = {}
+    for number, each in found:
+        if isinstance(each, LibraryDamaged):
+            raise each
+        if each is not None:
+            sound[number] = each
+    return sound
 
 
 def decoded(row: Row, data: bytes | LibraryDamaged | None) -> LocalFeatures | None:
@@ -127,8 +147,3 @@ def rows_of_each(store: Store, images: NDArray[np.int64]) -> Iterator[tuple[int,
             boxes = None if batch.boxes is None else batch.boxes[own]
             words = None if batch.words is None else batch.words[own]
             yield number, RowBatch(batch.owners[own], batch.rows[own], boxes, words)
-
-
-def words_of(store: Store, vector: int) -> VisualWords | None:
-    """Return the visual words of the local features of an image, by the id of its vector; None if it has none."""
-    return store.visual_words_of([vector]).get(vector)

@@ -18,7 +18,7 @@ from kindred.errors import ImageError, UsageError
 from kindred.features import ConvMap
 from kindred.library.query import DescribedQuery, describe_query
 from kindred.library.resolution import LARGER
-from kindred.library.stored import features_of, words_of
+from kindred.library.stored import features_of, visual_words_of
 from kindred.recipe import Recipe
 from kindred.store import Filter, Row, Store
 
@@ -75,7 +75,7 @@ def _described(store: Store, recipe: Recipe, row: Row) -> DescribedQuery | None:
     number = int(ids[0])
     vector: Vectors = l2_normalise(store.fetch([number])[1][:1])
     features = features_of(store, row) if recipe.stored_features else None
-    words = words_of(store, number) if recipe.words else None
+    words = visual_words_of(store, {row.image_id: row}).get(row.image_id) if recipe.words else None
     return DescribedQuery(vector, features=features, visual_words=words, own=number)
 
 

@@ -1,7 +1,7 @@
 """Verifying a library: whether its index finds what its store has, and whether a copy is complete.
 
 Counts are compared, checksums of all images and skipped files by bucket of their ids, and the rankings of some images
-with exact search. All vectors and local features are read.
+with exact search. All vectors, local features and their visual words are read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from kindred.arrays import Vectors
 from kindred.errors import LibraryDamaged
 from kindred.index import ExactIndex
 from kindred.library.library import Library
-from kindred.library.stored import decoded, facts_of, features_of_each, rows_of_each
-from kindred.store import Filter, Known, Row, Store
+from kindred.library.stored import decoded, facts_of, features_of_each, rows_of_each, visual_words_of_each
+from kindred.store import Filter, Known, Row, Store, VisualWords
 
 __all__ = ["BUCKETS", "Damaged", "Phase", "Unlike", "VerifyReport", "verify_library"]
 
@@ -69,11 +69,11 @@ class VerifyReport:
 
     images, skipped, vectors: numbers in the library; skipped files are those that could not be used. unreadable:
     vectors that were not read although the library has their images. damaged: these images, and those whose local
-    features are damaged. without_features: images that have none, although the recipe stores them, as after an import
-    of vectors. recall: the share of the best 10 of exact search
-    that the index finds, over `queries` rankings; None if the recipe has no vectors. others: numbers of images and of
-    skipped files in the other library. unlike: buckets that differ. related: whether images have the same ids in both,
-    as in a copy. same_rankings: the share of rankings that are equal in both. None or empty without another library.
+    features or visual words are damaged. without_features: images that have none, although the recipe stores them, as
+    after an import of vectors. recall: the share of the best 10 of exact search that the index finds, over `queries`
+    rankings; None if the recipe has no vectors. others: numbers of images and of skipped files in the other library.
+    unlike: buckets that differ. related: whether images have the same ids in both, as in a copy. same_rankings: the
+    share of rankings that are equal in both. None or empty without another library.
     """
 
     images: int
@@ -124,7 +124,7 @@ def verify_library(
         queries=len(chosen),
         recall=_recall(library, exact, vectors, report) if exact is not None and len(chosen) else None,
         others=None if other is None else _numbers(other.store),
-        unlike=() if other is None or here is None else _unlike(store, here, other.store, report),
+        unlike=() if other is None or here is None else _unlike(library, here, other.store, report),
         related=None if other is None else _are_related(store, other.store),
         same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors, report),
         damaged=tuple(sorted([*(Damaged(path, NO_VECTOR) for path in lost), *damaged])),
@@ -177,27 +177,46 @@ def _without_vector(store: Store) -> list[Path]:
 
 
 def _checked_features(library: Library, buckets: _Buckets | None, report: Report) -> tuple[list[Damaged], int]:
-    """Return the images whose local features are damaged, and the number of those without, if the recipe has any.
+    """Return the images whose local features or visual words are damaged, and the number of those without features.
 
-    buckets: to which the local features are added, if they are compared; they are read once for both.
+    That is if the recipe has any. buckets: to which they are added, if they are compared; they are read once for both.
     """
-    expected = library.recipe.stored_features
-    if not expected and buckets is None:
+    recipe = library.recipe
+    if not recipe.stored_features and buckets is None:
         return [], 0
     store, damaged, without = library.store, list[Damaged](), list[int]()
     for rows, known in _images(store, FEATURES, report):
-        for number, data in _features(store, rows, known):
+        indexed = _indexed(rows, known)
+        for number, data in features_of_each(store, indexed):
             if buckets is not None:
                 buckets.add_features(rows[number], data)
-            if not expected:
-                continue
-            try:
-                if decoded(rows[number], data) is None:
-                    without.append(number)
-            except LibraryDamaged as error:
-                path = known[number].path
-                damaged.append(Damaged(path, str(error).removeprefix(f"{path}: ").partition(";")[0]))
+            if recipe.stored_features and data is None:
+                without.append(number)
+            elif recipe.stored_features and (error := _error_of(rows[number], data)):
+                damaged.append(_damaged(rows[number], error))
+        for number, words in visual_words_of_each(store, indexed if recipe.words else {}):
+            if buckets is not None:
+                buckets.add_words(rows[number], words)
+            if isinstance(words, LibraryDamaged):
+                damaged.append(_damaged(rows[number], words))
     return damaged, len(store.images(without))  # not what was removed meanwhile
+
+
+def _error_of(row: Row, data: bytes | LibraryDamaged | None) -> LibraryDamaged | None:
+    """Return why the local features of an image cannot be used, if so."""
+    try:
+        decoded(row, data)
+    except LibraryDamaged as error:
+        return error
+    return None
+
+
+def _damaged(row: Row, error: LibraryDamaged) -> Damaged:
+    return Damaged(row.path, str(error).removeprefix(f"{row.path}: ").partition(";")[0])
+
+
+def _indexed(rows: Mapping[int, Row], known: Mapping[int, Known]) -> dict[int, Row]:
+    return {number: row for number, row in rows.items() if known[number].state == "indexed"}
 
 
 def _images(store: Store, phase: Phase, report: Report) -> Iterator[tuple[dict[int, Row], dict[int, Known]]]:
@@ -208,14 +227,6 @@ def _images(store: Store, phase: Phase, report: Report) -> Iterator[tuple[dict[i
         rows = store.images(numbers[start : start + ROWS].tolist())
         known = facts_of(store, rows)
         yield {number: row for number, row in rows.items() if number in known}, known
-
-
-def _features(
-    store: Store, rows: dict[int, Row], known: dict[int, Known]
-) -> Iterator[tuple[int, bytes | LibraryDamaged | None]]:
-    """Yield the number and the local features of images that were not skipped."""
-    indexed = {number: row for number, row in rows.items() if known[number].state == "indexed"}
-    return features_of_each(store, indexed)
 
 
 def _chosen(store: Store, queries: int, seed: int) -> NDArray[np.int64]:
@@ -263,15 +274,19 @@ def _differ_in_ties(mine: list[tuple[str, float]], theirs: list[tuple[str, float
     return sorted(better[0]) == sorted(better[1]) and bool(np.abs(scores[0] - scores[1]).max() < 1e-3)
 
 
-def _unlike(store: Store, here: _Buckets, other: Store, report: Report) -> tuple[Unlike, ...]:
-    """Return the buckets that differ; `here` has the local features of the library already."""
+def _unlike(library: Library, here: _Buckets, other: Store, report: Report) -> tuple[Unlike, ...]:
+    """Return the buckets that differ; `here` has the local features and visual words of the library already."""
+    store, words = library.store, library.recipe.words
     for rows, known in _images(store, HERE, report):
         here.add_images(store, rows, known)
     there = _Buckets()
     for rows, known in _images(other, THERE, report):
         there.add_images(other, rows, known)
-        for number, data in _features(other, rows, known):
+        indexed = _indexed(rows, known)
+        for number, data in features_of_each(other, indexed):
             there.add_features(rows[number], data)
+        for number, found in visual_words_of_each(other, indexed if words else {}):
+            there.add_words(rows[number], found)
     return here.unlike(there)
 
 
@@ -309,6 +324,15 @@ class _Buckets:
         """Add the local features of an image, as of `features_of_each`."""
         if data is not None:
             self._of(row).add(f"features {row.uid} ".encode(), b"damaged" if isinstance(data, LibraryDamaged) else data)
+
+    def add_words(self, row: Row, found: VisualWords | LibraryDamaged | None) -> None:
+        """Add the visual words of the local features of an image, as of `visual_words_of_each`."""
+        if found is not None:
+            name = f"words {row.uid} ".encode()
+            if isinstance(found, LibraryDamaged):
+                self._of(row).add(name, b"damaged")
+            else:
+                self._of(row).add(name, found.words.tobytes(), found.signatures.tobytes())
 
     def unlike(self, other: _Buckets) -> tuple[Unlike, ...]:
         """Return the buckets that differ."""

@@ -12,15 +12,21 @@ from kindred.store.cells import Cells
 from kindred.store.records import RowBatch, VisualWords, WordBatch
 
 __all__ = [
+    "DESCRIBE_AGAIN",
     "FEATURES_BYTES",
+    "NAMED_BY_VERIFY",
     "VISUAL_WORDS_BYTES",
     "WORDS_BYTES",
     "Blobs",
     "check_finite",
     "decode_visual_words",
     "decode_words",
-    "words_by_vector",
+    "words_of_images",
 ]
+
+DESCRIBE_AGAIN = "describe the image again with kindred index FILE --force"
+NAMED_BY_VERIFY = "kindred verify names its image, which kindred index FILE --force describes again"
+"""What to do about damaged local features of an image, and about damaged words of a vector."""
 
 FEATURES_BYTES = 1 << 22
 """Maximum size of the local features of an image: thousands of keypoints take less."""
@@ -54,15 +60,17 @@ def decode_words(cells: Cells, found: Blobs, dimension: int) -> RowBatch:
     return RowBatch(owners, rows, None, numbers)
 
 
-def decode_visual_words(cells: Cells, found: Blobs) -> tuple[NDArray[np.int64], WordBatch]:
+def decode_visual_words(
+    cells: Cells, found: Blobs, *, owner: str = "vector", remedy: str = NAMED_BY_VERIFY
+) -> tuple[NDArray[np.int64], WordBatch]:
     """Decode the visual words of vectors with their signatures: the ids of the vectors (n,), and the words of each.
 
-    Raises LibraryDamaged, with the vector, for lengths that do not fit.
+    Raises LibraryDamaged, with the `owner` and the `remedy`, for lengths that do not fit.
     """
     for number, words, signatures in found:
         sound = isinstance(words, bytes) and isinstance(signatures, bytes)
         if not sound or len(words) % 2 or len(signatures) != 4 * len(words):
-            raise cells.error(f"the visual words of vector {number} are cut off")
+            raise cells.error(f"the visual words of {owner} {number} are cut off", remedy)
     return (
         np.array([row[0] for row in found], np.int64),
         WordBatch(
@@ -73,12 +81,12 @@ def decode_visual_words(cells: Cells, found: Blobs) -> tuple[NDArray[np.int64], 
     )
 
 
-def words_by_vector(found: tuple[NDArray[np.int64], WordBatch]) -> dict[int, VisualWords]:
-    """Return the visual words of each vector, by its id, of those that `decode_visual_words` returns."""
-    ids, batch = found
+def words_of_images(cells: Cells, found: Blobs) -> dict[int, VisualWords]:
+    """Decode the visual words of images, by number, as `decode_visual_words` does those of vectors."""
+    numbers, batch = decode_visual_words(cells, found, owner="image", remedy=DESCRIBE_AGAIN)
     ends = np.cumsum(batch.counts)[:-1]
-    parts = zip(ids.tolist(), np.split(batch.words, ends), np.split(batch.signatures, ends), strict=True)
-    return {number: VisualWords(words, signatures) for number, words, signatures in parts} if len(ids) else {}
+    parts = zip(numbers.tolist(), np.split(batch.words, ends), np.split(batch.signatures, ends), strict=False)
+    return {number: VisualWords(words, signatures) for number, words, signatures in parts}
 
 
 def check_finite(cells: Cells, rows: Rows, owners: NDArray[np.int64], what: str) -> None:

@@ -80,13 +80,15 @@ class Cells:
             return value
         raise self.damaged(row, column, value, "bytes")
 
-    def bounded_bytes(self, value: object, size: object, row: str, column: str, *, most: int) -> bytes:
+    def bounded_bytes(
+        self, value: object, size: object, row: str, column: str, *, most: int, remedy: str | None = None
+    ) -> bytes:
         """Return bytes of which only the `size` was read, and None as their value, if they are more than `most`."""
         if isinstance(value, bytes):
             return value
         if value is None and isinstance(size, int):
-            raise self.error(f"{row}: {column} is {size:,} bytes, expected at most {most:,}")
-        raise self.damaged(row, column, value, "bytes")
+            raise self.error(f"{row}: {column} is {size:,} bytes, expected at most {most:,}", remedy)
+        raise self.error(f"{row}: {column} is {_shown(value)}, expected bytes", remedy)
 
     def day(self, value: object, row: str) -> date | None:
         """Return a day, or None."""
@@ -164,15 +166,17 @@ class Cells:
 
     def damaged(self, row: str, column: str, value: object, expected: str) -> LibraryDamaged:
         """Return the error for an invalid cell."""
-        if isinstance(value, bytes):
-            shown = f"{len(value):,} bytes"
-        else:
-            shown = ascii(value if len(str(value)) <= SHOWN else f"{str(value)[:SHOWN]}…")
-        return self.error(f"{row}: {column} is {shown}, expected {expected}")
+        return self.error(f"{row}: {column} is {_shown(value)}, expected {expected}")
 
-    def error(self, what: str) -> LibraryDamaged:
-        """Return the error for other invalid data."""
-        return LibraryDamaged(f"{self._place}: {what}; {self._remedy}")
+    def error(self, what: str, remedy: str | None = None) -> LibraryDamaged:
+        """Return the error for other invalid data; `remedy`: what to do, if not what is usual."""
+        return LibraryDamaged(f"{self._place}: {what}; {remedy or self._remedy}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    return ascii(value if len(str(value)) <= SHOWN else f"{str(value)[:SHOWN]}…")
 
 
 def _remote(text: str) -> RemotePath | None:

@@ -211,8 +211,8 @@ class Store(Protocol):
         """
         ...
 
-    def visual_words_of(self, vector_ids: Iterable[int]) -> dict[int, VisualWords]:
-        """Return the visual words of the local features of images, by the id of their vector; without any: left out."""
+    def visual_words_of_images(self, image_ids: Iterable[int]) -> dict[int, VisualWords]:
+        """Return the visual words of the local features of images, by number; those without any are left out."""
         ...
 
     def features(self, image_id: int) -> bytes | None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.store.blobs import (
+    DESCRIBE_AGAIN,
     FEATURES_BYTES,
+    NAMED_BY_VERIFY,
     VISUAL_WORDS_BYTES,
     WORDS_BYTES,
     Blobs,
     check_finite,
     decode_visual_words,
     decode_words,
-    words_by_vector,
+    words_of_images,
 )
 from kindred.store.cells import Cells
 from kindred.store.keys import chunks
@@ -133,34 +136,37 @@ class VectorReader(ImageReader):
             return None
         return decode_words(self._cells, found, dimension)
 
-    def _pairs(self, sql: str, values: Sequence[Any], names: tuple[str, str, str], most: int) -> Blobs:
+    def _pairs(
+        self, sql: str, values: Sequence[Any], names: tuple[str, str, str], most: int, *, remedy: str | None = None
+    ) -> Blobs:
         """Return a number and two cells of each row, which are read with their sizes; `names`: of the three."""
-        row, *columns = names
-        found = []
-        for number, one, size, other, length in self._database.rows(sql, values):
-            cells = zip((one, other), (size, length), columns, strict=True)
-            pair = [self._cells.bounded_bytes(*each[:2], f"{row} {number}", each[2], most=most) for each in cells]
-            found.append((number, pair[0], pair[1]))
-        return found
+        owner, first, second = names
+        check = partial(self._cells.bounded_bytes, most=most, remedy=remedy)
+        return [
+            (number, check(one, size, f"{owner} {number}", first), check(other, length, f"{owner} {number}", second))
+            for number, one, size, other, length in self._database.rows(sql, values)
+        ]
 
     def visual_words(self, *, after_id: int = 0, batch: int = 4096) -> Iterator[tuple[NDArray[np.int64], WordBatch]]:
         """Yield the visual words of all vectors with an id above `after_id`, in order of id, as (ids (n,), words)."""
-        sql = "vector_id > %s ORDER BY vector_id LIMIT %s"
-        while found := self._visual_words(sql, (after_id, batch)):
+        sql = f"SELECT vector_id, {VISUAL_WORDS} FROM visual_words WHERE vector_id > %s ORDER BY vector_id LIMIT %s"
+        while found := self._visual_words(sql, (after_id, batch), "vector", NAMED_BY_VERIFY):
             after_id = found[-1][0]
             yield decode_visual_words(self._cells, found)
 
-    def visual_words_of(self, vector_ids: Iterable[int]) -> dict[int, VisualWords]:
-        """Return the visual words of the local features of images, by the id of their vector; without any: left out."""
+    def visual_words_of_images(self, image_ids: Iterable[int]) -> dict[int, VisualWords]:
+        """Return the visual words of the local features of images, by number; those without any are left out."""
+        source = "visual_words JOIN vectors ON id = vector_id"
+        sql = f"SELECT image_id, {VISUAL_WORDS} FROM {source} WHERE image_id = ANY(%s)"
         found: dict[int, VisualWords] = {}
-        for chunk in chunks([int(number) for number in vector_ids], AT_ONCE):
-            rows = self._visual_words("vector_id = ANY(%s)", (list(chunk),))
-            found |= words_by_vector(decode_visual_words(self._cells, rows))
+        for chunk in chunks([int(number) for number in image_ids], FEATURES_AT_ONCE):
+            rows = self._visual_words(sql, (list(chunk),), "image", DESCRIBE_AGAIN)
+            found |= words_of_images(self._cells, rows)
         return found
 
-    def _visual_words(self, chosen: str, values: Sequence[Any]) -> Blobs:
-        sql = f"SELECT vector_id, {VISUAL_WORDS} FROM visual_words WHERE {chosen}"
-        return self._pairs(sql, values, ("vector", "visual words", "signatures"), VISUAL_WORDS_BYTES)
+    def _visual_words(self, sql: str, values: Sequence[Any], owner: str, remedy: str) -> Blobs:
+        names = owner, "visual words", "signatures"
+        return self._pairs(sql, values, names, VISUAL_WORDS_BYTES, remedy=remedy)
 
     def features(self, image_id: int) -> bytes | None:
         """Return the local features of an image; None if none are stored."""
@@ -180,7 +186,10 @@ class VectorReader(ImageReader):
         found: dict[int, bytes] = {}
         for chunk in chunks([int(number) for number in ids], FEATURES_AT_ONCE):
             for number, image, data, size in self._database.rows(sql, (list(chunk),)):
-                found[number] = self._cells.bounded_bytes(data, size, f"image {image}", "features", most=FEATURES_BYTES)
+                row = f"image {image}"
+                found[number] = self._cells.bounded_bytes(
+                    data, size, row, "features", most=FEATURES_BYTES, remedy=DESCRIBE_AGAIN
+                )
         return found
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:

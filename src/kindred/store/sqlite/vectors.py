@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindred.errors import LibraryDamaged
-from kindred.store.blobs import FEATURES_BYTES, check_finite, decode_visual_words, decode_words, words_by_vector
+from kindred.store.blobs import (
+    DESCRIBE_AGAIN,
+    FEATURES_BYTES,
+    check_finite,
+    decode_visual_words,
+    decode_words,
+    words_of_images,
+)
 from kindred.store.keys import chunks
 from kindred.store.protocol import VectorBatch
 from kindred.store.records import RowBatch, VisualWords, WordBatch
@@ -107,14 +114,15 @@ class VectorReader(ImageReader):
             after_id = found[-1][0]
             yield decode_visual_words(self._cells, found)
 
-    def visual_words_of(self, vector_ids: Iterable[int]) -> dict[int, VisualWords]:
-        """Return the visual words of the local features of images, by the id of their vector; without any: left out."""
+    def visual_words_of_images(self, image_ids: Iterable[int]) -> dict[int, VisualWords]:
+        """Return the visual words of the local features of images, by number; those without any are left out."""
         found: dict[int, VisualWords] = {}
-        for chunk in chunks([int(number) for number in vector_ids]):
-            sql = f"SELECT vector_id, words, signatures FROM visual_words WHERE vector_id IN ({marks(chunk)})"
+        source = "visual_words w JOIN vectors v ON v.id = w.vector_id"
+        for chunk in chunks([int(number) for number in image_ids]):
+            sql = f"SELECT v.image_id, w.words, w.signatures FROM {source} WHERE v.image_id IN ({marks(chunk)})"
             with self._database.read() as connection:
                 rows = connection.execute(sql, chunk).fetchall()
-            found |= words_by_vector(decode_visual_words(self._cells, rows))
+            found |= words_of_images(self._cells, rows)
         return found
 
     def features(self, image_id: int) -> bytes | None:
@@ -137,7 +145,10 @@ class VectorReader(ImageReader):
             with self._database.read() as connection:
                 rows = connection.execute(sql, chunk).fetchall()
             for number, image, data, size in rows:
-                found[number] = self._cells.bounded_bytes(data, size, f"image {image}", "features", most=FEATURES_BYTES)
+                row = f"image {image}"
+                found[number] = self._cells.bounded_bytes(
+                    data, size, row, "features", most=FEATURES_BYTES, remedy=DESCRIBE_AGAIN
+                )
         return found
 
     def removed_since(self, revision: int) -> NDArray[np.int64]:
