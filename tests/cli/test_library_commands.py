@@ -266,7 +266,10 @@ def test_verify_names_damaged_images_and_how_to_mend_them(kindred: Kindred, phot
     assert lines[0] == f"{COUNT} images, {COUNT - 7} vectors, 7 of them not readable."
     assert lines[1] == f"{photos / 'a' / '00000.jpg'}: its vector is missing."
     assert lines[6] == "2 more damaged images."
-    assert lines[-1] == "Something is wrong: describe the damaged images again with kindred index FILE --force."
+    assert (
+        lines[-1]
+        == "Something is wrong: describe the damaged images with kindred index FILE --force, and verify again."
+    )
     assert '"reason": "its vector is missing"' in kindred("verify", "--json").out
     assert kindred("index", photos, "--force").code == 0
     form = kindred("verify", "--json").json

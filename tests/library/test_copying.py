@@ -19,8 +19,9 @@ from kindred.library.copying import CopyReport, copy_library
 from kindred.library.places import open_store
 from kindred.library.verifying import Damaged, Phase, verify_library
 from kindred.recipe import Recipe
-from kindred.store import Entry, Filter, Place, Store, VisualWords
+from kindred.store import STORES, Entry, Filter, Place, PostgresUrl, Store, VisualWords
 from pictures import make_folder, save_picture
+from postgres_server import execute
 
 pytest.importorskip("psycopg")
 
@@ -201,6 +202,40 @@ def test_an_image_whose_vector_is_gone_is_reported(library: Library, photos: Pat
     assert report.damaged == (Damaged(photos / "00002.jpg", "its vector is missing"),)
     library.index(photos, force=True)
     assert verify_library(library).sound
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_damaged_vectors_are_named(kind: str, recipe: Recipe, photos: Path, place_for: PlaceFor) -> None:
+    """One in each half of the images, and only these."""
+    place = place_for(kind)
+    with Library.create(place, recipe=recipe) as library:
+        library.index(photos)
+        copy_library(place, place_for("sqlite", "sound"))
+        paths = [photos / f"{number:05}.jpg" for number in (1, 6)]
+        numbers = [known.id for known in library.store.lookup(paths).values()]
+        if isinstance(place, PostgresUrl):
+            execute(place, f"UPDATE vectors SET data = '[1, 2]' WHERE image_id IN ({numbers[0]}, {numbers[1]})")
+        else:
+            with closing(sqlite3.connect(library.path / "store.sqlite")) as database, database:
+                database.execute("UPDATE vectors SET data = zeroblob(8) WHERE image_id IN (?, ?)", numbers)
+        with Library.open(place_for("sqlite", "sound")) as sound:
+            report = verify_library(library, sound)
+        assert [each.path for each in report.damaged] == paths
+        assert all(re.search(r"vector \d has 8 bytes, expected 128 bytes", each.reason) for each in report.damaged)
+        assert (report.images, report.unreadable, report.recall, report.others) == (COUNT, 2, None, None)
+        assert not report.sound
+    with Library.open(place) as library:
+        with pytest.raises(LibraryDamaged, match=r"; kindred verify names (its image|their images), which"):
+            library.search(photos / "00003.jpg")
+        library.index(paths, force=True)
+        assert verify_library(library).sound
+
+
+def test_a_library_whose_vectors_are_all_damaged(library: Library) -> None:
+    with closing(sqlite3.connect(library.path / "store.sqlite")) as database, database:
+        database.execute("UPDATE vectors SET data = x'00'")
+    with pytest.raises(LibraryDamaged, match="vector 1 has 1 bytes"):
+        verify_library(library)
 
 
 def test_damaged_local_features_are_named(recipe: Recipe, photos: Path, tmp_path: Path) -> None:

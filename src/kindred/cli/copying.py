@@ -140,5 +140,5 @@ def _advice(report: VerifyReport) -> str:
     if report.others is not None:
         return "Something is wrong: copy again; if it is still wrong, copy to a new place."
     if report.damaged:
-        return "Something is wrong: describe the damaged images again with kindred index FILE --force."
+        return "Something is wrong: describe the damaged images with kindred index FILE --force, and verify again."
     return "Something is wrong: index into a new library."

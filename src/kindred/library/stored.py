@@ -8,9 +8,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.arrays import Vectors
 from kindred.errors import LibraryDamaged
 from kindred.features import LocalFeatures, from_bytes
-from kindred.store import Known, Row, RowBatch, Store, VisualWords
+from kindred.store import Filter, Known, Row, RowBatch, Store, VisualWords
 
 __all__ = [
     "READ_AHEAD",
@@ -21,6 +22,7 @@ __all__ = [
     "features_of_each",
     "rows_of_each",
     "stored_features",
+    "vectors_of_each",
     "visual_words_of",
     "visual_words_of_each",
 ]
@@ -29,6 +31,8 @@ T = TypeVar("T")
 
 READ_AHEAD = 64
 """Images whose local features are read from the store at once."""
+VECTORS_AT_ONCE = 4096
+"""Vectors among which one that is damaged is searched for."""
 
 
 class RankedImages:
@@ -137,6 +141,39 @@ def decoded(row: Row, data: bytes | LibraryDamaged | None) -> LocalFeatures | No
         return None if data is None else from_bytes(data)
     except LibraryDamaged as error:
         raise LibraryDamaged(f"{row.path}: {error}") from error
+
+
+def vectors_of_each(store: Store) -> Iterator[tuple[NDArray[np.int64], Vectors | LibraryDamaged]]:
+    """Yield the ids (n,) and the rows (n, D) of all vectors; in place of one that is damaged, the error, with its id.
+
+    Raises LibraryDamaged if that is so for all of several thousand.
+    """
+    last = 0
+    while True:
+        try:
+            for ids, rows in store.vectors(after_id=last):
+                yield ids, rows
+                last = int(ids[-1])
+            return
+        except LibraryDamaged:
+            ids = store.select(Filter())
+            part = ids[ids > last][:VECTORS_AT_ONCE]
+            found = list(_fetched(store, part))
+            if len(found) == len(part) != 1:  # nothing but errors
+                raise
+            yield from found
+            last = int(part[-1])
+
+
+def _fetched(store: Store, ids: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Vectors | LibraryDamaged]]:
+    try:
+        yield store.fetch(ids.tolist())
+    except LibraryDamaged as error:
+        if len(ids) == 1:
+            yield ids, error
+            return
+        for half in np.array_split(ids, 2):
+            yield from _fetched(store, half)
 
 
 def rows_of_each(store: Store, images: NDArray[np.int64]) -> Iterator[tuple[int, RowBatch]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,14 @@ from kindred.arrays import Vectors
 from kindred.errors import LibraryDamaged
 from kindred.index import ExactIndex
 from kindred.library.library import Library
-from kindred.library.stored import decoded, facts_of, features_of_each, rows_of_each, visual_words_of_each
+from kindred.library.stored import (
+    decoded,
+    facts_of,
+    features_of_each,
+    rows_of_each,
+    vectors_of_each,
+    visual_words_of_each,
+)
 from kindred.store import Filter, Known, Row, Store, VisualWords
 
 __all__ = ["BUCKETS", "Damaged", "Phase", "Unlike", "VerifyReport", "verify_library"]
@@ -105,30 +112,43 @@ def verify_library(
     seed: int = 0,
     progress: Report | None = None,
 ) -> VerifyReport:
-    """Verify the index of a library and, if given, that `other` has the same images, described in the same way."""
+    """Verify the index of a library and, if given, that `other` has the same images, described in the same way.
+
+    If a vector is damaged, there are no rankings, and the libraries are not compared: images have to be described again
+    first.
+    """
     store, report = library.store, progress or _silent
     counts, ids = store.counts(), store.select(Filter())
-    exact, read = _exact_index(library, report)
-    chosen = _chosen(store, queries, seed) if exact is not None else np.empty(0, np.int64)
-    _, vectors = store.fetch(chosen.tolist())
+    exact, read, damaged = _exact_index(library, report)
     lost = [row.path for row in store.rows(np.setdiff1d(ids, read).tolist()).values()]  # not what was removed meanwhile
-    if exact is not None and len(read) < counts.indexed:
+    if exact is not None and not damaged and len(read) < counts.indexed:
         lost += _without_vector(store)
-    here = None if other is None else _Buckets()
-    damaged, without_features = _checked_features(library, here, report)
-    return VerifyReport(
+    here = None if other is None or damaged else _Buckets()
+    local, without_features = _checked_features(library, here, report)
+    found = VerifyReport(
         images=counts.indexed,
         skipped=counts.skipped,
         vectors=counts.vectors,
-        unreadable=len(lost),
-        queries=len(chosen),
-        recall=_recall(library, exact, vectors, report) if exact is not None and len(chosen) else None,
-        others=None if other is None else _numbers(other.store),
-        unlike=() if other is None or here is None else _unlike(library, here, other.store, report),
-        related=None if other is None else _are_related(store, other.store),
-        same_rankings=None if other is None or not len(chosen) else _same_rankings(library, other, vectors, report),
-        damaged=tuple(sorted([*(Damaged(path, NO_VECTOR) for path in lost), *damaged])),
+        unreadable=len(lost) + len(damaged),
+        queries=0,
+        recall=None,
+        damaged=tuple(sorted([*(Damaged(path, NO_VECTOR) for path in lost), *damaged, *local])),
         without_features=without_features,
+    )
+    if damaged:
+        return found
+    chosen = _chosen(store, queries, seed) if exact is not None else np.empty(0, np.int64)
+    _, vectors = store.fetch(chosen.tolist())
+    if exact is not None and len(chosen):
+        found = replace(found, queries=len(chosen), recall=_recall(library, exact, vectors, report))
+    if other is None or here is None:
+        return found
+    return replace(
+        found,
+        others=_numbers(other.store),
+        unlike=_unlike(library, here, other.store, report),
+        related=_are_related(store, other.store),
+        same_rankings=_same_rankings(library, other, vectors, report) if len(chosen) else None,
     )
 
 
@@ -148,20 +168,25 @@ def _sample(store: Store) -> list[str]:
     return [row.uid for row in store.images(numbers[:: len(numbers) // QUERIES + 1].tolist()).values()]
 
 
-def _exact_index(library: Library, report: Report) -> tuple[ExactIndex | None, NDArray[np.int64]]:
-    """Read all vectors; return an index that compares them (none for a recipe of several per image) and their ids."""
-    read = [np.empty(0, np.int64)]
+def _exact_index(library: Library, report: Report) -> tuple[ExactIndex | None, NDArray[np.int64], list[Damaged]]:
+    """Read all vectors; return an index that compares them, their ids, and the images of those that are damaged.
+
+    There is no index for a recipe of several vectors per image.
+    """
+    store, read, damaged = library.store, [np.empty(0, np.int64)], list[Damaged]()
     index = None
     if not library.recipe.multi_vector:
-        index = ExactIndex(library.store.dimension or 1, similarity=library.recipe.similarity)
-    total, done = library.store.counts().vectors, 0
-    for ids, rows in library.store.vectors():
+        index = ExactIndex(store.dimension or 1, similarity=library.recipe.similarity)
+    total, done = store.counts().vectors, 0
+    for ids, rows in vectors_of_each(store):
         read.append(ids)
         done += len(ids)
         report(VECTORS, done, max(done, total))
-        if index is not None:
+        if isinstance(rows, LibraryDamaged):
+            damaged += [_damaged(row, rows) for row in store.rows(ids.tolist()).values()]
+        elif index is not None:
             index.add(ids, rows)
-    return index, np.concatenate(read)
+    return index, np.concatenate(read), damaged
 
 
 def _without_vector(store: Store) -> list[Path]:

@@ -56,7 +56,7 @@ def decode_words(cells: Cells, found: Blobs, dimension: int) -> RowBatch:
     rows = np.frombuffer(b"".join(row[2] for row in found), "<f2").reshape(-1, dimension)
     if numbers.size and numbers.min() < 0:
         raise cells.error(f"the words of image {owners[int(np.argmin(numbers))]} hold {numbers.min()}")
-    check_finite(cells, rows, owners, "the words of image")
+    check_finite(cells, rows, owners, "the words of image", remedy=DESCRIBE_AGAIN)
     return RowBatch(owners, rows, None, numbers)
 
 
@@ -89,7 +89,9 @@ def words_of_images(cells: Cells, found: Blobs) -> dict[int, VisualWords]:
     return {number: VisualWords(words, signatures) for number, words, signatures in parts}
 
 
-def check_finite(cells: Cells, rows: Rows, owners: NDArray[np.int64], what: str) -> None:
+def check_finite(
+    cells: Cells, rows: Rows, owners: NDArray[np.int64], what: str, *, remedy: str = NAMED_BY_VERIFY
+) -> None:
     """Raise LibraryDamaged for NaN and infinity, which would rank first or last in every search."""
     # The sum is NaN or infinite if any number is (and possibly by overflow): seven times faster than testing each.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -97,4 +99,4 @@ def check_finite(cells: Cells, rows: Rows, owners: NDArray[np.int64], what: str)
             return
     wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if wrong.size:
-        raise cells.error(f"{what} {owners[wrong[0]]} holds NaN or infinity")
+        raise cells.error(f"{what} {owners[wrong[0]]} holds NaN or infinity", remedy)

@@ -162,7 +162,10 @@ def _by_code(code: str, url: PostgresUrl, why: str) -> KindredError | None:
     if code in ("25006", "55000"):
         return LibraryError(f"{url}: its server is read-only ({why}); it can be searched, not changed")
     if code == "22000":
-        return LibraryDamaged(f"{url}: its database holds vectors of different dimensions ({why}); {REMEDY}")
+        return LibraryDamaged(
+            f"{url}: its database holds vectors of different dimensions ({why}); kindred verify names their images, "
+            "which kindred index FILE --force describes again"
+        )
     if code == "22003":
         return UsageError(f"{url}: a component of a vector is beyond float16, which its graph stores ({why})")
     if code in ("53100", "53200", "54000"):

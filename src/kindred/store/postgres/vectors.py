@@ -60,7 +60,8 @@ def vector_batch(check: Cells, found: Sequence[tuple[Any, ...]], dimension: int)
     for number, data, size, *_ in found:
         length = size if size is not None else 0 if data is None else len(data) - HEADER
         if data is None or length != 4 * dimension:
-            raise check.error(f"vector {number} has {length:,} bytes, expected {4 * dimension} ({dimension} float32)")
+            expected = f"{4 * dimension} bytes ({dimension} float32)"
+            raise check.error(f"vector {number} has {length:,} bytes, expected {expected}", NAMED_BY_VERIFY)
     rows = np.empty((len(found), dimension), np.float32)
     is_wide = np.array([row[2] is not None for row in found], bool)
     for chosen, kind, start in ((is_wide, "<f4", 0), (~is_wide, ">f4", HEADER)):

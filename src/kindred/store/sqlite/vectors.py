@@ -12,6 +12,7 @@ from kindred.errors import LibraryDamaged
 from kindred.store.blobs import (
     DESCRIBE_AGAIN,
     FEATURES_BYTES,
+    NAMED_BY_VERIFY,
     check_finite,
     decode_visual_words,
     decode_words,
@@ -182,7 +183,8 @@ class VectorReader(ImageReader):
             sql = "SELECT typeof(data), length(data) FROM vectors WHERE id = ?"
             kind, length = connection.execute(sql, (number,)).fetchone() or ("null", 0)
         held = f"{length:,} bytes" if kind == "blob" else f"a value of type {kind}"
-        return self._cells.error(f"vector {number} has {held}, expected {4 * dimension} bytes ({dimension} float32)")
+        expected = f"{4 * dimension} bytes ({dimension} float32)"
+        return self._cells.error(f"vector {number} has {held}, expected {expected}", NAMED_BY_VERIFY)
 
 
 def _in_pages(table: str, read: ReadRows, batch: int) -> Iterator[RowBatch]:
