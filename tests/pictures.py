@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 
@@ -25,6 +25,18 @@ def picture(number: int, *, width: int = 64, height: int = 48) -> Pixels:
         wide, high = random.integers(width // 8, width // 2 + 1), random.integers(height // 8, height // 2 + 1)
         pixels[top : top + high, left : left + wide] = random.integers(0, 256, 3)
     return pixels
+
+
+def label(number: int) -> Image.Image:
+    """Draw a label of many shapes, 400 × 300, with enough details to be recognised by."""
+    random = np.random.default_rng(number)
+    drawn = Image.fromarray(picture(number, width=400, height=300))
+    draw = ImageDraw.Draw(drawn)
+    for _ in range(40):
+        left, top, side = int(random.integers(0, 380)), int(random.integers(0, 280)), int(random.integers(8, 40))
+        shape = draw.ellipse if random.random() < 0.5 else draw.rectangle
+        shape((left, top, left + side, top + side), fill=tuple(random.integers(0, 256, 3).tolist()))
+    return drawn
 
 
 def encoded(number: int, kind: str = "JPEG", *, width: int = 64, height: int = 48) -> bytes:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from kindred.errors import UsageError
-from kindred.library import Library
+from kindred.library import Example, Library, Results
 from kindred.library.query_regions import large_boxes, small_boxes, union_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import SqliteStore
-from pictures import picture
+from pictures import label, picture
 
 COUNT = 30
 NONE = -np.inf
@@ -55,7 +55,8 @@ def test_objects_beside_others_are_found_by_the_regions(tmp_path: Path, recipe: 
         whole, parts = places(regions=False), places(regions=True)
         assert sum(parts) < sum(whole)
         scores = library.search(several(), k=COUNT, regions=True).scores
-        alone = library.search(several(), k=COUNT).scores
+        alone = library.search(several(), k=COUNT).scores  # without probabilities nothing is searched by default
+        np.testing.assert_array_equal(alone, library.search(several(), k=COUNT, regions=False).scores)
         assert (scores >= alone).all()
         assert len(library.search(several(), k=3, regions=True)) == 3
         with pytest.raises(UsageError, match="regions are those of one query image"):
@@ -110,28 +111,37 @@ def test_each_image_counts_with_its_best_score_and_its_box_there() -> None:
     assert union_of([whole]).boxes is None
 
 
-def label(number: int) -> Image.Image:
-    """Draw a label of many shapes, 400 × 300, with enough details to be recognised by."""
-    random = np.random.default_rng(number)
-    drawn = Image.fromarray(picture(number, width=400, height=300))
-    draw = ImageDraw.Draw(drawn)
-    for _ in range(40):
-        left, top, side = int(random.integers(0, 380)), int(random.integers(0, 280)), int(random.integers(8, 40))
-        shape = draw.ellipse if random.random() < 0.5 else draw.rectangle
-        shape((left, top, left + side, top + side), fill=tuple(random.integers(0, 256, 3).tolist()))
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of four labels."""
+    folder = tmp_path_factory.mktemp("labels")
+    (folder / "images").mkdir()
+    for number in range(4):
+        label(number).save(folder / "images" / f"{number}.png")
+    with Library.create(folder / "library", recipe="kin") as library:
+        library.index(folder / "images")
+    return folder / "library"
+
+
+def wall(*, large: int | None = None) -> Image.Image:
+    """Draw a picture with two labels, 1 and 2, a fifth as wide, and perhaps another, three fifths as wide."""
+    drawn = Image.fromarray(picture(60, width=2000, height=1500))
+    if large is not None:
+        drawn.paste(label(large).resize((1200, 900)), (400, 300))
+    drawn.paste(label(1), (100, 1180))
+    drawn.paste(label(2), (1580, 20))
     return drawn
 
 
-def test_what_is_small_in_the_query_is_found_by_small_regions_each_image_read_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def names(results: Results) -> set[str]:
+    """Return the names of the images that are probably found."""
+    return {hit.path.name for hit in results.likely(0.5)}
+
+
+def test_where_nothing_is_probable_small_regions_are_searched_each_image_read_once(
+    labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two labels, a fifth as wide as the query, are both probably found, but only with regions."""
-    (tmp_path / "images").mkdir()
-    for number in range(4):
-        label(number).save(tmp_path / "images" / f"{number}.png")
-    query = Image.fromarray(picture(60, width=2000, height=1500))
-    query.paste(label(1), (200, 1000))
-    query.paste(label(2), (1400, 250))
+    query = np.asarray(wall())
     read: list[int] = []
     features_of = SqliteStore.features_of
 
@@ -139,13 +149,32 @@ def test_what_is_small_in_the_query_is_found_by_small_regions_each_image_read_on
         read.extend(ids)
         return features_of(store, ids)
 
-    with Library.create(tmp_path / "library", recipe="kin") as library:
-        library.index(tmp_path / "images")
-        assert not library.search(np.asarray(query), k=4).likely(0.5)
+    with Library.open(labels) as library:
+        assert not names(library.search(query, k=4, regions=False))
         monkeypatch.setattr(SqliteStore, "features_of", counted)
-        found = library.search(np.asarray(query), k=4, regions=True)
-    assert {hit.path.name for hit in found.likely(0.5)} == {"1.png", "2.png"}
-    assert sorted(read) == [1, 2, 3, 4]
+        assert names(library.search(query, k=4)) == {"1.png", "2.png"}
+        assert sorted(read) == [1, 2, 3, 4]
+        assert names(library.search_examples([Example(query)])) == {"1.png", "2.png"}
+        assert not names(library.search(query, k=4, rerank="verify"))
+        (whole,) = library.search_each([query], k=4)
+        (parts,) = library.search_each([query], k=4, regions=None)
+        assert whole.results is not None
+        assert parts.results is not None
+        assert not names(whole.results)
+        assert names(parts.results) == {"1.png", "2.png"}
+
+
+def test_where_the_whole_is_found_regions_are_searched_only_if_requested(labels: Path) -> None:
+    query = np.asarray(wall(large=3))
+    with Library.open(labels) as library:
+        assert names(library.search(query, k=4)) == {"3.png"}
+        assert names(library.search(query, k=4, regions=True)) == {"1.png", "2.png", "3.png"}
+
+
+def test_an_image_of_one_colour_has_no_regions(labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kindred.library.query_regions.small_boxes", lambda *_: pytest.fail("regions were searched"))
+    with Library.open(labels) as library:
+        assert not names(library.search(np.full((600, 800, 3), 90, np.uint8)))
 
 
 def test_what_is_small_in_an_image_of_the_library_is_found_by_the_query_reduced(tmp_path: Path) -> None:
@@ -157,8 +186,7 @@ def test_what_is_small_in_an_image_of_the_library_is_found_by_the_query_reduced(
         wide.save(tmp_path / "images" / f"{number}.png")
     with Library.create(tmp_path / "library", recipe="kin") as library:
         library.index(tmp_path / "images")
-        whole = library.search(np.asarray(label(1)), k=1)
-        assert not whole.likely(0.5)
+        assert not names(library.search(np.asarray(label(1)), k=1, regions=False))
         found = library.search(np.asarray(label(1)), k=1, regions=True).hits[0]
     assert found.path.name == "1.png"
     assert found.probability is not None

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, Request, Route, expect
 
 from axe import assert_accessible
@@ -182,24 +181,8 @@ def test_nothing_shows_the_same_thing(visitor: Visitor, tmp_path: Path, phone: b
     assert title(page) == "Nothing here shows the same thing"
     assert_accessible(page)
     visitor.shot(page, f"nothing-{'phone' if phone else 'desk'}")
-    parts = page.get_by_role("button", name="Search parts of the image too")
-    parts.click()
-    page.wait_for_url("**regions=1**")
-    expect(parts).to_have_count(0)
-    assert found(page) == []
     page.get_by_role("button", name=re.compile("^Show .*less alike")).click()
     expect(page.locator(".grid-below .cell").first).to_be_visible()
-
-
-def test_parts_of_an_image_of_one_colour_are_not_offered(visitor: Visitor, tmp_path: Path) -> None:
-    Image.new("RGB", (640, 480), (30, 90, 160)).save(tmp_path / "plain.png")
-    page = visitor.open()
-    choose(page, tmp_path / "plain.png")
-    page.wait_for_url("**q=u.*")
-    assert found(page) == []
-    assert title(page) == "Nothing here shows the same thing"
-    expect(page.get_by_text("they probably show something else")).to_be_visible()
-    expect(page.get_by_role("button", name="Search parts of the image too")).to_have_count(0)
 
 
 def test_the_slider_moves_the_line(visitor: Visitor, an_id: str) -> None:

@@ -86,6 +86,20 @@ def test_gives_the_probabilities_of_its_evidence() -> None:
     assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-5)
 
 
+def test_the_odds_of_one_of_several_regions_are_divided_by_their_number_without_many_inliers() -> None:
+    around = context((scene(1), scene(5, of=0, shared=15), scene(3, of=0), scene(4)))
+    assert 10 < evidence_of(around, 0, np.arange(4)).inliers[1] < 20
+    alone, one_of_31 = calibrated(ranked(), around), calibrated(ranked(), replace(around, one_of=31))
+
+    def odds(found: Ranking, number: int) -> float:
+        at = found.ids[0].tolist().index(number)
+        return float(found.scores[0, at] / (1 - found.scores[0, at]))
+
+    assert odds(one_of_31, 2) == odds(alone, 2)
+    for number in (0, 1, 3):
+        assert odds(one_of_31, number) == pytest.approx(odds(alone, number) / 31, rel=1e-2)
+
+
 def test_results_beyond_the_depth_are_not_verified_and_follow() -> None:
     cosines = (0.3, 0.2, 0.1, 0.05)
     found = calibrated(ranked(cosines), context(IMAGES, cosines), depth=2)

@@ -36,7 +36,7 @@ HIT = HitForm(
     probability=None,
     box=(0.0, 1.0, 2.0, 3.0),
 )
-SEARCH = SearchForm(("a",), "kin", None, (HIT, HIT), 0.5, False, 2, None)
+SEARCH = SearchForm(("a",), "kin", None, (HIT, HIT), 0.5, 2, None)
 
 
 @pytest.mark.parametrize("form", [IMAGE, HIT, SEARCH])

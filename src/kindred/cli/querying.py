@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kindred.library import Library, Results
     from kindred.store import Filter
 
-__all__ = ["CommandQuery", "QueryOptions", "can_search_regions", "doubts", "read_image", "search_queries", "why_empty"]
+__all__ = ["CommandQuery", "QueryOptions", "doubts", "read_image", "search_queries", "why_empty"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class QueryOptions:
     depth: int = 100
     fusion: str = ""
     no_copies: bool = False
-    regions: bool = False
+    regions: bool | None = None
 
 
 def read_image(name: str) -> ImageLike:
@@ -108,6 +108,7 @@ def _found(
             min_probability=options.min_probability,
             rerank=options.rerank,
             depth=options.depth,
+            regions=options.regions,
         )
         for query, each in zip(queries, found, strict=True):
             assert each.results is not None or each.error is not None
@@ -121,7 +122,7 @@ def _found(
 
 
 def _in_one_pass(libraries: Sequence[Library], queries: Sequence[CommandQuery], options: QueryOptions) -> bool:
-    plain = options.box is None and not options.negatives and not options.no_copies and not options.regions
+    plain = options.box is None and not options.negatives and not options.no_copies
     return plain and len(libraries) == 1 and len(queries) > 1 and all(len(query.images) == 1 for query in queries)
 
 
@@ -155,15 +156,6 @@ def _search_one(libraries: Sequence[Library], query: CommandQuery, options: Quer
 
     apart = [pair for library in libraries for pair in not_same_paths(library)]
     return search_without_copies(search, query.files, options.k, apart=apart)
-
-
-def can_search_regions(libraries: Sequence[Library], query: CommandQuery, options: QueryOptions) -> bool:
-    """Return whether --regions may find more, and is not given yet."""
-    from kindred.library.query import has_parts
-
-    one = len(libraries) == 1 and len(query.images) == 1 and not options.negatives
-    possible = one and not options.regions and not libraries[0].recipe.multi_vector
-    return possible and has_parts(query.images[0], options.box)
 
 
 def doubts(library: Library, where: Filter, *, matched: bool) -> list[str]:

@@ -36,7 +36,6 @@ from kindred.cli.output import (
 from kindred.cli.querying import (
     CommandQuery,
     QueryOptions,
-    can_search_regions,
     doubts,
     read_image,
     search_queries,
@@ -161,7 +160,7 @@ def _print_found(
     alone: there is one query only.
     """
     recipe, of = _recipes_of(libraries), len(libraries[0])
-    count, failed, matched, advised = 0, 0, False, False
+    count, failed, matched = 0, 0, False
     for query, results in searched:
         count += 1
         if isinstance(results, ImageError):
@@ -169,8 +168,6 @@ def _print_found(
             failed += 1
             continue
         matched |= bool(results)
-        if not advised and results.answered is False:
-            advised = can_search_regions(libraries, query, options)
         if as_json:
             from kindred.service import ResultsForm
 
@@ -179,8 +176,6 @@ def _print_found(
         if not alone:
             say(bold(shown(query.names[0])), gap=count > 1)
         print_summary(results, recipe, of=of, empty="" if results else why_empty(libraries[0], options))
-    if advised and not as_json:
-        note("Note: --regions also searches for parts of the image: for one of several objects, or a small one.")
     if options.where is not None and (matched or as_json) and failed < count:
         for doubt in doubts(libraries[0], options.where, matched=matched):
             note(f"Note: {doubt}")

@@ -32,13 +32,14 @@ class SubjectOptions:
         typer.Option("--not", metavar="IMAGE", help="Negative example: rank images like this one lower; repeatable."),
     ] = None
     regions: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--regions",
+            "--regions/--no-regions",
             help="Also search for parts of IMAGE: for several objects, or one that is small in IMAGE or in those of "
-            "the library. Takes 5 to 25 times as long.",
+            "the library. Takes several times as long. Default: where no image probably shows the same thing.",
+            show_default=False,
         ),
-    ] = False
+    ] = None
     crop: Annotated[
         str | None,
         typer.Option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -56,7 +55,7 @@ class Searching(Naming):
         min_probability: float | None = None,
         rerank: Rerank = None,
         depth: int = 100,
-        regions: bool = False,
+        regions: bool | None = None,
     ) -> Results:
         """Find the `k` images most similar to `query`; the arguments are those of `Library.search`.
 
@@ -98,7 +97,7 @@ class Searching(Naming):
         min_probability: float | None = None,
         rerank: Rerank = None,
         depth: int = 100,
-        regions: bool = False,
+        regions: bool | None = None,
     ) -> Results:
         """Find the `k` images most similar to several examples, as `Library.search_examples` does."""
         return self._found(
@@ -131,7 +130,7 @@ class Searching(Naming):
         min_probability: float | None,
         rerank: Rerank,
         depth: int,
-        regions: bool,
+        regions: bool | None,
     ) -> Results:
         names = [rerank] if isinstance(rerank, str) else list(rerank or [])
         if any(not isinstance(name, str) for name in names):
@@ -157,7 +156,7 @@ class Searching(Naming):
         hits = tuple(hit for part in parts for hit in part.results)
         first = parts[0]
         seconds = sum(part.seconds for part in parts)
-        whole = replace(first, results=hits, seconds=seconds, next_offset=None)
+        whole = SearchForm(first.query, first.recipe, first.answered, hits, seconds, first.total, None)
         return results_of(whole)
 
     def _part(self, image: object, box: Box | None) -> dict[str, object]:

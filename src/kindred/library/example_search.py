@@ -18,7 +18,7 @@ from kindred.library.examples import (
 )
 from kindred.library.paths import located_filter
 from kindred.library.query import DescribedQuery, names_image
-from kindred.library.query_regions import search_regions, union_of
+from kindred.library.query_regions import union_of, with_regions
 from kindred.library.reranking import DEPTH, check_limits, compare_images, gives_probabilities, reranked, steps_for
 from kindred.library.results import Results
 from kindred.library.search import Searching, limited, results_of
@@ -57,7 +57,7 @@ class ExampleSearching(Searching):
         min_probability: float | None = None,
         rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
-        regions: bool = False,
+        regions: bool | None = None,
     ) -> Results:
         """Find the `k` images most similar to several examples, each wanted or not, and to answers that were right.
 
@@ -96,7 +96,7 @@ class ExampleSearching(Searching):
         where: Filter | None = None,
         rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
-        regions: bool = False,
+        regions: bool | None = None,
     ) -> Ranking:
         """Return the ranking behind `search_examples`, for examples that were described before."""
         check_whole(k=k, depth=depth)
@@ -117,9 +117,11 @@ class ExampleSearching(Searching):
             return reranked(searcher, each, count, able, where=where, depth=depth, cache=cache, features=features)
 
         ranking = union_of([ranked(each) for each in marked(query, rights, wrongs)])
-        if regions and query is not None and query.image is not None:
+        if query is not None:
             calibrated = gives_probabilities(steps)
-            ranking = search_regions(ranking, query.image, self.describer, ranked, calibrated=calibrated)
+            ranking = with_regions(
+                ranking, query, lambda: self.describer, ranked, regions=regions, calibrated=calibrated
+            )
         numbers = [image_numbers(self.store, ids).tolist() for ids in (right, wrong)]
         if gives_probabilities(steps) and (right or wrong):
             doubts = [ranked(each) for each in wrongs[-MOST_FURTHER:]]

@@ -13,10 +13,9 @@ import numpy as np
 from kindred._support.files import is_there
 from kindred.arrays import Vectors, as_rows, l2_normalise
 from kindred.describer import Describer, Description
-from kindred.errors import ImageError, UsageError
+from kindred.errors import UsageError
 from kindred.features import ConvMap, LocalFeatures
 from kindred.images import ImageLike, as_image, crop, decode
-from kindred.images.frames import is_uniform
 from kindred.library.resolution import SmallQuery, small_query
 from kindred.matching import ImageRows
 from kindred.recipe import Recipe
@@ -28,7 +27,6 @@ __all__ = [
     "Query",
     "as_query",
     "describe_query",
-    "has_parts",
     "moved_away",
     "names_image",
     "of_stored",
@@ -40,8 +38,6 @@ T = TypeVar("T")
 
 NEGATIVE_WEIGHT = 0.5
 """Weight of negative examples relative to the query. Rocchio 1971 leaves it to the application."""
-OVERVIEW = 512
-"""Pixels of the longer side at which an image is looked at for more than one colour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +49,8 @@ class DescribedQuery:
     query (None). image: the query itself, if it is one image. small: how larger images are compared with it, if it is
     a whole image of few pixels. own: the id of its vector, if the query is an image of the library. again: returns the
     query looked at more closely, if `features` are not those of all passes over it. stored: whether `features` are
-    those stored of the image, which the next look replaces. brief: whether few candidates are enough, as for one of
-    many regions.
+    those stored of the image, which the next look replaces. one_of: the number of regions of one image of which
+    this is one; of each of several, few candidates are compared.
     """
 
     vector: Vectors | None = None
@@ -67,7 +63,7 @@ class DescribedQuery:
     own: int | None = None
     again: Callable[[], DescribedQuery] | None = None
     stored: bool = False
-    brief: bool = False
+    one_of: int = 1
 
     def looked_again(self) -> DescribedQuery:
         """Return the query after one more look at it."""
@@ -151,18 +147,6 @@ def as_query(description: Description[T], image: ImageLike, describer: Describer
         return replace(query, features=complete.features, visual_words=complete.visual_words)
 
     return query if description.more is None else replace(query, again=again)
-
-
-def has_parts(image: ImageLike, box: Box | None = None) -> bool:
-    """Return whether an image, or the part of it in `box`, is of more than one colour: regions of it may then be found.
-
-    False for one that cannot be read.
-    """
-    try:
-        pixels = decode(image, longest=OVERVIEW if box is None else None).pixels
-    except ImageError:
-        return False
-    return not is_uniform(pixels if box is None else crop(pixels, box))
 
 
 def names_image(query: object) -> TypeGuard[str]:

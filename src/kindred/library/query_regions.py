@@ -1,9 +1,9 @@
 """The regions of an image that is a query, each searched for as a query: for several or small objects.
 
 Five large ones are looked at as closely as the whole, but compared with fewer candidates. Small ones, a grid over the
-image, are only described, and count where keypoints of a result agree with theirs: what they show alone, such as a
-piece of sky, resembles many images. An object that is small in the images of the library is found by the query reduced,
-on a plain ground, as networks are hardly invariant to scale.
+image, are only described. An object that is small in the images of the library is found by the query reduced, on a
+plain ground, as networks are hardly invariant to scale. Where results have probabilities, regions only add what is
+probably the same thing: what a small region shows alone, such as a piece of sky, resembles many images.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from kindred.calibration import LINE
 from kindred.describer import Describer
-from kindred.images import ImageLike, crop, decode, resize
+from kindred.images import crop, decode, resize
+from kindred.images.frames import is_uniform
 from kindred.library.query import DescribedQuery, as_query
 from kindred.ranking import Ranking
 from kindred.regions import Box
 
-__all__ = ["large_boxes", "reduced", "search_regions", "small_boxes", "union_of"]
+__all__ = ["large_boxes", "reduced", "small_boxes", "union_of", "with_regions"]
 
 LARGE = 0.6
 """Width and height of a large region, as a share of those of the query."""
@@ -38,27 +40,38 @@ REDUCED = 0.4
 """Width and height of the query on the plain ground, as a share of the whole."""
 
 
-def search_regions(
+def with_regions(
     ranking: Ranking,
-    image: ImageLike,
-    describer: Describer,
+    query: DescribedQuery,
+    describer: Callable[[], Describer],
     ranked: Callable[[DescribedQuery], Ranking],
     *,
+    regions: bool | None,
     calibrated: bool,
 ) -> Ranking:
     """Return the results of a query joined with those of its regions, each image with the best of its scores.
 
-    `ranked` returns those of one region. calibrated: whether results have probabilities; only then are small regions
-    and the query reduced searched for.
+    `ranked` returns those of one region. regions: false for none, None for small ones where no result of the query is
+    probable. calibrated: whether results have probabilities; only then are small regions and the query reduced searched
+    for, and only probable results are joined.
     """
-    pixels = decode(image).pixels
-    height, width = pixels.shape[:2]
-    found = [ranking, *map(ranked, _described(pixels, large_boxes(width, height), describer))]
+    if query.image is None or not (_is_unanswered(ranking) if regions is None else regions):
+        return ranking
+    pixels = decode(query.image).pixels
+    if is_uniform(pixels):  # all parts are the same
+        return ranking
+    ready, (height, width) = describer(), pixels.shape[:2]
+    parts = _described(pixels, large_boxes(width, height), ready) if regions else []
     if calibrated:
-        small = _described(pixels, small_boxes(width, height), describer, lazy=True)
-        found += [_located(ranked(each)) for each in small]
-        found += map(ranked, _reduced_query(pixels, describer))
-    return union_of(found)
+        parts += _described(pixels, small_boxes(width, height), ready, lazy=True)
+        parts += _reduced_query(pixels, ready) if regions else []
+    found = [ranked(replace(each, one_of=len(parts))) for each in parts]
+    return union_of([ranking, *(map(_probable, found) if calibrated else found)])
+
+
+def _is_unanswered(ranking: Ranking) -> bool:
+    """Return whether results have probabilities and none is probable."""
+    return ranking.probabilities is not None and not bool((ranking.probabilities >= LINE).any())
 
 
 def large_boxes(width: int, height: int) -> list[Box]:
@@ -131,7 +144,7 @@ def _described(
     found = [each for each in ordered if each.vectors is not None and len(each.vectors)]
     queries = [as_query(each, parts[each.key], describer) for each in found]
     # A region is small because of the part that it shows, not for want of pixels.
-    return [replace(each, small=None, again=None, brief=True) for each in queries]
+    return [replace(each, small=None, again=None) for each in queries]
 
 
 def _reduced_query(pixels: NDArray[np.uint8], describer: Describer) -> list[DescribedQuery]:
@@ -143,13 +156,13 @@ def _reduced_query(pixels: NDArray[np.uint8], describer: Describer) -> list[Desc
     return [replace(each, features=replace(each.features, frame=frame)) for each in found if each.features is not None]
 
 
-def _located(ranking: Ranking) -> Ranking:
-    """Return the results of one query that keypoints locate, with a box."""
-    if ranking.boxes is None:
+def _probable(ranking: Ranking) -> Ranking:
+    """Return the results of one query that probably show the same thing."""
+    if ranking.probabilities is None:
         return ranking.top(0)
-    here = ~np.isnan(ranking.boxes[0]).any(axis=1)
-    probabilities = None if ranking.probabilities is None else ranking.probabilities[:, here]
-    return Ranking(ranking.ids[:, here], ranking.scores[:, here], ranking.boxes[:, here], probabilities)
+    here = ranking.probabilities[0] >= LINE
+    boxes = None if ranking.boxes is None else ranking.boxes[:, here]
+    return Ranking(ranking.ids[:, here], ranking.scores[:, here], boxes, ranking.probabilities[:, here])
 
 
 def union_of(rankings: Sequence[Ranking]) -> Ranking:

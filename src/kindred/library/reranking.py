@@ -25,8 +25,8 @@ __all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "re
 
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
-BRIEF_DEPTH = 40
-"""The most candidates of a brief query, one of many regions."""
+BRIEF_DEPTH = 24
+"""The most candidates of one of several regions."""
 
 
 def steps_for(recipe: Recipe, methods: str | Sequence[Method] | None) -> list[Method]:
@@ -93,10 +93,10 @@ def reranked(
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 
     A query that was described lazily is looked at again until results are ordered by probability and what was seen
-    decides; only after the last look are there further candidates, and none for a brief query. Where results have
-    probabilities, an image of the library is found first in a search for itself, and is no evidence of what the others
-    show: none is as similar to it as itself. Raises UsageError if a re-ranker compares images and the query is not an
-    image. features: those of images, read once for a query and its regions.
+    decides; only after the last look are there further candidates, and none for one of several regions. Where results
+    have probabilities, an image of the library is found first in a search for itself, and is no evidence of what the
+    others show: none is as similar to it as itself. Raises UsageError if a re-ranker compares images and the query is
+    not an image. features: those of images, read once for a query and its regions.
     """
     from kindred.rerank import rerank
     from kindred.rerank.context import Verified
@@ -107,11 +107,11 @@ def reranked(
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
     verified = Verified()
     own = query.own if gives_probabilities(steps) else None
-    depth = min(depth, BRIEF_DEPTH) if query.brief else depth
+    depth = min(depth, BRIEF_DEPTH) if query.one_of > 1 else depth
 
     def once(query: DescribedQuery) -> Ranking:
         found, further = search.candidates(query, k, depth, where)
-        further = None if query.again is not None or query.brief else further
+        further = None if query.again is not None or query.one_of > 1 else further
         context = partial(search.context, query, cache, verified, features)
         if own is None or own not in found.ids:
             return rerank(found, context(further=further), steps).top(k)

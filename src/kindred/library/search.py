@@ -21,7 +21,7 @@ from kindred.hints import check_type
 from kindred.images import ImageLike
 from kindred.library.paths import is_missing, located_filter
 from kindred.library.query import DescribedQuery, Query, as_query, describe_query, moved_away, names_image, of_stored
-from kindred.library.query_regions import search_regions
+from kindred.library.query_regions import with_regions
 from kindred.library.reranking import (
     DEPTH,
     check_limits,
@@ -89,7 +89,7 @@ class Searching(ABC):
         min_probability: float | None = None,
         rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
-        regions: bool = False,
+        regions: bool | None = None,
     ) -> Results:
         """Find the `k` images most similar to `query`.
 
@@ -102,11 +102,14 @@ class Searching(ABC):
         `rerank` names the re-rankers of the best `depth` results, as in `kindred.rerank.rerank`. None is the default of
         the recipe: one with a calibration orders results by the probability that they show the same thing, which each
         hit then has. () or "none" orders them by the similarity of descriptors alone, as negative examples do by
-        default. With `regions`, overlapping regions of the query image are searched as well, each on its own; for each
-        image the best counts. Where results have probabilities, small regions and the query reduced are searched, too.
-        That finds several objects, or one that is small in the query or in an image of the library, and takes 5 to 25
-        times as long. Raises `ImageError` for an unusable query, `RecipeError` for an unknown re-ranker or one that
-        needs data the library does not have, `LibraryError` if the library is empty.
+        default.
+
+        With `regions`, overlapping regions of the query image are searched as well, each on its own, and the query
+        reduced: that finds several objects, or one that is small in the query or in an image of the library, and takes
+        several times as long. By default that is done where no image is probably the same thing; only images that are
+        probably found by a region are added. False never does it. Raises `ImageError` for an unusable query,
+        `RecipeError` for an unknown re-ranker or one that needs data the library does not have, `LibraryError` if the
+        library is empty.
         """
         began = time.monotonic()
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)
@@ -131,11 +134,12 @@ class Searching(ABC):
         min_probability: float | None = None,
         rerank: str | Sequence[Method] | None = None,
         depth: int = DEPTH,
+        regions: bool | None = False,
     ) -> Iterator[QueryResults]:
         """Search for each image separately and yield the results in order; several times as fast as single searches.
 
         For an unusable image, the error is given in place of the results. Other arguments and errors are those of
-        `search`.
+        `search`; regions are not searched by default.
         """
         steps = steps_for(self.recipe, rerank)
         check_limits(min_score, min_probability, steps, self.recipe)
@@ -156,7 +160,9 @@ class Searching(ABC):
                 began, image = time.monotonic(), waiting.pop(description.key)
                 try:
                     described = as_query(description, image, describer)
-                    results = self._ranked(described, k, where=where, steps=steps, depth=depth, began=began)
+                    results = self._ranked(
+                        described, k, where=where, steps=steps, depth=depth, began=began, regions=regions
+                    )
                     finished[description.key] = QueryResults(image, limited(results, min_score, min_probability))
                 except ImageError as error:
                     finished[description.key] = QueryResults(image, error=error)
@@ -190,7 +196,7 @@ class Searching(ABC):
         steps: Sequence[Method],
         depth: int,
         began: float,
-        regions: bool = False,
+        regions: bool | None,
     ) -> Results:
         """Search with a described query, and with its regions."""
         check_whole(k=k, depth=depth)
@@ -204,11 +210,15 @@ class Searching(ABC):
             cache = self.rerank_cache
             return reranked(searcher, query, k, steps, where=where, depth=depth, cache=cache, features=features)
 
-        ranking = ranked(described)
-        if regions and described.image is not None:
-            calibrated = gives_probabilities(steps)
-            ranking = search_regions(ranking, described.image, self.describer, ranked, calibrated=calibrated).top(k)
-        return results_of(searcher, ranking, began)
+        ranking = with_regions(
+            ranked(described),
+            described,
+            lambda: self.describer,
+            ranked,
+            regions=regions,
+            calibrated=gives_probabilities(steps),
+        )
+        return results_of(searcher, ranking.top(k), began)
 
 
 def limited(results: Results, min_score: float | None, min_probability: float | None) -> Results:

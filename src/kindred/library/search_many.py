@@ -46,8 +46,8 @@ def search_many(
     Images are identified by their paths; an image that is only in some of the libraries is ranked by those. `fusion` is
     a name of `kindred.fusion.FUSIONS`, which also defines the scores. `rerank` is applied in each library first, as in
     `Library.search`; the probability of a result is the largest of those in the libraries. The ids of the results are
-    arbitrary numbers. Other arguments and errors are those of `Library.search`; raises `RecipeError` for an unknown
-    fusion.
+    arbitrary numbers. Regions of the query are not searched. Other arguments and errors are those of `Library.search`;
+    raises `RecipeError` for an unknown fusion.
     """
     check_type("libraries", libraries, Sequence, "a list of Library objects")
     for library in libraries:
@@ -56,7 +56,10 @@ def search_many(
         raise UsageError("search: no library; give at least one")
     check_known("fusion", fusion, FUSIONS, error=RecipeError)
     began = time.monotonic()
-    searched = [library.search(query, k=max(k, DEPTH), box=box, where=where, rerank=rerank) for library in libraries]
+    searched = [
+        library.search(query, k=max(k, DEPTH), box=box, where=where, rerank=rerank, regions=False)
+        for library in libraries
+    ]
     numbers: dict[Path, int] = {}
     hits: dict[int, Hit] = {}
     probabilities: dict[int, float] = {}

@@ -144,6 +144,7 @@ class Searcher:
             at_query_size={} if query.small is None else query.small.vectors,
             verified=verified,
             further=further,
+            one_of=query.one_of,
             matcher=None if own is None else self._matcher(),
             **self._maps(query),
         )

@@ -30,6 +30,9 @@ ENOUGH = 12
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
 """
+UNMISTAKABLE = 20
+"""With so many inliers one of several regions needs no correction: on a walk, where neighbouring places share walls and
+signs, wrong images have up to 18 with a region (gardens-point; one has 23)."""
 DEPTH = 200
 """The candidates that are verified by default."""
 FURTHER = 150
@@ -50,7 +53,8 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
     larger passes favour neighbouring places. If no candidate has 12 inliers then, up to 150 further ones of the context
     are verified, too. With a learned matcher, which is slow, 20 results are verified by default, and 20 further ones. A
     query without local features, such as a vector, is judged by its cosines alone. The box of a result, if it has at
-    least 8 inliers, is the query's frame projected into it. Raises UsageError if the context has no calibration,
+    least 8 inliers, is the query's frame projected into it. The odds of one of several regions (`Context.one_of`) are
+    divided by their number, unless it has 20 inliers. Raises UsageError if the context has no calibration,
     MissingExtra without OpenCV.
     """
     depth = depth_of(context.matcher, DEPTH) if depth is None else depth
@@ -72,7 +76,7 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
                 found |= _verified(context, number, more, closer, pool) or {}
                 ids = np.concatenate((first, more, rest))
                 cosines = np.insert(cosines, len(first), closer)
-            odds = context.calibration.log_odds(_evidence(cosines, ids, found))
+            odds = _corrected(context, _evidence(cosines, ids, found))
             if len(rest):  # those that were not verified follow, whatever their cosine
                 odds[-len(rest) :] = np.minimum(odds[-len(rest) :], odds[: -len(rest)].min())
             # Ordered by log-odds, as probabilities near 1 are equal in single precision; equal ones keep their order.
@@ -94,6 +98,19 @@ def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, thread
     first = ids[: depth_of(context.matcher, len(ids))]
     with ThreadPoolExecutor(threads) as pool:
         return _evidence(cosines, ids, _verified(context, number, first, cosines, pool)).first(len(first))
+
+
+def _corrected(context: Context, evidence: Evidence) -> NDArray[np.float64]:
+    """Return the log-odds of candidates, lower for each of several regions unless its inliers are unmistakable.
+
+    The odds that one of n regions shows what an image shows are those of the whole divided by n: the more regions are
+    compared, the more often one of them resembles something (Bonferroni's correction).
+    """
+    assert context.calibration is not None
+    odds = context.calibration.log_odds(evidence)
+    correction = np.where(np.nan_to_num(evidence.inliers) < UNMISTAKABLE, np.log(context.one_of), 0.0)
+    corrected: NDArray[np.float64] = odds - correction
+    return corrected
 
 
 def _cosines(context: Context, query: Vectors, ids: NDArray[np.int64]) -> Vectors:

@@ -83,7 +83,8 @@ class Context:
     instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
     verification found, by query and look (`LocalFeatures.looks`), and by id. further: returns the ids (n,) of more
     candidates of query number q, best first, for `calibrated`, if nothing is found among those of the ranking.
-    matcher: pairs local features in place of nearest neighbours, if their model has one.
+    matcher: pairs local features in place of nearest neighbours, if their model has one. one_of: the number of regions
+    of one image of which a query is one, for `calibrated`.
     """
 
     queries: Vectors
@@ -98,6 +99,7 @@ class Context:
     verified: Verified | None = None
     further: Callable[[int], NDArray[np.int64]] | None = None
     matcher: Matcher | None = None
+    one_of: int = 1
 
     @property
     def progress(self) -> Progress | None:

@@ -150,7 +150,9 @@ class SearchRequest(RequestModel):
         Field(description='"default": that of the recipe. Or names, such as "alpha_qe:n=10".'),
     ] = "default"
     depth: Annotated[int, Field(ge=1, le=1000, description="How many results are re-ranked.")] = 100
-    regions: bool = False
+    regions: Annotated[
+        bool | None, Field(description="Search regions of the image, too. null: where nothing is probably the same.")
+    ] = None
     min_score: float | None = None
     min_probability: Annotated[float | None, Field(ge=0, le=1)] = None
     no_copies: bool = False

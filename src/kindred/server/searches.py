@@ -15,7 +15,7 @@ import numpy as np
 from kindred.arrays import Vectors
 from kindred.duplicates.copies import not_same_paths, without_copies
 from kindred.library import Example, Hit
-from kindred.library.query import DescribedQuery, has_parts
+from kindred.library.query import DescribedQuery
 from kindred.library.reranking import check_limits, steps_for
 from kindred.library.results import is_answered
 from kindred.library.search import limited
@@ -45,15 +45,13 @@ V = TypeVar("V")
 class _Window:
     """The best results of a search: hits in order, and whether there are no others.
 
-    copies: those that were left out as copies of the query. answered, regions_may_help: of the results with those below
-    the limits.
+    copies: those that were left out as copies of the query. answered: of the results with those below the limits.
     """
 
     hits: tuple[Hit, ...]
     ranked: int
     complete: bool
     answered: bool | None
-    regions_may_help: bool
     copies: tuple[Hit, ...] = ()
 
 
@@ -106,7 +104,6 @@ class Searches:
             answered=window.answered,
             results=tuple(map(HitForm.of, page)),
             seconds=round(time.monotonic() - began, 4),
-            regions_may_help=window.regions_may_help,
             total=len(window.hits) if window.complete else self._matching(where),
             next_offset=end if goes_on else None,
         )
@@ -132,7 +129,9 @@ class Searches:
         spare = 20 if asked.no_copies else 0
         count = end + spare if before is None else max(end, GROWTH * before.ranked)
         count = min(count, MOST_RESULTS)
-        ranking = self._ranked(asked, where, count)
+        # Regions that are searched by default add probable results, which the first window has.
+        regions = False if before is not None and asked.regions is None else asked.regions
+        ranking = self._ranked(asked, where, count, regions=regions)
         found = self._state.library.results_of(ranking)
         hits = limited(found, asked.min_score, asked.min_probability).hits
         complete = int((ranking.ids[0] >= 0).sum()) < count or len(hits) < len(found.hits)
@@ -146,17 +145,9 @@ class Searches:
             hits = (*before.hits, *(hit for hit in hits if hit.id not in known))
         ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1))
         answered = is_answered(ranked, copies)
-        answered = found.answered if answered is None else answered
-        return _Window(ranked, count, complete, answered, answered is False and self._has_parts(asked), copies)
+        return _Window(ranked, count, complete, found.answered if answered is None else answered, copies)
 
-    def _has_parts(self, asked: SearchRequest) -> bool:
-        """Return whether regions of the query were not searched, but may be found."""
-        if asked.regions or asked.right or asked.wrong or len(asked.query) != 1 or asked.query[0].weight <= 0:
-            return False
-        image = self._query_of(asked.query[0], _methods(asked)).image
-        return image is not None and has_parts(image)
-
-    def _ranked(self, asked: SearchRequest, where: Filter | None, count: int) -> Ranking:
+    def _ranked(self, asked: SearchRequest, where: Filter | None, count: int, *, regions: bool | None) -> Ranking:
         library, methods = self._state.library, _methods(asked)
         check_stored(self._state, [*(part.image for part in asked.query if part.image), *asked.right, *asked.wrong])
         return library.rank_examples(
@@ -168,7 +159,7 @@ class Searches:
             where=where,
             rerank=methods,
             depth=asked.depth,
-            regions=asked.regions,
+            regions=regions,
         )
 
     def _query_of(self, part: QueryPart, methods: Sequence[str] | str | None) -> DescribedQuery:

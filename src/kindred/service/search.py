@@ -95,11 +95,9 @@ class MatchForm(Form):
 class SearchForm(ResultsForm):
     """A part of the results of a search.
 
-    `total`: how many there are; `next_offset`: where the next part begins, null at the end. `regions_may_help`: whether
-    none probably shows the same thing, but regions of the query, which were not searched, may be found.
+    `total`: how many there are; `next_offset`: where the next part begins, null at the end.
     """
 
-    regions_may_help: bool
     total: int
     next_offset: int | None
 

@@ -31,7 +31,7 @@ async def search_by_image(
     where: WhereModel,
     k: Annotated[int, Query(ge=1, le=500)] = 30,
     rerank: Annotated[list[Name] | None, Query(max_length=10, description='Names, or "none".')] = None,
-    regions: bool = False,
+    regions: bool | None = None,
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
 ) -> Response:
     """Find the images most similar to the one in this request, in one call."""

@@ -27,7 +27,7 @@ export function createOptions({ library }, change) {
       toggle("Scores", "How sure each answer is, and its score", state.scores, (on) => change({ scores: flag(on) })),
       toggle("What re-ranking changed", "Places up and down against the order by descriptors alone", state.changes, (on) => change({ changes: flag(on) })),
       h("h3", null, "Search"),
-      toggle("Parts of the image too", "Finds one of several things, or a small one; takes longer", state.regions, (on) => change({ regions: flag(on) }), !library.regions || !canSearchRegions(state)),
+      toggle("Parts of the image too", "Finds several things; without it, parts are searched only where nothing is found", state.regions, (on) => change({ regions: flag(on) }), !library.regions || !canSearchRegions(state)),
       toggle("Leave out exact copies", "Files with the same bytes as the image searched for", state.noCopies, (on) => change({ nocopies: flag(on) })),
       rerankers());
   }

@@ -14,7 +14,7 @@ import { shownAspect } from "../../lib/justified.js";
 import { createLine } from "./line.js";
 import { createMarks } from "./marks.js";
 import { Search } from "./searching.js";
-import { canSearchRegions, queryParams } from "./state.js";
+import { queryParams } from "./state.js";
 import { byDate, changesAgainst, splitAt } from "./split.js";
 import { answerName, overlay } from "./tile.js";
 
@@ -134,9 +134,7 @@ export function createResults(context, { open, similar, why, change, drawn }) {
       fill(message, icon("warning"), h("h2", null, "This search did not work"), h("p", null, text), !without && error.hint && h("p", null, error.hint),
         h("div", { class: "row" }, !without && (state.rerank || state.regions) && reset, lost ?? again));
     } else if (nothing && at <= usual()) {
-      const parts = search.partsMayHelp && library.regions && canSearchRegions(state);
-      fill(message, icon("search"), h("p", null, "The most alike images are below the line, but they probably show something else."),
-        parts && h("button", { class: "button", type: "button", on: { click: () => change({ regions: "1" }) } }, "Search parts of the image too"));
+      fill(message, icon("search"), h("p", null, "The most alike images are below the line, but they probably show something else."));
     } else if (nothing) {
       fill(message, icon("search"), h("p", null, "No image is that sure. Move the line down to see more."));
     } else if (none) {

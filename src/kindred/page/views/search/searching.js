@@ -11,7 +11,7 @@ export class Search {
    * @param {{changed: () => void}} options
    */
   constructor({ api }, { changed }) {
-    Object.assign(this, { api, changed, key: "", running: false, error: null, more: false, seconds: 0, fresh: false, stale: false, partsMayHelp: false });
+    Object.assign(this, { api, changed, key: "", running: false, error: null, more: false, seconds: 0, fresh: false, stale: false });
     /** @type {import("../../lib/images.js").Image[]} */
     this.answers = [];
     /** @type {import("../../lib/images.js").Image[] | null} */
@@ -80,7 +80,6 @@ export class Search {
     const seen = new Set(known.map(({ id }) => id));
     this.answers = [...known, ...found.results.filter(({ id }) => !seen.has(id))];
     this.seconds = first ? found.seconds : this.seconds;
-    this.partsMayHelp = found.regions_may_help;
     this.offset = found.next_offset ?? this.offset;
     this.more = found.next_offset !== null && found.next_offset !== undefined && found.results.length > 0;
     this.fresh = first;
