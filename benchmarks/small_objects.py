@@ -1,7 +1,7 @@
 """Measure how objects that are small in a scene are found: DVD covers in photographs, on either side of a search.
 
     python benchmarks/small_objects.py [query library several none] [--shares 0.5 0.35 0.25 0.18 0.12] [--covers 100]
-                                       [--distractors 900] [--modes whole regions] [--json]
+                                       [--distractors 900] [--modes whole default regions] [--json]
 
 A scan of smvs-dvd is placed in a photograph of 1,600 × 1,200 pixels, seen askew, turned by up to 15°, with other light,
 blurred and compressed; its width, without the pale margins of the scan, is the given share of that of the photograph.
@@ -50,7 +50,7 @@ PLAIN = 15
 CELLS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
 LINE = 0.5
 PARTS = ("query", "library", "several", "none")
-MODES = {"whole": False, "regions": True}
+MODES = {"whole": False, "default": None, "regions": True}
 
 Pixels = NDArray[np.uint8]
 Row = dict[str, object]
@@ -149,19 +149,19 @@ def scene_of_four(given: Material, number: int) -> tuple[bytes, list[str]]:
     return finished(scene, random), [path.name for path in four]
 
 
-def in_the_query(library: Library, given: Material, share: float, *, regions: bool) -> Row:
+def in_the_query(library: Library, given: Material, share: float, *, regions: bool | None) -> Row:
     names, found = [path.name for path in given.scans], list[tuple[Results, float]]()
     for number in range(len(given.scans)):
         found.append(searched(library, scene_of(given, number, share), regions=regions))
     return row_of(found, names)
 
 
-def in_the_library(library: Library, given: Material, share: float, *, regions: bool) -> Row:
+def in_the_library(library: Library, given: Material, share: float, *, regions: bool | None) -> Row:
     names = [f"{path.stem}-{share}.jpg" for path in given.scans]
     return row_of([searched(library, path.read_bytes(), regions=regions) for path in given.photos], names)
 
 
-def several(library: Library, given: Material, *, regions: bool) -> Row:
+def several(library: Library, given: Material, *, regions: bool | None) -> Row:
     first = sure = count = 0
     taken = []
     for number in range(len(given.scans) // 4):
@@ -174,14 +174,14 @@ def several(library: Library, given: Material, *, regions: bool) -> Row:
     return {"covers": count, "first four": first / count, "and probable": sure / count, "seconds": median(taken)}
 
 
-def none_there(library: Library, given: Material, *, regions: bool) -> Row:
+def none_there(library: Library, given: Material, *, regions: bool | None) -> Row:
     count = len(given.scans)
     found = [searched(library, scene_of(given, number, 0), regions=regions) for number in range(count)]
     said = sum(not each.likely(LINE) for each, _ in found) / count
     return {"queries": count, "none said": said, "seconds": median(seconds for _, seconds in found)}
 
 
-def searched(library: Library, query: bytes, *, regions: bool) -> tuple[Results, float]:
+def searched(library: Library, query: bytes, *, regions: bool | None) -> tuple[Results, float]:
     began = time.perf_counter()
     found = library.search(query, k=10, regions=regions)
     return found, time.perf_counter() - began
