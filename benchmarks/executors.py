@@ -10,8 +10,10 @@ The same images, in the same order of runs in each round, with the default recip
 - ray: `kindred index --executor ray --workers 1` into a library in a folder, with two workers of one core each.
 
 Counted are core-seconds, user and system, of all processes of a run, from their start to their end: the commands, Ray's
-own processes and its workers. Those of the database server are given apart. Run it on a quiet machine, without another
-Ray cluster: on a busy one `one` cost twice as much as `single`, perhaps because its threads waited for each other.
+own processes and its workers; of a run by Ray also each of the three apart. Those of the database server are given
+apart. Run it on a quiet machine, without another Ray cluster: Ray's own processes cost by the second and not by the
+image, so what takes longer because others use the cores costs more as well; and on a busy machine `one` cost twice as
+much as `single`, perhaps because its threads waited for each other.
 Exit code 1 if a library lacks an image, or if a run costs more than a tenth above `one`.
 """
 
@@ -42,15 +44,18 @@ BAR = 1.10
 SAMPLE_SECONDS = 0.2
 TICKS = os.sysconf("SC_CLK_TCK")
 RUNS = ("one", "single", "shared", "ray")
+KINDS, OTHER = {"kindred.cli": "commands", "ray::DescriberWorker": "workers"}, "other"
+"""Kinds of processes by a part of their command line; others are Ray's own."""
 
 
 @dataclass
 class Cost:
-    """Core-seconds of one run, those of the database server, and its seconds."""
+    """Core-seconds of one run, those of the database server, its seconds, and its core-seconds by kind of process."""
 
     cores: float
     server: float
     seconds: float
+    parts: dict[str, float]
 
 
 @dataclass
@@ -59,6 +64,7 @@ class Processes:
 
     root: int
     seen: dict[tuple[int, str], float] = field(default_factory=dict)
+    kinds: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def sample(self) -> None:
         """Read the times of all processes that descend from `root`; those once seen are followed if adopted."""
@@ -68,11 +74,20 @@ class Processes:
         while more := {pid for pid, each in found.items() if each.parent in mine} - mine:
             mine |= more
         for pid in mine & found.keys():
-            self.seen[pid, found[pid].began] = found[pid].seconds
+            key = pid, found[pid].began
+            self.seen[key] = found[pid].seconds
+            self.kinds[key] = _kind(pid) or self.kinds.get(key, OTHER)
 
     def total(self) -> float:
         """Return the core-seconds of all."""
         return sum(self.seen.values())
+
+    def parts(self) -> dict[str, float]:
+        """Return the core-seconds of each kind of process: commands, workers of Ray, and what is left."""
+        sums = dict.fromkeys((*KINDS.values(), OTHER), 0.0)
+        for key, seconds in self.seen.items():
+            sums[self.kinds[key]] += seconds
+        return sums
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,15 @@ class Process:
     parent: int
     began: str
     seconds: float
+
+
+def _kind(pid: int) -> str:
+    """Return the kind of a process by its command line, "" if it has ended."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+    except OSError:
+        return ""
+    return next((kind for part, kind in KINDS.items() if part in line), OTHER) if line else ""
 
 
 def _all_processes() -> list[tuple[int, Process]]:
@@ -112,7 +136,8 @@ def run(commands: list[list[str]], *, cores: list[set[int]], server: int | None)
     if any(process.returncode for process in started):
         raise SystemExit(f"failed: {[process.returncode for process in started]}")
     total = sum(tree.total() for tree in trees)
-    return Cost(total, _seconds_of(server) - before, time.monotonic() - began)
+    parts = {kind: sum(tree.parts()[kind] for tree in trees) for kind in (*KINDS.values(), OTHER)}
+    return Cost(total, _seconds_of(server) - before, time.monotonic() - began, parts)
 
 
 def _seconds_of(server: int | None) -> float:
@@ -194,7 +219,8 @@ def main() -> int:
                 costs[kind].append(cost)
                 print(
                     f"  round {number + 1}, {kind}: {cost.cores:.1f} core-seconds, {1000 * cost.cores / count:.1f} ms "
-                    f"an image, server {cost.server:.1f}, {cost.seconds:.0f} s",
+                    f"an image, server {cost.server:.1f}, {cost.seconds:.0f} s"
+                    + "".join(f", {part} {seconds:.1f}" for part, seconds in cost.parts.items() if seconds),
                     flush=True,
                 )
     finally:
