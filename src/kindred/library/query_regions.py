@@ -35,7 +35,9 @@ PANORAMA, SHAPE = 2.0, 1.5
 """An image whose longer side is more than PANORAMA times its shorter one has a grid of regions of about SHAPE to 1."""
 SMALLEST = 64
 """A region with a shorter side of fewer pixels is not searched: it has too few details to be recognised by."""
-
+ENOUGH = 16
+"""Times the size of the recipe to which the longer side of a larger query is reduced: small regions, also those of a
+panorama 15 times as wide as high, still have that size."""
 REDUCED = 0.4
 """Width and height of the query on the plain ground, as a share of the whole."""
 
@@ -57,10 +59,11 @@ def with_regions(
     """
     if query.image is None or not (_is_unanswered(ranking) if regions is None else regions):
         return ranking
-    pixels = decode(query.image).pixels
+    ready = describer()
+    pixels = decode(query.image, longest=ENOUGH * ready.recipe.size).pixels
     if is_uniform(pixels):  # all parts are the same
         return ranking
-    ready, (height, width) = describer(), pixels.shape[:2]
+    height, width = pixels.shape[:2]
     parts = _described(pixels, large_boxes(width, height), ready) if regions else []
     if calibrated:
         parts += _described(pixels, small_boxes(width, height), ready, lazy=True)

@@ -8,8 +8,9 @@ looked at in several passes, such as turned, are compared pass by pass; the best
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -48,6 +49,8 @@ SAMPLE: dict[Model, int] = {"homography": 4, "affine": 3}
 """Pairs that determine a model."""
 BLOCK = 16
 """Candidates whose descriptors are compared at once: 500 × 8,000 products take 16 MB."""
+RUNNING = 3
+"""Blocks that are read while earlier ones are compared."""
 MATCHED_BLOCK = 4
 """Candidates that a learned matcher pairs before it is asked whether there are enough matches."""
 DEPTH, MATCHED_DEPTH = 100, 20
@@ -107,7 +110,7 @@ def verify(
     (images of other objects reach 6 by chance) is not verified; such candidates, and all results beyond `depth`, follow
     in their old order. With `enough`, candidates after the first with that many inliers are not verified. Inliers at
     the same position count once; models that mirror the query or change its size implausibly are rejected. `threads`
-    models are fitted in parallel.
+    blocks of candidates are compared at a time.
 
     The score of a verified result is its number of inliers. Its box is the query's frame projected into the candidate
     and clipped to it; the boxes of other results are unchanged, or NaN if the ranking had none. Sources: Lowe 2004
@@ -195,7 +198,8 @@ def matches(
 ) -> Iterator[Match | None]:
     """Yield the match of each candidate, in order, None for one that does not match; the options are those of `verify`.
 
-    Descriptors are compared block by block, or pass by pass by a `matcher`; models are fitted on the threads of `pool`.
+    The threads of `pool` compare the descriptors of blocks of candidates and fit models; with a `matcher`, only the
+    latter.
     """
     fit = _Fit(query, model, threshold, max(minimum, SAMPLE[model]), seed)
     if matcher is not None:
@@ -254,14 +258,19 @@ def _found(ids: list[int], matches: Iterable[Match | None], enough: float) -> di
 def _matches(
     fit: _Fit, candidates: Iterable[LocalFeatures], ratio: float, pool: ThreadPoolExecutor
 ) -> Iterator[Match | None]:
-    """Yield the match of each candidate, in order; models are fitted while the next block is paired."""
+    """Yield the match of each candidate, in order; each thread pairs a block and fits its models."""
     ours = _unit(fit.query.descriptors)
-    fitted: Iterable[Match | None] = ()
+
+    def of_block(block: list[LocalFeatures]) -> list[Match | None]:
+        return [fit(each, pairs) for each, pairs in zip(block, _paired(fit.query, ours, block, ratio), strict=True)]
+
+    running: deque[Future[list[Match | None]]] = deque()
     for block in _blocks(candidates, BLOCK):
-        fitting = pool.map(fit, block, _paired(fit.query, ours, block, ratio))
-        yield from fitted
-        fitted = fitting
-    yield from fitted
+        running.append(pool.submit(of_block, block))
+        if len(running) > RUNNING:
+            yield from running.popleft().result()
+    for each in running:
+        yield from each.result()
 
 
 def _learned_matches(
