@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from kindred.library import Example, Library, Results
 from kindred.library.query_regions import large_boxes, small_boxes, union_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
-from kindred.store import SqliteStore
+from kindred.store import Filter, SqliteStore
 from pictures import label, picture
 
 COUNT = 30
@@ -175,6 +176,31 @@ def test_an_image_of_one_colour_has_no_regions(labels: Path, monkeypatch: pytest
     monkeypatch.setattr("kindred.library.query_regions.small_boxes", lambda *_: pytest.fail("regions were searched"))
     with Library.open(labels) as library:
         assert not names(library.search(np.full((600, 800, 3), 90, np.uint8)))
+
+
+def test_no_regions_are_searched_where_no_image_is_admitted_nor_with_negative_examples(
+    labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kindred.library.query_regions.small_boxes", lambda *_: pytest.fail("regions were searched"))
+    query, nowhere = np.asarray(wall()), Filter(ids=("0" * 16,))
+    with Library.open(labels) as library:
+        assert not library.search(query, where=nowhere)
+        assert not library.search(query, where=nowhere, regions=True)
+        assert not library.search_examples([Example(query)], where=nowhere)
+        assert not names(library.search(query, negatives=[np.asarray(label(2))], rerank="calibrated"))
+
+
+def test_an_image_of_the_library_whose_file_is_damaged_is_searched_for_as_a_whole(labels: Path, tmp_path: Path) -> None:
+    label(5).save(tmp_path / "5.png")
+    shutil.copytree(labels, tmp_path / "library")
+    with Library.open(tmp_path / "library") as library:
+        library.index(tmp_path / "5.png")
+        (tmp_path / "5.png").write_bytes(b"damaged")
+        (uid,) = (hit.id for hit in library.search(np.asarray(label(5)), k=5) if hit.path.name == "5.png")
+        others = Filter(folder=labels.parent / "images")
+        for regions in (None, True):
+            assert len(library.search(uid, where=others, regions=regions)) == 4
+            assert len(library.search_examples([Example(uid)], where=others, regions=regions)) == 4
 
 
 def test_what_is_small_in_an_image_of_the_library_is_found_by_the_query_reduced(tmp_path: Path) -> None:

@@ -177,6 +177,8 @@ def of_stored(store: Store, recipe: Recipe, query: Query, *, from_file: bool, pr
 def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQuery:
     """Return the query vector minus a share of that of the negative examples (Rocchio 1971).
 
+    It has no regions: their vectors would not be moved.
+
     Raises `UsageError` if images are described by several rows, or if query and negatives are the same.
     """
     if query.vector is None or negatives.vector is None:
@@ -184,7 +186,7 @@ def moved_away(query: DescribedQuery, negatives: DescribedQuery) -> DescribedQue
     difference = query.vector - NEGATIVE_WEIGHT * negatives.vector
     if float(np.abs(query.vector - negatives.vector).max()) < 1e-6:
         raise UsageError("search: the negative examples are the query itself; give other images")
-    return replace(query, vector=cast(Vectors, l2_normalise(difference)), small=None)
+    return replace(query, vector=cast(Vectors, l2_normalise(difference)), small=None, image=None)
 
 
 def _vector(recipe: Recipe, query: Vectors, box: Box | None) -> Vectors:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kindred.calibration import LINE
 from kindred.describer import Describer
+from kindred.errors import ImageError
 from kindred.images import crop, decode, resize
 from kindred.images.frames import is_uniform
 from kindred.library.query import DescribedQuery, as_query
@@ -59,8 +60,15 @@ def with_regions(
     """
     if query.image is None or not (_is_unanswered(ranking) if regions is None else regions):
         return ranking
+    if not bool((ranking.ids >= 0).any()):  # no image is admitted, whatever part is searched for
+        return ranking
     ready = describer()
-    pixels = decode(query.image, longest=ENOUGH * ready.recipe.size).pixels
+    try:
+        pixels = decode(query.image, longest=ENOUGH * ready.recipe.size).pixels
+    except ImageError:  # the file of an image of the library, which is searched for by what is stored of it
+        if query.own is None:
+            raise
+        return ranking
     if is_uniform(pixels):  # all parts are the same
         return ranking
     height, width = pixels.shape[:2]
