@@ -16,7 +16,7 @@ from kindred.arrays import Vectors
 from kindred.describer import Describer
 from kindred.images import ImageLike, decode, resize
 from kindred.library import Library
-from kindred.library.resolution import CANDIDATES, ReducedVectors, SmallQuery, small_query
+from kindred.library.resolution import CANDIDATES, LEAST, ReducedVectors, SmallQuery, small_query
 from kindred.recipe import Recipe
 from kindred.rerank import Context
 from kindred.rerank.calibrated import evidence_of
@@ -76,6 +76,18 @@ def test_larger_images_are_compared_at_the_size_of_the_query(library: Library, t
         assert found[f"thumbnails/{number:02}"] == pytest.approx(float(stored @ query), abs=1e-3)
     assert max(found, key=lambda name: found[name]) == "photos/00"
     assert abs(found["photos/00"] - scores(library, query)["photos/00"]) > 2e-3
+
+
+@pytest.mark.parametrize("longest", [1, 12])
+def test_images_are_reduced_to_no_fewer_pixels_than_distinguish_them(
+    library: Library, tmp_path: Path, longest: int
+) -> None:
+    tiny = resize(photo(0), longest=longest)
+    found, query = scores(library, tiny), library.describe(tiny)[0]
+    for number in range(COUNT):
+        reduced = resize(decode(tmp_path / "photos" / f"{number:02}.png", longest=LEAST).pixels, longest=LEAST)
+        expected = float(library.describe(reduced)[0] @ query)
+        assert found[f"photos/{number:02}"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_other_queries_are_compared_as_the_images_are_stored(library: Library) -> None:
