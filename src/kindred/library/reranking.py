@@ -26,7 +26,7 @@ __all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "re
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
 BRIEF_DEPTH = 24
-"""The most candidates of one of several regions."""
+"""The most candidates of one of several regions, where results have probabilities or no more results are requested."""
 
 
 def steps_for(recipe: Recipe, methods: str | Sequence[Method] | None) -> list[Method]:
@@ -108,9 +108,11 @@ def reranked(
     verified = Verified()
     own = query.own if gives_probabilities(steps) else None
     depth = min(depth, BRIEF_DEPTH) if query.one_of > 1 else depth
+    # The probability of a result depends on the candidates, and must not on how many results are requested.
+    count = min(k, depth // 2) if query.one_of > 1 and gives_probabilities(steps) else k
 
     def once(query: DescribedQuery) -> Ranking:
-        found, further = search.candidates(query, k, depth, where)
+        found, further = search.candidates(query, count, depth, where)
         further = None if query.again is not None or query.one_of > 1 else further
         context = partial(search.context, query, cache, verified, features)
         if own is None or own not in found.ids:
