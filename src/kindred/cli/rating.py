@@ -26,8 +26,11 @@ def rating_head(*, judged: bool) -> str:
 
 
 def with_line(table: Clean, results: Results) -> Clean:
-    """Return a table of results, one a line below its head, with a line below the last that is probably right."""
-    above = sum(1 for hit in results if hit.probable)
+    """Return a table of results, one a line below its head, with a line below the last that is probably right.
+
+    Results of several libraries are not ordered by probability.
+    """
+    above = max((place for place, hit in enumerate(results, 1) if hit.probable), default=0)
     if not above or above == len(results):
         return table
     lines = table.split("\n")
