@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kindred.store import Place
+from kindred.store import Place, PostgresUrl
 from milvus_server import REAL, MilvusProcess, milvus_process
 from postgres_server import Server
 
@@ -79,3 +79,11 @@ def place_for(request: pytest.FixtureRequest, tmp_path: Path) -> PlaceFor:
         return server.url(f"{name}_{number}")
 
     return place
+
+
+@pytest.fixture
+def url(place_for: PlaceFor) -> PostgresUrl:
+    """The address of a library in PostgreSQL that does not exist yet."""
+    found = place_for("postgres")
+    assert isinstance(found, PostgresUrl)
+    return found

@@ -27,13 +27,6 @@ COUNT = 10
 
 
 @pytest.fixture
-def url(place_for: PlaceFor) -> PostgresUrl:
-    found = place_for("postgres")
-    assert isinstance(found, PostgresUrl)
-    return found
-
-
-@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     make_folder(tmp_path / "photos", COUNT)
     return tmp_path / "photos"

@@ -168,7 +168,7 @@ def test_where_nothing_is_probable_small_regions_are_searched_each_image_read_on
 def test_the_probability_of_what_a_region_shows_does_not_depend_on_the_number_of_results(
     labels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kindred.library.reranking.BRIEF_DEPTH", 2)
+    monkeypatch.setattr("kindred.library.reranking.REGION_DEPTH", 2)
     with Library.open(labels) as library:
         few, many = (library.search(np.asarray(wall()), k=k).hits[0] for k in (1, 4))
         assert few.path == many.path

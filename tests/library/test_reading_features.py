@@ -33,13 +33,6 @@ READS = -(-COUNT // AT_ONCE)
 
 
 @pytest.fixture
-def url(place_for: PlaceFor) -> PostgresUrl:
-    found = place_for("postgres", "first")
-    assert isinstance(found, PostgresUrl)
-    return found
-
-
-@pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The library and the table of each statement in PostgreSQL that reads local features or visual words."""
     found: list[tuple[str, str]] = []

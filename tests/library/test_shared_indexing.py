@@ -34,11 +34,10 @@ LEASE = 0.5
 
 
 @pytest.fixture
-def url(place_for: PlaceFor) -> PostgresUrl:
-    found = place_for("postgres")
-    assert isinstance(found, PostgresUrl)
-    PostgresStore.create(found, {"recipe": "test"}).close()
-    return found
+def url(url: PostgresUrl) -> PostgresUrl:
+    """The address of a library that exists."""
+    PostgresStore.create(url, {"recipe": "test"}).close()
+    return url
 
 
 @pytest.fixture(autouse=True)

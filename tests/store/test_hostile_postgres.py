@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kindred.errors import LibraryDamaged, LibraryReplaced
-from kindred.store import Entry, Filter, Order, Place, PostgresUrl, Root, VisualWords
+from kindred.store import Entry, Filter, Order, PostgresUrl, Root, VisualWords
 from postgres_server import execute
 
 pytest.importorskip("psycopg")
@@ -25,13 +25,6 @@ A, B = Path("/photos/a.jpg"), Path("/photos/b.jpg")
 MOST = 1 << 22
 """Bytes of the largest cell of features or visual words."""
 LARGE = "convert_to(repeat('x', {}), 'UTF8')"
-
-
-@pytest.fixture
-def url(place_for: Callable[[str], Place]) -> PostgresUrl:
-    found = place_for("postgres")
-    assert isinstance(found, PostgresUrl)
-    return found
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from kindred.errors import (
     LibraryUnreachable,
     UsageError,
 )
-from kindred.store import Entry, Filter, Place, PostgresUrl, Store, VisualWords
+from kindred.store import Entry, Filter, PostgresUrl, Store, VisualWords
 from postgres_server import Server, end_sessions, execute, sessions
 
 psycopg = pytest.importorskip("psycopg")
@@ -39,13 +39,6 @@ from kindred.store.postgres.store import PostgresStore  # noqa: E402
 
 MakeEntry = Callable[..., Entry]
 A, B = Path("/photos/a.jpg"), Path("/photos/b.jpg")
-
-
-@pytest.fixture
-def url(place_for: Callable[[str], Place]) -> PostgresUrl:
-    found = place_for("postgres")
-    assert isinstance(found, PostgresUrl)
-    return found
 
 
 @pytest.fixture

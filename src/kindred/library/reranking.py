@@ -25,7 +25,7 @@ __all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "re
 
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
-BRIEF_DEPTH = 24
+REGION_DEPTH = 24
 """The most candidates of one of several regions, where results have probabilities or no more results are requested."""
 
 
@@ -107,7 +107,7 @@ def reranked(
             raise UsageError(f"search: re-ranker {name!r} compares images; give one image as the query")
     verified = Verified()
     own = query.own if gives_probabilities(steps) else None
-    depth = min(depth, BRIEF_DEPTH) if query.one_of > 1 else depth
+    depth = min(depth, REGION_DEPTH) if query.one_of > 1 else depth
     # The probability of a result depends on the candidates, and must not on how many results are requested.
     count = min(k, depth // 2) if query.one_of > 1 and gives_probabilities(steps) else k
 

@@ -106,10 +106,10 @@ class Searching(ABC):
 
         With `regions`, overlapping regions of the query image are searched as well, each on its own, and the query
         reduced: that finds several objects, or one that is small in the query or in an image of the library, and takes
-        several times as long. By default that is done where no image is probably the same thing; only images that are
-        probably found by a region are added. False never does it. Raises `ImageError` for an unusable query,
-        `RecipeError` for an unknown re-ranker or one that needs data the library does not have, `LibraryError` if the
-        library is empty.
+        several times as long. By default small regions are searched where no image is probably the same thing. Where
+        results have probabilities, a region only adds what probably is. False searches none. Raises `ImageError` for an
+        unusable query, `RecipeError` for an unknown re-ranker or one that needs data the library does not have,
+        `LibraryError` if the library is empty.
         """
         began = time.monotonic()
         has_negatives = isinstance(negatives, np.ndarray) or bool(negatives)

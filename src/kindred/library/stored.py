@@ -79,14 +79,14 @@ def features_of_each(store: Store, images: Mapping[int, Row]) -> Iterator[tuple[
     They are read for many images at once. In place of those that cannot be read there is the error, which names the
     image.
     """
-    return _each(images, lambda part: store.features_of_images(part))
+    return _each(images, store.features_of_images)
 
 
 def visual_words_of_each(
     store: Store, images: Mapping[int, Row]
 ) -> Iterator[tuple[int, VisualWords | LibraryDamaged | None]]:
     """Yield the number and the visual words of the local features of images, likewise."""
-    return _each(images, lambda part: store.visual_words_of_images(part))
+    return _each(images, store.visual_words_of_images)
 
 
 def stored_features(store: Store, images: Mapping[int, Row]) -> dict[int, bytes]:
