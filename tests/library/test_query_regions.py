@@ -112,6 +112,12 @@ def test_each_image_counts_with_its_best_score_and_its_box_there() -> None:
     assert union_of([whole]).boxes is None
 
 
+def test_images_with_equal_scores_keep_their_order() -> None:
+    whole = Ranking(np.array([[9, 5, 2]]), np.array([[1.0, 1.0, 0.4]], np.float32))
+    part = Ranking(np.array([[3, 2]]), np.array([[1.0, 0.4]], np.float32))
+    assert union_of([whole, part]).ids.tolist() == [[9, 5, 3, 2]]
+
+
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of four labels."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
-    from kindred.index.candidates import CANDIDATES, LISTED, by_words_and_vectors, join_candidates
+    from kindred.index.candidates import CANDIDATES, LISTED, by_words_and_vectors, halves, join_candidates
     from kindred.index.coded import CodedIndex
     from kindred.index.exact import ExactIndex
     from kindred.index.hamming import HammingIndex
@@ -62,6 +62,7 @@ __all__ = [
     "SyncedWords",
     "by_words_and_vectors",
     "choose_index",
+    "halves",
     "index_for",
     "join_candidates",
 ]
@@ -69,7 +70,7 @@ __all__ = [
 __getattr__ = imported_late(
     __name__,
     {
-        "candidates": "CANDIDATES, LISTED, by_words_and_vectors, join_candidates",
+        "candidates": "CANDIDATES, LISTED, by_words_and_vectors, halves, join_candidates",
         "coded": "CodedIndex",
         "exact": "ExactIndex",
         "hamming": "HammingIndex",

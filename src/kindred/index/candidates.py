@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kindred.ranking import Ranking
 
-__all__ = ["CANDIDATES", "LISTED", "ScoreIds", "by_words_and_vectors", "join_candidates"]
+__all__ = ["CANDIDATES", "LISTED", "ScoreIds", "by_words_and_vectors", "halves", "join_candidates"]
 
 CANDIDATES = 100
 """Number of results to re-rank, at least; with visual words, half of them are the best by words."""
@@ -20,6 +20,15 @@ LISTED = 300
 
 ScoreIds: TypeAlias = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Index of a query and ids (n,) → existing ids (m,) and their scores (m,), comparable with those of the ranking."""
+
+
+def halves(depth: int) -> tuple[int, int]:
+    """Return how many of `depth` candidates are the best by vectors, and how many the best by visual words.
+
+    >>> halves(25), halves(1)
+    ((13, 12), (1, 1))
+    """
+    return -(-depth // 2), max(1, depth // 2)
 
 
 def join_candidates(ranking: Ranking, found: Ranking, score: ScoreIds) -> Ranking:

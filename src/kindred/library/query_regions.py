@@ -9,7 +9,7 @@ probably the same thing: what a small region shows alone, such as a piece of sky
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +18,22 @@ from numpy.typing import NDArray
 from kindred.calibration import LINE
 from kindred.describer import Describer
 from kindred.errors import ImageError
-from kindred.images import crop, decode, resize
+from kindred.images import ImageLike, crop, decode, resize
 from kindred.images.frames import is_uniform
 from kindred.library.query import DescribedQuery, as_query
 from kindred.ranking import Ranking
 from kindred.regions import Box
 
-__all__ = ["large_boxes", "reduced", "small_boxes", "union_of", "with_regions"]
+__all__ = [
+    "described_regions",
+    "joined",
+    "large_boxes",
+    "needs_regions",
+    "reduced",
+    "small_boxes",
+    "union_of",
+    "with_regions",
+]
 
 LARGE = 0.6
 """Width and height of a large region, as a share of those of the query."""
@@ -58,26 +67,45 @@ def with_regions(
     probable. calibrated: whether results have probabilities; only then are small regions and the query reduced searched
     for, and only probable results are joined.
     """
-    if query.image is None or not (_is_unanswered(ranking) if regions is None else regions):
+    if query.image is None or not needs_regions(ranking, regions):
         return ranking
-    if not bool((ranking.ids >= 0).any()):  # no image is admitted, whatever part is searched for
-        return ranking
-    ready = describer()
     try:
-        pixels = decode(query.image, longest=ENOUGH * ready.recipe.size).pixels
+        parts = described_regions(query.image, describer(), regions=regions, calibrated=calibrated)
     except ImageError:  # the file of an image of the library, which is searched for by what is stored of it
         if query.own is None:
             raise
         return ranking
-    if is_uniform(pixels):  # all parts are the same
-        return ranking
+    return joined(ranking, map(ranked, parts), calibrated=calibrated)
+
+
+def needs_regions(ranking: Ranking, regions: bool | None) -> bool:
+    """Return whether the regions of a query with these results are searched for; `regions` as in `with_regions`."""
+    # Where no image is admitted, none is, whatever part is searched for.
+    return bool((ranking.ids >= 0).any()) and (_is_unanswered(ranking) if regions is None else regions)
+
+
+def described_regions(
+    image: ImageLike, describer: Describer, *, regions: bool | None, calibrated: bool
+) -> list[DescribedQuery]:
+    """Describe the regions of an image that are searched for, each as a query; other arguments as in `with_regions`.
+
+    There are none if all parts of the image are the same, or too small. Raises ImageError if it cannot be decoded.
+    """
+    pixels = decode(image, longest=ENOUGH * describer.recipe.size).pixels
+    if is_uniform(pixels):
+        return []
     height, width = pixels.shape[:2]
-    parts = _described(pixels, large_boxes(width, height), ready) if regions else []
+    parts = _described(pixels, large_boxes(width, height), describer) if regions else []
     if calibrated:
-        parts += _described(pixels, small_boxes(width, height), ready, lazy=True)
-        parts += _reduced_query(pixels, ready) if regions else []
-    found = [ranked(replace(each, one_of=len(parts))) for each in parts]
-    return union_of([ranking, *(map(_probable, found) if calibrated else found)])
+        parts += _described(pixels, small_boxes(width, height), describer, lazy=True)
+        parts += _reduced_query(pixels, describer) if regions else []
+    return [replace(each, one_of=len(parts)) for each in parts]
+
+
+def joined(ranking: Ranking, found: Iterable[Ranking], *, calibrated: bool) -> Ranking:
+    """Return the results of a query joined with those found of its regions, only probable ones if `calibrated`."""
+    more = [_probable(each) if calibrated else each for each in found]
+    return union_of([ranking, *more]) if any(each.ids.size for each in more) else ranking
 
 
 def _is_unanswered(ranking: Ranking) -> bool:
@@ -179,14 +207,14 @@ def _probable(ranking: Ranking) -> Ranking:
 def union_of(rankings: Sequence[Ranking]) -> Ranking:
     """Return the results of several rankings of one query, each image with its best score, and its box and probability.
 
-    Of equal scores the earlier ranking counts; equal scores of several images are ordered by id.
+    Of equal scores the earlier ranking counts; images with equal scores keep the order of the rankings.
     """
     best: dict[int, tuple[float, int, int]] = {}
     for number, ranking in enumerate(rankings):
         for at, (id_, score) in enumerate(zip(ranking.ids[0].tolist(), ranking.scores[0].tolist(), strict=True)):
             if id_ >= 0 and (id_ not in best or score > best[id_][0]):
                 best[id_] = score, number, at
-    order = sorted(best, key=lambda id_: (-best[id_][0], id_))
+    order = sorted(best, key=lambda id_: (-best[id_][0], *best[id_][1:]))
     places = [best[id_][1:] for id_ in order]
 
     def gathered(

@@ -6,27 +6,50 @@ from collections.abc import Sequence
 from functools import partial
 from math import isnan
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from kindred.errors import UsageError
 from kindred.index import CANDIDATES
 from kindred.library.query import DescribedQuery
-from kindred.library.searching import Searcher, StoredFeatures
+from kindred.library.searching import FeaturesOf, Further
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import Filter
 
 if TYPE_CHECKING:
-    from kindred.rerank import Method, RerankCache
+    from kindred.rerank import Context, Method, RerankCache
+    from kindred.rerank.context import Verified
 
-__all__ = ["DEPTH", "check_limits", "compare_images", "gives_probabilities", "reranked", "steps_for"]
+__all__ = ["DEPTH", "CandidateSearch", "check_limits", "compare_images", "gives_probabilities", "reranked", "steps_for"]
 
 DEPTH = CANDIDATES
 """Default number of results that are re-ranked."""
 REGION_DEPTH = 24
 """The most candidates of one of several regions, where results have probabilities or no more results are requested."""
+
+
+class CandidateSearch(Protocol):
+    """The search whose candidates are re-ranked, as `Searcher`, whose methods these are."""
+
+    def candidates(
+        self, query: DescribedQuery, k: int, depth: int, where: Filter | None
+    ) -> tuple[Ranking, Further | None]:
+        """Return the candidates of a query, at least `k`, and what returns further ones, if there are any."""
+        ...
+
+    def context(
+        self,
+        query: DescribedQuery,
+        cache: RerankCache | None,
+        verified: Verified,
+        features: FeaturesOf,
+        *,
+        further: Further | None = None,
+    ) -> Context:
+        """Return the data for re-rankers."""
+        ...
 
 
 def steps_for(recipe: Recipe, methods: str | Sequence[Method] | None) -> list[Method]:
@@ -80,7 +103,7 @@ def check_limits(
 
 
 def reranked(
-    search: Searcher,
+    search: CandidateSearch,
     query: DescribedQuery,
     k: int,
     steps: Sequence[Method],
@@ -88,7 +111,7 @@ def reranked(
     where: Filter | None,
     depth: int,
     cache: RerankCache | None,
-    features: StoredFeatures,
+    features: FeaturesOf,
 ) -> Ranking:
     """Return the best `k` after re-ranking the best `depth` candidates (`Searcher.candidates`).
 

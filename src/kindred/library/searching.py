@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ImageError, LibraryDamaged, LibraryError
 from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher, from_bytes
-from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, join_candidates
+from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, halves, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from kindred.rerank import Context, RerankCache
     from kindred.rerank.context import Verified
 
-__all__ = ["Further", "Searcher", "StoreGallery", "StoredFeatures"]
+__all__ = ["FeaturesOf", "Further", "Searcher", "StoreGallery", "StoredFeatures"]
 
 Further: TypeAlias = Callable[[int], NDArray[np.int64]]
 """Returns the ids (n,) of further candidates of a query, by its number, best first."""
+
+FeaturesOf: TypeAlias = Callable[[Sequence[int]], Iterable[LocalFeatures]]
+"""Returns the local features of the images with some ids, in their order."""
 
 MOST_BYTES = 1 << 27
 """Bytes of local features that are held for one search at most: as floats they take many times as many as stored."""
@@ -98,8 +101,8 @@ class Searcher:
         vector, words = query.vector, query.visual_words
         if self.words is None or words is None or vector is None:
             return self.ranked(query, max(k, depth), where), None
-        ranking = self.ranked(query, max(k, -(-depth // 2)), where)
-        short = max(1, depth // 2)
+        best, short = halves(depth)
+        ranking = self.ranked(query, max(k, best), where)
         found = self.words.search(words, max(short, LISTED), where=where)
 
         def further(_: int) -> NDArray[np.int64]:
@@ -122,7 +125,7 @@ class Searcher:
         query: DescribedQuery,
         cache: RerankCache | None,
         verified: Verified,
-        features: StoredFeatures,
+        features: FeaturesOf,
         *,
         further: Further | None = None,
     ) -> Context:
