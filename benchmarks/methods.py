@@ -249,7 +249,8 @@ def missing(method: Method, name: str, digest: str, *, again: bool) -> list[str]
 def measure(method: Method, name: str, work: Path, *, again: bool) -> Iterator[Row]:
     """Measure one method on one set: as the recipe says (""), and with each list of re-rankers."""
     from kindred.evaluation.datasets import read_dataset
-    from kindred.evaluation.evaluate import Bench, Files
+    from kindred.evaluation.evaluate import Bench
+    from kindred.evaluation.files import Files
     from kindred.recipe import Recipe
 
     digest = Recipe.load(method.file).digest

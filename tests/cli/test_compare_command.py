@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import COUNT, Kindred
-from kindred.evaluation import DATASETS
+from kindred.evaluation import DATASETS, Evaluation, evaluate
 from kindred.recipe import Recipe
 from pictures import make_folder
 
@@ -86,6 +88,31 @@ def test_evaluate_reranks_and_adds_distractors(
     shown = kindred(*words).out
     assert f"{COUNT // 2} queries, {COUNT // 2 + 3} images (3 of them distractors), recipe tiny + aqe:n=2" in shown
     assert "re-ranking" in shown
+
+
+def test_evaluate_passes_regions_on_and_reports_them(
+    kindred: Kindred, groundtruth: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def with_regions(*words: Any, regions: bool | None, **options: Any) -> Evaluation:
+        given.append(regions)
+        return replace(evaluate(*words, **options), queries_with_regions=2, seconds_regions=0.25)
+
+    monkeypatch.setattr("kindred.evaluation.evaluate", with_regions)
+    shown = kindred("evaluate", groundtruth, "--recipe", recipe).out
+    assert f"regions were searched as well for 2 of {COUNT // 2} queries" in shown
+    assert ", regions 250.0)" in shown
+    found = kindred("evaluate", groundtruth, "--recipe", recipe, "--no-regions", "--json").json
+    assert (found["queries_with_regions"], found["seconds_regions"]) == (2, 0.25)
+    assert given == [None, False]
+
+
+def test_regions_need_probabilities(kindred: Kindred, groundtruth: Path, recipe: Path) -> None:
+    refused = kindred("evaluate", groundtruth, "--recipe", recipe, "--regions")
+    assert (refused.code, refused.out) == (2, "")
+    assert "regions are only searched where results have probabilities" in refused.err
+    assert kindred("compare", groundtruth, "--recipes", recipe, "--regions").code == 0
 
 
 def test_evaluate_fuses_recipes(kindred: Kindred, groundtruth: Path, recipe: Path, own_folder: Path) -> None:

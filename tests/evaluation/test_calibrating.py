@@ -16,7 +16,8 @@ from kindred.errors import RecipeError, UsageError
 from kindred.evaluation import calibrate, evaluate
 from kindred.evaluation.calibrating import labelled_candidates
 from kindred.evaluation.datasets import read_dataset
-from kindred.evaluation.evaluate import Bench, Files
+from kindred.evaluation.evaluate import Bench
+from kindred.evaluation.files import Files
 from kindred.features import FEATURES
 from kindred.recipe import Recipe
 from tiny_model import home, make_recipe

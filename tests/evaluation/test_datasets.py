@@ -14,7 +14,8 @@ from PIL import Image
 from kindred.errors import ImageError, UsageError
 from kindred.evaluation import DATASETS, GroundTruth, evaluate, read_dataset, score
 from kindred.evaluation.buildings import read_oxford, read_paris
-from kindred.evaluation.evaluate import Bench, Files
+from kindred.evaluation.evaluate import Bench
+from kindred.evaluation.files import Files
 from kindred.evaluation.groundtruth import read_groundtruth
 from kindred.evaluation.scoring import main_metric
 from kindred.recipe import Recipe

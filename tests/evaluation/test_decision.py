@@ -16,7 +16,7 @@ def ids_of(*numbers: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.array(numbers, np.int64)
 
 
-def judged(ranking: Ranking, _removed: Sequence[NDArray[np.int64]]) -> Ranking:
+def judged(ranking: Ranking, _removed: Sequence[NDArray[np.int64]] | None) -> Ranking:
     """The score is the probability."""
     probabilities = np.where(ranking.ids < 0, np.nan, ranking.scores).astype(np.float32)
     return Ranking(ranking.ids, ranking.scores, None, probabilities)

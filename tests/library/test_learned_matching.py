@@ -22,7 +22,8 @@ from kindred.errors import ModelError, RecipeError
 from kindred.evaluation import evaluate
 from kindred.evaluation.calibrating import labelled_candidates
 from kindred.evaluation.datasets import read_dataset
-from kindred.evaluation.evaluate import Bench, Files
+from kindred.evaluation.evaluate import Bench
+from kindred.evaluation.files import Files
 from kindred.features import LearnedMatcher, LocalFeatures, Pairs
 from kindred.library import Example, Library
 from kindred.library.explaining import AgreeingPoints

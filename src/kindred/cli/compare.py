@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, MetricNames, Partial, left_out_note
+from kindred.cli.evaluate import DatasetName, Depth, Distractors, Images, MetricNames, Partial, Regions, left_out_note
 from kindred.cli.options import AllowCode, AsJson, chosen_recipe
 from kindred.cli.output import bold, columns, dim, note, print_json, say, shown, size
 from kindred.cli.progress import Meter
@@ -41,6 +41,7 @@ def compare(
         typer.Option("--rerank", metavar="NAMES", help="Also evaluate each recipe with these re-rankers; repeatable."),
     ] = None,
     depth: Depth = 1000,
+    regions: Regions = None,
     distractors: Distractors = None,
     metrics: MetricNames = None,
     output: Annotated[
@@ -89,6 +90,7 @@ def compare(
             depth=depth,
             distractors=distractors or [],
             metrics=metrics or [],
+            regions=regions,
             dataset=dataset,
             partial=partial,
             images=images,

@@ -16,7 +16,17 @@ from kindred.errors import UsageError
 if TYPE_CHECKING:
     from kindred.evaluation import Evaluation
 
-__all__ = ["DatasetName", "Depth", "Distractors", "Images", "MetricNames", "Partial", "evaluate", "left_out_note"]
+__all__ = [
+    "DatasetName",
+    "Depth",
+    "Distractors",
+    "Images",
+    "MetricNames",
+    "Partial",
+    "Regions",
+    "evaluate",
+    "left_out_note",
+]
 
 DatasetName = Annotated[
     str | None,
@@ -51,6 +61,15 @@ MetricNames = Annotated[
         metavar="NAME",
         help="Also report this metric: precision@K, recall@K, mAP@K, nDCG@K, mP@K, nDCG, MRR, MAP@R or R-precision; "
         "repeatable.",
+    ),
+]
+Regions = Annotated[
+    bool | None,
+    typer.Option(
+        "--regions/--no-regions",
+        help="Also search for parts of each query, if results have probabilities. Default: for small parts where no "
+        "image probably shows the same thing, as `kindred search` does.",
+        show_default=False,
     ),
 ]
 Depth = Annotated[int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank.")]
@@ -94,6 +113,7 @@ def evaluate(
     depth: Annotated[
         int, typer.Option("--depth", min=1, metavar="N", help="Number of results to re-rank or fuse.")
     ] = 1000,
+    regions: Regions = None,
     distractors: Distractors = None,
     metrics: MetricNames = None,
     dataset: DatasetName = None,
@@ -128,6 +148,7 @@ def evaluate(
             depth=depth,
             distractors=distractors or [],
             metrics=metrics or [],
+            regions=regions,
             dataset=dataset,
             partial=partial,
             images=images,
@@ -149,11 +170,14 @@ def print_summary(found: Evaluation) -> None:
     say(dim(f"{queries}, {counted(found.images, 'image')}{added}, recipe {found.label}"))
     if found.left_out_of_own_ranking:
         say(dim(left_out_note(found.left_out_of_own_ranking)))
+    if found.queries_with_regions:
+        say(dim(f"regions were searched as well for {found.queries_with_regions:,} of {queries}"))
     if found.skipped:
         say(f"Left out {counted(found.skipped, 'image')} that could not be used:")
         say(grouped([(Path(path), reason) for path, reason in found.skipped_images], option="--json"))
     parts = [("describing", found.seconds_describing), ("searching", found.seconds_searching)]
     parts += [("re-ranking", found.seconds_reranking)] if found.rerank else []
+    parts += [("regions", found.seconds_regions)] if found.queries_with_regions else []
     listed = ", ".join(f"{name} {1e3 * seconds:.1f}" for name, seconds in parts)
     once = f", and {found.seconds_preparing:.1f} s once for the database" if found.seconds_preparing else ""
     say(

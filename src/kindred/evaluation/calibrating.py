@@ -25,7 +25,8 @@ from kindred.describer import Fitted
 from kindred.errors import RecipeError, UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.describing import Progress
-from kindred.evaluation.evaluate import Bench, Files
+from kindred.evaluation.evaluate import Bench
+from kindred.evaluation.files import Files
 from kindred.index import CANDIDATES
 from kindred.recipe import Recipe
 

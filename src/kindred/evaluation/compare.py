@@ -9,11 +9,14 @@ from pathlib import Path
 from kindred._support.files import read_bounded, replacing
 from kindred.errors import KindredError, UsageError
 from kindred.evaluation.datasets import read_dataset
-from kindred.evaluation.evaluate import DEPTH, Bench, Files
+from kindred.evaluation.evaluate import DEPTH, Bench
+from kindred.evaluation.files import Files
 from kindred.evaluation.groundtruth import GroundTruth
+from kindred.evaluation.query_regions import steps_of_query
 from kindred.evaluation.result import Evaluation
 from kindred.evaluation.scoring import find_metric
 from kindred.recipe import Recipe
+from kindred.rerank.needs import is_calibrated, steps_or_default
 
 __all__ = ["Failure", "compare"]
 
@@ -41,6 +44,7 @@ def compare(
     depth: int = DEPTH,
     distractors: Sequence[Path] = (),
     metrics: Sequence[str] = (),
+    regions: bool | None = None,
     progress: Progress | None = None,
     cache: Path | None = None,
     failed: Callable[[Failure], None] | None = None,
@@ -51,8 +55,8 @@ def compare(
     `progress` is called with what is being measured, the steps done and their number in the whole comparison. `cache`
     is a folder that stores descriptions and results for the next comparison; empty it after changes of code. `failed`
     is called with each failure, and the comparison continues; without it the first error is raised. The other arguments
-    are those of `evaluate`. Raises UsageError if a ground truth cannot be read, or if one of `metrics` is none of its
-    protocol.
+    are those of `evaluate`; `regions` counts where results have probabilities. Raises UsageError if a ground truth
+    cannot be read, or if one of `metrics` is none of its protocol.
     """
     groundtruths = [groundtruths] if isinstance(groundtruths, str | Path) else groundtruths
     recipes = [recipes] if isinstance(recipes, Recipe | str | Path) else recipes
@@ -65,20 +69,23 @@ def compare(
             find_metric(name, truth.protocol)
     files = [Files.of(truth, images, distractors) for truth in sets]
     variants: list[str | None] = [None, *rerank]
-    steps = [each.count + len(rerank) * len(truth.queries) for truth, each in zip(sets, files, strict=True)]
-    total, done = len(recipes) * sum(steps), 0
+    # Of each query, with each recipe.
+    steps = [sum(_steps(recipe, each, regions) for each in variants) for recipe in recipes]
+    total = sum(each.count + n * len(truth.queries) for truth, each in zip(sets, files, strict=True) for n in steps)
+    done = 0
     found: list[Evaluation] = []
-    for truth, located, taken in zip(sets, files, steps, strict=True):
+    for truth, located in zip(sets, files, strict=True):
         measured: list[Evaluation] = []
-        for recipe in recipes:
+        for recipe, of_query in zip(recipes, steps, strict=True):
 
             def report(what: str, steps: int, before: int = done) -> None:
                 if progress is not None:
                     # Queries that are described differently from the database need more steps than were counted.
                     progress(what, min(before + steps, total), total)
 
-            measured += _Run(truth, located, recipe, depth, metrics, cache, report, failed).measure(variants)
-            done += taken
+            run = _Run(truth, located, recipe, depth, metrics, regions, cache, report, failed)
+            measured += run.measure(variants)
+            done += located.count + of_query * len(truth.queries)
         found += sorted(measured, key=lambda each: -each.quality)
     return found
 
@@ -92,6 +99,7 @@ class _Run:
     recipe: Recipe | str | Path
     depth: int
     metrics: Sequence[str]
+    regions: bool | None
     cache: Path | None
     report: Callable[[str, int], None]
     failed: Callable[[Failure], None] | None
@@ -118,7 +126,10 @@ class _Run:
 
     def cached(self, bench: Bench, rerank: str | None, label: str) -> Evaluation:
         """Return the result from the cache, or measure and cache it."""
-        key = None if self.cache is None else bench.key(rerank, depth=self.depth, metrics=self.metrics)
+        regions = self.regions if is_calibrated(steps_or_default(rerank, bench.describer.recipe)) else None
+        key = None
+        if self.cache is not None:
+            key = bench.key(rerank, depth=self.depth, metrics=self.metrics, regions=regions)
         file = None if self.cache is None else self.cache / f"result-{key}.json"
         if file is not None and (known := _load(file, bench.describer.recipe)) is not None:
             return known
@@ -128,7 +139,7 @@ class _Run:
             self.done = before + done
             self.report(f"{label} on {self.truth.name}, {done:,} of {total:,}", self.done)
 
-        found = bench.measure(rerank, depth=self.depth, metrics=self.metrics, progress=progress)
+        found = bench.measure(rerank, depth=self.depth, metrics=self.metrics, regions=regions, progress=progress)
         if file is not None:
             with replacing(file) as part:
                 part.write_text(found.to_json(), encoding="utf-8")
@@ -139,6 +150,15 @@ class _Run:
         if self.failed is None:
             raise error
         self.failed(Failure(label, self.truth.name, error))
+
+
+def _steps(recipe: Recipe | str | Path, rerank: str | None, regions: bool | None) -> int:
+    """Return the steps of progress of a query after its description; 0 if they are unknown, as it will fail."""
+    try:
+        loaded = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+        return steps_of_query(steps_or_default(rerank, loaded), regions)
+    except KindredError:
+        return 0
 
 
 def _load(file: Path, recipe: Recipe) -> Evaluation | None:

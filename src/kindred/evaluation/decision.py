@@ -7,6 +7,7 @@ thing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,35 +19,37 @@ from kindred.ranking import Ranking
 
 __all__ = ["DecisionLog", "without"]
 
+Rerank = Callable[[Ranking, Sequence[NDArray[np.int64]] | None], Ranking]
+"""Re-ranks a ranking, and adds no images that have the ids given for each query; None: all may be added."""
+
 
 @dataclass(eq=False)
 class DecisionLog:
     """The probability of the first result of each query, with and without the images that are relevant to it.
 
     relevant, junk: for each query the ids of the images that are, and of those that are neither right nor wrong.
+    seconds: what it took to search without them, which no search of a user does.
     """
 
     relevant: Sequence[NDArray[np.int64]]
     junk: Sequence[NDArray[np.int64]]
     present: list[tuple[float, bool]] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
-    def add(
-        self, ranking: Ranking, rerank: Callable[[Ranking, Sequence[NDArray[np.int64]]], Ranking], queries: slice
-    ) -> Ranking:
-        """Re-rank some queries, with and without their relevant images; return the former.
-
-        rerank: re-ranks a ranking, and takes no images that it adds from the ids of each query that it is given.
-        """
+    def add(self, ranking: Ranking, rerank: Rerank, queries: slice) -> Ranking:
+        """Re-rank some queries, with and without their relevant images; return the former."""
         numbers = range(queries.start, queries.stop)
-        better = rerank(ranking, [np.zeros(0, np.int64) for _ in numbers])
+        better = rerank(ranking, None)
         for row, number in enumerate(numbers):
             ids = better.ids[row][~np.isin(better.ids[row], self.junk[number])]
             if ids.size and ids[0] >= 0 and self.relevant[number].size:
                 place = int(np.flatnonzero(better.ids[row] == ids[0])[0])
                 self.present.append((_probability(better, row, place), bool(np.isin(ids[0], self.relevant[number]))))
         removed = [np.concatenate((self.relevant[number], self.junk[number])) for number in numbers]
+        began = time.perf_counter()
         alone = rerank(without(ranking, removed), removed)
+        self.seconds += time.perf_counter() - began
         self.absent += [_probability(alone, row, 0) for row in range(len(alone))]
         return better
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -19,11 +19,12 @@ from kindred.errors import ImageError, UsageError
 from kindred.evaluation.datasets import read_dataset
 from kindred.evaluation.decision import DecisionLog
 from kindred.evaluation.describing import DescribingTask, Descriptions, Part, Progress
+from kindred.evaluation.files import Files
 from kindred.evaluation.fused import check_fusion, measure_fused
 from kindred.evaluation.groundtruth import GroundTruth
 from kindred.evaluation.layouts import PARTIAL
 from kindred.evaluation.localising import LocalisationLog
-from kindred.evaluation.own_images import file_key, left_out, places_of
+from kindred.evaluation.query_regions import QueryRegions, check_regions, steps_of_query
 from kindred.evaluation.reranking import TimedCache, name_of
 from kindred.evaluation.result import Evaluation
 from kindred.evaluation.scoring import (
@@ -40,7 +41,6 @@ from kindred.evaluation.searching import Order, Search
 from kindred.evaluation.ties import TIE_SEED, tie_order
 from kindred.features import Matcher, find_matcher
 from kindred.hints import check_type
-from kindred.images import find_images
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.rerank import RERANKERS, ArrayGallery, Context, Method
@@ -50,7 +50,7 @@ from kindred.rerank.calibrated import evidence_of
 from kindred.rerank.context import Verified
 from kindred.rerank.needs import check_needs, is_calibrated, steps_or_default
 
-__all__ = ["DEPTH", "Bench", "Files", "evaluate"]
+__all__ = ["DEPTH", "Bench", "evaluate"]
 
 CURVE = 50
 """Length of the cumulative match characteristic that is reported."""
@@ -72,6 +72,7 @@ def evaluate(
     depth: int = DEPTH,
     distractors: Sequence[Path] = (),
     metrics: Sequence[str] = (),
+    regions: bool | None = None,
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Evaluation:
@@ -88,7 +89,9 @@ def evaluate(
     (`kindred.evaluation.scoring.find_metric`). `progress` is called with the steps done and their number.
 
     With `rerank` None, results are re-ranked as the recipe does by default; if it has a calibration, the no-answer
-    decision is measured, too (`kindred.evaluation.decision`).
+    decision is measured, too (`kindred.evaluation.decision`). Where results have probabilities, `regions` of queries
+    are searched for as in `Library.search`: by default small ones of those without a probable result, with the relevant
+    images in the database and without. False searches for none, true for all of every query.
 
     A query that is itself in the database is left out of its own ranking, unless it is listed as relevant or a
     published protocol has another rule. Equal scores are ordered by a fixed random order.
@@ -101,6 +104,7 @@ def evaluate(
     """
     if also:
         check_fusion(fusion, rerank)
+        check_regions(regions, ())
     check_type("groundtruth", groundtruth, (str, os.PathLike), "the path of a file or folder")
     truth = read_dataset(Path(groundtruth), dataset, partial=partial)
     for name in metrics:
@@ -110,45 +114,7 @@ def evaluate(
     if also:
         calibrated = rerank is None
         return measure_fused(benches, fusion, depth=depth, calibrated=calibrated, metrics=metrics, progress=progress)
-    return benches[0].measure(rerank, depth=depth, metrics=metrics, progress=progress)
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of an evaluation.
-
-    shared: for each query its position in the database, None if it is not there or a region of an image. left_out:
-    for each query the positions of the database that are left out of its ranking.
-    """
-
-    database: list[Path]
-    queries: list[Path]
-    distractors: list[list[Path]]
-    shared: list[int | None]
-    left_out: list[tuple[int, ...]]
-
-    @classmethod
-    def of(cls, truth: GroundTruth, images: Path | None = None, distractors: Sequence[Path] = ()) -> Files:
-        """Find all files. Raises UsageError naming the first missing file, or a folder without distractors."""
-        database, queries = truth.locate(images)
-        own = places_of(queries, database)
-        shared = [
-            None if query.box or not places else places[0] for places, query in zip(own, truth.queries, strict=True)
-        ]
-        known = {file_key(path) for path in (*database, *queries)} if distractors else set()
-        found = [
-            [each.path for each in find_images(folder) if each.reason is None and file_key(each.path) not in known]
-            for folder in distractors
-        ]
-        for folder, paths in zip(distractors, found, strict=True):
-            if not paths:
-                raise UsageError(f"{folder}: contains no image to add as a distractor")
-        return cls(database, queries, found, shared, left_out(truth, own))
-
-    @property
-    def count(self) -> int:
-        """The number of images to be described."""
-        return len(self.database) + sum(map(len, self.distractors)) + self.shared.count(None)
+    return benches[0].measure(rerank, depth=depth, metrics=metrics, regions=regions, progress=progress)
 
 
 class Bench:
@@ -175,19 +141,32 @@ class Bench:
         *,
         depth: int = DEPTH,
         metrics: Sequence[str] = (),
+        regions: bool | None = None,
         progress: Progress | None = None,
     ) -> Evaluation:
         """Rank the database for every query, re-rank, and score; arguments are those of `evaluate`."""
         methods = steps_or_default(rerank, self.describer.recipe)
         check_needs(methods, self.describer.recipe, images_at_hand=False)
-        self.work.begin(self.to_describe + (len(self.truth.queries) if methods else 0), progress)
+        check_regions(regions, methods)
+        self.work.begin(self.to_describe + steps_of_query(methods, regions) * len(self.truth.queries), progress)
         search, before = self.search(), self._computed.seconds
         log = self._decision_log() if is_calibrated(methods) else None
-        orders = self._reranked(search, methods, log, depth=depth) if methods else search.orders()
+        parts = None
+        if log is not None and regions is not False:
+            parts = self._query_regions(search, methods, regions, depth=depth)
+        orders = self._reranked(search, methods, log, parts, depth=depth) if methods else search.orders()
         where = LocalisationLog(self.truth, search, self._tie_order) if self.truth.boxes and not methods else None
         orders = orders if where is None else where.add(orders)
         ranks = self.ranks(orders)
-        found = self.result(search, ranks, methods, cache=self._computed.seconds - before, metrics=metrics)
+        found = self.result(
+            search,
+            ranks,
+            methods,
+            cache=self._computed.seconds - before,
+            metrics=metrics,
+            regions=parts,
+            deciding=0.0 if log is None else log.seconds,
+        )
         more = {**({} if log is None else log.metrics()), **({} if where is None else where.metrics())}
         return replace(found, metrics={**found.metrics, **more}) if more else found
 
@@ -239,10 +218,17 @@ class Bench:
         *,
         cache: float = 0.0,
         metrics: Sequence[str] = (),
+        regions: QueryRegions | None = None,
+        deciding: float = 0.0,
     ) -> Evaluation:
-        """Return metrics and costs from `ranks` and `search`; `cache`: seconds spent once for the whole database."""
+        """Return metrics and costs from `ranks` and `search`.
+
+        cache: seconds spent once for the whole database. deciding: those of searches without the relevant images.
+        """
         database, queries, code = search.database, search.queries, search.code
-        spent = (queries.seconds, search.seconds, max(0.0, search.rerank_seconds - cache))
+        apart = cache + deciding + (0.0 if regions is None else regions.seconds)
+        spent = [queries.seconds, search.seconds, max(0.0, search.rerank_seconds - apart)]
+        spent.append(0.0 if regions is None else regions.seconds)
         parts = [seconds / len(queries) for seconds in spent]
         return Evaluation(
             name=self.truth.name,
@@ -255,6 +241,8 @@ class Bench:
             seconds_describing=parts[0],
             seconds_searching=parts[1],
             seconds_reranking=parts[2],
+            seconds_regions=parts[3],
+            queries_with_regions=0 if regions is None else regions.searched,
             seconds_preparing=cache,
             images=int(database.usable.sum()),
             distractors=int(database.usable[self._tie_order >= len(self.truth.database)].sum()),
@@ -274,7 +262,7 @@ class Bench:
         lost = sorted((int(self._tie_order[at]), database.reasons[at]) for at in np.flatnonzero(~database.usable))
         return tuple((str(paths[place]), reason) for place, reason in lost)
 
-    def key(self, rerank: str | None, *, depth: int, metrics: Sequence[str] = ()) -> str:
+    def key(self, rerank: str | None, *, depth: int, metrics: Sequence[str] = (), regions: bool | None = None) -> str:
         """Return a digest of all that the result of `measure` depends on, as 16 hexadecimal digits."""
         described = [self.work.key(images) for images in (self._database, *self._distractors)]
         made_of = (
@@ -284,6 +272,7 @@ class Bench:
             self._code_digest,
             list(map(name_of, steps_or_default(rerank, self.describer.recipe))),
             depth,
+            regions,
             self.files.left_out,
             TIE_SEED,
             sorted({*METRICS[self.truth.protocol], *metrics}),
@@ -354,7 +343,13 @@ class Bench:
         return [(path, query.box) for path, query, place in listed if place is None]
 
     def _reranked(
-        self, search: Search, methods: Sequence[Method], log: DecisionLog | None, *, depth: int
+        self,
+        search: Search,
+        methods: Sequence[Method],
+        log: DecisionLog | None,
+        regions: QueryRegions | None,
+        *,
+        depth: int,
     ) -> Iterator[Order]:
         """Yield the orders of `search`, re-ranked; `log` takes the no-answer decisions."""
 
@@ -363,18 +358,27 @@ class Bench:
             if log is None:
                 return apply(ranking, context, methods)
 
-            def without(each: Ranking, removed: Sequence[NDArray[np.int64]]) -> Ranking:
+            def without(each: Ranking, removed: Sequence[NDArray[np.int64]] | None) -> Ranking:
                 def further(number: int) -> NDArray[np.int64]:
                     more = search.further(selected.start + number)
-                    return more[~np.isin(more, removed[number])]
+                    return more if removed is None else more[~np.isin(more, removed[number])]
 
-                return apply(each, replace(context, further=further), methods)
+                found = apply(each, replace(context, further=further), methods)
+                return found if regions is None else regions.join(found, selected.start, removed)
 
             return log.add(ranking, without, selected)
 
         for order in search.reranked(better, depth=depth):
             self.work.step()
             yield order
+
+    def _query_regions(
+        self, search: Search, methods: Sequence[Method], regions: bool | None, *, depth: int
+    ) -> QueryRegions:
+        """Return the search for regions of the queries of a search."""
+        parts = [(path, query.box) for path, query in zip(self.files.queries, self.truth.queries, strict=True)]
+        context = self._context(search, slice(0, 0))
+        return QueryRegions(search, self.work, parts, methods, context, depth, regions)
 
     def _contexts(self, search: Search, *, depth: int) -> Iterator[tuple[Ranking, Context]]:
         """Yield the candidates of some queries at a time, and the context to re-rank them."""

@@ -16,6 +16,7 @@ COSTS = (
     "distractors",
     "skipped",
     "left_out_of_own_ranking",
+    "queries_with_regions",
     "dimension",
     "bytes_per_image",
     "passes",
@@ -24,6 +25,7 @@ COSTS = (
     "seconds_describing",
     "seconds_searching",
     "seconds_reranking",
+    "seconds_regions",
     "seconds_preparing",
 )
 
@@ -36,6 +38,7 @@ class Evaluation:
     including distractors: number of irrelevant images added. skipped, skipped_images: the number of images that could
     not be used, and path and reason of each.
     left_out_of_own_ranking: number of queries that are in the database and were left out of their own ranking.
+    queries_with_regions: number of queries whose regions were searched for, too.
     rerank: the re-rankers. also, fusion: the names of recipes whose rankings were fused with the recipe's, and the
     method; costs are then sums. metrics: by name; if the queries are in a few folders, also for each folder
     ("recall@1/Canon"), and for each setting of the revisited protocol ("mAP/hard"), where "mAP" is that of the medium
@@ -44,8 +47,8 @@ class Evaluation:
 
     dimension: of one vector. bytes_per_image: of all that is stored for an image. passes: number of passes through
     the network per image. seconds_per_image: to describe the database. seconds_per_query: to describe a query, rank
-    the whole database and re-rank; the next three are its parts. seconds_preparing: what re-ranking computes once for
-    a database, such as a graph; 0 if it was cached.
+    the whole database, re-rank, and search for its regions where that is done; the next four are its parts.
+    seconds_preparing: what re-ranking computes once for a database, such as a graph; 0 if it was cached.
     """
 
     name: str
@@ -58,11 +61,13 @@ class Evaluation:
     seconds_describing: float = 0.0
     seconds_searching: float = 0.0
     seconds_reranking: float = 0.0
+    seconds_regions: float = 0.0
     seconds_preparing: float = 0.0
     images: int = 0
     distractors: int = 0
     skipped: int = 0
     left_out_of_own_ranking: int = 0
+    queries_with_regions: int = 0
     rerank: tuple[str, ...] = ()
     bytes_per_image: float = 0.0
     passes: float = 1.0
@@ -123,7 +128,8 @@ class Evaluation:
 def _check(table: Mapping[str, object]) -> None:
     """Raise ValueError or KeyError where a value of a restored evaluation is not of its type."""
     metrics, cmc = table["metrics"], table["cmc"]
-    counts = [table[name] for name in ("queries", "images", "distractors", "skipped", "left_out_of_own_ranking")]
+    counted = ("queries", "images", "distractors", "skipped", "left_out_of_own_ranking", "queries_with_regions")
+    counts = [table[name] for name in counted]
     costs = [table[name] for name in COSTS]
     texts = [table[name] for name in ("name", "main", "fusion")]
     if not isinstance(metrics, dict) or not isinstance(cmc, list) or table["main"] not in metrics:

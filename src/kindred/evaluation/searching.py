@@ -21,12 +21,15 @@ from kindred.index import (
     Queries,
     by_words_and_vectors,
     choose_index,
+    halves,
     index_for,
     join_candidates,
 )
+from kindred.library.query import DescribedQuery
 from kindred.matching import ImageRows, Option
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
+from kindred.store import VisualWords
 
 __all__ = ["Search", "with_rest"]
 
@@ -38,6 +41,8 @@ QUERIES_AT_A_TIME = 16
 
 Order = NDArray[np.int64]
 Rerank = Callable[[Ranking, slice], Ranking]
+Ranked = tuple[Order, NDArray[np.float32]]
+"""The order of the searched images for a query, and the scores (N,) of all images."""
 QuerySlice = Callable[[slice], Sequence[Queries]]
 """Returns the queries in a slice, in the form that an index takes."""
 
@@ -140,30 +145,53 @@ class Search:
                 boxes[places[ids - 1]] = ranking.boxes[0, : len(ids)]
         return boxes
 
-    def _candidates(
-        self, ranked: Sequence[tuple[Order, NDArray[np.float32]]], selected: slice, depth: int, *, by_words: bool
-    ) -> Ranking:
+    def candidates_of(self, query: DescribedQuery, k: int, depth: int, *, left_out: Sequence[int]) -> Ranking:
+        """Return the candidates of a query that is none of the queries, such as a region of one, as a library does.
+
+        The images in `left_out` are not searched.
+        """
+        assert query.vector is not None
+        scores = self._spread(self._index.scores(query.vector))[0]
+        ranked = [(self._searched(_order(scores), left_out), scores)]
+        if query.visual_words is None or self._words is None:
+            return _top_results(ranked, min(max(k, depth), len(self.database)))
+        votes = self._votes(query.visual_words)
+        voted = [(self._searched(_order(votes), left_out), votes)]
+        best, short = halves(depth)
+        return self._joined(ranked, voted, best=max(k, best), short=short)
+
+    def _candidates(self, ranked: Sequence[Ranked], selected: slice, depth: int, *, by_words: bool) -> Ranking:
         """Return the candidates for re-ranking of some queries: the best by vectors, and by visual words if any."""
         if self._words is None or not by_words:
             return _top_results(ranked, min(depth, len(self.database)))
-        depth, places = min(depth, CANDIDATES), np.flatnonzero(self._usable)
-        votes = np.full((len(ranked), len(self.database)), -np.inf, np.float32)
+        depth = min(depth, CANDIDATES)
         start, stop, _ = selected.indices(len(self.queries))
-        for row, number in enumerate(range(start, stop)):
+        self._listed = {}
+        voted = []
+        for number, (_, scores) in zip(range(start, stop), ranked, strict=True):
             words = self.queries.words_of(number)
             assert words is not None
-            votes[row, places] = self._words.scores(words)[0]
-        orders = [self._searched(_order(each), self.left_out[number]) for number, each in enumerate(votes, start)]
-        found = _top_results(list(zip(orders, votes, strict=True)), max(1, min(depth // 2, len(self.database))))
-        scores = [scores for _, scores in ranked]
-        self._listed = {}
-        for row, order in enumerate(orders):
-            ids = _voted(order, votes[row])
-            self._listed[start + row] = by_words_and_vectors(ids, votes[row][ids], scores[row][ids])
-        best = _top_results(ranked, min(-(-depth // 2), len(self.database)))
-        return join_candidates(best, found, lambda row, ids: (ids, scores[row][ids]))
+            votes = self._votes(words)
+            order = self._searched(_order(votes), self.left_out[number])
+            voted.append((order, votes))
+            ids = _voted(order, votes)
+            self._listed[number] = by_words_and_vectors(ids, votes[ids], scores[ids])
+        best, short = halves(depth)
+        return self._joined(ranked, voted, best=best, short=short)
 
-    def _ranked(self, selected: slice) -> Iterator[tuple[Order, NDArray[np.float32]]]:
+    def _joined(self, ranked: Sequence[Ranked], voted: Sequence[Ranked], *, best: int, short: int) -> Ranking:
+        """Return the `best` results by vectors together with the `short` best by visual words."""
+        best, short = (min(count, len(self.database)) for count in (best, short))
+        by_vectors, by_words = _top_results(ranked, best), _top_results(voted, short)
+        return join_candidates(by_vectors, by_words, lambda row, ids: (ids, ranked[row][1][ids]))
+
+    def _votes(self, words: VisualWords) -> NDArray[np.float32]:
+        """Return the votes (N,) of visual words for all images; −inf for those that are not searched."""
+        assert self._words is not None
+        votes: NDArray[np.float32] = self._spread(self._words.scores(words))[0]
+        return votes
+
+    def _ranked(self, selected: slice) -> Iterator[Ranked]:
         """Yield for each query in `selected` the order of the database, and the scores (N,) of all of it."""
         numbers = range(*selected.indices(len(self.queries)))
         step = max(1, BLOCK_SCORES // len(self.database))
@@ -182,6 +210,10 @@ class Search:
         """Return the scores (Q, N) of all images for some of the queries; −inf for those that could not be read."""
         found = np.concatenate([self._index.scores(queries) for queries in self._queries_of(selected)])
         found[self._unordered[selected]] = np.nan
+        return self._spread(found)
+
+    def _spread(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return scores (Q, N) of all images for those of the searched ones; −inf for the others."""
         if self._usable.all():
             return found
         scores = np.full((len(found), len(self.database)), -np.inf, np.float32)
@@ -191,12 +223,10 @@ class Search:
     def _searched(self, order: Order, left_out: Sequence[int]) -> Order:
         """Return `order` without unusable images and those in `left_out`."""
         kept = order if self._usable.all() else order[self._usable[order]]
-        for place in left_out:
-            kept = kept[kept != place]
-        return kept
+        return kept[~np.isin(kept, left_out)] if len(left_out) else kept
 
 
-def _top_results(ranked: Sequence[tuple[Order, NDArray[np.float32]]], depth: int) -> Ranking:
+def _top_results(ranked: Sequence[Ranked], depth: int) -> Ranking:
     """Return the first `depth` results of rankings, given as the order and the scores of all images."""
     ids = np.full((len(ranked), depth), -1, np.int64)
     scores = np.full(ids.shape, -np.inf, np.float32)
