@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = "dev,heic,jxl,maps,milvus,parquet,postgres,s3,serve,train,verify"
+EXTRAS = "dev,heic,jxl,maps,milvus,parquet,postgres,s3,serve,sift,train,verify"
 CHECKS = {
     "lint": ["ruff", "check"],
     "format": ["ruff", "format", "--check"],

@@ -16,6 +16,7 @@ from kindred.regions import (
     Boxes,
     Regions,
     boxes_to_pixels,
+    clipped,
     connected_components,
     dense_windows,
     divide,
@@ -356,3 +357,30 @@ def test_a_long_winding_component() -> None:
     mask = np.ones((1, 41, 41), bool)
     mask[0, 1::4, 1:] = mask[0, 3::4, :-1] = False
     assert np.array_equal(connected_components(mask), mask)
+
+
+class TestClipped:
+    @pytest.mark.parametrize("seed", range(20))
+    def test_holds_the_points_that_are_in_both(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        angles = np.sort(random.random(5)) * 2 * np.pi
+        polygon = 4 * np.stack((np.cos(angles), np.sin(angles)), axis=1) + random.normal(size=2)
+        box = (-2.0, -1.0, 3.0, 2.5)
+        cut = clipped(polygon, box)
+        points = random.random((2000, 2)) * 12 - 6
+        x, y = points.T
+        in_both = _in_convex(polygon, points) & (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
+        assert len(cut) == 0 if not in_both.any() else (_in_convex(cut, points) == in_both).all()
+
+    def test_inside_it_is_unchanged_and_outside_nothing_is_left(self) -> None:
+        square = np.array([(1.0, 1), (2, 1), (2, 2), (1, 2)])
+        assert clipped(square, (0, 0, 5, 5)).tolist() == square.tolist()
+        assert clipped(square, (3, 3, 5, 5)).shape == (0, 2)
+
+
+def _in_convex(polygon: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether points are on the left of every edge of a polygon that goes round counter-clockwise."""
+    inside = np.ones(len(points), np.bool_)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        inside &= (x1 - x0) * (points[:, 1] - y0) - (y1 - y0) * (points[:, 0] - x0) >= 0
+    return inside

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["EXTRAS", "REQUIRED", "install_command", "needs"]
+__all__ = ["EXTRAS", "install_command", "needs"]
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "heic": ("pillow-heif",),
     "jxl": ("pillow-jxl-plugin",),
     "maps": ("matplotlib", "scikit-learn", "scipy", "threadpoolctl"),
     "verify": ("scipy",),
+    "sift": ("opencv-python-headless",),
     "parquet": ("pyarrow",),
     "s3": ("fsspec", "s3fs"),
     "postgres": ("psycopg", "psycopg-binary"),
@@ -18,19 +19,17 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "serve": ("fastapi", "starlette", "uvicorn", "python-multipart", "httpx2"),
 }
 """The packages of each extra, by the names that pip knows."""
-REQUIRED = {"opencv": ("opencv-python-headless",)}
-"""Core requirements without which all the rest still works, as they are only imported where they are used."""
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs what an extra, or a part of REQUIRED, needs.
+    """Return the command that installs what an extra needs.
 
     It names the packages, not the extra: the package index has another project's `kindred`.
 
     >>> install_command("heic")
     'pip install pillow-heif'
     """
-    return f"pip install {' '.join({**EXTRAS, **REQUIRED}[extra])}"
+    return f"pip install {' '.join(EXTRAS[extra])}"
 
 
 def needs(feature: str, extra: str) -> str:
@@ -39,7 +38,5 @@ def needs(feature: str, extra: str) -> str:
     >>> needs("HEIC", "heic")
     'HEIC needs an optional package: pip install pillow-heif'
     """
-    if extra in REQUIRED:
-        return f"{feature} needs a package that is missing: {install_command(extra)}"
     packages = "an optional package" if len(EXTRAS[extra]) == 1 else "optional packages"
     return f"{feature} needs {packages}: {install_command(extra)}"

@@ -27,6 +27,7 @@ __all__ = [
     "RegionScheme",
     "Regions",
     "boxes_to_pixels",
+    "clipped",
     "connected_components",
     "dense_windows",
     "divide",
@@ -322,3 +323,28 @@ def _with_levels(levels: list[list[tuple[int, int, int, int]]]) -> Regions:
     numbers = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
     boxes.flags.writeable = numbers.flags.writeable = False
     return Regions(boxes, numbers)
+
+
+def clipped(polygon: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
+    """Return the corners (m, 2) of the part of a convex polygon (n, 2) that lies in a box; (0, 2) if none does.
+
+    It is cut at one side after the other (Sutherland and Hodgman 1974).
+
+    >>> clipped(np.array([(-1.0, 1.0), (1.0, 1.0), (1.0, 3.0), (-1.0, 3.0)]), (0, 0, 4, 2)).tolist()
+    [[0.0, 1.0], [1.0, 1.0], [1.0, 2.0], [0.0, 2.0]]
+    """
+    x0, y0, x1, y1 = box
+    for axis, sign, edge in ((0, 1, x0), (1, 1, y0), (0, -1, x1), (1, -1, y1)):
+        within = sign * (polygon[:, axis] - edge)
+        kept = []
+        for at, here in enumerate(polygon):
+            before = polygon[at - 1]
+            if (within[at - 1] < 0) != (within[at] < 0):
+                part = within[at - 1] / (within[at - 1] - within[at])
+                kept.append(before + part * (here - before))
+            if within[at] >= 0:
+                kept.append(here)
+        polygon = np.array(kept, np.float64).reshape(-1, 2)
+        if not len(polygon):
+            break
+    return polygon

@@ -66,3 +66,12 @@ def test_needs_two_sets_and_both_labels() -> None:
 def test_labels_have_the_length_of_the_evidence() -> None:
     with pytest.raises(UsageError, match="as many of each"):
         Labelled("short", Evidence.of_query([0.5, 0.2]), np.zeros(1, np.bool_), np.zeros(2, np.int64))
+
+
+def test_what_the_data_leave_open_stays_as_usual() -> None:
+    """Scenes alone, where the descriptor is always sure, say nothing about queries of which it is unsure."""
+    scenes = drawn("scenes", level=0.9, seed=4)
+    found = fit_calibration([scenes])
+    assert found.weights(0.9) == pytest.approx(TRUE.weights(0.9), abs=0.3)
+    assert found.weights(0.1) == pytest.approx(3.0, abs=1.0)
+    assert (found.turn, found.width) == pytest.approx((0.4, 0.1), abs=0.05)

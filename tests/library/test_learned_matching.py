@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-pytest.importorskip("cv2")
 pytest.importorskip("onnx")
 
 from kindred.calibration import Calibration

@@ -14,7 +14,6 @@ from kindred.features import LocalFeatures
 from kindred.images import Decoded
 from kindred.library import Library
 
-pytest.importorskip("cv2")
 pytestmark = pytest.mark.skipif("kin" not in [entry.name for entry in list_models()], reason="needs the bundled model")
 
 

@@ -14,7 +14,6 @@ from kindred.describer import Describer
 from kindred.library import Example, Library
 from kindred.store import Filter
 
-pytest.importorskip("cv2")
 pytestmark = pytest.mark.skipif("kin" not in [entry.name for entry in list_models()], reason="needs the bundled model")
 
 

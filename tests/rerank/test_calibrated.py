@@ -86,8 +86,8 @@ def test_gives_the_probabilities_of_its_evidence() -> None:
     assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-5)
 
 
-def test_the_odds_of_one_of_several_regions_are_divided_by_their_number_without_many_inliers() -> None:
-    around = context((scene(1), scene(5, of=0, shared=15), scene(3, of=0), scene(4)))
+def test_the_odds_of_one_of_several_regions_are_divided_by_their_number_without_much_support() -> None:
+    around = context((scene(1), scene(5, of=0, shared=10), scene(3, of=0), scene(4)))
     assert 10 < evidence_of(around, 0, np.arange(4)).inliers[1] < 20
     alone, one_of_31 = calibrated(ranked(), around), calibrated(ranked(), replace(around, one_of=31))
 
@@ -183,13 +183,13 @@ def test_a_first_look_that_verifies_is_the_only_one() -> None:
     # The second pass would verify image 1 by twice as many keypoints as the first does image 0.
     images = (scene(3, of=0, shared=20), scene(4, of=9, shared=50))
     inliers, looked = counted(two_looks(scene(0), scene(9)), images)
-    assert 12 <= inliers[0] <= 20
+    assert 12 <= inliers[0] <= 30
     assert inliers[1] < 8
     assert looked == [0, 1]
 
 
 def test_the_other_passes_count_where_the_first_look_verifies_nothing() -> None:
-    images = (scene(3, of=0, shared=9), scene(4, of=9, shared=50))
+    images = (scene(3, of=0, shared=7), scene(4, of=9, shared=50))
     inliers, looked = counted(two_looks(scene(0), scene(9)), images)
     assert inliers[0] <= 9
     assert inliers[1] >= 40

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.errors import MissingExtra, UsageError
+from kindred.errors import UsageError
 from kindred.features import LocalFeatures, from_bytes, to_bytes
 from kindred.ranking import Ranking
 from kindred.rerank.context import Context
@@ -299,11 +298,6 @@ class TestBadInput:
         with pytest.raises(UsageError, match="64 and 128 components"):
             verify(_ranking([0]), _context([_scene(1)], [short]))
 
-    def test_without_opencv_the_error_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "cv2", None)
-        with pytest.raises(MissingExtra, match="pip install opencv-python-headless"):
-            verify(_ranking([0]), _context([_scene(1)], [_scene(2)]))
-
 
 def test_the_ratio_is_that_of_the_features_unless_another_is_asked_for() -> None:
     random = np.random.default_rng(3)
@@ -369,3 +363,18 @@ def test_passes_are_as_many_points_as_there_are() -> None:
     with pytest.raises(UsageError, match="passes"):
         replace(_scene(1), passes=(30, 31))
     assert len(replace(_scene(1), passes=(20, 40)).first(30)) == 20
+
+
+def test_support_counts_what_agrees_closely() -> None:
+    scene = _scene(6)
+    exact = match(scene, _view(scene, clutter=0))
+    assert exact is not None
+    assert exact.support == 1.5 * exact.inliers
+    view = _view(scene, clutter=0)
+    random = np.random.default_rng(0)
+    angle = random.random(len(view)) * 2 * np.pi
+    ring = np.stack((np.cos(angle), np.sin(angle)), axis=1) * 0.75 * 0.01 * 400  # beyond half of the tolerance
+    loose = match(scene, replace(view, points=(view.points + ring).astype(np.float32)))
+    assert loose is not None
+    assert loose.inliers >= 0.8 * exact.inliers
+    assert loose.support < 0.5 * exact.support

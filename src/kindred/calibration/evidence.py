@@ -31,8 +31,8 @@ class Evidence:
     cosines: (N,) in [−1, 1], of the descriptors of query and candidate. best: (N,), the largest cosine of the
     candidates of the same query, without its copies (`copies_of`) unless there are no others. margin: (N,), how far the
     21st largest of these, or the last, is below it. inliers: (N,), the
-    keypoints that agree on one change of view, 0 for none; NaN where the query has no local features. Raises UsageError
-    if lengths differ.
+    keypoints that agree on one change of view, weighted by how closely (`kindred.rerank.verification.Match.support`), 0
+    for none; NaN where the query has no local features. Raises UsageError if lengths differ.
     """
 
     cosines: Floats

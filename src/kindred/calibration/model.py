@@ -5,11 +5,11 @@ The log-odds are
     bias + cosine · s + best · s* + margin · m + w(s*) · log(1 + max(0, n − 8))
     w(s*) = sure + (unsure − sure) / (1 + exp((s* − turn) / width))
 
-of a candidate with cosine s and n inliers, where s* is the best cosine of all candidates of the query and m how far
-the 21st is below it: a query that many images resemble equally is less likely to be answered. A best cosine far below
-`turn` says that the descriptor is unsure of this query, as of flat printed things seen askew; then inliers count fully
-(`unsure`). Far above, as on scenes where many wrong images share a wall or a shelf with the query, they count little
-(`sure`). As `unsure` ≥ `sure` ≥ 0, inliers never move a candidate down.
+of a candidate with cosine s and n inliers, weighted by how closely they agree. s* is the best cosine of all candidates
+of the query and m how far the 21st is below it: a query that many images resemble equally is less likely to be
+answered. A best cosine far below `turn` says that the descriptor is unsure of this query, as of flat printed things
+seen askew; then inliers count fully (`unsure`). Far above, as on scenes where many wrong images share a wall or a shelf
+with the query, they count little (`sure`). As `unsure` ≥ `sure` ≥ 0, inliers never move a candidate down.
 """
 
 from __future__ import annotations

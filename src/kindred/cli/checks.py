@@ -33,7 +33,6 @@ PACKAGES = (
     ("faiss", "faiss-cpu"),
     ("PIL", "pillow"),
     ("simplejpeg", "simplejpeg"),
-    ("cv2", "opencv-python-headless"),
     ("filelock", "filelock"),
     ("typer", "typer"),
     ("rich", "rich"),
@@ -41,6 +40,7 @@ PACKAGES = (
 PURPOSES = (
     ("pillow_heif", "pillow-heif", "heic", "reads HEIC"),
     ("pillow_jxl", "pillow-jxl-plugin", "jxl", "reads JPEG XL"),
+    ("cv2", "opencv-python-headless", "sift", 'SIFT keypoints: features = "sift", recipe covers'),
     ("sklearn", "scikit-learn", "maps", "kindred map, and plots of kindred compare"),
     ("torch", "torch", "train", "kindred train and distill, and CUDA"),
 )

@@ -87,6 +87,6 @@ def _opencv() -> ModuleType:
     try:
         import cv2
     except ImportError:
-        raise MissingExtra("finding SIFT keypoints", "opencv") from None
+        raise MissingExtra("finding SIFT keypoints", "sift") from None
     module: ModuleType = cv2
     return module

@@ -1,8 +1,9 @@
 """Calibrated re-ranking: order results by the probability that they show the same thing as the query.
 
-The probability comes from the cosine of the descriptors and from the inliers of spatial verification, by a model that
-was fitted on images with ground truth (`kindred.calibration`). Inliers never move an image down; they move it up fully
-where the descriptor is unsure, and hardly where it is sure.
+The probability comes from the cosine of the descriptors and from the inliers of spatial verification, of which those
+that agree closely count (`Match.support`), by a model that was fitted on images with ground truth
+(`kindred.calibration`). Inliers never move an image down; they move it up fully where the descriptor is unsure, and
+hardly where it is sure.
 """
 
 from __future__ import annotations
@@ -23,23 +24,20 @@ from kindred.rerank.verification import Match, depth_of, matched_boxes, matches
 
 __all__ = ["calibrated", "evidence_of", "is_first_look_enough"]
 
-FEWEST = 4
-"""The fewest inliers that are counted: fewer determine no homography. The model says what they are worth."""
+FEWEST = 8
+"""The fewest inliers that are counted: fewer agree by chance, and the calibration gives nothing for them."""
 ENOUGH = 12
-"""With so many inliers of one candidate, the first look at the query is enough: unrelated images have at most 9.
+"""With so much support of one candidate, the first look at the query is enough: unrelated images have at most 9.
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
 """
 UNMISTAKABLE = 20
-"""With so many inliers one of several regions needs no correction: on a walk, where neighbouring places share walls and
+"""With so much support one of several regions needs no correction: on a walk, where neighbouring places share walls and
 signs, wrong images have up to 18 with a region (gardens-point; one has 23)."""
 DEPTH = 200
 """The candidates that are verified by default."""
 FURTHER = 150
-"""The most further candidates that are verified if none of the first has so many inliers."""
-BOXED = 8
-"""The fewest inliers that give a result its box: fewer agree by chance, and on any box."""
-
+"""The most further candidates that are verified if none of the first has enough support."""
 Found = dict[int, Match | None]
 """What verification found, by the id of the candidate."""
 
@@ -48,14 +46,14 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
     """Order the results by the probability that they show the same thing, which is also their score.
 
     The first `depth` results, by default 200, are verified spatially, on `threads` threads, as `verify` does; the
-    others follow them. The first look at a query decides if it gives a candidate 12 inliers that is not a copy of the
-    query. Otherwise the other passes over it, turned and larger, are compared too, and the best counts: on scenes,
-    larger passes favour neighbouring places. If no candidate has 12 inliers then, up to 150 further ones of the context
-    are verified, too. With a learned matcher, which is slow, 20 results are verified by default, and 20 further ones. A
-    query without local features, such as a vector, is judged by its cosines alone. The box of a result, if it has at
-    least 8 inliers, is the query's frame projected into it. The odds of one of several regions (`Context.one_of`) are
-    divided by their number, unless it has 20 inliers. Raises UsageError if the context has no calibration,
-    MissingExtra without OpenCV.
+    others follow them. The first look at a query decides if it gives a candidate that is not a copy of the query
+    support of 12. Otherwise the other passes over it, turned and larger, are compared too, and the best counts: on
+    scenes, larger passes favour neighbouring places. If no candidate has support of 12 then, up to 150 further ones of
+    the context are verified, too. With a learned matcher, which is slow, 20 results are verified by default, and 20
+    further ones. A query without local features, such as a vector, is judged by its cosines alone. The box of a result,
+    if it has at least 8 inliers, is the query's frame projected into it. The odds of one of several regions
+    (`Context.one_of`) are divided by their number, unless it has support of 20. Raises UsageError if the context has no
+    calibration.
     """
     depth = depth_of(context.matcher, DEPTH) if depth is None else depth
     check_whole(depth=depth, threads=threads)
@@ -82,8 +80,7 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
             # Ordered by log-odds, as probabilities near 1 are equal in single precision; equal ones keep their order.
             best = np.argsort(-odds, kind="stable")
             reranked.append((ids[best], probabilities_of(odds[best]).astype(np.float32)))
-            agreeing = [(id_, each) for id_, each in (found or {}).items() if each is not None]
-            boxes.append({id_: each.box for id_, each in agreeing if each.inliers >= BOXED})
+            boxes.append({id_: each.box for id_, each in (found or {}).items() if each is not None})
     ordered = matched_boxes(compose(ranking, reranked), boxes)
     probabilities = np.where(ordered.ids < 0, np.float32(np.nan), ordered.scores)
     return Ranking(ordered.ids, ordered.scores, ordered.boxes, probabilities)
@@ -101,7 +98,7 @@ def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, thread
 
 
 def _corrected(context: Context, evidence: Evidence) -> NDArray[np.float64]:
-    """Return the log-odds of candidates, lower for each of several regions unless its inliers are unmistakable.
+    """Return the log-odds of candidates, lower for each of several regions unless its support is unmistakable.
 
     The odds that one of n regions shows what an image shows are those of the whole divided by n: the more regions are
     compared, the more often one of them resembles something (Bonferroni's correction).
@@ -126,7 +123,7 @@ def _evidence(cosines: Vectors, ids: NDArray[np.int64], found: Found | None) -> 
     """Return the evidence of candidates; `found` is None where the query has no local features."""
     if found is None:
         return Evidence.of_query(cosines)
-    counts = [_inliers(found.get(id_)) for id_ in ids.tolist()]
+    counts = [_support(found.get(id_)) for id_ in ids.tolist()]
     return Evidence.of_query(cosines, counts)
 
 
@@ -151,7 +148,7 @@ def _verified(
         candidates = context.image_features(missing)  # in this thread: a store may not allow others
         matched = matches(features, candidates, pool, minimum=FEWEST, matcher=context.matcher)
         known |= zip(missing, matched, strict=True)
-        found = {id_: max(each, known[id_], key=_inliers) for id_, each in found.items()}
+        found = {id_: max(each, known[id_], key=_support) for id_, each in found.items()}
     return found
 
 
@@ -164,13 +161,13 @@ def _further(context: Context, number: int, ids: NDArray[np.int64], found: Found
 
 
 def is_first_look_enough(verified: Verified) -> bool:
-    """Return whether the first look at query 0 gave a candidate so many inliers that it decides."""
+    """Return whether the first look at query 0 gave a candidate so much support that it decides."""
     return _are_enough(verified.matches.get((0, 0), {}), verified.copies.get(0, frozenset()))
 
 
 def _are_enough(found: Found, copies: frozenset[int]) -> bool:
-    return any(_inliers(each) >= ENOUGH for number, each in found.items() if number not in copies)
+    return any(_support(each) >= ENOUGH for number, each in found.items() if number not in copies)
 
 
-def _inliers(found: Match | None) -> int:
-    return 0 if found is None else found.inliers
+def _support(found: Match | None) -> float:
+    return 0.0 if found is None else found.support

@@ -1,9 +1,9 @@
 """Spatial verification: count the keypoints of a candidate that agree with one change of view of the query.
 
 Keypoints are paired if their descriptors are mutual nearest neighbours, or by a learned matcher if the card of their
-model names one (`kindred.features.matcher`). A homography is fitted to the pairs with MAGSAC, and the pairs that agree
-with it, its inliers, are counted. Images of other objects have a few inliers by chance. The points of a query that was
-looked at in several passes, such as turned, are compared pass by pass; the best counts.
+model names one (`kindred.features.matcher`). A homography is fitted to the pairs (`kindred.rerank.estimation`), and
+those that agree with it, its inliers, are counted. Images of other objects have a few inliers by chance. The points of
+a query that was looked at in several passes, such as turned, are compared pass by pass; the best counts.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kindred.arrays import Vectors, check_positive, check_whole
-from kindred.errors import MissingExtra, UsageError
+from kindred.errors import UsageError
 from kindred.features import LocalFeatures, Matcher, Pairs
 from kindred.hints import check_known
 from kindred.ranking import Ranking
-from kindred.regions import Box
+from kindred.regions import Box, clipped
 from kindred.rerank.context import Context
+from kindred.rerank.estimation import Matrix, Model, Points, estimate
 from kindred.rerank.shortlist import Reranked, compose, result_ids
 
 __all__ = [
@@ -41,10 +42,6 @@ __all__ = [
     "verify",
 ]
 
-Model = Literal["homography", "affine"]
-Points = NDArray[np.float32]
-Matrix = NDArray[np.float64]
-
 SAMPLE: dict[Model, int] = {"homography": 4, "affine": 3}
 """Pairs that determine a model."""
 BLOCK = 16
@@ -58,9 +55,10 @@ DEPTH, MATCHED_DEPTH = 100, 20
 
 LightGlue (9 layers, 256 components) takes 0.18 s of a core for 500 and 150 keypoints (random weights, 2026-11-29).
 """
-ITERATIONS, CONFIDENCE = 1000, 0.999
 RATIO = 0.85
 """Threshold of the ratio test for features that name none."""
+CLOSE, WORTH = 0.5, 1.5
+"""Inliers within CLOSE tolerances are close, and count WORTH times in the support of a match; others do not."""
 LARGEST_SCALE = 10.0
 """Largest change of size of an object between query and candidate, relative to the sizes of the images."""
 LARGEST_SPREAD = 16.0
@@ -68,10 +66,15 @@ LARGEST_SPREAD = 16.0
 
 
 class Match(NamedTuple):
-    """A verified candidate: its number of inliers, and the box of the query in it."""
+    """A verified candidate: its number of inliers, and the box of the query in it.
+
+    support: the inliers that agree closely, within half the tolerance, times 1.5, so that it is about as large as
+    `inliers`. Neighbouring places and things of one kind agree about as often, but less closely, than the same one.
+    """
 
     inliers: int
     box: Box
+    support: float
 
 
 class Agreement(NamedTuple):
@@ -114,8 +117,8 @@ def verify(
 
     The score of a verified result is its number of inliers. Its box is the query's frame projected into the candidate
     and clipped to it; the boxes of other results are unchanged, or NaN if the ranking had none. Sources: Lowe 2004
-    for the ratio test, Philbin et al. 2007, Barath et al. 2020 (MAGSAC++). Raises UsageError if the context has no
-    local features or if descriptors differ in dimension, MissingExtra without OpenCV.
+    for the ratio test, Philbin et al. 2007. Raises UsageError if the context has no local features or if descriptors
+    differ in dimension.
     """
     matcher = context.matcher if learned else None
     depth = depth_of(matcher, DEPTH) if depth is None else depth
@@ -124,7 +127,6 @@ def verify(
     check_known("model", model, SAMPLE, error=UsageError, where="verify")
     if context.query_features is None or context.image_features is None:
         raise UsageError("verification compares local features, and these images have none; store them when indexing")
-    _opencv()
     reranked: list[Reranked] = []
     boxes: list[dict[int, Box]] = []
     with ThreadPoolExecutor(threads) as pool:
@@ -355,14 +357,14 @@ class _Fit:
     seed: int
 
     def __call__(self, candidate: LocalFeatures, passes: Sequence[Pairs]) -> Match | None:
-        """Return the match of a candidate by the pass with most inliers, None if all have too few."""
+        """Return the match of a candidate by the pass with most support, None if all have too few inliers."""
         found = [self._of_pass(candidate, pairs) for pairs in passes]
-        return max((each for each in found if each is not None), key=lambda each: each.inliers, default=None)
+        return max((each for each in found if each is not None), key=_strength, default=None)
 
     def agreement(self, candidate: LocalFeatures, passes: Sequence[Pairs]) -> Agreement | None:
-        """Return the points that agree, of the pass with most of them; None if all have too few."""
+        """Return the points that agree, of the pass with most support; None if all have too few."""
         found = [self._agreeing(candidate, pairs) for pairs in passes]
-        return max((each for each in found if each is not None), key=lambda each: each.match.inliers, default=None)
+        return max((each for each in found if each is not None), key=lambda each: _strength(each.match), default=None)
 
     def _of_pass(self, candidate: LocalFeatures, pairs: Pairs) -> Match | None:
         agreement = self._agreeing(candidate, pairs)
@@ -374,34 +376,38 @@ class _Fit:
         ours, theirs = self.query.points[pairs[0]], candidate.points[pairs[1]]
         frame, found = self.query.extent, candidate.extent
         tolerance = self.threshold * _longest(found)
-        matrix, inside = self._estimate(ours, theirs, tolerance)
-        if matrix is None or not inside.any():
-            return None
-        ours, theirs = ours[inside], theirs[inside]
         enlarged = _longest(found) / _longest(frame)
-        if not _plausible(matrix, ours, enlarged):
+        scales = enlarged / LARGEST_SCALE, enlarged * LARGEST_SCALE
+        best = estimate(
+            ours,
+            theirs,
+            tolerance=tolerance,
+            model=self.model,
+            least=self.minimum,
+            scales=scales,
+            seed=self.seed,
+        )
+        if best is None:
             return None
-        inliers = min(_distinct_positions(ours, tolerance / enlarged), _distinct_positions(theirs, tolerance))
+        inside, close = best.distances < tolerance, best.distances < CLOSE * tolerance
+        if not inside.any() or not _plausible(best.matrix, ours[inside], enlarged):
+            return None
+
+        def distinct(chosen: NDArray[np.bool_]) -> int:
+            return min(
+                _distinct_positions(ours[chosen], tolerance / enlarged), _distinct_positions(theirs[chosen], tolerance)
+            )
+
+        inliers = distinct(inside)
         if inliers < self.minimum:
             return None
-        return Agreement(Match(inliers, _box(matrix, frame, found, theirs)), matrix, ours, theirs)
+        box = _box(best.matrix, frame, found, theirs[inside])
+        found_match = Match(inliers, box, WORTH * distinct(close))
+        return Agreement(found_match, best.matrix, ours[inside], theirs[inside])
 
-    def _estimate(self, ours: Points, theirs: Points, tolerance: float) -> tuple[Matrix | None, NDArray[np.bool_]]:
-        """Return the matrix (3, 3) that maps our points to theirs, and a mask (n,) of the pairs that agree with it."""
-        cv2 = _opencv()
-        settings = cv2.UsacParams()
-        settings.score = cv2.SCORE_METHOD_MAGSAC
-        settings.sampler = cv2.SAMPLING_UNIFORM
-        settings.loMethod = cv2.LOCAL_OPTIM_SIGMA
-        settings.threshold, settings.confidence = tolerance, CONFIDENCE
-        settings.maxIterations, settings.randomGeneratorState = ITERATIONS, self.seed
-        estimate = cv2.findHomography if self.model == "homography" else cv2.estimateAffine2D
-        matrix, mask = estimate(ours, theirs, settings)
-        if matrix is None or mask is None or not np.isfinite(matrix).all():
-            return None, np.zeros(len(ours), np.bool_)
-        if self.model == "affine":
-            matrix = np.vstack((matrix, (0.0, 0.0, 1.0)))
-        return matrix, mask.ravel() > 0
+
+def _strength(match: Match) -> tuple[float, int]:
+    return match.support, match.inliers
 
 
 def _longest(frame: Box) -> float:
@@ -443,9 +449,8 @@ def _box(matrix: Matrix, frame: Box, found: Box, inliers: Points) -> Box:
     depths = corners @ matrix[2, :2] + matrix[2, 2]
     inside = inliers
     if (depths * depths[0] > 0).all():
-        seen = ((corners @ matrix[:2, :2].T + matrix[:2, 2]) / depths[:, None]).astype(np.float32)
-        area, shape = _opencv().intersectConvexConvex(seen, _corners(found).astype(np.float32))
-        inside = shape.reshape(-1, 2) if area > 0 else inliers
+        seen = clipped((corners @ matrix[:2, :2].T + matrix[:2, 2]) / depths[:, None], found)
+        inside = seen.astype(np.float32) if len(seen) else inliers
     # The intersection may lie outside by a rounding error, and -1e-16 is not the edge of an image.
     (x0, y0), (x1, y1) = (
         np.clip(edge, found[:2], found[2:]).tolist() for edge in (inside.min(axis=0), inside.max(axis=0))
@@ -456,11 +461,3 @@ def _box(matrix: Matrix, frame: Box, found: Box, inliers: Points) -> Box:
 def _corners(frame: Box) -> Matrix:
     x0, y0, x1, y1 = frame
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError:
-        raise MissingExtra("spatial verification", "opencv") from None
-    return cv2
