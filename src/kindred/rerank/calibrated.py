@@ -26,7 +26,7 @@ __all__ = ["calibrated", "evidence_of", "is_first_look_enough"]
 
 FEWEST = 8
 """The fewest inliers that are counted: fewer agree by chance, and the calibration gives nothing for them."""
-ENOUGH = 12
+ENOUGH = 15
 """With so much support of one candidate, the first look at the query is enough: unrelated images have at most 9.
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
