@@ -36,7 +36,7 @@ from kindred.evaluation import read_groundtruth
 from kindred.evaluation.describing import DescribingTask
 from kindred.features import FEATURES, LocalFeatures, from_bytes, sift, to_bytes
 from kindred.images import decode, find_images
-from kindred.index import CANDIDATES, ArraySource, index_for
+from kindred.index import CANDIDATES, ArraySource, best_of_passes, index_for
 from kindred.index.synced_words import SyncedWords
 from kindred.library import Library
 from kindred.recipe import Recipe
@@ -72,7 +72,7 @@ def recall(recipe: Recipe, data: Path, distractors: Sequence[Path], cache: Path 
         assert own is not None
         by_vector = vectors.search(asked.first_rows()[number : number + 1], short).ids
         began = time.perf_counter()
-        by_words = words.search(own, short).ids
+        by_words = best_of_passes(words.search(own, short)).ids
         seconds = time.perf_counter() - began
         folder = queries[number].parent.name
         hits.setdefault(folder, []).append((relevant + 1 in by_vector, relevant + 1 in by_words, seconds))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kindred.index import HammingIndex
+from kindred.index import HammingIndex, best_of_passes
 from kindred.index.hamming import SIGMA, VOTERS
 from kindred.store import VisualWords, WordBatch
 
@@ -54,14 +54,16 @@ def test_a_repeated_pattern_counts_less_than_as_many_different_words() -> None:
     assert scores[1] == pytest.approx(8 * weight(1, 24) / math.sqrt(8 * 16), rel=1e-6)
 
 
-def test_the_best_pass_of_a_query_counts() -> None:
+def test_the_passes_of_a_query_are_compared_apart() -> None:
     index = index_of(words((1, 0), (2, 0)), words((3, 0), (4, 0)), words((1, 0), (3, 0)))
     first, second = words((1, 0), (2, 0)), words((3, 0), (5, 0), (6, 0))
     both = words((1, 0), (2, 0), (3, 0), (5, 0), (6, 0), passes=(2, 3))
-    apart = np.maximum(index.scores(first), index.scores(second))
+    apart = np.concatenate((index.scores(first), index.scores(second)))
     np.testing.assert_allclose(index.scores(both), apart)
     assert [len(each.words) for each in both.parts] == [2, 3]
-    assert index.search(both, 3).ids.tolist() == [[1, 3, 2]]
+    found = index.search(both, 3)
+    assert found.ids.tolist() == [[1, 3, 2], [2, 3, 1]]
+    assert best_of_passes(found).ids.tolist() == [[1, 3, 2]]
 
 
 def test_distant_signatures_do_not_vote() -> None:

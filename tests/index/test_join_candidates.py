@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kindred.index import join_candidates
+from kindred.index import best_of_passes, join_candidates
 from kindred.ranking import Ranking
 
 NONE = -np.inf
@@ -28,6 +28,17 @@ def test_queries_with_fewer_candidates_are_padded() -> None:
     joined = join_candidates(ranking, found, _score)
     assert joined.ids.tolist() == [[1, -1, -1], [3, 5, 6]]
     np.testing.assert_allclose(joined.scores[1], [0.8, 0.35, 0.34])
+
+
+def test_each_image_counts_with_the_best_of_its_scores_by_the_passes() -> None:
+    ids = np.array([[4, 2, 9], [2, 5, -1], [9, 4, 3]])
+    scores = np.array([[0.5, 0.4, 0.1], [0.7, 0.2, NONE], [0.5, 0.3, 0.2]], np.float32)
+    best = best_of_passes(Ranking(ids, scores))
+    assert best.ids.tolist() == [[2, 4, 9]]
+    np.testing.assert_allclose(best.scores, [[0.7, 0.5, 0.5]])
+    few = Ranking(np.array([[1, -1], [1, -1]]), np.array([[0.2, NONE], [0.3, NONE]], np.float32))
+    assert best_of_passes(few).ids.tolist() == [[1, -1]]
+    assert best_of_passes(Ranking(np.empty((2, 0), np.int64), np.empty((2, 0), np.float32))).ids.shape == (1, 0)
 
 
 def test_no_query_and_no_candidate() -> None:

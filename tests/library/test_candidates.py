@@ -51,15 +51,15 @@ def turned(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 class Look:
-    """A re-ranker that changes nothing, and notes what it is given."""
+    """A re-ranker that changes nothing, and notes what it is given: further candidates of each pass."""
 
     def __init__(self) -> None:
         self.ranking: Ranking | None = None
-        self.further: list[int] = []
+        self.further: list[list[int]] = []
 
     def __call__(self, ranking: Ranking, context: Context) -> Ranking:
         self.ranking = ranking
-        self.further = [] if context.further is None else context.further(0).tolist()
+        self.further = [] if context.further is None else [each.tolist() for each in context.further(0)]
         ids = ranking.ids[0][ranking.ids[0] >= 0]
         cosines = context.gallery.fetch(ids) @ context.queries[0]
         np.testing.assert_allclose(ranking.scores[0, : len(ids)], cosines, atol=1e-5)
@@ -81,12 +81,29 @@ def test_half_of_the_candidates_are_the_best_by_visual_words(tmp_path: Path, wor
             assert look.ranking is not None
             found = look.ranking.ids[0].tolist()
             assert {rows[name], rows[by_vector[0]]} == set(found)
-            assert set(found) <= set(look.further) <= set(rows.values())
-            assert look.further[0] == rows[name]  # the best by words and vectors together
+            (further,) = look.further  # SIFT looks at a query once
+            assert set(found) <= set(further) <= set(rows.values())
+            assert further[0] == rows[name]  # the best by words and vectors together
             look = Look()
             library.search(query, k=1, depth=2, rerank=[look], where=Filter(tags=("none",)))
             assert look.ranking is not None
-            assert look.ranking.ids.size == len(look.further) == 0
+            assert look.ranking.ids.size == 0
+            assert look.further == [[]]
+
+
+def test_further_candidates_are_those_of_each_pass_over_the_query(tmp_path: Path, textured: Path) -> None:
+    with Library.create(tmp_path / "library", recipe="kin") as library:
+        library.index(textured)
+        rows = {row.path.name: number for number, row in library.store.rows(range(1, COUNT + 1)).items()}
+        first = []
+        for number in range(COUNT):
+            look, name = Look(), f"{number:02}.png"
+            library.search(turned(textured / name), k=1, rerank=[look])
+            assert len(look.further) == 5
+            first.append([each[0] == rows[name] for each in look.further])
+    # The passes look at the query as it is, small and large, and turned by 90, 180 and 270°; 270° undo its turn.
+    assert np.mean(first, axis=0)[4] == 1
+    assert (np.mean(first, axis=0)[:4] < 0.5).all()
 
 
 def test_candidates_follow_the_library_and_pass_its_filter(tmp_path: Path, worded: Recipe, textured: Path) -> None:

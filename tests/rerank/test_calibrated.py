@@ -229,7 +229,7 @@ def with_further(candidates: Sequence[int], further: Sequence[int]) -> tuple[Ran
         return IMAGES[number]
 
     more = np.array(further, np.int64)
-    around = replace(context(IMAGES), image_features=partial(map, image), further=lambda _: more)
+    around = replace(context(IMAGES), image_features=partial(map, image), further=lambda _: [more])
     ids = np.array([candidates], np.int64)
     return calibrated(Ranking(ids, np.array(COSINES, np.float32)[ids]), around), looked
 
@@ -240,6 +240,28 @@ def test_further_candidates_are_verified_where_none_of_the_first_is() -> None:
     assert found.ids.tolist() == [[2, 0]]  # as many results as before
     assert found.probabilities is not None
     assert found.probabilities[0, 0] > 0.9
+
+
+def test_further_candidates_of_a_pass_are_verified_by_it_alone_and_once() -> None:
+    both, verified, looked = two_looks(scene(9), scene(0)), Verified(), list[int]()
+
+    def image(number: int) -> LocalFeatures:
+        looked.append(number)
+        return IMAGES[number]
+
+    def found(*further: list[int]) -> Ranking:
+        around = replace(
+            context(IMAGES),
+            query_features=lambda _: both,
+            image_features=partial(map, image),
+            further=lambda _: [np.array(each, np.int64) for each in further],
+            verified=verified,
+        )
+        return calibrated(Ranking(np.array([[0]]), np.array([[0.3]], np.float32)), around)
+
+    assert found([2], [1]).ids.tolist() == [[0]]  # image 2 shows what the second pass does
+    assert found([1], [2, 1]).ids.tolist() == [[2]]
+    assert looked == [0, 0, 2, 1, 1, 2]
 
 
 def test_there_are_no_further_candidates_where_one_of_the_first_is_verified() -> None:

@@ -359,9 +359,9 @@ class Bench:
                 return apply(ranking, context, methods)
 
             def without(each: Ranking, removed: Sequence[NDArray[np.int64]] | None) -> Ranking:
-                def further(number: int) -> NDArray[np.int64]:
+                def further(number: int) -> list[NDArray[np.int64]]:
                     more = search.further(selected.start + number)
-                    return more if removed is None else more[~np.isin(more, removed[number])]
+                    return more if removed is None else [each[~np.isin(each, removed[number])] for each in more]
 
                 found = apply(each, replace(context, further=further), methods)
                 return found if regions is None else regions.join(found, selected.start, removed)

@@ -81,7 +81,7 @@ class Search:
         assert isinstance(index, ExhaustiveIndex)
         self._index, self._queries_of = index, _queries(queries, self.recipe)
         self._index.sync()
-        self._listed: dict[int, NDArray[np.int64]] = {}
+        self._listed: dict[int, list[NDArray[np.int64]]] = {}
         self._words: ExhaustiveIndex | None = None
         if self.recipe.words:
             name = choose_index(self.recipe, compares="local features")
@@ -117,9 +117,9 @@ class Search:
             selected = slice(start, min(start + QUERIES_AT_A_TIME, len(self.queries)))
             yield self._candidates(list(self._ranked(selected)), selected, depth, by_words=True), selected
 
-    def further(self, number: int) -> NDArray[np.int64]:
-        """Return the further candidates of a query whose candidates were searched last, as in a library."""
-        return self._listed.get(number, np.zeros(0, np.int64))
+    def further(self, number: int) -> list[NDArray[np.int64]]:
+        """Return the further candidates of each pass over a query whose candidates were searched last, if there are."""
+        return self._listed.get(number, [])
 
     def first_results(self, selected: slice, *, depth: int, by_words: bool) -> Ranking:
         """Return the first `depth` results of some of the queries, or their candidates; arguments are as above."""
@@ -155,7 +155,7 @@ class Search:
         ranked = [(self._searched(_order(scores), left_out), scores)]
         if query.visual_words is None or self._words is None:
             return _top_results(ranked, min(max(k, depth), len(self.database)))
-        votes = self._votes(query.visual_words)
+        votes = self._votes(query.visual_words).max(axis=0)
         voted = [(self._searched(_order(votes), left_out), votes)]
         best, short = halves(depth)
         return self._joined(ranked, voted, best=max(k, best), short=short)
@@ -171,11 +171,10 @@ class Search:
         for number, (_, scores) in zip(range(start, stop), ranked, strict=True):
             words = self.queries.words_of(number)
             assert words is not None
-            votes = self._votes(words)
-            order = self._searched(_order(votes), self.left_out[number])
-            voted.append((order, votes))
-            ids = _voted(order, votes)
-            self._listed[number] = by_words_and_vectors(ids, votes[ids], scores[ids])
+            of_passes = self._votes(words)
+            votes = of_passes.max(axis=0)
+            voted.append((self._searched(_order(votes), self.left_out[number]), votes))
+            self._listed[number] = [self._by_both(each, scores, number) for each in of_passes]
         best, short = halves(depth)
         return self._joined(ranked, voted, best=best, short=short)
 
@@ -186,10 +185,15 @@ class Search:
         return join_candidates(by_vectors, by_words, lambda row, ids: (ids, ranked[row][1][ids]))
 
     def _votes(self, words: VisualWords) -> NDArray[np.float32]:
-        """Return the votes (N,) of visual words for all images; −inf for those that are not searched."""
+        """Return the votes (P, N) of the words of each pass for all images; −inf for those that are not searched."""
         assert self._words is not None
-        votes: NDArray[np.float32] = self._spread(self._words.scores(words))[0]
-        return votes
+        return self._spread(self._words.scores(words))
+
+    def _by_both(self, votes: NDArray[np.float32], scores: NDArray[np.float32], number: int) -> NDArray[np.int64]:
+        """Return the images that share most words with a pass over a query, best by words and vectors first."""
+        best = self._searched(_order(votes), self.left_out[number])[:LISTED]
+        best = best[votes[best] > 0]
+        return by_words_and_vectors(best, votes[best], scores[best])
 
     def _ranked(self, selected: slice) -> Iterator[Ranked]:
         """Yield for each query in `selected` the order of the database, and the scores (N,) of all of it."""
@@ -235,12 +239,6 @@ def _top_results(ranked: Sequence[Ranked], depth: int) -> Ranking:
         head = head[np.isfinite(found[head])]  # images that could not be compared are left out
         ids[row, : len(head)], scores[row, : len(head)] = head, found[head]
     return Ranking(ids, scores)
-
-
-def _voted(order: Order, votes: NDArray[np.float32]) -> Order:
-    """Return the best images by visual words that share one with the query."""
-    best = order[:LISTED]
-    return best[votes[best] > 0]
 
 
 def _has_numbers(found: Descriptions) -> NDArray[np.bool_]:

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 from kindred._support.late import imported_late
 
 if TYPE_CHECKING:
-    from kindred.index.candidates import CANDIDATES, LISTED, by_words_and_vectors, halves, join_candidates
+    from kindred.index.candidates import (
+        CANDIDATES,
+        LISTED,
+        best_of_passes,
+        by_words_and_vectors,
+        halves,
+        join_candidates,
+    )
     from kindred.index.coded import CodedIndex
     from kindred.index.exact import ExactIndex
     from kindred.index.hamming import HammingIndex
@@ -60,6 +67,7 @@ __all__ = [
     "SyncedIndex",
     "SyncedRows",
     "SyncedWords",
+    "best_of_passes",
     "by_words_and_vectors",
     "choose_index",
     "halves",
@@ -70,7 +78,7 @@ __all__ = [
 __getattr__ = imported_late(
     __name__,
     {
-        "candidates": "CANDIDATES, LISTED, by_words_and_vectors, halves, join_candidates",
+        "candidates": "CANDIDATES, LISTED, best_of_passes, by_words_and_vectors, halves, join_candidates",
         "coded": "CodedIndex",
         "exact": "ExactIndex",
         "hamming": "HammingIndex",

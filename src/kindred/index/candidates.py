@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from kindred.ranking import Ranking
 
-__all__ = ["CANDIDATES", "LISTED", "ScoreIds", "by_words_and_vectors", "halves", "join_candidates"]
+__all__ = ["CANDIDATES", "LISTED", "ScoreIds", "best_of_passes", "by_words_and_vectors", "halves", "join_candidates"]
 
 CANDIDATES = 100
 """Number of results to re-rank, at least; with visual words, half of them are the best by words."""
 
 LISTED = 300
-"""The best by words, of which further candidates are the best by words and vectors together."""
+"""The best by the words of each pass, of which further candidates are the best by words and vectors together."""
 
 ScoreIds: TypeAlias = Callable[[int, NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.float32]]]
 """Index of a query and ids (n,) → existing ids (m,) and their scores (m,), comparable with those of the ranking."""
@@ -50,6 +50,22 @@ def join_candidates(ranking: Ranking, found: Ranking, score: ScoreIds) -> Rankin
     for number, (ids, scores) in enumerate(rows):
         joined[0][number, : len(ids)], joined[1][number, : len(ids)] = ids, scores
     return Ranking(*joined)
+
+
+def best_of_passes(found: Ranking) -> Ranking:
+    """Return the results of one query by its passes (P, K), each image with the best of its scores: (1, K).
+
+    The best K of the query are among the best K of its passes. Equal scores are ordered by id.
+
+    >>> best_of_passes(Ranking(np.array([[4, 5], [5, 6]]), np.float32([[0.3, 0.2], [0.4, 0.1]]))).ids.tolist()
+    [[5, 4]]
+    """
+    ids, scores = found.ids.ravel(), found.scores.ravel()
+    order = np.lexsort((ids, -scores))
+    _, first = np.unique(ids[order], return_index=True)
+    best = order[np.sort(first)]
+    best = np.concatenate((best[ids[best] >= 0], best[ids[best] < 0]))[: found.ids.shape[1]]
+    return Ranking(ids[None, best], scores[None, best])
 
 
 def by_words_and_vectors(

@@ -5,7 +5,7 @@ bits; the vote grows with fewer different bits and with rarer words. Repeated de
 count less (burstiness): the votes of the query's descriptors of a word are averaged, and a vote is divided by the
 square root of the number of the image's descriptors that it matches. Of a word, only the first descriptors of the query
 vote, so that a query costs at most a few comparisons with each descriptor of the library, whatever it shows. A query
-of several passes is compared pass by pass; the best counts.
+of several passes is compared pass by pass.
 Sources: Jégou, Douze and Schmid 2008 (Hamming embedding) and 2009 (weights by distance, one vote per descriptor and
 image, burstiness).
 """
@@ -152,9 +152,10 @@ WEIGHTS = np.exp(-((np.arange(BITS + 1) / SIGMA) ** 2))
 class HammingIndex(SegmentedIndex[_Postings]):
     """Search of images by the visual words of their local features.
 
-    The score of an image is the sum of votes divided by √(n · m), for n words of the image and m of a pass of the
-    query: 0 to 1 if all words of an image are different. Memory is 12 bytes per descriptor. Equal scores are ordered by
-    id, lower first. One thread at a time may change the index; searches may run at the same time.
+    Rankings and scores have a row for each of the P passes over a query. The score of an image is the sum of votes
+    divided by √(n · m), for n words of the image and m of the pass: 0 to 1 if all words of an image are different.
+    Memory is 12 bytes per descriptor. Equal scores are ordered by id, lower first. One thread at a time may change the
+    index; searches may run at the same time.
     """
 
     def __init__(self) -> None:
@@ -179,18 +180,18 @@ class HammingIndex(SegmentedIndex[_Postings]):
             self._segments.add(numbers, _Postings.of(words))
 
     def search(self, query: VisualWords, k: int, *, allowed: NDArray[np.int64] | None = None) -> Ranking:
-        """Return the best `k` images for the words of one query; `allowed` restricts the search to those ids (n,)."""
+        """Return the best `k` images for each pass (P, k); `allowed` restricts the search to those ids (n,)."""
         check_whole(k=k)
         live, every = self._scored(query)
         places = np.flatnonzero(live.mask(allowed))
         k = min(k, live.count)
-        order, best = top_k(every[None, places].astype(np.float32), max(1, k))
+        order, best = top_k(every[:, places].astype(np.float32), max(1, k))
         return padded_ranking((live.ids[places[order]], best), k)
 
     def scores(self, query: VisualWords) -> NDArray[np.float32]:
-        """Return the scores (1, N) of all images, in order of id."""
+        """Return the scores (P, N) of all images for each pass, in order of id."""
         live, every = self._scored(query)
-        return every[None, live.alive].astype(np.float32)
+        return every[:, live.alive].astype(np.float32)
 
     def save(self, file: Path) -> int:
         """Write the index to `file`, atomically, as one segment without removed images; return its checksum."""
@@ -240,11 +241,10 @@ class HammingIndex(SegmentedIndex[_Postings]):
         return index
 
     def _scored(self, query: VisualWords) -> tuple[IdMap, Floats]:
-        """Return the ids and scores of all images, including removed ones."""
+        """Return the ids of all images, including removed ones, and their scores (P, N) for each pass."""
         state = self._segments.state
         counts = self._frequencies(state)
-        scores = np.stack([self._scores_of(part, state, counts) for part in query.parts])
-        return state.live, scores.max(axis=0)
+        return state.live, np.stack([self._scores_of(part, state, counts) for part in query.parts])
 
     def _scores_of(self, query: VisualWords, state: View[_Postings], counts: NDArray[np.int64]) -> Floats:
         """Return the scores of all images for the words of one pass."""

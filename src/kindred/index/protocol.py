@@ -21,7 +21,10 @@ from kindred.store.protocol import VectorBatch
 __all__ = ["Engine", "ExhaustiveEngine", "ExhaustiveIndex", "Index", "Queries", "RowSource"]
 
 Queries: TypeAlias = "ArrayLike | ImageRows | VisualWords"
-"""Vectors (Q, D), or the rows or the visual words of one query image; each index accepts one of these."""
+"""Vectors (Q, D), or the rows or the visual words of one query image; each index accepts one of these.
+
+Each pass over a query whose words are searched is a query of its own.
+"""
 
 Query = TypeVar("Query", contravariant=True)
 

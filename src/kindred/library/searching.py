@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors
 from kindred.errors import ImageError, LibraryDamaged, LibraryError
 from kindred.features import NO_FEATURES, ConvMap, LocalFeatures, Matcher, from_bytes
-from kindred.index import LISTED, Index, IndexEntry, by_words_and_vectors, halves, join_candidates
+from kindred.index import LISTED, Index, IndexEntry, best_of_passes, by_words_and_vectors, halves, join_candidates
 from kindred.library.query import DescribedQuery
 from kindred.library.resolution import CANDIDATES as LARGER_CANDIDATES
 from kindred.library.resolution import ReducedVectors, SmallQuery
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FeaturesOf", "Further", "Searcher", "StoreGallery", "StoredFeatures"]
 
-Further: TypeAlias = Callable[[int], NDArray[np.int64]]
-"""Returns the ids (n,) of further candidates of a query, by its number, best first."""
+Further: TypeAlias = Callable[[int], list[NDArray[np.int64]]]
+"""Returns the ids (n,) of further candidates of each pass over a query, by its number, best first."""
 
 FeaturesOf: TypeAlias = Callable[[Sequence[int]], Iterable[LocalFeatures]]
 """Returns the local features of the images with some ids, in their order."""
@@ -105,12 +105,12 @@ class Searcher:
         ranking = self.ranked(query, max(k, best), where)
         found = self.words.search(words, max(short, LISTED), where=where)
 
-        def further(_: int) -> NDArray[np.int64]:
-            votes = dict(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
-            ids, scores = self._scored(query, _ids(found))
-            return by_words_and_vectors(ids, np.array([votes[each] for each in ids.tolist()], np.float32), scores)
+        def further(_: int) -> list[NDArray[np.int64]]:
+            ids, scores = self._scored(query, np.unique(found.ids[found.ids >= 0]))  # ascending
+            return [_by_both(ids, scores, own, votes) for own, votes in zip(found.ids, found.scores, strict=True)]
 
-        return join_candidates(ranking, found.top(short), lambda _, ids: self._scored(query, ids)), further
+        by_words = best_of_passes(found).top(short)
+        return join_candidates(ranking, by_words, lambda _, ids: self._scored(query, ids)), further
 
     def rows(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the images that the ids of a ranking refer to; images removed in the meantime are left out."""
@@ -206,6 +206,18 @@ class StoredFeatures:
             for row in self._images.rows([number]).values():
                 decoded(row, data)  # the error names the image
             raise
+
+
+def _by_both(
+    ids: NDArray[np.int64], scores: Vectors, own: NDArray[np.int64], votes: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Return the ids of the results of one pass, by its votes and by the scores (n,) of ids (n,), best first.
+
+    Results that are not among the ids, as images removed meanwhile, are left out.
+    """
+    known = np.isin(own, ids)
+    here = np.searchsorted(ids, own[known])
+    return by_words_and_vectors(own[known], votes[known], scores[here])
 
 
 def _ids(ranking: Ranking) -> NDArray[np.int64]:

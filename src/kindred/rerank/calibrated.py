@@ -8,6 +8,7 @@ hardly where it is sure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from kindred.arrays import Vectors, check_whole
 from kindred.calibration import Evidence, copies_of, probabilities_of
 from kindred.errors import UsageError
+from kindred.features import LocalFeatures
 from kindred.ranking import Ranking
 from kindred.regions import Box
 from kindred.rerank.context import Context, Verified
@@ -36,8 +38,9 @@ UNMISTAKABLE = 20
 signs, wrong images have up to 18 with a region (gardens-point; one has 23)."""
 DEPTH = 200
 """The candidates that are verified by default."""
-FURTHER = 150
-"""The most further candidates that are verified if none of the first has enough support."""
+FURTHER = 100
+"""The most further candidates of a pass that are verified, by it, if none of the first has enough support."""
+
 Found = dict[int, Match | None]
 """What verification found, by the id of the candidate."""
 
@@ -47,11 +50,11 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
 
     The first `depth` results, by default 200, are verified spatially, on `threads` threads, as `verify` does; the
     others follow them. The first look at a query decides if it gives a candidate that is not a copy of the query
-    support of 12. Otherwise the other passes over it, turned and larger, are compared too, and the best counts: on
-    scenes, larger passes favour neighbouring places. If no candidate has support of 12 then, up to 150 further ones of
-    the context are verified, too. With a learned matcher, which is slow, 20 results are verified by default, and 20
-    further ones. A query without local features, such as a vector, is judged by its cosines alone. The box of a result,
-    if it has at least 8 inliers, is the query's frame projected into it. The odds of one of several regions
+    support of 15. Otherwise the other passes over it, turned and larger, are compared too, and the best counts: on
+    scenes, larger passes favour neighbouring places. If no candidate has support of 15 then, up to 100 further ones of
+    each pass are verified by this pass, too. With a learned matcher, which is slow, 20 results are verified by default,
+    and 20 further ones. A query without local features, such as a vector, is judged by its cosines alone. The box of a
+    result, if it has at least 8 inliers, is the query's frame projected into it. The odds of one of several regions
     (`Context.one_of`) are divided by their number, unless it has support of 20. Raises UsageError if the context has no
     calibration.
     """
@@ -68,10 +71,11 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
             cosines = _cosines(context, vector, ids)
             first, rest = ids[:depth], ids[depth:]
             found = _verified(context, number, first, cosines, pool)
-            more = _further(context, number, ids, found)
-            if found is not None and len(more):
+            further = _further(context, number, ids, found, pool)
+            if found is not None and further:
+                more = np.array(list(further), np.int64)
                 closer = _cosines(context, vector, more)
-                found |= _verified(context, number, more, closer, pool) or {}
+                found |= further
                 ids = np.concatenate((first, more, rest))
                 cosines = np.insert(cosines, len(first), closer)
             odds = _corrected(context, _evidence(cosines, ids, found))
@@ -144,20 +148,40 @@ def _verified(
         if _are_enough(found, copies):
             break
         known = verified.matches.setdefault((number, look), {})
-        missing = [id_ for id_ in found if id_ not in known]
-        candidates = context.image_features(missing)  # in this thread: a store may not allow others
-        matched = matches(features, candidates, pool, minimum=FEWEST, matcher=context.matcher)
-        known |= zip(missing, matched, strict=True)
+        _match(context, features, found, known, pool)
         found = {id_: max(each, known[id_], key=_support) for id_, each in found.items()}
     return found
 
 
-def _further(context: Context, number: int, ids: NDArray[np.int64], found: Found | None) -> NDArray[np.int64]:
-    """Return the further candidates (n,) of a query, if none of the first is verified, not even a copy of it."""
-    if context.further is None or found is None or _are_enough(found, frozenset()):
-        return ids[:0]
-    more = context.further(number)
-    return more[~np.isin(more, ids)][: depth_of(context.matcher, FURTHER)]
+def _further(
+    context: Context, number: int, ids: NDArray[np.int64], found: Found | None, pool: ThreadPoolExecutor
+) -> Found:
+    """Verify further candidates of a query, if none of the first is verified, not even a copy of it.
+
+    Those of a pass are verified by this pass alone: a cover shares words with the pass in which it is seen best.
+    """
+    more: Found = {}
+    if context.further is None or context.query_features is None or found is None or _are_enough(found, frozenset()):
+        return more
+    verified = Verified() if context.verified is None else context.verified
+    listed = zip(context.query_features(number).by_pass, context.further(number), strict=False)
+    for at, (features, candidates) in enumerate(listed):
+        chosen = candidates[~np.isin(candidates, ids)][: depth_of(context.matcher, FURTHER)].tolist()
+        known = verified.further.setdefault((number, at), {})
+        _match(context, features, chosen, known, pool)
+        more |= {id_: max(more.get(id_), known[id_], key=_support) for id_ in chosen}
+    return more
+
+
+def _match(
+    context: Context, features: LocalFeatures, ids: Iterable[int], known: Found, pool: ThreadPoolExecutor
+) -> None:
+    """Verify candidates by the local features of one look or pass, but for those that are known; add them there."""
+    assert context.image_features is not None
+    missing = [id_ for id_ in ids if id_ not in known]
+    candidates = context.image_features(missing)  # in this thread: a store may not allow others
+    matched = matches(features, candidates, pool, minimum=FEWEST, matcher=context.matcher)
+    known |= zip(missing, matched, strict=True)
 
 
 def is_first_look_enough(verified: Verified) -> bool:

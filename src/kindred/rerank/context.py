@@ -28,16 +28,19 @@ Made = TypeVar("Made", bound="Cacheable")
 class Verified:
     """What spatial verification found.
 
-    matches: by query and look, and by the id of the candidate; None for a candidate that does not match. copies: by
-    query, the ids of the candidates that are copies of it.
+    matches: by query and look, and by the id of the candidate; None for a candidate that does not match. further: the
+    same of the further candidates, by query and pass. copies: by query, the ids of the candidates that are copies of
+    it.
     """
 
     matches: dict[tuple[int, int], dict[int, Match | None]] = field(default_factory=dict)
+    further: dict[tuple[int, int], dict[int, Match | None]] = field(default_factory=dict)
     copies: dict[int, frozenset[int]] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forget everything, for another look at the queries."""
         self.matches.clear()
+        self.further.clear()
         self.copies.clear()
 
 
@@ -82,7 +85,8 @@ class Context:
     at_query_size: vectors (D,) of images described at the size of a small query, by id, with which it is compared
     instead of those of the gallery. verified: if a caller re-ranks the same queries several times, what spatial
     verification found, by query and look (`LocalFeatures.looks`), and by id. further: returns the ids (n,) of more
-    candidates of query number q, best first, for `calibrated`, if nothing is found among those of the ranking.
+    candidates of each pass over query number q (`LocalFeatures.by_pass`), best first, for `calibrated`, if nothing is
+    found among those of the ranking.
     matcher: pairs local features in place of nearest neighbours, if their model has one. one_of: the number of regions
     of one image of which a query is one, for `calibrated`.
     """
@@ -97,7 +101,7 @@ class Context:
     calibration: Calibration | None = None
     at_query_size: Mapping[int, Vectors] = field(default_factory=dict)
     verified: Verified | None = None
-    further: Callable[[int], NDArray[np.int64]] | None = None
+    further: Callable[[int], Sequence[NDArray[np.int64]]] | None = None
     matcher: Matcher | None = None
     one_of: int = 1
 
