@@ -13,7 +13,7 @@ from PIL import Image
 
 from kindred.errors import UsageError
 from kindred.library import Example, Library, Results
-from kindred.library.query_regions import large_boxes, small_boxes, union_of
+from kindred.library.query_regions import centre_boxes, described_regions, large_boxes, small_boxes, union_of
 from kindred.ranking import Ranking
 from kindred.recipe import Recipe
 from kindred.store import Filter, SqliteStore
@@ -73,6 +73,20 @@ def test_large_regions_lie_in_the_corners_and_the_centre() -> None:
     assert boxes[4] == pytest.approx((80, 60, 320, 240))
     assert len(boxes) == 5
     assert large_boxes(640, 60) == []
+    assert centre_boxes(400, 300) == boxes[4:]
+    assert centre_boxes(3000, 1000) == []
+
+
+@pytest.mark.parametrize(("regions", "count"), [(None, 26), (True, 31)])
+def test_the_centre_is_one_of_the_regions_whether_large_ones_are_searched_for_or_not(
+    labels: Path, regions: bool | None, count: int
+) -> None:
+    image = np.asarray(wall())
+    with Library.open(labels) as library:
+        parts = described_regions(image, library.describer, regions=regions, calibrated=True)
+    centre = [each for each in parts if np.array_equal(each.image, image[300:1200, 400:1600])]  # type: ignore[arg-type]
+    assert len(centre) == 1
+    assert [each.one_of for each in parts] == [count] * count
 
 
 def test_every_object_of_an_eighth_of_the_width_and_height_is_whole_in_a_small_region() -> None:

@@ -1,9 +1,11 @@
 """The regions of an image that is a query, each searched for as a query: for several or small objects.
 
 Five large ones are looked at as closely as the whole, but compared with fewer candidates. Small ones, a grid over the
-image, are only described. An object that is small in the images of the library is found by the query reduced, on a
-plain ground, as networks are hardly invariant to scale. Where results have probabilities, regions only add what is
-probably the same thing: what a small region shows alone, such as a piece of sky, resembles many images.
+image, are only described, and so is its centre where the large ones are not searched for: what is photographed is
+mostly there, and smaller than in an image of the library. An object that is small in the images of the library is found
+by the query reduced, on a plain ground, as networks are hardly invariant to scale. Where results have probabilities,
+regions only add what is probably the same thing: what a small region shows alone, such as a piece of sky, resembles
+many images.
 """
 
 from __future__ import annotations
@@ -63,9 +65,9 @@ def with_regions(
 ) -> Ranking:
     """Return the results of a query joined with those of its regions, each image with the best of its scores.
 
-    `ranked` returns those of one region. regions: false for none, None for small ones where no result of the query is
-    probable. calibrated: whether results have probabilities; only then are small regions and the query reduced searched
-    for, and only probable results are joined.
+    `ranked` returns those of one region. regions: false for none, None for small ones and the centre where no result
+    of the query is probable. calibrated: whether results have probabilities; only then are small regions and the query
+    reduced searched for, and only probable results are joined.
     """
     if query.image is None or not needs_regions(ranking, regions):
         return ranking
@@ -97,7 +99,9 @@ def described_regions(
     height, width = pixels.shape[:2]
     parts = _described(pixels, large_boxes(width, height), describer) if regions else []
     if calibrated:
-        parts += _described(pixels, small_boxes(width, height), describer, lazy=True)
+        small = small_boxes(width, height)
+        centre = centre_boxes(width, height) if small and not regions else []
+        parts += _described(pixels, [*small, *centre], describer, lazy=True)
         parts += _reduced_query(pixels, describer) if regions else []
     return [replace(each, one_of=len(parts)) for each in parts]
 
@@ -124,6 +128,15 @@ def large_boxes(width: int, height: int) -> list[Box]:
     corners = _grid(width, height, 2, 2, share=LARGE)
     x, y = (1 - LARGE) / 2 * width, (1 - LARGE) / 2 * height
     return corners and [*corners, (x, y, x + LARGE * width, y + LARGE * height)]
+
+
+def centre_boxes(width: int, height: int) -> list[Box]:
+    """Return the large region in the centre of an image of this size; [] of a panorama, whose regions are in a row.
+
+    >>> centre_boxes(200, 300)
+    [(40.0, 60.0, 160.0, 240.0)]
+    """
+    return [] if _is_panorama(width, height) else large_boxes(width, height)[-1:]
 
 
 def small_boxes(width: int, height: int) -> list[Box]:

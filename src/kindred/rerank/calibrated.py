@@ -33,9 +33,9 @@ ENOUGH = 15
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
 """
-UNMISTAKABLE = 20
+UNMISTAKABLE = 25
 """With so much support one of several regions needs no correction: on a walk, where neighbouring places share walls and
-signs, wrong images have up to 18 with a region (gardens-point; one has 23)."""
+signs, wrong images have up to 24 with a small region or the centre (gardens-point)."""
 DEPTH = 200
 """The candidates that are verified by default."""
 FURTHER = 100
@@ -55,7 +55,7 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
     each pass are verified by this pass, too. With a learned matcher, which is slow, 20 results are verified by default,
     and 20 further ones. A query without local features, such as a vector, is judged by its cosines alone. The box of a
     result, if it has at least 8 inliers, is the query's frame projected into it. The odds of one of several regions
-    (`Context.one_of`) are divided by their number, unless it has support of 20. Raises UsageError if the context has no
+    (`Context.one_of`) are divided by their number, unless it has support of 25. Raises UsageError if the context has no
     calibration.
     """
     depth = depth_of(context.matcher, DEPTH) if depth is None else depth
