@@ -8,7 +8,7 @@ Without recipes: kin and kin-plain, if they are bundled, and mobilenet_v2. A rec
 others reach of it is printed, with the share that the bundled backbone must reach by the same plain recipe. With
 `--queries N`, at most N queries of a set are asked, evenly spaced, and with `--own-size` a recipe keeps its size on
 grocery, too: `recall.py kin --sets grocery --queries 400 --own-size` measures the default as the README states it, as
-verification of all 2,485 queries takes an hour.
+verification of all 2,485 queries takes an hour. Whole queries are compared, not small regions of them.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def measure(recipe: Recipe, name: str, data: Path, cache: Path | None, queries: 
     groundtruth = data / name / "groundtruth.json"
     with tempfile.TemporaryDirectory() as folder:
         chosen = groundtruth if queries is None else some_queries(groundtruth, queries, Path(folder))
-        return evaluate(chosen, recipe=recipe, images=data / name, progress=progress, cache=cache)
+        return evaluate(chosen, recipe=recipe, images=data / name, regions=False, progress=progress, cache=cache)
 
 
 def shares(found: Sequence[Evaluation]) -> list[Share]:
