@@ -86,6 +86,8 @@ def test_the_centre_is_one_of_the_regions_whether_large_ones_are_searched_for_or
         parts = described_regions(image, library.describer, regions=regions, calibrated=True)
     centre = [each for each in parts if np.array_equal(each.image, image[300:1200, 400:1600])]  # type: ignore[arg-type]
     assert len(centre) == 1
+    assert centre[0].is_large
+    assert sum(each.is_large for each in parts) == count - 25 - bool(regions)  # nor is the query reduced
     assert [each.one_of for each in parts] == [count] * count
 
 

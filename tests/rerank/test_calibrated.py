@@ -98,6 +98,8 @@ def test_the_odds_of_one_of_several_regions_are_divided_by_their_number_without_
     assert odds(one_of_31, 2) == odds(alone, 2)
     for number in (0, 1, 3):
         assert odds(one_of_31, number) == pytest.approx(odds(alone, number) / 31, rel=1e-2)
+    large = calibrated(ranked(), replace(around, one_of=31, is_large=True))
+    assert odds(large, 2) == pytest.approx(odds(alone, 2) / 31, rel=1e-2)
 
 
 def test_results_beyond_the_depth_are_not_verified_and_follow() -> None:

@@ -150,6 +150,7 @@ class _RegionSearch:
             further=further,
             matcher=None if own is None else self.everything.matcher,
             one_of=query.one_of,
+            is_large=query.is_large,
         )
 
 

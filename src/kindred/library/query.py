@@ -50,7 +50,7 @@ class DescribedQuery:
     a whole image of few pixels. own: the id of its vector, if the query is an image of the library. again: returns the
     query looked at more closely, if `features` are not those of all passes over it. stored: whether `features` are
     those stored of the image, which the next look replaces. one_of: the number of regions of one image of which
-    this is one; of each of several, few candidates are compared.
+    this is one; of each of several, few candidates are compared. is_large: whether it is a large one.
     """
 
     vector: Vectors | None = None
@@ -64,6 +64,7 @@ class DescribedQuery:
     again: Callable[[], DescribedQuery] | None = None
     stored: bool = False
     one_of: int = 1
+    is_large: bool = False
 
     def looked_again(self) -> DescribedQuery:
         """Return the query after one more look at it."""

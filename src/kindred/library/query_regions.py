@@ -97,11 +97,12 @@ def described_regions(
     if is_uniform(pixels):
         return []
     height, width = pixels.shape[:2]
-    parts = _described(pixels, large_boxes(width, height), describer) if regions else []
+    parts = _large(_described(pixels, large_boxes(width, height), describer)) if regions else []
     if calibrated:
-        small = small_boxes(width, height)
-        centre = centre_boxes(width, height) if small and not regions else []
-        parts += _described(pixels, [*small, *centre], describer, lazy=True)
+        small = _described(pixels, small_boxes(width, height), describer, lazy=True)
+        if small and not regions:
+            parts += _large(_described(pixels, centre_boxes(width, height), describer, lazy=True))
+        parts += small
         parts += _reduced_query(pixels, describer) if regions else []
     return [replace(each, one_of=len(parts)) for each in parts]
 
@@ -197,6 +198,11 @@ def _described(
     queries = [as_query(each, parts[each.key], describer) for each in found]
     # A region is small because of the part that it shows, not for want of pixels.
     return [replace(each, small=None, again=None) for each in queries]
+
+
+def _large(parts: Sequence[DescribedQuery]) -> list[DescribedQuery]:
+    """Return large regions, marked as such."""
+    return [replace(each, is_large=True) for each in parts]
 
 
 def _reduced_query(pixels: NDArray[np.uint8], describer: Describer) -> list[DescribedQuery]:

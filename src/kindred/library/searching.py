@@ -148,6 +148,7 @@ class Searcher:
             verified=verified,
             further=further,
             one_of=query.one_of,
+            is_large=query.is_large,
             matcher=None if own is None else self._matcher(),
             **self._maps(query),
         )

@@ -33,9 +33,9 @@ ENOUGH = 15
 
 Unless the candidate is a copy of the query, such as the query itself, which agrees with any look at it.
 """
-UNMISTAKABLE = 25
-"""With so much support one of several regions needs no correction: on a walk, where neighbouring places share walls and
-signs, wrong images have up to 24 with a small region or the centre (gardens-point)."""
+UNMISTAKABLE = 20
+"""With so much support one of several small regions needs no correction: on a walk, where neighbouring places share
+walls and signs, wrong images have up to 17 with one, but 26 with the middle of the query (gardens-point)."""
 DEPTH = 200
 """The candidates that are verified by default."""
 FURTHER = 100
@@ -55,8 +55,8 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
     each pass are verified by this pass, too. With a learned matcher, which is slow, 20 results are verified by default,
     and 20 further ones. A query without local features, such as a vector, is judged by its cosines alone. The box of a
     result, if it has at least 8 inliers, is the query's frame projected into it. The odds of one of several regions
-    (`Context.one_of`) are divided by their number, unless it has support of 25. Raises UsageError if the context has no
-    calibration.
+    (`Context.one_of`) are divided by their number, unless it is small and has support of 20. Raises UsageError if the
+    context has no calibration.
     """
     depth = depth_of(context.matcher, DEPTH) if depth is None else depth
     check_whole(depth=depth, threads=threads)
@@ -109,7 +109,8 @@ def _corrected(context: Context, evidence: Evidence) -> NDArray[np.float64]:
     """
     assert context.calibration is not None
     odds = context.calibration.log_odds(evidence)
-    correction = np.where(np.nan_to_num(evidence.inliers) < UNMISTAKABLE, np.log(context.one_of), 0.0)
+    mistakable = context.is_large | (np.nan_to_num(evidence.inliers) < UNMISTAKABLE)
+    correction = np.where(mistakable, np.log(context.one_of), 0.0)
     corrected: NDArray[np.float64] = odds - correction
     return corrected
 

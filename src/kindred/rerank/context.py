@@ -88,7 +88,7 @@ class Context:
     candidates of each pass over query number q (`LocalFeatures.by_pass`), best first, for `calibrated`, if nothing is
     found among those of the ranking.
     matcher: pairs local features in place of nearest neighbours, if their model has one. one_of: the number of regions
-    of one image of which a query is one, for `calibrated`.
+    of one image of which a query is one, and is_large, whether it is a large one, for `calibrated`.
     """
 
     queries: Vectors
@@ -104,6 +104,7 @@ class Context:
     further: Callable[[int], Sequence[NDArray[np.int64]]] | None = None
     matcher: Matcher | None = None
     one_of: int = 1
+    is_large: bool = False
 
     @property
     def progress(self) -> Progress | None:
