@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from commands import Kindred
 from pictures import label, picture, save_picture
-
-pytest.importorskip("cv2")
 
 NOTHING = "No image of this library probably shows the same thing"
 

@@ -20,8 +20,6 @@ from kindred.library import Library
 from kindred.ranking import Ranking
 from pictures import label, picture
 
-pytest.importorskip("cv2")
-
 LABELS = 4
 QUERIES = {"wall.png": ["1.png", "2.png"], "near.png": ["3.png"]}
 """Two labels that are small, and one that fills the picture."""

@@ -18,8 +18,6 @@ from kindred.rerank.calibrated import calibrated, evidence_of, is_first_look_eno
 from kindred.rerank.context import Verified
 from kindred.rerank.needs import check_needs, is_calibrated, steps_or_default
 
-pytest.importorskip("cv2")
-
 FRAME = (0.0, 0.0, 400.0, 300.0)
 MODEL = Calibration(-6.0, 12.0, -5.0, 2.0, 4.0, 0.2, 0.4, 0.05, -5.0, 14.0, -6.0, 2.0)
 COSINES = (0.3, 0.2, 0.1, 0.05)
