@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from kindred.errors import LibraryDamaged, UsageError
 from kindred.features import LocalFeatures, from_bytes, to_bytes
+from kindred.features.storage import CHECK, HEADER
 
 
 def _features(count: int = 50, dtype: Any = np.uint8, *, framed: bool = True, seed: int = 0) -> LocalFeatures:
@@ -120,6 +122,18 @@ def test_a_changed_byte_is_detected(place: int, change: int) -> None:
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(LibraryDamaged, match="describe the image again"):
         from_bytes(data)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3e38])
+def test_a_header_whose_numbers_are_no_numbers_is_refused(value: float) -> None:
+    data = to_bytes(_features())
+    facts = HEADER.unpack_from(data)
+    for place in range(7, len(facts)):
+        header = HEADER.pack(*facts[:place], value, *facts[place + 1 :])
+        body = header + data[HEADER.size : -CHECK.size]
+        with pytest.raises(LibraryDamaged, match="describe the image again"):
+            from_bytes(body + CHECK.pack(zlib.crc32(body)))
 
 
 def test_values_that_are_not_finite_are_refused() -> None:

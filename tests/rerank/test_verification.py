@@ -15,8 +15,6 @@ from kindred.ranking import Ranking
 from kindred.rerank.context import Context
 from kindred.rerank.verification import match, pair_up, verify
 
-pytest.importorskip("cv2")
-
 Matrix = NDArray[np.float64]
 FRAME = (0.0, 0.0, 400.0, 300.0)
 SEEN_FROM_ELSEWHERE = np.array([(0.9, 0.15, 20), (-0.12, 0.8, 30), (0.0002, 0.0001, 1)])
@@ -277,8 +275,18 @@ class TestVerify:
 class TestBadInput:
     @pytest.mark.parametrize(
         "options",
-        [{"depth": 0}, {"ratio": -0.5}, {"threshold": -1.0}, {"minimum": 0}, {"enough": 0}, {"threads": 0}],
-        ids=lambda options: next(iter(options)),
+        [
+            {"depth": 0},
+            {"ratio": -0.5},
+            {"ratio": 1e300},
+            {"threshold": -1.0},
+            {"threshold": 1e300},
+            {"minimum": 0},
+            {"enough": 0},
+            {"seed": -1},
+            {"threads": 0},
+        ],
+        ids=str,
     )
     def test_options_out_of_range(self, options: dict[str, Any]) -> None:
         with pytest.raises(UsageError, match=next(iter(options))):
@@ -292,6 +300,20 @@ class TestBadInput:
         nothing: Any = None
         with pytest.raises(UsageError, match="local features"):
             verify(_ranking([0]), Context(np.zeros((1, 2), np.float32), nothing))
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+    def test_descriptors_that_are_not_finite_or_too_long_agree_with_nothing(self, value: float) -> None:
+        query = _scene(1)
+        query = replace(query, descriptors=query.descriptors.astype(np.float32))
+        candidate = _view(query)
+        damaged = query.descriptors.copy()
+        damaged[:10] = value
+        found = match(replace(query, descriptors=damaged), candidate)
+        assert found is not None
+        assert found.inliers <= 30
+        damaged[:] = value
+        assert match(replace(query, descriptors=damaged), candidate) is None
 
     def test_descriptors_of_other_lengths(self) -> None:
         short = LocalFeatures(np.zeros((1, 2), np.float32), np.ones((1, 64), np.uint8), np.ones(1, np.float32))

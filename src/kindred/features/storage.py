@@ -31,6 +31,8 @@ CHECK = struct.Struct("<I")
 POINT_STEPS = 65535
 SCALE_STEPS, LEAST_SCALE = 16, 2.0**-4
 """Steps per octave of a stored scale, and the scale of step 1; step 0 is a scale of 0."""
+LARGEST = 1e30
+"""The largest number in the header that is accepted; single precision holds what is computed with it."""
 CLIPPED = 0.001
 """Fraction of components that are clipped if they are stored in fewer than 8 bits."""
 NOWHERE = (0.0, 0.0, 0.0, 0.0)
@@ -74,6 +76,8 @@ def from_bytes(data: bytes) -> LocalFeatures:
     if zlib.crc32(data[: -CHECK.size]) != CHECK.unpack(data[-CHECK.size :])[0]:
         raise _damaged("their bytes do not match their checksum")
     bits, is_float, count, dimension, framed, *numbers = HEADER.unpack_from(data)[2:]
+    if not np.isfinite(numbers).all() or np.abs(numbers).max() > LARGEST:
+        raise _damaged("numbers that are not finite, or too large")
     frame, least, most, (low, step) = numbers[:4], numbers[4:6], numbers[6:8], numbers[8:]
     at = HEADER.size
     width = _packed_width(dimension, bits) if bits < MOST_BITS else dimension

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -123,7 +124,9 @@ def verify(
     matcher = context.matcher if learned else None
     depth = depth_of(matcher, DEPTH) if depth is None else depth
     check_whole(depth=depth, minimum=minimum, threads=threads, **({} if enough is None else {"enough": enough}))
-    check_positive(threshold=threshold, **({"ratio": ratio} if ratio else {}))
+    _check_fractions(threshold=threshold, **({"ratio": ratio} if ratio else {}))
+    if not (isinstance(seed, Integral) and seed >= 0):
+        raise UsageError(f"seed: got {seed!r}; expected a whole number of at least 0")
     check_known("model", model, SAMPLE, error=UsageError, where="verify")
     if context.query_features is None or context.image_features is None:
         raise UsageError("verification compares local features, and these images have none; store them when indexing")
@@ -150,6 +153,13 @@ def verify(
             reranked.append((np.array(best, np.int64), np.array(counts, np.float32)))
             boxes.append({candidate: matched.box for candidate, matched in found.items()})
     return matched_boxes(compose(ranking, reranked), boxes)
+
+
+def _check_fractions(**parameters: float) -> None:
+    check_positive(**parameters)
+    for name, value in parameters.items():
+        if value > 1:
+            raise UsageError(f"{name}: got {value!r}; expected a number above 0, at most 1")
 
 
 def match(
@@ -339,10 +349,16 @@ def _paired(query: LocalFeatures, ours: Vectors, block: list[LocalFeatures], rat
 
 
 def _unit(descriptors: NDArray[np.uint8] | NDArray[np.float32]) -> Vectors:
-    """Return descriptors (n, D) as unit rows: `l2_normalise` without its guard against overflow, in half the time."""
+    """Return descriptors (n, D) as unit rows: `l2_normalise` without its guard against overflow, in half the time.
+
+    Rows that are zero, not finite, or too long for a norm become zero, which resembles nothing.
+    """
     rows = descriptors.astype(np.float32)
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    rows /= np.where(norms > 0, norms, 1)[:, None]
+    usable = (norms > 0) & (norms < inf)
+    if not usable.all():
+        rows[~usable], norms[~usable] = 0, 1
+    rows /= norms[:, None]
     return rows
 
 
