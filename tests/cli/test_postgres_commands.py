@@ -83,6 +83,8 @@ def _plain(text: str, names: dict[str, str], place: Place) -> str:
     plain = re.sub(r'"(seconds|images_per_second|bytes|last_run|added_at)": [^,}\n]+', r'"\1": …', with_place)
     plain = re.sub(r"\d+(\.\d+)? (ms|s)\b", "… s", plain)
     plain = re.sub(r"(on disk|last run) +.*", r"\1 …", plain)
+    # Sums of products differ in the last digit by where vectors lie in memory.
+    plain = re.sub(r'(?<="score": )-?\d+\.\d+', lambda found: f"{float(found[0]):.3f}", plain)
     return re.sub(r", \d+ per second", "", plain)
 
 

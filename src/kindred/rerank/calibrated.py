@@ -54,9 +54,9 @@ def calibrated(ranking: Ranking, context: Context, *, depth: int | None = None, 
     scenes, larger passes favour neighbouring places. If no candidate has support of 15 then, up to 100 further ones of
     each pass are verified by this pass, too. With a learned matcher, which is slow, 20 results are verified by default,
     and 20 further ones. A query without local features, such as a vector, is judged by its cosines alone. The box of a
-    result, if it has at least 8 inliers, is the query's frame projected into it. The odds of one of several regions
-    (`Context.one_of`) are divided by their number, unless it is small and has support of 20. Raises UsageError if the
-    context has no calibration.
+    result, if it has at least 8 inliers, is the query's frame projected into it. The odds of a large one of several
+    regions (`Context.one_of`) are divided by their number, those of a small one by its square root, unless it has
+    support of 20. Raises UsageError if the context has no calibration.
     """
     depth = depth_of(context.matcher, DEPTH) if depth is None else depth
     check_whole(depth=depth, threads=threads)
@@ -104,13 +104,15 @@ def evidence_of(context: Context, number: int, ids: NDArray[np.int64], *, thread
 def _corrected(context: Context, evidence: Evidence) -> NDArray[np.float64]:
     """Return the log-odds of candidates, lower for each of several regions unless its support is unmistakable.
 
-    The odds that one of n regions shows what an image shows are those of the whole divided by n: the more regions are
-    compared, the more often one of them resembles something (Bonferroni's correction).
+    The more regions are compared, the more often one of them resembles something. The odds that a large one of n shows
+    what an image shows are those of the whole divided by n (Bonferroni's correction), those of a small one by the
+    square root of n, as small regions overlap and most of them resemble nothing.
     """
     assert context.calibration is not None
     odds = context.calibration.log_odds(evidence)
-    mistakable = context.is_large | (np.nan_to_num(evidence.inliers) < UNMISTAKABLE)
-    correction = np.where(mistakable, np.log(context.one_of), 0.0)
+    correction = np.log(context.one_of)
+    if not context.is_large:
+        correction = np.where(np.nan_to_num(evidence.inliers) < UNMISTAKABLE, correction / 2, 0.0)
     corrected: NDArray[np.float64] = odds - correction
     return corrected
 
