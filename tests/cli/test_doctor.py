@@ -21,7 +21,7 @@ from commands import COUNT, Kindred
 from kindred.backbones import list_models
 from kindred.cli import checks
 from kindred.cli.app import app
-from kindred.cli.checks import FORMATS, examine
+from kindred.cli.checks import FORMATS, _extras, examine
 from kindred.library import Library
 from pictures import make_folder
 from tiny_local import make_local_pair
@@ -181,6 +181,18 @@ def test_a_broken_package_is_reported_and_the_other_checks_run(
         "pip install --force-reinstall faiss-cpu"
     )
     assert found["packages"].startswith("ok: numpy ")
+
+
+def test_a_broken_extra_is_not_also_called_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> object:
+        if name == "cv2":
+            raise ImportError("libGL.so.1: cannot open shared object file")
+        return builtins.__import__(name)
+
+    monkeypatch.setattr("kindred.cli.checks.import_module", broken)
+    states = [(each.state, each.detail) for each in _extras() if each.what == "extra sift"]
+    assert [state for state, _ in states] == ["wrong"]
+    assert states[0][1].endswith("; pip install --force-reinstall opencv-python-headless")
 
 
 def test_an_extra_that_is_missing_names_its_install_command(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

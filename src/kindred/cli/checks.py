@@ -136,7 +136,7 @@ def _formats() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     for module, package, extra, purpose in PURPOSES:
         try:
-            yield Finding("ok", f"extra {extra}", f"{package} {metadata.version(package)}, {purpose}")
+            version = metadata.version(package)
         except metadata.PackageNotFoundError:
             yield Finding("note", f"extra {extra}", f"not installed ({purpose}); {install_command(extra)}")
             continue
@@ -144,11 +144,10 @@ def _extras() -> Iterator[Finding]:
             if module != "torch":  # takes seconds to import
                 import_module(module)
         except Exception as error:  # as above
-            yield Finding(
-                "wrong",
-                f"extra {extra}",
-                f"{package} cannot be used ({error}); pip install --force-reinstall {package}",
-            )
+            advice = f"pip install --force-reinstall {package}"
+            yield Finding("wrong", f"extra {extra}", f"{package} cannot be used ({error}); {advice}")
+        else:
+            yield Finding("ok", f"extra {extra}", f"{package} {version}, {purpose}")
 
 
 def _models() -> Iterator[Finding]:
