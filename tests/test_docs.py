@@ -117,7 +117,11 @@ def typed_commands(page: Path) -> Iterator[list[str]]:
 def test_commands_in_the_documentation_exist(page: Path) -> None:
     for words in typed_commands(page):
         length = max(length for length in (1, 2, 3) if " ".join(words[:length]) in COMMANDS)
-        known = {option for each in COMMANDS[" ".join(words[:length])].params for option in each.opts}
+        known = {
+            option
+            for each in COMMANDS[" ".join(words[:length])].params
+            for option in (*each.opts, *each.secondary_opts)
+        }
         given = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert length > 1, words
         assert given <= known | {"--help"}, words

@@ -331,7 +331,7 @@ def clipped(polygon: NDArray[np.float64], box: Box) -> NDArray[np.float64]:
     It is cut at one side after the other (Sutherland and Hodgman 1974).
 
     >>> clipped(np.array([(-1.0, 1.0), (1.0, 1.0), (1.0, 3.0), (-1.0, 3.0)]), (0, 0, 4, 2)).tolist()
-    [[0.0, 1.0], [1.0, 1.0], [1.0, 2.0], [0.0, 2.0]]
+    [[0.0, 2.0], [0.0, 1.0], [1.0, 1.0], [1.0, 2.0]]
     """
     x0, y0, x1, y1 = box
     for axis, sign, edge in ((0, 1, x0), (1, 1, y0), (0, -1, x1), (1, -1, y1)):
