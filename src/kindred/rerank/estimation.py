@@ -68,7 +68,7 @@ def estimate(
         a, b = _Frame.of(ours), _Frame.of(theirs)
         x, y, near = a.inside(ours), b.inside(theirs), tolerance / b.size
         sizes = scales[0] * a.size / b.size, scales[1] * a.size / b.size
-        maps = _affine_maps(x, y, wide=WIDE * near, scales=sizes, least=SEEN * least, seed=seed)
+        maps = _affine_maps(x, y, near=near, scales=sizes, least=SEEN * least, seed=seed)
         refined = None if maps is None else _refined(maps, x, y, near=near, least=least, model=model)
         if refined is None:
             return None
@@ -102,7 +102,7 @@ class _Frame(NamedTuple):
 
 
 def _affine_maps(
-    ours: Matrix, theirs: Matrix, *, wide: float, scales: tuple[float, float], least: float, seed: int
+    ours: Matrix, theirs: Matrix, *, near: float, scales: tuple[float, float], least: float, seed: int
 ) -> Matrix | None:
     """Return the most consistent affine maps (at most REFINED, 3, 3) with `least` pairs that agree; None if none has.
 
@@ -120,7 +120,7 @@ def _affine_maps(
     turning, shearing = np.abs(alpha), np.abs(beta)
     largest, smallest = turning + shearing, turning - shearing
     usable = (smallest > scales[0]) & (largest < scales[1]) & (largest < SLANT * smallest)
-    usable &= np.abs((p_ * q_.conj()).imag) > (APART / WIDE * wide) ** 2
+    usable &= np.abs((p_ * q_.conj()).imag) > (APART * near) ** 2
     alpha, beta, at = alpha[usable], beta[usable], first[usable]
     if not len(at):
         return None
@@ -134,10 +134,11 @@ def _affine_maps(
     distances *= distances
     others *= others
     distances += others
-    some = np.flatnonzero(np.count_nonzero(distances < np.float32(wide**2), axis=1) >= least)
+    wide = np.float32((WIDE * near) ** 2)
+    some = np.flatnonzero(np.count_nonzero(distances < wide, axis=1) >= least)
     if not len(some):
         return None
-    scores = np.maximum(np.float32(wide**2) - distances[some], 0).sum(axis=1)
+    scores = np.maximum(wide - distances[some], 0).sum(axis=1)
     best = some[np.argsort(-scores, kind="stable")[:REFINED]]
     matrices = np.zeros((len(best), 3, 3))
     matrices[:, 0], matrices[:, 1], matrices[:, 2, 2] = across[best, :3], down[best, :3], 1

@@ -418,8 +418,8 @@ class _Fit:
         if inliers < self.minimum:
             return None
         box = _box(best.matrix, frame, found, theirs[inside])
-        found_match = Match(inliers, box, WORTH * distinct(close))
-        return Agreement(found_match, best.matrix, ours[inside], theirs[inside])
+        matched = Match(inliers, box, WORTH * distinct(close))
+        return Agreement(matched, best.matrix, ours[inside], theirs[inside])
 
 
 def _strength(match: Match) -> tuple[float, int]:
